@@ -169,10 +169,10 @@ def show_build(built: Path, result: Comparison) -> None:
         ("C = NumPy, bit for bit", {True: "yes", False: "NO", None: "not run"}[exact]),
         ("weights", f"{weights_bytes / 1024:.0f} KiB"),
         ("L2 peak", f"{report['memory']['l2_peak_bytes'] / 1024:.0f} KiB"),
-        ("report", str(built / "report.html")),
     ):
         table.add_row(*row)
     console.print("\n", table)
+    console.print(f"report: {built / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def show_rotation(before: Comparison, after: Comparison) -> None:
