@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zip around an exported program: only members that torch.export.save writes get through."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.sniff import EXPORT_LINES, damaged
+
+MAX_BYTES = 4 << 30
+MODEL = "models/model.json"
+LAYOUT = re.compile(
+    r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|"
+    r"\.format_version|\.storage_alignment|models/model\.json|data/sample_inputs/model\.pt|"
+    r"data/weights/(model_weights_config\.json|model\.pt|weight_\d{1,9})|"
+    r"data/constants/(model_constants_config\.json|model\.pt|tensor_\d{1,9})|extra/.+"
+)
+RUNS = (
+    (r"data/aotinductor/", "it is compiled code, which loading would run"),
+    (r"data/constants/(custom|opaque)_obj_", "it is a pickled object, which loading would run"),
+)
+REEXPORT = ("if the file is your own, export it again with this torch:", EXPORT_LINES)
+
+
+def read_members(data: bytes, path: Path, inside: str = "") -> dict[str, bytes]:
+    """Every member of a zip archive as torch writes it: stored, no larger than the file, named
+    once; names without the common root folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if min((e.header_offset for e in entries), default=0) != 0:
+                raise damaged(path, "its first member is not at its start")
+            _check_entries(entries, len(data), path, inside)
+            return {e.filename.partition("/")[2]: archive.read(e) for e in entries}
+    except (zipfile.BadZipFile, EOFError, ValueError, OSError, OverflowError) as error:
+        raise damaged(path, f"{inside + ': ' if inside else ''}{error}") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise strange(path, inside or path.name, str(error)) from error
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path, inside: str) -> None:
+    def refuse(entry: zipfile.ZipInfo, why: str) -> MyoedgeError:
+        return strange(path, f"{inside}/{entry.filename}".lstrip("/"), why)
+
+    total = sum(entry.file_size for entry in entries)
+    seen: set[str] = set()
+    roots = {entry.filename.partition("/")[0] for entry in entries}
+    for entry in entries:
+        parts = entry.filename.split("/")
+        if len(parts) < 2 or "\\" in entry.filename or {"", ".", ".."} & set(parts):
+            raise refuse(entry, "its name does not stay inside the archive's one folder")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise refuse(entry, "it is compressed or encrypted")
+        # torch looks names up without regard to case
+        if entry.filename.lower() in seen:
+            raise refuse(entry, "its name appears twice")
+        seen.add(entry.filename.lower())
+    if total > min(size, MAX_BYTES):
+        raise strange(path, path.name, f"{total} bytes are declared, the file has {size}")
+    if len(roots) > 1:
+        raise strange(path, max(roots), "there is more than one folder at the top")
+
+
+def check_layout(members: Mapping[str, bytes], path: Path) -> None:
+    """Raise E107 for a member that one exported model does not have, E108 for one too few."""
+    for name in members:
+        if LAYOUT.fullmatch(name):
+            continue
+        for pattern, why in RUNS:
+            if re.match(pattern, name):
+                raise runs_code(path, name, why)
+        raise strange(path, name, "torch.export.save writes no such member for one model")
+    missing = [n for n in (MODEL, "archive_format", "archive_version") if n not in members]
+    if missing:
+        facts = {"not in the archive": ", ".join(missing)}
+        raise MyoedgeError("E108", f"{path} has the layout of another torch", facts, REEXPORT)
+
+
+def packed_again(members: Mapping[str, bytes]) -> io.BytesIO:
+    """The members in a new archive; the extra files stay behind, nothing reads them."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            if not name.startswith("extra/"):
+                archive.writestr(f"model/{name}", data)
+    packed.seek(0)
+    return packed
+
+
+def runs_code(path: Path, member: str, why: str) -> MyoedgeError:
+    """E107 for a member that torch.export.load would unpickle, import, evaluate or execute."""
+    facts = {"member": member, "because": why, "done": "nothing in it was run"}
+    return MyoedgeError("E107", f"{path} would run code when loaded", facts, REEXPORT)
+
+
+def strange(path: Path, member: str, why: str) -> MyoedgeError:
+    """E107 for a member that torch.export.save does not write, whatever it may be for."""
+    facts = {"member": member, "because": why, "done": "nothing in it was run"}
+    return MyoedgeError("E107", f"{path} is not as torch.export.save writes it", facts, REEXPORT)

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model file is, by its bytes alone: nothing is unpickled, no extension is believed."""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from myoedge.errors import MyoedgeError
+
+
+class Kind(StrEnum):
+    """What a file turned out to be; the value is the words for people."""
+
+    EXPORTED = "a torch.export archive"
+    TORCHSCRIPT = "a TorchScript archive"
+    MODULE = "a pickled nn.Module"
+    CHECKPOINT = "a PyTorch checkpoint (weights without their network)"
+    LEGACY = "a PyTorch checkpoint of torch 1.5 or older (weights without their network)"
+    PICKLE = "a Python pickle"
+    SAFETENSORS = "a safetensors file (weights without their network)"
+    ONNX = "an ONNX model"
+    TFLITE = "a TensorFlow Lite model"
+    KERAS = "a Keras model"
+    NPZ = "a NumPy .npz file"
+    NUMPY = "a NumPy .npy file"
+    TEXT = "a text file"
+    EMPTY = "an empty file"
+    TRUNCATED = "a file that was cut off"
+    FOLDER = "a folder"
+    MISSING = "a missing file"
+    UNKNOWN = "a file of unknown format"
+
+
+HEAD = 1 << 16
+# a training checkpoint's pickle is mostly names; the class of a pickled module stands at its front
+PICKLE_OPS = 200_000
+PICKLE_BYTES = 64 << 20
+# torch/serialization.py MAGIC_NUMBER as LONG1, the first thing in every pre-1.6 file
+LEGACY_MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+# onnx.proto, message ModelProto: the fields and their wire types (0 varint, 2 length-delimited)
+ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
+FOREIGN = (
+    (0, b"\x1f\x8b", "a gzip file: unpack it first"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip file: unpack it first"),
+    (257, b"ustar", "a tar file: unpack it first"),
+    (0, b"GGUF", "a GGUF language model"),
+    (4, b"ET12", "an ExecuTorch program"),
+    (0, b"\x7fELF", "a compiled program"),
+    (0, b"%PDF", "a PDF document"),
+)
+TEXTS = (
+    ("version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
+    ("<!doctype html", "a web page, saved instead of the model"),
+    ("<html", "a web page, saved instead of the model"),
+    ("matlab 5.0", "a MATLAB data file"),
+)
+EXPORT_LINES = (
+    "ep = torch.export.export(model.eval(), (example,))\n"
+    'torch.export.save(ep, "model.pt2")\n'
+    "# then: myoedge build model.pt2 --calib calib.npz"
+)
+
+
+def sniff(path: Path) -> Kind:
+    """The kind of the file at `path`; reads its head and its directory, never the weights."""
+    try:
+        if path.is_dir():
+            return Kind.FOLDER
+        if not path.exists():
+            return Kind.MISSING
+        if not path.is_file():
+            return Kind.UNKNOWN
+        with path.open("rb") as file:
+            return _of_bytes(file, path.stat().st_size)
+    except OSError as error:
+        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
+
+
+def refuse(kind: Kind, path: Path) -> NoReturn:
+    """Raise what a person needs to hear about a file that cannot be built as it is."""
+    if kind is Kind.MISSING:
+        raise MyoedgeError("E101", f"{path} does not exist", {"looked in": path.absolute().parent})
+    if kind is Kind.FOLDER:
+        raise MyoedgeError("E102", f"{path} is a folder", {"needs": "one model file"})
+    if kind is Kind.EMPTY:
+        raise MyoedgeError("E105", f"{path} is empty", {}, ("save or copy the model again",))
+    if kind is Kind.TRUNCATED:
+        raise damaged(path, "it ends before its contents do")
+    if kind in (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS):
+        _refuse_weights(kind, path)
+    raise wrong_format(path, describe(kind, path), _hint(kind))
+
+
+def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
+    """E103 with what the file is and the lines of Python that make a loadable one."""
+    facts = {"needs": "a torch.export archive, or weights with --factory pkg.mod:make_model"}
+    return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
+
+
+def damaged(path: Path, cause: str) -> MyoedgeError:
+    """E104 for a file whose contents do not hold together."""
+    return MyoedgeError(
+        "E104", f"{path} is damaged", {"cause": cause}, ("copy or save the model again",)
+    )
+
+
+def describe(kind: Kind, path: Path) -> str:
+    """The kind in words, with the class of a pickled module and the name of a known stranger."""
+    if kind is Kind.MODULE:
+        name = module_class(path)
+        return f"{kind} of class {name}" if name else str(kind)
+    if kind is Kind.TEXT:
+        start = _head(path).decode("utf-8", "ignore").lstrip().lower()
+        return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
+    if kind is Kind.UNKNOWN and path.is_file():
+        head = _head(path)
+        found = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
+        return next(found, "a zip file of something else" if _is_zip(head) else str(kind))
+    return str(kind)
+
+
+def module_class(path: Path) -> str:
+    """The class a pickled module names first, "net.Net"; empty where none can be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = pickle_globals(_pickle_of(archive))
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    own = [name for name in names if name.split(".")[0] not in ("torch", "collections", "builtins")]
+    nets = [name for name in names if name.startswith("torch.nn.modules.")]
+    return next(iter([*own, *nets]), "")
+
+
+def pickle_globals(data: bytes) -> list[str]:
+    """Every "module.name" that a pickle would import, in order, without running it."""
+    found: list[str] = []
+    strings: list[str] = []
+    memo: dict[int, str] = {}
+    for name, arg in _ops(data):
+        if name in ("GLOBAL", "INST"):
+            found.append(str(arg).replace(" ", "."))
+        elif name == "STACK_GLOBAL" and len(strings) >= 2:
+            found.append(".".join(strings[-2:]))
+        elif isinstance(arg, str):
+            strings.append(arg)
+        elif name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else ""
+        elif name in ("BINGET", "LONG_BINGET") and isinstance(arg, int) and arg in memo:
+            strings.append(memo[arg])
+    return list(dict.fromkeys(found))
+
+
+def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
+    facts = {"needs": "a function that makes the network these weights belong to"}
+    raise MyoedgeError(
+        "E106",
+        f"{path} is {kind}",
+        facts,
+        (f"myoedge build {path} --factory pkg.mod:make_model --calib calib.npz", EXPORT_LINES),
+    )
+
+
+def _hint(kind: Kind) -> str:
+    if kind is Kind.ONNX:
+        return "ONNX input is not there yet in this version; export the PyTorch model instead:"
+    if kind in (Kind.NPZ, Kind.NUMPY):
+        return "arrays go to --calib; the model file comes first"
+    if kind in (Kind.TFLITE, Kind.KERAS):
+        return "myoedge reads PyTorch models; rebuild the network there, load its weights, then:"
+    return ""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _is_zip(head: bytes) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def _of_bytes(file: BinaryIO, size: int) -> Kind:
+    head = file.read(HEAD)
+    if not head:
+        return Kind.EMPTY
+    if _is_zip(head):
+        return _of_zip(file)
+    return (
+        _of_magic(head)
+        or _of_pickle(head, size)
+        or _of_safetensors(file, head, size)
+        or _of_onnx(file, head, size)
+        or (Kind.TEXT if _is_text(head) else Kind.UNKNOWN)
+    )
+
+
+def _of_magic(head: bytes) -> Kind | None:
+    if head[4:8] == b"TFL3":
+        return Kind.TFLITE
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return Kind.KERAS
+    return Kind.NUMPY if head.startswith(b"\x93NUMPY") else None
+
+
+def _of_zip(file: BinaryIO) -> Kind:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # of a cut archive, zipfile finds the directory of a zip that lies inside it
+            whole = min((e.header_offset for e in archive.infolist()), default=0) == 0
+            return _of_members(archive) if whole else Kind.TRUNCATED
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
+        return Kind.TRUNCATED
+
+
+def _of_members(archive: zipfile.ZipFile) -> Kind:
+    names = archive.namelist()
+    inner = {name.partition("/")[2] for name in names}
+    if "archive_format" in inner or "serialized_exported_program.json" in names:
+        return Kind.EXPORTED
+    if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
+        return Kind.TORCHSCRIPT
+    if "data.pkl" in inner:
+        return _of_torch_pickle(_pickle_of(archive))
+    if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
+        return Kind.KERAS
+    return Kind.NPZ if names and all(n.endswith(".npy") for n in names) else Kind.UNKNOWN
+
+
+def _pickle_of(archive: zipfile.ZipFile) -> bytes:
+    name = next((n for n in archive.namelist() if n.partition("/")[2] == "data.pkl"), None)
+    if name is None:
+        return b""
+    with archive.open(name) as member:
+        return member.read(PICKLE_BYTES)
+
+
+def _of_torch_pickle(data: bytes) -> Kind:
+    names = pickle_globals(data)
+    whole = _root_is_object(data) and names[:1] != ["collections.OrderedDict"]
+    plain = bool(names) and names[0].startswith("torch._utils.")
+    nets = any(name.startswith("torch.nn.modules.") for name in names)
+    return Kind.MODULE if nets or (whole and not plain) else Kind.CHECKPOINT
+
+
+def _root_is_object(data: bytes) -> bool:
+    """Whether the outermost thing is an instance: its class is pushed before all else."""
+    first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
+    return first == "GLOBAL" or first.endswith("UNICODE")
+
+
+def _ops(data: bytes) -> Iterator[tuple[str, object]]:
+    """Opcode names and arguments as far as they can be read."""
+    try:
+        for count, (op, arg, _) in enumerate(pickletools.genops(data)):
+            if count >= PICKLE_OPS:
+                return
+            yield op.name, arg
+    # genops raises these and more on bytes that are no pickle; what came before still counts
+    except (ValueError, IndexError, KeyError, struct.error, OverflowError, MemoryError):
+        return
+
+
+def _of_pickle(head: bytes, size: int) -> Kind | None:
+    if head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5:
+        return Kind.LEGACY if head.startswith(LEGACY_MAGIC, 2) else Kind.PICKLE
+    if size > HEAD or not head.endswith(b"."):
+        return None
+    ops = [name for name, _ in _ops(head)]
+    return Kind.PICKLE if len(ops) > 2 and ops[-1] == "STOP" else None
+
+
+def _of_safetensors(file: BinaryIO, head: bytes, size: int) -> Kind | None:
+    """Layout: u64 little-endian header length, JSON header, tensors at data_offsets."""
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] != b"{" or length > 100 << 20:
+        return None
+    if 8 + length > size:
+        return Kind.TRUNCATED
+    file.seek(8)
+    try:
+        header = json.loads(file.read(length))
+        ends = [int(v["data_offsets"][1]) for k, v in header.items() if k != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return None
+    return Kind.TRUNCATED if 8 + length + max(ends, default=0) > size else Kind.SAFETENSORS
+
+
+def _of_onnx(file: BinaryIO, head: bytes, size: int) -> Kind | None:
+    """A protobuf whose top-level fields are those of ModelProto, ir_version first."""
+    if head[:1] != b"\x08":
+        return None
+    file.seek(0)
+    seen: set[int] = set()
+    while (at := file.tell()) < size:
+        tag = _varint(file)
+        if tag is None or ONNX_FIELDS.get(tag >> 3) != tag & 7:
+            return None
+        value = _varint(file)
+        if value is None or (tag >> 3 == 1 and not 1 <= value <= 64):
+            return None
+        seen.add(tag >> 3)
+        if tag & 7 == 2 and file.tell() + value > size:
+            return Kind.TRUNCATED if {1, 2} <= seen and at > 0 else None
+        file.seek(value if tag & 7 == 2 else 0, 1)
+    return Kind.ONNX if {1, 7} <= seen else None
+
+
+def _varint(file: BinaryIO) -> int | None:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = file.read(1)
+        if not byte:
+            return None
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    return None
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # the head may end inside a character
+        if len(head) < HEAD or error.start < HEAD - 4:
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(char.isprintable() or char in "\t\r\n\f\ufeff" for char in text)

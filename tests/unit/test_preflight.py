@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Crafted archives run nothing here, though plain torch.export.load runs them; damage is named."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.preflight import load_exported, preflight
+from myoedge.frontend.sniff import Kind, refuse, sniff
+from tests import attacks
+
+RUN_PLAINLY = """
+import logging, sys, torch
+logging.disable()
+for path in sys.argv[1:]:
+    try:
+        torch.export.load(path).module()(torch.zeros(1, 2, 12))
+    except BaseException:
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def crafted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    return attacks.write_all(tmp_path_factory.mktemp("crafted"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return attacks.saved(tmp_path_factory.mktemp("plain"))
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(MyoedgeError) as caught:
+        call()
+    return caught.value.code
+
+
+def test_every_attack_runs_in_torch_and_none_runs_here(
+    crafted: dict[str, tuple[Path, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = next(iter(crafted.values()))[0].parent
+    paths = [str(archive) for archive, _ in crafted.values()]
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN_PLAINLY, *paths], cwd=folder, check=True
+    )
+    assert [name for name, (_, marker) in crafted.items() if not marker.exists()] == []
+    monkeypatch.syspath_prepend(str(folder))
+    for name, (archive, marker) in crafted.items():
+        marker.unlink()
+        assert code_of(lambda path=archive: preflight(path)) == "E107", name  # type: ignore[misc]
+        assert code_of(lambda path=archive: load_exported(path)) == "E107", name  # type: ignore[misc]
+        assert not marker.exists(), name
+
+
+def test_an_attack_is_named_with_its_member(crafted: dict[str, tuple[Path, Path]]) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        preflight(crafted["sample_inputs"][0])
+    assert "data/sample_inputs/model.pt" in str(caught.value)
+    assert "builtins.exec" in str(caught.value)
+
+
+def test_a_plain_archive_loads_and_computes_the_same(plain: Path) -> None:
+    torch.manual_seed(1)
+    x = torch.randn(1, 2, 12)
+    ours, theirs = load_exported(plain), torch.export.load(plain)
+    assert torch.equal(ours.module()(x), theirs.module()(x))
+    assert torch.equal(ours.example_inputs[0][0], theirs.example_inputs[0][0])
+
+
+def test_nested_inputs_and_outputs_pass(tmp_path: Path) -> None:
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleDict({"a part": torch.nn.Linear(3, 2)})
+            self.register_buffer("empty", torch.zeros(0))
+
+        def forward(self, größe: Any, more: Any) -> Any:
+            with torch.no_grad():
+                y = self.parts["a part"](größe)
+            return {"y": y, "z": [more["q"] * 2, (self.empty,)]}
+
+    x = (torch.randn(1, 3), {"q": torch.randn(2)})
+    program = torch.export.export(Net().eval(), x)
+    torch.export.save(program, tmp_path / "n.pt2", extra_files={"labels.txt": "fist\nrest"})
+    loaded = load_exported(tmp_path / "n.pt2").module()(*x)
+    assert torch.equal(loaded["y"], program.module()(*x)["y"])
+
+
+def test_dynamic_shapes_name_input_and_axis(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        load_exported(attacks.saved(tmp_path, dynamic=True))
+    assert caught.value.code == "E110"
+    assert "axis 0 of input x" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "member", ["data/aotinductor/model/a.so", "models/other.json", "data/constants/custom_obj_0"]
+)
+def test_other_members_are_refused(plain: Path, tmp_path: Path, member: str) -> None:
+    content = {**attacks.members(plain), member: b"x"}
+    with pytest.raises(MyoedgeError) as caught:
+        preflight(attacks.pack(tmp_path / "m.pt2", content))
+    assert caught.value.code == "E107"
+    assert member in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["model/../../evil", "/evil", "evil", "model\\evil", "other/extra/a"]
+)
+def test_names_that_leave_the_folder_are_refused(plain: Path, tmp_path: Path, name: str) -> None:
+    path = attacks.pack(tmp_path / "m.pt2", attacks.members(plain))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"")
+    assert code_of(lambda: preflight(path)) == "E107"
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["model/models/model.json", "model/models/MODEL.json"])
+def test_a_name_that_appears_twice_is_refused(plain: Path, tmp_path: Path, name: str) -> None:
+    path = attacks.pack(tmp_path / "m.pt2", attacks.members(plain))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"{}")
+    assert code_of(lambda: preflight(path)) == "E107"
+
+
+def test_a_zip_bomb_is_refused(plain: Path, tmp_path: Path) -> None:
+    content = {**attacks.members(plain), "data/weights/weight_99": bytes(10_000_000)}
+    path = attacks.pack(tmp_path / "m.pt2", content, zipfile.ZIP_DEFLATED)
+    assert code_of(lambda: preflight(path)) == "E107"
+
+
+@pytest.mark.parametrize(
+    "target", ["torch.os.system", "_operator.call", "torch.ops.import_module.x", "#ns:op", "os.x"]
+)
+def test_targets_that_are_no_operators_are_refused(
+    plain: Path, tmp_path: Path, target: str
+) -> None:
+    def change(tree: Any) -> None:
+        tree["graph_module"]["graph"]["nodes"][0]["target"] = target
+
+    content = attacks.edited(attacks.members(plain), attacks.MODEL, change)
+    assert code_of(lambda: preflight(attacks.pack(tmp_path / "m.pt2", content))) == "E107"
+
+
+def test_a_weight_larger_than_its_bytes_is_refused(plain: Path, tmp_path: Path) -> None:
+    def change(tree: Any) -> None:
+        tree["config"]["conv.bias"]["tensor_meta"]["sizes"] = [{"as_int": 1 << 40}]
+
+    content = attacks.edited(attacks.members(plain), attacks.WEIGHTS, change)
+    assert code_of(lambda: preflight(attacks.pack(tmp_path / "m.pt2", content))) == "E104"
+
+
+def test_a_newer_schema_says_both_versions(plain: Path, tmp_path: Path) -> None:
+    def change(tree: Any) -> None:
+        tree["schema_version"] = {"major": 99, "minor": 1}
+        tree["torch_version"] = "9.9.0"
+
+    content = attacks.edited(attacks.members(plain), attacks.MODEL, change)
+    with pytest.raises(MyoedgeError) as caught:
+        load_exported(attacks.pack(tmp_path / "m.pt2", content))
+    assert caught.value.code == "E108"
+    for text in ("9.9.0", "99.1", torch.__version__, "schema version"):
+        assert text in str(caught.value)
+
+
+def test_an_export_from_a_gpu_is_explained(plain: Path, tmp_path: Path) -> None:
+    content = attacks.members(plain)
+    text = content[attacks.MODEL].replace(b'"type": "cpu"', b'"type": "cuda"')
+    path = attacks.pack(tmp_path / "m.pt2", {**content, attacks.MODEL: text})
+    with pytest.raises(MyoedgeError, match=r"model\.cpu\(\)") as caught:
+        load_exported(path)
+    assert caught.value.code == "E108"
+
+
+def test_deeply_nested_json_is_damage(plain: Path, tmp_path: Path) -> None:
+    deep = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    path = attacks.pack(tmp_path / "m.pt2", {**attacks.members(plain), attacks.MODEL: deep})
+    assert code_of(lambda: preflight(path)) == "E104"
+
+
+def test_torch_missing_is_a_missing_tool(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MyoedgeError, match="pip install") as caught:
+        load_exported(plain)
+    assert caught.value.exit_code == 5
+
+
+def front_door(path: Path) -> str:
+    """What comes of a file: "loaded" or the code of the error; anything else is a failure."""
+    try:
+        kind = sniff(path)
+        if kind is not Kind.EXPORTED:
+            refuse(kind, path)
+        load_exported(path)
+    except MyoedgeError as error:
+        return error.code
+    return "loaded"
+
+
+def test_flipped_and_cut_archives_raise_only_our_errors(plain: Path, tmp_path: Path) -> None:
+    rng, whole = random.Random(20), plain.read_bytes()
+    outcomes = set()
+    for _ in range(100):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3, 20))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        cut = rng.randrange(len(data)) if rng.random() < 0.3 else len(data)
+        (tmp_path / "f.pt2").write_bytes(bytes(data[:cut]))
+        outcomes.add(front_door(tmp_path / "f.pt2"))
+    assert {"E104", "loaded"} <= outcomes
+
+
+def test_changed_members_raise_only_our_errors(
+    plain: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Past the checksums: bytes and JSON values are changed, then packed again."""
+    rng, content = random.Random(21), attacks.members(plain)
+    outcomes = set()
+    for turn in range(140):
+        member = rng.choice((attacks.MODEL, attacks.WEIGHTS, attacks.CONSTANTS, attacks.SAMPLES))
+        change = bent_json if turn % 3 and member.endswith(".json") else bent_bytes
+        changed = {**content, member: change(content[member], rng)}
+        outcomes.add(front_door(attacks.pack(tmp_path / "f.pt2", changed)))
+    assert {"E104", "E107", "E108"} <= outcomes
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def bent_bytes(data: bytes, rng: random.Random) -> bytes:
+    bent = bytearray(data)
+    bent[rng.randrange(len(bent))] ^= 1 << rng.randrange(8)
+    return bytes(bent)
+
+
+def bent_json(data: bytes, rng: random.Random) -> bytes:
+    tree = json.loads(data)
+    places = list(leaves(tree))
+    holder, key = rng.choice(places)
+    holder[key] = rng.choice((None, -1, 1 << 62, 3.5, "x", [], {}, "", True, {"as_int": 7}))
+    return json.dumps(tree).encode()
+
+
+def leaves(value: Any) -> Any:
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in items:
+        yield value, key
+        if isinstance(item, dict | list):
+            yield from leaves(item)
+
+
+@pytest.mark.parametrize("value", [True, 1, "yes", None, [1]])
+def test_whatever_counts_as_use_pickle_is_refused(
+    plain: Path, tmp_path: Path, value: object
+) -> None:
+    def change(tree: Any) -> None:
+        tree["config"]["conv.bias"]["use_pickle"] = value
+
+    content = attacks.edited(attacks.members(plain), attacks.WEIGHTS, change)
+    assert code_of(lambda: preflight(attacks.pack(tmp_path / "m.pt2", content))) == "E107"
+
+
+@pytest.mark.parametrize("kind", ["collections.deque", "own.Output", "torch.Size"])
+def test_containers_that_torch_looks_up_are_refused(plain: Path, tmp_path: Path, kind: str) -> None:
+    def change(tree: Any) -> None:
+        entry = tree["graph_module"]["module_call_graph"][0]
+        spec = {"type": kind, "context": "null", "children_spec": []}
+        entry["signature"]["out_spec"] = json.dumps([1, spec])
+
+    content = attacks.edited(attacks.members(plain), attacks.MODEL, change)
+    assert code_of(lambda: preflight(attacks.pack(tmp_path / "m.pt2", content))) == "E107"
