@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""myoedge: trained sEMG networks become verified int8 C for wearable chips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from myoedge.api import (
+        Build,
+        build,
+        doctor,
+        explain,
+        init,
+        inspect,
+        load_build,
+        ops,
+        quantize,
+        report,
+        validate,
+    )
+    from myoedge.errors import MyoedgeError
+
+__all__ = [
+    "Build",
+    "MyoedgeError",
+    "build",
+    "doctor",
+    "explain",
+    "init",
+    "inspect",
+    "load_build",
+    "ops",
+    "quantize",
+    "report",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Public names load the API on first use, so that `import myoedge` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'myoedge' has no attribute {name!r}")
+    if name == "MyoedgeError":
+        from myoedge.errors import MyoedgeError
+
+        return MyoedgeError
+    from myoedge import api
+
+    return getattr(api, name)

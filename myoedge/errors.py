@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors that say what is wrong, where, and what to try; the exit codes follow from their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+Facts = Mapping[str, object]
+
+EXIT_CODES = {
+    0: "ok",
+    1: "the model file is not usable",
+    2: "usage: arguments, myoedge.toml, calibration, output folder, disk",
+    3: "does not fit, or over budget",
+    4: "outputs differ",
+    5: "a tool is missing",
+    6: "board, probe or meter",
+    7: "the simulated program faulted, hung or ran out of cycles",
+    70: "a bug in myoedge",
+    130: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is to be said about a model or a file: an error when raised, a warning when collected.
+
+    code    "E1xx" .. "E7xx" and "W1xx" .. "W7xx": the first digit is the exit code; "E9xx" is a bug (70)
+    facts   what is needed, what is there: {"needs": ..., "has": ...}
+    tries   what a person can do next, best first
+    """
+
+    code: str
+    title: str
+    facts: tuple[tuple[str, str], ...] = ()
+    tries: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        digit = int(self.code[1])
+        return 70 if digit == 9 else digit
+
+    def __str__(self) -> str:
+        kind = "error" if self.code[0] == "E" else "warning"
+        rows = [*self.facts, *(("try", line) for line in self.tries)]
+        rows.append(("more", f"myoedge explain {self.code}"))
+        return "\n".join([f"{kind}[{self.code}] {self.title}", *_aligned(rows)])
+
+
+class MyoedgeError(Exception):
+    """Anything a user can cause; carries one Notice. Printed without a traceback."""
+
+    def __init__(
+        self, code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()
+    ) -> None:
+        self.notice = notice(code, title, facts, tries)
+        super().__init__(str(self.notice))
+
+    @property
+    def code(self) -> str:
+        return self.notice.code
+
+    @property
+    def exit_code(self) -> int:
+        return self.notice.exit_code
+
+
+def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()) -> Notice:
+    """A Notice from loose facts; values are turned into text."""
+    pairs = tuple((key, str(value)) for key, value in (facts or {}).items())
+    return Notice(code, title, pairs, tuple(tries))
+
+
+def raised(warning: Notice) -> MyoedgeError:
+    """The same notice as an error, for `--strict`."""
+    return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
+
+
+def _aligned(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(key) for key, _ in rows)
+    pad = " " * (width + 4)
+    return [f"  {key:<{width}}  {text.replace(chr(10), chr(10) + pad)}" for key, text in rows]

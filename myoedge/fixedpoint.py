@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Integer arithmetic that every operator shares; docs/integer-semantics.md says why it is so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.ir import Array
+
+INT32_MAX = 2**31 - 1
+MULT_MAX = 2**15 - 1  # a multiplier is a positive signed 16-bit number
+SHIFT_MAX = 30
+PRE_MAX = 20
+FACTOR_MAX = 512.0  # from here on every accumulator but 0 saturates, whatever the factor
+
+
+@dataclass(frozen=True, slots=True)
+class QParams:
+    """real = scale * (q - zero_point), q an integer of `dtype`.
+
+    scale is a float32 value; zero_point lies in the dtype's range, so that 0.0 is exact.
+    """
+
+    scale: float
+    zero_point: int
+    dtype: str = "int8"
+
+    @property
+    def low(self) -> int:
+        return int(np.iinfo(self.dtype).min)
+
+    @property
+    def high(self) -> int:
+        return int(np.iinfo(self.dtype).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Requant:
+    """Scales accumulators: q = clip((((acc >> pre) * mult) + offset) >> shift).
+
+    pre     one shift for the operator, 0 .. 20
+    mult    int32 [channels], 0 .. 32767
+    offset  int32 [channels], rounding half + zero point, already shifted left
+    shift   int32 [channels], 0 .. 30
+    """
+
+    pre: int
+    mult: Array
+    offset: Array
+    shift: Array
+
+
+def quantize(x: Array, q: QParams) -> Array:
+    """Nearest integer, ties to even, saturating. x float [...] -> q.dtype [...]."""
+    scaled = np.rint(np.asarray(x, np.float64) / q.scale) + q.zero_point
+    return np.clip(scaled, q.low, q.high).astype(q.dtype)
+
+
+def dequantize(x: Array, q: QParams) -> Array:
+    """int [...] -> float32 [...]."""
+    return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
+
+
+def requantize(acc: Array, r: Requant, low: int, high: int) -> Array:
+    """int32 accumulators [..., channels] -> int8 [..., channels]; one truncation, one rounding.
+
+    Shifts are arithmetic (toward minus infinity). Same bits as me_requant() in me_math.h.
+    """
+    wide = acc.astype(np.int64)
+    scaled = ((wide >> r.pre) * r.mult + r.offset) >> r.shift
+    return np.clip(scaled, low, high).astype(np.int8)
+
+
+def choose_requant(real: Sequence[float], acc_bound: Sequence[int], zero_point: int) -> Requant:
+    """The Requant nearest to acc * real + zero_point that cannot overflow int32.
+
+    real       wanted factor per channel, > 0
+    acc_bound  largest |acc| per channel that the operator can produce
+    Among the common pre-shifts the one with the smallest worst error is taken: a larger one drops bits
+    of the accumulator, a smaller one leaves fewer bits for the multiplier.
+    """
+    wanted = np.minimum(np.asarray(real, np.float64), FACTOR_MAX)
+    bound = np.asarray(acc_bound, np.int64)
+    candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(PRE_MAX + 1)]
+    return min(candidates, key=lambda r: _worst_error(r, wanted, bound))
+
+
+def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
+    """Per channel the largest shift (so the most bits of the multiplier) that int32 leaves room for."""
+    shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
+    while True:
+        mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
+        offset = _offset(mult, shift, pre, zero_point)
+        room = (INT32_MAX - np.abs(offset)) // ((bound >> pre) + 1)
+        too_far = (mult > room) & (shift > 0)
+        if not too_far.any():
+            mult = np.minimum(mult, np.maximum(room, 0))
+            return Requant(pre, *(x.astype(np.int32) for x in (mult, offset, shift)))
+        shift -= too_far
+
+
+def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
+    """Half an output step, half of what the pre-shift drops on average, and the zero point."""
+    half = (np.int64(1) << shift) >> 1
+    dropped = mult >> 1 if pre else 0
+    return np.asarray(half + dropped + (np.int64(zero_point) << shift))
+
+
+def _worst_error(r: Requant, real: Array, bound: Array) -> float:
+    """Largest error over the output's range, in output steps, of the multiplier and of the pre-shift."""
+    ratio = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) / real - 1.0)
+    truncated = np.ldexp(real, r.pre - 1) if r.pre else 0.0
+    return float(np.max(np.minimum(bound * real, 256.0) * ratio + truncated))
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """Scales a sum of products: q = clip((sum_i x_i * mult_i + offset) >> shift)."""
+
+    mult: tuple[int, ...]
+    offset: int
+    shift: int
+
+
+def combine(terms: Sequence[Array], c: Combine, low: int, high: int) -> Array:
+    """int32 terms of one shape -> int8; one rounding. Same bits as the C of `add`."""
+    total = sum(x.astype(np.int64) * m for x, m in zip(terms, c.mult, strict=True)) + c.offset
+    return np.clip(np.asarray(total) >> c.shift, low, high).astype(np.int8)
+
+
+def choose_combine(
+    real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], zero_point: int
+) -> Combine:
+    """The Combine nearest to sum_i (x_i - zeros_i) * real_i + zero_point that cannot overflow int32.
+
+    real    factors, any sign     bound  largest |x_i|     zeros  zero points of the terms, folded in
+    """
+    capped = [min(max(float(r), -FACTOR_MAX), FACTOR_MAX) for r in real]
+    fits = (
+        c for s in range(SHIFT_MAX, -1, -1) if (c := _at_shift(s, capped, bound, zeros, zero_point))
+    )
+    return next(fits)
+
+
+def _at_shift(
+    shift: int, real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], zero_point: int
+) -> Combine | None:
+    mult = tuple(round(math.ldexp(r, shift)) for r in real)
+    offset = ((1 << shift) >> 1) + (zero_point << shift)
+    offset -= sum(z * m for z, m in zip(zeros, mult, strict=True))
+    reach = abs(offset) + sum(b * abs(m) for b, m in zip(bound, mult, strict=True))
+    return (
+        Combine(mult, offset, shift)
+        if max(map(abs, mult)) <= MULT_MAX and reach <= INT32_MAX
+        else None
+    )
+
+
+def lookup(x: Array, table: Array) -> Array:
+    """int8 [...] through a 256-entry table whose first entry is for -128."""
+    return np.asarray(table[x.astype(np.int32) + 128])
+
+
+def range_qparams(low: float, high: float, *, symmetric: bool = False) -> QParams:
+    """int8 parameters that cover [low, high] and 0.0; an empty range gets scale 1/128."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if symmetric:
+        high = max(-low, high)
+        low = -high
+    if high - low < 2.0**-60:
+        return QParams(2.0**-7, 0)
+    scale = float(np.float32((high - low) / 255.0))
+    zero_point = int(np.clip(np.rint(-128.0 - low / scale), -128, 127))
+    return QParams(scale, zero_point)
+
+
+def round_up_12_bits(x: float) -> float:
+    """x with 12 significant bits, away from zero: the last bits of another BLAS do not show."""
+    if x == 0.0 or not math.isfinite(x):
+        return x
+    mantissa, exponent = math.frexp(x)
+    steps = math.ceil(abs(mantissa) * 4096 - 2.0**-12)
+    return math.copysign(math.ldexp(steps / 4096, exponent), x)

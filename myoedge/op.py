@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator is: loops, operands, meaning in floats and integers, template; and the table of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Array, Attrs, Node, Shape, Tensor
+
+Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A loop nest and what it touches.
+
+    axes      extent of every loop, outermost first
+    reduce    the loops that are summed over
+    operands  for every operand the index along each of its dimensions: "t*2 + r" is (("t", 2), ("r", 1))
+    """
+
+    axes: Mapping[str, int]
+    operands: Mapping[str, tuple[Dim, ...]]
+    reduce: frozenset[str] = frozenset()
+
+    @property
+    def iterations(self) -> int:
+        return math.prod(self.axes.values())
+
+    def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
+        """Extent of an operand that a tile of these sizes touches, halo included."""
+        sizes = {**self.axes, **(tile or {})}
+        return tuple(
+            1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
+            for dim in self.operands[operand]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an operator sees when it is quantised.
+
+    shapes     of its inputs         out      shape of its output
+    inputs     parameters of its inputs; None for weights that it quantises itself
+    target     parameters of what it requantises to (before a fused table, if there is one)
+    constants  float value of constant inputs, else None
+    """
+
+    attrs: Attrs
+    shapes: tuple[Shape, ...]
+    out: Shape
+    inputs: tuple[QParams | None, ...]
+    target: QParams
+    constants: tuple[Array | None, ...]
+    per_channel: bool = True
+
+    def params(self, index: int) -> QParams:
+        found = self.inputs[index]
+        assert found is not None, "operand without parameters"
+        return found
+
+    def constant(self, index: int) -> Array:
+        found = self.constants[index]
+        assert found is not None, "operand is not a constant"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Integers:
+    """The numbers an operator needs at run time: scalars by name, and arrays by name."""
+
+    scalars: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One quantised operator: its node, its integers, and the shapes of the operands it still reads.
+
+    operands   names of the inputs that are read as integers (weights are in `integers`)
+    low, high  where requantised values saturate
+    """
+
+    node: Node
+    operands: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    out: Shape
+    integers: Integers
+    low: int = -128
+    high: int = 127
+
+    @property
+    def attrs(self) -> Attrs:
+        return self.node.attrs
+
+    @property
+    def table(self) -> Array | None:
+        return self.integers.arrays.get("table")
+
+    def __getitem__(self, name: str) -> Any:
+        """A scalar or an array of `integers`."""
+        if name in self.integers.scalars:
+            return self.integers.scalars[name]
+        return self.integers.arrays[name]
+
+
+def _nothing(site: Site) -> Integers:
+    return Integers()
+
+
+def _no_bound(step: Step) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """An operator, defined once.
+
+    shape      (attrs, *input shapes) -> output shape
+    nest       (attrs, input shapes, output shape) -> loops and operands
+    real       (attrs, *float arrays) -> float array: calibration and SQNR
+    quantize   Site -> Integers
+    integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
+    acc_bound  Step -> largest |intermediate int32| that any input can produce (weights and bias known)
+    template   file below firmware_templates/kernels; empty where no code is emitted
+    weights    positions of the inputs that `quantize` turns into `integers`
+    same_scale inputs and output share one pair of parameters
+    epilogue   ends in a requantisation, so that an activation can be fused
+    view       output is the input's bytes under another shape
+    out_dtype  of the output when it is not int8
+    fixed      parameters of the output where they do not depend on data
+    multiplies one multiply-accumulate per iteration of the nest
+    """
+
+    name: str
+    doc: str
+    shape: Callable[..., Shape]
+    nest: Callable[[Attrs, Sequence[Shape], Shape], Nest]
+    real: Callable[..., Array]
+    integer: Callable[..., Array]
+    quantize: Callable[[Site], Integers] = _nothing
+    acc_bound: Callable[[Step], int] = _no_bound
+    template: str = ""
+    weights: tuple[int, ...] = ()
+    same_scale: bool = False
+    epilogue: bool = False
+    view: bool = False
+    out_dtype: str = "int8"
+    fixed: QParams | None = None
+    multiplies: bool = False
+
+
+OPS: dict[str, OpDef] = {}
+
+
+def register(op: OpDef) -> OpDef:
+    """Adds an operator to the table; done once, when myoedge.ops is imported."""
+    assert op.name not in OPS, op.name
+    OPS[op.name] = op
+    return op
+
+
+def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
+    """Multiply-accumulates of the model: padding taps count, SIMD padding does not."""
+    op = OPS[node.op]
+    return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
+
+
+def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """One loop per output dimension; inputs are broadcast."""
+    axes = {f"i{d}": extent for d, extent in enumerate(out)}
+    operands = {f"x{i}": _broadcast(shape, out) for i, shape in enumerate(shapes)}
+    return Nest(axes, {**operands, "y": _broadcast(out, out)})
+
+
+def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
+    lead = len(out) - len(shape)
+    return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
+
+
+def strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Elements between neighbours along each dimension of a C-contiguous array."""
+    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
+def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """(product before, extent, product after) an axis."""
+    axis %= len(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
+def windows(shape: Shape, axes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(axis, extent) pairs, for readable loops."""
+    return ((axis, shape[axis]) for axis in axes)
+
+
+def exact_matmul(a: Array, b: Array) -> Array:
+    """Integer matmul through float64: exact below 2**53, and 40 times faster than int32."""
+    return np.rint(np.matmul(a.astype(np.float64), b.astype(np.float64))).astype(np.int64)
+
+
+def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:
+    """Description of a node's output tensor from the shapes of its inputs."""
+    op = OPS[node.op]
+    dtype = op.out_dtype if op.out_dtype != "int8" else "float32"
+    return Tensor(node.name, op.shape(node.attrs, *shapes), dtype)

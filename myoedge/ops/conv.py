@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolution over any number of spatial axes, channels last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+
+BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
+
+
+def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
+    """x [N, *S, C], w [K, *R, C/groups] -> [N, *T, K]."""
+    spatial = zip(x[1:-1], w[1:-1], attrs["stride"], attrs["dilation"], attrs["pads"], strict=True)
+    return (x[0], *(_extent(*axis) for axis in spatial), w[0])
+
+
+def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
+    return (n + sum(pads) - (r - 1) * dilation - 1) // stride + 1
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops n, t0.., g, k over outputs and r0.., c that are summed."""
+    w, groups = shapes[1], attrs["groups"]
+    rank, per_group, taps = len(w) - 2, w[0] // groups, w[-1]
+    t, r = ([f"{letter}{d}" for d in range(rank)] for letter in "tr")
+    axes = {"n": out[0], **dict(zip(t, out[1:-1], strict=True)), "g": groups, "k": per_group}
+    axes |= {**dict(zip(r, w[1:-1], strict=True)), "c": taps}
+    spatial = tuple(((t[d], attrs["stride"][d]), (r[d], attrs["dilation"][d])) for d in range(rank))
+    kernel = tuple(((axis, 1),) for axis in r)
+    channel_out = (("g", per_group), ("k", 1))
+    operands = {
+        "x": ((("n", 1),), *spatial, (("g", taps), ("c", 1))),
+        "w": (channel_out, *kernel, (("c", 1),)),
+        "y": ((("n", 1),), *(((axis, 1),) for axis in t), channel_out),
+    }
+    return Nest(axes, operands, frozenset([*r, "c"]))
+
+
+def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
+    """Patches of x [N, *S, C] as [G, N*T, R*C/G]: what a row of weights is multiplied with."""
+    rank, groups = len(kernel), attrs["groups"]
+    padded = np.pad(x, ((0, 0), *attrs["pads"], (0, 0)), constant_values=pad_value)
+    reach = tuple((r - 1) * d + 1 for r, d in zip(kernel, attrs["dilation"], strict=True))
+    axes = tuple(range(1, rank + 1))
+    view = sliding_window_view(padded, reach, axis=axes) if rank else padded
+    steps = (slice(None), *(slice(None, None, s) for s in attrs["stride"]), slice(None))
+    view = view[(*steps, *(slice(None, None, d) for d in attrs["dilation"]))]
+    rows = math.prod(view.shape[: rank + 1])
+    grouped = view.reshape(rows, groups, x.shape[-1] // groups, math.prod(kernel))
+    return np.ascontiguousarray(grouped.transpose(1, 0, 3, 2)).reshape(groups, rows, -1)
+
+
+def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
+    """Float meaning; the product runs in the array's own precision."""
+    groups, out = attrs["groups"], shape(attrs, x.shape, w.shape)
+    patches = columns(attrs, x, w.shape[1:-1], 0.0)
+    sums = np.matmul(patches, w.reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1))
+    y = sums.transpose(1, 0, 2).reshape(out)
+    return y + bias[0] if bias else y
+
+
+def quantize_weights(
+    w: Array, bias: Array, x_scale: float, per_channel: bool
+) -> tuple[Array, Array]:
+    """(int8 weights, float64 scale per output channel), symmetric, 127 at the largest weight.
+
+    A channel with tiny weights and a large bias gets a larger scale, so that the bias keeps within
+    BIAS_MAX: it is the bias of a nearly dead channel that overflows int32, not the products.
+    """
+    rows = np.abs(w.reshape(w.shape[0], -1)).max(axis=1).astype(np.float64)
+    largest = rows if per_channel else np.full_like(rows, rows.max())
+    scale = np.maximum(largest / 127.0, np.abs(bias) / (x_scale * BIAS_MAX))
+    scale = np.float32(np.where(scale > 0, scale, 1.0)).astype(np.float64)
+    spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
+    return np.clip(np.rint(w / spread), -127, 127).astype(np.int8), scale
+
+
+def quantize(site: Site) -> Integers:
+    """Weights symmetric per output channel; the input's zero point is folded into the bias."""
+    x, w = site.params(0), site.constant(1).astype(np.float64)
+    bias = site.constants[2] if len(site.constants) > 2 else None
+    bias = np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
+    weight, scale = quantize_weights(w, bias, x.scale, site.per_channel)
+    folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight, signed=True)
+    bound = _bound(weight, folded)
+    r = choose_requant(x.scale * scale / site.target.scale, bound, site.target.zero_point)
+    return Integers(
+        {"x_zero": x.zero_point, "pre": r.pre},
+        {
+            "weight": weight,
+            "bias": folded.astype(np.int32),
+            "mult": r.mult,
+            "offset": r.offset,
+            "shift": r.shift,
+        },
+    )
+
+
+def _row_sums(weight: Array, *, signed: bool) -> Array:
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
+    return np.asarray((rows if signed else np.abs(rows)).sum(axis=1))
+
+
+def _bound(weight: Array, bias: Array) -> Array:
+    """Largest |acc| per channel over all int8 inputs, at every point of the summation."""
+    return np.asarray(np.abs(bias).astype(np.int64) + 128 * _row_sums(weight, signed=False))
+
+
+def acc_bound(step: Step) -> int:
+    """Proves that no order of summation leaves int32 for these weights and this bias."""
+    return int(_bound(step["weight"], step["bias"]).max())
+
+
+def requant_of(step: Step) -> Requant:
+    """The requantisation of a step that holds one per output channel."""
+    return Requant(step["pre"], step["mult"], step["offset"], step["shift"])
+
+
+def integer(step: Step, x: Array) -> Array:
+    """x int8 [N, *S, C] -> int8 [N, *T, K]; padding has the value of the zero point."""
+    weight, groups = step["weight"], step.attrs["groups"]
+    patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
+    matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
+    acc = exact_matmul(patches, matrix).transpose(1, 0, 2).reshape(step.out) + step["bias"]
+    assert np.abs(acc).max(initial=0) <= INT32_MAX
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+def attributes(rank: int) -> dict[str, object]:
+    """Attributes of a convolution with stride and dilation 1, no padding, one group."""
+    ones = (1,) * rank
+    return {"stride": ones, "dilation": ones, "pads": ((0, 0),) * rank, "groups": 1}
+
+
+CONV = register(
+    OpDef(
+        name="conv",
+        doc="convolution 1-D and 2-D: any kernel, stride, dilation, asymmetric padding, groups, depthwise",
+        shape=shape,
+        nest=nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=acc_bound,
+        template="conv.c.j2",
+        weights=(1, 2),
+        epilogue=True,
+        multiplies=True,
+    )
+)

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on elements: sums, differences and products of two, one factor per channel, tables."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.fixedpoint import (
+    Combine,
+    QParams,
+    choose_combine,
+    combine,
+    lookup,
+    quantize,
+    requantize,
+)
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Integers, OpDef, Site, Step, elementwise, register
+from myoedge.ops.conv import requant_of
+from myoedge.ops.linear import scalar_bound, scalar_requant
+from myoedge.pointwise import Chain, evaluate
+
+
+def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    return tuple(int(n) for n in np.broadcast_shapes(a, b))
+
+
+def add_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a + b)
+
+
+def sub_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a - b)
+
+
+def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a * b)
+
+
+def _quantize_sum(site: Site, sign: int) -> Integers:
+    """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
+    a, b, y = site.params(0), site.params(1), site.target
+    real = (a.scale / y.scale, sign * b.scale / y.scale)
+    c = choose_combine(real, (128, 128), (a.zero_point, b.zero_point), y.zero_point)
+    bound = 128 * sum(map(abs, c.mult)) + abs(c.offset)
+    scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
+    return Integers({**scalars, "acc_bound": bound})
+
+
+def add_quantize(site: Site) -> Integers:
+    return _quantize_sum(site, 1)
+
+
+def sub_quantize(site: Site) -> Integers:
+    return _quantize_sum(site, -1)
+
+
+def sum_integer(step: Step, a: Array, b: Array) -> Array:
+    """a, b int8, broadcast -> int8."""
+    c = Combine((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
+    return combine(np.broadcast_arrays(a, b), c, step.low, step.high)
+
+
+ADD = register(
+    OpDef(
+        name="add",
+        doc="sum of two tensors, broadcast; residual additions",
+        shape=broadcast,
+        nest=elementwise,
+        real=add_real,
+        integer=sum_integer,
+        quantize=add_quantize,
+        acc_bound=scalar_bound,
+        template="binary.c.j2",
+        epilogue=True,
+    )
+)
+
+SUB = register(
+    OpDef(
+        name="sub",
+        doc="difference of two tensors, broadcast",
+        shape=broadcast,
+        nest=elementwise,
+        real=sub_real,
+        integer=sum_integer,
+        quantize=sub_quantize,
+        acc_bound=scalar_bound,
+        template="binary.c.j2",
+        epilogue=True,
+    )
+)
+
+
+def mul_quantize(site: Site) -> Integers:
+    """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
+    a, b = site.params(0), site.params(1)
+    r = scalar_requant(a.scale * b.scale / site.target.scale, 255 * 255, site.target)
+    return Integers({"a_zero": a.zero_point, "b_zero": b.zero_point, **r})
+
+
+def mul_integer(step: Step, a: Array, b: Array) -> Array:
+    """a, b int8, broadcast -> int8."""
+    acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+MUL = register(
+    OpDef(
+        name="mul",
+        doc="product of two tensors, broadcast",
+        shape=broadcast,
+        nest=elementwise,
+        real=mul_real,
+        integer=mul_integer,
+        quantize=mul_quantize,
+        acc_bound=scalar_bound,
+        template="binary.c.j2",
+        epilogue=True,
+    )
+)
+
+
+def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
+    return x
+
+
+def _along(attrs: Attrs, values: Array, rank: int) -> Array:
+    """values [C] shaped so that they broadcast along attrs["axis"] of a tensor of this rank."""
+    return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
+
+
+def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
+    return np.asarray(x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim))
+
+
+def affine_quantize(site: Site) -> Integers:
+    """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
+    x, y = site.params(0), site.target
+    scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2))
+    parts = [
+        _affine_channel(a, b, x, y) for a, b in zip(scale.tolist(), offset.tolist(), strict=True)
+    ]
+    bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
+    columns = zip(*((c.mult[0], c.offset, c.shift) for c in parts), strict=True)
+    names = ("mult", "offset", "shift")
+    arrays = {name: np.array(col, np.int32) for name, col in zip(names, columns, strict=True)}
+    return Integers({"acc_bound": bound}, arrays)
+
+
+def _affine_channel(scale: float, offset: float, x: QParams, y: QParams) -> Combine:
+    """The offset is a term of its own with value 1, so that it keeps its fraction."""
+    real = (scale * x.scale / y.scale, offset / y.scale)
+    c = choose_combine(real, (128, 1), (x.zero_point, 0), y.zero_point)
+    return Combine((c.mult[0],), c.offset + c.mult[1], c.shift)
+
+
+def affine_integer(step: Step, x: Array) -> Array:
+    """x int8 [*outer, C, *inner] -> int8."""
+    mult, offset, shift = (_along(step.attrs, step[n], x.ndim) for n in ("mult", "offset", "shift"))
+    acc = x.astype(np.int64) * mult + offset
+    return np.clip(acc >> shift, step.low, step.high).astype(np.int8)
+
+
+AFFINE = register(
+    OpDef(
+        name="affine",
+        doc="one factor and one offset per channel: batch norm that could not be folded",
+        shape=same_shape,
+        nest=elementwise,
+        real=affine_real,
+        integer=affine_integer,
+        quantize=affine_quantize,
+        acc_bound=scalar_bound,
+        template="affine.c.j2",
+        weights=(1, 2),
+        epilogue=True,
+    )
+)
+
+
+def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
+    return np.where(x >= 0, x, x * _along(attrs, slope, x.ndim))
+
+
+def prelu_quantize(site: Site) -> Integers:
+    """Negative inputs have a multiplier per channel, the others share the last entry."""
+    x, y = site.params(0), site.target
+    factors = [*site.constant(1).astype(np.float64).tolist(), 1.0]
+    parts = [_affine_channel(factor, 0.0, x, y) for factor in factors]
+    bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
+    columns = zip(*((c.mult[0], c.offset, c.shift) for c in parts), strict=True)
+    names = ("mult", "offset", "shift")
+    arrays = {name: np.array(col, np.int32) for name, col in zip(names, columns, strict=True)}
+    return Integers({"x_zero": x.zero_point, "acc_bound": bound}, arrays)
+
+
+def prelu_integer(step: Step, x: Array) -> Array:
+    """x int8 [*outer, C, *inner] -> int8."""
+    negative = x < step["x_zero"]
+    parts = []
+    for name in ("mult", "offset", "shift"):
+        values = step[name]
+        parts.append(np.where(negative, _along(step.attrs, values[:-1], x.ndim), values[-1]))
+    mult, offset, shift = parts
+    acc = (x.astype(np.int64) * mult + offset) >> shift
+    return np.clip(acc, step.low, step.high).astype(np.int8)
+
+
+PRELU = register(
+    OpDef(
+        name="prelu",
+        doc="leaky ReLU with one slope per channel (a single slope is a table)",
+        shape=same_shape,
+        nest=elementwise,
+        real=prelu_real,
+        integer=prelu_integer,
+        quantize=prelu_quantize,
+        acc_bound=scalar_bound,
+        template="affine.c.j2",
+        weights=(1,),
+        epilogue=True,
+    )
+)
+
+
+def table_real(attrs: Attrs, x: Array) -> Array:
+    return evaluate(attrs["chain"], x).astype(x.dtype)
+
+
+def make_table(chain: Chain, x: QParams, y: QParams) -> Array:
+    """int8 [256]: the chain at every int8 input; NaN becomes the zero point, infinities saturate."""
+    real = (np.arange(-128, 128) - x.zero_point) * x.scale
+    value = evaluate(chain, real)
+    return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e30, 1e30)), y)
+
+
+def table_quantize(site: Site) -> Integers:
+    return Integers({}, {"lut": make_table(site.attrs["chain"], site.params(0), site.target)})
+
+
+def table_integer(step: Step, x: Array) -> Array:
+    """x int8 -> int8 through 256 entries."""
+    return lookup(x, step["lut"])
+
+
+TABLE = register(
+    OpDef(
+        name="table",
+        doc="any function of one number, 256 entries: activations, abs, square, sqrt, exp, log, clamp",
+        shape=same_shape,
+        nest=elementwise,
+        real=table_real,
+        integer=table_integer,
+        quantize=table_quantize,
+        template="table.c.j2",
+    )
+)

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that move bytes and change none: views, strided copies, padding, concatenation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.fixedpoint import quantize
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, elementwise, register, strides
+
+Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
+
+
+def _one_input(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Every output element is read once; the operand is described by the output's own loops."""
+    nest = elementwise(attrs, [out], out)
+    return Nest(nest.axes, {"x": nest.operands["y"], "y": nest.operands["y"]})
+
+
+def reshape_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(attrs["shape"])
+
+
+def reshape_real(attrs: Attrs, x: Array) -> Array:
+    return x.reshape(attrs["shape"])
+
+
+def reshape_integer(step: Step, x: Array) -> Array:
+    return x.reshape(step.out)
+
+
+RESHAPE = register(
+    OpDef(
+        name="reshape",
+        doc="another shape for the same bytes: reshape, view, flatten, squeeze, unsqueeze; costs nothing",
+        shape=reshape_shape,
+        nest=_one_input,
+        real=reshape_real,
+        integer=reshape_integer,
+        same_scale=True,
+        view=True,
+    )
+)
+
+
+def transpose_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(x[axis] for axis in attrs["perm"])
+
+
+def transpose_real(attrs: Attrs, x: Array) -> Array:
+    return np.ascontiguousarray(x.transpose(attrs["perm"]))
+
+
+def transpose_integer(step: Step, x: Array) -> Array:
+    return transpose_real(step.attrs, x)
+
+
+def slice_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(len(range(*cut)) for cut in attrs["cuts"])
+
+
+def slice_real(attrs: Attrs, x: Array) -> Array:
+    """attrs["cuts"]: (start, stop, step) for every axis; a negative step reverses (stop may be -1)."""
+    for axis, cut in enumerate(attrs["cuts"]):
+        x = np.take(x, np.arange(*cut), axis=axis)
+    return np.ascontiguousarray(x)
+
+
+def slice_integer(step: Step, x: Array) -> Array:
+    return slice_real(step.attrs, x)
+
+
+def expand_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(attrs["shape"])
+
+
+def expand_real(attrs: Attrs, x: Array) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(x, attrs["shape"]))
+
+
+def expand_integer(step: Step, x: Array) -> Array:
+    return expand_real(step.attrs, x)
+
+
+def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
+    """How a strided copy reads its input: y[i...] = x[first + sum i_d * stride_d]."""
+    steps = strides(x)
+    if op == "transpose":
+        return 0, tuple(steps[axis] for axis in attrs["perm"])
+    if op == "slice":
+        cuts = attrs["cuts"]
+        first = sum(cut[0] * s for cut, s in zip(cuts, steps, strict=True))
+        return first, tuple(cut[2] * s for cut, s in zip(cuts, steps, strict=True))
+    lead = len(attrs["shape"]) - len(x)
+    return 0, (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(x, steps, strict=True))
+
+
+TRANSPOSE = register(
+    OpDef(
+        name="transpose",
+        doc="axes in another order: transpose, permute, movedim",
+        shape=transpose_shape,
+        nest=_one_input,
+        real=transpose_real,
+        integer=transpose_integer,
+        template="strided.c.j2",
+        same_scale=True,
+    )
+)
+
+SLICE = register(
+    OpDef(
+        name="slice",
+        doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
+        shape=slice_shape,
+        nest=_one_input,
+        real=slice_real,
+        integer=slice_integer,
+        template="strided.c.j2",
+        same_scale=True,
+    )
+)
+
+EXPAND = register(
+    OpDef(
+        name="expand",
+        doc="copies along axes of extent 1: expand, repeat of such axes",
+        shape=expand_shape,
+        nest=_one_input,
+        real=expand_real,
+        integer=expand_integer,
+        template="strided.c.j2",
+        same_scale=True,
+    )
+)
+
+
+def pad_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(n + sum(pads) for n, pads in zip(x, attrs["pads"], strict=True))
+
+
+def pad_real(attrs: Attrs, x: Array) -> Array:
+    return np.pad(x, attrs["pads"], constant_values=attrs["value"])
+
+
+def pad_quantize(site: Site) -> Integers:
+    return Integers({"fill": int(quantize(np.float64(site.attrs["value"]), site.target))})
+
+
+def pad_integer(step: Step, x: Array) -> Array:
+    return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
+
+
+def pad_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    return elementwise(attrs, [out], out)
+
+
+PAD = register(
+    OpDef(
+        name="pad",
+        doc="a constant around a tensor, in front and behind on every axis",
+        shape=pad_shape,
+        nest=pad_nest,
+        real=pad_real,
+        integer=pad_integer,
+        quantize=pad_quantize,
+        template="pad.c.j2",
+        same_scale=True,
+    )
+)
+
+
+def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
+    axis = attrs["axis"]
+    total = sum(s[axis] for s in shapes)
+    return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
+
+
+def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over the output; operands are read along it, each within its own part."""
+    nest = elementwise(attrs, [out], out)
+    index: tuple[Dim, ...] = nest.operands["y"]
+    return Nest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
+
+
+def concat_real(attrs: Attrs, *xs: Array) -> Array:
+    return np.concatenate(xs, axis=attrs["axis"])
+
+
+def concat_integer(step: Step, *xs: Array) -> Array:
+    return concat_real(step.attrs, *xs)
+
+
+CONCAT = register(
+    OpDef(
+        name="concat",
+        doc="tensors behind each other along one axis: cat, stack",
+        shape=concat_shape,
+        nest=concat_nest,
+        real=concat_real,
+        integer=concat_integer,
+        template="concat.c.j2",
+        same_scale=True,
+    )
+)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products over the last axis: by weights (linear) and of two activations (matmul)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.ops.conv import acc_bound, quantize, requant_of
+
+
+def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
+    return (*x[:-1], w[0])
+
+
+def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    lead = {f"m{d}": n for d, n in enumerate(out[:-1])}
+    rows = tuple(((axis, 1),) for axis in lead)
+    operands = {
+        "x": (*rows, (("c", 1),)),
+        "w": ((("k", 1),), (("c", 1),)),
+        "y": (*rows, (("k", 1),)),
+    }
+    return Nest({**lead, "k": out[-1], "c": shapes[0][-1]}, operands, frozenset("c"))
+
+
+def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
+    y = np.matmul(x, w.T)
+    return y + bias[0] if bias else y
+
+
+def linear_integer(step: Step, x: Array) -> Array:
+    """x int8 [..., C] -> int8 [..., K]."""
+    acc = exact_matmul(x, step["weight"].T) + step["bias"]
+    assert np.abs(acc).max(initial=0) <= INT32_MAX
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+LINEAR = register(
+    OpDef(
+        name="linear",
+        doc="y = x W^T + b over the last axis",
+        shape=linear_shape,
+        nest=linear_nest,
+        real=linear_real,
+        integer=linear_integer,
+        quantize=quantize,
+        acc_bound=acc_bound,
+        template="linear.c.j2",
+        weights=(1, 2),
+        epilogue=True,
+        multiplies=True,
+    )
+)
+
+
+def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
+
+
+def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    a, b = shapes
+    lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
+    axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
+    m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
+    operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), c, k)}
+    return Nest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
+
+
+def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
+    lead = len(out) - len(shape)
+    return tuple(() if n == 1 else ((f"b{lead + d}", 1),) for d, n in enumerate(shape[:-2]))
+
+
+def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.matmul(a, b)
+
+
+def matmul_quantize(site: Site) -> Integers:
+    """acc = sum (a - a_zero)(b - b_zero), requantised once."""
+    a, b = site.params(0), site.params(1)
+    bound = site.shapes[0][-1] * _reach(a) * _reach(b)
+    factor = a.scale * b.scale / site.target.scale
+    return Integers(
+        {
+            "a_zero": a.zero_point,
+            "b_zero": b.zero_point,
+            **scalar_requant(factor, bound, site.target),
+        }
+    )
+
+
+def _reach(q: QParams) -> int:
+    return max(q.high - q.zero_point, q.zero_point - q.low)
+
+
+def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]:
+    """The requantisation of an operator with one factor for all its outputs, as scalars."""
+    r = choose_requant([factor], [bound], target.zero_point)
+    return {
+        "pre": r.pre,
+        "mult": int(r.mult[0]),
+        "offset": int(r.offset[0]),
+        "shift": int(r.shift[0]),
+        "acc_bound": bound,
+    }
+
+
+def scalar_bound(step: Step) -> int:
+    return int(step["acc_bound"])
+
+
+def matmul_integer(step: Step, a: Array, b: Array) -> Array:
+    """a int8 [..., M, C], b int8 [..., C, K] -> int8 [..., M, K]."""
+    wide_a = a.astype(np.int64) - step["a_zero"]
+    acc = exact_matmul(wide_a, b.astype(np.int64) - step["b_zero"])
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+MATMUL = register(
+    OpDef(
+        name="matmul",
+        doc="product of two activations, batch axes broadcast",
+        shape=matmul_shape,
+        nest=matmul_nest,
+        real=matmul_real,
+        integer=matmul_integer,
+        quantize=matmul_quantize,
+        acc_bound=scalar_bound,
+        template="matmul.c.j2",
+        epilogue=True,
+        multiplies=True,
+    )
+)

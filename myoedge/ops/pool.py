@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows over spatial axes, channels last: maximum and average, regular or adaptive."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from myoedge.fixedpoint import Requant, choose_requant, requantize
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, register
+
+Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
+
+
+def regular(
+    n: int,
+    size: int,
+    stride: int,
+    pad: int,
+    *,
+    dilation: int = 1,
+    ceil: bool = False,
+    count_pad: bool,
+) -> tuple[Window, ...]:
+    """The windows of one axis as PyTorch places them; clipped to the input, divisors counted before.
+
+    With ceil, a last window may start inside the input or the left padding, not in the right padding.
+    """
+    assert dilation == 1, "dilated pooling is sliced by the front end"
+    room = n + 2 * pad - size
+    count = (room + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (count - 1) * stride >= n + pad:
+        count -= 1
+    return tuple(_window(i * stride - pad, size, n, pad, count_pad) for i in range(count))
+
+
+def _window(start: int, size: int, n: int, pad: int, count_pad: bool) -> Window:
+    stop = min(start + size, n + pad)
+    low, high = max(start, 0), min(stop, n)
+    return low, high, stop - start if count_pad else high - low
+
+
+def adaptive(n: int, out: int) -> tuple[Window, ...]:
+    """Windows floor(i n / out) .. ceil((i + 1) n / out), as PyTorch's adaptive pooling."""
+    edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+    return tuple((low, high, high - low) for low, high in edges)
+
+
+def shape(attrs: Attrs, x: Shape) -> Shape:
+    """x [N, *S, C] -> [N, *T, C]; attrs["windows"] holds T windows for every spatial axis."""
+    return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over outputs and taps; a window's start is taken as affine (exact where it is regular)."""
+    rank = len(attrs["windows"])
+    axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
+    taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
+    spatial = tuple(_index(d, axis) for d, axis in enumerate(attrs["windows"]))
+    out_index: tuple[Dim, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
+    n, c = (("n", 1),), (("c", 1),)
+    operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
+    return Nest({**axes, **taps}, operands, frozenset(taps))
+
+
+def _index(d: int, axis: Sequence[Window]) -> Dim:
+    stride = max((b[0] - a[0] for a, b in itertools.pairwise(axis)), default=1)
+    return ((f"t{d}", stride), (f"r{d}", 1))
+
+
+def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
+    """(output position, taps [N, taps, C], divisor) for every output position."""
+    per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
+    for combination in itertools.product(*per_axis):
+        position = tuple(i for i, _ in combination)
+        cut = tuple(slice(low, high) for _, (low, high, _) in combination)
+        divisor = attrs.get("divisor") or math.prod(window[2] for _, window in combination)
+        patch = x[(slice(None), *cut, slice(None))]
+        yield position, patch.reshape(x.shape[0], -1, x.shape[-1]), divisor
+
+
+def max_real(attrs: Attrs, x: Array) -> Array:
+    y = np.empty(shape(attrs, x.shape), x.dtype)
+    for position, taps, _ in _patches(attrs, x):
+        y[(slice(None), *position)] = taps.max(axis=1)
+    return y
+
+
+def max_integer(step: Step, x: Array) -> Array:
+    """x int8 [N, *S, C] -> int8 of the same parameters; padding never wins."""
+    return max_real(step.attrs, x)
+
+
+MAX_POOL = register(
+    OpDef(
+        name="max_pool",
+        doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
+        shape=shape,
+        nest=nest,
+        real=max_real,
+        integer=max_integer,
+        template="pool.c.j2",
+        same_scale=True,
+    )
+)
+
+
+def avg_real(attrs: Attrs, x: Array) -> Array:
+    y = np.empty(shape(attrs, x.shape), x.dtype)
+    for position, taps, divisor in _patches(attrs, x):
+        y[(slice(None), *position)] = taps.sum(axis=1) / divisor
+    return y
+
+
+def divisors(attrs: Attrs) -> tuple[int, ...]:
+    """The distinct divisors, ascending: one multiplier each."""
+    if attrs.get("divisor"):
+        return (attrs["divisor"],)
+    per_axis = [{w[2] for w in axis} for axis in attrs["windows"]]
+    return tuple(sorted({math.prod(c) for c in itertools.product(*per_axis)}))
+
+
+def avg_quantize(site: Site) -> Integers:
+    """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
+    x, attrs = site.params(0), site.attrs
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
+    every = divisors(attrs)
+    factors = [x.scale / (site.target.scale * d) for d in every]
+    r = choose_requant(factors, [taps * 255] * len(every), site.target.zero_point)
+    arrays = {"mult": r.mult, "offset": r.offset, "shift": r.shift}
+    return Integers({"x_zero": x.zero_point, "pre": r.pre, "acc_bound": taps * 255}, arrays)
+
+
+def avg_integer(step: Step, x: Array) -> Array:
+    """x int8 [N, *S, C] -> int8 [N, *T, C]."""
+    wide, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
+    every = divisors(step.attrs)
+    for position, taps, divisor in _patches(step.attrs, wide):
+        i = every.index(divisor)
+        parts = (step[name][i] for name in ("mult", "offset", "shift"))
+        r = Requant(step["pre"], *parts)
+        y[(slice(None), *position)] = requantize(taps.sum(axis=1), r, step.low, step.high)
+    return y
+
+
+def avg_bound(step: Step) -> int:
+    return int(step["acc_bound"])
+
+
+AVG_POOL = register(
+    OpDef(
+        name="avg_pool",
+        doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
+        shape=shape,
+        nest=nest,
+        real=avg_real,
+        integer=avg_integer,
+        quantize=avg_quantize,
+        acc_bound=avg_bound,
+        template="pool.c.j2",
+        epilogue=True,
+    )
+)

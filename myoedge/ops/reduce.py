@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums and means over adjacent axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.fixedpoint import requantize
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.ops.conv import requant_of
+from myoedge.ops.linear import scalar_bound, scalar_requant
+
+
+def shape(attrs: Attrs, x: Shape) -> Shape:
+    """x [*outer, *reduced, *inner] -> [*outer, *inner], the reduced axes kept as 1 with keepdim."""
+    axes = attrs["axes"]
+    kept = [1 if d in axes else n for d, n in enumerate(x) if attrs["keepdim"] or d not in axes]
+    return tuple(kept)
+
+
+def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
+    """(outer, reduced, inner) extents; the reduced axes are adjacent (passes/layout.py sees to it)."""
+    first, last = min(attrs["axes"]), max(attrs["axes"])
+    return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    outer, reduced, inner = split(attrs, shapes[0])
+    o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
+    axes = {"o": outer, "i": inner, "r": reduced}
+    return Nest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
+
+
+def mean_real(attrs: Attrs, x: Array) -> Array:
+    return np.asarray(x.mean(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
+
+
+def sum_real(attrs: Attrs, x: Array) -> Array:
+    return np.asarray(x.sum(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
+
+
+def _quantize(site: Site, divisor: int) -> Integers:
+    """acc = sum (x - x_zero), requantised once."""
+    x = site.params(0)
+    bound = 255 * split(site.attrs, site.shapes[0])[1]
+    factor = x.scale / (site.target.scale * divisor)
+    return Integers({"x_zero": x.zero_point, **scalar_requant(factor, bound, site.target)})
+
+
+def mean_quantize(site: Site) -> Integers:
+    return _quantize(site, split(site.attrs, site.shapes[0])[1])
+
+
+def sum_quantize(site: Site) -> Integers:
+    return _quantize(site, 1)
+
+
+def integer(step: Step, x: Array) -> Array:
+    """x int8 [*outer, *reduced, *inner] -> int8."""
+    wide = x.astype(np.int64) - step["x_zero"]
+    acc = wide.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+MEAN = register(
+    OpDef(
+        name="mean",
+        doc="mean over any axes, global average pooling among them",
+        shape=shape,
+        nest=nest,
+        real=mean_real,
+        integer=integer,
+        quantize=mean_quantize,
+        acc_bound=scalar_bound,
+        template="reduce.c.j2",
+        epilogue=True,
+    )
+)
+
+SUM = register(
+    OpDef(
+        name="sum",
+        doc="sum over any axes",
+        shape=shape,
+        nest=nest,
+        real=sum_real,
+        integer=integer,
+        quantize=sum_quantize,
+        acc_bound=scalar_bound,
+        template="reduce.c.j2",
+        epilogue=True,
+    )
+)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graph -> Graph: fold constants, let transposes cancel, fuse, lower."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+from myoedge.ir import Graph, prune
+from myoedge.passes.fold import FOLD, absorb_borders
+from myoedge.passes.fuse import FUSE
+from myoedge.passes.layout import SINK, VIEWS
+from myoedge.passes.lower import LOWER
+from myoedge.rewrite import Rule, apply
+
+STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("fold", (*FOLD, *SINK)),
+    ("lower", (*FOLD, *LOWER)),
+    ("views", (*FOLD, *VIEWS)),
+    ("fuse", (*FOLD, *FUSE)),
+)
+
+
+def prepare(graph: Graph) -> Graph:
+    """The graph as it is calibrated, quantised and planned."""
+    graph = prune(graph)
+    for name, rules in STAGES:
+        graph = apply(rules, graph)
+        if name == "fold":
+            graph = absorb_borders(graph)
+    return tidy(graph)
+
+
+def tidy(graph: Graph) -> Graph:
+    """Tensors named after the call they come from, without what the rules appended: "conv2d_3"."""
+    names: dict[str, str] = {name: name for name in graph.inputs}
+    for node in graph.nodes:
+        names[node.name] = _free(node.name.split(".")[0], set(names.values()))
+    nodes = tuple(
+        n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))
+        for n in graph.nodes
+    )
+    tensors = {new: replace(graph.tensors[old], name=new) for old, new in names.items()}
+    outputs = tuple(names[name] for name in graph.outputs)
+    return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs)
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    numbered = (f"{stem}_{i}" for i in itertools.count(1))
+    return next(name for name in itertools.chain([stem], numbered) if name not in taken)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that make one operator out of several."""
+
+from __future__ import annotations
+
+from myoedge.ir import Graph, Node
+from myoedge.op import OPS
+from myoedge.passes.patch import Patch, feeds_only, joined, made_by
+from myoedge.pointwise import bounds
+from myoedge.rewrite import Rewrite, Rule
+
+
+def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
+    """g(f(x)) is one function of one number."""
+    before = made_by(graph, node.inputs[0], "table") if node.op == "table" else None
+    if before is None or not feeds_only(graph, before.name, node):
+        return None
+    chain = (*before.attrs["chain"], *node.attrs["chain"])
+    origin = joined(before, node)
+    return Patch(graph, node).last("table", before.inputs[0], chain=chain, origin=origin)
+
+
+def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
+    """An operator that requantises takes the activation behind it along, as limits or as a table."""
+    producer = graph.producer.get(node.inputs[0]) if node.op == "table" else None
+    if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
+        return None
+    if not feeds_only(graph, producer.name, node):
+        return None
+    attrs = {**producer.attrs, "act": node.attrs["chain"]}
+    origin = joined(producer, node)
+    return Patch(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
+
+
+def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
+    """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp can then be fused where it costs nothing."""
+    if node.op != "table" or bounds(node.attrs["chain"]) is None:
+        return None
+    pool = made_by(graph, node.inputs[0], "max_pool")
+    if pool is None or not feeds_only(graph, pool.name, node):
+        return None
+    producer = graph.producer.get(pool.inputs[0])
+    if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
+        return None
+    if not feeds_only(graph, producer.name, pool):
+        return None
+    patch = Patch(graph, node)
+    clamped = patch.add("table", pool.inputs[0], **node.attrs)
+    return patch.last("max_pool", clamped, **pool.attrs, origin=pool.origin)
+
+
+def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
+    """Zeros around the spatial axes become a convolution's own padding."""
+    pad = made_by(graph, node.inputs[0], "pad") if node.op == "conv" else None
+    if pad is None or pad.attrs["value"] != 0.0:
+        return None
+    outside, *spatial, channels = pad.attrs["pads"]
+    if any((*outside, *channels)):
+        return None
+    both = zip(spatial, node.attrs["pads"], strict=True)
+    pads = tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)
+    attrs, origin = {**node.attrs, "pads": pads}, joined(pad, node)
+    return Patch(graph, node).last("conv", pad.inputs[0], *node.inputs[1:], **attrs, origin=origin)
+
+
+def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
+    """softmax keeps the order, so that the index of the largest is the same without it."""
+    if node.op != "argmax":
+        return None
+    soft = made_by(graph, node.inputs[0], "softmax", "log_softmax")
+    if soft is None or soft.attrs["axis"] != node.attrs["axis"]:
+        return None
+    origin = joined(soft, node)
+    return Patch(graph, node).last("argmax", soft.inputs[0], **node.attrs, origin=origin)
+
+
+FUSE: tuple[Rule, ...] = (
+    merge_tables,
+    fuse_padding,
+    drop_softmax_before_argmax,
+    clamp_before_max,
+    fuse_activation,
+)

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that make transposes meet and cancel: they sink towards the outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.ir import Graph, Node
+from myoedge.passes.patch import Patch, feeds_only, joined, made_by
+from myoedge.rewrite import Rewrite, Rule
+
+BINARY = ("add", "sub", "mul")
+ALONG_AXIS = ("affine", "prelu", "softmax", "log_softmax")
+
+Perm = tuple[int, ...]
+
+
+def inverse(perm: Sequence[int]) -> Perm:
+    return tuple(int(i) for i in np.argsort(perm))
+
+
+def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
+    """transpose(transpose(x)) is one."""
+    before = _transposed(graph, node.inputs[0]) if node.op == "transpose" else None
+    if before is None:
+        return None
+    perm = tuple(before.attrs["perm"][axis] for axis in node.attrs["perm"])
+    return Patch(graph, node).last("transpose", before.inputs[0], perm=perm)
+
+
+def _transposed(graph: Graph, name: str) -> Node | None:
+    return made_by(graph, name, "transpose")
+
+
+def sink_through_elements(graph: Graph, node: Node) -> Rewrite | None:
+    """f(transpose(x)) = transpose(f(x)) for tables and operators along one axis."""
+    before = _transposed(graph, node.inputs[0]) if node.op in ("table", *ALONG_AXIS) else None
+    if before is None:
+        return None
+    attrs = dict(node.attrs)
+    if node.op in ALONG_AXIS:
+        attrs["axis"] = before.attrs["perm"][attrs["axis"]]
+    patch = Patch(graph, node)
+    y = patch.add(node.op, before.inputs[0], *node.inputs[1:], **attrs)
+    return patch.last("transpose", y, **before.attrs, origin=before.origin)
+
+
+def sink_through_several(graph: Graph, node: Node) -> Rewrite | None:
+    """f(transpose(a), transpose(b)) = transpose(f(a, b)); what is not transposed yet is turned back.
+
+    Several inputs are worth turning only for a transpose that restores the model's order ("back"):
+    most readers undo it, and each such transpose moves down only, so that the rule ends.
+    """
+    if node.op not in (*BINARY, "concat"):
+        return None
+    found = [_transposed(graph, x) for x in node.inputs if not graph.is_const(x)]
+    chosen = _worth_sinking(found)
+    if chosen is None:
+        return None
+    perm: Perm = chosen.attrs["perm"]
+    patch = Patch(graph, node)
+    inputs = [_through(patch, x, inverse(perm)) for x in node.inputs]
+    if any(x is None for x in inputs):
+        return None
+    y = patch.add(node.op, *(x for x in inputs if x), **_turned(node, perm))
+    return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
+
+
+def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
+    """The transpose to move below its reader, if any."""
+    back = next((t for t in found if t is not None and t.attrs.get("back")), None)
+    if back is not None or not found or None in found:
+        return back
+    perms = {t.attrs["perm"] for t in found if t is not None}
+    return found[0] if len(perms) == 1 else None
+
+
+def _turned(node: Node, perm: Perm) -> dict[str, object]:
+    """Attributes of the operator before a transposition instead of after it."""
+    return {"axis": perm[node.attrs["axis"]]} if node.op == "concat" else {}
+
+
+def _through(patch: Patch, name: str, perm: Perm) -> str | None:
+    """`name` transposed by `perm`: cancelled, computed for constants, else a node; None if ranks differ."""
+    graph = patch.graph
+    if graph.is_const(name):
+        value = graph.constants[name]
+        if value.ndim > len(perm):
+            return None
+        full = value.reshape([1] * (len(perm) - value.ndim) + list(value.shape))
+        return patch.constant(full.transpose(perm))
+    if len(graph.shape(name)) != len(perm):
+        return None
+    before = _transposed(graph, name)
+    if before is not None and before.attrs["perm"] == inverse(perm):
+        return before.inputs[0]
+    return patch.add("transpose", name, perm=perm)
+
+
+def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
+    """mean(transpose(x)) sums the axes where they were, then transposes what is left."""
+    before = _transposed(graph, node.inputs[0]) if node.op in ("mean", "sum", "argmax") else None
+    if before is None:
+        return None
+    perm: Perm = before.attrs["perm"]
+    kept = node.attrs["keepdim"]
+    old = [node.attrs["axis"]] if node.op == "argmax" else list(node.attrs["axes"])
+    new = tuple(sorted(perm[axis] for axis in old))
+    where = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
+    patch = Patch(graph, node)
+    y = patch.add(node.op, before.inputs[0], keepdim=kept, **where)
+    left = perm if kept else tuple(p for axis, p in enumerate(perm) if axis not in old)
+    order = tuple(sorted(left).index(p) for p in left)
+    return patch.last("transpose", y, **{**before.attrs, "perm": order}, origin=before.origin)
+
+
+def sink_through_cut(graph: Graph, node: Node) -> Rewrite | None:
+    """slice and pad act on every axis on its own."""
+    before = _transposed(graph, node.inputs[0]) if node.op in ("slice", "pad") else None
+    if before is None:
+        return None
+    name = "cuts" if node.op == "slice" else "pads"
+    per_axis = tuple(node.attrs[name][i] for i in inverse(before.attrs["perm"]))
+    patch = Patch(graph, node)
+    y = patch.add(node.op, before.inputs[0], **{**node.attrs, name: per_axis})
+    return patch.last("transpose", y, **before.attrs, origin=before.origin)
+
+
+def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
+    """linear(flatten(transpose(x))): the columns of the weights are reordered instead."""
+    flat = made_by(graph, node.inputs[0], "reshape") if node.op == "linear" else None
+    turned = _transposed(graph, flat.inputs[0]) if flat else None
+    if flat is None or turned is None:
+        return None
+    perm, inner = turned.attrs["perm"], graph.shape(turned.name)
+    lead = _kept_axes(graph.shape(flat.name), inner)
+    if lead is None or any(perm[d] != d for d in range(lead)):
+        return None
+    w = graph.constants[node.inputs[1]]
+    back = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
+    columns = w.reshape(w.shape[0], *inner[lead:]).transpose(back).reshape(w.shape)
+    patch = Patch(graph, node)
+    rows = patch.add("reshape", turned.inputs[0], **flat.attrs, origin=flat.origin)
+    return patch.last("linear", rows, patch.constant(columns), *node.inputs[2:])
+
+
+def _kept_axes(flat: Sequence[int], inner: Sequence[int]) -> int | None:
+    """Number of leading axes a flatten keeps, if it joins all the others into its last axis."""
+    lead = len(flat) - 1
+    if tuple(flat[:lead]) == tuple(inner[:lead]) and flat[-1] == math.prod(inner[lead:]):
+        return lead
+    return None
+
+
+def share_equal(graph: Graph, node: Node) -> Rewrite | None:
+    """A transpose of the same tensor by the same permutation is computed once."""
+    if node.op != "transpose":
+        return None
+    for twin in graph.users[node.inputs[0]]:
+        if twin is node:
+            return None
+        if twin.op == node.op and twin.attrs["perm"] == node.attrs["perm"]:
+            return Patch(graph, node).same_as(twin.name)
+    return None
+
+
+SINK: tuple[Rule, ...] = (
+    merge_transposes,
+    share_equal,
+    sink_through_elements,
+    sink_through_several,
+    sink_through_reduction,
+    sink_through_cut,
+    flatten_into_linear,
+)
+
+
+def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
+    """A transpose that only moves axes of extent 1 moves no bytes."""
+    if node.op != "transpose":
+        return None
+    shape = graph.shape(node.inputs[0])
+    order = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
+    if order != sorted(order):
+        return None
+    return Patch(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
+
+
+def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
+    """reshape(reshape(x)) is one."""
+    before = made_by(graph, node.inputs[0], "reshape") if node.op == "reshape" else None
+    if before is None:
+        return None
+    return Patch(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
+
+
+def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
+    """A table does not care about the shape."""
+    before = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
+    if before is None or not feeds_only(graph, before.name, node):
+        return None
+    patch = Patch(graph, node)
+    y = patch.add("table", before.inputs[0], **node.attrs)
+    return patch.last("reshape", y, **before.attrs, origin=joined(before))
+
+
+VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape)

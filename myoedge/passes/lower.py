@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that leave only what the operators' integer meanings take."""
+
+from __future__ import annotations
+
+from myoedge.ir import Graph, Node, Shape
+from myoedge.op import OPS
+from myoedge.passes.patch import Patch
+from myoedge.rewrite import Rewrite, Rule
+
+
+def adjacent(axes: tuple[int, ...], shape: Shape) -> bool:
+    """Whether nothing but axes of extent 1 lies between reduced axes."""
+    inside = range(min(axes), max(axes) + 1)
+    return all(axis in axes or shape[axis] == 1 for axis in inside)
+
+
+def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
+    """A reduction over axes that lie apart transposes first, so that they are the last ones."""
+    if node.op not in ("mean", "sum"):
+        return None
+    axes, x = node.attrs["axes"], node.inputs[0]
+    shape = graph.shape(x)
+    if adjacent(axes, shape):
+        return None
+    rank = len(shape)
+    perm = (*(d for d in range(rank) if d not in axes), *axes)
+    patch = Patch(graph, node)
+    turned = patch.add("transpose", x, perm=perm)
+    last = tuple(range(rank - len(axes), rank))
+    y = patch.add(node.op, turned, **{**node.attrs, "axes": last, "keepdim": False})
+    return patch.last("reshape", y, shape=graph.shape(node.name))
+
+
+def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
+    """softmax has a scale of its own: before a concat or a pad it is requantised by a table."""
+    if node.op not in ("concat", "pad"):
+        return None
+    fixed = [name for name in node.inputs if _has_fixed_scale(graph, name)]
+    if not fixed:
+        return None
+    patch = Patch(graph, node)
+    free = {name: patch.add("table", name, chain=SAME) for name in dict.fromkeys(fixed)}
+    return patch.last(node.op, *(free.get(name, name) for name in node.inputs), **node.attrs)
+
+
+SAME = (("affine", 1.0, 0.0),)
+
+
+def _has_fixed_scale(graph: Graph, name: str) -> bool:
+    """Whether the scale is given by the operator, possibly through others that keep it."""
+    node = graph.producer.get(name)
+    while node is not None and OPS[node.op].same_scale and len(node.inputs) == 1:
+        node = graph.producer.get(node.inputs[0])
+    return node is not None and OPS[node.op].fixed is not None
+
+
+LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QuantGraph + Chip -> Plan: buffers, live ranges, offsets."""

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one number: what a 256-entry table may hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.ir import Array
+
+Step = tuple[Any, ...]  # (name, parameter, ...)
+Chain = tuple[Step, ...]  # applied from left to right
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def erf(x: Array) -> Array:
+    """The error function, exact to double precision (math.erf, element by element)."""
+    return np.asarray(_erf(x), dtype=np.float64)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    soft = np.logaddexp(0.0, beta * x) / beta
+    return np.where(beta * x > threshold, x, soft)
+
+
+def _elu(x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
+    negative = alpha * np.expm1(np.minimum(x, 0.0) * input_scale)
+    return scale * np.where(x > 0, x, negative)
+
+
+def _gelu_tanh(x: Array) -> Array:
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _hardsigmoid(x: Array) -> Array:
+    return np.clip(x + 3.0, 0.0, 6.0) / 6.0
+
+
+# Definitions follow PyTorch's documentation of the operator of the same name.
+FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "abs": np.abs,
+    "affine": lambda x, scale, offset: x * scale + offset,
+    "ceil": np.ceil,
+    "clamp": lambda x, low, high: np.clip(x, low, high),
+    "cos": np.cos,
+    "elu": _elu,
+    "erf": erf,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "gelu": lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
+    "gelu_tanh": _gelu_tanh,
+    "hardshrink": lambda x, limit=0.5: np.where(np.abs(x) > limit, x, 0.0),
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": lambda x: x * _hardsigmoid(x),
+    "leaky_relu": lambda x, slope=0.01: np.where(x >= 0, x, x * slope),
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "neg": np.negative,
+    "pow": lambda x, exponent: np.power(x, exponent),
+    "reciprocal": lambda x: 1.0 / x,
+    "round": np.rint,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x),
+    "sigmoid": _sigmoid,
+    "sign": np.sign,
+    "silu": lambda x: x * _sigmoid(x),
+    "sin": np.sin,
+    "softplus": _softplus,
+    "softshrink": lambda x, limit=0.5: np.sign(x) * np.maximum(np.abs(x) - limit, 0.0),
+    "softsign": lambda x: x / (1.0 + np.abs(x)),
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "tanh": np.tanh,
+    "tanhshrink": lambda x: x - np.tanh(x),
+    "threshold": lambda x, limit, value: np.where(x > limit, x, value),
+}
+
+
+def evaluate(chain: Sequence[Step], x: Array) -> Array:
+    """The chain at every element, in float64; NaN and infinities where a function is not defined."""
+    y = np.asarray(x, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        for name, *parameters in chain:
+            y = FUNCTIONS[name](y, *parameters)
+    return y
+
+
+def bounds(chain: Sequence[Step]) -> tuple[float, float] | None:
+    """(low, high) if the chain only clamps, else None: such a chain costs nothing in an epilogue."""
+    low, high = -math.inf, math.inf
+    for step in chain:
+        if step[0] != "clamp":
+            return None
+        low, high = (min(max(edge, step[1]), step[2]) for edge in (low, high))
+    return low, high

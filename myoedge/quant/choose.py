@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.fixedpoint import INT32_MAX, QParams, quantize, range_qparams
+from myoedge.ir import Array, Graph, Node
+from myoedge.op import OPS, Integers, Site, Step
+from myoedge.ops.elementwise import make_table
+from myoedge.pointwise import bounds
+from myoedge.quant.observe import Calibration, Observer, Range
+from myoedge.reference import PRE, has_table
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """`[quant] "head.*" = {...}`: what differs for the layers whose module path matches."""
+
+    pattern: str
+    weights: str = "per_channel"
+    observer: Observer | None = None
+
+    def matches(self, node: Node) -> bool:
+        return any(fnmatch.fnmatchcase(o.path, self.pattern) for o in node.origin)
+
+
+@dataclass(frozen=True)
+class QuantGraph:
+    """A network in integers.
+
+    graph      the float network it comes from, node for step
+    params     scale and zero point of every int8 tensor, `name.pre` before fused tables included
+    steps      the operators in order
+    constants  constant operands, int8
+    """
+
+    graph: Graph
+    params: Mapping[str, QParams]
+    steps: tuple[Step, ...]
+    constants: Mapping[str, Array]
+    calibration: Calibration
+    warnings: tuple[Notice, ...] = field(default_factory=tuple)
+
+    def dtype(self, name: str) -> str:
+        tensor = self.graph.tensors.get(name)
+        return "int8" if tensor is None or tensor.dtype == "float32" else tensor.dtype
+
+
+def quantize_graph(
+    graph: Graph, calibration: Calibration, rules: Iterable[LayerRule] = ()
+) -> QuantGraph:
+    """Chooses scales (equal where an operator needs it) and every operator's integers.
+
+    Errors: E117 where an accumulator could leave int32 whatever is done.
+    """
+    params = choose_params(graph, calibration.ranges)
+    constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
+    rules = tuple(rules)
+    steps = tuple(_step(graph, node, params, rules) for node in graph.nodes)
+    for step in steps:
+        _prove_no_overflow(step)
+    warnings = tuple(_dead_layers(graph, calibration.ranges))
+    return QuantGraph(graph, params, steps, constants, calibration, warnings)
+
+
+def _operands(graph: Graph) -> dict[str, None]:
+    """Constants that operators read as int8 tensors, in order of use."""
+    names = (name for node in graph.nodes for name in operand_names(node))
+    return dict.fromkeys(name for name in names if graph.is_const(name))
+
+
+def operand_names(node: Node) -> tuple[str, ...]:
+    """The inputs that are read as integers; weights are not among them."""
+    weights = OPS[node.op].weights
+    return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
+
+
+def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParams]:
+    """Parameters of every int8 tensor; tensors that must agree share the union of their ranges."""
+    spans = {**ranges, **_declared(graph)}
+    groups = _tied(graph, spans)
+    params: dict[str, QParams] = {}
+    for names in groups:
+        low = min(spans[name][0] for name in names)
+        high = max(spans[name][1] for name in names)
+        fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
+        chosen = next((q for q in fixed if q is not None), range_qparams(low, high))
+        params.update(dict.fromkeys(names, chosen))
+    return params
+
+
+def _declared(graph: Graph) -> dict[str, Range]:
+    """Ranges that follow from the graph itself: constants, and padding that joins its input's range."""
+    found = {
+        name: (float(graph.constants[name].min()), float(graph.constants[name].max()))
+        for name in _operands(graph)
+    }
+    for node in graph.nodes:
+        if node.op == "pad":
+            found[node.name + ".fill"] = (node.attrs["value"], node.attrs["value"])
+    return found
+
+
+def _tied(graph: Graph, spans: Mapping[str, Range]) -> list[list[str]]:
+    """Groups of tensors with one pair of parameters, in a fixed order."""
+    parent = {name: name for name in spans if name not in _wide(graph)}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if not OPS[node.op].same_scale or node.name not in parent:
+            continue
+        extra = [node.name + ".fill"] if node.op == "pad" else []
+        for name in (*operand_names(node), *extra):
+            parent[root(name)] = root(node.name)
+    groups: dict[str, list[str]] = {}
+    for name in parent:
+        groups.setdefault(root(name), []).append(name)
+    return list(groups.values())
+
+
+def _wide(graph: Graph) -> set[str]:
+    """Tensors that are not int8: the indices of argmax, and views of them."""
+    return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
+
+
+def _step(
+    graph: Graph, node: Node, params: Mapping[str, QParams], rules: tuple[LayerRule, ...]
+) -> Step:
+    op, names = OPS[node.op], operand_names(node)
+    out = graph.shape(node.name)
+    target = params.get(node.name + PRE if has_table(node) else node.name, QParams(1.0, 0))
+    per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
+    site = Site(
+        attrs=node.attrs,
+        shapes=tuple(graph.shape(name) for name in node.inputs),
+        out=out,
+        inputs=tuple(params.get(name) for name in node.inputs),
+        target=target,
+        constants=tuple(graph.constants.get(name) for name in node.inputs),
+        per_channel=not per_tensor,
+    )
+    low, high = limits(node, target)
+    integers = _with_table(op.quantize(site), node, params)
+    return Step(node, names, tuple(map(graph.shape, names)), out, integers, low, high)
+
+
+def limits(node: Node, target: QParams) -> tuple[int, int]:
+    """Where requantised values saturate: int8, or the limits of a fused clamp."""
+    found = bounds(node.attrs.get("act", ()))
+    if found is None:
+        return target.low, target.high
+    low, high = (_limit(edge, target) for edge in found)
+    return low, high
+
+
+def _limit(edge: float, q: QParams) -> int:
+    if math.isinf(edge):
+        return q.low if edge < 0 else q.high
+    return int(quantize(np.float64(edge), q))
+
+
+def _with_table(integers: Integers, node: Node, params: Mapping[str, QParams]) -> Integers:
+    if not has_table(node):
+        return integers
+    table = make_table(node.attrs["act"], params[node.name + PRE], params[node.name])
+    return replace(integers, arrays={**integers.arrays, "table": table})
+
+
+def _prove_no_overflow(step: Step) -> None:
+    bound = OPS[step.node.op].acc_bound(step)
+    if bound > INT32_MAX:
+        raise MyoedgeError(
+            "E117",
+            f"{step.node.where} could overflow its 32-bit accumulator",
+            {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
+            ["fewer products per output: smaller kernels, fewer channels, or groups"],
+        )
+
+
+def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
+    """Weighted layers whose output never changed over the calibration samples."""
+    for node in graph.nodes:
+        low, high = ranges.get(node.name, (0.0, 1.0))
+        if OPS[node.op].multiplies and low == high:
+            yield notice(
+                "W101",
+                f"{node.where} is dead: its output is {low:g} for every calibration sample",
+                {"found": "the rest of the network learns nothing from it"},
+                ["calibrate with samples of every class", "look for a dying ReLU in training"],
+            )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the integers are from the floats: signal to quantisation noise, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.fixedpoint import dequantize, quantize
+from myoedge.ir import Array
+from myoedge.quant.choose import QuantGraph
+from myoedge.quant.observe import Samples, each
+from myoedge.reference import at_border, integer_step, run_integer, run_real
+
+FINAL = ("softmax", "log_softmax", "argmax")
+
+
+@dataclass
+class Noise:
+    """Sums of squares, so far."""
+
+    signal: float = 0.0
+    error: float = 0.0
+
+    def add(self, real: Array, found: Array) -> None:
+        wanted = real.astype(np.float64)
+        self.signal += float(np.sum(wanted**2))
+        self.error += float(np.sum((wanted - found) ** 2))
+
+    @property
+    def db(self) -> float | None:
+        """10 log10(signal / error); None where there is no signal, infinite where there is no error."""
+        if self.signal == 0.0:
+            return None
+        return math.inf if self.error == 0.0 else 10.0 * math.log10(self.signal / self.error)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What quantisation costs.
+
+    local       dB per tensor, this operator alone quantised
+    cumulative  dB per tensor, everything up to it quantised
+    total_db    over all outputs and samples, before a final softmax
+    outputs     float and integer outputs per sample, dequantised
+    """
+
+    local: Mapping[str, float | None]
+    cumulative: Mapping[str, float | None]
+    total_db: float | None
+    real: tuple[tuple[Array, ...], ...] = field(repr=False)
+    integer: tuple[tuple[Array, ...], ...] = field(repr=False)
+
+
+def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
+    """int8 inputs of one sample, as the host makes them (border factors first)."""
+    graph = q.graph
+    return {
+        name: quantize(at_border(graph, name, sample[name]), q.params[name])
+        for name in graph.inputs
+    }
+
+
+def real_values(q: QuantGraph, name: str, values: Array) -> Array:
+    """Integers of a tensor as the floats they stand for."""
+    return dequantize(values, q.params[name]) if name in q.params else values
+
+
+def before_final(q: QuantGraph, name: str) -> str:
+    """The tensor that SQNR is measured on for an output: its logits where it ends in a softmax."""
+    node = q.graph.producer.get(name)
+    if node is not None and node.op in FINAL:
+        return node.inputs[0]
+    return before_final(q, node.inputs[0]) if node is not None and node.op == "reshape" else name
+
+
+def measure(q: QuantGraph, samples: Samples) -> Fidelity:
+    """Runs every sample in floats and in integers, and compares all tensors."""
+    names = [step.node.name for step in q.steps if step.node.name in q.params]
+    local = {name: Noise() for name in names}
+    cumulative = {name: Noise() for name in names}
+    total, reals, integers = Noise(), [], []
+    judged = [before_final(q, name) for name in q.graph.outputs]
+    for sample in each(samples):
+        real = run_real(q.graph, sample)
+        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        _layers(q, real, found, local, cumulative)
+        for name in judged:
+            total.add(real[name], real_values(q, name, found[name]))
+        reals.append(tuple(real[name] for name in q.graph.outputs))
+        integers.append(tuple(real_values(q, name, found[name]) for name in q.graph.outputs))
+    return Fidelity(
+        {name: noise.db for name, noise in local.items()},
+        {name: noise.db for name, noise in cumulative.items()},
+        total.db,
+        tuple(reals),
+        tuple(integers),
+    )
+
+
+def _layers(
+    q: QuantGraph,
+    real: Mapping[str, Array],
+    found: Mapping[str, Array],
+    local: Mapping[str, Noise],
+    cumulative: Mapping[str, Noise],
+) -> None:
+    for step in q.steps:
+        name = step.node.name
+        if name not in local:
+            continue
+        alone = integer_step(step, [_exact_input(q, n, real) for n in step.operands])
+        local[name].add(real[name], real_values(q, name, alone.reshape(step.out)))
+        cumulative[name].add(real[name], real_values(q, name, found[name]))
+
+
+def _exact_input(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
+    return q.constants[name] if name in q.constants else quantize(real[name], q.params[name])
+
+
+def accuracy(outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float:
+    """Share of samples whose first output is largest (or, for argmax, equal) at the label."""
+    hits = [
+        _predicted(first[0]) == int(label) for first, label in zip(outputs, labels, strict=True)
+    ]
+    return float(np.mean(hits))
+
+
+def _predicted(output: Array) -> int:
+    return int(output.reshape(-1)[0]) if output.dtype.kind == "i" else int(np.argmax(output))

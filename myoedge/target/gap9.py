@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GreenWaves GAP9: one fabric controller and a cluster of nine RISC-V cores."""
+
+from __future__ import annotations
+
+from myoedge.target.chip import Chip, Engine, OperatingPoint
+
+KIB = 1024
+
+GAP9 = Chip(
+    name="gap9",
+    doc="GreenWaves GAP9: 1 fabric controller + 9-core RISC-V cluster, 128 KiB L1, 1.5 MiB L2",
+    l1_bytes=128 * KIB,
+    l2_bytes=1536 * KIB,
+    l3_bytes=32 * KIB * KIB,
+    # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9 platform).
+    l3_bytes_per_s=185_000_000,
+    # Eight cores compute with four int8 products a cycle; the ninth moves data.
+    engines=(Engine("cluster", cores=8, macs_per_cycle=32),),
+    points=(
+        OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
+        OperatingPoint("low", volts=0.65, clock_hz=240_000_000),
+    ),
+    sources=(
+        "memory sizes and cores: GreenWaves gap_sdk 4.12, GAP9 platform description",
+        "operating points: MLPerf Tiny v1.0, GreenWaves submission (closed division)",
+    ),
+)

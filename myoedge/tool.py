@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""External programs: found, asked for their version, run; the compilers; and doctor's table."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from myoedge.errors import MyoedgeError
+
+ZIG = "ziglang==0.17.0"
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
+SANITIZERS = ("undefined", "address")
+
+Names = Sequence[str]
+Files = Sequence[Path]
+
+# argc is 1 without arguments: then the last byte is touched, else the one behind it.
+_PLANTED_OVERFLOW = """\
+#include <stdlib.h>
+int main(int argc, char **argv) {
+    volatile char *block = malloc(8);
+    (void)argv;
+    block[6 + argc] = 1;
+    free((void *)block);
+    return 0;
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended; returncode is minus the signal where a signal ended it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A C compiler that has told its version; `name` is what was asked for."""
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def is_zig(self) -> bool:
+        return self.version.startswith("zig ")
+
+    @property
+    def is_clang(self) -> bool:
+        return self.is_zig or "clang" in self.version
+
+    @property
+    def can_asan(self) -> bool:
+        """Whether AddressSanitizer really stops a planted heap overflow; tried once a process."""
+        return _catches_heap_overflow(self)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> Finished:
+    """Run a program to its end, with `env` on top of the own environment and no standard input.
+
+    Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
+    """
+    process = _started([str(part) for part in command], cwd, {**os.environ, **(env or {})})
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        raise MyoedgeError(
+            "E502", f"{command[0]} did not finish", {"limit": f"{timeout_s} s"}
+        ) from None
+    except BaseException:
+        _kill(process)
+        raise
+    return Finished(process.returncode, stdout, stderr)
+
+
+def _started(command: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+    if not cwd.is_dir():
+        raise NotADirectoryError(cwd)
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # so that the children of a hung program end with it
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MyoedgeError("E501", f"cannot start {command[0]}", {"reason": reason}) from error
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def cache_folder(name: str) -> Path:
+    """A folder for what can be made again: under $MYOEDGE_CACHE, else the user's cache.
+
+    Where that cannot be written to, a temporary folder that goes when the process ends.
+    """
+    folder = _writable_root(os.environ.get("MYOEDGE_CACHE", "")) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def _writable_root(wanted: str) -> Path:
+    import platformdirs
+
+    root = Path(wanted or platformdirs.user_cache_dir("myoedge", appauthor=False))
+    root = root.absolute() if wanted else root
+    # Without $HOME and without a passwd entry the user's cache is a bare "~/...".
+    with suppress(OSError):
+        if root.is_absolute():
+            root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=root).close()
+            return root
+    # A name of its own: a foreseeable one in a shared folder could hold somebody else's code.
+    temporary = tempfile.mkdtemp(prefix="myoedge-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder beside the cache (programs may be run there) that goes at the end."""
+    folder = tempfile.mkdtemp(dir=cache_folder("scratch"))
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def compiler(name: str = "zig") -> Compiler:
+    """The C compiler of that name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
+
+    Raises E501 where it is missing or does not run.
+    """
+    if name == "zig":
+        binary = _zig_binary()
+        return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
+    cc = tuple(shlex.split(os.environ.get("CC", ""))) or ("cc",)
+    command = cc if name == "cc" else (name,)
+    found = shutil.which(command[0])
+    if found is None:
+        raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
+    command = (str(Path(found).absolute()), *command[1:])
+    return Compiler(name, command, _first_line((*command, "--version")))
+
+
+def _zig_binary() -> str:
+    spec = importlib.util.find_spec("ziglang")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    for folder in folders:
+        if (binary := Path(folder, "zig")).is_file():
+            return str(binary)
+    raise _missing("the C compiler zig", f"pip install {ZIG}", "or, with a system cc: --cc cc")
+
+
+def _missing(what: str, *tries: str) -> MyoedgeError:
+    return MyoedgeError("E501", f"{what} is missing", tries=tries)
+
+
+@functools.cache
+def _first_line(command: tuple[str, ...]) -> str:
+    """What a program prints first; asked once a process."""
+    finished = run(command, cwd=Path.cwd(), env={"LC_ALL": "C"}, timeout_s=60)
+    if finished.returncode != 0 or not finished.stdout.strip():
+        facts = {"exit code": finished.returncode, "says": finished.stderr.strip()[:400]}
+        raise MyoedgeError("E501", f"{command[0]} does not tell its version", facts)
+    return finished.stdout.strip().splitlines()[0]
+
+
+def compile_flags(
+    cc: Compiler, sanitize: Names = (), optimize: str = "-O2", warnings: Names = WARNINGS
+) -> tuple[str, ...]:
+    """Every flag that decides the machine code; none of them names a folder.
+
+    sanitize   any of SANITIZERS; the first finding ends the process with a message
+    """
+    if unknown := set(sanitize) - set(SANITIZERS):
+        raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
+    # zig cc switches UBSan on by itself in some modes: said in both directions.
+    checks = [f"-f{'' if kind in sanitize else 'no-'}sanitize={kind}" for kind in SANITIZERS]
+    if sanitize:
+        checks += ["-fno-sanitize-recover=all", "-g"]
+    # zig cc compiles for the very CPU it runs on; a cache may be shared between machines.
+    cpu = ["-mcpu=baseline"] if cc.is_zig else []
+    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    return ("-std=c11", *warnings, optimize, *cpu, *checks, *here)
+
+
+def compile_library(
+    sources: Path | Files,
+    output: Path,
+    *,
+    cc: Compiler,
+    sanitize: Names = (),
+    optimize: str = "-O2",
+    warnings: Names = WARNINGS,
+    include: Files = (),
+) -> Finished:
+    """Compile C files, or every C file below a folder, into a shared library.
+
+    Same sources, same bytes, wherever the folder lies (except with sanitizers, whose run-time
+    library knows its place). What the compiler objects to is in the result.
+    """
+    flags = compile_flags(cc, sanitize, optimize, warnings)
+    return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include)
+
+
+def compile_program(
+    sources: Path | Files, output: Path, *, cc: Compiler, sanitize: Names = (), include: Files = ()
+) -> Finished:
+    """Compile C files, or every C file below a folder, into a program; else as compile_library."""
+    return _compile(sources, output, cc, compile_flags(cc, sanitize), include)
+
+
+def _compile(
+    sources: Path | Files, output: Path, cc: Compiler, flags: Names, include: Files
+) -> Finished:
+    root, files = _located(sources)
+    places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
+    names = [os.path.relpath(file, root) for file in files]
+    plain = [f"-ffile-prefix-map={root}=.", "-o", str(output.absolute())]
+    env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
+    # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
+    with scratch() as folder:
+        env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
+        return run([*cc.command, *flags, *plain, *places, *names], cwd=root, env=env)
+
+
+def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
+    """The folder to compile in, so that no name needs more than a relative path, and the files."""
+    if isinstance(sources, Path):
+        root = sources.resolve()
+        return root, sorted(root.rglob("*.c"))
+    files = [file.resolve() for file in sources]
+    return Path(os.path.commonpath([file.parent for file in files])), files
+
+
+@functools.cache
+def _catches_heap_overflow(cc: Compiler) -> bool:
+    with scratch() as folder:
+        source, program = folder / "planted.c", folder / "planted"
+        source.write_text(_PLANTED_OVERFLOW, encoding="utf-8")
+        if compile_program([source], program, cc=cc, sanitize=("address",)).returncode != 0:
+            return False
+        # Looking for leaks needs ptrace, which containers often forbid.
+        env = {"ASAN_OPTIONS": "detect_leaks=0"}
+        clean = run([program], cwd=folder, env=env, timeout_s=60)
+        caught = run([program, "overflow"], cwd=folder, env=env, timeout_s=60)
+    return clean.returncode == 0 and "heap-buffer-overflow" in caught.stderr
+
+
+State = Literal["ok", "missing", "wrong version"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """One need of myoedge as doctor shows it.
+
+    where    a path, for the person at the terminal only
+    blocks   the verbs that cannot run while the state is not "ok"; empty for optional tools
+    fix      a command line; empty where all is well
+    """
+
+    name: str
+    state: State
+    version: str
+    where: str
+    blocks: tuple[str, ...]
+    fix: str
+
+
+# (name, requirement as in pyproject.toml, verbs that need it)
+PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("torch", "torch==2.13.0", ("inspect", "quantize", "build")),
+    ("ortools", "ortools>=9.11", ()),  # buffers are placed greedily without it
+    ("onnx", "onnx>=1.17", ("build",)),
+    ("onnxruntime", "onnxruntime>=1.20", ()),
+)
+
+
+def survey() -> tuple[ToolRow, ...]:
+    """Everything outside this package that myoedge uses, versions from running or metadata."""
+    python = platform.python_version(), sys.executable
+    return (
+        _row("python", "python>=3.11", ("build",), "install Python 3.11 or newer", python),
+        _row("zig", ZIG, ("build", "validate"), f"pip install {ZIG}", _compiler_place("zig")),
+        *(_package_row(*package) for package in PACKAGES),
+        _row("cc", "", (), "optional: install gcc or clang, or set CC", _compiler_place("cc")),
+    )
+
+
+def _row(
+    name: str, requirement: str, blocks: tuple[str, ...], fix: str, found: tuple[str, str] | None
+) -> ToolRow:
+    if found is None:
+        return ToolRow(name, "missing", "", "", blocks, fix)
+    if satisfies(found[0], requirement):
+        return ToolRow(name, "ok", *found, blocks, "")
+    return ToolRow(name, "wrong version", *found, blocks, fix)
+
+
+def _compiler_place(name: str) -> tuple[str, str] | None:
+    try:
+        found = compiler(name)
+    except MyoedgeError:
+        return None
+    return found.version.removeprefix("zig "), found.command[0]
+
+
+def _package_row(name: str, requirement: str, blocks: tuple[str, ...]) -> ToolRow:
+    return _row(name, requirement, blocks, f'pip install "{requirement}"', _package_place(name))
+
+
+def _package_place(name: str) -> tuple[str, str] | None:
+    """Version and folder of a package that could be imported; importing it would take seconds."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        return importlib.metadata.version(name), str(Path(spec.origin).parent)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def satisfies(version: str, requirement: str) -> bool:
+    """Whether a version meets "name==1.2.3", "name>=1.2" or ""; "+cpu" does not count."""
+    public = version.partition("+")[0]
+    if "==" in requirement:
+        return public == requirement.partition("==")[2]
+    return _numbers(public) >= _numbers(requirement.partition(">=")[2])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
