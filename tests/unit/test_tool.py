@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""External programs: same bytes anywhere, sanitizers that bite, and what doctor says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from myoedge import tool
+from myoedge.errors import MyoedgeError
+
+REPOSITORY = Path(__file__).parents[2]
+ENTRY = "int me_run(const void *const in[], void *const out[])"
+ADD = f"""\
+{ENTRY};
+{ENTRY}
+{{
+    const int *a = in[0];
+    int *sum = out[0];
+    sum[0] = a[0] + a[1];
+    return 0;
+}}
+"""
+ADD_PROGRAM = """\
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    int a = atoi(argv[argc - 2]), b = atoi(argv[argc - 1]);
+    printf("%d\\n", a + b);
+    return 0;
+}
+"""
+
+
+def written(folder: Path, text: str, name: str = "net.c") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def built(folder: Path, text: str = ADD, **options: object) -> Path:
+    library = folder / "net.so"
+    cc = tool.compiler("zig")
+    finished = tool.compile_library([written(folder, text)], library, cc=cc, **options)  # type: ignore[arg-type]
+    assert finished.returncode == 0, finished.stderr
+    return library
+
+
+def test_a_program_is_run_with_its_streams_and_exit_code(tmp_path: Path) -> None:
+    script = "import os, sys; print(os.getcwd()); sys.stderr.write(os.environ['A']); sys.exit(3)"
+    finished = tool.run([sys.executable, "-c", script], cwd=tmp_path, env={"A": "µ"})
+    assert finished == tool.Finished(3, f"{tmp_path}\n", "µ")
+
+
+def test_a_missing_program_is_E501(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="No such file") as caught:
+        tool.run(["/nowhere/program"], cwd=tmp_path)
+    assert (caught.value.code, caught.value.exit_code) == ("E501", 5)
+
+
+def test_a_missing_folder_is_not_blamed_on_the_program(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError):
+        tool.run([sys.executable, "-V"], cwd=tmp_path / "gone")
+
+
+def test_a_hung_program_ends_with_its_children(tmp_path: Path) -> None:
+    child = "import time; time.sleep(8); open('survived', 'w').close()"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with pytest.raises(MyoedgeError, match="did not finish") as caught:
+        # The child holds the pipes open: unless it is ended too, this waits until it is done.
+        tool.run([sys.executable, "-c", script], cwd=tmp_path, timeout_s=1.0)
+    assert caught.value.code == "E502"
+    assert not (tmp_path / "survived").exists()
+
+
+def test_two_builds_in_two_folders_are_the_same_bytes(tmp_path: Path) -> None:
+    place = "int me_at(void);\nint me_at(void) { return (int)sizeof(__FILE__) + __FILE__[0]; }\n"
+    text = place + ADD
+    one, two = built(tmp_path / "one", text), built(tmp_path / "an other=µ folder", text)
+    assert sha256(one) == sha256(two)
+    assert sha256(built(tmp_path / "three", text, optimize="-O0")) != sha256(one)
+
+
+def installed_compilers() -> list[tool.Compiler]:
+    return [
+        tool.compiler(row.name) for row in tool.survey() if row.name in ("zig", "cc") if row.where
+    ]
+
+
+@pytest.mark.parametrize("debug", ["-g0", "-g"])
+@pytest.mark.parametrize("cc", installed_compilers(), ids=lambda cc: cc.name)
+def test_no_folder_of_this_machine_is_in_a_library(
+    tmp_path: Path, cc: tool.Compiler, debug: str
+) -> None:
+    # __FILE__ is kept in the library; -g adds the names of folders where nothing maps them.
+    text = ADD.replace("return 0;", "return __FILE__[a[2]];")
+    source, library = written(tmp_path / "inner", text), tmp_path / "net.so"
+    finished = tool.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
+    assert finished == tool.Finished(0, "", "")
+    strings = re.findall(rb"[\x20-\x7e]{4,}", library.read_bytes())
+    assert any(b"net.c" in text for text in strings)
+    for private in (str(tmp_path), str(Path.home()), str(tool.cache_folder("zig"))):
+        assert not [text for text in strings if private.encode() in text]
+
+
+def test_the_code_is_not_made_for_the_processor_of_this_machine(tmp_path: Path) -> None:
+    wide = "defined(__x86_64__) && defined(__SSE3__)"  # every x86-64 for twenty years has it
+    built(tmp_path, f"#if {wide}\n#error made for this machine\n#endif\n{ADD}")
+
+
+def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
+    written(tmp_path / "src", ADD.replace("a[0] + a[1]", "me_sum(a)").replace(
+        f"{ENTRY};", f'#include "sum.h"\n{ENTRY};'))  # fmt: skip
+    written(tmp_path / "src/include", "int me_sum(const int *a);\n", "sum.h")
+    text = '#include "sum.h"\nint me_sum(const int *a) { return a[0] + a[1]; }\n'
+    written(tmp_path / "src/deep", text, "sum.c")
+    finished = tool.compile_library(
+        tmp_path / "src",
+        tmp_path / "net.so",
+        cc=tool.compiler(),
+        include=[tmp_path / "src/include"],
+    )
+    assert finished == tool.Finished(0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "objection"),
+    [
+        ("int unused; return 0;", "-Wunused"),
+        ("signed char c = (signed char)1; int i = 300; c = i; return c;", "-Wimplicit-int-conver"),
+        ("return 0", "expected ';'"),
+    ],
+)
+def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None:
+    source = written(tmp_path, f"{ENTRY};\n{ENTRY} {{ (void)in; (void)out; {body} }}\n")
+    finished = tool.compile_library([source], tmp_path / "net.so", cc=tool.compiler())
+    assert finished.returncode != 0
+    assert objection in finished.stderr
+    assert not (tmp_path / "net.so").exists()
+
+
+def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -> tool.Finished:
+    program = tmp_path / "add"
+    source = written(tmp_path, ADD_PROGRAM, "main.c")
+    compiled = tool.compile_program([source], program, cc=tool.compiler(name), sanitize=sanitize)
+    assert compiled.returncode == 0, compiled.stderr
+    return tool.run([program, *numbers], cwd=tmp_path)
+
+
+def test_undefined_behaviour_sanitizer_catches_a_signed_overflow(tmp_path: Path) -> None:
+    checked = ("undefined",)
+    assert added(tmp_path, "zig", checked, "2147483646", "1") == (
+        tool.Finished(0, "2147483647\n", "")
+    )
+    caught = added(tmp_path, "zig", checked, "2147483647", "1")
+    assert caught.returncode == -signal.SIGABRT
+    assert "signed integer overflow: 2147483647 + 1" in caught.stderr
+    assert "main.c:6" in caught.stderr
+    assert added(tmp_path, "zig", (), "2147483647", "1").stdout == "-2147483648\n"
+
+
+def test_only_a_compiler_whose_address_sanitizer_was_seen_to_work_has_one(tmp_path: Path) -> None:
+    assert not tool.compiler("zig").can_asan
+    (zig, _) = tool.compiler("zig").command
+    # Takes the flag, links, and catches nothing.
+    script = f"""#!/bin/sh
+[ "$1" = --version ] && echo some cc && exit
+for flag; do
+    shift
+    [ "$flag" = -fsanitize=address ] || set -- "$@" "$flag"
+done
+exec '{zig}' cc "$@"
+"""
+    deaf = written(tmp_path, script, "cc")
+    deaf.chmod(0o755)
+    assert not tool.compiler(str(deaf)).can_asan
+
+
+def test_unknown_sanitizers_are_refused() -> None:
+    with pytest.raises(ValueError, match="adress"):
+        tool.compile_flags(tool.compiler(), ("adress",))
+
+
+def test_zig_is_found_and_tells_its_version() -> None:
+    assert tool.compiler("zig").version == "zig 0.17.0"
+    assert tool.compiler("zig").is_clang
+
+
+def test_a_compiler_by_path_and_by_CC(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = written(tmp_path, "#!/bin/sh\necho my clang $1\n", "my cc")
+    fake.chmod(0o755)
+    assert tool.compiler(str(fake)).version == "my clang --version"
+    monkeypatch.setenv("CC", f"'{fake}' -m64")
+    cc = tool.compiler("cc")
+    assert cc == tool.Compiler("cc", (str(fake), "-m64"), "my clang -m64")
+    assert (cc.is_clang, cc.is_zig) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\n", "\x7fELF no program"])
+def test_a_compiler_that_does_not_run_is_E501(tmp_path: Path, text: str) -> None:
+    fake = written(tmp_path, text, "cc")
+    fake.chmod(0o755)
+    with pytest.raises(MyoedgeError) as caught:
+        tool.compiler(str(fake))
+    assert caught.value.code == "E501"
+
+
+def test_a_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    with pytest.raises(MyoedgeError) as caught:
+        tool.compiler("zig")
+    assert caught.value.code == "E501"
+    assert caught.value.notice.tries[0] == "pip install ziglang==0.17.0"
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(MyoedgeError, match="no-such-compiler") as caught:
+        tool.compiler("cc")
+    assert "zig" in caught.value.notice.tries[0]
+
+
+def test_the_cache_goes_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "mine"))
+    assert tool.cache_folder("zig") == tmp_path / "mine/zig"
+    assert (tmp_path / "mine/zig").is_dir()
+
+
+def test_a_cache_that_cannot_be_written_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "", "file")
+    monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "file/cache"))
+    folder = tool.cache_folder("zig")
+    assert folder.is_dir()
+    assert tmp_path not in folder.parents
+    assert folder.parent.stat().st_mode & 0o077 == 0
+    assert tool.cache_folder("zig") == folder
+
+
+def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
+    library = built(tmp_path / "src")
+    assert sorted(os.listdir(tmp_path / "src")) == ["net.c", library.name]
+
+
+def test_doctor_finds_what_is_installed() -> None:
+    rows = {row.name: row for row in tool.survey()}
+    assert list(rows) == ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc"]
+    assert rows["python"].version == ".".join(map(str, sys.version_info[:3]))
+    zig = rows["zig"]
+    assert (zig.state, zig.version, zig.fix) == ("ok", "0.17.0", "")
+    assert zig.blocks == ("build", "validate")
+    assert Path(zig.where).is_file()
+    import onnx
+
+    assert rows["onnx"].version == onnx.__version__
+    assert rows["onnx"].where == str(Path(onnx.__file__).parent)
+
+
+def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ziglang", "torch", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    rows = {row.name: row for row in tool.survey()}
+    missing = {name for name, row in rows.items() if row.state == "missing"}
+    assert missing == {"zig", "torch", "onnxruntime", "cc"}
+    assert rows["zig"].fix == "pip install ziglang==0.17.0"
+    assert rows["torch"].fix == 'pip install "torch==2.13.0"'
+    assert rows["torch"].blocks == ("inspect", "quantize", "build")
+    assert rows["onnxruntime"].blocks == rows["cc"].blocks == ()
+
+
+def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.30.1+cpu")
+    rows = {row.name: row for row in tool.survey()}
+    assert (rows["torch"].state, rows["torch"].version) == ("wrong version", "1.30.1+cpu")
+    assert rows["torch"].fix == 'pip install "torch==2.13.0"'
+    assert (rows["onnx"].state, rows["ortools"].state) == ("ok", "wrong version")
+
+
+@pytest.mark.parametrize(
+    ("version", "requirement", "good"),
+    [
+        ("2.13.0+cpu", "torch==2.13.0", True),
+        ("2.13.1", "torch==2.13.0", False),
+        ("2.13.0rc1", "torch==2.13.0", False),
+        ("1.17", "onnx>=1.17", True),
+        ("1.9.2", "onnx>=1.17", False),
+        ("10.0", "ortools>=9.11", True),
+        ("9.11.4210", "ortools>=9.11", True),
+        ("anything", "", True),
+    ],
+)
+def test_versions_are_compared_as_numbers(version: str, requirement: str, good: bool) -> None:
+    assert tool.satisfies(version, requirement) is good
+
+
+def test_requirements_are_those_of_the_package() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
+    assert {tool.ZIG, *(requirement for _, requirement, _ in tool.PACKAGES)} <= declared
+    assert project["requires-python"] == ">=3.11"
