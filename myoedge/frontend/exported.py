@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     import torch
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+# Run by torch at import where nothing but constants goes in, besides what IMPORT names: these only compute.
+_FACTORIES = frozenset(
+    f"aten.{name}"
+    for name in (
+        "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m", "full.default",
+        "full_like.default", "linspace.default", "ones.default", "ones_like.default", "scalar_tensor.default",
+        "zeros.default", "zeros_like.default", "tril.default", "triu.default", "eq.Scalar", "where.self",
+        "fill.Scalar", "outer.default", "index_select.default", "max.default", "min.default",
+    )
+)  # fmt: skip
 _HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg", "aten.sym_size.int")
 
 
@@ -211,9 +221,9 @@ def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
         return values[node.args[0].name][node.args[1]]
     arguments = _by_name(node, values)
-    if _is_constant(draft, node, values):
-        return _folded(draft, node, values)
     row = IMPORT.get(target)
+    if (row or target in _FACTORIES) and _is_constant(draft, node, values):
+        return _folded(draft, node, values)
     if row is None:
         raise Unsupported("")
     _refuse_training(target, arguments)

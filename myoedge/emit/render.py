@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Jinja environment of the C templates, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.ir import Array
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint8": "uint8_t"}
+
+
+def template_dir() -> Path:
+    """firmware_templates: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_data" / "firmware_templates"
+    return installed if installed.is_dir() else package.parent / "firmware_templates"
+
+
+@cache
+def environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    env = Environment(
+        loader=FileSystemLoader(template_dir()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    env.globals["c_type"] = lambda dtype: C_TYPES[str(dtype)]
+    env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
+    return env
+
+
+def render(name: str, values: Mapping[str, Any]) -> str:
+    """One template with these values; a name that is missing is an error."""
+    return environment().get_template(name).render(values)
+
+
+def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
+    """The numbers of a C array, wrapped; the same text for the same numbers."""
+    lines, line = [], indent
+    for number in np.asarray(values).reshape(-1).tolist():
+        piece = f"{_literal(number)}, "
+        if len(line) + len(piece) > width:
+            lines.append(line.rstrip())
+            line = indent
+        line += piece
+    return "\n".join([*lines, line.rstrip()]) if line.strip() else "\n".join(lines)
+
+
+def _literal(number: int) -> str:
+    """-2147483648 is an expression of a wider type in C."""
+    return "INT32_MIN" if number == -(2**31) else str(number)
