@@ -16,6 +16,9 @@ MULT_MAX = 2**15 - 1  # a multiplier is a positive signed 16-bit number
 SHIFT_MAX = 30
 PRE_MAX = 20
 FACTOR_MAX = 512.0  # from here on every accumulator but 0 saturates, whatever the factor
+TERM_FACTOR_MAX = 2.0**14  # of a sum's terms, which may cancel: one step of a term is 64 ranges
+CONSTANT_MAX = 2.0**23  # of a sum, in output steps: no term of 8 bits brings it back into the range
+TYPICAL_STEPS = 40.0  # root mean square of an output that fills 8 bits, in its own steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,14 @@ def choose_requant(real: Sequence[float], acc_bound: Sequence[int], zero_point: 
 
     real       wanted factor per channel, > 0
     acc_bound  largest |acc| per channel that the operator can produce
-    Among the common pre-shifts the one with the smallest worst error is taken: a larger one drops bits
-    of the accumulator, a smaller one leaves fewer bits for the multiplier.
+    Among the common pre-shifts the one with the smallest mean square error in the worst channel is
+    taken: a larger one drops bits of the accumulator, a smaller one leaves fewer for the multiplier.
     """
-    wanted = np.minimum(np.asarray(real, np.float64), FACTOR_MAX)
     bound = np.asarray(acc_bound, np.int64)
+    # A channel that is always 0 has no say in the pre-shift.
+    wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), FACTOR_MAX), 0.0)
     candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(PRE_MAX + 1)]
-    return min(candidates, key=lambda r: _worst_error(r, wanted, bound))
+    return min(candidates, key=lambda r: _square_error(r, wanted, bound))
 
 
 def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
@@ -110,11 +114,14 @@ def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
     return np.asarray(half + dropped + (np.int64(zero_point) << shift))
 
 
-def _worst_error(r: Requant, real: Array, bound: Array) -> float:
-    """Largest error over the output's range, in output steps, of the multiplier and of the pre-shift."""
-    ratio = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) / real - 1.0)
-    truncated = np.ldexp(real, r.pre - 1) if r.pre else 0.0
-    return float(np.max(np.minimum(bound * real, 256.0) * ratio + truncated))
+def _square_error(r: Requant, real: Array, bound: Array) -> float:
+    """Of the worst channel, in output steps squared: the multiplier's error at a typical output, and
+    what the pre-shift drops, which is spread evenly.
+    """
+    error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
+    typical = np.minimum(bound, TYPICAL_STEPS / np.maximum(real, np.finfo(np.float64).tiny))
+    dropped = np.ldexp(real, r.pre - 1) if r.pre else np.zeros_like(real)
+    return float(np.max((typical * error) ** 2 + dropped**2 / 3.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +140,30 @@ def combine(terms: Sequence[Array], c: Combine, low: int, high: int) -> Array:
 
 
 def choose_combine(
-    real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], zero_point: int
+    real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], constant: float
 ) -> Combine:
-    """The Combine nearest to sum_i (x_i - zeros_i) * real_i + zero_point that cannot overflow int32.
+    """The Combine nearest to sum_i (x_i - zeros_i) * real_i + constant that cannot overflow int32.
 
-    real    factors, any sign     bound  largest |x_i|     zeros  zero points of the terms, folded in
+    real      factors, any sign     bound  largest |x_i|     zeros  zero points of the terms, folded in
+    constant  zero point of the output, and what else is added, in output steps
     """
-    capped = [min(max(float(r), -FACTOR_MAX), FACTOR_MAX) for r in real]
+    capped = [_within(r, TERM_FACTOR_MAX) for r in real]
+    added = _within(constant, CONSTANT_MAX)
     fits = (
-        c for s in range(SHIFT_MAX, -1, -1) if (c := _at_shift(s, capped, bound, zeros, zero_point))
+        c for s in range(SHIFT_MAX, -1, -1) if (c := _at_shift(s, capped, bound, zeros, added))
     )
     return next(fits)
 
 
+def _within(value: float, limit: float) -> float:
+    return min(max(float(value), -limit), limit)
+
+
 def _at_shift(
-    shift: int, real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], zero_point: int
+    shift: int, real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], constant: float
 ) -> Combine | None:
     mult = tuple(round(math.ldexp(r, shift)) for r in real)
-    offset = ((1 << shift) >> 1) + (zero_point << shift)
+    offset = ((1 << shift) >> 1) + round(math.ldexp(constant, shift))
     offset -= sum(z * m for z, m in zip(zeros, mult, strict=True))
     reach = abs(offset) + sum(b * abs(m) for b, m in zip(bound, mult, strict=True))
     return (

@@ -149,10 +149,9 @@ def affine_quantize(site: Site) -> Integers:
 
 
 def _affine_channel(scale: float, offset: float, x: QParams, y: QParams) -> Combine:
-    """The offset is a term of its own with value 1, so that it keeps its fraction."""
-    real = (scale * x.scale / y.scale, offset / y.scale)
-    c = choose_combine(real, (128, 1), (x.zero_point, 0), y.zero_point)
-    return Combine((c.mult[0],), c.offset + c.mult[1], c.shift)
+    """The offset keeps its fraction: it may be far outside the output's range before x is added."""
+    constant = y.zero_point + offset / y.scale
+    return choose_combine((scale * x.scale / y.scale,), (128,), (x.zero_point,), constant)
 
 
 def affine_integer(step: Step, x: Array) -> Array:
