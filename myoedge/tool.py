@@ -205,11 +205,16 @@ def _first_line(command: tuple[str, ...]) -> str:
 
 
 def compile_flags(
-    cc: Compiler, sanitize: Names = (), optimize: str = "-O2", warnings: Names = WARNINGS
+    cc: Compiler,
+    sanitize: Names = (),
+    optimize: str = "-O2",
+    warnings: Names = WARNINGS,
+    defines: Names = (),
 ) -> tuple[str, ...]:
     """Every flag that decides the machine code; none of them names a folder.
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
+    defines    names of macros that are set
     """
     if unknown := set(sanitize) - set(SANITIZERS):
         raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
@@ -220,7 +225,8 @@ def compile_flags(
     # zig cc compiles for the very CPU it runs on; a cache may be shared between machines.
     cpu = ["-mcpu=baseline"] if cc.is_zig else []
     here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
-    return ("-std=c11", *warnings, optimize, *cpu, *checks, *here)
+    macros = [f"-D{name}" for name in defines]
+    return ("-std=c11", *warnings, optimize, *cpu, *checks, *here, *macros)
 
 
 def compile_library(
@@ -232,13 +238,14 @@ def compile_library(
     optimize: str = "-O2",
     warnings: Names = WARNINGS,
     include: Files = (),
+    defines: Names = (),
 ) -> Finished:
     """Compile C files, or every C file below a folder, into a shared library.
 
     Same sources, same bytes, wherever the folder lies (except with sanitizers, whose run-time
     library knows its place). What the compiler objects to is in the result.
     """
-    flags = compile_flags(cc, sanitize, optimize, warnings)
+    flags = compile_flags(cc, sanitize, optimize, warnings, defines)
     return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include)
 
 

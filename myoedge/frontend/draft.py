@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,12 @@ import numpy as np
 
 from myoedge.ir import Array, Graph, Node, Origin, Shape, Tensor
 from myoedge.op import output_of
+
+Arguments = Mapping[str, Any]
+
+
+class Unsupported(Exception):
+    """A use of an operator that has no integer meaning yet; the text says which."""
 
 
 @dataclass
@@ -42,11 +48,23 @@ class Draft:
         return name
 
     def add(self, op: str, *inputs: str, **attrs: Any) -> str:
-        """Appends a node and returns its output's name."""
-        node = Node(op, inputs, (self._free(self.stem),), attrs, self.origin)
-        self.tensors[node.name] = output_of(node, [self.shape(name) for name in inputs])
+        """Appends a node and returns its output's name; integer constants become floats."""
+        names = tuple(map(self._as_float, inputs))
+        node = Node(op, names, (self._free(self.stem),), attrs, self.origin)
+        self.tensors[node.name] = output_of(node, [self.shape(name) for name in names])
         self.nodes.append(node)
         return node.name
+
+    def stand_in(self, shape: Sequence[int], dtype: str = "float32") -> str:
+        """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
+        name = self._free(f"{self.stem}.refused")
+        self.tensors[name] = Tensor(name, tuple(shape), dtype)
+        return name
+
+    def _as_float(self, name: str) -> str:
+        value = self.constants.get(name)
+        whole = value is not None and value.dtype.kind in "biu"
+        return self.constant(self.constants[name].astype(np.float32)) if whole else name
 
     def graph(self, outputs: Sequence[str], output_names: Sequence[str]) -> Graph:
         return Graph(
@@ -65,6 +83,27 @@ class Draft:
             count += 1
             name = f"{stem}.{count}"
         return name
+
+
+Row = Callable[[Draft, Arguments, Any], Any]  # (draft, arguments by schema name, output shape)
+
+
+def first(a: Arguments) -> str:
+    """The tensor a call works on, whatever its schema calls it."""
+    return str(a["self"] if "self" in a else a["input"])
+
+
+def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
+    """One number for every axis, or as many as there are."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * rank if len(values) == 1 else values
+
+
+def weights(d: Draft, name: Any, what: str) -> Array:
+    """The array of a constant operand; Unsupported where it is computed from an input."""
+    if name not in d.constants:
+        raise Unsupported(f"{what} must be a parameter or a constant, here it is computed")
+    return d.constants[name]
 
 
 def reshape(d: Draft, x: str, shape: Sequence[int]) -> str:

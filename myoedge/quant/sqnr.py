@@ -77,9 +77,9 @@ def before_final(q: QuantGraph, name: str) -> str:
     return before_final(q, node.inputs[0]) if node is not None and node.op == "reshape" else name
 
 
-def measure(q: QuantGraph, samples: Samples) -> Fidelity:
-    """Runs every sample in floats and in integers, and compares all tensors."""
-    names = [step.node.name for step in q.steps if step.node.name in q.params]
+def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
+    """Runs every sample in floats and in integers, and compares all tensors, or the outputs only."""
+    names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []

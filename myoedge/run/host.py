@@ -34,6 +34,7 @@ PROGRAMS = ("main.c", "selftest.c")
 _SIGNATURE = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p)
 )
+_TRACE = ctypes.CFUNCTYPE(None, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int32)
 _NO_ROOM = ("No space left", "NoSpaceLeft", "File size limit", "FileTooBig", "quota exceeded")
 
 # By handle of the loader: a library opened twice is loaded once and has one arena.
@@ -49,7 +50,9 @@ class Library:
     lock: threading.Lock = field(repr=False)
 
 
-def build_library(src_dir: Path, *, cc: str = "zig", sanitize: Sequence[str] = ()) -> Path:
+def build_library(
+    src_dir: Path, *, cc: str = "zig", sanitize: Sequence[str] = (), defines: Sequence[str] = ()
+) -> Path:
     """The shared library of the C under a folder, without its programs (main.c, selftest.c).
 
     Compiled once for the same sources, compiler and flags, then taken from the cache. Raises E280
@@ -60,12 +63,12 @@ def build_library(src_dir: Path, *, cc: str = "zig", sanitize: Sequence[str] = (
     files = _source_files(src_dir)
     # The headers decide too, and a cache in a shared home serves machines of several kinds.
     target = (sys.platform, platform.machine(), found.version)
-    flags = tool.compile_flags(found, sanitize)
+    flags = tool.compile_flags(found, sanitize, defines=defines)
     library = tool.cache_folder("libraries") / f"{_digest(src_dir, files, (*target, *flags))}.so"
     with suppress(FileNotFoundError):
         os.utime(library)  # the newest are kept
         return library
-    _compile_into(library, src_dir, files, found, sanitize)
+    _compile_into(library, src_dir, files, found, sanitize, defines)
     prune(library.parent, LIBRARIES_KEPT)
     return library
 
@@ -87,13 +90,20 @@ def _digest(src_dir: Path, files: Iterable[Path], build: Iterable[str]) -> str:
 
 
 def _compile_into(
-    library: Path, src_dir: Path, files: list[Path], cc: tool.Compiler, sanitize: Sequence[str]
+    library: Path,
+    src_dir: Path,
+    files: list[Path],
+    cc: tool.Compiler,
+    sanitize: Sequence[str],
+    defines: Sequence[str],
 ) -> None:
     sources = [file for file in files if file.suffix == ".c"]
     include = sorted({file.parent for file in files if file.suffix == ".h"})
     with tool.scratch() as folder:
         fresh = folder / "library.so"
-        finished = tool.compile_library(sources, fresh, cc=cc, sanitize=sanitize, include=include)
+        finished = tool.compile_library(
+            sources, fresh, cc=cc, sanitize=sanitize, include=include, defines=defines
+        )
         if finished.returncode != 0:
             raise _rejected(src_dir, cc, finished)
         # Whole or not at all, whoever else builds the same just now.
@@ -146,14 +156,17 @@ def open_library(path: Path) -> Library:
     return Library(path, handle, _LOCKS.setdefault(handle._handle, threading.Lock()))
 
 
-def load_library(src_dir: Path, *, cc: str = "zig", sanitize: Sequence[str] = ()) -> Library:
+def load_library(
+    src_dir: Path, *, cc: str = "zig", sanitize: Sequence[str] = (), defines: Sequence[str] = ()
+) -> Library:
     """build_library and open_library; a cached file that does not load is built anew, once."""
-    path = build_library(src_dir, cc=cc, sanitize=sanitize)
+    path = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines)
     try:
         return open_library(path)
     except OSError:
         path.unlink(missing_ok=True)
-        return open_library(build_library(src_dir, cc=cc, sanitize=sanitize))
+        again = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines)
+        return open_library(again)
 
 
 def run(
@@ -187,6 +200,25 @@ def call(
     results: list[Array] = [np.zeros(shape, dtype) for shape, dtype in outputs]
     invoke(library, symbol, [a.ctypes.data for a in given], [a.ctypes.data for a in results])
     return results
+
+
+def run_traced(
+    library: Library, inputs: Sequence[Array], outputs: Sequence[Spec]
+) -> tuple[list[bytes], list[Array]]:
+    """Run a network compiled with ME_TRACE: (what every layer wrote, in order; the outputs)."""
+    seen: list[bytes] = []
+
+    def note(layer: int, data: int, size_bytes: int) -> None:
+        assert layer == len(seen), "layers report in order"
+        seen.append(ctypes.string_at(data, size_bytes))
+
+    callback = _TRACE(note)
+    hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")
+    hook.value = ctypes.cast(callback, ctypes.c_void_p).value
+    try:
+        return seen, run(library, inputs, outputs)
+    finally:
+        hook.value = None
 
 
 def invoke(library: Library, symbol: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:

@@ -1,0 +1,51 @@
+# make demo    train, build, validate and report a network on real sEMG recordings
+# make test    every test but the long ones
+# make check   format, lint, types, imports
+# make bench   timings          make test-all   the long tests too          make wheel, docs, clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+DEV_STAMP := $(VENV)/installed-dev
+# As many test processes as there are processors; each computes on one thread, so that they do not fight.
+JOBS ?= auto
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+.PHONY: demo test test-all check bench docs wheel clean
+
+demo: $(STAMP)
+	OMP_NUM_THREADS= OPENBLAS_NUM_THREADS= $(BIN)/python examples/demo.py
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(DEV_STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV_STAMP)
+	$(BIN)/python tests/bench.py
+
+docs: $(STAMP)
+	$(BIN)/myoedge ops --md > docs/ops.md
+
+wheel: $(DEV_STAMP)
+	$(BIN)/python -m build --wheel
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[torch]"
+	touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[torch,dev]"
+	touch $@
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One function per verb of the command line, with the same arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import myoedge.ops  # noqa: F401  (fills the table of operators)
+from myoedge.built import Build, load_build
+from myoedge.errors import MyoedgeError
+from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
+from myoedge.samples import Given
+
+if TYPE_CHECKING:
+    from myoedge.ladder import Difference
+    from myoedge.tool import ToolRow
+
+__all__ = [
+    "Build",
+    "Inspection",
+    "Validation",
+    "build",
+    "doctor",
+    "explain",
+    "init",
+    "inspect",
+    "load",
+    "load_build",
+    "ops",
+    "quantize",
+    "report",
+    "validate",
+]
+
+RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
+
+
+def _silent(_: str) -> None:
+    """For callers that do not watch the stages go by."""
+
+
+def load(model: StrPath, *, factory: str | None = None, calib: Given | None = None) -> Model:
+    """Loads a torch.export archive, or a checkpoint through its factory ("pkg.mod:make_model").
+
+    calib   gives a checkpoint's network its input shapes
+    Errors: E101 .. E116 (see `explain`).
+    """
+    return load_model(Path(model), factory, calib)
+
+
+def quantize(
+    model: StrPath | None = None,
+    *,
+    calib: Given | None = None,
+    factory: str | None = None,
+    method: str | None = None,
+    percentile: float | None = None,
+    samples: int | None = None,
+    strict: bool = False,
+    config: StrPath | None = None,
+    say: Say = _silent,
+) -> Quantized:
+    """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing.
+
+    The arguments are those of pipeline.Options. Errors: those of load; E202 .. E219, E230 .. E233.
+    """
+    from myoedge.pipeline import run_quantize
+
+    return run_quantize(
+        Options(model, calib, factory, method, percentile, samples, strict, config, say)
+    )
+
+
+def build(
+    model: StrPath | None = None,
+    *,
+    target: str | None = None,
+    calib: Given | None = None,
+    output: StrPath | None = None,
+    factory: str | None = None,
+    method: str | None = None,
+    percentile: float | None = None,
+    samples: int | None = None,
+    strict: bool = False,
+    config: StrPath | None = None,
+    say: Say = _silent,
+) -> Build:
+    """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
+
+    target   chip, "gap9" without it
+    output   folder, build/<model>-<target> without it; an earlier build there is replaced as a whole
+    Errors: those of quantize; E201 target, E301 does not fit, E302 budget, E220, E221, E281 folder.
+    """
+    from myoedge import config as configuration
+    from myoedge.folder import write_folder
+    from myoedge.pipeline import build_files, check_budget, run_quantize, timed
+    from myoedge.plan.schedule import make_plan
+    from myoedge.target import chip
+
+    options = Options(model, calib, factory, method, percentile, samples, strict, config, say)
+    settings, _ = configuration.find(config)
+    chosen = chip(target or settings.target.chip or "gap9")
+    quantized = run_quantize(options)
+    times_s = dict(quantized.times_s)
+    with timed("plan", times_s, say):
+        plan = make_plan(quantized.network, chosen)
+    check_budget(settings, plan, quantized.fidelity)
+    folder = Path(output) if output else Path("build") / f"{quantized.model.name}-{chosen.name}"
+    with timed("emit", times_s, say):
+        write_folder(folder, build_files(plan, quantized))
+    return Build(folder, times_s=times_s, warnings=quantized.warnings)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the ladder said.
+
+    exact        by rung: True, False; None where it was not run
+    samples      inputs compared, the golden one, random ones, and those given
+    difference   the first place where a rung differs
+    """
+
+    exact: dict[str, bool | None]
+    samples: int
+    difference: Difference | None
+
+
+def validate(
+    build: Build | StrPath,
+    *,
+    on: Sequence[str] = ("host",),
+    input: Given | None = None,
+    cc: str = "zig",
+    say: Say = _silent,
+) -> Validation:
+    """Compares every layer of the generated C with the NumPy reference, bit for bit.
+
+    on      rungs of the ladder; "host" so far
+    input   float samples to compare in addition, as for calibration
+    cc      "zig", "cc" or a compiler's path
+    The reports in the folder are replaced. Errors: E204 unknown rung, E222 no build, E501 compiler.
+    """
+    from myoedge import ladder
+    from myoedge.folder import replace_files
+    from myoedge.pipeline import report_files
+
+    unknown = [rung for rung in on if rung not in ladder.RUNGS]
+    if unknown or not on:
+        facts = {"has": ", ".join(ladder.RUNGS)}
+        raise MyoedgeError(
+            "E204", f"there is no rung {', '.join(unknown) or '(none given)'}", facts
+        )
+    chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
+    say("compare")
+    count, difference = ladder.first_difference(
+        chosen, ladder.all_samples(chosen, RANDOM_CHECKS, input)
+    )
+    report = {**chosen.report}
+    report["exact"] = {**report["exact"], "host": difference is None}
+    replace_files(chosen.folder, report_files(report))
+    return Validation(report["exact"], count, difference)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a model file, before anything is decided.
+
+    inputs, outputs   (name, shape)
+    operators         how often each occurs after folding and fusing
+    layers            (module path, operator, output shape, MACs)
+    params, macs      learnt numbers; multiply-accumulates of one run
+    notes             what was done to get at the network
+    """
+
+    name: str
+    digest: str
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    operators: dict[str, int]
+    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
+    params: int
+    macs: int
+    notes: tuple[str, ...] = ()
+
+
+def inspect(
+    model: StrPath, *, factory: str | None = None, calib: Given | None = None
+) -> Inspection:
+    """What a model file holds; works without calibration and without a target. Errors: as load."""
+    from collections import Counter
+
+    from myoedge.op import OPS, macs
+    from myoedge.pipeline import parameters
+
+    loaded = load(model, factory=factory, calib=calib)
+    graph = loaded.graph
+    nodes = [node for node in graph.nodes if not OPS[node.op].view]
+    work = [macs(n, [graph.shape(x) for x in n.inputs], graph.shape(n.name)) for n in nodes]
+    return Inspection(
+        loaded.name,
+        graph.digest,
+        tuple((name, graph.shape(name)) for name in graph.inputs),
+        tuple(
+            (shown, graph.shape(name))
+            for shown, name in zip(graph.output_names, graph.outputs, strict=True)
+        ),
+        dict(sorted(Counter(node.op for node in nodes).items())),
+        tuple((n.label, n.op, graph.shape(n.name), m) for n, m in zip(nodes, work, strict=True)),
+        parameters(loaded.imported),
+        sum(work),
+        loaded.notes,
+    )
+
+
+def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:
+    """report.json of a build; with `against`, the rows of what changed since that build."""
+    new = build if isinstance(build, Build) else load_build(build)
+    if against is None:
+        return new.report
+    from myoedge.report.diff import compare
+
+    old = against if isinstance(against, Build) else load_build(against)
+    return compare(old.report, new.report)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row of the operator table; `torch` lists the calls that become it."""
+
+    name: str
+    doc: str
+    fuses_activation: bool
+    torch: tuple[str, ...]
+
+
+def ops() -> tuple[Operator, ...]:
+    """Every operator that can be built, and the PyTorch calls that lead to it."""
+    from myoedge.frontend.table import calls_of
+    from myoedge.op import OPS
+
+    return tuple(Operator(op.name, op.doc, op.epilogue, calls_of(op.name)) for op in OPS.values())
+
+
+def doctor() -> tuple[ToolRow, ...]:
+    """Which programs and packages are there, in which version, and how to get what is missing."""
+    from myoedge.tool import survey
+
+    return survey()
+
+
+def explain(code: str) -> str:
+    """What an error or warning means and what to do about it. Errors: E208 unknown code."""
+    from myoedge.catalogue import explanation
+
+    return explanation(code)
+
+
+def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, ...]:
+    """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
+
+    model   named in the file, and looked into for the input's shape
+    Errors: E223 where a file exists, E220 not writable.
+    """
+    from myoedge.starter import write_starter
+
+    return write_starter(Path(folder), model)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build folder: what is in it, and its generated C, run from Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.fixedpoint import quantize
+from myoedge.folder import MANIFEST, is_build
+from myoedge.ir import Array
+from myoedge.quant import store
+from myoedge.quant.choose import QuantGraph
+from myoedge.quant.sqnr import real_values
+from myoedge.reference import at_border
+from myoedge.run import host
+from myoedge.samples import as_inputs
+
+
+@dataclass(frozen=True)
+class Build:
+    """What `myoedge build` wrote.
+
+    folder    where it lies
+    cc        the compiler its C is run with: "zig", "cc", or a path
+    times_s   what each stage of `build` took; empty for a build that was loaded
+    warnings  what `build` warned about
+    """
+
+    folder: Path
+    cc: str = "zig"
+    times_s: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self._json(MANIFEST)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """report.json as it is now; validate and others replace it."""
+        return self._json("report.json")
+
+    @property
+    def layers(self) -> tuple[Mapping[str, Any], ...]:
+        """One row per operator, as in layers.csv."""
+        return tuple(self.report["layers"])
+
+    @cached_property
+    def network(self) -> QuantGraph:
+        """The network in integers, for the reference."""
+        document = self._json("graph.json")
+        try:
+            weights = (self.folder / "weights.safetensors").read_bytes()
+            return store.from_files(document, weights)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.folder, error) from None
+        except Exception as error:  # safetensors has an exception of its own, without a common base
+            if type(error).__module__.startswith("safetensors"):
+                raise _damaged(self.folder, error) from None
+            raise
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """Tensors that the generated functions write, in order."""
+        return tuple(step["name"] for step in self._json("plan.json")["steps"])
+
+    @cached_property
+    def golden_inputs(self) -> dict[str, Array]:
+        """The float sample that golden/input.npz holds, by input name."""
+        try:
+            with np.load(self.folder / "golden" / "input.npz", allow_pickle=False) as stored:
+                return {name: stored[name] for name in self.network.graph.inputs}
+        except (OSError, ValueError, KeyError) as error:
+            raise _damaged(self.folder, error) from None
+
+    @cached_property
+    def library(self) -> host.Library:
+        return host.load_library(self.folder / "src", cc=self.cc)
+
+    def run(self, inputs: Any, *, raw: bool = False) -> Any:
+        """Runs the generated C once.
+
+        inputs   one array, a sequence in the model's order, or a mapping by name; float values of
+                 the input's shape (the first axis may be left out where it is 1); int8 with raw
+        raw      integers in and out instead of floats
+        -> one array, or a tuple of them for several outputs
+        Errors: E213 shapes.
+        """
+        results = self.run_raw(self._integers(inputs, raw=raw))
+        names = self.network.graph.outputs
+        shown = (
+            results
+            if raw
+            else [real_values(self.network, n, y) for n, y in zip(names, results, strict=True)]
+        )
+        return shown[0] if len(shown) == 1 else tuple(shown)
+
+    def run_raw(self, integers: Sequence[Array]) -> list[Array]:
+        """int8 inputs in the model's order -> integer outputs."""
+        q = self.network
+        specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+        return host.run(self.library, integers, specs)
+
+    def _integers(self, inputs: Any, *, raw: bool) -> list[Array]:
+        q = self.network
+        given = as_inputs(q.graph.inputs, inputs)
+        shaped = {name: _shaped(q, name, x) for name, x in given.items()}
+        if raw:
+            return [_raw(name, x) for name, x in shaped.items()]
+        return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / name).read_text()))
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder, error) from None
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        return (self.folder / "report.html").read_text()
+
+
+def _shaped(q: QuantGraph, name: str, x: Array) -> Array:
+    shape = q.graph.shape(name)
+    if x.shape != shape and (1, *x.shape) != shape:
+        facts = {"needs": list(shape), "has": list(x.shape)}
+        raise MyoedgeError("E213", f"input {name} has the wrong shape", facts)
+    return x.reshape(shape)
+
+
+def _raw(name: str, x: Array) -> Array:
+    if x.dtype != np.int8:
+        raise MyoedgeError("E214", f"input {name} must be int8 with raw=True", {"has": x.dtype})
+    return x
+
+
+def _damaged(folder: Path, error: Exception) -> MyoedgeError:
+    return MyoedgeError(
+        "E222",
+        f"{folder.name} is not a whole build folder",
+        {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__},
+        ["myoedge build ... again"],
+    )
+
+
+def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
+    """A build by its folder. Errors: E222 where it is none."""
+    path = Path(folder)
+    if not is_build(path):
+        raise MyoedgeError(
+            "E222",
+            f"{path} is not a build folder",
+            {"needs": f"a folder with {MANIFEST}, as `myoedge build` writes it"},
+            ["myoedge build MODEL --calib CALIB -o FOLDER"],
+        )
+    return Build(path, cc)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: `myoedge VERB`. Each verb parses, calls the function of the same name, prints."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from myoedge import __version__
+
+VERBS = {
+    "init": "write myoedge.toml and a script that makes calibration data",
+    "inspect": "what a model file holds, and whether it can be built",
+    "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
+    "build": "turn a trained network into verified int8 C",
+    "validate": "compare the C with the NumPy reference, bit for bit",
+    "report": "show a build's report, or what changed since another",
+    "ops": "list the operators that can be built",
+    "doctor": "which tools are there, and how to get the others",
+    "explain": "what an error code means and what to do",
+}
+
+EPILOG = """\b
+Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit, 4 outputs differ,
+5 tool missing, 70 bug in myoedge, 130 interrupted.
+"""
+
+
+class Verbs(click.Group):
+    """Verbs are modules of this package, imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        found: click.Command = importlib.import_module(f"myoedge.cli.{name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=Verbs,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="myoedge")
+def group() -> None:
+    """Trained sEMG networks become verified int8 C for wearable chips.
+
+    \b
+    myoedge build --target gap9 model.pt2 --calib calib.npz
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point; exits with the code that belongs to what happened."""
+    from myoedge.cli.shell import guarded
+
+    guarded(group, arguments)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge build`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from myoedge.cli.shell import Voice, common, model_options, warn
+
+
+@click.command("build")
+@model_options
+@click.option("--target", metavar="CHIP", help="gap9 (default) or host.")
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
+@common
+def command(voice: Voice, **options: Any) -> None:
+    """Turn a trained network into verified int8 C.
+
+    MODEL is a torch.export archive, or a checkpoint with --factory. DIR appears whole or not at all:
+    plain C with a Makefile in src/, the report, the quantised ONNX, and a golden sample.
+    """
+    from myoedge import api
+    from myoedge.report.text import print_report
+
+    built = api.build(**options, say=voice.stage)
+    warn(voice, built.warnings)
+    voice.result(
+        {"folder": str(built.folder), "report": built.report},
+        lambda: print_report(built.report, voice.out),
+    )
+    voice.say(f"  {built.folder}/report.html")
+    voice.say(f"next: myoedge validate {built.folder}")

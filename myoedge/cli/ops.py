@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge ops`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from myoedge.cli.shell import Voice, common
+
+if TYPE_CHECKING:
+    from myoedge.api import Operator
+
+
+@click.command("ops")
+@click.option("--md", is_flag=True, help="As Markdown: what docs/ops.md holds.")
+@common
+def command(voice: Voice, md: bool) -> None:
+    """List the operators that can be built, and the PyTorch calls that lead to them."""
+    from myoedge import api
+    from myoedge.report.operators import markdown
+
+    found = api.ops()
+    if md:
+        click.echo(markdown(found), nl=False)
+        return
+    voice.result({"operators": [asdict(op) for op in found]}, lambda: _show(voice, found))
+
+
+def _show(voice: Voice, found: tuple[Operator, ...]) -> None:
+    from rich.table import Table
+
+    table = Table(
+        "operator", "what it does", "PyTorch", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for op in found:
+        table.add_row(op.name, op.doc, ", ".join(op.torch))
+    voice.out.print(table)

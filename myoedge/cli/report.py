@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge report`."""
+
+from __future__ import annotations
+
+import click
+
+from myoedge.cli.shell import Voice, common
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option(
+    "--against", type=click.Path(), metavar="OLD", help="Show what changed since this build."
+)
+@click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
+@common
+def command(voice: Voice, folder: str | None, against: str | None, show: bool) -> None:
+    """Show a build's report, or what changed since another build."""
+    from myoedge import api
+    from myoedge.cli.newest import newest
+    from myoedge.report.diff import print_diff
+    from myoedge.report.text import print_report
+
+    chosen = api.load_build(folder or newest())
+    if against is not None:
+        rows = api.report(chosen, against=against)
+        voice.result(
+            {"changes": [row.as_dict() for row in rows]}, lambda: print_diff(rows, voice.out)
+        )
+    else:
+        voice.result(chosen.report, lambda: print_report(chosen.report, voice.out))
+        voice.say(f"  {chosen.folder}/report.html")
+    if show:
+        click.launch(str(chosen.folder / "report.html"))

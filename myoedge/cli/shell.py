@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all verbs share: options, output for people and for programs, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from myoedge.errors import MyoedgeError, Notice
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED, BUG = 130, 70
+
+Verb = Callable[..., Any]
+
+
+class Voice:
+    """Where a verb's output goes: people's text to stderr, the result to stdout.
+
+    as_json   one JSON object on stdout and nothing else there
+    level     -1 quiet, 0 normal, 1 verbose
+    """
+
+    def __init__(self, as_json: bool, level: int, color: bool) -> None:
+        self.as_json, self.level, self.color = as_json, level, color
+
+    @functools.cached_property
+    def err(self) -> Console:
+        return self._console(stderr=True)
+
+    @functools.cached_property
+    def out(self) -> Console:
+        """For results: stdout, or stderr where stdout is kept for JSON."""
+        return self._console(stderr=self.as_json)
+
+    def _console(self, *, stderr: bool) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=stderr, no_color=not self.color, highlight=False, soft_wrap=False)
+
+    def say(self, text: str) -> None:
+        """A line of progress."""
+        if self.level >= 0:
+            click.echo(text, err=True)
+
+    def stage(self, name: str) -> None:
+        """A stage of the pipeline as it starts."""
+        self.say(f"  {name} ...")
+
+    def result(self, value: Any, show: Callable[[], None]) -> None:
+        """The verb's result: JSON for programs, else shown to people."""
+        if self.as_json:
+            click.echo(json.dumps(value, allow_nan=False, sort_keys=False))
+        else:
+            show()
+
+
+def common(verb: Verb) -> Verb:
+    """Adds -q, -v, --json, --no-color; the verb gets a Voice as its first argument."""
+
+    @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
+    @click.option("-v", "--verbose", is_flag=True, help="Print more.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR=1).")
+    @functools.wraps(verb)
+    def wrapped(
+        *args: Any, quiet: bool, verbose: bool, as_json: bool, no_color: bool, **rest: Any
+    ) -> Any:
+        color = not no_color and "NO_COLOR" not in os.environ
+        voice = Voice(as_json, verbose - quiet, color)
+        return verb(voice, *args, **rest)
+
+    return wrapped
+
+
+def model_options(verb: Verb) -> Verb:
+    """The options of verbs that load and quantise a model."""
+    options = (
+        click.argument("model", required=False, type=click.Path()),
+        click.option(
+            "--calib", metavar="FILE", help="npz/npy with real input windows, or 'random'."
+        ),
+        click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint."),
+        click.option(
+            "--method", type=click.Choice(["minmax", "percentile", "mse"]), help="Range observer."
+        ),
+        click.option("--percentile", type=float, help="Values kept by --method percentile, in %."),
+        click.option("--samples", type=int, help="At most so many calibration samples."),
+        click.option("--strict", is_flag=True, help="Warnings become errors."),
+        click.option(
+            "--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."
+        ),
+    )
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+def warn(voice: Voice, warnings: tuple[Notice, ...]) -> None:
+    for warning in warnings:
+        click.echo(str(warning), err=True)
+
+
+def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
+    """Runs the command line; every way it can end has its exit code, none of them a traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    try:
+        code = group.main(args=given, prog_name="myoedge", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except MyoedgeError as error:
+        _told(error.notice, as_json)
+    except click.ClickException as error:
+        _told_usage(error, as_json)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _told(_bug(error, given), as_json)
+
+
+def _told(notice: Notice, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"error": as_dict(notice)}))
+    click.echo(str(notice), err=True)
+    sys.exit(notice.exit_code)
+
+
+def _told_usage(error: click.ClickException, as_json: bool) -> NoReturn:
+    if as_json:
+        text = {"code": "E200", "title": error.format_message(), "exit_code": 2}
+        click.echo(json.dumps({"error": text}))
+    error.show()
+    sys.exit(2)
+
+
+def as_dict(notice: Notice) -> dict[str, Any]:
+    """A notice for --json."""
+    return {
+        "code": notice.code,
+        "title": notice.title,
+        "facts": dict(notice.facts),
+        "tries": list(notice.tries),
+        "exit_code": notice.exit_code,
+    }
+
+
+def _bug(error: Exception, arguments: list[str]) -> Notice:
+    """Keeps what a bug report needs in a folder of its own, and says where."""
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    from myoedge import __version__
+
+    facts = [("cause", f"{type(error).__name__}: {error}".splitlines()[0])]
+    lines = [f"myoedge {__version__}", f"arguments: {arguments}", traceback.format_exc()]
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="myoedge-crash-"))
+        (folder / "crash.txt").write_text("\n".join(lines))
+        facts.append(("saved", str(folder / "crash.txt")))
+    except OSError:
+        facts.append(("trace", lines[-1]))
+    return Notice(
+        "E900", "a bug in myoedge, not in your model", tuple(facts), ("report it with that file",)
+    )

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge validate`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import Voice, common
+
+if TYPE_CHECKING:
+    from myoedge.api import Validation
+
+DIFFER = 4
+
+
+@click.command("validate")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--on", default="host", metavar="RUNGS", help="Rungs of the ladder: host.")
+@click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
+@click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
+@common
+def command(voice: Voice, folder: str | None, on: str, input: str | None, cc: str) -> None:
+    """Compare every layer of the generated C with the NumPy reference, bit for bit.
+
+    FOLDER is what build wrote; the newest one below build/ without it.
+    """
+    from myoedge import api
+    from myoedge.cli.newest import newest
+
+    rungs = tuple(filter(None, on.split(",")))
+    found = api.validate(folder or newest(), on=rungs, input=input, cc=cc, say=voice.stage)
+    voice.result(_as_json(found), lambda: _show(voice, found))
+    if found.difference is not None:
+        sys.exit(DIFFER)
+
+
+def _as_json(found: Validation) -> dict[str, Any]:
+    difference = None if found.difference is None else asdict(found.difference)
+    return {"exact": found.exact, "samples": found.samples, "difference": difference}
+
+
+def _show(voice: Voice, found: Validation) -> None:
+    if found.difference is None:
+        text = f"exact: reference = host C, every layer, {found.samples} samples"
+        voice.out.print(text, markup=False)
+        return
+    d = found.difference
+    lines = (
+        f"{d.where} differs on {d.rung}",
+        f"  layer     {d.layer} ({d.name}), sample {d.sample}, index {list(d.index)}",
+        f"  expected  {d.expected}",
+        f"  got       {d.got}",
+    )
+    voice.out.print("\n".join(lines), markup=False)

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the import table that compute: arithmetic, products, batch norm, pooling, reductions."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend.draft import (
+    Arguments,
+    Draft,
+    Row,
+    Unsupported,
+    as_tuple,
+    back,
+    channels_last,
+    first,
+    reshape,
+    transpose,
+    weights,
+)
+from myoedge.ir import Shape
+from myoedge.op import outer_inner
+from myoedge.ops.conv import attributes
+from myoedge.ops.pool import adaptive as adaptive_windows
+from myoedge.ops.pool import regular as regular_windows
+from myoedge.ops.softmax import ROW_MAX
+
+
+def _scalar(d: Draft, value: Any) -> float | None:
+    """A number, or the single element of a constant; None for tensors."""
+    if isinstance(value, int | float):
+        return float(value)
+    found = d.constants.get(value)
+    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+
+
+def binary(op: str) -> Row:
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        left, right, alpha = a["self"], a["other"], _alpha(a)
+        return _combined(d, op, left, right, alpha, out)
+
+    return row
+
+
+def rsub(d: Draft, a: Arguments, out: Shape) -> str:
+    return _combined(d, "sub", a["other"], a["self"], _alpha(a), out)
+
+
+def _alpha(a: Arguments) -> float:
+    """The factor of the second operand; overloads without one have 1."""
+    return 1.0 if a.get("alpha") is None else float(a["alpha"])
+
+
+def _combined(d: Draft, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
+    """Scalars become a step of a table, tensors a node."""
+    a, b = _scalar(d, left), _scalar(d, right)
+    if b is not None and not _is_number(d, left):
+        return _widened(d, left, _by_scalar(op, b, alpha, scalar_right=True), out)
+    if a is not None and not _is_number(d, right):
+        return _widened(d, right, _by_scalar(op, a, alpha, scalar_right=False), out)
+    if alpha != 1.0:
+        right = _times(d, right, alpha)
+    return d.add(op, left, right)
+
+
+def _times(d: Draft, x: str, factor: float) -> str:
+    if x in d.constants:
+        return d.constant(np.float32(factor) * d.constants[x])
+    return d.add("table", x, chain=(("affine", factor, 0.0),))
+
+
+def _is_number(d: Draft, value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _by_scalar(op: str, c: float, alpha: float, *, scalar_right: bool) -> tuple[Any, ...]:
+    if op == "mul":
+        return ("affine", c, 0.0)
+    sign = 1.0 if op == "add" else -1.0
+    return ("affine", 1.0, sign * alpha * c) if scalar_right else ("affine", sign * alpha, c)
+
+
+def _widened(d: Draft, x: str, step: tuple[Any, ...], out: Shape) -> str:
+    """The table, and a reshape where the scalar had more axes than the tensor."""
+    return reshape(d, d.add("table", x, chain=(step,)), out)
+
+
+def div(d: Draft, a: Arguments, out: Shape) -> str:
+    if a.get("rounding_mode"):
+        raise Unsupported(f"div with rounding_mode={a['rounding_mode']!r}")
+    left, right = a["self"], a["other"]
+    divisor = _scalar(d, right)
+    if divisor == 0.0:
+        raise Unsupported("division by zero")
+    if divisor is not None:
+        return _combined(d, "mul", left, 1.0 / divisor, 1.0, out)
+    if right in d.constants:
+        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
+    return _combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
+
+
+def pow(d: Draft, a: Arguments, out: Shape) -> str:
+    exponent, base = _scalar(d, a["exponent"]), _scalar(d, a["self"])
+    if base is not None:
+        return _power_of(d, base, a["exponent"])
+    if exponent is None:
+        raise Unsupported("pow with an exponent that is a tensor")
+    return d.add("table", a["self"], chain=(("pow", exponent),))
+
+
+def _power_of(d: Draft, base: float, x: str) -> str:
+    if base <= 0.0:
+        raise Unsupported(f"pow with the base {base:g}")
+    return d.add("table", x, chain=(("affine", math.log(base), 0.0), ("exp",)))
+
+
+def extreme(low: bool) -> Row:
+    """maximum and minimum of a tensor and a number."""
+
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        pair = (a["self"], a["other"])
+        edge = next((c for x in pair if (c := _scalar(d, x)) is not None), None)
+        if edge is None:
+            raise Unsupported("the larger or smaller of two tensors")
+        x = next(x for x in pair if _scalar(d, x) is None)
+        step = ("clamp", edge, math.inf) if low else ("clamp", -math.inf, edge)
+        return _widened(d, x, step, out)
+
+    return row
+
+
+def conv(d: Draft, a: Arguments, out: Shape) -> str:
+    """[N, C, *S] (or without N) through a channels-last convolution and back."""
+    w = weights(d, a["weight"], "a convolution's weight")
+    rank = w.ndim - 2
+    if a.get("transposed") or rank not in (1, 2):
+        raise Unsupported(f"{'transposed ' if a.get('transposed') else ''}convolution {rank}-D")
+    x = _batched(d, a["input"], rank + 2)
+    attrs = attributes(rank) | {name: as_tuple(a[name], rank) for name in ("stride", "dilation")}
+    attrs |= {"groups": a["groups"], "pads": _pads(a, w.shape[2:], attrs["dilation"], rank)}
+    x = transpose(d, x, channels_last(rank + 2))
+    weight = d.constant(w.transpose(channels_last(rank + 2)))
+    y = d.add("conv", x, weight, *_bias(d, a), **attrs)
+    return reshape(d, back(d, y), out)
+
+
+def _bias(d: Draft, a: Arguments) -> tuple[str, ...]:
+    if a["bias"] is None:
+        return ()
+    weights(d, a["bias"], "a bias")
+    return (a["bias"],)
+
+
+def _batched(d: Draft, x: str, rank: int) -> str:
+    return x if len(d.shape(x)) == rank else reshape(d, x, (1, *d.shape(x)))
+
+
+def _pads(a: Arguments, kernel: Shape, dilation: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    """(before, after) for every axis; "same" puts the odd one behind."""
+    padding = a["padding"]
+    if padding == "valid":
+        return ((0, 0),) * rank
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in total)
+    return tuple((p, p) for p in as_tuple(padding, rank))
+
+
+def linear(d: Draft, a: Arguments, out: Shape) -> str:
+    weights(d, a["weight"], "a linear layer's weight")
+    return _by_weights(d, a["input"], a["weight"], _bias(d, a), out)
+
+
+def _by_weights(d: Draft, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
+    """x [..., C] (or [C] alone) times weight [K, C]."""
+    rows = reshape(d, x, (1, *d.shape(x))) if len(d.shape(x)) == 1 else x
+    return reshape(d, d.add("linear", rows, weight, *bias), out)
+
+
+def matmul(d: Draft, a: Arguments, out: Shape) -> str:
+    left, right = a["self"], next(a[n] for n in ("other", "mat2", "vec", "tensor") if n in a)
+    if right in d.constants and d.constants[right].ndim <= 2:
+        w = d.constants[right]
+        return _by_weights(d, left, d.constant(w.T if w.ndim == 2 else w[None]), (), out)
+    x, y = d.shape(left), d.shape(right)
+    x, y = (x if len(x) > 1 else (1, *x)), (y if len(y) > 1 else (*y, 1))
+    return reshape(d, d.add("matmul", reshape(d, left, x), reshape(d, right, y)), out)
+
+
+def addmm(d: Draft, a: Arguments, out: Shape) -> str:
+    if a["beta"] != 1 or a["alpha"] != 1:
+        raise Unsupported("addmm with alpha or beta")
+    bias, right = a["self"], a["mat2"]
+    if right in d.constants and bias in d.constants and d.constants[bias].ndim == 1:
+        return d.add("linear", a["mat1"], d.constant(d.constants[right].T), bias)
+    shape = (d.shape(a["mat1"])[0], d.shape(right)[1])
+    product = matmul(d, {"self": a["mat1"], "other": right}, shape)
+    return _combined(d, "add", product, bias, 1.0, out)
+
+
+def batch_norm(d: Draft, a: Arguments, out: Any) -> Any:
+    """Inference form: x * weight / sqrt(var + eps) + (bias - mean * that)."""
+    if a["running_mean"] is None:
+        raise Unsupported(
+            "statistics of the batch (track_running_stats=False); the device has none"
+        )
+    mean, var = (weights(d, a[n], "a running statistic") for n in ("running_mean", "running_var"))
+    ones, zeros = np.ones_like(mean), np.zeros_like(mean)
+    weight = ones if a.get("weight") is None else weights(d, a["weight"], "a batch norm's weight")
+    bias = zeros if a.get("bias") is None else weights(d, a["bias"], "a batch norm's bias")
+    scale = weight.astype(np.float64) / np.sqrt(var.astype(np.float64) + a["eps"])
+    offset = bias - mean * scale
+    return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
+
+
+def first_of(row: Row) -> Row:
+    """For calls that return several tensors of which only the first has a meaning here."""
+
+    def wrapped(d: Draft, a: Arguments, out: Any) -> tuple[Any, ...]:
+        return (row(d, a, out[0]),)
+
+    return wrapped
+
+
+def pool(op: str, rank: int, windows: Callable[[Arguments, Shape, int], Any]) -> Row:
+    """[N, C, *S] (or without N) through a channels-last pooling and back."""
+
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        x = transpose(d, _batched(d, first(a), rank + 2), channels_last(rank + 2))
+        attrs = {"windows": windows(a, d.shape(x)[1:-1], rank)}
+        if a.get("divisor_override"):
+            attrs["divisor"] = int(a["divisor_override"])
+        y = d.add(op, x, **attrs)
+        return reshape(d, back(d, y), out)
+
+    return row
+
+
+def regular(a: Arguments, spatial: Shape, rank: int) -> Any:
+    if any(n != 1 for n in as_tuple(a.get("dilation", 1), rank)):
+        raise Unsupported("pooling with dilation")
+    size = as_tuple(a["kernel_size"], rank)
+    stride = as_tuple(a["stride"], rank) if a.get("stride") else size
+    pads = as_tuple(a["padding"], rank)
+    count = bool(a.get("count_include_pad", False))
+    make = functools.partial(regular_windows, ceil=bool(a["ceil_mode"]), count_pad=count)
+    return tuple(make(*axis) for axis in zip(spatial, size, stride, pads, strict=True))
+
+
+def adaptive(a: Arguments, spatial: Shape, rank: int) -> Any:
+    wanted = as_tuple(a["output_size"], rank)
+    sizes = [n if w is None else w for n, w in zip(spatial, wanted, strict=True)]
+    return tuple(adaptive_windows(n, size) for n, size in zip(spatial, sizes, strict=True))
+
+
+def reduce(op: str) -> Row:
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        x = first(a)
+        rank = len(d.shape(x))
+        dims = a.get("dim")
+        axes = range(rank) if dims is None or dims == [] else as_tuple(dims, 1)
+        kept = tuple(sorted(axis % rank for axis in axes))
+        if not kept:
+            return x
+        return d.add(op, x, axes=kept, keepdim=bool(a.get("keepdim", False)))
+
+    return row
+
+
+def along(op: str) -> Row:
+    def row(d: Draft, a: Arguments, out: Any) -> str:
+        x = first(a)
+        axis = a["dim"] % len(d.shape(x))
+        if d.shape(x)[axis] > ROW_MAX:
+            raise Unsupported(f"{op} over {d.shape(x)[axis]} elements, at most {ROW_MAX}")
+        return d.add(op, x, axis=axis)
+
+    return row
+
+
+def argmax(d: Draft, a: Arguments, out: Shape) -> str:
+    x, keepdim = a["self"], bool(a["keepdim"])
+    if a["dim"] is not None:
+        return d.add("argmax", x, axis=a["dim"] % len(d.shape(x)), keepdim=keepdim)
+    lead = (1,) * (len(out) - 1)
+    flat = reshape(d, x, (*lead, math.prod(d.shape(x))))
+    return d.add("argmax", flat, axis=len(lead), keepdim=keepdim)
+
+
+def argmin(d: Draft, a: Arguments, out: Shape) -> str:
+    return argmax(d, {**a, "self": d.add("table", a["self"], chain=(("neg",),))}, out)
+
+
+def largest(d: Draft, a: Arguments, out: Shape) -> str:
+    """max and amax over axes: one window over all of each, channels last where they are kept."""
+    x, rank = a["self"], len(d.shape(a["self"]))
+    dims = a.get("dim")
+    axes = {i % rank for i in (range(rank) if dims is None or dims == [] else as_tuple(dims, 1))}
+    if rank > 2 and not axes & {0, 1}:
+        x = transpose(d, x, channels_last(rank))
+        inner = [(i, n) for i, n in enumerate(d.shape(a["self"]))][2:]
+        whole = [((0, n, n),) if i in axes else _single(n) for i, n in inner]
+        return reshape(d, back(d, d.add("max_pool", x, windows=tuple(whole))), out)
+    for axis in sorted(axes):
+        outer, n, inner_size = outer_inner(d.shape(x), axis)
+        kept = tuple(1 if i == axis else m for i, m in enumerate(d.shape(x)))
+        y = d.add("max_pool", reshape(d, x, (outer, n, inner_size)), windows=(((0, n, n),),))
+        x = reshape(d, y, kept)
+    return reshape(d, x, out)
+
+
+def _single(n: int) -> tuple[tuple[int, int, int], ...]:
+    """A window of its own for each of n elements."""
+    return tuple((i, i + 1, 1) for i in range(n))

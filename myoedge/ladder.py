@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ladder of exactness: NumPy reference = C on the host, every layer, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.built import Build
+from myoedge.ir import Array
+from myoedge.quant.choose import QuantGraph
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer
+from myoedge.run import host
+from myoedge.samples import Given, fit, read
+
+RUNGS = ("host",)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where a rung and the reference disagree.
+
+    layer   number of the operator in network.c; the number of layers for an output's copy
+    where   module path, operator and source line
+    """
+
+    rung: str
+    sample: int
+    layer: int
+    name: str
+    where: str
+    index: tuple[int, ...]
+    expected: int
+    got: int
+
+
+Sample = Mapping[str, Array]  # int8 inputs by name
+
+
+def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
+    """int8 inputs over the whole range, edge values more often than chance has them."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield {name: _noise(rng, q.graph.shape(name)) for name in q.graph.inputs}
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    values = rng.integers(-128, 128, shape, np.int8)
+    edges = rng.choice(np.array([-128, 127], np.int8), shape)
+    return np.where(rng.random(shape) < 0.1, edges, values)
+
+
+def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]:
+    """Float samples [samples, *shape] as the host quantises them."""
+    count = len(next(iter(inputs.values())))
+    return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
+
+
+def all_samples(build: Build, random: int, given: Given | None) -> Iterator[Sample]:
+    """The golden sample, random ones, and those a person gives."""
+    q = build.network
+    yield from real_samples(q, {name: x[None] for name, x in build.golden_inputs.items()})
+    yield from random_samples(q, random)
+    if given is not None:
+        yield from real_samples(q, fit(read(given), q.graph).inputs)
+
+
+def first_difference(build: Build, samples: Iterable[Sample]) -> tuple[int, Difference | None]:
+    """(samples compared, the first difference): generated C on the host against the reference."""
+    traced = host.load_library(build.folder / "src", cc=build.cc, defines=("ME_TRACE",))
+    count = 0
+    for sample in samples:
+        found = _compare(build, traced, sample, count)
+        count += 1
+        if found is not None:
+            return count, found
+    return count, None
+
+
+def _compare(build: Build, traced: host.Library, sample: Sample, number: int) -> Difference | None:
+    q = build.network
+    wanted = run_integer(q.steps, q.constants, sample)
+    specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+    layers, outputs = host.run_traced(traced, [sample[n] for n in q.graph.inputs], specs)
+    found = [
+        np.frombuffer(data, q.dtype(n)).reshape(q.graph.shape(n))
+        for n, data in zip(build.layer_names, layers, strict=True)
+    ]
+    pairs = [
+        *zip(build.layer_names, found, strict=True),
+        *zip(q.graph.outputs, outputs, strict=True),
+    ]
+    for layer, (name, got) in enumerate(pairs):
+        if not np.array_equal(got, wanted[name]):
+            return _difference(q, layer, name, wanted[name], got, number)
+    return None
+
+
+def _difference(
+    q: QuantGraph, layer: int, name: str, wanted: Array, got: Array, sample: int
+) -> Difference:
+    index = tuple(int(i) for i in np.argwhere(wanted != got)[0])
+    node = q.graph.producer.get(name)
+    where = node.where if node is not None else name
+    return Difference(
+        "host", sample, layer, name, where, index, int(wanted[index]), int(got[index])
+    )

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arrow from a model file to the files of a build, as the verbs of the API need it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge import __version__, samples
+from myoedge import config as configuration
+from myoedge.config import Config
+from myoedge.errors import MyoedgeError, Notice, notice, raised
+from myoedge.folder import MANIFEST, SCHEMA, sha256, to_json
+from myoedge.ir import Array, Graph
+from myoedge.quant import store
+from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate, flat_inputs
+from myoedge.quant.sqnr import Fidelity, accuracy, measure, quantized_inputs
+from myoedge.reference import run_integer
+from myoedge.samples import Data, Given
+
+if TYPE_CHECKING:
+    from myoedge.emit.project import Sources
+    from myoedge.plan.schedule import Plan
+
+MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
+JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
+METHODS = ("minmax", "percentile", "mse")
+
+Say = Callable[[str], None]
+StrPath = str | Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may say about loading and quantising; None leaves it to myoedge.toml.
+
+    model       file                calib    npz or npy file, arrays, or "random"
+    factory     "pkg.mod:make_model", for checkpoints
+    method      "minmax", "percentile" or "mse": how ranges follow from what was seen
+    samples     at most so many calibration samples, evenly spread
+    strict      warnings become errors
+    say         is told every stage as it starts
+    """
+
+    model: StrPath | None = None
+    calib: Given | None = None
+    factory: str | None = None
+    method: str | None = None
+    percentile: float | None = None
+    samples: int | None = None
+    strict: bool = False
+    config: StrPath | None = None
+    say: Say = field(default=lambda stage: None)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as it was loaded.
+
+    name       of the file, without its ending
+    imported   as captured        graph   folded and fused
+    examples   the archive's example inputs, or None
+    notes      what was done to get at it ("took the weights from 'state_dict'")
+    """
+
+    name: str
+    imported: Graph
+    graph: Graph
+    examples: tuple[Array, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network in integers, and what that costs.
+
+    warnings   dead layers, flat calibration inputs     times_s   seconds by stage
+    """
+
+    model: Model
+    data: Data
+    network: QuantGraph
+    fidelity: Fidelity
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    warnings: tuple[Notice, ...]
+    times_s: Mapping[str, float]
+
+
+def load_model(path: Path, factory: str | None = None, calib: Given | None = None) -> Model:
+    """A torch.export archive, or a checkpoint through its factory; content decides.
+
+    calib   gives a checkpoint's network its input shapes
+    """
+    from myoedge.frontend import sniff
+    from myoedge.frontend.exported import example_inputs, from_exported
+    from myoedge.passes import prepare
+
+    kind = sniff.sniff(path)
+    notes: tuple[str, ...] = ()
+    if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
+        from myoedge.frontend.checkpoint import load_checkpoint
+
+        program, notes = load_checkpoint(path, factory, _first_sample(calib))
+    elif kind is sniff.Kind.EXPORTED:
+        from myoedge.frontend.preflight import load_exported
+
+        program = load_exported(path)
+    else:
+        sniff.refuse(kind, path)
+    imported = from_exported(program)
+    return Model(path.stem, imported, prepare(imported), example_inputs(program), notes)
+
+
+def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
+    if calib is None or is_random(calib):
+        return None
+    return tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
+
+
+def is_random(calib: Given | None) -> bool:
+    return isinstance(calib, str) and calib == samples.RANDOM
+
+
+@contextmanager
+def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
+    """Tells that a stage starts, and keeps how long it took."""
+    say(stage)
+    since = time.perf_counter()
+    yield
+    times_s[stage] = time.perf_counter() - since
+
+
+def run_quantize(options: Options) -> Quantized:
+    """Loads, calibrates, quantises, and measures SQNR layer by layer."""
+    settings, base = configuration.find(options.config)
+    observer = _observer(options, settings)
+    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
+    times_s: dict[str, float] = {}
+    with timed("load", times_s, options.say):
+        model = load_model(path, factory, calib)
+        given = choose_samples(model, calib)
+    with timed("quantise", times_s, options.say):
+        limit = options.samples or settings.calib.samples
+        network = _quantized(model.graph, samples.thin(given, limit), observer, settings)
+        warnings = (*_flat(model.graph, given), *network.warnings)
+    if options.strict and warnings:
+        raise raised(warnings[0])
+    with timed("measure", times_s, options.say):
+        fidelity = measure(network, samples.thin(given, MEASURED_SAMPLES).inputs)
+        judged = _accuracies(network, given)
+    return Quantized(model, given, network, fidelity, *judged, warnings, times_s)
+
+
+def _model_path(options: Options, settings: Config, base: Path) -> Path:
+    chosen = options.model if options.model is not None else _relative(base, settings.model.path)
+    if chosen is None:
+        tries = [
+            "myoedge build model.pt2 --calib calib.npz",
+            f"[model] path in {configuration.FILE}",
+        ]
+        raise MyoedgeError("E202", "no model is named", tries=tries)
+    return Path(chosen)
+
+
+def _relative(base: Path, path: str | None) -> str | None:
+    """A path of myoedge.toml, seen from where the file lies."""
+    return path if path is None or path == samples.RANDOM else str(base / path)
+
+
+def choose_samples(model: Model, calib: Given | None) -> Data:
+    """The data given, else the archive's example inputs. Errors: E219 where there are neither."""
+    if is_random(calib):
+        return samples.at_random(model.graph)
+    if calib is not None:
+        return samples.fit(samples.read(calib), model.graph)
+    if model.examples is None:
+        raise samples.none_given(model.graph)
+    return samples.from_examples(model.graph, model.examples)
+
+
+def _observer(options: Options, settings: Config) -> Observer:
+    method = options.method or settings.calib.method
+    percentile = settings.calib.percentile if options.percentile is None else options.percentile
+    if method not in METHODS:
+        raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
+    if not 50.0 < percentile <= 100.0:
+        facts = {"needs": "more than 50, at most 100", "has": percentile}
+        raise MyoedgeError("E203", "the percentile is out of range", facts)
+    if options.samples is not None and options.samples < 1:
+        raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
+    return Observer(method, percentile)
+
+
+def _quantized(graph: Graph, data: Data, observer: Observer, settings: Config) -> QuantGraph:
+    rules = tuple(_layer_rule(*item) for item in settings.quant.items())
+    _check_rules(graph, rules)
+    overrides = {
+        node.name: rule.observer
+        for rule in rules
+        for node in graph.nodes
+        if rule.observer is not None and rule.matches(node)
+    }
+    calibration = calibrate(graph, data.inputs, observer, data.source, overrides)
+    return quantize_graph(graph, calibration, rules)
+
+
+def _layer_rule(pattern: str, table: configuration.LayerTable) -> LayerRule:
+    observer = Observer(table.method, table.percentile) if table.method else None
+    return LayerRule(pattern, table.weights, observer)
+
+
+def _check_rules(graph: Graph, rules: Sequence[LayerRule]) -> None:
+    for rule in rules:
+        if not any(rule.matches(node) for node in graph.nodes):
+            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
+            facts = {"has": ", ".join(paths)}
+            raise MyoedgeError("E233", f'[quant] "{rule.pattern}" matches no layer', facts)
+
+
+def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
+    for name in flat_inputs(graph, given.inputs):
+        yield notice(
+            "W201",
+            f"every calibration value of input {name} is the same",
+            {"found": f"{given.source} tell nothing about the ranges inside the network"},
+            ["calibrate with real recordings"],
+        )
+
+
+def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float | None]:
+    """(float, int8) over the labelled samples."""
+    judged = samples.thin(given, JUDGED_SAMPLES)
+    if judged.labels is None:
+        return None, None
+    found = measure(network, judged.inputs, layers=False)
+    return accuracy(found.real, judged.labels), accuracy(found.integer, judged.labels)
+
+
+def check_budget(settings: Config, plan: Plan, fidelity: Fidelity) -> None:
+    """Errors: E302 over a budget of myoedge.toml."""
+    budget = settings.budget
+    if budget.l2 is not None and plan.l2_bytes > (limit := configuration.size_bytes(budget.l2)):
+        raise _over("l2", f"{limit:,} B", f"{plan.l2_bytes:,} B")
+    if budget.sqnr is not None and (fidelity.total_db or 0.0) < budget.sqnr:
+        raise _over("sqnr", f"{budget.sqnr:g} dB", f"{fidelity.total_db or 0.0:.1f} dB")
+
+
+def _over(name: str, needs: str, has: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E302", f"over budget: {name}", {"budget": needs, "build": has}, [f"[budget] {name} = ..."]
+    )
+
+
+def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
+    """Every file of a build folder, the manifest last; the same bytes for the same input."""
+    from myoedge.emit.project import make_sources
+    from myoedge.emit.qdq import qdq_model
+    from myoedge.plan.schedule import describe as describe_plan
+    from myoedge.report.rows import Outcome, make_report
+
+    network, name = quantized.network, quantized.model.name
+    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
+    integers = quantized_inputs(network, golden)
+    values = run_integer(network.steps, network.constants, integers)
+    outputs = [values[n] for n in network.graph.outputs]
+    sources = make_sources(plan, name, ([integers[n] for n in network.graph.inputs], outputs))
+    outcome = Outcome(
+        name,
+        quantized.fidelity,
+        quantized.accuracy_float,
+        quantized.accuracy_int8,
+        {},
+        quantized.warnings,
+        parameters(quantized.model.imported),
+    )
+    report = make_report(plan, outcome)
+    files = {
+        "graph.json": to_json(store.to_json(network)).encode(),
+        "weights.safetensors": store.to_safetensors(network),
+        "plan.json": to_json(describe_plan(plan)).encode(),
+        "model.int8.onnx": qdq_model(plan, name),
+        **{f"src/{key}": text.encode() for key, text in sources.files.items()},
+        **_golden(quantized, integers, values),
+        **report_files(report),
+    }
+    return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
+
+
+def parameters(graph: Graph) -> int:
+    """Numbers that were learnt, as far as they take part in the network."""
+    return sum(int(c.size) for c in graph.constants.values())
+
+
+def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """What simulate and validate replace."""
+    from myoedge.report.html import report_html
+    from myoedge.report.rows import layers_csv
+
+    return {
+        "report.json": to_json(report).encode(),
+        "report.html": report_html(dict(report)).encode(),
+        "layers.csv": layers_csv(dict(report)).encode(),
+    }
+
+
+def _golden(
+    quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
+) -> dict[str, bytes]:
+    """The first sample as it went in, as integers, and what comes out."""
+    graph = quantized.network.graph
+    real = {name: x[0] for name, x in quantized.data.inputs.items()}
+    inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
+    outputs: dict[str, Array] = {}
+    for name, shown, floats in zip(
+        graph.outputs, graph.output_names, quantized.fidelity.real[0], strict=True
+    ):
+        outputs |= {shown: floats, f"{shown}.q": values[name]}
+    return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs)}
+
+
+def npz(arrays: Mapping[str, Array]) -> bytes:
+    """An npz file without the time of day in it."""
+    import io
+    import zipfile
+
+    import numpy as np
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in arrays.items():
+            member = io.BytesIO()
+            np.save(member, values, allow_pickle=False)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
+            )
+    return packed.getvalue()
+
+
+def _manifest(
+    quantized: Quantized, report: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes]
+) -> bytes:
+    """Digests of what went in and of every file that build wrote, and what the border means."""
+    return to_json(
+        {
+            "schema": SCHEMA,
+            "myoedge": __version__,
+            "model": {"name": quantized.model.name, "digest": sources.digest},
+            "target": report["target"]["chip"],
+            "calibration": report["quantization"]["calibration"],
+            "inputs": report["inputs"],
+            "outputs": report["outputs"],
+            "files": {name: sha256(content) for name, content in sorted(files.items())},
+        }
+    ).encode()
