@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html: one file, no script that runs, nothing fetched; report.json inside."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING
+
+from myoedge import __version__
+from myoedge.emit.render import template_dir
+from myoedge.report import picture, words
+from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+# What ends a script element or opens another; escaped, it is the same JSON.
+JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+
+
+def report_html(report: Report) -> str:
+    """The whole report as one page; every text from the user's program is escaped."""
+    from markupsafe import Markup
+
+    embedded = json.dumps(report, allow_nan=False, sort_keys=True).translate(JSON_ESCAPES)
+    return (
+        environment()
+        .get_template("report/report.html.j2")
+        .render(
+            r=report,
+            version=__version__,
+            memory=picture.memory(report),
+            noise=picture.noise(report),
+            budget=picture.budget(report),
+            embedded=Markup(embedded),
+        )
+    )
+
+
+@cache
+def environment() -> Environment:
+    """As for the C, but with escaping."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    env = Environment(
+        loader=FileSystemLoader(template_dir()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=True,
+    )
+    env.globals.update(words=words, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
+    env.filters.update(
+        dims=dims,
+        size=words.size,
+        count=words.count,
+        db=words.decibels,
+        percent=words.percent,
+        place=words.place,
+        what=words.what,
+    )
+    return env

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where things lie in the drawings of report.html: memory over steps, noise over layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.report import words
+from myoedge.report.rows import EXACT_DB, WEAK_DB, Report
+
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixel each
+PLOT_WIDTH = 900
+NARROWEST, WIDEST = 24, 104  # of one step
+LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line across the plot, or a name below it."""
+
+    at: float
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One buffer: a rectangle with up to two lines of text."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    lines: tuple[str, ...]
+    peak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One layer's noise: its own above, everything so far below."""
+
+    x: float
+    local: float | None
+    total: float | None
+    title: str
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Size of a drawing, and where its steps are."""
+
+    steps: int
+    plot_height: int
+    longest: int  # letters of the longest operator's name
+
+    @property
+    def slanted(self) -> bool:
+        """Whether operators' names do not fit their columns upright."""
+        return self.longest * LETTER > self.column - 4
+
+    @property
+    def column(self) -> float:
+        return min(max(PLOT_WIDTH / max(self.steps, 1), NARROWEST), WIDEST)
+
+    @property
+    def width(self) -> float:
+        return LEFT + self.column * self.steps + RIGHT
+
+    @property
+    def height(self) -> int:
+        slant = self.longest * LETTER * 0.64 - 4 if self.slanted else 0
+        return round(TOP + self.plot_height + BOTTOM + slant)
+
+    @property
+    def right(self) -> float:
+        return self.width - RIGHT
+
+    @property
+    def bottom(self) -> int:
+        return TOP + self.plot_height
+
+    def x(self, step: float) -> float:
+        return round(LEFT + self.column * step, 1)
+
+    def y(self, share: float) -> float:
+        """0 is the bottom of the plot, 1 its top."""
+        return round(self.bottom - self.plot_height * share, 1)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def memory(report: Report) -> dict[str, Any] | None:
+    """Every buffer of the arena as a rectangle: when it lives across, where it lies upwards."""
+    found = report["memory"]
+    if not found["buffers"]:
+        return None
+    last = max(buffer["last_step"] for buffer in found["buffers"])
+    frame = Frame(max(len(report["layers"]), last + 1), 280, _longest(report))
+    top = max(found["arena_bytes"], found["lower_bound_bytes"]) * 1.06
+    return {
+        "frame": frame,
+        "columns": _columns(report, frame),
+        "ticks": [Tick(frame.y(at / top), words.size(at)) for at in _byte_ticks(int(top))],
+        "boxes": [_box(report, buffer, frame, top) for buffer in found["buffers"]],
+        "bound": frame.y(found["lower_bound_bytes"] / top),
+        "arena": frame.y(found["arena_bytes"] / top),
+        "peak": (frame.x(found["peak_step"]), frame.column),
+        "peak_text": _anchored(frame, found["peak_step"]),
+    }
+
+
+def _anchored(frame: Frame, step: int) -> tuple[float, str]:
+    """Where a word over a column starts, so that it stays inside the drawing."""
+    if step < 1:
+        return frame.x(step), "start"
+    return (
+        (frame.x(step + 1), "end") if step >= frame.steps - 1 else (frame.x(step + 0.5), "middle")
+    )
+
+
+def _byte_ticks(top: int) -> range:
+    """At powers of two, three to six of them."""
+    step = 1 << max((top // 6).bit_length(), 2)
+    return range(0, top + 1, step)
+
+
+def _box(report: Report, buffer: Mapping[str, Any], frame: Frame, top: float) -> Box:
+    low, high = buffer["offset"] / top, (buffer["offset"] + buffer["size_bytes"]) / top
+    width = frame.column * (buffer["last_step"] - buffer["first_step"] + 1) - 2
+    height = max(frame.y(low) - frame.y(high) - 2, 1.5)
+    row = next(row for row in report["layers"] if row["name"] == buffer["name"])
+    return Box(
+        x=frame.x(buffer["first_step"]) + 1,
+        y=frame.y(low) - height - 1,
+        width=round(width, 1),
+        height=round(height, 1),
+        title=_buffer_title(report, buffer, words.named(row)),
+        lines=_fitting(row, buffer["size_bytes"], width, height),
+        peak=buffer["name"] in report["memory"]["peak_buffers"],
+    )
+
+
+def _buffer_title(report: Report, buffer: Mapping[str, Any], name: str) -> str:
+    layers = report["layers"]
+    first, last = buffer["first_step"], buffer["last_step"]
+    reader = layers[last]["function"] if last < len(layers) else "the copy to an output"
+    return (
+        f"{name}: {buffer['size_bytes']:,} B at offset {buffer['offset']:,}, "
+        f"written by {layers[first]['function']}, last read by {reader}"
+    )
+
+
+def _fitting(
+    row: Mapping[str, Any], size_bytes: int, width: float, height: float
+) -> tuple[str, ...]:
+    """Name and size as far as there is room: the path, its last part, or the operator."""
+    letters, room = int((width - 8) / LETTER), int((height - 2) / 14)
+    path = next((o["path"] for o in row["origin"] if o["path"]), "")
+    tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
+    names = (words.named(row), *tail, row["op"])
+    lines = (next((n for n in names if len(n) <= letters), ""), words.size(size_bytes))
+    return tuple(line for line in lines if line and len(line) <= letters)[: max(room, 0)]
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+def noise(report: Report) -> dict[str, Any] | None:
+    """SQNR of every layer, alone and so far, on one scale in dB."""
+    found = [
+        value
+        for row in report["layers"]
+        for value in (row["sqnr_local_db"], row["sqnr_db"])
+        if value is not None and value < EXACT_DB
+    ]
+    if not found:
+        return None
+    low, high = 10 * math.floor((min(found) - 2) / 10), 10 * math.ceil((max(found) + 2) / 10)
+    frame = Frame(len(report["layers"]), 200, _longest(report))
+    step = 10 if high - low <= 60 else 20
+
+    def y(value: float | None) -> float | None:
+        return None if value is None else frame.y((min(value, high) - low) / (high - low))
+
+    return {
+        "frame": frame,
+        "columns": _columns(report, frame),
+        "ticks": [Tick(y(at) or 0.0, f"{at} dB") for at in range(low, high + 1, step)],
+        "weak": y(WEAK_DB) if low < WEAK_DB < high else None,
+        "pairs": [
+            Pair(
+                frame.x(i + 0.5),
+                y(row["sqnr_local_db"]),
+                y(row["sqnr_db"]),
+                f"{words.named(row)}: {words.decibels(row['sqnr_local_db'])} alone, "
+                f"{words.decibels(row['sqnr_db'])} so far",
+                row["name"] == (report["quantization"]["weakest"] or {}).get("name"),
+            )
+            for i, row in enumerate(report["layers"])
+        ],
+    }
+
+
+def _columns(report: Report, frame: Frame) -> list[Tick]:
+    """The operator of every step, and its layer."""
+    rows = enumerate(report["layers"])
+    return [Tick(frame.x(i + 0.5), row["op"], words.named(row)) for i, row in rows]
+
+
+def _longest(report: Report) -> int:
+    return max((len(row["op"]) for row in report["layers"]), default=0)
+
+
+# --- L2 -------------------------------------------------------------------------------------------
+
+
+def budget(report: Report) -> list[dict[str, Any]]:
+    """What fills L2: segments with their share of it (of what is used, where there is no limit)."""
+    found = report["memory"]
+    limit = report["target"]["l2_bytes"]
+    parts = [
+        ("weights", "weights and tables", found["weights_bytes"]),
+        ("arena", "activations", found["arena_bytes"]),
+        ("ports", "inputs and outputs", found["input_bytes"] + found["output_bytes"]),
+    ]
+    if limit is not None:
+        parts.append(("free", "free, code included", limit - found["l2_peak_bytes"]))
+    whole = sum(size for _, _, size in parts)
+    return [
+        {"kind": kind, "name": name, "bytes": size, "share": words.share(size, whole)}
+        for kind, name, size in parts
+    ]

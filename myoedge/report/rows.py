@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan + Outcome -> report.json ("myoedge.report/1") and layers.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from myoedge.emit.kernels import function_name
+from myoedge.errors import Notice
+from myoedge.ir import Border, Node, plain
+from myoedge.op import OPS, Step
+from myoedge.plan.place import Life
+from myoedge.plan.schedule import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.quant.observe import describe as describe_calibration
+from myoedge.quant.sqnr import Fidelity
+
+SCHEMA = "myoedge.report/1"
+RUNGS = ("host", "simulator", "gvsoc", "board")
+EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
+CLAMPS: Mapping[tuple[float, ...], str] = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
+UNLIMITED = 2**31 - 1  # what target "host" has
+WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a build besides its plan; None where it was not measured.
+
+    accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
+    exact                           by rung: same integers as the reference, different, or not run
+    params                          of the model as loaded; None counts them after folding
+    """
+
+    model_name: str
+    fidelity: Fidelity | None = None
+    accuracy_float: float | None = None
+    accuracy_int8: float | None = None
+    exact: Mapping[str, bool | None] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    params: int | None = None
+
+
+def make_report(plan: Plan, outcome: Outcome) -> Report:
+    """Everything worth knowing of a build as JSON values: finite, without paths or times."""
+    layers = [_layer(plan, outcome, i, step) for i, step in enumerate(plan.steps)]
+    return {
+        "schema": SCHEMA,
+        "model": _model(plan, outcome),
+        "target": _target(plan),
+        "quantization": {**_quantization(plan, outcome), "weakest": _weakest(layers)},
+        "exact": {rung: outcome.exact.get(rung) for rung in RUNGS},
+        "cycles": None,
+        "latency_s": None,
+        "energy_uj": None,
+        "memory": _memory(plan),
+        "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
+        "outputs": [_port(plan, *pair) for pair in _named_outputs(plan)],
+        "layers": layers,
+        "warnings": [_warning(notice) for notice in outcome.warnings],
+    }
+
+
+def _model(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    constants = plan.quant.graph.constants
+    counted = sum(int(values.size) for values in constants.values())
+    return {
+        "name": outcome.model_name,
+        "digest": plan.quant.graph.digest,
+        "params": counted if outcome.params is None else outcome.params,
+        "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
+    }
+
+
+def _target(plan: Plan) -> dict[str, Any]:
+    chip = plan.chip
+    return {
+        "chip": chip.name,
+        "doc": chip.doc,
+        "operating_point": chip.point.name,
+        "clock_hz": chip.point.clock_hz or None,
+        "l1_bytes": chip.l1_bytes or None,
+        "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
+        "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+    }
+
+
+# --- fidelity -------------------------------------------------------------------------------------
+
+
+def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    fidelity = outcome.fidelity
+    return {
+        "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
+        "accuracy_float": _share(outcome.accuracy_float),
+        "accuracy_int8": _share(outcome.accuracy_int8),
+        "samples": None if fidelity is None else len(fidelity.real),
+        "source": "integer reference against the float network",
+        "calibration": describe_calibration(plan.quant.calibration),
+    }
+
+
+def decibels(value: float | None) -> float | None:
+    """dB to three decimals, which no other machine's BLAS changes; EXACT_DB without error."""
+    if value is None or math.isnan(value):
+        return None
+    return EXACT_DB if value > EXACT_DB else round(value, 3)
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The layer that adds most noise of its own."""
+    measured = [row for row in layers if row["sqnr_local_db"] is not None]
+    if not measured:
+        return None
+    row = min(measured, key=lambda r: float(r["sqnr_local_db"]))
+    return {key: row[key] for key in ("name", "label", "op", "function", "origin", "sqnr_local_db")}
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def _memory(plan: Plan) -> dict[str, Any]:
+    alive = [_alive(plan, at) for at in range(len(plan.steps) + bool(plan.copies))]
+    peak = alive.index(max(alive)) if alive else 0
+    return {
+        "l1_peak_bytes": None,
+        "l2_peak_bytes": plan.l2_bytes,
+        "l3_bytes": 0,
+        "code_bytes": None,
+        "source": "planned",
+        "weights_bytes": plan.weight_bytes,
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven": plan.placement.proven,
+        "input_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_inputs),
+        "output_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_outputs),
+        "peak_step": peak,
+        "peak_buffers": [life.name for life in plan.lives if life.first <= peak <= life.last],
+        "buffers": [_buffer(plan, life) for life in plan.lives],
+    }
+
+
+def _alive(plan: Plan, step: int) -> int:
+    return sum(life.size_bytes for life in plan.lives if life.first <= step <= life.last)
+
+
+def _buffer(plan: Plan, life: Life) -> dict[str, Any]:
+    return {
+        "name": life.name,
+        "label": plan.quant.graph.producer[life.name].label,
+        "offset": plan.placement.offsets[life.name],
+        "size_bytes": life.size_bytes,
+        "first_step": life.first,
+        "last_step": life.last,
+    }
+
+
+# --- inputs and outputs ---------------------------------------------------------------------------
+
+
+def _named_outputs(plan: Plan) -> Iterable[tuple[str, str]]:
+    names = plan.quant.graph.output_names or plan.graph_outputs
+    return zip(plan.graph_outputs, names, strict=True)
+
+
+def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
+    params = plan.quant.params.get(name)
+    return {
+        "name": shown,
+        "tensor": name,
+        "shape": list(plan.quant.graph.shape(name)),
+        "dtype": plan.quant.dtype(name),
+        "bytes": size_bytes(plan.quant, name),
+        "scale": None if params is None else params.scale,
+        "zero_point": None if params is None else params.zero_point,
+        "border": _border(plan.quant.graph.borders.get(name)),
+    }
+
+
+def _border(border: Border | None) -> dict[str, Any] | None:
+    if border is None:
+        return None
+    return {
+        "scale": plain(border.scale),
+        "offset": plain(border.offset),
+        "axis": border.axis,
+        "origin": _origin_rows(border.origin),
+    }
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, Any]:
+    node, fidelity = step.node, outcome.fidelity
+    local = {} if fidelity is None else fidelity.local
+    cumulative = {} if fidelity is None else fidelity.cumulative
+    weights = sum(array.nbytes for array in step.integers.arrays.values())
+    return {
+        "name": node.name,
+        "label": node.label,
+        "op": node.op,
+        "activation": activation(node),
+        "function": function_name(index, step),
+        "origin": _origin_rows(node.origin),
+        "in_shapes": [list(shape) for shape in step.shapes],
+        "out_shape": list(step.out),
+        "macs": step_macs(plan.quant, step),
+        "cycles": None,
+        "cycles_compute": None,
+        "cycles_dma": None,
+        "l1_bytes": None,
+        "tile": None,
+        "engine": None,
+        "weights_in": "L2" if weights else None,
+        "weights_bytes": weights,
+        "read_bytes": _read_bytes(plan, node) + weights,
+        "out_bytes": size_bytes(plan.quant, node.name),
+        "sqnr_db": decibels(cumulative.get(node.name)),
+        "sqnr_local_db": decibels(local.get(node.name)),
+    }
+
+
+def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
+    return [{"path": o.path, "source": o.source} for o in origin]
+
+
+def activation(node: Node) -> str:
+    """What is fused into an operator: "relu", "clamp(-1, 1)", "gelu"; "" for nothing."""
+    return " + ".join(_one_activation(*act) for act in node.attrs.get("act", ()))
+
+
+def _one_activation(name: str, *numbers: float) -> str:
+    if name == "clamp" and numbers in CLAMPS:
+        return CLAMPS[numbers]
+    return f"{name}({', '.join(f'{x:g}' for x in numbers)})" if numbers else name
+
+
+def _read_bytes(plan: Plan, node: Node) -> int:
+    """Bytes of the operands that the loop nest touches; padding is not read, weights are apart."""
+    q = plan.quant
+    nest = OPS[node.op].nest(
+        node.attrs, [q.graph.shape(n) for n in node.inputs], q.graph.shape(node.name)
+    )
+    keys = [key for key in nest.operands if key != "y"]
+    operands = [
+        (name, key)
+        for i, (name, key) in enumerate(zip(node.inputs, keys, strict=False))
+        if i not in OPS[node.op].weights
+    ]
+    return sum(
+        min(math.prod(nest.footprint(key)) * ELEMENT_BYTES[q.dtype(name)], size_bytes(q, name))
+        for name, key in operands
+    )
+
+
+def _warning(notice: Notice) -> dict[str, Any]:
+    return {
+        "code": notice.code,
+        "title": notice.title,
+        "facts": [list(pair) for pair in notice.facts],
+        "tries": list(notice.tries),
+    }
+
+
+# --- layers.csv -----------------------------------------------------------------------------------
+
+COLUMNS = (
+    "name",
+    "label",
+    "op",
+    "activation",
+    "function",
+    "origin",
+    "in_shapes",
+    "out_shape",
+    "macs",
+    "cycles",
+    "cycles_compute",
+    "cycles_dma",
+    "l1_bytes",
+    "tile",
+    "engine",
+    "weights_in",
+    "weights_bytes",
+    "read_bytes",
+    "out_bytes",
+    "sqnr_db",
+    "sqnr_local_db",
+)
+
+
+def layers_csv(report: Report) -> str:
+    """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_cell(key, row[key]) for key in COLUMNS] for row in report["layers"])
+    return text.getvalue()
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if key == "origin":
+        return " + ".join(f"{o['path']} ({o['source']})" for o in value)
+    if key == "in_shapes":
+        return " ".join(map(dims, value))
+    return dims(value) if key == "out_shape" else str(value)
+
+
+def dims(shape: Iterable[int]) -> str:
+    """1x8x40; "scalar" for a shape without dimensions."""
+    return "x".join(map(str, shape)) or "scalar"

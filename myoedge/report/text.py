@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The summary of a build on a terminal: one screen, also without colour and on 80 columns."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from myoedge.report import words
+from myoedge.report.rows import WEAK_DB, Report, dims
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+MOST_LAYERS = 18  # rows of the table, so that the whole fits a screen
+ANSWER_STYLES = {True: "green", False: "bold red"}
+# with the width of the terminal from which on a column is shown
+COLUMNS = (
+    ("layer", 0),
+    ("operator", 72),
+    ("output", 100),
+    ("MACs", 0),
+    ("share", 64),
+    ("weights", 56),
+    ("dB alone", 0),
+    ("dB so far", 48),
+)
+LEFT = ("layer", "operator", "output")
+
+
+def summary(report: Report, *, width: int = 80, html: str = "") -> str:
+    """The summary as plain text. html: where report.html lies, shown on the last line."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=width, no_color=True), html=html)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def print_report(report: Report, console: Console, *, html: str = "") -> None:
+    """Model, fidelity, memory, ladder of exactness, layers and warnings."""
+    from rich.padding import Padding
+
+    console.print(_title(report))
+    console.print(Padding(_facts(report), (1, 0)))
+    if report["layers"]:
+        console.print(_layers(report, console.width))
+        hidden = len(report["layers"]) - len(shown_layers(report["layers"]))
+        if hidden:
+            console.print(_text(f"{hidden} smaller layers are in layers.csv", "dim"))
+    for line in _notices(report):
+        console.print(line)
+    if html:
+        console.print(_text(f"\nreport: {html}"), soft_wrap=True)
+
+
+def clean(text: str) -> str:
+    """Text from a user's program on one line, without anything that steers a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _text(text: str, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(clean(text) if "\n" not in text else text, style)
+
+
+def _title(report: Report) -> Text:
+    from rich.text import Text
+
+    model, target = report["model"], report["target"]
+    title = Text.assemble((clean(model["name"]), "bold"), " for ", (target["chip"], "bold"))
+    return title.append(f"  model {model['digest'][:16]}", "dim")
+
+
+def _facts(report: Report) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _fact_rows(report):
+        table.add_row(name, value)
+    return table
+
+
+def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
+    model, q, memory = report["model"], report["quantization"], report["memory"]
+    yield (
+        "network",
+        _text(
+            f"{model['params']:,} parameters, {words.count(model['macs'])} MACs, "
+            f"{len(report['layers'])} layers; "
+            f"{words.shapes(report['inputs'])} -> {words.shapes(report['outputs'])}"
+        ),
+    )
+    if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
+        yield "accuracy", _accuracy(report)
+    if q["sqnr_db"] is not None:
+        yield (
+            "SQNR",
+            _text(f"{words.decibels(q['sqnr_db'])} at the output, {q['samples']:,} samples"),
+        )
+    yield "L2 memory", _l2(report)
+    yield "activations", _text(words.bound(report))
+    yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
+    yield "exact", _ladder(report)
+    if memory["l1_peak_bytes"] is not None:
+        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} at its peak")
+
+
+def _accuracy(report: Report) -> Text:
+    q = report["quantization"]
+    text = _text(f"float {words.percent(q['accuracy_float'])}   ")
+    text.append(f"int8 {words.percent(q['accuracy_int8'])}", "bold")
+    change = words.points(report)
+    return text.append(f"   {change}", "dim") if change else text
+
+
+def _l2(report: Report) -> Text:
+    memory, l2_bytes = report["memory"], report["target"]["l2_bytes"]
+    peak, ports = memory["l2_peak_bytes"], memory["input_bytes"] + memory["output_bytes"]
+    weights, arena = words.size(memory["weights_bytes"]), words.size(memory["arena_bytes"])
+    text = _text(words.size(peak), "bold")
+    if l2_bytes:
+        text.append(f" of {words.size(l2_bytes)} ({words.percent(words.share(peak, l2_bytes))})")
+    return text.append(f": weights {weights}, activations {arena}, in and out {words.size(ports)}")
+
+
+def _ladder(report: Report) -> Text:
+    from rich.text import Text
+
+    text, exact = Text("NumPy int8"), report["exact"]
+    for rung, answer in exact.items():
+        if answer is not None:
+            text.append(" = " if answer else " ≠ ", ANSWER_STYLES[answer])
+            text.append(words.RUNG_NAMES[rung], ANSWER_STYLES[answer])
+    missing = [words.RUNG_NAMES[rung] for rung, answer in exact.items() if answer is None]
+    return text.append(f"; not run: {', '.join(missing)}", "dim") if missing else text
+
+
+def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All layers, or those that cost most together with the weakest, in network order."""
+    if len(layers) <= MOST_LAYERS:
+        return layers
+    by_cost = sorted(layers, key=lambda row: (-row["macs"], -row["weights_bytes"]))
+    measured = [row for row in layers if row["sqnr_local_db"] is not None]
+    weakest = sorted(measured, key=lambda row: float(row["sqnr_local_db"]))[:3]
+    kept = list(dict.fromkeys(row["name"] for row in (*weakest, *by_cost)))[:MOST_LAYERS]
+    return [row for row in layers if row["name"] in kept]
+
+
+def _layers(report: Report, width: int) -> Table:
+    from rich.table import Table
+
+    heads = [head for head, least in COLUMNS if width >= least]
+    rows = [_cells(row, report["model"]["macs"]) for row in shown_layers(report["layers"])]
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    taken = sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads[1:])
+    for head in heads:
+        justify: Literal["left", "right"] = "left" if head in LEFT else "right"
+        table.add_column(head, justify=justify, no_wrap=True)
+    for row in rows:
+        row["layer"].truncate(max(width - taken - 2, 8), overflow="ellipsis")
+        table.add_row(*(row[head] for head in heads))
+    return table
+
+
+def _cells(row: dict[str, Any], all_macs: int) -> dict[str, Text]:
+    weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
+    return {
+        "layer": _text(words.place(row), "bold"),
+        "operator": _text(words.what(row)),
+        "output": _text(dims(row["out_shape"]), "dim"),
+        "MACs": _text(words.count(row["macs"]) if row["macs"] else ""),
+        "share": _text(words.rough_percent(row["macs"], all_macs)),
+        "weights": _text(words.size(row["weights_bytes"]) if row["weights_bytes"] else ""),
+        "dB alone": _text(words.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
+        "dB so far": _text(words.decibels(row["sqnr_db"], "")),
+    }
+
+
+def _notices(report: Report) -> Iterable[Text]:
+    advice = words.advice(report)
+    if advice:
+        weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
+        yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
+    for warning in report["warnings"]:
+        title = f"\nwarning[{warning['code']}] "
+        yield _text(title, "bold yellow").append(clean(warning["title"]))
+        for line in warning["tries"]:
+            yield _text(f"  try  {line}")

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers and sentences of a report as people read them, the same on the terminal and in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
+
+KIB = 1024
+UNKNOWN = "–"
+
+
+def size(count: int | None) -> str:
+    """Bytes as B, KiB or MiB with about three digits: "29 B", "3 KiB", "1.5 MiB"."""
+    if count is None:
+        return UNKNOWN
+    if count < KIB:
+        return f"{count} B"
+    unit, value = ("KiB", count / KIB) if count < KIB * KIB else ("MiB", count / KIB / KIB)
+    return f"{_three_digits(value)} {unit}"
+
+
+def count(number: int) -> str:
+    """1,234; from a hundred thousand on 346 k and 14.4 M."""
+    for limit, unit in ((10**9, "G"), (10**6, "M"), (10**5, "k")):
+        if number >= limit:
+            return f"{_three_digits(number / (10**3 if unit == 'k' else limit))} {unit}"
+    return f"{number:,}"
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def decibels(value: float | None, unit: str = " dB") -> str:
+    if value is None:
+        return UNKNOWN
+    return "exact" if value >= EXACT_DB else f"{value:.1f}{unit}"
+
+
+def percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def points(report: Report) -> str:
+    """int8 accuracy against float in points: "+0.1 points"; "" where one is not known."""
+    q = report["quantization"]
+    if q["accuracy_float"] is None or q["accuracy_int8"] is None:
+        return ""
+    lost = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
+    return "no change" if lost == 0 else f"{lost:+.1f} points"
+
+
+RUNG_NAMES = {
+    "host": "C on the host",
+    "simulator": "simulator",
+    "gvsoc": "GVSoC",
+    "board": "board",
+}
+ANSWERS = {True: "same integers", False: "DIFFERENT", None: "not run"}
+
+
+def calibrated(report: Report) -> str:
+    """ "calibrated on 3 example inputs (min-max)"."""
+    calibration = report["quantization"]["calibration"]
+    method = {"minmax": "min-max"}.get(calibration["observer"], calibration["observer"])
+    return f"calibrated on {calibration['source']} ({method})"
+
+
+def on_examples(report: Report) -> bool:
+    """Whether calibration had only the archive's example inputs, so that numbers say little."""
+    return "example input" in report["quantization"]["calibration"]["source"]
+
+
+def bound(report: Report) -> str:
+    """How good the placement is: "3 KiB, no placement needs less"."""
+    memory = report["memory"]
+    arena, least = memory["arena_bytes"], memory["lower_bound_bytes"]
+    if arena == least:
+        return f"{size(arena)}, no placement needs less"
+    proof = "proven smallest" if memory["proven"] else "not proven smallest"
+    return f"{size(arena)}, {proof}; at least {size(least)} are alive at once"
+
+
+def quantise(port: dict[str, Any]) -> str:
+    """How an input's floats become integers: "q = round(x / 0.0123) - 128"."""
+    if port["scale"] is None:
+        return "integers as they are"
+    x = "x" if port["border"] is None else "x'"
+    return f"q = round({x} / {port['scale']:.6g}){_signed(port['zero_point'])}"
+
+
+def dequantise(port: dict[str, Any]) -> str:
+    """What an output's integers stand for: "y = 0.0123 * (q + 128)"."""
+    if port["scale"] is None:
+        return "indices"
+    zero = _signed(-port["zero_point"])
+    return f"y = {port['scale']:.6g} * {f'(q{zero})' if zero else 'q'}"
+
+
+def border(port: dict[str, Any]) -> str:
+    """What the host does first: "x' = x * scale + offset along axis 1"; "" for nothing."""
+    found = port["border"]
+    if found is None:
+        return ""
+    if len(found["scale"]) == 1:
+        return f"x' = x * {found['scale'][0]:.6g} {_plus(found['offset'][0])}"
+    return f"x' = x * scale + offset, one of each along axis {found['axis']}"
+
+
+def _plus(number: float) -> str:
+    return f"{'-' if number < 0 else '+'} {abs(number):.6g}"
+
+
+def _signed(number: int) -> str:
+    return f" {_plus(number)}" if number else ""
+
+
+def rough_percent(part: int, whole: int) -> str:
+    """ "27 %", "<1 %"; "" for nothing."""
+    if not part:
+        return ""
+    rounded = round(100 * share(part, whole))
+    return f"{rounded} %" if rounded else "<1 %"
+
+
+def place(row: Mapping[str, Any]) -> str:
+    """Module paths of a layer, siblings shortened ("block.0.conv + relu"), else its source line."""
+    paths = list(dict.fromkeys(o["path"] for o in row["origin"] if o["path"]))
+    if not paths:
+        return str(row["label"])
+    parent = paths[0].rpartition(".")[0]
+    rest = (p.removeprefix(f"{parent}.") if parent else p for p in paths[1:])
+    return " + ".join([paths[0], *rest])
+
+
+def what(row: dict[str, Any]) -> str:
+    """An operator and what is fused into it: "conv + relu"."""
+    return " + ".join(filter(None, (row["op"], row["activation"])))
+
+
+def advice(report: Report) -> str:
+    """One sentence on the layer that adds most noise, with a remedy only where one is needed."""
+    weakest = report["quantization"]["weakest"]
+    if weakest is None:
+        return ""
+    found = f"{named(weakest)} adds most noise: {decibels(weakest['sqnr_local_db'])} on its own"
+    if weakest["sqnr_local_db"] >= WEAK_DB:
+        return f"{found}, which is good"
+    return f"{found}; try another observer (percentile, mse) for it, or more calibration samples"
+
+
+def shapes(ports: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{port['name']} {dims(port['shape'])}" for port in ports)
+
+
+def verdict(report: Report) -> str:
+    """The report in one or two sentences, made only of what was measured."""
+    parts = [_fidelity(report), _space(report)]
+    parts.insert(0 if False in report["exact"].values() else 2, _exactness(report))
+    return " ".join(filter(None, parts))
+
+
+def _fidelity(report: Report) -> str:
+    q = report["quantization"]
+    if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
+        return (
+            f"In int8 the network gets {percent(q['accuracy_int8'])} right, "
+            f"in float {percent(q['accuracy_float'])}."
+        )
+    if q["sqnr_db"] is None:
+        return ""
+    return f"The int8 outputs lie {decibels(q['sqnr_db'])} above their quantisation noise."
+
+
+def _space(report: Report) -> str:
+    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
+    of = f" of {size(l2_bytes)}" if l2_bytes else ""
+    return f"It takes {size(peak)}{of} of L2 memory."
+
+
+def _exactness(report: Report) -> str:
+    exact = report["exact"]
+    wrong = [RUNG_NAMES[rung] for rung, answer in exact.items() if answer is False]
+    same = [RUNG_NAMES[rung] for rung, answer in exact.items() if answer]
+    if wrong:
+        return f"Wrong integers: {', '.join(wrong)}."
+    return f"Bit for bit the same as the reference: {', '.join(same)}." if same else ""
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """A layer where its operator is not beside it: "head.fc", or "add net.py:41" without a path."""
+    has_path = any(o["path"] for o in row["origin"])
+    return place(row) if has_path else f"{row['op']} {place(row)}"
+
+
+def judged(report: Report) -> str:
+    """What accuracy and SQNR were measured with: "integer reference ..., 1,000 samples"."""
+    q = report["quantization"]
+    return "" if q["samples"] is None else f"{q['source']}, {q['samples']:,} samples"
+
+
+MOST_FACTORS = 32
+
+
+def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
+    """The first per-channel scales and offsets of an input."""
+    return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MOST_FACTORS]
+
+
+def source(row: dict[str, Any]) -> str:
+    """The line of the user's program, unless `place` says it already."""
+    found = next((o["source"] for o in row["origin"] if o["source"]), "")
+    return "" if found == place(row) else found
+
+
+def step_name(report: Report, step: int) -> str:
+    layers = report["layers"]
+    return named(layers[step]) if step < len(layers) else "the copy to the outputs"
+
+
+def peak(report: Report) -> str:
+    """Who makes the peak: "features.0 + 1 1.5 KiB, features.2 + 3 1.5 KiB"."""
+    names = {row["name"]: named(row) for row in report["layers"]}
+    memory = report["memory"]
+    alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
+    return ", ".join(f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive)
+
+
+METER_DB = 60.0  # a full bar: int8 can hardly be better
+
+
+def meter(value: float | None) -> str:
+    """Percent of a bar that stands for an SQNR."""
+    return f"{100 * min(max(value or 0.0, 0.0) / METER_DB, 1.0):.1f}"

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is seen of a build: report.json, layers.csv, the terminal, report.html, differences."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import myoedge.ops  # noqa: F401  (fills the table of operators)
+from myoedge.errors import notice
+from myoedge.ir import Border, Graph, Node, Origin, Tensor
+from myoedge.plan.schedule import make_plan
+from myoedge.quant.choose import quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import measure
+from myoedge.report.diff import compare, difference, print_diff
+from myoedge.report.html import report_html
+from myoedge.report.rows import (
+    COLUMNS,
+    EXACT_DB,
+    Outcome,
+    Report,
+    decibels,
+    layers_csv,
+    make_report,
+)
+from myoedge.report.text import MOST_LAYERS, print_report, shown_layers, summary
+from myoedge.target import chip
+
+HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
+VOID = {"meta", "br"}
+WARNING = notice("W101", "enc.0 is dead", {"found": "0"}, ["calibrate with samples of every class"])
+
+
+def conv(name: str, source: str, path: str, act: tuple[Any, ...] = ()) -> Node:
+    attrs = {"stride": (1,), "dilation": (1,), "pads": ((1, 1),), "groups": 1, "act": act}
+    return Node(
+        "conv", (source, f"{name}.w", f"{name}.b"), (name,), attrs, (Origin(path, "net.py:7"),)
+    )
+
+
+def residual(path: str = "enc.0", blocks: int = 1) -> Graph:
+    """conv + relu -> (conv, skip) -> add, `blocks` times, behind a border with two channels."""
+    rng = np.random.default_rng(0)
+    relu = (("clamp", 0.0, float("inf")),)
+    nodes, constants, source = [], {}, "x"
+    for i in range(blocks):
+        names = (f"a{i}", f"b{i}", f"y{i}")
+        nodes += [
+            conv(names[0], source, path if i == 0 else f"enc.{2 * i}", relu),
+            conv(names[1], names[0], f"enc.{2 * i + 1}"),
+            Node("add", names[:2], (names[2],), {}, (Origin("", "net.py:9"),)),
+        ]
+        for name in names[:2]:
+            constants[f"{name}.w"] = rng.normal(size=(4, 3, 2 if name == "a0" else 4)) * 0.3
+            constants[f"{name}.b"] = rng.normal(size=4) * 0.1
+        source = names[2]
+    tensors = {"x": Tensor("x", (1, 20, 2))}
+    tensors |= {n.name: Tensor(n.name, (1, 20, 4)) for n in nodes}
+    constants = {name: value.astype(np.float32) for name, value in constants.items()}
+    border = Border((0.5, 2.0), (0.0, 1.0), 2)
+    return Graph(("x",), (source,), tuple(nodes), tensors, constants, ("logits",), {"x": border})
+
+
+def report(graph: Graph | None = None, **outcome: Any) -> Report:
+    graph = graph or residual()
+    samples = {"x": np.random.default_rng(1).normal(size=(5, 1, 20, 2)).astype(np.float32)}
+    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "5 samples of calib.npz"))
+    known: dict[str, Any] = {
+        "fidelity": measure(q, samples),
+        "accuracy_float": 0.9,
+        "accuracy_int8": 0.875,
+        "exact": {"host": True},
+        "warnings": (WARNING,),
+    }
+    return make_report(make_plan(q, chip("gap9")), Outcome("net", **{**known, **outcome}))
+
+
+@pytest.fixture(scope="module")
+def usual() -> Report:
+    return report()
+
+
+# --- report.json ----------------------------------------------------------------------------------
+
+SCHEMA: Mapping[str, set[str]] = {
+    "model": {"name", "digest", "params", "macs"},
+    "target": {"chip", "operating_point", "clock_hz", "l3_bytes_per_s"},
+    "quantization": {"sqnr_db", "accuracy_float", "accuracy_int8", "calibration"},
+    "exact": {"host", "simulator", "gvsoc", "board"},
+    "memory": {"l1_peak_bytes", "l2_peak_bytes", "l3_bytes", "code_bytes"},
+}
+LAYER = {"name", "op", "origin", "macs", "cycles", "cycles_compute", "cycles_dma"} | {
+    "l1_bytes",
+    "tile",
+    "sqnr_db",
+    "engine",
+    "weights_in",
+}
+
+
+def test_schema(usual: Report) -> None:
+    assert usual["schema"] == "myoedge.report/1"
+    for part, keys in SCHEMA.items():
+        assert keys <= set(usual[part]), part
+    for row in usual["layers"]:
+        assert set(row) >= LAYER
+    assert {"cycles", "latency_s", "energy_uj"} <= set(usual)
+    assert usual["exact"] == {"host": True, "simulator": None, "gvsoc": None, "board": None}
+
+
+def test_json_is_strict_and_survives(usual: Report) -> None:
+    text = json.dumps(usual, allow_nan=False)
+    assert json.loads(text) == usual
+
+
+def test_same_input_same_report() -> None:
+    first, second = report(), report()
+    assert first == second
+    assert report_html(first) == report_html(second)
+
+
+def test_numbers_counted_by_hand(usual: Report) -> None:
+    assert usual["model"]["macs"] == 20 * 4 * 3 * 2 + 20 * 4 * 3 * 4
+    assert usual["model"]["params"] == 4 * 3 * 2 + 4 + 4 * 3 * 4 + 4
+    first, _, last = usual["layers"]
+    assert [row["label"] for row in usual["layers"]] == ["enc.0", "enc.1", "net.py:9"]
+    assert (first["activation"], first["out_shape"], first["out_bytes"]) == ("relu", [1, 20, 4], 80)
+    weights = 4 * 3 * 2 + 4 * 4 * 4  # int8 weights; int32 bias, multiplier, offset and shift
+    assert first["weights_bytes"] == weights
+    assert first["read_bytes"] == 40 + weights  # the input once, its padding not
+    assert last["read_bytes"] == 2 * 80
+    assert (last["macs"], last["weights_in"]) == (0, None)
+
+
+def test_memory_adds_up(usual: Report) -> None:
+    memory = usual["memory"]
+    assert [b["size_bytes"] for b in memory["buffers"]] == [80, 80]
+    assert memory["arena_bytes"] == memory["lower_bound_bytes"] == 160
+    assert memory["peak_step"] == 1
+    assert memory["peak_buffers"] == ["a0", "b0"]
+    assert (memory["input_bytes"], memory["output_bytes"]) == (40, 80)
+    parts = ("arena_bytes", "weights_bytes", "input_bytes", "output_bytes")
+    assert memory["l2_peak_bytes"] == sum(memory[part] for part in parts)
+
+
+def test_peak_buffers_are_the_lower_bound() -> None:
+    memory = report(residual(blocks=3))["memory"]
+    sizes = {b["name"]: b["size_bytes"] for b in memory["buffers"]}
+    assert sum(sizes[name] for name in memory["peak_buffers"]) == memory["lower_bound_bytes"] == 240
+
+
+def test_weakest_layer_is_the_one_with_least_sqnr(usual: Report) -> None:
+    least = min(usual["layers"], key=lambda row: float(row["sqnr_local_db"]))
+    assert usual["quantization"]["weakest"]["name"] == least["name"]
+
+
+def test_unknown_and_endless_numbers_have_a_json_value() -> None:
+    assert [decibels(x) for x in (None, float("nan"), float("inf"), 31.00049)] == [
+        None,
+        None,
+        EXACT_DB,
+        31.0,
+    ]
+    bare = report(fidelity=None, accuracy_float=None, accuracy_int8=None, exact={}, warnings=())
+    assert bare["quantization"]["sqnr_db"] is None
+    assert bare["layers"][0]["sqnr_local_db"] is None
+    for text in (json.dumps(bare, allow_nan=False), report_html(bare), summary(bare)):
+        assert not re.search(r"\b(nan|None|Infinity)\b", text)
+
+
+def test_csv_holds_the_rows_of_the_json(usual: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(layers_csv(usual))))
+    assert list(rows[0]) == list(COLUMNS) == list(dict.fromkeys(COLUMNS))
+    assert set(COLUMNS) == set(usual["layers"][0])
+    for line, row in zip(rows, usual["layers"], strict=True):
+        assert line["out_shape"] == "x".join(map(str, row["out_shape"]))
+        for key in ("name", "label", "op", "macs", "weights_bytes", "sqnr_db", "sqnr_local_db"):
+            assert line[key] == str(row[key])
+        assert line["cycles"] == ""
+
+
+# --- terminal -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_summary_fits_its_width(usual: Report, width: int) -> None:
+    text = summary(usual, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "\x1b" not in text
+
+
+def test_summary_fits_one_screen_and_says_what_matters() -> None:
+    large = report(residual(blocks=20))
+    text = summary(large, html="out/report.html")
+    assert len(text.splitlines()) <= 40
+    for piece in ("90.0 %", "87.5 %", "-2.5 points", "C on the host", "W101", "out/report.html"):
+        assert piece in text
+    assert f"{60 - MOST_LAYERS} smaller layers" in text
+
+
+def test_shown_layers_hold_the_weakest() -> None:
+    large = report(residual(blocks=20))
+    for row in large["layers"]:
+        row["sqnr_local_db"] = 10.0 if row["name"] == "y13" else 40.0
+    assert "y13" in [row["name"] for row in shown_layers(large["layers"])]
+
+
+def test_hostile_names_do_not_steer_the_terminal() -> None:
+    bad = report(residual(HOSTILE))
+    text = io.StringIO()
+    print_report(bad, Console(file=text, width=200, force_terminal=True, no_color=True))
+    assert "\x1b[31m" not in text.getvalue()
+    assert "[bold]" in text.getvalue()
+
+
+# --- report.html ----------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Collects elements and attributes, and holds every end tag against its start."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, str] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.text[self.open[-1]] = self.text.get(self.open[-1], "") + data
+
+
+def test_html_is_one_balanced_file_that_fetches_nothing(usual: Report) -> None:
+    text = report_html(usual)
+    page = Page(text)
+    assert not re.search(r"(https?:)?//\w|@import|url\(", text)
+    assert not {"src", "href", "srcset"} & {key for _, attrs in page.tags for key in attrs}
+    assert {tag for tag, _ in page.tags} & {"link", "iframe", "img", "object"} == set()
+
+
+def test_html_holds_the_json(usual: Report) -> None:
+    assert json.loads(Page(report_html(usual)).text["script"]) == usual
+
+
+def test_html_draws_every_buffer_and_layer(usual: Report) -> None:
+    tags = Page(report_html(usual)).tags
+    boxes = [a for tag, a in tags if tag == "rect" and "buffer" in (a.get("class") or "")]
+    assert len(boxes) == len(usual["memory"]["buffers"])
+    dots = [a for tag, a in tags if tag == "circle" and a.get("class") == "sofar"]
+    assert len(dots) == len(usual["layers"])
+
+
+def test_hostile_names_are_inert() -> None:
+    bad = report(residual(HOSTILE))
+    bad["model"]["name"] = bad["inputs"][0]["name"] = bad["warnings"][0]["title"] = HOSTILE
+    bad["quantization"]["calibration"]["source"] = HOSTILE
+    page = Page(report_html(bad))
+    scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+    assert [attrs.get("type") for attrs in scripts] == ["application/json"]
+    assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
+    assert json.loads(page.text["script"]) == bad
+    assert not set("<>&") & set(page.text["script"])
+
+
+def test_network_without_buffers_has_a_page_too() -> None:
+    graph = residual()
+    node = graph.nodes[0]
+    alone = Graph(
+        ("x",),
+        ("a0",),
+        (node,),
+        {name: graph.tensors[name] for name in ("x", "a0")},
+        {name: value for name, value in graph.constants.items() if name.startswith("a0")},
+        ("y",),
+    )
+    small = report(alone)
+    assert small["memory"]["buffers"] == []
+    assert "No buffers" in report_html(small)
+    Page(report_html(small))
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+def test_equal_reports_do_not_differ(usual: Report) -> None:
+    assert compare(usual, copy.deepcopy(usual)) == []
+    assert "nothing changed" in printed([])
+
+
+def test_changes_carry_sign_and_percent(usual: Report) -> None:
+    other = copy.deepcopy(usual)
+    other["quantization"]["accuracy_int8"] = 0.885
+    other["memory"]["l2_peak_bytes"] = usual["memory"]["l2_peak_bytes"] * 2
+    other["layers"][1]["sqnr_local_db"] = usual["layers"][1]["sqnr_local_db"] - 3
+    other["exact"]["host"] = False
+    changes = {(c.where, c.measure.path): c for c in compare(usual, other)}
+    assert len(changes) == 4
+    accuracy = changes["", "quantization.accuracy_int8"]
+    assert (difference(accuracy), accuracy.is_better) == ("+1.0 points", True)
+    memory = changes["", "memory.l2_peak_bytes"]
+    assert (difference(memory), memory.is_better) == ("+100.0 %", False)
+    assert difference(changes["enc.1", "sqnr_local_db"]) == "-3.0 dB"
+    assert "DIFFERENT" in printed(list(changes.values()))
+
+
+def test_layers_are_matched_by_module_path(usual: Report) -> None:
+    other = copy.deepcopy(usual)
+    for row in other["layers"]:
+        row["name"] += "_renamed"
+    del other["layers"][0]
+    changes = [c for c in compare(usual, other) if c.where]
+    assert [(c.kind, c.where) for c in changes] == [("removed", "enc.0")]
+    back = [c for c in compare(other, usual) if c.where]
+    assert [(c.kind, c.where) for c in back] == [("added", "enc.0")]
+
+
+def test_values_that_come_with_later_parts_are_compared(usual: Report) -> None:
+    old, new = copy.deepcopy(usual), copy.deepcopy(usual)
+    old["cycles"], new["cycles"] = None, {"total": 900, "source": "simulated"}
+    assert [c.old for c in compare(old, new)] == [None, None]
+    old["cycles"] = {"total": 1000, "source": "simulated"}
+    (change,) = compare(old, new)
+    assert difference(change) == "-10.0 %"
+    assert change.plain()["delta"] == -100
+
+
+def printed(changes: list[Any]) -> str:
+    text = io.StringIO()
+    print_diff(changes, Console(file=text, width=100, no_color=True))
+    return text.getvalue()
