@@ -47,7 +47,7 @@ def load_checkpoint(
                     returns a module or (module, example_inputs)
     example_inputs  one array per input with its batch axis; wins over the factory's
     Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
-    without example inputs, E206 for the factory, E111 where torch.export fails.
+    without example inputs, E206 for the factory, E118 where torch.export fails.
     """
     kind = sniff(path)
     if kind not in READABLE:
@@ -287,5 +287,5 @@ def _export(module: nn.Module, example: tuple[Any, ...], factory: str) -> Export
         facts = {"cause": _cause(error), "example inputs": "; ".join(map(_size, example))}
         title = f"torch.export.export failed on the network of {factory}"
         tries = ("see that model(*example) runs in Python",)
-        raise MyoedgeError("E111", title, facts, tries) from error
+        raise MyoedgeError("E118", title, facts, tries) from error
     return program

@@ -247,5 +247,5 @@ def test_an_exported_program_needs_no_factory(work: Path) -> None:
 def test_inputs_of_the_wrong_shape(net: torch.nn.Module, work: Path) -> None:
     torch.save(net.state_dict(), work / "weights.pt")
     error = caught(work / "weights.pt", example=(np.zeros((1, 7, 12), np.float32),))
-    assert error.code == "E111"
+    assert error.code == "E118"
     assert "1 x 7 x 12" in str(error)

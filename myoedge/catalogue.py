@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every error and warning means and what to do about it: the text of `myoedge explain`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A code's meaning in one line, and what there is to know about it."""
+
+    code: str
+    title: str
+    text: str
+
+
+# One paragraph a code: the code and its meaning, then why it matters and what to do.
+_PARAGRAPHS = """\
+E101 The model file is not there or cannot be read.
+Paths on the command line start in the folder you are in, those in myoedge.toml where that file
+lies. Check the name and the permissions.
+
+E102 A folder is named where a model file is needed.
+Name the file itself: a torch.export archive (.pt2), or weights together with --factory.
+
+E103 The file is not a network that myoedge reads.
+The content decides, never the extension, and the message says what was found. TorchScript and
+pickled modules carry code or lack shapes, other formats have no reader yet.
+Load the model in the framework it came from and save it as a torch.export archive; the message
+has the lines of Python for it.
+
+E104 The file is damaged.
+It ends early, its parts do not belong together, or it declares more data than it has. A half
+finished copy or download is the usual cause. Save or copy the model again.
+
+E105 The file is empty.
+The program that wrote it may have been stopped, or its disk was full. Save the model again.
+
+E106 The file holds weights only, and the network they belong to is not known.
+A state dict names numbers, not what is computed with them. Name a function that returns the
+network, --factory pkg.mod:make_model; it is imported from the folder you are in. Or export model
+and weights together with torch.export.save.
+
+E107 The archive is not one that can be loaded without risk.
+torch.export.load unpickles and evaluates parts of an archive, so a crafted one runs code of its
+author. Archives are examined before that: this one would run something, or has a member that
+torch.export.save does not write. Nothing in it was run.
+Export the model again where it was trained, without custom objects. Do not load such a file with
+torch either, unless you trust whoever made it.
+
+E108 The archive is intact, but this torch cannot read it.
+It comes from another release of torch, or was exported on a GPU. The operator set of exports moves
+with every release, so myoedge is tied to one. Export again with the torch that `myoedge doctor`
+shows, after model.cpu().eval().
+
+E109 The weights do not fit the network, or the file holds no weights.
+Names or sizes differ from what the factory's network has, so that some layers would keep random
+values. Wrappers such as "state_dict", "module." and "model." have been taken off already.
+Let the factory build the network that was trained, with the same arguments.
+
+E110 The model has dynamic shapes.
+Firmware has fixed buffers: every size must be known when it is built. Export without
+dynamic_shapes=, with an example input of the size that the device sees.
+
+E111 The network uses something that cannot be built.
+The message names every operator that is in the way, its module path and source line, and what to
+use in its place. `myoedge ops` lists what there is; docs/ops.md says more. Preprocessing can often
+move to the host, in front of the network.
+
+E112 A weight is NaN or infinite.
+One such value spoils every output that depends on it, and no range fits it. The training run has
+diverged or the checkpoint is damaged: go back to an earlier one, or lower the learning rate.
+
+E113 The model was exported in training mode.
+Dropout would be active and batch norm would use the statistics of the batch, which a device does
+not have. Call model.eval() before torch.export.export(...).
+
+E114 The network changes a state of its own.
+A buffer is written while the network runs, so the same input would give another output the next
+time. Take the old state as an input and return the new one as an output.
+
+E115 An output does not depend on any input.
+It is the same for every window, so there is nothing to compute on the device. Leave it out of what
+forward() returns.
+
+E116 An input is not floating point.
+Inputs are real numbers that the host quantises to int8; indices and truth values have no such
+form. Convert them in front of the network, for example to one-hot vectors.
+
+E117 An accumulator could leave its 32 bits.
+Sums are proven not to overflow for these weights and this bias at the worst possible input; here
+they are not. Usually one output adds up very many products. Use smaller kernels, fewer channels or
+groups in the layer named.
+
+E118 The network cannot be exported.
+torch.export runs the network once with example inputs, and that failed: either forward() raises
+for inputs of these shapes, or it decides by values, which an export cannot hold. The cause is the
+one torch gives. See that model(*example) runs in Python, and torch.export.export(model, example).
+
+E200 The command line is not understood.
+A verb, an option or a value is wrong, or something is missing. `myoedge --help` lists the verbs,
+`myoedge VERB --help` its options.
+
+E201 There is no such target.
+The message lists the chips that are known. "host" is any computer: no memory limits.
+
+E202 No model is named.
+Name the file on the command line or as [model] path in myoedge.toml; `myoedge init` writes one.
+
+E203 An option that decides how ranges are observed is out of bounds.
+The method is minmax, percentile or mse; the percentile is more than 50 and at most 100; at least
+one sample is needed.
+
+E204 There is no such rung of the ladder.
+validate compares the NumPy reference with the rungs named by --on. So far that is host: the
+generated C, compiled for the computer you sit at.
+
+E205 The input shape of a checkpoint's network is not known.
+Weights do not say how long a window is. Give calibration data, --calib calib.npz, or let the
+factory return (model, example_inputs).
+
+E206 The factory cannot be used.
+--factory names a function as pkg.mod:make_model. It was not found, takes arguments, raised an
+error, or returned something that is not a torch module. It is imported from the folder you are in;
+the cause names the line.
+
+E208 There is no such code.
+Codes are an E or a W and three digits, as in error[E213]. The first digit is the exit code.
+
+E210 The calibration file is not there.
+Make one from real recordings, cut and filtered as the network will see them: some hundred windows
+of every class.
+
+E211 The calibration file is not a readable npz or npy file.
+np.savez("calib.npz", input=windows) writes one. CSV, MAT and HDF5 files have to be read and
+written again.
+
+E212 The arrays are not named as the model's inputs.
+`myoedge inspect MODEL` shows the names. A model with a single input may call it "input"; class
+numbers may stand beside it as "label".
+
+E213 An array does not have the shape of the model's input.
+The first axis counts samples, the others are the input's own; where the input's first axis is 1,
+it may be left out. `myoedge inspect MODEL` shows the shapes. Mind the order of electrodes and time.
+
+E214 An array has the wrong type.
+Inputs are real numbers (float32 or integers), labels are class numbers, and run(..., raw=True)
+takes int8. Objects, strings and complex numbers have no meaning here.
+
+E215 There are no samples.
+The file or array is empty. Ranges are observed on samples, so at least one is needed; some hundred
+are good.
+
+E216 A sample holds NaN or infinite values.
+One of them would decide the range of every layer. Lost packets of a recording often end as NaN:
+leave such windows out.
+
+E217 The file holds pickled arrays.
+Reading those could run code, so they are refused. Save arrays of plain numbers:
+np.savez(..., input=np.asarray(windows, dtype=np.float32)).
+
+E218 The arrays have different numbers of samples.
+Inputs and labels belong together sample by sample, so their first axes must be equal.
+
+E219 There is nothing to calibrate with.
+int8 needs to know how large values become inside the network, and that follows from samples. Give
+--calib, name [calib] data in myoedge.toml, or export with example inputs, which is a makeshift.
+"--calib random" tries a build out; its accuracy means nothing.
+
+E220 A folder cannot be written.
+It is read-only, belongs to somebody else, or a file stands where a folder is needed. Choose
+another one with -o.
+
+E221 Something else is in the output folder.
+A build replaces its folder as a whole, so it only takes the place of an earlier build or of an
+empty folder. Choose another one with -o, or move what is there.
+
+E222 There is no whole build where one is needed.
+validate and report work on what `myoedge build` wrote, with all its files. Name its folder; without
+a name the newest one below build/ is taken. Build again where files are missing.
+
+E223 A file that init writes is there already.
+init never overwrites. Rename the file, or name another folder.
+
+E230 myoedge.toml has a key that means nothing.
+A mistyped key would be ignored in silence, so it is an error. The message lists what is known there
+and the nearest right one.
+
+E231 The configuration cannot be read.
+The file is not there or is not TOML; the cause names the line. `myoedge init` writes a good start.
+
+E232 A value in the configuration is wrong.
+Sizes are text such as "900 KiB", percentiles lie above 50 and up to 100, counts are at least 1.
+
+E233 A [quant] pattern matches no layer.
+Patterns are module paths, with * for any part: "head.*". The message lists the paths of this
+network; a typing error would otherwise leave a layer as it was.
+
+E280 A folder holds no C.
+src/ of a build folder has been emptied or moved. Build again.
+
+E281 There is no room on the disk.
+Nothing was changed: an earlier build is still there, whole. Free some space; MYOEDGE_CACHE names
+another folder for compiled libraries.
+
+E301 The network does not fit the chip's memory.
+Weights, activations, inputs and outputs share the second-level memory. The message says what is
+needed, what is there, and which buffers are the largest. Fewer channels, pooling earlier or
+shorter windows help; --target host builds anyway, to see the rest of the report.
+
+E302 The build is over a budget of myoedge.toml.
+[budget] holds limits for memory and a lower bound for SQNR, so that a change which costs too much
+does not pass unseen. Nothing was written. Change the network or the budget.
+
+E501 A program or a package is missing or does not start.
+`myoedge doctor` shows what is there and how to get the rest. torch is needed to read models
+(pip install 'myoedge[torch]'), a C compiler to run the generated code (one comes as ziglang).
+
+E502 A program did not finish in time.
+It was ended, with everything it had started. A machine under heavy load is the usual cause.
+
+E900 A bug in myoedge.
+Neither your model nor your command is to blame. The message names a file with what is needed to
+find it: please report it, with that file and, if you may, the model.
+
+E910 The generated C does not compile: a bug in myoedge.
+The C of a build compiles without a warning, always. Please report it with src/ and the
+compiler's message. If the files were edited by hand, build again.
+
+E911 The generated C reported a failure: a bug in myoedge.
+me_run returns 0 or something is badly wrong. Please report it with the build folder.
+
+W101 A layer is dead.
+Its output was the same for every calibration sample: a ReLU whose inputs are all negative, or
+weights that are zero. What follows learns nothing from it, and its memory is wasted. Calibrate
+with samples of every class; if it stays, look for a dying ReLU in training.
+
+W201 All calibration values of an input are the same.
+Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
+recordings.
+"""
+
+_REMARKS = {
+    4: """\
+validate found a value in which the generated C and the NumPy reference differ. There is no
+tolerance, so this is a bug in myoedge or in the C compiler, or src/ was edited. The first
+difference is shown by layer and index: please report it with the build folder.""",
+}
+
+
+@functools.cache
+def entries() -> Mapping[str, Entry]:
+    """Every code with its meaning."""
+    found = {}
+    for paragraph in _PARAGRAPHS.strip().split("\n\n"):
+        head, _, text = paragraph.partition("\n")
+        code, _, title = head.partition(" ")
+        found[code] = Entry(code, title, text)
+    return found
+
+
+def explanation(code: str) -> str:
+    """What a code means, why it matters, what to do, and its exit code.
+
+    code    "E213", in capitals or not; or an exit code, "4"
+    Errors: E208 where there is no such code.
+    """
+    wanted = code.strip().upper()
+    if wanted.isdecimal() and int(wanted) in EXIT_CODES:
+        return _of_exit(int(wanted))
+    found = entries().get(wanted)
+    if found is None:
+        tries = [f"myoedge explain {name}  {entries()[name].title}" for name in _near(wanted)]
+        raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries)
+    return f"{found.code}  {found.title}\n\n{found.text}\n\n{_exit_line(found)}"
+
+
+def _near(wanted: str) -> list[str]:
+    """Three codes that may have been meant: the same beginning counts more than the same digits."""
+    alike = difflib.get_close_matches(wanted, entries(), len(entries()), 0.5)
+    return sorted(alike, key=lambda code: not code.startswith(wanted[:3]))[:3]
+
+
+def _exit_line(entry: Entry) -> str:
+    exit_code = Notice(entry.code, entry.title).exit_code
+    start = "A warning. With --strict an error, exit code" if entry.code[0] == "W" else "Exit code"
+    return f"{start} {exit_code}: {EXIT_CODES[exit_code]}."
+
+
+def _of_exit(exit_code: int) -> str:
+    """An exit code, and the errors that have it."""
+    codes = [
+        f"{e.code}  {e.title}"
+        for e in entries().values()
+        if e.code[0] == "E" and Notice(e.code, e.title).exit_code == exit_code
+    ]
+    body = "\n".join(filter(None, (_REMARKS.get(exit_code), *codes)))
+    title = f"Exit code {exit_code}: {EXIT_CODES[exit_code]}."
+    return f"{title}\n\n{body}" if body else title

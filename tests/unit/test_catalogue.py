@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every code that the package can raise is explained, and nothing else is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+import myoedge
+from myoedge.catalogue import entries, explanation
+from myoedge.errors import EXIT_CODES, MyoedgeError
+
+PACKAGE = Path(myoedge.__file__).parent
+CODE = re.compile(r"[EW][0-9]{3}")
+
+# One code, one meaning: where two modules share a code, they say the same of it.
+SHARED = {
+    "E101": {"frontend.sniff", "frontend.preflight"},  # the file cannot be opened
+    "E108": {"frontend.archive", "frontend.preflight"},  # another torch wrote it
+    "E110": {"frontend.refusals", "frontend.preflight"},  # a size is not a number
+    "E213": {"samples", "built"},  # data of another shape than the input
+    "E214": {"samples", "built"},  # data of another type
+    "E222": {"built", "cli.newest"},  # no whole build
+    "E281": {"folder", "run.host"},  # the disk is full
+    "E501": {"tool", "frontend.preflight"},  # not installed
+}
+
+
+def literals() -> Iterator[tuple[str, str]]:
+    """(code, module) of every string in the source that is a code and nothing more."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and CODE.fullmatch(str(node.value)):
+                yield str(node.value), module
+
+
+def sites() -> Mapping[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for code, module in literals():
+        found.setdefault(code, set()).add(module)
+    return found
+
+
+def test_what_is_raised_is_explained_and_the_other_way_round() -> None:
+    assert sorted(sites()) == sorted(entries())
+
+
+def test_codes_named_in_the_source_exist() -> None:
+    """Docstrings list the errors of a function; a code that is gone would mislead."""
+    named = {
+        code
+        for file in PACKAGE.rglob("*.py")
+        for code in re.findall(r"\b[EW][0-9]{3}\b", file.read_text(encoding="utf-8"))
+    }
+    assert named <= set(entries())
+
+
+def test_modules_that_share_a_code_are_known() -> None:
+    assert {code: where for code, where in sites().items() if len(where) > 1} == SHARED
+
+
+@pytest.mark.parametrize("code", sorted(entries()))
+def test_the_first_digit_is_the_exit_code(code: str) -> None:
+    exit_code = {"9": 70}.get(code[1], int(code[1]))
+    assert MyoedgeError(code, "title").exit_code == exit_code
+    assert explanation(code).endswith(f"xit code {exit_code}: {EXIT_CODES[exit_code]}.")
+
+
+@pytest.mark.parametrize("code", sorted(entries()))
+def test_an_entry_is_short_and_says_something(code: str) -> None:
+    lines = explanation(code).splitlines()
+    assert lines[0] == f"{code}  {entries()[code].title}"
+    assert 1 <= len(lines) - 4 <= 6, lines
+    assert max(map(len, lines[:-1])) <= 100
+    assert lines[0].endswith(".")
+
+
+def test_no_title_and_no_text_is_used_twice() -> None:
+    assert len({e.title for e in entries().values()}) == len(entries())
+    assert len({e.text for e in entries().values()}) == len(entries())
+
+
+def test_capitals_do_not_matter() -> None:
+    assert explanation("e213") == explanation(" E213 ") == explanation("E213")
+
+
+def test_warnings_say_when_they_end_a_build() -> None:
+    assert "With --strict" in explanation("W201")
+    assert "With --strict" not in explanation("E213")
+
+
+@pytest.mark.parametrize("code", EXIT_CODES)
+def test_exit_codes_are_explained(code: int) -> None:
+    text = explanation(str(code))
+    assert EXIT_CODES[code] in text
+    assert all(name in text for name in entries() if name.startswith(f"E{code}"))
+
+
+def test_differing_outputs_are_an_exit_code_without_an_error() -> None:
+    assert "tolerance" in explanation("4")
+
+
+@pytest.mark.parametrize("code", ["E999", "E2", "213", "", "nonsense", "99"])
+def test_an_unknown_code(code: str) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        explanation(code)
+    assert (caught.value.code, caught.value.exit_code) == ("E208", 2)
+
+
+def test_the_nearest_codes_are_named() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        explanation("E21")
+    assert len(caught.value.notice.tries) == 3
+    assert all(line.startswith("myoedge explain E21") for line in caught.value.notice.tries)
