@@ -236,6 +236,11 @@ compiler's message. If the files were edited by hand, build again.
 E911 The generated C reported a failure: a bug in myoedge.
 me_run returns 0 or something is badly wrong. Please report it with the build folder.
 
+E920 A graph inside myoedge is not legal: a bug in myoedge.
+The graph is checked before and after every stage, so that a fault is seen where it arises and not
+in the C. The message names the stage, the tensor and the rule. Please report it, with the model or
+the part of it that shows it.
+
 W101 A layer is dead.
 Its output was the same for every calibration sample: a ReLU whose inputs are all negative, or
 weights that are zero. What follows learns nothing from it, and its memory is wasted. Calibrate
