@@ -36,6 +36,7 @@ class Outcome:
     accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
     exact                           by rung: same integers as the reference, different, or not run
     params                          of the model as loaded; None counts them after folding
+    accuracy_source                 which samples were judged, for people
     """
 
     model_name: str
@@ -45,6 +46,7 @@ class Outcome:
     exact: Mapping[str, bool | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     params: int | None = None
+    accuracy_source: str = "labelled calibration samples"
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
@@ -100,10 +102,15 @@ def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
         "accuracy_float": _share(outcome.accuracy_float),
         "accuracy_int8": _share(outcome.accuracy_int8),
+        "accuracy_source": _accuracy_source(outcome),
         "samples": None if fidelity is None else len(fidelity.real),
         "source": "integer reference against the float network",
         "calibration": describe_calibration(plan.quant.calibration),
     }
+
+
+def _accuracy_source(outcome: Outcome) -> str | None:
+    return None if outcome.accuracy_int8 is None else outcome.accuracy_source
 
 
 def decibels(value: float | None) -> float | None:

@@ -117,7 +117,8 @@ def _accuracy(report: Report) -> Text:
     text = _text(f"float {words.percent(q['accuracy_float'])}   ")
     text.append(f"int8 {words.percent(q['accuracy_int8'])}", "bold")
     change = words.points(report)
-    return text.append(f"   {change}", "dim") if change else text
+    notes = filter(None, (change, q["accuracy_source"]))
+    return text.append(f"   {', '.join(notes)}", "dim")
 
 
 def _l2(report: Report) -> Text:

@@ -203,7 +203,7 @@ def named(row: Mapping[str, Any]) -> str:
 
 
 def judged(report: Report) -> str:
-    """What accuracy and SQNR were measured with: "integer reference ..., 1,000 samples"."""
+    """What SQNR was measured with: "integer reference ..., 1,000 samples"."""
     q = report["quantization"]
     return "" if q["samples"] is None else f"{q['source']}, {q['samples']:,} samples"
 

@@ -204,7 +204,14 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
     large = report(residual(blocks=20))
     text = summary(large, html="out/report.html")
     assert len(text.splitlines()) <= 40
-    for piece in ("90.0 %", "87.5 %", "-2.5 points", "C on the host", "W101", "out/report.html"):
+    for piece in (
+        "90.0 %",
+        "87.5 %",
+        "-2.5 points, labelled calibration samples",
+        "C on the host",
+        "W101",
+        "out/report.html",
+    ):
         assert piece in text
     assert f"{60 - MOST_LAYERS} smaller layers" in text
 
