@@ -46,7 +46,7 @@ class Outcome:
     exact: Mapping[str, bool | None] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     params: int | None = None
-    accuracy_source: str = "labelled calibration samples"
+    accuracy_source: str = "calibration samples"
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:

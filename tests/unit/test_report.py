@@ -207,7 +207,7 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
     for piece in (
         "90.0 %",
         "87.5 %",
-        "-2.5 points, labelled calibration samples",
+        "-2.5 points, calibration samples",
         "C on the host",
         "W101",
         "out/report.html",
