@@ -193,7 +193,6 @@ def inspect(
     from collections import Counter
 
     from myoedge.op import OPS, macs
-    from myoedge.pipeline import parameters
 
     loaded = load(model, factory=factory, calib=calib)
     graph = loaded.graph
@@ -209,7 +208,7 @@ def inspect(
         ),
         dict(sorted(Counter(node.op for node in nodes).items())),
         tuple((n.label, n.op, graph.shape(n.name), m) for n, m in zip(nodes, work, strict=True)),
-        parameters(loaded.imported),
+        loaded.params,
         sum(work),
         loaded.notes,
     )

@@ -64,6 +64,7 @@ class Model:
 
     name       of the file, without its ending
     imported   as captured        graph   folded and fused
+    params     numbers that were learnt
     examples   the archive's example inputs, or None
     notes      what was done to get at it ("took the weights from 'state_dict'")
     """
@@ -71,6 +72,7 @@ class Model:
     name: str
     imported: Graph
     graph: Graph
+    params: int
     examples: tuple[Array, ...] | None = None
     notes: tuple[str, ...] = ()
 
@@ -114,7 +116,8 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
     else:
         sniff.refuse(kind, path)
     imported = from_exported(program)
-    return Model(path.stem, imported, prepare(imported), example_inputs(program), notes)
+    params = sum(p.numel() for p in program.parameters())
+    return Model(path.stem, imported, prepare(imported), params, example_inputs(program), notes)
 
 
 def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
@@ -278,7 +281,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         quantized.accuracy_int8,
         {},
         quantized.warnings,
-        parameters(quantized.model.imported),
+        quantized.model.params,
     )
     report = make_report(plan, outcome)
     files = {
@@ -291,11 +294,6 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         **report_files(report),
     }
     return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
-
-
-def parameters(graph: Graph) -> int:
-    """Numbers that were learnt, as far as they take part in the network."""
-    return sum(int(c.size) for c in graph.constants.values())
 
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:

@@ -47,6 +47,7 @@ class Verbs(click.Group):
 
 @click.group(
     cls=Verbs,
+    commands={name: click.Command(name) for name in VERBS},
     epilog=EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

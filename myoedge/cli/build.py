@@ -28,7 +28,6 @@ def command(voice: Voice, **options: Any) -> None:
     warn(voice, built.warnings)
     voice.result(
         {"folder": str(built.folder), "report": built.report},
-        lambda: print_report(built.report, voice.out),
+        lambda: print_report(built.report, voice.out, html=str(built.folder / "report.html")),
     )
-    voice.say(f"  {built.folder}/report.html")
     voice.say(f"next: myoedge validate {built.folder}")

@@ -23,13 +23,13 @@ def command(voice: Voice, folder: str | None, against: str | None, show: bool) -
     from myoedge.report.text import print_report
 
     chosen = api.load_build(folder or newest())
+    page = str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against)
         voice.result(
-            {"changes": [row.as_dict() for row in rows]}, lambda: print_diff(rows, voice.out)
+            {"changes": [row.plain() for row in rows]}, lambda: print_diff(rows, voice.out)
         )
     else:
-        voice.result(chosen.report, lambda: print_report(chosen.report, voice.out))
-        voice.say(f"  {chosen.folder}/report.html")
+        voice.result(chosen.report, lambda: print_report(chosen.report, voice.out, html=page))
     if show:
-        click.launch(str(chosen.folder / "report.html"))
+        click.launch(page)

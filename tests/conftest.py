@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several test files share: small exported networks, calibration data, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished command line."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def myoedge(*arguments: object, cwd: Path, **environment: str) -> Ran:
+    """Runs `python -m myoedge` in a folder, as a person would."""
+    command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Ran]:
+    """The command line in an empty folder."""
+
+    def in_folder(*arguments: object, **options: Any) -> Ran:
+        return myoedge(*arguments, **{"cwd": tmp_path, **options})
+
+    return in_folder
+
+
+def save_exported(model: Any, examples: tuple[Any, ...], path: Path) -> Path:
+    """model.eval() as a torch.export archive."""
+    import torch
+
+    torch.export.save(torch.export.export(model.eval(), examples), path)
+    return path
+
+
+def small_network() -> Any:
+    """Two convolutions with batch norm, a residual addition, a head; input [1, 2, 12]."""
+    from tests.networks import Small
+
+    return Small()
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.pt2 and calib.npz of the small network."""
+    import torch
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("small")
+    save_exported(small_network(), (torch.zeros(1, 2, 12),), folder / "model.pt2")
+    rng = np.random.default_rng(0)
+    windows = rng.standard_normal((32, 1, 2, 12), np.float32)
+    np.savez(folder / "calib.npz", input=windows, label=rng.integers(0, 3, 32))
+    return folder

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever a person gives: the right exit code, one clear message, no traceback, nothing lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.conftest import ROOT, Ran, save_exported
+from tests.networks import Small, Unsupported
+
+Run = Callable[..., Ran]
+
+
+def refused(ran: Ran, exit_code: int, code: str, *words: str) -> None:
+    """One message, the right codes, no traceback."""
+    assert "Traceback" not in ran.err, ran.err
+    assert ran.code == exit_code, ran.err
+    assert ran.err.count("error[") == 1, ran.err
+    assert f"error[{code}]" in ran.err, ran.err
+    for word in words:
+        assert word in ran.err, ran.err
+
+
+@pytest.fixture
+def calib(tmp_path: Path) -> Callable[..., Path]:
+    def save(**arrays: np.ndarray) -> Path:
+        np.savez(tmp_path / "c.npz", **arrays)
+        return tmp_path / "c.npz"
+
+    return save
+
+
+def test_missing_file_and_folder(run: Run, tmp_path: Path) -> None:
+    refused(run("build", "nothing.pt2"), 1, "E101", "nothing.pt2")
+    refused(run("build", tmp_path), 1, "E102")
+    refused(run("build"), 2, "E202")
+
+
+def test_wrong_formats_say_what_they_are(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.pt2").write_text("hello, I am a text file\n" * 20)
+    (tmp_path / "empty.pt2").touch()
+    np.save(tmp_path / "array.pt2", np.zeros(3), allow_pickle=False)
+    for name, code in (("notes", "E103"), ("empty", "E105")):
+        ran = run("build", f"{name}.pt2")
+        refused(ran, 1, code)
+    assert "torch.export.save" in run("build", "notes.pt2").err
+
+
+def test_unsupported_operators_are_all_named(run: Run, tmp_path: Path) -> None:
+    save_exported(Unsupported(), (torch.zeros(1, 3, 4),), tmp_path / "m.pt2")
+    ran = run("build", "m.pt2")
+    refused(ran, 1, "E111", "layer_norm", "norm", "lstm", "cell", "networks.py", "try")
+
+
+def test_dynamic_shapes(run: Run, tmp_path: Path) -> None:
+    dims = {"x": {2: torch.export.Dim("t", min=4, max=64)}}
+    program = torch.export.export(Small().eval(), (torch.zeros(1, 2, 12),), dynamic_shapes=dims)
+    torch.export.save(program, tmp_path / "m.pt2")
+    refused(run("build", "m.pt2"), 1, "E110", "x")
+
+
+def test_weights_that_are_not_finite(run: Run, tmp_path: Path) -> None:
+    model = Small()
+    with torch.no_grad():
+        model.body.weight[0, 0, 0] = float("nan")
+    save_exported(model, (torch.zeros(1, 2, 12),), tmp_path / "m.pt2")
+    refused(run("build", "m.pt2"), 1, "E112", "body.weight")
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(2)])
+def test_training_mode(run: Run, tmp_path: Path, layer: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv1d(2, 2, 3), layer).train()
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 2, 12),)), tmp_path / "m.pt2")
+    refused(run("build", "m.pt2"), 1, "E113", "eval()")
+
+
+def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -> None:
+    good = np.zeros((4, 1, 2, 12), np.float32)
+    build = ("build", small / "model.pt2", "--calib")
+    refused(run(*build, calib(wrong=good)), 2, "E212", "wrong")
+    refused(run(*build, calib(input=good[:, :, :, :5])), 2, "E213", "12")
+    refused(run(*build, calib(input=good.astype(np.complex64))), 2, "E214", "complex64")
+    refused(run(*build, calib(input=good[:0])), 2, "E215")
+    refused(run(*build, calib(input=np.full_like(good, np.nan))), 2, "E216")
+    refused(run(*build, calib(input=good, label=np.zeros(3, int))), 2, "E218")
+    refused(run(*build, calib(label=np.zeros(3, int))), 2, "E215")
+    refused(run(*build, "nowhere.npz"), 2, "E210")
+
+
+def test_pickled_calibration_is_not_unpickled(run: Run, small: Path, tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    array = np.empty(1, object)
+    array[0] = Payload()
+    np.savez(tmp_path / "c.npz", input=array)
+    np.save(tmp_path / "c.npy", array, allow_pickle=True)
+    for name in ("c.npz", "c.npy"):
+        refused(run("build", small / "model.pt2", "--calib", name), 2, "E217")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 40, 300])
+def test_damaged_calibration(run: Run, small: Path, tmp_path: Path, keep: int) -> None:
+    (tmp_path / "c.npz").write_bytes((small / "calib.npz").read_bytes()[:keep])
+    refused(run("build", small / "model.pt2", "--calib", "c.npz"), 2, "E211")
+
+
+def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
+    program = torch.export.export(Small().eval(), (torch.zeros(1, 2, 12),))
+    program._example_inputs = None
+    torch.export.save(program, tmp_path / "m.pt2")
+    ran = run("build", "m.pt2")
+    refused(ran, 2, "E219", "import numpy as np", "np.savez", "1, 2, 12")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "word"),
+    [
+        ("[modle]\npath='x'", "E230", "model"),
+        ("[calib]\nsample = 3", "E230", "samples"),
+        ("[quant]\n'a' = { weight = 'per_tensor' }", "E230", "weights"),
+        ("[calib]\nsamples = 'many'", "E232", "calib.samples"),
+        ("[calib]\nmethod = 'magic'", "E232", "minmax"),
+        ("[calib]\npercentile = 10.0", "E232", "percentile"),
+        ("[budget]\nl2 = '3 elephants'", "E232", "KiB"),
+        ("[model\n", "E231", ""),
+        ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
+    ],
+)
+def test_project_file(run: Run, small: Path, tmp_path: Path, text: str, code: str, word: str) -> None:
+    (tmp_path / "myoedge.toml").write_text(text)
+    ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
+    refused(ran, 2, code, word)
+
+
+def test_budgets(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
+    (tmp_path / "myoedge.toml").write_text("[budget]\nl2 = '100 B'\n")
+    refused(run(*build), 3, "E302", "100 B")
+    (tmp_path / "myoedge.toml").write_text("[budget]\nsqnr = 90.0\n")
+    refused(run(*build), 3, "E302", "90 dB")
+    assert not (tmp_path / "out").exists()
+
+
+def test_does_not_fit(run: Run, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(1500, 1500), nn.Linear(1500, 10))
+    save_exported(model, (torch.randn(1, 1500),), tmp_path / "m.pt2")
+    refused(run("build", "m.pt2"), 3, "E301", "needs", "1,572,864 B", "linear")
+
+
+def test_wrong_words(run: Run, small: Path) -> None:
+    model = small / "model.pt2"
+    refused(run("build", model, "--target", "gap8"), 2, "E201", "gap9")
+    refused(run("build", model, "--samples", "0"), 2, "E203")
+    refused(run("build", model, "--percentile", "20", "--method", "percentile"), 2, "E203")
+    refused(run("validate", small), 2, "E222")
+    refused(run("validate"), 2, "E222")
+    refused(run("explain", "E999"), 2, "E208")
+    assert run("build", model, "--nonsense").code == 2
+    assert "build" in run("bulid").err
+
+
+def test_errors_as_json(run: Run) -> None:
+    ran = run("build", "nothing.pt2", "--json")
+    assert ran.code == 1
+    assert ran.json["error"]["code"] == "E101"
+
+
+def test_warnings_and_strict(run: Run, tmp_path: Path, small: Path) -> None:
+    np.savez(tmp_path / "flat.npz", input=np.ones((4, 1, 2, 12), np.float32))
+    build = ("build", small / "model.pt2", "--calib", "flat.npz", "-o", "out")
+    ran = run(*build)
+    assert ran.code == 0
+    assert "warning[W201]" in ran.err
+    refused(run(*build, "--strict"), 2, "W201")
+    dead = Small()
+    with torch.no_grad():
+        dead.stem.bias.fill_(-1e3)
+    save_exported(dead, (torch.randn(1, 2, 12),), tmp_path / "dead.pt2")
+    ran = run("build", "dead.pt2", "-o", "out2")
+    assert ran.code == 0
+    assert "warning[W101]" in ran.err
+    assert "stem" in ran.err
+    refused(run("build", "dead.pt2", "-o", "out3", "--strict"), 1, "W101")
+    assert not (tmp_path / "out3").exists()
+
+
+def test_output_folder_in_the_way(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
+    (tmp_path / "file").write_text("mine")
+    refused(run(*build, "file"), 2, "E221")
+    refused(run(*build, "file/below"), 2, "E220")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    refused(run(*build, "full"), 2, "E221")
+    refused(run(*build, "."), 2, "E221")
+    assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_output_folder_not_writable(run: Run, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "locked/out")
+    refused(run(*build), 2, "E220")
+
+
+def whole(folder: Path) -> bool:
+    """Whether every file of the manifest is there, unharmed."""
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    return all(
+        hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+        for name, digest in files.items()
+    )
+
+
+def started(cwd: Path, *arguments: object, limit: int | None = None) -> subprocess.Popen[str]:
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=cwd, env=env, text=True, preexec_fn=limited, **pipes)
+
+
+def test_full_disk(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
+    assert run(*build).code == 0
+    before = sorted(p.name for p in tmp_path.iterdir())
+    process = started(tmp_path, *build, limit=4096)
+    out, err = process.communicate(timeout=120)
+    refused(Ran(process.returncode, out, err), 2, "E281")
+    assert sorted(p.name for p in tmp_path.iterdir()) == before, "nothing is left behind"
+    assert whole(tmp_path / "out"), "the earlier build is still there"
+
+
+def test_killed_in_the_middle(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
+    assert run(*build).code == 0
+    for _ in range(3):
+        process = started(tmp_path, *build)
+        _wait_for_temporary(process, tmp_path)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert whole(tmp_path / "out")
+    assert run(*build).code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["out"], "what killed builds left is gone"
+
+
+def _wait_for_temporary(process: subprocess.Popen[str], folder: Path) -> None:
+    """Until the build has started to write, or is done."""
+    while process.poll() is None and not any(folder.glob(".out.myoedge-*/*")):
+        time.sleep(0.0005)
+
+
+def test_interrupted(small: Path, tmp_path: Path) -> None:
+    process = started(tmp_path, "build", small / "model.pt2", "-o", "out")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)
+    assert "Traceback" not in err or process.returncode == 0

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole arrow: archive in, verified C out, from the command line and from Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+import myoedge
+from tests.conftest import ROOT, Ran, myoedge as command, save_exported
+from tests.networks import Two, make_small
+
+CONTRACT = (
+    "manifest.json",
+    "graph.json",
+    "weights.safetensors",
+    "plan.json",
+    "model.int8.onnx",
+    "src/network.c",
+    "src/network.h",
+    "src/Makefile",
+    "golden/input.npz",
+    "golden/output.npz",
+    "report.json",
+    "report.html",
+    "layers.csv",
+)
+
+
+@pytest.fixture(scope="module")
+def built(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    folder = tmp_path_factory.mktemp("built") / "out"
+    arguments = ("--target", "gap9", small / "model.pt2", "--calib", small / "calib.npz")
+    ran = command("build", *arguments, "-o", folder, "--json", cwd=folder.parent)
+    assert ran.code == 0, ran.err
+    return folder, ran
+
+
+def sha256(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def test_folder_holds_what_the_contract_says(built: tuple[Path, Ran]) -> None:
+    folder, ran = built
+    for name in CONTRACT:
+        assert (folder / name).stat().st_size > 0, name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["files"] == {k: v for k, v in sha256(folder).items() if k != "manifest.json"}
+    assert ran.json["report"] == json.loads((folder / "report.json").read_text())
+    assert not (folder / "firmware.elf").exists(), "no empty stand-ins"
+
+
+def test_same_input_same_bytes(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / "deeper"
+    copy.mkdir(parents=True)
+    shutil.copy(small / "model.pt2", copy)
+    shutil.copy(small / "calib.npz", copy)
+    ran = command("build", "model.pt2", "--calib", "calib.npz", "-o", "again", cwd=copy)
+    assert ran.code == 0, ran.err
+    assert sha256(copy / "again") == sha256(built[0])
+
+
+def test_no_path_of_this_machine_in_any_file(built: tuple[Path, Ran], small: Path) -> None:
+    traces = [str(p).encode() for p in (ROOT, small, built[0].parent, Path.home() / ".")]
+    for path in built[0].rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(trace in content for trace in traces if len(trace) > 4), path
+
+
+def test_validate_compares_every_layer(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    ran = command("validate", folder, "--input", small / "calib.npz", "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["difference"]) == (0, None)
+    assert ran.json["samples"] == 32 + 1 + 8
+    report = json.loads((folder / "report.json").read_text())
+    assert report["exact"] == {"host": True, "simulator": None, "gvsoc": None, "board": None}
+    assert (folder / "manifest.json").read_bytes() == (built[0] / "manifest.json").read_bytes()
+
+
+def test_validate_names_the_first_difference(built: tuple[Path, Ran], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    source = folder / "src" / "network.c"
+    text = source.read_text()
+    at = text.index("static void l02_")
+    source.write_text(text[:at] + text[at:].replace(">> ", ">> 1 >> ", 1))
+    ran = command("validate", folder, "--json", cwd=tmp_path)
+    assert ran.code == 4, ran.err
+    difference = ran.json["difference"]
+    assert (difference["layer"], difference["rung"], difference["sample"]) == (2, "host", 0)
+    assert difference["expected"] != difference["got"]
+    assert json.loads((folder / "report.json").read_text())["exact"]["host"] is False
+    shown = command("validate", folder, cwd=tmp_path)
+    assert shown.code == 4
+    assert "body" in shown.out
+    assert "expected" in shown.out
+
+
+def test_python_runs_the_generated_c(built: tuple[Path, Ran], small: Path) -> None:
+    build = myoedge.load_build(built[0])
+    torch.manual_seed(0)
+    model = make_small().eval()
+    windows = np.load(small / "calib.npz")["input"]
+    with torch.no_grad():
+        real = model(torch.from_numpy(windows[:, 0])).numpy()
+    found = np.array([build.run(window)[0] for window in windows])
+    error = 10 * np.log10(np.sum(real**2) / np.sum((real - found) ** 2))
+    assert error > 25, f"{error:.1f} dB"
+    golden_in, golden_out = (np.load(built[0] / "golden" / f"{n}.npz") for n in ("input", "output"))
+    name = next(iter(golden_in.files))
+    raw = build.run(golden_in[f"{name}.q"], raw=True)
+    np.testing.assert_array_equal(raw, golden_out["output.q"])
+    np.testing.assert_allclose(golden_out["output"][0], real[0], atol=1e-5)
+
+
+def test_c_builds_with_plain_make_and_checks_itself(built: tuple[Path, Ran], tmp_path: Path) -> None:
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("needs make and cc")
+    shutil.copytree(built[0] / "src", tmp_path / "src")
+    done = subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "bit for bit" in done.stdout
+    golden = tmp_path / "src" / "golden.h"
+    text = golden.read_text()
+    at = text.index("golden_output0")
+    value = text[at:].split("{", 1)[1].split(",", 1)[0].strip()
+    golden.write_text(text[:at] + text[at:].replace(value, str(int(value) ^ 1), 1))
+    assert subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True).returncode
+
+
+def test_generated_c_keeps_its_promises(built: tuple[Path, Ran]) -> None:
+    text = "".join((built[0] / "src" / n).read_text() for n in ("network.c", "me_math.h", "weights.c"))
+    for forbidden in ("malloc", "stdio", "float", "double", "int64", "printf"):
+        assert forbidden not in text, forbidden
+    for line in (built[0] / "src" / "network.c").read_text().splitlines():
+        assert len(line) < 200, line
+
+
+def test_onnx_file_agrees(built: tuple[Path, Ran], small: Path) -> None:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(built[0] / "model.int8.onnx"), options)
+    build = myoedge.load_build(built[0])
+    scale = build.manifest["outputs"][0]["scale"]
+    for window in np.load(small / "calib.npz")["input"][:8]:
+        (wanted,) = session.run(None, {session.get_inputs()[0].name: window})
+        assert np.abs(wanted - build.run(window)).max() <= 2 * scale + 1e-6
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = Two()
+    save_exported(model, (torch.zeros(3, 5), torch.zeros(3, 7)), tmp_path / "two.pt2")
+    rng = np.random.default_rng(1)
+    arrays = {"a": rng.standard_normal((64, 3, 5), np.float32), "b": rng.standard_normal((64, 3, 7), np.float32)}
+    build = myoedge.build(tmp_path / "two.pt2", calib=arrays, output=tmp_path / "out")
+    assert myoedge.validate(build).exact["host"] is True
+    mixed, shares, index = build.run([arrays["a"][0], arrays["b"][0]])
+    with torch.no_grad():
+        real = [y.numpy() for y in model(*(torch.from_numpy(x[0]) for x in arrays.values()))]
+    assert np.abs(mixed - real[0]).max() < 0.1
+    assert np.abs(shares - real[1]).max() < 0.05
+    assert index.dtype == np.int32
+    assert [n["name"] for n in build.manifest["outputs"]] == ["output0", "output1", "output2"]
+    named = build.run({"b": arrays["b"][0], "a": arrays["a"][0]})
+    np.testing.assert_array_equal(named[0], mixed)
+
+
+def test_checkpoint_with_factory(tmp_path: Path, small: Path) -> None:
+    torch.manual_seed(0)
+    torch.save({"state_dict": make_small().state_dict()}, tmp_path / "weights.ckpt")
+    factory = ("--factory", "tests.networks:make_small")
+    calib = ("--calib", small / "calib.npz")
+    ran = command("build", "weights.ckpt", *factory, *calib, "-o", "out", "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    archive = myoedge.load(small / "model.pt2")
+    assert ran.json["report"]["model"]["digest"] == archive.graph.digest
+
+
+def test_without_calibration_the_examples_are_used_and_said(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_exported(make_small(), (torch.randn(1, 2, 12),), tmp_path / "model.pt")
+    ran = command("build", "--target", "gap9", "model.pt", "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.json["folder"] == "build/model-gap9"
+    assert "1 example input" in ran.json["report"]["quantization"]["calibration"]["source"]
+    assert "1 example input" in (tmp_path / "build/model-gap9/report.html").read_text()
+    shown = command("report", cwd=tmp_path)
+    assert shown.code == 0
+    assert "1 example input" in shown.out
+
+
+def test_project_file_gives_model_and_calibration(tmp_path: Path, small: Path) -> None:
+    shutil.copy(small / "calib.npz", tmp_path)
+    shutil.copy(small / "model.pt2", tmp_path)
+    rules = '[quant]\n"stem" = { weights = "per_tensor" }\n'
+    text = f'[model]\npath = "model.pt2"\n[calib]\ndata = "calib.npz"\nmethod = "mse"\n{rules}'
+    (tmp_path / "myoedge.toml").write_text(text)
+    ran = command("build", "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.json["report"]["quantization"]["calibration"]["observer"] == "mse"
+    graph = json.loads((tmp_path / "build/model-gap9/graph.json").read_text())
+    assert graph["calibration"]["count"] == 32
+
+
+def test_report_against_another_build(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    ran = command("build", small / "model.pt2", "--calib", "random", "-o", other, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "random" in json.loads((other / "report.json").read_text())["quantization"]["calibration"]["source"]
+    changed = command("report", other, "--against", built[0], "--json", cwd=tmp_path)
+    assert changed.code == 0, changed.err
+    assert changed.json["changes"]
+    same = command("report", built[0], "--against", built[0], "--json", cwd=tmp_path)
+    assert same.json["changes"] == []
+
+
+def test_init_writes_what_build_reads(tmp_path: Path, small: Path) -> None:
+    shutil.copy(small / "model.pt2", tmp_path)
+    assert command("init", "--from", "model.pt2", cwd=tmp_path).code == 0
+    shutil.copy(small / "calib.npz", tmp_path)
+    assert command("build", cwd=tmp_path).code == 0
+    again = command("init", cwd=tmp_path)
+    assert again.code == 2
+    assert "E223" in again.err
