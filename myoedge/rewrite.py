@@ -29,7 +29,7 @@ Rule = Callable[[Graph, Node], Rewrite | None]
 
 
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 100_000) -> Graph:
-    """The graph after every rule has been applied wherever it matches; the first rule in the table wins.
+    """The graph after every rule has been applied wherever it matches; the first in the table wins.
 
     Sweeps from inputs to outputs until nothing matches; `limit` bounds rules that undo each other.
     """

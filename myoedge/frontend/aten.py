@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each ATen operator becomes: one row a name, tensors by name, everything else as plain values."""
+"""What each ATen operator becomes: one row a name; tensors come by name, the rest as values."""
 
 from __future__ import annotations
 
@@ -87,20 +87,20 @@ POOLS: Mapping[str, Row] = {
 }
 
 NOTHING = (
-    "alias", "clone", "contiguous", "detach", "detach_", "dropout", "alpha_dropout", "feature_dropout",
-    "feature_alpha_dropout", "lift_fresh_copy", "to.dtype", "to.dtype_layout", "to.device", "type_as",
-    "_to_copy", "resolve_conj", "resolve_neg",
+    "alias", "clone", "contiguous", "detach", "detach_", "dropout", "alpha_dropout",
+    "feature_dropout", "feature_alpha_dropout", "lift_fresh_copy", "to.dtype", "to.dtype_layout",
+    "to.device", "type_as", "_to_copy", "resolve_conj", "resolve_neg",
 )  # fmt: skip
 
 FUNCTIONS = (
-    "abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "hardsigmoid", "hardswish", "log", "log10",
-    "log1p", "log2", "mish", "neg", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "silu", "sin",
-    "sqrt", "square", "tanh",
+    "abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "hardsigmoid", "hardswish", "log",
+    "log10", "log1p", "log2", "mish", "neg", "reciprocal", "round", "rsqrt", "sigmoid", "sign",
+    "silu", "sin", "sqrt", "square", "tanh",
 )  # fmt: skip
 
 VIEWS = (
-    "reshape", "view", "_unsafe_view", "flatten.using_ints", "unflatten.int", "squeeze", "squeeze.dim",
-    "squeeze.dims", "unsqueeze", "view_as", "reshape_as", "view_copy",
+    "reshape", "view", "_unsafe_view", "flatten.using_ints", "unflatten.int", "squeeze",
+    "ravel", "squeeze.dim", "squeeze.dims", "unsqueeze", "view_as", "reshape_as", "view_copy",
 )  # fmt: skip
 
 PARTS = (
@@ -197,4 +197,7 @@ IMPORT: Mapping[str, Row] = {
     **{f"aten.upsample_nearest{rank}d.vec": move.upsample_nearest for rank in (1, 2)},
     "aten.pad.default": move.pad,
     "aten.constant_pad_nd.default": move.pad,
+    **{f"aten.{name}.default": move.filled(1.0) for name in ("ones_like", "new_ones")},
+    **{f"aten.{name}.default": move.filled(0.0) for name in ("zeros_like", "new_zeros")},
+    **{f"aten.{name}.default": move.filled(None) for name in ("full_like", "new_full")},
 }

@@ -116,7 +116,7 @@ def transpose(d: Draft, x: str, perm: Sequence[int]) -> str:
 
 
 def slice_axis(d: Draft, x: str, axis: int, start: int, stop: int, step: int = 1) -> str:
-    """x[start:stop:step] along one axis; bounds already resolved (stop may be -1 with a negative step)."""
+    """x[start:stop:step] along one axis; bounds resolved (with a negative step stop may be -1)."""
     cuts = [(0, n, 1) for n in d.shape(x)]
     cuts[axis] = (start, stop, step)
     whole = [(0, n, 1) for n in d.shape(x)]
@@ -133,6 +133,6 @@ def channels_last(rank: int) -> tuple[int, ...]:
 
 
 def back(d: Draft, y: str) -> str:
-    """[N, *S, C] -> [N, C, *S], marked as one that restores the model's order (passes/layout.py)."""
+    """[N, *S, C] -> [N, C, *S], marked as one that restores the model's order."""
     rank = len(d.shape(y))
     return d.add("transpose", y, perm=(0, rank - 1, *range(1, rank - 1)), back=True)

@@ -1,62 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.export programs become graphs: captured before any decomposition, static shapes, no training."""
+"""torch.export programs become graphs: nothing decomposed, static shapes, no training."""
 
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
-from myoedge.frontend.aten import IMPORT, Unsupported
-from myoedge.frontend.draft import Draft
+from myoedge.frontend.aten import IMPORT, KEEPS
+from myoedge.frontend.draft import Draft, Unsupported
+from myoedge.frontend.refusals import (
+    Refusal,
+    changes_state,
+    constant_output,
+    dynamic,
+    not_finite,
+    not_floating,
+    short,
+    training,
+    unsupported,
+)
 from myoedge.ir import Array, Graph, Origin
 
 if TYPE_CHECKING:
     import torch
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-# Run by torch at import where nothing but constants goes in, besides what IMPORT names: these only compute.
+# Run by torch here, once, where nothing but constants goes in, as is all that IMPORT names.
 _FACTORIES = frozenset(
     f"aten.{name}"
     for name in (
-        "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m", "full.default",
-        "full_like.default", "linspace.default", "ones.default", "ones_like.default", "scalar_tensor.default",
-        "zeros.default", "zeros_like.default", "tril.default", "triu.default", "eq.Scalar", "where.self",
-        "fill.Scalar", "outer.default", "index_select.default", "max.default", "min.default",
+        "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m",
+        "full.default", "linspace.default", "ones.default", "scalar_tensor.default",
+        "zeros.default", "tril.default", "triu.default", "eq.Scalar", "eq.Tensor", "where.self",
+        "fill.Scalar", "outer.default", "min.default", "linalg_vector_norm.default",
+        "norm.ScalarOpt_dim", "var.dim", "var.correction", "std.dim", "std.correction",
+        "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
     )
 )  # fmt: skip
-_HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg", "aten.sym_size.int")
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A call that cannot be imported: which, where, why."""
-
-    target: str
-    origin: Origin
-    reason: str = ""
-
-    def __str__(self) -> str:
-        name = self.target.removeprefix("aten.").removesuffix(".default")
-        place = str(self.origin)
-        return f"{name}{f' at {place}' if place else ''}{f': {self.reason}' if self.reason else ''}"
+_HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
+_BATCH_NORM_STATE = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
     """The graph of an exported program.
 
     Errors: E110 dynamic shapes, E111 unsupported operators (all of them), E112 weights that are not
-    finite, E113 exported in training mode, E114 state that changes, E115 an output that is constant.
+    finite, E113 exported in training mode, E114 state that changes, E115 an output that is
+    constant, E116 inputs that are not floating point.
     """
-    _refuse_mutation(program)
     draft = Draft()
     program = _without_in_place(program)
+    _refuse_mutation(program)
     values = _placeholders(program, draft)
     refusals = _calls(program, draft, values)
     if refusals:
@@ -65,7 +64,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
 
 
 def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] | None:
-    """The positional example inputs stored in the archive, as float32 arrays; None if there are none."""
+    """The example inputs stored in the archive, as float32 arrays; None if there are none."""
     import torch
 
     stored = program.example_inputs
@@ -76,10 +75,12 @@ def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] |
 
 
 def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """In-place calls become ordinary ones; an empty table keeps every operator whole otherwise."""
-    calls = (n for n in program.graph.nodes if n.op == "call_function")
-    if any(_changes_its_input(node.target) for node in calls):
-        return program.run_decompositions({})
+    """In-place calls become ordinary ones, blocks without gradients are inlined; an empty table
+    keeps every operator whole otherwise."""
+    nodes = program.graph.nodes
+    if any(n.op == "get_attr" or _changes_its_input(n.target) for n in nodes):
+        inlined: torch.export.ExportedProgram = program.run_decompositions({})
+        return inlined
     return program
 
 
@@ -89,31 +90,13 @@ def _changes_its_input(target: Any) -> bool:
 
 
 def _refuse_mutation(program: torch.export.ExportedProgram) -> None:
+    """Inputs may change in place: on the device they are read only and what is read is the copy."""
     changed = program.graph_signature.buffers_to_mutate
     statistics = [n for n in changed.values() if n.rsplit(".", 1)[-1] in _BATCH_NORM_STATE]
     if statistics:
-        raise _training(f"batch norm updates {statistics[0]}")
-    if changed or program.graph_signature.user_inputs_to_mutate:
-        name = next(
-            iter([*changed.values(), *program.graph_signature.user_inputs_to_mutate.values()])
-        )
-        raise MyoedgeError(
-            "E114",
-            f"the network changes its own state: {name}",
-            tries=["return the new state as an output and take the old one as an input"],
-        )
-
-
-_BATCH_NORM_STATE = ("running_mean", "running_var", "num_batches_tracked")
-
-
-def _training(what: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E113",
-        "the model was exported in training mode",
-        {"found": what},
-        ["call model.eval() before torch.export.export(...)"],
-    )
+        raise training(f"batch norm updates {statistics[0]}")
+    if changed:
+        raise changes_state(", ".join(changed.values()))
 
 
 def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[str, Any]:
@@ -137,45 +120,56 @@ def _user_input(draft: Draft, node: Any, argument: Any) -> Any:
     value = node.meta.get("val")
     if not hasattr(value, "shape"):
         return getattr(argument, "value", None)
+    if not value.dtype.is_floating_point:
+        raise not_floating(node.name, _type(value.dtype), [*_readers(node)])
     return draft.input(node.name, _static(value.shape, node.name))
+
+
+def _readers(node: Any) -> Iterable[str]:
+    for user in node.users:
+        if user.op == "call_function" and str(user.target) not in _HARMLESS:
+            place = str(origin_of(user))
+            yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
+
+
+def _type(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
     sizes = tuple(shape)
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):
-            raise MyoedgeError(
-                "E110",
-                f"axis {axis} of {name} is dynamic",
-                {"needs": "static shapes", "has": f"{name} {list(map(str, sizes))}"},
-                [
-                    "export without dynamic_shapes, with an example input of the size the device sees"
-                ],
-            )
+            raise dynamic(name, axis, sizes)
     return sizes
 
 
 def _parameter(draft: Draft, program: torch.export.ExportedProgram, target: str) -> str:
-    import torch
-
     found = program.state_dict.get(target)
     if found is None:
         found = program.constants[target]
-    value = found.detach().to(torch.float32 if found.is_floating_point() else found.dtype).numpy()
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        count = int(np.count_nonzero(~np.isfinite(value)))
-        raise MyoedgeError(
-            "E112",
-            f"{target} holds {count} values that are NaN or infinite",
-            {"needs": "finite weights", "has": f"{count} of {value.size} not finite"},
-            ["look at the training run: the network has diverged, or the checkpoint is damaged"],
-        )
     draft.stem = target
+    value = _array(found)
+    _refuse_not_finite(target, value)
     return draft.constant(value)
 
 
+def _array(tensor: Any) -> Array:
+    """Floats of any width as float32, integers as they are."""
+    import torch
+
+    tensor = tensor.detach().to("cpu")
+    floats = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+    return np.asarray(floats.contiguous().numpy())
+
+
+def _refuse_not_finite(name: str, value: Array) -> None:
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
+
+
 def _calls(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
-    """Imports every call; what cannot be imported is collected, so that all of it is told at once."""
+    """Imports every call; what cannot be is collected, so that all of it is told at once."""
     refusals: list[Refusal] = []
     needed = _needed(program.graph)
     for node in program.graph.nodes:
@@ -202,33 +196,42 @@ def _needed(graph: Any) -> set[Any]:
 def _call(draft: Draft, values: dict[str, Any], node: Any) -> Refusal | None:
     target = str(node.target)
     origin = origin_of(node)
-    if any(values.get(n.name, _REFUSED) is _REFUSED for n in node.all_input_nodes):
-        values[node.name] = _REFUSED
-        return None  # what it reads has been refused already
+    draft.origin, draft.stem = (origin,), node.name
     try:
-        draft.origin, draft.stem = (origin,), node.name
         values[node.name] = _value(draft, values, node, target)
     except Unsupported as reason:
-        values[node.name] = _REFUSED
+        values[node.name] = _stand_in(draft, node.meta.get("val"))
         return Refusal(target, origin, str(reason))
     return None
 
 
-_REFUSED = object()
+def _stand_in(draft: Draft, value: Any) -> Any:
+    """What later calls read in place of a refused one's result, so that they are judged as well."""
+    if isinstance(value, list | tuple):
+        return tuple(_stand_in(draft, item) for item in value)
+    sizes = getattr(value, "shape", ())
+    return draft.stand_in([n if isinstance(n, int) else 1 for n in sizes])
 
 
 def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
-        return values[node.args[0].name][node.args[1]]
+        return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
     arguments = _by_name(node, values)
     row = IMPORT.get(target)
     if (row or target in _FACTORIES) and _is_constant(draft, node, values):
         return _folded(draft, node, values)
     if row is None:
         raise Unsupported("")
-    _refuse_training(target, arguments)
-    _refuse_integers(node)
-    return row(draft, arguments, _shape(node.meta["val"]))
+    _refuse_training(node, arguments)
+    out = _shape(node.meta["val"])
+    _refuse_types(draft, node, values)
+    return row(draft, arguments, out)
+
+
+def _item(value: Any, index: int, target: str) -> Any:
+    if index >= len(value):
+        raise Unsupported(f"only the values of {short(target)} are there, not its indices")
+    return value[index]
 
 
 def _by_name(node: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,32 +278,34 @@ def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
         return value
 
     with torch.no_grad():
-        result = node.target(*tensor(node.args), **{k: tensor(v) for k, v in node.kwargs.items()})
+        kwargs = {k: tensor(v) for k, v in node.kwargs.items() if k != "device"}
+        result = node.target(*tensor(node.args), **kwargs)
     return _kept(draft, result)
 
 
 def _kept(draft: Draft, result: Any) -> Any:
     if isinstance(result, list | tuple):
         return tuple(_kept(draft, item) for item in result)
-    return draft.constant(result.detach().contiguous().numpy())
+    return draft.constant(_array(result))
 
 
-def _refuse_training(target: str, arguments: Mapping[str, Any]) -> None:
-    """dropout calls it `train`, batch norm `training`."""
-    if "dropout" in target and arguments.get("train"):
-        raise _training("dropout that drops")
-    if "batch_norm" in target and arguments.get("training"):
-        raise _training("batch norm over the statistics of the batch")
+def _refuse_training(node: Any, arguments: Mapping[str, Any]) -> None:
+    """dropout calls it `train`, batch norm `training`; no running statistics is another matter."""
+    active = arguments.get("train") or arguments.get("training")
+    if active and arguments.get("running_mean", "") is not None:
+        raise training(f"{short(str(node.target))} at {origin_of(node)}")
 
 
-def _refuse_integers(node: Any) -> None:
-    value = node.meta["val"]
-    dtype = getattr(value, "dtype", None)
-    if dtype is None or dtype.is_floating_point or "argmax" in str(node.target):
-        return
-    if all(n.meta["val"].dtype == dtype for n in node.all_input_nodes if "val" in n.meta):
-        return
-    raise Unsupported(f"a result of type {str(dtype).removeprefix('torch.')} inside the network")
+def _refuse_types(draft: Draft, node: Any, values: Mapping[str, Any]) -> None:
+    """The indices of argmax are an output; nothing computes with them or with truth values."""
+    dtype = getattr(node.meta["val"], "dtype", None)
+    whole = dtype is not None and not dtype.is_floating_point
+    read = [values[n.name] for n in node.all_input_nodes]
+    indices = any(draft.tensors[x].dtype != "float32" for x in read if x in draft.tensors)
+    if indices and not (whole and str(node.target) in KEEPS):
+        raise Unsupported("it reads the indices of argmax, which must be an output")
+    if whole and not indices and "aten.arg" not in str(node.target):
+        raise Unsupported(f"a result of type {_type(dtype)} inside the network")
 
 
 def origin_of(node: Any) -> Origin:
@@ -313,57 +318,19 @@ def origin_of(node: Any) -> Origin:
     return Origin(path.removeprefix("L['self'].").removeprefix("L['self']"), source)
 
 
-def unsupported(refusals: list[Refusal]) -> MyoedgeError:
-    """E111 with every operator that is in the way."""
-    first = refusals[0]
-    name = first.target.removeprefix("aten.").removesuffix(".default")
-    more = f" and {len(refusals) - 1} more" if len(refusals) > 1 else ""
-    return MyoedgeError(
-        "E111",
-        f"{first.origin or 'the network'} uses an operator that is not supported: {name}{more}",
-        {"found": "\n".join(map(str, refusals[:12]))},
-        [instead(first.target), "myoedge ops  lists what is supported"],
-    )
-
-
-_INSTEAD = {
-    "layer_norm": "batch norm instead of layer norm: it folds into the layer before it",
-    "group_norm": "batch norm instead of group norm: it folds into the layer before it",
-    "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
-    "lstm": "convolutions over time (conv1d, dilated) instead of an LSTM",
-    "gru": "convolutions over time (conv1d, dilated) instead of a GRU",
-    "rnn": "convolutions over time (conv1d, dilated) instead of a recurrent layer",
-    "scaled_dot_product": "matmul and softmax written out, which are supported",
-    "conv_transpose": "a convolution and repeat/expand for upsampling",
-    "embedding": "one-hot inputs and a linear layer",
-    "upsample": "repeat/expand for nearest-neighbour upsampling",
-    "max.dim": "max_pool over that axis, or argmax at the output",
-    "amax": "max_pool over that axis",
-}
-
-
-def instead(target: str) -> str:
-    """What to write in place of an operator that is missing."""
-    for part, advice in _INSTEAD.items():
-        if part in target:
-            return f"use {advice}"
-    return (
-        f"rewrite {target.removeprefix('aten.')} with supported operators, or move it to the host"
-    )
-
-
 def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:
     from torch.export.graph_signature import OutputKind
 
     specs = program.graph_signature.output_specs
-    names = [
-        s.arg.name for s in specs if s.kind == OutputKind.USER_OUTPUT and hasattr(s.arg, "name")
-    ]
-    outputs = [values.get(name) for name in names]
-    for name, value in zip(names, outputs, strict=True):
+    given = [spec.arg for spec in specs if spec.kind == OutputKind.USER_OUTPUT]
+    names = [f"output{i}" if len(given) > 1 else "output" for i in range(len(given))]
+    outputs = [values.get(argument.name) for argument in given]
+    for name, value, argument in zip(names, outputs, given, strict=True):
         if value not in draft.tensors:
-            raise MyoedgeError("E115", f"output {name} does not depend on any input")
+            raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:
-        raise MyoedgeError("E115", "the model has no output")
-    many = len(outputs) > 1
-    return draft.graph(outputs, [f"output{i}" if many else "output" for i in range(len(outputs))])
+        raise constant_output("the result of forward()", "no tensor")
+    for name in dict.fromkeys(name for node in draft.nodes for name in node.inputs):
+        if name in draft.constants:
+            _refuse_not_finite(name.removesuffix(".const"), draft.constants[name])
+    return draft.graph([str(value) for value in outputs], names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the import table that move elements and change none: views, cuts, joins, copies, padding."""
+"""Rows of the import table that move elements: views, cuts, joins, copies, padding."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from myoedge.frontend.draft import (
     Arguments,
     Draft,
+    Row,
     Unsupported,
     as_tuple,
     back,
@@ -202,6 +205,16 @@ def _runs(order: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((i, i + 1))
     return runs
+
+
+def filled(value: float | None) -> Row:
+    """A constant of the shape of a call's result; None: the call says which."""
+
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        number = float(a["fill_value"]) if value is None else value
+        return d.constant(np.full(out, number, np.float32))
+
+    return row
 
 
 def pad(d: Draft, a: Arguments, out: Shape) -> str:

@@ -12,6 +12,7 @@ from myoedge.passes.fuse import FUSE
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.rewrite import Rule, apply
+from myoedge.spec import check
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("fold", (*FOLD, *SINK)),
@@ -23,19 +24,25 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 
 def prepare(graph: Graph) -> Graph:
     """The graph as it is calibrated, quantised and planned."""
+    check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
         graph = apply(rules, graph)
         if name == "fold":
             graph = absorb_borders(graph)
-    return tidy(graph)
+        check(graph, "imported")
+    graph = tidy(graph)
+    check(graph, "prepared")
+    return graph
 
 
 def tidy(graph: Graph) -> Graph:
     """Tensors named after the call they come from, without what the rules appended: "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
+    taken = {*graph.inputs, *graph.constants}
     for node in graph.nodes:
-        names[node.name] = _free(node.name.split(".")[0], set(names.values()))
+        names[node.name] = _free(node.name.split(".")[0], taken)
+        taken.add(names[node.name])
     nodes = tuple(
         n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))
         for n in graph.nodes

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from myoedge.ir import Array, Border, Graph, Node, Shape
-from myoedge.op import OPS
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
+from myoedge.reference import real_node
 from myoedge.rewrite import Rewrite, Rule, splice
 
 WEIGHTED = ("conv", "linear")
@@ -20,27 +21,28 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     if not all(map(graph.is_const, node.inputs)):
         return None
     patch = Patch(graph, node)
-    value = OPS[node.op].real(node.attrs, *(graph.constants[name] for name in node.inputs))
+    _, value = real_node(node, [graph.constants[name] for name in node.inputs])
     return patch.same_as(patch.constant(np.asarray(value)))
 
 
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     """Empty tables, reshapes to the same shape, transposes that keep the order, whole slices."""
     shape = graph.shape(node.inputs[0]) if node.inputs else ()
-    same = {
+    same: Mapping[str, Callable[[], bool]] = {
         "table": lambda: not node.attrs["chain"],
         "reshape": lambda: tuple(node.attrs["shape"]) == shape,
         "transpose": lambda: list(node.attrs["perm"]) == sorted(node.attrs["perm"]),
         "slice": lambda: node.attrs["cuts"] == tuple((0, n, 1) for n in shape),
         "expand": lambda: tuple(node.attrs["shape"]) == shape,
         "concat": lambda: len(node.inputs) == 1,
-    }.get(node.op, lambda: False)()
-    return Patch(graph, node).same_as(node.inputs[0]) if same else None
+    }
+    keeps = same.get(node.op)
+    return Patch(graph, node).same_as(node.inputs[0]) if keeps and keeps() else None
 
 
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     """x + c, x - c, c - x, x * c with c along one axis: a factor and an offset per channel."""
-    if node.op not in ("add", "sub", "mul"):
+    if node.op not in ("add", "sub", "mul") or "act" in node.attrs:
         return None
     const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
     if const is None or graph.is_const(node.inputs[1 - const]):
@@ -68,7 +70,7 @@ def _factors(op: str, c: Array, *, constant_first: bool) -> tuple[Array, Array]:
 
 
 def _axis(const: Shape, out: Shape) -> int | None:
-    """The only axis of `out` along which a constant of this shape varies; None if there are several."""
+    """The axis of `out` along which a constant of this shape varies; None if there are several."""
     lead = len(out) - len(const)
     varying = [lead + d for d, n in enumerate(const) if n != 1]
     if len(varying) > 1:
@@ -79,7 +81,7 @@ def _axis(const: Shape, out: Shape) -> int | None:
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
     """affine(affine(x)) along the same axis is one."""
     before = made_by(graph, node.inputs[0], "affine") if node.op == "affine" else None
-    if before is None or not feeds_only(graph, before.name, node):
+    if before is None or "act" in before.attrs or not feeds_only(graph, before.name, node):
         return None
     if before.attrs["axis"] != node.attrs["axis"]:
         return None
@@ -94,35 +96,50 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by a factor and an offset per channel: into weights and bias."""
     if node.op != "affine" or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
         return None
+    producer = _foldable(graph, node)
+    if producer is None:
+        return None
     scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
-    return _into_weights(graph, node, scale, offset)
+    patch = Patch(graph, node)
+    inputs = _scaled(patch, producer, scale, offset)
+    attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
+    return patch.last(producer.op, *inputs, **attrs, origin=joined(producer, node))
 
 
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by x * a + b: the first step of a table moves into the weights."""
     if node.op != "table" or node.attrs["chain"][0][0] != "affine":
         return None
+    producer = _foldable(graph, node)
+    if producer is None:
+        return None
     (_, scale, offset), *rest = node.attrs["chain"]
-    change = _into_weights(graph, node, np.float64(scale), np.float64(offset))
-    if change is None or not rest:
-        return change
-    producer = change.nodes[0].but(outputs=(f"{node.name}.scaled",))
-    tail = node.but(inputs=producer.outputs, attrs={"chain": tuple(rest)})
-    tensors = (replace(change.tensors[0], name=producer.name), graph.tensors[node.name])
-    return replace(change, nodes=(producer, tail), tensors=tensors)
+    patch = Patch(graph, node)
+    inputs = _scaled(patch, producer, np.float64(scale), np.float64(offset))
+    origin = joined(producer, node)
+    if not rest:
+        return patch.last(producer.op, *inputs, **producer.attrs, origin=origin)
+    y = patch.add(producer.op, *inputs, **producer.attrs, origin=origin)
+    return patch.last("table", y, chain=tuple(rest))
 
 
-def _into_weights(graph: Graph, node: Node, scale: Array, offset: Array) -> Rewrite | None:
+def _foldable(graph: Graph, node: Node) -> Node | None:
+    """The conv or linear that feeds this node alone, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED)
     if producer is None or "act" in producer.attrs or not feeds_only(graph, producer.name, node):
         return None
-    w = graph.constants[producer.inputs[1]].astype(np.float64)
-    bias = graph.constants[producer.inputs[2]] if len(producer.inputs) > 2 else np.zeros(w.shape[0])
+    return producer
+
+
+def _scaled(
+    patch: Patch, producer: Node, scale: Array | np.float64, offset: Array | np.float64
+) -> tuple[str, ...]:
+    """Inputs of the producer with scale * (w x + b) + offset in its weights and bias."""
+    graph, (x, weight, *bias) = patch.graph, producer.inputs
+    w = graph.constants[weight].astype(np.float64)
+    b = graph.constants[bias[0]] if bias else np.zeros(w.shape[0])
     rows = np.broadcast_to(scale, (w.shape[0],)).reshape(-1, *([1] * (w.ndim - 1)))
-    patch = Patch(graph, node)
-    parts = patch.constant(w * rows), patch.constant(bias * scale + offset)
-    origin = joined(producer, node)
-    return patch.last(producer.op, producer.inputs[0], *parts, **producer.attrs, origin=origin)
+    return x, patch.constant(w * rows), patch.constant(np.asarray(b * scale + offset))
 
 
 FOLD: tuple[Rule, ...] = (
@@ -138,9 +155,10 @@ FOLD: tuple[Rule, ...] = (
 def absorb_borders(graph: Graph) -> Graph:
     """Factors and offsets right behind an input move to the host, which quantises with them."""
     for name in graph.inputs:
-        reader = graph.only_user(name)
-        border = None if reader is None else _border(graph, reader)
-        if reader is not None and border is not None:
+        while (reader := graph.only_user(name)) is not None:
+            border = _joined_border(graph.borders.get(name), _border(graph, reader))
+            if border is None:
+                break
             change = Patch(graph, reader).same_as(name)
             graph = replace(splice(graph, reader, change), borders={**graph.borders, name: border})
     return graph
@@ -156,3 +174,17 @@ def _border(graph: Graph, node: Node) -> Border | None:
         _, factor, shift = node.attrs["chain"][0]
         return Border((factor,), (shift,), 0, node.origin)
     return None
+
+
+def _joined_border(first: Border | None, second: Border | None) -> Border | None:
+    """One border that does what two do, one after the other; None along different axes."""
+    if first is None or second is None:
+        return second
+    along = [border.axis for border in (first, second) if len(border.scale) > 1]
+    if len(set(along)) > 1:
+        return None
+    a, b, c, d = (np.array(v) for s in (first, second) for v in (s.scale, s.offset))
+    scale, offset = np.broadcast_arrays(a * c, b * c + d)
+    origin = tuple(dict.fromkeys((*first.origin, *second.origin)))
+    axis = along[0] if along else 0
+    return Border(tuple(scale.tolist()), tuple(offset.tolist()), axis, origin)

@@ -21,7 +21,7 @@ def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
-    """An operator that requantises takes the activation behind it along, as limits or as a table."""
+    """An operator that requantises takes the activation behind it along: limits, or a table."""
     producer = graph.producer.get(node.inputs[0]) if node.op == "table" else None
     if producer is None or not OPS[producer.op].epilogue or "act" in producer.attrs:
         return None
@@ -33,7 +33,7 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
-    """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp can then be fused where it costs nothing."""
+    """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp is then fused where it costs nothing."""
     if node.op != "table" or bounds(node.attrs["chain"]) is None:
         return None
     pool = made_by(graph, node.inputs[0], "max_pool")

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +53,7 @@ def sink_through_elements(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def sink_through_several(graph: Graph, node: Node) -> Rewrite | None:
-    """f(transpose(a), transpose(b)) = transpose(f(a, b)); what is not transposed yet is turned back.
+    """f(transpose(a), transpose(b)) = transpose(f(a, b)); what is not transposed is turned back.
 
     Several inputs are worth turning only for a transpose that restores the model's order ("back"):
     most readers undo it, and each such transpose moves down only, so that the rule ends.
@@ -78,13 +82,13 @@ def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
     return found[0] if len(perms) == 1 else None
 
 
-def _turned(node: Node, perm: Perm) -> dict[str, object]:
+def _turned(node: Node, perm: Perm) -> dict[str, Any]:
     """Attributes of the operator before a transposition instead of after it."""
     return {"axis": perm[node.attrs["axis"]]} if node.op == "concat" else {}
 
 
 def _through(patch: Patch, name: str, perm: Perm) -> str | None:
-    """`name` transposed by `perm`: cancelled, computed for constants, else a node; None if ranks differ."""
+    """`name` transposed: cancelled, computed for constants, else a node; None if ranks differ."""
     graph = patch.graph
     if graph.is_const(name):
         value = graph.constants[name]
@@ -101,7 +105,10 @@ def _through(patch: Patch, name: str, perm: Perm) -> str | None:
 
 
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
-    """mean(transpose(x)) sums the axes where they were, then transposes what is left."""
+    """mean(transpose(x)) sums the axes where they were, then transposes what is left.
+
+    The indices of argmax are int32, which no transpose takes: only where their order stays.
+    """
     before = _transposed(graph, node.inputs[0]) if node.op in ("mean", "sum", "argmax") else None
     if before is None:
         return None
@@ -110,10 +117,14 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     old = [node.attrs["axis"]] if node.op == "argmax" else list(node.attrs["axes"])
     new = tuple(sorted(perm[axis] for axis in old))
     where = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
-    patch = Patch(graph, node)
-    y = patch.add(node.op, before.inputs[0], keepdim=kept, **where)
     left = perm if kept else tuple(p for axis, p in enumerate(perm) if axis not in old)
     order = tuple(sorted(left).index(p) for p in left)
+    patch = Patch(graph, node)
+    if node.op == "argmax" and order == tuple(sorted(order)):
+        return patch.last("argmax", before.inputs[0], keepdim=kept, **where)
+    if node.op == "argmax":
+        return None
+    y = patch.add(node.op, before.inputs[0], keepdim=kept, **where)
     return patch.last("transpose", y, **{**before.attrs, "perm": order}, origin=before.origin)
 
 
@@ -167,6 +178,52 @@ def share_equal(graph: Graph, node: Node) -> Rewrite | None:
     return None
 
 
+def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
+    """reshape(transpose(x)) = transpose(reshape(x)) where axes it joins are neighbours in x."""
+    before = _transposed(graph, node.inputs[0]) if node.op == "reshape" else None
+    if before is None:
+        return None
+    perm, source, out = before.attrs["perm"], graph.shape(before.inputs[0]), node.attrs["shape"]
+    groups = _regrouped(graph.shape(before.name), out)
+    real = [axis for axis, n in enumerate(source) if n != 1]
+    places = [[real.index(perm[axis]) for axis in old] for old, _ in groups]
+    if not groups or any(at != list(range(at[0], at[0] + len(at))) for at in places):
+        return None
+    moved = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
+    axes = [*(axis for axis in range(len(out)) if axis not in moved), *moved]
+    patch = Patch(graph, node)
+    y = patch.add("reshape", before.inputs[0], shape=tuple(out[axis] for axis in axes))
+    turned = {**before.attrs, "perm": inverse(axes)}
+    return patch.last("transpose", y, **turned, origin=before.origin)
+
+
+def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The smallest groups of axes before and after a reshape with equal products.
+
+    Axes of extent 1 are left out before; after, they join the group to their left, if there is one.
+    """
+    before, after = (list(itertools.accumulate(shape, operator.mul)) for shape in (old, new))
+    ends = sorted(set(before) & set(after) - {1})
+    groups: list[tuple[list[int], list[int]]] = [([], []) for _ in ends]
+    for axis, end in enumerate(before):
+        if old[axis] != 1:
+            groups[bisect.bisect_left(ends, end)][0].append(axis)
+    for axis, end in enumerate(after):
+        if end != 1:
+            groups[bisect.bisect_left(ends, end)][1].append(axis)
+    return groups
+
+
+def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
+    """A table does not care about the shape."""
+    before = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
+    if before is None or not feeds_only(graph, before.name, node):
+        return None
+    patch = Patch(graph, node)
+    y = patch.add("table", before.inputs[0], **node.attrs)
+    return patch.last("reshape", y, **before.attrs, origin=joined(before))
+
+
 SINK: tuple[Rule, ...] = (
     merge_transposes,
     share_equal,
@@ -175,6 +232,8 @@ SINK: tuple[Rule, ...] = (
     sink_through_reduction,
     sink_through_cut,
     flatten_into_linear,
+    reshape_first,
+    sink_reshape,
 )
 
 
@@ -195,16 +254,6 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     if before is None:
         return None
     return Patch(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
-
-
-def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
-    """A table does not care about the shape."""
-    before = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
-    if before is None or not feeds_only(graph, before.name, node):
-        return None
-    patch = Patch(graph, node)
-    y = patch.add("table", before.inputs[0], **node.attrs)
-    return patch.last("reshape", y, **before.attrs, origin=joined(before))
 
 
 VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape)

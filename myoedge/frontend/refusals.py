@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person is told about a model that cannot be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from myoedge.errors import MyoedgeError
+from myoedge.ir import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that cannot be imported: which, where, why."""
+
+    target: str
+    origin: Origin
+    reason: str = ""
+
+    @property
+    def what(self) -> str:
+        return f"{short(self.target)}{f': {self.reason}' if self.reason else ''}"
+
+
+def short(target: str) -> str:
+    """ "aten.layer_norm.default" -> "layer_norm" """
+    return target.removeprefix("aten.").removesuffix(".default")
+
+
+_INSTEAD = {
+    "layer_norm": "batch norm instead of layer norm: it folds into the layer before it",
+    "group_norm": "batch norm instead of group norm: it folds into the layer before it",
+    "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
+    "lstm": "convolutions over time (conv1d, dilated) instead of an LSTM",
+    "gru": "convolutions over time (conv1d, dilated) instead of a GRU",
+    "rnn": "convolutions over time (conv1d, dilated) instead of a recurrent layer",
+    "scaled_dot_product": "matmul and softmax written out, which are supported",
+    "einsum": "matmul, permute and reshape written out, which are supported",
+    "baddbmm": "matmul and add, which are supported",
+    "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",
+    "embedding": "one-hot inputs and a linear layer",
+    "upsample": "nearest-neighbour upsampling by a whole factor",
+    "vector_norm": "batch norm, or normalise the windows on the host",
+    "std": "batch norm, or normalise the windows on the host",
+    "var": "batch norm, or normalise the windows on the host",
+    "max.dim": "only the values of max, or argmax at the output",
+    "maximum": "max_pool over stacked tensors, or clamp by a number",
+    "where": "clamp, relu or leaky_relu, which are supported",
+    "masked_fill": "mul by a constant mask",
+    "scatter": "cat or stack of the parts instead of writing into a slice",
+}
+
+
+def instead(target: str) -> str:
+    """What to write in place of an operator that is missing."""
+    for part, advice in _INSTEAD.items():
+        if part in target:
+            return f"use {advice}"
+    return f"rewrite {short(target)} with supported operators, or move it to the host"
+
+
+def unsupported(refusals: Sequence[Refusal]) -> MyoedgeError:
+    """E111 with every operator that is in the way, and every place where it stands."""
+    first = refusals[0]
+    kinds: dict[str, list[str]] = {}
+    for refusal in refusals:
+        kinds.setdefault(refusal.what, []).append(str(refusal.origin))
+    more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
+    place = str(first.origin) or "the network"
+    return MyoedgeError(
+        "E111",
+        f"{place} uses an operator that is not supported: {short(first.target)}{more}",
+        {"found": "\n".join(_line(what, places) for what, places in kinds.items())},
+        [*dict.fromkeys(instead(r.target) for r in refusals), "myoedge ops  lists what there is"],
+    )
+
+
+def _line(what: str, places: Iterable[str]) -> str:
+    known = ", ".join(dict.fromkeys(filter(None, places)))
+    return f"{what}, at {known}" if known else what
+
+
+def training(what: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E113",
+        "the model was exported in training mode",
+        {"found": what},
+        ["call model.eval() before torch.export.export(...)"],
+    )
+
+
+def changes_state(name: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E114",
+        f"the network changes its own state: {name}",
+        {"needs": "outputs that depend on the inputs alone"},
+        ["return the new state as an output and take the old one as an input"],
+    )
+
+
+def dynamic(name: str, axis: int, shape: Sequence[object]) -> MyoedgeError:
+    return MyoedgeError(
+        "E110",
+        f"axis {axis} of {name} is dynamic",
+        {"needs": "static shapes", "has": f"{name} [{', '.join(map(str, shape))}]"},
+        ["export without dynamic_shapes, with an example input of the size the device sees"],
+    )
+
+
+def not_finite(name: str, count: int, size: int) -> MyoedgeError:
+    return MyoedgeError(
+        "E112",
+        f"{name} holds {count} values that are NaN or infinite",
+        {"needs": "finite weights", "has": f"{count} of {size} not finite"},
+        ["look at the training run: the network has diverged, or the checkpoint is damaged"],
+    )
+
+
+def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
+    """E116; `readers` are the operators that take the input, with their places."""
+    read = {"read by": "\n".join(readers)} if readers else {}
+    return MyoedgeError(
+        "E116",
+        f"input {name} is {dtype}: inputs must be floating point",
+        {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
+        [
+            "pass one-hot vectors and use a linear layer instead of an embedding"
+            if any("embedding" in reader for reader in readers)
+            else f"export with example inputs of torch.float32 for {name}"
+        ],
+    )
+
+
+def constant_output(name: str, value: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E115",
+        f"{name} does not depend on any input",
+        {"has": value},
+        ["leave it out of what forward() returns"],
+    )
