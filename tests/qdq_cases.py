@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random one-operator networks, and onnxruntime as their judge."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from myoedge.emit.qdq import qdq_model
+from myoedge.fixedpoint import dequantize, quantize
+from myoedge.ir import Array, Graph, Node, Origin, Shape, Tensor
+from myoedge.op import OPS, output_of
+from myoedge.ops.pool import adaptive, regular
+from myoedge.plan.schedule import Plan, make_plan
+from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
+from myoedge.quant.observe import Calibration, Observer, calibrate
+from myoedge.reference import run_integer
+from myoedge.target import chip
+
+SAMPLES = 6
+
+
+def network(
+    nodes: Sequence[Node], inputs: Mapping[str, Shape], constants: Mapping[str, Array], **more: Any
+) -> Graph:
+    """A graph whose output is the last node's."""
+    tensors = {name: Tensor(name, shape) for name, shape in inputs.items()}
+    for node in nodes:
+        shapes = [tensors[x].shape if x in tensors else constants[x].shape for x in node.inputs]
+        tensors[node.name] = output_of(node, shapes)
+    outputs = (nodes[-1].name,)
+    return Graph(tuple(inputs), outputs, tuple(nodes), tensors, constants, ("result",), **more)
+
+
+def planned(graph: Graph, samples: Mapping[str, Array], rules: Sequence[LayerRule] = ()) -> Plan:
+    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"), rules)
+    return make_plan(q, chip("host"))
+
+
+def session(model: bytes) -> ort.InferenceSession:
+    """onnxruntime as the standard says, without its own rewriting of QDQ into integers."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def checked(plan: Plan) -> bytes:
+    model = qdq_model(plan, "net")
+    onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
+    return model
+
+
+def planned_with(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Plan:
+    calibration = Calibration(ranges, 1, "test", "")
+    return make_plan(quantize_graph(graph, calibration), chip("host"))
+
+
+def drawn_inputs(rng: np.random.Generator, q: QuantGraph) -> dict[str, Array]:
+    """int8 inputs, with the ends of the range more often than they would come."""
+    drawn = {name: rng.integers(-128, 128, q.graph.shape(name)) for name in q.graph.inputs}
+    ends = {name: rng.choice([-128, 127], x.shape) for name, x in drawn.items()}
+    return {
+        name: np.where(rng.random(x.shape) < 0.1, ends[name], x).astype(np.int8)
+        for name, x in drawn.items()
+    }
+
+
+def worst_step(plan: Plan, rng: np.random.Generator, runs: int = 4) -> int:
+    """Largest difference of the output's integers, the same quantised inputs given."""
+    q = plan.quant
+    judge, worst = session(checked(plan)), 0
+    for _ in range(runs):
+        inputs = drawn_inputs(rng, q)
+        ours = run_integer(q.steps, q.constants, inputs)[q.graph.outputs[0]]
+        feed = {name: dequantize(x, q.params[name]) for name, x in inputs.items()}
+        theirs = judge.run(None, feed)[0]
+        assert theirs.shape == ours.shape
+        params = q.params.get(q.graph.outputs[0])
+        again = theirs if params is None else quantize(theirs, params)
+        worst = max(worst, int(np.abs(again.astype(np.int64) - ours).max(initial=0)))
+    return worst
+
+
+Case = tuple[dict[str, Any], list[Shape], list[Array]]  # attributes, inputs, constants after them
+Draw = Callable[[np.random.Generator], Case]
+
+
+def ints(rng: np.random.Generator, low: int, high: int, count: int) -> tuple[int, ...]:
+    return tuple(int(x) for x in rng.integers(low, high + 1, count))
+
+
+def normal(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def draw_conv(rng: np.random.Generator) -> Case:
+    rank, groups = int(rng.integers(1, 3)), int(rng.choice([1, 1, 2, 3]))
+    taps, per_group = ints(rng, 1, 5, 2)
+    kernel, dilation = ints(rng, 1, 3, rank), ints(rng, 1, 2, rank)
+    spatial = tuple(
+        (k - 1) * d + 1 + int(rng.integers(0, 6)) for k, d in zip(kernel, dilation, strict=True)
+    )
+    pads = tuple(ints(rng, 0, 2, 2) for _ in range(rank))
+    attrs = {"stride": ints(rng, 1, 3, rank), "dilation": dilation, "pads": pads, "groups": groups}
+    weight = normal(rng, groups * per_group, *kernel, taps) * rng.choice([0.01, 1.0, 20.0])
+    constants = [weight.astype(np.float32), 3 * normal(rng, groups * per_group)]
+    batch = int(rng.integers(1, 3))
+    return attrs, [(batch, *spatial, groups * taps)], constants[: int(rng.integers(1, 3))]
+
+
+def draw_linear(rng: np.random.Generator) -> Case:
+    *lead, c, k = ints(rng, 1, 9, int(rng.integers(2, 5)))
+    return {}, [(*lead, c)], [normal(rng, k, c), normal(rng, k)][: int(rng.integers(1, 3))]
+
+
+def draw_matmul(rng: np.random.Generator) -> Case:
+    b, m, c, k = ints(rng, 1, 7, 4)
+    return {}, [(b, m, c), [(b, c, k), (c, k), (1, c, k)][int(rng.integers(3))]], []
+
+
+def draw_pool(rng: np.random.Generator) -> Case:
+    rank, average = int(rng.integers(1, 3)), bool(rng.integers(2))
+    spatial = ints(rng, 4, 11, rank)
+    size = ints(rng, 2, 4, rank)
+    windows = tuple(
+        adaptive(n, int(rng.integers(1, n + 1)))
+        if rng.random() < 0.35
+        else regular(
+            n,
+            k,
+            int(rng.integers(1, 4)),
+            int(rng.integers(0, k // 2 + 1)),
+            ceil=bool(rng.integers(2)),
+            count_pad=average,
+        )
+        for n, k in zip(spatial, size, strict=True)
+    )
+    divisor = {"divisor": 3} if rng.random() < 0.2 else {}
+    batch, channels = ints(rng, 1, 5, 2)
+    return {"windows": windows, **divisor}, [(batch, *spatial, channels)], []
+
+
+def draw_binary(rng: np.random.Generator) -> Case:
+    shape = ints(rng, 1, 6, 3)
+    other = tuple(n if rng.random() < 0.7 else 1 for n in shape)
+    return {}, [shape, other[int(rng.integers(2)) :]], []
+
+
+def draw_affine(rng: np.random.Generator) -> Case:
+    shape, axis = ints(rng, 1, 6, 3), int(rng.integers(3))
+    offset = normal(rng, shape[axis]) * np.float32(rng.choice([0.1, 1.0, 50.0]))
+    return {"axis": axis}, [shape], [normal(rng, shape[axis]), offset]
+
+
+def draw_prelu(rng: np.random.Generator) -> Case:
+    shape, axis = ints(rng, 1, 6, 3), int(rng.integers(3))
+    return {"axis": axis}, [shape], [normal(rng, shape[axis])]
+
+
+CHAINS = (
+    (("affine", 0.5, -0.25),),
+    (("clamp", 0.0, math.inf),),
+    (("clamp", -0.5, 0.75), ("tanh",)),
+    (("leaky_relu", 0.2), ("affine", 2.0, 0.0), ("sigmoid",)),
+    (("gelu",), ("square",)),
+)
+
+
+def draw_table(rng: np.random.Generator) -> Case:
+    return {"chain": CHAINS[int(rng.integers(len(CHAINS)))]}, [ints(rng, 1, 9, 2)], []
+
+
+def draw_row(rng: np.random.Generator) -> Case:
+    return {"axis": int(rng.integers(3))}, [ints(rng, 1, 9, 3)], []
+
+
+def draw_argmax(rng: np.random.Generator) -> Case:
+    attrs, inputs, _ = draw_row(rng)
+    return {**attrs, "keepdim": bool(rng.integers(2))}, inputs, []
+
+
+def draw_reduce(rng: np.random.Generator) -> Case:
+    first, count = ints(rng, 0, 1, 2)
+    axes = tuple(range(first, first + count + 1))
+    return {"axes": axes, "keepdim": bool(rng.integers(2))}, [ints(rng, 1, 7, 3)], []
+
+
+def draw_reshape(rng: np.random.Generator) -> Case:
+    a, b, c = ints(rng, 1, 6, 3)
+    return {"shape": (b * c, a)}, [(a, b, c)], []
+
+
+def draw_transpose(rng: np.random.Generator) -> Case:
+    return {"perm": tuple(int(i) for i in rng.permutation(3))}, [ints(rng, 1, 6, 3)], []
+
+
+def draw_slice(rng: np.random.Generator) -> Case:
+    shape = ints(rng, 2, 8, 3)
+    cuts = [
+        (n - 1, -1, -int(rng.integers(1, 3)))
+        if rng.random() < 0.3
+        else (int(rng.integers(0, n - 1)), n - int(rng.integers(0, 2)), int(rng.integers(1, 3)))
+        for n in shape
+    ]
+    return {"cuts": tuple(cuts)}, [shape], []
+
+
+def draw_expand(rng: np.random.Generator) -> Case:
+    a, b, c = ints(rng, 1, 6, 3)
+    return {"shape": (a, b, c)}, [[(1, b, 1), (b, 1), (1, 1, c)][int(rng.integers(3))]], []
+
+
+def draw_pad(rng: np.random.Generator) -> Case:
+    pads = tuple(ints(rng, 0, 3, 2) for _ in range(3))
+    return {"pads": pads, "value": float(rng.normal())}, [ints(rng, 1, 5, 3)], []
+
+
+def draw_concat(rng: np.random.Generator) -> Case:
+    shape, axis = ints(rng, 1, 5, 3), int(rng.integers(3))
+    parts = [(*shape[:axis], n, *shape[axis + 1 :]) for n in ints(rng, 1, 4, 3)]
+    return {"axis": axis}, parts, []
+
+
+CASES: Mapping[str, Draw] = {
+    "add": draw_binary,
+    "affine": draw_affine,
+    "argmax": draw_argmax,
+    "avg_pool": draw_pool,
+    "concat": draw_concat,
+    "conv": draw_conv,
+    "expand": draw_expand,
+    "linear": draw_linear,
+    "log_softmax": draw_row,
+    "matmul": draw_matmul,
+    "max_pool": draw_pool,
+    "mean": draw_reduce,
+    "mul": draw_binary,
+    "pad": draw_pad,
+    "prelu": draw_prelu,
+    "reshape": draw_reshape,
+    "slice": draw_slice,
+    "softmax": draw_row,
+    "sub": draw_binary,
+    "sum": draw_reduce,
+    "table": draw_table,
+    "transpose": draw_transpose,
+}
+ACTS = (
+    (),
+    (),
+    (("clamp", 0.0, math.inf),),
+    (("clamp", -0.3, 0.6),),
+    (("silu",),),
+    (("softplus",),),
+)
+
+
+def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -> Plan:
+    attrs, shapes, values = case
+    inputs = {f"x{i}": shape for i, shape in enumerate(shapes)}
+    constants = {f"c{i}": value for i, value in enumerate(values)}
+    attrs = {**attrs, "act": act} if act and OPS[op].epilogue else attrs
+    node = Node(op, (*inputs, *constants), ("y",), attrs, (Origin("body.layer", "net.py:7"),))
+    middle, spread = rng.normal(), rng.choice([0.02, 1.0, 30.0])
+    samples = {
+        name: (spread * (normal(rng, SAMPLES, *shape) + middle)).astype(np.float32)
+        for name, shape in inputs.items()
+    }
+    return planned(network([node], inputs, constants), samples)
+
+
+def allowed(table: Array | None) -> int:
+    """One step; before a fused table it is one step of the table's input that may differ."""
+    return 1 if table is None else max(1, int(np.abs(np.diff(table.astype(int))).max()))
+
+
+def seeded(op: str, number: int) -> np.random.Generator:
+    return np.random.default_rng([zlib.crc32(op.encode()), number])
