@@ -84,7 +84,7 @@ def choose_requant(real: Sequence[float], acc_bound: Sequence[int], zero_point: 
     real       wanted factor per channel, > 0
     acc_bound  largest |acc| per channel that the operator can produce
     Among the common pre-shifts the one with the smallest mean square error in the worst channel is
-    taken: a larger one drops bits of the accumulator, a smaller one leaves fewer for the multiplier.
+    taken: a larger one drops bits of the accumulator, a smaller one leaves the multiplier fewer.
     """
     bound = np.asarray(acc_bound, np.int64)
     # A channel that is always 0 has no say in the pre-shift.
@@ -94,7 +94,7 @@ def choose_requant(real: Sequence[float], acc_bound: Sequence[int], zero_point: 
 
 
 def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
-    """Per channel the largest shift (so the most bits of the multiplier) that int32 leaves room for."""
+    """Per channel the largest shift, so most bits of the multiplier, that int32 leaves room for."""
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
     while True:
         mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
@@ -115,11 +115,12 @@ def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
 
 
 def _square_error(r: Requant, real: Array, bound: Array) -> float:
-    """Of the worst channel, in output steps squared: the multiplier's error at a typical output, and
-    what the pre-shift drops, which is spread evenly.
+    """Of the worst channel, in output steps squared.
+
+    The multiplier's error counts at a typical output; what the pre-shift drops is spread evenly.
     """
     error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
-    typical = np.minimum(bound, TYPICAL_STEPS / np.maximum(real, np.finfo(np.float64).tiny))
+    typical = np.minimum(bound, TYPICAL_STEPS / np.maximum(real, 1e-30))
     dropped = np.ldexp(real, r.pre - 1) if r.pre else np.zeros_like(real)
     return float(np.max((typical * error) ** 2 + dropped**2 / 3.0))
 
@@ -144,14 +145,12 @@ def choose_combine(
 ) -> Combine:
     """The Combine nearest to sum_i (x_i - zeros_i) * real_i + constant that cannot overflow int32.
 
-    real      factors, any sign     bound  largest |x_i|     zeros  zero points of the terms, folded in
+    real      factors, any sign   bound  largest |x_i|   zeros  zero points of the terms, folded in
     constant  zero point of the output, and what else is added, in output steps
     """
     capped = [_within(r, TERM_FACTOR_MAX) for r in real]
     added = _within(constant, CONSTANT_MAX)
-    fits = (
-        c for s in range(SHIFT_MAX, -1, -1) if (c := _at_shift(s, capped, bound, zeros, added))
-    )
+    fits = (c for s in range(SHIFT_MAX, -1, -1) if (c := _at_shift(s, capped, bound, zeros, added)))
     return next(fits)
 
 

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One drawn use of an operator: shapes, attributes, ranges, weights, data, its float meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Array, Attrs, Graph, Node, Origin, Shape, Tensor
+from myoedge.op import OPS, Step
+from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
+from myoedge.quant.observe import Calibration, Range
+from myoedge.reference import PRE
+
+Meaning = Callable[..., torch.Tensor]
+Slack = Callable[["Case"], Array | float]
+
+ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
+    "clamp": lambda x, low, high: x.clamp(low, high),
+    "gelu": torch.nn.functional.gelu,
+    "silu": torch.nn.functional.silu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "abs": torch.abs,
+    "affine": lambda x, scale, offset: x * scale + offset,
+    "square": torch.square,
+    "hardswish": torch.nn.functional.hardswish,
+    "elu": torch.nn.functional.elu,
+    "sqrt": torch.sqrt,
+    "log": torch.log,
+    "reciprocal": torch.reciprocal,
+}
+
+
+def _no_slack(case: Case) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A node, its data, and its float meaning.
+
+    shapes    of the inputs that are read as integers     spans    the range of each of them
+    weights   float constants, which follow these inputs
+    factors   the output's range as (scale, shift) of the range that the data reaches
+    meaning   torch: float64 tensors, weights included -> the result before a fused activation
+    slack     output steps of error that the operator's own roundings add to the 1 that all may have
+    pattern   how the data are drawn     seed   of data and weights
+    """
+
+    op: str
+    attrs: Attrs
+    shapes: tuple[Shape, ...]
+    spans: tuple[Range, ...]
+    meaning: Meaning = field(repr=False)
+    weights: tuple[Array, ...] = field(default=(), repr=False)
+    act: tuple[tuple[object, ...], ...] = ()
+    factors: tuple[float, float] = (1.0, 0.0)
+    pattern: str = "uniform"
+    seed: int = 0
+    dtype: str = "float32"
+    per_tensor: bool = False
+    slack: Slack = field(default=_no_slack, repr=False)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"x{i}" for i in range(len(self.shapes)))
+
+    @cached_property
+    def data(self) -> tuple[Array, ...]:
+        """Integer inputs."""
+        rng = np.random.default_rng(self.seed)
+        return tuple(self._values(rng, shape) for shape in self.shapes)
+
+    def _values(self, rng: np.random.Generator, shape: Shape) -> Array:
+        if self.dtype == "int32":
+            return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
+        kinds = {
+            "uniform": lambda: rng.integers(-128, 128, shape),
+            "edges": lambda: rng.choice([-128, 127], shape),
+            "lowest": lambda: np.full(shape, -128),
+            "highest": lambda: np.full(shape, 127),
+            "few": lambda: rng.choice([-128, -1, 0, 3, 127], shape),
+            "narrow": lambda: np.clip(np.rint(rng.normal(0, 12, shape)), -128, 127),
+        }
+        return np.asarray(kinds[self.pattern]()).astype(np.int8)
+
+    @cached_property
+    def quant(self) -> QuantGraph:
+        """The network of this one operator, quantised as a user's would be."""
+        weights = {f"w{i}": value.astype(np.float32) for i, value in enumerate(self.weights)}
+        attrs = {**self.attrs, **({"act": self.act} if self.act else {})}
+        node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
+        out = OPS[self.op].shape(attrs, *self.shapes, *(w.shape for w in weights.values()))
+        wide = OPS[self.op].out_dtype
+        kind = self.dtype if wide == "int8" else wide
+        tensors = {
+            n: Tensor(n, s, self.dtype) for n, s in zip(self.names, self.shapes, strict=True)
+        }
+        graph = Graph(
+            self.names, ("y",), (node,), {**tensors, "y": Tensor("y", out, kind)}, weights
+        )
+        rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
+        return quantize_graph(graph, self._calibration(weights), rules)
+
+    def _calibration(self, weights: dict[str, Array]) -> Calibration:
+        spans = dict(zip(self.names, self.spans, strict=True))
+        reals = [
+            low + (x.astype(np.float64) + 128) / 255 * (high - low)
+            for x, (low, high) in zip(self.data, self.spans, strict=True)
+        ]
+        before = self.real(reals).numpy()
+        spans["y" + PRE] = _scaled(before, self.factors)
+        spans["y"] = _scaled(activated(self.act, torch.as_tensor(before)).numpy(), self.factors)
+        if not self.has_table:
+            del spans["y" + PRE]
+        return Calibration(spans, 1, "drawn", "")
+
+    @property
+    def has_table(self) -> bool:
+        return any(step[0] != "clamp" for step in self.act)
+
+    @property
+    def step(self) -> Step:
+        return self.quant.steps[0]
+
+    def params(self, name: str) -> QParams:
+        return self.quant.params[name]
+
+    @property
+    def target(self) -> QParams:
+        """What is requantised to."""
+        return self.params("y" + PRE if self.has_table else "y")
+
+    def real(self, inputs: Sequence[Array]) -> torch.Tensor:
+        """The float64 meaning by torch, before a fused activation."""
+        constants = (w.astype(np.float32).astype(np.float64) for w in self.weights)
+        return self.meaning(
+            *(torch.as_tensor(np.asarray(x, np.float64)) for x in (*inputs, *constants))
+        )
+
+    @cached_property
+    def dequantized(self) -> list[Array]:
+        """What the integer inputs stand for, in float64."""
+        pairs = zip(self.names, self.data, strict=True)
+        return [
+            (x.astype(np.float64) - self.params(n).zero_point) * self.params(n).scale
+            for n, x in pairs
+        ]
+
+    @property
+    def size(self) -> int:
+        return sum(x.size for x in (*self.data, *self.weights))
+
+
+def _scaled(values: Array, factors: tuple[float, float]) -> Range:
+    scale, shift = factors
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    width = max(high - low, abs(high), 1e-6)
+    return (low + shift * width) * scale, (high + shift * width) * scale
+
+
+def activated(chain: Sequence[Sequence[object]], x: torch.Tensor) -> torch.Tensor:
+    """A fused chain by torch."""
+    for name, *parameters in chain:
+        x = ACTIVATIONS[str(name)](x, *parameters)
+    return x

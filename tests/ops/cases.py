@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How uses of every operator are drawn: legal shapes and attributes, odd ones among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from myoedge.ir import Array, Shape
+from myoedge.ops.pool import adaptive, regular
+from myoedge.quant.observe import Range
+from tests.ops.case import Case, activated
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+PATTERNS = ("uniform", "uniform", "edges", "few", "narrow", "lowest", "highest")
+SEEDS = st.integers(0, 2**32 - 1)
+EXTENTS = st.integers(1, 5)
+# The output's range: fits, moved to one side of 0, far too small (all saturates), far too large.
+FACTORS = (
+    (1.0, 0.0), (1.0, 0.0), (0.5, 0.0), (1.3, 0.0), (1.0, 0.7), (1.0, -0.7), (0.002, 0.0),
+    (300.0, 0.0),
+)  # fmt: skip
+ACTS: tuple[tuple[tuple[Any, ...], ...], ...] = (
+    (), (), (), (("clamp", 0.0, math.inf),), (("clamp", 0.0, 6.0),), (("clamp", -0.25, 0.75),),
+    (("clamp", -math.inf, 0.5),), (("clamp", 0.0, math.inf), ("clamp", -1.0, 1.0)), (("gelu",),),
+    (("silu",),), (("sigmoid",),), (("tanh",),), (("leaky_relu", 0.1),),
+    (("abs",), ("affine", -0.5, 1.0)),
+)  # fmt: skip
+CHAINS = (
+    *(act for act in ACTS if act), (("square",),), (("hardswish",),), (("elu", 1.5),), (("sqrt",),),
+    (("log",),), (("reciprocal",),), (("affine", 3.0, -1.0),), (("tanh",), ("abs",), ("sqrt",)),
+)  # fmt: skip
+
+
+@st.composite
+def span(draw: Draw) -> Range:
+    """Ranges with the zero point at -128, at 127 and between, tiny and huge."""
+    scale = draw(st.sampled_from([1.0, 1.0, 1.0, 0.3, 6.0, 1e-3, 1e3]))
+    kind = draw(st.sampled_from(["positive", "negative", "both", "both", "both"]))
+    low, high = draw(st.floats(0.0625, 1.0, width=16)), draw(st.floats(0.0625, 1.0, width=16))
+    return {
+        "positive": (0.0, high * scale),
+        "negative": (-low * scale, 0.0),
+        "both": (-low * scale, high * scale),
+    }[kind]
+
+
+def shape(low: int, high: int, largest: int = 5) -> st.SearchStrategy[Shape]:
+    """Shapes of ranks low..high; many extents of 1."""
+    extent = st.one_of(st.just(1), st.integers(1, largest), st.integers(2, largest))
+    return st.integers(low, high).flatmap(lambda rank: st.tuples(*[extent] * rank))
+
+
+def common(draw: Draw, operands: int, *, act: bool) -> dict[str, Any]:
+    return {
+        "spans": tuple(draw(span()) for _ in range(operands)),
+        "factors": draw(st.sampled_from(FACTORS)),
+        "act": draw(st.sampled_from(ACTS)) if act else (),
+        "pattern": draw(st.sampled_from(PATTERNS)),
+        "seed": draw(SEEDS),
+    }
+
+
+# ---- weighted operators
+
+
+def drawn_weights(draw: Draw, w: Shape, seed: int) -> tuple[Array, ...]:
+    """Weights, perhaps a bias: multiples of a power of two per channel, or any; dead channels."""
+    rng = np.random.default_rng(seed + 1)
+    flat = rng.integers(-127, 128, (w[0], math.prod(w[1:]))).astype(np.float64)
+    flat[:, 0] = rng.choice([-127, 127], w[0])
+    flat *= 2.0 ** rng.integers(-9, -4, (w[0], 1))
+    kind = draw(st.sampled_from(["exact", "exact", "any", "sparse", "zero channel", "all zero"]))
+    if kind == "any":
+        flat = rng.normal(size=flat.shape)
+    elif kind == "sparse":
+        flat[:, 1:] *= rng.random(flat[:, 1:].shape) < 0.2
+    elif kind == "zero channel":
+        flat[rng.integers(w[0])] = 0.0
+    elif kind == "all zero":
+        flat[...] = 0.0
+    bias = draw(st.sampled_from([None, 0.1, 1.0, 1e3, 1e6]))
+    values = (flat.reshape(w),)
+    return values if bias is None else (*values, rng.normal(size=w[0]) * bias)
+
+
+def weight_slack(case: Case) -> Array:
+    """Per channel: half a step per weight unless weights are multiples of it, half a bias step."""
+    w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
+    rows = np.abs(w.reshape(w.shape[0], -1))
+    bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))
+    largest = np.full(len(rows), rows.max()) if case.per_tensor else rows.max(axis=1)
+    step = np.maximum(largest / 127, bias / (x.scale * 2**22))
+    exact = np.zeros(len(rows), bool)
+    used = step > 0
+    units = rows[used] / step[used, None]
+    exact[used] = np.abs(units - np.rint(units)).max(axis=1) < 1e-5
+    exact[~used] = True
+    reach = 255 * x.scale * rows.shape[1]
+    return (
+        np.where(exact, 1e-4 * rows.max(), step / 2) * reach + step * x.scale / 2
+    ) / case.target.scale
+
+
+@st.composite
+def conv(draw: Draw) -> Case:
+    rank = draw(st.sampled_from([1, 2, 2]))
+    groups, per_group = draw(st.sampled_from([1, 1, 1, 2, 3, 5])), draw(st.integers(1, 4))
+    taps = draw(st.sampled_from([1, 1, 2, 3, 4, 5, 7] if groups > 1 else [1, 2, 3, 4, 5, 8, 13]))
+    pairs = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    few = st.integers(1, 3)
+    axis = st.tuples(EXTENTS, st.integers(1, 4), few, few, pairs)
+    axes = [draw(axis) for _ in range(rank)]
+    spatial, kernel, stride, dilation, pads = (tuple(column) for column in zip(*axes, strict=True))
+    pads = tuple(
+        (before, after + max(0, (r - 1) * d + 1 - n - before - after))
+        for n, r, d, (before, after) in zip(spatial, kernel, dilation, pads, strict=True)
+    )
+    attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
+    drawn = common(draw, 1, act=True)
+    w = (groups * per_group, *kernel, taps)
+
+    def meaning(x: torch.Tensor, w: torch.Tensor, *bias: torch.Tensor) -> torch.Tensor:
+        padded = F.pad(x.movedim(-1, 1), [edge for pair in pads[::-1] for edge in pair])
+        run = (F.conv1d, F.conv2d)[rank - 1]
+        y = run(padded, w.movedim(-1, 1), *bias, stride=stride, dilation=dilation, groups=groups)
+        return y.movedim(1, -1)
+
+    weights = drawn_weights(draw, w, drawn["seed"])
+    shapes = ((draw(st.sampled_from([1, 1, 2])), *spatial, groups * taps),)
+    drawn |= {"slack": weight_slack, "per_tensor": draw(st.booleans())}
+    return Case("conv", attrs, shapes, meaning=meaning, weights=weights, **drawn)
+
+
+@st.composite
+def linear(draw: Draw) -> Case:
+    lead, c = draw(shape(0, 3, 4)), draw(st.sampled_from([1, 2, 3, 5, 8, 17, 150]))
+    drawn = common(draw, 1, act=True)
+    weights = drawn_weights(draw, (draw(st.integers(1, 9)), c), drawn["seed"])
+    drawn |= {"slack": weight_slack, "per_tensor": draw(st.booleans())}
+    return Case("linear", {}, ((*lead, c),), meaning=F.linear, weights=weights, **drawn)
+
+
+@st.composite
+def matmul(draw: Draw) -> Case:
+    batch_a, batch_b = broadcast_pair(draw, 0, 3)
+    m, k = draw(EXTENTS), draw(EXTENTS)
+    c = draw(st.sampled_from([1, 2, 3, 5, 9, 100]))
+    shapes = ((*batch_a, m, c), (*batch_b, c, k))
+    return Case("matmul", {}, shapes, meaning=torch.matmul, **common(draw, 2, act=True))
+
+
+# ---- elementwise operators
+
+
+def broadcast_pair(draw: Draw, low: int, high: int) -> tuple[Shape, Shape]:
+    """Two shapes that broadcast: extents of 1 and missing leading axes on either side."""
+    whole = draw(shape(low, high, 4))
+
+    def part() -> Shape:
+        own = tuple(n if draw(st.booleans()) else 1 for n in whole)
+        return own[draw(st.integers(0, len(own))) :] if draw(st.booleans()) else own
+
+    pair = (whole, part()) if draw(st.booleans()) else (part(), whole)
+    return pair if draw(st.booleans()) else (whole, whole)
+
+
+def binary(op: str, meaning: Callable[..., torch.Tensor]) -> st.SearchStrategy[Case]:
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        shapes = broadcast_pair(draw, 1, 5)
+        return Case(op, {}, shapes, meaning=meaning, slack=term_slack, **common(draw, 2, act=True))
+
+    return strategy()
+
+
+def term_slack(case: Case) -> float:
+    """A sum's terms share a shift: where one factor is large the other has few bits."""
+    if case.op == "mul":
+        return 0.0
+    largest = max(case.params(n).scale for n in case.names) / case.target.scale
+    return 255 * 2 * max(largest, 1.0) / 2**15
+
+
+def along(values: torch.Tensor, rank: int, axis: int) -> torch.Tensor:
+    return values.reshape([-1 if d == axis else 1 for d in range(rank)])
+
+
+def channel_slack(case: Case) -> float:
+    """A large offset leaves fewer bits for the factor, a large factor for itself."""
+    x, step = case.params("x0"), case.target.scale
+    factor = float(np.abs(case.weights[0]).max()) * x.scale / step
+    offset = float(np.abs(case.weights[1]).max()) / step if case.op == "affine" else 0.0
+    return 255 * max(factor, 1.0) / 2**15 + 255 * (offset + 255 * factor) / 2**30
+
+
+@st.composite
+def affine(draw: Draw) -> Case:
+    x, drawn = draw(shape(1, 4)), common(draw, 1, act=True)
+    axis = draw(st.integers(0, len(x) - 1))
+    rng = np.random.default_rng(drawn["seed"] + 1)
+    scale = rng.normal(size=x[axis]) * draw(st.sampled_from([0.0, 1e-3, 1.0, 50.0]))
+    far = drawn["spans"][0][1] * np.abs(scale)
+    offset = rng.normal(size=x[axis]) - draw(st.sampled_from([0.0, 0.0, 0.5, 1.0])) * far
+
+    def meaning(x: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+        return x * along(scale, x.ndim, axis) + along(offset, x.ndim, axis)
+
+    drawn |= {"weights": (scale, offset), "slack": channel_slack}
+    return Case("affine", {"axis": axis}, (x,), meaning=meaning, **drawn)
+
+
+@st.composite
+def prelu(draw: Draw) -> Case:
+    x, drawn = draw(shape(1, 4)), common(draw, 1, act=True)
+    axis = draw(st.integers(0, len(x) - 1))
+    slope = np.random.default_rng(drawn["seed"] + 1).normal(size=x[axis])
+    slope *= draw(st.sampled_from([0.0, 0.2, 1.0, 30.0]))
+
+    def meaning(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+        turned = x.movedim(axis, 1 if x.ndim > 1 else 0)
+        if x.ndim == 1:  # torch takes the only axis for a batch
+            return F.prelu(x[None], slope)[0]
+        return F.prelu(turned, slope).movedim(1, axis)
+
+    drawn |= {"weights": (slope,), "slack": channel_slack}
+    return Case("prelu", {"axis": axis}, (x,), meaning=meaning, **drawn)
+
+
+@st.composite
+def table(draw: Draw) -> Case:
+    chain = draw(st.sampled_from(CHAINS))
+    x = draw(st.one_of(shape(0, 5), st.just((300,))))
+
+    drawn = common(draw, 1, act=False)
+    return Case("table", {"chain": chain}, (x,), meaning=lambda x: activated(chain, x), **drawn)
+
+
+# ---- windows, reductions, rows
+
+
+def pool(op: str) -> st.SearchStrategy[Case]:
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        rank = draw(st.sampled_from([1, 2, 2]))
+        make = adaptive_windows if draw(st.integers(0, 3)) == 0 else regular_windows
+        spatial, attrs, run = make(draw, op, rank)
+
+        def meaning(x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = run(x.movedim(-1, 1)).movedim(1, -1)
+            return y
+
+        shapes = ((draw(st.sampled_from([1, 1, 2])), *spatial, draw(st.integers(1, 6))),)
+        return Case(op, attrs, shapes, meaning=meaning, **common(draw, 1, act=op == "avg_pool"))
+
+    return strategy()
+
+
+def adaptive_windows(draw: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], Any]:
+    spatial = tuple(draw(st.integers(1, 9)) for _ in range(rank))
+    out = tuple(draw(st.integers(1, 6)) for _ in range(rank))
+    run = getattr(F, f"adaptive_{op}{rank}d")
+    windows = tuple(adaptive(n, m) for n, m in zip(spatial, out, strict=True))
+    return spatial, {"windows": windows}, lambda x: run(x, out)
+
+
+def regular_windows(draw: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], Any]:
+    axes = []
+    for _ in range(rank):
+        size = draw(st.integers(1, 5))
+        pad = draw(st.integers(0, size // 2))
+        n = draw(st.integers(max(1, size - 2 * pad), 8))
+        axes.append((n, size, draw(st.integers(1, 4)), pad))
+    spatial, size, stride, pad = (tuple(column) for column in zip(*axes, strict=True))
+    ceil, count = draw(st.booleans()), draw(st.booleans())
+    windows = tuple(regular(*axis, ceil=ceil, count_pad=count) for axis in axes)
+    options: dict[str, Any] = {"stride": stride, "padding": pad, "ceil_mode": ceil}
+    attrs: dict[str, Any] = {"windows": windows}
+    if op == "avg_pool":
+        options["count_include_pad"] = count
+        if rank == 2 and draw(st.integers(0, 3)) == 0:
+            attrs["divisor"] = options["divisor_override"] = draw(st.integers(1, 12))
+    run = getattr(F, f"{op}{rank}d")
+    return spatial, attrs, lambda x: run(x, size, **options)
+
+
+def reduction(op: str) -> st.SearchStrategy[Case]:
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        x = draw(st.one_of(shape(1, 5), st.just((2, 200, 3))))
+        first = draw(st.integers(0, len(x) - 1))
+        axes = tuple(range(first, draw(st.integers(first + 1, len(x)))))
+        keep = draw(st.booleans())
+        run = getattr(torch, op)
+        attrs = {"axes": axes, "keepdim": keep}
+        drawn = common(draw, 1, act=True)
+        return Case(op, attrs, (x,), meaning=lambda x: run(x, axes, keepdim=keep), **drawn)
+
+    return strategy()
+
+
+def row_shape(draw: Draw) -> tuple[Shape, int]:
+    x = draw(st.one_of(shape(1, 4, 12), st.sampled_from([(1000,), (2, 1000), (1000, 2), (3000,)])))
+    return x, draw(st.integers(0, len(x) - 1))
+
+
+def rows(op: str) -> st.SearchStrategy[Case]:
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        x, axis = row_shape(draw)
+        run, drawn = getattr(torch, op), common(draw, 1, act=False)
+        wide = draw(st.sampled_from([1.0, 8.0, 60.0]))
+        drawn["spans"] = tuple((low * wide, high * wide) for low, high in drawn["spans"])
+        slack = {"softmax": softmax_slack, "log_softmax": log_softmax_slack}[op]
+        return Case(op, {"axis": axis}, (x,), meaning=lambda x: run(x, axis), slack=slack, **drawn)
+
+    return strategy()
+
+
+def softmax_slack(case: Case) -> float:
+    """Each exponential is rounded to 2**-15: the sum is off by half of that per element."""
+    return 256 * case.shapes[0][case.attrs["axis"]] / 2**16
+
+
+def log_softmax_slack(case: Case) -> float:
+    """As softmax; ln from 256 entries (1/512) of Q12; two factors that share a shift."""
+    row, step = case.shapes[0][case.attrs["axis"]], case.target.scale
+    factor = max(case.params("x0").scale, 1 / 4096) / step
+    shared = 255 * max(factor, 1.0) / 2**14 + 2 * max(factor, 1 / 64)
+    return (row / 2**16 + 1 / 512 + 1 / 256) / step + shared
+
+
+@st.composite
+def argmax(draw: Draw) -> Case:
+    x, axis = row_shape(draw)
+    keep = draw(st.booleans())
+    attrs = {"axis": axis, "keepdim": keep}
+
+    # Of several equal ones the first is meant; torch leaves that open.
+    def meaning(x: torch.Tensor) -> torch.Tensor:
+        place = along(torch.arange(x.shape[axis], 0, -1), x.ndim, axis)
+        best = (x == x.amax(axis, keepdim=True)) * place
+        return best.argmax(axis, keepdim=keep)
+
+    drawn = common(draw, 1, act=False) | {"factors": (1.0, 0.0)}
+    return Case("argmax", attrs, (x,), meaning=meaning, **drawn)
+
+
+# ---- operators that move bytes
+
+
+def moved(
+    draw: Draw, op: str, attrs: dict[str, Any], shapes: tuple[Shape, ...], meaning: Any
+) -> Case:
+    """int32 too: indices are moved like anything else."""
+    drawn = common(draw, len(shapes), act=False)
+    dtype = draw(st.sampled_from(["float32", "float32", "int32"])) if op != "pad" else "float32"
+    return Case(op, attrs, shapes, meaning=meaning, dtype=dtype, **drawn)
+
+
+@st.composite
+def reshape(draw: Draw) -> Case:
+    x = draw(shape(0, 5))
+    ones = draw(st.integers(0, 2))
+    parts = list(draw(st.permutations([*x, *[1] * ones])))
+    if len(parts) > 1 and draw(st.booleans()):
+        parts = [parts[0] * parts[1], *parts[2:]]
+    return moved(draw, "reshape", {"shape": tuple(parts)}, (x,), lambda x: x.reshape(parts))
+
+
+@st.composite
+def transpose(draw: Draw) -> Case:
+    x = draw(shape(1, 5))
+    perm = tuple(draw(st.permutations(range(len(x)))))
+    return moved(draw, "transpose", {"perm": perm}, (x,), lambda x: x.permute(perm))
+
+
+@st.composite
+def slice_(draw: Draw) -> Case:
+    x = draw(shape(1, 5, 7))
+    picks = []
+    for n in x:
+        start, step = draw(st.integers(0, n - 1)), draw(st.sampled_from([1, 1, 2, 3, -1, -2]))
+        stop = draw(st.integers(start + 1, n)) if step > 0 else draw(st.integers(-1, start - 1))
+        picks.append((start, stop, step))
+
+    def meaning(x: torch.Tensor) -> torch.Tensor:
+        for axis, cut in enumerate(picks):
+            x = x.index_select(axis, torch.tensor(list(range(*cut))))
+        return x
+
+    return moved(draw, "slice", {"cuts": tuple(picks)}, (x,), meaning)
+
+
+@st.composite
+def expand(draw: Draw) -> Case:
+    x = draw(shape(0, 4, 3))
+    grown = tuple(draw(st.integers(1, 4)) if n == 1 else n for n in x)
+    out = (*draw(shape(0 if x else 1, 5 - len(x), 3)), *grown)
+    return moved(draw, "expand", {"shape": out}, (x,), lambda x: x.expand(out))
+
+
+@st.composite
+def pad(draw: Draw) -> Case:
+    x = draw(shape(1, 4, 4))
+    pads = tuple((draw(st.integers(0, 3)), draw(st.integers(0, 3))) for _ in x)
+    value = draw(st.sampled_from([0.0, 0.0, 1.0, -1.0, 0.3, -7.5, 100.0]))
+    flat = [edge for pair in pads[::-1] for edge in pair]
+    attrs = {"pads": pads, "value": value}
+    return moved(draw, "pad", attrs, (x,), lambda x: F.pad(x, flat, value=value))
+
+
+@st.composite
+def concat(draw: Draw) -> Case:
+    first = draw(shape(1, 5))
+    axis = draw(st.integers(0, len(first) - 1))
+    count = draw(st.integers(1, 4))
+    shapes = tuple(
+        tuple(draw(EXTENTS) if d == axis else n for d, n in enumerate(first)) for _ in range(count)
+    )
+    return moved(draw, "concat", {"axis": axis}, shapes, lambda *xs: torch.cat(xs, axis))
+
+
+STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
+    "conv": conv(),
+    "linear": linear(),
+    "matmul": matmul(),
+    "max_pool": pool("max_pool"),
+    "avg_pool": pool("avg_pool"),
+    "mean": reduction("mean"),
+    "sum": reduction("sum"),
+    "add": binary("add", torch.add),
+    "sub": binary("sub", torch.sub),
+    "mul": binary("mul", torch.mul),
+    "affine": affine(),
+    "prelu": prelu(),
+    "table": table(),
+    "softmax": rows("softmax"),
+    "log_softmax": rows("log_softmax"),
+    "argmax": argmax(),
+    "reshape": reshape(),
+    "transpose": transpose(),
+    "slice": slice_(),
+    "expand": expand(),
+    "pad": pad(),
+    "concat": concat(),
+}

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many cases of an operator: drawn, compiled as one translation unit, run between guard pages."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from myoedge import tool
+from myoedge.emit.kernels import arrays, function_name, kernel
+from myoedge.emit.render import C_TYPES, initializer, template_dir
+from myoedge.ir import Array
+from myoedge.op import OPS
+from myoedge.plan.schedule import Plan
+from myoedge.run import host
+from tests.guard import run_guarded
+from tests.ops.case import Case
+from tests.ops.cases import STRATEGIES
+
+ARGUMENTS = "(const void *const in[], void *const out[])"
+
+
+BURST = 9  # from the tenth example on hypothesis varies earlier ones, and most are alike
+
+
+@cache
+def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
+    """`count` cases of an operator, all different; the same for the same number."""
+    found: dict[str, Case] = {}
+    burst = 10**6 * list(OPS).index(op) + 10**4 * number
+    while len(found) < count:
+        found |= {repr(case): case for case in _burst(op, burst)}
+        burst += 1
+    return tuple(found.values())[:count]
+
+
+def _burst(op: str, number: int) -> list[Case]:
+    cases: list[Case] = []
+
+    @seed(number)
+    @settings(
+        max_examples=BURST,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(STRATEGIES[op])
+    def collect(case: Case) -> None:
+        cases.append(case)
+
+    collect()
+    return cases
+
+
+def c_text(cases: Sequence[Case]) -> str:
+    """One file with a function case_<index> for every case."""
+    parts = ['#include "me_math.h"', *(_function(index, case) for index, case in enumerate(cases))]
+    return "\n".join(parts)
+
+
+def _function(index: int, case: Case) -> str:
+    plan = cast(Plan, SimpleNamespace(quant=case.quant))
+    stored = [_array(name, values) for name, values in arrays(index, case.step).items()]
+    given_ = [f"in[{i}]" for i in range(len(case.shapes))]
+    call = f"{function_name(index, case.step)}({', '.join([*given_, 'out[0]'])});"
+    name = f"int case_{index}{ARGUMENTS}"
+    entry = f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
+    return "\n".join([*stored, kernel(plan, index, case.step), entry])
+
+
+def _array(name: str, values: Array) -> str:
+    kind = C_TYPES[str(values.dtype)]
+    return f"static const {kind} {name}[{values.size}] = {{\n{initializer(values)}\n}};"
+
+
+def run_c(cases: Sequence[Case], folder: Path, optimize: str) -> list[Array]:
+    """Every case's result by the generated C, with UBSan, in a process of its own.
+
+    A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
+    """
+    (folder / "cases.c").write_text(c_text(cases))
+    library = folder / "cases.so"
+    finished = tool.compile_library(
+        [folder / "cases.c"],
+        library,
+        cc=tool.compiler("zig"),
+        sanitize=("undefined",),
+        optimize=optimize,
+        include=[template_dir() / "include"],
+    )
+    assert finished.returncode == 0, finished.stderr[:4000]
+    return _in_child(cases, library, folder)
+
+
+def _in_child(cases: Sequence[Case], library: Path, folder: Path) -> list[Array]:
+    progress, results = folder / "progress", folder / "results"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the library
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            made = _run_all(cases, host.open_library(library), progress)
+            results.write_bytes(pickle.dumps(made))
+            code = 0
+        except BaseException as error:
+            progress.write_text(f"{progress.read_text()}: {error}")
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if status:
+        place = progress.read_text()
+        index = int(place.split(":")[0])
+        raise AssertionError(f"case {place} ended with status {status:#x}: {cases[index]}")
+    return list(pickle.loads(results.read_bytes()))
+
+
+def _run_all(cases: Sequence[Case], library: host.Library, progress: Path) -> list[Array]:
+    made = []
+    for index, case in enumerate(cases):
+        progress.write_text(str(index))
+        spec = (case.step.out, case.quant.dtype("y"))
+        made += run_guarded(library, f"case_{index}", case.data, [spec])
+    return made
+
+
+def mismatches(cases: Sequence[Case], expected: Sequence[Array], got: Sequence[Array]) -> str:
+    """What differs, the smallest case first; empty where nothing does."""
+    wrong = [
+        (case.size, index)
+        for index, (case, y, c) in enumerate(zip(cases, expected, got, strict=True))
+        if y.dtype != c.dtype or y.shape != c.shape or not np.array_equal(y, c)
+    ]
+    lines = [_told(i, cases[i], expected[i], got[i]) for _, i in sorted(wrong)[:3]]
+    return f"{len(wrong)} of {len(cases)} differ\n" + "\n".join(lines) if wrong else ""
+
+
+def _told(index: int, case: Case, expected: Array, got: Array) -> str:
+    if expected.shape != got.shape or expected.dtype != got.dtype:
+        return f"case {index}: {expected.dtype}{expected.shape} != {got.dtype}{got.shape}: {case}"
+    first: Any = tuple(int(i) for i in np.argwhere(expected != got)[0])
+    values = f"expected {expected[first]}, got {got[first]}"
+    numbers = f"{dict(case.step.integers.scalars)}, limits {case.step.low}, {case.step.high}"
+    return f"case {index} at {first}: {values}: {case}\n  {numbers}"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator: C equals NumPy bit for bit, and both mean what torch says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from myoedge.emit.render import template_dir
+from myoedge.fixedpoint import INT32_MAX, QParams
+from myoedge.ir import Array
+from myoedge.op import OPS
+from myoedge.reference import integer_step, real_node
+from tests.ops.case import Case, activated
+from tests.ops.cases import STRATEGIES
+from tests.ops.harness import drawn, mismatches, run_c
+
+COUNT = 240
+SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
+EVERY = sorted(OPS)
+COMPILED = [name for name in EVERY if not OPS[name].view]
+
+
+@pytest.mark.parametrize("op", EVERY)
+def test_an_operator_is_complete(op: str) -> None:
+    """One that is added without cases, documentation or C fails here."""
+    assert op in STRATEGIES
+    assert OPS[op].doc
+    assert OPS[op].view or (template_dir() / "kernels" / OPS[op].template).is_file()
+
+
+def test_no_strategy_is_left_over() -> None:
+    assert set(STRATEGIES) == set(OPS)
+
+
+def integers(cases: tuple[Case, ...]) -> list[Array]:
+    results = [integer_step(case.step, case.data) for case in cases]
+    for case, y in zip(cases, results, strict=True):
+        assert y.shape == case.step.out, case
+        assert str(y.dtype) == case.quant.dtype("y"), case
+    return results
+
+
+def compare(folder: Path, op: str, count: int, number: int, optimize: str) -> None:
+    cases = drawn(op, count, number)
+    assert len(cases) == count
+    got = run_c(cases, folder, optimize)
+    differs = mismatches(cases, integers(cases), got)
+    assert not differs, f"{op}, batch {number}: {differs}"
+
+
+@pytest.mark.parametrize("op", COMPILED)
+def test_c_equals_numpy(op: str, tmp_path: Path) -> None:
+    """Not optimised: compiles eight times faster; what optimising might change, UBSan finds."""
+    compare(tmp_path, op, COUNT, 0, "-O0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, SLOW_BATCHES + 1))
+@pytest.mark.parametrize("op", COMPILED)
+def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
+    compare(tmp_path, op, SLOW_COUNT, number, "-O2" if number % 2 else "-O0")
+
+
+# ---- the meaning, by torch
+
+
+def steps_from(expected: Array, q: QParams) -> Array:
+    """A real number as a fraction of integer steps, saturated."""
+    finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
+    return np.clip(finite / q.scale + q.zero_point, -128, 127)
+
+
+def check_meaning(case: Case) -> None:
+    """Within one output step, and what the case allows, of the meaning of dequantised inputs."""
+    y = integer_step(case.step, case.data).astype(np.float64)
+    op = OPS[case.op]
+    if op.out_dtype != "int8" or (op.same_scale and case.op != "pad"):
+        np.testing.assert_array_equal(y, case.real(case.data).numpy())
+        return
+    before = case.real(case.dequantized)
+    slack = 1.0 + np.asarray(case.slack(case))
+    if not case.has_table:
+        wanted = steps_from(activated(case.act, before).numpy(), case.params("y"))
+        low, high = wanted - slack, wanted + slack
+    else:
+        low, high = through_table(case, before, slack)
+    outside = (y < low) | (y > high)
+    assert not outside.any(), (case, y[outside][:5], low[outside][:5], high[outside][:5], slack)
+
+
+def through_table(case: Case, before: torch.Tensor, slack: Array) -> tuple[Array, Array]:
+    """The least and the largest value of the activation within reach of the requantised value."""
+    pre, post = case.target, case.params("y")
+    at = steps_from(before.numpy(), pre)
+    near = [np.clip(at + f * slack, -128, 127) for f in np.linspace(-1.0, 1.0, 17)]
+    reals = [torch.as_tensor((n - pre.zero_point) * pre.scale) for n in near]
+    steps = np.stack([steps_from(activated(case.act, r).numpy(), post) for r in reals])
+    return steps.min(axis=0) - 1.0, steps.max(axis=0) + 1.0
+
+
+@pytest.mark.parametrize("op", EVERY)
+def test_an_operator_follows_torch(op: str) -> None:
+    """An independent oracle: a wrong meaning that C and NumPy share shows here."""
+    for case in drawn(op, COUNT):
+        check_meaning(case)
+        check_floats(case)
+        check_what_the_compiler_is_told(case)
+
+
+def check_floats(case: Case) -> None:
+    """`real`, which calibrates and measures, in float32 against torch in float64."""
+    inputs = case.data if case.dtype == "int32" else case.dequantized
+    kind = np.int32 if case.dtype == "int32" else np.float32
+    xs = [np.asarray(x, kind) for x in (*inputs, *case.weights)]
+    _, after = real_node(case.step.node, xs)
+    wanted = activated(case.act, case.real(xs[: len(case.shapes)])).numpy()
+    assert after.shape == case.step.out, case
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1e-30)
+    reach = max(largest, *(float(np.abs(x).max(initial=0.0)) for x in xs))
+    np.testing.assert_allclose(after, wanted, rtol=1e-4, atol=2e-5 * reach, err_msg=str(case))
+
+
+def check_what_the_compiler_is_told(case: Case) -> None:
+    """No intermediate leaves int32, and the loops cover the output."""
+    op, step = OPS[case.op], case.step
+    assert 0 <= op.acc_bound(step) <= INT32_MAX
+    shapes = (*case.shapes, *(w.shape for w in case.weights))
+    nest = op.nest(step.attrs, shapes, step.out)
+    assert np.prod(nest.footprint("y")) == np.prod(step.out), case
