@@ -74,18 +74,6 @@ def _glu(d: Draft, a: Arguments, out: Any) -> str:
     return d.add("mul", slice_axis(d, x, axis, 0, half), gate)
 
 
-POOLS: Mapping[str, Row] = {
-    f"aten.{name}{rank}d.default": row
-    for rank in (1, 2)
-    for name, row in {
-        "max_pool": compute.pool("max_pool", rank, compute.regular),
-        "avg_pool": compute.pool("avg_pool", rank, compute.regular),
-        "adaptive_avg_pool": compute.pool("avg_pool", rank, compute.adaptive),
-        "_adaptive_avg_pool": compute.pool("avg_pool", rank, compute.adaptive),
-        "adaptive_max_pool": compute.first_of(compute.pool("max_pool", rank, compute.adaptive)),
-    }.items()
-}
-
 NOTHING = (
     "alias", "clone", "contiguous", "detach", "detach_", "dropout", "alpha_dropout",
     "feature_dropout", "feature_alpha_dropout", "lift_fresh_copy", "to.dtype", "to.dtype_layout",
@@ -113,91 +101,137 @@ def _overload(name: str) -> str:
     return f"aten.{name}" if "." in name else f"aten.{name}.default"
 
 
+def _calls(row: Row, *names: str) -> dict[str, Row]:
+    """One row for several calls; a name without an overload means the default one."""
+    return {_overload(name): row for name in names}
+
+
 KEEPS = frozenset(map(_overload, NOTHING))
+RANKS = (1, 2)
+MAX_POOL = {r: compute.pool("max_pool", r, compute.regular) for r in RANKS}
+PRODUCTS = _calls(compute.matmul, "matmul", "mm", "bmm", "mv", "dot")
+
+# Under the operator that does a call's work, whatever else is put around it; under "" what leaves
+# no operator. Products are under two: with a constant matrix they are linear layers.
+CALLS: Mapping[str, Mapping[str, Row]] = {
+    "": {
+        **_calls(_same, *NOTHING),
+        **_calls(move.filled(1.0), "ones_like", "new_ones"),
+        **_calls(move.filled(0.0), "zeros_like", "new_zeros"),
+        **_calls(move.filled(None), "full_like", "new_full"),
+    },
+    "conv": {
+        **_calls(compute.conv, "conv1d", "conv2d", "convolution"),
+        **_calls(compute.conv, "conv1d.padding", "conv2d.padding"),
+    },
+    "linear": {
+        **_calls(compute.linear, "linear"),
+        **_calls(compute.addmm, "addmm"),
+        **PRODUCTS,
+    },
+    "matmul": PRODUCTS,
+    "max_pool": {
+        **{f"aten.max_pool{r}d.default": row for r, row in MAX_POOL.items()},
+        **{
+            f"aten.max_pool{r}d_with_indices.default": compute.first_of(row)
+            for r, row in MAX_POOL.items()
+        },
+        **{
+            f"aten.adaptive_max_pool{r}d.default": compute.first_of(
+                compute.pool("max_pool", r, compute.adaptive)
+            )
+            for r in RANKS
+        },
+        **_calls(compute.largest, "amax", "max"),
+        **_calls(compute.first_of(compute.largest), "max.dim"),
+    },
+    "avg_pool": {
+        f"aten.{name}{r}d.default": compute.pool("avg_pool", r, windows)
+        for r in RANKS
+        for name, windows in {
+            "avg_pool": compute.regular,
+            "adaptive_avg_pool": compute.adaptive,
+            "_adaptive_avg_pool": compute.adaptive,
+        }.items()
+    },
+    "mean": _calls(compute.reduce("mean"), "mean", "mean.dim"),
+    "sum": _calls(compute.reduce("sum"), "sum", "sum.dim_IntList"),
+    "add": _calls(compute.binary("add"), "add.Tensor", "add.Scalar"),
+    "sub": {
+        **_calls(compute.binary("sub"), "sub.Tensor", "subtract.Tensor", "sub.Scalar"),
+        **_calls(compute.rsub, "rsub.Tensor", "rsub.Scalar"),
+    },
+    "mul": {
+        **_calls(compute.binary("mul"), "mul.Tensor", "multiply.Tensor", "mul.Scalar"),
+        **_calls(compute.div, "div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode"),
+        **_calls(compute.div, "divide.Tensor", "true_divide.Tensor"),
+        **_calls(_glu, "glu"),
+    },
+    "affine": {
+        **_calls(compute.batch_norm, "batch_norm"),
+        **_calls(compute.first_of(compute.batch_norm), "_native_batch_norm_legit_no_training"),
+    },
+    "prelu": _calls(_prelu, "prelu"),
+    "table": {
+        **{_overload(name): _chain((name,)) for name in FUNCTIONS},
+        **_calls(_chain(("abs",)), "absolute"),
+        **_calls(_chain(("neg",)), "negative"),
+        **_calls(_chain(("clamp", 0.0, math.inf)), "relu"),
+        **_calls(_chain(("clamp", 0.0, 6.0)), "relu6"),
+        **_calls(_clamp, "clamp", "clip", "clamp_min", "clamp_max"),
+        **_calls(_hardtanh, "hardtanh"),
+        **_calls(_step("leaky_relu", "negative_slope"), "leaky_relu"),
+        **_calls(_rrelu, "rrelu"),
+        **_calls(_step("elu", "alpha", "scale", "input_scale"), "elu"),
+        **_calls(_chain(("elu", 1.6732632423543772, 1.0507009873554805)), "selu"),
+        **_calls(_celu, "celu"),
+        **_calls(_gelu, "gelu"),
+        **_calls(_step("softplus", "beta", "threshold"), "softplus"),
+        **_calls(_chain(("softsign",)), "softsign"),
+        **_calls(_chain(("log_sigmoid",)), "log_sigmoid"),
+        **_calls(_step("hardshrink", "lambd"), "hardshrink"),
+        **_calls(_step("softshrink", "lambd"), "softshrink"),
+        **_calls(_chain(("tanhshrink",)), "tanhshrink"),
+        **_calls(_step("threshold", "threshold", "value"), "threshold"),
+        **_calls(compute.pow, "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"),
+        **_calls(compute.extreme(low=True), "maximum", "max.other"),
+        **_calls(compute.extreme(low=False), "minimum", "min.other"),
+    },
+    "softmax": _calls(compute.along("softmax"), "softmax.int", "_softmax"),
+    "log_softmax": _calls(compute.along("log_softmax"), "log_softmax.int", "_log_softmax"),
+    "argmax": {**_calls(compute.argmax, "argmax"), **_calls(compute.argmin, "argmin")},
+    "reshape": _calls(move.view, *VIEWS),
+    "transpose": {
+        **_calls(move.permute, "permute"),
+        **_calls(move.swap, "transpose.int", "t", "mT", "swapaxes", "swapdims"),
+        **_calls(move.reverse, "numpy_T"),
+        **_calls(move.movedim, "movedim.int", "movedim.intlist"),
+        **_calls(move.movedim, "moveaxis.int", "moveaxis.intlist"),
+    },
+    "slice": {
+        **_calls(move.cut, "slice.Tensor"),
+        **_calls(move.narrow, "narrow"),
+        **_calls(move.select, "select.int"),
+        **_calls(move.parts, *PARTS),
+        **_calls(move.index, "index.Tensor"),
+        **_calls(move.index_select, "index_select"),
+        **_calls(move.flip, "flip"),
+    },
+    "concat": {
+        **_calls(move.cat, "cat", "concat", "concatenate"),
+        **_calls(move.stack, "stack"),
+        **_calls(move.roll, "roll"),
+    },
+    "expand": {
+        **_calls(move.expand, "expand", "expand_as", "broadcast_to"),
+        **_calls(move.repeat, "repeat", "tile"),
+        **_calls(move.repeat_each, "repeat_interleave.self_int"),
+        **_calls(move.upsample_nearest, "upsample_nearest1d.vec", "upsample_nearest2d.vec"),
+    },
+    "pad": _calls(move.pad, "pad", "constant_pad_nd"),
+}
 
 IMPORT: Mapping[str, Row] = {
-    **dict.fromkeys(KEEPS, _same),
-    **{_overload(name): _chain((name,)) for name in FUNCTIONS},
-    "aten.absolute.default": _chain(("abs",)),
-    "aten.negative.default": _chain(("neg",)),
-    "aten.relu.default": _chain(("clamp", 0.0, math.inf)),
-    "aten.relu6.default": _chain(("clamp", 0.0, 6.0)),
-    **{f"aten.{name}.default": _clamp for name in ("clamp", "clip", "clamp_min", "clamp_max")},
-    "aten.hardtanh.default": _hardtanh,
-    "aten.leaky_relu.default": _step("leaky_relu", "negative_slope"),
-    "aten.rrelu.default": _rrelu,
-    "aten.elu.default": _step("elu", "alpha", "scale", "input_scale"),
-    "aten.selu.default": _chain(("elu", 1.6732632423543772, 1.0507009873554805)),
-    "aten.celu.default": _celu,
-    "aten.gelu.default": _gelu,
-    "aten.softplus.default": _step("softplus", "beta", "threshold"),
-    "aten.softsign.default": _chain(("softsign",)),
-    "aten.log_sigmoid.default": _chain(("log_sigmoid",)),
-    "aten.hardshrink.default": _step("hardshrink", "lambd"),
-    "aten.softshrink.default": _step("softshrink", "lambd"),
-    "aten.tanhshrink.default": _chain(("tanhshrink",)),
-    "aten.threshold.default": _step("threshold", "threshold", "value"),
-    "aten.prelu.default": _prelu,
-    "aten.glu.default": _glu,
-    "aten.add.Tensor": compute.binary("add"),
-    **{f"aten.{name}.Tensor": compute.binary("sub") for name in ("sub", "subtract")},
-    **{f"aten.{name}.Tensor": compute.binary("mul") for name in ("mul", "multiply")},
-    **{f"aten.{name}.Scalar": compute.binary(name) for name in ("add", "sub", "mul")},
-    **{
-        f"aten.div.{kind}": compute.div
-        for kind in ("Tensor", "Scalar", "Tensor_mode", "Scalar_mode")
-    },
-    **{f"aten.{name}.Tensor": compute.div for name in ("divide", "true_divide")},
-    **{f"aten.rsub.{kind}": compute.rsub for kind in ("Tensor", "Scalar")},
-    **{f"aten.pow.{kind}": compute.pow for kind in ("Tensor_Scalar", "Tensor_Tensor", "Scalar")},
-    **{f"aten.{name}": compute.extreme(low=True) for name in ("maximum.default", "max.other")},
-    **{f"aten.{name}": compute.extreme(low=False) for name in ("minimum.default", "min.other")},
-    **{f"aten.conv{r}d.{kind}": compute.conv for r in (1, 2, 3) for kind in ("default", "padding")},
-    "aten.convolution.default": compute.conv,
-    "aten.linear.default": compute.linear,
-    **{f"aten.{name}.default": compute.matmul for name in ("matmul", "mm", "bmm", "mv", "dot")},
-    "aten.addmm.default": compute.addmm,
-    "aten.batch_norm.default": compute.batch_norm,
-    "aten._native_batch_norm_legit_no_training.default": compute.first_of(compute.batch_norm),
-    **POOLS,
-    "aten.max_pool1d_with_indices.default": compute.first_of(POOLS["aten.max_pool1d.default"]),
-    "aten.max_pool2d_with_indices.default": compute.first_of(POOLS["aten.max_pool2d.default"]),
-    "aten.mean.default": compute.reduce("mean"),
-    "aten.mean.dim": compute.reduce("mean"),
-    "aten.sum.default": compute.reduce("sum"),
-    "aten.sum.dim_IntList": compute.reduce("sum"),
-    "aten.amax.default": compute.largest,
-    "aten.max.default": compute.largest,
-    "aten.max.dim": compute.first_of(compute.largest),
-    "aten.softmax.int": compute.along("softmax"),
-    "aten._softmax.default": compute.along("softmax"),
-    "aten.log_softmax.int": compute.along("log_softmax"),
-    "aten._log_softmax.default": compute.along("log_softmax"),
-    "aten.argmax.default": compute.argmax,
-    "aten.argmin.default": compute.argmin,
-    **{_overload(name): move.view for name in VIEWS},
-    "aten.permute.default": move.permute,
-    "aten.transpose.int": move.swap,
-    **{f"aten.{name}.default": move.swap for name in ("t", "mT", "swapaxes", "swapdims")},
-    "aten.numpy_T.default": move.reverse,
-    **{f"aten.{n}.{k}": move.movedim for n in ("movedim", "moveaxis") for k in ("int", "intlist")},
-    "aten.slice.Tensor": move.cut,
-    "aten.narrow.default": move.narrow,
-    "aten.select.int": move.select,
-    **{_overload(name): move.parts for name in PARTS},
-    "aten.index.Tensor": move.index,
-    "aten.index_select.default": move.index_select,
-    "aten.flip.default": move.flip,
-    "aten.roll.default": move.roll,
-    **{f"aten.{name}.default": move.cat for name in ("cat", "concat", "concatenate")},
-    "aten.stack.default": move.stack,
-    **{f"aten.{name}.default": move.expand for name in ("expand", "expand_as", "broadcast_to")},
-    **{f"aten.{name}.default": move.repeat for name in ("repeat", "tile")},
-    "aten.repeat_interleave.self_int": move.repeat_each,
-    **{f"aten.upsample_nearest{rank}d.vec": move.upsample_nearest for rank in (1, 2)},
-    "aten.pad.default": move.pad,
-    "aten.constant_pad_nd.default": move.pad,
-    **{f"aten.{name}.default": move.filled(1.0) for name in ("ones_like", "new_ones")},
-    **{f"aten.{name}.default": move.filled(0.0) for name in ("zeros_like", "new_zeros")},
-    **{f"aten.{name}.default": move.filled(None) for name in ("full_like", "new_full")},
+    **{name: row for rows in CALLS.values() for name, row in rows.items()},
+    **_calls(compute.conv, "conv3d", "conv3d.padding"),  # only to be refused by its rank
 }

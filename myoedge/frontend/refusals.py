@@ -28,7 +28,7 @@ def short(target: str) -> str:
     return target.removeprefix("aten.").removesuffix(".default")
 
 
-_INSTEAD = {
+INSTEAD = {
     "layer_norm": "batch norm instead of layer norm: it folds into the layer before it",
     "group_norm": "batch norm instead of group norm: it folds into the layer before it",
     "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
@@ -54,7 +54,7 @@ _INSTEAD = {
 
 def instead(target: str) -> str:
     """What to write in place of an operator that is missing."""
-    for part, advice in _INSTEAD.items():
+    for part, advice in INSTEAD.items():
         if part in target:
             return f"use {advice}"
     return f"rewrite {short(target)} with supported operators, or move it to the host"

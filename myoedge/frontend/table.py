@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from myoedge.frontend.aten import IMPORT
+from myoedge.frontend.aten import CALLS
 
 
 def calls_of(op: str) -> tuple[str, ...]:
-    """Names of the ATen calls whose row makes this operator, without overloads, sorted."""
-    names = {_plain(name) for name, row in IMPORT.items() if op in getattr(row, "makes", ())}
-    return tuple(sorted(names))
+    """Names of the calls that this operator does the work of, without overloads, sorted.
+
+    op   "" for the calls that leave no operator behind
+    """
+    names = {_plain(name) for name in CALLS[op]}
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def _plain(name: str) -> str:
