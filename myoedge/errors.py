@@ -42,7 +42,10 @@ class Notice:
         return 70 if digit == 9 else digit
 
     def __str__(self) -> str:
-        kind = "error" if self.code[0] == "E" else "warning"
+        return self.text("error" if self.code[0] == "E" else "warning")
+
+    def text(self, kind: str) -> str:
+        """For people; `kind` is "error" for a warning that --strict raised."""
         rows = [*self.facts, *(("try", line) for line in self.tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
         return "\n".join([f"{kind}[{self.code}] {self.title}", *_aligned(rows)])
@@ -55,7 +58,7 @@ class MyoedgeError(Exception):
         self, code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()
     ) -> None:
         self.notice = notice(code, title, facts, tries)
-        super().__init__(str(self.notice))
+        super().__init__(self.notice.text("error"))
 
     @property
     def code(self) -> str:

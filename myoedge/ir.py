@@ -75,7 +75,8 @@ class Node:
     def where(self) -> str:
         """ "encoder.2 (conv, net.py:41)" for error messages."""
         source = next((o.source for o in self.origin if o.source), "")
-        return f"{self.label} ({', '.join(filter(None, (self.op, source)))})"
+        known = self.op if source in self.label else f"{self.op}, {source}"
+        return f"{self.label} ({known})"
 
     def but(self, **changes: Any) -> Node:
         return replace(self, **changes)

@@ -288,7 +288,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         "graph.json": to_json(store.to_json(network)).encode(),
         "weights.safetensors": store.to_safetensors(network),
         "plan.json": to_json(describe_plan(plan)).encode(),
-        "model.int8.onnx": qdq_model(plan, name),
+        "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **_golden(quantized, integers, values),
         **report_files(report),

@@ -91,7 +91,9 @@ def _zlib_error() -> type[Exception]:
 
 
 def _unreadable(path: Path, error: Exception) -> MyoedgeError:
-    if "allow_pickle" in str(error) or "pickle" in str(error).lower():
+    with path.open("rb") as file:
+        is_numpy = file.read(6).startswith((b"PK", b"\x93NUMPY"))
+    if is_numpy and "pickle" in str(error).lower():
         return MyoedgeError(
             "E217",
             f"{path.name} holds pickled arrays, which could run code when they are read",

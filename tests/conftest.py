@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,12 +34,36 @@ class Ran:
         return json.loads(self.out)
 
 
-def myoedge(*arguments: object, cwd: Path, **environment: str) -> Ran:
-    """Runs `python -m myoedge` in a folder, as a person would."""
+def myoedge(*arguments: object, cwd: Path) -> Ran:
+    """The command line in this process, in a folder, at a width of 100 columns."""
+    from myoedge.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(SystemExit) as ended,
+    ):
+        patch.setenv("COLUMNS", "100")
+        main([str(argument) for argument in arguments])
+    return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def started(*arguments: object, cwd: Path, limit: int | None = None) -> subprocess.Popen[str]:
+    """`python -m myoedge` as a process of its own; `limit` bounds the size of a file, in bytes."""
+
+    def limited() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
     command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
-    return Ran(done.returncode, done.stdout, done.stderr)
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=cwd, env=env, text=True, stdout=pipe, stderr=pipe, preexec_fn=limited
+    )
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
 def _told(notice: Notice, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": as_dict(notice)}))
-    click.echo(str(notice), err=True)
+    click.echo(notice.text("error"), err=True)
     sys.exit(notice.exit_code)
 
 

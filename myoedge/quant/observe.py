@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.fixedpoint import round_up_12_bits
 from myoedge.ir import Array, Graph
-from myoedge.reference import Watch, run_real
+from myoedge.reference import PRE, Watch, run_real
 
 BINS = 2048
 Range = tuple[float, float]
@@ -99,11 +101,26 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
 
     def widen(name: str, value: Array) -> None:
         low, high = float(value.min()), float(value.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise _not_finite(graph, name)
         before = ranges.get(name, (low, high))
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     _watched(graph, samples, widen)
     return ranges
+
+
+def _not_finite(graph: Graph, name: str) -> MyoedgeError:
+    node = graph.producer.get(name.removesuffix(PRE))
+    return MyoedgeError(
+        "E224",
+        f"{node.where if node else name} is NaN or infinite for a calibration sample",
+        {"needs": "finite values at every layer"},
+        [
+            "look for log, sqrt or a division by zero",
+            "clamp before it, as in log(x.clamp(min=1e-6))",
+        ],
+    )
 
 
 def _histograms(graph: Graph, samples: Samples, ranges: Mapping[str, Range]) -> dict[str, Array]:

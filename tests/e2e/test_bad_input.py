@@ -6,10 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import ROOT, Ran, save_exported
+from tests.conftest import Ran, save_exported, started
 from tests.networks import Small, Unsupported
 
 Run = Callable[..., Ran]
@@ -143,7 +141,9 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
     ],
 )
-def test_project_file(run: Run, small: Path, tmp_path: Path, text: str, code: str, word: str) -> None:
+def test_project_file(
+    run: Run, small: Path, tmp_path: Path, text: str, code: str, word: str
+) -> None:
     (tmp_path / "myoedge.toml").write_text(text)
     ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
     refused(ran, 2, code, word)
@@ -230,22 +230,11 @@ def whole(folder: Path) -> bool:
     )
 
 
-def started(cwd: Path, *arguments: object, limit: int | None = None) -> subprocess.Popen[str]:
-    def limited() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    command = [sys.executable, "-m", "myoedge", *map(str, arguments)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=cwd, env=env, text=True, preexec_fn=limited, **pipes)
-
-
 def test_full_disk(run: Run, small: Path, tmp_path: Path) -> None:
     build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
     assert run(*build).code == 0
     before = sorted(p.name for p in tmp_path.iterdir())
-    process = started(tmp_path, *build, limit=4096)
+    process = started(*build, cwd=tmp_path, limit=4096)
     out, err = process.communicate(timeout=120)
     refused(Ran(process.returncode, out, err), 2, "E281")
     assert sorted(p.name for p in tmp_path.iterdir()) == before, "nothing is left behind"
@@ -256,7 +245,7 @@ def test_killed_in_the_middle(run: Run, small: Path, tmp_path: Path) -> None:
     build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
     assert run(*build).code == 0
     for _ in range(3):
-        process = started(tmp_path, *build)
+        process = started(*build, cwd=tmp_path)
         _wait_for_temporary(process, tmp_path)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -272,7 +261,7 @@ def _wait_for_temporary(process: subprocess.Popen[str], folder: Path) -> None:
 
 
 def test_interrupted(small: Path, tmp_path: Path) -> None:
-    process = started(tmp_path, "build", small / "model.pt2", "-o", "out")
+    process = started("build", small / "model.pt2", "-o", "out", cwd=tmp_path)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -77,7 +77,9 @@ def test_no_path_of_this_machine_in_any_file(built: tuple[Path, Ran], small: Pat
             assert not any(trace in content for trace in traces if len(trace) > 4), path
 
 
-def test_validate_compares_every_layer(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:
+def test_validate_compares_every_layer(
+    built: tuple[Path, Ran], small: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     shutil.copytree(built[0], folder)
     ran = command("validate", folder, "--input", small / "calib.npz", "--json", cwd=tmp_path)
@@ -93,17 +95,18 @@ def test_validate_names_the_first_difference(built: tuple[Path, Ran], tmp_path: 
     shutil.copytree(built[0], folder)
     source = folder / "src" / "network.c"
     text = source.read_text()
-    at = text.index("static void l02_")
+    at = text.index("static void l03_")
     source.write_text(text[:at] + text[at:].replace(">> ", ">> 1 >> ", 1))
     ran = command("validate", folder, "--json", cwd=tmp_path)
     assert ran.code == 4, ran.err
     difference = ran.json["difference"]
-    assert (difference["layer"], difference["rung"], difference["sample"]) == (2, "host", 0)
+    assert (difference["layer"], difference["rung"], difference["sample"]) == (3, "host", 0)
     assert difference["expected"] != difference["got"]
     assert json.loads((folder / "report.json").read_text())["exact"]["host"] is False
     shown = command("validate", folder, cwd=tmp_path)
     assert shown.code == 4
-    assert "body" in shown.out
+    assert "networks.py" in shown.out
+    assert "add" in shown.out
     assert "expected" in shown.out
 
 
@@ -124,7 +127,9 @@ def test_python_runs_the_generated_c(built: tuple[Path, Ran], small: Path) -> No
     np.testing.assert_allclose(golden_out["output"][0], real[0], atol=1e-5)
 
 
-def test_c_builds_with_plain_make_and_checks_itself(built: tuple[Path, Ran], tmp_path: Path) -> None:
+def test_c_builds_with_plain_make_and_checks_itself(
+    built: tuple[Path, Ran], tmp_path: Path
+) -> None:
     if shutil.which("make") is None or shutil.which("cc") is None:
         pytest.skip("needs make and cc")
     shutil.copytree(built[0] / "src", tmp_path / "src")
@@ -140,7 +145,9 @@ def test_c_builds_with_plain_make_and_checks_itself(built: tuple[Path, Ran], tmp
 
 
 def test_generated_c_keeps_its_promises(built: tuple[Path, Ran]) -> None:
-    text = "".join((built[0] / "src" / n).read_text() for n in ("network.c", "me_math.h", "weights.c"))
+    text = "".join(
+        (built[0] / "src" / n).read_text() for n in ("network.c", "me_math.h", "weights.c")
+    )
     for forbidden in ("malloc", "stdio", "float", "double", "int64", "printf"):
         assert forbidden not in text, forbidden
     for line in (built[0] / "src" / "network.c").read_text().splitlines():
@@ -163,7 +170,10 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     model = Two()
     save_exported(model, (torch.zeros(3, 5), torch.zeros(3, 7)), tmp_path / "two.pt2")
     rng = np.random.default_rng(1)
-    arrays = {"a": rng.standard_normal((64, 3, 5), np.float32), "b": rng.standard_normal((64, 3, 7), np.float32)}
+    arrays = {
+        "a": rng.standard_normal((64, 3, 5), np.float32),
+        "b": rng.standard_normal((64, 3, 7), np.float32),
+    }
     build = myoedge.build(tmp_path / "two.pt2", calib=arrays, output=tmp_path / "out")
     assert myoedge.validate(build).exact["host"] is True
     mixed, shares, index = build.run([arrays["a"][0], arrays["b"][0]])
@@ -218,7 +228,10 @@ def test_report_against_another_build(built: tuple[Path, Ran], small: Path, tmp_
     other = tmp_path / "other"
     ran = command("build", small / "model.pt2", "--calib", "random", "-o", other, cwd=tmp_path)
     assert ran.code == 0, ran.err
-    assert "random" in json.loads((other / "report.json").read_text())["quantization"]["calibration"]["source"]
+    assert (
+        "random"
+        in json.loads((other / "report.json").read_text())["quantization"]["calibration"]["source"]
+    )
     changed = command("report", other, "--against", built[0], "--json", cwd=tmp_path)
     assert changed.code == 0, changed.err
     assert changed.json["changes"]

@@ -13,13 +13,17 @@ from tests.conftest import ROOT
 
 
 def ran(command: list[object], cwd: Path) -> str:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
-    ran([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT], tmp_path)
+    ran(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", tmp_path, ROOT], tmp_path
+    )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "myoedge/_data/firmware_templates/kernels/conv.c.j2" in names
