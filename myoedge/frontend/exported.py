@@ -43,7 +43,6 @@ _FACTORIES = frozenset(
     )
 )  # fmt: skip
 _HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
-_BATCH_NORM_STATE = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
@@ -54,6 +53,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     constant, E116 inputs that are not floating point.
     """
     draft = Draft()
+    _refuse_training(program)
     program = _without_in_place(program)
     _refuse_mutation(program)
     values = _placeholders(program, draft)
@@ -92,11 +92,18 @@ def _changes_its_input(target: Any) -> bool:
 def _refuse_mutation(program: torch.export.ExportedProgram) -> None:
     """Inputs may change in place: on the device they are read only and what is read is the copy."""
     changed = program.graph_signature.buffers_to_mutate
-    statistics = [n for n in changed.values() if n.rsplit(".", 1)[-1] in _BATCH_NORM_STATE]
-    if statistics:
-        raise training(f"batch norm updates {statistics[0]}")
     if changed:
         raise changes_state(", ".join(changed.values()))
+
+
+def _refuse_training(program: torch.export.ExportedProgram) -> None:
+    """dropout calls it `train`, batch norm `training`; no running statistics is another matter."""
+    for node in program.graph.nodes:
+        given = _given(node)
+        active = given.get("train") or given.get("training")
+        if active and given.get("running_mean", "") is not None:
+            place = str(origin_of(node))
+            raise training(f"{short(str(node.target))}{f' at {place}' if place else ''}")
 
 
 def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[str, Any]:
@@ -222,8 +229,9 @@ def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
         return _folded(draft, node, values)
     if row is None:
         raise Unsupported("")
-    _refuse_training(node, arguments)
     out = _shape(node.meta["val"])
+    if not isinstance(out, list) and 0 in out:
+        raise Unsupported("a tensor without elements")
     _refuse_types(draft, node, values)
     return row(draft, arguments, out)
 
@@ -236,14 +244,20 @@ def _item(value: Any, index: int, target: str) -> Any:
 
 def _by_name(node: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments under the names of the operator's schema, defaults filled in, nodes as values."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
+    given = _given(node)
+    if not given:
         raise Unsupported("")
+    return {name: _resolved(value, values) for name, value in given.items()}
+
+
+def _given(node: Any) -> dict[str, Any]:
+    """What a call is given, under the names of its schema; empty for what is no operator."""
+    schema = getattr(node.target, "_schema", None)
     bound: dict[str, Any] = {}
-    for position, argument in enumerate(schema.arguments):
+    for position, argument in enumerate(() if schema is None else schema.arguments):
         default = argument.default_value if argument.has_default_value() else None
         given = node.args[position] if position < len(node.args) else default
-        bound[argument.name] = _resolved(node.kwargs.get(argument.name, given), values)
+        bound[argument.name] = node.kwargs.get(argument.name, given)
     return bound
 
 
@@ -287,13 +301,6 @@ def _kept(draft: Draft, result: Any) -> Any:
     if isinstance(result, list | tuple):
         return tuple(_kept(draft, item) for item in result)
     return draft.constant(_array(result))
-
-
-def _refuse_training(node: Any, arguments: Mapping[str, Any]) -> None:
-    """dropout calls it `train`, batch norm `training`; no running statistics is another matter."""
-    active = arguments.get("train") or arguments.get("training")
-    if active and arguments.get("running_mean", "") is not None:
-        raise training(f"{short(str(node.target))} at {origin_of(node)}")
 
 
 def _refuse_types(draft: Draft, node: Any, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that cannot be built: which error, and whether it says what and where."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.exported import example_inputs, from_exported
+from tests.torch_oracle import X1, X2, Net, agrees, seeded
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def refused(model: nn.Module, *inputs: Any, **options: Any) -> MyoedgeError:
+    """The error of importing the model as it is (training or not)."""
+    program = torch.export.export(model, inputs, **options)
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(program)
+    assert caught.value.exit_code == 1
+    return caught.value
+
+
+def of(function: Callable[..., Any], *inputs: Any, **modules: nn.Module) -> MyoedgeError:
+    whole = function if modules else lambda net, *xs: function(*xs)
+    return refused(Net(whole, **modules).eval(), *inputs)
+
+
+NETWORK = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(6, 6, 3, padding=1)
+        self.norm = nn.LayerNorm(17)
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = self.norm(y)  # line 15
+        return x + F.relu(y)
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(), Block()])
+        self.rnn = nn.LSTM(17, 5, batch_first=True)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        x = x.cumsum(1)  # line 28
+        return self.rnn(x)[0]  # line 29
+"""
+
+
+@pytest.fixture
+def user_module(tmp_path: Path) -> ModuleType:
+    path = tmp_path / "my_network.py"
+    path.write_text(NETWORK)
+    spec = importlib.util.spec_from_file_location("my_network", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_unsupported_operator_is_named_with_module_and_line(user_module: ModuleType) -> None:
+    error = refused(user_module.Network().eval(), X1)
+    assert error.code == "E111"
+    assert "blocks.0.norm (my_network.py:15)" in error.notice.title
+    assert "layer_norm and 2 more" in error.notice.title
+    found = dict(error.notice.facts)["found"].splitlines()
+    assert found[0] == (
+        "layer_norm, at blocks.0.norm (my_network.py:15), blocks.1.norm (my_network.py:15)"
+    )
+    assert found[1] == "cumsum, at my_network.py:28"
+    assert found[2] == "lstm.input, at rnn (my_network.py:29)"
+    tries = "\n".join(error.notice.tries)
+    assert "batch norm instead of layer norm" in tries
+    assert "convolutions over time" in tries
+    assert "myoedge ops" in tries
+
+
+def test_what_is_supported_around_a_refused_call_is_not_blamed() -> None:
+    error = of(lambda x: F.relu(F.layer_norm(x, (17,)) * 2).mean(1), X1)
+    assert dict(error.notice.facts)["found"].startswith("layer_norm, at")
+    assert "\n" not in dict(error.notice.facts)["found"]
+
+
+def test_a_refused_use_behind_another_is_listed_too() -> None:
+    error = of(lambda x: F.max_pool1d(F.layer_norm(x, (17,)), 2, dilation=2), X1)
+    found = dict(error.notice.facts)["found"]
+    assert "layer_norm" in found
+    assert "max_pool1d: pooling with dilation" in found
+
+
+UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
+    "einsum": (lambda x: torch.einsum("nct,ndt->ncd", x, x), "matmul, permute and reshape"),
+    "baddbmm": (lambda x: torch.baddbmm(x[:, :, :6], x, x.mT), "matmul and add"),
+    "layer_norm": (lambda x: F.layer_norm(x, (17,)), "batch norm"),
+    "group_norm": (lambda x: F.group_norm(x, 2), "batch norm"),
+    "instance_norm": (F.instance_norm, "batch norm"),
+    "linalg_vector_norm": (lambda x: F.normalize(x, dim=1), "normalise the windows on the host"),
+    "std": (lambda x: (x - x.mean()) / x.std(), "normalise the windows on the host"),
+    "scaled_dot_product": (lambda x: F.scaled_dot_product_attention(x, x, x), "written out"),
+    "conv_transpose1d": (lambda x: F.conv_transpose1d(x, torch.ones(6, 2, 3)), "upsampling"),
+    "cumsum": (lambda x: x.cumsum(1), "rewrite cumsum"),
+    "topk": (lambda x: x.topk(2)[0], "rewrite topk"),
+    "gt": (lambda x: torch.where(x > 0, x, -x), "clamp, relu or leaky_relu"),
+    "bilinear": (lambda x: F.interpolate(x, scale_factor=2, mode="linear"), "nearest-neighbour"),
+    "stft": (lambda x: torch.stft(x[0], 8, return_complex=True).abs(), "rewrite stft"),
+    "select_scatter": (lambda x: _written(x), "cat or stack"),
+}
+
+
+def _written(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[:, 0] = x[:, 1] * 2
+    return y
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_operators_come_with_what_to_use_instead(name: str) -> None:
+    function, advice = UNSUPPORTED[name]
+    error = of(function, X1)
+    assert error.code == "E111"
+    assert "test_errors_import.py" in str(error) or "torch_oracle.py" in str(error)
+    assert advice in "\n".join(error.notice.tries)
+
+
+REASONS: dict[str, tuple[Callable[[], MyoedgeError], str]] = {
+    "computed weight": (lambda: of(lambda x: F.conv1d(x, x[:, :, :3]), X1), "weight must be"),
+    "computed bias": (
+        lambda: of(lambda x: F.linear(x, torch.ones(2, 17), x[0, 0, :2]), X1), "bias"),
+    "3-D": (lambda: of(F.conv3d, seeded(1, 1, 4, 4, 4), torch.ones(1, 1, 2, 2, 2)), "3-D|weight"),
+    "dilated pool": (lambda: of(lambda x: F.max_pool1d(x, 2, dilation=2), X1), "dilation"),
+    "indices": (lambda: of(lambda x: F.max_pool1d(x, 2, return_indices=True)[1], X1), "indices"),
+    "used argmax": (lambda: of(lambda x: x.argmax(1) + 1, X1), "indices of argmax"),
+    "argmax as float": (lambda: of(lambda x: x.argmax(1).float() * 2, X1), "indices of argmax"),
+    "argmax reshaped": (lambda: of(lambda x: x.argmax(1).flatten(), X1), "indices of argmax"),
+    "as integers": (lambda: of(lambda x: x.long() * 2, X1), "type int64"),
+    "as bool": (lambda: of(lambda x: x.bool(), X1), "type bool"),
+    "fractional upsampling": (lambda: of(lambda x: F.interpolate(x, size=20), X1), "not whole"),
+    "long softmax": (lambda: of(lambda x: x.softmax(1), torch.zeros(1, 40000)), "at most 32768"),
+    "rounded division": (
+        lambda: of(lambda x: torch.div(x, 2, rounding_mode="floor"), X1), "rounding_mode"),
+    "division by zero": (lambda: of(lambda x: x / 0, X1), "division by zero"),
+    "two tensors": (lambda: of(lambda x: torch.maximum(x, x * 2), X1), "two tensors"),
+    "pad of infinity": (
+        lambda: of(lambda x: F.pad(x, (1, 1), value=float("-inf")), X1), "padding with -inf"),
+    "empty": (lambda: of(lambda x: x[:, :0] * 2, X1), "without elements"),
+    "batch statistics": (
+        lambda: of(lambda net, x: net.b(x), X1, b=nn.BatchNorm1d(6, track_running_stats=False)),
+        "track_running_stats=False"),
+    "power": (lambda: of(lambda x: x**x, X1), "exponent that is a tensor"),
+    "list on two axes": (lambda: of(lambda x: x[[0, 1], [2, 3]], X1), "several axes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_uses_that_have_no_integer_meaning_say_why(name: str) -> None:
+    make, reason = REASONS[name]
+    error = make()
+    assert error.code == "E111"
+    assert re.search(reason, dict(error.notice.facts)["found"])
+
+
+def test_dynamic_shapes() -> None:
+    batch = torch.export.Dim("batch", min=2)
+    error = refused(nn.ReLU(), X1, dynamic_shapes=({0: batch},))
+    assert error.code == "E110"
+    assert "axis 0 of input is dynamic" in error.notice.title
+    assert dict(error.notice.facts)["needs"] == "static shapes"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(value: float) -> None:
+    model = nn.Sequential(nn.Conv1d(6, 5, 3))
+    model[0].weight.data[1, 2, 0] = value
+    error = refused(model.eval(), X1)
+    assert error.code == "E112"
+    assert "0.weight holds 1 values" in error.notice.title
+    assert "1 of 90" in str(error)
+
+
+def test_constants_that_are_not_finite() -> None:
+    error = of(lambda x: x + torch.full((17,), float("-inf")), X1)
+    assert error.code == "E112"
+    assert "17 of 17" in str(error)
+
+
+def test_infinities_that_are_clamped_among_constants_are_none() -> None:
+    agrees(Net(lambda net, x: x + torch.full((17,), float("inf")).clamp(max=2.0)), X1)
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (nn.Sequential(nn.Conv1d(6, 5, 3), nn.Dropout(0.5)), "dropout at 1"),
+        (nn.Sequential(nn.Conv1d(6, 5, 3), nn.BatchNorm1d(5)), "batch_norm at 1"),
+        (nn.Sequential(nn.RReLU()), "rrelu at 0"),
+        (nn.Sequential(nn.BatchNorm1d(6), nn.ReLU(inplace=True)), "batch_norm at 0"),
+        (nn.Sequential(nn.Conv1d(6, 5, 3), nn.Dropout(0.5), nn.ReLU(inplace=True)), "dropout"),
+    ],
+)
+def test_training_mode(model: nn.Module, found: str) -> None:
+    error = refused(model.train(), X1)
+    assert error.code == "E113"
+    assert found in dict(error.notice.facts)["found"]
+    assert "model.eval()" in error.notice.tries[0]
+
+
+class Counter(nn.Module):
+    """Keeps its last window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.zeros(2, 6, 17))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x - self.last
+        self.last.copy_(x)
+        return y
+
+
+def test_buffers_that_change() -> None:
+    error = refused(nn.Sequential(Counter()).eval(), X1)
+    assert error.code == "E114"
+    assert "0.last" in error.notice.title
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: torch.ones(3), "output"),
+        (lambda x: (x * 2, torch.arange(4)), "output1"),
+        (lambda x: (x * 2, None), "output1"),
+        (lambda x: (x * 2, 3), "output1"),
+        (lambda x: (), "the result of forward()"),
+    ],
+)
+def test_constant_outputs(function: Callable[[Tensor], Any], name: str) -> None:
+    error = of(function, X1)
+    assert error.code == "E115"
+    assert error.notice.title.startswith(f"{name} does not depend")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool, torch.complex64])
+def test_inputs_that_are_not_floating_point(dtype: torch.dtype) -> None:
+    error = of(lambda x: x.abs() if x.is_complex() else x + 1, torch.ones(2, 3).to(dtype))
+    assert error.code == "E116"
+    assert "inputs must be floating point" in error.notice.title
+    assert str(dtype).removeprefix("torch.") in error.notice.title
+
+
+def test_an_embedding_is_named() -> None:
+    error = refused(nn.Sequential(nn.Embedding(5, 3)).eval(), torch.arange(4))
+    assert error.code == "E116"
+    assert dict(error.notice.facts)["read by"] == "embedding, at 0"
+    assert "one-hot" in error.notice.tries[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_floats_of_other_widths_become_float32(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)).to(dtype)
+    agrees(model, seeded(3, 8).to(dtype), tolerance=1e-5 if dtype == torch.float64 else 0.05)
+
+
+def test_complex_inside_is_refused() -> None:
+    assert of(lambda x: torch.fft.rfft(x).abs(), X1).code == "E111"
+
+
+def test_the_archives_example_inputs_are_float32_arrays() -> None:
+    program = torch.export.export(Net(lambda net, a, b: a + b), (X2, X2.double()))
+    found = example_inputs(program)
+    assert found is not None
+    assert [x.dtype for x in found] == [np.float32, np.float32]
+    np.testing.assert_array_equal(found[0], X2.numpy())
+
+
+def test_the_line_is_the_users_own_even_in_installed_modules(user_module: ModuleType) -> None:
+    program = torch.export.export(user_module.Block().eval().conv, (X1,))
+    assert from_exported(program).nodes[1].origin[0].source == ""
+    block = user_module.Block().eval()
+    block.norm = nn.Identity()
+    graph = from_exported(torch.export.export(block, (X1,)))
+    conv = next(node for node in graph.nodes if node.op == "conv")
+    assert (conv.origin[0].path, conv.origin[0].source) == ("conv", "my_network.py:14")
+    relu = next(node for node in graph.nodes if node.op == "table")
+    assert (relu.origin[0].path, relu.origin[0].source) == ("", "my_network.py:16")
