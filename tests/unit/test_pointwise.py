@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every function of one number against torch in float64, and the tables made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from myoedge.fixedpoint import QParams
+from myoedge.ops.elementwise import make_table
+from myoedge.pointwise import FUNCTIONS, bounds, erf, evaluate
+
+INF = math.inf
+Meaning = Callable[..., torch.Tensor]
+
+# name -> (torch's meaning, parameters to try)
+TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
+    "abs": (torch.abs, [()]),
+    "affine": (lambda x, a, b: x * a + b, [(2.0, -1.0), (-0.5, 3.0), (0.0, 1.0)]),
+    "ceil": (torch.ceil, [()]),
+    "clamp": (torch.clamp, [(0.0, 6.0), (-1.0, 1.0), (0.0, INF), (-INF, 2.0)]),
+    "cos": (torch.cos, [()]),
+    "elu": (
+        lambda x, a=1.0, s=1.0, i=1.0: torch.ops.aten.elu(x, a, s, i),
+        [(), (0.3,), (1.6732632423543772, 1.0507009873554805), (2.0, 1.0, 0.5)],
+    ),
+    "erf": (torch.erf, [()]),
+    "exp": (torch.exp, [()]),
+    "expm1": (torch.expm1, [()]),
+    "floor": (torch.floor, [()]),
+    "gelu": (F.gelu, [()]),
+    "gelu_tanh": (lambda x: F.gelu(x, approximate="tanh"), [()]),
+    "hardshrink": (F.hardshrink, [(), (1.5,)]),
+    "hardsigmoid": (F.hardsigmoid, [()]),
+    "hardswish": (F.hardswish, [()]),
+    "leaky_relu": (F.leaky_relu, [(), (0.2,), (-0.5,), (3.0,)]),
+    "log": (torch.log, [()]),
+    "log10": (torch.log10, [()]),
+    "log1p": (torch.log1p, [()]),
+    "log2": (torch.log2, [()]),
+    "log_sigmoid": (F.logsigmoid, [()]),
+    "mish": (F.mish, [()]),
+    "neg": (torch.neg, [()]),
+    "pow": (torch.pow, [(2.0,), (3.0,), (0.5,), (-1.0,), (0.0,), (1.7,)]),
+    "reciprocal": (torch.reciprocal, [()]),
+    "round": (torch.round, [()]),
+    "rsqrt": (torch.rsqrt, [()]),
+    "sigmoid": (torch.sigmoid, [()]),
+    "sign": (torch.sign, [()]),
+    "silu": (F.silu, [()]),
+    "sin": (torch.sin, [()]),
+    "softplus": (F.softplus, [(), (2.0, 20.0), (1.0, 3.0)]),
+    "softshrink": (F.softshrink, [(), (1.5,)]),
+    "softsign": (F.softsign, [()]),
+    "sqrt": (torch.sqrt, [()]),
+    "square": (torch.square, [()]),
+    "tanh": (torch.tanh, [()]),
+    "tanhshrink": (F.tanhshrink, [()]),
+    "threshold": (F.threshold, [(0.5, -2.0), (0.0, 0.0)]),
+}
+CASES = [(name, parameters) for name, (_, tried) in TORCH.items() for parameters in tried]
+EDGES = [
+    0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, 3.0, -3.0, 6.0, 20.0, 20.001, 30.0, -30.0,
+    88.0, -88.0, 1e-12, -1e-12, 700.0, -700.0, INF, -INF,
+]  # fmt: skip
+POINTS = np.concatenate([EDGES, np.linspace(-9.0, 9.0, 2001)])
+
+
+def test_every_function_has_an_oracle() -> None:
+    assert set(TORCH) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
+def test_a_function_is_what_torch_says(name: str, parameters: tuple[Any, ...]) -> None:
+    """NaN and infinities at the same places; only at an infinity itself one may have NaN."""
+    wanted = TORCH[name][0](torch.tensor(POINTS), *parameters).numpy()
+    got = evaluate([(name, *parameters)], POINTS)
+    assert got.dtype == np.float64
+    finite = np.isfinite(POINTS)
+    np.testing.assert_allclose(got[finite], wanted[finite], rtol=1e-12, atol=1e-13)
+    known = ~finite & ~np.isnan(wanted) & ~np.isnan(got)
+    np.testing.assert_array_equal(got[known], wanted[known])
+
+
+def test_a_chain_is_applied_from_left_to_right() -> None:
+    got = evaluate(
+        [("affine", 2.0, 1.0), ("clamp", 0.0, 4.0), ("square",)], np.array([-3.0, 1.0, 9.0])
+    )
+    assert got.tolist() == [0.0, 9.0, 16.0]
+    assert evaluate([], np.array([1.5], np.float32)).tolist() == [1.5]
+
+
+def test_erf_is_exact_to_double_precision() -> None:
+    assert erf(np.array([[-1.0, 0.3]])).tolist() == [[math.erf(-1.0), math.erf(0.3)]]
+
+
+@pytest.mark.parametrize(
+    ("chain", "wanted"),
+    [
+        ((), (-INF, INF)),
+        ((("clamp", 0.0, INF),), (0.0, INF)),
+        ((("clamp", 0.0, 6.0), ("clamp", -1.0, 4.0)), (0.0, 4.0)),
+        ((("clamp", 0.0, 6.0), ("clamp", 8.0, 9.0)), (8.0, 8.0)),
+        ((("clamp", 3.0, 6.0), ("clamp", -2.0, 1.0)), (1.0, 1.0)),
+        ((("clamp", 0.0, 6.0), ("tanh",)), None),
+        ((("affine", 1.0, 0.0),), None),
+    ],
+)
+def test_bounds_of_a_chain_of_clamps(chain: Any, wanted: Any) -> None:
+    assert bounds(chain) == wanted
+
+
+@pytest.mark.parametrize(
+    "chain", [(("clamp", 0.0, 6.0), ("clamp", -1.0, 4.0)), (("clamp", 8.0, 9.0),)]
+)
+def test_bounds_mean_what_the_chain_means(chain: Any) -> None:
+    limits = bounds(chain)
+    assert limits is not None
+    np.testing.assert_array_equal(evaluate(chain, POINTS), np.clip(POINTS, *limits))
+
+
+# ---- tables
+
+
+X, Y = QParams(4 / 255, -3), QParams(1 / 32, -20)
+
+
+@pytest.mark.parametrize("name", sorted(TORCH))
+@pytest.mark.parametrize(
+    "x", [X, QParams(0.05, -128), QParams(0.05, 127)], ids=["both", "low", "high"]
+)
+def test_a_table_is_the_function_at_every_input(name: str, x: QParams) -> None:
+    """Each entry within half a step, saturated; where the function is undefined, real 0."""
+    meaning, tried = TORCH[name]
+    real = torch.tensor((np.arange(-128, 128) - x.zero_point) * x.scale)
+    table = make_table(((name, *tried[-1]),), x, Y)
+    assert table.shape == (256,)
+    assert table.dtype == np.int8
+    value = np.nan_to_num(meaning(real, *tried[-1]).numpy(), nan=0.0, posinf=1e9, neginf=-1e9)
+    steps = np.clip(value / Y.scale + Y.zero_point, -128, 127)
+    assert np.abs(table - steps).max() <= 0.5 + 1e-9
+
+
+def test_undefined_inputs_become_zero_and_poles_saturate() -> None:
+    x = QParams(1.0, 0)
+    at = {number: number + 128 for number in (-5, 0, 5)}
+    log, root = make_table((("log",),), x, Y), make_table((("sqrt",),), x, Y)
+    assert log[at[-5]] == root[at[-5]] == Y.zero_point
+    assert log[at[0]] == -128
+    assert make_table((("reciprocal",),), x, Y)[at[0]] == 127
+    assert root[at[0]] == Y.zero_point
+    assert make_table((("exp",),), QParams(100.0, 0), Y)[255] == 127
