@@ -91,7 +91,7 @@ def build(
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
 
     target   chip, "gap9" without it
-    output   folder, build/<model>-<target> without it; an earlier build there is replaced as a whole
+    output   folder, build/<model>-<target> without it; an earlier build there is replaced
     Errors: those of quantize; E201 target, E301 does not fit, E302 budget, E220, E221, E281 folder.
     """
     from myoedge import config as configuration

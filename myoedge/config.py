@@ -73,7 +73,7 @@ class Config:
 
 
 def find(given: str | Path | None) -> tuple[Config, Path]:
-    """The configuration and its folder: the file given, ./myoedge.toml, [tool.myoedge], or defaults.
+    """The configuration and its folder: the file given, ./myoedge.toml, pyproject.toml, defaults.
 
     Errors: E230 unknown key, E231 not TOML or not there, E232 a value of the wrong kind.
     """
@@ -119,8 +119,9 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 
 
 def _reasons(error: Exception) -> dict[str, str]:
-    rows = error.errors() if hasattr(error, "errors") else [{"loc": ("value",), "msg": str(error)}]
-    return {".".join(map(str, row["loc"])): row["msg"] for row in rows}
+    rows: list[dict[str, Any]] = [{"loc": ("value",), "msg": str(error)}]
+    rows = error.errors() if hasattr(error, "errors") else rows
+    return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
 
 
 _TABLES: Mapping[str, Any] = {

@@ -26,7 +26,7 @@ EXIT_CODES = {
 class Notice:
     """What is to be said about a model or a file: an error when raised, a warning when collected.
 
-    code    "E1xx" .. "E7xx" and "W1xx" .. "W7xx": the first digit is the exit code; "E9xx" is a bug (70)
+    code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the digit is the exit code; "E9xx" is a bug (70)
     facts   what is needed, what is there: {"needs": ..., "has": ...}
     tries   what a person can do next, best first
     """

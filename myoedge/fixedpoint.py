@@ -57,10 +57,10 @@ class Requant:
     shift: Array
 
 
-def quantize(x: Array, q: QParams) -> Array:
+def quantize(x: Array | float, q: QParams) -> Array:
     """Nearest integer, ties to even, saturating. x float [...] -> q.dtype [...]."""
     scaled = np.rint(np.asarray(x, np.float64) / q.scale) + q.zero_point
-    return np.clip(scaled, q.low, q.high).astype(q.dtype)
+    return np.asarray(np.clip(scaled, q.low, q.high), q.dtype)
 
 
 def dequantize(x: Array, q: QParams) -> Array:
@@ -75,10 +75,12 @@ def requantize(acc: Array, r: Requant, low: int, high: int) -> Array:
     """
     wide = acc.astype(np.int64)
     scaled = ((wide >> r.pre) * r.mult + r.offset) >> r.shift
-    return np.clip(scaled, low, high).astype(np.int8)
+    return np.asarray(np.clip(scaled, low, high), np.int8)
 
 
-def choose_requant(real: Sequence[float], acc_bound: Sequence[int], zero_point: int) -> Requant:
+def choose_requant(
+    real: Array | Sequence[float], acc_bound: Array | Sequence[int], zero_point: int
+) -> Requant:
     """The Requant nearest to acc * real + zero_point that cannot overflow int32.
 
     real       wanted factor per channel, > 0
@@ -137,7 +139,7 @@ class Combine:
 def combine(terms: Sequence[Array], c: Combine, low: int, high: int) -> Array:
     """int32 terms of one shape -> int8; one rounding. Same bits as the C of `add`."""
     total = sum(x.astype(np.int64) * m for x, m in zip(terms, c.mult, strict=True)) + c.offset
-    return np.clip(np.asarray(total) >> c.shift, low, high).astype(np.int8)
+    return np.asarray(np.clip(np.asarray(total) >> c.shift, low, high), np.int8)
 
 
 def choose_combine(

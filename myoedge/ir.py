@@ -53,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator: its inputs and outputs by tensor name, its attributes, and where it came from."""
+    """One operator: inputs and outputs by tensor name, attributes, and where it came from."""
 
     op: str
     inputs: tuple[str, ...]
@@ -132,7 +132,7 @@ class Graph:
         return {name: tuple(nodes) for name, nodes in found.items()}
 
     def only_user(self, name: str) -> Node | None:
-        """The node that alone reads this tensor; None where it has several readers or is an output."""
+        """The node that alone reads a tensor; None where it has several readers or is an output."""
         users = self.users.get(name, ())
         return users[0] if len(users) == 1 and name not in self.outputs else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator is: loops, operands, meaning in floats and integers, template; and the table of all."""
+"""What an operator is: loops, operands, meaning in floats and integers, template; the table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Nest:
 
     axes      extent of every loop, outermost first
     reduce    the loops that are summed over
-    operands  for every operand the index along each of its dimensions: "t*2 + r" is (("t", 2), ("r", 1))
+    operands  for every operand the index along each dimension: "t*2 + r" is (("t", 2), ("r", 1))
     """
 
     axes: Mapping[str, int]
@@ -81,7 +81,7 @@ class Integers:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One quantised operator: its node, its integers, and the shapes of the operands it still reads.
+    """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
     low, high  where requantised values saturate
@@ -127,7 +127,7 @@ class OpDef:
     real       (attrs, *float arrays) -> float array: calibration and SQNR
     quantize   Site -> Integers
     integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
-    acc_bound  Step -> largest |intermediate int32| that any input can produce (weights and bias known)
+    acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
     template   file below firmware_templates/kernels; empty where no code is emitted
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
@@ -202,7 +202,8 @@ def windows(shape: Shape, axes: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def exact_matmul(a: Array, b: Array) -> Array:
     """Integer matmul through float64: exact below 2**53, and 40 times faster than int32."""
-    return np.rint(np.matmul(a.astype(np.float64), b.astype(np.float64))).astype(np.int64)
+    product = np.matmul(a.astype(np.float64), b.astype(np.float64))
+    return np.asarray(np.rint(product), np.int64)
 
 
 def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:

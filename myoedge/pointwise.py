@@ -84,12 +84,12 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "square": np.square,
     "tanh": np.tanh,
     "tanhshrink": lambda x: x - np.tanh(x),
-    "threshold": lambda x, limit, value: np.where(x > limit, x, value),
+    "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
 }
 
 
 def evaluate(chain: Sequence[Step], x: Array) -> Array:
-    """The chain at every element, in float64; NaN and infinities where a function is not defined."""
+    """The chain at every element, in float64; NaN and infinities where it is not defined."""
     y = np.asarray(x, dtype=np.float64)
     with np.errstate(all="ignore"):
         for name, *parameters in chain:
@@ -98,7 +98,7 @@ def evaluate(chain: Sequence[Step], x: Array) -> Array:
 
 
 def bounds(chain: Sequence[Step]) -> tuple[float, float] | None:
-    """(low, high) if the chain only clamps, else None: such a chain costs nothing in an epilogue."""
+    """(low, high) if the chain only clamps, else None: clamps cost nothing in an epilogue."""
     low, high = -math.inf, math.inf
     for step in chain:
         if step[0] != "clamp":

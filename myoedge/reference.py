@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The NumPy interpreter: runs a graph in floats, or its quantised steps in integers. Reads no template."""
+"""The NumPy interpreter: a graph in floats, its quantised steps in integers; reads no template."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `myoedge VERB`. Each verb parses, calls the function of the same name, prints."""
+"""The command line: every verb parses, calls the function of the same name, and prints."""
 
 from __future__ import annotations
 

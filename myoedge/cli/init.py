@@ -13,7 +13,7 @@ from myoedge.cli.shell import Voice, common
 @click.option("--from", "model", type=click.Path(), metavar="MODEL", help="The model it is for.")
 @common
 def command(voice: Voice, folder: str, model: str | None) -> None:
-    """Write myoedge.toml and a script that makes calibration data; never over files that are there."""
+    """Write myoedge.toml and a script that makes calibration data; never over existing files."""
     from myoedge import api
 
     written = api.init(folder, model=model)

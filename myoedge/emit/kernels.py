@@ -59,7 +59,7 @@ def heading(step: Step) -> str:
 
 
 def comment(text: str) -> str:
-    """Text from a user's program inside a C comment: one line, nothing that ends or continues it."""
+    """Text from a user's program for a C comment: one line, nothing that ends or continues it."""
     clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("??", "? ?")
     return clean.rstrip("\\ ")
 
@@ -121,7 +121,7 @@ def _broadcast(shape: Shape, out: Shape, unit: int = 1) -> tuple[int, ...]:
 
 
 def merged(out: Shape, operands: Sequence[Sequence[int]]) -> tuple[Loop, ...]:
-    """As few loops as possible: neighbours are joined where every operand steps through both alike."""
+    """As few loops as possible: neighbours are joined where all operands step alike."""
     loops: list[Loop] = []
     for axis, extent in enumerate(out):
         steps = tuple(operand[axis] for operand in operands)
@@ -156,7 +156,8 @@ def _pool(step: Step) -> dict[str, Any]:
     """Windows of two spatial axes, and which multiplier every pair of them takes."""
     windows = step.attrs["windows"]
     lead = (((0, 1, 1),),) * (2 - len(windows))
-    rows, columns = (*lead, *windows)
+    both: tuple[Any, ...] = (*lead, *windows)
+    rows, columns = both
     x = step.shapes[0]
     every = divisors(step.attrs)
     fixed = step.attrs.get("divisor")

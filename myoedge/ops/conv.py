@@ -64,7 +64,7 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     patches = columns(attrs, x, w.shape[1:-1], 0.0)
     sums = np.matmul(patches, w.reshape(groups, w.shape[0] // groups, -1).transpose(0, 2, 1))
     y = sums.transpose(1, 0, 2).reshape(out)
-    return y + bias[0] if bias else y
+    return np.asarray(y + bias[0]) if bias else y
 
 
 def quantize_weights(
@@ -78,9 +78,9 @@ def quantize_weights(
     rows = np.abs(w.reshape(w.shape[0], -1)).max(axis=1).astype(np.float64)
     largest = rows if per_channel else np.full_like(rows, rows.max())
     scale = np.maximum(largest / 127.0, np.abs(bias) / (x_scale * BIAS_MAX))
-    scale = np.float32(np.where(scale > 0, scale, 1.0)).astype(np.float64)
+    scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
     spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
-    return np.clip(np.rint(w / spread), -127, 127).astype(np.int8), scale
+    return np.asarray(np.clip(np.rint(w / spread), -127, 127), np.int8), scale
 
 
 def quantize(site: Site) -> Integers:
@@ -143,7 +143,7 @@ def attributes(rank: int) -> dict[str, object]:
 CONV = register(
     OpDef(
         name="conv",
-        doc="convolution 1-D and 2-D: any kernel, stride, dilation, asymmetric padding, groups, depthwise",
+        doc="convolution 1-D and 2-D: any kernel, stride, dilation, padding, groups; depthwise",
         shape=shape,
         nest=nest,
         real=real,

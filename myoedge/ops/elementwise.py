@@ -158,7 +158,7 @@ def affine_integer(step: Step, x: Array) -> Array:
     """x int8 [*outer, C, *inner] -> int8."""
     mult, offset, shift = (_along(step.attrs, step[n], x.ndim) for n in ("mult", "offset", "shift"))
     acc = x.astype(np.int64) * mult + offset
-    return np.clip(acc >> shift, step.low, step.high).astype(np.int8)
+    return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
 
 
 AFFINE = register(
@@ -203,7 +203,7 @@ def prelu_integer(step: Step, x: Array) -> Array:
         parts.append(np.where(negative, _along(step.attrs, values[:-1], x.ndim), values[-1]))
     mult, offset, shift = parts
     acc = (x.astype(np.int64) * mult + offset) >> shift
-    return np.clip(acc, step.low, step.high).astype(np.int8)
+    return np.asarray(np.clip(acc, step.low, step.high), np.int8)
 
 
 PRELU = register(
@@ -228,7 +228,7 @@ def table_real(attrs: Attrs, x: Array) -> Array:
 
 
 def make_table(chain: Chain, x: QParams, y: QParams) -> Array:
-    """int8 [256]: the chain at every int8 input; NaN becomes the zero point, infinities saturate."""
+    """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
     real = (np.arange(-128, 128) - x.zero_point) * x.scale
     value = evaluate(chain, real)
     return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e30, 1e30)), y)
@@ -246,7 +246,7 @@ def table_integer(step: Step, x: Array) -> Array:
 TABLE = register(
     OpDef(
         name="table",
-        doc="any function of one number, 256 entries: activations, abs, square, sqrt, exp, log, clamp",
+        doc="any function of one number, 256 entries: activations, abs, square, exp, log, ...",
         shape=same_shape,
         nest=elementwise,
         real=table_real,

@@ -35,7 +35,7 @@ def reshape_integer(step: Step, x: Array) -> Array:
 RESHAPE = register(
     OpDef(
         name="reshape",
-        doc="another shape for the same bytes: reshape, view, flatten, squeeze, unsqueeze; costs nothing",
+        doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
         shape=reshape_shape,
         nest=_one_input,
         real=reshape_real,
@@ -63,7 +63,7 @@ def slice_shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def slice_real(attrs: Attrs, x: Array) -> Array:
-    """attrs["cuts"]: (start, stop, step) for every axis; a negative step reverses (stop may be -1)."""
+    """attrs["cuts"]: (start, stop, step) of every axis; a negative step reverses (stop -1)."""
     for axis, cut in enumerate(attrs["cuts"]):
         x = np.take(x, np.arange(*cut), axis=axis)
     return np.ascontiguousarray(x)
@@ -147,7 +147,7 @@ def pad_real(attrs: Attrs, x: Array) -> Array:
 
 
 def pad_quantize(site: Site) -> Integers:
-    return Integers({"fill": int(quantize(np.float64(site.attrs["value"]), site.target))})
+    return Integers({"fill": int(quantize(site.attrs["value"], site.target))})
 
 
 def pad_integer(step: Step, x: Array) -> Array:

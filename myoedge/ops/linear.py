@@ -30,7 +30,7 @@ def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
 
 def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     y = np.matmul(x, w.T)
-    return y + bias[0] if bias else y
+    return np.asarray(y + bias[0]) if bias else y
 
 
 def linear_integer(step: Step, x: Array) -> Array:
@@ -77,7 +77,7 @@ def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
 
 
 def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.matmul(a, b)
+    return np.asarray(np.matmul(a, b))
 
 
 def matmul_quantize(site: Site) -> Integers:

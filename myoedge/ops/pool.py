@@ -26,9 +26,9 @@ def regular(
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
-    """The windows of one axis as PyTorch places them; clipped to the input, divisors counted before.
+    """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
 
-    With ceil, a last window may start inside the input or the left padding, not in the right padding.
+    With ceil, a last window may start inside the input or the left padding, not the right one.
     """
     assert dilation == 1, "dilated pooling is sliced by the front end"
     room = n + 2 * pad - size
@@ -56,7 +56,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """Loops over outputs and taps; a window's start is taken as affine (exact where it is regular)."""
+    """Loops over outputs and taps; a window's start is taken as affine: exact where regular."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
@@ -76,17 +76,22 @@ def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, i
     """(output position, taps [N, taps, C], divisor) for every output position."""
     per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
     for combination in itertools.product(*per_axis):
-        position = tuple(i for i, _ in combination)
+        position: tuple[int, ...] = tuple(i for i, _ in combination)
         cut = tuple(slice(low, high) for _, (low, high, _) in combination)
         divisor = attrs.get("divisor") or math.prod(window[2] for _, window in combination)
         patch = x[(slice(None), *cut, slice(None))]
         yield position, patch.reshape(x.shape[0], -1, x.shape[-1]), divisor
 
 
+def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
+    """The index of all channels of all samples at a spatial position."""
+    return (slice(None), *position)
+
+
 def max_real(attrs: Attrs, x: Array) -> Array:
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, _ in _patches(attrs, x):
-        y[(slice(None), *position)] = taps.max(axis=1)
+        y[at(position)] = taps.max(axis=1)
     return y
 
 
@@ -112,7 +117,7 @@ MAX_POOL = register(
 def avg_real(attrs: Attrs, x: Array) -> Array:
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, divisor in _patches(attrs, x):
-        y[(slice(None), *position)] = taps.sum(axis=1) / divisor
+        y[at(position)] = taps.sum(axis=1) / divisor
     return y
 
 
@@ -143,7 +148,7 @@ def avg_integer(step: Step, x: Array) -> Array:
         i = every.index(divisor)
         parts = (step[name][i] for name in ("mult", "offset", "shift"))
         r = Requant(step["pre"], *parts)
-        y[(slice(None), *position)] = requantize(taps.sum(axis=1), r, step.low, step.high)
+        y[at(position)] = requantize(taps.sum(axis=1), r, step.low, step.high)
     return y
 
 

@@ -23,7 +23,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
-    """(outer, reduced, inner) extents; the reduced axes are adjacent (passes/layout.py sees to it)."""
+    """(outer, reduced, inner) extents; the reduced axes are adjacent (see passes/lower.py)."""
     first, last = min(attrs["axes"]), max(attrs["axes"])
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 

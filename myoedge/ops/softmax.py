@@ -34,7 +34,7 @@ def log_softmax_real(attrs: Attrs, x: Array) -> Array:
 
 def exp_table(scale: float) -> Array:
     """int32 [256]: exp(-scale * d) in Q15 for the distances d = 0 .. 255 from the row's maximum."""
-    return np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))).astype(np.int32)
+    return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
 def _rows(step: Step, x: Array) -> Array:
@@ -43,7 +43,7 @@ def _rows(step: Step, x: Array) -> Array:
 
 
 def _exponentials(step: Step, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Distances from the maximum, exponentials, and their sum as sum >> halvings in [2**15, 2**16)."""
+    """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings."""
     rows = _rows(step, x)
     distance = rows.max(axis=-1, keepdims=True) - rows
     e = step["exp"].astype(np.int64)[distance]
@@ -60,7 +60,7 @@ def softmax_quantize(site: Site) -> Integers:
 
 
 def softmax_integer(step: Step, x: Array) -> Array:
-    """x int8 -> int8 with scale 1/256 and zero point -128; unsigned 32-bit arithmetic throughout."""
+    """x int8 -> int8 with scale 1/256 and zero point -128; unsigned 32-bit arithmetic."""
     _, e, mantissa, halvings = _exponentials(step, x)
     inverse = 2**31 // mantissa
     probability = (((e * inverse) >> 15) + (1 << (7 + halvings))) >> (8 + halvings)
@@ -90,7 +90,7 @@ SOFTMAX = register(
 
 def log_table() -> Array:
     """int32 [256]: ln(1 + (i + 1/2) / 256) in Q12."""
-    return np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)).astype(np.int32)
+    return np.asarray(np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)), np.int32)
 
 
 def log_softmax_quantize(site: Site) -> Integers:

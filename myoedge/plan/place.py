@@ -88,7 +88,7 @@ def height(lives: Sequence[Life], offsets: dict[str, int], alignment: int) -> in
 def _solve(
     lives: Sequence[Life], alignment: int, hint: dict[str, int], bound: int, most: int
 ) -> tuple[dict[str, int], bool]:
-    """Two-dimensional packing: time is given, offsets are sought; one worker, so that it is repeatable."""
+    """Two-dimensional packing: time is given, offsets are sought; one worker: repeatable."""
     try:
         from ortools.sat.python import cp_model
     except ImportError:

@@ -8,8 +8,6 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.fixedpoint import INT32_MAX, QParams, quantize, range_qparams
 from myoedge.ir import Array, Graph, Node
@@ -98,7 +96,7 @@ def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParam
 
 
 def _declared(graph: Graph) -> dict[str, Range]:
-    """Ranges that follow from the graph itself: constants, and padding that joins its input's range."""
+    """Ranges that follow from the graph itself: constants, and the values of padding."""
     found = {
         name: (float(graph.constants[name].min()), float(graph.constants[name].max()))
         for name in _operands(graph)
@@ -168,7 +166,7 @@ def limits(node: Node, target: QParams) -> tuple[int, int]:
 def _limit(edge: float, q: QParams) -> int:
     if math.isinf(edge):
         return q.low if edge < 0 else q.high
-    return int(quantize(np.float64(edge), q))
+    return int(quantize(edge, q))
 
 
 def _with_table(integers: Integers, node: Node, params: Mapping[str, QParams]) -> Integers:

@@ -24,8 +24,8 @@ Range = tuple[float, float]
 class Observer:
     """How a range follows from the values seen.
 
-    method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %, half
-                on each side; "mse": the clipping with the smallest squared error at 8 bits
+    method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
+                half on each side; "mse": the clipping with the smallest squared error at 8 bits
     percentile  of values kept, 50 .. 100
     """
 
@@ -154,7 +154,7 @@ def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
 
 
 def _least_squares(histogram: Array, span: Range) -> Range:
-    """The range, scaled towards 0 in steps of 1 %, with the smallest error of rounding and clipping."""
+    """The range, scaled down in steps of 1 %, with the least error of rounding and clipping."""
     edges = np.linspace(*span, BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
     candidates = [(span[0] * k / 100, span[1] * k / 100) for k in range(100, 19, -1)]

@@ -32,7 +32,7 @@ class Noise:
 
     @property
     def db(self) -> float | None:
-        """10 log10(signal / error); None where there is no signal, infinite where there is no error."""
+        """10 log10(signal / error); None without a signal, infinite without an error."""
         if self.signal == 0.0:
             return None
         return math.inf if self.error == 0.0 else 10.0 * math.log10(self.signal / self.error)
@@ -78,7 +78,7 @@ def before_final(q: QuantGraph, name: str) -> str:
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
-    """Runs every sample in floats and in integers, and compares all tensors, or the outputs only."""
+    """Runs every sample in floats and integers; compares all tensors, or the outputs only."""
     names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}

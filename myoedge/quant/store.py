@@ -66,7 +66,7 @@ def to_safetensors(q: QuantGraph) -> bytes:
 
 
 def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
-    """The network as build wrote it; float weights are not kept, so that it runs in integers only."""
+    """The network as build wrote it; without float weights, so that it runs in integers only."""
     from safetensors.numpy import load
 
     stored = load(weights)
@@ -87,9 +87,8 @@ def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph
         for name, b in document["borders"].items()
     }
     nodes = tuple(_node(fields) for fields in document["nodes"])
-    ends = (tuple(document[key]) for key in ("inputs", "outputs"))
-    names = tuple(document["output_names"])
-    return Graph(*ends, nodes, tensors, constants, names, borders)
+    inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
+    return Graph(inputs, outputs, nodes, tensors, constants, names, borders)
 
 
 def _node(fields: Mapping[str, Any]) -> Node:

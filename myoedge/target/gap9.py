@@ -13,7 +13,7 @@ GAP9 = Chip(
     l1_bytes=128 * KIB,
     l2_bytes=1536 * KIB,
     l3_bytes=32 * KIB * KIB,
-    # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9 platform).
+    # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
     l3_bytes_per_s=185_000_000,
     # Eight cores compute with four int8 products a cycle; the ninth moves data.
     engines=(Engine("cluster", cores=8, macs_per_cycle=32),),
