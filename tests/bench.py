@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make bench`: what each stage takes, for two networks, and how fast the command line answers."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import myoedge
+from myoedge.run import host
+from myoedge.zoo.all_convnet import hd
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.networks import Small
+
+RUNS = 5
+
+
+def median_s(action: Callable[[], Any], runs: int = RUNS) -> float:
+    """Seconds, after one run that is not counted."""
+    action()
+    times = []
+    for _ in range(runs):
+        since = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - since)
+    return statistics.median(times)
+
+
+def exported(model: torch.nn.Module, shape: tuple[int, ...], path: Path) -> Path:
+    torch.export.save(torch.export.export(model.eval(), (torch.zeros(shape),)), path)
+    return path
+
+
+def stages(model: Path, calib: np.ndarray, folder: Path) -> Mapping[str, float]:
+    """Medians over RUNS builds, then compiling (nothing from the cache) and one run of the C."""
+    runs = [myoedge.build(model, calib=calib, output=folder).times_s for _ in range(RUNS + 1)][1:]
+    found = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+    build = myoedge.load_build(folder)
+
+    def compiled() -> None:
+        host.build_library(folder / "src").unlink()
+
+    found["compile"] = median_s(compiled)
+    found["one run of the C"] = median_s(lambda: build.run(calib[0]), 50)
+    return found
+
+
+def table_of(columns: Mapping[str, Mapping[str, float]]) -> Table:
+    table = Table("stage", *columns, title="milliseconds, medians", title_justify="left")
+    for stage in next(iter(columns.values())):
+        table.add_row(stage, *(f"{found[stage] * 1e3:,.1f}" for found in columns.values()))
+    sums = (sum(v for k, v in c.items() if k != "one run of the C") for c in columns.values())
+    table.add_row("sum without the run", *(f"{total * 1e3:,.1f}" for total in sums))
+    return table
+
+
+def command_line() -> Table:
+    table = Table("command", "ms", "of an empty Python", title="start-up", title_justify="left")
+    bare = median_s(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
+    for arguments in (["--help"], ["--version"], ["explain", "E111"], ["build", "--help"]):
+        command = [sys.executable, "-m", "myoedge", *arguments]
+        seconds = median_s(lambda c=command: subprocess.run(c, check=True, capture_output=True))
+        table.add_row(
+            "myoedge " + " ".join(arguments), f"{seconds * 1e3:.0f}", f"{seconds / bare:.1f} x"
+        )
+    return table
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        networks = {
+            "small residual 2x12": (Small(), (1, 2, 12)),
+            "All-ConvNet 16x8": (hd(), (1, 1, 16, 8)),
+        }
+        columns = {}
+        for name, (network, shape) in networks.items():
+            model = exported(network, shape, folder / "model.pt2")
+            calib = rng.random((64, *shape), np.float32)
+            columns[name] = stages(model, calib, folder / "out")
+        console = Console()
+        console.print(table_of(columns), command_line())
+
+
+if __name__ == "__main__":
+    main()
