@@ -179,12 +179,9 @@ def lookup(x: Array, table: Array) -> Array:
     return np.asarray(table[x.astype(np.int32) + 128])
 
 
-def range_qparams(low: float, high: float, *, symmetric: bool = False) -> QParams:
+def range_qparams(low: float, high: float) -> QParams:
     """int8 parameters that cover [low, high] and 0.0; an empty range gets scale 1/128."""
     low, high = min(low, 0.0), max(high, 0.0)
-    if symmetric:
-        high = max(-low, high)
-        low = -high
     if high - low < 2.0**-60:
         return QParams(2.0**-7, 0)
     scale = float(np.float32((high - low) / 255.0))

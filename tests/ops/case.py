@@ -50,7 +50,7 @@ class Case:
     weights   float constants, which follow these inputs
     factors   the output's range as (scale, shift) of the range that the data reaches
     meaning   torch: float64 tensors, weights included -> the result before a fused activation
-    slack     output steps of error that the operator's own roundings add to the 1 that all may have
+    slack     output steps of error that the operator's own roundings add to that of all
     pattern   how the data are drawn     seed   of data and weights
     """
 

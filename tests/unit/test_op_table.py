@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of operators: complete, and its loop nests and counts checked against known numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from myoedge import op as table
+from myoedge.emit import kernels
+from myoedge.emit.render import template_dir
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Node, Shape
+from myoedge.op import OPS, Dim, OpDef
+from myoedge.ops.conv import BIAS_MAX, attributes, quantize_weights
+from myoedge.ops.pool import adaptive, regular
+
+EVERY = sorted(OPS)
+
+
+def test_these_are_the_operators() -> None:
+    """A new one is added here, to tests/ops/cases.py and to docs/ops.md."""
+    assert set(OPS) == {
+        "conv", "linear", "matmul", "max_pool", "avg_pool", "mean", "sum", "add", "sub", "mul",
+        "affine", "prelu", "table", "softmax", "log_softmax", "argmax", "reshape", "transpose",
+        "slice", "expand", "pad", "concat",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_an_entry_is_consistent(name: str) -> None:
+    op = OPS[name]
+    assert op.name == name
+    assert op.doc
+    assert bool(op.template) != op.view
+    assert not (op.epilogue and op.same_scale), "a fused activation needs parameters of its own"
+    assert op.view <= op.same_scale
+    assert op.fixed is None or isinstance(op.fixed, QParams)
+    assert inspect.getdoc(op.integer) or op.same_scale, "what the C must compute is written down"
+
+
+def test_no_kernel_template_is_left_over() -> None:
+    there = {file.name for file in (template_dir() / "kernels").glob("*.c.j2")}
+    assert there == {op.template for op in OPS.values() if op.template}
+
+
+def test_an_operator_is_registered_once() -> None:
+    with pytest.raises(AssertionError, match="conv"):
+        table.register(OPS["conv"])
+
+
+def test_an_operator_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        OPS["conv"].doc = "another"  # type: ignore[misc]
+
+
+# ---- loop nests: every operand element that the loops touch, enumerated
+
+
+def touched(op: OpDef, attrs: Mapping[str, Any], shapes: list[Shape], name: str) -> set[Shape]:
+    nest = op.nest(attrs, shapes, op.shape(attrs, *shapes))
+    axes = list(nest.axes)
+    found = set()
+    for values in itertools.product(*(range(nest.axes[a]) for a in axes)):
+        at = dict(zip(axes, values, strict=True))
+        found.add(tuple(_index(dim, at) for dim in nest.operands[name]))
+    return found
+
+
+def _index(dim: Dim, at: Mapping[str, int]) -> int:
+    return sum(at[axis] * stride for axis, stride in dim)
+
+
+def whole(shape: Shape) -> set[Shape]:
+    return set(itertools.product(*map(range, shape)))
+
+
+CONV = attributes(2) | {"stride": (2, 1), "dilation": (1, 2), "pads": ((1, 0), (0, 2)), "groups": 2}
+
+
+def test_a_convolution_reads_its_padded_input_and_every_weight_once_an_output() -> None:
+    shapes: list[Shape] = [(2, 4, 5, 6), (4, 3, 2, 3)]
+    op = OPS["conv"]
+    out = op.shape(CONV, *shapes)
+    assert out == (2, 2, 5, 4)
+    assert touched(op, CONV, shapes, "y") == whole(out)
+    assert touched(op, CONV, shapes, "w") == whole(shapes[1])
+    assert touched(op, CONV, shapes, "x") == whole((2, 5, 7, 6))
+    assert op.nest(CONV, shapes, out).footprint("x", {"n": 1, "t0": 1, "t1": 2}) == (1, 3, 4, 6)
+
+
+def test_a_dimension_of_extent_1_is_not_stepped_through() -> None:
+    op, shapes = OPS["add"], [(3, 1, 2), (4, 1)]
+    assert touched(op, {}, shapes, "y") == whole((3, 4, 2))
+    assert touched(op, {}, shapes, "x0") == whole((3, 1, 2))
+    assert touched(op, {}, shapes, "x1") == whole((4, 1))
+
+
+def test_a_matmul_repeats_what_is_broadcast() -> None:
+    op, shapes = OPS["matmul"], [(3, 1, 2, 5), (4, 5, 2)]
+    assert op.shape({}, *shapes) == (3, 4, 2, 2)
+    assert touched(op, {}, shapes, "a") == whole((3, 1, 2, 5))
+    assert touched(op, {}, shapes, "b") == whole((4, 5, 2))
+
+
+# ---- multiply-accumulates, with PyTorch's own count
+
+
+def counted(run: Any, *shapes: Shape) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        run(*(torch.zeros(shape) for shape in shapes))
+    return counter.get_total_flops() // 2
+
+
+def test_macs_are_those_torch_counts() -> None:
+    x, w = (2, 4, 5, 6), (4, 3, 2, 3)
+    options = {"stride": (2, 1), "dilation": (1, 2), "groups": 2}
+    padded = counted(
+        lambda x, w: torch.nn.functional.conv2d(x, w, **options), (2, 6, 5, 7), (4, 3, 3, 2)
+    )
+    node = Node("conv", ("x", "w"), ("y",), CONV)
+    assert table.macs(node, (x, w), OPS["conv"].shape(CONV, x, w)) == padded
+    linear = Node("linear", ("x", "w"), ("y",))
+    assert table.macs(linear, ((3, 7, 5), (4, 5)), (3, 7, 4)) == counted(
+        torch.nn.functional.linear, (3, 7, 5), (4, 5)
+    )
+    matmul = Node("matmul", ("a", "b"), ("y",))
+    assert table.macs(matmul, ((6, 2, 5), (6, 5, 3)), (6, 2, 3)) == counted(
+        torch.bmm, (6, 2, 5), (6, 5, 3)
+    )
+    add = Node("add", ("a", "b"), ("y",))
+    assert table.macs(add, ((3,), (3,)), (3,)) == 0
+
+
+def test_an_exact_matmul_is_exact() -> None:
+    """At the sizes of real layers, 128 * 128 * 4,608 products."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(-128, 128, s) for s in ((3, 4608), (4608, 5)))
+    wanted = a.astype(object) @ b.astype(object)
+    assert table.exact_matmul(a.astype(np.int8), b.astype(np.int8)).tolist() == wanted.tolist()
+
+
+# ---- weights
+
+
+def test_weights_are_rounded_to_the_nearest_of_their_channel() -> None:
+    w = (
+        np.random.default_rng(0).normal(size=(5, 3, 4))
+        * np.array([1e-3, 1, 7, 1, 1])[:, None, None]
+    )
+    w[3] = 0.0
+    q, scale = quantize_weights(w, np.zeros(5), 0.01, per_channel=True)
+    assert np.abs(q - w / scale[:, None, None]).max() <= 0.5 + 1e-5
+    assert np.abs(q.astype(int)).reshape(5, -1).max(axis=1).tolist() == [127, 127, 127, 0, 127]
+    q, scale = quantize_weights(w, np.zeros(5), 0.01, per_channel=False)
+    assert len(set(scale)) == 1
+    assert np.abs(q - w / scale[0]).max() <= 0.5 + 1e-5
+
+
+def test_a_large_bias_of_a_nearly_dead_channel_gets_a_larger_scale() -> None:
+    w, bias = np.full((2, 3), 1e-9), np.array([40.0, 0.0])
+    q, scale = quantize_weights(w, bias, 0.01, per_channel=True)
+    assert np.abs(bias / (0.01 * scale)).max() <= BIAS_MAX * (1 + 1e-6)
+    assert q[0].tolist() == [0, 0, 0]
+    assert q[1].tolist() == [127, 127, 127]
+
+
+# ---- windows
+
+
+@pytest.mark.parametrize("count_pad", [False, True])
+def test_windows_are_clipped_and_their_divisors_counted_before(count_pad: bool) -> None:
+    got = regular(5, 3, 2, 1, ceil=True, count_pad=count_pad)
+    assert got == ((0, 2, 3 if count_pad else 2), (1, 4, 3), (3, 5, 3 if count_pad else 2))
+
+
+def test_a_last_window_in_the_padding_is_left_out() -> None:
+    assert len(regular(4, 2, 3, 1, ceil=True, count_pad=True)) == 2
+
+
+def test_adaptive_windows_overlap_where_they_must() -> None:
+    assert adaptive(5, 3) == ((0, 2, 2), (1, 4, 3), (3, 5, 2))
+
+
+# ---- what the templates see
+
+
+@pytest.mark.parametrize(
+    ("out", "operands", "extents"),
+    [
+        ((2, 3, 4), [(12, 4, 1), (12, 4, 1)], [24]),
+        ((2, 3, 4), [(12, 4, 1), (0, 0, 1)], [6, 4]),
+        ((2, 1, 4), [(4, 4, 1), (1, 0, 2)], [2, 4]),
+        ((1, 1), [(0, 0)], [1]),
+        ((), [()], [1]),
+    ],
+)
+def test_loops_are_merged_where_every_operand_goes_on(
+    out: Shape, operands: list[Shape], extents: list[int]
+) -> None:
+    assert [loop.extent for loop in kernels.merged(out, operands)] == extents
+
+
+@pytest.mark.parametrize("text", ["a */ b", "tail\\", "trigraph ??/", "new\nline", "naïve"])
+def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
+    shown = kernels.comment(text)
+    assert "*/" not in shown
+    assert "??" not in shown
+    assert "\n" not in shown
+    assert not shown.endswith("\\")
+    assert shown.isascii()
+
+
+def test_a_step_gives_its_numbers_by_name() -> None:
+    numbers = table.Integers({"pre": 3}, {"bias": np.array([7])})
+    step = table.Step(Node("linear", ("x",), ("y",)), ("x",), ((1,),), (1,), numbers)
+    assert step["pre"] == 3
+    assert step["bias"].tolist() == [7]
+    assert step.table is None
+    with pytest.raises(KeyError):
+        step["absent"]
