@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from myoedge.ir import Graph, prune
 from myoedge.passes.fold import FOLD, absorb_borders
-from myoedge.passes.fuse import FUSE
+from myoedge.passes.fuse import FUSE, merge_tables
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.rewrite import Rule, apply
@@ -17,7 +17,7 @@ from myoedge.spec import check
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("fold", (*FOLD, *SINK)),
     ("lower", (*FOLD, *LOWER)),
-    ("views", (*FOLD, *VIEWS)),
+    ("views", (*FOLD, *VIEWS, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
 

@@ -84,7 +84,8 @@ def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
 
 def _turned(node: Node, perm: Perm) -> dict[str, Any]:
     """Attributes of the operator before a transposition instead of after it."""
-    return {"axis": perm[node.attrs["axis"]]} if node.op == "concat" else {}
+    axis = {"axis": perm[node.attrs["axis"]]} if node.op == "concat" else {}
+    return {**node.attrs, **axis}
 
 
 def _through(patch: Patch, name: str, perm: Perm) -> str | None:
@@ -121,10 +122,10 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     order = tuple(sorted(left).index(p) for p in left)
     patch = Patch(graph, node)
     if node.op == "argmax" and order == tuple(sorted(order)):
-        return patch.last("argmax", before.inputs[0], keepdim=kept, **where)
+        return patch.last("argmax", before.inputs[0], **{**node.attrs, **where})
     if node.op == "argmax":
         return None
-    y = patch.add(node.op, before.inputs[0], keepdim=kept, **where)
+    y = patch.add(node.op, before.inputs[0], **{**node.attrs, **where})
     return patch.last("transpose", y, **{**before.attrs, "perm": order}, origin=before.origin)
 
 

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is left of networks after the passes, and that it computes the same."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import myoedge.passes
+from myoedge.frontend.draft import (
+    Draft,
+    back,
+    transpose,
+)
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Graph, Node
+from myoedge.op import OPS
+from myoedge.ops.conv import attributes
+from myoedge.passes import prepare
+from myoedge.spec import check
+from myoedge.zoo import all_convnet
+from tests.torch_oracle import Net, agrees, randomized, seeded
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+RELU = (("clamp", 0.0, math.inf),)
+
+
+def imported(model: nn.Module, *inputs: Tensor) -> Graph:
+    return from_exported(torch.export.export(randomized(model).eval(), inputs))
+
+
+def ops(graph: Graph) -> list[str]:
+    """The operators that cost something: views are left out."""
+    return [node.op for node in graph.nodes if not OPS[node.op].view]
+
+
+def paths(graph: Graph) -> set[str]:
+    borders = (o for border in graph.borders.values() for o in border.origin)
+    return {o.path for o in (*(o for node in graph.nodes for o in node.origin), *borders)}
+
+
+def test_all_convnet_is_nine_operators() -> None:
+    graph = prepare(imported(all_convnet.hd(), seeded(1, 1, 16, 8)))
+    assert ops(graph) == ["conv"] * 8 + ["avg_pool"]
+    assert all(node.attrs["act"] == RELU for node in graph.nodes if node.op == "conv")
+
+
+class Residual(nn.Module):
+    """Two convolutions with batch norm around a skip."""
+
+    def __init__(
+        self, kind: type[nn.Module], norm: type[nn.Module], channels: int, dilation: int = 1
+    ):
+        super().__init__()
+        same = {"padding": dilation, "dilation": dilation, "bias": False}
+        self.first = kind(channels, channels, 3, **same)
+        self.first_norm = norm(channels)
+        self.second = kind(channels, channels, 3, **same)
+        self.second_norm = norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.first_norm(self.first(x)))
+        return F.relu(x + self.second_norm(self.second(y)))
+
+
+def residual_net() -> nn.Sequential:
+    blocks = [Residual(nn.Conv2d, nn.BatchNorm2d, 6) for _ in range(3)]
+    stem = nn.Conv2d(3, 6, 3, stride=2)
+    return nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+
+
+def tcn() -> nn.Sequential:
+    blocks = [Residual(nn.Conv1d, nn.BatchNorm1d, 6, dilation) for dilation in (1, 2, 4)]
+    return nn.Sequential(nn.Conv1d(3, 6, 1), *blocks, nn.Flatten(), nn.Linear(6 * 20, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"), [(residual_net, (1, 3, 13, 15)), (tcn, (1, 3, 20)), (tcn, (4, 3, 20))]
+)
+def test_residual_networks_keep_one_transpose_at_the_input(
+    make: Callable[[], nn.Sequential], shape: tuple[int, ...]
+) -> None:
+    graph = agrees(randomized(make()), seeded(*shape))
+    body = [op for op in ops(graph) if op != "avg_pool"]
+    assert body == ["transpose", "conv", *["conv", "conv", "add"] * 3, "linear"]
+    assert graph.nodes[0].op == "transpose"
+    assert [n.attrs["act"] for n in graph.nodes if n.op == "add"] == [RELU] * 3
+
+
+def test_a_squeeze_between_convolutions_costs_no_transpose() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, (8, 3)), nn.ReLU(), nn.Flatten(1, 2), nn.Conv1d(6, 4, 3), nn.ReLU()
+    )
+    graph = agrees(randomized(model), seeded(1, 1, 8, 30))
+    assert ops(graph) == ["conv", "conv", "transpose"]
+
+
+def test_a_relu_behind_a_flatten_is_fused_and_the_flatten_folded() -> None:
+    model = nn.Sequential(nn.Conv1d(3, 6, 3), nn.Flatten(), nn.ReLU(), nn.Linear(6 * 18, 4))
+    graph = agrees(randomized(model), seeded(1, 3, 20))
+    assert ops(graph) == ["transpose", "conv", "linear"]
+
+
+def test_a_branch_of_pool_and_concat_stays_channels_last() -> None:
+    def forward(net: Net, x: Tensor) -> Tensor:
+        y = net.a(x)
+        return net.c(torch.cat([F.max_pool1d(y, 2), net.b(y)], 1))
+
+    parts = {"a": nn.Conv1d(3, 4, 3), "b": nn.Conv1d(4, 4, 2, stride=2), "c": nn.Conv1d(8, 2, 1)}
+    graph = agrees(randomized(Net(forward, **parts)), seeded(2, 3, 22))
+    assert Counter(ops(graph))["transpose"] == 2
+
+
+@pytest.mark.parametrize(("make", "shape"), [(residual_net, (1, 3, 13, 15)), (tcn, (1, 3, 20))])
+def test_every_module_is_still_named(
+    make: Callable[[], nn.Sequential], shape: tuple[int, ...]
+) -> None:
+    graph = imported(make(), seeded(*shape))
+    views = {o.path for n in graph.nodes if OPS[n.op].view for o in n.origin}
+    assert paths(graph) - views <= paths(prepare(graph))
+
+
+def test_a_fused_operator_names_all_it_was_made_of() -> None:
+    model = nn.Sequential(nn.Conv1d(3, 6, 3), nn.BatchNorm1d(6), nn.ReLU(), nn.MaxPool1d(2))
+    graph = prepare(imported(model, seeded(1, 3, 20)))
+    assert [n.label for n in graph.nodes if n.op == "conv"] == ["0 + 1 + 2"]
+
+
+def test_the_graph_that_goes_in_stays_as_it_was() -> None:
+    graph = imported(residual_net(), seeded(1, 3, 13, 15))
+    digest, nodes = graph.digest, graph.nodes
+    constants = {name: value.copy() for name, value in graph.constants.items()}
+    prepare(graph)
+    fresh = Graph(graph.inputs, graph.outputs, nodes, graph.tensors, constants, graph.output_names)
+    assert digest == fresh.digest
+    assert graph.nodes is nodes
+
+
+def test_the_same_graph_twice_gives_the_same_bytes() -> None:
+    graphs = [prepare(imported(residual_net(), seeded(1, 3, 13, 15))) for _ in range(2)]
+    assert graphs[0].digest == graphs[1].digest
+    assert prepare(graphs[0]).digest == graphs[0].digest
+
+
+def test_an_affine_at_the_input_moves_to_the_host() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.Conv1d(3, 4, 3, padding=1))
+    graph = agrees(randomized(model), seeded(1, 3, 20))
+    assert "affine" not in ops(graph)
+    assert graph.borders["input"].axis == 1
+    assert len(graph.borders["input"].scale) == 3
+    assert graph.borders["input"].origin[0].path == "0"
+
+
+def test_scaling_and_batch_norm_at_the_input_are_one_border() -> None:
+    model = Net(
+        lambda net, x: net.c(net.b((x - 0.5) / 2.0)), b=nn.BatchNorm1d(3), c=nn.Conv1d(3, 4, 3)
+    )
+    graph = agrees(randomized(model), seeded(1, 3, 20))
+    assert [op for op in ops(graph) if op != "transpose"] == ["conv"]
+    assert len(graph.borders) == 1
+
+
+def test_affines_along_different_axes_are_not_one_border() -> None:
+    def forward(net: Net, x: Tensor) -> Tensor:
+        return net.b(x) * torch.arange(20.0)
+
+    graph = agrees(randomized(Net(forward, b=nn.BatchNorm1d(3))), seeded(1, 3, 20))
+    assert ops(graph) == ["affine"]
+    assert graph.borders["xs_0"].axis == 1
+
+
+def test_an_input_that_is_read_twice_keeps_its_affine() -> None:
+    model = Net(lambda net, x: net.b(x) + x, b=nn.BatchNorm1d(3))
+    graph = agrees(randomized(model), seeded(1, 3, 20))
+    assert ops(graph) == ["affine", "add"]
+    assert not graph.borders
+
+
+def test_an_input_that_is_an_output_keeps_its_affine() -> None:
+    graph = agrees(Net(lambda net, x: (x * 2, x)), seeded(1, 3, 20))
+    assert not graph.borders
+
+
+def test_factors_around_a_convolution_fold() -> None:
+    def forward(net: Net, x: Tensor) -> Tensor:
+        return F.relu((net.c(x) * 0.5 + 1.0) * torch.arange(4.0).reshape(4, 1) - 0.25)
+
+    graph = agrees(randomized(Net(forward, c=nn.Conv1d(3, 4, 3))), seeded(1, 3, 20))
+    assert [op for op in ops(graph) if op != "transpose"] == ["conv"]
+
+
+def test_batch_norm_behind_a_relu_stays_an_affine() -> None:
+    model = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.BatchNorm1d(4), nn.ReLU())
+    graph = agrees(randomized(model), seeded(1, 3, 20))
+    assert ops(graph) == ["transpose", "conv", "affine", "transpose"]
+    assert [n.attrs.get("act") for n in graph.nodes if n.op == "affine"] == [RELU]
+
+
+def test_affines_with_an_activation_between_them_are_not_merged() -> None:
+    norms = [layer for _ in range(3) for layer in (nn.BatchNorm1d(4), nn.ReLU())]
+    graph = agrees(randomized(nn.Sequential(nn.ReLU(), *norms)), seeded(1, 4, 20))
+    assert ops(graph) == ["table", "affine", "affine", "affine"]
+
+
+def test_a_relu_behind_a_max_pool_is_fused_into_the_convolution() -> None:
+    model = nn.Sequential(nn.Conv1d(1, 4, 3), nn.MaxPool1d(2), nn.ReLU())
+    graph = agrees(randomized(model), seeded(1, 1, 20))
+    assert ops(graph) == ["conv", "max_pool", "transpose"]
+    assert graph.nodes[1].attrs["act"] == RELU or graph.nodes[0].attrs["act"] == RELU
+
+
+def test_a_gelu_behind_a_max_pool_is_not() -> None:
+    model = nn.Sequential(nn.Conv1d(1, 4, 3), nn.MaxPool1d(2), nn.GELU())
+    assert "table" in ops(agrees(randomized(model), seeded(1, 1, 20)))
+
+
+def test_an_activation_is_not_fused_where_others_read_its_input() -> None:
+    model = Net(lambda net, x: (y := net.c(x), F.relu(y)), c=nn.Conv1d(1, 4, 3))
+    graph = agrees(randomized(model), seeded(1, 1, 20))
+    assert not any("act" in node.attrs for node in graph.nodes)
+
+
+def test_weights_that_two_readers_see_are_not_scaled() -> None:
+    model = Net(lambda net, x: net.c(x) * 2 + net.c(x + 1).abs(), c=nn.Conv1d(3, 3, 1))
+    agrees(randomized(model), seeded(1, 3, 20))
+
+
+def test_a_fused_clamp_chain_narrows() -> None:
+    model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-2.0, 4.0))
+    graph = agrees(randomized(model), seeded(3, 8))
+    assert ops(graph) == ["linear"]
+
+
+def blocks(count: int) -> Graph:
+    """`count` residual blocks of seven nodes and their transposes."""
+    rng, d = np.random.default_rng(0), Draft()
+    x = d.input("x", (1, 6, 12))
+    for index in range(count):
+        skip = x
+        for half in range(2):
+            d.stem = f"b{index}{half}"
+            w = d.constant(rng.normal(size=(6, 3, 6)))
+            attrs = attributes(1) | {"pads": ((1, 1),)}
+            x = back(d, d.add("conv", transpose(d, x, (0, 2, 1)), w, **attrs))
+            x = d.add("affine", x, d.constant(np.ones(6)), d.constant(np.ones(6)), axis=1)
+            x = d.add("table", x, chain=RELU) if half == 0 else d.add("add", x, skip)
+        x = d.add("table", x, chain=RELU)
+    return d.graph([x], ["y"])
+
+
+def test_work_grows_with_the_network_and_not_with_its_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counted in rules offered, as clocks differ."""
+    offered = Counter[int]()
+
+    def counting(
+        rules: Sequence[Callable[..., object]], size: int
+    ) -> tuple[Callable[..., object], ...]:
+        def counted(graph: Graph, node: Node) -> None:
+            offered[size] += 1
+
+        return (counted, *rules)
+
+    stages = myoedge.passes.STAGES
+    for size in (5, 40):
+        counted = tuple((name, counting(rules, size)) for name, rules in stages)
+        monkeypatch.setattr(myoedge.passes, "STAGES", counted)
+        after = prepare(blocks(size))
+        assert ops(after) == ["transpose", *["conv", "conv", "add"] * size, "transpose"]
+    assert offered[40] <= 10 * offered[5]
+
+
+def test_prepared_graphs_are_legal() -> None:
+    check(prepare(blocks(3)), "prepared")
+    check(prepare(blocks(3)), "quantized")
