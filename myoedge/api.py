@@ -121,11 +121,13 @@ class Validation:
     exact        by rung: True, False; None where it was not run
     samples      inputs compared, the golden one, random ones, and those given
     difference   the first place where a rung differs
+    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     """
 
     exact: dict[str, bool | None]
     samples: int
     difference: Difference | None
+    onnx_db: float | None = None
 
 
 def validate(
@@ -133,6 +135,7 @@ def validate(
     *,
     on: Sequence[str] = ("host",),
     input: Given | None = None,
+    onnx: bool = False,
     cc: str = "zig",
     say: Say = _silent,
 ) -> Validation:
@@ -140,6 +143,7 @@ def validate(
 
     on      rungs of the ladder; "host" so far
     input   float samples to compare in addition, as for calibration
+    onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
     The reports in the folder are replaced. Errors: E204 unknown rung, E222 no build, E501 compiler.
     """
@@ -155,13 +159,13 @@ def validate(
         )
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     say("compare")
-    count, difference = ladder.first_difference(
-        chosen, ladder.all_samples(chosen, RANDOM_CHECKS, input)
-    )
+    samples = ladder.all_samples(chosen, RANDOM_CHECKS, input)
+    count, difference = ladder.first_difference(chosen, samples)
+    onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
     report = {**chosen.report}
     report["exact"] = {**report["exact"], "host": difference is None}
     replace_files(chosen.folder, report_files(report))
-    return Validation(report["exact"], count, difference)
+    return Validation(report["exact"], count, difference, onnx_db)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from myoedge.built import Build
 from myoedge.ir import Array
 from myoedge.quant.choose import QuantGraph
-from myoedge.quant.sqnr import quantized_inputs
+from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import run_integer
-from myoedge.run import host
+from myoedge.run import host, ort
 from myoedge.samples import Given, fit, read
 
 RUNGS = ("host",)
@@ -59,13 +59,37 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
     return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
 
 
+def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
+    """The golden sample, and those a person gives, as floats [samples, *shape]."""
+    golden = {name: x[None] for name, x in build.golden_inputs.items()}
+    if given is None:
+        return golden
+    more = fit(read(given), build.network.graph).inputs
+    return {name: np.concatenate([x, more[name]]) for name, x in golden.items()}
+
+
 def all_samples(build: Build, random: int, given: Given | None) -> Iterator[Sample]:
-    """The golden sample, random ones, and those a person gives."""
-    q = build.network
-    yield from real_samples(q, {name: x[None] for name, x in build.golden_inputs.items()})
-    yield from random_samples(q, random)
-    if given is not None:
-        yield from real_samples(q, fit(read(given), q.graph).inputs)
+    """The golden sample, those a person gives, and random ones."""
+    yield from real_samples(build.network, real_inputs(build, given))
+    yield from random_samples(build.network, random)
+
+
+def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
+    """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
+
+    samples   float [samples, *shape] by input name
+    Roundings differ by a step here and there and add up with depth: a figure, not an equality.
+    """
+    q, noise = build.network, Noise()
+    count = len(next(iter(samples.values())))
+    each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
+    judged = ort.outputs(ort.open_session(build.folder / "model.int8.onnx"), iter(each))
+    for sample, found in zip(each, judged, strict=True):
+        wanted = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        for name, values in zip(q.graph.outputs, found, strict=True):
+            if name in q.params:
+                noise.add(real_values(q, name, wanted[name]), values)
+    return noise.db
 
 
 def first_difference(build: Build, samples: Iterable[Sample]) -> tuple[int, Difference | None]:

@@ -44,10 +44,10 @@ def myoedge(*arguments: object, cwd: Path) -> Ran:
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.MonkeyPatch.context() as patch,
-        pytest.raises(SystemExit) as ended,
     ):
         patch.setenv("COLUMNS", "100")
-        main([str(argument) for argument in arguments])
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
     return Ran(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 

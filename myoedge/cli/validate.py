@@ -21,9 +21,10 @@ DIFFER = 4
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--on", default="host", metavar="RUNGS", help="Rungs of the ladder: host.")
 @click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
+@click.option("--onnx", is_flag=True, help="Also measure model.int8.onnx in onnxruntime.")
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
 @common
-def command(voice: Voice, folder: str | None, on: str, input: str | None, cc: str) -> None:
+def command(voice: Voice, folder: str | None, on: str, **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
     FOLDER is what build wrote; the newest one below build/ without it.
@@ -32,7 +33,7 @@ def command(voice: Voice, folder: str | None, on: str, input: str | None, cc: st
     from myoedge.cli.newest import newest
 
     rungs = tuple(filter(None, on.split(",")))
-    found = api.validate(folder or newest(), on=rungs, input=input, cc=cc, say=voice.stage)
+    found = api.validate(folder or newest(), on=rungs, **options, say=voice.stage)
     voice.result(_as_json(found), lambda: _show(voice, found))
     if found.difference is not None:
         sys.exit(DIFFER)
@@ -40,13 +41,22 @@ def command(voice: Voice, folder: str | None, on: str, input: str | None, cc: st
 
 def _as_json(found: Validation) -> dict[str, Any]:
     difference = None if found.difference is None else asdict(found.difference)
-    return {"exact": found.exact, "samples": found.samples, "difference": difference}
+    db = None if found.onnx_db is None else min(found.onnx_db, 999.0)
+    return {
+        "exact": found.exact,
+        "samples": found.samples,
+        "difference": difference,
+        "onnx_db": db,
+    }
 
 
 def _show(voice: Voice, found: Validation) -> None:
     if found.difference is None:
         text = f"exact: reference = host C, every layer, {found.samples} samples"
         voice.out.print(text, markup=False)
+    if found.onnx_db is not None:
+        voice.out.print(f"onnxruntime on model.int8.onnx: {found.onnx_db:.1f} dB", markup=False)
+    if found.difference is None:
         return
     d = found.difference
     lines = (

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import myoedge
-from tests.conftest import ROOT, Ran, myoedge as command, save_exported
+from tests.conftest import ROOT, Ran, save_exported
+from tests.conftest import myoedge as command
 from tests.networks import Two, make_small
 
 CONTRACT = (
@@ -163,6 +164,14 @@ def test_onnx_file_agrees(built: tuple[Path, Ran], small: Path) -> None:
     for window in np.load(small / "calib.npz")["input"][:8]:
         (wanted,) = session.run(None, {session.get_inputs()[0].name: window})
         assert np.abs(wanted - build.run(window)).max() <= 2 * scale + 1e-6
+
+
+def test_validate_measures_the_onnx_file(built: tuple[Path, Ran], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    ran = command("validate", folder, "--onnx", "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.json["onnx_db"] >= 30
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:

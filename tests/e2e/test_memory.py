@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole networks keep to their buffers: guard pages around each, UBSan, and ASan where it works."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge import tool
+from myoedge.emit.project import make_sources
+from myoedge.plan.place import Life, Place, Placement
+from myoedge.plan.schedule import make_plan
+from myoedge.run import host
+from myoedge.target import chip
+from tests.conftest import ROOT, save_exported
+
+PAGE = mmap.PAGESIZE
+
+
+class Mixed(nn.Module):
+    """Branches, odd sizes, pools, concat, a transposed output: many buffers of many lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 5, 3, padding=1)
+        self.b = nn.Conv2d(3, 7, 5, padding=2, stride=1)
+        self.c = nn.Conv2d(12, 9, 1)
+        self.d = nn.Linear(9, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.cat([torch.relu(self.a(x)), torch.nn.functional.gelu(self.b(x))], 1)
+        z = torch.nn.functional.max_pool2d(self.c(y), 3, 2, ceil_mode=True)
+        return self.d(z.mean((2, 3))), z.softmax(1)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("mixed")
+    save_exported(Mixed(), (torch.zeros(1, 3, 9, 7),), folder / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((16, 1, 3, 9, 7), np.float32)
+    return myoedge.build(folder / "m.pt2", calib=calib, output=folder / "out")
+
+
+def fenced(at_end: bool) -> Place:
+    """A placement that gives every buffer pages of its own, with unused pages around them."""
+
+    def placing(lives: Sequence[Life], alignment: int) -> Placement:
+        offsets, at = {}, PAGE
+        for life in lives:
+            room = -(-life.size_bytes // PAGE) * PAGE
+            slack = (room - life.size_bytes) // 4 * 4 if at_end else 0
+            offsets[life.name] = at + slack
+            at += room + PAGE
+        return Placement(offsets, at, 0, False)
+
+    return placing
+
+
+RUNNER = """
+import ctypes, json, mmap, sys
+from pathlib import Path
+import numpy as np
+from myoedge.run import host
+folder, page = Path(sys.argv[1]), mmap.PAGESIZE
+facts = json.loads((folder / "facts.json").read_text())
+library = host.load_library(folder)
+arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, "me_arena"))
+assert arena % page == 0
+libc = ctypes.CDLL(None, use_errno=True)
+for start in facts["fences"]:
+    assert libc.mprotect(ctypes.c_void_p(arena + start), page, mmap.PROT_READ * 0) == 0
+inputs = [np.array(x, np.int8) for x in facts["inputs"]]
+found = host.run(library, inputs, [(tuple(s), d) for s, d in facts["outputs"]])
+print(json.dumps([y.tolist() for y in found]))
+"""
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_no_layer_leaves_its_buffers(mixed: myoedge.Build, tmp_path: Path, at_end: bool) -> None:
+    q = mixed.network
+    paged = replace(chip("host"), alignment_bytes=PAGE)
+    plan = make_plan(q, paged, placing=fenced(at_end))
+    assert len(plan.lives) >= 5
+    for name, text in make_sources(plan, "mixed").files.items():
+        (tmp_path / name).write_text(text)
+    golden = np.load(mixed.folder / "golden" / "input.npz")
+    inputs = [golden[f"{name}.q"] for name in q.graph.inputs]
+    used = {p for life in plan.lives for p in _pages(plan.placement.offsets[life.name], life)}
+    fences = [p * PAGE for p in range(plan.arena_bytes // PAGE) if p not in used]
+    facts = {
+        "fences": fences,
+        "inputs": [x.tolist() for x in inputs],
+        "outputs": [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs],
+    }
+    (tmp_path / "facts.json").write_text(json.dumps(facts))
+    command = [sys.executable, "-c", RUNNER, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr or f"signal {-done.returncode}"
+    for found, wanted in zip(json.loads(done.stdout), mixed.run_raw(inputs), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def _pages(offset: int, life: Life) -> range:
+    return range(offset // PAGE, (offset + life.size_bytes - 1) // PAGE + 1)
+
+
+def test_clean_under_ubsan(mixed: myoedge.Build) -> None:
+    library = host.load_library(mixed.folder / "src", sanitize=("undefined",))
+    rng = np.random.default_rng(1)
+    q = mixed.network
+    specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
+    for _ in range(8):
+        inputs = [rng.integers(-128, 128, q.graph.shape(n), np.int8) for n in q.graph.inputs]
+        for found, wanted in zip(
+            host.run(library, inputs, specs), mixed.run_raw(inputs), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
+    try:
+        cc = tool.compiler("cc")
+    except myoedge.MyoedgeError as error:
+        pytest.skip(str(error))
+    if not cc.can_asan:
+        pytest.skip("the system's compiler does not catch a planted overflow")
+    program = tmp_path / "selftest"
+    kinds = ("address", "undefined")
+    done = tool.compile_program(mixed.folder / "src", program, cc=cc, sanitize=kinds)
+    assert done.returncode == 0, done.stderr
+    ran = tool.run([str(program)], cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "bit for bit" in ran.stdout
