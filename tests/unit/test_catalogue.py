@@ -26,7 +26,7 @@ SHARED = {
     "E214": {"samples", "built"},  # data of another type
     "E222": {"built", "cli.newest"},  # no whole build
     "E281": {"folder", "run.host"},  # the disk is full
-    "E501": {"tool", "frontend.preflight"},  # not installed
+    "E501": {"tool", "frontend.preflight", "run.ort"},  # not installed
 }
 
 

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents say is so: links, commands, code, generated pages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+
+import myoedge
+from myoedge.cli import VERBS, group
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.aten import CALLS, IMPORT
+from myoedge.frontend.exported import from_exported
+from myoedge.frontend.refusals import instead
+from myoedge.frontend.table import calls_of
+from myoedge.op import OPS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/**/*.md")])
+PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+def text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def fenced(page: Path) -> Iterator[tuple[str, str, str]]:
+    """(language, rest of the opening line, content) of every fenced block."""
+    for found in re.finditer(
+        r"^```(\w+) ?([^\n]*)\n(.*?)^```$", text(page), re.MULTILINE | re.DOTALL
+    ):
+        yield found.group(1), found.group(2), found.group(3)
+
+
+def indented(page: Path) -> str:
+    """What is typed and shown: every line that is indented by four."""
+    return "\n".join(line for line in text(page).splitlines() if line.startswith("    "))
+
+
+# ---- every page
+
+
+def test_the_pages_that_must_be_there() -> None:
+    names = {str(page.relative_to(ROOT)) for page in PAGES}
+    docs = ("architecture", "integer-semantics", "ops", "adding-an-operator", "performance")
+    assert {
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{d}.md" for d in docs),
+    } <= names
+
+
+@PAGE
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", text(page))
+    mentioned = re.findall(r"(?<![\w/(\[])docs/[\w-]+\.md", text(page))
+    missing = [
+        link
+        for folder, names in ((page.parent, links), (ROOT, mentioned))
+        for link in names
+        if "://" not in link and not (folder / link).exists()
+    ]
+    assert not missing
+
+
+@PAGE
+def test_commands_are_verbs(page: Path) -> None:
+    """`myoedge build ...`, in backquotes or at the start of an indented line."""
+    typed = re.findall(r"(?:`|^    (?:\$ )?)myoedge ([a-z]+)\b(?!/)", text(page), re.MULTILINE)
+    assert set(typed) <= set(VERBS)
+
+
+@PAGE
+def test_options_exist(page: Path) -> None:
+    known = {
+        option
+        for verb in VERBS
+        for parameter in group.get_command(None, verb).params  # type: ignore[arg-type,union-attr]
+        for option in parameter.opts
+    } | {"--help", "--version"}
+    typed = re.findall(r"(?:`|^    (?:\$ )?)myoedge ([^`\n]+)", text(page), re.MULTILINE)
+    options = {o for line in typed for o in re.findall(r"(?<!\S)--[a-z][a-z-]*", line)}
+    assert options <= known
+
+
+@PAGE
+def test_make_targets_exist(page: Path) -> None:
+    makefile = text(ROOT / "Makefile")
+    generated = text(ROOT / "firmware_templates" / "project" / "Makefile.j2")
+    for target in re.findall(r"(?:`|^    )make ([a-z-]+)", text(page), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile + "\n" + generated, re.MULTILINE), target
+
+
+@PAGE
+def test_codes_named_are_explained(page: Path) -> None:
+    for code in set(re.findall(r"\b[EW][0-9]{3}\b", text(page))):
+        assert myoedge.explain(code)
+
+
+@PAGE
+def test_nothing_of_the_machine_it_was_written_on(page: Path) -> None:
+    """Transcripts must not carry somebody's folders along."""
+    assert not re.search(r"(?<![\w.])/(work|tmp|root|home|Users)/", text(page))
+
+
+@PAGE
+def test_python_is_python(page: Path) -> None:
+    for language, path, code in fenced(page):
+        if language == "python" and not path:
+            ast.parse(code)
+
+
+def test_files_and_folders_of_the_picture_exist() -> None:
+    """docs/architecture.md names every module of the package, and no other."""
+    page = text(ROOT / "docs" / "architecture.md")
+    picture = page.split("## Rooms")[1].split("Imports go one way")[0]
+    top = [p for p in (ROOT / "myoedge").iterdir() if p.suffix == ".py" and p.name[0] != "_"]
+    rooms = [p for p in (ROOT / "myoedge").iterdir() if (p / "__init__.py").is_file()]
+    named = set(re.findall(r"\b(\w+)\.py\b", page))
+    assert {p.stem for p in top} <= named
+    assert {p.name for p in rooms} <= set(re.findall(r"\b(\w+)/", page))
+    for path in re.findall(r"^      (\w+\.py|\w+/)", picture, re.MULTILINE):
+        assert (ROOT / "myoedge" / path).exists(), path
+
+
+def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
+    import tomllib
+
+    contracts = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    wanted = " -> ".join(x.replace("myoedge.", "").replace(" | ", ", ") for x in layers)
+    page = " ".join(text(ROOT / "docs" / "architecture.md").split())
+    assert wanted in page
+
+
+# ---- README
+
+
+def test_the_verbs_are_described_as_the_command_line_does() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text(ROOT / "README.md"), re.MULTILINE)
+    assert dict(rows) == VERBS
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.networks import Small
+
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        line[4:]
+        for line in text(ROOT / "README.md").split("## Your own network")[1].splitlines()
+        if line.startswith("    ")
+    ][:5]
+    windows = np.random.default_rng(0).random((20, 1, 2, 12), np.float32)
+    given = {"make_model": Small, "windows": windows, "gestures": np.arange(20) % 3}
+    code = "\n".join(lines).replace("torch.zeros(1, 8, 40)", "torch.zeros(1, 2, 12)")
+    exec(code, given)
+    blocks = [code for language, _, code in fenced(ROOT / "README.md") if language == "python"]
+    exec("\n".join(blocks), given)
+    assert (tmp_path / "build" / "model-gap9" / "manifest.json").is_file()
+    assert given["b"].run(given["x"]).dtype == np.float32  # type: ignore[attr-defined]
+
+
+# ---- docs/adding-an-operator.md
+
+
+def test_the_code_shown_is_the_code_that_runs() -> None:
+    blocks = [b for b in fenced(ROOT / "docs" / "adding-an-operator.md") if b[1]]
+    assert len(blocks) > 8
+    for _, path, code in blocks:
+        assert code.rstrip() in text(ROOT / path), path
+
+
+# ---- docs/ops.md
+
+
+def test_the_page_of_operators_is_up_to_date() -> None:
+    """If not: make docs."""
+    shown = CliRunner().invoke(group, ["ops", "--md"])
+    assert shown.exit_code == 0
+    assert shown.stdout == text(ROOT / "docs" / "ops.md")
+
+
+def test_every_operator_is_reached_by_a_call() -> None:
+    assert set(CALLS) == {"", *OPS}
+    assert all(calls_of(op) for op in OPS)
+
+
+def test_a_call_has_one_row() -> None:
+    for rows in CALLS.values():
+        assert all(IMPORT[name] is row for name, row in rows.items())
+
+
+X = torch.linspace(-1.0, 1.0, 2 * 4 * 6).reshape(2, 4, 6)
+W = torch.linspace(-1.0, 1.0, 3 * 4 * 3).reshape(3, 4, 3)
+USES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("conv", "conv1d", lambda x: F.conv1d(x, W)),
+    ("linear", "linear", lambda x: F.linear(x, torch.ones(2, 6))),
+    ("linear", "matmul", lambda x: x @ torch.ones(6, 2)),
+    ("matmul", "matmul", lambda x: x @ x.transpose(1, 2)),
+    ("matmul", "bmm", lambda x: torch.bmm(x, x.transpose(1, 2))),
+    ("max_pool", "max_pool1d", lambda x: F.max_pool1d(x, 2)),
+    ("max_pool", "amax", lambda x: x.amax(-1)),
+    ("avg_pool", "adaptive_avg_pool1d", lambda x: F.adaptive_avg_pool1d(x, 2)),
+    ("mean", "mean", lambda x: x.mean(-1)),
+    ("sum", "sum", lambda x: x.sum(-1)),
+    ("add", "add", lambda x: x + x.flip(-1)),
+    ("sub", "rsub", lambda x: torch.rsub(x, x.flip(-1))),
+    ("mul", "div", lambda x: x / (x * x + 1.0)),
+    ("mul", "glu", lambda x: F.glu(x, -1)),
+    ("affine", "batch_norm", lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4))),
+    ("prelu", "prelu", lambda x: F.prelu(x, torch.tensor([0.1, 0.2, 0.3, 0.4]))),
+    ("table", "gelu", F.gelu),
+    ("table", "pow", lambda x: x**3),
+    ("table", "maximum", lambda x: torch.maximum(x, torch.tensor(0.1))),
+    ("softmax", "softmax", lambda x: x.softmax(-1)),
+    ("log_softmax", "log_softmax", lambda x: x.log_softmax(-1)),
+    ("argmax", "argmin", lambda x: x.argmin(-1)),
+    ("reshape", "flatten", lambda x: x.flatten(1)),
+    ("transpose", "movedim", lambda x: x.movedim(1, 2)),
+    ("slice", "unbind", lambda x: x.unbind(1)[1]),
+    ("slice", "index", lambda x: x[:, [2, 0]]),
+    ("concat", "stack", lambda x: torch.stack([x, x.flip(-1)])),
+    ("concat", "roll", lambda x: x.roll(1, -1)),
+    ("expand", "repeat_interleave", lambda x: x.repeat_interleave(2, 1)),
+    ("pad", "pad", lambda x: F.pad(x, (1, 2))),
+]
+
+
+class Calling(torch.nn.Module):
+    """A network of one function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize(("op", "call", "function"), USES, ids=[f"{u[0]}-{u[1]}" for u in USES])
+def test_a_call_becomes_the_operator_it_is_listed_under(
+    op: str, call: str, function: Callable[..., Any]
+) -> None:
+    program = torch.export.export(Calling(function).eval(), (X,))
+    targets = (str(node.target) for node in program.graph.nodes)
+    made = {target.split(".")[1] for target in targets if target.startswith("aten.")}
+    assert call in made & set(calls_of(op))
+    assert op in {node.op for node in from_exported(program).nodes}
+
+
+def test_every_operator_has_a_use_here() -> None:
+    assert {op for op, _, _ in USES} == set(OPS)
+
+
+@pytest.mark.parametrize(
+    ("part", "network", "shape"),
+    [
+        ("layer_norm", torch.nn.LayerNorm(6), (2, 4, 6)),
+        ("group_norm", torch.nn.GroupNorm(2, 4), (2, 4, 6)),
+        ("lstm", torch.nn.LSTM(6, 3, batch_first=True), (2, 4, 6)),
+        ("gru", torch.nn.GRU(6, 3, batch_first=True), (2, 4, 6)),
+        ("conv_transpose", torch.nn.ConvTranspose1d(4, 2, 3), (2, 4, 6)),
+        ("einsum", Calling(lambda x: torch.einsum("bct,bdt->bcd", x, x)), (2, 4, 6)),
+    ],
+)
+def test_what_is_not_there_is_refused_with_the_advice_of_the_page(
+    part: str, network: torch.nn.Module, shape: tuple[int, ...]
+) -> None:
+    program = torch.export.export(network.eval(), (torch.zeros(shape),))
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(program)
+    assert caught.value.code == "E111"
+    assert instead(part) in caught.value.notice.tries
+    assert f"| `{part}` | {instead(part).removeprefix('use ')} |" in text(ROOT / "docs" / "ops.md")
