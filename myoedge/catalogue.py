@@ -188,6 +188,11 @@ a name the newest one below build/ is taken. Build again where files are missing
 E223 A file that init writes is there already.
 init never overwrites. Rename the file, or name another folder.
 
+E224 A layer gives NaN or infinity for a calibration sample.
+No range holds such a value. The logarithm or root of something negative, a division by zero or an
+exponential of something large are the usual causes: clamp in front of it, log(x.clamp(min=1e-6)),
+and look at that sample.
+
 E230 myoedge.toml has a key that means nothing.
 A mistyped key would be ignored in silence, so it is an error. The message lists what is known there
 and the nearest right one.
