@@ -28,14 +28,14 @@ PAGE = mmap.PAGESIZE
 
 
 class Mixed(nn.Module):
-    """Branches, odd sizes, pools, concat, a transposed output: many buffers of many lives."""
+    """Branches, pools, concat, a transposed output: many buffers of many lives."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.a = nn.Conv2d(3, 5, 3, padding=1)
-        self.b = nn.Conv2d(3, 7, 5, padding=2, stride=1)
-        self.c = nn.Conv2d(12, 9, 1)
-        self.d = nn.Linear(9, 4)
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(3, 4, 5, padding=2)
+        self.c = nn.Conv2d(12, 8, 1)
+        self.d = nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = torch.cat([torch.relu(self.a(x)), torch.nn.functional.gelu(self.b(x))], 1)
