@@ -233,6 +233,19 @@ def test_weights_that_two_readers_see_are_not_scaled() -> None:
     agrees(randomized(model), seeded(1, 3, 20))
 
 
+@pytest.mark.parametrize(
+    ("pad", "left"),
+    [((2, 1), 0), ((2, 1, 1, 0), 1), ((0, 0, 0, 1), 1), ((1, 1, 0, 1, 0, 1), 1)],
+)
+def test_only_padding_along_space_becomes_the_convolutions_own(
+    pad: tuple[int, ...], left: int
+) -> None:
+    channels = 3 + sum(pad[2:4])
+    model = Net(lambda net, x: net.c(F.pad(x, pad)), c=nn.Conv1d(channels, 4, 3))
+    graph = agrees(randomized(model), seeded(2, 3, 20))
+    assert Counter(ops(graph))["pad"] == left
+
+
 def test_a_fused_clamp_chain_narrows() -> None:
     model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.ReLU6(), nn.Hardtanh(-2.0, 4.0))
     graph = agrees(randomized(model), seeded(3, 8))
