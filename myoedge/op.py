@@ -118,6 +118,10 @@ def _no_bound(step: Step) -> int:
     return 0
 
 
+def _no_literals(step: Step) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """An operator, defined once.
@@ -129,6 +133,7 @@ class OpDef:
     integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
     acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
     template   file below firmware_templates/kernels; empty where no code is emitted
+    literals   Step -> numbers its template writes into the C, besides shapes and integers
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
     epilogue   ends in a requantisation, so that an activation can be fused
@@ -147,6 +152,7 @@ class OpDef:
     quantize: Callable[[Site], Integers] = _nothing
     acc_bound: Callable[[Step], int] = _no_bound
     template: str = ""
+    literals: Callable[[Step], Mapping[str, Any]] = _no_literals
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     epilogue: bool = False

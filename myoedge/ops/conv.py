@@ -134,6 +134,28 @@ def integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
+def literals(step: Step) -> dict[str, object]:
+    """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
+    rank = len(step.out) - 2
+    lead = (1,) * (2 - rank)
+    attrs, weight, x = step.attrs, step["weight"], step.shapes[0]
+    h_in, w_in = (*lead, *x[1:-1])
+    h_out, w_out = (*lead, *step.out[1:-1])
+    sizes = {"n": x[0], "h_in": h_in, "w_in": w_in, "h_out": h_out, "w_out": w_out}
+    return {
+        **sizes,
+        "kernel": (*lead, *weight.shape[1:-1]),
+        "stride": (*lead, *attrs["stride"]),
+        "dilation": (*lead, *attrs["dilation"]),
+        "pads": (*(((0, 0),) * len(lead)), *attrs["pads"]),
+        "groups": attrs["groups"],
+        "c_in": x[-1],
+        "c_group": weight.shape[-1],
+        "k_out": weight.shape[0],
+        "k_group": weight.shape[0] // attrs["groups"],
+    }
+
+
 def attributes(rank: int) -> dict[str, object]:
     """Attributes of a convolution with stride and dilation 1, no padding, one group."""
     ones = (1,) * rank
@@ -151,6 +173,7 @@ CONV = register(
         quantize=quantize,
         acc_bound=acc_bound,
         template="conv.c.j2",
+        literals=literals,
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

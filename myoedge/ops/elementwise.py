@@ -15,9 +15,10 @@ from myoedge.fixedpoint import (
     requantize,
 )
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, OpDef, Site, Step, elementwise, register
+from myoedge.op import Integers, OpDef, Site, Step, elementwise, outer_inner, register
 from myoedge.ops.conv import requant_of
 from myoedge.ops.linear import scalar_bound, scalar_requant
+from myoedge.ops.loops import broadcast_steps, merged
 from myoedge.pointwise import Chain, evaluate
 
 
@@ -61,6 +62,10 @@ def sum_integer(step: Step, a: Array, b: Array) -> Array:
     return combine(np.broadcast_arrays(a, b), c, step.low, step.high)
 
 
+def pair_literals(step: Step) -> dict[str, object]:
+    return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
+
+
 ADD = register(
     OpDef(
         name="add",
@@ -72,6 +77,7 @@ ADD = register(
         quantize=add_quantize,
         acc_bound=scalar_bound,
         template="binary.c.j2",
+        literals=pair_literals,
         epilogue=True,
     )
 )
@@ -87,6 +93,7 @@ SUB = register(
         quantize=sub_quantize,
         acc_bound=scalar_bound,
         template="binary.c.j2",
+        literals=pair_literals,
         epilogue=True,
     )
 )
@@ -116,6 +123,7 @@ MUL = register(
         quantize=mul_quantize,
         acc_bound=scalar_bound,
         template="binary.c.j2",
+        literals=pair_literals,
         epilogue=True,
     )
 )
@@ -161,6 +169,12 @@ def affine_integer(step: Step, x: Array) -> Array:
     return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
 
 
+def channel_literals(step: Step) -> dict[str, object]:
+    """(outer, channels, inner): the loops around, along and within the channel axis."""
+    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
+    return {"outer": outer, "channels": channels, "inner": inner}
+
+
 AFFINE = register(
     OpDef(
         name="affine",
@@ -172,6 +186,7 @@ AFFINE = register(
         quantize=affine_quantize,
         acc_bound=scalar_bound,
         template="affine.c.j2",
+        literals=channel_literals,
         weights=(1, 2),
         epilogue=True,
     )
@@ -217,6 +232,7 @@ PRELU = register(
         quantize=prelu_quantize,
         acc_bound=scalar_bound,
         template="affine.c.j2",
+        literals=channel_literals,
         weights=(1,),
         epilogue=True,
     )

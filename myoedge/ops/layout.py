@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, elementwise, register, strides
+from myoedge.ops.loops import merged
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
 
@@ -98,6 +100,11 @@ def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
     return 0, (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(x, steps, strict=True))
 
 
+def strided_literals(step: Step) -> dict[str, object]:
+    first, steps = strided(step.node.op, step.attrs, step.shapes[0])
+    return {"first": first, "loops": merged(step.out, [steps])}
+
+
 TRANSPOSE = register(
     OpDef(
         name="transpose",
@@ -107,6 +114,7 @@ TRANSPOSE = register(
         real=transpose_real,
         integer=transpose_integer,
         template="strided.c.j2",
+        literals=strided_literals,
         same_scale=True,
     )
 )
@@ -120,6 +128,7 @@ SLICE = register(
         real=slice_real,
         integer=slice_integer,
         template="strided.c.j2",
+        literals=strided_literals,
         same_scale=True,
     )
 )
@@ -133,6 +142,7 @@ EXPAND = register(
         real=expand_real,
         integer=expand_integer,
         template="strided.c.j2",
+        literals=strided_literals,
         same_scale=True,
     )
 )
@@ -158,6 +168,14 @@ def pad_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     return elementwise(attrs, [out], out)
 
 
+def pad_literals(step: Step) -> dict[str, object]:
+    """Loops over the input, which lands `first` elements into the filled output."""
+    x, out = step.shapes[0], strides(step.out)
+    pads = step.attrs["pads"]
+    first = sum(before * s for (before, _), s in zip(pads, out, strict=True))
+    return {"first": first, "loops": merged(x, [strides(x), out])}
+
+
 PAD = register(
     OpDef(
         name="pad",
@@ -168,6 +186,7 @@ PAD = register(
         integer=pad_integer,
         quantize=pad_quantize,
         template="pad.c.j2",
+        literals=pad_literals,
         same_scale=True,
     )
 )
@@ -194,6 +213,13 @@ def concat_integer(step: Step, *xs: Array) -> Array:
     return concat_real(step.attrs, *xs)
 
 
+def concat_literals(step: Step) -> dict[str, object]:
+    """Runs of bytes that follow each other, one per input, for every index before the axis."""
+    axis = step.attrs["axis"]
+    runs = [math.prod(shape[axis:]) for shape in step.shapes]
+    return {"outer": math.prod(step.out[:axis]), "runs": runs}
+
+
 CONCAT = register(
     OpDef(
         name="concat",
@@ -203,6 +229,7 @@ CONCAT = register(
         real=concat_real,
         integer=concat_integer,
         template="concat.c.j2",
+        literals=concat_literals,
         same_scale=True,
     )
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
 from myoedge.ops.conv import acc_bound, quantize, requant_of
+from myoedge.ops.loops import broadcast_steps, merged
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -40,6 +42,10 @@ def linear_integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
+def linear_literals(step: Step) -> dict[str, object]:
+    return {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
+
+
 LINEAR = register(
     OpDef(
         name="linear",
@@ -51,6 +57,7 @@ LINEAR = register(
         quantize=quantize,
         acc_bound=acc_bound,
         template="linear.c.j2",
+        literals=linear_literals,
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
@@ -121,6 +128,13 @@ def matmul_integer(step: Step, a: Array, b: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
+def matmul_literals(step: Step) -> dict[str, object]:
+    """Loops over the batch axes; within, rows of a times columns of b."""
+    (a, b), batch = step.shapes, step.out[:-2]
+    steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
+    return {"loops": merged(batch, steps), "rows": a[-2], "c_in": a[-1], "k_out": b[-1]}
+
+
 MATMUL = register(
     OpDef(
         name="matmul",
@@ -132,6 +146,7 @@ MATMUL = register(
         quantize=matmul_quantize,
         acc_bound=scalar_bound,
         template="matmul.c.j2",
+        literals=matmul_literals,
         epilogue=True,
         multiplies=True,
     )

@@ -100,6 +100,26 @@ def max_integer(step: Step, x: Array) -> Array:
     return max_real(step.attrs, x)
 
 
+def literals(step: Step) -> dict[str, object]:
+    """Windows of two spatial axes, and which multiplier every pair of them takes."""
+    windows, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
+    lead = 2 - len(windows)
+    both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *windows)
+    rows, columns = both
+    h_in, w_in = (*((1,) * lead), *x[1:-1])
+    fixed = step.attrs.get("divisor")
+    return {
+        "n": x[0],
+        "h_in": h_in,
+        "w_in": w_in,
+        "channels": x[-1],
+        "windows_h": rows,
+        "windows_w": columns,
+        "classes": [[every.index(fixed or r[2] * c[2]) for c in columns] for r in rows],
+        "uniform": len(every) == 1,
+    }
+
+
 MAX_POOL = register(
     OpDef(
         name="max_pool",
@@ -109,6 +129,7 @@ MAX_POOL = register(
         real=max_real,
         integer=max_integer,
         template="pool.c.j2",
+        literals=literals,
         same_scale=True,
     )
 )
@@ -167,6 +188,7 @@ AVG_POOL = register(
         quantize=avg_quantize,
         acc_bound=avg_bound,
         template="pool.c.j2",
+        literals=literals,
         epilogue=True,
     )
 )

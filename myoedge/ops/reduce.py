@@ -66,6 +66,11 @@ def integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
+def literals(step: Step) -> dict[str, object]:
+    outer, reduced, inner = split(step.attrs, step.shapes[0])
+    return {"outer": outer, "reduced": reduced, "inner": inner}
+
+
 MEAN = register(
     OpDef(
         name="mean",
@@ -77,6 +82,7 @@ MEAN = register(
         quantize=mean_quantize,
         acc_bound=scalar_bound,
         template="reduce.c.j2",
+        literals=literals,
         epilogue=True,
     )
 )
@@ -92,6 +98,7 @@ SUM = register(
         quantize=sum_quantize,
         acc_bound=scalar_bound,
         template="reduce.c.j2",
+        literals=literals,
         epilogue=True,
     )
 )

@@ -72,6 +72,12 @@ def _bound(step: Step) -> int:
     return int(step["acc_bound"])
 
 
+def row_literals(step: Step) -> dict[str, object]:
+    """Rows of `length` elements, `inner` apart."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    return {"outer": outer, "length": length, "inner": inner}
+
+
 SOFTMAX = register(
     OpDef(
         name="softmax",
@@ -83,6 +89,7 @@ SOFTMAX = register(
         quantize=softmax_quantize,
         acc_bound=_bound,
         template="softmax.c.j2",
+        literals=row_literals,
         fixed=QParams(2.0**-8, -128),
     )
 )
@@ -127,6 +134,7 @@ LOG_SOFTMAX = register(
         quantize=log_softmax_quantize,
         acc_bound=_bound,
         template="softmax.c.j2",
+        literals=row_literals,
     )
 )
 
@@ -161,6 +169,7 @@ ARGMAX = register(
         real=argmax_real,
         integer=argmax_integer,
         template="softmax.c.j2",
+        literals=row_literals,
         out_dtype="int32",
     )
 )
