@@ -50,17 +50,23 @@ def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
-    """Zeros around the spatial axes become a convolution's own padding."""
-    pad = made_by(graph, node.inputs[0], "pad") if node.op == "conv" else None
+    """Zeros around the spatial axes become a convolution's own padding, also before a transpose."""
+    if node.op != "conv":
+        return None
+    turned = made_by(graph, node.inputs[0], "transpose")
+    pad = made_by(graph, turned.inputs[0] if turned else node.inputs[0], "pad")
     if pad is None or pad.attrs["value"] != 0.0:
         return None
-    outside, *spatial, channels = pad.attrs["pads"]
+    order = turned.attrs["perm"] if turned else range(len(pad.attrs["pads"]))
+    outside, *spatial, channels = (pad.attrs["pads"][axis] for axis in order)
     if any((*outside, *channels)):
         return None
     both = zip(spatial, node.attrs["pads"], strict=True)
-    pads = tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)
-    attrs, origin = {**node.attrs, "pads": pads}, joined(pad, node)
-    return Patch(graph, node).last("conv", pad.inputs[0], *node.inputs[1:], **attrs, origin=origin)
+    attrs = {**node.attrs, "pads": tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)}
+    patch, x = Patch(graph, node), pad.inputs[0]
+    if turned:
+        x = patch.add("transpose", x, **turned.attrs, origin=turned.origin)
+    return patch.last("conv", x, *node.inputs[1:], **attrs, origin=joined(pad, node))
 
 
 def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
@@ -76,7 +82,6 @@ def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
 
 FUSE: tuple[Rule, ...] = (
     merge_tables,
-    fuse_padding,
     drop_softmax_before_argmax,
     clamp_before_max,
     fuse_activation,
