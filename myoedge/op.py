@@ -137,6 +137,7 @@ class OpDef:
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
     epilogue   ends in a requantisation, so that an activation can be fused
+    turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None: never
     view       output is the input's bytes under another shape
     out_dtype  of the output when it is not int8
     fixed      parameters of the output where they do not depend on data
@@ -156,6 +157,7 @@ class OpDef:
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     epilogue: bool = False
+    turned: Callable[[Attrs, Sequence[int]], Attrs] | None = None
     view: bool = False
     out_dtype: str = "int8"
     fixed: QParams | None = None
@@ -188,6 +190,16 @@ def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
 def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
     lead = len(out) - len(shape)
     return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
+
+
+def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators on elements: they do not know axes."""
+    return attrs
+
+
+def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators along attrs["axis"]."""
+    return {**attrs, "axis": perm[attrs["axis"]]}
 
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:

@@ -15,7 +15,17 @@ from myoedge.fixedpoint import (
     requantize,
 )
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, OpDef, Site, Step, elementwise, outer_inner, register
+from myoedge.op import (
+    Integers,
+    OpDef,
+    Site,
+    Step,
+    axis_turned,
+    elementwise,
+    outer_inner,
+    register,
+    same_attrs,
+)
 from myoedge.ops.conv import requant_of
 from myoedge.ops.linear import scalar_bound, scalar_requant
 from myoedge.ops.loops import broadcast_steps, merged
@@ -79,6 +89,7 @@ ADD = register(
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
+        turned=same_attrs,
     )
 )
 
@@ -95,6 +106,7 @@ SUB = register(
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
+        turned=same_attrs,
     )
 )
 
@@ -125,6 +137,7 @@ MUL = register(
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
+        turned=same_attrs,
     )
 )
 
@@ -189,6 +202,7 @@ AFFINE = register(
         literals=channel_literals,
         weights=(1, 2),
         epilogue=True,
+        turned=axis_turned,
     )
 )
 
@@ -235,6 +249,7 @@ PRELU = register(
         literals=channel_literals,
         weights=(1,),
         epilogue=True,
+        turned=axis_turned,
     )
 )
 
@@ -269,5 +284,6 @@ TABLE = register(
         integer=table_integer,
         quantize=table_quantize,
         template="table.c.j2",
+        turned=same_attrs,
     )
 )

@@ -10,7 +10,18 @@ import numpy as np
 
 from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, elementwise, register, strides
+from myoedge.op import (
+    Dim,
+    Integers,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    axis_turned,
+    elementwise,
+    register,
+    strides,
+)
 from myoedge.ops.loops import merged
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
@@ -87,6 +98,15 @@ def expand_integer(step: Step, x: Array) -> Array:
     return expand_real(step.attrs, x)
 
 
+def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators that treat every axis on its own, as the attribute's entries say."""
+    order = [perm.index(axis) for axis in range(len(perm))]
+    per_axis = {
+        name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
+    }
+    return {**attrs, **per_axis}
+
+
 def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
     """How a strided copy reads its input: y[i...] = x[first + sum i_d * stride_d]."""
     steps = strides(x)
@@ -130,6 +150,7 @@ SLICE = register(
         template="strided.c.j2",
         literals=strided_literals,
         same_scale=True,
+        turned=cuts_turned,
     )
 )
 
@@ -188,6 +209,7 @@ PAD = register(
         template="pad.c.j2",
         literals=pad_literals,
         same_scale=True,
+        turned=cuts_turned,
     )
 )
 
@@ -231,5 +253,6 @@ CONCAT = register(
         template="concat.c.j2",
         literals=concat_literals,
         same_scale=True,
+        turned=axis_turned,
     )
 )

@@ -10,7 +10,17 @@ import numpy as np
 
 from myoedge.fixedpoint import Combine, QParams, choose_combine, combine
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, elementwise, outer_inner, register
+from myoedge.op import (
+    Integers,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    axis_turned,
+    elementwise,
+    outer_inner,
+    register,
+)
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
@@ -91,6 +101,7 @@ SOFTMAX = register(
         template="softmax.c.j2",
         literals=row_literals,
         fixed=QParams(2.0**-8, -128),
+        turned=axis_turned,
     )
 )
 
@@ -135,6 +146,7 @@ LOG_SOFTMAX = register(
         acc_bound=_bound,
         template="softmax.c.j2",
         literals=row_literals,
+        turned=axis_turned,
     )
 )
 

@@ -8,16 +8,13 @@ import itertools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from myoedge.ir import Graph, Node
+from myoedge.op import OPS
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
 from myoedge.rewrite import Rewrite, Rule
-
-BINARY = ("add", "sub", "mul")
-ALONG_AXIS = ("affine", "prelu", "softmax", "log_softmax")
 
 Perm = tuple[int, ...]
 
@@ -39,37 +36,27 @@ def _transposed(graph: Graph, name: str) -> Node | None:
     return made_by(graph, name, "transpose")
 
 
-def sink_through_elements(graph: Graph, node: Node) -> Rewrite | None:
-    """f(transpose(x)) = transpose(f(x)) for tables and operators along one axis."""
-    before = _transposed(graph, node.inputs[0]) if node.op in ("table", *ALONG_AXIS) else None
-    if before is None:
-        return None
-    attrs = dict(node.attrs)
-    if node.op in ALONG_AXIS:
-        attrs["axis"] = before.attrs["perm"][attrs["axis"]]
-    patch = Patch(graph, node)
-    y = patch.add(node.op, before.inputs[0], *node.inputs[1:], **attrs)
-    return patch.last("transpose", y, **before.attrs, origin=before.origin)
-
-
-def sink_through_several(graph: Graph, node: Node) -> Rewrite | None:
+def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     """f(transpose(a), transpose(b)) = transpose(f(a, b)); what is not transposed is turned back.
 
     Several inputs are worth turning only for a transpose that restores the model's order ("back"):
     most readers undo it, and each such transpose moves down only, so that the rule ends.
     """
-    if node.op not in (*BINARY, "concat"):
+    op = OPS[node.op]
+    if op.turned is None:
         return None
-    found = [_transposed(graph, x) for x in node.inputs if not graph.is_const(x)]
+    data = [i for i in range(len(node.inputs)) if i not in op.weights]
+    found = [_transposed(graph, node.inputs[i]) for i in data if not graph.is_const(node.inputs[i])]
     chosen = _worth_sinking(found)
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
     patch = Patch(graph, node)
-    inputs = [_through(patch, x, inverse(perm)) for x in node.inputs]
-    if any(x is None for x in inputs):
+    inputs = {i: _through(patch, node.inputs[i], inverse(perm)) for i in data}
+    if None in inputs.values():
         return None
-    y = patch.add(node.op, *(x for x in inputs if x), **_turned(node, perm))
+    names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
+    y = patch.add(node.op, *names, **op.turned(node.attrs, perm))
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
 
 
@@ -80,12 +67,6 @@ def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
         return back
     perms = {t.attrs["perm"] for t in found if t is not None}
     return found[0] if len(perms) == 1 else None
-
-
-def _turned(node: Node, perm: Perm) -> dict[str, Any]:
-    """Attributes of the operator before a transposition instead of after it."""
-    axis = {"axis": perm[node.attrs["axis"]]} if node.op == "concat" else {}
-    return {**node.attrs, **axis}
 
 
 def _through(patch: Patch, name: str, perm: Perm) -> str | None:
@@ -127,18 +108,6 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
         return None
     y = patch.add(node.op, before.inputs[0], **{**node.attrs, **where})
     return patch.last("transpose", y, **{**before.attrs, "perm": order}, origin=before.origin)
-
-
-def sink_through_cut(graph: Graph, node: Node) -> Rewrite | None:
-    """slice and pad act on every axis on its own."""
-    before = _transposed(graph, node.inputs[0]) if node.op in ("slice", "pad") else None
-    if before is None:
-        return None
-    name = "cuts" if node.op == "slice" else "pads"
-    per_axis = tuple(node.attrs[name][i] for i in inverse(before.attrs["perm"]))
-    patch = Patch(graph, node)
-    y = patch.add(node.op, before.inputs[0], **{**node.attrs, name: per_axis})
-    return patch.last("transpose", y, **before.attrs, origin=before.origin)
 
 
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
@@ -228,10 +197,8 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
 SINK: tuple[Rule, ...] = (
     merge_transposes,
     share_equal,
-    sink_through_elements,
-    sink_through_several,
+    sink_transpose,
     sink_through_reduction,
-    sink_through_cut,
     flatten_into_linear,
     reshape_first,
     sink_reshape,
