@@ -28,17 +28,17 @@ class Rewrite:
 Rule = Callable[[Graph, Node], Rewrite | None]
 
 
-def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 100_000) -> Graph:
+def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
     """The graph after every rule has been applied wherever it matches; the first in the table wins.
 
-    Sweeps from inputs to outputs until nothing matches; `limit` bounds rules that undo each other.
+    Sweeps from inputs to outputs until nothing matches; `limit` bounds the sweeps of rules that undo each other.
     """
     for _ in range(limit):
         rewritten = _sweep(rules, graph)
         if rewritten is graph:
             return graph
         graph = rewritten
-    raise RuntimeError(f"rules still match after {limit} rewrites: {[r.__name__ for r in rules]}")
+    raise RuntimeError(f"rules still match after {limit} sweeps: {[r.__name__ for r in rules]}")
 
 
 def _sweep(rules: Sequence[Rule], graph: Graph) -> Graph:
