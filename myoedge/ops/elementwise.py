@@ -157,22 +157,26 @@ def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
 
 def affine_quantize(site: Site) -> Integers:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
-    x, y = site.params(0), site.target
     scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2))
+    return _per_channel(site, scale, offset)
+
+
+def _per_channel(site: Site, scales: Array, offsets: Array, **scalars: int) -> Integers:
+    """One Combine for every pair; offsets keep their fraction and may be far outside the output."""
+    x, y = site.params(0), site.target
     parts = [
-        _affine_channel(a, b, x, y) for a, b in zip(scale.tolist(), offset.tolist(), strict=True)
+        choose_combine(
+            (a * x.scale / y.scale,), (128,), (x.zero_point,), y.zero_point + b / y.scale
+        )
+        for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
     ]
+    arrays = {
+        "mult": np.array([c.mult[0] for c in parts], np.int32),
+        "offset": np.array([c.offset for c in parts], np.int32),
+        "shift": np.array([c.shift for c in parts], np.int32),
+    }
     bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
-    columns = zip(*((c.mult[0], c.offset, c.shift) for c in parts), strict=True)
-    names = ("mult", "offset", "shift")
-    arrays = {name: np.array(col, np.int32) for name, col in zip(names, columns, strict=True)}
-    return Integers({"acc_bound": bound}, arrays)
-
-
-def _affine_channel(scale: float, offset: float, x: QParams, y: QParams) -> Combine:
-    """The offset keeps its fraction: it may be far outside the output's range before x is added."""
-    constant = y.zero_point + offset / y.scale
-    return choose_combine((scale * x.scale / y.scale,), (128,), (x.zero_point,), constant)
+    return Integers({**scalars, "acc_bound": bound}, arrays)
 
 
 def affine_integer(step: Step, x: Array) -> Array:
@@ -213,14 +217,8 @@ def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
 
 def prelu_quantize(site: Site) -> Integers:
     """Negative inputs have a multiplier per channel, the others share the last entry."""
-    x, y = site.params(0), site.target
-    factors = [*site.constant(1).astype(np.float64).tolist(), 1.0]
-    parts = [_affine_channel(factor, 0.0, x, y) for factor in factors]
-    bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
-    columns = zip(*((c.mult[0], c.offset, c.shift) for c in parts), strict=True)
-    names = ("mult", "offset", "shift")
-    arrays = {name: np.array(col, np.int32) for name, col in zip(names, columns, strict=True)}
-    return Integers({"x_zero": x.zero_point, "acc_bound": bound}, arrays)
+    factors = np.append(site.constant(1).astype(np.float64), 1.0)
+    return _per_channel(site, factors, np.zeros_like(factors), x_zero=site.params(0).zero_point)
 
 
 def prelu_integer(step: Step, x: Array) -> Array:

@@ -20,6 +20,7 @@ from myoedge.fixedpoint import QParams
 from myoedge.ir import Node, Shape
 from myoedge.op import OPS, Dim, OpDef
 from myoedge.ops.conv import BIAS_MAX, attributes, quantize_weights
+from myoedge.ops.loops import merged
 from myoedge.ops.pool import adaptive, regular
 
 EVERY = sorted(OPS)
@@ -207,7 +208,7 @@ def test_adaptive_windows_overlap_where_they_must() -> None:
 def test_loops_are_merged_where_every_operand_goes_on(
     out: Shape, operands: list[Shape], extents: list[int]
 ) -> None:
-    assert [loop.extent for loop in kernels.merged(out, operands)] == extents
+    assert [loop.extent for loop in merged(out, operands)] == extents
 
 
 @pytest.mark.parametrize("text", ["a */ b", "tail\\", "trigraph ??/", "new\nline", "naïve"])
