@@ -31,7 +31,7 @@ Rule = Callable[[Graph, Node], Rewrite | None]
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
     """The graph after every rule has been applied wherever it matches; the first in the table wins.
 
-    Sweeps from inputs to outputs until nothing matches; `limit` bounds the sweeps of rules that undo each other.
+    Sweeps from inputs to outputs until nothing matches; `limit` bounds the number of sweeps.
     """
     for _ in range(limit):
         rewritten = _sweep(rules, graph)
