@@ -25,19 +25,24 @@ def template_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "firmware_templates"
 
 
-@cache
-def environment() -> Environment:
+def new_environment(*, escape: bool) -> Environment:
+    """Templates as all of ours are read: a missing name is an error, blocks leave no blank lines."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    env = Environment(
+    return Environment(
         loader=FileSystemLoader(template_dir()),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=escape,
     )
-    env.globals["c_type"] = lambda dtype: C_TYPES[str(dtype)]
+
+
+@cache
+def environment() -> Environment:
+    """The environment of the C."""
+    env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     return env
 

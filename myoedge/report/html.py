@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from myoedge import __version__
-from myoedge.emit.render import template_dir
+from myoedge.emit.render import new_environment
 from myoedge.report import picture, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 
@@ -41,16 +41,7 @@ def report_html(report: Report) -> str:
 @cache
 def environment() -> Environment:
     """As for the C, but with escaping."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    env = Environment(
-        loader=FileSystemLoader(template_dir()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
+    env = new_environment(escape=True)
     env.globals.update(words=words, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,
