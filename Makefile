@@ -7,15 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 DEV_STAMP := $(VENV)/installed-dev
-# As many test processes as there are processors; each computes on one thread, so that they do not fight.
+# As many test processes as there are processors; each computes on one thread, so that they do not
+# fight for them.
 JOBS ?= auto
-export OMP_NUM_THREADS ?= 1
-export OPENBLAS_NUM_THREADS ?= 1
+test test-all: export OMP_NUM_THREADS = 1
+test test-all: export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: demo test test-all check bench docs wheel clean
 
 demo: $(STAMP)
-	OMP_NUM_THREADS= OPENBLAS_NUM_THREADS= $(BIN)/python examples/demo.py
+	$(BIN)/python examples/demo.py
 
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

@@ -158,8 +158,7 @@ def compare(model: torch.nn.Module, built: Path, labelled: Labelled) -> Comparis
 
 def show_build(built: Path, result: Comparison) -> None:
     report = json.loads((built / "report.json").read_text())
-    weights_bytes = (built / "weights.safetensors").stat().st_size
-    exact = report["exact"]["host"]
+    memory, exact = report["memory"], report["exact"]["host"]
     table = Table(title=f"held-back repetition 2, {result.windows} windows", show_header=False)
     for row in (
         ("accuracy, float", f"{result.accuracy_float:.1f} %"),
@@ -167,8 +166,9 @@ def show_build(built: Path, result: Comparison) -> None:
         ("same decision", f"{result.agreement:.1f} %"),
         ("SQNR of the output", f"{report['quantization']['sqnr_db']:.1f} dB"),
         ("C = NumPy, bit for bit", {True: "yes", False: "NO", None: "not run"}[exact]),
-        ("weights", f"{weights_bytes / 1024:.0f} KiB"),
-        ("L2 peak", f"{report['memory']['l2_peak_bytes'] / 1024:.0f} KiB"),
+        ("weights and tables", f"{memory['weights_bytes'] / 1024:.0f} KiB"),
+        ("activations", f"{memory['arena_bytes'] / 1024:.0f} KiB"),
+        ("L2 peak, code on top", f"{memory['l2_peak_bytes'] / 1024:.0f} KiB"),
     ):
         table.add_row(*row)
     console.print("\n", table)
