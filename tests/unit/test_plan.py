@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placement against brute checks, views against numpy's own pointers, aliasing through the C."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.plan.place import Life, Placement, lower_bound, place
+from myoedge.plan.schedule import contiguous_slice
+from tests.conftest import save_exported
+
+
+@st.composite
+def buffers(draw: st.DrawFn) -> list[Life]:
+    count = draw(st.integers(1, 14))
+    lives = []
+    for i in range(count):
+        first = draw(st.integers(0, 10))
+        size = draw(st.integers(1, 400))
+        lives.append(Life(f"b{i}", size, first, first + draw(st.integers(0, 5))))
+    return lives
+
+
+def at_each_step(lives: Sequence[Life]) -> int:
+    """Bytes alive at the fullest step, counted step by step in words of 4."""
+    last = max(life.last for life in lives)
+    words = [
+        sum((b.size_bytes + 3) // 4 for b in lives if b.first <= step <= b.last)
+        for step in range(last + 1)
+    ]
+    return 4 * max(words)
+
+
+def legal(lives: Sequence[Life], found: Placement) -> None:
+    """No byte belongs to two buffers at one step; all lie inside the arena, on words."""
+    last = max(life.last for life in lives)
+    for step in range(last + 1):
+        taken: set[int] = set()
+        for life in (b for b in lives if b.first <= step <= b.last):
+            at = found.offsets[life.name]
+            own = set(range(at, at + life.size_bytes))
+            assert at % 4 == 0
+            assert not taken & own, f"{life} at step {step}"
+            assert max(own) < found.arena_bytes
+            taken |= own
+
+
+@settings(max_examples=60, deadline=None)
+@given(buffers())
+def test_placement_is_legal_and_not_above_greedy(lives: list[Life]) -> None:
+    found = place(lives, 4)
+    legal(lives, found)
+    assert found.lower_bound_bytes == at_each_step(lives)
+    assert found.lower_bound_bytes <= found.arena_bytes
+    assert place(lives, 4) == found, "the same offsets again"
+
+
+@settings(max_examples=30, deadline=None)
+@given(buffers())
+def test_greedy_alone_without_ortools(lives: list[Life]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ortools.sat.python", None)
+        alone = place(lives, 4)
+    legal(lives, alone)
+    assert alone.proven == (alone.arena_bytes == lower_bound(lives, 4))
+    assert place(lives, 4).arena_bytes <= alone.arena_bytes
+
+
+def test_solver_beats_greedy_where_it_can() -> None:
+    """Largest first leaves b no room at 16; every way to place the five is tried for the optimum."""
+    lives = [
+        Life("a", 8, 3, 4),
+        Life("b", 4, 2, 3),
+        Life("c", 12, 4, 4),
+        Life("d", 12, 0, 0),
+        Life("e", 16, 1, 2),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ortools.sat.python", None)
+        greedy = place(lives, 4)
+    best = min(
+        max(at[life.name] + life.size_bytes for life in lives)
+        for at in _all_offsets(lives, range(0, 24, 4))
+    )
+    found = place(lives, 4)
+    assert (found.arena_bytes, found.proven) == (best, True) == (20, True)
+    assert (greedy.arena_bytes, greedy.proven) == (24, False)
+
+
+def _all_offsets(lives: Sequence[Life], choices: Sequence[int]) -> list[dict[str, int]]:
+    """Every legal way to place a few buffers."""
+    names = [life.name for life in lives]
+    legal_ones = []
+    for offsets in itertools.product(choices, repeat=len(lives)):
+        at = dict(zip(names, offsets, strict=True))
+        apart = all(
+            at[a.name] + a.size_bytes <= at[b.name] or at[b.name] + b.size_bytes <= at[a.name]
+            for a, b in itertools.combinations(lives, 2)
+            if max(a.first, b.first) <= min(a.last, b.last)
+        )
+        if apart:
+            legal_ones.append(at)
+    return legal_ones
+
+
+@st.composite
+def cuts(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]]:
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
+    chosen = []
+    for n in shape:
+        start = draw(st.integers(0, n - 1))
+        stop = draw(st.integers(start + 1, n))
+        chosen.append((start, stop, draw(st.integers(1, 2))))
+    return shape, tuple(chosen)
+
+
+@settings(max_examples=400, deadline=None)
+@given(cuts())
+def test_views_are_what_numpy_says_is_contiguous(
+    drawn: tuple[tuple[int, ...], tuple[tuple[int, int, int], ...]],
+) -> None:
+    shape, chosen = drawn
+    array = np.zeros(shape, np.int8)
+    view = array[tuple(slice(*cut) for cut in chosen)]
+    first = view.ctypes.data - array.ctypes.data if view.flags.c_contiguous else None
+    assert contiguous_slice(shape, chosen) == first
+
+
+class Borders(nn.Module):
+    """Outputs that are inputs, views, slices, each other, and used inside; an input unused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor, unused: Tensor) -> tuple[Tensor, ...]:
+        y = torch.relu(self.a(x))
+        z = y + 1.0
+        return y, z, y.reshape(2, 16), x, z[:2], z[2:, :], x.reshape(-1), y, z.argmax(1), z[1:3, 4:]
+
+
+def test_outputs_that_share_bytes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Borders()
+    save_exported(model, (torch.randn(4, 8), torch.randn(3)), tmp_path / "m.pt2")
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x": rng.standard_normal((32, 4, 8), np.float32),
+        "unused": rng.standard_normal((32, 3), np.float32),
+    }
+    build = myoedge.build(tmp_path / "m.pt2", calib=arrays, output=tmp_path / "out")
+    assert myoedge.validate(build, input=arrays).difference is None
+    with torch.no_grad():
+        wanted = [y.numpy() for y in model(*(torch.from_numpy(v[0]) for v in arrays.values()))]
+    found = build.run([arrays["x"][0], arrays["unused"][0]])
+    for i, (real, got) in enumerate(zip(wanted, found, strict=True)):
+        assert got.shape == real.shape
+        if i != 8:
+            assert np.abs(real - got).max() < 0.1, i
