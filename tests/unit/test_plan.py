@@ -78,7 +78,7 @@ def test_greedy_alone_without_ortools(lives: list[Life]) -> None:
 
 
 def test_solver_beats_greedy_where_it_can() -> None:
-    """Largest first leaves b no room at 16; every way to place the five is tried for the optimum."""
+    """Largest first leaves b no room at 16; the optimum is found by trying every placement."""
     lives = [
         Life("a", 8, 3, 4),
         Life("b", 4, 2, 3),
