@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Observers, scales, SQNR and the stored network, against numpy on the same numbers and torch."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from myoedge.folder import to_json
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.quant import store
+from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import measure, quantized_inputs
+from myoedge.reference import run_integer
+
+NO_BITS = 2.0**-11  # rounding up to 12 bits adds at most this share
+
+
+class Joined(nn.Module):
+    """Two branches of very different size that are concatenated, and a softmax at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.small = nn.Linear(6, 5)
+        self.large = nn.Linear(6, 7)
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([torch.relu(self.small(x)), 8.0 * self.large(x)], 1)
+        return self.head(both).softmax(1)
+
+
+def graph_of(model: nn.Module, *shape: int) -> Graph:
+    return prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(shape),))))
+
+
+@pytest.fixture(scope="module")
+def joined() -> tuple[nn.Module, Graph, Array]:
+    torch.manual_seed(0)
+    model = Joined()
+    windows = np.random.default_rng(0).standard_normal((200, 1, 6), np.float32)
+    return model, graph_of(model, 1, 6), windows
+
+
+def quantized(graph: Graph, windows: Array, *rules: LayerRule) -> QuantGraph:
+    found = calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test")
+    return quantize_graph(graph, found, rules)
+
+
+def up_to_12_bits(found: float, exact: float) -> bool:
+    return abs(exact) <= abs(found) <= abs(exact) * (1 + NO_BITS)
+
+
+def test_min_max_is_what_was_seen(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    x = graph.inputs[0]
+    low, high = calibrate(graph, {x: windows}, Observer(), "test").ranges[x]
+    assert up_to_12_bits(low, float(windows.min()))
+    assert up_to_12_bits(high, float(windows.max()))
+
+
+def test_percentile_leaves_out_both_ends(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    x = graph.inputs[0]
+    found = calibrate(graph, {x: windows}, Observer("percentile", 90.0), "test").ranges[x]
+    wanted = np.percentile(windows, [5.0, 95.0])
+    bin_width = (windows.max() - windows.min()) / 2048
+    assert np.abs(np.array(found) - wanted).max() <= 2 * bin_width + np.abs(wanted).max() * NO_BITS
+
+
+def test_mse_clips_an_outlier_and_gains(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    x, spiked = graph.inputs[0], np.tile(windows, (20, 1, 1))
+    spiked[7, 0, 0] = 30.0
+
+    def squared_error(span: tuple[float, float]) -> float:
+        scale = (span[1] - span[0]) / 255
+        levels = np.rint(np.clip(spiked, *span) / scale) * scale
+        return float(np.sum((spiked - levels) ** 2))
+
+    methods = ("minmax", "mse")
+    ranges = [calibrate(graph, {x: spiked}, Observer(m), "test").ranges[x] for m in methods]
+    assert up_to_12_bits(ranges[0][1], 30.0)
+    assert ranges[1][1] < ranges[0][1]
+    assert squared_error(ranges[1]) < squared_error(ranges[0])
+
+
+def test_last_bits_of_a_float_sum_do_not_show(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    x = graph.inputs[0]
+    nudged = np.nextafter(windows, np.float32(0.0))
+    a, b = (calibrate(graph, {x: w}, Observer(), "test").ranges[x] for w in (windows, nudged))
+    assert a == b
+
+
+def test_concatenated_tensors_share_a_scale(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    q = quantized(graph, windows)
+    concat = next(node for node in graph.nodes if node.op == "concat")
+    params = {q.params[name] for name in (*concat.inputs, concat.name)}
+    assert len(params) == 1
+    (shared,) = params
+    relu = next(s for s in q.steps if s.node.name == concat.inputs[0])
+    assert (relu.low, relu.high) == (shared.zero_point, 127), "ReLU cuts at the shared zero point"
+    assert shared.zero_point > -128
+
+
+def test_sqnr_is_the_formula_over_all_samples(joined: tuple[nn.Module, Graph, Array]) -> None:
+    """Before the final softmax; floats from torch, integers dequantised by hand."""
+    model, graph, windows = joined
+    q, x = quantized(graph, windows), graph.inputs[0]
+    logits = next(node.inputs[0] for node in graph.nodes if node.op == "softmax")
+    captured: list[Array] = []
+    hook = model.head.register_forward_hook(lambda m, i, y: captured.append(y.numpy().copy()))
+    with torch.no_grad():
+        for window in windows:
+            model(torch.from_numpy(window))
+    hook.remove()
+    real = np.array(captured, np.float64)
+    scale, zero = q.params[logits].scale, q.params[logits].zero_point
+    integers = [
+        run_integer(q.steps, q.constants, quantized_inputs(q, {x: w}))[logits] for w in windows
+    ]
+    found = (np.array(integers, np.float64) - zero) * scale
+    wanted = 10 * math.log10(np.sum(real**2) / np.sum((real - found) ** 2))
+    measured = measure(q, {x: windows})
+    assert measured.total_db == pytest.approx(wanted, abs=1e-3)
+    assert measured.cumulative[logits] == pytest.approx(wanted, abs=1e-3)
+    alone, so_far = measured.local[logits], measured.cumulative[logits]
+    assert alone is not None
+    assert so_far is not None
+    assert alone >= so_far
+
+
+def test_per_tensor_weights_where_a_rule_says_so() -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4))
+    with torch.no_grad():
+        model[0].weight[0] *= 0.001
+    graph = graph_of(model, 1, 6)
+    windows = np.random.default_rng(1).standard_normal((50, 1, 6), np.float32)
+    both = [quantized(graph, windows, *rules) for rules in ((), (LayerRule("0", "per_tensor"),))]
+    by_channel, in_one = (q.steps[0]["weight"] for q in both)
+    assert (np.abs(by_channel).max(axis=1) == 127).all()
+    assert np.abs(in_one).max() == 127
+    assert np.abs(in_one[0]).max() <= 1, "the tiny row drowns in the scale of the others"
+    np.testing.assert_array_equal(*(q.steps[1]["weight"] for q in both))
+
+
+def test_stored_network_computes_the_same(joined: tuple[nn.Module, Graph, Array]) -> None:
+    _, graph, windows = joined
+    q, x = quantized(graph, windows), graph.inputs[0]
+    document = json.loads(to_json(store.to_json(q)))
+    again = store.from_files(document, store.to_safetensors(q))
+    for window in windows[:20]:
+        sample = quantized_inputs(q, {x: window})
+        assert {n: v.tolist() for n, v in quantized_inputs(again, {x: window}).items()} == {
+            n: v.tolist() for n, v in sample.items()
+        }
+        first, second = (run_integer(n.steps, n.constants, sample) for n in (q, again))
+        for step in q.steps:
+            np.testing.assert_array_equal(first[step.node.name], second[step.node.name])
