@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -52,3 +54,15 @@ def __getattr__(name: str) -> Any:
     from myoedge import api
 
     return getattr(api, name)
+
+
+class _Package(ModuleType):
+    """Keeps `myoedge.ops` and `myoedge.report` functions: importing the subpackages of these names
+    would put modules in their place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
