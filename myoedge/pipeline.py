@@ -97,7 +97,8 @@ class Quantized:
 def load_model(path: Path, factory: str | None = None, calib: Given | None = None) -> Model:
     """A torch.export archive, or a checkpoint through its factory; content decides.
 
-    calib   gives a checkpoint's network its input shapes
+    calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
+            are trained, or where that fails a sample as it is
     """
     from myoedge.frontend import sniff
     from myoedge.frontend.exported import example_inputs, from_exported
@@ -108,7 +109,9 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
     if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
         from myoedge.frontend.checkpoint import load_checkpoint
 
-        program, notes = load_checkpoint(path, factory, _first_sample(calib))
+        sample = _first_sample(calib)
+        batch = None if sample is None else tuple(x[None] for x in sample)
+        program, notes = load_checkpoint(path, factory, batch, otherwise=sample)
     elif kind is sniff.Kind.EXPORTED:
         from myoedge.frontend.preflight import load_exported
 

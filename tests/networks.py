@@ -28,6 +28,11 @@ def make_small() -> nn.Module:
     return Small()
 
 
+def make_norm_first() -> nn.Module:
+    """Takes batches only, as batch norm does."""
+    return nn.Sequential(nn.BatchNorm1d(2), nn.Conv1d(2, 3, 3))
+
+
 class Two(nn.Module):
     """Two inputs, three outputs, one of them used inside, one of them a softmax."""
 

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +30,7 @@ NESTS = ("state_dict", "model_state_dict", "model", "network")
 # DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
+AGAIN = "second "
 
 
 class _State(NamedTuple):
@@ -38,7 +39,10 @@ class _State(NamedTuple):
 
 
 def load_checkpoint(
-    path: Path, factory: str, example_inputs: tuple[Array, ...] | None
+    path: Path,
+    factory: str,
+    example_inputs: tuple[Array, ...] | None,
+    otherwise: tuple[Array, ...] | None = None,
 ) -> tuple[ExportedProgram, tuple[str, ...]]:
     """The exported program of the factory's network with the weights in `path`, and notes on what
     was unwrapped to get at them.
@@ -46,6 +50,7 @@ def load_checkpoint(
     factory         "pkg.mod:fn", looked up from the working folder too; called without arguments,
                     returns a module or (module, example_inputs)
     example_inputs  one array per input with its batch axis; wins over the factory's
+    otherwise       example inputs for a network that does not take those
     Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
     without example inputs, E206 for the factory, E118 where torch.export fails.
     """
@@ -55,8 +60,9 @@ def load_checkpoint(
     module, own_example = _make(factory)
     state = _read(path, kind, set(module.state_dict()))
     _fill(module, state.tensors, path, factory)
-    example = _example(module, example_inputs if example_inputs is not None else own_example)
-    return _export(module.eval(), example, factory), state.notes
+    first = example_inputs if example_inputs is not None else own_example
+    examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
+    return _export(module.eval(), examples, factory), state.notes
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
@@ -277,15 +283,25 @@ def _example(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ..
     return tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors)
 
 
-def _export(module: nn.Module, example: tuple[Any, ...], factory: str) -> ExportedProgram:
+def _export(
+    module: nn.Module, examples: Sequence[tuple[Any, ...]], factory: str
+) -> ExportedProgram:
+    """Exported with the first example inputs that the network takes."""
     torch = import_torch()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            program: ExportedProgram = torch.export.export(module, example)
-    # the network's own forward runs in here
-    except Exception as error:
-        facts = {"cause": _cause(error), "example inputs": "; ".join(map(_size, example))}
-        title = f"torch.export.export failed on the network of {factory}"
-        tries = ("see that model(*example) runs in Python",)
-        raise MyoedgeError("E118", title, facts, tries) from error
-    return program
+    causes: dict[str, str] = {}
+    for example in examples:
+        shown = "; ".join(map(_size, example))
+        if shown in causes:
+            continue
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                program: ExportedProgram = torch.export.export(module, example)
+            return program
+        # the network's own forward runs in here
+        except Exception as error:
+            causes[shown] = _cause(error)
+    facts: dict[str, str] = {}
+    for number, (shown, cause) in enumerate(causes.items()):
+        facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
+    title = f"torch.export.export failed on the network of {factory}"
+    raise MyoedgeError("E118", title, facts, ("see that model(*example) runs in Python",))

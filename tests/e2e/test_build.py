@@ -17,7 +17,7 @@ import torch
 import myoedge
 from tests.conftest import ROOT, Ran, save_exported
 from tests.conftest import myoedge as command
-from tests.networks import Two, make_small
+from tests.networks import Two, make_norm_first, make_small
 
 CONTRACT = (
     "manifest.json",
@@ -205,6 +205,26 @@ def test_checkpoint_with_factory(tmp_path: Path, small: Path) -> None:
     assert ran.code == 0, ran.err
     archive = myoedge.load(small / "model.pt2")
     assert ran.json["report"]["model"]["digest"] == archive.graph.digest
+
+
+@pytest.mark.parametrize("axes", [(), (1,)], ids=["short", "with batch axis"])
+def test_checkpoint_takes_the_same_calibration_as_its_archive(
+    axes: tuple[int, ...], tmp_path: Path
+) -> None:
+    torch.save(make_norm_first().state_dict(), tmp_path / "weights.pt")
+    np.savez(tmp_path / "calib.npz", input=np.ones((4, *axes, 2, 12), np.float32))
+    model = myoedge.load(
+        tmp_path / "weights.pt",
+        factory="tests.networks:make_norm_first",
+        calib=tmp_path / "calib.npz",
+    )
+    assert model.graph.shape(model.graph.inputs[0]) == (1, 2, 12)
+
+
+def test_names_of_functions_are_not_taken_by_subpackages(tmp_path: Path, small: Path) -> None:
+    build = myoedge.build(small / "model.pt2", calib="random", output=tmp_path / "out")
+    assert myoedge.report(build, against=build) == []
+    assert "conv" in [operator.name for operator in myoedge.ops()]
 
 
 def test_without_calibration_the_examples_are_used_and_said(tmp_path: Path) -> None:
