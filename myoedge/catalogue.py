@@ -100,8 +100,9 @@ groups in the layer named.
 
 E118 The network cannot be exported.
 torch.export runs the network once with example inputs, and that failed: either forward() raises
-for inputs of these shapes, or it decides by values, which an export cannot hold. The cause is the
-one torch gives. See that model(*example) runs in Python, and torch.export.export(model, example).
+for inputs of these shapes, or it decides by values or changes weights (max-norm), which an export
+cannot hold. The cause is the one torch gives. See that model(*example) runs in Python, and
+torch.export.export(model, example).
 
 E200 The command line is not understood.
 A verb, an option or a value is wrong, or something is missing. `myoedge --help` lists the verbs,

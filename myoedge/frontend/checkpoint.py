@@ -31,6 +31,7 @@ NESTS = ("state_dict", "model_state_dict", "model", "network")
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 4
 AGAIN = "second "
+KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
 
 
 class _State(NamedTuple):
@@ -300,8 +301,12 @@ def _export(
         # the network's own forward runs in here
         except Exception as error:
             causes[shown] = _cause(error)
+    if any(t.shape[:1] != (1,) for t in examples[-1]):
+        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in as they are
     facts: dict[str, str] = {}
     for number, (shown, cause) in enumerate(causes.items()):
         facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
+    changes = any("fake tensor" in cause for cause in causes.values())
+    tries = ["see that model(*example) runs in Python", *([KEEP_WEIGHTS] * changes)]
     title = f"torch.export.export failed on the network of {factory}"
-    raise MyoedgeError("E118", title, facts, ("see that model(*example) runs in Python",))
+    raise MyoedgeError("E118", title, facts, tries)

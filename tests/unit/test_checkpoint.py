@@ -57,6 +57,11 @@ class Wrapped(nn.Module):
     def forward(self, x):
         return self.model(x)
 
+class MaxNorm(Net):
+    def forward(self, x):
+        self.conv.weight.data = torch.renorm(self.conv.weight.data, 2, 0, 1.0)
+        return super().forward(x)
+
 NOT_CALLABLE = 3
 """
 X = np.linspace(-1, 1, 24, dtype=np.float64).reshape(1, 2, 12)
@@ -238,6 +243,22 @@ def test_damaged_weights(net: torch.nn.Module, work: Path) -> None:
     for at in (0.3, 0.7, 0.95):
         (work / "cut.pt").write_bytes(data[: int(len(data) * at)])
         assert caught(work / "cut.pt").code == "E104"
+
+
+def test_weights_changed_in_forward_are_named(net: torch.nn.Module, work: Path) -> None:
+    torch.save(net.state_dict(), work / "weights.pt")
+    error = caught(work / "weights.pt", "nets:MaxNorm")
+    assert error.code == "E118"
+    assert "optimizer.step()" in str(error)
+
+
+def test_one_cause_is_told_unless_samples_may_be_batches(net: torch.nn.Module, work: Path) -> None:
+    torch.save(net.state_dict(), work / "weights.pt")
+    for first, causes in ((2, 1), (1, 2)):
+        sample = (np.zeros((first, 5, 5)),)
+        with pytest.raises(MyoedgeError) as caught_one:
+            load_checkpoint(work / "weights.pt", "nets:make_model", (sample[0][None],), sample)
+        assert str(caught_one.value).count("cause ") == causes
 
 
 def test_an_exported_program_needs_no_factory(work: Path) -> None:
