@@ -235,7 +235,7 @@ def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
         yield notice(
             "W201",
             f"every calibration value of input {name} is the same",
-            {"found": f"{given.source} tell nothing about the ranges inside the network"},
+            {"found": f"{given.source}: the ranges inside the network remain unknown"},
             ["calibrate with real recordings"],
         )
 

@@ -168,7 +168,7 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
         raise MyoedgeError(
             "E213",
             f"array {name} does not have the shape of the model's input",
-            {"needs": f"[samples, {', '.join(map(str, shape))}]", "has": str(list(x.shape))},
+            {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
             ["the first axis counts samples; the others are the input's own"],
         )
     values = full.astype(np.float32)
@@ -186,6 +186,11 @@ def _long_form(x: Array, shape: Shape) -> Array | None:
     if shape[:1] == (1,) and x.ndim == len(shape) and tuple(x.shape[1:]) == shape[1:]:
         return x[:, None]
     return None
+
+
+def window(shape: Shape) -> Shape:
+    """One sample in its short form: without a batch axis of one."""
+    return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
 
 
 def _as_labels(labels: Array) -> Array:
@@ -208,7 +213,7 @@ def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
     """The archive's own example inputs: one sample, and every report says so."""
     inputs = {name: np.asarray(x)[None] for name, x in zip(graph.inputs, examples, strict=True)}
     fitted = fit(Data(inputs, None, ""), graph)
-    return replace(fitted, source=f"{fitted.count} example inputs")
+    return replace(fitted, source=f"{fitted.count} example input{'s' * (fitted.count > 1)}")
 
 
 def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
@@ -223,7 +228,7 @@ def none_given(graph: Graph) -> MyoedgeError:
     arrays = ", ".join(
         f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
     )
-    shape = ", ".join(map(str, graph.shape(graph.inputs[0])))
+    shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
     return MyoedgeError(
         "E219",
         "there is nothing to calibrate with",

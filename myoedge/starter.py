@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +43,7 @@ import numpy as np
 # Replace this by your recordings: some hundred windows of every class, from the training set.
 recording = np.load("recording.npy")
 {arrays}
+# With label=, one class number a window, reports say how accurate float and int8 are.
 np.savez("calib.npz", {names})
 """
 
@@ -50,7 +52,7 @@ def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
     """Writes both files, or none. Errors: E223 where one exists, those of load for a model."""
     shapes = {} if model is None else _shapes(model)
     files = {
-        FILE: _TOML.format(path=_quoted(str(model or "model.pt2")), arrays=_described(shapes)),
+        FILE: _TOML.format(path=_quoted(_seen_from(folder, model)), arrays=_described(shapes)),
         CALIB_SCRIPT: _SCRIPT.format(
             arrays=_made(shapes), names=", ".join(f"{n}={n}" for n in shapes or ["input"])
         ),
@@ -70,15 +72,24 @@ def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
     return tuple(folder / name for name in files)
 
 
+def _seen_from(folder: Path, model: str | Path | None) -> str:
+    """The model's path as myoedge.toml in that folder means it."""
+    if model is None or Path(model).is_absolute():
+        return str(model or "model.pt2")
+    return os.path.relpath(model, folder)
+
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _shapes(model: str | Path) -> dict[str, tuple[int, ...]]:
     from myoedge.pipeline import load_model
+    from myoedge.samples import window
 
     graph = load_model(Path(model)).graph
     names = ["input"] if len(graph.inputs) == 1 else list(graph.inputs)
-    return {shown: graph.shape(name) for shown, name in zip(names, graph.inputs, strict=True)}
+    shapes = {shown: graph.shape(name) for shown, name in zip(names, graph.inputs, strict=True)}
+    return {name: window(shape) for name, shape in shapes.items()}
 
 
 def _described(shapes: Shapes) -> str:

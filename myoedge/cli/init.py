@@ -21,3 +21,4 @@ def command(voice: Voice, folder: str, model: str | None) -> None:
     voice.result(
         {"written": shown}, lambda: click.echo("\n".join(f"wrote {name}" for name in shown))
     )
+    voice.say("next: put your recordings into make_calib.py and run it, then: myoedge build")

@@ -273,6 +273,9 @@ def test_init_writes_what_build_reads(tmp_path: Path, small: Path) -> None:
     assert command("init", "--from", "model.pt2", cwd=tmp_path).code == 0
     shutil.copy(small / "calib.npz", tmp_path)
     assert command("build", cwd=tmp_path).code == 0
+    assert command("init", "project", "--from", "model.pt2", cwd=tmp_path).code == 0
+    shutil.copy(small / "calib.npz", tmp_path / "project")
+    assert command("build", cwd=tmp_path / "project").code == 0
     again = command("init", cwd=tmp_path)
     assert again.code == 2
     assert "E223" in again.err
