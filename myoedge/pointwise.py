@@ -88,6 +88,11 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 
 
+def defaults(name: str) -> tuple[float, ...]:
+    """What the parameters of a function are where PyTorch is not told otherwise."""
+    return getattr(FUNCTIONS[name], "__defaults__", None) or ()
+
+
 def evaluate(chain: Sequence[Step], x: Array) -> Array:
     """The chain at every element, in float64; NaN and infinities where it is not defined."""
     y = np.asarray(x, dtype=np.float64)

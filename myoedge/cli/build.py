@@ -26,8 +26,9 @@ def command(voice: Voice, **options: Any) -> None:
 
     built = api.build(**options, say=voice.stage)
     warn(voice, built.warnings)
+    summary = {**built.report, "warnings": []}  # which have been told
     voice.result(
         {"folder": str(built.folder), "report": built.report},
-        lambda: print_report(built.report, voice.out, html=str(built.folder / "report.html")),
+        lambda: print_report(summary, voice.out, html=str(built.folder / "report.html")),
     )
     voice.say(f"next: myoedge validate {built.folder}")

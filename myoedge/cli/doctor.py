@@ -33,8 +33,10 @@ def _show(voice: Voice, rows: tuple[ToolRow, ...]) -> None:
     for row in rows:
         optional = "" if row.blocks or row.state == "ok" else " (optional)"
         voice.out.print(
-            f"{row.state + optional:<20} {row.name:<12} {row.version}  {row.where}", markup=False
+            f"{row.state + optional:<20} {row.name:<12} {row.version}  {row.where}".rstrip(),
+            markup=False,
+            soft_wrap=True,
         )
         if row.state != "ok":
             blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
-            voice.out.print(f"{'':<20} get it: {row.fix}{blocks}", markup=False)
+            voice.out.print(f"{'':<20} get it: {row.fix}{blocks}", markup=False, soft_wrap=True)

@@ -25,18 +25,23 @@ def command(voice: Voice, **options: Any) -> None:
 
     found = api.inspect(**options)
     voice.result(asdict(found), lambda: _show(voice, found))
+    factory = f" --factory {options['factory']}" if options["factory"] else ""
+    voice.say(f"\nnext: myoedge build {options['model']}{factory} --calib calib.npz")
 
 
 def _show(voice: Voice, found: Inspection) -> None:
+    from rich.markup import escape
     from rich.table import Table
+
+    from myoedge.report.text import show
 
     lines = [f"{found.name}  {found.digest[:16]}", *(f"  {note}" for note in found.notes)]
     lines += [f"  input   {name} {list(shape)}" for name, shape in found.inputs]
     lines += [f"  output  {name} {list(shape)}" for name, shape in found.outputs]
     lines.append(f"  {found.params:,} parameters, {found.macs:,} MACs\n")
     voice.out.print("\n".join(lines), markup=False)
-    table = Table("layer", "operator", "output", box=None, pad_edge=False)
+    table = Table("layer", "operator", "output", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("MACs", justify="right")
     for path, op, shape, macs in found.layers:
-        table.add_row(path, op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
-    voice.out.print(table)
+        table.add_row(escape(path), op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
+    show(table, voice.out)

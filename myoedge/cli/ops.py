@@ -32,9 +32,11 @@ def command(voice: Voice, md: bool) -> None:
 def _show(voice: Voice, found: tuple[Operator, ...]) -> None:
     from rich.table import Table
 
+    from myoedge.report.text import show
+
     table = Table(
         "operator", "what it does", "PyTorch", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for op in found:
         table.add_row(op.name, op.doc, ", ".join(op.torch))
-    voice.out.print(table)
+    show(table, voice.out)

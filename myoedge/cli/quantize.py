@@ -27,12 +27,14 @@ def command(voice: Voice, **options: Any) -> None:
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
     from myoedge.op import OPS
+    from myoedge.report.rows import activation
 
     steps = [step for step in found.network.steps if not OPS[step.node.op].view]
     return [
         {
             "name": step.node.label,
             "op": step.node.op,
+            "activation": activation(step.node),
             "sqnr_local_db": _db(found.fidelity.local.get(step.node.name)),
             "sqnr_db": _db(found.fidelity.cumulative.get(step.node.name)),
         }
@@ -57,19 +59,23 @@ def _as_json(found: Quantized) -> dict[str, Any]:
 
 
 def _show(voice: Voice, found: Quantized) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("layer", "operator", box=None, pad_edge=False)
-    for title in ("alone dB", "so far dB"):
-        table.add_column(title, justify="right")
+    from myoedge.report import words
+    from myoedge.report.text import show
+
+    table = Table("layer", "operator", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("dB alone", "dB so far"):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in _rows(found):
-        values = (row["sqnr_local_db"], row["sqnr_db"])
-        table.add_row(row["name"], row["op"], *("-" if v is None else f"{v:.1f}" for v in values))
-    voice.out.print(table)
-    total = _db(found.fidelity.total_db)
-    voice.out.print(
-        f"\nSQNR {total} dB, calibrated on {found.network.calibration.source}", markup=False
-    )
+        values = (words.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
+        table.add_row(escape(row["name"]), words.what(row), *values)
+    show(table, voice.out)
+    source = found.network.calibration.source
+    total = words.decibels(_db(found.fidelity.total_db))
+    lines = [f"\nSQNR      {total} at the output, calibrated on {source}"]
     if found.accuracy_float is not None and found.accuracy_int8 is not None:
-        text = f"accuracy float {found.accuracy_float:.2%}, int8 {found.accuracy_int8:.2%}"
-        voice.out.print(text, markup=False)
+        shares = (words.percent(found.accuracy_float), words.percent(found.accuracy_int8))
+        lines.append("accuracy  float {}   int8 {}".format(*shares))
+    voice.out.print("\n".join(lines), markup=False)

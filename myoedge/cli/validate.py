@@ -52,10 +52,13 @@ def _as_json(found: Validation) -> dict[str, Any]:
 
 def _show(voice: Voice, found: Validation) -> None:
     if found.difference is None:
-        text = f"exact: reference = host C, every layer, {found.samples} samples"
+        samples = f"{found.samples:,} sample{'s' * (found.samples != 1)}"
+        text = f"exact: reference = host C, every layer, {samples}"
         voice.out.print(text, markup=False)
     if found.onnx_db is not None:
-        voice.out.print(f"onnxruntime on model.int8.onnx: {found.onnx_db:.1f} dB", markup=False)
+        same = found.onnx_db == float("inf")
+        text = "the same integers" if same else f"{found.onnx_db:.1f} dB to the reference"
+        voice.out.print(f"onnxruntime on model.int8.onnx: {text}", markup=False)
     if found.difference is None:
         return
     d = found.difference

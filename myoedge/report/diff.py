@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.report import words
 from myoedge.report.rows import Report
-from myoedge.report.text import clean
+from myoedge.report.text import clean, show
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,6 +191,8 @@ def print_diff(changes: list[Change], console: Console) -> None:
     for title, rows in (("", whole), ("layer", [c for c in changes if c.where])):
         if not rows:
             continue
+        if title and whole:
+            console.print()
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for head in ([title] if title else []) + ["what"]:
             table.add_column(head, overflow="fold")
@@ -198,7 +200,7 @@ def print_diff(changes: list[Change], console: Console) -> None:
             table.add_column(head, justify="right", overflow="fold")
         for change in rows:
             table.add_row(*_cells(change))
-        console.print(table)
+        show(table, console)
 
 
 def _cells(change: Change) -> list[Text]:

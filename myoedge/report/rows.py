@@ -16,6 +16,7 @@ from myoedge.ir import Border, Node, plain
 from myoedge.op import OPS, Step
 from myoedge.plan.place import Life
 from myoedge.plan.schedule import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
 
@@ -243,14 +244,17 @@ def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def activation(node: Node) -> str:
-    """What is fused into an operator: "relu", "clamp(-1, 1)", "gelu"; "" for nothing."""
-    return " + ".join(_one_activation(*act) for act in node.attrs.get("act", ()))
+    """What is fused into an operator, or in a table: "relu", "clamp(-1, 1)", "elu"; or ""."""
+    chain = node.attrs.get("act") or node.attrs.get("chain") or ()
+    return " + ".join(_one_activation(*act) for act in chain)
 
 
 def _one_activation(name: str, *numbers: float) -> str:
     if name == "clamp" and numbers in CLAMPS:
         return CLAMPS[numbers]
-    return f"{name}({', '.join(f'{x:g}' for x in numbers)})" if numbers else name
+    if numbers == defaults(name)[: len(numbers)]:
+        return name
+    return f"{name}({', '.join(f'{x:g}' for x in numbers)})"
 
 
 def _read_bytes(plan: Plan, node: Node) -> int:

@@ -7,11 +7,14 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
+from myoedge.errors import Notice
 from myoedge.report import words
 from myoedge.report.rows import WEAK_DB, Report, dims
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.padding import Padding
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
@@ -29,6 +32,7 @@ COLUMNS = (
     ("dB so far", 48),
 )
 LEFT = ("layer", "operator", "output")
+LEAST_CHARS = 8  # of a layer's name
 
 
 def summary(report: Report, *, width: int = 80, html: str = "") -> str:
@@ -45,21 +49,42 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     from rich.padding import Padding
 
     console.print(_title(report))
-    console.print(Padding(_facts(report), (1, 0)))
+    show(Padding(_facts(report), (1, 0)), console)
     if report["layers"]:
-        console.print(_layers(report, console.width))
+        show(_layers(report, console.width), console)
         hidden = len(report["layers"]) - len(shown_layers(report["layers"]))
         if hidden:
             console.print(_text(f"{hidden} smaller layers are in layers.csv", "dim"))
     for line in _notices(report):
-        console.print(line)
+        show(line, console)
     if html:
         console.print(_text(f"\nreport: {html}"), soft_wrap=True)
+
+
+def show(block: Table | Padding | Text, console: Console) -> None:
+    """Prints without blanks at line ends, where rich leaves them."""
+    from rich.segment import Segment, Segments
+
+    for line in console.render_lines(block, pad=False):
+        console.print(Segments([*_stripped(line), Segment.line()]), end="")
+
+
+def _stripped(line: list[Segment]) -> list[Segment]:
+    kept = list(line)
+    while kept and not kept[-1].text.strip():
+        kept.pop()
+    if kept:
+        kept[-1] = kept[-1]._replace(text=kept[-1].text.rstrip())
+    return kept
 
 
 def clean(text: str) -> str:
     """Text from a user's program on one line, without anything that steers a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def clean_lines(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def _text(text: str, style: str = "") -> Text:
@@ -102,7 +127,10 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     if q["sqnr_db"] is not None:
         yield (
             "SQNR",
-            _text(f"{words.decibels(q['sqnr_db'])} at the output, {q['samples']:,} samples"),
+            _text(
+                f"{words.decibels(q['sqnr_db'])} at the output, "
+                f"{words.several(q['samples'], 'sample')}"
+            ),
         )
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
@@ -128,7 +156,8 @@ def _l2(report: Report) -> Text:
     text = _text(words.size(peak), "bold")
     if l2_bytes:
         text.append(f" of {words.size(l2_bytes)} ({words.percent(words.share(peak, l2_bytes))})")
-    return text.append(f": weights {weights}, activations {arena}, in and out {words.size(ports)}")
+    parts = f"weights {weights}, activations {arena}, in and out {words.size(ports)}"
+    return text.append(f"\n{parts}")
 
 
 def _ladder(report: Report) -> Text:
@@ -160,12 +189,16 @@ def _layers(report: Report, width: int) -> Table:
     heads = [head for head, least in COLUMNS if width >= least]
     rows = [_cells(row, report["model"]["macs"]) for row in shown_layers(report["layers"])]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    taken = sum(max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads[1:])
+    least = {head: max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads}
+    free = width - sum(least[head] for head in heads if head not in ("layer", "operator"))
+    # names and operators share what the numbers leave
+    operator = min(least.get("operator", 0), max(free - least["layer"], free // 2))
     for head in heads:
         justify: Literal["left", "right"] = "left" if head in LEFT else "right"
         table.add_column(head, justify=justify, no_wrap=True)
     for row in rows:
-        row["layer"].truncate(max(width - taken - 2, 8), overflow="ellipsis")
+        row["layer"].truncate(max(free - operator - 2, LEAST_CHARS), overflow="ellipsis")
+        row["operator"].truncate(max(operator - 2, LEAST_CHARS), overflow="ellipsis")
         table.add_row(*(row[head] for head in heads))
     return table
 
@@ -190,7 +223,6 @@ def _notices(report: Report) -> Iterable[Text]:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
         yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
     for warning in report["warnings"]:
-        title = f"\nwarning[{warning['code']}] "
-        yield _text(title, "bold yellow").append(clean(warning["title"]))
-        for line in warning["tries"]:
-            yield _text(f"  try  {line}")
+        told = Notice(warning["code"], warning["title"], warning["facts"], warning["tries"])
+        kind, _, rest = clean_lines(told.text("warning")).partition(" ")
+        yield _text(f"\n{kind} ", "bold yellow").append(rest)

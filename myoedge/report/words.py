@@ -30,6 +30,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def several(number: int, what: str) -> str:
+    """ "1 sample", "1,024 samples"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _three_digits(value: float) -> str:
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     text = f"{value:,.{decimals}f}"
@@ -143,8 +148,9 @@ def place(row: Mapping[str, Any]) -> str:
 
 
 def what(row: dict[str, Any]) -> str:
-    """An operator and what is fused into it: "conv + relu"."""
-    return " + ".join(filter(None, (row["op"], row["activation"])))
+    """An operator and what is fused into it: "conv + relu"; of a table its functions."""
+    joint = " " if row["op"] == "table" else " + "
+    return joint.join(filter(None, (row["op"], row["activation"])))
 
 
 def advice(report: Report) -> str:
@@ -205,7 +211,7 @@ def named(row: Mapping[str, Any]) -> str:
 def judged(report: Report) -> str:
     """What SQNR was measured with: "integer reference ..., 1,000 samples"."""
     q = report["quantization"]
-    return "" if q["samples"] is None else f"{q['source']}, {q['samples']:,} samples"
+    return "" if q["samples"] is None else f"{q['source']}, {several(q['samples'], 'sample')}"
 
 
 MOST_FACTORS = 32

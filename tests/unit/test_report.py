@@ -7,6 +7,7 @@ import copy
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
@@ -30,6 +31,7 @@ from myoedge.report.rows import (
     EXACT_DB,
     Outcome,
     Report,
+    activation,
     decibels,
     layers_csv,
     make_report,
@@ -198,6 +200,33 @@ def test_summary_fits_its_width(usual: Report, width: int) -> None:
     text = summary(usual, width=width)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
+
+
+def test_long_operators_do_not_cut_numbers_and_lines_end_without_blanks(usual: Report) -> None:
+    usual = copy.deepcopy(usual)
+    for row in usual["layers"]:
+        row["activation"] = "affine(1, 1e-06) + sqrt + elu(0.5)"
+        row["origin"] = [{"path": "a.long.module.path.of.many.parts", "source": ""}]
+        row["macs"] = 123_456
+    text = summary(usual, width=80)
+    assert text.count("123 k") == len(usual["layers"])
+    assert "dB so far" in text
+    assert "in and out 120 B\n" in text
+    shown = io.StringIO()
+    print_report(usual, Console(file=shown, width=80))
+    print_diff(compare(report(residual(blocks=3)), usual), Console(file=shown, width=80))
+    assert not [line for line in shown.getvalue().splitlines() if line != line.rstrip()]
+
+
+def test_usual_parameters_of_a_function_are_not_shown() -> None:
+    def shown(*act: tuple[Any, ...]) -> str:
+        return activation(Node("conv", (), ("y",), {"act": act}, ()))
+
+    assert shown(("elu", 1.0, 1.0, 1.0), ("clamp", 0.0, math.inf)) == "elu + relu"
+    assert shown(("elu", 0.5, 1.0, 2.0)) == "elu(0.5, 1, 2)"
+    assert shown(("leaky_relu", 0.01), ("sqrt",), ("clamp", -1.0, 1.0)) == (
+        "leaky_relu + sqrt + clamp(-1, 1)"
+    )
 
 
 def test_summary_fits_one_screen_and_says_what_matters() -> None:
