@@ -145,9 +145,9 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
     owned: dict[str, int] = {}
     copies: list[tuple[int, str]] = []
     for index, name in enumerate(q.graph.outputs):
-        root, offset = roots[name]
+        root, _ = roots[name]
         computed = root in q.graph.producer
-        whole = offset == 0 and size_bytes(q, root) == size_bytes(q, name)
+        whole = size_bytes(q, root) == size_bytes(q, name)
         if computed and whole and root not in owned:
             owned[root] = index
         else:

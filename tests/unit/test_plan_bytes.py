@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole plans, held against a machine that has nothing but the bytes at the planned places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.draft import Draft, slice_axis
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.plan.place import Life, Place, Placement, greedy, height, lower_bound, place
+from myoedge.plan.schedule import ELEMENT_BYTES, Plan, describe, make_plan
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.reference import integer_step, run_integer
+from myoedge.target import chip
+from tests.unit.test_passes_random import random_graph
+
+TANH = (("tanh",),)
+GAP9 = chip("gap9")
+
+
+def by_greedy(lives: Sequence[Life], alignment: int) -> Placement:
+    offsets = greedy(lives, alignment)
+    size = height(lives, offsets, alignment)
+    return Placement(offsets, size, lower_bound(lives, alignment), False)
+
+
+def quantized(graph: Graph) -> QuantGraph:
+    rng = np.random.default_rng(0)
+    samples = {n: rng.normal(size=(3, *graph.shape(n))).astype(np.float32) for n in graph.inputs}
+    prepared = prepare(graph)
+    return quantize_graph(prepared, calibrate(prepared, samples, Observer(), "3 drawn samples"))
+
+
+class Machine:
+    """Memories of bytes, poisoned at first; an operator reads and writes them at its places."""
+
+    def __init__(self, plan: Plan, inputs: dict[str, Array], poison: int) -> None:
+        q = self.q = plan.quant
+        self.plan = plan
+        self.arena = bytearray([poison] * plan.arena_bytes)
+        self.inputs = [bytearray(inputs[name].tobytes()) for name in q.graph.inputs]
+        self.outputs = [bytearray([poison] * self.size(name)) for name in q.graph.outputs]
+
+    def size(self, name: str) -> int:
+        return int(np.prod(self.q.graph.shape(name))) * ELEMENT_BYTES[self.q.dtype(name)]
+
+    def bytes_of(self, name: str) -> memoryview:
+        """Exactly the bytes of a tensor; an AssertionError where the memory ends before."""
+        at = self.plan.where[name]
+        memory = {
+            "arena": lambda: self.arena,
+            "input": lambda: self.inputs[int(at.index)],
+            "output": lambda: self.outputs[int(at.index)],
+            "constant": lambda: bytearray(self.q.constants[str(at.index)].tobytes()),
+        }[at.kind]()
+        found = memoryview(memory)[at.offset : at.offset + self.size(name)]
+        assert len(found) == self.size(name), f"{name} leaves its memory"
+        return found
+
+    def read(self, name: str) -> Array:
+        return np.frombuffer(bytes(self.bytes_of(name)), self.q.dtype(name)).reshape(
+            self.q.graph.shape(name)
+        )
+
+    def run(self) -> list[Array]:
+        for step in self.plan.steps:
+            y = integer_step(step, [self.read(name) for name in step.operands])
+            self.bytes_of(step.node.name)[:] = np.ascontiguousarray(y).tobytes()
+        for index, name in self.plan.copies:
+            self.outputs[index][:] = self.bytes_of(name)
+        names = self.q.graph.outputs
+        pairs = zip(names, self.outputs, strict=True)
+        return [np.frombuffer(bytes(o), self.q.dtype(n)) for n, o in pairs]
+
+
+def holds(graph: Graph, solver: Place = place) -> Plan:
+    """Asserts that a network's plan gives the reference's outputs, whatever lay there before."""
+    q = quantized(graph)
+    plan = make_plan(q, GAP9, placing=solver)
+    rng = np.random.default_rng(1)
+    inputs = {n: rng.integers(-128, 128, q.graph.shape(n), np.int8) for n in q.graph.inputs}
+    wanted = run_integer(q.steps, q.constants, inputs)
+    for poison in (0x55, 0xAA):
+        found = Machine(plan, inputs, poison).run()
+        for name, y in zip(q.graph.outputs, found, strict=True):
+            np.testing.assert_array_equal(y, wanted[name].reshape(-1), err_msg=name)
+    return plan
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_random_networks_run_in_their_bytes(block: int) -> None:
+    for seed in range(block * 40, (block + 1) * 40):
+        plan = holds(random_graph(seed), place if seed % 8 == 0 else by_greedy)
+        assert all(at % GAP9.alignment_bytes == 0 for at in plan.placement.offsets.values())
+
+
+def draft() -> tuple[Draft, str]:
+    d = Draft()
+    return d, d.input("x", (2, 8))
+
+
+def test_an_output_that_is_read_inside_stays_where_the_caller_has_it() -> None:
+    d, x = draft()
+    y = d.add("table", x, chain=TANH)
+    z = d.add("mul", y, x)
+    plan = holds(d.graph([y, z, y], ["a", "b", "c"]))
+    assert plan.copies == ((2, plan.graph_outputs[0]),)
+    assert plan.lives == ()
+
+
+def test_an_input_that_is_an_output_is_copied() -> None:
+    d, x = draft()
+    row = slice_axis(d, x, 0, 1, 2)
+    plan = holds(d.graph([x, row, d.add("table", x, chain=TANH)], ["a", "b", "c"]))
+    assert [index for index, _ in plan.copies] == [0, 1]
+
+
+def test_a_part_of_a_buffer_keeps_the_whole_alive_until_it_is_copied() -> None:
+    d, x = draft()
+    first = d.add("table", x, chain=TANH)
+    half = slice_axis(d, first, 0, 1, 2)
+    y = d.add("softmax", d.add("table", d.add("mul", x, x), chain=TANH), axis=1)
+    plan = holds(d.graph([half, d.add("mul", y, y)], ["half", "y"]))
+    (life,) = (life for life in plan.lives if life.first == 0)
+    assert life.last == len(plan.steps)
+
+
+def test_a_part_at_the_front_of_a_buffer_is_not_the_whole() -> None:
+    d, x = draft()
+    front = slice_axis(d, d.add("table", x, chain=TANH), 0, 0, 1)
+    plan = holds(d.graph([front], ["front"]))
+    assert [index for index, _ in plan.copies] == [0]
+
+
+def test_parts_of_parts_are_where_both_offsets_say() -> None:
+    d, x = draft()
+    wide = d.add("table", x, chain=TANH)
+    inner = slice_axis(d, slice_axis(d, wide, 0, 1, 2), 1, 4, 8)
+    plan = holds(d.graph([d.add("mul", inner, inner), wide], ["y", "wide"]))
+    assert [plan.where[step.node.inputs[0]].offset for step in plan.steps] == [0, 12]
+
+
+def test_what_does_not_fit_is_said_with_the_largest_first() -> None:
+    d = Draft()
+    x = d.input("x", (1, 4))
+    w = d.constant(np.ones((200_000, 4), np.float32))
+    y = d.add("linear", x, w)
+    with pytest.raises(MyoedgeError, match="L2") as raised:
+        make_plan(quantized(d.graph([d.add("table", y, chain=TANH)], ["y"])), GAP9)
+    assert raised.value.code == "E301"
+    largest = dict(raised.value.notice.facts)["largest"]
+    assert largest.startswith("4,000,256 B"), "int8 weights, four int32 a row, a table"
+
+
+def test_the_file_names_every_buffer() -> None:
+    plan = holds(random_graph(7))
+    written = describe(plan)
+    assert [b["name"] for b in written["buffers"]] == [life.name for life in plan.lives]
+    assert [s["name"] for s in written["steps"]] == [s.node.name for s in plan.steps]
