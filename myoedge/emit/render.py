@@ -26,7 +26,7 @@ def template_dir() -> Path:
 
 
 def new_environment(*, escape: bool) -> Environment:
-    """Templates as all of ours are read: a missing name is an error, blocks leave no blank lines."""
+    """How all our templates are read: a missing name is an error, blocks leave no blank lines."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
