@@ -78,7 +78,8 @@ def quantize_weights(
     rows = np.abs(w.reshape(w.shape[0], -1)).max(axis=1).astype(np.float64)
     largest = rows if per_channel else np.full_like(rows, rows.max())
     scale = np.maximum(largest / 127.0, np.abs(bias) / (x_scale * BIAS_MAX))
-    scale = np.where(scale > 0, scale, 1.0).astype(np.float32).astype(np.float64)
+    scale = scale.astype(np.float32).astype(np.float64)  # weights of 1e-44 have a scale of 0 here
+    scale = np.where(scale > 0, scale, 1.0)
     spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
     return np.asarray(np.clip(np.rint(w / spread), -127, 127), np.int8), scale
 

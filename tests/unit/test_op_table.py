@@ -175,6 +175,20 @@ def test_a_large_bias_of_a_nearly_dead_channel_gets_a_larger_scale() -> None:
     assert q[1].tolist() == [127, 127, 127]
 
 
+@pytest.mark.parametrize("size", [1e-38, 1e-42, 5e-44, 1.4e-45, 0.0])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_weights_too_small_for_a_scale_count_as_zero(size: float, per_channel: bool) -> None:
+    """Weight decay takes a dead channel's batch norm factor down to subnormal numbers."""
+    w = np.full((2, 3), np.float64(np.float32(size)))
+    w[1] = 0.0 if not per_channel else 1.0
+    with np.errstate(all="raise", under="ignore"):
+        q, scale = quantize_weights(w, np.array([0.5, 0.0]), 0.01, per_channel)
+        _, unbiased = quantize_weights(w, np.zeros(2), 0.01, per_channel)
+    assert np.all(scale > 0)
+    assert np.all(unbiased > 0)
+    assert q[0].tolist() == [0, 0, 0]
+
+
 # ---- windows
 
 
