@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -192,6 +192,16 @@ def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
     return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
 
 
+def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
+    """`shape` of operators whose output has the shape of their first input."""
+    return x
+
+
+def stored_bound(step: Step) -> int:
+    """`acc_bound` of operators that work it out when they are quantised."""
+    return int(step["acc_bound"])
+
+
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     """`turned` of operators on elements: they do not know axes."""
     return attrs
@@ -211,11 +221,6 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
     """(product before, extent, product after) an axis."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
-def windows(shape: Shape, axes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(axis, extent) pairs, for readable loops."""
-    return ((axis, shape[axis]) for axis in axes)
 
 
 def exact_matmul(a: Array, b: Array) -> Array:

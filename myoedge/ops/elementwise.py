@@ -25,9 +25,11 @@ from myoedge.op import (
     outer_inner,
     register,
     same_attrs,
+    same_shape,
+    stored_bound,
 )
 from myoedge.ops.conv import requant_of
-from myoedge.ops.linear import scalar_bound, scalar_requant
+from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import broadcast_steps, merged
 from myoedge.pointwise import Chain, evaluate
 
@@ -85,7 +87,7 @@ ADD = register(
         real=add_real,
         integer=sum_integer,
         quantize=add_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
@@ -102,7 +104,7 @@ SUB = register(
         real=sub_real,
         integer=sum_integer,
         quantize=sub_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
@@ -133,17 +135,13 @@ MUL = register(
         real=mul_real,
         integer=mul_integer,
         quantize=mul_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
         epilogue=True,
         turned=same_attrs,
     )
 )
-
-
-def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    return x
 
 
 def _along(attrs: Attrs, values: Array, rank: int) -> Array:
@@ -201,7 +199,7 @@ AFFINE = register(
         real=affine_real,
         integer=affine_integer,
         quantize=affine_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
         weights=(1, 2),
@@ -242,7 +240,7 @@ PRELU = register(
         real=prelu_real,
         integer=prelu_integer,
         quantize=prelu_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
         weights=(1,),

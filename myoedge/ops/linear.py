@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register, stored_bound
 from myoedge.ops.conv import acc_bound, quantize, requant_of
 from myoedge.ops.loops import broadcast_steps, merged
 
@@ -117,10 +117,6 @@ def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]
     }
 
 
-def scalar_bound(step: Step) -> int:
-    return int(step["acc_bound"])
-
-
 def matmul_integer(step: Step, a: Array, b: Array) -> Array:
     """a int8 [..., M, C], b int8 [..., C, K] -> int8 [..., M, K]."""
     wide_a = a.astype(np.int64) - step["a_zero"]
@@ -144,7 +140,7 @@ MATMUL = register(
         real=matmul_real,
         integer=matmul_integer,
         quantize=matmul_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="matmul.c.j2",
         literals=matmul_literals,
         epilogue=True,

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, register
+from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, register, stored_bound
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
 
@@ -22,15 +22,13 @@ def regular(
     stride: int,
     pad: int,
     *,
-    dilation: int = 1,
-    ceil: bool = False,
+    ceil: bool,
     count_pad: bool,
 ) -> tuple[Window, ...]:
     """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
 
     With ceil, a last window may start inside the input or the left padding, not the right one.
     """
-    assert dilation == 1, "dilated pooling is sliced by the front end"
     room = n + 2 * pad - size
     count = (room + (stride - 1 if ceil else 0)) // stride + 1
     if ceil and (count - 1) * stride >= n + pad:
@@ -173,10 +171,6 @@ def avg_integer(step: Step, x: Array) -> Array:
     return y
 
 
-def avg_bound(step: Step) -> int:
-    return int(step["acc_bound"])
-
-
 AVG_POOL = register(
     OpDef(
         name="avg_pool",
@@ -186,7 +180,7 @@ AVG_POOL = register(
         real=avg_real,
         integer=avg_integer,
         quantize=avg_quantize,
-        acc_bound=avg_bound,
+        acc_bound=stored_bound,
         template="pool.c.j2",
         literals=literals,
         epilogue=True,

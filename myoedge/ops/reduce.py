@@ -10,9 +10,9 @@ import numpy as np
 
 from myoedge.fixedpoint import requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
 from myoedge.ops.conv import requant_of
-from myoedge.ops.linear import scalar_bound, scalar_requant
+from myoedge.ops.linear import scalar_requant
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -80,7 +80,7 @@ MEAN = register(
         real=mean_real,
         integer=integer,
         quantize=mean_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
         epilogue=True,
@@ -96,7 +96,7 @@ SUM = register(
         real=sum_real,
         integer=integer,
         quantize=sum_quantize,
-        acc_bound=scalar_bound,
+        acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
         epilogue=True,

@@ -20,15 +20,13 @@ from myoedge.op import (
     elementwise,
     outer_inner,
     register,
+    same_shape,
+    stored_bound,
 )
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
 LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
-
-
-def same_shape(attrs: Attrs, x: Shape) -> Shape:
-    return x
 
 
 def softmax_real(attrs: Attrs, x: Array) -> Array:
@@ -78,10 +76,6 @@ def softmax_integer(step: Step, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def _bound(step: Step) -> int:
-    return int(step["acc_bound"])
-
-
 def row_literals(step: Step) -> dict[str, object]:
     """Rows of `length` elements, `inner` apart."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
@@ -97,7 +91,7 @@ SOFTMAX = register(
         real=softmax_real,
         integer=softmax_integer,
         quantize=softmax_quantize,
-        acc_bound=_bound,
+        acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
         fixed=QParams(2.0**-8, -128),
@@ -143,7 +137,7 @@ LOG_SOFTMAX = register(
         real=log_softmax_real,
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
-        acc_bound=_bound,
+        acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
         turned=axis_turned,

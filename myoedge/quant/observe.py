@@ -83,7 +83,7 @@ def calibrate(
     if observer.method != "minmax" or any(o.method != "minmax" for o in chosen.values()):
         histograms = _histograms(graph, samples, ranges)
         ranges = {
-            name: _clipped(histograms[name], span, chosen.get(name.removesuffix(".pre"), observer))
+            name: _clipped(histograms[name], span, chosen.get(name.removesuffix(PRE), observer))
             for name, span in ranges.items()
         }
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
