@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,7 +109,8 @@ def build(
     with timed("plan", times_s, say):
         plan = make_plan(quantized.network, chosen)
     check_budget(settings, plan, quantized.fidelity)
-    folder = Path(output) if output else Path("build") / f"{quantized.model.name}-{chosen.name}"
+    default = Path("build") / f"{quantized.model.name}-{chosen.name}"
+    folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
         write_folder(folder, build_files(plan, quantized))
     return Build(folder, times_s=times_s, warnings=quantized.warnings)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.fixedpoint import quantize
-from myoedge.folder import MANIFEST, is_build
+from myoedge.folder import MANIFEST, is_build, manifest_files, sha256
 from myoedge.ir import Array
 from myoedge.quant import store
 from myoedge.quant.choose import QuantGraph
@@ -22,6 +23,11 @@ from myoedge.quant.sqnr import real_values
 from myoedge.reference import at_border
 from myoedge.run import host
 from myoedge.samples import as_inputs
+
+# Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
+REPORT_KEYS = frozenset(
+    ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,10 @@ class Build:
     @property
     def report(self) -> dict[str, Any]:
         """report.json as it is now; validate and others replace it."""
-        return self._json("report.json")
+        found = self._json("report.json")
+        if missing := REPORT_KEYS - found.keys():
+            raise _damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
+        return found
 
     @property
     def layers(self) -> tuple[Mapping[str, Any], ...]:
@@ -56,34 +65,48 @@ class Build:
     @cached_property
     def network(self) -> QuantGraph:
         """The network in integers, for the reference."""
-        document = self._json("graph.json")
-        try:
-            weights = (self.folder / "weights.safetensors").read_bytes()
-            return store.from_files(document, weights)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise _damaged(self.folder, error) from None
-        except Exception as error:  # safetensors has an exception of its own, without a common base
-            if type(error).__module__.startswith("safetensors"):
-                raise _damaged(self.folder, error) from None
-            raise
+        document = json.loads(self.written("graph.json"))
+        return store.from_files(document, self.written("weights.safetensors"))
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Tensors that the generated functions write, in order."""
-        return tuple(step["name"] for step in self._json("plan.json")["steps"])
+        return tuple(step["name"] for step in json.loads(self.written("plan.json"))["steps"])
 
     @cached_property
     def golden_inputs(self) -> dict[str, Array]:
         """The float sample that golden/input.npz holds, by input name."""
+        packed = io.BytesIO(self.written("golden/input.npz"))
+        with np.load(packed, allow_pickle=False) as stored:
+            return {name: stored[name] for name in self.network.graph.inputs}
+
+    def written(self, name: str) -> bytes:
+        """A file as build wrote it. Errors: E222 where it is gone or has been changed since."""
         try:
-            with np.load(self.folder / "golden" / "input.npz", allow_pickle=False) as stored:
-                return {name: stored[name] for name in self.network.graph.inputs}
-        except (OSError, ValueError, KeyError) as error:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
             raise _damaged(self.folder, error) from None
+        if sha256(content) != manifest_files(self.folder).get(name):
+            raise _damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
+        return content
 
     @cached_property
     def library(self) -> host.Library:
-        return host.load_library(self.folder / "src", cc=self.cc)
+        return self.compiled()
+
+    def compiled(self, *defines: str) -> host.Library:
+        """The C of src/, which may have been edited, as a library with these macros set.
+
+        Errors: E222 where it has been edited so that it does not compile, else as load_library.
+        """
+        try:
+            library = host.load_library(self.folder / "src", cc=self.cc, defines=defines)
+            return host.with_symbols(library, ("me_run", *(("me_trace",) if defines else ())))
+        except (MyoedgeError, OSError, AttributeError):
+            for name in manifest_files(self.folder):
+                if name.startswith("src/"):
+                    self.written(name)
+            raise
 
     def run(self, inputs: Any, *, raw: bool = False) -> Any:
         """Runs the generated C once.
@@ -119,8 +142,8 @@ class Build:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            return dict(json.loads((self.folder / name).read_text()))
-        except (OSError, ValueError) as error:
+            return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise _damaged(self.folder, error) from None
 
     def _repr_html_(self) -> str:

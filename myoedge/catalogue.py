@@ -180,11 +180,13 @@ another one with -o.
 
 E221 Something else is in the output folder.
 A build replaces its folder as a whole, so it only takes the place of an earlier build or of an
-empty folder. Choose another one with -o, or move what is there.
+empty folder, and of an earlier build only where nothing but its own files is in it. Choose another
+one with -o, or move what is there.
 
 E222 There is no whole build where one is needed.
-validate and report work on what `myoedge build` wrote, with all its files. Name its folder; without
-a name the newest one below build/ is taken. Build again where files are missing.
+validate and report work on what `myoedge build` wrote, with all its files, unchanged but for the C,
+which may be edited as long as it compiles. Name its folder; without a name the newest one below
+build/ is taken. Build again where files are missing or changed.
 
 E223 A file that init writes is there already.
 init never overwrites. Rename the file, or name another folder.

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,11 @@ from myoedge.errors import MyoedgeError
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# What make, simulate, a killed validate and macOS leave in a build folder.
+_WRITTEN_LATER = re.compile(
+    r"manifest\.json|trace\.json|src/(\w+\.o|libnetwork\.a|selftest)"
+    r"|\.(report\.json|report\.html|layers\.csv)\.[0-9]+|(.*/)?\.DS_Store"
+)
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
 
@@ -35,9 +40,9 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     Errors: E220 not writable, E221 in the way, E281 disk full. On any of them, and on an
     interruption, what was there before is still there.
     """
-    target = Path(os.path.abspath(target))
-    _check_replaceable(target)
     with explained(target):
+        target = Path(os.path.realpath(target))  # what a link stands for is replaced, not the link
+        _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         _drop_abandoned(target)
         fresh = target.parent / f".{target.name}.myoedge-{os.getpid()}"
@@ -61,24 +66,46 @@ def _check_replaceable(target: Path) -> None:
     """Only an earlier build or an empty folder gives way."""
     if not os.path.lexists(target):
         return
-    if target.is_dir() and (is_build(target) or not any(target.iterdir())):
-        return
-    kind = "a folder with other things in it" if target.is_dir() else "a file"
-    raise MyoedgeError(
-        "E221",
-        f"{target.name} is {kind}",
-        {"needs": "a new or empty folder, or an earlier build", "has": str(target)},
-        ["-o another folder"],
-    )
+    if not target.is_dir():
+        raise _in_the_way(target, "is a file")
+    if not is_build(target) and any(target.iterdir()):
+        raise _in_the_way(target, "is a folder with other things in it")
+    if Path.cwd().is_relative_to(target):
+        raise _in_the_way(target, "is the folder you are in, which would be gone afterwards")
+    if strangers := _strangers(target):
+        shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
+        raise _in_the_way(target, f"holds what build did not write: {shown}")
+
+
+def _in_the_way(target: Path, what: str) -> MyoedgeError:
+    facts = {"needs": "a new or empty folder, or an earlier build", "has": str(target)}
+    return MyoedgeError("E221", f"{target.name} {what}", facts, ["-o another folder"])
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Files that neither build nor what works on a build has written: a person's own."""
+    known = manifest_files(folder)
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
+    return sorted(n for n in found if n not in known and not _WRITTEN_LATER.fullmatch(n))
 
 
 def is_build(folder: Path) -> bool:
     """Whether a folder was written by build."""
+    return _manifest(folder).get("schema") == SCHEMA
+
+
+def manifest_files(folder: Path) -> dict[str, str]:
+    """sha256 of every file by name, as the manifest says; empty without a manifest."""
+    found = _manifest(folder).get("files")
+    return found if isinstance(found, dict) else {}
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and found.get("schema") == SCHEMA
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _swap(fresh: Path, target: Path) -> None:
@@ -106,9 +133,10 @@ def _exchange(a: Path, b: Path) -> bool:
 
 def _drop_abandoned(target: Path) -> None:
     """Removes what killed builds of the same folder left behind."""
-    for path in target.parent.glob(f".{target.name}.myoedge-*"):
-        pid = path.name.rsplit("-", 1)[-1].removesuffix("-old")
-        if not pid.isdigit() or not _alive(int(pid)):
+    ours = re.compile(rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(-old)?")
+    for path in target.parent.iterdir():
+        found = ours.fullmatch(path.name)
+        if found and not _alive(int(found[1])):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -135,18 +163,12 @@ def explained(target: Path) -> Iterator[None]:
                 {"cause": error.strerror},
                 ["free some space"],
             ) from None
-        if error.errno in _DENIED or error.errno in (
-            errno.ENOTDIR,
-            errno.EEXIST,
-            errno.ENAMETOOLONG,
-        ):
-            raise MyoedgeError(
-                "E220",
-                f"{target} cannot be written",
-                {"cause": error.strerror},
-                ["-o a folder that you may write to"],
-            ) from None
-        raise
+        raise MyoedgeError(
+            "E220",
+            f"{target} cannot be written",
+            {"cause": error.strerror or str(error)},
+            ["-o a folder that you may write to"],
+        ) from None
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:

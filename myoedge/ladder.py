@@ -83,7 +83,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     q, noise = build.network, Noise()
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
-    judged = ort.outputs(ort.open_session(build.folder / "model.int8.onnx"), iter(each))
+    judged = ort.outputs(ort.open_session(build.written("model.int8.onnx")), iter(each))
     for sample, found in zip(each, judged, strict=True):
         wanted = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
         for name, values in zip(q.graph.outputs, found, strict=True):
@@ -94,7 +94,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
 
 def first_difference(build: Build, samples: Iterable[Sample]) -> tuple[int, Difference | None]:
     """(samples compared, the first difference): generated C on the host against the reference."""
-    traced = host.load_library(build.folder / "src", cc=build.cc, defines=("ME_TRACE",))
+    traced = build.compiled("ME_TRACE")
     count = 0
     for sample in samples:
         found = _compare(build, traced, sample, count)

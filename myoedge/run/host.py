@@ -169,6 +169,13 @@ def load_library(
         return open_library(again)
 
 
+def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
+    """The library itself. Raises AttributeError where it lacks one of the symbols."""
+    for symbol in symbols:
+        getattr(library.handle, symbol)
+    return library
+
+
 def run(
     library: Library,
     inputs: Sequence[Array],

@@ -13,7 +13,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 
 
-def open_session(path: Path) -> Any:
+def open_session(model: Path | bytes) -> Any:
     """A session without graph optimisations: fused int8 kernels may saturate between operators.
 
     Errors: E501 where onnxruntime is not installed.
@@ -26,7 +26,8 @@ def open_session(path: Path) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    given = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 def outputs(session: Any, samples: Iterator[Mapping[str, Array]]) -> Iterator[list[Array]]:

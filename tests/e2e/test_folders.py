@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Output folders of every kind, a person's files in them, and builds that were damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Ran
+from tests.e2e.test_bad_input import refused, whole
+
+Run = Callable[..., Ran]
+
+
+def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
+    assert run(*build, "out").code == 0
+    own = (tmp_path / "out" / "notes.txt", tmp_path / "out" / "src" / "main.c")
+    for path in own:
+        path.write_text("mine")
+    refused(run(*build, "out"), 2, "E221", "notes.txt", "src/main.c")
+    for path in own:
+        assert path.read_text() == "mine"
+        path.unlink()
+    for made in ("src/network.o", "src/libnetwork.a", "src/selftest", ".report.json.123"):
+        (tmp_path / "out" / made).touch()
+    assert run(*build, "out").code == 0, "what make and killed runs leave is no reason to refuse"
+    assert not (tmp_path / "out" / "src" / "network.o").exists()
+
+
+def test_output_folder_that_is_a_link(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
+    assert run(*build, "real").code == 0
+    (tmp_path / "real" / "src" / "network.c").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(*build, "link").code == 0
+    refused(run(*build, "loop/below"), 2, "E220")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "loop", "real"]
+    assert (tmp_path / "link").is_symlink()
+    assert whole(tmp_path / "real")
+
+
+def test_output_folder_with_an_odd_name(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
+    (tmp_path / ".**.myoedge-mine").mkdir()
+    (tmp_path / ".**.myoedge-99999999").mkdir()
+    for name in ("**", "[x", "a\nb", "new/../b"):
+        assert run(*build, name).code == 0, name
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == ["**", ".**.myoedge-mine", "[x", "a\nb", "b"]
+    (tmp_path / "empty").mkdir()
+    refused(run(*build, ".", cwd=tmp_path / "empty"), 2, "E221", "you are in")
+
+
+DAMAGES: dict[str, bytes | None] = {
+    "gone": None,
+    "empty": b"",
+    "half": b"half",
+    "list": b"[]",
+    "object": b"{}",
+    "null": b"null",
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_build(run: Run, small: Path, tmp_path: Path, damage: str) -> None:
+    """Every file in turn; what a verb does not read may be as it likes."""
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
+    assert run(*build, "whole").code == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    names = json.loads((tmp_path / "out" / "manifest.json").read_text())["files"]
+    for name in ("manifest.json", *names):
+        path, content = tmp_path / "out" / name, DAMAGES[damage]
+        before = path.read_bytes()
+        path.unlink() if content is None else path.write_bytes(
+            before[:99] if content == b"half" else content
+        )
+        for verb in (
+            ("validate", "out"),
+            ("report", "out"),
+            ("report", "whole", "--against", "out"),
+        ):
+            ran = run(*verb)
+            assert ran.code in (0, 2), f"{name}: {ran.err}"
+            if ran.code:
+                refused(ran, 2, "E280" if "E280" in ran.err else "E222")
+        path.write_bytes(before)
+        if name.startswith(("graph", "weights", "plan", "golden/input", "src/network", "manifest")):
+            path.write_bytes(b"" if content is None else content)
+            refused(run("validate", "out"), 2, "E222")
+        path.write_bytes(before)
