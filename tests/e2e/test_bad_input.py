@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,41 @@ def test_pickled_calibration_is_not_unpickled(run: Run, small: Path, tmp_path: P
     for name in ("c.npz", "c.npy"):
         refused(run("build", small / "model.pt2", "--calib", name), 2, "E217")
     assert not (tmp_path / "ran").exists()
+
+
+def test_labels_that_are_no_class_numbers(
+    run: Run, small: Path, calib: Callable[..., Path]
+) -> None:
+    windows = np.random.default_rng(0).standard_normal((4, 1, 2, 12), np.float32)
+    for labels in ("abcd", [0.5] * 4, [1j] * 4, [np.inf] * 4, np.zeros(4, "M8[s]")):
+        given = calib(input=windows, label=np.array(list(labels)))
+        refused(run("quantize", small / "model.pt2", "--calib", given), 2, "E214", "label")
+    given = calib(input=windows, label=np.array([0.0, 1.0, 2.0, 0.0]))
+    assert run("quantize", small / "model.pt2", "--calib", given).code == 0
+
+
+@pytest.mark.parametrize("shape", ["(((", "(99999999999999999999999,)", "(True,)", "(-1,)"])
+def test_calibration_with_a_broken_header(
+    run: Run, small: Path, tmp_path: Path, shape: str
+) -> None:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+    (tmp_path / "c.npy").write_bytes(head + bytes(64))
+    refused(run("quantize", small / "model.pt2", "--calib", "c.npy"), 2, "E211")
+
+
+def test_calibration_archive_with_other_things_in_it(run: Run, small: Path, tmp_path: Path) -> None:
+    packed = bytearray((small / "calib.npz").read_bytes())
+    (tmp_path / "c.npz").write_bytes(packed)
+    with zipfile.ZipFile(tmp_path / "c.npz", "a") as archive:
+        archive.writestr("readme.txt", "recorded on Monday")
+    assert run("quantize", small / "model.pt2", "--calib", "c.npz").code == 0
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as archive:
+        archive.writestr("input", "no array")
+    refused(run("quantize", small / "model.pt2", "--calib", "c.npz"), 2, "E215")
+    packed[packed.index(b"PK\1\2") + 8] |= 1  # says that it is encrypted
+    (tmp_path / "c.npz").write_bytes(packed)
+    refused(run("quantize", small / "model.pt2", "--calib", "c.npz"), 2, "E211")
 
 
 @pytest.mark.parametrize("keep", [0, 1, 40, 300])
