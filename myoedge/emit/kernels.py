@@ -45,7 +45,8 @@ def heading(step: Step) -> str:
 
 def comment(text: str) -> str:
     """Text from a user's program for a C comment: one line, nothing that ends or continues it."""
-    clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /").replace("??", "? ?")
+    clean = re.sub(r"[^\x20-\x7e]", "?", text).replace("*/", "* /")
+    clean = re.sub(r"\?(?=\?)", "? ", clean)  # no trigraphs
     return clean.rstrip("\\ ")
 
 

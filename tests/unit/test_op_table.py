@@ -225,7 +225,9 @@ def test_loops_are_merged_where_every_operand_goes_on(
     assert [loop.extent for loop in merged(out, operands)] == extents
 
 
-@pytest.mark.parametrize("text", ["a */ b", "tail\\", "trigraph ??/", "new\nline", "naïve"])
+@pytest.mark.parametrize(
+    "text", ["a */ b", "tail\\", "trigraph ??/", "more ????/", "日本語/", "new\nline", "naïve"]
+)
 def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
     shown = kernels.comment(text)
     assert "*/" not in shown
