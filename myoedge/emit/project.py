@@ -74,6 +74,8 @@ def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
         "type": C_TYPES[q.dtype(name)],
         "bytes": size_bytes(q, name),
         "meaning": _meaning(plan, name),
+        "params": q.params.get(name),
+        "border": q.graph.borders.get(name),
     }
 
 
@@ -91,8 +93,8 @@ def _factors(border: Border | None) -> str:
     if border is None:
         return ""
     if len(border.scale) == 1:
-        return f", where real = x * {border.scale[0]!r} + {border.offset[0]!r}"
-    return f", where real = x * scale + offset per channel (axis {border.axis}, see manifest.json)"
+        return ", where real = x * FACTORS + OFFSETS"
+    return f", where real = x * FACTORS + OFFSETS, one of each along axis {border.axis}"
 
 
 def _constants(plan: Plan) -> dict[str, Array]:

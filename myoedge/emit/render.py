@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ def environment() -> Environment:
     """The environment of the C."""
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
+    env.filters["floats"] = floats
     return env
 
 
@@ -62,6 +63,14 @@ def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
             line = indent
         line += piece
     return "\n".join([*lines, line.rstrip()]) if line.strip() else "\n".join(lines)
+
+
+def floats(values: Sequence[float], in_a_line: int = 6) -> str:
+    """The initializer of a float array, as the lines of a macro."""
+    words = [f"{np.float32(value).item():.9g}" for value in values]
+    words = [f"{word}f" if "." in word or "e" in word else f"{word}.0f" for word in words]
+    lines = [words[i : i + in_a_line] for i in range(0, len(words), in_a_line)]
+    return "{ \\\n    " + ", \\\n    ".join(", ".join(line) for line in lines) + " }"
 
 
 def _literal(number: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from torch import nn
 
 import myoedge
 from tests.conftest import ROOT, Ran, save_exported
@@ -143,6 +144,60 @@ def test_c_builds_with_plain_make_and_checks_itself(
     value = text[at:].split("{", 1)[1].split(",", 1)[0].strip()
     golden.write_text(text[:at] + text[at:].replace(value, str(int(value) ^ 1), 1))
     assert subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True).returncode
+
+
+CALLER = """
+#include <math.h>
+#include <stdio.h>
+#include "network.h"
+
+int main(void)
+{
+    _Alignas(4) int8_t in[ME_INPUT0_BYTES], out[ME_OUTPUT0_BYTES];
+    float real;
+    for (int i = 0; i < ME_INPUT0_BYTES && scanf("%f", &real) == 1; i++) {
+        const float q = rintf(real / ME_INPUT0_SCALE) + (float)ME_INPUT0_ZERO_POINT;
+        in[i] = (int8_t)fminf(fmaxf(q, -128.0f), 127.0f);
+    }
+    const void *const ins[] = {in};
+    void *const outs[] = {out};
+    const int failed = me_run(ins, outs);
+    for (int i = 0; i < ME_OUTPUT0_BYTES; i++)
+        printf("%.9g\\n", (double)(ME_OUTPUT0_SCALE * (float)(out[i] - ME_OUTPUT0_ZERO_POINT)));
+    return failed;
+}
+"""
+
+
+def test_header_is_enough_for_a_caller(
+    built: tuple[Path, Ran], small: Path, tmp_path: Path
+) -> None:
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("needs make and cc")
+    src = tmp_path / "src"
+    shutil.copytree(built[0] / "src", src)
+    (src / "caller.c").write_text(CALLER)
+    strict = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-Wconversion")
+    subprocess.run(["make", "-s"], cwd=src, check=True)
+    subprocess.run(["cc", *strict, "caller.c", "libnetwork.a", "-lm"], cwd=src, check=True)
+    window = np.load(small / "calib.npz")["input"][0]
+    text = "\n".join(str(value) for value in window.ravel())
+    ran = subprocess.run([src / "a.out"], input=text, capture_output=True, text=True, check=True)
+    wanted = myoedge.load_build(built[0]).run(window).ravel()
+    np.testing.assert_allclose([float(line) for line in ran.stdout.split()], wanted, rtol=1e-6)
+
+
+def test_header_holds_the_factors_of_a_norm_at_the_input(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3))
+    model[0].running_mean.copy_(torch.tensor([3.0, -1.5]))
+    save_exported(model, (torch.randn(1, 2),), tmp_path / "m.pt2")
+    build = myoedge.build(tmp_path / "m.pt2", calib="random", output=tmp_path / "out")
+    header = (build.folder / "src" / "network.h").read_text()
+    border = build.manifest["inputs"][0]["border"]
+    for name, values in (("FACTORS", border["scale"]), ("OFFSETS", border["offset"])):
+        text = header.split(f"ME_INPUT0_{name} {{")[1].split("}")[0].replace("\\", "")
+        found = [float(word.strip(" \n").removesuffix("f")) for word in text.split(",")]
+        np.testing.assert_allclose(found, values, rtol=1e-7)
 
 
 def test_generated_c_keeps_its_promises(built: tuple[Path, Ran]) -> None:
