@@ -22,7 +22,7 @@ def regular(
     stride: int,
     pad: int,
     *,
-    ceil: bool,
+    ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
     """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
