@@ -112,7 +112,7 @@ def _row_sums(weight: Array, *, signed: bool) -> Array:
 
 def _bound(weight: Array, bias: Array) -> Array:
     """Largest |acc| per channel over all int8 inputs, at every point of the summation."""
-    return np.asarray(np.abs(bias).astype(np.int64) + 128 * _row_sums(weight, signed=False))
+    return np.asarray(np.abs(bias.astype(np.int64)) + 128 * _row_sums(weight, signed=False))
 
 
 def acc_bound(step: Step) -> int:

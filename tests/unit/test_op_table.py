@@ -18,7 +18,7 @@ from myoedge.emit import kernels
 from myoedge.emit.render import template_dir
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Node, Shape
-from myoedge.op import OPS, Dim, OpDef
+from myoedge.op import OPS, Dim, OpDef, Site, Step
 from myoedge.ops.conv import BIAS_MAX, attributes, quantize_weights
 from myoedge.ops.loops import merged
 from myoedge.ops.pool import adaptive, regular
@@ -187,6 +187,19 @@ def test_weights_too_small_for_a_scale_count_as_zero(size: float, per_channel: b
     assert np.all(scale > 0)
     assert np.all(unbiased > 0)
     assert q[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [70_000, 140_000, 250_000])
+def test_a_folded_bias_outside_int32_does_not_pass_for_a_small_one(count: int) -> None:
+    """Cast to int32 it may be -2**31, which is its own absolute value there."""
+    ones = np.ones((1, count), np.float32)
+    x, y = QParams(1 / 255, -128), QParams(count / 255, -128)
+    site = Site({}, ((1, count), ones.shape), (1, 1), (x, None), y, (None, ones))
+    with np.errstate(invalid="ignore"):
+        made = OPS["linear"].quantize(site)
+    node = Node("linear", ("x", "w"), ("y",))
+    step = Step(node, ("x",), ((1, count),), (1, 1), made)
+    assert OPS["linear"].acc_bound(step) > 2**31 - 1
 
 
 # ---- windows
