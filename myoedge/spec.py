@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is legal at each stage, as (check, message) pairs; a violation is a bug in myoedge."""
+"""What is legal at each stage, as (check, message) pairs; a violation is a bug in myoedge.
+
+The specs of quantised networks and of plans stand in quant/legal.py and plan/legal.py.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,14 +18,24 @@ from myoedge.ir import Graph, Node
 from myoedge.op import OPS, output_of
 from myoedge.ops.softmax import ROW_MAX
 
-Check = Callable[[Graph], Iterator[str]]  # names of the tensors that offend
+T = TypeVar("T")
+Check = Callable[[T], Iterator[str]]  # names of the tensors that offend
 NodeCheck = Callable[[Graph, Node], bool]
+Spec = tuple[tuple[Check[T], str], ...]
 
 
 def check(graph: Graph, stage: str) -> None:
-    """Raise E920 unless the graph is legal at this stage ("imported", "prepared", "quantized")."""
-    for find, message in SPEC[stage]:
-        wrong = next(find(graph), None)
+    """Raise E920 unless the graph is legal at this stage ("imported", "prepared")."""
+    enforce(SPEC[stage], graph, graph, stage)
+
+
+def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
+    """Raise E920 at the first pair of a spec that something in `subject` breaks.
+
+    graph   says where in the user's program the offending tensor comes from
+    """
+    for find, message in spec:
+        wrong = next(find(subject), None)
         if wrong is not None:
             raise _bug(graph, stage, wrong, message)
 
@@ -31,13 +45,13 @@ def _bug(graph: Graph, stage: str, name: str, message: str) -> MyoedgeError:
     where = name if node is None else f"{name} = {node.where}"
     return MyoedgeError(
         "E920",
-        f"a graph that is not legal once {stage}: {message}",
+        f"a network that is not legal once {stage}: {message}",
         {"stage": stage, "at": where},
         ["report it, with the model or a part of it that shows it"],
     )
 
 
-def every(holds: NodeCheck) -> Check:
+def every(holds: NodeCheck) -> Check[Graph]:
     """A check of all nodes from one of a node."""
 
     def find(graph: Graph) -> Iterator[str]:
@@ -152,7 +166,7 @@ def _scale_is_free(graph: Graph, node: Node) -> bool:
     return all(before is None or OPS[before.op].fixed is None for before in made)
 
 
-IMPORTED: tuple[tuple[Check, str], ...] = (
+IMPORTED: Spec[Graph] = (
     (every(_known_op), "the operator is not in the table, or has not exactly one output"),
     (_written_once, "a name is written twice"),
     (_written_before_read, "a tensor is read before it is written"),
@@ -171,7 +185,7 @@ IMPORTED: tuple[tuple[Check, str], ...] = (
     (every(_weights_constant), "weights are computed"),
 )
 
-PREPARED: tuple[tuple[Check, str], ...] = (
+PREPARED: Spec[Graph] = (
     *IMPORTED,
     (every(_reads_a_tensor), "an operator on constants was not folded"),
     (_all_needed, "a tensor is read by nothing"),
@@ -181,8 +195,4 @@ PREPARED: tuple[tuple[Check, str], ...] = (
     (every(_scale_is_free), "an operator that fixes its scale must share it"),
 )
 
-SPEC: Mapping[str, tuple[tuple[Check, str], ...]] = {
-    "imported": IMPORTED,
-    "prepared": PREPARED,
-    "quantized": PREPARED,
-}
+SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED}

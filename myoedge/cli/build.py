@@ -25,6 +25,7 @@ def command(voice: Voice, **options: Any) -> None:
     from myoedge.report.text import print_report
 
     built = api.build(**options, say=voice.stage)
+    voice.times(built.times_s)
     warn(voice, built.warnings)
     summary = {**built.report, "warnings": []}  # which have been told
     voice.result(

@@ -21,6 +21,7 @@ def command(voice: Voice, **options: Any) -> None:
     from myoedge import api
 
     found = api.quantize(**options, say=voice.stage)
+    voice.times(found.times_s)
     warn(voice, found.warnings)
     voice.result(_as_json(found), lambda: _show(voice, found))
 

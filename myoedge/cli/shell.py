@@ -7,7 +7,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -55,6 +55,12 @@ class Voice:
         """A stage of the pipeline as it starts."""
         self.say(f"  {name} ...")
 
+    def times(self, seconds: Mapping[str, float]) -> None:
+        """What each stage took, with -v."""
+        if self.level > 0:
+            shown = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
+            click.echo(f"  took {', '.join(shown)}", err=True)
+
     def result(self, value: Any, show: Callable[[], None]) -> None:
         """The verb's result: JSON for programs, else shown to people."""
         if self.as_json:
@@ -67,7 +73,7 @@ def common(verb: Verb) -> Verb:
     """Adds -q, -v, --json, --no-color; the verb gets a Voice as its first argument."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-    @click.option("-v", "--verbose", is_flag=True, help="Print more.")
+    @click.option("-v", "--verbose", is_flag=True, help="Also say what each stage took.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR=1).")
     @functools.wraps(verb)

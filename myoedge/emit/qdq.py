@@ -121,7 +121,7 @@ def _serialised(
         producer_name="myoedge",
         producer_version=__version__,
     )
-    model.metadata_props.add(key="myoedge.digest", value=q.graph.digest)
+    model.metadata_props.add(key="myoedge.digest", value=q.digest)
     known = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     return bytes(known.SerializeToString(deterministic=True))
 

@@ -233,8 +233,11 @@ def pool(op: str, rank: int, windows: Callable[[Arguments, Shape, int], Any]) ->
     def row(d: Draft, a: Arguments, out: Shape) -> str:
         x = transpose(d, _batched(d, first(a), rank + 2), channels_last(rank + 2))
         attrs = {"windows": windows(a, d.shape(x)[1:-1], rank)}
-        if a.get("divisor_override"):
-            attrs["divisor"] = int(a["divisor_override"])
+        divisor = int(a.get("divisor_override") or 0)
+        if divisor < 0:
+            raise Unsupported(f"pooling with divisor_override={divisor}")
+        if divisor:
+            attrs["divisor"] = divisor
         y = d.add(op, x, **attrs)
         return reshape(d, back(d, y), out)
 

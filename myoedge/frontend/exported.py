@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.frontend.aten import IMPORT, KEEPS
 from myoedge.frontend.draft import Draft, Unsupported
 from myoedge.frontend.refusals import (
@@ -79,9 +81,18 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
     keeps every operator whole otherwise."""
     nodes = program.graph.nodes
     if any(n.op == "get_attr" or _changes_its_input(n.target) for n in nodes):
-        inlined: torch.export.ExportedProgram = program.run_decompositions({})
-        return inlined
+        return _functional(program)
     return program
+
+
+def _functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    try:
+        inlined: torch.export.ExportedProgram = program.run_decompositions({})
+    except Exception as error:  # whatever torch makes of a graph that no export wrote
+        cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
+        tries = ["export the model again, with this version of torch"]
+        raise MyoedgeError("E108", "torch cannot follow this graph", cause, tries) from None
+    return inlined
 
 
 def _changes_its_input(target: Any) -> bool:
@@ -284,6 +295,12 @@ def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
     """A call that reads constants only is run by torch, once, here."""
     import torch
 
+    elements = sum(math.prod(shape) for shape in _shapes(node))
+    if elements > MOST_CONSTANT_ELEMENTS:
+        raise Unsupported(
+            f"a constant of {elements:,} elements, at most {MOST_CONSTANT_ELEMENTS:,}"
+        )
+
     def tensor(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return type(value)(tensor(item) for item in value)
@@ -291,10 +308,23 @@ def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
             return torch.from_numpy(draft.constants[values[value.name]].copy())
         return value
 
-    with torch.no_grad():
-        kwargs = {k: tensor(v) for k, v in node.kwargs.items() if k != "device"}
-        result = node.target(*tensor(node.args), **kwargs)
+    try:
+        with torch.no_grad():
+            kwargs = {k: tensor(v) for k, v in node.kwargs.items() if k != "device"}
+            result = node.target(*tensor(node.args), **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
     return _kept(draft, result)
+
+
+MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
+
+
+def _shapes(node: Any) -> list[tuple[int, ...]]:
+    """Shapes of all tensors that a call says it returns."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, list | tuple) else [value]
+    return [tuple(map(int, v.shape)) for v in values if hasattr(v, "shape")]
 
 
 def _kept(draft: Draft, result: Any) -> Any:

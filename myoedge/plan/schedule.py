@@ -11,8 +11,10 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Node, Shape
 from myoedge.op import OPS, Step, macs, strides
+from myoedge.plan.legal import PLANNED
 from myoedge.plan.place import Life, Place, Placement, place
 from myoedge.quant.choose import QuantGraph
+from myoedge.spec import enforce
 from myoedge.target import Chip
 
 ELEMENT_BYTES = {"int8": 1, "int32": 4}
@@ -93,6 +95,7 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
     plan = Plan(q, chip, steps, where, copies, lives, placement)
+    enforce(PLANNED, plan, q.graph, "planned")
     _check_fits(plan)
     return plan
 

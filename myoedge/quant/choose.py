@@ -14,8 +14,10 @@ from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS, Integers, Site, Step
 from myoedge.ops.elementwise import make_table
 from myoedge.pointwise import bounds
+from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Calibration, Observer, Range
 from myoedge.reference import PRE, has_table
+from myoedge.spec import enforce
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class QuantGraph:
     params     scale and zero point of every int8 tensor, `name.pre` before fused tables included
     steps      the operators in order
     constants  constant operands, int8
+    digest     of the float network, kept where its weights are not
     """
 
     graph: Graph
@@ -45,6 +48,7 @@ class QuantGraph:
     steps: tuple[Step, ...]
     constants: Mapping[str, Array]
     calibration: Calibration
+    digest: str
     warnings: tuple[Notice, ...] = field(default_factory=tuple)
 
     def dtype(self, name: str) -> str:
@@ -66,7 +70,9 @@ def quantize_graph(
     for step in steps:
         _prove_no_overflow(step)
     warnings = tuple(_dead_layers(graph, calibration.ranges))
-    return QuantGraph(graph, params, steps, constants, calibration, warnings)
+    network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
+    enforce(QUANTIZED, network, graph, "quantized")
+    return network
 
 
 def _operands(graph: Graph) -> dict[str, None]:

@@ -20,7 +20,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
     """The network in integers without its arrays: nodes, parameters, scalars."""
     return {
         **describe(q.graph),
-        "digest": q.graph.digest,
+        "digest": q.digest,
         "params": {
             name: {"scale": p.scale, "zero_point": p.zero_point, "dtype": p.dtype}
             for name, p in sorted(q.params.items())
@@ -75,7 +75,8 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     params = {name: QParams(**fields) for name, fields in document["params"].items()}
     nodes = {node.name: node for node in graph.nodes}
     steps = tuple(_step(graph, nodes[s["name"]], s, stored, document) for s in document["steps"])
-    return QuantGraph(graph, params, steps, constants, _calibration(document["calibration"]))
+    calibration = _calibration(document["calibration"])
+    return QuantGraph(graph, params, steps, constants, calibration, document["digest"])
 
 
 def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph:

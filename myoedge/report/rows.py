@@ -75,7 +75,7 @@ def _model(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     counted = sum(int(values.size) for values in constants.values())
     return {
         "name": outcome.model_name,
-        "digest": plan.quant.graph.digest,
+        "digest": plan.quant.digest,
         "params": counted if outcome.params is None else outcome.params,
         "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,7 +83,8 @@ def calibrated(report: Report) -> str:
 
 def on_examples(report: Report) -> bool:
     """Whether calibration had only the archive's example inputs, so that numbers say little."""
-    return "example input" in report["quantization"]["calibration"]["source"]
+    source = report["quantization"]["calibration"]["source"]
+    return re.fullmatch(r"\d+ example inputs?", source) is not None
 
 
 def bound(report: Report) -> str:

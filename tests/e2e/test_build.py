@@ -334,3 +334,33 @@ def test_init_writes_what_build_reads(tmp_path: Path, small: Path) -> None:
     again = command("init", cwd=tmp_path)
     assert again.code == 2
     assert "E223" in again.err
+
+
+def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None:
+    build = myoedge.load_build(built[0])
+    x = np.zeros((2, 12), np.float32)
+    for given, code in (
+        ([x, x], "E212"),
+        ({"nothing": x}, "E212"),
+        ("words", "E214"),
+        (np.full_like(x, np.nan), "E216"),
+        (x[:, :3], "E213"),
+    ):
+        with pytest.raises(myoedge.MyoedgeError) as refused:
+            build.run(given)
+        assert refused.value.code == code
+    with pytest.raises(myoedge.MyoedgeError) as refused:
+        build.run(x, raw=True)
+    assert refused.value.code == "E214"
+
+
+def test_a_loaded_network_knows_its_digest(built: tuple[Path, Ran]) -> None:
+    build = myoedge.load_build(built[0])
+    assert build.network.digest == build.manifest["model"]["digest"]
+
+
+def test_verbose_says_what_each_stage_took(small: Path, tmp_path: Path) -> None:
+    calib = ("--calib", small / "calib.npz")
+    ran = command("quantize", small / "model.pt2", *calib, "-v", cwd=tmp_path)
+    assert "took load" in ran.err
+    assert "took" not in command("quantize", small / "model.pt2", *calib, cwd=tmp_path).err

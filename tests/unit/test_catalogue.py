@@ -20,7 +20,7 @@ CODE = re.compile(r"[EW][0-9]{3}")
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
     "E101": {"frontend.sniff", "frontend.preflight"},  # the file cannot be opened
-    "E108": {"frontend.archive", "frontend.preflight"},  # another torch wrote it
+    "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     "E110": {"frontend.refusals", "frontend.preflight"},  # a size is not a number
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type

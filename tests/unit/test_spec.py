@@ -108,7 +108,7 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
         "transpose", ("transpose", {"perm": (2, 1, 0)}), perm=(0, 2, 1))),
     "reshape follows": ("prepared", lambda: after(
         "reshape", ("reshape", {"shape": (2, 3)}), shape=(6,))),
-    "must share it": ("quantized", lambda: after(
+    "must share it": ("prepared", lambda: after(
         "softmax", ("pad", {"pads": ((0, 0), (1, 0), (0, 0)), "value": 0.0}), axis=1)),
 }  # fmt: skip
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The specs of quantised networks and of plans refuse what was broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.fixedpoint import QParams
+from myoedge.frontend.exported import from_exported
+from myoedge.op import Step
+from myoedge.passes import prepare
+from myoedge.plan.legal import PLANNED
+from myoedge.plan.schedule import Plan, make_plan
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.legal import QUANTIZED
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.spec import enforce
+from myoedge.target import chip
+
+
+@pytest.fixture(scope="module")
+def sound() -> QuantGraph:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)
+    )
+    graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 1, 6, 6),))))
+    windows = np.random.default_rng(0).standard_normal((8, 1, 1, 6, 6), np.float32)
+    return quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
+
+
+def with_step(q: QuantGraph, op: str, change: Callable[[Step], Step]) -> QuantGraph:
+    return replace(q, steps=tuple(change(s) if s.node.op == op else s for s in q.steps))
+
+
+def with_array(name: str, value: Any) -> Callable[[Step], Step]:
+    def change(step: Step) -> Step:
+        arrays = {**step.integers.arrays, name: np.full_like(step[name], value)}
+        return replace(step, integers=replace(step.integers, arrays=arrays))
+
+    return change
+
+
+def with_params(q: QuantGraph, op: str, params: QParams) -> QuantGraph:
+    name = next(s.node.name for s in q.steps if s.node.op == op)
+    return replace(q, params={**q.params, name: params})
+
+
+BROKEN: dict[str, Callable[[QuantGraph], QuantGraph]] = {
+    "do not go together": lambda q: replace(q, steps=q.steps[1:]),
+    "has no scale": lambda q: replace(q, params=dict(list(q.params.items())[1:])),
+    "zero point or scale": lambda q: with_params(q, "conv", QParams(0.0, 0)),
+    "changes their scale": lambda q: with_params(q, "max_pool", QParams(0.5, 3)),
+    "out of range": lambda q: with_step(q, "conv", with_array("shift", 31)),
+    "limits or pre-shift": lambda q: with_step(q, "conv", lambda s: replace(s, low=5, high=4)),
+    "may leave int32": lambda q: with_step(q, "linear", with_array("bias", 2**31 - 1)),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_networks_are_refused(sound: QuantGraph, message: str) -> None:
+    enforce(QUANTIZED, sound, sound.graph, "quantized")
+    broken = BROKEN[message](sound)
+    with pytest.raises(MyoedgeError, match=message) as refused:
+        enforce(QUANTIZED, broken, broken.graph, "quantized")
+    assert refused.value.code == "E920"
+
+
+def moved(plan: Plan, offset: int) -> Plan:
+    """The last buffer at another offset; nothing else follows it."""
+    name = plan.lives[-1].name
+    offsets = {**plan.placement.offsets, name: offset}
+    return replace(plan, placement=replace(plan.placement, offsets=offsets))
+
+
+PLANS: dict[str, Callable[[Plan], Plan]] = {
+    "leaves the arena": lambda p: moved(p, p.arena_bytes),
+    "start at a word": lambda p: moved(p, p.placement.offsets[p.lives[-1].name] - 2),
+    "share bytes": lambda p: moved(p, p.placement.offsets[p.lives[-2].name]),
+    "not alive": lambda p: replace(p, lives=p.lives[:-1]),
+}
+
+
+@pytest.mark.parametrize("message", PLANS)
+def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
+    plan = make_plan(sound, chip("gap9"))
+    assert len(plan.lives) >= 2
+    broken = PLANS[message](plan)
+    with pytest.raises(MyoedgeError, match=message):
+        enforce(PLANNED, broken, sound.graph, "planned")
