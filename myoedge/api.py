@@ -96,8 +96,9 @@ def build(
     Errors: those of quantize; E201 target, E301 does not fit, E302 budget, E220, E221, E281 folder.
     """
     from myoedge import config as configuration
+    from myoedge.contents import build_files
     from myoedge.folder import write_folder
-    from myoedge.pipeline import build_files, check_budget, run_quantize, timed
+    from myoedge.pipeline import check_budget, run_quantize, timed
     from myoedge.plan.schedule import make_plan
     from myoedge.target import chip
 
@@ -150,8 +151,8 @@ def validate(
     The reports in the folder are replaced. Errors: E204 unknown rung, E222 no build, E501 compiler.
     """
     from myoedge import ladder
+    from myoedge.contents import report_files
     from myoedge.folder import replace_files
-    from myoedge.pipeline import report_files
 
     unknown = [rung for rung in on if rung not in ladder.RUNGS]
     if unknown or not on:

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan and measurements -> the files of a build folder, as bytes: the same for the same input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from myoedge import __version__
+from myoedge.folder import MANIFEST, SCHEMA, sha256, to_json
+from myoedge.ir import Array
+from myoedge.quant import store
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer
+
+if TYPE_CHECKING:
+    from myoedge.emit.project import Sources
+    from myoedge.pipeline import Quantized
+    from myoedge.plan.schedule import Plan
+
+
+def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
+    """Every file of a build folder, the manifest last; the same bytes for the same input."""
+    from myoedge.emit.project import make_sources
+    from myoedge.emit.qdq import qdq_model
+    from myoedge.plan.schedule import describe as describe_plan
+    from myoedge.report.rows import Outcome, make_report
+
+    network, name = quantized.network, quantized.model.name
+    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
+    integers = quantized_inputs(network, golden)
+    values = run_integer(network.steps, network.constants, integers)
+    outputs = [values[n] for n in network.graph.outputs]
+    sources = make_sources(plan, name, ([integers[n] for n in network.graph.inputs], outputs))
+    outcome = Outcome(
+        name,
+        quantized.fidelity,
+        quantized.accuracy_float,
+        quantized.accuracy_int8,
+        {},
+        quantized.warnings,
+        quantized.model.params,
+    )
+    report = make_report(plan, outcome)
+    files = {
+        "graph.json": to_json(store.to_json(network)).encode(),
+        "weights.safetensors": store.to_safetensors(network),
+        "plan.json": to_json(describe_plan(plan)).encode(),
+        "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
+        **{f"src/{key}": text.encode() for key, text in sources.files.items()},
+        **_golden(quantized, integers, values),
+        **report_files(report),
+    }
+    return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
+
+
+def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """What simulate and validate replace."""
+    from myoedge.report.html import report_html
+    from myoedge.report.rows import layers_csv
+
+    return {
+        "report.json": to_json(report).encode(),
+        "report.html": report_html(dict(report)).encode(),
+        "layers.csv": layers_csv(dict(report)).encode(),
+    }
+
+
+def _golden(
+    quantized: Quantized, integers: Mapping[str, Array], values: Mapping[str, Array]
+) -> dict[str, bytes]:
+    """The first sample as it went in, as integers, and what comes out."""
+    graph = quantized.network.graph
+    real = {name: x[0] for name, x in quantized.data.inputs.items()}
+    inputs = {**real, **{f"{name}.q": x for name, x in integers.items()}}
+    outputs: dict[str, Array] = {}
+    for name, shown, floats in zip(
+        graph.outputs, graph.output_names, quantized.fidelity.real[0], strict=True
+    ):
+        outputs |= {shown: floats, f"{shown}.q": values[name]}
+    return {"golden/input.npz": npz(inputs), "golden/output.npz": npz(outputs)}
+
+
+def npz(arrays: Mapping[str, Array]) -> bytes:
+    """An npz file without the time of day in it."""
+    import io
+    import zipfile
+
+    import numpy as np
+
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in arrays.items():
+            member = io.BytesIO()
+            np.save(member, values, allow_pickle=False)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
+            )
+    return packed.getvalue()
+
+
+def _manifest(
+    quantized: Quantized, report: Mapping[str, Any], sources: Sources, files: Mapping[str, bytes]
+) -> bytes:
+    """Digests of what went in and of every file that build wrote, and what the border means."""
+    return to_json(
+        {
+            "schema": SCHEMA,
+            "myoedge": __version__,
+            "model": {"name": quantized.model.name, "digest": sources.digest},
+            "target": report["target"]["chip"],
+            "calibration": report["quantization"]["calibration"],
+            "inputs": report["inputs"],
+            "outputs": report["outputs"],
+            "files": {name: sha256(content) for name, content in sorted(files.items())},
+        }
+    ).encode()
