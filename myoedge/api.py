@@ -17,7 +17,7 @@ from myoedge.samples import Given
 
 if TYPE_CHECKING:
     from myoedge.ladder import Difference
-    from myoedge.tool import ToolRow
+    from myoedge.survey import ToolRow
 
 __all__ = [
     "Build",
@@ -252,7 +252,7 @@ def ops() -> tuple[Operator, ...]:
 
 def doctor() -> tuple[ToolRow, ...]:
     """Which programs and packages are there, in which version, and how to get what is missing."""
-    from myoedge.tool import survey
+    from myoedge.survey import survey
 
     return survey()
 

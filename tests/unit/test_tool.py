@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import tool
+from myoedge import survey, tool
 from myoedge.errors import MyoedgeError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_two_builds_in_two_folders_are_the_same_bytes(tmp_path: Path) -> None:
 
 def installed_compilers() -> list[tool.Compiler]:
     return [
-        tool.compiler(row.name) for row in tool.survey() if row.name in ("zig", "cc") if row.where
+        tool.compiler(row.name) for row in survey.survey() if row.name in ("zig", "cc") if row.where
     ]
 
 
@@ -254,7 +254,7 @@ def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
 
 
 def test_doctor_finds_what_is_installed() -> None:
-    rows = {row.name: row for row in tool.survey()}
+    rows = {row.name: row for row in survey.survey()}
     assert list(rows) == ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc"]
     assert rows["python"].version == ".".join(map(str, sys.version_info[:3]))
     zig = rows["zig"]
@@ -271,7 +271,7 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ziglang", "torch", "onnxruntime"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv("CC", "no-such-compiler")
-    rows = {row.name: row for row in tool.survey()}
+    rows = {row.name: row for row in survey.survey()}
     missing = {name for name, row in rows.items() if row.state == "missing"}
     assert missing == {"zig", "torch", "onnxruntime", "cc"}
     assert rows["zig"].fix == "pip install ziglang==0.17.0"
@@ -282,7 +282,7 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.30.1+cpu")
-    rows = {row.name: row for row in tool.survey()}
+    rows = {row.name: row for row in survey.survey()}
     assert (rows["torch"].state, rows["torch"].version) == ("wrong version", "1.30.1+cpu")
     assert rows["torch"].fix == 'pip install "torch==2.13.0"'
     assert (rows["onnx"].state, rows["ortools"].state) == ("ok", "wrong version")
@@ -302,11 +302,11 @@ def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, requirement: str, good: bool) -> None:
-    assert tool.satisfies(version, requirement) is good
+    assert survey.satisfies(version, requirement) is good
 
 
 def test_requirements_are_those_of_the_package() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
-    assert {tool.ZIG, *(requirement for _, requirement, _ in tool.PACKAGES)} <= declared
+    assert {tool.ZIG, *(requirement for _, requirement, _ in survey.PACKAGES)} <= declared
     assert project["requires-python"] == ">=3.11"
