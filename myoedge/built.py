@@ -115,7 +115,7 @@ class Build:
                  the input's shape (the first axis may be left out where it is 1); int8 with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs
-        Errors: E213 shapes.
+        Errors: E213 shapes, E214 not int8 with raw, E216 NaN.
         """
         results = self.run_raw(self._integers(inputs, raw=raw))
         names = self.network.graph.outputs
@@ -155,7 +155,9 @@ def _shaped(q: QuantGraph, name: str, x: Array) -> Array:
     shape = q.graph.shape(name)
     if x.shape != shape and (1, *x.shape) != shape:
         facts = {"needs": list(shape), "has": list(x.shape)}
-        raise MyoedgeError("E213", f"input {name} has the wrong shape", facts)
+        several = x.shape[1:] in (shape, shape[1:])
+        tries = ["one window at a time: [b.run(x) for x in windows]"] if several else []
+        raise MyoedgeError("E213", f"input {name} has the wrong shape", facts, tries)
     return x.reshape(shape)
 
 

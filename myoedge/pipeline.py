@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
+REMEDIES = {
+    "l2": "a smaller network: fewer channels, shorter windows",
+    "sqnr": "--method mse or percentile; myoedge quantize shows which layer adds most noise",
+}
 METHODS = ("minmax", "percentile", "mse")
 
 Say = Callable[[str], None]
@@ -256,5 +260,8 @@ def check_budget(settings: Config, plan: Plan, fidelity: Fidelity) -> None:
 
 def _over(name: str, needs: str, has: str) -> MyoedgeError:
     return MyoedgeError(
-        "E302", f"over budget: {name}", {"budget": needs, "build": has}, [f"[budget] {name} = ..."]
+        "E302",
+        f"over budget: {name}",
+        {"budget": needs, "build": has},
+        [REMEDIES[name], f"[budget] {name} = ..., if the build's value will do"],
     )

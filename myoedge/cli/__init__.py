@@ -23,8 +23,8 @@ VERBS = {
 }
 
 EPILOG = """\b
-Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit, 4 outputs differ,
-5 tool missing, 70 bug in myoedge, 130 interrupted.
+Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
+4 outputs differ, 5 tool missing, 70 bug in myoedge, 130 interrupted.
 """
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @model_options
 @common
 def command(voice: Voice, **options: Any) -> None:
-    """Show what int8 costs, layer by layer, without writing anything."""
+    """Show what int8 costs, layer by layer, without writing anything.
+
+    MODEL is what build takes; without it, the one that myoedge.toml names.
+    """
     from myoedge import api
 
     found = api.quantize(**options, say=voice.stage)

@@ -16,7 +16,10 @@ from myoedge.cli.shell import Voice, common
 @click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
 @common
 def command(voice: Voice, folder: str | None, against: str | None, show: bool) -> None:
-    """Show a build's report, or what changed since another build."""
+    """Show a build's report, or what changed since another build.
+
+    FOLDER is what build wrote; the newest one below build/ without it.
+    """
     from myoedge import api
     from myoedge.cli.newest import newest
     from myoedge.report.diff import print_diff

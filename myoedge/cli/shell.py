@@ -96,10 +96,14 @@ def model_options(verb: Verb) -> Verb:
         ),
         click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint."),
         click.option(
-            "--method", type=click.Choice(["minmax", "percentile", "mse"]), help="Range observer."
+            "--method",
+            type=click.Choice(["minmax", "percentile", "mse"]),
+            help="How ranges follow from the samples (minmax).",
         ),
-        click.option("--percentile", type=float, help="Values kept by --method percentile, in %."),
-        click.option("--samples", type=int, help="At most so many calibration samples."),
+        click.option(
+            "--percentile", type=float, help="Percent kept by --method percentile (99.99)."
+        ),
+        click.option("--samples", type=int, help="At most so many of the samples (256)."),
         click.option("--strict", is_flag=True, help="Warnings become errors."),
         click.option(
             "--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."

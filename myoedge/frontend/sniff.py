@@ -95,7 +95,7 @@ def refuse(kind: Kind, path: Path) -> NoReturn:
         raise damaged(path, "it ends before its contents do")
     if kind in (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS):
         _refuse_weights(kind, path)
-    raise wrong_format(path, describe(kind, path), _hint(kind))
+    raise wrong_format(path, describe(kind, path), _hint(kind, path))
 
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
@@ -167,7 +167,12 @@ def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
     )
 
 
-def _hint(kind: Kind) -> str:
+def _hint(kind: Kind, path: Path) -> str:
+    if kind is Kind.MODULE:
+        load = f"model = torch.load({path.name!r}, weights_only=False)  # runs code in the file"
+        return f"only if you trust the file, where its class can be imported:\n{load}"
+    if kind is Kind.TORCHSCRIPT:
+        return "TorchScript has lost the network's Python; in the program that made it:"
     if kind is Kind.ONNX:
         return "ONNX input is not there yet in this version; export the PyTorch model instead:"
     if kind in (Kind.NPZ, Kind.NUMPY):

@@ -190,7 +190,7 @@ def test_budgets(run: Run, small: Path, tmp_path: Path) -> None:
     (tmp_path / "myoedge.toml").write_text("[budget]\nl2 = '100 B'\n")
     refused(run(*build), 3, "E302", "100 B")
     (tmp_path / "myoedge.toml").write_text("[budget]\nsqnr = 90.0\n")
-    refused(run(*build), 3, "E302", "90 dB")
+    refused(run(*build), 3, "E302", "90 dB", "--method mse")
     assert not (tmp_path / "out").exists()
 
 

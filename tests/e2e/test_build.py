@@ -146,6 +146,15 @@ def test_c_builds_with_plain_make_and_checks_itself(
     assert subprocess.run(["make", "check"], cwd=tmp_path / "src", capture_output=True).returncode
 
 
+def test_run_says_what_it_cannot_take(built: tuple[Path, Ran], small: Path) -> None:
+    build = myoedge.load_build(built[0])
+    windows = np.load(small / "calib.npz")["input"]
+    with pytest.raises(myoedge.MyoedgeError, match="one window at a time"):
+        build.run(windows)
+    with pytest.raises(myoedge.MyoedgeError, match="NaN"):
+        build.run(windows[0] * np.nan)
+
+
 CALLER = """
 #include <math.h>
 #include <stdio.h>

@@ -142,6 +142,7 @@ def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
         ("torchscript", "E103", "a TorchScript archive"),
         ("module", "E103", "a pickled nn.Module of class tests.attacks.Net"),
         ("module4", "E103", "a pickled nn.Module of class tests.attacks.Net"),
+        ("module", "E103", "only if you trust the file"),
         ("module_inside", "E103", "a pickled nn.Module of class tests.attacks.Net"),
         ("pickle", "E103", "a Python pickle"),
         ("onnx", "E103", "ONNX input is not there yet"),
