@@ -69,6 +69,31 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("conv", x, *node.inputs[1:], **attrs, origin=joined(pad, node))
 
 
+def cut_into_padding(graph: Graph, node: Node) -> Rewrite | None:
+    """slice(conv(x)) that takes off what padding made: less padding, as in causal convolutions.
+
+    Only while no padding becomes negative, and where nobody reads what is cut off.
+    """
+    conv = made_by(graph, node.inputs[0], "conv") if node.op == "slice" else None
+    if conv is None or "act" in conv.attrs or not feeds_only(graph, conv.name, node):
+        return None
+    out = graph.shape(conv.name)
+    kept = [*zip(node.attrs["cuts"], out, strict=True)]
+    if any(step != 1 for (_, _, step), _ in kept) or any(
+        (start, stop) != (0, n) for (start, stop, _), n in (kept[0], kept[-1])
+    ):
+        return None
+    spatial = zip(kept[1:-1], conv.attrs["pads"], conv.attrs["stride"], strict=True)
+    pads = tuple(
+        (before - start * stride, after - (n - stop) * stride)
+        for ((start, stop, _), n), (before, after), stride in spatial
+    )
+    if min(min(pair) for pair in pads) < 0:
+        return None
+    attrs, origin = {**conv.attrs, "pads": pads}, joined(conv, node)
+    return Patch(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
+
+
 def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
     """softmax keeps the order, so that the index of the largest is the same without it."""
     if node.op != "argmax":

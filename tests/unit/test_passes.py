@@ -295,3 +295,33 @@ def test_work_grows_with_the_network_and_not_with_its_square(
 def test_prepared_graphs_are_legal() -> None:
     check(prepare(blocks(3)), "prepared")
     check(prepare(blocks(3)), "prepared")
+
+
+class Chomp(nn.Module):
+    """Cuts what padding made at the end, as causal convolutions do."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, : -self.count].contiguous()
+
+
+@pytest.mark.parametrize(("stride", "count"), [(1, 4), (1, 2), (2, 2), (2, 1)])
+def test_cut_padding_is_no_padding_and_batch_norm_folds_behind_it(stride: int, count: int) -> None:
+    conv = nn.Conv1d(8, 6, 3, padding=4, dilation=2, stride=stride)
+    model = nn.Sequential(conv, Chomp(count), nn.BatchNorm1d(6), nn.ReLU())
+    with torch.no_grad():
+        model[2].running_mean.copy_(torch.randn(6))
+        model[2].running_var.copy_(torch.rand(6) + 0.5)
+    graph = agrees(model, torch.randn(1, 8, 21))
+    assert [node.op for node in graph.nodes if node.op != "transpose"] == ["conv"]
+    (made,) = [node for node in graph.nodes if node.op == "conv"]
+    assert made.attrs["pads"] == ((4, 4 - count * stride),)
+
+
+def test_cuts_into_the_signal_stay() -> None:
+    deeper = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), Chomp(2))
+    graph = agrees(deeper, torch.randn(1, 3, 9))
+    assert "slice" in [node.op for node in graph.nodes]
