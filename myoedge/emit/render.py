@@ -45,7 +45,21 @@ def environment() -> Environment:
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
+    env.filters["times"] = times
+    env.filters["plus"] = plus
     return env
+
+
+def times(name: str, factor: int) -> str:
+    """The C of name * factor, without what a reader would strike out."""
+    return name if factor == 1 else f"{name} * {factor}"
+
+
+def plus(expression: str, constant: int) -> str:
+    """The C of expression + constant."""
+    if constant == 0:
+        return expression
+    return f"{expression} {'+' if constant > 0 else '-'} {abs(constant)}"
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:
