@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -82,7 +83,10 @@ def find(given: str | Path | None) -> tuple[Config, Path]:
     if Path(FILE).is_file():
         return _read(Path(FILE)), Path()
     project = Path("pyproject.toml")
-    tables = _parsed(project).get("tool", {}).get("myoedge") if project.is_file() else None
+    tool = _parsed(project).get("tool") if project.is_file() else None
+    tables = tool.get("myoedge") if isinstance(tool, Mapping) else None
+    if not isinstance(tables, Mapping | None):
+        raise MyoedgeError("E232", "pyproject.toml: tool.myoedge is not a table")
     return (Config() if tables is None else from_tables(tables, "pyproject.toml")), Path()
 
 
@@ -96,7 +100,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     except OSError as error:
         cause = {"cause": error.strerror}
         raise MyoedgeError("E231", f"{path} cannot be read", cause, ["myoedge init"]) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MyoedgeError("E231", f"{path.name} is not TOML", {"cause": str(error)}) from None
 
 
@@ -167,13 +171,15 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: percentile must lie between 50 and 100")
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
+    if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
+        raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
     if config.budget.l2 is not None:
         size_bytes(config.budget.l2)
 
 
 def size_bytes(text: str | int) -> int:
     """ "900 KiB" -> 921600; a bare number is bytes. Errors: E232."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
+    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
     unit = found.group(2).upper() or "B" if found else ""
     if found is None or unit not in _UNITS:
         tries = ['l2 = "900 KiB"']

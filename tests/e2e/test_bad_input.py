@@ -173,7 +173,10 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[calib]\nmethod = 'magic'", "E232", "minmax"),
         ("[calib]\npercentile = 10.0", "E232", "percentile"),
         ("[budget]\nl2 = '3 elephants'", "E232", "KiB"),
+        ("[budget]\nl2 = '" + "9" * 400 + " KiB'", "E232", "KiB"),
+        ("[budget]\nsqnr = nan", "E232", "sqnr"),
         ("[model\n", "E231", ""),
+        ("a = " + "[" * 3000 + "]" * 3000, "E231", ""),
         ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
     ],
 )
@@ -183,6 +186,15 @@ def test_project_file(
     (tmp_path / "myoedge.toml").write_text(text)
     ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
     refused(ran, 2, code, word)
+
+
+@pytest.mark.parametrize(("text", "code"), [("myoedge = 3", 2), ("other = 3", 0)])
+def test_table_in_pyproject(run: Run, small: Path, tmp_path: Path, text: str, code: int) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool]\n{text}\n")
+    ran = run("quantize", small / "model.pt2", "--calib", small / "calib.npz")
+    assert ran.code == code
+    if code:
+        refused(ran, 2, "E232", "tool.myoedge")
 
 
 def test_budgets(run: Run, small: Path, tmp_path: Path) -> None:
