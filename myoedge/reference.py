@@ -79,5 +79,6 @@ def run_integer(
     values: dict[str, Array] = {**constants, **inputs}
     for step in steps:
         y = integer_step(step, [values[name] for name in step.operands])
-        values[step.node.name] = np.ascontiguousarray(y.reshape(step.out))
+        # In this order: ascontiguousarray makes a vector of a scalar.
+        values[step.node.name] = np.ascontiguousarray(y).reshape(step.out)
     return values

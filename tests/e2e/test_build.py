@@ -373,3 +373,16 @@ def test_verbose_says_what_each_stage_took(small: Path, tmp_path: Path) -> None:
     ran = command("quantize", small / "model.pt2", *calib, "-v", cwd=tmp_path)
     assert "took load" in ran.err
     assert "took" not in command("quantize", small / "model.pt2", *calib, cwd=tmp_path).err
+
+
+@pytest.mark.parametrize("name", ["sum", "argmax"])
+def test_an_output_without_axes(tmp_path: Path, name: str) -> None:
+    class Whole(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return getattr(x, name)()
+
+    save_exported(Whole(), (torch.zeros(3, 4),), tmp_path / "m.pt2")
+    samples = np.random.default_rng(0).standard_normal((8, 3, 4), np.float32)
+    build = myoedge.build(tmp_path / "m.pt2", calib=samples, output=tmp_path / "out")
+    assert myoedge.validate(build).exact["host"]
+    assert build.run(samples[0]).shape == ()
