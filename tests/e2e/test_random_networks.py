@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random torch networks: built, exact in C layer by layer, and close to torch's own floats."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import myoedge
+from tests.conftest import save_exported
+from tests.random_networks import Random, windows
+
+LEAST_DB = 15.0  # SQNR of each output over the calibration samples
+
+
+def sqnr_db(real: np.ndarray, found: np.ndarray) -> float:
+    noise = float(np.sum((real.astype(float) - found) ** 2))
+    return 10 * math.log10(float(np.sum(real.astype(float) ** 2)) / noise) if noise else math.inf
+
+
+def judge(seed: int, folder: Path) -> None:
+    model = Random(seed).eval()
+    samples = windows(model.shape, seed)
+    archive = save_exported(model, (torch.zeros(model.shape),), folder / "m.pt2")
+    build = myoedge.build(archive, calib=samples, output=folder / "out")
+    checked = myoedge.validate(build, input=samples[:2])
+    assert checked.exact["host"], f"seed {seed}: {checked.difference}"
+    with torch.no_grad():
+        real = [model(torch.from_numpy(x)) for x in samples]
+    found = [build.run(x) for x in samples]
+    for index in range(len(real[0])):
+        wanted = np.stack([outputs[index].numpy() for outputs in real])
+        got = np.stack([y[index] if isinstance(y, tuple) else y for y in found])
+        db = sqnr_db(wanted, got)
+        assert db >= LEAST_DB, f"seed {seed}: output {index} at {db:.1f} dB"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", range(5))
+def test_a_few(block: int, tmp_path: Path) -> None:
+    for seed in range(5 * block, 5 * block + 5):
+        judge(seed, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", range(40))
+def test_many(block: int, tmp_path: Path) -> None:
+    for seed in range(100 + 10 * block, 110 + 10 * block):
+        judge(seed, tmp_path)
