@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -120,7 +121,8 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
         sniff.refuse(kind, path)
     imported = from_exported(program)
     params = sum(p.numel() for p in program.parameters())
-    return Model(path.stem, imported, prepare(imported), params, example_inputs(program), notes)
+    name = os.fsencode(path.stem).decode("utf-8", "replace")  # files may be named by any bytes
+    return Model(name, imported, prepare(imported), params, example_inputs(program), notes)
 
 
 def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:

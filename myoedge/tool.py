@@ -168,13 +168,20 @@ def compiler(name: str = "zig") -> Compiler:
     if name == "zig":
         binary = _zig_binary()
         return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
-    cc = tuple(shlex.split(os.environ.get("CC", ""))) or ("cc",)
-    command = cc if name == "cc" else (name,)
+    command = _cc() if name == "cc" else (name,)
     found = shutil.which(command[0])
     if found is None:
         raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
     command = (str(Path(found).absolute()), *command[1:])
     return Compiler(name, command, _first_line((*command, "--version")))
+
+
+def _cc() -> tuple[str, ...]:
+    wanted = os.environ.get("CC", "")
+    try:
+        return tuple(shlex.split(wanted)) or ("cc",)
+    except ValueError as error:
+        raise MyoedgeError("E501", f"CC is no command: {wanted}", {"cause": error}) from None
 
 
 def _zig_binary() -> str:

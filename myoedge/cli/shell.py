@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -44,7 +45,11 @@ class Voice:
     def _console(self, *, stderr: bool) -> Console:
         from rich.console import Console
 
-        return Console(stderr=stderr, no_color=not self.color, highlight=False, soft_wrap=False)
+        class Output(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # `guarded` knows; rich would make exit code 1 of it
+
+        return Output(stderr=stderr, no_color=not self.color, highlight=False, soft_wrap=False)
 
     def say(self, text: str) -> None:
         """A line of progress."""
@@ -124,8 +129,13 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     try:
-        code = group.main(args=given, prog_name="myoedge", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
+        with group.make_context("myoedge", list(given)) as context:
+            group.invoke(context)
+        sys.stdout.flush()
+        sys.exit(0)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
     except MyoedgeError as error:
         _told(error.notice, as_json)
     except click.ClickException as error:
@@ -134,10 +144,18 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         sys.exit(0)
     except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            _discard(sys.stdout)
+            _told(Notice("E281", "no room to write the output"), as_json=False)
         _told(_bug(error, given), as_json)
+
+
+def _discard(stream: TextIO) -> None:
+    """What the stream still holds goes nowhere, so that leaving does not stumble over it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _told(notice: Notice, as_json: bool) -> NoReturn:

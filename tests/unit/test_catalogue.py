@@ -25,7 +25,7 @@ SHARED = {
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
     "E222": {"built", "cli.newest"},  # no whole build
-    "E281": {"folder", "run.host"},  # the disk is full
+    "E281": {"cli.shell", "folder", "run.host"},  # the disk is full
     "E501": {"tool", "frontend.preflight", "run.ort"},  # not installed
 }
 

@@ -310,3 +310,9 @@ def test_requirements_are_those_of_the_package() -> None:
     declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
     assert {tool.ZIG, *(requirement for _, requirement, _ in survey.PACKAGES)} <= declared
     assert project["requires-python"] == ">=3.11"
+
+
+def test_a_cc_that_is_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "gcc '")
+    with pytest.raises(MyoedgeError, match="E501"):
+        tool.compiler("cc")
