@@ -12,7 +12,7 @@ from myoedge.built import Build
 from myoedge.ir import Array
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
-from myoedge.reference import run_integer
+from myoedge.reference import one_blas_thread, run_integer
 from myoedge.run import host, ort
 from myoedge.samples import Given, fit, read
 
@@ -96,11 +96,12 @@ def first_difference(build: Build, samples: Iterable[Sample]) -> tuple[int, Diff
     """(samples compared, the first difference): generated C on the host against the reference."""
     traced = build.compiled("ME_TRACE")
     count = 0
-    for sample in samples:
-        found = _compare(build, traced, sample, count)
-        count += 1
-        if found is not None:
-            return count, found
+    with one_blas_thread():
+        for sample in samples:
+            found = _compare(build, traced, sample, count)
+            count += 1
+            if found is not None:
+                return count, found
     return count, None
 
 

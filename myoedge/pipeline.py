@@ -19,6 +19,7 @@ from myoedge.ir import Array, Graph
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate, flat_inputs
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
+from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
 
 if TYPE_CHECKING:
@@ -154,13 +155,13 @@ def run_quantize(options: Options) -> Quantized:
     with timed("load", times_s, options.say):
         model = load_model(path, factory, calib)
         given = choose_samples(model, calib)
-    with timed("quantise", times_s, options.say):
+    with timed("quantise", times_s, options.say), one_blas_thread():
         limit = options.samples or settings.calib.samples
         network = _quantized(model.graph, samples.thin(given, limit), observer, settings)
         warnings = (*_flat(model.graph, given), *network.warnings)
     if options.strict and warnings:
         raise raised(warnings[0])
-    with timed("measure", times_s, options.say):
+    with timed("measure", times_s, options.say), one_blas_thread():
         fidelity = measure(network, samples.thin(given, MEASURED_SAMPLES).inputs)
         judged = _accuracies(network, given)
     return Quantized(model, given, network, fidelity, *judged, warnings, times_s)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,6 +15,18 @@ from myoedge.pointwise import bounds, evaluate
 
 Watch = Callable[[str, Array], None]
 PRE = ".pre"  # suffix of the value between an operator and the table fused into it
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's products on one thread, whose sums have the same bits on any number of processors.
+
+    For products as small as ours more threads cost time, and much of it on a busy machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
