@@ -254,6 +254,12 @@ Its output was the same for every calibration sample: a ReLU whose inputs are al
 weights that are zero. What follows learns nothing from it, and its memory is wasted. Calibrate
 with samples of every class; if it stays, look for a dying ReLU in training.
 
+W102 A layer loses much in int8, whatever comes before it.
+Its own rounding leaves less than 12 dB between signal and noise; usual layers have 30 to 45. Few
+large values beside many small ones do not share 256 steps, and a softmax over hundreds of positions
+has shares below its step of 1/256. Look at the accuracy, clip outliers (--method percentile), or
+change the layer.
+
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
 recordings.

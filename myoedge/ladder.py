@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from myoedge.built import Build
+from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
@@ -110,9 +112,13 @@ def _compare(build: Build, traced: host.Library, sample: Sample, number: int) ->
     wanted = run_integer(q.steps, q.constants, sample)
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
     layers, outputs = host.run_traced(traced, [sample[n] for n in q.graph.inputs], specs)
+    sizes = [math.prod(q.graph.shape(n)) for n in build.layer_names]
+    if [len(layers.get(i, b"")) // _bytes(q, n) for i, n in enumerate(build.layer_names)] != sizes:
+        title = f"{build.folder.name}: the C does not write the layers of the plan"
+        raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
     found = [
-        np.frombuffer(data, q.dtype(n)).reshape(q.graph.shape(n))
-        for n, data in zip(build.layer_names, layers, strict=True)
+        np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n))
+        for i, n in enumerate(build.layer_names)
     ]
     pairs = [
         *zip(build.layer_names, found, strict=True),
@@ -122,6 +128,10 @@ def _compare(build: Build, traced: host.Library, sample: Sample, number: int) ->
         if not np.array_equal(got, wanted[name]):
             return _difference(q, layer, name, wanted[name], got, number)
     return None
+
+
+def _bytes(q: QuantGraph, name: str) -> int:
+    return np.dtype(q.dtype(name)).itemsize
 
 
 def _difference(

@@ -31,6 +31,7 @@ REMEDIES = {
     "l2": "a smaller network: fewer channels, shorter windows",
     "sqnr": "--method mse or percentile; myoedge quantize shows which layer adds most noise",
 }
+WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 METHODS = ("minmax", "percentile", "mse")
 
 Say = Callable[[str], None]
@@ -159,12 +160,34 @@ def run_quantize(options: Options) -> Quantized:
         limit = options.samples or settings.calib.samples
         network = _quantized(model.graph, samples.thin(given, limit), observer, settings)
         warnings = (*_flat(model.graph, given), *network.warnings)
-    if options.strict and warnings:
-        raise raised(warnings[0])
+    _raise_first(options, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         fidelity = measure(network, samples.thin(given, MEASURED_SAMPLES).inputs)
         judged = _accuracies(network, given)
+        warnings = (*warnings, *_weak_layers(network, fidelity))
+    _raise_first(options, warnings)
     return Quantized(model, given, network, fidelity, *judged, warnings, times_s)
+
+
+def _raise_first(options: Options, warnings: Sequence[Notice]) -> None:
+    if options.strict and warnings:
+        raise raised(warnings[0])
+
+
+def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
+    """Layers that lose much on their own: int8 is too coarse for what they compute."""
+    for step in network.steps:
+        loss = fidelity.local.get(step.node.name)
+        if loss is not None and loss < WEAK_LAYER_DB:
+            yield notice(
+                "W102",
+                f"{step.node.where} keeps only {loss:.1f} dB in int8, on its own",
+                {"found": f"noise above {10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"},
+                [
+                    "look at its values: few large and many small ones do not share 256 steps",
+                    "a softmax over many positions has steps of 1/256: pool before it",
+                ],
+            )
 
 
 def _model_path(options: Options, settings: Config, base: Path) -> Path:

@@ -211,13 +211,12 @@ def call(
 
 def run_traced(
     library: Library, inputs: Sequence[Array], outputs: Sequence[Spec]
-) -> tuple[list[bytes], list[Array]]:
-    """Run a network compiled with ME_TRACE: (what every layer wrote, in order; the outputs)."""
-    seen: list[bytes] = []
+) -> tuple[dict[int, bytes], list[Array]]:
+    """Run a network compiled with ME_TRACE: (what each layer wrote, by its number; the outputs)."""
+    seen: dict[int, bytes] = {}
 
     def note(layer: int, data: int, size_bytes: int) -> None:
-        assert layer == len(seen), "layers report in order"
-        seen.append(ctypes.string_at(data, size_bytes))
+        seen[layer] = ctypes.string_at(data, size_bytes)
 
     callback = _TRACE(note)
     hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")

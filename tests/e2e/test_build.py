@@ -386,3 +386,30 @@ def test_an_output_without_axes(tmp_path: Path, name: str) -> None:
     build = myoedge.build(tmp_path / "m.pt2", calib=samples, output=tmp_path / "out")
     assert myoedge.validate(build).exact["host"]
     assert build.run(samples[0]).shape == ()
+
+
+def test_a_layer_that_int8_is_too_coarse_for_is_told(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    scores = torch.nn.Sequential(
+        torch.nn.Linear(4, 2000), torch.nn.Softmax(-1), torch.nn.Linear(2000, 2)
+    )
+    save_exported(scores, (torch.randn(1, 4),), tmp_path / "m.pt2")
+    ran = command("build", "m.pt2", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "warning[W102]" in ran.err
+    assert "softmax" in ran.err
+    assert command("build", "m.pt2", "--strict", cwd=tmp_path).code == 1
+
+
+def test_c_that_leaves_a_layer_out_is_no_bug_of_ours(
+    built: tuple[Path, Ran], tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built[0], folder)
+    source = folder / "src" / "network.c"
+    lines = source.read_text().splitlines()
+    source.write_text("\n".join(line for line in lines if "ME_DONE(1," not in line))
+    ran = command("validate", folder, cwd=tmp_path)
+    assert ran.code == 2
+    assert "error[E222]" in ran.err
+    assert "Traceback" not in ran.err

@@ -24,7 +24,7 @@ SHARED = {
     "E110": {"frontend.refusals", "frontend.preflight"},  # a size is not a number
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
-    "E222": {"built", "cli.newest"},  # no whole build
+    "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cli.shell", "folder", "run.host"},  # the disk is full
     "E501": {"tool", "frontend.preflight", "run.ort"},  # not installed
 }
