@@ -27,7 +27,7 @@ def command(voice: Voice, **options: Any) -> None:
 
     built = api.build(**options, say=voice.stage)
     voice.times(built.times_s)
-    warn(voice, built.warnings)
+    warn(built.warnings)
     summary = {**built.report, "warnings": []}  # which have been told
     voice.result(
         {"folder": str(built.folder), "report": built.report},

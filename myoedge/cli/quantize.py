@@ -25,7 +25,7 @@ def command(voice: Voice, **options: Any) -> None:
 
     found = api.quantize(**options, say=voice.stage)
     voice.times(found.times_s)
-    warn(voice, found.warnings)
+    warn(found.warnings)
     voice.result(_as_json(found), lambda: _show(voice, found))
 
 

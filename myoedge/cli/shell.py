@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError, Notice
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERRUPTED, BUG = 130, 70
+INTERRUPTED = 130
 
 Verb = Callable[..., Any]
 
@@ -32,10 +32,6 @@ class Voice:
 
     def __init__(self, as_json: bool, level: int, color: bool) -> None:
         self.as_json, self.level, self.color = as_json, level, color
-
-    @functools.cached_property
-    def err(self) -> Console:
-        return self._console(stderr=True)
 
     @functools.cached_property
     def out(self) -> Console:
@@ -119,7 +115,8 @@ def model_options(verb: Verb) -> Verb:
     return verb
 
 
-def warn(voice: Voice, warnings: tuple[Notice, ...]) -> None:
+def warn(warnings: tuple[Notice, ...]) -> None:
+    """Warnings are told with -q too."""
     for warning in warnings:
         click.echo(str(warning), err=True)
 
