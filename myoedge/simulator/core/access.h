@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads and stores as instructions make them: aligned accesses of a cluster core to L1 here,
+// everything else in memory.c. Callers are ORDERED before.
+#pragma once
+#include <string.h>
+
+#include "core.h"
+
+// Cycles an access waits for its bank of L1.
+static inline void wait_for_bank(Core *c, uint32_t offset)
+{
+    Machine *m = c->m;
+    if (!m->chip.l1_contention) return;
+    Cycle *free = &m->bank_free[(offset >> 2) & (m->chip.l1_banks - 1)];
+    const Cycle stall = *free > c->t ? *free - c->t : 0;
+    c->t += stall;
+    c->counts.stall[STALL_BANK] += stall;
+    *free = c->t + 1;
+}
+
+// Whether an access can be served here. The first `word` bytes of L1's alias at 0 are not.
+static inline bool is_plain_l1(const Core *c, uint32_t offset, uint32_t size)
+{
+    const Machine *m = c->m;
+    return offset < m->chip.l1_bytes && c->id != FC && (offset & 3) + size <= 4
+        && !m->l1_watched[offset >> 6];
+}
+
+static inline uint32_t load(Core *c, const Insn *i, uint32_t address, uint32_t size)
+{
+    const uint32_t offset = address - c->m->chip.l1_base;
+    c->counts.loads++;
+    if (!is_plain_l1(c, offset, size)) return load_slow(c, i, address, size);
+    wait_for_bank(c, offset);
+    uint32_t value = 0;
+    memcpy(&value, c->m->l1 + offset, size); // both machines are little endian
+    return value;
+}
+
+static inline void store(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value)
+{
+    const uint32_t offset = address - c->m->chip.l1_base;
+    c->counts.stores++;
+    if (!is_plain_l1(c, offset, size)) {
+        store_slow(c, i, address, size, value);
+        return;
+    }
+    wait_for_bank(c, offset);
+    memcpy(c->m->l1 + offset, &value, size);
+}

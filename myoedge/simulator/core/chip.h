@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chip description as the core sees it: one unsigned number a name, set by name from Python.
+// No size, rate or latency stands anywhere else in the core.
+#pragma once
+#include <stdint.h>
+
+#define CHIP_PARAMETERS(X)                                                                       \
+    /* memories: address of the first byte, size in bytes */                                     \
+    X(l1_base) X(l1_bytes) X(l1_banks)                                                           \
+    X(l1_contention)          /* 1: a bank serves one access a cycle; 0: any number */           \
+    X(l1_test_and_set_offset) /* alias of L1 whose loads also write -1 */                        \
+    X(l2_base) X(l2_bytes)    /* private and shared part, one behind the other */                \
+    X(l3_bytes)                                                                                  \
+    /* cores */                                                                                  \
+    X(cluster_cores) X(fc_hart)                                                                  \
+    X(load_use_stall) X(mul_cycles) X(mul_use_stall) X(mulh_cycles) X(mulh_use_stall)            \
+    X(div_base_cycles)        /* + leading zeros of the divisor */                               \
+    X(div_by_zero_cycles) X(div_use_stall)                                                       \
+    X(branch_taken_stall) X(jump_stall) X(misaligned_stall)                                      \
+    X(misaligned_load_use_stall)                                                                 \
+    X(address_use_stall)      /* a load whose address the load before it has read */             \
+    X(elw_cycles)             /* p.elw on an event that is there already */                      \
+    X(wake_cycles)            /* from the event to the next instruction of a sleeping core */    \
+    X(counter_csr_cycles)                                                                        \
+    /* accesses outside L1: cycles a core is held, the issue cycle included */                   \
+    X(l2_cluster_cycles) X(l2_fc_cycles) X(l1_fc_cycles)                                         \
+    X(demux_cycles)           /* event unit and DMA of the own core */                           \
+    X(cluster_register_cycles) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
+    X(fc_register_cycles)                                                                        \
+    /* instruction caches */                                                                     \
+    X(line_bytes) X(l0_sets) X(l0_ways) X(l1_cache_banks) X(l1_cache_sets) X(l1_cache_ways)      \
+    X(fc_cache_sets) X(fc_cache_ways)                                                            \
+    X(l0_hit_stall)           /* a line of the per-core cache that is not the current one */     \
+    X(l1_hit_stall)           /* a line of the shared cache */                                   \
+    X(refill_stall)           /* a line from L2 */                                               \
+    X(refill_occupancy)       /* one bank of the shared cache starts a refill every ... cycles */\
+    X(fc_refill_stall) X(uncached_fetch_stall)                                                   \
+    /* event unit */                                                                             \
+    X(barrier_cycles)         /* from the last arrival to the event */                           \
+    X(software_event_cycles) X(mutex_cycles) X(fc_wake_cycles)                                   \
+    /* DMA: mchan */                                                                             \
+    X(dma_ids) X(dma_core_queue) X(dma_global_queue) X(dma_burst_bytes) X(dma_ports)             \
+    X(dma_start_in_cycles) X(dma_start_out_cycles) X(dma_end_cycles)                             \
+    X(dma_burst_in_cycles) X(dma_burst_out_cycles)                                               \
+    X(dma_line_in_cycles) X(dma_line_out_cycles) X(dma_2d_cycles)                                \
+    X(dma_max_bytes)                                                                             \
+    /* off-chip memory; cycles of the cluster clock */                                           \
+    X(l3_cycles_per_byte_x256) X(l3_write_cycles_per_byte_x256) X(l3_start_cycles)               \
+    /* clock ratios against the cluster, x256 */                                                 \
+    X(fc_clock_x256)
+
+typedef struct {
+#define X(name) uint32_t name;
+    CHIP_PARAMETERS(X)
+#undef X
+} Chip;

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// State of the simulated chip, and what the parts of the core ask of each other.
+//
+// Time. Every core has a time of its own, `t`: the cycle in which its current instruction issues.
+// A core runs ahead on its own as long as it touches nothing that is shared. Whatever touches
+// something shared (any load or store, an instruction-cache miss, an event) is ORDERED: it happens
+// only when no other actor has an earlier time, so that the outcome is that of a chip in which all
+// cores run side by side, to the cycle, whatever the order in which this program steps them.
+#pragma once
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chip.h"
+
+typedef uint64_t Cycle;
+#define NEVER UINT64_MAX
+
+enum { CORES = 10, REGISTERS = 32, NOWHERE = 32, LOOPS = 2, WHEEL = 64 };
+
+// Who can be scheduled: cores 0..8 of the cluster, the fabric controller, and devices.
+enum { FC = 9, ACTOR_DMA = CORES, ACTOR_L3, ACTOR_EVENTS, ACTORS };
+
+typedef struct Machine Machine;
+typedef struct Core Core;
+typedef struct Insn Insn;
+
+// Runs one instruction and those behind it; returns what to run next, or NULL to hand over.
+typedef const Insn *(*Op)(Core *c, const Insn *i);
+
+// A decoded instruction: one for every halfword of L2, decoded when first reached.
+struct Insn {
+    Op op;            // what runs: decode, enter_line, an observer, or body
+    Op body;          // the meaning alone
+    Insn *next;       // what follows by address, or the tail of a hardware loop
+    Insn *target;     // of a branch or jump to a constant address
+    uint64_t retired; // 1, and 1 << 40 for a compressed one
+    uint32_t reads;   // a bit for each register read
+    int32_t imm;      // immediate, sign-extended as the instruction has it
+    uint32_t line;    // number of the cache line that has to be present
+    uint8_t rd, rs1, rs2; // rd is NOWHERE for x0 (r[NOWHERE] is never read)
+    uint8_t size;     // 2 or 4 bytes
+    uint8_t use_stall; // what it costs if the instruction behind it reads rd, and that one does:
+                       // decided when decoded; moved to the tail where it ends a hardware loop
+};
+
+enum Stall { STALL_LOAD_USE, STALL_ARITHMETIC, STALL_JUMP, STALL_FETCH, STALL_BANK,
+             STALL_MISALIGNED, STALL_OUTSIDE, STALL_SLEEP, STALLS };
+
+typedef struct {
+    uint64_t instructions, compressed, loads, stores, jumps, branches, taken, macs, outside_loads,
+        outside_stores, active_cycles;
+    uint64_t stall[STALLS];
+} Counts;
+
+typedef struct { Insn *start, *end; uint32_t count; } HardwareLoop;
+
+enum CoreState { CORE_OFF, CORE_RUNNING, CORE_ASLEEP };
+
+struct Core {
+    uint32_t r[REGISTERS + 1];
+    Cycle t;             // the cycle in which `at` issues
+    Cycle turn;          // ordered work is allowed while t < turn
+    const Insn *at;      // where to go on after a hand-over or a sleep
+    uint64_t retired;    // see Insn.retired; moved to counts by count_retired()
+    uint32_t line;       // the cache line that the fetch buffer holds
+    HardwareLoop loop[LOOPS];
+    Machine *m;
+    int id;              // 0..8, FC = 9
+    enum CoreState state;
+    bool waits_for_event; // asleep in p.elw (else in wfi)
+    uint8_t wait_rd;     // where p.elw puts its result
+    Cycle slept_at;
+    Counts counts;
+    // control and status registers
+    uint32_t pcer, pcmr, pccr[32], mstatus, mscratch, mepc, mtvec, mcause;
+    Counts pccr_from;    // counts when the counters last started; see csr.c
+    Cycle pccr_from_t;
+    uint64_t l0_victim;  // state of the pseudo-random replacement
+    uint8_t *in_l0;      // a byte a line of L2: the line is in this core's cache
+    uint32_t *l0_lines;  // [sets * ways] which lines those are
+};
+
+enum Fault { FAULT_NONE, FAULT_ILLEGAL, FAULT_ACCESS, FAULT_FETCH, FAULT_REGISTER, FAULT_DMA,
+             FAULT_STACK, FAULT_DEADLOCK, FAULT_CYCLES, FAULT_EBREAK, FAULT_ECALL,
+             FAULT_INTERRUPT, FAULT_MEMORY };
+
+typedef struct {
+    enum Fault kind;
+    int core;
+    uint32_t pc, address, word; // word: the instruction, or the value of the access
+    Cycle cycle;
+    uint32_t r[REGISTERS];
+    char text[160];
+} FaultReport;
+
+// Who sees what (all off by default); see observe.c.
+typedef struct Observer Observer;
+typedef struct Devices Devices; // devices.h
+
+struct Machine {
+    Chip chip;
+    uint8_t *l1, *l2, *l3;
+    Insn *insns;                // [l2_bytes / 2]
+    Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop
+    uint8_t *code_pages;        // a byte for every 4 kB of L2: instructions have been decoded there
+    Cycle bank_free[64];        // when a bank of L1 can serve its next access
+    uint8_t *l1_watched;        // a byte for every 64 B of L1: look closer at accesses (watch.c)
+    Core core[CORES];
+    // schedule
+    Cycle now;                  // time of the actor picked last
+    Cycle due[ACTORS];          // NEVER when not scheduled
+    uint32_t slot[WHEEL];       // a bit an actor, for the cycles now .. now + 63
+    uint64_t slots_used;
+    uint32_t far;               // actors due later than that
+    Cycle far_first;
+    int running;                // the core that runs just now, or -1
+    Cycle limit;                // end of the time slice
+    Cycle max_cycles;
+    // end
+    bool exited;
+    uint32_t exit_code;
+    FaultReport fault;
+    jmp_buf escape;
+    Devices *devices;
+    Observer *observer;
+};
+
+// ---- schedule.c
+void schedule(Machine *m, int actor, Cycle when); // when >= m->now; replaces an earlier plan
+void unschedule(Machine *m, int actor);
+void core_start(Core *c, uint32_t pc, Cycle when);
+const Insn *core_sleep(Core *c, const Insn *resume); // hands over; STALL_SLEEP counts from c->t
+void core_wake(Core *c, Cycle when);                 // continues at c->at in cycle `when`
+const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
+void count_retired(Core *c);
+
+// An ordered op starts with this.
+#define ORDERED(c, i) do { if ((c)->t >= (c)->turn) return yield((c), (i)); } while (0)
+
+// ---- fault.c
+// Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).
+_Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
+                     const char *text, ...);
+
+// ---- decode.c
+const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
+Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside L2
+uint32_t pc_of(const Machine *m, const Insn *i);
+void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were written
+void mark_loop_end(Core *c, int loop, uint32_t end_pc);        // end_pc: LAST instruction
+
+// ---- fetch.c
+const Insn *enter_line(Core *c, const Insn *i); // Op: fetches i->line, then runs i's body
+void fetch_flush(Machine *m, bool cluster);
+void fetch_enable(Machine *m, bool cluster, bool on);
+
+// ---- memory.c: everything behind the inline fast path; c->t grows by the time the core is held.
+// Called with the turn. size 1, 2 or 4. Loads return the bytes zero-extended.
+uint32_t load_slow(Core *c, const Insn *i, uint32_t address, uint32_t size);
+void store_slow(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value);
+// Plain bytes of L1, L2 (not registers) for devices and semihosting; NULL if not all inside.
+uint8_t *memory_at(Machine *m, uint32_t address, uint32_t size);
+// After writing through memory_at: decoded instructions there are stale.
+void memory_written(Machine *m, uint32_t address, uint32_t size);
+Cycle bank_access(Machine *m, uint32_t address, Cycle t); // cycle in which L1 serves the access
+
+// ---- devices.c: registers; called with the turn, at time c->t (their latency is added by memory.c)
+bool is_register(const Machine *m, uint32_t address);
+uint32_t register_load(Core *c, uint32_t address, uint32_t size);
+void register_store(Core *c, uint32_t address, uint32_t size, uint32_t value);
+void actor_due(Machine *m, int actor); // a device's time has come: m->now
+// p.elw: true and *value if the core goes on, false if it has to sleep until events wake it.
+bool event_wait(Core *c, uint32_t address, uint32_t *value);
+const Insn *wait_for_interrupt(Core *c, const Insn *next); // wfi
+const Insn *semihosting(Core *c, const Insn *next);        // op in a0, argument in a1
+void devices_new(Machine *m);
+void devices_free(Machine *m);
+
+// ---- csr.c
+uint32_t csr_read(Core *c, const Insn *i, uint32_t number);
+void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
+
+// ---- going on
+#if defined(__clang__) && !defined(NO_TAIL_CALLS)
+#define GO(n) do { const Insn *go_ = (n); __attribute__((musttail)) return go_->op(c, go_); } while (0)
+#else
+#define GO(n) return (n)
+#endif
+// The end of an op whose extra cycles are already in c->t.
+#define DONE() do { c->t += 1; c->retired += i->retired; GO(i->next); } while (0)
+// The same for one whose result is late (kind: STALL_LOAD_USE or STALL_ARITHMETIC).
+#define DONE_LATE(kind)                                                                          \
+    do {                                                                                         \
+        c->t += 1u + i->use_stall;                                                               \
+        c->counts.stall[kind] += i->use_stall;                                                   \
+        c->retired += i->retired;                                                                \
+        GO(i->next);                                                                             \
+    } while (0)
+// Going to an instruction that is not behind this one: a taken branch, a jump, a loop's start.
+// Endless loops without any access have to hand over once in a while: c->turn is never NEVER.
+#define GO_TO(n)                                                                                 \
+    do {                                                                                         \
+        const Insn *to_ = (n);                                                                   \
+        if (c->t >= c->turn) return yield(c, to_);                                               \
+        if (to_->line != c->line) return enter_line(c, to_);                                     \
+        GO(to_);                                                                                 \
+    } while (0)
