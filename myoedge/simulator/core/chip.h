@@ -10,6 +10,9 @@
     X(l1_contention)          /* 1: a bank serves one access a cycle; 0: any number */           \
     X(l1_test_and_set_offset) /* alias of L1 whose loads also write -1 */                        \
     X(l2_base) X(l2_bytes)    /* private and shared part, one behind the other */                \
+    X(fc_alias_bytes)         /* L2 seen by the fabric controller from address 0 */              \
+    X(cluster_alias_bytes)    /* L1 and registers seen by the cluster cores from address 0 */    \
+    X(demux_base) X(demux_bytes) /* registers a cluster core reaches without the interconnect */ \
     X(l3_bytes)                                                                                  \
     /* cores */                                                                                  \
     X(cluster_cores) X(fc_hart)                                                                  \
@@ -25,16 +28,17 @@
     /* accesses outside L1: cycles a core is held, the issue cycle included */                   \
     X(l2_cluster_cycles) X(l2_fc_cycles) X(l1_fc_cycles)                                         \
     X(demux_cycles)           /* event unit and DMA of the own core */                           \
-    X(cluster_register_cycles) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
+    X(cluster_register_cycles) X(cluster_register_cycles_fc) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
     X(fc_register_cycles)                                                                        \
     /* instruction caches */                                                                     \
     X(line_bytes) X(l0_sets) X(l0_ways) X(l1_cache_banks) X(l1_cache_sets) X(l1_cache_ways)      \
     X(fc_cache_sets) X(fc_cache_ways)                                                            \
-    X(l0_hit_stall)           /* a line of the per-core cache that is not the current one */     \
-    X(l1_hit_stall)           /* a line of the shared cache */                                   \
-    X(refill_stall)           /* a line from L2 */                                               \
-    X(refill_occupancy)       /* one bank of the shared cache starts a refill every ... cycles */\
-    X(fc_refill_stall) X(uncached_fetch_stall)                                                   \
+    X(l0_master_sets)         /* of the cluster's last core */                                   \
+    X(l0_refill_cycles)       /* shared cache to the core's own, once the line is there */       \
+    X(l1_cache_refill_cycles) /* L2 to the shared cache, once the line is there */               \
+    X(l2_line_cycles)         /* a line out of L2 */                                             \
+    X(fc_line_cycles)         /* the same for the fabric controller */                           \
+    X(fc_cache_refill_cycles)                                                                    \
     /* event unit */                                                                             \
     X(barrier_cycles)         /* from the last arrival to the event */                           \
     X(software_event_cycles) X(mutex_cycles) X(fc_wake_cycles)                                   \

@@ -38,7 +38,7 @@ struct Insn {
     uint64_t retired; // 1, and 1 << 40 for a compressed one
     uint32_t reads;   // a bit for each register read
     int32_t imm;      // immediate, sign-extended as the instruction has it
-    uint32_t line;    // number of the cache line that has to be present
+    uint32_t line;    // number of the cache line of its FIRST byte; set as soon as it is linked
     uint8_t rd, rs1, rs2; // rd is NOWHERE for x0 (r[NOWHERE] is never read)
     uint8_t size;     // 2 or 4 bytes
     uint8_t use_stall; // what it costs if the instruction behind it reads rd, and that one does:
@@ -56,6 +56,7 @@ typedef struct {
 
 typedef struct { Insn *start, *end; uint32_t count; } HardwareLoop;
 
+enum Run { RUN_MORE, RUN_EXITED, RUN_FAULT };
 enum CoreState { CORE_OFF, CORE_RUNNING, CORE_ASLEEP };
 
 struct Core {
@@ -77,9 +78,6 @@ struct Core {
     uint32_t pcer, pcmr, pccr[32], mstatus, mscratch, mepc, mtvec, mcause;
     Counts pccr_from;    // counts when the counters last started; see csr.c
     Cycle pccr_from_t;
-    uint64_t l0_victim;  // state of the pseudo-random replacement
-    uint8_t *in_l0;      // a byte a line of L2: the line is in this core's cache
-    uint32_t *l0_lines;  // [sets * ways] which lines those are
 };
 
 enum Fault { FAULT_NONE, FAULT_ILLEGAL, FAULT_ACCESS, FAULT_FETCH, FAULT_REGISTER, FAULT_DMA,
@@ -98,6 +96,7 @@ typedef struct {
 // Who sees what (all off by default); see observe.c.
 typedef struct Observer Observer;
 typedef struct Devices Devices; // devices.h
+typedef struct Caches Caches;   // fetch.c
 
 struct Machine {
     Chip chip;
@@ -111,9 +110,11 @@ struct Machine {
     // schedule
     Cycle now;                  // time of the actor picked last
     Cycle due[ACTORS];          // NEVER when not scheduled
-    uint32_t slot[WHEEL];       // a bit an actor, for the cycles now .. now + 63
+    uint8_t rank[ACTORS];       // who goes first within a cycle: see core_to_front
+    uint8_t actor_of[ACTORS];   // by rank
+    uint32_t slot[WHEEL];       // a bit a rank, for the cycles now .. now + 63
     uint64_t slots_used;
-    uint32_t far;               // actors due later than that
+    uint32_t far;               // a bit a rank: due later than that
     Cycle far_first;
     int running;                // the core that runs just now, or -1
     Cycle limit;                // end of the time slice
@@ -124,6 +125,7 @@ struct Machine {
     FaultReport fault;
     jmp_buf escape;
     Devices *devices;
+    Caches *caches;
     Observer *observer;
 };
 
@@ -133,6 +135,8 @@ void unschedule(Machine *m, int actor);
 void core_start(Core *c, uint32_t pc, Cycle when);
 const Insn *core_sleep(Core *c, const Insn *resume); // hands over; STALL_SLEEP counts from c->t
 void core_wake(Core *c, Cycle when);                 // continues at c->at in cycle `when`
+void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
+int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
 void count_retired(Core *c);
 
@@ -144,6 +148,13 @@ void count_retired(Core *c);
 _Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
                      const char *text, ...);
 
+// Ends the run as the program wished.
+_Noreturn void leave(Machine *m, uint32_t exit_code);
+
+// ---- watch.c: see there
+void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store);
+void watch_guard(Machine *m, uint32_t address, uint32_t size);
+
 // ---- decode.c
 const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
 Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside L2
@@ -152,9 +163,16 @@ void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were 
 void mark_loop_end(Core *c, int loop, uint32_t end_pc);        // end_pc: LAST instruction
 
 // ---- fetch.c
-const Insn *enter_line(Core *c, const Insn *i); // Op: fetches i->line, then runs i's body
+// The fetch buffer holds one line. An instruction at a line's start is entered through enter_line,
+// one in a line's last halfword through enter_last (which fetches the line behind as well, whatever
+// its size: that is how the prefetcher works), all others run their body at once; jumps check.
+const Insn *enter_line(Core *c, const Insn *i); // Op
+const Insn *enter_last(Core *c, const Insn *i); // Op
+bool fetch(Core *c, const Insn *i);  // line i->line into the buffer; false: handed over, i again
 void fetch_flush(Machine *m, bool cluster);
 void fetch_enable(Machine *m, bool cluster, bool on);
+bool fetch_new(Machine *m); // false: no memory
+void fetch_free(Machine *m);
 
 // ---- memory.c: everything behind the inline fast path; c->t grows by the time the core is held.
 // Called with the turn. size 1, 2 or 4. Loads return the bytes zero-extended.
@@ -178,6 +196,12 @@ const Insn *semihosting(Core *c, const Insn *next);        // op in a0, argument
 void devices_new(Machine *m);
 void devices_free(Machine *m);
 
+// ---- observe.c: what people want to see; each costs nothing when it is not asked for
+const Insn *observe(Core *c, const Insn *i); // Op in front of all others while m->observer is set
+void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
+                    uint32_t address);       // what: 0 DMA in, 1 DMA out, 2 L3 read, 3 L3 write
+void trace_asleep(Core *c, Cycle from, Cycle to);
+
 // ---- csr.c
 uint32_t csr_read(Core *c, const Insn *i, uint32_t number);
 void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
@@ -187,6 +211,12 @@ void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
 #define GO(n) do { const Insn *go_ = (n); __attribute__((musttail)) return go_->op(c, go_); } while (0)
 #else
 #define GO(n) return (n)
+#endif
+// What enter_line and the like end with.
+#if defined(__clang__) && !defined(NO_TAIL_CALLS)
+#define RUN_BODY(i) __attribute__((musttail)) return (i)->body(c, (i))
+#else
+#define RUN_BODY(i) return (i)->body(c, (i))
 #endif
 // The end of an op whose extra cycles are already in c->t.
 #define DONE() do { c->t += 1; c->retired += i->retired; GO(i->next); } while (0)
@@ -204,6 +234,6 @@ void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
     do {                                                                                         \
         const Insn *to_ = (n);                                                                   \
         if (c->t >= c->turn) return yield(c, to_);                                               \
-        if (to_->line != c->line) return enter_line(c, to_);                                     \
+        if (to_->line != c->line && !fetch(c, to_)) return NULL;                                 \
         GO(to_);                                                                                 \
     } while (0)

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads and stores that are not aligned accesses of a cluster core to L1: where they lead, and
+// how long the core is held.
+#include <string.h>
+
+#include "access.h"
+
+uint8_t *memory_at(Machine *m, uint32_t address, uint32_t size)
+{
+    const uint64_t end = size;
+    const uint32_t in_l1 = address - m->chip.l1_base, in_l2 = address - m->chip.l2_base;
+    if (in_l1 < m->chip.l1_bytes && in_l1 + end <= m->chip.l1_bytes) return m->l1 + in_l1;
+    if (in_l2 < m->chip.l2_bytes && in_l2 + end <= m->chip.l2_bytes) return m->l2 + in_l2;
+    return NULL;
+}
+
+void memory_written(Machine *m, uint32_t address, uint32_t size)
+{
+    if (address - m->chip.l2_base < m->chip.l2_bytes) forget_code(m, address, size);
+}
+
+Cycle bank_access(Machine *m, uint32_t address, Cycle t)
+{
+    if (!m->chip.l1_contention) return t;
+    Cycle *free = &m->bank_free[(address >> 2) & (m->chip.l1_banks - 1)];
+    const Cycle served = *free > t ? *free : t;
+    *free = served + 1;
+    return served;
+}
+
+static void hold(Core *c, uint32_t cycles, enum Stall cause)
+{
+    const uint32_t more = cycles > 1 ? cycles - 1 : 0;
+    c->t += more;
+    c->counts.stall[cause] += more;
+}
+
+// The address as all cores would write it: aliases of the own cluster or controller resolved.
+static uint32_t plain_address(const Core *c, uint32_t address)
+{
+    const Chip *chip = &c->m->chip;
+    if (c->id == FC) return address < chip->fc_alias_bytes ? address + chip->l2_base : address;
+    if (address < chip->cluster_alias_bytes) return address + chip->l1_base;
+    return address;
+}
+
+// Whether it is the alias of L1 whose loads also set the word; *address becomes the plain one.
+static bool is_test_and_set(const Machine *m, uint32_t *address)
+{
+    const uint32_t offset = *address - m->chip.l1_base - m->chip.l1_test_and_set_offset;
+    if (offset >= m->chip.l1_bytes) return false;
+    *address = m->chip.l1_base + offset;
+    return true;
+}
+
+static bool is_l1(const Machine *m, uint32_t address)
+{
+    return address - m->chip.l1_base < m->chip.l1_bytes;
+}
+
+// Time passes for one access to memory that does not cross a word.
+static void hold_for_memory(Core *c, uint32_t address)
+{
+    const Chip *chip = &c->m->chip;
+    if (c->id == FC) hold(c, is_l1(c->m, address) ? chip->l1_fc_cycles : chip->l2_fc_cycles, STALL_OUTSIDE);
+    else if (is_l1(c->m, address)) wait_for_bank(c, address - chip->l1_base);
+    else hold(c, chip->l2_cluster_cycles, STALL_OUTSIDE);
+}
+
+static void hold_for_register(Core *c, uint32_t address)
+{
+    const Chip *chip = &c->m->chip;
+    const bool of_cluster = address < chip->l1_base + 0x400000u;
+    if (c->id == FC) hold(c, of_cluster ? chip->cluster_register_cycles_fc : chip->soc_register_cycles_fc, STALL_OUTSIDE);
+    else if (!of_cluster) hold(c, chip->soc_register_cycles_cluster, STALL_OUTSIDE);
+    else if (address - chip->demux_base < chip->demux_bytes) hold(c, chip->demux_cycles, STALL_OUTSIDE);
+    else hold(c, chip->cluster_register_cycles, STALL_OUTSIDE);
+}
+
+static _Noreturn void nothing_there(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
+{
+    fault(c->m, c->id, FAULT_ACCESS, pc_of(c->m, i), address, "%s of %u bytes at 0x%08x, where nothing is",
+          is_store ? "store" : "load", size, address);
+}
+
+// The bytes of an access to L1 or L2 once its time has passed, NULL for registers.
+static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store)
+{
+    Machine *m = c->m;
+    uint8_t *bytes = memory_at(m, address, size);
+    if (!bytes) {
+        if (!is_register(m, address)) nothing_there(c, i, address, size, is_store);
+        return NULL;
+    }
+    if (is_l1(m, address)) {
+        const uint32_t first = address - m->chip.l1_base;
+        if (m->l1_watched[first >> 6] | m->l1_watched[(first + size - 1) >> 6])
+            watch_access(c, i, address, size, is_store);
+    } else if (is_store) c->counts.outside_stores++;
+    else c->counts.outside_loads++;
+    hold_for_memory(c, address);
+    if ((address & 3) + size > 4) {
+        hold(c, 1 + c->m->chip.misaligned_stall, STALL_MISALIGNED);
+        hold_for_memory(c, (address | 3) + 1);
+    }
+    return bytes;
+}
+
+uint32_t load_slow(Core *c, const Insn *i, uint32_t address, uint32_t size)
+{
+    address = plain_address(c, address);
+    const bool sets = is_test_and_set(c->m, &address);
+    const uint8_t *bytes = reach(c, i, address, size, false);
+    uint32_t value = 0;
+    if (!bytes) {
+        value = register_load(c, address, size);
+        hold_for_register(c, address);
+        return value;
+    }
+    memcpy(&value, bytes, size);
+    if (sets) {
+        memset(c->m->l1 + (address - c->m->chip.l1_base), 0xff, size);
+        bank_access(c->m, address, c->t);
+    }
+    return value;
+}
+
+void store_slow(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value)
+{
+    address = plain_address(c, address);
+    is_test_and_set(c->m, &address);
+    uint8_t *bytes = reach(c, i, address, size, true);
+    if (!bytes) {
+        register_store(c, address, size, value);
+        hold_for_register(c, address);
+        return;
+    }
+    memcpy(bytes, &value, size);
+    memory_written(c->m, address, size);
+}

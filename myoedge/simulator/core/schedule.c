@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who acts next: a wheel of 64 cycles with a bit an actor, and a list of those due later.
+#include <string.h>
+
+#include "core.h"
+
+// Position of the lowest set bit.
+static inline int lowest(uint64_t bits) { return __builtin_ctzll(bits); }
+
+static void put(Machine *m, int rank, Cycle when)
+{
+    if (when - m->now < WHEEL) {
+        m->slot[when % WHEEL] |= 1u << rank;
+        m->slots_used |= 1ull << (when % WHEEL);
+        return;
+    }
+    m->far |= 1u << rank;
+    if (when < m->far_first) m->far_first = when;
+}
+
+static Cycle first_far(const Machine *m)
+{
+    Cycle first = NEVER;
+    for (uint32_t far = m->far; far; far &= far - 1) {
+        const Cycle when = m->due[m->actor_of[lowest(far)]];
+        if (when < first) first = when;
+    }
+    return first;
+}
+
+static void take(Machine *m, int rank, Cycle when)
+{
+    const uint32_t bit = 1u << rank, at = (uint32_t)(when % WHEEL);
+    if (m->far & bit) {
+        m->far &= ~bit;
+        m->far_first = first_far(m);
+        return;
+    }
+    m->slot[at] &= ~bit;
+    if (!m->slot[at]) m->slots_used &= ~(1ull << at);
+}
+
+void unschedule(Machine *m, int actor)
+{
+    if (m->due[actor] == NEVER) return;
+    take(m, m->rank[actor], m->due[actor]);
+    m->due[actor] = NEVER;
+}
+
+void schedule(Machine *m, int actor, Cycle when)
+{
+    unschedule(m, actor);
+    if (when < m->now) when = m->now;
+    m->due[actor] = when;
+    put(m, m->rank[actor], when);
+    // The core that runs just now must not run past it.
+    if (m->running >= 0 && actor != m->running && when < m->core[m->running].turn)
+        m->core[m->running].turn = when;
+}
+
+// Actors of the far list that have come near go to the wheel.
+static void bring_near(Machine *m)
+{
+    uint32_t far = m->far;
+    m->far = 0;
+    m->far_first = NEVER;
+    for (; far; far &= far - 1) {
+        const int rank = lowest(far);
+        put(m, rank, m->due[m->actor_of[rank]]);
+    }
+}
+
+// The first cycle in which anybody is due; NEVER: nobody is.
+static inline Cycle first_due(const Machine *m)
+{
+    Cycle near = NEVER;
+    if (m->slots_used) {
+        const unsigned at = m->now % WHEEL;
+        const uint64_t turned = at ? m->slots_used >> at | m->slots_used << (WHEEL - at) : m->slots_used;
+        near = m->now + (Cycle)lowest(turned);
+    }
+    return near < m->far_first ? near : m->far_first;
+}
+
+// Takes the actor off the wheel whose turn it is in cycle `when`.
+static inline int pick(Machine *m, Cycle when)
+{
+    m->now = when;
+    if (m->far_first - when < WHEEL) bring_near(m);
+    const unsigned at = when % WHEEL;
+    const int actor = m->actor_of[lowest(m->slot[at])];
+    m->slot[at] &= m->slot[at] - 1;
+    if (!m->slot[at]) m->slots_used &= ~(1ull << at);
+    m->due[actor] = NEVER;
+    return actor;
+}
+
+void core_to_front(Machine *m, int core)
+{
+    if (m->rank[core] == 0) return;
+    Cycle due[ACTORS];
+    memcpy(due, m->due, sizeof due);
+    for (int actor = 0; actor < ACTORS; actor++) unschedule(m, actor);
+    for (int rank = m->rank[core]; rank > 0; rank--) {
+        m->actor_of[rank] = m->actor_of[rank - 1];
+        m->rank[m->actor_of[rank]] = (uint8_t)rank;
+    }
+    m->actor_of[0] = (uint8_t)core;
+    m->rank[core] = 0;
+    memcpy(m->due, due, sizeof due);
+    for (int actor = 0; actor < ACTORS; actor++)
+        if (due[actor] != NEVER) put(m, m->rank[actor], due[actor]);
+}
+
+void count_retired(Core *c)
+{
+    c->counts.instructions += c->retired & 0xffffffffffu;
+    c->counts.compressed += c->retired >> 40;
+    c->retired = 0;
+}
+
+const Insn *yield(Core *c, const Insn *i)
+{
+    c->at = i;
+    schedule(c->m, c->id, c->t);
+    return NULL;
+}
+
+void core_start(Core *c, uint32_t pc, Cycle when)
+{
+    if (c->state != CORE_OFF) return;
+    c->state = CORE_RUNNING;
+    c->at = insn_at(c, pc);
+    c->t = when;
+    core_to_front(c->m, c->id);
+    schedule(c->m, c->id, when);
+}
+
+const Insn *core_sleep(Core *c, const Insn *resume)
+{
+    c->state = CORE_ASLEEP;
+    c->at = resume;
+    c->slept_at = c->t;
+    return NULL;
+}
+
+void core_wake(Core *c, Cycle when)
+{
+    if (c->state != CORE_ASLEEP) return;
+    c->state = CORE_RUNNING;
+    if (when < c->slept_at) when = c->slept_at;
+    c->counts.stall[STALL_SLEEP] += when - c->slept_at;
+    trace_asleep(c, c->slept_at, when);
+    c->t = when;
+    core_to_front(c->m, c->id);
+    schedule(c->m, c->id, when);
+}
+
+static void run_core(Machine *m, Core *c)
+{
+    const Cycle next = first_due(m);
+    c->turn = next > m->now ? next : m->now + 1;
+    if (c->turn > m->limit) c->turn = m->limit > m->now ? m->limit : m->now + 1;
+    m->running = c->id;
+    const Insn *i = c->at;
+    if (i->line != c->line && !fetch(c, i)) i = NULL;
+    while (i) i = i->op(c, i);
+    m->running = -1;
+    count_retired(c);
+}
+
+int run_until(Machine *m, Cycle limit)
+{
+    if (m->fault.kind) return RUN_FAULT;
+    m->limit = limit < m->max_cycles ? limit : m->max_cycles;
+    if (setjmp(m->escape)) {
+        if (m->running >= 0) count_retired(&m->core[m->running]);
+        m->running = -1;
+        return m->exited ? RUN_EXITED : RUN_FAULT;
+    }
+    while (!m->exited) {
+        const Cycle when = first_due(m);
+        if (when == NEVER) fault(m, -1, FAULT_DEADLOCK, 0, 0, "every core sleeps and nothing is under way");
+        if (when >= m->limit) {
+            if (m->limit < m->max_cycles) return RUN_MORE;
+            fault(m, -1, FAULT_CYCLES, 0, 0, "the program needs more than %llu cycles",
+                  (unsigned long long)m->max_cycles);
+        }
+        const int actor = pick(m, when);
+        if (actor < CORES) run_core(m, &m->core[actor]);
+        else actor_due(m, actor);
+    }
+    return RUN_EXITED;
+}
