@@ -40,16 +40,23 @@
     X(fc_line_cycles)         /* the same for the fabric controller */                           \
     X(fc_cache_refill_cycles)                                                                    \
     /* event unit */                                                                             \
-    X(barrier_cycles)         /* from the last arrival to the event */                           \
-    X(software_event_cycles) X(mutex_cycles) X(fc_wake_cycles)                                   \
+    X(event_unit_bytes)       /* of its window; the DMA's follows: 0x800, pulp-open 0x400 */     \
+    X(barriers) X(mutexes) X(software_events)                                                    \
+    X(mutex_cycles)           /* p.elw on a free mutex */                                        \
+    X(core_start_cycles)      /* from FETCH_EN to a core's first instruction */                  \
+    X(fc_wake_cycles)         /* from an event to the instruction behind the FC's wfi */         \
     /* DMA: mchan */                                                                             \
-    X(dma_ids) X(dma_core_queue) X(dma_global_queue) X(dma_burst_bytes) X(dma_ports)             \
-    X(dma_start_in_cycles) X(dma_start_out_cycles) X(dma_end_cycles)                             \
-    X(dma_burst_in_cycles) X(dma_burst_out_cycles)                                               \
-    X(dma_line_in_cycles) X(dma_line_out_cycles) X(dma_2d_cycles)                                \
+    X(dma_ids) X(dma_core_queue) X(dma_global_queue)                                             \
+    X(dma_requests)           /* bursts under way from L2 */                                     \
+    X(dma_burst_bytes) X(dma_ports) X(dma_port_bytes) /* ports to L1 a direction */              \
+    X(dma_step_cycles)        /* from one state of the machine to the next */                    \
     X(dma_max_bytes)                                                                             \
-    /* off-chip memory; cycles of the cluster clock */                                           \
+    /* off-chip memory; cycles of the cluster clock, at clock divider 0 */                       \
     X(l3_cycles_per_byte_x256) X(l3_write_cycles_per_byte_x256) X(l3_start_cycles)               \
+    X(l3_queue) X(l3_slots)                                                                      \
+    /* what a program may do to the machine it is simulated on */                                \
+    X(file_bytes)             /* to write in all, and the longest file */                        \
+    X(file_opens) X(output_bytes)                                                                \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256)
 

@@ -138,6 +138,12 @@ void core_wake(Core *c, Cycle when);                 // continues at c->at in cy
 void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
+// From inside a register access that the device cannot take yet: leaves the access (a longjmp to
+// the scheduler, which goes on with the next actor) and runs all of i again when core_wake() is
+// called. What is counted or changed before register_load/store is called happens twice, so load()
+// and store() count and load_slow/store_slow change c->t and registers only afterwards; the device
+// takes back the one count of load() and store().
+_Noreturn void core_hold(Core *c, const Insn *i);
 void count_retired(Core *c);
 
 // An ordered op starts with this.
@@ -159,6 +165,7 @@ void watch_guard(Machine *m, uint32_t address, uint32_t size);
 const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
 Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside L2
 uint32_t pc_of(const Machine *m, const Insn *i);
+Op plain_op(const Machine *m, const Insn *i); // enter_line, enter_last or the body, by address
 void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were written
 void mark_loop_end(Core *c, int loop, uint32_t end_pc);        // end_pc: LAST instruction
 
@@ -185,19 +192,41 @@ void memory_written(Machine *m, uint32_t address, uint32_t size);
 Cycle bank_access(Machine *m, uint32_t address, Cycle t); // cycle in which L1 serves the access
 
 // ---- devices.c: registers; called with the turn, at time c->t (their latency is added by memory.c)
+// (i: the instruction that accesses, for faults and core_hold)
 bool is_register(const Machine *m, uint32_t address);
-uint32_t register_load(Core *c, uint32_t address, uint32_t size);
-void register_store(Core *c, uint32_t address, uint32_t size, uint32_t value);
+uint32_t register_load(Core *c, const Insn *i, uint32_t address, uint32_t size);
+void register_store(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value);
 void actor_due(Machine *m, int actor); // a device's time has come: m->now
-// p.elw: true and *value if the core goes on, false if it has to sleep until events wake it.
-bool event_wait(Core *c, uint32_t address, uint32_t *value);
-const Insn *wait_for_interrupt(Core *c, const Insn *next); // wfi
-const Insn *semihosting(Core *c, const Insn *next);        // op in a0, argument in a1
-void devices_new(Machine *m);
+// p.elw: true and *value if the core goes on; its cycles beyond the first are then in c->t. False
+// if it has to sleep until events wake it: r[wait_rd] is then written by the waker.
+bool event_wait(Core *c, const Insn *i, uint32_t address, uint32_t *value);
+// wfi and semihosting (op in a0, argument in a1; answer in a0), their instructions already counted
+// and their cycles in c->t: returns `next`, or hands over.
+const Insn *wait_for_interrupt(Core *c, const Insn *next);
+const Insn *semihosting(Core *c, const Insn *next);
+void check_interrupts(Core *c); // after mstatus.MIE was set: faults where one would be taken
+void devices_new(Machine *m);   // reads m->chip
 void devices_free(Machine *m);
+void machine_set_folder(Machine *m, int fd);      // where semihosting finds files; -1: nowhere
+size_t machine_take_output(Machine *m, char *to, size_t size); // stdout so far, and forgets it
+
+typedef struct {
+    uint64_t dma_bytes_in, dma_bytes_out, dma_transfers_in, dma_transfers_out, dma_busy_cycles,
+        l3_bytes_read, l3_bytes_written, l3_transfers, l3_busy_cycles;
+} DeviceCounts;
+DeviceCounts device_counts(const Machine *m);
+
+// ---- watch.c: bytes of L1 that must not be touched now. Called for accesses to watched blocks.
+void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store);
+void watch_guard(Machine *m, uint32_t address, uint32_t size);
+
+// ---- observe.c: a transfer has ended (address: in L1 for the DMA, in L3 for L3)
+enum Transfer { TRANSFER_IN, TRANSFER_OUT, TRANSFER_L3_READ, TRANSFER_L3_WRITE };
+void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
+                    uint32_t address);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
-const Insn *observe(Core *c, const Insn *i); // Op in front of all others while m->observer is set
+const Insn *observe(Core *c, const Insn *i); // Op in front of plain_op where observes() says so
 void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
                     uint32_t address);       // what: 0 DMA in, 1 DMA out, 2 L3 read, 3 L3 write
 void trace_asleep(Core *c, Cycle from, Cycle to);
@@ -214,10 +243,11 @@ void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
 #endif
 // What enter_line and the like end with.
 #if defined(__clang__) && !defined(NO_TAIL_CALLS)
-#define RUN_BODY(i) __attribute__((musttail)) return (i)->body(c, (i))
+#define RUN_OP(op, i) __attribute__((musttail)) return (op)(c, (i))
 #else
-#define RUN_BODY(i) return (i)->body(c, (i))
+#define RUN_OP(op, i) return (op)(c, (i))
 #endif
+#define RUN_BODY(i) RUN_OP((i)->body, i)
 // The end of an op whose extra cycles are already in c->t.
 #define DONE() do { c->t += 1; c->retired += i->retired; GO(i->next); } while (0)
 // The same for one whose result is late (kind: STALL_LOAD_USE or STALL_ARITHMETIC).

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices.h"
+
+enum { PAGE_BYTES = 4096, WATCH_BYTES = 64, MOST_BANKS = 64 };
+
+Machine *machine_new(void)
+{
+    Machine *m = calloc(1, sizeof *m);
+    if (m) m->observer = calloc(1, sizeof(Observer));
+    if (m && m->observer) return m;
+    free(m);
+    return NULL;
+}
+
+void machine_free(Machine *m)
+{
+    if (!m) return;
+    Observer *o = m->observer;
+    free(o->marks);
+    free(o->snapshots);
+    free(o->kept);
+    free(o->profile);
+    free(o->steps);
+    free(o->spans);
+    free(o);
+    if (m->devices) devices_free(m);
+    fetch_free(m);
+    free(m->l1);
+    free(m->l2);
+    free(m->l3);
+    free(m->insns);
+    free(m->tails);
+    free(m->code_pages);
+    free(m->l1_watched);
+    free(m);
+}
+
+static const struct {
+    const char *name;
+    size_t offset;
+} PARAMETERS[] = {
+#define X(name) {#name, offsetof(Chip, name)},
+    CHIP_PARAMETERS(X)
+#undef X
+};
+enum { PARAMETER_COUNT = sizeof PARAMETERS / sizeof PARAMETERS[0] };
+
+const char *machine_parameter(uint32_t index)
+{
+    return index < PARAMETER_COUNT ? PARAMETERS[index].name : NULL;
+}
+
+int machine_set(Machine *m, const char *parameter, uint32_t value)
+{
+    for (uint32_t i = 0; i < PARAMETER_COUNT; i++) {
+        if (strcmp(PARAMETERS[i].name, parameter)) continue;
+        memcpy((char *)&m->chip + PARAMETERS[i].offset, &value, sizeof value);
+        return 1;
+    }
+    return 0;
+}
+
+static bool power_of_two(uint32_t n) { return n && !(n & (n - 1)); }
+
+static bool plausible(const Chip *chip)
+{
+    return power_of_two(chip->l1_banks) && chip->l1_banks <= MOST_BANKS && power_of_two(chip->line_bytes)
+        && chip->line_bytes >= 4 && power_of_two(chip->l0_sets) && power_of_two(chip->l0_ways)
+        && power_of_two(chip->l0_master_sets) && power_of_two(chip->l1_cache_banks)
+        && power_of_two(chip->l1_cache_sets) && power_of_two(chip->l1_cache_ways)
+        && power_of_two(chip->fc_cache_sets) && power_of_two(chip->fc_cache_ways)
+        && chip->cluster_cores <= FC && chip->cluster_cores > 0 && chip->l1_bytes % WATCH_BYTES == 0
+        && chip->l2_bytes % PAGE_BYTES == 0 && chip->l1_bytes && chip->l2_bytes;
+}
+
+static void core_new(Machine *m, int id)
+{
+    Core *c = &m->core[id];
+    c->m = m;
+    c->id = id;
+    c->state = CORE_OFF;
+    m->rank[id] = (uint8_t)id;
+}
+
+int machine_boot(Machine *m)
+{
+    const Chip *chip = &m->chip;
+    if (m->l1 || !plausible(chip)) return 0;
+    m->l1 = calloc(1, chip->l1_bytes);
+    m->l2 = calloc(1, chip->l2_bytes);
+    m->l3 = calloc(1, chip->l3_bytes ? chip->l3_bytes : 1);
+    m->insns = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
+    m->tails = calloc(chip->l2_bytes / 2 + 2, sizeof(Insn));
+    m->code_pages = calloc(chip->l2_bytes / PAGE_BYTES, 1);
+    m->l1_watched = calloc(chip->l1_bytes / WATCH_BYTES + 1, 1);
+    if (!m->l1 || !m->l2 || !m->l3 || !m->insns || !m->tails || !m->code_pages || !m->l1_watched) return 0;
+    m->far_first = NEVER;
+    m->running = -1;
+    m->max_cycles = NEVER - 1;
+    for (int id = 0; id < CORES; id++) core_new(m, id);
+    for (int actor = 0; actor < ACTORS; actor++) {
+        m->rank[actor] = m->actor_of[actor] = (uint8_t)actor;
+        m->due[actor] = NEVER;
+    }
+    if (!fetch_new(m)) return 0;
+    devices_new(m);
+    return 1;
+}
+
+int machine_write(Machine *m, uint32_t address, const uint8_t *bytes, uint32_t size)
+{
+    uint8_t *to = memory_at(m, address, size);
+    if (!to) return 0;
+    memcpy(to, bytes, size);
+    memory_written(m, address, size);
+    return 1;
+}
+
+int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size)
+{
+    const uint8_t *from = memory_at(m, address, size);
+    if (from) memcpy(bytes, from, size);
+    return from != NULL;
+}
+
+int machine_start(Machine *m, uint32_t entry)
+{
+    if (setjmp(m->escape)) return 0;
+    core_start(&m->core[FC], entry, 0);
+    return 1;
+}
+
+int machine_run(Machine *m, Cycle limit) { return run_until(m, limit); }
+Cycle machine_now(const Machine *m) { return m->now; }
+void machine_limit(Machine *m, Cycle max_cycles) { m->max_cycles = max_cycles; }
+uint32_t machine_exit_code(const Machine *m) { return m->exit_code; }
+const FaultReport *machine_fault(const Machine *m) { return &m->fault; }
+void machine_guard(Machine *m, uint32_t address, uint32_t size) { watch_guard(m, address, size); }
+const Observer *machine_observer(const Machine *m) { return m->observer; }
+
+const Counts *machine_counts(const Machine *m, uint32_t core)
+{
+    return core < CORES ? &m->core[core].counts : NULL;
+}
+
+int machine_core_state(const Machine *m, uint32_t core)
+{
+    return core < CORES ? (int)m->core[core].state : -1;
+}
+
+int machine_watch_mark(Machine *m, uint32_t pc, const Snapshot *snapshots, uint32_t count)
+{
+    Observer *o = m->observer;
+    o->mark_pc = pc;
+    o->snapshots = calloc(count ? count : 1, sizeof(Snapshot));
+    if (!o->snapshots) return 0;
+    if (count) memcpy(o->snapshots, snapshots, count * sizeof(Snapshot));
+    o->snapshots_used = count;
+    return 1;
+}
+
+int machine_profile(Machine *m)
+{
+    m->observer->profile = calloc(m->chip.l2_bytes / 2 + 2, sizeof(uint64_t));
+    return m->observer->profile != NULL;
+}
+
+int machine_steps(Machine *m, Cycle from, Cycle to, uint32_t cores, uint32_t room)
+{
+    Observer *o = m->observer;
+    o->from = from;
+    o->to = to;
+    o->cores = cores;
+    o->steps = calloc(room ? room : 1, sizeof(Step));
+    o->steps_room = o->steps ? room : 0;
+    return o->steps != NULL;
+}
+
+int machine_spans(Machine *m, uint32_t room)
+{
+    m->observer->spans = calloc(room ? room : 1, sizeof(Span));
+    m->observer->spans_room = m->observer->spans ? room : 0;
+    return m->observer->spans != NULL;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Python calls. All of it returns; a bad program ends in a fault report.
+#pragma once
+#include "observe.h"
+
+Machine *machine_new(void);
+void machine_free(Machine *m);
+int machine_set(Machine *m, const char *parameter, uint32_t value); // 0: no such parameter
+const char *machine_parameter(uint32_t index);                     // NULL behind the last
+int machine_boot(Machine *m);                                      // 0: no memory, or bad parameters
+int machine_write(Machine *m, uint32_t address, const uint8_t *bytes, uint32_t size); // 0: outside
+int machine_read(Machine *m, uint32_t address, uint8_t *bytes, uint32_t size);
+int machine_start(Machine *m, uint32_t entry);
+int machine_run(Machine *m, Cycle limit); // enum Run
+Cycle machine_now(const Machine *m);
+void machine_limit(Machine *m, Cycle max_cycles);
+uint32_t machine_exit_code(const Machine *m);
+const FaultReport *machine_fault(const Machine *m);
+const Counts *machine_counts(const Machine *m, uint32_t core);
+int machine_core_state(const Machine *m, uint32_t core);
+void machine_guard(Machine *m, uint32_t address, uint32_t size); // a stack's last bytes
+// observation
+int machine_watch_mark(Machine *m, uint32_t pc, const Snapshot *snapshots, uint32_t count);
+int machine_profile(Machine *m);
+int machine_steps(Machine *m, Cycle from, Cycle to, uint32_t cores, uint32_t room);
+int machine_spans(Machine *m, uint32_t room);
+const Observer *machine_observer(const Machine *m);
