@@ -25,8 +25,8 @@ SHARED = {
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
-    "E281": {"cli.shell", "folder", "run.host"},  # the disk is full
-    "E501": {"tool", "frontend.preflight", "run.ort"},  # not installed
+    "E281": {"cli.shell", "folder", "library"},  # the disk is full
+    "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
 }
 
 

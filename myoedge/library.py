@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C sources -> a shared library in this process: compiled once, cached, loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from myoedge import tool
+from myoedge.errors import MyoedgeError
+
+LIBRARIES_KEPT = 64
+LIBRARY_BYTES = 4 << 20  # the largest: one with zig's UBSan in it
+SCRATCH_KEPT_S = 24 * 3600
+PROGRAMS = ("main.c", "selftest.c")
+
+_NO_ROOM = ("No space left", "NoSpaceLeft", "File size limit", "FileTooBig", "quota exceeded")
+
+# By handle of the loader: a library opened twice is loaded once and has one arena.
+_LOCKS: dict[int, threading.Lock] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A loaded library; `lock` serialises its calls, as the C works in one static arena."""
+
+    path: Path
+    handle: ctypes.CDLL = field(repr=False)
+    lock: threading.Lock = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How C is compiled whatever a caller asks for."""
+
+    optimize: str = "-O2"
+    warnings: Sequence[str] = tool.WARNINGS
+
+
+AS_GENERATED = How()
+
+
+def build_library(
+    src_dir: Path,
+    *,
+    cc: str = "zig",
+    sanitize: Sequence[str] = (),
+    defines: Sequence[str] = (),
+    how: How = AS_GENERATED,
+) -> Path:
+    """The shared library of the C under a folder, without its programs (main.c, selftest.c).
+
+    Compiled once for the same sources, compiler and flags, then taken from the cache. Raises E280
+    where there is no C, E281 where the disk is full, E501 without a compiler, E910 where the
+    compiler rejects the C.
+    """
+    found = tool.compiler(cc)
+    files = _source_files(src_dir)
+    # The headers decide too, and a cache in a shared home serves machines of several kinds.
+    target = (sys.platform, platform.machine(), found.version)
+    flags = tool.compile_flags(found, sanitize, how.optimize, how.warnings, defines)
+    library = tool.cache_folder("libraries") / f"{_digest(src_dir, files, (*target, *flags))}.so"
+    with suppress(FileNotFoundError):
+        os.utime(library)  # the newest are kept
+        return library
+    with tool.scratch() as folder:
+        fresh = folder / "library.so"
+        sources = [file for file in files if file.suffix == ".c"]
+        include = sorted({file.parent for file in files if file.suffix == ".h"})
+        finished = tool.compile_library(
+            sources,
+            fresh,
+            cc=found,
+            sanitize=sanitize,
+            optimize=how.optimize,
+            warnings=how.warnings,
+            include=include,
+            defines=defines,
+        )
+        if finished.returncode != 0:
+            raise _rejected(src_dir, found, finished)
+        # Whole or not at all, whoever else builds the same just now.
+        os.replace(fresh, library)
+    prune(library.parent, LIBRARIES_KEPT)
+    return library
+
+
+def _source_files(src_dir: Path) -> list[Path]:
+    files = [f for f in sorted(src_dir.rglob("*.[ch]")) if f.name not in PROGRAMS]
+    if not any(file.suffix == ".c" for file in files):
+        raise MyoedgeError("E280", f"no C files in {src_dir}")
+    return files
+
+
+def _digest(src_dir: Path, files: Iterable[Path], build: Iterable[str]) -> str:
+    sha = hashlib.sha256("\n".join(build).encode())
+    for file in files:
+        data = file.read_bytes()
+        sha.update(f"\n{file.relative_to(src_dir).as_posix()} {len(data)}\n".encode())
+        sha.update(data)
+    return sha.hexdigest()
+
+
+def _rejected(src_dir: Path, cc: tool.Compiler, finished: tool.Finished) -> MyoedgeError:
+    says = finished.stderr.strip()
+    if any(text in says for text in _NO_ROOM) or not _has_room():
+        tries = ("make room there", "MYOEDGE_CACHE=<folder on another disk>")
+        facts = {"cache": tool.cache_folder("libraries")}
+        return MyoedgeError("E281", "no room left to compile for the host", facts, tries)
+    first = "\n".join(says.splitlines()[:20]) or f"exit code {finished.returncode}"
+    facts_of_bug = {"folder": src_dir, "compiler": cc.version, "says": first}
+    return MyoedgeError("E910", "the C does not compile", facts_of_bug)
+
+
+def _has_room() -> bool:
+    """Whether the cache takes a file of the size of a library; full, zig only says "aborted"."""
+    try:
+        with tool.scratch() as folder:
+            (folder / "probe").write_bytes(bytes(LIBRARY_BYTES))
+    except OSError:
+        return False
+    return True
+
+
+def prune(libraries: Path, keep: int) -> None:
+    """Remove all but the newest `keep` libraries, and what killed compilations left for a day."""
+    dated = sorted((_age_s(path), path) for path in libraries.glob("*.so"))
+    for _, path in dated[keep:]:
+        path.unlink(missing_ok=True)
+    for folder in tool.cache_folder("scratch").iterdir():
+        if _age_s(folder) > SCRATCH_KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age_s(path: Path) -> float:
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime
+    return 0.0  # somebody else was faster
+
+
+def open_library(path: Path) -> Library:
+    """Load a shared library, its symbols out of sight of all others.
+
+    A path is loaded once a process: a file that takes its place later is not seen.
+    """
+    handle = ctypes.CDLL(str(path.absolute()), mode=os.RTLD_LOCAL | os.RTLD_NOW)
+    return Library(path, handle, _LOCKS.setdefault(handle._handle, threading.Lock()))
+
+
+def load_library(
+    src_dir: Path,
+    *,
+    cc: str = "zig",
+    sanitize: Sequence[str] = (),
+    defines: Sequence[str] = (),
+    how: How = AS_GENERATED,
+) -> Library:
+    """build_library and open_library; a cached file that does not load is built anew, once."""
+    path = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines, how=how)
+    try:
+        return open_library(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        again = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines, how=how)
+        return open_library(again)
+
+
+def with_symbols(library: Library, symbols: Sequence[str]) -> Library:
+    """The library itself. Raises AttributeError where it lacks one of the symbols."""
+    for symbol in symbols:
+        getattr(library.handle, symbol)
+    return library
