@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from myoedge.errors import MyoedgeError
+from myoedge.run import gvsoc
 from myoedge.tool import ZIG, compiler
 
 State = Literal["ok", "missing", "wrong version"]
@@ -52,6 +53,7 @@ def survey() -> tuple[ToolRow, ...]:
         _row("zig", ZIG, ("build", "validate"), f"pip install {ZIG}", _compiler_place("zig")),
         *(_package_row(*package) for package in PACKAGES),
         _row("cc", "", (), "optional: install gcc or clang, or set CC", _compiler_place("cc")),
+        _row("gvsoc", "", (), f"optional: {gvsoc.HOW}, or gvsoc on PATH", _gvsoc_place()),
     )
 
 
@@ -71,6 +73,14 @@ def _compiler_place(name: str) -> tuple[str, str] | None:
     except MyoedgeError:
         return None
     return found.version.removeprefix("zig "), found.command[0]
+
+
+def _gvsoc_place() -> tuple[str, str] | None:
+    """GVSoC tells no version."""
+    try:
+        return "", str(gvsoc.find().home)
+    except MyoedgeError:
+        return None
 
 
 def _package_row(name: str, requirement: str, blocks: tuple[str, ...]) -> ToolRow:

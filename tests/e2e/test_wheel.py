@@ -27,6 +27,8 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "myoedge/_data/firmware_templates/kernels/conv.c.j2" in names
+    assert "myoedge/_data/gvsoc/gap9like.py" in names
+    assert not [n for n in names if n.endswith(".pyc")]
     assert not [n for n in names if n.startswith(("tests", "examples"))]
     ran([sys.executable, "-m", "venv", "--without-pip", "fresh"], tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"

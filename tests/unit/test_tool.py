@@ -255,7 +255,7 @@ def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
 
 def test_doctor_finds_what_is_installed() -> None:
     rows = {row.name: row for row in survey.survey()}
-    assert list(rows) == ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc"]
+    assert list(rows) == ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc", "gvsoc"]
     assert rows["python"].version == ".".join(map(str, sys.version_info[:3]))
     zig = rows["zig"]
     assert (zig.state, zig.version, zig.fix) == ("ok", "0.17.0", "")
@@ -271,9 +271,10 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ziglang", "torch", "onnxruntime"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("GVSOC_HOME", "no-such-folder")
     rows = {row.name: row for row in survey.survey()}
     missing = {name for name, row in rows.items() if row.state == "missing"}
-    assert missing == {"zig", "torch", "onnxruntime", "cc"}
+    assert missing == {"zig", "torch", "onnxruntime", "cc", "gvsoc"}
     assert rows["zig"].fix == "pip install ziglang==0.17.0"
     assert rows["torch"].fix == 'pip install "torch==2.13.0"'
     assert rows["torch"].blocks == ("inspect", "quantize", "build")
