@@ -50,7 +50,7 @@ enum Stall { STALL_LOAD_USE, STALL_ARITHMETIC, STALL_JUMP, STALL_FETCH, STALL_BA
 
 typedef struct {
     uint64_t instructions, compressed, loads, stores, jumps, branches, taken, macs, outside_loads,
-        outside_stores, active_cycles;
+        outside_stores;
     uint64_t stall[STALLS];
 } Counts;
 
@@ -140,9 +140,8 @@ int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or 
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to
 // the scheduler, which goes on with the next actor) and runs all of i again when core_wake() is
-// called. What is counted or changed before register_load/store is called happens twice, so load()
-// and store() count and load_slow/store_slow change c->t and registers only afterwards; the device
-// takes back the one count of load() and store().
+// called. So load_slow and store_slow change and count nothing before they ask the device, and the
+// device takes back what load() and store() have counted.
 _Noreturn void core_hold(Core *c, const Insn *i);
 void count_retired(Core *c);
 
@@ -207,23 +206,6 @@ const Insn *semihosting(Core *c, const Insn *next);
 void check_interrupts(Core *c); // after mstatus.MIE was set: faults where one would be taken
 void devices_new(Machine *m);   // reads m->chip
 void devices_free(Machine *m);
-void machine_set_folder(Machine *m, int fd);      // where semihosting finds files; -1: nowhere
-size_t machine_take_output(Machine *m, char *to, size_t size); // stdout so far, and forgets it
-
-typedef struct {
-    uint64_t dma_bytes_in, dma_bytes_out, dma_transfers_in, dma_transfers_out, dma_busy_cycles,
-        l3_bytes_read, l3_bytes_written, l3_transfers, l3_busy_cycles;
-} DeviceCounts;
-DeviceCounts device_counts(const Machine *m);
-
-// ---- watch.c: bytes of L1 that must not be touched now. Called for accesses to watched blocks.
-void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store);
-void watch_guard(Machine *m, uint32_t address, uint32_t size);
-
-// ---- observe.c: a transfer has ended (address: in L1 for the DMA, in L3 for L3)
-enum Transfer { TRANSFER_IN, TRANSFER_OUT, TRANSFER_L3_READ, TRANSFER_L3_WRITE };
-void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
-                    uint32_t address);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
 const Insn *observe(Core *c, const Insn *i); // Op in front of plain_op where observes() says so

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices.h"
-
 enum { PAGE_BYTES = 4096, WATCH_BYTES = 64, MOST_BANKS = 64 };
 
 Machine *machine_new(void)
@@ -141,7 +139,17 @@ void machine_limit(Machine *m, Cycle max_cycles) { m->max_cycles = max_cycles; }
 uint32_t machine_exit_code(const Machine *m) { return m->exit_code; }
 const FaultReport *machine_fault(const Machine *m) { return &m->fault; }
 void machine_guard(Machine *m, uint32_t address, uint32_t size) { watch_guard(m, address, size); }
-const Observer *machine_observer(const Machine *m) { return m->observer; }
+const DeviceCounts *machine_device_counts(const Machine *m) { return device_counts(m); }
+uint32_t machine_l2_base(const Machine *m) { return m->chip.l2_base; }
+uint32_t machine_l2_bytes(const Machine *m) { return m->chip.l2_bytes; }
+
+void machine_recorded(const Machine *m, Recorded *recorded)
+{
+    const Observer *o = m->observer;
+    *recorded = (Recorded){o->marks, o->marks_used, o->kept, o->kept_used, o->profile,
+                           o->steps, o->steps_used, o->steps_lost,
+                           o->spans, o->spans_used, o->spans_lost};
+}
 
 const Counts *machine_counts(const Machine *m, uint32_t core)
 {

@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // What Python calls. All of it returns; a bad program ends in a fault report.
 #pragma once
+#include "devices.h"
 #include "observe.h"
+
+// Everything that was recorded; the arrays stay the machine's.
+typedef struct {
+    const Mark *marks;
+    uint64_t mark_count;
+    const uint8_t *kept;
+    uint64_t kept_bytes;
+    const uint64_t *profile;
+    const Step *steps;
+    uint64_t step_count, steps_lost;
+    const Span *spans;
+    uint64_t span_count, spans_lost;
+} Recorded;
 
 Machine *machine_new(void);
 void machine_free(Machine *m);
@@ -17,6 +31,9 @@ void machine_limit(Machine *m, Cycle max_cycles);
 uint32_t machine_exit_code(const Machine *m);
 const FaultReport *machine_fault(const Machine *m);
 const Counts *machine_counts(const Machine *m, uint32_t core);
+const DeviceCounts *machine_device_counts(const Machine *m);
+uint32_t machine_l2_base(const Machine *m);
+uint32_t machine_l2_bytes(const Machine *m);
 int machine_core_state(const Machine *m, uint32_t core);
 void machine_guard(Machine *m, uint32_t address, uint32_t size); // a stack's last bytes
 // observation
@@ -24,4 +41,4 @@ int machine_watch_mark(Machine *m, uint32_t pc, const Snapshot *snapshots, uint3
 int machine_profile(Machine *m);
 int machine_steps(Machine *m, Cycle from, Cycle to, uint32_t cores, uint32_t room);
 int machine_spans(Machine *m, uint32_t room);
-const Observer *machine_observer(const Machine *m);
+void machine_recorded(const Machine *m, Recorded *recorded);

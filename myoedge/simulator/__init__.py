@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded simulator of GAP9: runs a bare-metal ELF, to the cycle the same every time."""
+
+from __future__ import annotations
+
+from myoedge.simulator.elf import Program, read_elf
+from myoedge.simulator.machine import Wanted, simulate
+from myoedge.simulator.result import CoreCounts, Mark, Simulation, Span, Step
+
+__all__ = [
+    "CoreCounts",
+    "Mark",
+    "Program",
+    "Simulation",
+    "Span",
+    "Step",
+    "Wanted",
+    "read_elf",
+    "simulate",
+]

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C core as Python calls it: compiled once by the package's own compiler, then cached."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from myoedge.library import How, load_library
+from myoedge.simulator.result import STALLS
+
+CORES = 10
+REGISTERS = 32
+U32, U64 = ctypes.c_uint32, ctypes.c_uint64
+
+# -Wconversion would put a cast on every line of a simulator of 32-bit arithmetic.
+AS_FAST = How(optimize="-O3", warnings=("-Wall", "-Wextra", "-Werror"))
+
+
+class Counts(ctypes.Structure):
+    """Counts of core.h."""
+
+    NUMBERS = (
+        "instructions",
+        "compressed",
+        "loads",
+        "stores",
+        "jumps",
+        "branches",
+        "taken",
+        "macs",
+        "outside_loads",
+        "outside_stores",
+    )
+    _fields_ = (*((name, U64) for name in NUMBERS), ("stall", U64 * len(STALLS)))
+
+
+class FaultReport(ctypes.Structure):
+    """FaultReport of core.h."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("core", ctypes.c_int),
+        ("pc", U32),
+        ("address", U32),
+        ("word", U32),
+        ("cycle", U64),
+        ("r", U32 * REGISTERS),
+        ("text", ctypes.c_char * 160),
+    )
+
+
+class DeviceCounts(ctypes.Structure):
+    """DeviceCounts of devices.h."""
+
+    NUMBERS = (
+        "dma_in_bytes",
+        "dma_out_bytes",
+        "dma_transfers",
+        "dma_busy_cycles",
+        "l3_read_bytes",
+        "l3_written_bytes",
+        "l3_transfers",
+        "l3_busy_cycles",
+    )
+    _fields_ = tuple((name, U64) for name in NUMBERS)
+
+
+class MarkRecord(ctypes.Structure):
+    """Mark of observe.h."""
+
+    _fields_ = (
+        ("cycle", U64),
+        ("value", ctypes.c_int32),
+        ("core", U32),
+        ("counts", Counts * CORES),
+        ("dma_bytes", U64),
+        ("dma_busy_cycles", U64),
+        ("l3_bytes", U64),
+        ("l3_busy_cycles", U64),
+    )
+
+
+class Snapshot(ctypes.Structure):
+    """Snapshot of observe.h."""
+
+    _fields_ = (("value", ctypes.c_int32), ("address", U32), ("size", U32))
+
+
+class StepRecord(ctypes.Structure):
+    """Step of observe.h."""
+
+    _fields_ = (("cycle", U64), ("pc", U32), ("core", U32), ("reg", U32), ("value", U32))
+
+
+class SpanRecord(ctypes.Structure):
+    """Span of observe.h."""
+
+    _fields_ = (
+        ("start", U64),
+        ("end", U64),
+        ("what", U32),
+        ("core", U32),
+        ("bytes", U32),
+        ("address", U32),
+    )
+
+
+class Recorded(ctypes.Structure):
+    """Recorded of machine.h."""
+
+    _fields_ = (
+        ("marks", ctypes.POINTER(MarkRecord)),
+        ("mark_count", U64),
+        ("kept", ctypes.POINTER(ctypes.c_uint8)),
+        ("kept_bytes", U64),
+        ("profile", ctypes.POINTER(U64)),
+        ("steps", ctypes.POINTER(StepRecord)),
+        ("step_count", U64),
+        ("steps_lost", U64),
+        ("spans", ctypes.POINTER(SpanRecord)),
+        ("span_count", U64),
+        ("spans_lost", U64),
+    )
+
+
+MACHINE = ctypes.c_void_p
+_BYTES = ctypes.c_char_p
+
+# name: (result, arguments) of every function of machine.h
+_FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
+    "machine_new": (MACHINE, ()),
+    "machine_free": (None, (MACHINE,)),
+    "machine_set": (ctypes.c_int, (MACHINE, _BYTES, U32)),
+    "machine_parameter": (_BYTES, (U32,)),
+    "machine_boot": (ctypes.c_int, (MACHINE,)),
+    "machine_write": (ctypes.c_int, (MACHINE, U32, _BYTES, U32)),
+    "machine_read": (ctypes.c_int, (MACHINE, U32, ctypes.c_void_p, U32)),
+    "machine_start": (ctypes.c_int, (MACHINE, U32)),
+    "machine_run": (ctypes.c_int, (MACHINE, U64)),
+    "machine_now": (U64, (MACHINE,)),
+    "machine_limit": (None, (MACHINE, U64)),
+    "machine_exit_code": (U32, (MACHINE,)),
+    "machine_fault": (ctypes.POINTER(FaultReport), (MACHINE,)),
+    "machine_counts": (ctypes.POINTER(Counts), (MACHINE, U32)),
+    "machine_device_counts": (ctypes.POINTER(DeviceCounts), (MACHINE,)),
+    "machine_core_state": (ctypes.c_int, (MACHINE, U32)),
+    "machine_guard": (None, (MACHINE, U32, U32)),
+    "machine_set_folder": (None, (MACHINE, ctypes.c_int)),
+    "machine_take_output": (ctypes.c_size_t, (MACHINE, ctypes.c_void_p, ctypes.c_size_t)),
+    "machine_watch_mark": (ctypes.c_int, (MACHINE, U32, ctypes.POINTER(Snapshot), U32)),
+    "machine_profile": (ctypes.c_int, (MACHINE,)),
+    "machine_steps": (ctypes.c_int, (MACHINE, U64, U64, U32, U32)),
+    "machine_spans": (ctypes.c_int, (MACHINE, U32)),
+    "machine_l2_base": (U32, (MACHINE,)),
+    "machine_l2_bytes": (U32, (MACHINE,)),
+    "machine_recorded": (None, (MACHINE, ctypes.POINTER(Recorded))),
+}
+
+
+@functools.cache
+def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
+    """The loaded C core. Errors: E501 without the compiler, E281 without room to compile."""
+    folder = Path(__file__).parent / "core"
+    handle = load_library(folder, cc=cc, sanitize=sanitize, how=AS_FAST).handle
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(handle, name)
+        function.restype, function.argtypes = result, list(arguments)
+    return handle

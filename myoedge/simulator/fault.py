@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a program that went wrong, as an error people can act on."""
+
+from __future__ import annotations
+
+from myoedge.errors import MyoedgeError
+from myoedge.simulator.binding import FaultReport
+from myoedge.simulator.elf import Program
+
+FC = 9
+
+# by enum Fault of core.h: code and what to try
+KINDS = {
+    1: ("E701", "an instruction of this chip's cores: RV32IMC and Xpulpv2, no floating point"),
+    2: ("E702", "addresses of L1, L2 or a register"),
+    3: ("E703", "code in L2, at even addresses"),
+    4: ("E704", "a register that exists, with an access of its size"),
+    5: ("E705", "transfers of 1 byte to 128 KiB between L1 and L2, 2D on the L2 side, waited for"),
+    6: ("E706", "larger stacks"),
+    7: ("E707", "an event that wakes one of the cores"),
+    8: ("E708", "--max-cycles N"),
+    9: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
+    10: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
+    11: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
+    12: ("E904", "less to record"),
+}
+_NAMES = (
+    *("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7".split()),
+    *("s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()),
+)
+
+
+def faulted(report: FaultReport, program: Program) -> MyoedgeError:
+    """The error for a fault report: what, where in the source, when, and the registers."""
+    code, needs = KINDS[report.kind]
+    title = report.text.decode("utf-8", "replace")
+    facts: dict[str, object] = {"cycle": report.cycle}
+    if report.core >= 0:
+        who = "fabric controller" if report.core == FC else f"core {report.core}"
+        title = f"{who}: {title}"
+        facts |= {"pc": f"0x{report.pc:08x}  {_place(program, report.pc)}".rstrip()}
+        facts |= {"instruction": f"0x{report.word:08x}", "registers": _registers(report)}
+    return MyoedgeError(code, title, {**facts, "needs": needs})
+
+
+def _place(program: Program, pc: int) -> str:
+    return ", ".join(part for part in (program.function_at(pc), program.line_at(pc)) if part)
+
+
+def _registers(report: FaultReport) -> str:
+    shown = [f"{name}={value:08x}" for name, value in zip(_NAMES, report.r, strict=True)]
+    return "\n".join(" ".join(shown[i : i + 8]) for i in range(0, len(shown), 8))

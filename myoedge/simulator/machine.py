@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An ELF file and a chip description -> Simulation."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import binding
+from myoedge.simulator.elf import Program, read_elf
+from myoedge.simulator.fault import faulted
+from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation, Span, Step
+from myoedge.target.gap9_cycles import GAP9_CYCLES
+
+SLICE_CYCLES = 20_000_000  # between two looks at the keyboard and the progress line
+MARK = "me_mark"
+STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
+MOST_STEPS = 1_000_000
+MOST_SPANS = 400_000
+SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep")
+
+_MORE, _EXITED = 0, 1
+_CHUNK = 1 << 16
+
+Range = tuple[int, int]  # address, size in bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a run shall record besides its counters.
+
+    dump        bytes at its end
+    snapshots   bytes when the program calls me_mark(value), by value
+    profile     cycles by instruction
+    window      executed instructions from one cycle to another
+    spans       transfers and sleeping cores
+    """
+
+    dump: Sequence[Range] = ()
+    snapshots: Mapping[int, Sequence[Range]] = field(default_factory=dict)
+    profile: bool = False
+    window: Range | None = None
+    spans: bool = False
+
+
+NOTHING_MORE = Wanted()
+
+
+def simulate(
+    elf: bytes | Program,
+    *,
+    cycles: Mapping[str, int] = GAP9_CYCLES,
+    folder: Path | None = None,
+    max_cycles: int = 1 << 40,
+    wanted: Wanted = NOTHING_MORE,
+    progress: Callable[[int, str], None] | None = None,
+    sanitize: Sequence[str] = (),
+    cc: str = "zig",
+) -> Simulation:
+    """Run a bare-metal program until it exits.
+
+    cycles     the chip: sizes and costs by name (simulator/core/chip.h)
+    folder     where the program may open files by plain name; None: nowhere
+    progress   called now and then with the cycle and the text printed since
+    Errors: E230 no program; E231 it does not lie in the chip's memory; E701..E709 it faulted, hung
+    or ran out of cycles, with core, pc, function, source line, cycle and registers.
+    """
+    program = elf if isinstance(elf, Program) else read_elf(elf)
+    with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
+        _load(core, machine, program)
+        _observe(core, machine, program, wanted)
+        core.machine_limit(machine, max_cycles)
+        output = _run(core, machine, program, progress)
+        return _result(core, machine, wanted, output)
+
+
+@contextmanager
+def _machine(
+    core: ctypes.CDLL, cycles: Mapping[str, int], folder: Path | None
+) -> Iterator[tuple[ctypes.CDLL, int]]:
+    machine = core.machine_new()
+    opened = -1
+    try:
+        _describe(core, machine, cycles)
+        if not core.machine_boot(machine):
+            raise MemoryError
+        if folder is not None:
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        core.machine_set_folder(machine, opened)
+        yield core, machine
+    finally:
+        core.machine_free(machine)
+        if opened >= 0:
+            os.close(opened)
+
+
+def parameters(core: ctypes.CDLL) -> list[str]:
+    """The names that the C core wants a number for."""
+    names: list[str] = []
+    while (name := core.machine_parameter(len(names))) is not None:
+        names.append(name.decode())
+    return names
+
+
+def _describe(core: ctypes.CDLL, machine: int, cycles: Mapping[str, int]) -> None:
+    for name in parameters(core):
+        core.machine_set(machine, name.encode(), cycles[name])
+
+
+def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
+    for address, data in program.segments:
+        if not core.machine_write(machine, address, data, len(data)):
+            raise MyoedgeError(
+                "E231",
+                "the program does not lie in the chip's memory",
+                {"segment": f"0x{address:08x}, {len(data)} bytes"},
+            )
+    if not core.machine_start(machine, program.entry):
+        raise MyoedgeError(
+            "E231", "the program does not start in L2", {"entry": f"0x{program.entry:08x}"}
+        )
+
+
+def _observe(core: ctypes.CDLL, machine: int, program: Program, wanted: Wanted) -> None:
+    rows = [(v, *where) for v, ranges in sorted(wanted.snapshots.items()) for where in ranges]
+    snapshots = (binding.Snapshot * max(1, len(rows)))(*rows)
+    if MARK in program.symbols:
+        core.machine_watch_mark(machine, program.symbols[MARK], snapshots, len(rows))
+    if wanted.profile:
+        core.machine_profile(machine)
+    if wanted.window is not None:
+        core.machine_steps(machine, *wanted.window, (1 << binding.CORES) - 1, MOST_STEPS)
+    if wanted.spans:
+        core.machine_spans(machine, MOST_SPANS)
+    if STACKS in program.symbols and STACK_BYTES in program.symbols:
+        size = program.symbols[STACK_BYTES]
+        for stack in range(binding.CORES - 1):
+            core.machine_guard(machine, program.symbols[STACKS] + stack * size, GUARD_BYTES)
+
+
+def _run(
+    core: ctypes.CDLL,
+    machine: int,
+    program: Program,
+    progress: Callable[[int, str], None] | None,
+) -> str:
+    output = ""
+    limit = SLICE_CYCLES
+    while True:
+        ended = core.machine_run(machine, limit)
+        text = _printed(core, machine)
+        output += text
+        if progress is not None:
+            progress(core.machine_now(machine), text)
+        if ended == _EXITED:
+            return output
+        if ended != _MORE:
+            raise faulted(core.machine_fault(machine).contents, program)
+        limit += SLICE_CYCLES
+
+
+def _printed(core: ctypes.CDLL, machine: int) -> str:
+    buffer = ctypes.create_string_buffer(_CHUNK)
+    text = b""
+    while taken := core.machine_take_output(machine, buffer, _CHUNK):
+        text += buffer.raw[:taken]
+    return text.decode("utf-8", "replace")
+
+
+def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Simulation:
+    counts = [core.machine_counts(machine, i).contents for i in range(binding.CORES)]
+    devices = core.machine_device_counts(machine).contents
+    recorded = binding.Recorded()
+    core.machine_recorded(machine, ctypes.byref(recorded))
+    return Simulation(
+        exit_code=core.machine_exit_code(machine),
+        cycles=core.machine_now(machine),
+        output=output,
+        counts=tuple(_counts(c) for c in counts),
+        devices={name: getattr(devices, name) for name in devices.NUMBERS},
+        dumps=tuple(_read(core, machine, *where) for where in wanted.dump),
+        marks=tuple(_marks(recorded, wanted)),
+        spans=tuple(_span(recorded.spans[i]) for i in range(recorded.span_count)),
+        spans_lost=recorded.spans_lost,
+        steps=tuple(_step(recorded.steps[i]) for i in range(recorded.step_count)),
+        steps_lost=recorded.steps_lost,
+        profile=_profile(core, machine, recorded) if wanted.profile else {},
+    )
+
+
+def _counts(c: binding.Counts) -> CoreCounts:
+    numbers = {name: int(getattr(c, name)) for name in c.NUMBERS}
+    return CoreCounts(**numbers, stalls=dict(zip(STALLS, (int(n) for n in c.stall), strict=True)))
+
+
+def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> bytes:
+    buffer = ctypes.create_string_buffer(max(1, size_bytes))
+    if not core.machine_read(machine, address, buffer, size_bytes):
+        raise MyoedgeError(
+            "E232",
+            "what shall be dumped does not lie in L1 or L2",
+            {"range": f"0x{address:08x}, {size_bytes} bytes"},
+        )
+    return buffer.raw[:size_bytes]
+
+
+def _marks(recorded: binding.Recorded, wanted: Wanted) -> Iterator[Mark]:
+    kept = ctypes.string_at(recorded.kept, recorded.kept_bytes) if recorded.kept_bytes else b""
+    at = 0
+    for i in range(recorded.mark_count):
+        m = recorded.marks[i]
+        snapshots = []
+        for _, size in wanted.snapshots.get(m.value, ()):
+            snapshots.append(kept[at : at + size])
+            at += size
+        yield Mark(
+            value=m.value,
+            cycle=m.cycle,
+            core=m.core,
+            counts=tuple(_counts(c) for c in m.counts),
+            dma_bytes=m.dma_bytes,
+            dma_busy_cycles=m.dma_busy_cycles,
+            l3_bytes=m.l3_bytes,
+            l3_busy_cycles=m.l3_busy_cycles,
+            snapshots=tuple(snapshots),
+        )
+
+
+def _span(s: binding.SpanRecord) -> Span:
+    return Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address)
+
+
+def _step(s: binding.StepRecord) -> Step:
+    return Step(s.cycle, s.core, s.pc, s.reg if s.reg < binding.REGISTERS else None, s.value)
+
+
+def _profile(core: ctypes.CDLL, machine: int, recorded: binding.Recorded) -> dict[int, int]:
+    base, count = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
+    return {base + 2 * i: n for i, n in enumerate(recorded.profile[:count]) if n}

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a simulated run was like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+STALLS = (
+    "load_use",
+    "arithmetic",
+    "jump",
+    "fetch",
+    "bank",
+    "misaligned",
+    "outside",
+    "sleep",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCounts:
+    """What one core did; stalls in cycles by cause (STALLS; sleep: waiting for an event)."""
+
+    instructions: int = 0
+    compressed: int = 0
+    loads: int = 0
+    stores: int = 0
+    jumps: int = 0
+    branches: int = 0
+    taken: int = 0
+    macs: int = 0
+    outside_loads: int = 0
+    outside_stores: int = 0
+    stalls: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def active_cycles(self) -> int:
+        """Cycles in which the core was not asleep."""
+        return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
+
+    def since(self, earlier: CoreCounts) -> CoreCounts:
+        """What was added after an earlier count."""
+        numbers = {
+            name: getattr(self, name) - getattr(earlier, name)
+            for name in self.__dataclass_fields__
+            if name != "stalls"
+        }
+        stalls = {cause: n - earlier.stalls.get(cause, 0) for cause, n in self.stalls.items()}
+        return CoreCounts(**numbers, stalls=stalls)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The program called its mark function: value, cycle, and the counters just then.
+
+    snapshots   the bytes that were asked for at this value
+    """
+
+    value: int
+    cycle: int
+    core: int
+    counts: tuple[CoreCounts, ...]
+    dma_bytes: int
+    dma_busy_cycles: int
+    l3_bytes: int
+    l3_busy_cycles: int
+    snapshots: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something that took from one cycle to another: a transfer, or a core asleep."""
+
+    what: str
+    core: int
+    start: int
+    end: int
+    size_bytes: int
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One executed instruction: the register it wrote (None: none) and its value then."""
+
+    cycle: int
+    core: int
+    pc: int
+    register: int | None
+    value: int
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run that ended by the program's own wish.
+
+    cycles    of the cluster clock, from the first instruction of the fabric controller on
+    counts    of cores 0..8 and, last, the fabric controller
+    dumps     the bytes that were asked for, at the end
+    devices   counters of DMA and off-chip memory by name
+    profile   cycles by address of the instruction
+    """
+
+    exit_code: int
+    cycles: int
+    output: str
+    counts: tuple[CoreCounts, ...]
+    devices: Mapping[str, int]
+    dumps: tuple[bytes, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    spans: tuple[Span, ...] = ()
+    spans_lost: int = 0
+    steps: tuple[Step, ...] = ()
+    steps_lost: int = 0
+    profile: Mapping[int, int] = field(default_factory=dict)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What things cost on GAP9 in cycles of the cluster clock: the simulator's chip description.
+
+Names are those of simulator/core/chip.h, which says what each number means. Sources:
+  platform  GVSoC's GAP9 platform of the public gap_sdk 4.12, recorded programs (docs/simulator-accuracy.md)
+  public    GVSoC 209c147, a GAP9-like system of its public blocks, the same programs
+  manual    CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
+Where platform and public agree, their number stands; where they do not, the manual's, else the platform's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+KIB = 1024
+
+_GAP9 = {
+    "l1_base": 0x1000_0000,
+    "l1_bytes": 128 * KIB,
+    "l1_banks": 16,
+    "l1_contention": 1,
+    "l1_test_and_set_offset": 0x0010_0000,
+    "l2_base": 0x1C00_0000,
+    "l2_bytes": 64 * KIB + 1536 * KIB,
+    "fc_alias_bytes": 64 * KIB,
+    "cluster_alias_bytes": 0x0040_0000,
+    "demux_base": 0x1020_4000,
+    "demux_bytes": 0x1000,
+    "l3_bytes": 32 * KIB * KIB,
+    "cluster_cores": 9,
+    "fc_hart": 9,
+    # core (platform, public and manual agree unless said)
+    "load_use_stall": 1,
+    "mul_cycles": 1,  # manual and platform; public 2
+    "mul_use_stall": 1,
+    "mulh_cycles": 5,
+    "mulh_use_stall": 0,  # manual and platform; public 1
+    "div_base_cycles": 3,
+    "div_by_zero_cycles": 35,  # manual; platform 34, public 1
+    "div_use_stall": 0,
+    "branch_taken_stall": 2,
+    "jump_stall": 1,
+    "misaligned_stall": 0,
+    "misaligned_load_use_stall": 1,
+    "address_use_stall": 1,  # manual and public; platform 0
+    "elw_cycles": 5,
+    "wake_cycles": 5,
+    "counter_csr_cycles": 1,
+    "l2_cluster_cycles": 15,
+    "l2_fc_cycles": 1,
+    "l1_fc_cycles": 15,
+    "demux_cycles": 1,
+    "cluster_register_cycles": 3,
+    "cluster_register_cycles_fc": 15,
+    "soc_register_cycles_cluster": 23,
+    "soc_register_cycles_fc": 9,
+    "fc_register_cycles": 1,
+    # instruction caches (platform and public; lines of 16 bytes)
+    "line_bytes": 16,
+    "l0_sets": 8,
+    "l0_ways": 4,
+    "l0_master_sets": 32,
+    "l1_cache_banks": 2,
+    "l1_cache_sets": 32,
+    "l1_cache_ways": 4,
+    "fc_cache_sets": 32,
+    "fc_cache_ways": 4,
+    "l0_refill_cycles": 2,
+    "l1_cache_refill_cycles": 2,
+    "l2_line_cycles": 14,
+    "fc_line_cycles": 5,
+    "fc_cache_refill_cycles": 0,
+}
+
+GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
+PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
+    {
+        **_GAP9,
+        "mul_cycles": 2,
+        "mulh_use_stall": 1,
+        "div_by_zero_cycles": 1,
+        "l2_line_cycles": 16,
+    }
+)
