@@ -11,10 +11,10 @@ import struct
 from dataclasses import dataclass
 
 from tests.isa.encoding import INSTRUCTIONS, word
-from tests.isa.meaning import WORD
+from tests.isa.meaning import WORD, signed
 from tests.isa.program import RESULTS, Program, addi, load_constant, make_program, sw
 
-CELL, COUNT = 31, 30
+CELL, COUNT, SCRATCH = 31, 30, 29
 VALUES = (5, 6, 7)
 CELL_BYTES = 4 * len(VALUES)
 
@@ -55,8 +55,14 @@ def _add(rd: int, rs1: int, value: int) -> Op:
 
 
 def _body(rng: random.Random) -> list[Op]:
-    """One to seven steps whose order shows in the result."""
-    return [_step(rng) for _ in range(rng.randint(1, 7))]
+    """One to nine steps whose order shows in the result; a branch may skip one but the last."""
+    steps = [_step(rng) for _ in range(rng.randint(1, 7))]
+    if len(steps) > 1 and rng.random() < 0.4:
+        low = {"rd": SCRATCH, "rs1": rng.choice(VALUES), "imm": 0, "size": 1}
+        over = {"rs1": SCRATCH, "imm": rng.randint(-2, 1), "target": 8}
+        at = rng.randrange(len(steps) - 1)
+        steps[at:at] = [Op("p.extract", low), Op("p.beqimm", over)]
+    return steps
 
 
 def _step(rng: random.Random) -> Op:
@@ -102,6 +108,10 @@ def run_nest(nest: list[Op]) -> list[int]:
             if name not in ("lp.starti", "lp.endi"):
                 fixed = o.get("count", o.get("imm", 0))
                 count[loop] = registers[o["rs1"]] if "rs1" in o else fixed
+        elif name == "p.extract":
+            registers[SCRATCH] = signed(registers[o["rs1"]], 2)
+        elif name == "p.beqimm":
+            pc += int(registers[SCRATCH] == o["imm"])
         elif name == "addi":
             registers[o["rd"]] = registers[o["rs1"]] + o["imm"] & WORD
         else:

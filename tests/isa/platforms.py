@@ -13,11 +13,12 @@ MAX_CYCLES = 50_000_000
 
 def run_simulator(program: Program) -> bytes:
     """The program's results on the embedded simulator, which must exit with 0."""
-    from myoedge.simulator import simulate
+    from myoedge.simulator import Wanted, simulate
 
-    ran = simulate(program.elf, max_cycles=MAX_CYCLES, dump=[(RESULTS, program.results)])
+    wanted = Wanted(dump=[(RESULTS, program.results)])
+    ran = simulate(program.elf, max_cycles=MAX_CYCLES, wanted=wanted)
     assert ran.exit_code == 0
-    return bytes(ran.dumps[0])
+    return ran.dumps[0]
 
 
 def find_gvsoc() -> Path | None:
@@ -31,6 +32,12 @@ def run_gvsoc(gvsoc: Path, program: Program, folder: Path) -> bytes:
     """The results of a program made for GVSoC, on its target pulp-open; raises when it fails."""
     binary = folder / "program.elf"
     binary.write_bytes(program.elf)
-    command = [gvsoc, "--target=pulp-open", f"--binary={binary}", f"--work-dir={folder}", "run"]
+    command = [
+        str(gvsoc),
+        "--target=pulp-open",
+        f"--binary={binary}",
+        f"--work-dir={folder}",
+        "run",
+    ]
     subprocess.run(command, check=True, cwd=folder, timeout=300)
     return (folder / SAVED).read_bytes()
