@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +18,20 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.fixedpoint import quantize
 from myoedge.folder import MANIFEST, is_build, manifest_files, sha256
 from myoedge.ir import Array
+from myoedge.plan.schedule import parse_location
 from myoedge.quant import store
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import real_values
 from myoedge.reference import at_border
 from myoedge.run import host
 from myoedge.samples import as_inputs
+
+if TYPE_CHECKING:
+    from myoedge.run.measurement import Measurement
+    from myoedge.run.simulator import Progress
+    from myoedge.simulator import Program, Simulation, Wanted
+
+MOST_CYCLES = 1 << 36  # three minutes of the chip's time: a program that needs more hangs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
@@ -128,9 +137,96 @@ class Build:
 
     def run_raw(self, integers: Sequence[Array]) -> list[Array]:
         """int8 inputs in the model's order -> integer outputs."""
+        return host.run(self.library, integers, self.output_specs)
+
+    def simulate(
+        self,
+        inputs: Sequence[Sequence[Array]],
+        *,
+        keep_layers: bool = False,
+        wanted: Wanted | None = None,
+        cycles: Mapping[str, int] | None = None,
+        max_cycles: int = MOST_CYCLES,
+        progress: Progress | None = None,
+    ) -> tuple[Measurement, Simulation]:
+        """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
+
+        inputs        int8, in the model's order
+        keep_layers   what every layer wrote is in Inference.written
+        Errors: E240 a build without firmware, E701 .. E711.
+        """
+        from myoedge.run import simulator
+
+        chosen = {} if cycles is None else {"cycles": cycles}
+        return simulator.run_firmware(
+            self.program,
+            inputs,
+            self.output_specs,
+            len(self.layer_names),
+            l3=self.l3_image,
+            regions=self.regions if keep_layers else None,
+            wanted=wanted,
+            max_cycles=max_cycles,
+            progress=progress,
+            **chosen,
+        )
+
+    def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
+        """The same on an installed GVSoC. Errors: E501 none there, E502 too slow, E240, E711."""
+        from myoedge.run import gvsoc
+
+        self._firmware()
+        return gvsoc.run_firmware(
+            self.folder / "firmware.elf",
+            inputs,
+            self.output_specs,
+            len(self.layer_names),
+            l3=self.l3_image,
+        )
+
+    @cached_property
+    def program(self) -> Program:
+        """firmware.elf. Errors: E240 where the build is for a target without one."""
+        from myoedge.simulator import read_elf
+
+        return read_elf(self._firmware(), "firmware.elf")
+
+    def _firmware(self) -> bytes:
+        if "firmware.elf" not in manifest_files(self.folder):
+            raise MyoedgeError(
+                "E240",
+                f"{self.folder.name} has no firmware",
+                {"target": self.manifest.get("target")},
+                ["myoedge build ... --target gap9"],
+            )
+        return self.written("firmware.elf")
+
+    @property
+    def l3_image(self) -> bytes | None:
+        """l3.bin, where the build has one."""
+        return self.written("l3.bin") if "l3.bin" in manifest_files(self.folder) else None
+
+    @cached_property
+    def output_specs(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and integer type of each output."""
         q = self.network
-        specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
-        return host.run(self.library, integers, specs)
+        return [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+
+    @cached_property
+    def regions(self) -> dict[int, tuple[str, int, int]]:
+        """Where each layer's result lies in memory: C symbol, offset, size in bytes."""
+        q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
+        found = {}
+        for index, step in enumerate(steps):
+            kind, number, offset = parse_location(step["writes"])
+            symbol = "me_arena" if kind == "arena" else f"me_output{number}"
+            size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
+            found[index] = (symbol, offset, size)
+        return found
+
+    def in_order(self, sample: Mapping[str, Array]) -> list[Array]:
+        """Inputs by name -> in the model's order."""
+        return [sample[name] for name in self.network.graph.inputs]
 
     def _integers(self, inputs: Any, *, raw: bool) -> list[Array]:
         q = self.network

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder of exactness: NumPy reference = C on the host, every layer, bit for bit."""
+"""The ladder of exactness: the reference = C on the host = firmware on simulators, bit for bit."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,6 @@ from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
 from myoedge.run import host, ort
 from myoedge.samples import Given, fit, read
-
-RUNGS = ("host",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
     return {name: np.concatenate([x, more[name]]) for name, x in golden.items()}
 
 
-def all_samples(build: Build, random: int, given: Given | None) -> Iterator[Sample]:
+def all_samples(build: Build, random: int, given: Given | None = None) -> Iterator[Sample]:
     """The golden sample, those a person gives, and random ones."""
     yield from real_samples(build.network, real_inputs(build, given))
     yield from random_samples(build.network, random)
@@ -94,52 +92,89 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     return noise.db
 
 
-def first_difference(build: Build, samples: Iterable[Sample]) -> tuple[int, Difference | None]:
-    """(samples compared, the first difference): generated C on the host against the reference."""
-    traced = build.compiled("ME_TRACE")
+def first_difference(
+    build: Build, samples: Iterable[Sample], rung: str = "host"
+) -> tuple[int, Difference | None]:
+    """(samples compared, the first difference): generated C on a rung against the reference."""
     count = 0
     with one_blas_thread():
-        for sample in samples:
-            found = _compare(build, traced, sample, count)
+        for sample, found in RUNGS[rung](build, samples):
+            difference = _compare(build, rung, sample, found, count)
             count += 1
-            if found is not None:
-                return count, found
+            if difference is not None:
+                return count, difference
     return count, None
 
 
-def _compare(build: Build, traced: host.Library, sample: Sample, number: int) -> Difference | None:
+def _compare(
+    build: Build, rung: str, sample: Sample, found: Found, number: int
+) -> Difference | None:
     q = build.network
     wanted = run_integer(q.steps, q.constants, sample)
-    specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
-    layers, outputs = host.run_traced(traced, [sample[n] for n in q.graph.inputs], specs)
-    sizes = [math.prod(q.graph.shape(n)) for n in build.layer_names]
-    if [len(layers.get(i, b"")) // _bytes(q, n) for i, n in enumerate(build.layer_names)] != sizes:
+    layers, outputs = found
+    _check_sizes(build, layers)
+    pairs: list[tuple[int, str, Array]] = [
+        (i, name, np.frombuffer(layers[i], q.dtype(name)).reshape(q.graph.shape(name)))
+        for i, name in enumerate(build.layer_names)
+        if layers
+    ]
+    last = len(build.layer_names)
+    pairs += [(last, name, y) for name, y in zip(q.graph.outputs, outputs, strict=True)]
+    for layer, name, got in pairs:
+        if not np.array_equal(got, wanted[name]):
+            return _difference(q, rung, layer, name, wanted[name], got, number)
+    return None
+
+
+def _check_sizes(build: Build, layers: Layers) -> None:
+    q = build.network
+    sizes = [math.prod(q.graph.shape(n)) * _bytes(q, n) for n in build.layer_names]
+    if layers and [len(layers.get(i, b"")) for i in range(len(sizes))] != sizes:
         title = f"{build.folder.name}: the C does not write the layers of the plan"
         raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
-    found = [
-        np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n))
-        for i, n in enumerate(build.layer_names)
-    ]
-    pairs = [
-        *zip(build.layer_names, found, strict=True),
-        *zip(q.graph.outputs, outputs, strict=True),
-    ]
-    for layer, (name, got) in enumerate(pairs):
-        if not np.array_equal(got, wanted[name]):
-            return _difference(q, layer, name, wanted[name], got, number)
-    return None
 
 
 def _bytes(q: QuantGraph, name: str) -> int:
     return np.dtype(q.dtype(name)).itemsize
 
 
+Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
+Found = tuple[Layers, Sequence[Array]]  # and the outputs
+Pairs = Iterator[tuple[Sample, Found]]
+
+
+def _on_host(build: Build, samples: Iterable[Sample]) -> Pairs:
+    traced = build.compiled("ME_TRACE")
+    for sample in samples:
+        yield sample, host.run_traced(traced, build.in_order(sample), build.output_specs)
+
+
+def _on_simulator(build: Build, samples: Iterable[Sample]) -> Pairs:
+    given = list(samples)
+    inputs = [build.in_order(sample) for sample in given]
+    measured, _ = build.simulate(inputs, keep_layers=True)
+    for sample, inference in zip(given, measured.inferences, strict=True):
+        yield sample, (inference.written, inference.outputs)
+
+
+def _on_gvsoc(build: Build, samples: Iterable[Sample]) -> Pairs:
+    given = list(samples)
+    measured = build.run_on_gvsoc([build.in_order(sample) for sample in given])
+    for sample, inference in zip(given, measured.inferences, strict=True):
+        yield sample, ({}, inference.outputs)
+
+
+RUNGS: Mapping[str, Callable[[Build, Iterable[Sample]], Pairs]] = {
+    "host": _on_host,
+    "simulator": _on_simulator,
+    "gvsoc": _on_gvsoc,
+}
+
+
 def _difference(
-    q: QuantGraph, layer: int, name: str, wanted: Array, got: Array, sample: int
+    q: QuantGraph, rung: str, layer: int, name: str, wanted: Array, got: Array, sample: int
 ) -> Difference:
     index = tuple(int(i) for i in np.argwhere(wanted != got)[0])
     node = q.graph.producer.get(name)
     where = node.where if node is not None else name
-    return Difference(
-        "host", sample, layer, name, where, index, int(wanted[index]), int(got[index])
-    )
+    return Difference(rung, sample, layer, name, where, index, int(wanted[index]), int(got[index]))

@@ -259,3 +259,10 @@ def _step_json(plan: Plan, step: Step) -> dict[str, Any]:
 def _text(location: Location) -> str:
     place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
     return f"{place} + {location.offset}" if location.offset or location.kind == "arena" else place
+
+
+def parse_location(text: str) -> tuple[str, int, int]:
+    """What `describe` says of a place -> kind, number (0 without one), offset."""
+    place, _, offset = text.partition(" + ")
+    kind, _, number = place.partition(" ")
+    return kind, int(number) if number.isdigit() else 0, int(offset or 0)

@@ -5,13 +5,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge import tool
 from myoedge.errors import MyoedgeError
+from myoedge.ir import Array
+from myoedge.run.measurement import (
+    Inference,
+    LayerCost,
+    Measurement,
+    Spec,
+    check_exit,
+    layer_cycles,
+    outputs_of,
+    write_inputs,
+)
 
 TARGET = "gap9like"
 FREQUENCY = 370_000_000
@@ -127,3 +138,29 @@ def _prepare(found: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) ->
         tries = ("put a Python with GVSoC's requirements.txt first on PATH",)
         raise MyoedgeError("E501", "GVSoC does not take our system description", facts, tries)
     return config
+
+
+def run_firmware(
+    elf: Path,
+    samples: Sequence[Sequence[Array]],
+    specs: Sequence[Spec],
+    layers: int,
+    *,
+    l3: bytes | None = None,
+    timeout_s: float = 3600.0,
+) -> Measurement:
+    """Runs inferences in a row on GVSoC; arguments as in run/simulator.py.
+
+    Errors: E501, E502 as run_elf; E711 where the firmware ended with an error of its own.
+    """
+    with tool.scratch() as folder:
+        write_inputs(folder, samples, l3)
+        finished = run_elf(elf, folder, timeout_s=timeout_s)
+        check_exit(finished.returncode, finished.stdout + finished.stderr)
+        outputs = outputs_of((folder / "output.bin").read_bytes(), specs, len(samples))
+        counted = layer_cycles((folder / "cycles.bin").read_bytes(), layers, len(samples))
+    rows = [
+        Inference(results, total, tuple(LayerCost(n) for n in cycles))
+        for results, (cycles, total) in zip(outputs, counted, strict=True)
+    ]
+    return Measurement("gvsoc", tuple(rows), printed=finished.stdout)

@@ -147,6 +147,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
     "machine_counts": (ctypes.POINTER(Counts), (MACHINE, U32)),
     "machine_device_counts": (ctypes.POINTER(DeviceCounts), (MACHINE,)),
     "machine_core_state": (ctypes.c_int, (MACHINE, U32)),
+    "machine_touched_bytes": (U32, (MACHINE, ctypes.c_int)),
     "machine_guard": (None, (MACHINE, U32, U32)),
     "machine_set_folder": (None, (MACHINE, ctypes.c_int)),
     "machine_take_output": (ctypes.c_size_t, (MACHINE, ctypes.c_void_p, ctypes.c_size_t)),

@@ -39,7 +39,7 @@ class Program:
         return name if first <= pc < max(end, first + 1) else ""
 
     def line_at(self, pc: int) -> str:
-        """"file:line" of an address, "" where the program does not say."""
+        """ "file:line" of an address, "" where the program does not say."""
         starts, lines = self._lines
         at = bisect.bisect_right(starts, pc) - 1
         return lines[at] if at >= 0 else ""
@@ -51,7 +51,7 @@ class Program:
 
 
 def read_elf(data: bytes, name: str = "the program") -> Program:
-    """A program from the bytes of an ELF file. Errors: E230 no 32-bit RISC-V program."""
+    """A program from the bytes of an ELF file. Errors: E241 no 32-bit RISC-V program."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
@@ -67,14 +67,26 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
     except MyoedgeError:
         raise
     # pyelftools meets damaged files with whatever its parsers happen to raise
-    except (ELFError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
-            AssertionError, UnicodeError, RecursionError, MemoryError, OSError) as error:
+    except (
+        ELFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        AssertionError,
+        UnicodeError,
+        RecursionError,
+        MemoryError,
+        OSError,
+    ) as error:
         raise _not_usable(name, f"{type(error).__name__}: {error}"[:200]) from None
 
 
 def _not_usable(name: str, has: str) -> MyoedgeError:
     return MyoedgeError(
-        "E230",
+        "E241",
         f"{name} is no program for this chip",
         {"needs": "a 32-bit little-endian RISC-V ELF file", "has": has},
     )
@@ -109,7 +121,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
             dwarf = elf.get_dwarf_info()
             for unit in dwarf.iter_CUs():
                 yield from _unit_lines(dwarf.line_program_for_CU(unit))
-    except Exception:  # noqa: BLE001 - debugging data of any kind must not hide the fault itself
+    except Exception:
         return
 
 
@@ -120,7 +132,10 @@ def _unit_lines(program: Any) -> Iterator[tuple[int, str]]:
         state = entry.state
         if state is None:
             continue
-        yield state.address, "" if state.end_sequence else f"{_file(program, state.file)}:{state.line}"
+        yield (
+            state.address,
+            "" if state.end_sequence else f"{_file(program, state.file)}:{state.line}",
+        )
 
 
 def _file(program: Any, number: int) -> str:

@@ -25,9 +25,9 @@ KINDS = {
     12: ("E904", "less to record"),
 }
 _NAMES = (
-    *("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7".split()),
-    *("s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6".split()),
-)
+    "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
+    "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
+).split()  # noqa: SIM905
 
 
 def faulted(report: FaultReport, program: Program) -> MyoedgeError:

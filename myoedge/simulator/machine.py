@@ -67,7 +67,7 @@ def simulate(
     cycles     the chip: sizes and costs by name (simulator/core/chip.h)
     folder     where the program may open files by plain name; None: nowhere
     progress   called now and then with the cycle and the text printed since
-    Errors: E230 no program; E231 it does not lie in the chip's memory; E701..E709 it faulted, hung
+    Errors: E241 no program; E242 it does not lie in the chip's memory; E701..E709 it faulted, hung
     or ran out of cycles, with core, pc, function, source line, cycle and registers.
     """
     program = elf if isinstance(elf, Program) else read_elf(elf)
@@ -116,19 +116,19 @@ def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
     for address, data in program.segments:
         if not core.machine_write(machine, address, data, len(data)):
             raise MyoedgeError(
-                "E231",
+                "E242",
                 "the program does not lie in the chip's memory",
                 {"segment": f"0x{address:08x}, {len(data)} bytes"},
             )
     if not core.machine_start(machine, program.entry):
         raise MyoedgeError(
-            "E231", "the program does not start in L2", {"entry": f"0x{program.entry:08x}"}
+            "E242", "the program does not start in L2", {"entry": f"0x{program.entry:08x}"}
         )
 
 
 def _observe(core: ctypes.CDLL, machine: int, program: Program, wanted: Wanted) -> None:
     rows = [(v, *where) for v, ranges in sorted(wanted.snapshots.items()) for where in ranges]
-    snapshots = (binding.Snapshot * max(1, len(rows)))(*rows)
+    snapshots = (binding.Snapshot * max(1, len(rows)))(*(binding.Snapshot(*row) for row in rows))
     if MARK in program.symbols:
         core.machine_watch_mark(machine, program.symbols[MARK], snapshots, len(rows))
     if wanted.profile:
@@ -183,6 +183,8 @@ def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Sim
         output=output,
         counts=tuple(_counts(c) for c in counts),
         devices={name: getattr(devices, name) for name in devices.NUMBERS},
+        l1_bytes=core.machine_touched_bytes(machine, 1),
+        l2_bytes=core.machine_touched_bytes(machine, 2),
         dumps=tuple(_read(core, machine, *where) for where in wanted.dump),
         marks=tuple(_marks(recorded, wanted)),
         spans=tuple(_span(recorded.spans[i]) for i in range(recorded.span_count)),
@@ -202,7 +204,7 @@ def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> byt
     buffer = ctypes.create_string_buffer(max(1, size_bytes))
     if not core.machine_read(machine, address, buffer, size_bytes):
         raise MyoedgeError(
-            "E232",
+            "E243",
             "what shall be dumped does not lie in L1 or L2",
             {"range": f"0x{address:08x}, {size_bytes} bytes"},
         )

@@ -98,6 +98,7 @@ class Simulation:
     cycles    of the cluster clock, from the first instruction of the fabric controller on
     counts    of cores 0..8 and, last, the fabric controller
     dumps     the bytes that were asked for, at the end
+    l1_bytes, l2_bytes   of each memory that do not hold what they held at reset, in blocks of 64
     devices   counters of DMA and off-chip memory by name
     profile   cycles by address of the instruction
     """
@@ -107,6 +108,8 @@ class Simulation:
     output: str
     counts: tuple[CoreCounts, ...]
     devices: Mapping[str, int]
+    l1_bytes: int
+    l2_bytes: int
     dumps: tuple[bytes, ...] = ()
     marks: tuple[Mark, ...] = ()
     spans: tuple[Span, ...] = ()

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What memories hold before anybody wrote to them: no program may count on zeros.
+enum { UNTOUCHED = 0x57 };
 enum { PAGE_BYTES = 4096, WATCH_BYTES = 64, MOST_BANKS = 64 };
 
 Machine *machine_new(void)
@@ -97,6 +99,8 @@ int machine_boot(Machine *m)
     m->code_pages = calloc(chip->l2_bytes / PAGE_BYTES, 1);
     m->l1_watched = calloc(chip->l1_bytes / WATCH_BYTES + 1, 1);
     if (!m->l1 || !m->l2 || !m->l3 || !m->insns || !m->tails || !m->code_pages || !m->l1_watched) return 0;
+    memset(m->l1, UNTOUCHED, chip->l1_bytes);
+    memset(m->l2, UNTOUCHED, chip->l2_bytes);
     m->far_first = NEVER;
     m->running = -1;
     m->max_cycles = NEVER - 1;
@@ -106,8 +110,7 @@ int machine_boot(Machine *m)
         m->due[actor] = NEVER;
     }
     if (!fetch_new(m)) return 0;
-    devices_new(m);
-    return 1;
+    return devices_new(m);
 }
 
 int machine_write(Machine *m, uint32_t address, const uint8_t *bytes, uint32_t size)
@@ -154,6 +157,23 @@ void machine_recorded(const Machine *m, Recorded *recorded)
 const Counts *machine_counts(const Machine *m, uint32_t core)
 {
     return core < CORES ? &m->core[core].counts : NULL;
+}
+
+static bool is_untouched(const uint8_t *block)
+{
+    uint8_t other = 0;
+    for (int i = 0; i < WATCH_BYTES; i++) other |= block[i] ^ UNTOUCHED;
+    return !other;
+}
+
+uint32_t machine_touched_bytes(const Machine *m, int level)
+{
+    const uint8_t *memory = level == 1 ? m->l1 : m->l2;
+    const uint32_t size = level == 1 ? m->chip.l1_bytes : m->chip.l2_bytes;
+    uint32_t touched = 0;
+    for (uint32_t at = 0; at + WATCH_BYTES <= size; at += WATCH_BYTES)
+        if (!is_untouched(memory + at)) touched += WATCH_BYTES;
+    return touched;
 }
 
 int machine_core_state(const Machine *m, uint32_t core)

@@ -34,6 +34,7 @@ const Counts *machine_counts(const Machine *m, uint32_t core);
 const DeviceCounts *machine_device_counts(const Machine *m);
 uint32_t machine_l2_base(const Machine *m);
 uint32_t machine_l2_bytes(const Machine *m);
+uint32_t machine_touched_bytes(const Machine *m, int level); // 1: L1, 2: L2; blocks of 64 bytes
 int machine_core_state(const Machine *m, uint32_t core);
 void machine_guard(Machine *m, uint32_t address, uint32_t size); // a stack's last bytes
 // observation

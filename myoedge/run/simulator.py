@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator rung: firmware.elf of a build on the simulated GAP9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from myoedge import tool
+from myoedge.ir import Array
+from myoedge.run.measurement import (
+    WORKERS,
+    Inference,
+    LayerCost,
+    Measurement,
+    Spec,
+    check_exit,
+    layer_cycles,
+    outputs_of,
+    write_inputs,
+)
+from myoedge.simulator import Mark, Program, Simulation, Wanted, simulate
+from myoedge.target.gap9_cycles import GAP9_CYCLES
+
+STARTED = -1  # the value of the mark before the first layer
+
+Region = tuple[str, int, int]  # symbol, offset, size in bytes
+Progress = Callable[[int, str], None]
+
+
+def run_firmware(
+    program: Program,
+    samples: Sequence[Sequence[Array]],
+    specs: Sequence[Spec],
+    layers: int,
+    *,
+    l3: bytes | None = None,
+    regions: Mapping[int, Region] | None = None,
+    wanted: Wanted | None = None,
+    cycles: Mapping[str, int] = GAP9_CYCLES,
+    max_cycles: int = 1 << 40,
+    progress: Progress | None = None,
+) -> tuple[Measurement, Simulation]:
+    """Runs inferences in a row.
+
+    samples   int8 inputs of each inference, in the model's order
+    specs     shape and dtype of the outputs
+    layers    how many the network has
+    regions   where each layer's result lies in memory when it ends: kept in Inference.written
+    Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
+    """
+    wanted = replace(wanted or Wanted(), snapshots=_addresses(program, regions or {}))
+    with tool.scratch() as folder:
+        write_inputs(folder, samples, l3)
+        run = simulate(
+            program,
+            cycles=cycles,
+            folder=folder,
+            max_cycles=max_cycles,
+            wanted=wanted,
+            progress=progress,
+        )
+        check_exit(run.exit_code, run.output)
+        outputs = outputs_of((folder / "output.bin").read_bytes(), specs, len(samples))
+        counted = layer_cycles((folder / "cycles.bin").read_bytes(), layers, len(samples))
+    return _measurement(run, outputs, counted, regions or {}), run
+
+
+def _addresses(program: Program, regions: Mapping[int, Region]) -> dict[int, list[tuple[int, int]]]:
+    return {
+        layer: [(program.symbols[symbol] + offset, size)]
+        for layer, (symbol, offset, size) in regions.items()
+    }
+
+
+def _measurement(
+    run: Simulation,
+    outputs: Sequence[tuple[Array, ...]],
+    counted: Sequence[tuple[tuple[int, ...], int]],
+    regions: Mapping[int, Region],
+) -> Measurement:
+    groups = _by_inference(run.marks)
+    rows = []
+    for index, (results, (cycles, total)) in enumerate(zip(outputs, counted, strict=True)):
+        marks = groups[index] if index < len(groups) else ()
+        costs = [_cost(a, b, n) for (a, b), n in zip(pairwise(marks), cycles, strict=True)]
+        written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
+        rows.append(Inference(results, total, tuple(costs), written))
+    startup = run.marks[0].cycle if run.marks else None
+    return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
+
+
+def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
+    groups: list[list[Mark]] = []
+    for mark in marks:
+        if mark.value == STARTED:
+            groups.append([])
+        if groups:
+            groups[-1].append(mark)
+    return [tuple(group) for group in groups]
+
+
+def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:
+    cores = [b.since(a) for a, b in zip(before.counts, after.counts, strict=True)][:WORKERS]
+    causes = cores[0].stalls
+    return LayerCost(
+        cycles=cycles,
+        instructions=sum(c.instructions for c in cores),
+        stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
+        dma_bytes=after.dma_bytes - before.dma_bytes,
+        dma_busy_cycles=after.dma_busy_cycles - before.dma_busy_cycles,
+        l3_bytes=after.l3_bytes - before.l3_bytes,
+    )
