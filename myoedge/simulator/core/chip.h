@@ -25,6 +25,9 @@
     X(elw_cycles)             /* p.elw on an event that is there already */                      \
     X(wake_cycles)            /* from the event to the next instruction of a sleeping core */    \
     X(counter_csr_cycles)                                                                        \
+    /* what the counter of load stalls takes in for each multiplication: cycles, and 1 for waits */\
+    X(mul_counted) X(mul_use_counted) X(mulh_counted) X(mulh_use_counted)                        \
+    X(outside_counted)        /* 1: the counters 12 to 16 count (bank waits, outside accesses) */ \
     /* accesses outside L1: cycles a core is held, the issue cycle included */                   \
     X(l2_cluster_cycles) X(l2_fc_cycles) X(l1_fc_cycles)                                         \
     X(demux_cycles)           /* event unit and DMA of the own core */                           \
@@ -42,7 +45,8 @@
     /* event unit */                                                                             \
     X(event_unit_bytes)       /* of its window; the DMA's follows: 0x800, pulp-open 0x400 */     \
     X(barriers) X(mutexes) X(software_events)                                                    \
-    X(mutex_cycles)           /* p.elw on a free mutex */                                        \
+    X(elw_active_cycles)      /* of elw_cycles: those that the counters take as awake */         \
+    X(mutex_cycles)           /* p.elw on a free mutex, or a register that nobody waits at */   \
     X(core_start_cycles)      /* from FETCH_EN to a core's first instruction */                  \
     X(fc_wake_cycles)         /* from an event to the instruction behind the FC's wfi */         \
     /* DMA: mchan */                                                                             \

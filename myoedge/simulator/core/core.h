@@ -42,8 +42,13 @@ struct Insn {
     uint8_t rd, rs1, rs2; // rd is NOWHERE for x0 (r[NOWHERE] is never read)
     uint8_t size;     // 2 or 4 bytes
     uint8_t use_stall; // what it costs if the instruction behind it reads rd, and that one does:
-                       // decided when decoded; moved to the tail where it ends a hardware loop
+                       // decided when decoded; 0 where it ends a hardware loop: the tail decides
+    uint8_t late;      // enum Late
+    uint8_t base;      // where a post-increment puts the new address: rs1, or NOWHERE for x0
 };
+
+// Whose results the next instruction may have to wait for.
+enum Late { PROMPT, LATE_LOAD, LATE_MUL, LATE_MULH, LATE_DIV };
 
 enum Stall { STALL_LOAD_USE, STALL_ARITHMETIC, STALL_JUMP, STALL_FETCH, STALL_BANK,
              STALL_MISALIGNED, STALL_OUTSIDE, STALL_SLEEP, STALLS };
@@ -54,7 +59,13 @@ typedef struct {
     uint64_t stall[STALLS];
 } Counts;
 
-typedef struct { Insn *start, *end; uint32_t count; } HardwareLoop;
+// What only the performance counters want to know; cycles beyond the first.
+typedef struct {
+    uint64_t mul, mul_use, mulh, mulh_use; // multiplications, waits for their results
+    uint64_t misaligned, outside_load_cycles, outside_store_cycles;
+} Tally;
+
+typedef struct { Insn *start, *end; uint32_t count; } HardwareLoop; // NULL: outside L2
 
 enum Run { RUN_MORE, RUN_EXITED, RUN_FAULT };
 enum CoreState { CORE_OFF, CORE_RUNNING, CORE_ASLEEP };
@@ -75,9 +86,10 @@ struct Core {
     Cycle slept_at;
     Counts counts;
     // control and status registers
-    uint32_t pcer, pcmr, pccr[32], mstatus, mscratch, mepc, mtvec, mcause;
-    Counts pccr_from;    // counts when the counters last started; see csr.c
-    Cycle pccr_from_t;
+    uint32_t pcer, pcmr, pccr[32], mstatus, mie, mscratch, mepc, mtvec, mcause;
+    uint64_t pccr_from[32]; // what the events counted when pccr was last brought up to date
+    uint64_t mcycle_zero, minstret_zero;
+    Tally tally;
 };
 
 enum Fault { FAULT_NONE, FAULT_ILLEGAL, FAULT_ACCESS, FAULT_FETCH, FAULT_REGISTER, FAULT_DMA,
@@ -103,6 +115,7 @@ struct Machine {
     uint8_t *l1, *l2, *l3;
     Insn *insns;                // [l2_bytes / 2]
     Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop
+    Insn *strays;               // [l2_bytes / 2]: where an instruction leads that leaves L2, or NULL
     uint8_t *code_pages;        // a byte for every 4 kB of L2: instructions have been decoded there
     Cycle bank_free[64];        // when a bank of L1 can serve its next access
     uint8_t *l1_watched;        // a byte for every 64 B of L1: look closer at accesses (watch.c)
@@ -166,7 +179,16 @@ Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside
 uint32_t pc_of(const Machine *m, const Insn *i);
 Op plain_op(const Machine *m, const Insn *i); // enter_line, enter_last or the body, by address
 void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were written
-void mark_loop_end(Core *c, int loop, uint32_t end_pc);        // end_pc: LAST instruction
+Insn *link_to(Machine *m, const Insn *from, uint32_t pc); // never NULL: pc outside L2 is a stray
+void fill(Machine *m, Insn *i);                            // decodes i
+bool is_filled(const Insn *i);
+uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind); // cycles `behind` waits for i
+uint32_t word_at(const Machine *m, uint32_t pc);           // 0: not all inside L2
+const char *name_of(uint32_t word);                        // of an instruction; NULL: illegal
+
+// ---- hwloop.c
+void set_loop_end(Core *c, int loop, Insn *end); // end: LAST instruction
+const Insn *loop_tail(Core *c, const Insn *i);   // Op of a tail
 
 // ---- fetch.c
 // The fetch buffer holds one line. An instruction at a line's start is entered through enter_line,
@@ -204,7 +226,7 @@ bool event_wait(Core *c, const Insn *i, uint32_t address, uint32_t *value);
 const Insn *wait_for_interrupt(Core *c, const Insn *next);
 const Insn *semihosting(Core *c, const Insn *next);
 void check_interrupts(Core *c); // after mstatus.MIE was set: faults where one would be taken
-void devices_new(Machine *m);   // reads m->chip
+bool devices_new(Machine *m);   // false: no memory
 void devices_free(Machine *m);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
@@ -216,6 +238,7 @@ void trace_asleep(Core *c, Cycle from, Cycle to);
 // ---- csr.c
 uint32_t csr_read(Core *c, const Insn *i, uint32_t number);
 void csr_write(Core *c, const Insn *i, uint32_t number, uint32_t value);
+void settle_counters(Core *c); // brings pccr up to date
 
 // ---- going on
 #if defined(__clang__) && !defined(NO_TAIL_CALLS)

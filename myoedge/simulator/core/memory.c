@@ -113,7 +113,7 @@ uint32_t load_slow(Core *c, const Insn *i, uint32_t address, uint32_t size)
     const uint8_t *bytes = reach(c, i, address, size, false);
     uint32_t value = 0;
     if (!bytes) {
-        value = register_load(c, address, size);
+        value = register_load(c, i, address, size);
         hold_for_register(c, address);
         return value;
     }
@@ -131,7 +131,7 @@ void store_slow(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_
     is_test_and_set(c->m, &address);
     uint8_t *bytes = reach(c, i, address, size, true);
     if (!bytes) {
-        register_store(c, address, size, value);
+        register_store(c, i, address, size, value);
         hold_for_register(c, address);
         return;
     }

@@ -156,6 +156,12 @@ void core_wake(Core *c, Cycle when)
     schedule(c->m, c->id, when);
 }
 
+_Noreturn void core_hold(Core *c, const Insn *i)
+{
+    core_sleep(c, i);
+    longjmp(c->m->escape, 1);
+}
+
 static void run_core(Machine *m, Core *c)
 {
     const Cycle next = first_due(m);
@@ -176,7 +182,8 @@ int run_until(Machine *m, Cycle limit)
     if (setjmp(m->escape)) {
         if (m->running >= 0) count_retired(&m->core[m->running]);
         m->running = -1;
-        return m->exited ? RUN_EXITED : RUN_FAULT;
+        if (m->exited) return RUN_EXITED;
+        if (m->fault.kind) return RUN_FAULT; // otherwise a core is held, and others go on
     }
     while (!m->exited) {
         const Cycle when = first_due(m);

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which device an address belongs to.
+#include <stdlib.h>
+
+#include "devices.h"
+
+typedef struct {
+    uint32_t base, size;
+    uint32_t (*load)(const Access *a);
+    void (*store)(const Access *a, uint32_t value);
+    bool bytes; // takes accesses of any size
+} Region;
+
+// Addresses of GAP9 and, where they differ and do not collide, of pulp-open.
+static const Region REGIONS[] = {
+    {0x10204000, 0x800, event_unit_load, event_unit_store, false},
+    {0x10204800, 0x400, dma_load, dma_store, false},
+    {0x10201800, 0x400, dma_outer_load, dma_outer_store, false},
+    {0x10200000, 0x400, cluster_control_load, cluster_control_store, false},
+    {0x10200400, 0x400, timer_load, timer_store, false},
+    {0x10200800, 0x800, event_units_load, event_units_store, false},
+    {0x10201400, 0x400, cluster_cache_load, cluster_cache_store, false},
+    {0x1a100000, 0x1000, fll_load, fll_store, false},
+    {0x1a102000, 0x80, udma_load, udma_store, false},
+    {0x1a102480, 0x280, hyper_load, hyper_store, false},
+    {0x1a102700, 0x80, octospi_load, octospi_store, false},
+    {0x1a102880, 0x80, hyper_common_load, hyper_common_store, false},
+    {0x1a104000, 0x1000, chip_control_load, chip_control_store, false},
+    {0x1a107000, 0x1000, power_load, power_store, false},
+    {0x1a108800, 0x800, fc_cache_load, fc_cache_store, false},
+    {0x1a109000, 0x40, itc_load, itc_store, false},
+    {0x1a109800, 0x40, itc_load, itc_store, false},
+    {0x1a10b000, 0x40, timer_load, timer_store, false},
+    {0x1a10b800, 0x40, timer_load, timer_store, false},
+    {0x1a10f000, 0x1000, stdout_load, stdout_store, true},
+    {0x1a120000, 0x1000, stdout_load, stdout_store, true},
+};
+enum { REGION_COUNT = sizeof REGIONS / sizeof REGIONS[0] };
+
+static const Region *region_of(uint32_t address)
+{
+    for (int r = 0; r < REGION_COUNT; r++)
+        if (address - REGIONS[r].base < REGIONS[r].size) return &REGIONS[r];
+    return NULL;
+}
+
+bool is_register(const Machine *m, uint32_t address)
+{
+    (void)m;
+    return region_of(address) != NULL;
+}
+
+_Noreturn void no_register(const Access *a)
+{
+    fault(a->c->m, a->c->id, FAULT_REGISTER, pc_of(a->c->m, a->i), a->address,
+          "no register is known at 0x%08x", a->address);
+}
+
+_Noreturn void misused(const Access *a, enum Fault kind, const char *what)
+{
+    fault(a->c->m, a->c->id, kind, pc_of(a->c->m, a->i), a->address, "%s", what);
+}
+
+static void check_size(const Access *a, const Region *region, uint32_t size)
+{
+    if (region->bytes || (size == 4 && !(a->address & 3))) return;
+    fault(a->c->m, a->c->id, FAULT_REGISTER, pc_of(a->c->m, a->i), a->address,
+          "the register at 0x%08x takes aligned words, not %u bytes", a->address, size);
+}
+
+// Where pulp-open's shorter event unit ends, its DMA begins.
+static const Region *seen_region(const Machine *m, uint32_t address)
+{
+    const Region *region = region_of(address);
+    if (region == &REGIONS[0] && address - region->base >= m->chip.event_unit_bytes) region++;
+    return region;
+}
+
+static const Region *reach(Access *a, uint32_t size)
+{
+    const Region *region = seen_region(a->c->m, a->address);
+    if (!region) no_register(a);
+    a->offset = a->address - region->base;
+    check_size(a, region, size);
+    return region;
+}
+
+uint32_t register_load(Core *c, const Insn *i, uint32_t address, uint32_t size)
+{
+    Access a = {c, i, address, 0};
+    return reach(&a, size)->load(&a);
+}
+
+void register_store(Core *c, const Insn *i, uint32_t address, uint32_t size, uint32_t value)
+{
+    Access a = {c, i, address, 0};
+    reach(&a, size)->store(&a, value);
+}
+
+void actor_due(Machine *m, int actor)
+{
+    if (actor == ACTOR_DMA) dma_due(m);
+    else if (actor == ACTOR_L3) l3_due(m);
+    else if (actor == ACTOR_EVENTS) timers_due(m);
+}
+
+const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts; }
+
+void core_waits(Core *c, enum Waiting cause)
+{
+    c->m->devices->waiting[c->id] = cause;
+    c->waits_for_event = cause == WAITS_EVENT;
+}
+
+static void dma_new(Dma *dma)
+{
+    for (int i = 0; i < CORES; i++) dma->granted[i] = -1;
+    for (int i = 0; i < CHANNELS; i++) dma->channel[i].id = -1;
+    for (int i = 0; i < STEPS; i++) dma->due[i] = NEVER;
+    dma->current[0] = dma->current[1] = -1;
+}
+
+static void bound(uint32_t *parameter, uint32_t least, uint32_t most)
+{
+    if (*parameter < least) *parameter = least;
+    if (*parameter > most) *parameter = most;
+}
+
+// The description can ask for less than there are arrays for, never for more.
+static void bound_parameters(Chip *chip)
+{
+    bound(&chip->cluster_cores, 1, CLUSTER);
+    bound(&chip->barriers, 0, BARRIERS);
+    bound(&chip->mutexes, 0, MUTEXES);
+    bound(&chip->software_events, 0, 32);
+    bound(&chip->dma_ids, 1, DMA_IDS);
+    bound(&chip->dma_core_queue, 1, DMA_DEPTH);
+    bound(&chip->dma_global_queue, 1, DMA_DEPTH);
+    bound(&chip->dma_requests, 1, DMA_DEPTH);
+    bound(&chip->dma_burst_bytes, 1, UINT32_MAX);
+    bound(&chip->dma_ports, 1, DMA_PORTS);
+    bound(&chip->dma_port_bytes, 1, UINT32_MAX);
+    bound(&chip->dma_step_cycles, 1, UINT32_MAX);
+    bound(&chip->l3_queue, 1, L3_DEPTH);
+    bound(&chip->l3_slots, 0, L3_SLOTS);
+    bound(&chip->fc_clock_x256, 1, UINT32_MAX);
+}
+
+bool devices_new(Machine *m)
+{
+    bound_parameters(&m->chip);
+    Devices *d = m->devices = calloc(1, sizeof *d);
+    if (!d) return false;
+    d->watch.transfers = calloc(m->chip.l1_bytes / 64 + 1, sizeof *d->watch.transfers);
+    d->output.bytes = malloc(m->chip.output_bytes + (size_t)1);
+    d->files.folder = -1;
+    dma_new(&d->dma);
+    return d->watch.transfers && d->output.bytes;
+}
+
+void devices_free(Machine *m)
+{
+    Devices *d = m->devices;
+    if (!d) return;
+    files_close(m);
+    free(d->watch.transfers);
+    free(d->output.bytes);
+    free(d);
+    m->devices = NULL;
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The external RAM behind two controllers: GAP9's octospi (uDMA v4, peripheral 13) and pulp-open's
+// hyper (uDMA v3, peripheral 8, some slots). One transfer at a time moves, others queue up.
+#include <string.h>
+
+#include "devices.h"
+
+static L3 *l3(Machine *m) { return &m->devices->l3; }
+
+static Cycle cycles_of(const Machine *m, bool read, uint32_t bytes, uint32_t factor)
+{
+    const Chip *chip = &m->chip;
+    const uint64_t rate =
+        read ? chip->l3_cycles_per_byte_x256 : chip->l3_write_cycles_per_byte_x256;
+    return chip->l3_start_cycles + (rate * factor * bytes + 255) / 256;
+}
+
+static void begin(Machine *m, Cycle at)
+{
+    L3 *l = l3(m);
+    L3Job *job = &l->job[l->first];
+    job->start = at;
+    schedule(m, ACTOR_L3, at + job->cycles);
+}
+
+static void check_job(const Access *a, const L3Job *job)
+{
+    const Chip *chip = &a->c->m->chip;
+    const uint32_t l2 = job->l2 - chip->l2_base;
+    if (!job->bytes) misused(a, FAULT_DMA, "an L3 transfer of no bytes");
+    if (l2 >= chip->l2_bytes || job->bytes > chip->l2_bytes - l2)
+        misused(a, FAULT_DMA, "an L3 transfer that is not all inside L2");
+    if (job->l3 >= chip->l3_bytes || job->bytes > chip->l3_bytes - job->l3)
+        misused(a, FAULT_DMA, "an L3 transfer that is not all inside L3");
+    if (l3(a->c->m)->jobs >= chip->l3_queue)
+        misused(a, FAULT_DMA, "more L3 transfers than the controller queues");
+}
+
+static void submit(const Access *a, L3Job job)
+{
+    Machine *m = a->c->m;
+    L3 *l = l3(m);
+    check_job(a, &job);
+    l->job[(l->first + l->jobs++) % L3_DEPTH] = job;
+    if (l->jobs == 1) begin(m, a->c->t);
+}
+
+static void move(Machine *m, const L3Job *job)
+{
+    DeviceCounts *counts = &m->devices->counts;
+    uint8_t *l2 = memory_at(m, job->l2, job->bytes), *outside = m->l3 + job->l3;
+    if (job->read) {
+        memcpy(l2, outside, job->bytes);
+        memory_written(m, job->l2, job->bytes);
+        counts->l3_read_bytes += job->bytes;
+    } else {
+        memcpy(outside, l2, job->bytes);
+        counts->l3_written_bytes += job->bytes;
+    }
+    counts->l3_transfers++;
+    counts->l3_busy_cycles += m->now - job->start;
+    trace_transfer(m, job->read ? 2 : 3, job->start, m->now, job->bytes, job->l3);
+}
+
+// ---- octospi, uDMA v4
+
+enum { V4_RX = 0x00, V4_TX = 0x04, V4_MODE = 0x08, V4_ADDRESS = 0x0c, V4_SIZE = 0x10,
+       V4_START = 0x14, V4_OUTSIDE = 0x20, V4_TIMING = 0x24, V4_MBA0 = 0x28, V4_MBA1 = 0x2c,
+       V4_BURST = 0x5c, V4_IRQ = 0x60, V4_CLOCK = 0x64 };
+enum { START_READ = 1, START_VALID = 2, LINEAR = 64, CLOCK_MASK = 0xff };
+// The uDMA's own registers: clocks and resets by peripheral.
+enum { CLOCK_V3 = 0x00, CLOCK_V4 = 0x04, RESET_V4 = 0x10, PERIPHERAL_V3 = 1 << 8,
+       PERIPHERAL_V4 = 1 << 13, UDMA_END = 0x20 };
+
+static uint32_t v4(const Access *a, uint32_t offset) { return l3(a->c->m)->v4[offset / 4]; }
+
+void l3_due(Machine *m)
+{
+    L3 *l = l3(m);
+    const L3Job job = l->job[l->first];
+    move(m, &job);
+    l->first = (l->first + 1) % L3_DEPTH;
+    l->jobs--;
+    if (l->jobs) begin(m, m->now);
+    if (job.slot < 0 && l->v4[V4_IRQ / 4] & 1) raise_interrupt(m, IRQ_L3, m->now);
+}
+
+uint32_t udma_load(const Access *a)
+{
+    if (a->offset >= UDMA_END) no_register(a);
+    return l3(a->c->m)->control[a->offset / 4];
+}
+
+void udma_store(const Access *a, uint32_t value)
+{
+    if (a->offset >= UDMA_END) no_register(a);
+    l3(a->c->m)->control[a->offset / 4] = value;
+}
+
+static bool v4_known(uint32_t offset)
+{
+    return offset <= V4_START || (offset >= V4_OUTSIDE && offset <= V4_MBA1) || offset == V4_BURST
+        || offset == V4_IRQ || offset == V4_CLOCK;
+}
+
+uint32_t octospi_load(const Access *a)
+{
+    if (!v4_known(a->offset)) no_register(a);
+    return v4(a, a->offset);
+}
+
+static void v4_start(const Access *a, uint32_t value)
+{
+    const uint32_t *control = l3(a->c->m)->control, divider = v4(a, V4_CLOCK) & CLOCK_MASK;
+    if (!(control[CLOCK_V4 / 4] & PERIPHERAL_V4) || !(control[RESET_V4 / 4] & PERIPHERAL_V4))
+        misused(a, FAULT_DMA, "an L3 transfer while its controller has no clock or is in reset");
+    const bool read = value & START_READ;
+    if (v4(a, read ? V4_RX : V4_TX) >= LINEAR)
+        misused(a, FAULT_DMA, "an L3 transfer by an address generator of two dimensions");
+    const uint32_t bytes = v4(a, V4_SIZE), factor = divider ? 2 * divider : 1;
+    submit(a, (L3Job){read, -1, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
+                      cycles_of(a->c->m, read, bytes, factor), 0});
+}
+
+void octospi_store(const Access *a, uint32_t value)
+{
+    if (!v4_known(a->offset)) no_register(a);
+    l3(a->c->m)->v4[a->offset / 4] = value;
+    if (a->offset == V4_START && value & START_VALID) v4_start(a, value);
+}
+
+// ---- hyper, uDMA v3
+
+enum { RX_ADDRESS = 0x00, RX_SIZE = 0x04, RX_START = 0x08, TX_ADDRESS = 0x0c, TX_SIZE = 0x10,
+       TX_START = 0x14, COMMAND = 0x18, OUTSIDE = 0x1c, BUSY = 0x24, LINES = 0x28, LINES_END = 0x40,
+       SLOT_BYTES = 0x80, START_ENABLE = 1 << 4 };
+enum { LATENCY = 0x04, LATENCY_ADD = 0x08, MEMORY_SELECT = 0x20, ALLOCATE = 0x24 };
+
+static uint32_t *slot_of(const Access *a)
+{
+    const uint32_t slot = a->offset / SLOT_BYTES;
+    if (slot >= a->c->m->chip.l3_slots || a->offset % SLOT_BYTES >= LINES_END) no_register(a);
+    return l3(a->c->m)->slot[slot];
+}
+
+static bool slot_busy(const L3 *l, int slot)
+{
+    for (uint32_t n = 0; n < l->jobs; n++)
+        if (l->job[(l->first + n) % L3_DEPTH].slot == slot) return true;
+    return false;
+}
+
+uint32_t hyper_load(const Access *a)
+{
+    const uint32_t *registers = slot_of(a), at = a->offset % SLOT_BYTES;
+    if (at == BUSY) return slot_busy(l3(a->c->m), (int)(a->offset / SLOT_BYTES));
+    return registers[at / 4];
+}
+
+// The RAM's latency, once a transfer.
+static Cycle access_cycles(const L3 *l)
+{
+    return (Cycle)(l->common[LATENCY / 4] & 0x1f) << (l->common[LATENCY_ADD / 4] & 1);
+}
+
+static void v3_start(const Access *a, const uint32_t *registers, bool read)
+{
+    const L3 *l = l3(a->c->m);
+    if (!(l->control[CLOCK_V3 / 4] & PERIPHERAL_V3))
+        misused(a, FAULT_DMA, "an L3 transfer while its controller has no clock");
+    if (l->common[MEMORY_SELECT / 4])
+        misused(a, FAULT_DMA, "an L3 transfer with a memory other than the RAM");
+    const uint32_t bytes = registers[(read ? RX_SIZE : TX_SIZE) / 4];
+    const uint32_t l2 = registers[(read ? RX_ADDRESS : TX_ADDRESS) / 4];
+    const Cycle cycles = cycles_of(a->c->m, read, bytes, 1) + access_cycles(l);
+    const int slot = (int)(a->offset / SLOT_BYTES);
+    submit(a, (L3Job){read, slot, l2, registers[OUTSIDE / 4], bytes, cycles, 0});
+}
+
+void hyper_store(const Access *a, uint32_t value)
+{
+    uint32_t *registers = slot_of(a);
+    const uint32_t at = a->offset % SLOT_BYTES;
+    if (at >= LINES && value) misused(a, FAULT_DMA, "L3 transfers in lines are not simulated");
+    registers[at / 4] = value;
+    if ((at == RX_START || at == TX_START) && value & START_ENABLE)
+        v3_start(a, registers, at == RX_START);
+}
+
+uint32_t hyper_common_load(const Access *a)
+{
+    if (a->offset > ALLOCATE) no_register(a);
+    return a->offset == ALLOCATE ? 0 : l3(a->c->m)->common[a->offset / 4];
+}
+
+void hyper_common_store(const Access *a, uint32_t value)
+{
+    if (a->offset > ALLOCATE) no_register(a);
+    l3(a->c->m)->common[a->offset / 4] = value;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Clocks, power, chip control, start of the cluster, cache control, stdout: little more than
+// registers that keep what is written.
+#include "devices.h"
+
+static Soc *soc(const Access *a) { return &a->c->m->devices->soc; }
+
+// The clock generators: whatever is programmed, they are locked when looked at.
+enum { FLL_STATUS = 0x00, ALL_LOCKED = 0xf };
+
+uint32_t fll_load(const Access *a)
+{
+    return a->offset == FLL_STATUS ? ALL_LOCKED : soc(a)->fll[a->offset / 4 % FLL_WORDS];
+}
+
+void fll_store(const Access *a, uint32_t value) { soc(a)->fll[a->offset / 4 % FLL_WORDS] = value; }
+
+// The exit code is in the low bits of either platform's status register once the top bit is set.
+enum { BOOT = 0x04, EXIT_PULP = 0xa0, EXIT_GAP9 = 0xc0, OSCILLATOR = 0x110 };
+#define EXITED 0x80000000u
+
+uint32_t chip_control_load(const Access *a)
+{
+    switch (a->offset) {
+    case BOOT: return soc(a)->boot;
+    case EXIT_PULP:
+    case EXIT_GAP9: return soc(a)->core_status;
+    case OSCILLATOR: return soc(a)->oscillator;
+    default: no_register(a);
+    }
+}
+
+void chip_control_store(const Access *a, uint32_t value)
+{
+    switch (a->offset) {
+    case BOOT: soc(a)->boot = value; break;
+    case EXIT_PULP:
+    case EXIT_GAP9:
+        soc(a)->core_status = value;
+        if (value & EXITED) leave(a->c->m, value & ~EXITED);
+        break;
+    case OSCILLATOR: soc(a)->oscillator = value; break;
+    default: no_register(a);
+    }
+}
+
+enum { POWER_FIRST = 0x4, POWER_LAST = 0x8 };
+
+static uint32_t *power(const Access *a)
+{
+    if (a->offset != POWER_FIRST && a->offset != POWER_LAST) no_register(a);
+    return &soc(a)->power[a->offset == POWER_LAST];
+}
+
+uint32_t power_load(const Access *a) { return *power(a); }
+void power_store(const Access *a, uint32_t value) { *power(a) = value; }
+
+// Cluster control: which cores run, and from where.
+enum { FETCH_ENABLE = 0x08, CLOCK_GATE = 0x20, BOOT_ADDRESS = 0x40 };
+
+static uint32_t *cluster_register(const Access *a)
+{
+    const uint32_t core = (a->offset - BOOT_ADDRESS) / 4;
+    if (a->offset >= BOOT_ADDRESS && core < a->c->m->chip.cluster_cores)
+        return &soc(a)->boot_address[core];
+    if (a->offset == FETCH_ENABLE) return &soc(a)->fetch_enable;
+    if (a->offset == CLOCK_GATE) return &soc(a)->clock_gate;
+    no_register(a);
+}
+
+uint32_t cluster_control_load(const Access *a) { return *cluster_register(a); }
+
+void cluster_control_store(const Access *a, uint32_t value)
+{
+    Machine *m = a->c->m;
+    *cluster_register(a) = value;
+    if (a->offset != FETCH_ENABLE) return;
+    for (uint32_t core = 0; core < m->chip.cluster_cores; core++)
+        if (value >> core & 1)
+            core_start(&m->core[core], soc(a)->boot_address[core],
+                       a->c->t + m->chip.core_start_cycles);
+}
+
+// Instruction caches: on and off, forget everything.
+enum { CACHE_ENABLE = 0x0, CACHE_FLUSH = 0x4 };
+
+static void cache_store(const Access *a, bool cluster, uint32_t value)
+{
+    if (a->offset == CACHE_ENABLE) fetch_enable(a->c->m, cluster, value != 0);
+    else if (a->offset == CACHE_FLUSH) fetch_flush(a->c->m, cluster);
+    else no_register(a);
+}
+
+uint32_t fc_cache_load(const Access *a) { no_register(a); }
+void fc_cache_store(const Access *a, uint32_t value) { cache_store(a, false, value); }
+uint32_t cluster_cache_load(const Access *a) { no_register(a); }
+void cluster_cache_store(const Access *a, uint32_t value) { cache_store(a, true, value); }
+
+// A character a store, whatever the core whose slot it is.
+uint32_t stdout_load(const Access *a) { no_register(a); }
+
+void stdout_store(const Access *a, uint32_t value)
+{
+    const char character = (char)value;
+    put_output(a->c->m, &character, 1);
+}
