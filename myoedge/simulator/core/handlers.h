@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the lines of a .def file are when handlers are made of them. In the expressions a is rs1,
+// b is rs2 or the immediate, d is what rd holds, n is the shift of a normalising instruction.
+#include "access.h"
+#include "isa.h"
+
+// The second operand, by format.
+#define SECOND_R c->r[i->rs2]
+#define SECOND_R1 0
+#define SECOND_RD c->r[i->rs2]
+#define SECOND_I (uint32_t)i->imm
+#define SECOND_SHIFT (uint32_t)i->imm
+#define SECOND_U (uint32_t)i->imm
+#define SECOND_PC (uint32_t)i->imm
+#define SECOND_B c->r[i->rs2]
+#define SECOND_BI (uint32_t)i->imm
+#define SECOND_BITS (uint32_t)i->imm
+#define SECOND_BITSD (uint32_t)i->imm
+#define SECOND_NORM c->r[i->rs2]
+#define SECOND_NORMD c->r[i->rs2]
+#define SECOND_V c->r[i->rs2]
+#define SECOND_VD c->r[i->rs2]
+#define SECOND_V1 0
+#define SECOND_V2 c->r[i->rs2]
+#define SECOND_V6 (uint32_t)i->imm
+#define SECOND_V6D (uint32_t)i->imm
+
+#define OPERANDS(format)                                                                         \
+    const uint32_t a = c->r[i->rs1], b = SECOND_##format, d = c->r[i->rd], n = (uint32_t)i->imm; \
+    (void)a, (void)b, (void)d, (void)n
+
+#define OP(name, match, format)
+
+#define ALU(name, match, format, value)                                                          \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        OPERANDS(format);                                                                        \
+        c->r[i->rd] = (uint32_t)(value);                                                         \
+        DONE();                                                                                  \
+    }
+
+// The same, being so many multiply-accumulates.
+#define MAC(name, match, format, macs_, value)                                                   \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        OPERANDS(format);                                                                        \
+        c->r[i->rd] = (uint32_t)(value);                                                         \
+        c->counts.macs += macs_;                                                                 \
+        DONE();                                                                                  \
+    }
+
+#define BRANCH(name, match, format, condition)                                                   \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        OPERANDS(format);                                                                        \
+        c->counts.branches++;                                                                    \
+        if (condition) TAKE();                                                                   \
+        DONE();                                                                                  \
+    }
+
+// A taken branch.
+#define TAKE()                                                                                   \
+    do {                                                                                         \
+        c->counts.taken++;                                                                       \
+        c->t += 1u + c->m->chip.branch_taken_stall;                                              \
+        c->counts.stall[STALL_JUMP] += c->m->chip.branch_taken_stall;                            \
+        c->retired += i->retired;                                                                \
+        GO_TO(i->target);                                                                        \
+    } while (0)
+
+// Addresses, by format, and what rs1 holds afterwards. The loaded value is written first: where
+// rd is rs1, an immediate is added to it, while the sum of two registers takes its place.
+#define ADDRESS_L c->r[i->rs1] + (uint32_t)i->imm
+#define ADDRESS_LX c->r[i->rs1] + c->r[i->rs2]
+#define ADDRESS_LP c->r[i->rs1]
+#define ADDRESS_LXP c->r[i->rs1]
+#define ADDRESS_S c->r[i->rs1] + (uint32_t)i->imm
+#define ADDRESS_SX c->r[i->rs1] + c->r[i->rd]
+#define ADDRESS_SP c->r[i->rs1]
+#define ADDRESS_SXP c->r[i->rs1]
+
+#define AFTER_L
+#define AFTER_LX
+#define AFTER_LP c->r[i->base] = c->r[i->rs1] + (uint32_t)i->imm
+#define AFTER_LXP c->r[i->base] = address + offset
+#define AFTER_S
+#define AFTER_SX
+#define AFTER_SP c->r[i->base] = address + (uint32_t)i->imm
+#define AFTER_SXP c->r[i->base] = address + c->r[i->rd]
+
+#define LOAD(name, match, format, type)                                                          \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        ORDERED(c, i);                                                                           \
+        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2];                        \
+        (void)offset;                                                                            \
+        c->r[i->rd] = (uint32_t)(type)load(c, i, address, sizeof(type));                         \
+        if ((address & 3) + sizeof(type) > 4) use_after_misaligned(c, i);                        \
+        AFTER_##format;                                                                          \
+        DONE_LATE(STALL_LOAD_USE);                                                               \
+    }
+
+#define STORE(name, match, format, type)                                                         \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        ORDERED(c, i);                                                                           \
+        const uint32_t address = ADDRESS_##format;                                               \
+        store(c, i, address, sizeof(type), (type)c->r[i->rs2]);                                  \
+        AFTER_##format;                                                                          \
+        DONE();                                                                                  \
+    }
+
+// A misaligned load has a wait of its own if its value is used at once.
+static inline void use_after_misaligned(Core *c, const Insn *i)
+{
+    if (i->use_stall) c->t = c->t + c->m->chip.misaligned_load_use_stall - i->use_stall;
+}
