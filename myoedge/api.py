@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from myoedge.samples import Given
 
 if TYPE_CHECKING:
     from myoedge.ladder import Difference
+    from myoedge.onchip import Simulated
+    from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
 
 __all__ = [
@@ -33,10 +35,13 @@ __all__ = [
     "ops",
     "quantize",
     "report",
+    "simulate",
+    "simulate_elf",
     "validate",
 ]
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
+RANDOM_CHECKS_ON_CHIP = 2  # the same on a simulated chip
 
 
 def _silent(_: str) -> None:
@@ -122,13 +127,13 @@ class Validation:
     """What the ladder said.
 
     exact        by rung: True, False; None where it was not run
-    samples      inputs compared, the golden one, random ones, and those given
+    samples      inputs compared on each rung: the golden one, random ones, and those given
     difference   the first place where a rung differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     """
 
     exact: dict[str, bool | None]
-    samples: int
+    samples: dict[str, int]
     difference: Difference | None
     onnx_db: float | None = None
 
@@ -142,13 +147,14 @@ def validate(
     cc: str = "zig",
     say: Say = _silent,
 ) -> Validation:
-    """Compares every layer of the generated C with the NumPy reference, bit for bit.
+    """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
 
-    on      rungs of the ladder; "host" so far
+    on      rungs of the ladder: "host" and "simulator" (every layer), "gvsoc" (the outputs)
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
-    The reports in the folder are replaced. Errors: E204 unknown rung, E222 no build, E501 compiler.
+    The reports in the folder are replaced. It stops at the first rung that differs.
+    Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
     from myoedge import ladder
     from myoedge.contents import report_files
@@ -161,14 +167,80 @@ def validate(
             "E204", f"there is no rung {', '.join(unknown) or '(none given)'}", facts
         )
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
-    say("compare")
-    samples = ladder.all_samples(chosen, RANDOM_CHECKS, input)
-    count, difference = ladder.first_difference(chosen, samples)
+    exact, counts, difference = dict(chosen.report["exact"]), {}, None
+    for rung in on:
+        say(f"compare with {rung}")
+        random = RANDOM_CHECKS if rung == "host" else RANDOM_CHECKS_ON_CHIP
+        samples = ladder.all_samples(chosen, random, input)
+        counts[rung], difference = ladder.first_difference(chosen, samples, rung)
+        exact[rung] = difference is None
+        if difference is not None:
+            break
     onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
-    report = {**chosen.report}
-    report["exact"] = {**report["exact"], "host": difference is None}
-    replace_files(chosen.folder, report_files(report))
-    return Validation(report["exact"], count, difference, onnx_db)
+    replace_files(chosen.folder, report_files({**chosen.report, "exact": exact}))
+    return Validation(exact, counts, difference, onnx_db)
+
+
+def simulate(
+    build: Build | StrPath,
+    *,
+    on: str = "simulator",
+    input: Given | None = None,
+    operating_point: str | None = None,
+    like: str = "silicon",
+    trace: bool = False,
+    progress: Callable[[int, str], None] | None = None,
+) -> Simulated:
+    """Runs the firmware of a build: what it gives, and in how many cycles.
+
+    on                "simulator", or "gvsoc" where one is installed
+    input             float samples as for calibration, one inference each; without them the golden
+    operating_point   "high" (0.80 V, 370 MHz) or "low" (0.65 V, 240 MHz)
+    like              "silicon", or "public-gvsoc": the costs that platform is documented to have
+    trace             also writes trace.json for ui.perfetto.dev
+    progress          called now and then with the cycle and what the program has printed since
+    The reports in the folder are replaced. Errors: E204, E222, E240, E501, E701 .. E711.
+    """
+    from myoedge import onchip
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    return onchip.simulate_build(chosen, on, input, operating_point, like, trace, progress)
+
+
+def simulate_elf(
+    elf: StrPath,
+    *,
+    folder: StrPath | None = None,
+    dump: Sequence[tuple[int, int]] = (),
+    max_cycles: int | None = None,
+    bank_conflicts: bool = True,
+    like: str = "silicon",
+    profile: bool = False,
+    window: tuple[int, int] | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Simulation:
+    """Runs any bare-metal program for GAP9's register map.
+
+    folder           where it may read and write files by plain name; without it nowhere
+    dump             (address, size in bytes) of L1 or L2 to keep at the end
+    bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
+    profile          cycles by address of the instruction
+    window           (from, to): every instruction executed between these cycles
+    Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
+    """
+    from myoedge import onchip
+
+    return onchip.simulate_program(
+        Path(elf),
+        None if folder is None else Path(folder),
+        dump,
+        max_cycles,
+        bank_conflicts,
+        like,
+        profile,
+        window,
+        progress,
+    )
 
 
 @dataclass(frozen=True)

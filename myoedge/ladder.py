@@ -64,8 +64,13 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
     if given is None:
         return golden
-    more = fit(read(given), build.network.graph).inputs
+    more = given_inputs(build, given)
     return {name: np.concatenate([x, more[name]]) for name, x in golden.items()}
+
+
+def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
+    """What a person gives, as floats [samples, *shape] by input name."""
+    return fit(read(given), build.network.graph).inputs
 
 
 def all_samples(build: Build, random: int, given: Given | None = None) -> Iterator[Sample]:

@@ -16,6 +16,7 @@ VERBS = {
     "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",
     "validate": "compare the C with the NumPy reference, bit for bit",
+    "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
     "report": "show a build's report, or what changed since another",
     "ops": "list the operators that can be built",
     "doctor": "which tools are there, and how to get the others",
@@ -24,7 +25,7 @@ VERBS = {
 
 EPILOG = """\b
 Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
-4 outputs differ, 5 tool missing, 70 bug in myoedge, 130 interrupted.
+4 outputs differ, 5 tool missing, 7 simulated program faulted, 70 bug in myoedge, 130 interrupted.
 """
 
 

@@ -15,11 +15,21 @@ if TYPE_CHECKING:
     from myoedge.api import Validation
 
 DIFFER = 4
+RUNGS = {
+    "host": "host C, every layer",
+    "simulator": "simulated GAP9, every layer",
+    "gvsoc": "GVSoC, outputs",
+}
 
 
 @click.command("validate")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--on", default="host", metavar="RUNGS", help="Rungs of the ladder: host.")
+@click.option(
+    "--on",
+    default="host",
+    metavar="RUNGS",
+    help="Rungs of the ladder, with commas: host, simulator, gvsoc.",
+)
 @click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
 @click.option("--onnx", is_flag=True, help="Also measure model.int8.onnx in onnxruntime.")
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
@@ -51,10 +61,11 @@ def _as_json(found: Validation) -> dict[str, Any]:
 
 
 def _show(voice: Voice, found: Validation) -> None:
-    if found.difference is None:
-        samples = f"{found.samples:,} sample{'s' * (found.samples != 1)}"
-        text = f"exact: reference = host C, every layer, {samples}"
-        voice.out.print(text, markup=False)
+    for rung, count in found.samples.items():
+        if found.exact[rung]:
+            samples = f"{count:,} sample{'s' * (count != 1)}"
+            text = f"exact: reference = {RUNGS[rung]}, {samples}"
+            voice.out.print(text, markup=False)
     if found.onnx_db is not None:
         same = found.onnx_db == float("inf")
         text = "the same integers" if same else f"{found.onnx_db:.1f} dB to the reference"

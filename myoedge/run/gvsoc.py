@@ -13,7 +13,7 @@ from pathlib import Path
 from myoedge import tool
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
-from myoedge.run.measurement import (
+from myoedge.measurement import (
     Inference,
     LayerCost,
     Measurement,

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from myoedge import tool
 from myoedge.ir import Array
-from myoedge.run.measurement import (
+from myoedge.measurement import (
     WORKERS,
     Inference,
     LayerCost,

@@ -83,3 +83,6 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "l2_line_cycles": 16,
     }
 )
+
+# What `--like` chooses from.
+COSTS = MappingProxyType({"silicon": GAP9_CYCLES, "public-gvsoc": PUBLIC_GVSOC_CYCLES})

@@ -51,4 +51,3 @@ struct Observer {
 };
 
 bool observes_all(const Machine *m); // every instruction goes through observe()
-bool observes(const Machine *m, uint32_t pc);

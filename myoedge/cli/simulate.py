@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge simulate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import Voice, common
+
+if TYPE_CHECKING:
+    from myoedge.onchip import Simulated
+    from myoedge.simulator import Simulation
+
+DIFFER = 4
+UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
+MOST_CODES = 255  # what a shell can see of an exit code
+
+
+@click.command("simulate")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--on", default="simulator", metavar="WHERE", help="simulator (comes along), gvsoc.")
+@click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
+@click.option("--operating-point", metavar="NAME", help="high (0.80 V, 370 MHz) or low.")
+@click.option("--like", default="silicon", metavar="CHIP", help="Costs: silicon, public-gvsoc.")
+@click.option("--trace", is_flag=True, help="Also write trace.json, for ui.perfetto.dev.")
+@click.option("--elf", type=click.Path(), metavar="FILE", help="Any bare-metal program instead.")
+@click.option("--dump", nargs=2, metavar="ADDRESS:SIZE FILE", help="With --elf: memory at its end.")
+@click.option("--max-cycles", type=click.IntRange(1), metavar="N", help="With --elf: then it ends.")
+@click.option(
+    "--bank-conflicts",
+    type=click.Choice(["on", "off"]),
+    default="on",
+    help="With --elf: off lets any number of accesses into a bank of L1.",
+)
+@click.option("--profile", is_flag=True, help="With --elf: cycles by function and source line.")
+@click.option("--window", metavar="FROM:TO", help="With --elf: instructions between two cycles.")
+@common
+def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -> None:
+    """Run the firmware of a build on the simulated chip and say what it costs.
+
+    FOLDER is what build wrote; the newest one below build/ without it. With --elf: any program for
+    this chip's register map; its output is passed through, its exit code kept, and it may open
+    files by plain name in the current folder.
+    """
+    if elf is not None:
+        _run_elf(voice, elf, **options)
+        return
+    from myoedge import api
+    from myoedge.cli.newest import newest
+
+    given = ("on", "input", "operating_point", "like", "trace")
+    chosen = {name: options[name] for name in given}
+    found = api.simulate(folder or newest(), **chosen, progress=_progress(voice))
+    voice.result(_as_json(found), lambda: _show(voice, found))
+    if not found.exact:
+        sys.exit(DIFFER)
+
+
+def _progress(voice: Voice) -> Any:
+    """A line now and then, from the second look on: short runs stay silent."""
+    seen: list[int] = []
+
+    def say(cycle: int, _: str) -> None:
+        seen.append(cycle)
+        if len(seen) > 1:
+            voice.say(f"  {cycle / 1e6:,.0f} M cycles ...")
+
+    return say
+
+
+def _as_json(found: Simulated) -> dict[str, Any]:
+    report = found.report
+    outputs = [[y.tolist() for y in run.outputs] for run in found.measurement.inferences]
+    keys = ("name", "label", "op", "macs", "cycles", "macs_per_cycle", "stalls")
+    return {
+        "exact": found.exact,
+        "cycles": report["cycles"],
+        "latency_s": report["latency_s"],
+        "target": report["target"],
+        "memory": report["memory"],
+        "layers": [{key: row.get(key) for key in keys} for row in report["layers"]],
+        "outputs": outputs,
+    }
+
+
+def _show(voice: Voice, found: Simulated) -> None:
+    from myoedge.report.cycles import cycles_table
+
+    voice.out.print(cycles_table(found.report))
+    count = len(found.measurement.inferences)
+    text = "equal to the reference" if found.exact else "NOT equal to the reference"
+    voice.out.print(f"{count} inference{'s' * (count != 1)}: outputs {text}", markup=False)
+
+
+# --- any program ----------------------------------------------------------------------------------
+
+
+def _run_elf(voice: Voice, elf: str, **options: Any) -> None:
+    from myoedge import api
+
+    dump = options["dump"]
+    run = api.simulate_elf(
+        elf,
+        folder=Path.cwd(),
+        dump=[_range(dump[0])] if dump else [],
+        max_cycles=options["max_cycles"],
+        bank_conflicts=options["bank_conflicts"] == "on",
+        like=options["like"],
+        profile=options["profile"],
+        window=_window(options["window"]),
+        progress=lambda _, text: None if voice.as_json else click.echo(text, nl=False),
+    )
+    if dump:
+        _write(Path(dump[1]), run.dumps[0])
+    voice.result(_elf_json(run), lambda: _show_elf(voice, run, elf))
+    sys.exit(min(run.exit_code, MOST_CODES))
+
+
+def _range(text: str) -> tuple[int, int]:
+    """0x1C170000:64KiB -> address and size in bytes."""
+    address, _, size = text.partition(":")
+    digits = size.rstrip("kKiImMbB")
+    try:
+        return int(address, 0), int(digits, 0) * UNITS[size[len(digits) :].lower()]
+    except (ValueError, KeyError):
+        raise click.BadParameter(f"{text}: needs ADDRESS:SIZE, as 0x1C170000:64KiB") from None
+
+
+def _window(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    try:
+        first, last = (int(part, 0) for part in text.split(":"))
+    except ValueError:
+        raise click.BadParameter(f"{text}: needs FROM:TO, two numbers of cycles") from None
+    return first, last
+
+
+def _write(file: Path, data: bytes) -> None:
+    from myoedge.folder import replace_files
+
+    replace_files(file.absolute().parent, {file.name: data})
+
+
+def _elf_json(run: Simulation) -> dict[str, Any]:
+    cores = [
+        {
+            "core": i,
+            "instructions": c.instructions,
+            "macs": c.macs,
+            "loads": c.loads,
+            "stores": c.stores,
+            "active_cycles": c.active_cycles,
+            "stalls": dict(c.stalls),
+        }
+        for i, c in enumerate(run.counts)
+        if c.instructions
+    ]
+    return {
+        "exit_code": run.exit_code,
+        "cycles": run.cycles,
+        "output": run.output,
+        "cores": cores,
+        "devices": dict(run.devices),
+        "l1_bytes": run.l1_bytes,
+        "l2_bytes": run.l2_bytes,
+    }
+
+
+def _show_elf(voice: Voice, run: Simulation, elf: str) -> None:
+    total = sum(c.instructions for c in run.counts)
+    voice.say(f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}")
+    if not (run.profile or run.steps):
+        return
+    from myoedge.simulator import read_elf
+    from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
+
+    program = read_elf(Path(elf).read_bytes(), elf)
+    for text in (hot_functions(run, program), hot_lines(run, program), steps_text(run, program)):
+        voice.out.print(text, markup=False, soft_wrap=True, end="")

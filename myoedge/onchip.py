@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Firmware on a simulated chip: inferences of a build, or any program at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge import ladder
+from myoedge.built import MOST_CYCLES
+from myoedge.contents import report_files
+from myoedge.errors import MyoedgeError
+from myoedge.folder import replace_files
+from myoedge.reference import one_blas_thread, run_integer
+from myoedge.report.cycles import with_cycles
+from myoedge.report.trace import perfetto
+from myoedge.simulator import Simulation, Wanted, simulate
+from myoedge.target import OperatingPoint, chip
+from myoedge.target.gap9_cycles import COSTS
+
+if TYPE_CHECKING:
+    from myoedge.built import Build
+    from myoedge.measurement import Measurement
+    from myoedge.samples import Given
+
+Progress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Inferences on a simulated chip.
+
+    measurement   outputs, cycles of each layer, what the cores did
+    exact         whether every inference gave the integers of the reference
+    report        report.json as it is now
+    run           counters of the whole run; None on GVSoC
+    """
+
+    measurement: Measurement
+    exact: bool
+    report: dict[str, Any]
+    run: Simulation | None = None
+
+
+def simulate_build(
+    build: Build,
+    on: str,
+    given: Given | None,
+    point_name: str | None,
+    like: str,
+    trace: bool,
+    progress: Progress | None,
+) -> Simulated:
+    """api.simulate; the arguments are explained there."""
+    point = _point(build, point_name)
+    samples = list(ladder.real_samples(build.network, _inputs(build, given)))
+    inputs = [build.in_order(sample) for sample in samples]
+    run = None
+    if on == "gvsoc":
+        measured = build.run_on_gvsoc(inputs)
+    elif on == "simulator":
+        wanted = Wanted(spans=trace)
+        measured, run = build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
+    else:
+        raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc"})
+    exact = _exact(build, samples, measured)
+    report = with_cycles(build.report, measured, point)
+    report["exact"] = {**report["exact"], on: exact}
+    files = report_files(report)
+    if trace and run is not None:
+        files["trace.json"] = perfetto(run, report["layers"], point.clock_hz)
+    replace_files(build.folder, files)
+    return Simulated(measured, exact, report, run)
+
+
+def _inputs(build: Build, given: Given | None) -> Mapping[str, Any]:
+    if given is None:
+        return {name: x[None] for name, x in build.golden_inputs.items()}
+    return ladder.given_inputs(build, given)
+
+
+def _exact(build: Build, samples: Sequence[ladder.Sample], measured: Measurement) -> bool:
+    q = build.network
+    with one_blas_thread():
+        for sample, inference in zip(samples, measured.inferences, strict=True):
+            wanted = run_integer(q.steps, q.constants, sample)
+            pairs = zip(q.graph.outputs, inference.outputs, strict=True)
+            if not all(np.array_equal(wanted[name], got) for name, got in pairs):
+                return False
+    return True
+
+
+def _point(build: Build, name: str | None) -> OperatingPoint:
+    described = chip(str(build.manifest.get("target")))
+    for point in described.points:
+        if name in (None, point.name):
+            return point
+    has = ", ".join(point.name for point in described.points)
+    raise MyoedgeError("E204", f"there is no operating point {name}", {"has": has})
+
+
+def costs(like: str) -> Mapping[str, int]:
+    """What things cost on the chip, or on a platform that stands for it. Errors: E204 unknown."""
+    if like not in COSTS:
+        raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(COSTS)})
+    return COSTS[like]
+
+
+def simulate_program(
+    elf: Path,
+    folder: Path | None,
+    dump: Sequence[tuple[int, int]],
+    max_cycles: int | None,
+    bank_conflicts: bool,
+    like: str,
+    profile: bool,
+    window: tuple[int, int] | None,
+    progress: Progress | None,
+) -> Simulation:
+    """api.simulate_elf; the arguments are explained there."""
+    from myoedge.simulator import read_elf
+
+    chosen = {**costs(like), **({} if bank_conflicts else {"l1_contention": 0})}
+    return simulate(
+        read_elf(_bytes(elf), elf.name),
+        cycles=chosen,
+        folder=folder,
+        wanted=Wanted(dump=dump, profile=profile, window=window),
+        progress=progress,
+        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
+    )
+
+
+def _bytes(elf: Path) -> bytes:
+    try:
+        return elf.read_bytes()
+    except OSError as error:
+        facts = {"reason": error.strerror or str(error)}
+        raise MyoedgeError("E241", f"{elf} cannot be read", facts) from None

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the cycles went: by function, by source line, and instruction by instruction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from myoedge.simulator.elf import Program
+from myoedge.simulator.result import Simulation
+
+MOST_ROWS = 20
+
+
+def hot_functions(run: Simulation, program: Program) -> str:
+    """Cycles of all cores by function, most first; "" without a profile."""
+    return _table(run, "function", lambda pc: program.function_at(pc) or f"0x{pc:08x}")
+
+
+def hot_lines(run: Simulation, program: Program) -> str:
+    """Cycles of all cores by source line, most first; "" without a profile."""
+    return _table(run, "line", lambda pc: program.line_at(pc) or "?")
+
+
+def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
+    if not run.profile:
+        return ""
+    cycles: Counter[str] = Counter()
+    for pc, n in run.profile.items():
+        cycles[name(pc)] += n
+    total = sum(cycles.values())
+    rows = [f"{n:>14,} {100 * n / total:5.1f} %  {key}" for key, n in cycles.most_common(MOST_ROWS)]
+    return "\n".join([f"{'cycles':>14} {'share':>7}  {title}", *rows, ""])
+
+
+def steps_text(run: Simulation, program: Program) -> str:
+    """One line an executed instruction: cycle, core, pc, register written, source line."""
+    rows = [
+        f"{s.cycle:>12} core {s.core} {s.pc:08x} "
+        f"{'' if s.register is None else f'x{s.register}={s.value:08x}':<13} {program.line_at(s.pc)}"
+        for s in run.steps
+    ]
+    lost = [f"{run.steps_lost:,} more are left out"] if run.steps_lost else []
+    return "\n".join([*rows, *lost, ""]) if rows else ""
