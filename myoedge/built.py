@@ -27,7 +27,7 @@ from myoedge.run import host
 from myoedge.samples import as_inputs
 
 if TYPE_CHECKING:
-    from myoedge.run.measurement import Measurement
+    from myoedge.measurement import Measurement
     from myoedge.run.simulator import Progress
     from myoedge.simulator import Program, Simulation, Wanted
 

@@ -71,6 +71,42 @@ _GAP9 = {
     "l2_line_cycles": 14,
     "fc_line_cycles": 5,
     "fc_cache_refill_cycles": 0,
+    # performance counters: what else of a wait ld_stall counts (public GVSoC does)
+    "mul_counted": 0,
+    "mul_use_counted": 0,
+    "mulh_counted": 0,
+    "mulh_use_counted": 0,
+    "outside_counted": 0,
+    # event unit
+    "event_unit_bytes": 0x800,
+    "barriers": 8,
+    "mutexes": 1,
+    "software_events": 8,
+    "elw_active_cycles": 3,
+    "mutex_cycles": 1,
+    "core_start_cycles": 1,
+    "fc_wake_cycles": 1,
+    # DMA
+    "dma_ids": 16,
+    "dma_core_queue": 2,
+    "dma_global_queue": 8,
+    "dma_requests": 8,
+    "dma_burst_bytes": 256,
+    "dma_ports": 2,
+    "dma_port_bytes": 4,
+    "dma_step_cycles": 1,
+    "dma_max_bytes": 128 * KIB - 1,
+    # L3
+    "l3_cycles_per_byte_x256": 256,
+    "l3_write_cycles_per_byte_x256": 256,
+    "l3_start_cycles": 48,
+    "l3_queue": 8,
+    "l3_slots": 8,
+    # what a program may do to the machine it is simulated on
+    "file_bytes": 1 << 30,
+    "file_opens": 100_000,
+    "output_bytes": 1 << 20,
+    "fc_clock_x256": 256,
 }
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
