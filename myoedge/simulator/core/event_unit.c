@@ -18,16 +18,28 @@ enum { ALL_CORES_END = 0x400, ALL_BARRIERS_BASE = 0x400, ALL_BARRIERS_END = 0x60
 
 static EventUnit *unit(Machine *m) { return &m->devices->events; }
 
+// Counters take the first and the last cycles of a sleep in p.elw as awake.
+static void count_awake(Core *c, Cycle until)
+{
+    const uint32_t active = c->m->chip.elw_active_cycles;
+    const Cycle slept = until > c->slept_at ? until - c->slept_at : 0;
+    const Cycle awake = active < 1 ? 0 : active - 1 < slept ? active - 1 : slept;
+    c->counts.stall[STALL_SLEEP] -= awake;
+    c->counts.stall[STALL_OUTSIDE] += awake;
+}
+
 static void wake(Machine *m, int core, Cycle at)
 {
     CoreEvents *e = &unit(m)->core[core];
     Core *c = &m->core[core];
-    if (m->devices->waiting[core] == WAITS_EVENT) {
+    const bool by_event = m->devices->waiting[core] == WAITS_EVENT;
+    if (by_event) {
         c->r[c->wait_rd] = e->buffer & e->mask;
         e->buffer &= ~e->clear;
     }
     core_waits(c, NOT_WAITING);
     core_wake(c, at + m->chip.wake_cycles);
+    if (by_event) count_awake(c, at + m->chip.wake_cycles);
 }
 
 void events_changed(Machine *m, int core, Cycle at)
