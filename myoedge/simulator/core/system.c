@@ -43,12 +43,23 @@ static const Insn *op_wfi(Core *c, const Insn *i)
     return wait_for_interrupt(c, i->next);
 }
 
+// What p.elw answers; false: the core has to sleep. Of memory it is a plain load.
+static bool wait_or_load(Core *c, const Insn *i, uint32_t address, uint32_t *value)
+{
+    if (memory_at(c->m, address, 4)) {
+        *value = load(c, i, address, 4);
+        return true;
+    }
+    const bool goes_on = event_wait(c, i, address, value);
+    c->counts.loads++;
+    return goes_on;
+}
+
 static const Insn *op_p_elw(Core *c, const Insn *i)
 {
     ORDERED(c, i);
-    uint32_t value;
-    const bool goes_on = event_wait(c, i, c->r[i->rs1] + (uint32_t)i->imm, &value);
-    c->counts.loads++;
+    uint32_t value = 0;
+    const bool goes_on = wait_or_load(c, i, c->r[i->rs1] + (uint32_t)i->imm, &value);
     count(c, i);
     if (!goes_on) return core_sleep(c, i->next);
     c->r[i->rd] = value;
