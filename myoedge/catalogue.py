@@ -210,6 +210,20 @@ E233 A [quant] pattern matches no layer.
 Patterns are module paths, with * for any part: "head.*". The message lists the paths of this
 network; a typing error would otherwise leave a layer as it was.
 
+E240 A build has no firmware.
+It was made for a target without a chip (--target host), or by a version that did not compile it.
+Build it for gap9.
+
+E241 A file is no program for this chip.
+`simulate --elf` takes 32-bit little-endian RISC-V ELF files, linked for GAP9's register map.
+
+E242 A program does not lie in the chip's memory.
+Everything it loads must lie in L1 (128 KiB at 0x10000000) or L2 (1.5 MiB + 64 KiB at 0x1C000000),
+and it must start at an even address of L2.
+
+E243 What shall be dumped is not in memory.
+--dump takes ADDRESS:SIZE within L1 or L2, as 0x1C170000:64KiB.
+
 E280 A folder holds no C.
 src/ of a build folder has been emptied or moved. Build again.
 
@@ -233,6 +247,50 @@ GVSoC, which is optional, is looked for in the folder that GVSOC_HOME names, els
 
 E502 A program did not finish in time.
 It was ended, with everything it had started. A machine under heavy load is the usual cause.
+
+E701 The simulated program met an illegal instruction.
+The cores run RV32IMC and Xpulpv2, without floating point. A jump through a wrong pointer, code that
+was overwritten, or a program compiled for another chip end this way. The message names core, pc,
+function, source line, cycle and registers.
+
+E702 The simulated program read or wrote where nothing is.
+Neither L1, L2 nor a register lies at that address. The cores cannot address the off-chip memory:
+it is read through its own DMA.
+
+E703 The simulated program jumped out of its code.
+Instructions come from L2, at even addresses.
+
+E704 The simulated program used a register that is not simulated.
+It does not exist, or not for accesses of that size, or it belongs to a part of the chip that the
+simulator does not have.
+
+E705 The simulated program misused the DMA.
+A length of 0 or above 128 KiB, an id that was never given out, 2D on the L1 side, addresses outside
+L1 and L2; or a core touched bytes that a transfer was still to write or to read, which on the chip
+gives one result today and another tomorrow. Wait for the transfer first.
+
+E706 A stack of the simulated program overflowed.
+A core wrote into the last bytes of its stack. Move arrays out of functions, or enlarge the stacks.
+
+E707 The simulated program is stuck.
+Every core sleeps and nothing is under way that could wake one: a barrier that somebody never
+reaches, an event that nobody sends, or one that is masked.
+
+E708 The simulated program did not end in time.
+It ran for as many cycles as were allowed. --max-cycles raises the limit; --window shows what it
+executes.
+
+E709 The simulated program used what nothing handles.
+An ebreak that is no semihosting call, an ecall, or an interrupt: the simulator takes none.
+
+E710 The firmware wrote a file of the wrong size.
+output.bin and cycles.bin must hold what the network gives for the inputs it was given. Build again.
+
+E711 The firmware ended with an error of its own.
+The exit code says which: src/exit_codes.h lists them. 101 is a stack that overflowed.
+
+E712 The computer has no memory left for what a simulated run records.
+Ask for less: a shorter --window, no --profile.
 
 E900 A bug in myoedge.
 Neither your model nor your command is to blame. The message names a file with what is needed to

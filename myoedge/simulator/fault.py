@@ -22,7 +22,7 @@ KINDS = {
     9: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
     10: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
     11: ("E709", "no ebreak, ecall or interrupt: nothing handles them"),
-    12: ("E904", "less to record"),
+    12: ("E712", "less to record"),
 }
 _NAMES = (
     "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
