@@ -100,7 +100,8 @@ def test_warnings_say_when_they_end_a_build() -> None:
 def test_exit_codes_are_explained(code: int) -> None:
     text = explanation(str(code))
     assert EXIT_CODES[code] in text
-    assert all(name in text for name in entries() if name.startswith(f"E{code}"))
+    first = 9 if code == 70 else code
+    assert all(name in text for name in entries() if name.startswith(f"E{first}"))
 
 
 def test_differing_outputs_are_an_exit_code_without_an_error() -> None:
