@@ -45,7 +45,11 @@ static uint32_t branch(uint32_t funct3, uint32_t rs1, uint32_t imm)
         | bits(imm, 4, 1, 8) | bits(imm, 11, 11, 7) | BRANCH_;
 }
 
-static uint32_t immediate6(uint32_t h) { return sign_extend(bits(h, 12, 12, 5) | bits(h, 6, 2, 0), 6); }
+static uint32_t immediate6(uint32_t h)
+{
+    return sign_extend(bits(h, 12, 12, 5) | bits(h, 6, 2, 0), 6);
+}
+
 static uint32_t word_offset(uint32_t h)
 {
     return bits(h, 12, 10, 3) | bits(h, 6, 6, 2) | bits(h, 5, 5, 6);
@@ -70,7 +74,8 @@ static uint32_t high_register(uint32_t h) { return 8 + bits(h, 9, 7, 0); }
 
 static uint32_t add_to_stack_pointer4(uint32_t h)
 {
-    const uint32_t imm = bits(h, 12, 11, 4) | bits(h, 10, 7, 6) | bits(h, 6, 6, 2) | bits(h, 5, 5, 3);
+    const uint32_t imm = bits(h, 12, 11, 4) | bits(h, 10, 7, 6) | bits(h, 6, 6, 2)
+        | bits(h, 5, 5, 3);
     return imm ? i_type(IMMEDIATE, 0, low_register(h), 2, imm) : 0;
 }
 
@@ -135,9 +140,10 @@ static uint32_t moves(uint32_t h, uint32_t rd, uint32_t rs2)
 static uint32_t quadrant2(uint32_t h)
 {
     const uint32_t rd = bits(h, 11, 7, 0), rs2 = bits(h, 6, 2, 0);
+    const uint32_t stack_offset = bits(h, 12, 12, 5) | bits(h, 6, 4, 2) | bits(h, 3, 2, 6);
     switch (h >> 13) {
     case 0: return h >> 12 & 1 ? 0 : i_type(IMMEDIATE, 1, rd, rd, rs2);
-    case 2: return rd ? i_type(LOAD_, 2, rd, 2, bits(h, 12, 12, 5) | bits(h, 6, 4, 2) | bits(h, 3, 2, 6)) : 0;
+    case 2: return rd ? i_type(LOAD_, 2, rd, 2, stack_offset) : 0;
     case 4: return moves(h, rd, rs2);
     case 6: return store_word(rs2, 2, bits(h, 12, 9, 2) | bits(h, 8, 7, 6));
     default: return 0;

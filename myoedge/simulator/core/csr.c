@@ -173,7 +173,8 @@ static void write_other(Core *c, const Insn *i, uint32_t number, uint32_t value)
         c->mcycle_zero = zero_for(c->t, c->mcycle_zero, value, number == MCYCLEH);
         break;
     case MINSTRET: case MINSTRETH:
-        c->minstret_zero = zero_for(c->counts.instructions, c->minstret_zero, value, number == MINSTRETH);
+        c->minstret_zero = zero_for(c->counts.instructions, c->minstret_zero, value,
+                                    number == MINSTRETH);
         break;
     default: unknown(c, i, number);
     }

@@ -23,14 +23,14 @@ static const Table *const tables[] = {&table_rv32, &table_system, &table_csr, &t
 
 // ---- where an instruction is
 
-static bool belongs(const Insn *i, const Insn *all, uint32_t count)
+bool is_plain(const Machine *m, const Insn *i)
 {
-    return (uintptr_t)i - (uintptr_t)all < count * sizeof(Insn);
+    return (uintptr_t)i - (uintptr_t)m->insns < m->chip.l2_bytes / 2 * sizeof(Insn);
 }
 
 uint32_t pc_of(const Machine *m, const Insn *i)
 {
-    if (!belongs(i, m->insns, m->chip.l2_bytes / 2)) i = i->target; // a tail or a stray
+    while (!is_plain(m, i)) i = i->target; // a tail, a stray, a copy
     return m->chip.l2_base + 2 * (uint32_t)(i - m->insns);
 }
 
@@ -149,7 +149,8 @@ static uint32_t distance_of(uint32_t word, enum Distance kind)
 static const Insn *op_illegal(Core *c, const Insn *i)
 {
     const uint32_t pc = pc_of(c->m, i);
-    fault(c->m, c->id, FAULT_ILLEGAL, pc, pc, "0x%08x is no instruction of this core", word_at(c->m, pc));
+    fault(c->m, c->id, FAULT_ILLEGAL, pc, pc, "0x%08x is no instruction of this core",
+          word_at(c->m, pc));
 }
 
 static const Row illegal = {"illegal", 0, FORMAT_EXACT, PROMPT, op_illegal};
@@ -159,9 +160,9 @@ static const Row *row_of(uint32_t word)
 {
     if ((word & 3) != 3) word = expand((uint16_t)word);
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
-        const Table *table = tables[t];
-        for (size_t k = 0; k < table->count; k++)
-            if ((word & layouts[table->rows[k].format].mask) == table->rows[k].match) return &table->rows[k];
+        const Row *rows = tables[t]->rows;
+        for (size_t k = 0; k < tables[t]->count; k++)
+            if ((word & layouts[rows[k].format].mask) == rows[k].match) return &rows[k];
     }
     return &illegal;
 }
@@ -208,9 +209,9 @@ uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind)
 {
     const Chip *chip = &m->chip;
     if (i->late == PROMPT || i->rd == NOWHERE || !(behind->reads >> i->rd & 1)) return 0;
+    const bool as_address = behind->late == LATE_LOAD; // loads read nothing else
     switch (i->late) {
-    case LATE_LOAD: // loads read nothing but addresses
-        return (uint8_t)(behind->late == LATE_LOAD ? chip->address_use_stall : chip->load_use_stall);
+    case LATE_LOAD: return (uint8_t)(as_address ? chip->address_use_stall : chip->load_use_stall);
     case LATE_MUL: return (uint8_t)chip->mul_use_stall;
     case LATE_MULH: return (uint8_t)chip->mulh_use_stall;
     default: return (uint8_t)chip->div_use_stall;

@@ -88,24 +88,52 @@
 #define AFTER_SP c->r[i->base] = address + (uint32_t)i->imm
 #define AFTER_SXP c->r[i->base] = address + c->r[i->rd]
 
+// What takes the slow way is a function of its own, so that the fast one saves no registers.
+#define APART __attribute__((noinline))
+
 #define LOAD(name, match, format, type)                                                          \
-    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    APART static const Insn *slow_##name(Core *c, const Insn *i)                                 \
     {                                                                                            \
-        ORDERED(c, i);                                                                           \
         const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2];                        \
         (void)offset;                                                                            \
         c->r[i->rd] = (uint32_t)(type)load(c, i, address, sizeof(type));                         \
         if ((address & 3) + sizeof(type) > 4) use_after_misaligned(c, i);                        \
         AFTER_##format;                                                                          \
         DONE_LATE(STALL_LOAD_USE);                                                               \
-    }
-
-#define STORE(name, match, format, type)                                                         \
+    }                                                                                            \
     static const Insn *op_##name(Core *c, const Insn *i)                                         \
     {                                                                                            \
         ORDERED(c, i);                                                                           \
+        const uint32_t address = ADDRESS_##format, offset = c->r[i->rs2];                        \
+        const uint32_t in_l1 = address - c->m->chip.l1_base;                                     \
+        (void)offset;                                                                            \
+        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i);                        \
+        c->counts.loads++;                                                                       \
+        wait_for_bank(c, in_l1);                                                                 \
+        type value;                                                                              \
+        memcpy(&value, c->m->l1 + in_l1, sizeof value);                                          \
+        c->r[i->rd] = (uint32_t)value;                                                           \
+        AFTER_##format;                                                                          \
+        DONE_LATE(STALL_LOAD_USE);                                                               \
+    }
+
+#define STORE(name, match, format, type)                                                         \
+    APART static const Insn *slow_##name(Core *c, const Insn *i)                                 \
+    {                                                                                            \
         const uint32_t address = ADDRESS_##format;                                               \
         store(c, i, address, sizeof(type), (type)c->r[i->rs2]);                                  \
+        AFTER_##format;                                                                          \
+        DONE();                                                                                  \
+    }                                                                                            \
+    static const Insn *op_##name(Core *c, const Insn *i)                                         \
+    {                                                                                            \
+        ORDERED(c, i);                                                                           \
+        const uint32_t address = ADDRESS_##format, in_l1 = address - c->m->chip.l1_base;         \
+        const type value = (type)c->r[i->rs2];                                                   \
+        if (!is_plain_l1(c, in_l1, sizeof(type))) RUN_OP(slow_##name, i);                        \
+        c->counts.stores++;                                                                      \
+        wait_for_bank(c, in_l1);                                                                 \
+        memcpy(c->m->l1 + in_l1, &value, sizeof value);                                          \
         AFTER_##format;                                                                          \
         DONE();                                                                                  \
     }

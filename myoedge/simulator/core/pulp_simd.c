@@ -57,7 +57,8 @@ static inline uint32_t bytes(uint32_t b3, uint32_t b2, uint32_t b1, uint32_t b0)
 
 static inline uint32_t three_bytes(uint32_t v, uint32_t which, uint32_t last)
 {
-    return bytes(byte_of(v, last), byte_of(v, which >> 4), byte_of(v, which >> 2), byte_of(v, which));
+    const uint32_t b2 = byte_of(v, which >> 4), b1 = byte_of(v, which >> 2), b0 = byte_of(v, which);
+    return bytes(byte_of(v, last), b2, b1, b0);
 }
 
 // A lane of `set` or `clear`, by the bit above the number of the lane.
@@ -69,6 +70,29 @@ static inline uint32_t either_half(uint32_t clear, uint32_t set, uint32_t which)
 static inline uint32_t either_byte(uint32_t clear, uint32_t set, uint32_t which)
 {
     return byte_of(which & 4 ? set : clear, which);
+}
+
+// Lanes that the lanes of `which` name: of v, or of `set` and `clear`.
+static inline uint32_t shuffle_h(uint32_t v, uint32_t which)
+{
+    return halves(half_of(v, which >> 16), half_of(v, which));
+}
+
+static inline uint32_t shuffle_b(uint32_t v, uint32_t which)
+{
+    return bytes(byte_of(v, which >> 24), byte_of(v, which >> 16), byte_of(v, which >> 8),
+                 byte_of(v, which));
+}
+
+static inline uint32_t shuffle2_h(uint32_t clear, uint32_t set, uint32_t which)
+{
+    return halves(either_half(clear, set, which >> 16), either_half(clear, set, which));
+}
+
+static inline uint32_t shuffle2_b(uint32_t clear, uint32_t set, uint32_t which)
+{
+    return bytes(either_byte(clear, set, which >> 24), either_byte(clear, set, which >> 16),
+                 either_byte(clear, set, which >> 8), either_byte(clear, set, which));
 }
 
 static inline uint32_t put(uint32_t into, uint32_t v, uint32_t mask, uint32_t at)
@@ -86,7 +110,9 @@ static inline uint32_t put(uint32_t into, uint32_t v, uint32_t mask, uint32_t at
     ROW(pv_##name##_##letter, WORD(code, bit), V, PROMPT)                                        \
     ROW(pv_##name##_sc_##letter, WORD(code, 0x4000 | bit), V, PROMPT)                            \
     ROW(pv_##name##_sci_##letter, WORD(code, 0x6000 | bit), V##sign##_##letter, PROMPT)
-#define VECTOR(name, code, sign, lane) VECTOR_OF(name, h, sign, code, 0) VECTOR_OF(name, b, sign, code, 0x1000)
+#define VECTOR(name, code, sign, lane)                                                           \
+    VECTOR_OF(name, h, sign, code, 0)                                                            \
+    VECTOR_OF(name, b, sign, code, 0x1000)
 
 static const Row rows[] = {
 #include "pulp_simd.def"
