@@ -17,7 +17,7 @@ from myoedge.simulator.fault import faulted
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation, Span, Step
 from myoedge.target.gap9_cycles import GAP9_CYCLES
 
-SLICE_CYCLES = 20_000_000  # between two looks at the keyboard and the progress line
+SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress line
 MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MOST_STEPS = 1_000_000
@@ -150,9 +150,8 @@ def _run(
     progress: Callable[[int, str], None] | None,
 ) -> str:
     output = ""
-    limit = SLICE_CYCLES
     while True:
-        ended = core.machine_run(machine, limit)
+        ended = core.machine_run(machine, core.machine_now(machine) + SLICE_CYCLES)
         text = _printed(core, machine)
         output += text
         if progress is not None:
@@ -161,7 +160,6 @@ def _run(
             return output
         if ended != _MORE:
             raise faulted(core.machine_fault(machine).contents, program)
-        limit += SLICE_CYCLES
 
 
 def _printed(core: ctypes.CDLL, machine: int) -> str:

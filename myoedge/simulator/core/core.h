@@ -77,6 +77,8 @@ struct Core {
     const Insn *at;      // where to go on after a hand-over or a sleep
     uint64_t retired;    // see Insn.retired; moved to counts by count_retired()
     uint32_t line;       // the cache line that the fetch buffer holds
+    Insn copy, pay;      // an instruction that acts before its line's wait, and that wait: fetch.c
+    uint32_t owed;       // its cycles
     HardwareLoop loop[LOOPS];
     Machine *m;
     int id;              // 0..8, FC = 9
@@ -118,6 +120,7 @@ struct Machine {
     Insn *strays;               // [l2_bytes / 2]: where an instruction leads that leaves L2, or NULL
     uint8_t *code_pages;        // a byte for every 4 kB of L2: instructions have been decoded there
     Cycle bank_free[64];        // when a bank of L1 can serve its next access
+    Cycle outer_free[2];        // when the cluster's connection to L2 can: reads, writes
     uint8_t *l1_watched;        // a byte for every 64 B of L1: look closer at accesses (watch.c)
     Core core[CORES];
     // schedule
@@ -151,6 +154,7 @@ void core_wake(Core *c, Cycle when);                 // continues at c->at in cy
 void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
+const Insn *hand_over(Core *c, const Insn *i);       // the same as the end of an op
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to
 // the scheduler, which goes on with the next actor) and runs all of i again when core_wake() is
 // called. So load_slow and store_slow change and count nothing before they ask the device, and the
@@ -158,8 +162,13 @@ const Insn *yield(Core *c, const Insn *i);           // i runs again when it is 
 _Noreturn void core_hold(Core *c, const Insn *i);
 void count_retired(Core *c);
 
+#if defined(__clang__) && !defined(NO_TAIL_CALLS)
+#define HAND_OVER(c, i) __attribute__((musttail)) return hand_over((c), (i))
+#else
+#define HAND_OVER(c, i) return yield((c), (i))
+#endif
 // An ordered op starts with this.
-#define ORDERED(c, i) do { if ((c)->t >= (c)->turn) return yield((c), (i)); } while (0)
+#define ORDERED(c, i) do { if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); } while (0)
 
 // ---- fault.c
 // Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).
@@ -177,6 +186,7 @@ void watch_guard(Machine *m, uint32_t address, uint32_t size);
 const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
 Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside L2
 uint32_t pc_of(const Machine *m, const Insn *i);
+bool is_own(const Machine *m, const Insn *i); // one of m->insns: no tail, stray or copy
 Op plain_op(const Machine *m, const Insn *i); // enter_line, enter_last or the body, by address
 void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were written
 Insn *link_to(Machine *m, const Insn *from, uint32_t pc); // never NULL: pc outside L2 is a stray
@@ -196,7 +206,7 @@ const Insn *loop_tail(Core *c, const Insn *i);   // Op of a tail
 // its size: that is how the prefetcher works), all others run their body at once; jumps check.
 const Insn *enter_line(Core *c, const Insn *i); // Op
 const Insn *enter_last(Core *c, const Insn *i); // Op
-bool fetch(Core *c, const Insn *i);  // line i->line into the buffer; false: handed over, i again
+const Insn *fetch(Core *c, const Insn *i); // its line into the buffer; what to run, NULL: handed over
 void fetch_flush(Machine *m, bool cluster);
 void fetch_enable(Machine *m, bool cluster, bool on);
 bool fetch_new(Machine *m); // false: no memory
@@ -211,6 +221,8 @@ uint8_t *memory_at(Machine *m, uint32_t address, uint32_t size);
 // After writing through memory_at: decoded instructions there are stale.
 void memory_written(Machine *m, uint32_t address, uint32_t size);
 Cycle bank_access(Machine *m, uint32_t address, Cycle t); // cycle in which L1 serves the access
+// Takes the cluster's connection to L2; returns the cycles that are waited for it.
+Cycle outer_access(Machine *m, bool is_write, uint32_t bytes, Cycle t);
 
 // ---- devices.c: registers; called with the turn, at time c->t (their latency is added by memory.c)
 // (i: the instruction that accesses, for faults and core_hold)
@@ -230,6 +242,7 @@ bool devices_new(Machine *m);   // false: no memory
 void devices_free(Machine *m);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
+bool observes(const Machine *m, uint32_t pc);
 const Insn *observe(Core *c, const Insn *i); // Op in front of plain_op where observes() says so
 void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
                     uint32_t address);       // what: 0 DMA in, 1 DMA out, 2 L3 read, 3 L3 write
@@ -268,7 +281,7 @@ void settle_counters(Core *c); // brings pccr up to date
 #define GO_TO(n)                                                                                 \
     do {                                                                                         \
         const Insn *to_ = (n);                                                                   \
-        if (c->t >= c->turn) return yield(c, to_);                                               \
-        if (to_->line != c->line && !fetch(c, to_)) return NULL;                                 \
+        if (c->t >= c->turn) HAND_OVER(c, to_);                                               \
+        if (to_->line != c->line && !(to_ = fetch(c, to_))) return NULL;                         \
         GO(to_);                                                                                 \
     } while (0)

@@ -154,9 +154,11 @@ void machine_recorded(const Machine *m, Recorded *recorded)
                            o->spans, o->spans_used, o->spans_lost};
 }
 
-const Counts *machine_counts(const Machine *m, uint32_t core)
+const Counts *machine_counts(Machine *m, uint32_t core)
 {
-    return core < CORES ? &m->core[core].counts : NULL;
+    if (core >= CORES) return NULL;
+    count_retired(&m->core[core]);
+    return &m->core[core].counts;
 }
 
 static bool is_untouched(const uint8_t *block)

@@ -30,7 +30,7 @@ Cycle machine_now(const Machine *m);
 void machine_limit(Machine *m, Cycle max_cycles);
 uint32_t machine_exit_code(const Machine *m);
 const FaultReport *machine_fault(const Machine *m);
-const Counts *machine_counts(const Machine *m, uint32_t core);
+const Counts *machine_counts(Machine *m, uint32_t core);
 const DeviceCounts *machine_device_counts(const Machine *m);
 uint32_t machine_l2_base(const Machine *m);
 uint32_t machine_l2_bytes(const Machine *m);

@@ -4,6 +4,9 @@
 
 #include "core.h"
 
+// Insn.retired counts compressed instructions from bit 40 up: a time slice must not fill that.
+enum { SLICE_CYCLES = 1 << 22 };
+
 // Position of the lowest set bit.
 static inline int lowest(uint64_t bits) { return __builtin_ctzll(bits); }
 
@@ -82,17 +85,32 @@ static inline Cycle first_due(const Machine *m)
     return near < m->far_first ? near : m->far_first;
 }
 
-// Takes the actor off the wheel whose turn it is in cycle `when`.
-static inline int pick(Machine *m, Cycle when)
+// Who goes first in cycle `when`, in which somebody is due.
+static inline int first_actor(Machine *m, Cycle when)
 {
     m->now = when;
     if (m->far_first - when < WHEEL) bring_near(m);
-    const unsigned at = when % WHEEL;
-    const int actor = m->actor_of[lowest(m->slot[at])];
+    return m->actor_of[lowest(m->slot[when % WHEEL])];
+}
+
+static inline void pick(Machine *m, int actor)
+{
+    const unsigned at = m->now % WHEEL;
     m->slot[at] &= m->slot[at] - 1;
     if (!m->slot[at]) m->slots_used &= ~(1ull << at);
     m->due[actor] = NEVER;
-    return actor;
+}
+
+// Picks a core and says how far it may run before somebody else's turn.
+static inline Core *pick_core(Machine *m, int id)
+{
+    Core *c = &m->core[id];
+    pick(m, id);
+    const Cycle next = first_due(m);
+    c->turn = next > m->now ? next : m->now + 1;
+    if (c->turn > m->limit) c->turn = m->limit;
+    m->running = id;
+    return c;
 }
 
 void core_to_front(Machine *m, int core)
@@ -119,11 +137,27 @@ void count_retired(Core *c)
     c->retired = 0;
 }
 
+// A core that runs is on no list: it can be put onto one without looking.
 const Insn *yield(Core *c, const Insn *i)
 {
+    Machine *m = c->m;
     c->at = i;
-    schedule(c->m, c->id, c->t);
+    m->due[c->id] = c->t;
+    put(m, m->rank[c->id], c->t);
     return NULL;
+}
+
+// Goes straight on with the next core where that needs nothing else; else the loop below does.
+const Insn *hand_over(Core *c, const Insn *i)
+{
+    Machine *m = c->m;
+    yield(c, i);
+    const Cycle when = first_due(m);
+    if (when >= m->limit) return NULL;
+    const int actor = first_actor(m, when);
+    if (actor >= CORES || m->core[actor].at->line != m->core[actor].line) return NULL;
+    c = pick_core(m, actor);
+    GO(c->at);
 }
 
 void core_start(Core *c, uint32_t pc, Cycle when)
@@ -162,25 +196,27 @@ _Noreturn void core_hold(Core *c, const Insn *i)
     longjmp(c->m->escape, 1);
 }
 
-static void run_core(Machine *m, Core *c)
+static void run_core(Machine *m, int id)
 {
-    const Cycle next = first_due(m);
-    c->turn = next > m->now ? next : m->now + 1;
-    if (c->turn > m->limit) c->turn = m->limit > m->now ? m->limit : m->now + 1;
-    m->running = c->id;
+    Core *c = pick_core(m, id);
     const Insn *i = c->at;
-    if (i->line != c->line && !fetch(c, i)) i = NULL;
+    if (i->line != c->line) i = fetch(c, i);
     while (i) i = i->op(c, i);
     m->running = -1;
-    count_retired(c);
+}
+
+static void count_all(Machine *m)
+{
+    for (int id = 0; id < CORES; id++) count_retired(&m->core[id]);
 }
 
 int run_until(Machine *m, Cycle limit)
 {
     if (m->fault.kind) return RUN_FAULT;
+    if (limit > m->now + SLICE_CYCLES) limit = m->now + SLICE_CYCLES;
     m->limit = limit < m->max_cycles ? limit : m->max_cycles;
+    count_all(m);
     if (setjmp(m->escape)) {
-        if (m->running >= 0) count_retired(&m->core[m->running]);
         m->running = -1;
         if (m->exited) return RUN_EXITED;
         if (m->fault.kind) return RUN_FAULT; // otherwise a core is held, and others go on
@@ -189,13 +225,18 @@ int run_until(Machine *m, Cycle limit)
         const Cycle when = first_due(m);
         if (when == NEVER) fault(m, -1, FAULT_DEADLOCK, 0, 0, "every core sleeps and nothing is under way");
         if (when >= m->limit) {
+            m->now = m->limit;
             if (m->limit < m->max_cycles) return RUN_MORE;
             fault(m, -1, FAULT_CYCLES, 0, 0, "the program needs more than %llu cycles",
                   (unsigned long long)m->max_cycles);
         }
-        const int actor = pick(m, when);
-        if (actor < CORES) run_core(m, &m->core[actor]);
-        else actor_due(m, actor);
+        const int actor = first_actor(m, when);
+        if (actor < CORES) {
+            run_core(m, actor);
+            continue;
+        }
+        pick(m, actor);
+        actor_due(m, actor);
     }
     return RUN_EXITED;
 }
