@@ -23,6 +23,12 @@ from myoedge.errors import MyoedgeError
 ZIG = "ziglang==0.17.0"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
 SANITIZERS = ("undefined", "address")
+FIRMWARE_FLAGS = (
+    *("-std=c11", *WARNINGS, "-O2", "-g", "-gdwarf-4", "-ffreestanding", "-nostdlib", "-static"),
+    *("-fno-pic", "-fomit-frame-pointer", "-fno-stack-protector"),
+    *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+    *("-ffunction-sections", "-fdata-sections", "-mno-relax"),
+)
 
 Names = Sequence[str]
 Files = Sequence[Path]
@@ -280,6 +286,38 @@ def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
         return root, sorted(root.rglob("*.c"))
     files = [file.resolve() for file in sources]
     return Path(os.path.commonpath([file.parent for file in files])), files
+
+
+def firmware_flags(cc: Compiler) -> tuple[str, ...]:
+    """Every flag that decides the machine code of a program for a RISC-V core without a system.
+
+    RV32IMC with registers for integers only; every function in a section of its own, so that the
+    linker leaves out what nobody calls.
+    """
+    target: tuple[str, ...] = ("-march=rv32imc_zicsr", "-mabi=ilp32")
+    if cc.is_zig:
+        target = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c")
+    elif cc.is_clang:
+        target = ("--target=riscv32-unknown-elf", "-fuse-ld=lld", *target)
+    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    checks = [f"-fno-sanitize={kind}" for kind in SANITIZERS] if cc.is_zig else []
+    return (*target, *FIRMWARE_FLAGS, *here, *checks)
+
+
+def compile_firmware(
+    sources: Files,
+    output: Path,
+    *,
+    cc: Compiler,
+    script: Path,
+    include: Files = (),
+    defines: Names = (),
+) -> Finished:
+    """Compile and link C and assembly by a linker script into an ELF; else as compile_library."""
+    root, _ = _located(sources)
+    macros = [f"-D{name}" for name in defines]
+    link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
+    return _compile(sources, output, cc, (*firmware_flags(cc), *macros, *link), include)
 
 
 @functools.cache
