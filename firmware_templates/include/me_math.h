@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "me_intrinsics.h"
+
 /* acc in any range that keeps the product inside int32; -> scaled accumulator, not yet limited */
 static inline int32_t me_requant(int32_t acc, int32_t pre, int32_t mult, int32_t offset, int32_t shift)
 {
@@ -18,6 +20,12 @@ static inline int8_t me_clip(int32_t value, int32_t low, int32_t high)
 {
     const int32_t floored = value < low ? low : value;
     return (int8_t)(floored > high ? high : floored);
+}
+
+/* -> limited to int8 */
+static inline int8_t me_clip8(int32_t value)
+{
+    return (int8_t)me_clips(value, 8);
 }
 
 /* an entry of a 256-entry table whose first entry is for -128 */

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from myoedge.ir import Array
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+WORKERS = 8  # ME_WORKERS of the runtime
 C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint8": "uint8_t"}
 
 
@@ -47,6 +48,7 @@ def environment() -> Environment:
     env.filters["floats"] = floats
     env.filters["times"] = times
     env.filters["plus"] = plus
+    env.filters["shared"] = shared
     return env
 
 
@@ -60,6 +62,12 @@ def plus(expression: str, constant: int) -> str:
     if constant == 0:
         return expression
     return f"{expression} {'+' if constant > 0 else '-'} {abs(constant)}"
+
+
+def shared(extents: Iterable[int]) -> int:
+    """Which of these nested loops the cores share: the outermost of those that keep all busy."""
+    longest = [-(-n // WORKERS) / n for n in extents]  # part of the work that one core gets
+    return longest.index(min(longest)) if longest else 0
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:

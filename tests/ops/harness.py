@@ -64,8 +64,8 @@ def _burst(op: str, number: int) -> list[Case]:
 
 def c_text(cases: Sequence[Case]) -> str:
     """One file with a function case_<index> for every case."""
-    parts = ['#include "me_math.h"', *(_function(index, case) for index, case in enumerate(cases))]
-    return "\n".join(parts)
+    functions = (_function(index, case) for index, case in enumerate(cases))
+    return "\n".join(['#include "me_math.h"', '#include "me_share.h"', *functions])
 
 
 def _function(index: int, case: Case) -> str:

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The operations of me_intrinsics.h as instructions of GAP9's cores (Xpulpv2), written as encodings
+ * that any RISC-V assembler takes. Names in comments are those of GreenWaves' manuals.
+ */
+#ifndef ME_INTRINSICS_GAP9_H
+#define ME_INTRINSICS_GAP9_H
+
+#include <stdint.h>
+
+/* x = OP(a), OP(a, b), OP(x, a, b); no side effects, so compilers move and merge them. */
+#define ME_ONE(NAME, TYPE, FROM, OPCODE, F3, F7)                                                \
+    static inline TYPE NAME(FROM a)                                                             \
+    {                                                                                           \
+        TYPE x;                                                                                 \
+        __asm__(".insn r " #OPCODE "," #F3 "," #F7 ",%0,%1,x0" : "=r"(x) : "r"(a));             \
+        return x;                                                                               \
+    }
+#define ME_TWO(NAME, TYPE, FROM, OPCODE, F3, F7)                                                \
+    static inline TYPE NAME(FROM a, FROM b)                                                     \
+    {                                                                                           \
+        TYPE x;                                                                                 \
+        __asm__(".insn r " #OPCODE "," #F3 "," #F7 ",%0,%1,%2" : "=r"(x) : "r"(a), "r"(b));     \
+        return x;                                                                               \
+    }
+#define ME_THREE(NAME, TYPE, FROM, OPCODE, F3, F7)                                              \
+    static inline TYPE NAME(TYPE x, FROM a, FROM b)                                             \
+    {                                                                                           \
+        __asm__(".insn r " #OPCODE "," #F3 "," #F7 ",%0,%1,%2" : "+r"(x) : "r"(a), "r"(b));     \
+        return x;                                                                               \
+    }
+#define ME_BOTH(SHAPE, NAME, TYPE, F7)                                                          \
+    SHAPE(NAME##_h, TYPE, uint32_t, 0x57, 0, F7)                                                \
+    SHAPE(NAME##_b, TYPE, uint32_t, 0x57, 1, F7)
+
+/* ---- one number */
+
+ME_THREE(me_mac, int32_t, int32_t, 0x33, 0, 0x21)  /* p.mac */
+ME_THREE(me_msu, int32_t, int32_t, 0x33, 1, 0x21)  /* p.msu */
+ME_TWO(me_min, int32_t, int32_t, 0x33, 4, 0x02)    /* p.min ... */
+ME_TWO(me_minu, uint32_t, uint32_t, 0x33, 5, 0x02)
+ME_TWO(me_max, int32_t, int32_t, 0x33, 6, 0x02)
+ME_TWO(me_maxu, uint32_t, uint32_t, 0x33, 7, 0x02)
+ME_ONE(me_abs, int32_t, int32_t, 0x33, 0, 0x02)    /* p.abs */
+ME_ONE(me_ff1, int32_t, uint32_t, 0x33, 0, 0x08)   /* p.ff1 ... */
+ME_ONE(me_fl1, int32_t, uint32_t, 0x33, 1, 0x08)
+ME_ONE(me_cnt, int32_t, uint32_t, 0x33, 3, 0x08)
+ME_ONE(me_exths, int32_t, int32_t, 0x33, 4, 0x08)
+ME_ONE(me_exthz, int32_t, int32_t, 0x33, 5, 0x08)
+ME_ONE(me_extbs, int32_t, int32_t, 0x33, 6, 0x08)
+ME_ONE(me_extbz, int32_t, int32_t, 0x33, 7, 0x08)
+
+static inline uint32_t me_ror(uint32_t x, int32_t n) /* p.ror */
+{
+    __asm__(".insn r 0x33,5,0x04,%0,%1,%2" : "=r"(x) : "r"(x), "r"(n));
+    return x;
+}
+
+/* p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
+#define me_clips(x, bits) ME_IMMEDIATE("0x33,1,0x0a", int32_t, x, bits)
+#define me_clipu(x, bits) ME_IMMEDIATE("0x33,2,0x0a", int32_t, x, (bits) + 1)
+#define ME_IMMEDIATE(CODE, TYPE, x, number)                                                     \
+    __extension__({                                                                             \
+        TYPE me_x_;                                                                             \
+        __asm__(".insn r " CODE ",%0,%1,x%2" : "=r"(me_x_) : "r"(x), "i"(number));              \
+        me_x_;                                                                                  \
+    })
+
+/* p.addRN, p.mulsRN, p.macsRN: the shift lies in the upper bits */
+#define me_addRN(a, b, shift) ME_ROUNDED("6", 0, a, b, shift)
+#define me_mulsRN(a, b, shift) ME_ROUNDED("4", 0x40, a, b, shift)
+#define ME_ROUNDED(F3, F7, a, b, shift)                                                         \
+    __extension__({                                                                             \
+        int32_t me_x_;                                                                          \
+        __asm__(".insn r 0x5b," F3 ",%3,%0,%1,%2"                                               \
+                : "=r"(me_x_)                                                                   \
+                : "r"(a), "r"(b), "i"((F7) | (shift)));                                         \
+        me_x_;                                                                                  \
+    })
+#define me_macsRN(acc, a, b, shift)                                                             \
+    __extension__({                                                                             \
+        int32_t me_x_ = (acc);                                                                  \
+        __asm__(".insn r 0x5b,5,%3,%0,%1,%2"                                                    \
+                : "+r"(me_x_)                                                                   \
+                : "r"(a), "r"(b), "i"(0x40 | (shift)));                                         \
+        me_x_;                                                                                  \
+    })
+
+/* p.extract, p.extractu, p.insert: size - 1 in the upper bits, position as second operand */
+#define me_extract(x, size, at) ME_FIELD("0", int32_t, x, size, at)
+#define me_extractu(x, size, at) ME_FIELD("1", uint32_t, x, size, at)
+#define ME_FIELD(F3, TYPE, x, size, at)                                                         \
+    __extension__({                                                                             \
+        TYPE me_x_;                                                                             \
+        __asm__(".insn r 0x33," F3 ",%2,%0,%1,x%3"                                              \
+                : "=r"(me_x_)                                                                   \
+                : "r"(x), "i"(0x60 | ((size)-1)), "i"(at));                                     \
+        me_x_;                                                                                  \
+    })
+#define me_insert(into, x, size, at)                                                            \
+    __extension__({                                                                             \
+        uint32_t me_x_ = (into);                                                                \
+        __asm__(".insn r 0x33,2,%2,%0,%1,x%3"                                                   \
+                : "+r"(me_x_)                                                                   \
+                : "r"(x), "i"(0x60 | ((size)-1)), "i"(at));                                     \
+        me_x_;                                                                                  \
+    })
+
+/* ---- words of four bytes or two halves */
+
+ME_BOTH(ME_TWO, me_add, uint32_t, 0x00)  /* pv.add ... */
+ME_BOTH(ME_TWO, me_sub, uint32_t, 0x04)
+ME_BOTH(ME_TWO, me_min, uint32_t, 0x10)
+ME_BOTH(ME_TWO, me_minu, uint32_t, 0x14)
+ME_BOTH(ME_TWO, me_max, uint32_t, 0x18)
+ME_BOTH(ME_TWO, me_maxu, uint32_t, 0x1c)
+ME_BOTH(ME_ONE, me_abs, uint32_t, 0x38)
+ME_BOTH(ME_TWO, me_dotup, int32_t, 0x40)
+ME_BOTH(ME_TWO, me_dotusp, int32_t, 0x44)
+ME_BOTH(ME_TWO, me_dotsp, int32_t, 0x4c)
+ME_BOTH(ME_THREE, me_sdotup, int32_t, 0x50)
+ME_BOTH(ME_THREE, me_sdotusp, int32_t, 0x54)
+ME_BOTH(ME_THREE, me_sdotsp, int32_t, 0x5c)
+
+static inline uint32_t me_pack_h(int32_t low, int32_t high) /* pv.pack.h */
+{
+    uint32_t x;
+    __asm__(".insn r 0x57,0,0x68,%0,%1,%2" : "=r"(x) : "r"(high), "r"(low));
+    return x;
+}
+
+static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
+{
+    uint32_t x = 0;
+    __asm__(".insn r 0x57,1,0x70,%0,%1,%2" : "+r"(x) : "r"(b1), "r"(b0)); /* pv.packlo.b */
+    __asm__(".insn r 0x57,1,0x6c,%0,%1,%2" : "+r"(x) : "r"(b3), "r"(b2)); /* pv.packhi.b */
+    return x;
+}
+
+/* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch. */
+
+#define ME_SPAN(TYPE, pointer, bytes) (*(TYPE(*)[bytes])(uintptr_t)(pointer))
+
+#define ME_NEXT(NAME, TYPE, F3, BYTES)                                                          \
+    static inline TYPE NAME(const int8_t **at)                                                  \
+    {                                                                                           \
+        const int8_t *p = *at;                                                                  \
+        TYPE x;                                                                                 \
+        __asm__(".insn i 0x0b," #F3 ",%0,%1," #BYTES                                            \
+                : "=&r"(x), "+r"(p)                                                             \
+                : "m"(ME_SPAN(const int8_t, *at, BYTES)));                                      \
+        *at = p;                                                                                \
+        return x;                                                                               \
+    }
+ME_NEXT(me_next_b, int32_t, 0, 1)
+ME_NEXT(me_next_h, int32_t, 1, 2)
+ME_NEXT(me_next_w, uint32_t, 2, 4)
+ME_NEXT(me_next_bu, int32_t, 4, 1)
+ME_NEXT(me_next_hu, int32_t, 5, 2)
+
+#define ME_STEP(NAME, TYPE, F7, BYTES)                                                          \
+    static inline TYPE NAME(const int8_t **at, int32_t bytes)                                   \
+    {                                                                                           \
+        const int8_t *p = *at;                                                                  \
+        TYPE x;                                                                                 \
+        __asm__(".insn r 0x0b,7," #F7 ",%0,%1,%2"                                               \
+                : "=&r"(x), "+r"(p)                                                             \
+                : "r"(bytes), "m"(ME_SPAN(const int8_t, *at, BYTES)));                          \
+        *at = p;                                                                                \
+        return x;                                                                               \
+    }
+ME_STEP(me_step_b, int32_t, 0x00, 1)
+ME_STEP(me_step_w, uint32_t, 0x10, 4)
+
+#define ME_PUT(NAME, TYPE, F3, BYTES)                                                           \
+    static inline void NAME(int8_t **at, TYPE x)                                                \
+    {                                                                                           \
+        int8_t *p = *at;                                                                        \
+        __asm__(".insn s 0x2b," #F3 ",%2," #BYTES "(%0)"                                        \
+                : "+r"(p), "=m"(ME_SPAN(int8_t, *at, BYTES))                                    \
+                : "r"(x));                                                                      \
+        *at = p;                                                                                \
+    }
+ME_PUT(me_put_b, int32_t, 0, 1)
+ME_PUT(me_put_h, int32_t, 1, 2)
+ME_PUT(me_put_w, uint32_t, 2, 4)
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How a layer's work is shared. On a host one core does all of it; on the cluster (-DME_GAP9) eight
+ * cores run every layer at once, each from its first to before its last of n.
+ */
+#ifndef ME_SHARE_H
+#define ME_SHARE_H
+
+#include <stdint.h>
+
+#ifdef ME_GAP9
+#include "firmware/cluster.h"
+#include "firmware/platform.h"
+#define ME_FIRST(n) me_share(me_core(), (n))
+#define ME_LAST(n) me_share(me_core() + 1, (n))
+#define ME_SYNC() me_barrier_workers()   /* what one core wrote, others read after it */
+#define ME_LAYER_ENDS() me_barrier_all() /* and the core that steers notes the time */
+#else
+#define ME_NOINIT
+#define ME_FIRST(n) 0
+#define ME_LAST(n) (n)
+#define ME_SYNC() ((void)0)
+#define ME_LAYER_ENDS() ((void)0)
+#endif
+
+static inline void me_copy(void *restrict to, const void *restrict from, int32_t bytes)
+{
+    int8_t *target = to;
+    const int8_t *source = from;
+    for (int32_t i = ME_FIRST(bytes); i < ME_LAST(bytes); i++)
+        target[i] = source[i];
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cluster: cores 0 .. 7 compute, core 8 steers and moves data.
+ */
+#ifndef ME_CLUSTER_H
+#define ME_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "registers.h"
+
+#define ME_WORKERS 8
+#define ME_STEERING 8 /* number of the core that steers */
+#define ME_CORES 9
+
+/* What all nine cores run, each with its own number. */
+typedef void (*me_work)(int32_t core, void *argument);
+
+/* Starts the cores, which then wait for work. Fabric controller only. */
+void me_cluster_start(void);
+
+/* Runs work on all nine cores; the fabric controller sleeps until the last one is back. */
+void me_cluster_run(me_work work, void *argument);
+
+/* Whether no stack has grown over its end so far. */
+bool me_stacks_intact(void);
+
+static inline int32_t me_core(void)
+{
+    int32_t core;
+    __asm__("csrr %0, mhartid" : "=r"(core));
+    return core;
+}
+
+/* p.elw: sleeps until the event unit answers the read. */
+static inline void me_event_wait(uint32_t address)
+{
+    uint32_t events;
+    __asm__ volatile(".insn i 0x03, 6, %0, 0(%1)" : "=r"(events) : "r"(address) : "memory");
+}
+
+/* All nine cores. Whoever waits here has no event but the barrier's in its mask, as any event in
+ * the mask would end the wait. */
+static inline void me_barrier_all(void)
+{
+    me_event_wait(ME_BARRIER_WAIT(0));
+}
+
+/* The eight cores that compute, among themselves. */
+static inline void me_barrier_workers(void)
+{
+    me_event_wait(ME_BARRIER_WAIT(1));
+}
+
+/* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
+static inline int32_t me_share(int32_t core, int32_t n)
+{
+    return (int32_t)((uint32_t)core * (uint32_t)n / ME_WORKERS);
+}
+
+#endif

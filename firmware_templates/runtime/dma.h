@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cluster's DMA (mchan) between L2 and L1. Up to 16 transfers are under way at a time; each has
+ * a number that must be waited for.
+ */
+#ifndef ME_DMA_H
+#define ME_DMA_H
+
+#include <stdint.h>
+
+typedef enum { ME_L1_TO_L2 = 0, ME_L2_TO_L1 = 1 } me_dma_direction;
+
+/* At most 2**17 - 1 bytes, at any address. -> number of the transfer. Cluster cores only. */
+uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction);
+
+/* Lines of line_bytes, one behind the other in L1, stride_bytes apart in L2; bytes in all. */
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
+                         uint32_t stride_bytes, me_dma_direction direction);
+
+/* Sleeps until a transfer is over; its number is free again then. By the core that started it. */
+void me_dma_wait(uint32_t transfer);
+
+#endif

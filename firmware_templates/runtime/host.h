@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files of the machine that runs or debugs the chip, and words on its screen (semihosting). Plain
+ * names lie in the working folder. By the fabric controller; not while time is measured.
+ */
+#ifndef ME_HOST_H
+#define ME_HOST_H
+
+#include <stdint.h>
+
+typedef enum { ME_READ = 1, ME_WRITE = 5 } me_mode; /* "rb", "wb" */
+
+/* -> handle, or less than 0. GVSoC ends the program where a file is not there. */
+int32_t me_open(const char *file, me_mode mode);
+
+/* -> bytes that were read or written: less than asked for at the end of the file, or on errors */
+uint32_t me_read(int32_t handle, void *to, uint32_t bytes);
+uint32_t me_write(int32_t handle, const void *from, uint32_t bytes);
+
+void me_close(int32_t handle);
+
+void me_print(const char *text);
+void me_print_number(int32_t number);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "l3.h"
+
+#include "cluster.h"
+#include "host.h"
+#include "l3_drivers.h"
+#include "platform.h"
+
+#define LARGEST 65536u /* bytes that are handed to the uDMA at a time */
+
+typedef struct {
+    uint32_t l3, l2, bytes;
+    me_l3_direction direction;
+} transfer;
+
+/* asked, done: how many transfers; those between lie in slots, by number. */
+static volatile struct {
+    uint32_t asked, done;
+    transfer slots[ME_L3_IN_FLIGHT];
+} queue ME_L1;
+
+/* Of the oldest transfer in the queue, what has been handed over; 0 where none has been begun. */
+static uint32_t handed_over;
+
+static bool on_fabric_controller(void)
+{
+    return me_core() >= ME_CORES;
+}
+
+static void give_way(void)
+{
+    if (on_fabric_controller())
+        me_l3_serve();
+}
+
+uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
+{
+    while (queue.asked - queue.done >= ME_L3_IN_FLIGHT)
+        give_way();
+    volatile transfer *slot = &queue.slots[queue.asked % ME_L3_IN_FLIGHT];
+    slot->l3 = l3;
+    slot->l2 = (uint32_t)(uintptr_t)l2;
+    slot->bytes = bytes;
+    slot->direction = direction;
+    __asm__ volatile("" ::: "memory");
+    const uint32_t ticket = queue.asked + 1;
+    queue.asked = ticket;
+    if (on_fabric_controller())
+        me_l3_serve();
+    else
+        ME_REG(me_here.itc + ME_ITC_STATUS_SET) = ME_WAKE;
+    return ticket;
+}
+
+void me_l3_wait(uint32_t ticket)
+{
+    while ((int32_t)(queue.done - ticket) < 0)
+        give_way();
+    __asm__ volatile("" ::: "memory");
+}
+
+void me_l3_open(void)
+{
+    queue.asked = queue.done = 0;
+    handed_over = 0;
+    (me_here.gap9 ? me_l3_v4_open : me_l3_v3_open)();
+}
+
+bool me_l3_needs_polling(void)
+{
+    return handed_over > 0 && !me_here.gap9;
+}
+
+static void hand_over(void)
+{
+    const volatile transfer *slot = &queue.slots[queue.done % ME_L3_IN_FLIGHT];
+    const uint32_t left = slot->bytes - handed_over;
+    const uint32_t bytes = left < LARGEST ? left : LARGEST;
+    (me_here.gap9 ? me_l3_v4_begin : me_l3_v3_begin)(
+        slot->l3 + handed_over, slot->l2 + handed_over, bytes, slot->direction == ME_L3_TO_L2);
+    handed_over += bytes;
+}
+
+void me_l3_serve(void)
+{
+    if (handed_over > 0) {
+        if (me_here.gap9 ? me_l3_v4_busy() : me_l3_v3_busy())
+            return;
+        if (handed_over == queue.slots[queue.done % ME_L3_IN_FLIGHT].bytes) {
+            handed_over = 0;
+            queue.done = queue.done + 1;
+        }
+    }
+    if (queue.done != queue.asked)
+        hand_over();
+}
+
+bool me_l3_load(const char *file, uint32_t bytes)
+{
+    static _Alignas(4) uint8_t chunk[4096] ME_NOINIT;
+    const int32_t handle = me_open(file, ME_READ);
+    uint32_t at = 0;
+    while (handle >= 0 && at < bytes) {
+        const uint32_t wanted = bytes - at < sizeof chunk ? bytes - at : (uint32_t)sizeof chunk;
+        if (me_read(handle, chunk, wanted) != wanted)
+            break;
+        me_l3_wait(me_l3_start(at, chunk, wanted, ME_L2_TO_L3));
+        at += wanted;
+    }
+    if (handle >= 0)
+        me_close(handle);
+    return at == bytes;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The external memory (L3). The core that steers asks for transfers and goes on; the fabric
+ * controller, asleep otherwise, runs them one behind the other in the order they were asked for.
+ * The fabric controller may ask too, while the cluster has no work.
+ */
+#ifndef ME_L3_H
+#define ME_L3_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ME_L3_IN_FLIGHT 8u /* transfers that are asked for before one has to be waited for */
+
+typedef enum { ME_L2_TO_L3 = 0, ME_L3_TO_L2 = 1 } me_l3_direction;
+
+/* l3 is an offset into the memory; both addresses multiples of 4. -> ticket */
+uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction);
+
+/* Returns when the transfer of that ticket, and with it every earlier one, is over. */
+void me_l3_wait(uint32_t ticket);
+
+/* Fills the memory from its start out of a file of the host. -> whether the file had so much. */
+bool me_l3_load(const char *file, uint32_t bytes);
+
+/* For the fabric controller's main loop: */
+void me_l3_open(void);
+void me_l3_serve(void);
+bool me_l3_needs_polling(void);
+
+#endif
