@@ -240,6 +240,10 @@ E302 The build is over a budget of myoedge.toml.
 [budget] holds limits for memory and a lower bound for SQNR, so that a change which costs too much
 does not pass unseen. Nothing was written. Change the network or the budget.
 
+E303 The program does not fit the chip's memory.
+Code, weights, activations and the buffers of inputs and outputs share L2. The data alone may still
+fit: then it is code and constants that make it too large. Fewer layers or channels help.
+
 E501 A program or a package is missing or does not start.
 `myoedge doctor` shows what is there and how to get the rest. torch is needed to read models
 (pip install 'myoedge[torch]'), a C compiler to run the generated code (one comes as ziglang).
@@ -303,10 +307,18 @@ compiler's message. If the files were edited by hand, build again.
 E911 The generated C reported a failure: a bug in myoedge.
 me_run returns 0 or something is badly wrong. Please report it with the build folder.
 
+E912 The generated C does not compile for the chip: a bug in myoedge.
+The message holds what the compiler said. A compiler of your own (--cc) may be too old, or not one
+for RISC-V at all. Otherwise please report it, with the model.
+
 E920 A graph inside myoedge is not legal: a bug in myoedge.
 The graph is checked before and after every stage, so that a fault is seen where it arises and not
 in the C. The message names the stage, the tensor and the rule. Please report it, with the model or
 the part of it that shows it.
+
+E930 The program holds an instruction that it must not: a bug in myoedge.
+Of some instructions it is known that the chip and its simulators differ. Generated code and its
+runtime never need one, so a compiler has brought it in. Please report it, with the message.
 
 W101 A layer is dead.
 Its output was the same for every calibration sample: a ReLU whose inputs are all negative, or

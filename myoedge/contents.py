@@ -23,6 +23,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input."""
     from myoedge.emit.project import make_sources
     from myoedge.emit.qdq import qdq_model
+    from myoedge.firmware import make_firmware
     from myoedge.plan.schedule import describe as describe_plan
     from myoedge.report.rows import Outcome, make_report
 
@@ -48,6 +49,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         "plan.json": to_json(describe_plan(plan)).encode(),
         "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
+        **({"firmware.elf": make_firmware(sources).elf} if sources.on_chip else {}),
         **_golden(quantized, integers, values),
         **report_files(report),
     }

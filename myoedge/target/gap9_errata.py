@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions that firmware for GAP9 must not hold: chip and simulators are known to differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NO_FLOAT = "no float at run time; GVSoC computes it in the integer registers, silicon differs"
+SHUFFLE = "GVSoC and silicon differ in which operand comes first, or in the immediate"
+ROUNDING = "silicon needs an instruction before the new rounding mode counts; GVSoC does not"
+
+
+@dataclass(frozen=True, slots=True)
+class Erratum:
+    """A kind of instruction.
+
+    pattern   its 16 or 32 bits, highest first: 0, 1, or - for any; blanks do not count
+    """
+
+    name: str
+    pattern: str
+    why: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._bits()) // 8
+
+    @property
+    def mask(self) -> int:
+        return int("".join("0" if bit == "-" else "1" for bit in self._bits()), 2)
+
+    @property
+    def match(self) -> int:
+        return int(self._bits().replace("-", "0"), 2)
+
+    def _bits(self) -> str:
+        return self.pattern.replace(" ", "")
+
+
+def _float(name: str, opcode: str) -> Erratum:
+    return Erratum(name, f"------- ----- ----- --- ----- {opcode}", NO_FLOAT)
+
+
+def _rounding(name: str, csr: str, kind: str) -> Erratum:
+    return Erratum(name, f"{csr} ----- {kind} ----- 1110011", ROUNDING)
+
+
+FORBIDDEN = (
+    Erratum("pv.shuffle2.h", "110010- ----- ----- 000 ----- 1010111", SHUFFLE),
+    Erratum("pv.shuffle2.b", "110010- ----- ----- 001 ----- 1010111", SHUFFLE),
+    Erratum("pv.shuffle.sci.h", "110000- ----- ----- 110 ----- 1010111", SHUFFLE),
+    _float("flw", "0000111"),
+    _float("fsw", "0100111"),
+    _float("fmadd", "1000011"),
+    _float("fmsub", "1000111"),
+    _float("fnmsub", "1001011"),
+    _float("fnmadd", "1001111"),
+    _float("an operation on floats", "1010011"),
+    # 10 in the highest bits of opcode OP, but for p.extract ... p.bset, which have 1000000.
+    *(
+        Erratum("a vector of small floats", f"10{bits} ----- ----- --- ----- 0110011", NO_FLOAT)
+        for bits in ("1----", "01---", "001--", "0001-", "00001")
+    ),
+    Erratum("c.flw", "011 --- --- -- --- 00", NO_FLOAT),
+    Erratum("c.fsw", "111 --- --- -- --- 00", NO_FLOAT),
+    Erratum("c.flwsp", "011 - ----- ----- 10", NO_FLOAT),
+    Erratum("c.fswsp", "111 ------ ----- 10", NO_FLOAT),
+    *(
+        _rounding(f"a write to {name}", csr, kind)
+        for name, csr in (("frm", "000000000010"), ("fcsr", "000000000011"))
+        for kind in ("-01", "-10", "-11")
+    ),
+)
