@@ -23,14 +23,14 @@ static const Table *const tables[] = {&table_rv32, &table_system, &table_csr, &t
 
 // ---- where an instruction is
 
-bool is_plain(const Machine *m, const Insn *i)
+bool is_own(const Machine *m, const Insn *i)
 {
     return (uintptr_t)i - (uintptr_t)m->insns < m->chip.l2_bytes / 2 * sizeof(Insn);
 }
 
 uint32_t pc_of(const Machine *m, const Insn *i)
 {
-    while (!is_plain(m, i)) i = i->target; // a tail, a stray, a copy
+    while (!is_own(m, i)) i = i->target; // a tail, a stray, a copy
     return m->chip.l2_base + 2 * (uint32_t)(i - m->insns);
 }
 

@@ -77,7 +77,9 @@ static void ask(Machine *m)
 {
     Dma *d = dma(m);
     if (!current(d, 0) || d->bursts >= m->chip.dma_requests) return;
-    d->burst[(d->first_burst + d->bursts++) % DMA_DEPTH] = next_burst(m, 0);
+    const Burst burst = next_burst(m, 0);
+    outer_access(m, false, burst.bytes, m->now); // answered at once, but others wait
+    d->burst[(d->first_burst + d->bursts++) % DMA_DEPTH] = burst;
 }
 
 static void prepare(Machine *m)
@@ -170,6 +172,7 @@ static void read_ports(Machine *m)
         if (d->reading.done < d->reading.bytes) continue;
         Transfer *t = &d->transfer[d->reading.transfer];
         d->is_reading = false;
+        outer_access(m, true, d->reading.bytes, m->now);
         memory_written(m, outer_address(t, d->reading.at), d->reading.bytes);
         arrived(m, t, d->reading.bytes, t->moved == t->bytes);
     }

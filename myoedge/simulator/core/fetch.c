@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core.h"
+#include "isa.h"
 
 #define NO_LINE 0xffffffffu
 enum { MAX_BANKS = 8 };
+enum { LOADS = 0x03, STORES = 0x23, STORES_POST = 0x2b, SYSTEM = 0x73 }; // opcodes
 
 typedef struct {
     uint32_t sets, ways;
@@ -113,8 +114,9 @@ static Cycle shared_latency(Machine *m, uint32_t line, Cycle now)
     const uint32_t set = (line / chip->l1_cache_banks) & (cache->sets - 1);
     const int place = find(cache, set, line);
     if (place >= 0) return cache->ready[place] > now ? cache->ready[place] - now : 0;
+    const Cycle wait = outer_access(m, false, chip->line_bytes, now);
     return refill(cache, set * cache->ways + draw_way(cache), line, now,
-                  chip->l2_line_cycles + chip->l1_cache_refill_cycles);
+                  wait + chip->l2_line_cycles + chip->l1_cache_refill_cycles);
 }
 
 static Cycle behind_own(Core *c, uint32_t line)
@@ -138,35 +140,83 @@ static Cycle miss(Core *c, uint32_t line)
     return refill(own, place, line, c->t, behind);
 }
 
-// The same with the instruction that waits for it.
-static bool fetch_line(Core *c, const Insn *i, uint32_t line)
+// A line into the buffer; *stall grows by what it costs. False: handed over, i comes again.
+static bool fetch_line(Core *c, const Insn *i, uint32_t line, Cycle *stall)
 {
     if (!c->m->caches->present[c->id][line]) {
         if (c->t >= c->turn) {
             yield(c, i);
             return false;
         }
-        const Cycle stall = miss(c, line);
-        c->t += stall;
-        c->counts.stall[STALL_FETCH] += stall;
+        *stall += miss(c, line);
     }
     c->line = line;
     return true;
 }
 
-bool fetch(Core *c, const Insn *i) { return fetch_line(c, i, i->line); }
+// Behind a copy: the wait for its line.
+static const Insn *pay(Core *c, const Insn *i)
+{
+    c->t += c->owed;
+    GO_TO(i->target);
+}
+
+// Whether others, a device or a counter can tell if an instruction acts before or after its line's
+// wait, or that wait can hide the one for its result.
+static bool acts(const Machine *m, const Insn *i)
+{
+    uint32_t word = word_at(m, pc_of(m, i));
+    if (i->late != PROMPT) return true;
+    if (i->size == 2) word = expand((uint16_t)word);
+    const uint32_t opcode = word & 0x7f;
+    return opcode == LOADS || opcode == STORES || opcode == STORES_POST
+        || (opcode == SYSTEM && (word >> 12 & 7)); // without those that jump, sleep or end the run
+}
+
+// An instruction acts in the cycle in which it is fetched; the core waits for the line afterwards.
+// Where that makes a difference a copy of it runs, behind which the wait is paid.
+static const Insn *stalled(Core *c, const Insn *i, Cycle stall)
+{
+    c->counts.stall[STALL_FETCH] += stall;
+    if (!acts(c->m, i)) {
+        c->t += stall;
+        return i;
+    }
+    c->owed = (uint32_t)stall;
+    c->pay = (Insn){.op = pay, .body = pay, .target = i->next, .line = c->line, .rd = NOWHERE};
+    c->copy = *i;
+    c->copy.op = i->op == observe ? observe : i->body;
+    c->copy.next = &c->pay;
+    return &c->copy;
+}
+
+const Insn *fetch(Core *c, const Insn *i)
+{
+    Machine *m = c->m;
+    if (!is_own(m, i)) return i; // part of one whose line is there
+    if (!is_filled(i)) fill(m, &m->insns[i - m->insns]);
+    if (plain_op(m, i) != i->body) return i; // enter_line and enter_last do it
+    Cycle stall = 0;
+    if (!fetch_line(c, i, i->line, &stall)) return NULL;
+    return stall ? stalled(c, i, stall) : i;
+}
 
 const Insn *enter_line(Core *c, const Insn *i)
 {
-    if (i->line != c->line && !fetch_line(c, i, i->line)) return NULL;
+    Cycle stall = 0;
+    if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
+    if (stall) i = stalled(c, i, stall);
     RUN_BODY(i);
 }
 
 const Insn *enter_last(Core *c, const Insn *i)
 {
     const Machine *m = c->m;
-    if (i->line != c->line && !fetch_line(c, i, i->line)) return NULL;
-    if (i->line + 1 < m->chip.l2_bytes / m->chip.line_bytes && !fetch_line(c, i, i->line + 1)) return NULL;
+    const bool is_end = i->line + 1 == m->chip.l2_bytes / m->chip.line_bytes;
+    Cycle stall = 0;
+    if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
+    if (!is_end && !fetch_line(c, i, i->line + 1, &stall)) return NULL;
+    if (stall) i = stalled(c, i, stall);
     RUN_BODY(i);
 }
 

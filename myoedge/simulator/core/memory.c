@@ -28,6 +28,16 @@ Cycle bank_access(Machine *m, uint32_t address, Cycle t)
     return served;
 }
 
+Cycle outer_access(Machine *m, bool is_write, uint32_t bytes, Cycle t)
+{
+    const uint32_t width = m->chip.outer_bytes_per_cycle;
+    if (!width) return 0;
+    Cycle *free = &m->outer_free[is_write];
+    const Cycle begin = *free > t ? *free : t;
+    *free = begin + (bytes + width - 1) / width;
+    return begin - t;
+}
+
 static void hold(Core *c, uint32_t cycles, enum Stall cause)
 {
     const uint32_t more = cycles > 1 ? cycles - 1 : 0;
@@ -59,12 +69,15 @@ static bool is_l1(const Machine *m, uint32_t address)
 }
 
 // Time passes for one access to memory that does not cross a word.
-static void hold_for_memory(Core *c, uint32_t address)
+static void hold_for_memory(Core *c, uint32_t address, uint32_t size, bool is_store)
 {
     const Chip *chip = &c->m->chip;
     if (c->id == FC) hold(c, is_l1(c->m, address) ? chip->l1_fc_cycles : chip->l2_fc_cycles, STALL_OUTSIDE);
     else if (is_l1(c->m, address)) wait_for_bank(c, address - chip->l1_base);
-    else hold(c, chip->l2_cluster_cycles, STALL_OUTSIDE);
+    else {
+        const uint32_t wait = (uint32_t)outer_access(c->m, is_store, size, c->t);
+        hold(c, wait + chip->l2_cluster_cycles, STALL_OUTSIDE);
+    }
 }
 
 static void hold_for_register(Core *c, uint32_t address)
@@ -98,10 +111,10 @@ static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, b
             watch_access(c, i, address, size, is_store);
     } else if (is_store) c->counts.outside_stores++;
     else c->counts.outside_loads++;
-    hold_for_memory(c, address);
+    hold_for_memory(c, address, size, is_store);
     if ((address & 3) + size > 4) {
-        hold(c, 1 + c->m->chip.misaligned_stall, STALL_MISALIGNED);
-        hold_for_memory(c, (address | 3) + 1);
+        hold(c, 2 + c->m->chip.misaligned_stall, STALL_MISALIGNED); // the second access is a cycle later
+        hold_for_memory(c, (address | 3) + 1, size, is_store);
     }
     return bytes;
 }

@@ -93,7 +93,7 @@ const Insn *observe(Core *c, const Insn *i)
         if (o->profile && o->last[c->id])
             o->profile[o->last[c->id] - c->m->insns] += c->t - o->last_t[c->id];
         step(c);
-        o->last[c->id] = i;
+        o->last[c->id] = &c->m->insns[(pc_of(c->m, i) - c->m->chip.l2_base) / 2]; // i may be a copy
         o->last_t[c->id] = c->t;
         o->last_retired[c->id] = ended(c);
         if (o->mark_pc && pc_of(c->m, i) == o->mark_pc) mark(c);

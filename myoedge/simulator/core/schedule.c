@@ -201,7 +201,7 @@ static void run_core(Machine *m, int id)
     Core *c = pick_core(m, id);
     const Insn *i = c->at;
     if (i->line != c->line) i = fetch(c, i);
-    while (i) i = i->op(c, i);
+    while (i) i = i->op(&m->core[m->running], i); // ops may have handed over to another core
     m->running = -1;
 }
 

@@ -40,7 +40,7 @@ static File *file_at(Core *c, uint32_t handle)
     return &files(c)->file[handle - 1];
 }
 
-static bool is_plain(const char *name, uint32_t length)
+static bool is_plain_name(const char *name, uint32_t length)
 {
     if (memchr(name, '/', length) || memchr(name, 0, length)) return false;
     return strcmp(name, ".") && strcmp(name, "..");
@@ -54,7 +54,7 @@ static bool read_name(Core *c, const uint32_t block[3], char name[NAME_BYTES + 1
     if (!bytes) return false;
     memcpy(name, bytes, block[2]);
     name[block[2]] = 0;
-    return is_plain(name, block[2]);
+    return is_plain_name(name, block[2]);
 }
 
 // Modes as those of fopen: r, r+, w, w+, a, a+, each also as binary.
