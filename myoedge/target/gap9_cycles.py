@@ -44,12 +44,13 @@ _GAP9 = {
     "misaligned_stall": 0,
     "misaligned_load_use_stall": 1,
     "address_use_stall": 1,  # manual and public; platform 0
-    "elw_cycles": 5,
-    "wake_cycles": 5,
+    "elw_cycles": 5,  # public; platform 11, manual 4
+    "wake_cycles": 5,  # public; platform 7
     "counter_csr_cycles": 1,
     "l2_cluster_cycles": 15,
     "l2_fc_cycles": 1,
     "l1_fc_cycles": 15,
+    "outer_bytes_per_cycle": 0,  # platform; public 8
     "demux_cycles": 1,
     "cluster_register_cycles": 3,
     "cluster_register_cycles_fc": 15,
@@ -80,10 +81,10 @@ _GAP9 = {
     # event unit
     "event_unit_bytes": 0x800,
     "barriers": 8,
-    "mutexes": 1,
+    "mutexes": 8,
     "software_events": 8,
-    "elw_active_cycles": 3,
-    "mutex_cycles": 1,
+    "elw_active_cycles": 5,
+    "mutex_cycles": 3,
     "core_start_cycles": 1,
     "fc_wake_cycles": 1,
     # DMA
@@ -99,7 +100,7 @@ _GAP9 = {
     # L3
     "l3_cycles_per_byte_x256": 256,
     "l3_write_cycles_per_byte_x256": 256,
-    "l3_start_cycles": 48,
+    "l3_start_cycles": 24,  # platform
     "l3_queue": 8,
     "l3_slots": 8,
     # what a program may do to the machine it is simulated on
@@ -117,6 +118,9 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "mulh_use_stall": 1,
         "div_by_zero_cycles": 1,
         "l2_line_cycles": 16,
+        "outer_bytes_per_cycle": 8,
+        "l3_write_cycles_per_byte_x256": 320,
+        "l3_start_cycles": 9,
     }
 )
 
