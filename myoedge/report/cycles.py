@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report with what a run of the firmware has shown in it; the rest of it stays as it was."""
+"""A report with what a run of the firmware has shown in it, and the table of that on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge.measurement import WORKERS, LayerCost, Measurement
+from myoedge.report import speed, words
+from myoedge.report.rows import CAUSES
+from myoedge.report.text import LEAST_CHARS, Lines, clean, facts
 from myoedge.target import OperatingPoint
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 Report = dict[str, Any]
 
@@ -22,7 +27,8 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
         {**row, **_layer(row, cost)}
         for row, cost in zip(report["layers"], first.layers, strict=True)
     ]
-    target = {**report["target"], "operating_point": point.name, "clock_hz": point.clock_hz}
+    known = {"operating_points": [asdict(point)], **report["target"]}
+    target = {**known, "operating_point": point.name, "clock_hz": point.clock_hz}
     return {
         **report,
         "target": target,
@@ -31,6 +37,8 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "source": measured.source,
             "startup": measured.startup_cycles,
             "inferences": [inference.cycles for inference in measured.inferences],
+            "macs_per_cycle": _rate(report["model"]["macs"], first.cycles),
+            "stalls": shares(first.layers) or None,
         },
         "latency_s": first.cycles / point.clock_hz,
         "memory": {**report["memory"], **_l1(measured)},
@@ -46,63 +54,132 @@ def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
     return {
         "cycles": cost.cycles,
         "cycles_compute": cost.cycles,
-        "cycles_dma": cost.dma_busy_cycles,
+        "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
         "engine": "cluster",
-        "macs_per_cycle": round(row["macs"] / cost.cycles, 3) if cost.cycles else None,
+        "macs_per_cycle": _rate(row["macs"], cost.cycles),
         "instructions": cost.instructions or None,
-        "stalls": shares(cost) or None,
+        "stalls": shares([cost]) or None,
     }
 
 
-def shares(cost: LayerCost) -> dict[str, float]:
+def _rate(macs: int, cycles: int) -> float | None:
+    return round(macs / cycles, 3) if cycles else None
+
+
+def shares(costs: Iterable[LayerCost]) -> dict[str, float]:
     """Parts of the cores' time by cause, in percent; what is not a stall is "busy"."""
-    time = cost.cycles * WORKERS
-    if not time or not cost.stalls:
+    counted = [cost for cost in costs if cost.stalls]
+    time = sum(cost.cycles for cost in counted) * WORKERS
+    if not time:
         return {}
-    found = {"busy": cost.instructions, **cost.stalls}
+    found = {"busy": sum(cost.instructions for cost in counted)}
+    for cause in CAUSES[1:]:
+        found[cause] = sum(cost.stalls.get(cause, 0) for cost in counted)
     return {cause: round(100 * n / time, 1) for cause, n in found.items() if n}
 
 
-STALL_WORDS = {
-    "busy": "busy",
-    "load_use": "load-use",
-    "arithmetic": "mul/div",
-    "jump": "jumps",
-    "fetch": "instr. cache",
-    "bank": "L1 banks",
-    "misaligned": "misaligned",
-    "outside": "L2",
-    "sleep": "waiting",
-}
-MOST_CAUSES = 3
+# --- on a terminal --------------------------------------------------------------------------------
+
+LEAST_NAME, MOST_NAME, SHARE_CHARS = 12, 28, 5
+OPERATOR_FROM = 100  # columns of a terminal
+LEAST_SHARE = 1.0  # percent; causes that are below it everywhere have no column
 
 
-def cycles_table(report: Mapping[str, Any]) -> Table:
-    """Layer, MACs, cycles, MAC/cycle, and where the cores' time went."""
+def cycles_table(report: Report) -> Lines:
+    """Layer, MACs, cycles, MAC/cycle, and where the cores' time went; totals and latency below."""
+    return Lines(lambda width: _blocks(report, width))
+
+
+def _blocks(report: Report, width: int) -> Iterator[Table | Text]:
+    from rich.text import Text
+
+    rows, fixed = _rows(report), _columns(width)
+    taken = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
+    free, longest = width - taken, max(len(row["layer"]) for row in rows)
+    shown = _fitting(report, free - min(longest, MOST_NAME)) or _fitting(report, free - LEAST_NAME)
+    yield _table(rows, fixed, shown, free)
+    yield Text("")
+    yield facts(_facts(report, bool(shown)))
+
+
+def _columns(width: int) -> list[str]:
+    return [*(["operator"] if width >= OPERATOR_FROM else []), "MACs", "cycles", "MAC/cycle"]
+
+
+def _facts(report: Report, has_shares: bool) -> list[tuple[str, str]]:
+    shares_of = f"; percentages are parts of the {WORKERS} cores' time" if has_shares else ""
+    rows = [
+        ("latency", speed.latency(report)),
+        ("start-up", speed.startup(report)),
+        ("repeated", speed.repeats(report)),
+        ("measured", speed.measured_on(report) + shares_of),
+    ]
+    return [row for row in rows if row[1]]
+
+
+def _table(
+    rows: list[dict[str, Any]], fixed: list[str], shown: Mapping[str, str], free: int
+) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("layer", "operator", "MACs", "cycles", "MAC/cycle", "cores' time"):
-        table.add_column(title, justify="left" if title in _LEFT else "right", overflow="fold")
-    for row in report["layers"]:
-        table.add_row(*_row(row["label"], row["op"], row["macs"], row))
-    totals = {"cycles": report["cycles"]["total"], "stalls": None}
-    table.add_section()
-    table.add_row(*_row("total", "", report["model"]["macs"], totals))
+    name = free - sum(max(len(title), SHARE_CHARS) + 2 for title in shown.values())
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("layer", *fixed, *shown.values()):
+        left = title in ("layer", "operator")
+        table.add_column(title, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        parts = _parts(row["stalls"], shown)
+        table.add_row(*_styled(row, fixed, max(name, LEAST_CHARS)), *parts)
     return table
 
 
-_LEFT = ("layer", "operator", "cores' time")
+def _styled(row: Mapping[str, Any], fixed: Iterable[str], most: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    name = Text(clean(row["layer"]), "bold")
+    name.truncate(most, overflow="ellipsis")
+    yield name
+    for column in fixed:
+        yield Text(clean(row[column]), "bold" if row["total"] else "")
 
 
-def _row(label: str, op: str, macs: int, row: Mapping[str, Any]) -> tuple[str, ...]:
-    cycles = row["cycles"]
-    rate = f"{macs / cycles:.2f}" if cycles and macs else ""
-    return label, op, f"{macs:,}" if macs else "", f"{cycles:,}", rate, causes(row.get("stalls"))
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """Every layer, and their sum last."""
+    rows = [_row(words.place(row), words.what(row), row["macs"], row) for row in report["layers"]]
+    found = report["cycles"]
+    whole = {"cycles": found["total"], "stalls": found.get("stalls")}
+    last = _row("total", "", report["model"]["macs"], whole)
+    return [*rows, {**last, "total": True}]
 
 
-def causes(stalls: Mapping[str, float] | None) -> str:
-    """ "busy 61 %, L2 30 %, waiting 6 %": the largest parts."""
-    found = sorted((stalls or {}).items(), key=lambda pair: (pair[0] != "busy", -pair[1]))
-    shown = [f"{STALL_WORDS[cause]} {share:.0f} %" for cause, share in found if share >= 0.5]
-    return ", ".join(shown[: MOST_CAUSES + 1])
+def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "layer": layer,
+        "operator": operator,
+        "MACs": words.count(macs) if macs else "",
+        "cycles": f"{row['cycles']:,}",
+        "MAC/cycle": speed.rate(macs, row["cycles"]),
+        "stalls": row["stalls"] or {},
+        "total": False,
+    }
+
+
+def _fitting(report: Report, free: int) -> dict[str, str]:
+    """The causes that matter most and their titles, as many as fit; "" is all others together."""
+    whole = report["cycles"].get("stalls") or {}
+    seen = [row["stalls"] or {} for row in report["layers"]]
+    matter = [c for c in CAUSES if any(part.get(c, 0) >= LEAST_SHARE for part in seen)]
+    matter.sort(key=lambda cause: (cause != "busy", -whole.get(cause, 0)))
+    for count in range(len(matter), 0, -1):
+        titles = {cause: speed.CAUSE_NAMES[cause] for cause in matter[:count]}
+        titles |= {"": "other"} if count < len(matter) else {}
+        if sum(max(len(title), SHARE_CHARS) + 2 for title in titles.values()) <= free:
+            return titles
+    return {}
+
+
+def _parts(stalls: Mapping[str, float], shown: Mapping[str, str]) -> Iterator[str]:
+    for cause in shown:
+        others = sum(share for name, share in stalls.items() if name not in shown)
+        share = stalls.get(cause, 0.0) if cause else others
+        yield words.rough_percent(round(share, 1), 100)

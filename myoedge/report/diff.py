@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from myoedge.report import words
+from myoedge.report import speed, words
 from myoedge.report.rows import Report
 from myoedge.report.text import clean, show
 
@@ -111,7 +111,9 @@ NETWORK = (
     Measure("exact.board", "exact on the board", 0, _answer),
     Measure("cycles.total", "cycles", -1, _number),
     Measure("cycles.source", "cycles come from", 0),
+    Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
     Measure("latency_s", "latency", -1, _seconds),
+    Measure("cycles.startup", "start-up cycles", -1, _number),
     Measure("energy_uj.value", "energy, uJ", -1, _number),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),
@@ -137,9 +139,14 @@ WHOLE = Measure("layer", "layer", 0)
 
 
 def compare(old: Report, new: Report) -> list[Change]:
-    """Everything that differs: the network's values first, then its layers by module path."""
+    """Everything that differs: the network's values first, then its layers by module path.
+
+    Cycles of layers only where both builds have run: else each of them would be a difference.
+    """
     before, after = _layers(old), _layers(new)
     changes = list(_changes("", NETWORK, old, new))
+    both_ran = all(speed.cycles(report) for report in (old, new))
+    measures = [measure for measure in LAYER if both_ran or measure.path != "cycles"]
     for name, row in before.items():
         if name not in after:
             changes.append(Change(name, WHOLE, words.what(row), None, "removed"))
@@ -147,7 +154,7 @@ def compare(old: Report, new: Report) -> list[Change]:
         if name not in before:
             changes.append(Change(name, WHOLE, None, words.what(row), "added"))
         else:
-            changes.extend(_changes(name, LAYER, before[name], row))
+            changes.extend(_changes(name, measures, before[name], row))
     return changes
 
 

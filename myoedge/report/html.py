@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from myoedge import __version__
 from myoedge.emit.render import new_environment
-from myoedge.report import picture, words
+from myoedge.report import picture, speed, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
+from myoedge.report.verdict import verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,6 +34,7 @@ def report_html(report: Report) -> str:
             memory=picture.memory(report),
             noise=picture.noise(report),
             budget=picture.budget(report),
+            time=picture.time(report),
             embedded=Markup(embedded),
         )
     )
@@ -42,7 +44,8 @@ def report_html(report: Report) -> str:
 def environment() -> Environment:
     """As for the C, but with escaping."""
     env = new_environment(escape=True)
-    env.globals.update(words=words, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
+    env.globals.update(words=words, speed=speed, verdict=verdict)
+    env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,
         size=words.size,

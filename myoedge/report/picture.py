@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie in the drawings of report.html: memory over steps, noise over layers."""
+"""Where things lie in the drawings of report.html: memory over steps, noise and time by layer."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.report import words
-from myoedge.report.rows import EXACT_DB, WEAK_DB, Report
+from myoedge.report import speed, words
+from myoedge.report.rows import CAUSES, EXACT_DB, WEAK_DB, Report
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixel each
 PLOT_WIDTH = 900
 NARROWEST, WIDEST = 24, 104  # of one step
+MOST_BARS = 40  # of layers' times
 LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
 
 
@@ -236,3 +237,68 @@ def budget(report: Report) -> list[dict[str, Any]]:
         {"kind": kind, "name": name, "bytes": size, "share": words.share(size, whole)}
         for kind, name, size in parts
     ]
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A cause's part of a bar, in percent of the bar."""
+
+    cause: str
+    percent: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Time of a layer: its length in percent of the longest, and its parts by cause."""
+
+    name: str
+    note: str
+    cycles: int
+    rate: str
+    length: float
+    parts: tuple[Part, ...]
+
+
+def time(report: Report) -> dict[str, Any] | None:
+    """Bars of the layers that take longest, in network order; None where nothing was measured."""
+    found = speed.cycles(report)
+    if found is None:
+        return None
+    layers = report["layers"]
+    longest = max((row["cycles"] or 0 for row in layers), default=0)
+    slowest = sorted(layers, key=lambda row: -(row["cycles"] or 0))[:MOST_BARS]
+    kept = {row["name"] for row in slowest}
+    rest = [row["cycles"] or 0 for row in layers if row["name"] not in kept]
+    return {
+        "bars": [_bar(row, longest) for row in layers if row["name"] in kept],
+        "longest_name": max((len(words.place(row)) for row in slowest), default=0),
+        "parts": _parts(found.get("stalls")),
+        "hidden": len(rest),
+        "hidden_cycles": sum(rest),
+    }
+
+
+def _bar(row: Mapping[str, Any], longest: int) -> Bar:
+    cycles = row["cycles"] or 0
+    return Bar(
+        name=words.place(row),
+        note=words.what(dict(row)),
+        cycles=cycles,
+        rate=speed.rate(row["macs"], cycles),
+        length=round(100 * words.share(cycles, longest), 2),
+        parts=_parts(row["stalls"]) or (Part("all", 100.0, f"{cycles:,} cycles"),),
+    )
+
+
+def _parts(stalls: Mapping[str, float] | None) -> tuple[Part, ...]:
+    """Parts that fill a bar, in the same order in each; rounding may not have left 100 %."""
+    whole = sum((stalls or {}).values())
+    return tuple(
+        Part(cause, round(100 * stalls[cause] / whole, 2), f"{stalls[cause]:.1f} %")
+        for cause in CAUSES
+        if stalls and stalls.get(cause)
+    )

@@ -7,7 +7,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from myoedge.emit.kernels import function_name
@@ -19,12 +19,14 @@ from myoedge.plan.schedule import ELEMENT_BYTES, Plan, size_bytes, step_macs
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
+from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
 RUNGS = ("host", "simulator", "gvsoc", "board")
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 CLAMPS: Mapping[tuple[float, ...], str] = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
 UNLIMITED = 2**31 - 1  # what target "host" has
+CAUSES = ("busy", *STALLS)  # where the time of the cores goes
 WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
 
 Report = dict[str, Any]
@@ -88,6 +90,7 @@ def _target(plan: Plan) -> dict[str, Any]:
         "doc": chip.doc,
         "operating_point": chip.point.name,
         "clock_hz": chip.point.clock_hz or None,
+        "operating_points": [asdict(point) for point in chip.points if point.clock_hz],
         "l1_bytes": chip.l1_bytes or None,
         "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
         "l3_bytes_per_s": chip.l3_bytes_per_s or None,
@@ -227,6 +230,9 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
         "cycles": None,
         "cycles_compute": None,
         "cycles_dma": None,
+        "macs_per_cycle": None,
+        "instructions": None,
+        "stalls": None,
         "l1_bytes": None,
         "tile": None,
         "engine": None,
@@ -299,6 +305,9 @@ COLUMNS = (
     "cycles",
     "cycles_compute",
     "cycles_dma",
+    "macs_per_cycle",
+    "instructions",
+    *(f"{cause}_percent" for cause in CAUSES),
     "l1_bytes",
     "tile",
     "engine",
@@ -316,7 +325,9 @@ def layers_csv(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_cell(key, row[key]) for key in COLUMNS] for row in report["layers"])
+    for row in report["layers"]:
+        stalls = {f"{cause}_percent": share for cause, share in (row.get("stalls") or {}).items()}
+        writer.writerow([_cell(key, {**row, **stalls}.get(key)) for key in COLUMNS])
     return text.getvalue()
 
 

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from myoedge.errors import Notice
-from myoedge.report import words
+from myoedge.report import speed, words
 from myoedge.report.rows import WEAK_DB, Report, dims
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
     from rich.padding import Padding
     from rich.segment import Segment
     from rich.table import Table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 MOST_LAYERS = 18  # rows of the table, so that the whole fits a screen
 ANSWER_STYLES = {True: "green", False: "bold red"}
 # with the width of the terminal from which on a column is shown
-COLUMNS = (
+COLUMNS: tuple[tuple[str, int], ...] = (
     ("layer", 0),
     ("operator", 72),
     ("output", 100),
@@ -30,6 +31,18 @@ COLUMNS = (
     ("weights", 56),
     ("dB alone", 0),
     ("dB so far", 48),
+)
+MEASURED_COLUMNS = (
+    ("layer", 0),
+    ("operator", 72),
+    ("output", 124),
+    ("MACs", 48),
+    ("cycles", 0),
+    ("share", 64),
+    ("MAC/cycle", 0),
+    ("weights", 112),
+    ("dB alone", 72),
+    ("dB so far", 100),
 )
 LEFT = ("layer", "operator", "output")
 LEAST_CHARS = 8  # of a layer's name
@@ -49,7 +62,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     from rich.padding import Padding
 
     console.print(_title(report))
-    show(Padding(_facts(report), (1, 0)), console)
+    show(Padding(facts(_fact_rows(report)), (1, 0)), console)
     if report["layers"]:
         show(_layers(report, console.width), console)
         hidden = len(report["layers"]) - len(shown_layers(report["layers"]))
@@ -63,10 +76,21 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
 def show(block: Table | Padding | Text, console: Console) -> None:
     """Prints without blanks at line ends, where rich leaves them."""
-    from rich.segment import Segment, Segments
+    console.print(Lines(lambda _: [block]), end="")
 
-    for line in console.render_lines(block, pad=False):
-        console.print(Segments([*_stripped(line), Segment.line()]), end="")
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Blocks for rich, drawn for a width; their lines end without blanks."""
+
+    draw: Callable[[int], Iterable[Table | Padding | Text]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        from rich.segment import Segment
+
+        for block in self.draw(options.max_width):
+            for line in console.render_lines(block, options, pad=False):
+                yield from (*_stripped(line), Segment.line())
 
 
 def _stripped(line: list[Segment]) -> list[Segment]:
@@ -101,13 +125,14 @@ def _title(report: Report) -> Text:
     return title.append(f"  model {model['digest'][:16]}", "dim")
 
 
-def _facts(report: Report) -> Table:
+def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
+    """Names and what there is to say of them, folded beside the names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _fact_rows(report):
+    for name, value in rows:
         table.add_row(name, value)
     return table
 
@@ -132,6 +157,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
                 f"{words.several(q['samples'], 'sample')}"
             ),
         )
+    if speed.cycles(report):
+        yield "latency", _text(speed.latency(report))
+        yield "cycles", _cycles(report)
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
     yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
@@ -147,6 +175,12 @@ def _accuracy(report: Report) -> Text:
     change = words.points(report)
     notes = filter(None, (change, q["accuracy_source"]))
     return text.append(f"   {', '.join(notes)}", "dim")
+
+
+def _cycles(report: Report) -> Text:
+    total, macs = report["cycles"]["total"], report["model"]["macs"]
+    text = _text(f"{total:,}", "bold").append(f", {speed.rate(macs, total) or 0} MAC/cycle", "")
+    return text.append(f"   {speed.measured_on(report)}", "dim")
 
 
 def _l2(report: Report) -> Text:
@@ -176,18 +210,23 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All layers, or those that cost most together with the weakest, in network order."""
     if len(layers) <= MOST_LAYERS:
         return layers
-    by_cost = sorted(layers, key=lambda row: (-row["macs"], -row["weights_bytes"]))
+    by_cost = sorted(layers, key=_cost, reverse=True)
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     weakest = sorted(measured, key=lambda row: float(row["sqnr_local_db"]))[:3]
     kept = list(dict.fromkeys(row["name"] for row in (*weakest, *by_cost)))[:MOST_LAYERS]
     return [row for row in layers if row["name"] in kept]
 
 
+def _cost(row: dict[str, Any]) -> tuple[int, ...]:
+    return row["cycles"] or 0, row["macs"], row["weights_bytes"]
+
+
 def _layers(report: Report, width: int) -> Table:
     from rich.table import Table
 
-    heads = [head for head, least in COLUMNS if width >= least]
-    rows = [_cells(row, report["model"]["macs"]) for row in shown_layers(report["layers"])]
+    columns = MEASURED_COLUMNS if speed.cycles(report) else COLUMNS
+    heads = [head for head, least in columns if width >= least]
+    rows = [_cells(row, report) for row in shown_layers(report["layers"])]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     least = {head: max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads}
     free = width - sum(least[head] for head in heads if head not in ("layer", "operator"))
@@ -203,14 +242,18 @@ def _layers(report: Report, width: int) -> Table:
     return table
 
 
-def _cells(row: dict[str, Any], all_macs: int) -> dict[str, Text]:
+def _cells(row: dict[str, Any], report: Report) -> dict[str, Text]:
+    found, cycles = speed.cycles(report), row["cycles"]
+    part = (cycles or 0, found["total"]) if found else (row["macs"], report["model"]["macs"])
     weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
     return {
         "layer": _text(words.place(row), "bold"),
         "operator": _text(words.what(row)),
         "output": _text(dims(row["out_shape"]), "dim"),
         "MACs": _text(words.count(row["macs"]) if row["macs"] else ""),
-        "share": _text(words.rough_percent(row["macs"], all_macs)),
+        "cycles": _text(f"{cycles:,}" if cycles is not None else ""),
+        "share": _text(words.rough_percent(*part)),
+        "MAC/cycle": _text(speed.rate(row["macs"], cycles)),
         "weights": _text(words.size(row["weights_bytes"]) if row["weights_bytes"] else ""),
         "dB alone": _text(words.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
         "dB so far": _text(words.decibels(row["sqnr_db"], "")),

@@ -20,14 +20,14 @@ def size(count: int | None) -> str:
     if count < KIB:
         return f"{count} B"
     unit, value = ("KiB", count / KIB) if count < KIB * KIB else ("MiB", count / KIB / KIB)
-    return f"{_three_digits(value)} {unit}"
+    return f"{three_digits(value)} {unit}"
 
 
 def count(number: int) -> str:
     """1,234; from a hundred thousand on 346 k and 14.4 M."""
     for limit, unit in ((10**9, "G"), (10**6, "M"), (10**5, "k")):
         if number >= limit:
-            return f"{_three_digits(number / (10**3 if unit == 'k' else limit))} {unit}"
+            return f"{three_digits(number / (10**3 if unit == 'k' else limit))} {unit}"
     return f"{number:,}"
 
 
@@ -36,7 +36,7 @@ def several(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -52,7 +52,7 @@ def percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
-def share(part: int, whole: int) -> float:
+def share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 
@@ -131,7 +131,7 @@ def _signed(number: int) -> str:
     return f" {_plus(number)}" if number else ""
 
 
-def rough_percent(part: int, whole: int) -> str:
+def rough_percent(part: float, whole: float) -> str:
     """ "27 %", "<1 %"; "" for nothing."""
     if not part:
         return ""
@@ -168,40 +168,6 @@ def advice(report: Report) -> str:
 
 def shapes(ports: list[dict[str, Any]]) -> str:
     return ", ".join(f"{port['name']} {dims(port['shape'])}" for port in ports)
-
-
-def verdict(report: Report) -> str:
-    """The report in one or two sentences, made only of what was measured."""
-    parts = [_fidelity(report), _space(report)]
-    parts.insert(0 if False in report["exact"].values() else 2, _exactness(report))
-    return " ".join(filter(None, parts))
-
-
-def _fidelity(report: Report) -> str:
-    q = report["quantization"]
-    if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
-        return (
-            f"In int8 the network gets {percent(q['accuracy_int8'])} right, "
-            f"in float {percent(q['accuracy_float'])}."
-        )
-    if q["sqnr_db"] is None:
-        return ""
-    return f"The int8 outputs lie {decibels(q['sqnr_db'])} above their quantisation noise."
-
-
-def _space(report: Report) -> str:
-    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
-    of = f" of {size(l2_bytes)}" if l2_bytes else ""
-    return f"It takes {size(peak)}{of} of L2 memory."
-
-
-def _exactness(report: Report) -> str:
-    exact = report["exact"]
-    wrong = [RUNG_NAMES[rung] for rung, answer in exact.items() if answer is False]
-    same = [RUNG_NAMES[rung] for rung, answer in exact.items() if answer]
-    if wrong:
-        return f"Wrong integers: {', '.join(wrong)}."
-    return f"Bit for bit the same as the reference: {', '.join(same)}." if same else ""
 
 
 def named(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has shown, in every form of the report: figures worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from myoedge.measurement import Inference, LayerCost, Measurement
+from myoedge.report import speed
+from myoedge.report.cycles import cycles_table, shares, with_cycles
+from myoedge.report.diff import compare, difference
+from myoedge.report.html import report_html
+from myoedge.report.picture import MOST_BARS, time
+from myoedge.report.rows import CAUSES, COLUMNS, Report, layers_csv
+from myoedge.report.text import MOST_LAYERS, shown_layers, summary
+from myoedge.simulator.result import STALLS
+from myoedge.target import OperatingPoint
+from tests.unit.test_report import HOSTILE, Page, report, residual
+
+HIGH = OperatingPoint("high", 0.80, 370_000_000)
+LOW = OperatingPoint("low", 0.65, 240_000_000)
+# of eight cores: 8 x 1000 cycles are 8000 of core time
+FIRST = LayerCost(1_000, 4_000, {"outside": 2_000, "sleep": 1_200, "bank": 800}, 40, 10)
+SECOND = LayerCost(2_400, 14_400, {"outside": 4_320, "sleep": 480, "bank": 0})
+LAST = LayerCost(600, 1_200, {"outside": 0, "sleep": 3_600, "bank": 0})
+TOTAL = 1_000 + 2_400 + 600
+MACS = 480 + 960  # 20 rows of 4 channels from 3 taps of 2, then of 4 channels
+SIMULATED = Measurement(
+    "simulated",
+    (Inference((), TOTAL, (FIRST, SECOND, LAST)), Inference((), 4_100, (SECOND, LAST, FIRST))),
+    startup_cycles=123_456,
+    l1_bytes=96 * 1024,
+)
+BARE = tuple(LayerCost(cost.cycles) for cost in (FIRST, SECOND, LAST))
+ON_GVSOC = Measurement("gvsoc", (Inference((), TOTAL, BARE),))
+
+
+@pytest.fixture(scope="module")
+def built() -> Report:
+    return report(exact={"host": True, "simulator": True})
+
+
+@pytest.fixture(scope="module")
+def ran(built: Report) -> Report:
+    return with_cycles(built, SIMULATED, HIGH)
+
+
+@pytest.fixture(scope="module")
+def on_gvsoc(built: Report) -> Report:
+    return with_cycles(built, ON_GVSOC, LOW)
+
+
+def large(blocks: int, first: int = 1_000) -> Report:
+    """Many layers; the n-th takes `first` + n cycles."""
+    found = report(residual(blocks=blocks))
+    costs = tuple(LayerCost(first + i) for i in range(3 * blocks))
+    total = sum(cost.cycles for cost in costs)
+    return with_cycles(found, Measurement("simulated", (Inference((), total, costs),)), HIGH)
+
+
+# --- report.json, layers.csv ----------------------------------------------------------------------
+
+
+def test_figures_worked_out_by_hand(ran: Report) -> None:
+    assert ran["cycles"] == {
+        "total": 4_000,
+        "source": "simulated",
+        "startup": 123_456,
+        "inferences": [4_000, 4_100],
+        "macs_per_cycle": 0.36,
+        # 19600 instructions, 6320, 5280 and 800 cycles of 32000
+        "stalls": {"busy": 61.2, "outside": 19.8, "sleep": 16.5, "bank": 2.5},
+    }
+    assert ran["latency_s"] == pytest.approx(4_000 / 370e6)
+    assert ran["memory"]["l1_peak_bytes"] == 98_304
+    first, second, last = ran["layers"]
+    assert first["stalls"] == {"busy": 50.0, "outside": 25.0, "bank": 10.0, "sleep": 15.0}
+    assert (first["cycles"], first["cycles_dma"], first["instructions"]) == (1_000, 10, 4_000)
+    assert (first["macs_per_cycle"], second["macs_per_cycle"], last["macs"]) == (0.48, 0.4, 0)
+    assert second["stalls"] == {"busy": 75.0, "outside": 22.5, "sleep": 2.5}
+
+
+def test_the_rest_of_the_report_stays(built: Report, ran: Report) -> None:
+    kept = ("schema", "model", "quantization", "exact", "inputs", "outputs", "warnings")
+    assert {key: ran[key] for key in kept} == {key: built[key] for key in kept}
+    assert built["cycles"] is None
+    assert built["layers"][0]["cycles"] is None
+
+
+def test_what_was_not_counted_is_unknown(on_gvsoc: Report) -> None:
+    assert on_gvsoc["cycles"]["stalls"] is None
+    for row in on_gvsoc["layers"]:
+        assert (row["stalls"], row["instructions"], row["cycles_dma"]) == (None, None, None)
+
+
+def test_a_second_run_replaces_the_first(ran: Report, on_gvsoc: Report) -> None:
+    assert with_cycles(ran, ON_GVSOC, LOW) == {**on_gvsoc, "memory": ran["memory"]}
+
+
+def test_csv_has_a_column_for_every_cause(built: Report, ran: Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(layers_csv(ran))))
+    assert rows[0]["outside_percent"] == "25.0"
+    assert (rows[0]["cycles"], rows[0]["macs_per_cycle"]) == ("1000", "0.48")
+    assert [row["busy_percent"] for row in rows] == ["50.0", "75.0", "25.0"]
+    assert rows[1]["fetch_percent"] == ""
+    before = list(csv.DictReader(io.StringIO(layers_csv(built))))
+    assert list(before[0]) == list(rows[0]) == list(COLUMNS)
+    assert not any(row[column] for row in before for column in COLUMNS if "percent" in column)
+
+
+def test_every_cause_of_the_simulator_has_a_name_and_a_meaning() -> None:
+    assert set(speed.CAUSE_NAMES) == set(speed.CAUSE_MEANINGS) == set(CAUSES) == {"busy", *STALLS}
+    css = report_html(report())
+    assert all(re.search(rf"\.{cause}\b[^{{]*{{ background", css) for cause in CAUSES)
+
+
+def test_shares_of_no_time() -> None:
+    assert shares([]) == shares([LayerCost(0, 0, {"sleep": 0})]) == shares([LayerCost(7)]) == {}
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.56e-5, "45.6 µs"),
+        (3.344e-3, "3.34 ms"),
+        (9.999e-4, "1 ms"),
+        (1.25, "1.25 s"),
+        (0, "0 µs"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert speed.duration(seconds) == text
+
+
+def test_latency_at_both_operating_points_the_chosen_one_first(
+    ran: Report, on_gvsoc: Report
+) -> None:
+    # 4000 cycles: / 370 MHz = 10.81 us, / 240 MHz = 16.67 us
+    assert speed.latency(ran) == "10.8 µs at 0.80 V, 370 MHz; 16.7 µs at 0.65 V, 240 MHz"
+    assert speed.latency(on_gvsoc) == "16.7 µs at 0.65 V, 240 MHz; 10.8 µs at 0.80 V, 370 MHz"
+
+
+def test_where_figures_come_from(ran: Report, on_gvsoc: Report) -> None:
+    assert speed.measured_on(ran) == "simulated GAP9"
+    assert speed.measured_on(on_gvsoc) == "GVSoC"
+    assert speed.exactness(ran) == "outputs bit for bit those of the reference"
+    assert speed.exactness(on_gvsoc) == ""
+    wrong = {**ran, "exact": {**ran["exact"], "simulator": False}}
+    assert "NOT bit for bit" in speed.exactness(wrong)
+
+
+def test_most_time_names_the_longest_layer_and_the_worst_cause(
+    ran: Report, on_gvsoc: Report
+) -> None:
+    text = "enc.1 takes 60 % of the time"
+    assert speed.most_time(on_gvsoc) == text
+    assert speed.most_time(ran) == f"{text}; of the cores' time most is lost to L2, 20 %"
+
+
+# --- terminal -------------------------------------------------------------------------------------
+
+
+def table(of: Report, width: int) -> list[str]:
+    text = io.StringIO()
+    Console(file=text, width=width, highlight=False, no_color=True).print(cycles_table(of))
+    return text.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
+def test_table_fits_its_width_with_whole_numbers(ran: Report, width: int) -> None:
+    lines = table(ran, width)
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if line != line.rstrip()]
+    head, first, second, last, total = lines[:5]
+    columns = ["layer", *(["operator"] if width >= 100 else []), "MACs", "cycles", "MAC/cycle"]
+    assert head.split()[: len(columns)] == columns
+    for line, wanted in (
+        (first, "480 1,000 0.48"),
+        (second, "960 2,400 0.40"),
+        (last, "600"),
+        (total, "1,440 4,000 0.36"),
+    ):
+        assert wanted in re.sub(r" +", " ", line)
+    assert (first.split()[0], last.split()[0], total.split()[0]) == ("enc.0", "net.py:9", "total")
+
+
+def test_shares_stand_below_their_causes(ran: Report) -> None:
+    lines = table(ran, 80)
+    head = lines[0]
+    shown = {}
+    for name in ("busy", "L2", "waiting", "L1 banks"):
+        end = head.index(name) + len(name)
+        shown[name] = [line[end - max(len(name), 4) : end].strip() for line in lines[1:5]]
+    assert shown == {
+        "busy": ["50 %", "75 %", "25 %", "61 %"],
+        "L2": ["25 %", "22 %", "", "20 %"],
+        "waiting": ["15 %", "2 %", "75 %", "16 %"],
+        "L1 banks": ["10 %", "", "", "2 %"],
+    }
+
+
+def test_causes_without_room_are_summed(ran: Report) -> None:
+    head, first = (line.split() for line in table(ran, 62)[:2])
+    assert head[-2:] == ["L2", "other"]
+    assert first[-2:] == ["25", "%"]  # 10 % banks and 15 % waiting
+    assert first[-4:-2] == ["25", "%"]
+
+
+def test_below_the_table_latency_and_startup_apart(ran: Report, on_gvsoc: Report) -> None:
+    text = "\n".join(table(ran, 100))
+    assert "latency   10.8 µs at 0.80 V, 370 MHz; 16.7 µs at 0.65 V, 240 MHz" in text
+    assert "start-up  123,456 cycles" in text
+    assert "repeated  2 inferences of 4,000 to 4,100 cycles" in text
+    assert "simulated GAP9; percentages" in text
+    bare = "\n".join(table(on_gvsoc, 100))
+    assert "measured  GVSoC" in bare
+    assert not any(word in bare for word in ("start-up", "repeated", "%", "busy"))
+
+
+def test_hostile_names_do_not_steer_the_terminal() -> None:
+    bad = with_cycles(report(residual(HOSTILE)), SIMULATED, HIGH)
+    shown = "\n".join(table(bad, 120))
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 100, 112, 124, 160])
+def test_summary_with_cycles(ran: Report, width: int) -> None:
+    text = summary(ran, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    found = re.sub(r"\s+", " ", text)
+    assert "latency 10.8 µs at 0.80 V, 370 MHz; 16.7 µs at 0.65 V, 240 MHz" in found
+    assert "cycles 4,000, 0.36 MAC/cycle simulated GAP9" in found
+    (row,) = (line for line in text.splitlines() if line.startswith("enc.1 ") and "2,400" in line)
+    assert "0.40" in row
+    if width >= 64:
+        assert "60 %" in row  # of the cycles; of the MACs it would be 67 %
+
+
+def test_summary_without_cycles_has_nothing_of_them(built: Report) -> None:
+    text = summary(built, width=160)
+    assert not any(word in text for word in ("latency", "cycle", "None"))
+    assert "67 %" in text
+
+
+def test_shown_layers_are_the_slowest() -> None:
+    found = large(20)
+    for row in found["layers"]:
+        row["sqnr_local_db"] = None
+    last = [row["name"] for row in found["layers"]][-MOST_LAYERS:]
+    assert [row["name"] for row in shown_layers(found["layers"])] == last
+
+
+# --- report.html ----------------------------------------------------------------------------------
+
+
+def styles(page: Page, cause: str) -> list[str]:
+    found = [attrs for _, attrs in page.tags if attrs.get("class") == cause]
+    return [attrs["style"] or "" for attrs in found if "style" in attrs]
+
+
+def test_bars_are_as_long_as_their_layers_and_divided_by_cause(ran: Report) -> None:
+    drawn = time(ran)
+    assert drawn is not None
+    assert [(bar.cycles, bar.length) for bar in drawn["bars"]] == [
+        (1_000, 41.67),
+        (2_400, 100.0),
+        (600, 25.0),
+    ]
+    parts = {part.cause: part.percent for part in drawn["bars"][0].parts}
+    assert parts == {"busy": 50.0, "outside": 25.0, "bank": 10.0, "sleep": 15.0}
+    assert [part.cause for part in drawn["bars"][0].parts] == ["busy", "bank", "outside", "sleep"]
+
+
+def test_page_shows_them(ran: Report) -> None:
+    text = report_html(ran)
+    page = Page(text)
+    assert styles(page, "busy")[1:] == ["width: 50.00%", "width: 75.00%", "width: 25.00%"]
+    for piece in ("10.8 µs", "16.7 µs", "0.65 V, 240 MHz", "simulated GAP9", "4,000", "123,456"):
+        assert piece in text
+    assert "outputs bit for bit those of the reference" in text
+    assert "10.8 µs at 0.80 V, 370 MHz on the simulated GAP9" in text
+
+
+def test_page_of_a_measurement_without_causes(on_gvsoc: Report) -> None:
+    page = Page(report_html(on_gvsoc))
+    assert styles(page, "all") == ["width: 100.00%"] * 3
+    assert styles(page, "busy") == []
+
+
+def test_page_without_a_measurement_has_no_such_section(built: Report) -> None:
+    text = report_html(built)
+    assert "<h2>Time</h2>" not in text
+    assert "MAC/cycle" not in text
+    assert "Latency" not in text
+    Page(text)
+
+
+def test_page_of_many_layers_sums_the_shorter_ones() -> None:
+    found = large(20)
+    drawn = time(found)
+    assert drawn is not None
+    assert len(drawn["bars"]) == MOST_BARS
+    assert drawn["bars"][0].cycles == 1_000 + 60 - MOST_BARS  # in network order
+    hidden = 60 - MOST_BARS
+    assert drawn["hidden_cycles"] == sum(1_000 + i for i in range(hidden))
+    assert f"{hidden} shorter layers" in report_html(found)
+
+
+def test_hostile_names_are_inert() -> None:
+    page = Page(report_html(with_cycles(report(residual(HOSTILE)), SIMULATED, HIGH)))
+    scripts = [attrs for tag, attrs in page.tags if tag == "script"]
+    assert [attrs.get("type") for attrs in scripts] == ["application/json"]
+    assert not any(key.startswith("on") for _, attrs in page.tags for key in attrs)
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
+    shorter = LayerCost(1_200, 7_200, {"outside": 2_400})
+    first = Inference((), 2_800, (FIRST, shorter, LAST))
+    other = with_cycles(built, Measurement("simulated", (first,), 123_456, 98_304), HIGH)
+    changes = {(c.where, c.measure.path): c for c in compare(ran, other)}
+    assert {key: difference(change) for key, change in changes.items()} == {
+        ("", "cycles.total"): "-30.0 %",
+        ("", "cycles.macs_per_cycle"): "+42.8 %",  # 0.36 -> 0.514
+        ("", "latency_s"): "-30.0 %",
+        ("enc.1", "cycles"): "-50.0 %",
+    }
+    assert all(change.is_better for change in changes.values())
+
+
+def test_a_build_that_has_not_run_differs_in_the_whole_only(built: Report, ran: Report) -> None:
+    changes: list[Any] = [*compare(built, ran), *compare(ran, built)]
+    assert {"cycles.total", "latency_s"} <= {change.measure.path for change in changes}
+    assert [change for change in changes if change.where] == []
