@@ -51,6 +51,7 @@ _GAP9 = {
     "l2_fc_cycles": 1,
     "l1_fc_cycles": 15,
     "outer_bytes_per_cycle": 0,  # platform; public 8
+    "outer_reach_cycles": 2,
     "demux_cycles": 1,
     "cluster_register_cycles": 3,
     "cluster_register_cycles_fc": 15,

@@ -31,6 +31,7 @@
     /* accesses outside L1: cycles a core is held, the issue cycle included */                   \
     X(l2_cluster_cycles) X(l2_fc_cycles) X(l1_fc_cycles)                                         \
     X(outer_bytes_per_cycle)  /* of the cluster's connection to L2, each way; 0: no limit */     \
+    X(outer_reach_cycles)     /* of an access until it gets there */                             \
     X(demux_cycles)           /* event unit and DMA of the own core */                           \
     X(cluster_register_cycles) X(cluster_register_cycles_fc) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
     X(fc_register_cycles)                                                                        \

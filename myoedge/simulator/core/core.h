@@ -45,6 +45,7 @@ struct Insn {
                        // decided when decoded; 0 where it ends a hardware loop: the tail decides
     uint8_t late;      // enum Late
     uint8_t base;      // where a post-increment puts the new address: rs1, or NOWHERE for x0
+    bool acts;         // a load, a store, an access to a control register
 };
 
 // Whose results the next instruction may have to wait for.
@@ -116,7 +117,7 @@ struct Machine {
     Chip chip;
     uint8_t *l1, *l2, *l3;
     Insn *insns;                // [l2_bytes / 2]
-    Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop
+    Insn *tails;                // [l2_bytes / 2]: what follows the last instruction of a loop, ...
     Insn *strays;               // [l2_bytes / 2]: where an instruction leads that leaves L2, or NULL
     uint8_t *code_pages;        // a byte for every 4 kB of L2: instructions have been decoded there
     Cycle bank_free[64];        // when a bank of L1 can serve its next access
@@ -198,6 +199,7 @@ const char *name_of(uint32_t word);                        // of an instruction;
 
 // ---- hwloop.c
 void set_loop_end(Core *c, int loop, Insn *end); // end: LAST instruction
+void make_tail(Machine *m, Insn *end);
 const Insn *loop_tail(Core *c, const Insn *i);   // Op of a tail
 
 // ---- fetch.c
@@ -207,6 +209,8 @@ const Insn *loop_tail(Core *c, const Insn *i);   // Op of a tail
 const Insn *enter_line(Core *c, const Insn *i); // Op
 const Insn *enter_last(Core *c, const Insn *i); // Op
 const Insn *fetch(Core *c, const Insn *i); // its line into the buffer; what to run, NULL: handed over
+bool fetch_waits(const Core *c, const Insn *i); // whether it would have to wait for its line
+const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles); // the same that waits afterwards
 void fetch_flush(Machine *m, bool cluster);
 void fetch_enable(Machine *m, bool cluster, bool on);
 bool fetch_new(Machine *m); // false: no memory

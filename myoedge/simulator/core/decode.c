@@ -5,6 +5,7 @@
 
 #include "isa.h"
 
+enum { LOADS = 0x03, LOADS_POST = 0x0b, STORES = 0x23, STORES_POST = 0x2b, SYSTEM = 0x73 };
 enum { PAGE = 4096, REACH = 8 }; // REACH: bytes that a decoded instruction depends on
 
 typedef struct {
@@ -187,6 +188,15 @@ static void set_registers(Insn *i, uint32_t word, unsigned fields)
     i->reads &= ~1u;
 }
 
+static bool is_access(uint32_t word)
+{
+    switch (word & 0x7f) {
+    case LOADS: case LOADS_POST: case STORES: case STORES_POST: return true;
+    case SYSTEM: return word >> 12 & 7; // not those that jump, sleep or end the run
+    default: return false;
+    }
+}
+
 // All that follows from the bytes of the instruction alone; the distance to its target.
 static uint32_t describe(const Machine *m, uint32_t pc, Insn *i)
 {
@@ -199,6 +209,7 @@ static uint32_t describe(const Machine *m, uint32_t pc, Insn *i)
     i->late = row->late;
     i->retired = i->size == 2 ? 1ull << 40 | 1 : 1;
     i->imm = immediate_of(word, layout->immediate, pc, i->size);
+    i->acts = is_access(word);
     set_registers(i, word, layout->fields);
     return distance_of(word, layout->distance);
 }
@@ -216,6 +227,13 @@ uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind)
     case LATE_MULH: return (uint8_t)chip->mulh_use_stall;
     default: return (uint8_t)chip->div_use_stall;
     }
+}
+
+static bool acts_at(const Machine *m, uint32_t pc)
+{
+    Insn i = {0};
+    describe(m, pc, &i);
+    return i.acts;
 }
 
 // The same for the instruction behind it by address, which need not be decoded.
@@ -246,6 +264,13 @@ static void note_page(Machine *m, uint32_t offset)
     if (offset < m->chip.l2_bytes) m->code_pages[offset / PAGE] = 1;
 }
 
+// Whether an instruction that is come to from the one before it may have to wait for a line.
+static bool may_be_fetched(const Machine *m, uint32_t pc)
+{
+    const uint32_t at = pc & (m->chip.line_bytes - 1);
+    return at == 0 || at == m->chip.line_bytes - 2;
+}
+
 void fill(Machine *m, Insn *i)
 {
     const uint32_t pc = pc_of(m, i), offset = pc - m->chip.l2_base;
@@ -254,6 +279,10 @@ void fill(Machine *m, Insn *i)
     i->target = distance ? link_to(m, i, pc + distance) : i;
     i->next = link_to(m, i, pc + i->size);
     i->use_stall = tail->op ? 0 : cost_behind(m, i, pc + i->size);
+    if (i->use_stall && (may_be_fetched(m, pc + i->size) || acts_at(m, pc + i->size))) {
+        make_tail(m, i); // which fills it again
+        return;
+    }
     if (tail->op) {
         tail->next = i->next;
         i->next = tail;

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "isa.h"
+#include "core.h"
 
 #define NO_LINE 0xffffffffu
 enum { MAX_BANKS = 8 };
-enum { LOADS = 0x03, STORES = 0x23, STORES_POST = 0x2b, SYSTEM = 0x73 }; // opcodes
 
 typedef struct {
     uint32_t sets, ways;
@@ -161,33 +160,48 @@ static const Insn *pay(Core *c, const Insn *i)
     GO_TO(i->target);
 }
 
-// Whether others, a device or a counter can tell if an instruction acts before or after its line's
-// wait, or that wait can hide the one for its result.
-static bool acts(const Machine *m, const Insn *i)
+// Loads, stores and accesses to control registers act in the cycle in which they are fetched; the
+// core waits for its line, or for the result of the instruction before, afterwards. A copy of the
+// instruction runs, behind which the wait is paid. For others the order makes no difference.
+static const Insn *owing(Core *c, const Insn *i, uint32_t cycles)
 {
-    uint32_t word = word_at(m, pc_of(m, i));
-    if (i->late != PROMPT) return true;
-    if (i->size == 2) word = expand((uint16_t)word);
-    const uint32_t opcode = word & 0x7f;
-    return opcode == LOADS || opcode == STORES || opcode == STORES_POST
-        || (opcode == SYSTEM && (word >> 12 & 7)); // without those that jump, sleep or end the run
-}
-
-// An instruction acts in the cycle in which it is fetched; the core waits for the line afterwards.
-// Where that makes a difference a copy of it runs, behind which the wait is paid.
-static const Insn *stalled(Core *c, const Insn *i, Cycle stall)
-{
-    c->counts.stall[STALL_FETCH] += stall;
-    if (!acts(c->m, i)) {
-        c->t += stall;
-        return i;
-    }
-    c->owed = (uint32_t)stall;
+    c->owed = cycles;
     c->pay = (Insn){.op = pay, .body = pay, .target = i->next, .line = c->line, .rd = NOWHERE};
     c->copy = *i;
     c->copy.op = i->op == observe ? observe : i->body;
     c->copy.next = &c->pay;
     return &c->copy;
+}
+
+static const Insn *stalled(Core *c, const Insn *i, Cycle stall)
+{
+    c->counts.stall[STALL_FETCH] += stall;
+    if (i->acts) return owing(c, i, (uint32_t)stall);
+    c->t += stall;
+    return i;
+}
+
+static bool is_last(const Machine *m, const Insn *i)
+{
+    return (pc_of(m, i) & (m->chip.line_bytes - 1)) == m->chip.line_bytes - 2;
+}
+
+static bool is_end(const Machine *m, const Insn *i)
+{
+    return i->line + 1 == m->chip.l2_bytes / m->chip.line_bytes;
+}
+
+bool fetch_waits(const Core *c, const Insn *i)
+{
+    const uint8_t *present = c->m->caches->present[c->id];
+    if (i->line != c->line && !present[i->line]) return true;
+    return is_last(c->m, i) && !is_end(c->m, i) && !present[i->line + 1];
+}
+
+const Insn *fetch_owing(Core *c, const Insn *i, uint32_t cycles)
+{
+    c->line = is_last(c->m, i) && !is_end(c->m, i) ? i->line + 1 : i->line;
+    return owing(c, i, cycles);
 }
 
 const Insn *fetch(Core *c, const Insn *i)
@@ -211,11 +225,9 @@ const Insn *enter_line(Core *c, const Insn *i)
 
 const Insn *enter_last(Core *c, const Insn *i)
 {
-    const Machine *m = c->m;
-    const bool is_end = i->line + 1 == m->chip.l2_bytes / m->chip.line_bytes;
     Cycle stall = 0;
     if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
-    if (!is_end && !fetch_line(c, i, i->line + 1, &stall)) return NULL;
+    if (!is_end(c->m, i) && !fetch_line(c, i, i->line + 1, &stall)) return NULL;
     if (stall) i = stalled(c, i, stall);
     RUN_BODY(i);
 }

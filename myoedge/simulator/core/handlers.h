@@ -123,7 +123,9 @@
         const uint32_t address = ADDRESS_##format;                                               \
         store(c, i, address, sizeof(type), (type)c->r[i->rs2]);                                  \
         AFTER_##format;                                                                          \
-        DONE();                                                                                  \
+        c->t += 1;                                                                               \
+        c->retired += i->retired;                                                                \
+        GO_TO(i->next); /* it may have emptied the instruction cache */                          \
     }                                                                                            \
     static const Insn *op_##name(Core *c, const Insn *i)                                         \
     {                                                                                            \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hardware loops: two sets of start, end and count, the inner one 0. An instruction that any core
 // has made a loop's end leads from then on to its tail, which looks whether it is one for the core
-// that comes by.
+// that comes by. One whose result is waited for in another cache line has a tail, too.
 #include "handlers.h"
 
 // Which of the two sets is in rd's place.
@@ -9,7 +9,7 @@ static HardwareLoop *loop_of(Core *c, const Insn *i) { return &c->loop[i->rd & 1
 
 static bool is_stray(const Insn *i) { return i->body != decode && !i->next; }
 
-static void make_tail(Machine *m, Insn *end)
+void make_tail(Machine *m, Insn *end)
 {
     Insn *tail = &m->tails[end - m->insns];
     if (tail->op) return;
@@ -42,13 +42,17 @@ static inline Insn *back_edge(Core *c, const Insn *end)
     return NULL;
 }
 
-// The wait of `to` for the result of the instruction before it.
-static void wait_for_result(Core *c, const Insn *end, Insn *to)
+// The wait of `to` for the result of the instruction before it; one for its line covers that.
+// Returns what to run: an access reaches its memory before that wait.
+static const Insn *wait_for_result(Core *c, const Insn *end, Insn *to)
 {
     if (!is_filled(to)) fill(c->m, to);
     const uint8_t cost = use_cost(c->m, end, to);
-    c->t += cost;
+    if (!cost || fetch_waits(c, to)) return to;
     c->counts.stall[end->late == LATE_LOAD ? STALL_LOAD_USE : STALL_ARITHMETIC] += cost;
+    if (to->acts) return fetch_owing(c, to, cost);
+    c->t += cost;
+    return to;
 }
 
 const Insn *loop_tail(Core *c, const Insn *i)
@@ -56,8 +60,7 @@ const Insn *loop_tail(Core *c, const Insn *i)
     const Insn *end = i->target;
     Insn *to = back_edge(c, end);
     if (!to) to = i->next;
-    if (end->late != PROMPT) wait_for_result(c, end, to);
-    GO_TO(to);
+    GO_TO(end->late == PROMPT ? to : wait_for_result(c, end, to));
 }
 
 static Insn *behind(Machine *m, const Insn *i) { return link_to(m, i, pc_of(m, i) + i->size); }

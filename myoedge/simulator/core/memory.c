@@ -33,9 +33,9 @@ Cycle outer_access(Machine *m, bool is_write, uint32_t bytes, Cycle t)
     const uint32_t width = m->chip.outer_bytes_per_cycle;
     if (!width) return 0;
     Cycle *free = &m->outer_free[is_write];
-    const Cycle begin = *free > t ? *free : t;
+    const Cycle begin = *free > t ? *free : t, reached = t + m->chip.outer_reach_cycles;
     *free = begin + (bytes + width - 1) / width;
-    return begin - t;
+    return begin > reached ? begin - reached : 0;
 }
 
 static void hold(Core *c, uint32_t cycles, enum Stall cause)
@@ -113,6 +113,7 @@ static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, b
     else c->counts.outside_loads++;
     hold_for_memory(c, address, size, is_store);
     if ((address & 3) + size > 4) {
+        c->tally.misaligned++;
         hold(c, 2 + c->m->chip.misaligned_stall, STALL_MISALIGNED); // the second access is a cycle later
         hold_for_memory(c, (address | 3) + 1, size, is_store);
     }
