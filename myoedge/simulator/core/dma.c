@@ -162,7 +162,6 @@ static void submit(const Access *a, uint32_t number)
     d->pending[t->id] += t->bytes;
     d->queued[t->out]++;
     dma_queue(&channel->queue, index);
-    channel->used = 0;
     dma_arm(a->c->m, a->c->t);
 }
 
@@ -175,7 +174,9 @@ static void write_word(const Access *a, uint32_t number, uint32_t value)
     }
     channel->words[channel->used++] = value;
     const uint32_t words = channel->words[0] & LINES_OUTSIDE ? WORDS_LINES : WORDS;
-    if (channel->used == words) submit(a, number);
+    if (channel->used < words) return;
+    channel->used = 0;
+    submit(a, number);
 }
 
 void dma_moved(Machine *m, uint32_t channel, Cycle at)

@@ -35,6 +35,7 @@ void machine_free(Machine *m)
     free(m->l3);
     free(m->insns);
     free(m->tails);
+    free(m->strays);
     free(m->code_pages);
     free(m->l1_watched);
     free(m);
