@@ -132,3 +132,10 @@ def make_elf(segments: list[tuple[int, bytes]], entry: int) -> bytes:
         table += struct.pack("<8I", 1, place, address, address, size, size, 7, 4)
         body += content
     return header + table + body
+
+
+def segments(elf: bytes) -> list[tuple[int, bytes]]:
+    """What make_elf was given."""
+    count = struct.unpack_from("<H", elf, 44)[0]
+    entries = [struct.unpack_from("<8I", elf, 52 + 32 * i) for i in range(count)]
+    return [(address, elf[place : place + size]) for _, place, address, _, size, *_ in entries]
