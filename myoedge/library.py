@@ -23,6 +23,7 @@ LIBRARIES_KEPT = 64
 LIBRARY_BYTES = 4 << 20  # the largest: one with zig's UBSan in it
 SCRATCH_KEPT_S = 24 * 3600
 PROGRAMS = ("main.c", "selftest.c")
+KINDS = (".c", ".h", ".def")  # .def: tables that C files include
 NOT_FOR_HOSTS = "firmware"  # the folder of what runs on the chip alone
 
 _NO_ROOM = ("No space left", "NoSpaceLeft", "File size limit", "FileTooBig", "quota exceeded")
@@ -101,7 +102,7 @@ def _source_files(src_dir: Path) -> list[Path]:
     files = [f for f in found if NOT_FOR_HOSTS not in f.relative_to(src_dir).parts]
     if not any(file.suffix == ".c" for file in files):
         raise MyoedgeError("E280", f"no C files in {src_dir}")
-    return files
+    return sorted(files)
 
 
 def _digest(src_dir: Path, files: Iterable[Path], build: Iterable[str]) -> str:
