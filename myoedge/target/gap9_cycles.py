@@ -117,6 +117,8 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         **_GAP9,
         "mul_cycles": 2,
         "mulh_use_stall": 1,
+        "mul_counted": 1,
+        "mulh_counted": 4,
         "div_by_zero_cycles": 1,
         "l2_line_cycles": 16,
         "outer_bytes_per_cycle": 8,
