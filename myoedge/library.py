@@ -98,7 +98,7 @@ def build_library(
 
 
 def _source_files(src_dir: Path) -> list[Path]:
-    found = [f for f in sorted(src_dir.rglob("*.[ch]")) if f.name not in PROGRAMS]
+    found = [f for f in src_dir.rglob("*") if f.suffix in KINDS and f.name not in PROGRAMS]
     files = [f for f in found if NOT_FOR_HOSTS not in f.relative_to(src_dir).parts]
     if not any(file.suffix == ".c" for file in files):
         raise MyoedgeError("E280", f"no C files in {src_dir}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 DIFFER = 4
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
+BETWEEN_LINES_S = 1.0
 MOST_CODES = 255  # what a shell can see of an exit code
 
 
@@ -61,12 +63,13 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
 
 
 def _progress(voice: Voice) -> Any:
-    """A line now and then, from the second look on: short runs stay silent."""
-    seen: list[int] = []
+    """A line every second or so: short runs stay silent."""
+    last = time.monotonic()
 
     def say(cycle: int, _: str) -> None:
-        seen.append(cycle)
-        if len(seen) > 1:
+        nonlocal last
+        if time.monotonic() - last > BETWEEN_LINES_S:
+            last = time.monotonic()
             voice.say(f"  {cycle / 1e6:,.0f} M cycles ...")
 
     return say
