@@ -271,7 +271,13 @@ def _compile(
     root, files = _located(sources)
     places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
-    plain = [f"-ffile-prefix-map={root}=.", "-o", str(output.absolute())]
+    # No place of this machine is inside, where there are source lines: neither ours nor zig's own.
+    moved = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
+    plain = [
+        *(f"-ffile-prefix-map={old}={new}" for old, new in moved),
+        "-o",
+        str(output.absolute()),
+    ]
     env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
     # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
     with scratch() as folder:
