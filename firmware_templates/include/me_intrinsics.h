@@ -18,7 +18,8 @@
  *   me_clipu(x, bits)   limited to 0 .. 2**bits-1, bits 0 .. 30, a constant
  *   me_addRN(a, b, shift)   (a + b + 2**(shift-1)) >> shift; shift 1 .. 31, a constant
  *   me_mulsRN(a, b, shift)  (a * b + 2**(shift-1)) >> shift of the lower halves, signed
- *   me_macsRN(acc, a, b, shift)   (acc + a * b + 2**(shift-1)) >> shift, the same way
+ *   me_macsRN(acc, a, b, shift)   (acc + a * b + 2**(shift-1)) >> shift, the same way; of these two
+ *                    the sum must stay inside int32, as models differ beyond it
  *   me_extract(x, size, at), me_extractu   `size` bits from bit `at`, constants, size + at <= 32
  *   me_insert(into, x, size, at)           the lowest bits of x placed there
  *   me_exths, me_exthz, me_extbs, me_extbz   the lower half or byte, signed or not
