@@ -73,10 +73,10 @@ _GAP9 = {
     "l2_line_cycles": 14,
     "fc_line_cycles": 5,
     "fc_cache_refill_cycles": 0,
-    # performance counters: what else of a wait ld_stall counts (public GVSoC does)
+    # performance counters: what ld_stall counts of a multiplication (as the platform)
     "mul_counted": 0,
-    "mul_use_counted": 0,
-    "mulh_counted": 0,
+    "mul_use_counted": 1,
+    "mulh_counted": 1,
     "mulh_use_counted": 0,
     "outside_counted": 0,
     # event unit
@@ -118,6 +118,7 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "mul_cycles": 2,
         "mulh_use_stall": 1,
         "mul_counted": 1,
+        "mul_use_counted": 0,
         "mulh_counted": 4,
         "div_by_zero_cycles": 1,
         "l2_line_cycles": 16,
