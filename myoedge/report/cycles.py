@@ -67,14 +67,20 @@ def _rate(macs: int, cycles: int) -> float | None:
 
 
 def shares(costs: Iterable[LayerCost]) -> dict[str, float]:
-    """Parts of the cores' time by cause, in percent; what is not a stall is "busy"."""
-    counted = [cost for cost in costs if cost.stalls]
-    time = sum(cost.cycles for cost in counted) * WORKERS
-    if not time:
-        return {}
-    found = {"busy": sum(cost.instructions for cost in counted)}
-    for cause in CAUSES[1:]:
-        found[cause] = sum(cost.stalls.get(cause, 0) for cost in counted)
+    """Parts of the cores' time by cause, in percent of it; what is not a stall is "busy".
+
+    Sleep is the time that nothing else accounts for: a core that sleeps while a layer ends has it
+    counted when it wakes.
+    """
+    found = dict.fromkeys(CAUSES, 0)
+    for cost in costs:
+        if not cost.stalls:
+            continue
+        awake = {"busy": cost.instructions, **cost.stalls, "sleep": 0}
+        for cause, cycles in awake.items():
+            found[cause] += cycles
+        found["sleep"] += max(0, cost.cycles * WORKERS - sum(awake.values()))
+    time = sum(found.values())
     return {cause: round(100 * n / time, 1) for cause, n in found.items() if n}
 
 

@@ -120,6 +120,15 @@ def test_every_cause_of_the_simulator_has_a_name_and_a_meaning() -> None:
     assert all(re.search(rf"\.{cause}\b[^{{]*{{ background", css) for cause in CAUSES)
 
 
+def test_sleep_is_what_nothing_else_accounts_for() -> None:
+    # 800 cycles of eight cores: 200 busy, 200 in L2; of the sleep only 100 were counted so far
+    late = LayerCost(100, 200, {"outside": 200, "sleep": 100})
+    assert shares([late]) == {"busy": 25.0, "outside": 25.0, "sleep": 50.0}
+    # cores that ran a little ahead of the mark: 820 cycles awake, of 800
+    ahead = LayerCost(100, 410, {"outside": 410, "sleep": 30})
+    assert shares([ahead]) == {"busy": 50.0, "outside": 50.0}
+
+
 def test_shares_of_no_time() -> None:
     assert shares([]) == shares([LayerCost(0, 0, {"sleep": 0})]) == shares([LayerCost(7)]) == {}
 
