@@ -133,6 +133,8 @@ struct Machine {
     uint64_t slots_used;
     uint32_t far;               // a bit a rank: due later than that
     Cycle far_first;
+    Core *batch[CORES];         // the cores that act in cycle `now`, in order
+    int batch_next, batch_used;
     int running;                // the core that runs just now, or -1
     Cycle limit;                // end of the time slice
     Cycle max_cycles;

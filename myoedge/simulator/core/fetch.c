@@ -217,6 +217,10 @@ const Insn *fetch(Core *c, const Insn *i)
 
 const Insn *enter_line(Core *c, const Insn *i)
 {
+    if (c->m->caches->present[c->id][i->line]) {
+        c->line = i->line;
+        RUN_BODY(i);
+    }
     Cycle stall = 0;
     if (i->line != c->line && !fetch_line(c, i, i->line, &stall)) return NULL;
     if (stall) i = stalled(c, i, stall);

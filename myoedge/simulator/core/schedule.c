@@ -6,6 +6,7 @@
 
 // Insn.retired counts compressed instructions from bit 40 up: a time slice must not fill that.
 enum { SLICE_CYCLES = 1 << 22 };
+enum { ALL_CORES = (1 << CORES) - 1 }; // ranks of cores lie below those of devices
 
 // Position of the lowest set bit.
 static inline int lowest(uint64_t bits) { return __builtin_ctzll(bits); }
@@ -85,32 +86,40 @@ static inline Cycle first_due(const Machine *m)
     return near < m->far_first ? near : m->far_first;
 }
 
-// Who goes first in cycle `when`, in which somebody is due.
-static inline int first_actor(Machine *m, Cycle when)
+// Moves the cores due in cycle `when`, in which somebody is due, to the batch, in order.
+static inline void gather(Machine *m, Cycle when)
 {
     m->now = when;
     if (m->far_first - when < WHEEL) bring_near(m);
-    return m->actor_of[lowest(m->slot[when % WHEEL])];
-}
-
-static inline void pick(Machine *m, int actor)
-{
-    const unsigned at = m->now % WHEEL;
-    m->slot[at] &= m->slot[at] - 1;
+    const unsigned at = when % WHEEL;
+    m->batch_next = m->batch_used = 0;
+    for (uint32_t cores = m->slot[at] & ALL_CORES; cores; cores &= cores - 1) {
+        Core *c = &m->core[m->actor_of[lowest(cores)]];
+        m->due[c->id] = NEVER;
+        m->batch[m->batch_used++] = c;
+    }
+    m->slot[at] &= ~(uint32_t)ALL_CORES;
     if (!m->slot[at]) m->slots_used &= ~(1ull << at);
-    m->due[actor] = NEVER;
 }
 
-// Picks a core and says how far it may run before somebody else's turn.
-static inline Core *pick_core(Machine *m, int id)
+// The next core of the batch, with the time it may run until before somebody else's turn.
+static inline Core *next_of_batch(Machine *m)
 {
-    Core *c = &m->core[id];
-    pick(m, id);
+    Core *c = m->batch[m->batch_next++];
+    m->running = c->id;
+    c->turn = m->now + 1;
+    if (m->batch_next < m->batch_used || m->slot[m->now % WHEEL]) return c;
     const Cycle next = first_due(m);
-    c->turn = next > m->now ? next : m->now + 1;
-    if (c->turn > m->limit) c->turn = m->limit;
-    m->running = id;
+    c->turn = next < m->limit ? next : m->limit;
     return c;
+}
+
+// A device that is due now; cores have gone before it.
+static void run_device(Machine *m)
+{
+    const int actor = m->actor_of[lowest(m->slot[m->now % WHEEL])];
+    unschedule(m, actor);
+    actor_due(m, actor);
 }
 
 void core_to_front(Machine *m, int core)
@@ -152,11 +161,15 @@ const Insn *hand_over(Core *c, const Insn *i)
 {
     Machine *m = c->m;
     yield(c, i);
-    const Cycle when = first_due(m);
-    if (when >= m->limit) return NULL;
-    const int actor = first_actor(m, when);
-    if (actor >= CORES || m->core[actor].at->line != m->core[actor].line) return NULL;
-    c = pick_core(m, actor);
+    if (m->batch_next == m->batch_used) {
+        const Cycle when = first_due(m);
+        if (when >= m->limit) return NULL;
+        gather(m, when);
+        if (!m->batch_used) return NULL;
+    }
+    const Core *next = m->batch[m->batch_next];
+    if (next->at->line != next->line) return NULL;
+    c = next_of_batch(m);
     GO(c->at);
 }
 
@@ -196,9 +209,9 @@ _Noreturn void core_hold(Core *c, const Insn *i)
     longjmp(c->m->escape, 1);
 }
 
-static void run_core(Machine *m, int id)
+static void run_core(Machine *m)
 {
-    Core *c = pick_core(m, id);
+    Core *c = next_of_batch(m);
     const Insn *i = c->at;
     if (i->line != c->line) i = fetch(c, i);
     while (i) i = i->op(&m->core[m->running], i); // ops may have handed over to another core
@@ -222,6 +235,10 @@ int run_until(Machine *m, Cycle limit)
         if (m->fault.kind) return RUN_FAULT; // otherwise a core is held, and others go on
     }
     while (!m->exited) {
+        if (m->batch_next < m->batch_used) {
+            run_core(m);
+            continue;
+        }
         const Cycle when = first_due(m);
         if (when == NEVER) fault(m, -1, FAULT_DEADLOCK, 0, 0, "every core sleeps and nothing is under way");
         if (when >= m->limit) {
@@ -230,13 +247,8 @@ int run_until(Machine *m, Cycle limit)
             fault(m, -1, FAULT_CYCLES, 0, 0, "the program needs more than %llu cycles",
                   (unsigned long long)m->max_cycles);
         }
-        const int actor = first_actor(m, when);
-        if (actor < CORES) {
-            run_core(m, actor);
-            continue;
-        }
-        pick(m, actor);
-        actor_due(m, actor);
+        gather(m, when);
+        if (!m->batch_used) run_device(m);
     }
     return RUN_EXITED;
 }
