@@ -63,7 +63,7 @@ def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
 
 
 def _rate(macs: int, cycles: int) -> float | None:
-    return round(macs / cycles, 3) if cycles else None
+    return round(macs / cycles, 3) if macs and cycles else None
 
 
 def shares(costs: Iterable[LayerCost]) -> dict[str, float]:

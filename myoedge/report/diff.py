@@ -86,10 +86,6 @@ def _number(value: Any) -> str:
     return f"{value:,}" if _is_number(value) else str(value)
 
 
-def _seconds(value: float) -> str:
-    return f"{1000 * value:.3f} ms"
-
-
 def _answer(value: bool | None) -> str:
     return words.ANSWERS[value]
 
@@ -112,7 +108,7 @@ NETWORK = (
     Measure("cycles.total", "cycles", -1, _number),
     Measure("cycles.source", "cycles come from", 0),
     Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
-    Measure("latency_s", "latency", -1, _seconds),
+    Measure("latency_s", "latency", -1, speed.duration),
     Measure("cycles.startup", "start-up cycles", -1, _number),
     Measure("energy_uj.value", "energy, uJ", -1, _number),
     Measure("model.params", "parameters", -1, _number),
