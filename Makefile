@@ -35,6 +35,7 @@ bench: $(DEV_STAMP)
 
 docs: $(STAMP)
 	$(BIN)/myoedge ops --md > docs/ops.md
+	$(BIN)/python -m tests.simulator.accuracy_page
 
 wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator gives the cycles, counters and results that GVSoC's platforms gave."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+
+from myoedge.errors import MyoedgeError
+from tests.simulator import fixture
+from tests.simulator.accuracy_page import PAGE, PUBLIC, SILICON, page, share
+from tests.simulator.causes import UNEXPLAINED, cause
+from tests.simulator.recorded import JUDGES, NO_FLOATS, compare_all, line, run
+
+LIKE = pytest.mark.parametrize("like", JUDGES)
+
+# Of the counters: instructions, loads, stores, jumps, branches, taken ones, compressed ones.
+COUNTED = {1, 5, 6, 7, 8, 9, 10}
+WITH_WAITS = COUNTED | {2, 3, 4}  # and load stalls, jump stalls, instruction-cache misses
+ASKS_IN_A_LOOP = {"p27_l3_gap9", "p27_l3_pulp"}  # how often depends on what the rest costs
+
+
+def test_the_fixture_holds_the_programs_that_were_recorded() -> None:
+    programs = fixture.load()
+    assert len(programs) >= 32
+    assert all(program.is_intact for program in programs.values())
+    assert {path.stem for path in (fixture.FOLDER / "elf").glob("*.elf")} == set(programs)
+
+
+def test_the_fixture_is_written_as_it_is_read() -> None:
+    programs = list(fixture.load().values())
+    assert fixture.json_text(programs) == fixture.FIGURES.read_text(encoding="utf-8")
+
+
+@LIKE
+def test_results_are_those_of_every_judge(like: str) -> None:
+    assert not [line(c) for c in compare_all(like) if c.ours.result != c.row.result]
+
+
+def test_counters_are_those_of_a_judge() -> None:
+    wrong = [
+        line(c)
+        for c in compare_all(SILICON)
+        if c.program not in ASKS_IN_A_LOOP and all(c.differing(a.judge) & COUNTED for a in c.sides)
+    ]
+    assert not wrong
+
+
+def test_counters_are_those_of_public_gvsoc() -> None:
+    wrong = [
+        line(c)
+        for c in compare_all(PUBLIC)
+        if not c.best.cycles and c.differing(c.best.judge) & WITH_WAITS
+    ]
+    assert not wrong
+
+
+@LIKE
+def test_cycles_are_within_the_targets(like: str) -> None:
+    rows = compare_all(like)
+    assert median(c.best.error for c in rows) <= 0.01
+    assert share(rows, 1) >= 0.90
+    assert share(rows, 2) >= 0.98
+    assert UNEXPLAINED not in [cause(c) for c in rows if c.tier > 1]
+
+
+def test_cycles_of_the_public_platform_are_met_in_every_row() -> None:
+    rows = compare_all(PUBLIC)
+    assert share(rows, 1) == 1
+    assert sum(not c.best.cycles for c in rows) >= 0.99 * len(rows)
+
+
+def test_single_precision_is_refused() -> None:
+    with pytest.raises(MyoedgeError, match="E701|illegal|instruction"):
+        run(NO_FLOATS, SILICON)
+
+
+def test_the_page_says_what_the_code_gives() -> None:
+    assert page() == PAGE.read_text(encoding="utf-8"), "`make docs` writes it anew"
