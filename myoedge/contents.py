@@ -42,14 +42,17 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         quantized.warnings,
         quantized.model.params,
     )
+    firmware = make_firmware(sources) if sources.on_chip else None
     report = make_report(plan, outcome)
+    if firmware is not None:
+        report["memory"]["code_bytes"] = firmware.code_bytes
     files = {
         "graph.json": to_json(store.to_json(network)).encode(),
         "weights.safetensors": store.to_safetensors(network),
         "plan.json": to_json(describe_plan(plan)).encode(),
         "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
-        **({"firmware.elf": make_firmware(sources).elf} if sources.on_chip else {}),
+        **({"firmware.elf": firmware.elf} if firmware is not None else {}),
         **_golden(quantized, integers, values),
         **report_files(report),
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge import tool
 from myoedge.errors import MyoedgeError
+from myoedge.library import out_of_room
 from myoedge.target.gap9_errata import FORBIDDEN, Erratum
 
 if TYPE_CHECKING:
@@ -119,10 +120,10 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
-    """The program that these files are, SCRIPT among them."""
+    """The program that these files are, SCRIPT among them. Errors: as make_firmware, and E281."""
     compiler = tool.compiler(cc)
     with tool.scratch() as folder:
-        written = [_write(folder / name, text) for name, text in files.items()]
+        written = _written(folder, files)
         output = folder / "firmware.elf"
         finished = tool.compile_firmware(
             sorted(path for path in written if path.suffix in (".c", ".S")),
@@ -137,14 +138,21 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
         return Firmware(output.read_bytes(), compiler.version)
 
 
-def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    paths = [folder / name for name in files]
+    try:
+        for path, text in zip(paths, files.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise out_of_room(error.strerror or "") or error from None
+    return paths
 
 
 def _rejected(compiler: tool.Compiler, says: str) -> MyoedgeError:
     found = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
+    if not found and (full := out_of_room(says)):
+        return full
     if not found:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
         return MyoedgeError("E912", "the generated C does not compile for the chip", facts)

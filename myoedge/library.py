@@ -116,13 +116,21 @@ def _digest(src_dir: Path, files: Iterable[Path], build: Iterable[str]) -> str:
 
 def _rejected(src_dir: Path, cc: tool.Compiler, finished: tool.Finished) -> MyoedgeError:
     says = finished.stderr.strip()
-    if any(text in says for text in _NO_ROOM) or not _has_room():
-        tries = ("make room there", "MYOEDGE_CACHE=<folder on another disk>")
-        facts = {"cache": tool.cache_folder("libraries")}
-        return MyoedgeError("E281", "no room left to compile for the host", facts, tries)
+    if full := out_of_room(says):
+        return full
     first = "\n".join(says.splitlines()[:20]) or f"exit code {finished.returncode}"
     facts_of_bug = {"folder": src_dir, "compiler": cc.version, "says": first}
     return MyoedgeError("E910", "the C does not compile", facts_of_bug)
+
+
+def out_of_room(says: str) -> MyoedgeError | None:
+    """E281 where the cache is full, as the compiler says or as a try shows; else None."""
+    if not any(text in says for text in _NO_ROOM) and _has_room():
+        return None
+    tries = ("make room there", "MYOEDGE_CACHE=<folder on another disk>")
+    return MyoedgeError(
+        "E281", "no room left to compile", {"cache": tool.cache_folder("libraries")}, tries
+    )
 
 
 def _has_room() -> bool:
