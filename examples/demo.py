@@ -122,11 +122,12 @@ def export(model: torch.nn.Module, folder: Path, calib: Labelled, test: Labelled
 
 
 def build(folder: Path) -> Path:
-    """`myoedge build` and `myoedge validate` on what `export` wrote; the build's own folder."""
+    """`myoedge build`, `validate` and `simulate` on what `export` wrote; the build's own folder."""
     built = folder / "gap9"
     model, calib = folder / "model.pt2", folder / "calib.npz"
     run("build", "--target", "gap9", model, "--calib", calib, "-o", built)
-    run("validate", built)
+    run("validate", built, "--on", "host,simulator")
+    run("simulate", built)
     return built
 
 
@@ -158,14 +159,18 @@ def compare(model: torch.nn.Module, built: Path, labelled: Labelled) -> Comparis
 
 def show_build(built: Path, result: Comparison) -> None:
     report = json.loads((built / "report.json").read_text())
-    memory, exact = report["memory"], report["exact"]["host"]
+    memory, exact = report["memory"], report["exact"]
+    answers = {True: "yes", False: "NO", None: "not run"}
     table = Table(title=f"held-back repetition 2, {result.windows} windows", show_header=False)
     for row in (
         ("accuracy, float", f"{result.accuracy_float:.1f} %"),
         ("accuracy, int8 C", f"{result.accuracy_int8:.1f} %"),
         ("same decision", f"{result.agreement:.1f} %"),
         ("SQNR of the output", f"{report['quantization']['sqnr_db']:.1f} dB"),
-        ("C = NumPy, bit for bit", {True: "yes", False: "NO", None: "not run"}[exact]),
+        ("C = NumPy, bit for bit", answers[exact["host"]]),
+        ("the same on simulated GAP9", answers[exact["simulator"]]),
+        ("cycles", f"{report['cycles']['total']:,}"),
+        ("latency at 370 MHz", f"{report['latency_s'] * 1e3:.1f} ms"),
         ("weights and tables", f"{memory['weights_bytes'] / 1024:.0f} KiB"),
         ("activations", f"{memory['arena_bytes'] / 1024:.0f} KiB"),
         ("L2 peak, code on top", f"{memory['l2_peak_bytes'] / 1024:.0f} KiB"),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         ops,
         quantize,
         report,
+        simulate,
+        simulate_elf,
         validate,
     )
     from myoedge.errors import MyoedgeError
@@ -39,6 +41,8 @@ __all__ = [
     "ops",
     "quantize",
     "report",
+    "simulate",
+    "simulate_elf",
     "validate",
 ]
 

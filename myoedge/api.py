@@ -199,7 +199,8 @@ def simulate(
     like              "silicon", or "public-gvsoc": the costs that platform is documented to have
     trace             also writes trace.json for ui.perfetto.dev
     progress          called now and then with the cycle and what the program has printed since
-    The reports in the folder are replaced. Errors: E204, E222, E240, E501, E701 .. E711.
+    The reports in the folder are replaced, except with a `like` of your own.
+    Errors: E204, E222, E240, E501, E701 .. E711.
     """
     from myoedge import onchip
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: what each stage takes, for two networks, and how fast the command line answers."""
+"""`make bench`: what each stage takes for two networks, how fast commands and simulator are."""
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -18,10 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 import myoedge
-from myoedge.run import host
+from myoedge.errors import MyoedgeError
+from myoedge.firmware import Firmware
+from myoedge.run import gvsoc, host
+from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.firmware.programs import program
 from tests.networks import Small
 
 RUNS = 5
@@ -78,6 +83,53 @@ def command_line() -> Table:
     return table
 
 
+BUSY_TIMES = {1: 40_000, 8: 5_000}  # blocks of 4x2 sums over K = 768, by busy cores
+
+
+def simulated(firmware: Firmware) -> tuple[float, int, int]:
+    """Processor seconds, instructions and cycles of one run."""
+    since = time.process_time()
+    run = simulate(firmware.elf)
+    seconds = time.process_time() - since
+    return seconds, sum(core.instructions for core in run.counts), run.cycles
+
+
+def on_gvsoc(firmware: Firmware, folder: Path) -> float | None:
+    """The same there, without its own start-up; None where it is missing."""
+    elf = folder / "speed.elf"
+    times = []
+    try:
+        for content in (program("speed", "BUSY=1", "TIMES=1").elf, firmware.elf):
+            elf.write_bytes(content)
+            since = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+            gvsoc.run_elf(elf, folder, timeout_s=600)
+            times.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - since)
+    except MyoedgeError:
+        return None
+    return times[1] - times[0]
+
+
+def simulator_speed(folder: Path) -> Table:
+    """Instructions a second on this machine, and the same program on GVSoC in the same run."""
+    table = Table(
+        "busy cores",
+        "M instructions/s",
+        "M cluster cycles/s",
+        "times GVSoC",
+        title="simulator",
+        title_justify="left",
+    )
+    for busy, times in BUSY_TIMES.items():
+        firmware = program("speed", f"BUSY={busy}", f"TIMES={times}")
+        simulated(firmware)  # compiles the core where that has not been done
+        seconds, instructions, cycles = simulated(firmware)
+        other = on_gvsoc(firmware, folder)
+        ratio = "no GVSoC here" if other is None else f"{other / seconds:.1f} x"
+        rates = (instructions / seconds / 1e6, cycles / seconds / 1e6)
+        table.add_row(str(busy), *(f"{rate:.0f}" for rate in rates), ratio)
+    return table
+
+
 def main() -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -93,7 +145,7 @@ def main() -> None:
             calib = rng.random((64, *shape), np.float32)
             columns[name] = stages(model, calib, folder / "out")
         console = Console()
-        console.print(table_of(columns), command_line())
+        console.print(table_of(columns), command_line(), simulator_speed(folder))
 
 
 if __name__ == "__main__":

@@ -25,9 +25,12 @@ KINDS = {
     12: ("E712", "less to record"),
 }
 _NAMES = (
-    "zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
-    "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6"
-).split()  # noqa: SIM905
+    *("zero", "ra", "sp", "gp", "tp"),
+    *("t0", "t1", "t2", "s0", "s1"),
+    *(f"a{i}" for i in range(8)),
+    *(f"s{i}" for i in range(2, 12)),
+    *(f"t{i}" for i in range(3, 7)),
+)
 
 
 def faulted(report: FaultReport, program: Program) -> MyoedgeError:

@@ -21,7 +21,7 @@ SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress l
 MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MOST_STEPS = 1_000_000
-MOST_SPANS = 400_000
+MOST_SPANS = 1_500_000
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep")
 
 _MORE, _EXITED = 0, 1

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from myoedge.simulator.elf import Program
-from myoedge.simulator.result import Simulation
+from myoedge.simulator.result import Simulation, Step
 
 MOST_ROWS = 20
 
@@ -36,9 +36,12 @@ def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
 def steps_text(run: Simulation, program: Program) -> str:
     """One line an executed instruction: cycle, core, pc, register written, source line."""
     rows = [
-        f"{s.cycle:>12} core {s.core} {s.pc:08x} "
-        f"{'' if s.register is None else f'x{s.register}={s.value:08x}':<13} {program.line_at(s.pc)}"
+        f"{s.cycle:>12} core {s.core} {s.pc:08x} {_written(s):<13} {program.line_at(s.pc)}"
         for s in run.steps
     ]
     lost = [f"{run.steps_lost:,} more are left out"] if run.steps_lost else []
     return "\n".join([*rows, *lost, ""]) if rows else ""
+
+
+def _written(step: Step) -> str:
+    return "" if step.register is None else f"x{step.register}={step.value:08x}"

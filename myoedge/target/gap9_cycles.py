@@ -2,10 +2,12 @@
 """What things cost on GAP9 in cycles of the cluster clock: the simulator's chip description.
 
 Names are those of simulator/core/chip.h, which says what each number means. Sources:
-  platform  GVSoC's GAP9 platform of the public gap_sdk 4.12, recorded programs (docs/simulator-accuracy.md)
+  platform  GVSoC's GAP9 platform of the public gap_sdk 4.12: recorded programs, whose figures
+            are in docs/simulator-accuracy.md
   public    GVSoC 209c147, a GAP9-like system of its public blocks, the same programs
   manual    CV32E40P user manual (the published successor of the RI5CY core), pipeline.rst
-Where platform and public agree, their number stands; where they do not, the manual's, else the platform's.
+Where platform and public agree, their number stands; where they do not, the manual's, else the
+platform's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a trained network to firmware that runs on the simulated chip, and on GVSoC at hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.reference import run_integer
+from myoedge.run import gvsoc
+from tests.conftest import Ran
+from tests.conftest import myoedge as command
+
+
+@pytest.fixture(scope="module")
+def built(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chip") / "out"
+    ran = command("build", "model.pt2", "--calib", "calib.npz", "-o", folder, cwd=small)
+    assert ran.code == 0, ran.err
+    return folder
+
+
+@pytest.fixture
+def folder(built: Path, tmp_path: Path) -> Path:
+    shutil.copytree(built, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def reference(build: myoedge.Build, windows: np.ndarray) -> list[np.ndarray]:
+    """What the network gives in integers, by the NumPy interpreter."""
+    q = build.network
+    name = q.graph.inputs[0]
+    found = []
+    for window in windows:
+        sample = {name: build._integers([window], raw=False)[0]}
+        found.append(run_integer(q.steps, q.constants, sample)[q.graph.outputs[0]])
+    return found
+
+
+def test_every_layer_is_exact_on_the_simulated_chip(folder: Path, tmp_path: Path) -> None:
+    ran = command("validate", folder, "--on", "host,simulator", "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["difference"]) == (0, None), ran.err
+    assert ran.json["samples"] == {"host": 9, "simulator": 3}
+    exact = json.loads((folder / "report.json").read_text())["exact"]
+    assert exact == {"host": True, "simulator": True, "gvsoc": None, "board": None}
+
+
+def test_simulate_says_what_each_layer_costs(folder: Path, tmp_path: Path) -> None:
+    manifest = (folder / "manifest.json").read_bytes()
+    ran = command("simulate", folder, "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["exact"]) == (0, True), ran.err
+    layers, cycles = ran.json["layers"], ran.json["cycles"]
+    assert sum(row["cycles"] for row in layers) == pytest.approx(cycles["total"], rel=0.01)
+    assert all(row["cycles"] > 0 for row in layers)
+    assert ran.json["latency_s"] == cycles["total"] / 370_000_000
+    report = json.loads((folder / "report.json").read_text())
+    assert report["cycles"] == cycles
+    assert report["cycles"]["source"] == "simulated"
+    assert (folder / "manifest.json").read_bytes() == manifest
+
+
+def test_the_table_for_people(folder: Path, tmp_path: Path) -> None:
+    ran = command("simulate", folder, cwd=tmp_path)
+    for word in ("layer", "MACs", "cycles", "MAC/cycle", "total", "equal to the reference"):
+        assert word in ran.out
+
+
+def test_another_operating_point_has_the_same_cycles(folder: Path, tmp_path: Path) -> None:
+    high, low = (
+        command("simulate", folder, "--operating-point", point, "--json", cwd=tmp_path).json
+        for point in ("high", "low")
+    )
+    assert high["cycles"]["total"] == low["cycles"]["total"]
+    assert low["latency_s"] / high["latency_s"] == pytest.approx(370 / 240)
+
+
+def test_the_hundredth_inference_is_as_the_first(folder: Path) -> None:
+    build = myoedge.load_build(folder)
+    window = next(iter(build.golden_inputs.values()))
+    other = np.asarray(window)[..., ::-1].copy()
+    found = myoedge.simulate(build, input=np.stack([window, other] * 50))
+    assert found.exact
+    outputs = [run.outputs[0] for run in found.measurement.inferences]
+    wanted = reference(build, np.stack([window, other]))
+    assert len(outputs) == 100
+    for index, got in enumerate(outputs):
+        np.testing.assert_array_equal(got, wanted[index % 2])
+    steady = {run.cycles for run in found.measurement.inferences[2::2]}
+    assert max(steady) <= 1.01 * min(steady)
+
+
+def test_a_batch_from_a_file(folder: Path, small: Path, tmp_path: Path) -> None:
+    ran = command("simulate", folder, "--input", small / "calib.npz", "--json", cwd=tmp_path)
+    build = myoedge.load_build(folder)
+    with np.load(small / "calib.npz") as calib:
+        windows = calib[calib.files[0]]
+    assert ran.code == 0, ran.err
+    assert len(ran.json["outputs"]) == len(windows)
+    for got, wanted in zip(ran.json["outputs"], reference(build, windows), strict=True):
+        np.testing.assert_array_equal(np.array(got[0]), wanted)
+
+
+def test_two_runs_are_the_same(folder: Path) -> None:
+    first, second = (myoedge.simulate(folder) for _ in range(2))
+    assert first.measurement.inferences[0].layers == second.measurement.inferences[0].layers
+    assert first.run is not None
+    assert second.run is not None
+    assert first.run.counts == second.run.counts
+
+
+def test_a_trace_for_perfetto(folder: Path, tmp_path: Path) -> None:
+    ran = command("simulate", folder, "--trace", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    trace = json.loads((folder / "trace.json").read_text())
+    tracks = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
+    assert {"core 0", "core 8"} <= tracks
+    command("validate", folder, cwd=tmp_path)
+    assert command("build", "--help", cwd=tmp_path).code == 0
+
+
+def test_public_gvsoc_costs_are_not_put_into_the_report(folder: Path, tmp_path: Path) -> None:
+    before = (folder / "report.json").read_bytes()
+    ran = command("simulate", folder, "--like", "public-gvsoc", "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["exact"]) == (0, True)
+    assert (folder / "report.json").read_bytes() == before
+
+
+def test_firmware_that_was_changed_is_refused(folder: Path, tmp_path: Path) -> None:
+    firmware = folder / "firmware.elf"
+    firmware.write_bytes(firmware.read_bytes()[:-1] + b"!")
+    ran = command("simulate", folder, cwd=tmp_path)
+    assert ran.code == 2
+    assert "E222" in ran.err
+
+
+def test_a_build_for_hosts_has_no_firmware(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "host"
+    arguments = ("build", "model.pt2", "--calib", "calib.npz", "--target", "host", "-o", folder)
+    assert command(*arguments, cwd=small).code == 0
+    ran = command("simulate", folder, cwd=tmp_path)
+    assert ran.code == 2
+    assert "E240" in ran.err
+    assert "--target gap9" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--on", "fpga"), "E204"),
+        (("--like", "gap8"), "E204"),
+        (("--operating-point", "turbo"), "E204"),
+    ],
+)
+def test_choices_that_there_are_not(
+    folder: Path, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    ran = command("simulate", folder, *arguments, cwd=tmp_path)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def has_gvsoc() -> str:
+    try:
+        gvsoc.find()
+    except MyoedgeError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.skipif(bool(has_gvsoc()), reason="GVSoC is not here: set GVSOC_HOME to judge by it")
+def test_gvsoc_agrees_to_the_bit_and_within_three_percent(folder: Path, tmp_path: Path) -> None:
+    ran = command("validate", folder, "--on", "gvsoc", "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["exact"]["gvsoc"]) == (0, True), ran.err
+    judged = command("simulate", folder, "--on", "gvsoc", "--json", cwd=tmp_path).json
+    ours = command("simulate", folder, "--like", "public-gvsoc", "--json", cwd=tmp_path).json
+    assert ours["outputs"] == judged["outputs"]
+    assert ours["cycles"]["total"] == pytest.approx(judged["cycles"]["total"], rel=0.03)
+
+
+def test_without_gvsoc_it_is_a_missing_tool(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GVSOC_HOME", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ran: Ran = command("simulate", folder, "--on", "gvsoc", cwd=tmp_path)
+    assert ran.code == 5
+    assert "GVSOC_HOME" in ran.err
