@@ -84,7 +84,9 @@ def _measurement(
     rows = []
     for index, (results, (cycles, total)) in enumerate(zip(outputs, counted, strict=True)):
         marks = groups[index] if index < len(groups) else ()
-        costs = [_cost(a, b, n) for (a, b), n in zip(pairwise(marks), cycles, strict=True)]
+        # A mark more than layers: the outputs that had to be copied are there.
+        pairs = list(pairwise(marks))[: len(cycles)]
+        costs = [_cost(a, b, n) for (a, b), n in zip(pairs, cycles, strict=True)]
         written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
         rows.append(Inference(results, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
