@@ -3,28 +3,25 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from myoedge import tool
+from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError
 from myoedge.library import out_of_room
 from myoedge.target.gap9_errata import FORBIDDEN, Erratum
 
 if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
-
     from myoedge.emit.project import Sources
 
 FOLDER = "firmware"  # of src/: what is for the chip alone
 SCRIPT = f"{FOLDER}/link.ld"
 DEFINES = ("ME_GAP9",)
-EXECUTABLE = 4  # SHF_EXECINSTR
 MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
 
 
@@ -39,72 +36,14 @@ class Firmware:
     compiler: str = ""
 
     @cached_property
-    def symbols(self) -> Mapping[str, int]:
-        """Values of all named symbols: addresses, and what the linker script sets."""
-        defined = (s for s in self._symbols if s.name and s["st_shndx"] != "SHN_UNDEF")
-        return {str(s.name): int(s["st_value"]) for s in defined}
+    def program(self) -> Program:
+        """Its symbols, code and source lines."""
+        return read_elf(self.elf, "the firmware")
 
     @property
     def code_bytes(self) -> int:
         """Size of the instructions, constants not included."""
-        return sum(len(code) for _, code in self.code)
-
-    @cached_property
-    def code(self) -> tuple[tuple[int, bytes], ...]:
-        """(address, bytes) of every executable section."""
-        sections = self._opened.iter_sections()
-        found = [s for s in sections if s["sh_flags"] & EXECUTABLE and s["sh_size"]]
-        return tuple((s["sh_addr"], s.data()) for s in found)
-
-    def function_at(self, address: int) -> str:
-        """Name of the function that holds an address; "?" where none does."""
-        for symbol in self._symbols:
-            start, size = symbol["st_value"], symbol["st_size"]
-            if symbol["st_info"]["type"] == "STT_FUNC" and start <= address < start + size:
-                return str(symbol.name)
-        return "?"
-
-    def line_at(self, address: int) -> str:
-        """ "file.c:12" of an address; "?" where nothing is known."""
-        for start, end, where in self._lines:
-            if start <= address < end:
-                return where
-        return "?"
-
-    @cached_property
-    def _symbols(self) -> tuple[Any, ...]:
-        from elftools.elf.sections import SymbolTableSection
-
-        table = self._opened.get_section_by_name(".symtab")
-        return tuple(table.iter_symbols()) if isinstance(table, SymbolTableSection) else ()
-
-    @cached_property
-    def _opened(self) -> ELFFile:
-        from elftools.elf.elffile import ELFFile
-
-        return ELFFile(io.BytesIO(self.elf))
-
-    @cached_property
-    def _lines(self) -> tuple[tuple[int, int, str], ...]:
-        if not self._opened.has_dwarf_info():
-            return ()
-        dwarf = self._opened.get_dwarf_info()
-        programs = (dwarf.line_program_for_CU(unit) for unit in dwarf.iter_CUs())
-        return tuple(row for p in programs if p is not None for row in _line_rows(p))
-
-
-def _line_rows(program: Any) -> Iterator[tuple[int, int, str]]:
-    """(start, end, "file:line") of a compilation unit's line table."""
-    files, before = program["file_entry"], None
-    first = 0 if program["version"] >= 5 else 1  # DWARF 5 counts files from 0
-    for entry in program.get_entries():
-        state = entry.state
-        if state is None:
-            continue
-        if before is not None and state.address > before.address:
-            name = files[before.file - first].name.decode("utf-8", "replace")
-            yield before.address, state.address, f"{name}:{before.line}"
-        before = None if state.end_sequence else state
+        return sum(len(code) for _, code in self.program.code)
 
 
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
@@ -177,14 +116,15 @@ def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]
 
 def check_instructions(firmware: Firmware) -> None:
     """Errors: E930 for the first instruction that chip and simulators are known to differ in."""
-    for address, code in firmware.code:
+    program = firmware.program
+    for address, code in program.code:
         for at, size, word in instructions(code, address):
             if (erratum := _forbidden(size, word)) is not None:
                 raise MyoedgeError(
                     "E930",
                     f"the program holds {erratum.name}",
                     {
-                        "where": f"{firmware.function_at(at)}, {firmware.line_at(at)}",
+                        "where": f"{program.function_at(at) or '?'}, {program.line_at(at) or '?'}",
                         "found": f"{word:0{2 * size}x} at {at:#x}",
                         "why": erratum.why,
                     },

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.simulator.elf import Program, read_elf
+from myoedge.elf import Program, read_elf
 from myoedge.simulator.machine import Wanted, simulate
 from myoedge.simulator.result import CoreCounts, Mark, Simulation, Span, Step
 

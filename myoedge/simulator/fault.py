@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from myoedge.elf import Program
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
-from myoedge.simulator.elf import Program
 
 FC = 9
 

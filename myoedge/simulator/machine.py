@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
-from myoedge.simulator.elf import Program, read_elf
 from myoedge.simulator.fault import faulted
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation, Span, Step
 from myoedge.target.gap9_cycles import GAP9_CYCLES

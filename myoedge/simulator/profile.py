@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from myoedge.simulator.elf import Program
+from myoedge.elf import Program
 from myoedge.simulator.result import Simulation, Step
 
 MOST_ROWS = 20

@@ -23,7 +23,7 @@ SHARED = {
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     "E110": {"frontend.refusals", "frontend.preflight"},  # a size is not a number
     "E204": {"api", "onchip"},  # a choice that there is not
-    "E241": {"onchip", "simulator.elf"},  # no program for the chip
+    "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
     "E222": {"built", "cli.newest", "ladder"},  # no whole build

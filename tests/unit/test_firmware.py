@@ -80,17 +80,17 @@ def test_same_bytes_from_another_folder_and_no_place_inside(
 
 def test_what_a_program_says_of_itself(empty: Firmware) -> None:
     assert empty.compiler.startswith("zig ")
-    assert empty.symbols["_start"] == 0x1C010000
+    assert empty.program.symbols["_start"] == 0x1C010000
     assert 500 < empty.code_bytes < 8000
-    entry = empty.symbols["me_cluster_run"]
-    assert empty.function_at(entry) == "me_cluster_run"
-    assert empty.line_at(entry).startswith("cluster.c:")
+    entry = empty.program.symbols["me_cluster_run"]
+    assert empty.program.function_at(entry) == "me_cluster_run"
+    assert empty.program.line_at(entry).startswith("cluster.c:")
     nowhere = 0x1C180000
-    assert (empty.function_at(nowhere), empty.line_at(nowhere)) == ("?", "?")
+    assert (empty.program.function_at(nowhere), empty.program.line_at(nowhere)) == ("", "")
 
 
 def test_code_is_read_to_its_end(empty: Firmware) -> None:
-    for address, code in empty.code:
+    for address, code in empty.program.code:
         read = list(instructions(code, address))
         assert sum(size for _, size, _ in read) == len(code)
         assert {size for _, size, _ in read} == {2, 4}
@@ -133,5 +133,5 @@ def test_c_that_does_not_compile_is_a_bug() -> None:
 def test_a_stock_compiler_makes_it_too() -> None:
     made = link(files(EMPTY), cc="riscv64-unknown-elf-gcc")
     check_instructions(made)
-    assert made.symbols["_start"] == 0x1C010000
+    assert made.program.symbols["_start"] == 0x1C010000
     assert not tool.compiler("riscv64-unknown-elf-gcc").is_zig

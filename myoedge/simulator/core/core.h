@@ -105,6 +105,8 @@ typedef struct {
     uint32_t pc, address, word; // word: the instruction, or the value of the access
     Cycle cycle;
     uint32_t r[REGISTERS];
+    uint32_t at[CORES];    // where each core is: what it runs next, or sleeps in
+    uint32_t state[CORES]; // enum CoreState
     char text[160];
 } FaultReport;
 
@@ -174,7 +176,7 @@ void count_retired(Core *c);
 #define ORDERED(c, i) do { if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); } while (0)
 
 // ---- fault.c
-// Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).
+// Ends the run: core (-1: nobody; a run without an end shows one that is still on), what, the address it is about, a sentence for people (printf-like).
 _Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
                      const char *text, ...);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulator and its messages need of an ELF file: bytes, entry, symbols, source lines."""
+"""Programs as ELF files: what is loaded, code, symbols, source lines."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 
 _RISCV = "EM_RISCV"
+_EXECUTABLE = 4  # SHF_EXECINSTR
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Program:
     segments   (address, bytes) to load
     symbols    address by name
     functions  (first address, behind the last, name), by address
+    code       (address, bytes) of every executable section
     """
 
     data: bytes
@@ -29,6 +31,7 @@ class Program:
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, int]
     functions: tuple[tuple[int, int, str], ...]
+    code: tuple[tuple[int, bytes], ...]
 
     def function_at(self, pc: int) -> str:
         """The function an address lies in, "" if in none that has a name."""
@@ -63,7 +66,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         if not segments:
             raise _not_usable(name, "nothing to load")
         symbols, functions = _symbols(elf)
-        return Program(data, elf["e_entry"], segments, symbols, functions)
+        return Program(data, elf["e_entry"], segments, symbols, functions, tuple(_code(elf)))
     except MyoedgeError:
         raise
     # pyelftools meets damaged files with whatever its parsers happen to raise
@@ -98,11 +101,18 @@ def _segments(elf: Any) -> Iterator[tuple[int, bytes]]:
             yield segment["p_paddr"], segment.data()
 
 
+def _code(elf: Any) -> Iterator[tuple[int, bytes]]:
+    for section in elf.iter_sections():
+        if section["sh_flags"] & _EXECUTABLE and section["sh_size"]:
+            yield section["sh_addr"], section.data()
+
+
 def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]]:
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}, ()
-    symbols = {s.name: s["st_value"] for s in table.iter_symbols() if s.name}
+    defined = (s for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF")
+    symbols = {str(s.name): int(s["st_value"]) for s in defined}
     functions = sorted(
         (s["st_value"], s["st_value"] + s["st_size"], s.name)
         for s in table.iter_symbols()
