@@ -37,6 +37,7 @@ POLLING = (
 UNEXPLAINED = "not explained"
 
 _BY_PROGRAM = {
+    "m05_bytes": HALVES,
     "p11_misaligned": HALVES,
     "p23_barrier": SLEEP,
     "p24_events": SLEEP,
