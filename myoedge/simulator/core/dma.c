@@ -91,14 +91,14 @@ static Transfer *new_transfer(const Access *a, uint16_t *index)
     misused(a, FAULT_DMA, "more DMA transfers under way than this simulator keeps");
 }
 
-// One past the last byte outside; a line is `line_bytes` long, the last one what is left.
+// One past the last byte outside. The last line holds what is left: where lines overlap, the one
+// before it can reach further.
 static uint64_t outer_end(const Transfer *t)
 {
     const uint64_t last = (t->bytes - 1) / t->line_bytes;
-    const uint64_t rest = t->bytes - last * t->line_bytes;
-    const uint64_t longest = last ? t->line_bytes : rest;
-    const uint64_t end = last * t->stride + rest;
-    return t->outer + (end > longest ? end : longest);
+    const uint64_t end = last * t->stride + (t->bytes - last * t->line_bytes);
+    const uint64_t before = last ? (last - 1) * t->stride + t->line_bytes : 0;
+    return t->outer + (end > before ? end : before);
 }
 
 static void check_command(const Access *a, uint32_t command, const Channel *channel)
