@@ -49,7 +49,8 @@ class Program:
 
     @functools.cached_property
     def _lines(self) -> tuple[list[int], list[str]]:
-        found = sorted(_source_lines(self.data))
+        # of several rows for an address the last one holds; the end of another sequence never does
+        found = sorted(_source_lines(self.data), key=lambda row: (row[0], row[1] != ""))
         return [address for address, _ in found], [line for _, line in found]
 
 
@@ -142,10 +143,13 @@ def _unit_lines(program: Any) -> Iterator[tuple[int, str]]:
         state = entry.state
         if state is None:
             continue
-        yield (
-            state.address,
-            "" if state.end_sequence else f"{_file(program, state.file)}:{state.line}",
-        )
+        yield state.address, "" if state.end_sequence else _place(program, state)
+
+
+def _place(program: Any, state: Any) -> str:
+    """file:line; the file alone where the compiler has merged code of several lines (line 0)."""
+    file = _file(program, state.file)
+    return f"{file}:{state.line}" if state.line else file
 
 
 def _file(program: Any, number: int) -> str:

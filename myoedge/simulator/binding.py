@@ -48,6 +48,8 @@ class FaultReport(ctypes.Structure):
         ("word", U32),
         ("cycle", U64),
         ("r", U32 * REGISTERS),
+        ("at", U32 * CORES),
+        ("state", U32 * CORES),
         ("text", ctypes.c_char * 160),
     )
 

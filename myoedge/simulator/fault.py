@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from myoedge.elf import Program
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
 
 FC = 9
+OFF, ASLEEP = 0, 2  # enum CoreState of core.h
+ENDLESS = ("E707", "E708")  # nobody's fault alone
 
 # by enum Fault of core.h: code and what to try
 KINDS = {
@@ -39,11 +43,26 @@ def faulted(report: FaultReport, program: Program) -> MyoedgeError:
     title = report.text.decode("utf-8", "replace")
     facts: dict[str, object] = {"cycle": report.cycle}
     if report.core >= 0:
-        who = "fabric controller" if report.core == FC else f"core {report.core}"
-        title = f"{who}: {title}"
+        who = _name(report.core)
+        if code in ENDLESS:
+            facts |= {"cores": "\n".join(_where(report, program)), "shown": who}
+        else:
+            title = f"{who}: {title}"
         facts |= {"pc": f"0x{report.pc:08x}  {_place(program, report.pc)}".rstrip()}
         facts |= {"instruction": f"0x{report.word:08x}", "registers": _registers(report)}
     return MyoedgeError(code, title, {**facts, "needs": needs})
+
+
+def _name(core: int) -> str:
+    return "fabric controller" if core == FC else f"core {core}"
+
+
+def _where(report: FaultReport, program: Program) -> Iterator[str]:
+    """A line for every core that has been started."""
+    for core, (pc, state) in enumerate(zip(report.at, report.state, strict=True)):
+        if state != OFF:
+            does = "sleeps" if state == ASLEEP else "runs"
+            yield f"{_name(core)} {does} at 0x{pc:08x}  {_place(program, pc)}".rstrip()
 
 
 def _place(program: Program, pc: int) -> str:

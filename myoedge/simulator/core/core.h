@@ -84,7 +84,6 @@ struct Core {
     Machine *m;
     int id;              // 0..8, FC = 9
     enum CoreState state;
-    bool waits_for_event; // asleep in p.elw (else in wfi)
     uint8_t wait_rd;     // where p.elw puts its result
     Cycle slept_at;
     Counts counts;
@@ -176,7 +175,7 @@ void count_retired(Core *c);
 #define ORDERED(c, i) do { if ((c)->t >= (c)->turn) HAND_OVER((c), (i)); } while (0)
 
 // ---- fault.c
-// Ends the run: core (-1: nobody; a run without an end shows one that is still on), what, the address it is about, a sentence for people (printf-like).
+// Ends the run: core (or -1), what, the address it is about, a sentence for people (printf-like).
 _Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
                      const char *text, ...);
 
@@ -189,7 +188,8 @@ void watch_guard(Machine *m, uint32_t address, uint32_t size);
 
 // ---- decode.c
 const Insn *decode(Core *c, const Insn *i); // Op: fills in i (it is really mutable) and runs it
-Insn *insn_at(Core *c, uint32_t pc);        // faults where pc is odd or outside L2
+// Where `from` (NULL: what starts the core) goes; faults where pc is odd or outside L2.
+Insn *insn_at(Core *c, const Insn *from, uint32_t pc);
 uint32_t pc_of(const Machine *m, const Insn *i);
 bool is_own(const Machine *m, const Insn *i); // one of m->insns: no tail, stray or copy
 Op plain_op(const Machine *m, const Insn *i); // enter_line, enter_last or the body, by address

@@ -109,8 +109,8 @@ static void write_loop(Core *c, uint32_t number, uint32_t value)
     const int loop = (int)(number - LOOP) / 4;
     const bool inside = value - c->m->chip.l2_base < c->m->chip.l2_bytes && !(value & 1);
     if (number % 4 == 2) c->loop[loop].count = value;
-    else if (number % 4 == 1) set_loop_end(c, loop, inside ? insn_at(c, value) : NULL);
-    else c->loop[loop].start = inside ? insn_at(c, value) : NULL;
+    else if (number % 4 == 1) set_loop_end(c, loop, inside ? insn_at(c, NULL, value) : NULL);
+    else c->loop[loop].start = inside ? insn_at(c, NULL, value) : NULL;
 }
 
 // ---- the rest

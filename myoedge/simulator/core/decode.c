@@ -82,11 +82,12 @@ Insn *link_to(Machine *m, const Insn *from, uint32_t pc)
     return linked(m, offset);
 }
 
-Insn *insn_at(Core *c, uint32_t pc)
+Insn *insn_at(Core *c, const Insn *from, uint32_t pc)
 {
     const uint32_t offset = pc - c->m->chip.l2_base;
     if (offset >= c->m->chip.l2_bytes || (pc & 1))
-        fault(c->m, c->id, FAULT_FETCH, pc, pc, "no instructions lie at 0x%08x", pc);
+        fault(c->m, c->id, FAULT_FETCH, from ? pc_of(c->m, from) : pc, pc,
+              "a jump to 0x%08x, where no instructions lie", pc);
     return linked(c->m, offset);
 }
 

@@ -109,7 +109,6 @@ const DeviceCounts *device_counts(const Machine *m) { return &m->devices->counts
 void core_waits(Core *c, enum Waiting cause)
 {
     c->m->devices->waiting[c->id] = cause;
-    c->waits_for_event = cause == WAITS_EVENT;
 }
 
 static void dma_new(Dma *dma)

@@ -4,29 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core.h"
+#include "devices.h"
 
-// p.elw and wfi, of 4 bytes, go on behind themselves; whoever is held makes its access again.
+// Where a core is. Who sleeps in p.elw or wfi, both of 4 bytes, goes on behind it.
 static uint32_t place(const Machine *m, const Core *c)
 {
     if (!c->at) return 0;
-    const uint32_t pc = pc_of(m, c->at);
-    const bool behind = c->state == CORE_ASLEEP && !c->is_held && is_own(m, c->at);
-    return behind ? pc - 4 : pc;
+    const enum Waiting waiting = m->devices->waiting[c->id];
+    const bool behind = waiting == WAITS_EVENT || waiting == WAITS_INTERRUPT;
+    return pc_of(m, c->at) - (behind && is_own(m, c->at) ? 4 : 0);
 }
 
-// Of a run that has no end: the core that is behind the others, or sleeps, the controller last.
-static int hanging(const Machine *m, enum Fault kind)
+static int first_in(const Machine *m, enum CoreState state)
 {
-    int found = -1;
-    if (kind != FAULT_DEADLOCK && kind != FAULT_CYCLES) return found;
-    for (int id = 0; id < CORES; id++) {
-        const Core *c = &m->core[id], *best = &m->core[found < 0 ? 0 : found];
-        if (c->state == CORE_OFF) continue;
-        const bool is_first = found < 0 || (c->state == CORE_RUNNING) > (best->state == CORE_RUNNING);
-        if (is_first || (c->state == best->state && c->t < best->t)) found = id;
-    }
-    return found;
+    for (int id = 0; id < CORES; id++)
+        if (m->core[id].state == state) return id;
+    return -1;
+}
+
+// Whose registers are shown where a run has no end: of a core that runs, else of one that sleeps.
+static int shown(const Machine *m)
+{
+    const int running = first_in(m, CORE_RUNNING);
+    return running >= 0 ? running : first_in(m, CORE_ASLEEP);
 }
 
 _Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_t address,
@@ -38,7 +38,8 @@ _Noreturn void fault(Machine *m, int core, enum Fault kind, uint32_t pc, uint32_
         report->at[id] = place(m, &m->core[id]);
         report->state[id] = m->core[id].state;
     }
-    if (core < 0 && (core = hanging(m, kind)) >= 0) pc = report->at[core];
+    if (kind == FAULT_DEADLOCK || kind == FAULT_CYCLES) core = shown(m);
+    if (core >= 0 && !pc) pc = report->at[core];
     report->kind = kind;
     report->core = core;
     report->pc = pc;

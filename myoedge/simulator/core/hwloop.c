@@ -35,7 +35,7 @@ static inline Insn *back_edge(Core *c, const Insn *end)
         if (loop->end != end) continue;
         if (loop->count > 1) {
             loop->count--;
-            return loop->start ? loop->start : insn_at(c, 0);
+            return loop->start ? loop->start : insn_at(c, end, 0);
         }
         loop->count = 0;
     }

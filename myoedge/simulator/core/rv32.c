@@ -75,9 +75,10 @@ static const Insn *op_jal(Core *c, const Insn *i)
 static const Insn *op_jalr(Core *c, const Insn *i)
 {
     const uint32_t to = (c->r[i->rs1] + (uint32_t)i->imm) & ~1u;
+    const Insn *at = insn_at(c, i, to);
     c->r[i->rd] = pc_of(c->m, i) + i->size;
     jump(c, i);
-    GO_TO(insn_at(c, to));
+    GO_TO(at);
 }
 
 #include "rv32.def"

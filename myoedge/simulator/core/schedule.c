@@ -177,7 +177,7 @@ void core_start(Core *c, uint32_t pc, Cycle when)
 {
     if (c->state != CORE_OFF) return;
     c->state = CORE_RUNNING;
-    c->at = insn_at(c, pc);
+    c->at = insn_at(c, NULL, pc);
     c->t = when;
     core_to_front(c->m, c->id);
     schedule(c->m, c->id, when);
