@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
+from tests.simulator import networks
 from tests.simulator.causes import CHOICES, Choice, cause
 from tests.simulator.fixture import load
 from tests.simulator.recorded import (
@@ -60,6 +61,14 @@ Not done: single-precision arithmetic in integer registers (`p31_float`, {floats
 generated code uses; the simulator takes it for an illegal instruction.
 """
 
+NETWORKS = """\
+## Whole networks
+
+Firmware that myoedge built once, with its plain kernels: cycles of the inference on `public`, where
+the fabric controller is hart 0x3e0 with the peripherals at half its clock, and here. Outputs are
+equal byte by byte.
+"""
+
 
 def page() -> str:
     """The page as it should be."""
@@ -72,6 +81,7 @@ def page() -> str:
         "What the programs isolate:\n\n"
         + "\n".join(f"* `{n}`: {p.isolates}" for n, p in load().items())
         + "\n",
+        NETWORKS + "\n" + _table(_networks()),
         "## Where the judges disagree\n\n" + _table(_choices()),
         "## Rows outside tier 1, `silicon`\n\n" + _differences(_outside(SILICON)),
         "## Rows that are not equal, `public-gvsoc`\n\n" + _differences(_unequal(PUBLIC)),
@@ -143,6 +153,19 @@ def _ours(name: str, like: str) -> tuple[object, ...]:
     rows = compare(name, like)
     errors = [c.best.error for c in rows]
     return sum(c.best.ours for c in rows), _percent(median(errors)), _percent(max(errors))
+
+
+# ---- whole networks
+
+
+def _networks() -> Iterator[Sequence[object]]:
+    worst = "worst layer"
+    yield "network", "", "layers", "public", PUBLIC, worst, SILICON, worst
+    for name, what in networks.WHAT.items():
+        theirs = networks.recorded(name)
+        ours = [networks.run(name, like) for like in (PUBLIC, SILICON)]
+        figures = [cell for ran in ours for cell in (ran.total, _percent(ran.worst(theirs)))]
+        yield f"`{name}`", what, len(theirs.layers), theirs.total, *figures
 
 
 # ---- where the judges disagree

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records on an installed public GVSoC what judge `pulp_open_like` says of the programs.
 
-`python -m tests.simulator.record [--build] [PROGRAM...]` runs them (all: a minute), writes the
-fixture and says what changed. With --build, our own programs are first compiled from
+`python -m tests.simulator.record [--build] [PROGRAM or NETWORK...]` runs them (all: a minute),
+writes the fixture and says what changed. With --build, our own programs are first compiled from
 tests/fixtures/gvsoc/src. GVSoC is found as `myoedge doctor` finds it; it is never built here.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from myoedge import tool
 from myoedge.run.gvsoc import run_elf
-from tests.simulator import random_code
+from tests.simulator import networks, random_code
 from tests.simulator.fixture import COUNTERS, FOLDER, Recorded, Row, load, save
 
 JUDGE = "pulp_open_like"
@@ -137,6 +137,12 @@ def changes(old: Recorded, new: Recorded) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> None:
     names = [a for a in arguments if a != "--build"]
+    for name in networks.WHAT:
+        if name in names or not names:
+            print(networks.record(name))
+    names = [name for name in names if name not in networks.WHAT]
+    if arguments and not names and "--build" not in arguments:
+        return
     for name in own_programs() if "--build" in arguments else ():
         if name in names or not names:
             (FOLDER / "elf" / f"{name}.elf").write_bytes(build(name))

@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from myoedge.errors import MyoedgeError
-from tests.simulator import fixture
+from tests.simulator import fixture, networks
 from tests.simulator.accuracy_page import PAGE, PUBLIC, SILICON, page, share
 from tests.simulator.causes import UNEXPLAINED, cause
 from tests.simulator.record import build, own_programs
@@ -75,6 +75,20 @@ def test_cycles_of_the_public_platform_are_met_in_every_row() -> None:
     rows = compare_all(PUBLIC)
     assert share(rows, 1) == 1
     assert sum(not c.best.cycles for c in rows) >= 0.99 * len(rows)
+
+
+@pytest.mark.parametrize("name", networks.WHAT)
+def test_a_whole_network_takes_the_cycles_of_public_gvsoc(name: str) -> None:
+    ours, theirs = networks.run(name, PUBLIC), networks.recorded(name)
+    assert ours.output == theirs.output
+    assert ours.worst(theirs) <= 0.03
+
+
+@pytest.mark.parametrize("name", networks.WHAT)
+def test_a_whole_network_gives_the_same_with_either_description(name: str) -> None:
+    ours, theirs = networks.run(name, SILICON), networks.recorded(name)
+    assert ours.output == theirs.output
+    assert abs(ours.total / theirs.total - 1) <= 0.05
 
 
 def test_single_precision_is_refused() -> None:
