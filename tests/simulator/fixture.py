@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ class Recorded:
         return hashlib.sha256(self.elf).hexdigest() == self.sha256
 
 
-def load() -> dict[str, Recorded]:
+@cache
+def load() -> Mapping[str, Recorded]:
     """Every program of the fixture, by name."""
     return {p["name"]: _program(p) for p in json.loads(FIGURES.read_text())["programs"]}
 
