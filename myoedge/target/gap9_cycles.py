@@ -102,8 +102,11 @@ _GAP9 = {
     "dma_max_bytes": 128 * KIB - 1,
     # L3
     "l3_cycles_per_byte_x256": 256,
-    "l3_write_cycles_per_byte_x256": 256,
-    "l3_start_cycles": 24,  # platform
+    "l3_start_cycles": 12,  # these: platform
+    "l3_bus_start_cycles": 9,
+    "l3_octospi_latency_cycles": 0,  # in the number above
+    "l3_write_start_cycles": 12,
+    "l3_write_word_cycles": 0,
     "l3_queue": 8,
     "l3_slots": 8,
     # what a program may do to the machine it is simulated on
@@ -125,8 +128,11 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "div_by_zero_cycles": 1,
         "l2_line_cycles": 16,
         "outer_bytes_per_cycle": 8,
-        "l3_write_cycles_per_byte_x256": 320,
-        "l3_start_cycles": 9,
+        "l3_start_cycles": 1,
+        "l3_bus_start_cycles": 8,
+        "l3_octospi_latency_cycles": 12,  # what the runtime tells its controller
+        "l3_write_start_cycles": 6,
+        "l3_write_word_cycles": 5,
     }
 )
 

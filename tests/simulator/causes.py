@@ -30,10 +30,7 @@ HALVES = (
     "the second half of a misaligned access reaches its bank with the first, not a cycle later: "
     "another core's access in between waits a cycle too long"
 )
-POLLING = (
-    "the FC asks in a loop of 14 cycles whether the transfer is over: one round more or less "
-    "(the start of a write is counted some cycles longer)"
-)
+POLLING = "the FC asks in a loop of 14 cycles whether the transfer is over: one round more or less"
 UNEXPLAINED = "not explained"
 
 _BY_PROGRAM = {

@@ -32,7 +32,7 @@ L2_BYTES = 0x40000
 
 UDMA, V4, V3, V3_COMMON = 0x1A102000, 0x1A102700, 0x1A102480, 0x1A102880
 L3_END = 1 << 30
-START_CYCLES = GAP9_CYCLES["l3_start_cycles"]
+START_CYCLES = GAP9_CYCLES["l3_start_cycles"] + 2 * GAP9_CYCLES["l3_bus_start_cycles"]
 
 
 def v4_open(divider: int = 1) -> Code:

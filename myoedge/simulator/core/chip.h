@@ -58,10 +58,14 @@
     X(dma_step_cycles)        /* from one state of the machine to the next */                    \
     X(dma_max_bytes)                                                                             \
     /* off-chip memory; cycles of the cluster clock, at clock divider 0 */                       \
-    X(l3_cycles_per_byte_x256) X(l3_write_cycles_per_byte_x256) X(l3_start_cycles)               \
+    X(l3_cycles_per_byte_x256) X(l3_start_cycles)                                                \
+    X(l3_bus_start_cycles)    /* command, address: of the bus, so by its divider */              \
+    X(l3_octospi_latency_cycles) /* of the RAM, likewise; pulp-open's controller is told it */   \
+    X(l3_write_start_cycles)  /* until the first word has come from L2 */                        \
+    X(l3_write_word_cycles)   /* from a word to the next; 0: no limit */                         \
     X(l3_queue) X(l3_slots)                                                                      \
     /* what a program may do to the machine it is simulated on */                                \
-    X(file_bytes)             /* to write in all, and the longest file */                        \
+    X(file_bytes)             /* to read, to print, to write in all; and the longest file */     \
     X(file_opens) X(output_bytes)                                                                \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256)

@@ -7,12 +7,16 @@
 
 static L3 *l3(Machine *m) { return &m->devices->l3; }
 
-static Cycle cycles_of(const Machine *m, bool read, uint32_t bytes, uint32_t factor)
+// From its start to its end. `factor`: cycles of a cycle on the bus; `latency`: the RAM's, on the bus.
+static Cycle cycles_of(const Machine *m, bool read, uint32_t bytes, uint32_t factor, Cycle latency)
 {
     const Chip *chip = &m->chip;
-    const uint64_t rate =
-        read ? chip->l3_cycles_per_byte_x256 : chip->l3_write_cycles_per_byte_x256;
-    return chip->l3_start_cycles + (rate * factor * bytes + 255) / 256;
+    const Cycle data = ((uint64_t)chip->l3_cycles_per_byte_x256 * bytes + 255) / 256;
+    const Cycle bus = chip->l3_start_cycles + (chip->l3_bus_start_cycles + latency + data) * factor;
+    if (read) return bus;
+    const Cycle words = (bytes + 3) / 4, late = chip->l3_write_start_cycles;
+    const Cycle fetched = late + 1 + words * chip->l3_write_word_cycles;
+    return bus + late > fetched ? bus + late : fetched;
 }
 
 static void begin(Machine *m, Cycle at)
@@ -118,8 +122,9 @@ static void v4_start(const Access *a, uint32_t value)
     if (v4(a, read ? V4_RX : V4_TX) >= LINEAR)
         misused(a, FAULT_DMA, "an L3 transfer by an address generator of two dimensions");
     const uint32_t bytes = v4(a, V4_SIZE), factor = divider ? 2 * divider : 1;
+    const Machine *m = a->c->m;
     submit(a, (L3Job){read, -1, v4(a, V4_ADDRESS), v4(a, V4_OUTSIDE) - v4(a, V4_MBA0), bytes,
-                      cycles_of(a->c->m, read, bytes, factor), 0});
+                      cycles_of(m, read, bytes, factor, m->chip.l3_octospi_latency_cycles), 0});
 }
 
 void octospi_store(const Access *a, uint32_t value)
@@ -172,7 +177,7 @@ static void v3_start(const Access *a, const uint32_t *registers, bool read)
         misused(a, FAULT_DMA, "an L3 transfer with a memory other than the RAM");
     const uint32_t bytes = registers[(read ? RX_SIZE : TX_SIZE) / 4];
     const uint32_t l2 = registers[(read ? RX_ADDRESS : TX_ADDRESS) / 4];
-    const Cycle cycles = cycles_of(a->c->m, read, bytes, 1) + access_cycles(l);
+    const Cycle cycles = cycles_of(a->c->m, read, bytes, 1, access_cycles(l));
     const int slot = (int)(a->offset / SLOT_BYTES);
     submit(a, (L3Job){read, slot, l2, registers[OUTSIDE / 4], bytes, cycles, 0});
 }
