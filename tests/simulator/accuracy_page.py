@@ -96,7 +96,7 @@ def _table(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.2f} %"
 
 
 # ---- summary
