@@ -59,7 +59,6 @@ _GAP9 = {
     "cluster_register_cycles_fc": 15,
     "soc_register_cycles_cluster": 23,
     "soc_register_cycles_fc": 9,
-    "fc_register_cycles": 1,
     # instruction caches (platform and public; lines of 16 bytes)
     "line_bytes": 16,
     "l0_sets": 8,

@@ -134,7 +134,7 @@ def test_sixteen_transfers_have_sixteen_numbers_and_the_next_one_waits_for_one()
 
 
 def test_a_core_is_held_while_its_queue_is_full() -> None:
-    size, count = 2048, 15
+    size, count = 8192, 15
     memory = [(L2, bytes(range(256)) * (size * count // 256))]
     code = [*get(DMA, 0)]
     for n in range(count):

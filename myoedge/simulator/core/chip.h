@@ -34,7 +34,6 @@
     X(outer_reach_cycles)     /* of an access until it gets there */                             \
     X(demux_cycles)           /* event unit and DMA of the own core */                           \
     X(cluster_register_cycles) X(cluster_register_cycles_fc) X(soc_register_cycles_cluster) X(soc_register_cycles_fc)          \
-    X(fc_register_cycles)                                                                        \
     /* instruction caches */                                                                     \
     X(line_bytes) X(l0_sets) X(l0_ways) X(l1_cache_banks) X(l1_cache_sets) X(l1_cache_ways)      \
     X(fc_cache_sets) X(fc_cache_ways)                                                            \

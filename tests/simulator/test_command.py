@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge simulate --elf`: what comes out where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from myoedge.simulator import simulate
+from tests.conftest import ROOT, Ran
+from tests.firmware.programs import program
+from tests.isa.program import addi, bne, jal, leave, load_constant, lw
+from tests.simulator.cores import L1, T0, T1, T2, ZERO, Code, make, put, repeat, spin
+
+Run = Callable[..., Ran]
+HELLO = "Grüße\nzwei 100 %\n"
+DATA = 0x1C110000
+BYTES = bytes(range(256)) * 4
+
+
+def hello(code: int = 0) -> bytes:
+    """Prints, stores and ends with an exit code."""
+    fc = [word for byte in HELLO.encode() for word in put(0x1A120000 + 72, byte, 1)]
+    fc += put(DATA + 4, 0x78563412)
+    return make({}, fc, [(DATA, BYTES)], ending=leave(code))
+
+
+@pytest.fixture
+def elf(tmp_path: Path) -> Path:
+    file = tmp_path / "hello.elf"
+    file.write_bytes(hello())
+    return file
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 42, 255])
+def test_output_and_exit_code_are_the_programs(code: int, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.elf").write_bytes(hello(code))
+    ran = run("simulate", "--elf", "p.elf")
+    assert (ran.code, ran.out) == (code, HELLO)
+    assert re.search(rf"[\d,]+ cycles, [\d,]+ instructions, exit code {code}\n", ran.err)
+    assert run("simulate", "--elf", "p.elf", "-q").err == ""
+
+
+@pytest.mark.parametrize("code", [256, 512, 0x7FFFFFFF])
+def test_a_code_that_no_shell_can_see_is_no_success(code: int, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.elf").write_bytes(hello(code))
+    assert run("simulate", "--elf", "p.elf").code == 255
+    assert run("simulate", "--elf", "p.elf", "--json").json["exit_code"] == code
+
+
+@pytest.mark.parametrize("size", ["1024", "1KiB", "0x400"])
+def test_a_dump_holds_the_bytes_of_the_end(size: str, run: Run, elf: Path) -> None:
+    assert run("simulate", "--elf", elf, "--dump", f"0x1C110000:{size}", "OUT.bin").code == 0
+    expected = BYTES[:4] + bytes.fromhex("12345678") + BYTES[8:]
+    assert (elf.parent / "OUT.bin").read_bytes() == expected
+    assert sorted(p.name for p in elf.parent.iterdir()) == ["OUT.bin", elf.name]
+
+
+@pytest.mark.parametrize("where", ["0x1C110000", "0x1C110000:", "x:4", "0x1C110000:4TiB", ":4"])
+def test_a_range_that_is_none_is_a_matter_of_usage(where: str, run: Run, elf: Path) -> None:
+    assert run("simulate", "--elf", elf, "--dump", where, "OUT.bin").code == 2
+    assert not (elf.parent / "OUT.bin").exists()
+
+
+@pytest.mark.parametrize("where", ["0x2C110000:4", "0x1C18FFFF:2", "0x1C110000:64MiB"])
+def test_a_range_outside_memory_is_told(where: str, run: Run, elf: Path) -> None:
+    ran = run("simulate", "--elf", elf, "--dump", where, "OUT.bin")
+    assert ran.code == 2
+    assert "E243" in ran.err
+    assert not (elf.parent / "OUT.bin").exists()
+
+
+def test_a_dump_of_a_run_that_fails_leaves_what_was_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.elf").write_bytes(make({}, put(0x20000000, 1)))
+    (tmp_path / "OUT.bin").write_bytes(b"before")
+    ran = run("simulate", "--elf", "p.elf", "--dump", "0x1C110000:64KiB", "OUT.bin")
+    assert ran.code == 7
+    assert (tmp_path / "OUT.bin").read_bytes() == b"before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["OUT.bin", "p.elf"]
+
+
+def test_a_dump_that_finds_no_room_leaves_nothing(elf: Path) -> None:
+    """The size of files is limited: a disk that is full."""
+    command = [sys.executable, "-m", "myoedge", "simulate", "--elf", elf.name]
+    limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *command]
+    ended = subprocess.run(
+        [*limited, "--dump", "0x1C010000:1MiB", "OUT.bin"],
+        cwd=elf.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "E281" in ended.stderr
+    assert [p.name for p in elf.parent.iterdir()] == [elf.name]
+
+
+def test_most_cycles(run: Run, elf: Path) -> None:
+    cycles = simulate(elf.read_bytes()).cycles
+    assert run("simulate", "--elf", elf, "--max-cycles", cycles + 1).code == 0
+    ran = run("simulate", "--elf", elf, "--max-cycles", cycles - 1)
+    assert ran.code == 7
+    assert "E708" in ran.err
+    assert HELLO.startswith(ran.out), "what it printed before"
+    assert ran.out
+    assert run("simulate", "--elf", elf, "--max-cycles", 0).code == 2
+
+
+def test_the_json_of_a_run(run: Run, elf: Path) -> None:
+    ran = run("simulate", "--elf", elf, "--json")
+    direct = simulate(elf.read_bytes())
+    assert ran.json["output"] == HELLO
+    assert ran.json["cycles"] == direct.cycles
+    assert ran.json["exit_code"] == 0
+    (core,) = ran.json["cores"]
+    assert core["core"] == 9
+    assert core["instructions"] == direct.counts[9].instructions
+    assert core["active_cycles"] + core["stalls"]["sleep"] <= direct.cycles + 40
+    assert json.loads(ran.out) == ran.json, "one object and nothing else"
+
+
+def test_a_profile_names_functions_and_lines(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.elf").write_bytes(program("stack", "DEEP=4").elf)
+    ran = run("simulate", "--elf", "p.elf", "--profile")
+    assert ran.code == 0
+    assert re.search(r"^ +cycles +share +function$", ran.out, re.MULTILINE)
+    assert re.search(r"^ +[\d,]+ +\d+\.\d % +me_cluster_core$", ran.out, re.MULTILINE)
+    assert re.search(r"^ +[\d,]+ +\d+\.\d % +cluster\.[ch]:\d+$", ran.out, re.MULTILINE)
+
+
+def test_a_window_shows_instructions(run: Run, tmp_path: Path) -> None:
+    code: Code = [addi(T0, ZERO, 5), addi(T1, T0, 6), addi(T2, T1, 7)]
+    (tmp_path / "p.elf").write_bytes(make({}, code))
+    ran = run("simulate", "--elf", "p.elf", "--window", "0:40")
+    rows = [row.split() for row in ran.out.splitlines()]
+    assert [row[4] for row in rows[:3]] == ["x5=00000005", "x6=0000000b", "x7=00000012"]
+    assert all(0 <= int(row[0]) < 40 for row in rows)
+    for wrong in ("5", "a:b", "1:2:3"):
+        assert run("simulate", "--elf", "p.elf", "--window", wrong).code == 2
+
+
+def test_bank_conflicts_can_be_turned_off(run: Run, tmp_path: Path) -> None:
+    same_word = [*load_constant(T1, L1), *[lw(T0, 0, T1)] * 16]
+    (tmp_path / "p.elf").write_bytes(make({c: repeat(50, same_word) for c in range(8)}))
+    waited = {}
+    for choice in ("on", "off"):
+        cores = run("simulate", "--elf", "p.elf", "--json", "--bank-conflicts", choice).json
+        waited[choice] = sum(core["stalls"]["bank"] for core in cores["cores"])
+    assert waited["on"] > 1000
+    assert waited["off"] == 0
+
+
+def test_costs_of_another_platform(run: Run, tmp_path: Path) -> None:
+    """There a multiplication takes 2 cycles."""
+    multiply = 1 << 25 | T1 << 20 | T1 << 15 | T2 << 7 | 0x33
+    (tmp_path / "p.elf").write_bytes(make({}, repeat(1000, [multiply])))
+    silicon, public = (
+        run("simulate", "--elf", "p.elf", "--json", "--like", like).json["cycles"]
+        for like in ("silicon", "public-gvsoc")
+    )
+    assert 950 <= public - silicon <= 1050
+    assert run("simulate", "--elf", "p.elf", "--like", "nothing").code == 2
+
+
+@pytest.mark.parametrize("text", [b"", b"\x7fELF", b"no program at all", b"\0" * 5000])
+def test_what_is_no_program(text: bytes, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.elf").write_bytes(text)
+    ran = run("simulate", "--elf", "p.elf")
+    assert ran.code == 2
+    assert "E241" in ran.err
+
+
+def test_a_program_that_is_not_there(run: Run) -> None:
+    ran = run("simulate", "--elf", "nowhere.elf")
+    assert ran.code == 2
+    assert "E241" in ran.err
+
+
+def test_a_program_opens_files_in_the_current_folder_only(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "l3.bin").write_bytes(bytes(i * 41 + (i >> 8) * 3 & 255 for i in range(10_000)))
+    (tmp_path / "p.elf").write_bytes(program("l3").elf)
+    assert run("simulate", "--elf", "p.elf").code == 0
+
+
+def test_an_interrupt_ends_a_run_that_never_would(tmp_path: Path) -> None:
+    """Ctrl-C while the C core computes."""
+    import signal
+    import time
+
+    (tmp_path / "p.elf").write_bytes(make({}, [*put(0x1A120000, ord("!"), 1), jal(0, 0)]))
+    command = [sys.executable, "-m", "myoedge", "simulate", "--elf", "p.elf"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b"!"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+
+
+def test_printing_takes_no_longer_than_it_should(run: Run, tmp_path: Path) -> None:
+    """A line each few cycles, ten thousand of them, whole and in order."""
+    body = [*put(0x1A120000, ord("x"), 1), *put(0x1A120000, ord("\n"), 1)]
+    (tmp_path / "p.elf").write_bytes(make({}, repeat(10_000, body)))
+    assert run("simulate", "--elf", "p.elf").out == "x\n" * 10_000
+
+
+def test_spin_is_what_it_says() -> None:
+    """The programs' own loops, on which their times rest."""
+    loop = [*load_constant(T0, 1000), addi(T0, T0, -1), bne(T0, ZERO, -4)]
+    assert spin(1000) == loop

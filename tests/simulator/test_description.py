@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chip description: its names are those of the C, and each of them changes something."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import myoedge.simulator
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import Wanted, binding, machine, simulate
+from myoedge.target import chip
+from myoedge.target.gap9_cycles import COSTS, GAP9_CYCLES
+from tests.isa.program import RESULTS, addi, load_constant, sw
+from tests.simulator.cores import (
+    DMA,
+    EBREAK,
+    EVENTS,
+    ITC_MASK,
+    L1,
+    NOTES,
+    WFI,
+    Code,
+    get,
+    make,
+    note,
+    note_cycle,
+    put,
+    repeat,
+    until,
+)
+from tests.simulator.fixture import load as recorded
+
+CORE = Path(myoedge.simulator.__file__).parent / "core"
+
+
+def names_in_c() -> list[str]:
+    """The names between X( and ) of chip.h."""
+    text = re.sub(r"/\*.*?\*/", "", (CORE / "chip.h").read_text(), flags=re.DOTALL)
+    return re.findall(r"X\((\w+)\)", text.split("CHIP_PARAMETERS(X)", 1)[1].split("typedef")[0])
+
+
+@pytest.mark.parametrize("like", COSTS)
+def test_the_names_of_a_description_are_those_of_the_c(like: str) -> None:
+    names = names_in_c()
+    assert len(names) == len(set(names)) > 50
+    assert machine.parameters(binding.core()) == names
+    assert set(COSTS[like]) == set(names)
+
+
+def test_every_name_is_used_in_the_c() -> None:
+    code = "".join(file.read_text() for file in CORE.iterdir() if file.name != "chip.h")
+    pasted = {"mul_cycles", "mulh_cycles"}  # from pieces, by a macro
+    used = set(re.findall(r"\w+", code)) | pasted
+    assert [name for name in names_in_c() if name not in used] == []
+
+
+def test_sizes_are_those_of_the_chip() -> None:
+    gap9 = chip("gap9")
+    assert GAP9_CYCLES["l1_bytes"] == gap9.l1_bytes
+    assert GAP9_CYCLES["l2_bytes"] == gap9.l2_bytes + 64 * 1024
+    assert GAP9_CYCLES["l3_bytes"] == gap9.l3_bytes
+
+
+# ---- every number changes something
+
+SECOND = 0x10204400  # where a shorter event unit ends
+V3_SLOT_4 = 0x1A102480 + 4 * 0x80
+TABLE = (0x1C170000, 0x20000)  # what recorded programs leave: cycles and counters
+MAX_CYCLES = 20_000_000
+
+# What is measured with them, programs that need few cycles first.
+PROGRAMS = (
+    "p02_loaduse",
+    "p03_muldiv",
+    "p11_misaligned",
+    "p12_l1_load",
+    "p21_dma_queue",
+    "p24_events",
+    "p25_mutex",
+    "p26_fc",
+    "p19_dma_1d",
+    "p27_l3_gap9",
+)
+HALVED = re.compile(".*_(sets|ways|banks|burst_bytes|queue|requests|ids|offset|per_byte_x256)")
+HALVED_TOO = ("line_bytes", "l1_bytes", "demux_bytes", "software_events", "cluster_cores")
+MOVED = ("l1_base", "l2_base", "demux_base")
+
+# Those that show only where others are not what they are on GAP9.
+WHERE_OTHERS_ARE = {
+    "mulh_use_counted": {"mulh_use_stall": 1},
+    "outer_reach_cycles": {"outer_bytes_per_cycle": 1},
+}
+
+
+def queued_writes() -> Code:
+    """Transfers into L3, with something in L2's way."""
+    ready = [*put(0x1A102004, 1 << 13), *put(0x1A102010, 1 << 13), *put(0x1A102764, 1)]
+    begin = [*put(0x1A10270C, 0x1C110000), *put(0x1A102710, 4096), *put(0x1A102714, 2)]
+    return [*ready, *put(0x1A102760, 1), *put(ITC_MASK, 1 << 30), *begin, WFI]
+
+
+def open_and_write() -> Code:
+    """A file by semihosting; its handle and what was not written are noted."""
+    block, name = 0x1C0F0000, 0x1C0F0100
+    call = [0x01F01013, EBREAK, 0x40705013]
+    arguments = [*put(block, name), *put(block + 4, 5), *put(block + 8, 1), *put(name, ord("f"), 1)]
+    opened = [*arguments, addi(10, 0, 1), *load_constant(11, block), *call, *note(0, 10)]
+    size = [*load_constant(11, block), sw(10, 0, 11), *put(block + 4, name), *put(block + 8, 900)]
+    return [*opened, *size, addi(10, 0, 5), *load_constant(11, block), *call, *note(1, 10)]
+
+
+def print_at_once() -> Code:
+    """Four characters by one call of semihosting."""
+    text = 0x1C0F0000
+    stored = [*put(text, 0x64636261), *put(text + 4, 0), *load_constant(11, text)]
+    return [*stored, addi(10, 0, 4), 0x01F01013, EBREAK, 0x40705013]
+
+
+def many_transfers() -> Code:
+    """More than the queues take, and the cycles in which they were taken."""
+    code = get(DMA, 0)
+    for n in range(15):
+        for word in (8192 | 3 << 17, L1 + 8192 * n, 0x1C110000 + 8192 * n):
+            code += put(DMA, word)
+        code += note_cycle(1 + n)
+    return [*code, *until(DMA + 4, 1 << 16), *note_cycle(20)]
+
+
+# name: another value, and a program that behaves otherwise with it
+SMALL: dict[str, tuple[int, bytes]] = {
+    "l2_bytes": (0x100000, make({}, get(0x1C180000, 0))),
+    "l3_bytes": (0x1000, make({}, [*put(0x1A102720, 0x1000), *queued_writes()])),
+    "fc_alias_bytes": (0x1000, make({}, get(0x2000, 0))),
+    "cluster_alias_bytes": (0x100000, make({1: get(0x204000, 0)})),
+    "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
+    "barriers": (4, make({1: get(EVENTS + 0x2E0, 0)})),
+    "mutexes": (4, make({1: put(EVENTS + 0xDC, 0)})),
+    "dma_ids": (8, make({1: [*get(DMA, 0)] * 9})),
+    "dma_max_bytes": (
+        63,
+        make({1: [*get(DMA, 0), *put(DMA, 64 | 3 << 17), *put(DMA, L1), *put(DMA, 0x1C110000)]}),
+    ),
+    "l0_master_sets": (1, make({8: repeat(9, [addi(0, 0, 0)] * 100)})),
+    "l3_queue": (1, make({}, [*queued_writes()[:-1], *put(0x1A102714, 2), WFI])),
+    "l3_slots": (4, make({}, get(V3_SLOT_4, 0))),
+    "l3_write_word_cycles": (100, make({}, queued_writes())),
+    "file_bytes": (899, make({}, open_and_write())),
+    "file_opens": (0, make({}, open_and_write())),
+    "output_bytes": (2, make({}, print_at_once())),
+    "dma_core_queue": (1, make({1: many_transfers()})),
+    "dma_requests": (1, make({1: many_transfers()})),
+}
+
+
+def signature(elf: bytes, cycles: Mapping[str, int], folder: Path | None = None) -> object:
+    """All that a run gives."""
+    wanted = Wanted(dump=[TABLE, (RESULTS, 4 * NOTES)])
+    try:
+        run = simulate(elf, cycles=cycles, max_cycles=MAX_CYCLES, wanted=wanted, folder=folder)
+    except MyoedgeError as error:
+        return error.code
+    return run.cycles, run.counts, run.output, run.dumps
+
+
+@functools.cache
+def usual(name: str, **others: int) -> object:
+    return signature(recorded()[name].elf, {**GAP9_CYCLES, **others})
+
+
+def another(name: str, value: int) -> int:
+    if name in MOVED:
+        return value + 0x10000
+    if HALVED.fullmatch(name) or name in HALVED_TOO:
+        return value // 2
+    return 0 if name == "l1_contention" else value + 1
+
+
+@pytest.mark.parametrize("name", sorted(set(GAP9_CYCLES) - set(SMALL)))
+def test_another_number_shows_in_a_recorded_program(name: str) -> None:
+    others = WHERE_OTHERS_ARE.get(name, {})
+    changed = {**GAP9_CYCLES, **others, name: another(name, GAP9_CYCLES[name])}
+    assert any(
+        signature(recorded()[program].elf, changed) != usual(program, **others)
+        for program in PROGRAMS
+    )
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_another_number_shows_in_a_small_program(name: str, tmp_path: Path) -> None:
+    value, elf = SMALL[name]
+    usually = signature(elf, GAP9_CYCLES, tmp_path)
+    assert signature(elf, {**GAP9_CYCLES, name: value}, tmp_path) != usually
+
+
+# ---- descriptions that no chip has
+
+
+@pytest.mark.parametrize("name", ["l1_banks", "line_bytes", "l0_ways", "l1_bytes", "cluster_cores"])
+@pytest.mark.parametrize("value", [0, 3, 0xFFFFFFFF])
+def test_a_description_of_nothing_is_refused(name: str, value: int) -> None:
+    cycles = {**GAP9_CYCLES, name: value}
+    if (name, value) == ("cluster_cores", 3):
+        assert simulate(make({}, []), cycles=cycles).exit_code == 0
+        return
+    with pytest.raises((MyoedgeError, MemoryError)):
+        simulate(make({}, []), cycles=cycles)
+
+
+def test_a_description_without_a_name_is_refused() -> None:
+    with pytest.raises(KeyError):
+        simulate(make({}, []), cycles={k: v for k, v in GAP9_CYCLES.items() if k != "l1_banks"})
