@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,9 @@ MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
 MOST_STEPS = 1_000_000
 MOST_SPANS = 1_500_000
+MOST_TEXT = 16 << 20  # characters that are kept of what a program prints
+MOST_CYCLES = 1 << 60  # what C can compare with
+_LEFT_OUT = "\n... the program printed more than is kept\n"
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep")
 
 _MORE, _EXITED = 0, 1
@@ -68,13 +72,16 @@ def simulate(
     folder     where the program may open files by plain name; None: nowhere
     progress   called now and then with the cycle and the text printed since
     Errors: E241 no program; E242 it does not lie in the chip's memory; E701..E709 it faulted, hung
-    or ran out of cycles, with core, pc, function, source line, cycle and registers.
+    or ran out of cycles, with core, pc, function, source line, cycle and registers; E243 what shall
+    be recorded does not lie in memory; E712 there is too much of it.
     """
     program = elf if isinstance(elf, Program) else read_elf(elf)
     with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load(core, machine, program)
+        for address, size in _ranges(wanted):
+            _check_inside(cycles, address, size)
         _observe(core, machine, program, wanted)
-        core.machine_limit(machine, max_cycles)
+        core.machine_limit(machine, min(max_cycles, MOST_CYCLES))
         output = _run(core, machine, program, progress)
         return _result(core, machine, wanted, output)
 
@@ -149,25 +156,35 @@ def _run(
     program: Program,
     progress: Callable[[int, str], None] | None,
 ) -> str:
-    output = ""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    parts: list[str] = []
+    room = MOST_TEXT
     while True:
         ended = core.machine_run(machine, core.machine_now(machine) + SLICE_CYCLES)
-        text = _printed(core, machine)
-        output += text
+        text = decoder.decode(_printed(core, machine), final=ended != _MORE)
+        parts.append(_kept(text, room))
+        room -= len(text)
         if progress is not None:
-            progress(core.machine_now(machine), text)
+            progress(core.machine_now(machine), parts[-1])
         if ended == _EXITED:
-            return output
+            return "".join(parts)
         if ended != _MORE:
             raise faulted(core.machine_fault(machine).contents, program)
 
 
-def _printed(core: ctypes.CDLL, machine: int) -> str:
+def _printed(core: ctypes.CDLL, machine: int) -> bytes:
     buffer = ctypes.create_string_buffer(_CHUNK)
-    text = b""
+    parts = []
     while taken := core.machine_take_output(machine, buffer, _CHUNK):
-        text += buffer.raw[:taken]
-    return text.decode("utf-8", "replace")
+        parts.append(buffer.raw[:taken])
+    return b"".join(parts)
+
+
+def _kept(text: str, room: int) -> str:
+    """The part of the text there is room for; where that ends, that it is only a part."""
+    if len(text) <= room:
+        return text
+    return text[:room] + _LEFT_OUT if room >= 0 else ""
 
 
 def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Simulation:
@@ -187,7 +204,7 @@ def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Sim
         marks=tuple(_marks(recorded, wanted)),
         spans=tuple(_span(recorded.spans[i]) for i in range(recorded.span_count)),
         spans_lost=recorded.spans_lost,
-        steps=tuple(_step(recorded.steps[i]) for i in range(recorded.step_count)),
+        steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
         profile=_profile(core, machine, recorded) if wanted.profile else {},
     )
@@ -200,13 +217,26 @@ def _counts(c: binding.Counts) -> CoreCounts:
 
 def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> bytes:
     buffer = ctypes.create_string_buffer(max(1, size_bytes))
-    if not core.machine_read(machine, address, buffer, size_bytes):
-        raise MyoedgeError(
-            "E243",
-            "what shall be dumped does not lie in L1 or L2",
-            {"range": f"0x{address:08x}, {size_bytes} bytes"},
-        )
+    core.machine_read(machine, address, buffer, size_bytes)
     return buffer.raw[:size_bytes]
+
+
+def _ranges(wanted: Wanted) -> Iterator[Range]:
+    yield from wanted.dump
+    for ranges in wanted.snapshots.values():
+        yield from ranges
+
+
+def _check_inside(cycles: Mapping[str, int], address: int, size_bytes: int) -> None:
+    for memory in ("l1", "l2"):
+        base, end = cycles[f"{memory}_base"], cycles[f"{memory}_base"] + cycles[f"{memory}_bytes"]
+        if size_bytes > 0 and base <= address and address + size_bytes <= end:
+            return
+    raise MyoedgeError(
+        "E243",
+        "what shall be dumped does not lie in L1 or L2",
+        {"range": f"0x{address:08x}, {size_bytes} bytes"},
+    )
 
 
 def _marks(recorded: binding.Recorded, wanted: Wanted) -> Iterator[Mark]:
@@ -235,8 +265,11 @@ def _span(s: binding.SpanRecord) -> Span:
     return Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address)
 
 
-def _step(s: binding.StepRecord) -> Step:
-    return Step(s.cycle, s.core, s.pc, s.reg if s.reg < binding.REGISTERS else None, s.value)
+def _steps(recorded: binding.Recorded) -> Iterator[Step]:
+    for i in range(recorded.step_count):
+        s = recorded.steps[i]
+        register = s.reg if s.reg < binding.REGISTERS else None
+        yield Step(s.cycle, s.core, s.pc, register, s.value)
 
 
 def _profile(core: ctypes.CDLL, machine: int, recorded: binding.Recorded) -> dict[int, int]:

@@ -122,6 +122,7 @@ typedef struct {
 
 void watch_transfer(const Access *a, const Transfer *t); // before it is live
 void unwatch_transfer(Machine *m, const Transfer *t);
+void watch_l2_transfer(const Access *a, const Transfer *t);
 
 // ---- itc.c: interrupts of the fabric controller
 typedef struct { uint32_t mask, status; } Itc;
@@ -154,6 +155,7 @@ typedef struct {
     L3Job job[L3_DEPTH];
     uint32_t first, jobs;
 } L3;
+void watch_l2_job(const Access *a, const L3Job *job); // before it is queued
 uint32_t udma_load(const Access *a);
 void udma_store(const Access *a, uint32_t value);
 uint32_t octospi_load(const Access *a);
@@ -191,7 +193,7 @@ typedef struct { int fd; bool open, is_output; } File;
 typedef struct {
     int folder; // -1: nowhere
     File file[FILES];
-    uint64_t written, opened;
+    uint64_t written, read, printed, opened; // bytes; files
 } Files;
 typedef struct { char *bytes; size_t used; } Output;
 

@@ -58,5 +58,6 @@ _Noreturn void leave(Machine *m, uint32_t exit_code)
 {
     m->exited = true;
     m->exit_code = exit_code;
+    if (m->running >= 0) m->now = m->core[m->running].t;
     longjmp(m->escape, 1);
 }

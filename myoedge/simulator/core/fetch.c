@@ -176,8 +176,8 @@ static const Insn *owing(Core *c, const Insn *i, uint32_t cycles)
 static const Insn *stalled(Core *c, const Insn *i, Cycle stall)
 {
     c->counts.stall[STALL_FETCH] += stall;
-    if (i->acts) return owing(c, i, (uint32_t)stall);
-    c->t += stall;
+    if (i->acts && is_own(c->m, i)) return owing(c, i, (uint32_t)stall);
+    c->t += stall; // a copy whose line has been emptied meanwhile owes as much as it does
     return i;
 }
 

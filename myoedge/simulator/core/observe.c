@@ -6,6 +6,8 @@
 
 #include "devices.h"
 
+enum { MOST_MARKS = 1 << 18, MOST_KEPT = 1 << 30 };
+
 bool observes_all(const Machine *m)
 {
     const Observer *o = m->observer;
@@ -29,9 +31,18 @@ static bool grow(void **array, size_t used, size_t *room, size_t size)
     return true;
 }
 
-static void out_of_memory(Machine *m)
+static _Noreturn void out_of_memory(Machine *m)
 {
     fault(m, -1, FAULT_MEMORY, 0, 0, "no memory left for what is recorded");
+}
+
+// A program that marks without end must not take all memory.
+static void check_room(Machine *m)
+{
+    const Observer *o = m->observer;
+    if (o->marks_used >= MOST_MARKS || o->kept_used >= MOST_KEPT)
+        fault(m, -1, FAULT_MEMORY, 0, 0, "more is marked than is recorded: %zu marks, %zu bytes",
+              o->marks_used, o->kept_used);
 }
 
 static void keep(Machine *m, const Snapshot *snapshot)
@@ -49,6 +60,7 @@ static void mark(Core *c)
 {
     Machine *m = c->m;
     Observer *o = m->observer;
+    check_room(m);
     if (!grow((void **)&o->marks, o->marks_used, &o->marks_room, sizeof(Mark))) out_of_memory(m);
     Mark *mark = &o->marks[o->marks_used++];
     mark->cycle = c->t;

@@ -12,7 +12,9 @@ void put_output(Machine *m, const void *bytes, size_t size)
     if (size > room) size = room;
     memcpy(output->bytes + output->used, bytes, size);
     output->used += size;
-    if (output->used > m->chip.output_bytes / 2 && m->limit > m->now) m->limit = m->now;
+    if (output->used <= m->chip.output_bytes / 2) return;
+    if (m->limit > m->now) m->limit = m->now;
+    if (m->running >= 0) m->core[m->running].turn = 0;
 }
 
 size_t machine_take_output(Machine *m, char *to, size_t size)

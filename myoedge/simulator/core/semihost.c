@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Semihosting: a program's way to files and to the terminal. It can open plain names in the folder
 // of the run, and nothing else: no path, no link, no device, no pipe; what is not allowed answers
-// -1. What it writes in all is limited.
+// -1. What it reads, prints and writes in all is limited.
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <limits.h>
@@ -42,7 +42,8 @@ static File *file_at(Core *c, uint32_t handle)
 
 static bool is_plain_name(const char *name, uint32_t length)
 {
-    if (memchr(name, '/', length) || memchr(name, 0, length)) return false;
+    for (uint32_t n = 0; n < length; n++)
+        if (name[n] == '/' || (unsigned char)name[n] < ' ' || name[n] == 0x7f) return false;
     return strcmp(name, ".") && strcmp(name, "..");
 }
 
@@ -114,14 +115,28 @@ static uint32_t do_close(Core *c)
     return 0;
 }
 
+// Whether so much may still go one way: the calls take few cycles, whatever they move.
+static bool may_move(const Core *c, uint64_t *moved, uint32_t size)
+{
+    if (*moved + size > c->m->chip.file_bytes) return false;
+    *moved += size;
+    return true;
+}
+
+// Where the next byte goes.
+static off_t place(const File *file)
+{
+    struct stat s;
+    if (!(fcntl(file->fd, F_GETFL) & O_APPEND)) return lseek(file->fd, 0, SEEK_CUR);
+    return fstat(file->fd, &s) ? -1 : s.st_size;
+}
+
 // Whether so much may still be written, and the file not grow past the limit.
 static bool may_write(Core *c, const File *file, uint32_t size)
 {
-    const uint64_t limit = c->m->chip.file_bytes;
-    const off_t at = lseek(file->fd, 0, SEEK_CUR);
-    if (at < 0 || (uint64_t)at + size > limit || files(c)->written + size > limit) return false;
-    files(c)->written += size;
-    return true;
+    const off_t at = place(file);
+    if (at < 0 || (uint64_t)at + size > c->m->chip.file_bytes) return false;
+    return may_move(c, &files(c)->written, size);
 }
 
 static uint32_t write_all(int fd, const uint8_t *bytes, uint32_t size)
@@ -145,6 +160,7 @@ static uint32_t do_write(Core *c)
     if (!file || !bytes) return FAILED;
     if (!file->is_output) return may_write(c, file, block[2]) ? write_all(file->fd, bytes, block[2])
                                                               : block[2];
+    if (!may_move(c, &files(c)->printed, block[2])) return block[2];
     put_output(c->m, bytes, block[2]);
     return 0;
 }
@@ -157,14 +173,15 @@ static uint32_t do_read(Core *c)
     const File *file = file_at(c, block[0]);
     uint8_t *bytes = memory_at(c->m, block[1], block[2]);
     if (!file || !bytes) return FAILED;
-    uint32_t left = file->is_output ? 0 : block[2];
+    if (file->is_output || !may_move(c, &files(c)->read, block[2])) return block[2];
+    uint32_t left = block[2];
     while (left) {
         const ssize_t done = read(file->fd, bytes + (block[2] - left), left);
         if (done <= 0) break;
         left -= (uint32_t)done;
     }
     memory_written(c->m, block[1], block[2]);
-    return file->is_output ? block[2] : left;
+    return left;
 }
 
 static uint32_t do_seek(Core *c)
@@ -200,11 +217,13 @@ static uint32_t do_is_error(Core *c)
 
 static uint32_t write_string(Core *c)
 {
-    for (uint32_t at = c->r[A1];; at++) {
-        const uint8_t *byte = memory_at(c->m, at, 1);
-        if (!byte || !*byte) return byte ? 0 : FAILED;
-        put_output(c->m, byte, 1);
-    }
+    const uint8_t *text = memory_at(c->m, c->r[A1], 1);
+    uint32_t length = 0;
+    bool inside = text && may_move(c, &files(c)->printed, 1); // else it is not even looked at
+    while (inside && text[length]) inside = memory_at(c->m, c->r[A1] + ++length, 1) != NULL;
+    if (!inside || !may_move(c, &files(c)->printed, length)) return FAILED;
+    put_output(c->m, text, length);
+    return 0;
 }
 
 static uint32_t write_character(Core *c)
