@@ -184,6 +184,7 @@ _Noreturn void leave(Machine *m, uint32_t exit_code);
 
 // ---- watch.c: see there
 void watch_access(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store);
+void watch_l2(Core *c, const Insn *i, uint32_t address, uint32_t size, bool is_store); // watch_l2.c
 void watch_guard(Machine *m, uint32_t address, uint32_t size);
 
 // ---- decode.c

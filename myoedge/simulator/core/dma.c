@@ -157,6 +157,7 @@ static void submit(const Access *a, uint32_t number)
     read_command(a, channel, t);
     t->channel = (uint8_t)number;
     watch_transfer(a, t);
+    watch_l2_transfer(a, t);
     t->live = true;
     if (!d->live++) d->busy_from = a->c->t;
     d->pending[t->id] += t->bytes;

@@ -38,6 +38,7 @@ static void check_job(const Access *a, const L3Job *job)
         misused(a, FAULT_DMA, "an L3 transfer that is not all inside L3");
     if (l3(a->c->m)->jobs >= chip->l3_queue)
         misused(a, FAULT_DMA, "more L3 transfers than the controller queues");
+    watch_l2_job(a, job);
 }
 
 static void submit(const Access *a, L3Job job)

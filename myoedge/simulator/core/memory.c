@@ -109,8 +109,11 @@ static uint8_t *reach(Core *c, const Insn *i, uint32_t address, uint32_t size, b
         const uint32_t first = address - m->chip.l1_base;
         if (m->l1_watched[first >> 6] | m->l1_watched[(first + size - 1) >> 6])
             watch_access(c, i, address, size, is_store);
-    } else if (is_store) c->counts.outside_stores++;
-    else c->counts.outside_loads++;
+    } else {
+        watch_l2(c, i, address, size, is_store);
+        if (is_store) c->counts.outside_stores++;
+        else c->counts.outside_loads++;
+    }
     hold_for_memory(c, address, size, is_store);
     if ((address & 3) + size > 4) {
         c->tally.misaligned++;
