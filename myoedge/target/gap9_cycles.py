@@ -110,6 +110,7 @@ _GAP9 = {
     "l3_slots": 8,
     # what a program may do to the machine it is simulated on
     "file_bytes": 1 << 30,
+    "print_bytes": 1 << 26,
     "file_opens": 100_000,
     "output_bytes": 1 << 20,
     "fc_clock_x256": 256,

@@ -152,6 +152,7 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "file_bytes": (899, make({}, open_and_write())),
     "file_opens": (0, make({}, open_and_write())),
     "output_bytes": (2, make({}, print_at_once())),
+    "print_bytes": (3, make({}, print_at_once())),
     "dma_core_queue": (1, make({1: many_transfers()})),
     "dma_requests": (1, make({1: many_transfers()})),
 }

@@ -64,7 +64,8 @@
     X(l3_write_word_cycles)   /* from a word to the next; 0: no limit */                         \
     X(l3_queue) X(l3_slots)                                                                      \
     /* what a program may do to the machine it is simulated on */                                \
-    X(file_bytes)             /* to read, to print, to write in all; and the longest file */     \
+    X(file_bytes)             /* to read in all, to write in all, and the longest file */        \
+    X(print_bytes)            /* to print in all by semihosting */                               \
     X(file_opens) X(output_bytes)                                                                \
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256)

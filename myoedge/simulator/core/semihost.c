@@ -14,7 +14,7 @@
 enum { OPEN = 0x01, CLOSE = 0x02, WRITE_CHARACTER = 0x03, WRITE_STRING = 0x04, WRITE = 0x05,
        READ = 0x06, READ_CHARACTER = 0x07, IS_ERROR = 0x08, IS_TERMINAL = 0x09, SEEK = 0x0a,
        LENGTH = 0x0c, EXIT = 0x18, EXIT_EXTENDED = 0x20, ELAPSED = 0x30 };
-enum { ENDED_WELL = 0x20026, A0 = 10, A1 = 11, NAME_BYTES = 255 };
+enum { ENDED_WELL = 0x20026, A0 = 10, A1 = 11, NAME_BYTES = 255, STRING_BYTES = 1 << 16 };
 #define FAILED 0xffffffffu
 
 static Files *files(Core *c) { return &c->m->devices->files; }
@@ -115,12 +115,22 @@ static uint32_t do_close(Core *c)
     return 0;
 }
 
-// Whether so much may still go one way: the calls take few cycles, whatever they move.
-static bool may_move(const Core *c, uint64_t *moved, uint32_t size)
+// Whether so much may still be moved: the calls take few cycles, whatever they move.
+static bool may_move(uint64_t *moved, uint32_t size, uint32_t limit)
 {
-    if (*moved + size > c->m->chip.file_bytes) return false;
+    if (*moved + size > limit) return false;
     *moved += size;
     return true;
+}
+
+static bool may_print(Core *c, uint32_t size)
+{
+    return may_move(&files(c)->printed, size, c->m->chip.print_bytes);
+}
+
+static bool may_read(Core *c, uint32_t size)
+{
+    return may_move(&files(c)->read, size, c->m->chip.file_bytes);
 }
 
 // Where the next byte goes.
@@ -136,7 +146,7 @@ static bool may_write(Core *c, const File *file, uint32_t size)
 {
     const off_t at = place(file);
     if (at < 0 || (uint64_t)at + size > c->m->chip.file_bytes) return false;
-    return may_move(c, &files(c)->written, size);
+    return may_move(&files(c)->written, size, c->m->chip.file_bytes);
 }
 
 static uint32_t write_all(int fd, const uint8_t *bytes, uint32_t size)
@@ -160,7 +170,7 @@ static uint32_t do_write(Core *c)
     if (!file || !bytes) return FAILED;
     if (!file->is_output) return may_write(c, file, block[2]) ? write_all(file->fd, bytes, block[2])
                                                               : block[2];
-    if (!may_move(c, &files(c)->printed, block[2])) return block[2];
+    if (!may_print(c, block[2])) return block[2];
     put_output(c->m, bytes, block[2]);
     return 0;
 }
@@ -173,7 +183,7 @@ static uint32_t do_read(Core *c)
     const File *file = file_at(c, block[0]);
     uint8_t *bytes = memory_at(c->m, block[1], block[2]);
     if (!file || !bytes) return FAILED;
-    if (file->is_output || !may_move(c, &files(c)->read, block[2])) return block[2];
+    if (file->is_output || !may_read(c, block[2])) return block[2];
     uint32_t left = block[2];
     while (left) {
         const ssize_t done = read(file->fd, bytes + (block[2] - left), left);
@@ -215,14 +225,24 @@ static uint32_t do_is_error(Core *c)
     return !word(c, 0, &status) || (int32_t)status < 0;
 }
 
+// How many bytes of memory there are from an address on, up to a limit.
+static uint32_t room_at(const Machine *m, uint32_t address, uint32_t limit)
+{
+    const Chip *chip = &m->chip;
+    const uint32_t in_l1 = address - chip->l1_base, in_l2 = address - chip->l2_base;
+    uint32_t room = 0;
+    if (in_l1 < chip->l1_bytes) room = chip->l1_bytes - in_l1;
+    else if (in_l2 < chip->l2_bytes) room = chip->l2_bytes - in_l2;
+    return room < limit ? room : limit;
+}
+
 static uint32_t write_string(Core *c)
 {
-    const uint8_t *text = memory_at(c->m, c->r[A1], 1);
-    uint32_t length = 0;
-    bool inside = text && may_move(c, &files(c)->printed, 1); // else it is not even looked at
-    while (inside && text[length]) inside = memory_at(c->m, c->r[A1] + ++length, 1) != NULL;
-    if (!inside || !may_move(c, &files(c)->printed, length)) return FAILED;
-    put_output(c->m, text, length);
+    const uint32_t room = room_at(c->m, c->r[A1], STRING_BYTES);
+    const uint8_t *text = memory_at(c->m, c->r[A1], room);
+    const uint8_t *end = room ? memchr(text, 0, room) : NULL;
+    if (!may_print(c, end ? (uint32_t)(end - text) : room) || !end) return FAILED;
+    put_output(c->m, text, (size_t)(end - text));
     return 0;
 }
 
