@@ -102,21 +102,25 @@ def _show(voice: Voice, found: Simulated) -> None:
 # --- any program ----------------------------------------------------------------------------------
 
 
-def _run_elf(voice: Voice, elf: str, **options: Any) -> None:
+def _run_elf(voice: Voice, elf: str, dump: tuple[str, str] | None, **options: Any) -> None:
     from myoedge import api
+    from myoedge.simulator import Faulted
 
-    dump = options["dump"]
-    run = api.simulate_elf(
-        elf,
-        folder=Path.cwd(),
-        dump=[_range(dump[0])] if dump else [],
-        max_cycles=options["max_cycles"],
-        bank_conflicts=options["bank_conflicts"] == "on",
-        like=options["like"],
-        profile=options["profile"],
-        window=_window(options["window"]),
-        progress=lambda _, text: None if voice.as_json else click.echo(text, nl=False),
-    )
+    try:
+        run = api.simulate_elf(
+            elf,
+            folder=Path.cwd(),
+            dump=[_range(dump[0])] if dump else [],
+            max_cycles=options["max_cycles"],
+            bank_conflicts=options["bank_conflicts"] == "on",
+            like=options["like"],
+            profile=options["profile"],
+            window=_window(options["window"]),
+            progress=lambda _, text: None if voice.as_json else click.echo(text, nl=False),
+        )
+    except Faulted as fault:
+        _show_recorded(voice, fault.run, elf)
+        raise
     if dump:
         _write(Path(dump[1]), run.dumps[0])
     voice.result(_elf_json(run), lambda: _show_elf(voice, run, elf))
@@ -177,6 +181,11 @@ def _elf_json(run: Simulation) -> dict[str, Any]:
 def _show_elf(voice: Voice, run: Simulation, elf: str) -> None:
     total = sum(c.instructions for c in run.counts)
     voice.say(f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}")
+    _show_recorded(voice, run, elf)
+
+
+def _show_recorded(voice: Voice, run: Simulation, elf: str) -> None:
+    """Profile and window, also of a run that went wrong; with --json on stderr."""
     if not (run.profile or run.steps):
         return
     from myoedge.simulator import read_elf

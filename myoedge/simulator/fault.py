@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from myoedge.elf import Program
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
+from myoedge.simulator.result import Simulation
 
 FC = 9
 OFF, ASLEEP = 0, 2  # enum CoreState of core.h
@@ -37,8 +38,17 @@ _NAMES = (
 )
 
 
-def faulted(report: FaultReport, program: Program) -> MyoedgeError:
-    """The error for a fault report: what, where in the source, when, and the registers."""
+class Faulted(MyoedgeError):
+    """A program went wrong: what, where in the source, when, the registers.
+
+    run   what was recorded until then
+    """
+
+    run: Simulation
+
+
+def faulted(report: FaultReport, program: Program, run: Simulation) -> Faulted:
+    """The error for a fault report."""
     code, needs = KINDS[report.kind]
     title = report.text.decode("utf-8", "replace")
     facts: dict[str, object] = {"cycle": report.cycle}
@@ -50,7 +60,9 @@ def faulted(report: FaultReport, program: Program) -> MyoedgeError:
             title = f"{who}: {title}"
         facts |= {"pc": f"0x{report.pc:08x}  {_place(program, report.pc)}".rstrip()}
         facts |= {"instruction": f"0x{report.word:08x}", "registers": _registers(report)}
-    return MyoedgeError(code, title, {**facts, "needs": needs})
+    error = Faulted(code, title, {**facts, "needs": needs})
+    error.run = run
+    return error
 
 
 def _name(core: int) -> str:

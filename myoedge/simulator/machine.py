@@ -82,8 +82,11 @@ def simulate(
             _check_inside(cycles, address, size)
         _observe(core, machine, program, wanted)
         core.machine_limit(machine, min(max_cycles, MOST_CYCLES))
-        output = _run(core, machine, program, progress)
-        return _result(core, machine, wanted, output)
+        ended, output = _run(core, machine, progress)
+        run = _result(core, machine, wanted, output)
+        if ended != _EXITED:
+            raise faulted(core.machine_fault(machine).contents, program, run)
+        return run
 
 
 @contextmanager
@@ -153,9 +156,8 @@ def _observe(core: ctypes.CDLL, machine: int, program: Program, wanted: Wanted) 
 def _run(
     core: ctypes.CDLL,
     machine: int,
-    program: Program,
     progress: Callable[[int, str], None] | None,
-) -> str:
+) -> tuple[int, str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     parts: list[str] = []
     room = MOST_TEXT
@@ -166,10 +168,8 @@ def _run(
         room -= len(text)
         if progress is not None:
             progress(core.machine_now(machine), parts[-1])
-        if ended == _EXITED:
-            return "".join(parts)
         if ended != _MORE:
-            raise faulted(core.machine_fault(machine).contents, program)
+            return ended, "".join(parts)
 
 
 def _printed(core: ctypes.CDLL, machine: int) -> bytes:

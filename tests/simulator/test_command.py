@@ -149,6 +149,22 @@ def test_a_window_shows_instructions(run: Run, tmp_path: Path) -> None:
         assert run("simulate", "--elf", "p.elf", "--window", wrong).code == 2
 
 
+def test_what_was_recorded_is_shown_of_a_run_that_fails_too(run: Run, tmp_path: Path) -> None:
+    """The way there is what one wants to see."""
+    code: Code = [addi(T0, ZERO, 5), addi(T1, T0, 6), 0xFFFFFFFF]
+    (tmp_path / "p.elf").write_bytes(make({}, code))
+    options = ("simulate", "--elf", "p.elf", "--window", "0:100", "--profile")
+    ran = run(*options)
+    assert ran.code == 7
+    assert "E701" in ran.err
+    steps = [line.split() for line in ran.out.splitlines() if " core " in line]
+    assert [row[4] for row in steps] == ["x5=00000005", "x6=0000000b"]
+    assert re.search(r"^ +cycles +share +function$", ran.out, re.MULTILINE)
+    as_json = run(*options, "--json")
+    assert as_json.code == 7
+    assert "E701" in str(as_json.json), "nothing but the error on stdout"
+
+
 def test_bank_conflicts_can_be_turned_off(run: Run, tmp_path: Path) -> None:
     same_word = [*load_constant(T1, L1), *[lw(T0, 0, T1)] * 16]
     (tmp_path / "p.elf").write_bytes(make({c: repeat(50, same_word) for c in range(8)}))
