@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from myoedge.cli.shell import Voice, common
 
@@ -20,6 +21,8 @@ DIFFER = 4
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
 BETWEEN_LINES_S = 1.0
 MOST_CODES = 255  # what a shell can see of an exit code
+OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace")
+OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 
 
 @click.command("simulate")
@@ -48,6 +51,7 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
     this chip's register map; its output is passed through, its exit code kept, and it may open
     files by plain name in the current folder.
     """
+    _refuse_what_goes_unheard(elf is not None)
     if elf is not None:
         _run_elf(voice, elf, **options)
         return
@@ -60,6 +64,17 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
     voice.result(_as_json(found), lambda: _show(voice, found))
     if not found.exact:
         sys.exit(DIFFER)
+
+
+def _refuse_what_goes_unheard(has_elf: bool) -> None:
+    """An option of the other kind of run would change nothing, and nobody would notice."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        if parameter.name not in (OF_A_BUILD if has_elf else OF_A_PROGRAM):
+            continue
+        if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
+            what = parameter.get_error_hint(context)
+            raise click.UsageError(f"{what} goes {'without' if has_elf else 'with'} --elf.")
 
 
 def _progress(voice: Voice) -> Any:
@@ -144,6 +159,8 @@ def _window(text: str | None) -> tuple[int, int] | None:
         first, last = (int(part, 0) for part in text.split(":"))
     except ValueError:
         raise click.BadParameter(f"{text}: needs FROM:TO, two numbers of cycles") from None
+    if first >= last:
+        raise click.BadParameter(f"{text}: no cycle is from {first} on and before {last}")
     return first, last
 
 

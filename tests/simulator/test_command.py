@@ -145,7 +145,7 @@ def test_a_window_shows_instructions(run: Run, tmp_path: Path) -> None:
     rows = [row.split() for row in ran.out.splitlines()]
     assert [row[4] for row in rows[:3]] == ["x5=00000005", "x6=0000000b", "x7=00000012"]
     assert all(0 <= int(row[0]) < 40 for row in rows)
-    for wrong in ("5", "a:b", "1:2:3"):
+    for wrong in ("5", "a:b", "1:2:3", "40:0", "7:7"):
         assert run("simulate", "--elf", "p.elf", "--window", wrong).code == 2
 
 
@@ -163,6 +163,31 @@ def test_what_was_recorded_is_shown_of_a_run_that_fails_too(run: Run, tmp_path: 
     as_json = run(*options, "--json")
     assert as_json.code == 7
     assert "E701" in str(as_json.json), "nothing but the error on stdout"
+
+
+OF_A_BUILD = [("--on", "gvsoc"), ("--input", "x.npz"), ("--operating-point", "low"), ("--trace",)]
+OF_A_PROGRAM = [
+    ("--profile",),
+    ("--window", "0:9"),
+    ("--max-cycles", 9),
+    ("--bank-conflicts", "off"),
+]
+
+
+@pytest.mark.parametrize("option", [*OF_A_BUILD, ("build/model-gap9",)])
+def test_options_of_a_build_are_not_passed_over(
+    option: tuple[str, ...], run: Run, elf: Path
+) -> None:
+    ran = run("simulate", *option, "--elf", elf)
+    assert (ran.code, ran.out) == (2, "")
+    assert "goes without --elf" in ran.err
+
+
+@pytest.mark.parametrize("option", [*OF_A_PROGRAM, ("--dump", "0x1C110000:4", "OUT.bin")])
+def test_options_of_a_program_are_not_passed_over(option: tuple[str, ...], run: Run) -> None:
+    ran = run("simulate", *option)
+    assert ran.code == 2
+    assert f"'{option[0]}' goes with --elf" in ran.err
 
 
 def test_bank_conflicts_can_be_turned_off(run: Run, tmp_path: Path) -> None:
