@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from myoedge.samples import Given
 
 SILICON = "silicon"
+TRACE = "trace.json"
 
 Progress = Callable[[int, str], None]
 
@@ -42,10 +43,10 @@ class Simulated:
     run           counters of the whole run; None on GVSoC
     """
 
-    measurement: Measurement
+    measurement: Measurement = field(repr=False)
     exact: bool
-    report: dict[str, Any]
-    run: Simulation | None = None
+    report: dict[str, Any] = field(repr=False)
+    run: Simulation | None = field(default=None, repr=False)
 
 
 def simulate_build(
@@ -63,6 +64,8 @@ def simulate_build(
     inputs = [build.in_order(sample) for sample in samples]
     run = None
     if on == "gvsoc":
+        if trace:
+            raise MyoedgeError("E204", "GVSoC records no trace here", {"has": "simulator"})
         measured = build.run_on_gvsoc(inputs)
     elif on == "simulator":
         wanted = Wanted(spans=trace)
@@ -72,11 +75,11 @@ def simulate_build(
     exact = _exact(build, samples, measured)
     report = with_cycles(build.report, measured, point)
     report["exact"] = {**report["exact"], on: exact}
-    files = report_files(report)
+    # the folder says what the chip costs, not what stands for it
+    files = report_files(report) if like == SILICON else {}
     if trace and run is not None:
-        files["trace.json"] = perfetto(run, report["layers"], point.clock_hz)
-    if like == SILICON:  # the folder says what the chip costs, not what stands for it
-        replace_files(build.folder, files)
+        files[TRACE] = perfetto(run, report["layers"], point.clock_hz)
+    replace_files(build.folder, files)
     return Simulated(measured, exact, report, run)
 
 

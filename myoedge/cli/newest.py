@@ -5,7 +5,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from myoedge.cli.shell import Voice
 from myoedge.errors import MyoedgeError
+
+
+def named_or_newest(voice: Voice, folder: str | None) -> Path:
+    """The folder named on the command line, else the newest, and a line that says which."""
+    if folder is not None:
+        return Path(folder)
+    found = newest()
+    voice.say(f"  newest build: {found}")
+    return found
 
 
 def newest() -> Path:

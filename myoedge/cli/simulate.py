@@ -56,12 +56,16 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
         _run_elf(voice, elf, **options)
         return
     from myoedge import api
-    from myoedge.cli.newest import newest
+    from myoedge.cli.newest import named_or_newest
+    from myoedge.onchip import TRACE
 
     given = ("on", "input", "operating_point", "like", "trace")
     chosen = {name: options[name] for name in given}
-    found = api.simulate(folder or newest(), **chosen, progress=_progress(voice))
+    build = named_or_newest(voice, folder)
+    found = api.simulate(build, **chosen, progress=_progress(voice))
     voice.result(_as_json(found), lambda: _show(voice, found))
+    if options["trace"]:
+        voice.say(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if not found.exact:
         sys.exit(DIFFER)
 

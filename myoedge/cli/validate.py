@@ -40,10 +40,10 @@ def command(voice: Voice, folder: str | None, on: str, **options: Any) -> None:
     FOLDER is what build wrote; the newest one below build/ without it.
     """
     from myoedge import api
-    from myoedge.cli.newest import newest
+    from myoedge.cli.newest import named_or_newest
 
     rungs = tuple(filter(None, on.split(",")))
-    found = api.validate(folder or newest(), on=rungs, **options, say=voice.stage)
+    found = api.validate(named_or_newest(voice, folder), on=rungs, **options, say=voice.stage)
     voice.result(_as_json(found), lambda: _show(voice, found))
     if found.difference is not None:
         sys.exit(DIFFER)

@@ -120,8 +120,23 @@ def test_a_trace_for_perfetto(folder: Path, tmp_path: Path) -> None:
     trace = json.loads((folder / "trace.json").read_text())
     tracks = {e["args"]["name"] for e in trace["traceEvents"] if e["name"] == "thread_name"}
     assert {"core 0", "core 8"} <= tracks
-    command("validate", folder, cwd=tmp_path)
-    assert command("build", "--help", cwd=tmp_path).code == 0
+    assert f"trace: {folder / 'trace.json'}" in ran.err
+    (folder / "trace.json").unlink()
+    ran = command("simulate", folder, "--trace", "--like", "public-gvsoc", cwd=tmp_path)
+    assert (ran.code, (folder / "trace.json").is_file()) == (0, True)
+
+
+@pytest.mark.parametrize("verb", ["validate", "simulate"])
+def test_the_newest_build_is_taken_and_named(verb: str, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "build" / "newest")
+    ran = command(verb, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert f"newest build: {Path('build', 'newest')}" in ran.err
+    assert "newest" not in command(verb, folder, cwd=tmp_path).err
+
+
+def test_what_a_run_gives_is_short_in_an_interpreter(folder: Path) -> None:
+    assert repr(myoedge.simulate(folder)) == "Simulated(exact=True)"
 
 
 def test_public_gvsoc_costs_are_not_put_into_the_report(folder: Path, tmp_path: Path) -> None:
@@ -153,6 +168,7 @@ def test_a_build_for_hosts_has_no_firmware(small: Path, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--on", "fpga"), "E204"),
+        (("--on", "gvsoc", "--trace"), "E204"),
         (("--like", "gap8"), "E204"),
         (("--operating-point", "turbo"), "E204"),
     ],
