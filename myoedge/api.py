@@ -49,10 +49,10 @@ def _silent(_: str) -> None:
 
 
 def load(model: StrPath, *, factory: str | None = None, calib: Given | None = None) -> Model:
-    """Loads a torch.export archive, or a checkpoint through its factory ("pkg.mod:make_model").
+    """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
 
-    calib   gives a checkpoint's network its input shapes
-    Errors: E101 .. E116 (see `explain`).
+    factory  "pkg.mod:make_model"     calib  gives a checkpoint's network its input shapes
+    Errors: E101 .. E121 (see `explain`).
     """
     return load_model(Path(model), factory, calib)
 
@@ -307,20 +307,24 @@ def report(build: Build | StrPath, *, against: Build | StrPath | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A row of the operator table; `torch` lists the calls that become it."""
+    """A row of the operator table; `torch` and `onnx` list the calls that become it."""
 
     name: str
     doc: str
     fuses_activation: bool
     torch: tuple[str, ...]
+    onnx: tuple[str, ...]
 
 
 def ops() -> tuple[Operator, ...]:
-    """Every operator that can be built, and the PyTorch calls that lead to it."""
-    from myoedge.frontend.table import calls_of
+    """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
+    from myoedge.frontend.table import calls_of, onnx_of
     from myoedge.op import OPS
 
-    return tuple(Operator(op.name, op.doc, op.epilogue, calls_of(op.name)) for op in OPS.values())
+    return tuple(
+        Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))
+        for op in OPS.values()
+    )
 
 
 def doctor() -> tuple[ToolRow, ...]:

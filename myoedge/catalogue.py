@@ -27,7 +27,7 @@ Paths on the command line start in the folder you are in, those in myoedge.toml 
 lies. Check the name and the permissions.
 
 E102 A folder is named where a model file is needed.
-Name the file itself: a torch.export archive (.pt2), or weights together with --factory.
+Name the file itself: a torch.export archive (.pt2), an ONNX model, or weights with --factory.
 
 E103 The file is not a network that myoedge reads.
 The content decides, never the extension, and the message says what was found. TorchScript and
@@ -66,7 +66,8 @@ Let the factory build the network that was trained, with the same arguments.
 
 E110 The model has dynamic shapes.
 Firmware has fixed buffers: every size must be known when it is built. Export without
-dynamic_shapes=, with an example input of the size that the device sees.
+dynamic_shapes= or dynamic_axes=, with an example input of the size that the device sees. A batch
+axis that is dynamic in an ONNX model is set to 1; for the others the message has a tool's line.
 
 E111 The network uses something that cannot be built.
 The message names every operator that is in the way, its module path and source line, and what to
@@ -103,6 +104,21 @@ torch.export runs the network once with example inputs, and that failed: either 
 for inputs of these shapes, or it decides by values or changes weights (max-norm), which an export
 cannot hold. The cause is the one torch gives. See that model(*example) runs in Python, and
 torch.export.export(model, example).
+
+E119 The ONNX model breaks the rules of its format.
+onnx.checker or the inference of shapes says so, and the message has its words: nodes that are not
+in order or read what nobody writes, names written twice, attributes that an operator does not have,
+tensors whose shapes do not go together. Export the model again, or ask the tool that edited it.
+
+E120 The ONNX model is of an opset that is not read.
+An opset is a version of all operators' meanings. Opset 13 (2020) and later are read, up to what the
+installed onnx package knows. onnx.version_converter changes older models, the message has its
+lines; newer ones need a newer onnx package.
+
+E121 The ONNX model's external weights cannot be used.
+Weights may lie in files beside the model, and nowhere else: a path that leads out of the model's
+folder, by "..", from the root, or through a link, is not followed. The message names the tensor. A
+file that is missing was perhaps not copied along. onnx.load and onnx.save make one file of it all.
 
 E200 The command line is not understood.
 A verb, an option or a value is wrong, or something is missing. `myoedge --help` lists the verbs,
@@ -245,7 +261,7 @@ Code, weights, activations and the buffers of inputs and outputs share L2. The d
 fit: then it is code and constants that make it too large. Fewer layers or channels help.
 
 E501 A program or a package is missing or does not start.
-`myoedge doctor` shows what is there and how to get the rest. torch is needed to read models
+`myoedge doctor` shows what is there and how to get the rest. torch is needed for PyTorch models
 (pip install 'myoedge[torch]'), a C compiler to run the generated code (one comes as ziglang).
 GVSoC, which is optional, is looked for in the folder that GVSOC_HOME names, else as gvsoc on PATH.
 

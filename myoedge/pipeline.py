@@ -98,7 +98,7 @@ class Quantized:
 
 
 def load_model(path: Path, factory: str | None = None, calib: Given | None = None) -> Model:
-    """A torch.export archive, or a checkpoint through its factory; content decides.
+    """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
@@ -108,6 +108,12 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
     from myoedge.passes import prepare
 
     kind = sniff.sniff(path)
+    name = os.fsencode(path.stem).decode("utf-8", "replace")  # files may be named by any bytes
+    if kind is sniff.Kind.ONNX:
+        from myoedge.frontend.onnx_model import load_onnx
+
+        found = load_onnx(path)
+        return Model(name, found.graph, prepare(found.graph), found.params, None, found.notes)
     notes: tuple[str, ...] = ()
     if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
         from myoedge.frontend.checkpoint import load_checkpoint
@@ -123,7 +129,6 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
         sniff.refuse(kind, path)
     imported = from_exported(program)
     params = sum(p.numel() for p in program.parameters())
-    name = os.fsencode(path.stem).decode("utf-8", "replace")  # files may be named by any bytes
     return Model(name, imported, prepare(imported), params, example_inputs(program), notes)
 
 

@@ -18,9 +18,9 @@ from myoedge.cli.shell import Voice, common, model_options, warn
 def command(voice: Voice, **options: Any) -> None:
     """Turn a trained network into verified int8 C.
 
-    MODEL is a torch.export archive, or a checkpoint with --factory; without it, the one that
-    myoedge.toml names. DIR appears whole or not at all: plain C with a Makefile in src/, the
-    report, the quantised ONNX, and a golden sample.
+    MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
+    the one that myoedge.toml names. DIR appears whole or not at all: plain C with a Makefile in
+    src/, the report, the quantised ONNX, and a golden sample.
     """
     from myoedge import api
     from myoedge.report.text import print_report

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--md", is_flag=True, help="As Markdown: what docs/ops.md holds.")
 @common
 def command(voice: Voice, md: bool) -> None:
-    """List the operators that can be built, and the PyTorch calls that lead to them."""
+    """List the operators that can be built, and the calls of PyTorch and ONNX that become them."""
     from myoedge import api
     from myoedge.report.operators import markdown
 
@@ -35,8 +35,11 @@ def _show(voice: Voice, found: tuple[Operator, ...]) -> None:
     from myoedge.report.text import show
 
     table = Table(
-        "operator", "what it does", "PyTorch", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+        *("operator", "what it does", "PyTorch", "ONNX"),
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for op in found:
-        table.add_row(op.name, op.doc, ", ".join(op.torch))
+        table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
     show(table, voice.out)

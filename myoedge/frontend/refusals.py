@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
@@ -60,7 +60,9 @@ def instead(target: str) -> str:
     return f"rewrite {short(target)} with supported operators, or move it to the host"
 
 
-def unsupported(refusals: Sequence[Refusal]) -> MyoedgeError:
+def unsupported(
+    refusals: Sequence[Refusal], advice: Callable[[str], str] = instead
+) -> MyoedgeError:
     """E111 with every operator that is in the way, and every place where it stands."""
     first = refusals[0]
     kinds: dict[str, list[str]] = {}
@@ -72,7 +74,7 @@ def unsupported(refusals: Sequence[Refusal]) -> MyoedgeError:
         "E111",
         f"{place} uses an operator that is not supported: {short(first.target)}{more}",
         {"found": "\n".join(_line(what, places) for what, places in kinds.items())},
-        [*dict.fromkeys(instead(r.target) for r in refusals), "myoedge ops  lists what there is"],
+        [*dict.fromkeys(advice(r.target) for r in refusals), "myoedge ops  lists what there is"],
     )
 
 
@@ -126,7 +128,7 @@ def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
         {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
         [
             "pass one-hot vectors and use a linear layer instead of an embedding"
-            if any("embedding" in reader for reader in readers)
+            if any("embedding" in reader or "Gather" in reader for reader in readers)
             else f"export with example inputs of torch.float32 for {name}"
         ],
     )

@@ -100,7 +100,8 @@ def refuse(kind: Kind, path: Path) -> NoReturn:
 
 def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
     """E103 with what the file is and the lines of Python that make a loadable one."""
-    facts = {"needs": "a torch.export archive, or weights with --factory pkg.mod:make_model"}
+    needs = "a torch.export archive, an ONNX model, or weights with --factory pkg.mod:make_model"
+    facts = {"needs": needs}
     return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
 
 
@@ -174,11 +175,15 @@ def _hint(kind: Kind, path: Path) -> str:
     if kind is Kind.TORCHSCRIPT:
         return "TorchScript has lost the network's Python; in the program that made it:"
     if kind is Kind.ONNX:
-        return "ONNX input is not there yet in this version; export the PyTorch model instead:"
+        return "an ONNX model needs no --factory; where an archive is asked for:"
     if kind in (Kind.NPZ, Kind.NUMPY):
         return "arrays go to --calib; the model file comes first"
-    if kind in (Kind.TFLITE, Kind.KERAS):
-        return "myoedge reads PyTorch models; rebuild the network there, load its weights, then:"
+    if kind is Kind.TFLITE:
+        convert = f"python -m tf2onnx.convert --opset 17 --tflite {path.name} --output model.onnx"
+        return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
+    if kind is Kind.KERAS:
+        convert = 'keras.saving.load_model(...).export("model.onnx", format="onnx")  # Keras 3'
+        return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
     return ""
 
 

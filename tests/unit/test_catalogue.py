@@ -19,9 +19,10 @@ CODE = re.compile(r"[EW][0-9]{3}")
 
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
-    "E101": {"frontend.sniff", "frontend.preflight"},  # the file cannot be opened
+    "E101": {"frontend.sniff", "frontend.preflight", "frontend.onnx_file"},  # cannot be opened
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
-    "E110": {"frontend.refusals", "frontend.preflight"},  # a size is not a number
+    # a size is not a number
+    "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E204": {"api", "onchip"},  # a choice that there is not
     "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the ONNX import table that compute: convolutions, products, pooling, reductions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend import compute
+from myoedge.frontend.draft import (
+    Unsupported,
+    back,
+    channels_last,
+    concat,
+    reshape,
+    transpose,
+    weights,
+)
+from myoedge.frontend.onnx_call import Call, OnnxRow
+from myoedge.ir import Shape
+from myoedge.ops.pool import Window
+
+Pads = tuple[tuple[int, int], ...]
+
+
+def table(*steps: Any) -> OnnxRow:
+    """A fixed chain of functions of one number."""
+
+    def row(c: Call) -> str:
+        return c.draft.add("table", c.x(), chain=steps)
+
+    return row
+
+
+def step(name: str, **defaults: float) -> OnnxRow:
+    """A function of one number whose parameters are attributes, in this order."""
+
+    def row(c: Call) -> str:
+        values = tuple(float(c.attrs.get(key, value)) for key, value in defaults.items())
+        return c.draft.add("table", c.x(), chain=((name, *values),))
+
+    return row
+
+
+def clip(c: Call) -> str:
+    edges = [-math.inf, math.inf]
+    for i in (1, 2):
+        if c.has(i):
+            edges[i - 1] = float(c.array(i, "a limit of Clip").reshape(-1)[0])
+    return c.draft.add("table", c.x(), chain=(("clamp", *edges),))
+
+
+def celu(c: Call) -> str:
+    alpha = float(c.attrs.get("alpha", 1.0))
+    return c.draft.add("table", c.x(), chain=(("elu", alpha, 1.0, 1.0 / alpha),))
+
+
+def thresholded(c: Call) -> str:
+    """x where it is larger than alpha, else 0."""
+    alpha = float(c.attrs.get("alpha", 1.0))
+    return c.draft.add("table", c.x(), chain=(("threshold", alpha, 0.0),))
+
+
+def hard_sigmoid(c: Call) -> str:
+    line = ("affine", float(c.attrs.get("alpha", 0.2)), float(c.attrs.get("beta", 0.5)))
+    return c.draft.add("table", c.x(), chain=(line, ("clamp", 0.0, 1.0)))
+
+
+def gelu(c: Call) -> str:
+    name = "gelu_tanh" if c.attrs.get("approximate") == "tanh" else "gelu"
+    return c.draft.add("table", c.x(), chain=((name,),))
+
+
+def swish(c: Call) -> str:
+    """x * sigmoid(alpha * x) is silu(alpha * x) / alpha."""
+    alpha = float(c.attrs.get("alpha", 1.0))
+    if alpha == 0.0:
+        return c.draft.add("table", c.x(), chain=(("affine", 0.5, 0.0),))
+    chain = (("affine", alpha, 0.0), ("silu",), ("affine", 1.0 / alpha, 0.0))
+    return c.draft.add("table", c.x(), chain=chain[1:2] if alpha == 1.0 else chain)
+
+
+def shrink(c: Call) -> str:
+    limit, bias = (float(c.attrs.get(k, v)) for k, v in (("lambd", 0.5), ("bias", 0.0)))
+    if bias not in (0.0, limit):
+        raise Unsupported(f"lambd={limit:g} with bias={bias:g}; they must be equal, or bias 0")
+    name = "softshrink" if bias else "hardshrink"
+    return c.draft.add("table", c.x(), chain=((name, limit),))
+
+
+def prelu(c: Call) -> str:
+    """A single slope is a function of one number, one along an axis is an operator."""
+    slope, rank = c.weights(1, "the slope"), len(c.draft.shape(c.x()))
+    if slope.size == 1:
+        return c.draft.add("table", c.x(), chain=(("leaky_relu", float(slope.reshape(-1)[0])),))
+    varying = [rank - slope.ndim + d for d, n in enumerate(slope.shape) if n != 1]
+    if len(varying) > 1:
+        raise Unsupported(f"slopes that vary along {len(varying)} axes")
+    return c.draft.add("prelu", c.x(), c.draft.constant(slope.reshape(-1)), axis=varying[0])
+
+
+def binary(op: str) -> OnnxRow:
+    def row(c: Call) -> str:
+        return str(compute.binary(op)(c.draft, {"self": c.x(0), "other": c.x(1)}, c.out))
+
+    return row
+
+
+def div(c: Call) -> str:
+    return compute.div(c.draft, {"self": c.x(0), "other": c.x(1)}, c.out)
+
+
+def power(c: Call) -> str:
+    y = compute.pow(c.draft, {"self": c.x(0), "exponent": c.x(1)}, c.out)
+    return reshape(c.draft, y, c.out)
+
+
+def extreme(low: bool) -> OnnxRow:
+    """Max and Min of any number of inputs, two at a time."""
+    pair = compute.extreme(low)
+
+    def row(c: Call) -> str:
+        y = c.x()
+        for i in range(1, len(c.inputs)):
+            shape = np.broadcast_shapes(c.draft.shape(y), c.draft.shape(c.x(i)))
+            y = pair(c.draft, {"self": y, "other": c.x(i)}, shape)
+        return reshape(c.draft, y, c.out)
+
+    return row
+
+
+def total(c: Call) -> str:
+    """Sum of any number of inputs."""
+    y = c.x()
+    for i in range(1, len(c.inputs)):
+        shape = np.broadcast_shapes(c.draft.shape(y), c.draft.shape(c.x(i)))
+        y = compute.binary("add")(c.draft, {"self": y, "other": c.x(i)}, shape)
+    return y
+
+
+def average(c: Call) -> str:
+    """Mean of any number of inputs."""
+    y = total(c)
+    share = (("affine", 1.0 / len(c.inputs), 0.0),)
+    return y if len(c.inputs) == 1 else c.draft.add("table", y, chain=share)
+
+
+def conv(c: Call) -> str:
+    """[N, C, *S] through a channels-last convolution and back."""
+    d, w = c.draft, c.weights(1, "a convolution's weight")
+    rank = w.ndim - 2
+    if rank not in (1, 2):
+        raise Unsupported(f"convolution {rank}-D")
+    if c.has(2):
+        c.weights(2, "a bias")
+    stride, dilation = (_per_axis(c, name, rank) for name in ("strides", "dilations"))
+    pads = _pads(c, d.shape(c.x())[2:], w.shape[2:], stride, dilation)
+    attrs = {"stride": stride, "dilation": dilation, "pads": pads}
+    x = transpose(d, c.x(), channels_last(rank + 2))
+    weight = d.constant(w.transpose(channels_last(rank + 2)))
+    bias = (c.x(2),) if c.has(2) else ()
+    return back(d, d.add("conv", x, weight, *bias, groups=int(c.attrs.get("group", 1)), **attrs))
+
+
+def _per_axis(c: Call, name: str, rank: int) -> tuple[int, ...]:
+    values = tuple(c.attrs.get(name) or (1,) * rank)
+    if len(values) != rank or min(values) < 1:
+        raise Unsupported(f"{name} {list(values)} for {rank} axes")
+    return values
+
+
+def _pads(c: Call, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Pads:
+    """(before, after) for every spatial axis."""
+    rank, auto = len(sizes), c.attrs.get("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        axes = zip(sizes, kernel, stride, dilation, strict=True)
+        return tuple(_same(*axis, behind=auto == "SAME_UPPER") for axis in axes)
+    flat = tuple(c.attrs.get("pads") or (0,) * (2 * rank)) if auto == "NOTSET" else (0,) * 2 * rank
+    if len(flat) != 2 * rank or min(flat) < 0:
+        raise Unsupported(f"pads {list(flat)} for {rank} axes")
+    return tuple(zip(flat[:rank], flat[rank:], strict=True))
+
+
+def _same(n: int, kernel: int, stride: int, dilation: int, *, behind: bool) -> tuple[int, int]:
+    """Padding that makes ceil(n / stride) outputs; the odd element lies behind or in front."""
+    whole = max((-(-n // stride) - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
+    small, large = whole // 2, whole - whole // 2
+    return (small, large) if behind else (large, small)
+
+
+def gemm(c: Call) -> str:
+    """alpha A B + beta C; with constant B and a C along the columns it is a linear layer."""
+    d, alpha, beta = c.draft, *(float(c.attrs.get(name, 1.0)) for name in ("alpha", "beta"))
+    a = transpose(d, c.x(0), (1, 0)) if c.attrs.get("transA") else c.x(0)
+    bias = _gemm_bias(c, beta) if c.has(2) else None
+    if c.inputs[1] in c.arrays:
+        w = c.weights(1, "a matrix")
+        weight = d.constant(np.float32(alpha) * (w if c.attrs.get("transB") else w.T))
+        y = d.add("linear", a, weight, *([bias] if bias else []))
+    else:
+        b = transpose(d, c.x(1), (1, 0)) if c.attrs.get("transB") else c.x(1)
+        y = _times(c, compute.matmul(d, {"self": a, "other": b}, c.out), alpha)
+        y = y if bias is None else d.add("add", y, bias)
+    if not c.has(2) or bias is not None:
+        return y
+    added = {"self": y, "other": _times(c, c.x(2), beta)}
+    return str(compute.binary("add")(d, added, c.out))
+
+
+def _gemm_bias(c: Call, beta: float) -> str | None:
+    """The constant C as one value a column; None where it is computed or varies along the rows."""
+    if c.inputs[2] not in c.arrays:
+        return None
+    value = c.weights(2, "a bias")
+    if value.ndim == 2 and value.shape[0] != 1:
+        return None
+    flat = np.broadcast_to(value.reshape(-1), (c.out[1],))
+    return c.draft.constant(np.float32(beta) * flat)
+
+
+def _times(c: Call, x: str, factor: float) -> str:
+    if factor == 1.0:
+        return x
+    if x in c.draft.constants:
+        return c.draft.constant(np.float32(factor) * c.draft.constants[x])
+    return c.draft.add("table", x, chain=(("affine", factor, 0.0),))
+
+
+def matmul(c: Call) -> str:
+    return compute.matmul(c.draft, {"self": c.x(0), "other": c.x(1)}, c.out)
+
+
+def batch_norm(c: Call) -> str:
+    if c.attrs.get("training_mode"):
+        raise Unsupported("training_mode=1: export after model.eval()")
+    if len(c.draft.shape(c.x())) < 2:
+        raise Unsupported("a tensor without a channel axis")
+    names = ("weight", "bias", "running_mean", "running_var")
+    given: Mapping[str, Any] = {
+        "input": c.x(),
+        **{name: c.x(i) for i, name in enumerate(names, start=1)},
+        "eps": float(c.attrs.get("epsilon", 1e-5)),
+    }
+    for name in names:
+        weights(c.draft, given[name], f"a batch norm's {name}")
+    return str(compute.batch_norm(c.draft, given, c.out))
+
+
+def pool(op: str) -> OnnxRow:
+    """[N, C, *S] through a channels-last pooling and back."""
+
+    def row(c: Call) -> str:
+        d, sizes = c.draft, c.draft.shape(c.x())[2:]
+        rank, kernel = len(sizes), tuple(c.attrs["kernel_shape"])
+        if rank not in (1, 2) or len(kernel) != rank:
+            raise Unsupported(f"pooling {rank}-D")
+        stride, dilation = (_per_axis(c, name, rank) for name in ("strides", "dilations"))
+        if any(n > 1 and k > 1 for n, k in zip(dilation, kernel, strict=True)):
+            raise Unsupported("pooling with dilation")
+        pads = _pads(c, sizes, kernel, stride, (1,) * rank)
+        count = bool(c.attrs.get("count_include_pad", 0))
+        axes = zip(sizes, kernel, stride, pads, strict=True)
+        ceil = bool(c.attrs.get("ceil_mode", 0))
+        windows = tuple(_windows(*axis, ceil=ceil, count=count) for axis in axes)
+        return back(d, d.add(op, transpose(d, c.x(), channels_last(rank + 2)), windows=windows))
+
+    return row
+
+
+def _windows(
+    n: int, size: int, stride: int, pads: tuple[int, int], *, ceil: bool, count: bool
+) -> tuple[Window, ...]:
+    """The windows of one axis, clipped to the input; `count`: padding counts in the divisor."""
+    before, after = pads
+    room = n + before + after - size
+    starts = range((room + (stride - 1 if ceil else 0)) // stride + 1)
+    found = []
+    for start in (i * stride - before for i in starts):
+        if ceil and start >= n:  # it would begin in the padding behind
+            continue
+        stop = min(start + size, n + after)
+        low, high = max(start, 0), min(stop, n)
+        if low >= high:
+            raise Unsupported("a window that lies in the padding alone")
+        found.append((low, high, stop - start if count else high - low))
+    return tuple(found)
+
+
+def global_pool(op: str) -> OnnxRow:
+    def row(c: Call) -> str:
+        axes = tuple(range(2, len(c.draft.shape(c.x()))))
+        return _reduced(c, op, c.x(), axes, keep=True)
+
+    return row
+
+
+def reduction(op: str, before: Sequence[Any] = (), after: Sequence[Any] = ()) -> OnnxRow:
+    """`op` over axes, between functions of one number."""
+
+    def row(c: Call) -> str:
+        x = c.draft.add("table", c.x(), chain=tuple(before)) if before else c.x()
+        axes = c.ints("axes", 1, "the list of axes")
+        rank = len(c.draft.shape(x))
+        if not axes and not c.attrs.get("noop_with_empty_axes", 0):
+            axes = tuple(range(rank))
+        kept = tuple(sorted({axis % rank for axis in axes or ()}))
+        y = _reduced(c, op, x, kept, keep=bool(c.attrs.get("keepdims", 1))) if kept else x
+        return c.draft.add("table", y, chain=tuple(after)) if after else y
+
+    return row
+
+
+def _reduced(c: Call, op: str, x: str, axes: tuple[int, ...], *, keep: bool) -> str:
+    if not axes:
+        return x
+    if op == "max_pool":
+        return compute.largest(c.draft, {"self": x, "dim": list(axes)}, c.out)
+    return c.draft.add(op, x, axes=axes, keepdim=keep)
+
+
+def along(op: str) -> OnnxRow:
+    def row(c: Call) -> str:
+        given = {"self": c.x(), "dim": int(c.attrs.get("axis", -1))}
+        return str(compute.along(op)(c.draft, given, c.out))
+
+    return row
+
+
+def arg(sign: float) -> OnnxRow:
+    """ArgMax and ArgMin: the first one, as int32."""
+    find = compute.argmax if sign > 0 else compute.argmin
+
+    def row(c: Call) -> str:
+        if c.attrs.get("select_last_index"):
+            raise Unsupported("select_last_index=1: the first index is what there is")
+        axis, keep = int(c.attrs.get("axis", 0)), bool(c.attrs.get("keepdims", 1))
+        return find(c.draft, {"self": c.x(), "dim": axis, "keepdim": keep}, c.out)
+
+    return row
+
+
+def depth_to_space(c: Call) -> str:
+    """Blocks of channels become blocks of positions."""
+    d, size = c.draft, int(c.attrs["blocksize"])
+    n, channels, h, w = d.shape(c.x())
+    depth = channels // size**2
+    if c.attrs.get("mode", "DCR") == "DCR":
+        cut, order = (n, size, size, depth, h, w), (0, 3, 4, 1, 5, 2)
+    else:
+        cut, order = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
+    return reshape(d, transpose(d, reshape(d, c.x(), cut), order), c.out)
+
+
+def space_to_depth(c: Call) -> str:
+    d, size = c.draft, int(c.attrs["blocksize"])
+    n, channels, h, w = d.shape(c.x())
+    cut = (n, channels, h // size, size, w // size, size)
+    order = (0, 3, 5, 1, 2, 4) if c.attrs.get("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return reshape(d, transpose(d, reshape(d, c.x(), cut), order), c.out)
+
+
+def join(c: Call) -> str:
+    axis = int(c.attrs["axis"]) % len(c.out)
+    return concat(c.draft, [c.x(i) for i in range(len(c.inputs))], axis)

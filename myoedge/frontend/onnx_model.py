@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX models become graphs: static shapes, constants folded, every node judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from myoedge.frontend import onnx_refusals
+from myoedge.frontend.draft import Draft, Unsupported
+from myoedge.frontend.onnx_call import FLOATS, Call, array_of, plain_attribute, type_name
+from myoedge.frontend.onnx_file import OWN, opset_of, read_onnx
+from myoedge.frontend.onnx_fold import (
+    MOST_CONSTANT_ELEMENTS,
+    Value,
+    constant,
+    evaluated,
+    needs_own_graph,
+    results,
+)
+from myoedge.frontend.onnx_names import origin_of, port_names, shown
+from myoedge.frontend.onnx_rows import FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
+from myoedge.frontend.refusals import (
+    Refusal,
+    constant_output,
+    not_floating,
+    unsupported,
+)
+from myoedge.frontend.sniff import damaged
+from myoedge.ir import Array, Graph
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto, ValueInfoProto
+
+KEEPS_INDICES = frozenset(ONNX_CALLS[""])
+
+
+class Imported(NamedTuple):
+    """The graph, how many numbers were learnt, and what was done to get at it."""
+
+    graph: Graph
+    params: int
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Importing:
+    """What is known so far, by ONNX's names.
+
+    arrays   constants in the model's own types      names   what the draft calls them
+    values   types and shapes; a name that is not here was made by something refused
+    absent   results that an operator does not give here, and tensors of strange types: why
+    """
+
+    path: Path
+    opset: int
+    draft: Draft = field(default_factory=Draft)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    folded: int = 0  # elements
+
+
+def load_onnx(path: Path) -> Imported:
+    """The network in an ONNX file.
+
+    Errors: E101, E104, E119, E120, E121 for the file, E110 dynamic shapes, E111 unsupported
+    operators (all of them), E112 weights that are not finite, E115 an output that is constant,
+    E116 inputs that are not floating point.
+    """
+    model = read_onnx(path)
+    graph, state = model.graph, Importing(path, opset_of(model))
+    needed = _needed(graph)
+    _constants(state, graph, {name for node in needed for name in node.input})
+    _inputs(state, graph, needed)
+    functions = {(f.domain, f.name) for f in model.functions}
+    refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
+    if refusals:
+        raise unsupported(refusals, onnx_refusals.instead)
+    return Imported(_finished(state, graph), _learnt(graph, state), tuple(state.notes))
+
+
+def _needed(graph: GraphProto) -> list[NodeProto]:
+    """Nodes that an output depends on, in order."""
+    wanted = {value.name for value in graph.output}
+    found = []
+    for node in reversed(graph.node):
+        if wanted.intersection(filter(None, node.output)):
+            found.append(node)
+            wanted.update(node.input)
+    return found[::-1]
+
+
+def _constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
+    for tensor in graph.initializer:
+        if tensor.name in read:
+            try:
+                array = array_of(tensor)
+            except Unsupported as reason:  # whoever reads it is refused
+                state.absent[tensor.name] = str(reason)
+                continue
+            except (ValueError, TypeError, OverflowError) as error:
+                raise damaged(state.path, f"{shown(tensor.name)}: {error}") from error
+            _keep(state, tensor.name, array)
+
+
+def _keep(state: Importing, name: str, array: Array) -> None:
+    from onnx import helper
+
+    state.arrays[name] = array
+    kind = int(helper.np_dtype_to_tensor_dtype(array.dtype))
+    state.values[name] = Value(kind, tuple(array.shape))
+
+
+def _inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
+    """Initialisers may be listed as inputs with a default; the default is what is built."""
+    constants = {tensor.name for tensor in graph.initializer}
+    given = [value for value in graph.input if value.name not in constants]
+    ports = port_names([value.name for value in given])
+    for value, port in zip(given, ports, strict=True):
+        _input(state, value, port, needed)
+        _note_name(state, "input", value.name, port)
+
+
+def _input(state: Importing, value: ValueInfoProto, port: str, needed: list[NodeProto]) -> None:
+    kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
+    if kind not in FLOATS:
+        readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
+        raise not_floating(shown(value.name), type_name(kind), readers)
+    shape = _static(state, value)
+    state.names[value.name] = state.draft.input(port, shape)
+    state.values[value.name] = Value(kind, shape)
+
+
+def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
+    """The shape; a first axis without a number is the batch, which is one window here."""
+    tensor = value.type.tensor_type
+    dims = [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim
+    ]
+    name = shown(value.name)
+    if not tensor.HasField("shape"):
+        raise onnx_refusals.dynamic(state.path, name, 0, ())
+    if len(dims) > 1 and isinstance(dims[0], str):
+        state.notes.append(f"axis 0 of input {name}, {shown(dims[0])}, is set to 1")
+        dims[0] = 1
+    for axis, size in enumerate(dims):
+        if size == 0:
+            raise onnx_refusals.empty(name, axis, dims)
+        if isinstance(size, str) or size < 1:
+            shown_dims = [shown(str(n)) if isinstance(n, str) else n for n in dims]
+            raise onnx_refusals.dynamic(state.path, name, axis, shown_dims)
+    return tuple(int(size) for size in dims)
+
+
+def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
+    """Imports a node; what cannot be is told, so that all of it is told at once."""
+    unknown = [name for name in node.input if name and name not in state.values]
+    if unknown and not any(name in state.absent for name in unknown):
+        return None  # it reads what was refused
+    origin = origin_of(node)
+    state.draft.origin, state.draft.stem = (origin,), _stem(node)
+    target = node.op_type
+    try:
+        if (node.domain, node.op_type) in functions:
+            target = f"{node.op_type}()"
+            raise Unsupported("a function of the model's own")
+        if node.domain not in OWN:
+            target = f"{node.domain}.{node.op_type}"
+            raise Unsupported("")
+        if unknown:
+            raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
+        _import(state, node)
+    except Unsupported as reason:
+        return Refusal(shown(target), origin, shown(str(reason)))
+    return None
+
+
+def _stem(node: NodeProto) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
+
+
+def _import(state: Importing, node: NodeProto) -> None:
+    if needs_own_graph(node):
+        raise Unsupported("")
+    if node.op_type in SHAPES or _casts_constant(state, node):
+        _keep(state, node.output[0], constant(node, state.values, state.arrays))
+        return
+    outs = _results(state, node)
+    if node.op_type in FOLDED and all(name in state.arrays for name in node.input if name):
+        _fold(state, node, outs)
+        return
+    state.values.update(outs)
+    try:
+        _row(state, node, outs)
+    except Unsupported:
+        _stand_ins(state, outs)
+        raise
+
+
+def _casts_constant(state: Importing, node: NodeProto) -> bool:
+    """A constant in the type of a tensor: of that tensor only the type is read."""
+    return node.op_type == "CastLike" and node.input[0] in state.arrays
+
+
+def _results(state: Importing, node: NodeProto) -> dict[str, Value]:
+    from onnx import defs, shape_inference
+
+    try:
+        return results(node, state.opset, state.values, state.arrays)
+    except defs.SchemaError:
+        raise Unsupported("") from None
+    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        where = f"{origin_of(node)} ({node.op_type})"
+        cause = shown(lines[0]) if lines else type(error).__name__
+        raise onnx_refusals.breaks_rules(state.path, cause, where) from error
+
+
+def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
+    for name, array in evaluated(node, state.opset, state.arrays, outs).items():
+        state.folded += array.size
+        if state.folded > MOST_CONSTANT_ELEMENTS:
+            raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
+        _keep(state, name, array)
+
+
+def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
+    row = ONNX_IMPORT.get(node.op_type)
+    if row is None:
+        raise Unsupported("")
+    call = _call(state, node, outs)
+    _refuse_types(state, call)
+    made = row(call)
+    made = (made,) if isinstance(made, str) else made
+    for name, tensor in zip(node.output, made, strict=False):
+        if name:
+            _check_shape(state, tensor, outs[name])
+            state.names[name] = tensor
+    for name in node.output[len(made) :]:
+        state.values.pop(name, None)
+        state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
+
+
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
+    shapes = [outs[name].shape for name in node.output if name]
+    if not shapes or None in shapes:
+        raise Unsupported("a result whose shape depends on values")
+    known = tuple(shape for shape in shapes if shape is not None)
+    if any(0 in shape for shape in known) or _reads_nothing(state, node):
+        raise Unsupported("a tensor without elements")
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    return Call(
+        state.draft,
+        node.op_type,
+        tuple(node.input),
+        attrs,
+        known,
+        state.opset,
+        state.arrays,
+        state.names,
+    )
+
+
+def _reads_nothing(state: Importing, node: NodeProto) -> bool:
+    """Whether its first input, the one it works on, has no elements."""
+    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
+    return first is not None and 0 in first
+
+
+def _refuse_types(state: Importing, call: Call) -> None:
+    """The indices of ArgMax are an output; nothing computes with them."""
+    read = (state.draft.tensors.get(state.names.get(name, "")) for name in call.inputs)
+    indices = any(tensor is not None and tensor.dtype != "float32" for tensor in read)
+    if indices and call.op not in KEEPS_INDICES:
+        raise Unsupported("it reads the indices of ArgMax, which must be an output")
+
+
+def _check_shape(state: Importing, tensor: str, wanted: Value) -> None:
+    found = state.draft.shape(tensor)
+    scalar = tensor in state.draft.constants and (found, wanted.shape) == ((1,), ())
+    if found != wanted.shape and not scalar:
+        raise Unsupported(
+            f"a use whose result would be {list(found)}, not {list(wanted.shape or ())}"
+        )
+
+
+def _stand_ins(state: Importing, outs: Mapping[str, Value]) -> None:
+    """Tensors in place of a refused node's, so that what reads them is judged as well."""
+    for name, value in outs.items():
+        if value.shape is None or value.kind not in FLOATS:
+            state.values.pop(name, None)
+        else:
+            state.names[name] = state.draft.stand_in(value.shape)
+
+
+def _finished(state: Importing, graph: GraphProto) -> Graph:
+    if not graph.output:
+        raise constant_output("the result of the model", "no tensor")
+    names, reached = [value.name for value in graph.output], _reached(state.draft)
+    for name in names:
+        if name in state.absent:
+            maker = next(node for node in graph.node if name in node.output)
+            refusal = Refusal(maker.op_type, origin_of(maker), state.absent[name])
+            raise unsupported([refusal], onnx_refusals.instead)
+        if state.names.get(name) not in reached:
+            raise constant_output(shown(name), "a constant")
+    ports = port_names(names)
+    for name, port in zip(names, ports, strict=True):
+        _note_name(state, "output", name, port)
+    return state.draft.graph([state.names[name] for name in names], ports)
+
+
+def _reached(draft: Draft) -> set[str]:
+    """Tensors that depend on an input."""
+    found = set(draft.inputs)
+    for node in draft.nodes:
+        if found.intersection(node.inputs):
+            found.update(node.outputs)
+    return found
+
+
+def _note_name(state: Importing, what: str, name: str, port: str) -> None:
+    if port != name:
+        state.notes.append(f"{what} {shown(name)!r} is called {port}")
+
+
+def _learnt(graph: GraphProto, state: Importing) -> int:
+    """Elements of the float initialisers that something reads."""
+    read = (t.name for t in graph.initializer if t.name in state.arrays)
+    return sum(state.arrays[name].size for name in read if state.values[name].kind in FLOATS)

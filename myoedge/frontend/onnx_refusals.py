@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person is told about an ONNX model that cannot be imported, and ONNX's operators that are
+not there, each with what to use instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from myoedge.errors import MyoedgeError
+
+# What to use instead -> the operators of ONNX that it is for. Together with the import table these
+# are all there are; "" is for those that leave no choice but another network.
+MISSING: Mapping[str, tuple[str, ...]] = {
+    "batch norm: it folds into the layer before it": (
+        "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
+        "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+    ),
+    "convolutions over time (Conv, dilated)": (
+        "CausalConvWithState", "GRU", "LSTM", "LinearAttention", "RNN",
+    ),
+    "MatMul and Softmax written out, which are supported": (
+        "Attention", "FlexAttention", "RotaryEmbedding",
+    ),
+    "MatMul, Transpose and Reshape written out, which are supported": ("Einsum",),
+    "Mul and Sigmoid written out, which are supported": ("SwiGLU",),
+    "a Conv and Resize by a whole factor, nearest": ("ConvTranspose", "Col2Im", "MaxUnpool"),
+    "the network without control flow: loops unrolled, the branch that is taken alone; onnxsim "
+    "model.onnx plain.onnx does it where the conditions are constant": ("If", "Loop", "Scan"),
+    "the float network, from before it was quantised: myoedge does that itself": (
+        "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv",
+        "QLinearMatMul", "QuantizeLinear",
+    ),
+    "a Conv with the transform's sines and cosines as weights": ("DFT", "STFT"),
+    "MatMul by a triangular matrix of ones": ("CumSum",),
+    "Concat, Slice, or Gather by constant indices": (
+        "CenterCropPad", "Compress", "GatherElements", "GatherND", "OneHot", "ReverseSequence",
+        "Scatter", "ScatterElements", "ScatterND", "TensorScatter",
+    ),
+    "Clip, Relu, or Mul by a constant mask": (
+        "And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not",
+        "Or", "Trilu", "Where", "Xor",
+    ),
+    "AveragePool or MaxPool": ("GlobalLpPool", "LpPool"),
+    "ReduceSum, ReduceMean, ReduceMax or ReduceL2": (
+        "CumProd", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd",
+    ),
+    "ArgMax": ("Hardmax", "TopK"),
+    "it on the host, behind the network": ("NonMaxSuppression", "Unique", "NonZero"),
+    "it on the host, in front of the network": (
+        "BlackmanWindow", "HammingWindow", "HannWindow", "ImageDecoder", "MelWeightMatrix",
+        "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit", "TfIdfVectorizer",
+    ),
+    "the network as it runs after training, without losses and random numbers": (
+        "Bernoulli", "Multinomial", "NegativeLogLikelihoodLoss", "RandomNormal",
+        "RandomNormalLike", "RandomUniform", "RandomUniformLike", "SoftmaxCrossEntropyLoss",
+    ),
+    "plain tensors": (
+        "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement", "SequenceAt",
+        "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
+        "SequenceMap", "SplitToSequence",
+    ),
+    "": (
+        "Acos", "Acosh", "AffineGrid", "Asin", "Asinh", "Atan", "Atanh", "BitCast", "BitShift",
+        "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cosh", "DeformConv", "Det",
+        "EyeLike", "GridSample", "MaxRoiPool", "Mod", "Range", "RoiAlign", "Sinh", "Tan",
+        "Upsample",
+    ),
+}  # fmt: skip
+
+ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() for name in names}
+# Uses of operators that are there, and operators of others.
+SPECIAL: Mapping[str, str] = {
+    "Gather": "one-hot inputs and MatMul instead of an embedding: indices must be constants",
+    "Resize": "nearest-neighbour Resize by a whole factor",
+    "Max": "MaxPool over stacked tensors, or Clip by a number",
+    "Min": "MaxPool over stacked tensors, or Clip by a number",
+}
+INLINE = (
+    'inline the functions: import onnx, onnx.inliner\nmodel = onnx.load("model.onnx")\n'
+    'onnx.save(onnx.inliner.inline_local_functions(model), "plain.onnx")'
+)
+
+
+def instead(target: str) -> str:
+    """What to write in place of an operator, "LSTM", or of one with a domain, "com.acme.Fancy"."""
+    known = target.rpartition(".")[2]
+    advice = ADVICE.get(known) or SPECIAL.get(target)
+    if advice:
+        return f"use {advice}"
+    if "." in target:
+        return "export with ONNX's own operators: those of other domains have no meaning here"
+    if target.endswith("()"):
+        return INLINE
+    return f"rewrite {target} with supported operators, or move it to the host"
+
+
+def wrong_opset(path: Path, found: int, oldest: int, newest: int) -> MyoedgeError:
+    """E120: older than what is read, or newer than what the installed onnx package knows."""
+    facts = {"needs": f"opset {oldest} to {newest}", "has": f"opset {found}" if found else "none"}
+    convert = (
+        "convert it, or export it again with opset_version=17:\n"
+        "import onnx, onnx.version_converter\n"
+        'model = onnx.version_converter.convert_version(onnx.load("model.onnx"), 17)\n'
+        'onnx.save(model, "model17.onnx")'
+    )
+    newer = "pip install --upgrade onnx, or export it again with an older opset_version"
+    title = f"{path} is of an ONNX opset that is not read"
+    return MyoedgeError("E120", title, facts, [newer if found > newest else convert])
+
+
+def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:
+    """E119: what the checker or the inference of shapes of the onnx package said."""
+    facts = {"cause": cause[:400], **({"at": where} if where else {})}
+    tries = ["python -c \"import onnx; onnx.checker.check_model('model.onnx', full_check=True)\""]
+    return MyoedgeError("E119", f"{path} is not as the ONNX format demands", facts, tries)
+
+
+def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
+    """E110 with the line of onnxruntime's tool that fixes a size."""
+    size = shape[axis] if shape else "?"
+    shown = ",".join(
+        str(n) if isinstance(n, int) else "1" if i == 0 else "<n>" for i, n in enumerate(shape)
+    )
+    given = (
+        f"--dim_param {size} --dim_value <n>"
+        if size != "?"
+        else f"--input_name {name} --input_shape {shown or '<n>,<n>'}"
+    )
+    tool = f"python -m onnxruntime.tools.make_dynamic_shape_fixed {given} {path.name} fixed.onnx"
+    title = f"axis {axis} of input {name} is dynamic" if shape else f"input {name} has no shape"
+    return MyoedgeError(
+        "E110",
+        title,
+        {"needs": "static shapes", "has": f"{name} [{', '.join(map(str, shape))}]"},
+        [tool, "or export without dynamic axes, with an example of the size the device sees"],
+    )
+
+
+def empty(name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
+    """E110 for an axis of length 0, which some exporters write for one that is dynamic."""
+    facts = {"needs": "at least 1", "has": f"{name} [{', '.join(map(str, shape))}]"}
+    tries = ["export with an example input of the size the device sees"]
+    return MyoedgeError("E110", f"axis {axis} of input {name} has no elements", facts, tries)

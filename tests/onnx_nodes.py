@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX's own tests of single operators, made into files that can be imported."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, numpy_helper
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx_model import load_onnx
+from myoedge.frontend.onnx_rows import FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.ir import Array, Graph
+from myoedge.reference import run_real
+
+OLDEST = 13
+FLOATS = ("float16", "float32", "float64", "bfloat16")
+KNOWN = {*ONNX_IMPORT, *FOLDED, *SHAPES}
+
+
+@functools.cache
+def cases() -> dict[str, Any]:
+    """The cases of the onnx package whose operators are all known, at least one of them a row.
+
+    Cases of single operators, and those that expand an operator into others.
+    """
+    from onnx.backend.test.loader import load_model_tests
+
+    with warnings.catch_warnings(action="ignore"):
+        found = load_model_tests(kind="node")
+    return {case.name: case for case in found if _concerns_us(case)}
+
+
+def _concerns_us(case: Any) -> bool:
+    """Float networks only: at least one input is a tensor of floats, which is not empty."""
+    model, (inputs, _) = case.model, arrays(case)
+    if not any(_is_float(x) and x.size for x in inputs):
+        return False
+    used = {node.op_type for node in model.graph.node}
+    plain = all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+    return plain and used <= KNOWN and bool(used & set(ONNX_IMPORT))
+
+
+def arrays(case: Any) -> tuple[list[Any], list[Any]]:
+    """Inputs and outputs of a case; some are tensors of ONNX in place of arrays."""
+    inputs, outputs = (
+        [numpy_helper.to_array(x) if isinstance(x, TensorProto) else x for x in values]
+        for values in case.data_sets[0]
+    )
+    return inputs, outputs
+
+
+def variants(case: Any) -> Iterator[tuple[ModelProto, list[Array], list[Array]]]:
+    """(model, inputs, outputs): all float inputs kept as inputs, then the first one, then another;
+    the others become initialisers, as weights and axes are in networks."""
+    inputs, outputs = arrays(case)
+    floats = [i for i, x in enumerate(inputs) if _is_float(x) and x.size]
+    chosen: list[Sequence[int]] = [floats, *([i] for i in floats if len(floats) > 1)]
+    for kept in chosen:
+        yield _baked(case.model, inputs, kept), [np.asarray(inputs[i]) for i in kept], outputs
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and str(x.dtype) in FLOATS
+
+
+def _baked(model: ModelProto, inputs: Sequence[Any], kept: Sequence[int]) -> ModelProto:
+    baked = ModelProto()
+    baked.CopyFrom(model)
+    given = list(baked.graph.input)
+    del baked.graph.input[:]
+    baked.graph.input.extend(given[i] for i in kept)
+    for i, (value, x) in enumerate(zip(given, inputs, strict=False)):
+        if i not in kept and isinstance(x, np.ndarray | np.generic):
+            baked.graph.initializer.append(numpy_helper.from_array(np.asarray(x), value.name))
+    baked.ir_version = max(baked.ir_version, 4)  # from then on initialisers are no inputs
+    for opset in baked.opset_import:
+        if opset.domain == "":
+            opset.version = max(opset.version, OLDEST)
+    return baked
+
+
+def imported(model: ModelProto, folder: Path) -> Graph | MyoedgeError:
+    path = folder / "case.onnx"
+    onnx.save(model, path)
+    try:
+        return load_onnx(path).graph
+    except MyoedgeError as error:
+        return error
+
+
+def computed(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
+    given = {n: x.astype(np.float32) for n, x in zip(graph.inputs, inputs, strict=True)}
+    values = run_real(graph, given)
+    return [values[name] for name in graph.outputs]

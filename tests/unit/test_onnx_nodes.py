@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX's own tests of its operators: what is imported means what they say, the rest is listed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx.defs
+import pytest
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.onnx_refusals import ADVICE, SPECIAL
+from myoedge.frontend.onnx_rows import FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.ir import Array
+from myoedge.passes import prepare
+from tests.onnx_nodes import cases, computed, imported, variants
+
+# Reason -> the cases of operators that are supported, but not in this use. All others run.
+REFUSED: Mapping[str, tuple[str, ...]] = {
+    "select_last_index": (r"test_arg(max|min)_.*select_last_index",),
+    "pooling 3-D": (r"test_averagepool_3d_.*", r"test_maxpool_3d_.*"),
+    "pooling with dilation": (r"test_(average|max)pool_2d_dilations",),
+    "only the first result": (r"test_dropout_default_mask.*", r"test_maxpool_with_argmax_.*"),
+    "model.eval()": (r"test_batchnorm_.*training_mode", r"test_training_dropout_.*"),
+    "training_mode": (r"test_training_dropout.*",),
+    "larger or smaller of two tensors": (r"test_(max|min)_(example|two_inputs|float(16|32|64))",),
+    "slopes that vary along 3 axes": (r"test_prelu_example",),
+    "exponent that is a tensor": (r"test_pow(_example|_bcast_array|_types_.*)?",),
+    "mode linear": (r"test_resize_.*_linear.*", r"test_resize_tf_crop.*"),
+    "mode cubic": (r"test_resize_.*_cubic.*",),
+    "keep_aspect_ratio_policy": (r"test_resize_.*_not_(larger|smaller)",),
+    "factor that is not whole": (r"test_resize_.*_sizes_nearest.*",),
+    "without elements": (r"test_slice_start_out_of_bounds",),
+    "conversion between whole numbers and floats": (r"test_cast(like)?_.*",),
+    "tensors of type": (r"test_castlike_.*",),
+    "Unrecognized attribute": (r"test_dropout_random_old",),  # of an opset before 13
+}
+ROUNDED = ("test_averagepool_2d_ceil_last_window_starts_on_pad",)  # written with four digits
+RAN_AT_LEAST = 320  # of single operators, onnx 1.23; older packages have fewer
+EXPANDED_AT_LEAST = 250
+
+
+def close(mine: Array, theirs: Any, case: Any) -> None:
+    wanted = np.asarray(theirs)
+    assert mine.shape == wanted.shape
+    exact = wanted.itemsize > 2 and case.name not in ROUNDED
+    coarse = {"V": 2.0**-7, "f": 1e-5 if exact else case.rtol}
+    real = wanted.astype(np.float64)
+    largest = float(np.abs(real[np.isfinite(real)]).max(initial=0.1))
+    rtol = coarse.get(wanted.dtype.kind, 0.0)
+    np.testing.assert_allclose(mine.astype(np.float64), real, rtol=rtol, atol=1e-6 * largest)
+
+
+def outcome(case: Any, folder: Path) -> str:
+    """ "" where the case was imported and agrees, before and after the passes; else why not."""
+    why = ""
+    for model, inputs, outputs in variants(case):
+        graph = imported(model, folder)
+        if isinstance(graph, MyoedgeError):
+            assert graph.code in ("E111", "E112", "E115", "E119"), str(graph)
+            why += str(graph)
+            continue
+        for found in (graph, prepare(graph)):
+            for mine, theirs in zip(computed(found, inputs), outputs, strict=True):
+                close(mine, theirs, case)
+        return ""
+    return why
+
+
+def run_all(tmp_path: Path, expanded: bool) -> tuple[Counter[str], dict[str, str]]:
+    """How many cases ran by their first operator, and why the others did not."""
+    ran, refused = Counter[str](), dict[str, str]()
+    for name, case in cases().items():
+        if ("_expanded" in name) is expanded:
+            why = outcome(case, tmp_path)
+            if why:
+                refused[name] = why
+            else:
+                ran[case.model.graph.node[0].op_type] += 1
+    return ran, refused
+
+
+def test_single_operators(tmp_path: Path) -> None:
+    ran, refused = run_all(tmp_path, expanded=False)
+    assert ran.total() >= RAN_AT_LEAST
+    unexpected = {
+        name: why
+        for name, why in refused.items()
+        if not any(
+            reason in why and any(re.fullmatch(p, name) for p in patterns)
+            for reason, patterns in REFUSED.items()
+        )
+    }
+    assert not unexpected, "\n".join(unexpected.values())
+    without = defaultdict(list)
+    for name in ONNX_IMPORT:
+        if not ran[name]:
+            without[name].append(name)
+    assert not without, "rows that no case of ONNX's own runs"
+
+
+@pytest.mark.slow
+def test_operators_written_out_in_others(tmp_path: Path) -> None:
+    """What ONNX defines as a function of other operators comes apart and still means the same."""
+    ran, refused = run_all(tmp_path, expanded=True)
+    assert ran.total() >= EXPANDED_AT_LEAST
+    assert ran.total() > 3 * len(refused)
+
+
+def test_every_operator_of_onnx_is_supported_or_refused_with_advice() -> None:
+    newest = max(s.since_version for s in onnx.defs.get_all_schemas() if s.domain == "")
+    there = {s.name for s in onnx.defs.get_all_schemas() if s.domain == ""}
+    known = {*ONNX_IMPORT, *FOLDED, *SHAPES, *ADVICE}
+    later = {name for name in there if onnx.defs.get_schema(name, newest, "").since_version > 28}
+    assert there - later <= known
+    assert not set(ADVICE) & set(ONNX_IMPORT)
+    assert set(SPECIAL) <= set(ONNX_IMPORT)
