@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from myoedge import tool
+from myoedge.emit.project import runtime
 from myoedge.emit.render import template_dir
+from myoedge.firmware import link
+from myoedge.simulator import simulate
+from tests.conftest import ROOT
 from tests.firmware.programs import PROGRAMS, Platform, platforms, program
 
 ON = pytest.mark.parametrize("run", platforms().values(), ids=platforms().keys())
@@ -19,6 +23,13 @@ ON = pytest.mark.parametrize("run", platforms().values(), ids=platforms().keys()
 @ON
 def test_dma_moves_what_it_is_told_and_nothing_else(run: Platform, tmp_path: Path) -> None:
     assert run(program("dma").elf, tmp_path) == 0
+
+
+def test_the_program_of_the_page_does_what_it_says() -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```c\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    ran = simulate(link({**runtime(), "firmware/main.c": source}).elf)
+    assert (ran.output, ran.exit_code) == (str(3 * 100 * 101 // 2), 42)
 
 
 @ON

@@ -147,7 +147,7 @@ def test_a_cut_onnx_model(samples: Mapping[str, Path], tmp_path: Path) -> None:
         ("pickle", "E103", "a Python pickle"),
         ("onnx", "E103", "an ONNX model needs no --factory"),
         ("tflite", "E103", "tf2onnx.convert"),
-        ("keras", "E103", "export(\"model.onnx\", format=\"onnx\")"),
+        ("keras", "E103", 'export("model.onnx", format="onnx")'),
         ("npz", "E103", "--calib"),
         ("text", "E103", "a text file"),
         ("noise", "E103", "unknown format"),
