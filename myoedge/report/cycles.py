@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,8 @@ def cycles_table(report: Report) -> Lines:
 def _blocks(report: Report, width: int) -> Iterator[Table | Text]:
     from rich.text import Text
 
-    rows, fixed = _rows(report), _columns(width)
+    fixed = _columns(width)
+    rows = _rows(report, "operator" in fixed)
     taken = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
     free, longest = width - taken, max(len(row["layer"]) for row in rows)
     shown = _fitting(report, free - min(longest, MOST_NAME)) or _fitting(report, free - LEAST_NAME)
@@ -149,13 +150,29 @@ def _styled(row: Mapping[str, Any], fixed: Iterable[str], most: int) -> Iterator
         yield Text(clean(row[column]), "bold" if row["total"] else "")
 
 
-def _rows(report: Report) -> list[dict[str, Any]]:
+def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
     """Every layer, and their sum last."""
-    rows = [_row(words.place(row), words.what(row), row["macs"], row) for row in report["layers"]]
+    layers = report["layers"]
+    names = _names(layers, has_operators)
+    rows = [
+        _row(name, words.what(row), row["macs"], row)
+        for name, row in zip(names, layers, strict=True)
+    ]
     found = report["cycles"]
     whole = {"cycles": found["total"], "stalls": found.get("stalls")}
     last = _row("total", "", report["model"]["macs"], whole)
     return [*rows, {**last, "total": True}]
+
+
+def _names(layers: Sequence[Mapping[str, Any]], has_operators: bool) -> list[str]:
+    """Places, with the operator where no column has it and the place could be another layer's."""
+    places = [words.place(row) for row in layers]
+    if has_operators:
+        return places
+    return [
+        f"{row['op']} {place}" if places.count(place) > 1 else words.named(row)
+        for place, row in zip(places, layers, strict=True)
+    ]
 
 
 def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:

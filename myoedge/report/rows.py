@@ -335,7 +335,7 @@ def _cell(key: str, value: Any) -> str:
     if value is None:
         return ""
     if key == "origin":
-        return " + ".join(f"{o['path']} ({o['source']})" for o in value)
+        return " + ".join(f"{o['path']} ({o['source']})".strip() for o in value)
     if key == "in_shapes":
         return " ".join(map(dims, value))
     return dims(value) if key == "out_shape" else str(value)

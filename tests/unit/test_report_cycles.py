@@ -185,6 +185,25 @@ def table(of: Report, width: int) -> list[str]:
     return text.getvalue().splitlines()
 
 
+def test_layers_of_one_place_are_told_apart(ran: Report) -> None:
+    origins = ([{"path": "e", "source": "n.py:1"}],) * 2 + ([{"path": "", "source": "n.py:2"}],)
+    layers = [
+        {**row, "op": op, "origin": origin, "label": "n.py:2"}
+        for row, op, origin in zip(
+            ran["layers"], ("transpose", "conv", "mean"), origins, strict=True
+        )
+    ]
+    alike = {**ran, "layers": layers}
+    narrow, wide = table(alike, 80)[1:4], table(alike, 120)[1:4]
+    assert [row[:11] for row in narrow] == ["transpose e", "conv e     ", "mean n.py:2"]
+    assert [row.split()[:2] for row in wide] == [
+        ["e", "transpose"],
+        ["e", "conv"],
+        ["n.py:2", "mean"],
+    ]
+    assert layers_csv(alike).count(",(n.py:2),") == 1
+
+
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
 def test_table_fits_its_width_with_whole_numbers(ran: Report, width: int) -> None:
     lines = table(ran, width)
@@ -200,7 +219,8 @@ def test_table_fits_its_width_with_whole_numbers(ran: Report, width: int) -> Non
         (total, "1,440 4,000 0.36"),
     ):
         assert wanted in re.sub(r" +", " ", line)
-    assert (first.split()[0], last.split()[0], total.split()[0]) == ("enc.0", "net.py:9", "total")
+    sum_name = "net.py:9" if width >= 100 else "add"
+    assert (first.split()[0], last.split()[0], total.split()[0]) == ("enc.0", sum_name, "total")
 
 
 def test_shares_stand_below_their_causes(ran: Report) -> None:
