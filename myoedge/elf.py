@@ -6,14 +6,23 @@ from __future__ import annotations
 import bisect
 import functools
 import io
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from myoedge.errors import MyoedgeError
 
 _RISCV = "EM_RISCV"
-_EXECUTABLE = 4  # SHF_EXECINSTR
+_EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
+# Damaged files claim any size; what is read of one is bounded whatever it says.
+_MOST_SEGMENTS = 256
+_MOST_LOADED = 64 << 20
+_MOST_NAME = 4096
+_MOST_LINES = 1 << 20  # bytes of line programs
+_SYMBOL = struct.Struct("<IIIBBH")  # name, value, size, type, visibility, section
+_FUNCTION = 2  # STT_FUNC
+_OF_64_BITS = 0xFFFFFFFF  # in the place of a length: DWARF of 64 bits follows
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
+        _check_sizes(elf, name, len(data))
         segments = tuple(_segments(elf))
         if not segments:
             raise _not_usable(name, "nothing to load")
@@ -78,7 +88,8 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         TypeError,
         AttributeError,
         IndexError,
-        OverflowError,
+        ArithmeticError,
+        struct.error,
         AssertionError,
         UnicodeError,
         RecursionError,
@@ -96,6 +107,19 @@ def _not_usable(name: str, has: str) -> MyoedgeError:
     )
 
 
+def _check_sizes(elf: Any, name: str, size: int) -> None:
+    if elf.num_segments() > _MOST_SEGMENTS:
+        raise _not_usable(name, f"{elf.num_segments():,} segments")
+    loaded = sum(segment["p_filesz"] for segment in elf.iter_segments())
+    code = sum(section["sh_size"] for section in elf.iter_sections() if _is_code(section))
+    if loaded > _MOST_LOADED or code > _MOST_LOADED:
+        raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
+
+
+def _is_code(section: Any) -> bool:
+    return bool(section["sh_flags"] & _EXECUTABLE and section["sh_type"] != "SHT_NOBITS")
+
+
 def _segments(elf: Any) -> Iterator[tuple[int, bytes]]:
     for segment in elf.iter_segments():
         if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
@@ -104,7 +128,7 @@ def _segments(elf: Any) -> Iterator[tuple[int, bytes]]:
 
 def _code(elf: Any) -> Iterator[tuple[int, bytes]]:
     for section in elf.iter_sections():
-        if section["sh_flags"] & _EXECUTABLE and section["sh_size"]:
+        if _is_code(section) and section["sh_size"]:
             yield section["sh_addr"], section.data()
 
 
@@ -112,14 +136,21 @@ def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}, ()
-    defined = (s for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF")
-    symbols = {str(s.name): int(s["st_value"]) for s in defined}
-    functions = sorted(
-        (s["st_value"], s["st_value"] + s["st_size"], s.name)
-        for s in table.iter_symbols()
-        if s.name and s["st_info"]["type"] == "STT_FUNC"
-    )
-    return symbols, tuple(functions)
+    names = elf.get_section(table["sh_link"]).data()
+    rows = list(_rows(table.data(), names))
+    symbols = {name: value for name, value, _, _ in rows}
+    functions = ((value, value + size, name) for name, value, size, kind in rows if kind)
+    return symbols, tuple(sorted(functions))
+
+
+def _rows(table: bytes, names: bytes) -> Iterator[tuple[str, int, int, bool]]:
+    """(name, value, size, whether it is a function) of the symbols that are defined."""
+    whole = len(table) // _SYMBOL.size * _SYMBOL.size
+    for at, value, size, kind, _, section in _SYMBOL.iter_unpack(table[:whole]):
+        end = names.find(b"\0", at, at + _MOST_NAME)
+        if at < end and section:
+            name = names[at:end].decode("utf-8", "replace")
+            yield name, value, size, kind & 15 == _FUNCTION
 
 
 def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
@@ -128,17 +159,77 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
     try:
         elf = ELFFile(io.BytesIO(data))
-        if elf.has_dwarf_info():
-            dwarf = elf.get_dwarf_info()
-            for unit in dwarf.iter_CUs():
-                yield from _unit_lines(dwarf.line_program_for_CU(unit))
+        lines = elf.get_section_by_name(".debug_line")
+        if lines is None or any(s["sh_flags"] & _COMPRESSED for s in elf.iter_sections()):
+            return
+        table, dwarf, left = lines.data(), elf.get_dwarf_info(), _MOST_LINES
+        for unit in dwarf.iter_CUs():
+            at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
+            if at is None or not _is_sound(io.BytesIO(table[at.value :])):
+                continue
+            program = dwarf.line_program_for_CU(unit)
+            if program is None:
+                continue
+            left -= program.program_end_offset - program.program_start_offset
+            if left < 0:
+                return
+            yield from _unit_lines(program)
     except Exception:
         return
 
 
+def _is_sound(header: io.BytesIO) -> bool:
+    """Whether a line table's lists of folders and files (DWARF 5) take room for each entry.
+
+    pyelftools would make as many entries of nothing as a damaged file claims.
+    """
+    length, version = struct.unpack("<IH", header.read(6))
+    if length == _OF_64_BITS:
+        return False
+    if version < 5:
+        return True
+    (opcodes,) = struct.unpack("<11xB", header.read(12))
+    header.seek(opcodes - 1, io.SEEK_CUR)
+    for _ in ("folders", "files"):
+        forms = [(_uleb(header), _uleb(header))[1] for _ in range(header.read(1)[0])]
+        count = _uleb(header)
+        if count and (not forms or not _FORMS.keys() >= set(forms)):
+            return False
+        for _ in range(count):
+            for form in forms:
+                _FORMS[form](header)
+    return True
+
+
+def _uleb(stream: io.BytesIO) -> int:
+    value, shift = 0, 0
+    while (byte := stream.read(1)[0]) & 0x80:
+        value, shift = value | (byte & 0x7F) << shift, shift + 7
+    return value | byte << shift
+
+
+def _skip(size: int) -> Callable[[io.BytesIO], object]:
+    def skip(stream: io.BytesIO) -> None:
+        if len(stream.read(size)) < size:
+            raise EOFError
+
+    return skip
+
+
+def _skip_text(stream: io.BytesIO) -> None:
+    while stream.read(1)[0]:
+        pass
+
+
+# by DWARF's number of the form: string, data, udata, offsets of strings, MD5
+_FORMS: dict[int, Callable[[io.BytesIO], object]] = {
+    0x08: _skip_text,
+    0x0F: _uleb,
+    **{form: _skip(n) for form, n in {5: 2, 6: 4, 7: 8, 11: 1, 14: 4, 30: 16, 31: 4}.items()},
+}
+
+
 def _unit_lines(program: Any) -> Iterator[tuple[int, str]]:
-    if program is None:
-        return
     for entry in program.get_entries():
         state = entry.state
         if state is None:
