@@ -134,9 +134,10 @@ E203 An option that decides how ranges are observed is out of bounds.
 The method is minmax, percentile or mse; the percentile is more than 50 and at most 100; at least
 one sample is needed.
 
-E204 There is no such rung of the ladder.
-validate compares the NumPy reference with the rungs named by --on. So far that is host: the
-generated C, compiled for the computer you sit at.
+E204 There is no such choice.
+--on names rungs of the ladder: host, the generated C on the computer you sit at (validate alone);
+simulator, the firmware on the simulated chip; gvsoc, where one is installed. --operating-point is
+high or low, --like silicon or public-gvsoc. Only the simulator records a trace.
 
 E205 The input shape of a checkpoint's network is not known.
 Weights do not say how long a window is. Give calibration data, --calib calib.npz, or let the
@@ -150,11 +151,11 @@ the cause names the line.
 E208 There is no such code.
 Codes are an E or a W and three digits, as in error[E213]. The first digit is the exit code.
 
-E210 The calibration file is not there.
-Make one from real recordings, cut and filtered as the network will see them: some hundred windows
-of every class.
+E210 A file of samples is not there.
+It has windows to calibrate with, or those of --input. Make one from real recordings, cut and
+filtered as the network will see them: some hundred windows of every class.
 
-E211 The calibration file is not a readable npz or npy file.
+E211 A file of samples is not a readable npz or npy file.
 np.savez("calib.npz", input=windows) writes one. CSV, MAT and HDF5 files have to be read and
 written again.
 
@@ -371,6 +372,11 @@ def entries() -> Mapping[str, Entry]:
     return found
 
 
+_BY_EXIT_CODE = (
+    f"myoedge explain NUMBER  all codes of an exit code: {', '.join(map(str, EXIT_CODES))}"
+)
+
+
 def explanation(code: str) -> str:
     """What a code means, why it matters, what to do, and its exit code.
 
@@ -383,7 +389,7 @@ def explanation(code: str) -> str:
     found = entries().get(wanted)
     if found is None:
         tries = [f"myoedge explain {name}  {entries()[name].title}" for name in _near(wanted)]
-        raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries)
+        raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries or [_BY_EXIT_CODE])
     return f"{found.code}  {found.title}\n\n{found.text}\n\n{_exit_line(found)}"
 
 

@@ -50,7 +50,7 @@ def read(given: Given) -> Data:
     path = Path(given)
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
-        raise MyoedgeError("E210", f"the calibration file {path} {kind}", tries=[MAKE_CALIBRATION])
+        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
     return _named(_load(path), path.name)
 
 

@@ -50,7 +50,13 @@ def survey() -> tuple[ToolRow, ...]:
     python = platform.python_version(), sys.executable
     return (
         _row("python", "python>=3.11", ("build",), "install Python 3.11 or newer", python),
-        _row("zig", ZIG, ("build", "validate"), f"pip install {ZIG}", _compiler_place("zig")),
+        _row(
+            "zig",
+            ZIG,
+            ("build", "validate", "simulate"),
+            f"pip install {ZIG}",
+            _compiler_place("zig"),
+        ),
         *(_package_row(*package) for package in PACKAGES),
         _row("cc", "", (), "optional: install gcc or clang, or set CC", _compiler_place("cc")),
         _row("gvsoc", "", (), f"optional: {gvsoc.HOW}, or gvsoc on PATH", _gvsoc_place()),

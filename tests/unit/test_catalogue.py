@@ -114,6 +114,8 @@ def test_an_unknown_code(code: str) -> None:
     with pytest.raises(MyoedgeError) as caught:
         explanation(code)
     assert (caught.value.code, caught.value.exit_code) == ("E208", 2)
+    assert all("myoedge explain" in line for line in caught.value.notice.tries)
+    assert caught.value.notice.tries
 
 
 def test_the_nearest_codes_are_named() -> None:

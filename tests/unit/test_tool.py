@@ -259,7 +259,7 @@ def test_doctor_finds_what_is_installed() -> None:
     assert rows["python"].version == ".".join(map(str, sys.version_info[:3]))
     zig = rows["zig"]
     assert (zig.state, zig.version, zig.fix) == ("ok", "0.17.0", "")
-    assert zig.blocks == ("build", "validate")
+    assert zig.blocks == ("build", "validate", "simulate")
     assert Path(zig.where).is_file()
     import onnx
 
