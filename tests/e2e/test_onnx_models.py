@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real trained networks through the ONNX door: meaning, exactness on host and chip, SQNR."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.ir import Array
+from myoedge.op import OPS
+from myoedge.pipeline import load_model
+from myoedge.quant.choose import QuantGraph
+from myoedge.quant.sqnr import before_final, quantized_inputs, real_values
+from myoedge.reference import PRE, run_integer, run_real
+
+MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
+ROWS = {row["name"]: row for row in json.loads((MODELS / "manifest.json").read_text())}
+CALIBRATION = 32
+# SQNR in dB by output, of int8 with min-max ranges: docs/real-networks.md, less what another
+# NumPy's rounding may move. One network is below the 20 dB that are wanted; the page says why.
+LEAST: Mapping[str, Mapping[str, float]] = {
+    "crepe_tiny": {"output": 38.0},
+    "fer_minixception": {"output": 32.0},
+    "metadrive_ppo": {"output": 44.0},
+    "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
+    "mp_blazeface_128": {"output0": 18.5, "output1": 15.5},
+}
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
+ON_SIMULATOR = ("metadrive_ppo", "mtcnn_rnet")  # the others take longer: make test-all
+
+
+def pairs(name: str) -> Mapping[str, Array]:
+    with np.load(MODELS / f"{name}.npz") as stored:
+        return dict(stored)
+
+
+def variations(x: Array, count: int = CALIBRATION, seed: int = 0) -> Array:
+    """Samples like the stored inputs: other gain, offset and place, a little noise."""
+    rng, spread = np.random.default_rng(seed), float(x.std())
+    made = []
+    for i in range(count):
+        moved = np.roll(x[i % len(x)], int(rng.integers(-3, 4)), axis=-1)
+        offset, noise = rng.normal(0, 0.05), rng.normal(0, 0.02, moved.shape)
+        made.append(moved * rng.uniform(0.8, 1.2) + (offset + noise) * spread)
+    return np.stack(made).astype(np.float32)
+
+
+def calibration(stored: Mapping[str, Array]) -> dict[str, Array]:
+    return {key[3:]: variations(x) for key, x in stored.items() if key.startswith("in:")}
+
+
+def samples(stored: Mapping[str, Array]) -> list[dict[str, Array]]:
+    inputs = {key[3:]: x for key, x in stored.items() if key.startswith("in:")}
+    count = len(next(iter(inputs.values())))
+    return [{name: x[i] for name, x in inputs.items()} for i in range(count)]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_meaning(name: str) -> None:
+    """The graph, before and after the passes, gives the stored outputs in floats."""
+    model, stored = load_model(MODELS / f"{name}.onnx"), pairs(name)
+    assert model.params == ROWS[name]["params"]
+    for graph in (model.imported, model.graph):
+        assert list(graph.output_names) == [port for port, _ in ROWS[name]["outputs"]]
+        for i, sample in enumerate(samples(stored)):
+            values = run_real(graph, sample)
+            for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
+                wanted = stored[f"out:{shown}"][i]
+                largest = float(np.abs(wanted).max())
+                np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=5e-6 * largest)
+
+
+def fidelity(network: QuantGraph, stored: Mapping[str, Array]) -> dict[str, float]:
+    """dB by output over the stored pairs, before a final softmax or sigmoid."""
+    graph, found = network.graph, {}
+    for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
+        wanted = stored.get(f"logits:{shown}", stored[f"out:{shown}"])
+        signal = error = 0.0
+        for i, sample in enumerate(samples(stored)):
+            integers = quantized_inputs(network, sample)
+            values = run_integer(network.steps, network.constants, integers)
+            mine = _logits(network, tensor, values)
+            real = wanted[i].reshape(mine.shape).astype(np.float64)
+            signal += float(np.sum(real**2))
+            error += float(np.sum((real - mine) ** 2))
+        found[shown] = 10.0 * math.log10(signal / error)
+    return found
+
+
+def _logits(network: QuantGraph, output: str, values: Mapping[str, Array]) -> Array:
+    """An output before a final softmax, or before a sigmoid that is a table fused into a layer."""
+    name = before_final(network, output)
+    step = next(step for step in network.steps if step.node.name == name)
+    act = step.attrs.get("act", ())
+    if [function for function, *_ in act] != ["sigmoid"]:
+        return real_values(network, name, values[name])
+    before = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
+    return real_values(network, name + PRE, before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def built(name: str, folder: Path) -> Any:
+    calib = calibration(pairs(name))
+    model = MODELS / f"{name}.onnx"
+    return myoedge.build(model, target="gap9", calib=calib, output=folder / name)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_built_exact_and_close(name: str, folder: Path) -> None:
+    build, stored = built(name, folder), pairs(name)
+    rungs = ("host", "simulator") if name in ON_SIMULATOR else ("host",)
+    checked = myoedge.validate(build, on=rungs, input=_first(stored))
+    assert checked.difference is None
+    assert all(checked.exact[rung] for rung in rungs)
+    found = fidelity(build.network, stored)
+    assert {shown for shown, db in found.items() if db < LEAST[name][shown]} == set(), found
+    assert found == pytest.approx(on_page(name), abs=1.0)
+
+
+def on_page(name: str) -> dict[str, float]:
+    """SQNR by output as the page of real networks has it."""
+    found, current = {}, ""
+    for row in re.findall(r"^\| (.*) \|$", PAGE.read_text(), re.MULTILINE):
+        cells = [cell.strip(" `") for cell in row.split("|")]
+        current = cells[0] or current
+        if current == name:
+            found[cells[3]] = float(cells[4])
+    return found
+
+
+def _first(stored: Mapping[str, Array]) -> dict[str, Array]:
+    return {key[3:]: x[:1] for key, x in stored.items() if key.startswith("in:")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ON_SIMULATOR])
+def test_exact_on_the_simulated_chip(name: str, folder: Path) -> None:
+    checked = myoedge.validate(built(name, folder), on=("simulator",))
+    assert (checked.difference, checked.exact["simulator"]) == (None, True)
