@@ -110,6 +110,9 @@ def _not_usable(name: str, has: str) -> MyoedgeError:
 def _check_sizes(elf: Any, name: str, size: int) -> None:
     if elf.num_segments() > _MOST_SEGMENTS:
         raise _not_usable(name, f"{elf.num_segments():,} segments")
+    ends = [segment["p_offset"] + segment["p_filesz"] for segment in elf.iter_segments()]
+    if max(ends, default=0) > size:
+        raise _not_usable(name, f"{size:,} bytes, where it says {max(ends):,}: it is cut off")
     loaded = sum(segment["p_filesz"] for segment in elf.iter_segments())
     code = sum(section["sh_size"] for section in elf.iter_sections() if _is_code(section))
     if loaded > _MOST_LOADED or code > _MOST_LOADED:

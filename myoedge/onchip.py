@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SILICON = "silicon"
 TRACE = "trace.json"
+MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
 
@@ -143,7 +144,11 @@ def simulate_program(
 
 def _bytes(elf: Path) -> bytes:
     try:
-        return elf.read_bytes()
-    except OSError as error:
-        facts = {"reason": error.strerror or str(error)}
+        with elf.open("rb") as file:
+            data = file.read(MOST_FILE + 1)
+    except (OSError, ValueError) as error:
+        facts = {"reason": getattr(error, "strerror", None) or str(error)}
         raise MyoedgeError("E241", f"{elf} cannot be read", facts) from None
+    if len(data) > MOST_FILE:
+        raise MyoedgeError("E241", f"{elf} is too large", {"at most": f"{MOST_FILE:,} bytes"})
+    return data

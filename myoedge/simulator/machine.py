@@ -100,13 +100,21 @@ def _machine(
         if not core.machine_boot(machine):
             raise MemoryError
         if folder is not None:
-            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            opened = _open(folder)
         core.machine_set_folder(machine, opened)
         yield core, machine
     finally:
         core.machine_free(machine)
         if opened >= 0:
             os.close(opened)
+
+
+def _open(folder: Path) -> int:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        facts = {"folder": folder, "reason": error.strerror}
+        raise MyoedgeError("E220", "the folder of the run cannot be opened", facts) from None
 
 
 def parameters(core: ctypes.CDLL) -> list[str]:
