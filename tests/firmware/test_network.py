@@ -95,3 +95,12 @@ def test_make_firmware_needs_no_python(sources: Path, build: Build, tmp_path: Pa
     run = platforms()["simulator"]
     assert run((sources / "firmware.elf").read_bytes(), tmp_path) == 0
     assert (tmp_path / "output.bin").read_bytes() == golden(build, "output")
+
+
+@pytest.mark.slow
+def test_more_layers_than_words_on_the_controller_s_stack(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(1030)))
+    exported = torch.export.export(network.eval(), (torch.zeros(1, 1),))
+    torch.export.save(exported, tmp_path / "model.pt2")
+    build = myoedge.build(tmp_path / "model.pt2", calib="random", output=tmp_path / "out")
+    assert myoedge.simulate(build).exact
