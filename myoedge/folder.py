@@ -21,10 +21,10 @@ from myoedge.errors import MyoedgeError
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-# What make, simulate, a killed validate and macOS leave in a build folder.
+# What make, simulate, a killed simulate or validate and macOS leave in a build folder.
 _WRITTEN_LATER = re.compile(
     r"manifest\.json|trace\.json|src/(\w+\.o|libnetwork\.a|selftest)"
-    r"|\.(report\.json|report\.html|layers\.csv)\.[0-9]+|(.*/)?\.DS_Store"
+    r"|\.(report\.json|report\.html|layers\.csv|trace\.json)\.[0-9]+|(.*/)?\.DS_Store"
 )
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
