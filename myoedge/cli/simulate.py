@@ -169,9 +169,14 @@ def _window(text: str | None) -> tuple[int, int] | None:
 
 
 def _write(file: Path, data: bytes) -> None:
-    from myoedge.folder import replace_files
+    from myoedge.folder import explained, replace_files
 
-    replace_files(file.absolute().parent, {file.name: data})
+    if file.is_file() or not file.exists():
+        place = file.resolve()  # what a link stands for is replaced, not the link
+        replace_files(place.parent, {place.name: data})
+        return
+    with explained(file):  # a device or a pipe stays one; a folder is an error
+        file.write_bytes(data)
 
 
 def _elf_json(run: Simulation) -> dict[str, Any]:

@@ -79,6 +79,22 @@ def test_a_range_outside_memory_is_told(where: str, run: Run, elf: Path) -> None
     assert not (elf.parent / "OUT.bin").exists()
 
 
+def test_a_dump_goes_through_links_and_into_pipes_and_into_no_folder(
+    run: Run, elf: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("behind")
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    for name in ("link", "pipe"):
+        assert run("simulate", "--elf", elf, "--dump", "0x1C110000:4", name).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "behind").read_bytes() == BYTES[:4] == os.read(reading, 5)
+    os.close(reading)
+    for name in ("", "."):
+        ran = run("simulate", "--elf", elf, "--dump", "0x1C110000:4", name)
+        assert (ran.code, "E220" in ran.err) == (2, True)
+
+
 def test_a_dump_of_a_run_that_fails_leaves_what_was_there(run: Run, tmp_path: Path) -> None:
     (tmp_path / "p.elf").write_bytes(make({}, put(0x20000000, 1)))
     (tmp_path / "OUT.bin").write_bytes(b"before")
