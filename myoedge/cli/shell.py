@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import functools
+import io
 import json
 import os
 import sys
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
+PLAINER = str.maketrans({"µ": "u", "–": "-", "…": "~"})  # on terminals that have only ASCII
 
 Verb = Callable[..., Any]
 
@@ -125,6 +128,7 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     """Runs the command line; every way it can end has its exit code, none of them a traceback."""
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
+    _write_what_there_is()
     try:
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given)) as context:
@@ -148,6 +152,21 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
             _discard(sys.stdout)
             _told(Notice("E281", "no room to write the output"), as_json=False)
         _told(_bug(error, given), as_json)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    """Signs that a terminal does not have: µ becomes u, what has no likeness a question mark."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end].translate(PLAINER)
+    return lacking.encode("ascii", "replace").decode("ascii"), error.end
+
+
+def _write_what_there_is() -> None:
+    codecs.register_error("myoedge.plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="myoedge.plainer")
 
 
 def _discard(stream: TextIO) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.reference import run_integer
 from myoedge.run import gvsoc
-from tests.conftest import Ran
+from tests.conftest import Ran, started
 from tests.conftest import myoedge as command
 
 
@@ -112,6 +113,16 @@ def test_two_runs_are_the_same(folder: Path) -> None:
     assert first.run is not None
     assert second.run is not None
     assert first.run.counts == second.run.counts
+
+
+def test_a_terminal_without_a_micro_sign_shows_a_u(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = started("simulate", folder, cwd=tmp_path)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert re.search(r"latency +[\d.]+ [um]s at 0\.80 V, 370 MHz; [\d.]+ [um]s at", out)
 
 
 def test_a_trace_for_perfetto(folder: Path, tmp_path: Path) -> None:
