@@ -158,7 +158,6 @@ def validate(
     """
     from myoedge import ladder
     from myoedge.contents import report_files
-    from myoedge.folder import replace_files
 
     unknown = [rung for rung in on if rung not in ladder.RUNGS]
     if unknown or not on:
@@ -177,7 +176,9 @@ def validate(
         if difference is not None:
             break
     onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
-    replace_files(chosen.folder, report_files({**chosen.report, "exact": exact}))
+    report = chosen.report  # anew: a simulate may have written there since
+    exact = {**report["exact"], **{rung: exact[rung] for rung in counts}}
+    chosen.replace(report_files({**report, "exact": exact}))
     return Validation(exact, counts, difference, onnx_db)
 
 

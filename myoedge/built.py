@@ -16,7 +16,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.fixedpoint import quantize
-from myoedge.folder import MANIFEST, is_build, manifest_files, sha256
+from myoedge.folder import MANIFEST, is_build, replace_files, sha256
 from myoedge.ir import Array
 from myoedge.plan.schedule import parse_location
 from myoedge.quant import store
@@ -64,7 +64,21 @@ class Build:
         found = self._json("report.json")
         if missing := REPORT_KEYS - found.keys():
             raise _damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
+        if _digest(found) != _digest(self.manifest):
+            raise _damaged(self.folder, ValueError("report.json is about another model"))
         return found
+
+    def replace(self, files: Mapping[str, bytes]) -> None:
+        """Puts new reports into the folder. Errors: E222 where it has been built anew meanwhile."""
+        if self._json(MANIFEST) != self.manifest:
+            raise _damaged(self.folder, ValueError("it was built anew meanwhile"))
+        replace_files(self.folder, files)
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """sha256 by name, as it was at first: never files of two builds together."""
+        found = self.manifest.get("files")
+        return found if isinstance(found, dict) else {}
 
     @property
     def layers(self) -> tuple[Mapping[str, Any], ...]:
@@ -95,7 +109,7 @@ class Build:
             content = (self.folder / name).read_bytes()
         except OSError as error:
             raise _damaged(self.folder, error) from None
-        if sha256(content) != manifest_files(self.folder).get(name):
+        if sha256(content) != self._files.get(name):
             raise _damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
         return content
 
@@ -112,7 +126,7 @@ class Build:
             library = host.load_library(self.folder / "src", cc=self.cc, defines=defines)
             return host.with_symbols(library, ("me_run", *(("me_trace",) if defines else ())))
         except (MyoedgeError, OSError, AttributeError):
-            for name in manifest_files(self.folder):
+            for name in self._files:
                 if name.startswith("src/"):
                     self.written(name)
             raise
@@ -192,7 +206,7 @@ class Build:
         return read_elf(self._firmware(), "firmware.elf")
 
     def _firmware(self) -> bytes:
-        if "firmware.elf" not in manifest_files(self.folder):
+        if "firmware.elf" not in self._files:
             raise MyoedgeError(
                 "E240",
                 f"{self.folder.name} has no firmware",
@@ -204,7 +218,7 @@ class Build:
     @property
     def l3_image(self) -> bytes | None:
         """l3.bin, where the build has one."""
-        return self.written("l3.bin") if "l3.bin" in manifest_files(self.folder) else None
+        return self.written("l3.bin") if "l3.bin" in self._files else None
 
     @cached_property
     def output_specs(self) -> list[tuple[tuple[int, ...], str]]:
@@ -245,6 +259,11 @@ class Build:
     def _repr_html_(self) -> str:
         """The report, for notebooks."""
         return (self.folder / "report.html").read_text()
+
+
+def _digest(document: Mapping[str, Any]) -> Any:
+    model = document.get("model")
+    return model.get("digest") if isinstance(model, dict) else None
 
 
 def _shaped(q: QuantGraph, name: str, x: Array) -> Array:

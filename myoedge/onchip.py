@@ -14,7 +14,6 @@ from myoedge import ladder
 from myoedge.built import MOST_CYCLES
 from myoedge.contents import report_files
 from myoedge.errors import MyoedgeError
-from myoedge.folder import replace_files
 from myoedge.reference import one_blas_thread, run_integer
 from myoedge.report.cycles import with_cycles
 from myoedge.report.trace import perfetto
@@ -80,7 +79,7 @@ def simulate_build(
     files = report_files(report) if like == SILICON else {}
     if trace and run is not None:
         files[TRACE] = perfetto(run, report["layers"], point.clock_hz)
-    replace_files(build.folder, files)
+    build.replace(files)
     return Simulated(measured, exact, report, run)
 
 

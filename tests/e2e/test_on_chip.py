@@ -165,6 +165,42 @@ def test_firmware_that_was_changed_is_refused(folder: Path, tmp_path: Path) -> N
     assert "E222" in ran.err
 
 
+def test_a_report_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
+    report = json.loads((folder / "report.json").read_text())
+    report["model"]["digest"] = "0" * 64
+    (folder / "report.json").write_text(json.dumps(report))
+    before = (folder / "report.json").read_bytes()
+    for verb in ("simulate", "validate", "report"):
+        ran = command(verb, folder, cwd=tmp_path)
+        assert (ran.code, "E222" in ran.err) == (2, True), ran.err
+    assert (folder / "report.json").read_bytes() == before
+
+
+def test_a_build_that_takes_its_place_meanwhile_keeps_its_own_report(folder: Path) -> None:
+    before = (folder / "report.json").read_bytes()
+
+    def rebuild(*_: object) -> None:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["calibration"]["samples"] += 1
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(MyoedgeError, match="anew"):
+        myoedge.validate(folder, say=rebuild)
+    with pytest.raises(MyoedgeError, match="anew"):
+        myoedge.simulate(folder, progress=rebuild)
+    assert (folder / "report.json").read_bytes() == before
+
+
+def test_validate_keeps_what_another_run_found_meanwhile(folder: Path) -> None:
+    def say(_: str) -> None:
+        report = json.loads((folder / "report.json").read_text())
+        report["exact"]["simulator"] = True
+        (folder / "report.json").write_text(json.dumps(report))
+
+    assert myoedge.validate(folder, say=say).exact["simulator"]
+    assert json.loads((folder / "report.json").read_text())["exact"]["simulator"]
+
+
 def test_a_build_for_hosts_has_no_firmware(small: Path, tmp_path: Path) -> None:
     folder = tmp_path / "host"
     arguments = ("build", "model.pt2", "--calib", "calib.npz", "--target", "host", "-o", folder)
