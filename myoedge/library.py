@@ -20,6 +20,7 @@ from myoedge import tool
 from myoedge.errors import MyoedgeError
 
 LIBRARIES_KEPT = 64
+SEAL_BYTES = 32
 LIBRARY_BYTES = 4 << 20  # the largest: one with zig's UBSan in it
 SCRATCH_KEPT_S = 24 * 3600
 PROGRAMS = ("main.c", "selftest.c")
@@ -73,8 +74,9 @@ def build_library(
     flags = tool.compile_flags(found, sanitize, how.optimize, how.warnings, defines)
     library = tool.cache_folder("libraries") / f"{_digest(src_dir, files, (*target, *flags))}.so"
     with suppress(FileNotFoundError):
-        os.utime(library)  # the newest are kept
-        return library
+        if _whole(library):
+            os.utime(library)  # the newest are kept
+            return library
     with tool.scratch() as folder:
         fresh = folder / "library.so"
         sources = [file for file in files if file.suffix == ".c"]
@@ -91,10 +93,25 @@ def build_library(
         )
         if finished.returncode != 0:
             raise _rejected(src_dir, found, finished)
+        _seal(fresh)
         # Whole or not at all, whoever else builds the same just now.
         os.replace(fresh, library)
     prune(library.parent, LIBRARIES_KEPT)
     return library
+
+
+def _seal(library: Path) -> None:
+    """Appends its own sha256, which loaders pass over: one that was cut off would crash Python."""
+    try:
+        with library.open("r+b") as file:
+            file.write(hashlib.sha256(file.read()).digest())
+    except OSError as error:
+        raise out_of_room(error.strerror or "") or error from None
+
+
+def _whole(library: Path) -> bool:
+    data = library.read_bytes()
+    return hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]
 
 
 def _source_files(src_dir: Path) -> list[Path]:
