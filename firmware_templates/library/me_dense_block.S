@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_dense_block.h for GAP9's cores. Instructions are encodings, so that any RISC-V assembler takes
+ * them and registers can be computed: sum (p, c) of a block is x16+4p+c. A 4x4 block with all it
+ * needs is about as large as a core's instruction cache (512 B), hence the compressed ones.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+/* registers of a block */
+    .set WEIGHTS, 1             /* ra */
+    .set XA, 5                  /* two words of pixels */
+    .set XB, 6
+    .set PIXEL, 7               /* 7 .. 10: where pixels are read */
+    .set WEIGHT, 11             /* 11 .. 14 */
+    .set CHANNEL, 15
+    .set SUM, 16                /* 16 .. 31 */
+/* after the sums */
+    .set PRE, 7
+    .set LOW, 8
+    .set HIGH, 9
+    .set Y, 10
+    .set STRIDE, 11
+    .set TABLE, 12
+
+/* the frame: pixels in 0 .. 15, saved registers from SAVED on */
+    .set AT_STEPS, 16
+    .set AT_ROWS, 20
+    .set AT_PRE, 24
+    .set AT_LOW, 28
+    .set AT_HIGH, 32
+    .set AT_SPECIAL, 36
+    .set AT_STRIDE, 40
+    .set AT_Y, 44
+    .set AT_TABLE, 116
+    .set AT_BLOCK, 48
+    .set AT_GROUPS, 52
+    .set AT_Y_GROUP, 56
+    .set AT_X, 60
+    .set SAVED, 64              /* to 115 */
+    .set FRAME, 128
+
+/* me_block */
+    .set OF_X, 0
+    .set OF_ROWS, 4
+    .set OF_WEIGHTS, 8
+    .set OF_CHANNELS, 12
+    .set OF_Y, 16
+    .set OF_Y_STRIDE, 20
+    .set OF_STEPS, 24
+    .set OF_GROUPS, 28
+    .set OF_BLOCKS, 32
+    .set OF_PRE, 36
+    .set OF_LOW, 40
+    .set OF_HIGH, 44
+    .set OF_TABLE, 48
+    .set OF_SPECIAL, 52
+
+    .macro r_type opcode, f3, f7, rd, rs1, rs2
+    .4byte (\opcode) | (\f3) << 12 | (\f7) << 25 | (\rd) << 7 | (\rs1) << 15 | (\rs2) << 20
+    .endm
+    .macro load_word rd, offset, base
+    .4byte 0x2003 | (\rd) << 7 | (\base) << 15 | (\offset) << 20
+    .endm
+    .macro p_lw rd, base                        /* and 4 more */
+    .4byte 0x0040200b | (\rd) << 7 | (\base) << 15
+    .endm
+    .macro c_lwsp rd, offset                    /* offset below 64 */
+    .2byte 0x4002 | (\rd) << 7 | ((\offset) >> 5) << 12 | (((\offset) >> 2) & 7) << 4
+    .endm
+    .macro c_swsp rs, offset
+    .2byte 0xc002 | (\rs) << 2 | ((\offset) >> 2) << 9
+    .endm
+    .macro c_lw rd, offset, base                /* registers x8 .. x15, offset below 64 */
+    .2byte 0x4000 | ((\rd) - 8) << 2 | ((\base) - 8) << 7 | ((\offset) >> 3) << 10 | (((\offset) >> 2) & 1) << 6
+    .endm
+    .macro c_mv rd, rs
+    .2byte 0x8002 | (\rd) << 7 | (\rs) << 2
+    .endm
+    .macro c_add rd, rs
+    .2byte 0x9002 | (\rd) << 7 | (\rs) << 2
+    .endm
+    .macro sdot p, c, x
+    r_type 0x57, 1, 0x5c, SUM+4*(\p)+\c, \x, WEIGHT+\c
+    .endm
+
+    .macro each_register what
+    \what ra, SAVED(sp)
+    \what s0, SAVED+4(sp)
+    \what s1, SAVED+8(sp)
+    \what s2, SAVED+12(sp)
+    \what s3, SAVED+16(sp)
+    \what s4, SAVED+20(sp)
+    \what s5, SAVED+24(sp)
+    \what s6, SAVED+28(sp)
+    \what s7, SAVED+32(sp)
+    \what s8, SAVED+36(sp)
+    \what s9, SAVED+40(sp)
+    \what s10, SAVED+44(sp)
+    \what s11, SAVED+48(sp)
+    .endm
+
+/* q of the sums of channel c, the parameters of the next one loaded on the way */
+    .macro requantised np, nc, c, mult, offset, shift, next_mult, next_offset, next_shift
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    r_type 0x33, 5, 0x20, SUM+4*\p+\c, SUM+4*\p+\c, PRE         /* sra */
+    .endif
+    .endr
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    r_type 0x33, 0, 0x01, SUM+4*\p+\c, SUM+4*\p+\c, \mult       /* mul */
+    .endif
+    .endr
+    .if \c+1 < \nc
+    c_lw \next_mult, 16*\c+20, CHANNEL
+    c_lw \next_offset, 16*\c+24, CHANNEL
+    .elseif \np == 1
+    .2byte 1                                                    /* c.nop for a wait */
+    .endif
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    r_type 0x5b, 2, 0x20, SUM+4*\p+\c, \offset, \shift          /* p.addN rd, rd, rs1, rs2 */
+    .endif
+    .endr
+    .if \c+1 < \nc
+    c_lw \next_shift, 16*\c+28, CHANNEL
+    .endif
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    r_type 0x33, 1, 0x0a, SUM+4*\p+\c, SUM+4*\p+\c, 8           /* p.clip */
+    .endif
+    .endr
+    .endm
+
+/* The bytes of pixel p in one word. */
+    .macro packed nc, p
+    .if \nc > 1
+    r_type 0x57, 1, 0x70, SUM+4*\p, SUM+4*\p+1, SUM+4*\p        /* pv.packlo.b */
+    .endif
+    .if \nc == 3
+    r_type 0x57, 1, 0x6c, SUM+4*\p, SUM+4*\p+2, SUM+4*\p+2      /* pv.packhi.b */
+    .elseif \nc == 4
+    r_type 0x57, 1, 0x6c, SUM+4*\p, SUM+4*\p+3, SUM+4*\p+2
+    .endif
+    .endm
+
+    .macro limited p
+    r_type 0x57, 1, 0x18, SUM+4*\p, SUM+4*\p, LOW               /* pv.max.b */
+    r_type 0x57, 1, 0x10, SUM+4*\p, SUM+4*\p, HIGH              /* pv.min.b */
+    .endm
+
+/* They go through the table; x5, x6, x7 and x13 are free. */
+    .macro looked_up nc, p
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    r_type 0x33, 0, 0x67, 5+\c+5*(\c/3), SUM+4*\p, 8*\c         /* p.extract */
+    .endif
+    .endr
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    r_type 0x03, 7, 0x00, 5+\c+5*(\c/3), TABLE, 5+\c+5*(\c/3)   /* p.lb rd, rs2(rs1) */
+    .endif
+    .endr
+    .if \nc == 1
+    c_mv SUM+4*\p, 5
+    .else
+    r_type 0x57, 1, 0x70, SUM+4*\p, 6, 5
+    .if \nc == 3
+    r_type 0x57, 1, 0x6c, SUM+4*\p, 7, 7
+    .elseif \nc == 4
+    r_type 0x57, 1, 0x6c, SUM+4*\p, 13, 7
+    .endif
+    .endif
+    .endm
+
+    .macro stored nc, p
+    .if \nc == 4
+    r_type 0x2b, 6, 0, STRIDE, Y, SUM+4*\p                      /* p.sw, post-increment */
+    .elseif \nc == 2
+    r_type 0x2b, 5, 0, STRIDE, Y, SUM+4*\p                      /* p.sh */
+    .elseif \nc == 1
+    r_type 0x2b, 4, 0, STRIDE, Y, SUM+4*\p                      /* p.sb */
+    .else
+    .4byte 0x1023 | Y << 15 | (SUM+4*\p) << 20                  /* sh */
+    r_type 0x13, 5, 0, SUM+4*\p, SUM+4*\p, 16                   /* srli */
+    .4byte 0x0123 | Y << 15 | (SUM+4*\p) << 20                  /* sb at 2 */
+    c_add Y, STRIDE
+    .endif
+    .endm
+
+    .macro block np, nc
+    .section .text.me_block_\np\()x\nc, "ax"
+    .balign 16
+    .globl me_block_\np\()x\nc
+    .type me_block_\np\()x\nc, @function
+me_block_\np\()x\nc:
+    addi sp, sp, -FRAME
+    each_register sw
+    lw t0, OF_STEPS(a0)
+    lw t1, OF_ROWS(a0)
+    lw t2, OF_PRE(a0)
+    lw s0, OF_LOW(a0)
+    lw s1, OF_HIGH(a0)
+    lw a1, OF_TABLE(a0)
+    lw a2, OF_Y_STRIDE(a0)
+    lw a3, OF_Y(a0)
+    lw a4, OF_GROUPS(a0)
+    lw a5, OF_X(a0)
+    sw a0, AT_BLOCK(sp)
+    sw t0, AT_STEPS(sp)
+    sw t1, AT_ROWS(sp)
+    sw t2, AT_PRE(sp)
+    sw s0, AT_LOW(sp)
+    sw s1, AT_HIGH(sp)
+    sw a1, AT_TABLE(sp)
+    sw a2, AT_STRIDE(sp)
+    sw a3, AT_Y_GROUP(sp)
+    sw a4, AT_GROUPS(sp)
+    sw a5, AT_X(sp)
+    lw t0, OF_SPECIAL(a0)
+    sw t0, AT_SPECIAL(sp)
+
+1:  /* a group of pixels */
+    lw t0, AT_X(sp)
+    lw a0, AT_BLOCK(sp)
+    lw a1, AT_Y_GROUP(sp)
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    load_word WEIGHT+\p, 4*\p, 5
+    .endif
+    .endr
+    addi t0, t0, 4*\np
+    sw t0, AT_X(sp)
+    lw t0, OF_BLOCKS(a0)
+    lw ra, OF_WEIGHTS(a0)
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    c_swsp WEIGHT+\p, 4*\p
+    .endif
+    .endr
+    lw a5, OF_CHANNELS(a0)
+    lw a1, AT_Y_GROUP(sp)
+    .if \np & 1
+    .2byte 1                                                    /* c.nop */
+    .endif
+    sw a1, AT_Y(sp)
+    j 2f
+    .balign 16
+    .4byte 0x13, 0x13, 0x13
+2:  .4byte 0x40fb | 5 << 15 | ((6f - 2b) / 2) << 20             /* lp.setup 1, t0 */
+
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    load_word SUM+\c, 16*\c, CHANNEL                            /* bias */
+    .endif
+    .endr
+    c_lwsp XB, AT_ROWS
+    c_lwsp XA, AT_STEPS
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    c_lwsp PIXEL+\p, 4*\p
+    .endif
+    .endr
+    .irp p, 1, 2, 3
+    .if \p < \np
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    c_mv SUM+4*\p+\c, SUM+\c
+    .endif
+    .endr
+    .endif
+    .endr
+    .if (\np + (\np-1)*\nc) & 1
+    .2byte 1
+    .endif
+    bnez t1, 8f
+3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
+    .if \np == 1
+    p_lw XA, PIXEL
+    .endif
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    p_lw WEIGHT+\c, WEIGHTS
+    .endif
+    .endr
+    .if \np > 1
+    p_lw XA, PIXEL
+    p_lw XB, PIXEL+1
+    .endif
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    .if \p == \np-1 && \c == \nc-1
+4:
+    .endif
+    sdot \p, \c, XA+(\p&1)
+    .endif
+    .endr
+    .if \p+2 < \np
+    p_lw XA+(\p&1), PIXEL+\p+2
+    .endif
+    .endif
+    .endr
+
+    c_lwsp PRE, AT_PRE
+    c_lw 8, 4, CHANNEL
+    c_lw 9, 8, CHANNEL
+    c_lw 10, 12, CHANNEL
+    requantised \np, \nc, 0, 8, 9, 10, 11, 12, 13
+    .if \nc > 1
+    requantised \np, \nc, 1, 11, 12, 13, 8, 9, 10
+    .endif
+    .if \nc > 2
+    requantised \np, \nc, 2, 8, 9, 10, 11, 12, 13
+    .endif
+    .if \nc > 3
+    requantised \np, \nc, 3, 11, 12, 13, 8, 9, 10
+    .endif
+    c_lwsp Y, AT_Y
+    c_lwsp TABLE, AT_SPECIAL
+    c_lwsp STRIDE, AT_STRIDE
+    addi t0, a0, \nc
+    c_swsp XA, AT_Y
+    bnez a2, 9f
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    packed \nc, \p
+    stored \nc, \p
+    .endif
+    .endr
+6:  addi a5, a5, 16*\nc                                          /* ends lp.setup 1 */
+
+    lw t0, AT_GROUPS(sp)
+    lw a2, AT_ROWS(sp)
+    lw a0, AT_Y_GROUP(sp)
+    lw a1, AT_STRIDE(sp)
+    addi t0, t0, -1
+    sw t0, AT_GROUPS(sp)
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    add a0, a0, a1
+    .endif
+    .endr
+    sw a0, AT_Y_GROUP(sp)
+    beqz a2, 5f
+    addi a2, a2, 4*\np
+    sw a2, AT_ROWS(sp)
+5:  bnez t0, 1b
+    each_register lw
+    addi sp, sp, FRAME
+    ret
+
+8:  /* what is added to each pixel */
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    load_word WEIGHT+\p, 4*\p, XB
+    .endif
+    .endr
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    .irp c, 0, 1, 2, 3
+    .if \c < \nc
+    c_add SUM+4*\p+\c, WEIGHT+\p
+    .endif
+    .endr
+    .endif
+    .endr
+    j 3b
+
+9:  /* the same with other limits */
+    lw a2, AT_TABLE(sp)
+    c_lwsp LOW, AT_LOW
+    c_lwsp HIGH, AT_HIGH
+    bnez a2, 9f
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    packed \nc, \p
+    limited \p
+    stored \nc, \p
+    .endif
+    .endr
+    j 6b
+
+9:  /* and with a table */
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    packed \nc, \p
+    limited \p
+    looked_up \nc, \p
+    stored \nc, \p
+    .endif
+    .endr
+    j 6b
+    .size me_block_\np\()x\nc, . - me_block_\np\()x\nc
+    .endm
+
+    .option push
+    .option norvc
+    .option norelax
+    .irp np, 1, 2, 3, 4
+    .irp nc, 1, 2, 3, 4
+    block \np, \nc
+    .endr
+    .endr
+
+    .macro p_load f3, size, rd, base
+    .4byte 0x0b | (\f3) << 12 | (\rd) << 7 | (\base) << 15 | (\size) << 20
+    .endm
+    .macro p_store f3, size, rs, base
+    .4byte 0x2b | (\f3) << 12 | (\base) << 15 | (\rs) << 20 | (\size) << 7
+    .endm
+    .macro four f3, size                        /* from a1 .. a4 to a5, a6, a7, t0 (x15 .. 17, x5) */
+    p_load \f3, \size, 6, 11
+    p_load \f3, \size, 7, 12
+    p_load \f3, \size, 28, 13
+    p_load \f3, \size, 29, 14
+    p_store \f3, \size, 6, 15
+    p_store \f3, \size, 7, 16
+    p_store \f3, \size, 28, 17
+    .endm
+
+    .section .text.me_copy_windows, "ax"
+    .balign 16
+    .globl me_copy_windows
+    .type me_copy_windows, @function
+me_copy_windows:
+    lw a1, 0(a0)                                /* from, from_step */
+    lw t0, 4(a0)
+    lw a5, 8(a0)                                /* to, to_step */
+    lw t2, 12(a0)
+    add a2, a1, t0
+    lw t1, 16(a0)                               /* pieces, words, rest, skip */
+    add a3, a2, t0
+    lw t5, 20(a0)
+    add a4, a3, t0
+    lw t6, 28(a0)
+    add a6, a5, t2
+    lw a0, 24(a0)
+    add a7, a6, t2
+    add t0, a7, t2
+1:  .4byte 0x40fb | 6 << 15 | ((7f - 1b) / 2) << 20             /* lp.setup 1, t1 */
+    beqz t5, 3f
+2:  .4byte 0x407b | 30 << 15 | ((4f - 2b) / 2) << 20            /* lp.setup 0, t5 */
+    four 2, 4
+4:  p_store 2, 4, 29, 5
+3:  beqz a0, 6f
+    andi t1, a0, 2
+    beqz t1, 5f
+    four 1, 2
+    p_store 1, 2, 29, 5
+    andi t1, a0, 1
+    beqz t1, 6f
+5:  four 0, 1
+    p_store 0, 1, 29, 5
+6:  add a1, a1, t6
+    add a2, a2, t6
+    add a3, a3, t6
+7:  add a4, a4, t6
+    ret
+    .size me_copy_windows, . - me_copy_windows
+    .option pop
+
+#endif
