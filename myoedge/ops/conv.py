@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,6 +13,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.ops import dense
+from myoedge.ops.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    packed_weights,
+    scale_fields,
+    weight_operands,
+    with_table,
+)
+from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
@@ -136,7 +148,7 @@ def integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: Step) -> dict[str, Any]:
     """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
     rank = len(step.out) - 2
     lead = (1,) * (2 - rank)
@@ -158,6 +170,87 @@ def literals(step: Step) -> dict[str, object]:
     }
 
 
+def in_tiles(step: Step) -> Tiled | None:
+    """Axes t0 and t1 of the results, k in blocks of channels; groups are computed in L2."""
+    sizes = literals(step)
+    if sizes["groups"] != 1:
+        return None
+    n, h, w, oh, ow = (int(sizes[key]) for key in ("n", "h_in", "w_in", "h_out", "w_out"))
+    c, k = int(sizes["c_in"]), int(sizes["k_out"])
+    kernel, stride, dilation, pads = (
+        sizes[key] for key in ("kernel", "stride", "dilation", "pads")
+    )
+    pointwise = kernel == (1, 1) and stride == (1, 1) and pads == ((0, 0), (0, 0))
+    if pointwise:  # all positions are alike
+        n, h, w, oh, ow = 1, 1, n * h * w, 1, n * oh * ow
+    taps = kernel[0] * kernel[1] * c
+    gather = not pointwise or c % 4 != 0
+    arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    axes = {"n": n, "t0": oh, "t1": ow, "r0": kernel[0], "r1": kernel[1], **channel_axes(k)}
+    x = Operand(
+        "x",
+        0,
+        (n, h, w, c),
+        (
+            (("n", 1),),
+            (("t0", stride[0]), ("r0", dilation[0])),
+            (("t1", stride[1]), ("r1", dilation[1])),
+            (),
+        ),
+        (0, -pads[0][0], -pads[1][0], 0),
+    )
+    y = Operand(
+        "y",
+        OUT,
+        (n, oh, ow, k),
+        ((("n", 1),), (("t0", 1),), (("t1", 1),), CHANNELS),
+    )
+    op = {
+        "c": c,
+        "k_h": kernel[0],
+        "k_w": kernel[1],
+        "stride_h": stride[0],
+        "stride_w": stride[1],
+        "dilation_h": dilation[0],
+        "dilation_w": dilation[1],
+        "x_zero": step["x_zero"],
+        **scale_fields(step),
+    }
+    return Tiled(
+        kernel="me_conv",
+        axes=axes,
+        split=("k", "t0", "t1"),
+        single=("n",),
+        operands=(x, *weight_operands(arrays, k), *table, y),
+        op=op,
+        tile=_tile_fields,
+        arrays=arrays,
+        scratch=lambda sizes: dense.scratch(taps) if gather else 0,
+        cycles=lambda sizes: dense.cycles(sizes["t0"] * sizes["t1"], sizes["k"], taps, gather),
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    x, y = regions["x"], regions["y"]
+    return {
+        "x": "@x",
+        "h": x.extent[1],
+        "w": x.extent[2],
+        "pad_top": x.before[1],
+        "pad_left": x.before[2],
+        "row_stride": x.extent[2] * x.extent[3],
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "oh": y.extent[1],
+        "ow": y.extent[2],
+        "k": y.extent[3],
+        "y_stride": y.extent[3],
+        "scratch": "@scratch",
+    }
+
+
 def attributes(rank: int) -> dict[str, object]:
     """Attributes of a convolution with stride and dilation 1, no padding, one group."""
     ones = (1,) * rank
@@ -176,6 +269,7 @@ CONV = register(
         acc_bound=acc_bound,
         template="conv.c.j2",
         literals=literals,
+        tiled=in_tiles,
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.tiled import Dim
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
 
