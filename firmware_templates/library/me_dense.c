@@ -8,7 +8,7 @@
 #include "me_intrinsics.h"
 #include "me_share.h"
 
-#define MOST_PIXELS 16
+#define MOST_PIXELS 32
 
 static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
@@ -20,11 +20,13 @@ static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) *
  * A window is read where it lies, if it is one piece, else copied into this core's scratch. */
 typedef struct {
     const int8_t *x;
+    bool in_place;                   /* all windows are read where they lie */
     int32_t row_step, step, columns; /* columns: pixels of a row */
     int32_t first_row, end_row, first, end;
     int32_t piece, pieces, skip, planes, plane_step;
     int32_t b_zero;                  /* of what takes the place of weights, in a matrix product */
     int32_t pixels, k, taps, y_stride;
+    int32_t x_step;                  /* bytes between the words of a window: 4, or a row's if narrow */
     const int8_t *weights;
     const me_channel *channels;
     int8_t *y, *scratch;
@@ -32,6 +34,13 @@ typedef struct {
     const me_conv *conv;             /* only where windows reach over an edge */
     const me_conv_tile *tile;
 } work;
+
+/* Whether every window is one piece of whole words, where words lie. */
+static bool lies_in_words(const work *w)
+{
+    const uint32_t places = (uint32_t)w->step | (uint32_t)w->row_step | (uint32_t)w->taps;
+    return w->pieces * w->planes == 1 && ((places | (uint32_t)(uintptr_t)w->x) & 3) == 0;
+}
 
 /* ---- bringing windows to where blocks read them */
 
@@ -115,7 +124,7 @@ static void copy_whole(const work *w, const int8_t *from, int8_t *to, int32_t n)
 static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch, const int8_t **x)
 {
     const int32_t row = me_dense_row(w->taps) + 4;
-    const bool in_place = w->pieces * w->planes == 1 && w->taps % 4 == 0;
+    const bool whole = w->pieces * w->planes == 1 && w->taps % 4 == 0;
     int32_t i = 0, j = first;
     if (first >= w->columns) {
         i = first / w->columns;
@@ -123,21 +132,21 @@ static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch,
     }
     while (count > 0) {
         const int8_t *from = w->x + (ptrdiff_t)i * w->row_step + (ptrdiff_t)j * w->step;
-        int32_t n = 1;
-        if (i < w->first_row || i >= w->end_row || j < w->first || j >= w->end) {
-            copy_padded(w, i, j, scratch);
+        const bool inside = i >= w->first_row && i < w->end_row && j >= w->first && j < w->end;
+        const int32_t n = inside ? at_most(count, w->end - j) : 1;
+        int32_t step = row;
+        if (w->in_place || (inside && whole && (((uintptr_t)from | (uint32_t)w->step) & 3) == 0)) {
+            step = w->step;
         } else {
-            n = at_most(count, w->end - j);
-            if (in_place && (((uintptr_t)from | (uint32_t)w->step) & 3) == 0) {
-                for (int32_t p = 0; p < n; p++, from += w->step)
-                    *x++ = from;
-                goto next;
-            }
-            copy_whole(w, from, scratch, n);
+            if (inside)
+                copy_whole(w, from, scratch, n);
+            else
+                copy_padded(w, i, j, scratch);
+            from = scratch;
+            scratch += n * row;
         }
-        for (int32_t p = 0; p < n; p++, scratch += row)
-            *x++ = scratch;
-    next:
+        for (int32_t p = 0; p < n; p++, from += step)
+            *x++ = from;
         count -= n;
         j += n;
         if (j == w->columns) {
@@ -147,17 +156,27 @@ static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch,
     }
 }
 
-/* What -b_zero adds to the sums of each pixel. */
+/* What -b_zero adds to the sums of each pixel, four of them at a time. */
 static void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
 {
-    for (int32_t i = 0; i < count; i++) {
-        const int8_t *at = x[i];
-        int32_t sum = 0, left = w->taps;
-        for (; left >= 4; left -= 4)
-            sum = me_sdotsp_b(sum, me_next_w(&at), 0x01010101u);
-        for (; left > 0; left--)
-            sum += me_next_b(&at);
-        rows[i] = -w->b_zero * sum;
+    for (int32_t i = 0; i < count; i += 4) {
+        const int8_t *at[4];
+        int32_t sum[4] = { 0 };
+        for (int32_t p = 0; p < 4; p++)
+            at[p] = x[at_most(i + p, count - 1)];
+        for (int32_t words = w->taps / 4; words > 0; words--) {
+            const uint32_t w0 = me_next_w(&at[0]), w1 = me_next_w(&at[1]);
+            const uint32_t w2 = me_next_w(&at[2]), w3 = me_next_w(&at[3]);
+            sum[0] = me_sdotsp_b(sum[0], w0, 0x01010101u);
+            sum[1] = me_sdotsp_b(sum[1], w1, 0x01010101u);
+            sum[2] = me_sdotsp_b(sum[2], w2, 0x01010101u);
+            sum[3] = me_sdotsp_b(sum[3], w3, 0x01010101u);
+        }
+        for (int32_t p = 0; p < 4 && i + p < count; p++) {
+            for (int32_t left = w->taps % 4; left > 0; left--)
+                sum[p] += me_next_b(&at[p]);
+            rows[i + p] = -w->b_zero * sum[p];
+        }
     }
 }
 
@@ -167,28 +186,23 @@ typedef struct {
     int32_t group, block;
 } place;
 
-/* Cycles, about. */
-static int32_t cost(int32_t pixels, int32_t channels, int32_t steps)
-{
-    const int32_t products = pixels * channels;
-    return products == 0 ? 0 : steps * (products + pixels + channels) + 6 * products + 20;
-}
-
-/* The place before which `part` of 8 of all work is done. */
+/* The place before which `part` of 8 of all work is done: a block of 4 pixels takes 24 for a word of
+ * taps, one of less pixels 9, 14 or 19. */
 static place place_of(const work *w, int32_t part)
 {
-    const int32_t steps = me_dense_row(w->taps) / 4, blocks = (w->k + 3) / 4;
-    const int32_t whole = w->pixels / 4, full = w->k / 4;
-    const int32_t block = cost(4, 4, steps), last = cost(w->pixels % 4, 4, steps);
-    const int32_t group = full * block + cost(4, w->k % 4, steps);
-    const int32_t all = whole * group + full * last + cost(w->pixels % 4, w->k % 4, steps);
-    const int32_t at = part * (all / 8) + part * (all % 8) / 8;
-    const int32_t groups = at_most(at / group, whole);
-    const int32_t one = groups < whole ? block : last;
-    place found = { groups, one == 0 ? 0 : at_most((at - groups * group + one / 2) / one, blocks) };
-    if (part == 8 || found.block == blocks)
-        found = part == 8 ? (place){ (w->pixels + 3) / 4, 0 } : (place){ groups + 1, 0 };
-    return found;
+    const int32_t blocks = (w->k + 3) / 4, rest = w->pixels % 4;
+    const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
+    int32_t unit = whole;
+    if (rest == 0) {
+        unit = whole * part / 8;
+    } else {
+        const int32_t at = (24 * whole + last * blocks) * part / 8;
+        unit = at <= 24 * whole ? (at + 12) / 24 : whole + (at - 24 * whole + last / 2) / last;
+    }
+    if (unit < blocks)
+        return (place){ 0, unit };
+    const int32_t group = unit / blocks;
+    return (place){ group, unit - group * blocks };
 }
 
 /* Blocks first .. last-1 of `pixels` pixels, which are whole groups or one. */
@@ -215,9 +229,10 @@ static void run_part(const work *w, int32_t core, place from, place to)
 {
     const int8_t *x[MOST_PIXELS];
     int32_t rows[MOST_PIXELS];
-    const int32_t blocks = (w->k + 3) / 4, most = me_dense_pixels(w->taps) / 4;
+    const int32_t blocks = (w->k + 3) / 4;
+    const int32_t most = w->in_place ? MOST_PIXELS / 4 : me_dense_pixels(w->taps) / 4;
     int8_t *scratch = w->scratch;
-    if (scratch)
+    if (!w->in_place)
         scratch += core * 4 * most * (me_dense_row(w->taps) + 4);
     const me_scale *scale = w->scale;
     me_block b;
@@ -225,6 +240,7 @@ static void run_part(const work *w, int32_t core, place from, place to)
     b.rows = w->b_zero ? rows : 0;
     b.y_stride = w->y_stride;
     b.steps = me_dense_row(w->taps) / 4;
+    b.x_step = w->x_step;
     b.pre = scale->pre;
     b.low = in_all_bytes(scale->low);
     b.high = in_all_bytes(scale->high);
@@ -255,6 +271,11 @@ static void run(const work *w)
 
 /* ---- convolution */
 
+static bool rows_in_one_piece(const me_conv *conv)
+{
+    return conv->dilation_w == 1 || conv->k_w == 1;
+}
+
 /* The first of n windows, `stride` apart, that begins inside, `pad` being outside before it. */
 static int32_t first_inside(int32_t pad, int32_t stride)
 {
@@ -268,9 +289,52 @@ static int32_t end_inside(int32_t pad, int32_t stride, int32_t reach, int32_t ex
     return room < 0 ? 0 : at_most(room / stride + 1, n);
 }
 
+/* Rows of x with their padding, by all cores. */
+static void bring_padded(const me_conv *conv, const me_conv_tile *tile, int32_t rows, int32_t columns)
+{
+    const int32_t c = conv->c, left = at_most(tile->pad_left, columns);
+    const int32_t middle = at_most(tile->w, columns - left);
+    for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
+        const int32_t from = row - tile->pad_top;
+        int8_t *to = tile->padded + row * columns * c;
+        if (from < 0 || from >= tile->h) {
+            fill(&to, columns * c, conv->x_zero);
+            continue;
+        }
+        fill(&to, left * c, conv->x_zero);
+        copy(&to, tile->x + (ptrdiff_t)from * tile->row_stride, middle * c);
+        fill(&to, (columns - left - middle) * c, conv->x_zero);
+    }
+    ME_SYNC();
+}
+
+/* From now on all windows lie inside. */
+static void use_padded(work *w)
+{
+    const me_conv *conv = w->conv;
+    const me_conv_tile *tile = w->tile;
+    const int32_t columns = me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w);
+    bring_padded(conv, tile, me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h), columns);
+    const int32_t row = columns * conv->c, rows_apart = conv->dilation_h * row;
+    w->x = tile->padded;
+    w->row_step = conv->stride_h * row;
+    w->first_row = w->first = 0;
+    w->end_row = tile->oh;
+    w->end = tile->ow;
+    w->plane_step = rows_apart;
+    if (rows_in_one_piece(conv))
+        w->skip = rows_apart - w->piece;
+    if (conv->narrow) {
+        w->in_place = true;
+        w->x_step = rows_apart;
+        w->taps = 4 * conv->k_h;
+        w->pieces = 1;
+    }
+}
+
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
 {
-    const bool dense = conv->dilation_w == 1 || conv->k_w == 1;
+    const bool dense = rows_in_one_piece(conv);
     const int32_t reach_h = (conv->k_h - 1) * conv->dilation_h + 1;
     const int32_t reach_w = (conv->k_w - 1) * conv->dilation_w + 1;
     const int32_t rows_apart = conv->dilation_h * tile->row_stride;
@@ -300,6 +364,13 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.y_stride = tile->y_stride;
     w.scratch = tile->scratch;
     w.b_zero = 0;
+    w.x_step = 4;
+    w.in_place = false;
+    const bool inside = w.first_row == 0 && w.first == 0 && w.end_row == tile->oh && w.end == tile->ow;
+    if (tile->padded && (conv->narrow || !inside))
+        use_padded(&w);
+    else
+        w.in_place = inside && lies_in_words(&w);
     run(&w);
 }
 
@@ -314,6 +385,8 @@ static void take_rows(work *w, const int8_t *x, int32_t rows, int32_t step, int3
     w->end_row = w->pieces = w->planes = 1;
     w->piece = w->taps = taps;
     w->skip = w->plane_step = 0;
+    w->x_step = 4;
+    w->in_place = lies_in_words(w);
 }
 
 void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
@@ -333,29 +406,81 @@ void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
 
 /* ---- matrix product: b is packed like weights first, by all cores */
 
-/* Four taps of column n from c on; zeros behind the last. */
-static uint32_t taps_of(const me_matmul *matmul, const me_matmul_tile *tile, int32_t n, int32_t c)
+#define ONES 0x01010101u
+
+/* Taps c .. c+3 of column n, the first `left` of them; zeros behind. */
+static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, int32_t n, int32_t c)
 {
-    const int32_t step = matmul->b_turned ? 1 : tile->b_stride;
-    const int8_t *at = tile->b + (matmul->b_turned ? n * tile->b_stride + c : n + c * step);
-    const int32_t left = matmul->c - c;
-    if (left >= 4 && matmul->b_turned)
-        return me_next_w(&at);
-    const int32_t b0 = me_step_b(&at, step), b1 = left > 1 ? me_step_b(&at, step) : 0;
-    const int32_t b2 = left > 2 ? me_step_b(&at, step) : 0, b3 = left > 3 ? *at : 0;
-    return me_pack_b(b0, b1, b2, b3);
+    const int32_t across = matmul->b_turned ? tile->b_stride : 1;
+    const int32_t along = matmul->b_turned ? 1 : tile->b_stride;
+    const int8_t *at = tile->b + n * across + c * along;
+    int32_t taps[4] = { 0 };
+    for (int32_t i = 0; i < 4 && c + i < matmul->c; i++)
+        taps[i] = me_step_b(&at, along);
+    return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
+}
+
+/* Whole words of four columns; b is [n][c]. -> behind what was written */
+static int8_t *pack_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t sum[4])
+{
+    const int8_t *b0 = b, *b1 = b0 + stride, *b2 = b1 + stride, *b3 = b2 + stride;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (; words > 0; words--) {
+        const uint32_t w0 = me_next_w(&b0), w1 = me_next_w(&b1);
+        const uint32_t w2 = me_next_w(&b2), w3 = me_next_w(&b3);
+        s0 = me_sdotsp_b(s0, w0, ONES);
+        s1 = me_sdotsp_b(s1, w1, ONES);
+        s2 = me_sdotsp_b(s2, w2, ONES);
+        s3 = me_sdotsp_b(s3, w3, ONES);
+        me_put_w(&to, w0);
+        me_put_w(&to, w1);
+        me_put_w(&to, w2);
+        me_put_w(&to, w3);
+    }
+    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
+    return to;
+}
+
+/* The same where b is [c][n]: 4x4 bytes change places. */
+static int8_t *pack_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t sum[4])
+{
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (; words > 0; words--) {
+        const int32_t r0 = (int32_t)me_step_w(&b, stride), r1 = (int32_t)me_step_w(&b, stride);
+        const int32_t r2 = (int32_t)me_step_w(&b, stride), r3 = (int32_t)me_step_w(&b, stride);
+        const uint32_t w0 = me_pack_b(r0, r1, r2, r3);
+        const uint32_t w1 = me_pack_b(r0 >> 8, r1 >> 8, r2 >> 8, r3 >> 8);
+        const uint32_t w2 = me_pack_b(r0 >> 16, r1 >> 16, r2 >> 16, r3 >> 16);
+        const uint32_t w3 = me_pack_b(r0 >> 24, r1 >> 24, r2 >> 24, r3 >> 24);
+        s0 = me_sdotsp_b(s0, w0, ONES);
+        s1 = me_sdotsp_b(s1, w1, ONES);
+        s2 = me_sdotsp_b(s2, w2, ONES);
+        s3 = me_sdotsp_b(s3, w3, ONES);
+        me_put_w(&to, w0);
+        me_put_w(&to, w1);
+        me_put_w(&to, w2);
+        me_put_w(&to, w3);
+    }
+    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
+    return to;
 }
 
 static void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
                        int8_t *packed, me_channel *channels)
 {
-    const int32_t columns = at_most(4, tile->n - first);
-    int32_t sum[4] = { 0 };
+    const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
+    int32_t sum[4] = { 0 }, done = 0;
     int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c);
-    for (int32_t c = 0; c < matmul->c; c += 4)
+    if (columns == 4 && words > 0) {
+        const int8_t *b = tile->b + first * (matmul->b_turned ? tile->b_stride : 1);
+        to = matmul->b_turned ? pack_rows(b, tile->b_stride, words, to, sum)
+                              : pack_columns(b, tile->b_stride, words, to, sum);
+        done = 4 * words;
+    }
+    for (int32_t c = done; c < matmul->c; c += 4)
         for (int32_t i = 0; i < columns; i++) {
-            const uint32_t taps = taps_of(matmul, tile, first + i, c);
-            sum[i] = me_sdotsp_b(sum[i], taps, 0x01010101u);
+            const uint32_t taps = last_taps(matmul, tile, first + i, c);
+            sum[i] = me_sdotsp_b(sum[i], taps, ONES);
             me_put_w(&to, taps);
         }
     for (int32_t i = 0; i < columns; i++) {

@@ -13,10 +13,13 @@
 
 #include "me_scale.h"
 
-/* c: input channels. Padding has the value x_zero. */
+/* c: input channels. Padding has the value x_zero.
+ * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
+ * windows are read where they lie in tile.padded. For dilation_w = 1 only. */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
+    int32_t narrow;
 } me_conv;
 
 /* x        rows x cols x c that exist, row_stride bytes between rows
@@ -25,7 +28,9 @@ typedef struct {
  * weights  and channels packed for k channels
  * y        oh x ow x k, y_stride bytes between pixels
  * scratch  me_dense_scratch bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
- *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long */
+ *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long
+ * padded   me_conv_padded bytes for x with its padding: where channels are few, that is faster than
+ *          windows over edges one by one; else 0 */
 typedef struct {
     const int8_t *x;
     int32_t h, w, pad_top, pad_left, row_stride;
@@ -33,7 +38,7 @@ typedef struct {
     const me_channel *channels;
     int8_t *y;
     int32_t oh, ow, k, y_stride;
-    int8_t *scratch;
+    int8_t *scratch, *padded;
 } me_conv_tile;
 
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile);
@@ -91,6 +96,19 @@ static inline int32_t me_dense_pixels(int32_t taps)
 static inline int32_t me_dense_scratch(int32_t taps)
 {
     return 8 * me_dense_pixels(taps) * (me_dense_row(taps) + 4);
+}
+
+/* The rows and columns that n windows reach over. */
+static inline int32_t me_conv_span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
+{
+    return (n - 1) * stride + (kernel - 1) * dilation + 1;
+}
+
+static inline int32_t me_conv_padded(const me_conv *conv, int32_t oh, int32_t ow)
+{
+    const int32_t rows = me_conv_span(oh, conv->k_h, conv->stride_h, conv->dilation_h);
+    const int32_t columns = me_conv_span(ow, conv->k_w, conv->stride_w, conv->dilation_w);
+    return me_dense_row(rows * columns * conv->c) + 4;
 }
 
 static inline int32_t me_matmul_scratch(int32_t c, int32_t n)

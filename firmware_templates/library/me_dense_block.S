@@ -7,6 +7,7 @@
 
 /* registers of a block */
     .set WEIGHTS, 1             /* ra */
+    .set STEP, 3                /* gp: bytes between a pixel's words */
     .set XA, 5                  /* two words of pixels */
     .set XB, 6
     .set PIXEL, 7               /* 7 .. 10: where pixels are read */
@@ -21,21 +22,24 @@
     .set STRIDE, 11
     .set TABLE, 12
 
-/* the frame: pixels in 0 .. 15, saved registers from SAVED on */
-    .set AT_STEPS, 16
-    .set AT_ROWS, 20
-    .set AT_PRE, 24
-    .set AT_LOW, 28
-    .set AT_HIGH, 32
-    .set AT_SPECIAL, 36
-    .set AT_STRIDE, 40
-    .set AT_Y, 44
-    .set AT_TABLE, 116
-    .set AT_BLOCK, 48
-    .set AT_GROUPS, 52
-    .set AT_Y_GROUP, 56
-    .set AT_X, 60
-    .set SAVED, 64              /* to 115 */
+/* the frame; what a block reads lies below 64, where compressed instructions reach */
+    .set AT_X, 0                /* the pointers of this group */
+    .set AT_ROWS, 4
+    .set AT_STEPS, 8
+    .set AT_PRE, 12
+    .set AT_SPECIAL, 16
+    .set AT_STRIDE, 20
+    .set AT_Y, 24               /* of this block */
+    .set AT_Y_GROUP, 28
+    .set AT_GROUPS, 32          /* that are left */
+    .set AT_BLOCKS, 36
+    .set AT_WEIGHTS, 40
+    .set AT_CHANNELS, 44
+    .set AT_ROWS_STEP, 48       /* 16, or 0 without rows */
+    .set AT_LOW, 52
+    .set AT_HIGH, 56
+    .set AT_TABLE, 60
+    .set SAVED, 64              /* to 119 */
     .set FRAME, 128
 
 /* me_block */
@@ -53,6 +57,7 @@
     .set OF_HIGH, 44
     .set OF_TABLE, 48
     .set OF_SPECIAL, 52
+    .set OF_X_STEP, 56
 
     .macro r_type opcode, f3, f7, rd, rs1, rs2
     .4byte (\opcode) | (\f3) << 12 | (\f7) << 25 | (\rd) << 7 | (\rs1) << 15 | (\rs2) << 20
@@ -60,8 +65,11 @@
     .macro load_word rd, offset, base
     .4byte 0x2003 | (\rd) << 7 | (\base) << 15 | (\offset) << 20
     .endm
-    .macro p_lw rd, base                        /* and 4 more */
-    .4byte 0x0040200b | (\rd) << 7 | (\base) << 15
+    .macro next_weight rd
+    .4byte 0x0040200b | (\rd) << 7 | WEIGHTS << 15              /* p.lw, 4 further */
+    .endm
+    .macro next_taps rd, pixel
+    r_type 0x0b, 7, 0x10, \rd, PIXEL+\pixel, STEP               /* p.lw, STEP further */
     .endm
     .macro c_lwsp rd, offset                    /* offset below 64 */
     .2byte 0x4002 | (\rd) << 7 | ((\offset) >> 5) << 12 | (((\offset) >> 2) & 7) << 4
@@ -77,6 +85,9 @@
     .endm
     .macro c_add rd, rs
     .2byte 0x9002 | (\rd) << 7 | (\rs) << 2
+    .endm
+    .macro c_addi rd, number
+    .2byte 0x0001 | (\rd) << 7 | ((\number) & 31) << 2 | (((\number) >> 5) & 1) << 12
     .endm
     .macro sdot p, c, x
     r_type 0x57, 1, 0x5c, SUM+4*(\p)+\c, \x, WEIGHT+\c
@@ -96,6 +107,7 @@
     \what s9, SAVED+40(sp)
     \what s10, SAVED+44(sp)
     \what s11, SAVED+48(sp)
+    \what gp, SAVED+52(sp)
     .endm
 
 /* q of the sums of channel c, the parameters of the next one loaded on the way */
@@ -114,7 +126,7 @@
     c_lw \next_mult, 16*\c+20, CHANNEL
     c_lw \next_offset, 16*\c+24, CHANNEL
     .elseif \np == 1
-    .2byte 1                                                    /* c.nop for a wait */
+    nop                                                         /* instead of a wait */
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -122,7 +134,7 @@
     .endif
     .endr
     .if \c+1 < \nc
-    c_lw \next_shift, 16*\c+28, CHANNEL
+    load_word \next_shift, 16*\c+28, CHANNEL                     /* what follows stays aligned */
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -195,71 +207,68 @@
 me_block_\np\()x\nc:
     addi sp, sp, -FRAME
     each_register sw
-    lw t0, OF_STEPS(a0)
-    lw t1, OF_ROWS(a0)
-    lw t2, OF_PRE(a0)
-    lw s0, OF_LOW(a0)
-    lw s1, OF_HIGH(a0)
-    lw a1, OF_TABLE(a0)
-    lw a2, OF_Y_STRIDE(a0)
-    lw a3, OF_Y(a0)
-    lw a4, OF_GROUPS(a0)
-    lw a5, OF_X(a0)
-    sw a0, AT_BLOCK(sp)
-    sw t0, AT_STEPS(sp)
-    sw t1, AT_ROWS(sp)
-    sw t2, AT_PRE(sp)
-    sw s0, AT_LOW(sp)
-    sw s1, AT_HIGH(sp)
-    sw a1, AT_TABLE(sp)
-    sw a2, AT_STRIDE(sp)
-    sw a3, AT_Y_GROUP(sp)
-    sw a4, AT_GROUPS(sp)
-    sw a5, AT_X(sp)
-    lw t0, OF_SPECIAL(a0)
-    sw t0, AT_SPECIAL(sp)
-
-1:  /* a group of pixels */
-    lw t0, AT_X(sp)
-    lw a0, AT_BLOCK(sp)
-    lw a1, AT_Y_GROUP(sp)
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    load_word WEIGHT+\p, 4*\p, 5
-    .endif
-    .endr
-    addi t0, t0, 4*\np
+    lw t0, OF_X(a0)
+    lw t1, OF_Y(a0)
+    lw t2, OF_GROUPS(a0)
+    lw s0, OF_BLOCKS(a0)
+    lw s1, OF_WEIGHTS(a0)
+    lw a1, OF_CHANNELS(a0)
+    lw a2, OF_STEPS(a0)
+    lw a3, OF_PRE(a0)
+    lw a4, OF_ROWS(a0)
+    lw a5, OF_Y_STRIDE(a0)
+    lw a6, OF_SPECIAL(a0)
+    lw a7, OF_LOW(a0)
+    lw s2, OF_HIGH(a0)
+    lw s3, OF_TABLE(a0)
+    lw gp, OF_X_STEP(a0)
+    snez a0, a4
+    slli a0, a0, 4
     sw t0, AT_X(sp)
-    lw t0, OF_BLOCKS(a0)
-    lw ra, OF_WEIGHTS(a0)
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    c_swsp WEIGHT+\p, 4*\p
-    .endif
-    .endr
-    lw a5, OF_CHANNELS(a0)
-    lw a1, AT_Y_GROUP(sp)
-    .if \np & 1
-    .2byte 1                                                    /* c.nop */
-    .endif
-    sw a1, AT_Y(sp)
-    j 2f
-    .balign 16
-    .4byte 0x13, 0x13, 0x13
-2:  .4byte 0x40fb | 5 << 15 | ((6f - 2b) / 2) << 20             /* lp.setup 1, t0 */
+    sw t1, AT_Y_GROUP(sp)
+    sw t2, AT_GROUPS(sp)
+    sw s0, AT_BLOCKS(sp)
+    sw s1, AT_WEIGHTS(sp)
+    sw a1, AT_CHANNELS(sp)
+    sw a2, AT_STEPS(sp)
+    sw a3, AT_PRE(sp)
+    sw a4, AT_ROWS(sp)
+    sw a5, AT_STRIDE(sp)
+    sw a6, AT_SPECIAL(sp)
+    sw a7, AT_LOW(sp)
+    sw s2, AT_HIGH(sp)
+    sw s3, AT_TABLE(sp)
+    sw a0, AT_ROWS_STEP(sp)
+    j 1f
 
+    .balign 16
+1:  /* a group of pixels: one line of the cache */
+    c_lwsp XA, AT_BLOCKS
+    c_lwsp 10, AT_Y_GROUP
+    c_lwsp WEIGHTS, AT_WEIGHTS
+    c_lwsp CHANNEL, AT_CHANNELS
+    c_swsp 10, AT_Y
+    .2byte 1                                                    /* c.nop */
+2:  .4byte 0x40fb | XA << 15 | ((6f - 2b) / 2) << 20            /* lp.setup 1 */
+
+    c_lwsp 8, AT_X
+    c_lwsp XB, AT_ROWS
     .irp c, 0, 1, 2, 3
     .if \c < \nc
     load_word SUM+\c, 16*\c, CHANNEL                            /* bias */
     .endif
     .endr
-    c_lwsp XB, AT_ROWS
+    load_word PIXEL, 0, 8
     c_lwsp XA, AT_STEPS
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    c_lwsp PIXEL+\p, 4*\p
+    .if \np > 2
+    c_lw PIXEL+2, 8, 8
     .endif
-    .endr
+    .if \np > 3
+    c_lw PIXEL+3, 12, 8
+    .endif
+    .if \np > 1
+    c_lw PIXEL+1, 4, 8
+    .endif
     .irp p, 1, 2, 3
     .if \p < \np
     .irp c, 0, 1, 2, 3
@@ -269,22 +278,22 @@ me_block_\np\()x\nc:
     .endr
     .endif
     .endr
-    .if (\np + (\np-1)*\nc) & 1
+    .if (\np + (\np-1)*\nc) & 1 == 1
     .2byte 1
     .endif
     bnez t1, 8f
 3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
     .if \np == 1
-    p_lw XA, PIXEL
+    next_taps XA, 0
     .endif
     .irp c, 0, 1, 2, 3
     .if \c < \nc
-    p_lw WEIGHT+\c, WEIGHTS
+    next_weight WEIGHT+\c
     .endif
     .endr
     .if \np > 1
-    p_lw XA, PIXEL
-    p_lw XB, PIXEL+1
+    next_taps XA, 0
+    next_taps XB, 1
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -297,7 +306,7 @@ me_block_\np\()x\nc:
     .endif
     .endr
     .if \p+2 < \np
-    p_lw XA+(\p&1), PIXEL+\p+2
+    next_taps XA+(\p&1), \p+2
     .endif
     .endif
     .endr
@@ -318,9 +327,9 @@ me_block_\np\()x\nc:
     .endif
     c_lwsp Y, AT_Y
     c_lwsp TABLE, AT_SPECIAL
-    c_lwsp STRIDE, AT_STRIDE
     addi t0, a0, \nc
     c_swsp XA, AT_Y
+    c_lwsp STRIDE, AT_STRIDE
     bnez a2, 9f
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -330,22 +339,25 @@ me_block_\np\()x\nc:
     .endr
 6:  addi a5, a5, 16*\nc                                          /* ends lp.setup 1 */
 
-    lw t0, AT_GROUPS(sp)
-    lw a2, AT_ROWS(sp)
-    lw a0, AT_Y_GROUP(sp)
-    lw a1, AT_STRIDE(sp)
-    addi t0, t0, -1
-    sw t0, AT_GROUPS(sp)
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    add a0, a0, a1
+    .if \np == 4
+    c_lwsp 8, AT_X
+    c_lwsp 9, AT_Y_GROUP
+    c_lwsp 10, AT_STRIDE
+    c_lwsp 11, AT_GROUPS
+    c_lwsp 12, AT_ROWS
+    c_lwsp 13, AT_ROWS_STEP
+    c_addi 8, 16
+    c_add 10, 10
+    c_add 10, 10
+    c_add 9, 10
+    c_addi 11, -1
+    c_add 12, 13
+    c_swsp 8, AT_X
+    c_swsp 9, AT_Y_GROUP
+    c_swsp 11, AT_GROUPS
+    c_swsp 12, AT_ROWS
+    bnez a1, 1b
     .endif
-    .endr
-    sw a0, AT_Y_GROUP(sp)
-    beqz a2, 5f
-    addi a2, a2, 4*\np
-    sw a2, AT_ROWS(sp)
-5:  bnez t0, 1b
     each_register lw
     addi sp, sp, FRAME
     ret

@@ -8,12 +8,6 @@
 
 #define ME_INLINE static inline __attribute__((always_inline))
 
-/* a word of four int8 at any address */
-ME_INLINE uint32_t word(const int8_t **at)
-{
-    return me_next_w(at);
-}
-
 ME_INLINE void sums(const me_block *b, const int8_t *const *x, const int8_t **weights,
                     int32_t pixels, int32_t channels, int32_t sum[4][4])
 {
@@ -24,10 +18,10 @@ ME_INLINE void sums(const me_block *b, const int8_t *const *x, const int8_t **we
         uint32_t w[4];
 #pragma GCC unroll 4
         for (int32_t c = 0; c < channels; c++)
-            w[c] = word(weights);
+            w[c] = me_next_w(weights);
 #pragma GCC unroll 4
         for (int32_t p = 0; p < pixels; p++) {
-            const uint32_t taps = word(&at[p]);
+            const uint32_t taps = me_step_w(&at[p], b->x_step);
 #pragma GCC unroll 4
             for (int32_t c = 0; c < channels; c++)
                 sum[p][c] = me_sdotsp_b(sum[p][c], taps, w[c]);

@@ -11,7 +11,7 @@
 #include "me_scale.h"
 
 /* Pixels times channels, in blocks of P x C (P and C 1 .. 4):
- *   x         P pointers for every group of pixels: `steps` words of taps each
+ *   x         P pointers for every group of pixels: `steps` words of taps each, x_step bytes apart
  *   rows      P numbers for every group, added to the sums of each pixel; or 0
  *   weights   for every block of C channels, for every step: C words
  *   channels  C for every block
@@ -29,7 +29,7 @@ typedef struct {
     int32_t y_stride, steps, groups, blocks, pre;
     uint32_t low, high;
     const int8_t *table;
-    int32_t special;
+    int32_t special, x_step;
 } me_block;
 
 typedef void me_block_kernel(const me_block *block);

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from myoedge.simulator.machine import simulate
 from tests.guard import fenced
 
 KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
-POINTERS = ("table", "x", "weights", "channels", "y", "scratch", "a", "b")
+POINTERS = ("table", "x", "weights", "channels", "y", "scratch", "padded", "a", "b")
 HEADER_WORDS = 24
 ARENA, ARENA_BYTES = "me_arena", 114688
 LIBRARY = ("me_scale.h", "me_dense.h", "me_dense.c", "me_dense_block.h", "me_dense_block.c")
@@ -41,7 +42,7 @@ class Case:
     op, tile   its two structs: numbers, or names of operands
     operands   what is read, by name       shift   bytes that an operand lies behind a multiple of 4
     expected   every byte of y afterwards, gaps included (they hold GAP)
-    scratch    bytes of it, undefined afterwards
+    scratch, padded   bytes of them, undefined afterwards
     """
 
     name: str
@@ -51,6 +52,7 @@ class Case:
     operands: Mapping[str, Array]
     expected: Array
     scratch: int
+    padded: int
     macs: int
     shift: Mapping[str, int] = field(default_factory=dict)
 
@@ -77,7 +79,14 @@ class Asked:
     table: bool = False
     shift: tuple[int, int] = (0, 0)  # of x and y
     linear: bool = False
+    padded: bool = False  # there is room for x with its padding
     seed: int = 0
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows of the kernel are filled to words: three taps each."""
+        three = self.kernel[1] * self.c == 3 and self.kernel[0] > 1
+        return self.padded and three and self.dilation[1] == 1
 
 
 def _drawn(rng: np.random.Generator, *shape: int) -> Array:
@@ -111,6 +120,21 @@ def scratch_bytes(taps: int) -> int:
     return 8 * 4 * min(4, max(1, 512 // up(taps))) * (up(taps) + 4)
 
 
+def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
+    """me_conv_padded of me_dense.h; 0 where it is not wanted."""
+    sizes = zip(out[1:3], a.kernel, a.stride, a.dilation, strict=True)
+    rows, columns = ((n - 1) * s + (k - 1) * d + 1 for n, k, s, d in sizes)
+    return up(rows * columns * a.c) + 4 if a.padded else 0
+
+
+def packed(a: Asked, weight: Array) -> Array:
+    """Of rows of three taps, each with a zero behind it."""
+    if not a.narrow:
+        return packed_weights(weight)
+    rows = weight.reshape(a.k, a.kernel[0], 3)
+    return packed_weights(np.pad(rows, ((0, 0), (0, 0), (0, 1))))
+
+
 def conv_case(asked: Asked) -> Case:
     """Weights and data drawn, the multipliers chosen so that outputs fill their range."""
     a, rng = asked, np.random.default_rng(asked.seed)
@@ -131,15 +155,15 @@ def conv_case(asked: Asked) -> Case:
     y = _after(OPS["conv"].integer(step, x), table).reshape(-1, a.k)
     operands = {
         "x": _spread(x.reshape(a.h, -1), a.row_gap),
-        "weights": packed_weights(weight),
+        "weights": packed(a, weight),
         "channels": packed_channels(step),
         **({} if table is None else {"table": table}),
     }
     sizes = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
     op: Fields = {"c": a.c, **_scale(r.pre, a.low, a.high, table)}
     ends: Fields = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch"}
-    packed = {"weights": "weights", "channels": "channels", "y": "y"}
-    tile: Fields = {**sizes, **packed, **ends}
+    operands_of = {"weights": "weights", "channels": "channels", "y": "y"}
+    tile: Fields = {**sizes, **operands_of, **ends}
     if not a.linear:
         shape = (*a.kernel, *a.stride, *a.dilation, zero)
         names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w", "x_zero")
@@ -150,7 +174,8 @@ def conv_case(asked: Asked) -> Case:
         }
         region = {"x": "x", "h": a.h, "w": a.w, "pad_top": a.pads[0][0], "pad_left": a.pads[1][0]}
         region["row_stride"] = sizes["x_stride"]
-        tile = {**region, **packed, "oh": out[1], "ow": out[2], **ends}
+        tile = {**region, **operands_of, "oh": out[1], "ow": out[2], **ends}
+        op, tile = {**op, "narrow": int(a.narrow)}, {**tile, "padded": "padded" if a.padded else None}
     return Case(
         str(asked),
         KERNELS[int(a.linear)],
@@ -159,6 +184,7 @@ def conv_case(asked: Asked) -> Case:
         operands,
         _spread(y, a.y_gap),
         scratch_bytes(taps),
+        padded_bytes(a, out),
         out[1] * out[2] * a.k * taps,
         {"x": a.shift[0], "y": a.shift[1]},
     )
@@ -204,6 +230,7 @@ def matmul_case(
         operands,
         _spread(y, gaps[2]),
         n * (up(c) + 16) + scratch_bytes(c),
+        0,
         m * c * n,
         dict(zip("aby", shift, strict=True)),
     )
@@ -223,17 +250,22 @@ class Scale(ctypes.Structure):
     )
 
 
-SCALE = tuple(name for name, _ in Scale._fields_)  # the last fields of every op
+SCALE = tuple(name for name, _ in Scale._fields_)
 
 
 def _struct(fields: Fields, addresses: Mapping[str, int]) -> ctypes.Structure:
+    """The C struct of these fields, those of me_scale in a struct of their own."""
     values = {n: addresses[v] if isinstance(v, str) else v for n, v in fields.items()}
-    flat = {n: v for n, v in values.items() if n not in SCALE}
-    kinds = [(n, ctypes.c_void_p if n in POINTERS else ctypes.c_int32) for n in flat]
-    scale = [Scale(*(values[n] for n in SCALE))] if "pre" in fields else []
-    kinds += [("scale", Scale)] if scale else []
-    kind = type("Fields", (ctypes.Structure,), {"_fields_": kinds})
-    return kind(*flat.values(), *scale)
+    kinds: dict[str, Any] = {}
+    for name in fields:
+        if name in SCALE:
+            kinds["scale"] = Scale
+        else:
+            kinds[name] = ctypes.c_void_p if name in POINTERS else ctypes.c_int32
+    if "scale" in kinds:
+        values["scale"] = Scale(*(values[n] for n in SCALE))
+    kind = type("Fields", (ctypes.Structure,), {"_fields_": list(kinds.items())})
+    return kind(*(values[name] for name in kinds))
 
 
 @functools.cache
@@ -269,7 +301,8 @@ def _run_fenced(case: Case, at: str, canary: int) -> Array:
         writable=True,
     )
     scratch = fenced(np.full(case.scratch, GAP, np.int8), at, canary, writable=True)
-    kept = {**given, "y": y, "scratch": scratch}
+    padded = fenced(np.full(case.padded, GAP, np.int8), at, canary, writable=True)
+    kept = {**given, "y": y, "scratch": scratch, "padded": padded}
     addresses = {name: f.address + case.shift.get(name, 0) for name, f in kept.items()}
     run = getattr(host_library(), case.kernel)
     run.restype = None
@@ -314,6 +347,7 @@ def _image(case: Case) -> tuple[Array, dict[str, int]]:
     """L1 with the operands in it, and where they are."""
     at, places, parts = 0, {}, []
     sizes = {**case.operands, "y": case.expected, "scratch": np.empty(case.scratch, np.int8)}
+    sizes["padded"] = np.empty(case.padded, np.int8)
     for name, values in sizes.items():
         start = up(at) + 8 + case.shift.get(name, 0)
         parts.append((start, values if name in case.operands else None))
@@ -358,7 +392,8 @@ def _checked(case: Case, image: Array, after: Array, places: Mapping[str, int]) 
     same = after == image
     y = slice(places["y"], places["y"] + case.expected.size)
     same[y] = True
-    same[places["scratch"] : places["scratch"] + case.scratch] = True
+    for name, size in (("scratch", case.scratch), ("padded", case.padded)):
+        same[places[name] : places[name] + size] = True
     assert same.all(), f"{case.name}: byte {np.argmin(same)} of L1 was written, {places}"
     return after[y]
 

@@ -48,6 +48,7 @@ def drawn_conv(seed: int) -> Asked:
         dilation=dilation,
         pads=(pads[0], pads[1]),
         **drawn_layout(rng),
+        padded=bool(rng.random() < 0.4),
         seed=seed,
     )
 
