@@ -8,7 +8,7 @@
 #include "me_intrinsics.h"
 #include "me_share.h"
 
-#define MOST_PIXELS 32
+#define MOST_PIXELS 64
 
 static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
@@ -104,16 +104,26 @@ static void copy_padded(const work *w, int32_t i, int32_t j, int8_t *to)
 static void copy_whole(const work *w, const int8_t *from, int8_t *to, int32_t n)
 {
     const int32_t row = me_dense_row(w->taps) + 4;
-    me_windows four = { from, w->step, to, row, w->pieces, w->piece / 4, w->piece % 4, w->skip };
+    me_windows some = { from, w->step, to, row, w->pieces, w->piece / 4, w->piece % 4, w->skip, 1, 0, 0 };
+    some.from_next = 4 * w->step - w->pieces * (w->piece + w->skip);
+    some.to_next = 4 * row - w->pieces * w->piece;
     for (int32_t plane = 0; plane < w->planes; plane++) {
-        int32_t done = 0;
-        if (n < 4)
-            four.from_step = four.to_step = 0; /* one, four times */
-        while (done < n) {
-            four.from = from + done * w->step;
-            four.to = to + done * row;
-            me_copy_windows(&four);
-            done += n < 4 ? 1 : n - done > 4 ? at_most(4, n - done - 4) : 4;
+        some.from = from;
+        some.to = to;
+        if (n >= 4) {
+            some.groups = n / 4;
+            me_copy_windows(&some);
+        }
+        some.groups = 1;
+        if (n > 4 && n % 4 > 0) { /* the last four, some of them once more */
+            some.from = from + (n - 4) * w->step;
+            some.to = to + (n - 4) * row;
+            me_copy_windows(&some);
+        }
+        if (n < 4) { /* one, four times */
+            some.from_step = some.to_step = 0;
+            for (int32_t i = 0; i < n; i++, some.from += w->step, some.to += row)
+                me_copy_windows(&some);
         }
         from += w->plane_step;
         to += w->piece * w->pieces;
@@ -159,22 +169,17 @@ static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch,
 /* What -b_zero adds to the sums of each pixel, four of them at a time. */
 static void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
 {
+    const int32_t words = w->taps / 4;
     for (int32_t i = 0; i < count; i += 4) {
         const int8_t *at[4];
         int32_t sum[4] = { 0 };
         for (int32_t p = 0; p < 4; p++)
             at[p] = x[at_most(i + p, count - 1)];
-        for (int32_t words = w->taps / 4; words > 0; words--) {
-            const uint32_t w0 = me_next_w(&at[0]), w1 = me_next_w(&at[1]);
-            const uint32_t w2 = me_next_w(&at[2]), w3 = me_next_w(&at[3]);
-            sum[0] = me_sdotsp_b(sum[0], w0, 0x01010101u);
-            sum[1] = me_sdotsp_b(sum[1], w1, 0x01010101u);
-            sum[2] = me_sdotsp_b(sum[2], w2, 0x01010101u);
-            sum[3] = me_sdotsp_b(sum[3], w3, 0x01010101u);
-        }
+        if (words > 0)
+            me_sum_rows(at, words, sum);
         for (int32_t p = 0; p < 4 && i + p < count; p++) {
-            for (int32_t left = w->taps % 4; left > 0; left--)
-                sum[p] += me_next_b(&at[p]);
+            for (int32_t tap = 4 * words; tap < w->taps; tap++)
+                sum[p] += at[p][tap];
             rows[i + p] = -w->b_zero * sum[p];
         }
     }
@@ -227,17 +232,23 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
 
 static void run_part(const work *w, int32_t core, place from, place to)
 {
-    const int8_t *x[MOST_PIXELS];
-    int32_t rows[MOST_PIXELS];
+    union { /* stacks are small */
+        const int8_t *x[MOST_PIXELS];
+        struct {
+            const int8_t *x[MOST_PIXELS / 2];
+            int32_t rows[MOST_PIXELS / 2];
+        } both;
+    } at;
+    const int32_t room = w->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
     const int32_t blocks = (w->k + 3) / 4;
-    const int32_t most = w->in_place ? MOST_PIXELS / 4 : me_dense_pixels(w->taps) / 4;
+    const int32_t most = w->in_place ? room : me_dense_pixels(w->taps) / 4;
     int8_t *scratch = w->scratch;
     if (!w->in_place)
         scratch += core * 4 * most * (me_dense_row(w->taps) + 4);
     const me_scale *scale = w->scale;
     me_block b;
-    b.x = x;
-    b.rows = w->b_zero ? rows : 0;
+    b.x = at.x;
+    b.rows = w->b_zero ? at.both.rows : 0;
     b.y_stride = w->y_stride;
     b.steps = me_dense_row(w->taps) / 4;
     b.x_step = w->x_step;
@@ -254,9 +265,9 @@ static void run_part(const work *w, int32_t core, place from, place to)
             groups = at_most(most, at_most(to.group, w->pixels / 4) - from.group);
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
-        gather(w, 4 * from.group, pixels, scratch, x);
+        gather(w, 4 * from.group, pixels, scratch, at.x);
         if (w->b_zero)
-            add_rows(w, pixels, x, rows);
+            add_rows(w, pixels, at.both.x, at.both.rows);
         b.y = w->y + (ptrdiff_t)(4 * from.group) * w->y_stride;
         run_blocks(w, &b, pixels, first, last);
         from = last == blocks ? (place){ from.group + groups, 0 } : to;
@@ -266,7 +277,13 @@ static void run_part(const work *w, int32_t core, place from, place to)
 static void run(const work *w)
 {
     const int32_t first = ME_FIRST(8), last = ME_LAST(8);
-    run_part(w, first, place_of(w, first), place_of(w, last));
+    if (w->pixels > 4) {
+        run_part(w, first, place_of(w, first), place_of(w, last));
+        return;
+    }
+    const int32_t blocks = (w->k + 3) / 4;
+    const place to = { 0, blocks * last / 8 };
+    run_part(w, first, (place){ 0, blocks * first / 8 }, last == 8 ? (place){ 1, 0 } : to);
 }
 
 /* ---- convolution */
@@ -318,9 +335,6 @@ static void use_padded(work *w)
     const int32_t row = columns * conv->c, rows_apart = conv->dilation_h * row;
     w->x = tile->padded;
     w->row_step = conv->stride_h * row;
-    w->first_row = w->first = 0;
-    w->end_row = tile->oh;
-    w->end = tile->ow;
     w->plane_step = rows_apart;
     if (rows_in_one_piece(conv))
         w->skip = rows_apart - w->piece;
@@ -332,11 +346,22 @@ static void use_padded(work *w)
     }
 }
 
+/* Which windows lie inside. */
+static void find_edges(work *w)
+{
+    const me_conv *conv = w->conv;
+    const me_conv_tile *tile = w->tile;
+    const int32_t reach_h = me_conv_span(1, conv->k_h, 1, conv->dilation_h);
+    const int32_t reach_w = me_conv_span(1, conv->k_w, 1, conv->dilation_w);
+    w->first_row = first_inside(tile->pad_top, conv->stride_h);
+    w->end_row = end_inside(tile->pad_top, conv->stride_h, reach_h, tile->h, tile->oh);
+    w->first = first_inside(tile->pad_left, conv->stride_w);
+    w->end = end_inside(tile->pad_left, conv->stride_w, reach_w, tile->w, tile->ow);
+}
+
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
 {
     const bool dense = rows_in_one_piece(conv);
-    const int32_t reach_h = (conv->k_h - 1) * conv->dilation_h + 1;
-    const int32_t reach_w = (conv->k_w - 1) * conv->dilation_w + 1;
     const int32_t rows_apart = conv->dilation_h * tile->row_stride;
     work w;
     w.conv = conv;
@@ -346,10 +371,6 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.row_step = conv->stride_h * tile->row_stride;
     w.step = conv->stride_w * conv->c;
     w.columns = tile->ow;
-    w.first_row = first_inside(tile->pad_top, conv->stride_h);
-    w.end_row = end_inside(tile->pad_top, conv->stride_h, reach_h, tile->h, tile->oh);
-    w.first = first_inside(tile->pad_left, conv->stride_w);
-    w.end = end_inside(tile->pad_left, conv->stride_w, reach_w, tile->w, tile->ow);
     w.piece = dense ? conv->k_w * conv->c : conv->c;
     w.pieces = dense ? conv->k_h : conv->k_w;
     w.skip = (dense ? rows_apart : conv->dilation_w * conv->c) - w.piece;
@@ -366,11 +387,18 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.b_zero = 0;
     w.x_step = 4;
     w.in_place = false;
-    const bool inside = w.first_row == 0 && w.first == 0 && w.end_row == tile->oh && w.end == tile->ow;
+    const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
+        && me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h) <= tile->h + tile->pad_top
+        && me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w) <= tile->w + tile->pad_left;
+    w.first_row = w.first = 0;
+    w.end_row = tile->oh;
+    w.end = tile->ow;
     if (tile->padded && (conv->narrow || !inside))
         use_padded(&w);
+    else if (inside)
+        w.in_place = lies_in_words(&w);
     else
-        w.in_place = inside && lies_in_words(&w);
+        find_edges(&w);
     run(&w);
 }
 
@@ -420,51 +448,6 @@ static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, i
     return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
 }
 
-/* Whole words of four columns; b is [n][c]. -> behind what was written */
-static int8_t *pack_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t sum[4])
-{
-    const int8_t *b0 = b, *b1 = b0 + stride, *b2 = b1 + stride, *b3 = b2 + stride;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (; words > 0; words--) {
-        const uint32_t w0 = me_next_w(&b0), w1 = me_next_w(&b1);
-        const uint32_t w2 = me_next_w(&b2), w3 = me_next_w(&b3);
-        s0 = me_sdotsp_b(s0, w0, ONES);
-        s1 = me_sdotsp_b(s1, w1, ONES);
-        s2 = me_sdotsp_b(s2, w2, ONES);
-        s3 = me_sdotsp_b(s3, w3, ONES);
-        me_put_w(&to, w0);
-        me_put_w(&to, w1);
-        me_put_w(&to, w2);
-        me_put_w(&to, w3);
-    }
-    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
-    return to;
-}
-
-/* The same where b is [c][n]: 4x4 bytes change places. */
-static int8_t *pack_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t sum[4])
-{
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (; words > 0; words--) {
-        const int32_t r0 = (int32_t)me_step_w(&b, stride), r1 = (int32_t)me_step_w(&b, stride);
-        const int32_t r2 = (int32_t)me_step_w(&b, stride), r3 = (int32_t)me_step_w(&b, stride);
-        const uint32_t w0 = me_pack_b(r0, r1, r2, r3);
-        const uint32_t w1 = me_pack_b(r0 >> 8, r1 >> 8, r2 >> 8, r3 >> 8);
-        const uint32_t w2 = me_pack_b(r0 >> 16, r1 >> 16, r2 >> 16, r3 >> 16);
-        const uint32_t w3 = me_pack_b(r0 >> 24, r1 >> 24, r2 >> 24, r3 >> 24);
-        s0 = me_sdotsp_b(s0, w0, ONES);
-        s1 = me_sdotsp_b(s1, w1, ONES);
-        s2 = me_sdotsp_b(s2, w2, ONES);
-        s3 = me_sdotsp_b(s3, w3, ONES);
-        me_put_w(&to, w0);
-        me_put_w(&to, w1);
-        me_put_w(&to, w2);
-        me_put_w(&to, w3);
-    }
-    sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
-    return to;
-}
-
 static void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
                        int8_t *packed, me_channel *channels)
 {
@@ -473,8 +456,8 @@ static void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int3
     int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c);
     if (columns == 4 && words > 0) {
         const int8_t *b = tile->b + first * (matmul->b_turned ? tile->b_stride : 1);
-        to = matmul->b_turned ? pack_rows(b, tile->b_stride, words, to, sum)
-                              : pack_columns(b, tile->b_stride, words, to, sum);
+        to = matmul->b_turned ? me_interleave_rows(b, tile->b_stride, words, to, sum)
+                              : me_interleave_columns(b, tile->b_stride, words, to, sum);
         done = 4 * words;
     }
     for (int32_t c = done; c < matmul->c; c += 4)

@@ -436,20 +436,26 @@ me_block_\np\()x\nc:
     .globl me_copy_windows
     .type me_copy_windows, @function
 me_copy_windows:
-    lw a1, 0(a0)                                /* from, from_step */
-    lw t0, 4(a0)
-    lw a5, 8(a0)                                /* to, to_step */
-    lw t2, 12(a0)
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    mv s0, a0
+    lw a1, 0(s0)                                /* from, from_step */
+    lw t0, 4(s0)
+    lw a5, 8(s0)                                /* to, to_step */
+    lw t1, 12(s0)
     add a2, a1, t0
-    lw t1, 16(a0)                               /* pieces, words, rest, skip */
+    lw t5, 20(s0)                               /* pieces, words, rest, skip */
     add a3, a2, t0
-    lw t5, 20(a0)
+    lw a0, 24(s0)
     add a4, a3, t0
-    lw t6, 28(a0)
-    add a6, a5, t2
-    lw a0, 24(a0)
-    add a7, a6, t2
-    add t0, a7, t2
+    lw t6, 28(s0)
+    add a6, a5, t1
+    lw s1, 32(s0)                               /* groups, from_next, to_next */
+    add a7, a6, t1
+    add t0, a7, t1
+8:  lw t1, 16(s0)
+    nop
 1:  .4byte 0x40fb | 6 << 15 | ((7f - 1b) / 2) << 20             /* lp.setup 1, t1 */
     beqz t5, 3f
 2:  .4byte 0x407b | 30 << 15 | ((4f - 2b) / 2) << 20            /* lp.setup 0, t5 */
@@ -468,8 +474,160 @@ me_copy_windows:
     add a2, a2, t6
     add a3, a3, t6
 7:  add a4, a4, t6
+    addi s1, s1, -1
+    beqz s1, 9f
+    lw t1, 36(s0)
+    lw t2, 40(s0)
+    add a1, a1, t1
+    add a2, a2, t1
+    add a3, a3, t1
+    add a4, a4, t1
+    add a5, a5, t2
+    add a6, a6, t2
+    add a7, a7, t2
+    add t0, t0, t2
+    j 8b
+9:  lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
     ret
     .size me_copy_windows, . - me_copy_windows
+
+    .macro add_up sum, word                     /* all bytes of a word; a5 holds ones */
+    r_type 0x57, 1, 0x5c, \sum, \word, 15
+    .endm
+
+/* int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum) */
+    .section .text.me_interleave_rows, "ax"
+    .balign 16
+    .globl me_interleave_rows
+    .type me_interleave_rows, @function
+me_interleave_rows:
+    li a5, 0x01010101
+    add a6, a0, a1
+    add a7, a6, a1
+    add a1, a7, a1
+    mv t0, a2
+    li t1, 0
+    li t2, 0
+    li a2, 0
+    li t3, 0
+1:  .4byte 0x407b | 5 << 15 | ((2f - 1b) / 2) << 20             /* lp.setup 0, t0 */
+    p_load 2, 4, 28+1, 10                                       /* t4 .. t6, t0 */
+    p_load 2, 4, 28+2, 16
+    p_load 2, 4, 28+3, 17
+    p_load 2, 4, 5, 11
+    add_up 6, 29
+    add_up 7, 30
+    add_up 12, 31
+    add_up 28, 5
+    p_store 2, 4, 29, 13
+    p_store 2, 4, 30, 13
+    p_store 2, 4, 31, 13
+2:  p_store 2, 4, 5, 13
+    sw t1, 0(a4)
+    sw t2, 4(a4)
+    sw a2, 8(a4)
+    sw t3, 12(a4)
+    mv a0, a3
+    ret
+    .size me_interleave_rows, . - me_interleave_rows
+
+/* void me_sum_rows(const int8_t *const *x, int32_t words, int32_t *sum) */
+    .section .text.me_sum_rows, "ax"
+    .balign 16
+    .globl me_sum_rows
+    .type me_sum_rows, @function
+me_sum_rows:
+    li a5, 0x01010101
+    lw a3, 0(a0)
+    lw a4, 4(a0)
+    lw a6, 8(a0)
+    lw a7, 12(a0)
+    li t1, 0
+    li t2, 0
+    li t3, 0
+    li t4, 0
+1:  .4byte 0x407b | 11 << 15 | ((2f - 1b) / 2) << 20            /* lp.setup 0, a1 */
+    p_load 2, 4, 5, 13
+    p_load 2, 4, 10, 14
+    p_load 2, 4, 30, 16
+    p_load 2, 4, 31, 17
+    add_up 6, 5
+    add_up 7, 10
+    add_up 28, 30
+2:  add_up 29, 31
+    sw t1, 0(a2)
+    sw t2, 4(a2)
+    sw t3, 8(a2)
+    sw t4, 12(a2)
+    ret
+    .size me_sum_rows, . - me_sum_rows
+
+    .macro pack_halves rd, low, high            /* pv.pack.h */
+    r_type 0x57, 0, 0x68, \rd, \high, \low
+    .endm
+    .macro high_below rd, rs                    /* the upper half of rs into the lower one of rd */
+    r_type 0x13, 5, 0, \rs, \rs, 16             /* srli */
+    r_type 0x33, 2, 0x6f, \rd, \rs, 0           /* p.insert 16 bits at 0 */
+    .endm
+    .macro middle_swapped rd                    /* bytes 0 2 1 3; a6 says so */
+    r_type 0x57, 1, 0x60, \rd, \rd, 16          /* pv.shuffle.b */
+    .endm
+    .macro next_row rd
+    r_type 0x0b, 7, 0x10, \rd, 10, 11           /* p.lw, a1 further */
+    .endm
+
+/* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change
+ * places. t0 .. t3 (5, 6, 7, 28) hold four rows a, b, c, d; t4, t5 (29, 30) halves of them. */
+    .section .text.me_interleave_columns, "ax"
+    .balign 16
+    .globl me_interleave_columns
+    .type me_interleave_columns, @function
+me_interleave_columns:
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    li a5, 0x01010101
+    li a6, 0x03010200
+    mv t0, a2
+    li a2, 0
+    li a7, 0
+    li t6, 0
+    li s0, 0
+1:  .4byte 0x407b | 5 << 15 | ((2f - 1b) / 2) << 20             /* lp.setup 0, t0 */
+    next_row 5
+    next_row 6
+    next_row 7
+    next_row 28
+    pack_halves 29, 5, 6                                        /* a0 a1 b0 b1 */
+    high_below 6, 5                                             /* a2 a3 b2 b3 */
+    pack_halves 30, 7, 28                                       /* c0 c1 d0 d1 */
+    high_below 28, 7                                            /* c2 c3 d2 d3 */
+    middle_swapped 29                                           /* a0 b0 a1 b1 */
+    middle_swapped 30
+    middle_swapped 6                                            /* a2 b2 a3 b3 */
+    middle_swapped 28
+    pack_halves 5, 29, 30                                       /* a0 b0 c0 d0 */
+    high_below 30, 29                                           /* a1 b1 c1 d1 */
+    pack_halves 7, 6, 28                                        /* a2 b2 c2 d2 */
+    high_below 28, 6                                            /* a3 b3 c3 d3 */
+    p_store 2, 4, 5, 13
+    p_store 2, 4, 30, 13
+    p_store 2, 4, 7, 13
+    p_store 2, 4, 28, 13
+    add_up 12, 5
+    add_up 17, 30
+    add_up 31, 7
+2:  add_up 8, 28
+    sw a2, 0(a4)
+    sw a7, 4(a4)
+    sw t6, 8(a4)
+    sw s0, 12(a4)
+    mv a0, a3
+    lw s0, 0(sp)
+    addi sp, sp, 16
+    ret
+    .size me_interleave_columns, . - me_interleave_columns
     .option pop
 
 #endif

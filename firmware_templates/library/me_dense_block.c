@@ -70,12 +70,50 @@ ME_BLOCKS(4)
 void me_copy_windows(const me_windows *windows)
 {
     const int32_t bytes = 4 * windows->words + windows->rest;
-    for (int32_t i = 0; i < 4; i++) {
+    for (int32_t i = 0; i < 4 * windows->groups; i++) {
         const int8_t *from = windows->from + i * windows->from_step;
         int8_t *to = windows->to + i * windows->to_step;
         for (int32_t piece = 0; piece < windows->pieces; piece++)
             for (int32_t byte = 0; byte < bytes; byte++)
                 *to++ = from[piece * (bytes + windows->skip) + byte];
+    }
+}
+
+#define ME_ONES 0x01010101u
+
+int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum)
+{
+    sum[0] = sum[1] = sum[2] = sum[3] = 0;
+    for (int32_t word = 0; word < words; word++)
+        for (int32_t row = 0; row < 4; row++) {
+            const int8_t *at = b + row * stride + 4 * word;
+            const uint32_t taps = me_next_w(&at);
+            sum[row] = me_sdotsp_b(sum[row], taps, ME_ONES);
+            me_put_w(&to, taps);
+        }
+    return to;
+}
+
+int8_t *me_interleave_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum)
+{
+    sum[0] = sum[1] = sum[2] = sum[3] = 0;
+    for (int32_t word = 0; word < words; word++)
+        for (int32_t column = 0; column < 4; column++) {
+            const int8_t *at = b + 4 * word * stride + column;
+            const uint32_t taps = me_pack_b(at[0], at[stride], at[2 * stride], at[3 * stride]);
+            sum[column] = me_sdotsp_b(sum[column], taps, ME_ONES);
+            me_put_w(&to, taps);
+        }
+    return to;
+}
+
+void me_sum_rows(const int8_t *const *x, int32_t words, int32_t *sum)
+{
+    for (int32_t row = 0; row < 4; row++) {
+        const int8_t *at = x[row];
+        sum[row] = 0;
+        for (int32_t word = 0; word < words; word++)
+            sum[row] = me_sdotsp_b(sum[row], me_next_w(&at), ME_ONES);
     }
 }
 

@@ -37,16 +37,28 @@ typedef void me_block_kernel(const me_block *block);
 /* me_block_kernels[P - 1][C - 1] */
 extern me_block_kernel *const me_block_kernels[4][4];
 
-/* Four windows, from_step bytes apart, each to a place of its own, to_step bytes apart. A window is
- * `pieces` pieces of 4 * words + rest bytes (rest 0 .. 3), with `skip` bytes between them that are
- * left out. Nothing else is read or written. me_dense_block.S knows these offsets. */
+/* Windows, from_step bytes apart, each to a place of its own, to_step bytes apart; four at a time,
+ * 4 * groups in all. A window is `pieces` pieces of 4 * words + rest bytes (rest 0 .. 3), with `skip`
+ * bytes between them that are left out. Nothing else is read or written. from_next and to_next lead
+ * from the end of a group's first window, skip included, to the next group. me_dense_block.S knows
+ * these offsets. */
 typedef struct {
     const int8_t *from;
     int32_t from_step;
     int8_t *to;
-    int32_t to_step, pieces, words, rest, skip;
+    int32_t to_step, pieces, words, rest, skip, groups, from_next, to_next;
 } me_windows;
 
 void me_copy_windows(const me_windows *windows);
+
+/* A word of each of four rows, `stride` bytes apart, in turn, `words` times; sum: of all bytes of
+ * each row. -> behind what was written. words is at least 1, also below. */
+int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
+
+/* The same of four columns, beside each other in 4 * words rows. */
+int8_t *me_interleave_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
+
+/* The sums of `words` words from x[0] .. x[3] on. */
+void me_sum_rows(const int8_t *const *x, int32_t words, int32_t *sum);
 
 #endif

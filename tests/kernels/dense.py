@@ -83,6 +83,12 @@ class Asked:
     seed: int = 0
 
     @property
+    def in_place(self) -> bool:
+        """Whether every row is read where it lies."""
+        places = (self.c, self.w * self.c + self.row_gap, self.shift[0])
+        return self.linear and all(place % 4 == 0 for place in places)
+
+    @property
     def narrow(self) -> bool:
         """Whether rows of the kernel are filled to words: three taps each."""
         three = self.kernel[1] * self.c == 3 and self.kernel[0] > 1
@@ -183,7 +189,7 @@ def conv_case(asked: Asked) -> Case:
         tile,
         operands,
         _spread(y, a.y_gap),
-        scratch_bytes(taps),
+        0 if a.in_place else scratch_bytes(taps),
         padded_bytes(a, out),
         out[1] * out[2] * a.k * taps,
         {"x": a.shift[0], "y": a.shift[1]},
