@@ -307,10 +307,14 @@ static void run_pixels(const me_job *job)
     const int32_t n = tile->oh * tile->ow * job->groups, last = ME_LAST(n);
     intptr_t *lists = (intptr_t *)(void *)job->scratch;
     int8_t *padding = (int8_t *)(lists + 8 * job->blocks);
-    me_depthwise_any any = {
-        .blocks = job->blocks, .channels = tile->channels, .last = tile->k - 4,
-        .pre = scale->pre, .low = scale->low, .high = scale->high, .zero = job->zero,
-    };
+    me_depthwise_any any;
+    any.blocks = job->blocks;
+    any.channels = tile->channels;
+    any.last = tile->k - 4;
+    any.pre = scale->pre;
+    any.low = scale->low;
+    any.high = scale->high;
+    any.zero = job->zero;
     for (int32_t c = 0; c < tile->k; c++)
         padding[c] = (int8_t)job->op->x_zero;
     list_inside(job, lists);

@@ -68,7 +68,7 @@ static void each_row(const me_pair *tile, me_pair_row *row, const void *op, cons
     const int32_t inner = tile->loops - 1, width = tile->extent[inner];
     const int32_t a_step = tile->a_step[inner], b_step = tile->b_step[inner];
     const int8_t *a = tile->a, *b = tile->b;
-    int32_t index[ME_LOOPS] = { 0 };
+    int32_t index[ME_LOOPS];
     int32_t left = part.last - part.first, row_number = part.first / width;
     int32_t column = part.first - row_number * width;
     if (left <= 0)

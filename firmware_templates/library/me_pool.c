@@ -24,20 +24,6 @@ typedef struct {
 
 static int32_t extent(const me_window *w) { return w->last - w->first; }
 
-/* How many columns from `ox` on, before `end`, are windows of one size and kind at one distance. */
-static int32_t alike(const me_window *columns, int32_t ox, int32_t end)
-{
-    int32_t n = 1;
-    while (ox + n < end) {
-        const me_window *w = columns + ox + n;
-        const bool same = extent(w) == extent(columns + ox) && w->kind == columns[ox].kind;
-        if (!same || w->first - w[-1].first != columns[ox + 1].first - columns[ox].first)
-            break;
-        n++;
-    }
-    return n;
-}
-
 /* ---- words of four channels */
 
 static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
@@ -76,14 +62,19 @@ static void max_of_few(const me_run *run)
 {
     const int32_t n = run->rows * run->columns, c = run->tile->c;
     me_taps taps;
-    int32_t used = 0, filled = 0, row = 0, column = 0;
+    const int8_t *tap = run->x + run->first;
+    int32_t used = 0, filled = 0, column = 0;
     set_loops(&taps, run);
     while (used < n) {
-        for (; filled < 4; filled++) {
-            taps.tap[filled] = run->x + run->first + row * run->tile->row_stride + column * c;
-            if (used + 1 < n && ++column == run->columns)
-                column = 0, row++;
-            used += used < n;
+        for (; filled < 4; filled++) { /* the last tap again where there are no more */
+            taps.tap[filled] = tap;
+            if (++used >= n)
+                continue;
+            tap += c;
+            if (++column == run->columns) {
+                column = 0;
+                tap += run->tile->row_stride - run->columns * c;
+            }
         }
         me_max_words(&taps);
         taps.tap[0] = taps.y;
@@ -99,8 +90,15 @@ static void average_of_four(const me_run *run)
     me_taps taps;
     set_loops(&taps, run);
     set_scale(&taps, run);
-    for (int32_t t = 0; t < 4; t++)
-        taps.tap[t] = run->x + run->first + t / run->columns * run->tile->row_stride + t % run->columns * c;
+    const int8_t *tap = run->x + run->first;
+    for (int32_t t = 0, column = 0; t < 4; t++) {
+        taps.tap[t] = tap;
+        tap += c;
+        if (++column == run->columns) {
+            column = 0;
+            tap += run->tile->row_stride - run->columns * c;
+        }
+    }
     me_average_words(&taps);
 }
 
@@ -108,10 +106,11 @@ static void any_window(const me_run *run)
 {
     const int32_t c = run->tile->c, row_stride = run->tile->row_stride;
     const bool whole_rows = run->columns * c == row_stride;
-    me_big_window w = {
-        .rows = whole_rows ? 1 : run->rows, .columns = run->columns * (whole_rows ? run->rows : 1),
-        .column_step = c, .row_step = row_stride - run->columns * c,
-    };
+    me_big_window w;
+    w.rows = whole_rows ? 1 : run->rows;
+    w.columns = run->columns * (whole_rows ? run->rows : 1);
+    w.column_step = c;
+    w.row_step = row_stride - run->columns * c;
     if (run->average)
         set_scale(&w.scale, run);
     const bool channels = run->words >= run->pixels;
@@ -129,7 +128,7 @@ static void any_window(const me_run *run)
 static void run_words(const me_run *run)
 {
     const int32_t taps = run->rows * run->columns;
-    if (run->average && taps == 4)
+    if (run->average && taps == 4 && run->average->scale.pre == 0)
         average_of_four(run);
     else if (!run->average && taps <= 9)
         max_of_few(run);
@@ -184,7 +183,7 @@ static int32_t run_some(me_run *run, int32_t pixel, int32_t most, int32_t channe
     const me_pool_tile *tile = run->tile;
     const int32_t oy = pixel / tile->ow, ox = pixel - oy * tile->ow;
     const me_window *row = tile->rows + oy, *column = tile->columns + ox;
-    const int32_t n = alike(tile->columns, ox, least(tile->ow, ox + most));
+    const int32_t n = least(column->alike, most);
     run->x = tile->x + row->first * tile->row_stride + column->first * tile->c;
     run->y = tile->y + pixel * tile->y_stride;
     run->rows = extent(row);
@@ -211,7 +210,9 @@ static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
     const int32_t channel = by_channel ? 4 * first : 0;
     const int32_t end = by_channel ? least(4 * last, tile->c) : tile->c;
     const int32_t stop = by_channel ? pixels : last;
-    me_run run = { .tile = tile, .average = average };
+    me_run run;
+    run.tile = tile;
+    run.average = average;
     if (first < last)
         for (int32_t pixel = by_channel ? 0 : first; pixel < stop;)
             pixel += run_some(&run, pixel, stop - pixel, channel, end);
@@ -243,16 +244,23 @@ static void reduce_rows(const me_reduce *op, const int8_t *x, int8_t *y)
 static void reduce_images(const me_reduce *op, const int8_t *x, int8_t *y)
 {
     const me_avg_pool average = { op->x_zero, 1, op->each, op->scale };
+    me_pool_tile tile;
+    me_run run;
+    tile.c = tile.row_stride = tile.y_stride = op->inner;
+    run.tile = &tile;
+    run.average = &average;
+    run.rows = op->reduced;
+    run.columns = run.pixels = 1;
+    run.kind = run.pixel_step = 0;
     const int32_t words = (op->inner + 3) / 4, n = op->outer * words;
     int32_t at = ME_FIRST(n);
     const int32_t last = ME_LAST(n);
     while (at < last) {
         const int32_t image = at / words, word = at - image * words;
         const int32_t most = least(words - word, last - at);
-        const me_pool_tile tile = { .c = op->inner, .row_stride = op->inner, .y_stride = op->inner };
         const int32_t end = least(4 * (word + most), op->inner);
-        me_run run = { .tile = &tile, .average = &average, .rows = op->reduced, .columns = 1,
-                       .pixels = 1, .first = 4 * word, .words = (end - 4 * word) / 4 };
+        run.first = 4 * word;
+        run.words = (end - run.first) / 4;
         run.x = x + image * op->reduced * op->inner;
         run.y = y + image * op->inner;
         if (run.words > 0)

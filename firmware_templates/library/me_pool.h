@@ -9,9 +9,11 @@
 
 #include "me_scale.h"
 
-/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool. */
+/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool;
+ * alike: how many windows from this one on, 1 or more, have its size and kind and lie at the same
+ * distances from each other (plan/pack_windows.py). */
 typedef struct {
-    int16_t first, last, kind;
+    int16_t first, last, kind, alike;
 } me_window;
 
 /* x  rows of c channels a pixel, row_stride bytes between rows; rows[oh] and columns[ow] say which of

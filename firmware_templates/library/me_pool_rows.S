@@ -61,8 +61,14 @@
 
 me_function me_max_words
     taps_and_steps
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
     lw t5, OF_FIRST_INNER(a0)
-.Lmax_outer:
+    lw s0, OF_X_OUTER(a0)
+    lw s1, OF_Y_OUTER(a0)
+    lw a0, OF_FIRST_OUTER(a0)
+    lp_setup 1, t4, .Lmax_outer_last
     lp_setup 0, t6, .Lmax_last
     p_lw_r t0, t5, a1
     p_lw_r t1, a6, a2
@@ -73,8 +79,15 @@ me_function me_max_words
     pv_max_b t0, t0, t2
 .Lmax_last:
     p_sw_r t0, a7, a5
-    outer_steps OF_FIRST_OUTER
-    bnez t4, .Lmax_outer
+    add a1, a1, a0
+    add a2, a2, s0
+    add a3, a3, s0
+    add a4, a4, s0
+.Lmax_outer_last:
+    add a5, a5, s1
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
     ret
 me_end me_max_words
 
@@ -126,11 +139,13 @@ me_end me_max_words
 .endm
 
 /* sums x0 .. x3 -> a word in x0 */
-.macro average x0, x1, x2, x3
+.macro average x0, x1, x2, x3, pre
+.if \pre
     p_addN_r \x0, s0, s1
     p_addN_r \x1, s0, s1
     p_addN_r \x2, s0, s1
     p_addN_r \x3, s0, s1
+.endif
     mul \x0, \x0, s2
     mul \x1, \x1, s2
     mul \x2, \x2, s2
@@ -153,29 +168,30 @@ me_function me_average_words
     save
     taps_and_steps
     load_scale 0
+    li s7, 0x00010001           /* bytes 0 and 2 of a word */
+    slli s8, s7, 8              /* bytes 1 and 3 */
+    p_mac s3, s0, s2            /* (sum + bias) * mult + offset, modulo 2^32 */
 .Laverage_outer:
     lp_setup 0, t6, .Laverage_last
-    p_lw_r t5, a6, a1
-    p_lw_r s11, a6, a2
+    p_lw_r t0, a6, a1
+    p_lw_r t1, a6, a2
+    p_lw_r t2, a6, a3
+    p_lw_r t3, a6, a4
+    pv_pack_h t5, t1, t0        /* bytes 0, 1 of taps 0, 1 */
+    srli t0, t0, 16
+    pv_pack_h s11, t3, t2
+    srli t2, t2, 16
+    p_insert_low t1, t0         /* bytes 2, 3 of taps 0, 1 */
+    p_insert_low t3, t2
     pv_dotsp_b t0, t5, s7
-    pv_dotsp_b t1, t5, s8
-    pv_dotsp_b t2, t5, s9
-    pv_dotsp_b t3, t5, s10
-    p_lw_r t5, a6, a3
+    pv_dotsp_b t5, t5, s8
+    pv_dotsp_b t2, t1, s7
+    pv_dotsp_b t1, t1, s8
     pv_sdotsp_b t0, s11, s7
-    pv_sdotsp_b t1, s11, s8
-    pv_sdotsp_b t2, s11, s9
-    pv_sdotsp_b t3, s11, s10
-    p_lw_r s11, a6, a4
-    pv_sdotsp_b t0, t5, s7
-    pv_sdotsp_b t1, t5, s8
-    pv_sdotsp_b t2, t5, s9
-    pv_sdotsp_b t3, t5, s10
-    pv_sdotsp_b t0, s11, s7
-    pv_sdotsp_b t1, s11, s8
-    pv_sdotsp_b t2, s11, s9
-    pv_sdotsp_b t3, s11, s10
-    average t0, t1, t2, t3
+    pv_sdotsp_b t5, s11, s8
+    pv_sdotsp_b t2, t3, s7
+    pv_sdotsp_b t1, t3, s8
+    average t0, t5, t2, t1, 0
 .Laverage_last:
     p_sw_r t0, a7, a5
     outer_steps OF_X_OUTER
@@ -239,7 +255,7 @@ me_function me_average_window
     nop
 .Laverage_row_last:
     add s11, s11, a7
-    average t0, t1, t2, t3
+    average t0, t1, t2, t3, 1
     lw t5, OF_Y_STEP(a0)
     add a1, a1, t6
     p_sw_r t0, t5, a2

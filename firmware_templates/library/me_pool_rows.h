@@ -15,7 +15,7 @@ typedef struct {
     int32_t inner, outer, x_inner, x_outer, y_inner, y_outer;
     /* of the first tap alone, in me_max_words: it may be the result so far */
     int32_t first_inner, first_outer;
-    /* me_average_words: q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
+    /* me_average_words (pre is 0 there) and windows: q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
     int32_t bias, pre, mult, offset, shift;
     uint32_t low, high; /* in all four bytes */
 } me_taps;
