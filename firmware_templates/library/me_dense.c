@@ -155,7 +155,14 @@ static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch,
             from = scratch;
             scratch += n * row;
         }
-        for (int32_t p = 0; p < n; p++, from += step)
+        for (int32_t p = n; p >= 4; p -= 4, x += 4) {
+            x[0] = from;
+            x[1] = from += step;
+            x[2] = from += step;
+            x[3] = from += step;
+            from += step;
+        }
+        for (int32_t p = n % 4; p > 0; p--, from += step)
             *x++ = from;
         count -= n;
         j += n;
@@ -219,6 +226,16 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
     b->channels = w->channels + 4 * first;
     b->groups = pixels / in_block;
     b->blocks = at_most(last, full) - first;
+    if (in_block == 1 && b->blocks > 1) {
+        const int32_t pairs = b->blocks / 2;
+        b->blocks = pairs;
+        me_block_1x8(b);
+        first += 2 * pairs;
+        b->y += 8 * pairs;
+        b->weights += (ptrdiff_t)(8 * row) * pairs;
+        b->channels += 8 * pairs;
+        b->blocks = at_most(last, full) - first;
+    }
     if (b->blocks > 0)
         me_block_kernels[in_block - 1][3](b);
     if (last > full) {
@@ -239,12 +256,13 @@ static void run_part(const work *w, int32_t core, place from, place to)
             int32_t rows[MOST_PIXELS / 2];
         } both;
     } at;
-    const int32_t room = w->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
     const int32_t blocks = (w->k + 3) / 4;
-    const int32_t most = w->in_place ? room : me_dense_pixels(w->taps) / 4;
+    int32_t most = w->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
     int8_t *scratch = w->scratch;
-    if (!w->in_place)
+    if (!w->in_place) {
+        most = me_dense_pixels(w->taps) / 4;
         scratch += core * 4 * most * (me_dense_row(w->taps) + 4);
+    }
     const me_scale *scale = w->scale;
     me_block b;
     b.x = at.x;

@@ -77,8 +77,8 @@
     .macro c_swsp rs, offset
     .2byte 0xc002 | (\rs) << 2 | ((\offset) >> 2) << 9
     .endm
-    .macro c_lw rd, offset, base                /* registers x8 .. x15, offset below 64 */
-    .2byte 0x4000 | ((\rd) - 8) << 2 | ((\base) - 8) << 7 | ((\offset) >> 3) << 10 | (((\offset) >> 2) & 1) << 6
+    .macro c_lw rd, offset, base                /* registers x8 .. x15, offset below 128 */
+    .2byte 0x4000 | ((\rd) - 8) << 2 | ((\base) - 8) << 7 | (((\offset) >> 3) & 7) << 10 | (((\offset) >> 2) & 1) << 6 | ((\offset) >> 6) << 5
     .endm
     .macro c_mv rd, rs
     .2byte 0x8002 | (\rd) << 7 | (\rs) << 2
@@ -199,12 +199,7 @@
     .endif
     .endm
 
-    .macro block np, nc
-    .section .text.me_block_\np\()x\nc, "ax"
-    .balign 16
-    .globl me_block_\np\()x\nc
-    .type me_block_\np\()x\nc, @function
-me_block_\np\()x\nc:
+    .macro entered
     addi sp, sp, -FRAME
     each_register sw
     lw t0, OF_X(a0)
@@ -239,6 +234,47 @@ me_block_\np\()x\nc:
     sw s2, AT_HIGH(sp)
     sw s3, AT_TABLE(sp)
     sw a0, AT_ROWS_STEP(sp)
+    .endm
+    .macro left
+    each_register lw
+    addi sp, sp, FRAME
+    ret
+    .endm
+
+    .macro special np, nc
+9:  /* the same with other limits */
+    lw a2, AT_TABLE(sp)
+    c_lwsp LOW, AT_LOW
+    c_lwsp HIGH, AT_HIGH
+    bnez a2, 9f
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    packed \nc, \p
+    limited \p
+    stored \nc, \p
+    .endif
+    .endr
+    j 6b
+
+9:  /* and with a table */
+    .irp p, 0, 1, 2, 3
+    .if \p < \np
+    packed \nc, \p
+    limited \p
+    looked_up \nc, \p
+    stored \nc, \p
+    .endif
+    .endr
+    j 6b
+    .endm
+
+    .macro block np, nc
+    .section .text.me_block_\np\()x\nc, "ax"
+    .balign 16
+    .globl me_block_\np\()x\nc
+    .type me_block_\np\()x\nc, @function
+me_block_\np\()x\nc:
+    entered
     j 1f
 
     .balign 16
@@ -358,9 +394,7 @@ me_block_\np\()x\nc:
     c_swsp 12, AT_ROWS
     bnez a1, 1b
     .endif
-    each_register lw
-    addi sp, sp, FRAME
-    ret
+    left
 
 8:  /* what is added to each pixel */
     .irp p, 0, 1, 2, 3
@@ -379,31 +413,82 @@ me_block_\np\()x\nc:
     .endr
     j 3b
 
-9:  /* the same with other limits */
-    lw a2, AT_TABLE(sp)
-    c_lwsp LOW, AT_LOW
-    c_lwsp HIGH, AT_HIGH
-    bnez a2, 9f
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    packed \nc, \p
-    limited \p
-    stored \nc, \p
-    .endif
-    .endr
-    j 6b
-
-9:  /* and with a table */
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    packed \nc, \p
-    limited \p
-    looked_up \nc, \p
-    stored \nc, \p
-    .endif
-    .endr
-    j 6b
+    special \np, \nc
     .size me_block_\np\()x\nc, . - me_block_\np\()x\nc
+    .endm
+
+/* One pixel and two blocks of four channels at a time. The second four sums are stored like those
+ * of a second pixel, 4 bytes further. */
+    .macro pair_of_blocks
+    .section .text.me_block_1x8, "ax"
+    .balign 16
+    .globl me_block_1x8
+    .type me_block_1x8, @function
+me_block_1x8:
+    entered
+    lw t0, AT_BLOCKS(sp)
+    lw t1, AT_Y_GROUP(sp)
+    lw ra, AT_WEIGHTS(sp)
+    lw a5, AT_CHANNELS(sp)
+    sw t1, AT_Y(sp)
+2:  .4byte 0x40fb | XA << 15 | ((6f - 2b) / 2) << 20            /* lp.setup 1 */
+    lw s0, AT_X(sp)
+    lw t0, AT_STEPS(sp)
+    .irp c, 0, 1, 2, 3, 4, 5, 6, 7
+    load_word SUM+\c, 16*\c, CHANNEL
+    .endr
+    lw t1, AT_ROWS(sp)
+    lw t2, 0(s0)
+    slli s1, t0, 4
+    add s1, s1, ra                                              /* the second block */
+    bnez t1, 8f
+3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
+    next_taps XA, 0
+    .irp c, 0, 1, 2, 3
+    next_weight WEIGHT+\c
+    .endr
+    .irp c, 0, 1, 2, 3
+    sdot 0, \c, XA
+    .endr
+    .irp c, 0, 1, 2, 3
+    .4byte 0x0040200b | (WEIGHT+\c) << 7 | 9 << 15              /* p.lw from s1 */
+    .endr
+    sdot 1, 0, XA
+    sdot 1, 1, XA
+    sdot 1, 2, XA
+4:  sdot 1, 3, XA
+    mv ra, s1
+    lw t2, AT_PRE(sp)
+    c_lw 8, 4, CHANNEL
+    c_lw 9, 8, CHANNEL
+    load_word 10, 12, CHANNEL
+    requantised 1, 8, 0, 8, 9, 10, 11, 12, 13
+    requantised 1, 8, 1, 11, 12, 13, 8, 9, 10
+    requantised 1, 8, 2, 8, 9, 10, 11, 12, 13
+    requantised 1, 8, 3, 11, 12, 13, 8, 9, 10
+    requantised 1, 8, 4, 8, 9, 10, 11, 12, 13
+    requantised 1, 8, 5, 11, 12, 13, 8, 9, 10
+    requantised 1, 8, 6, 8, 9, 10, 11, 12, 13
+    requantised 1, 8, 7, 11, 12, 13, 8, 9, 10
+    lw a0, AT_Y(sp)
+    lw a2, AT_SPECIAL(sp)
+    addi t0, a0, 8
+    sw t0, AT_Y(sp)
+    li a1, 4
+    bnez a2, 9f
+    packed 4, 0
+    packed 4, 1
+    stored 4, 0
+    stored 4, 1
+6:  addi a5, a5, 128                                            /* ends lp.setup 1 */
+    left
+8:  lw t1, 0(t1)
+    .irp c, 0, 1, 2, 3, 4, 5, 6, 7
+    c_add SUM+\c, XB
+    .endr
+    j 3b
+    special 2, 4
+    .size me_block_1x8, . - me_block_1x8
     .endm
 
     .option push
@@ -414,6 +499,7 @@ me_block_\np\()x\nc:
     block \np, \nc
     .endr
     .endr
+    pair_of_blocks
 
     .macro p_load f3, size, rd, base
     .4byte 0x0b | (\f3) << 12 | (\rd) << 7 | (\base) << 15 | (\size) << 20

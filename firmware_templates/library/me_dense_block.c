@@ -67,6 +67,13 @@ ME_BLOCKS(2)
 ME_BLOCKS(3)
 ME_BLOCKS(4)
 
+void me_block_1x8(const me_block *block)
+{
+    me_block fours = *block;
+    fours.blocks *= 2;
+    me_block_1x4(&fours);
+}
+
 void me_copy_windows(const me_windows *windows)
 {
     const int32_t bytes = 4 * windows->words + windows->rest;

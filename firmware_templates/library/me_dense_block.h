@@ -34,6 +34,9 @@ typedef struct {
 
 typedef void me_block_kernel(const me_block *block);
 
+/* One group of one pixel, blocks of 8 channels, each packed as two of 4. */
+void me_block_1x8(const me_block *block);
+
 /* me_block_kernels[P - 1][C - 1] */
 extern me_block_kernel *const me_block_kernels[4][4];
 
