@@ -24,6 +24,23 @@ typedef struct {
 
 static int32_t extent(const me_window *w) { return w->last - w->first; }
 
+/* How many of `most` windows from this one on are alike. */
+static int32_t alike(const me_window *w, int32_t most)
+{
+    int32_t first = w->first, last = w->last, n = 1;
+    const int32_t kind = w->kind, step = most > 1 ? w[1].first - first : 0;
+    if (w->alike > 0)
+        return least(w->alike, most);
+    for (; n < most; n++) {
+        first += step;
+        last += step;
+        w++;
+        if (w->first != first || w->last != last || w->kind != kind)
+            break;
+    }
+    return n;
+}
+
 /* ---- words of four channels */
 
 static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
@@ -183,7 +200,7 @@ static int32_t run_some(me_run *run, int32_t pixel, int32_t most, int32_t channe
     const me_pool_tile *tile = run->tile;
     const int32_t oy = pixel / tile->ow, ox = pixel - oy * tile->ow;
     const me_window *row = tile->rows + oy, *column = tile->columns + ox;
-    const int32_t n = least(column->alike, most);
+    const int32_t n = alike(column, least(tile->ow - ox, most));
     run->x = tile->x + row->first * tile->row_stride + column->first * tile->c;
     run->y = tile->y + pixel * tile->y_stride;
     run->rows = extent(row);

@@ -9,11 +9,12 @@
 
 #include "me_scale.h"
 
-/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool;
- * alike: how many windows from this one on, 1 or more, have its size and kind and lie at the same
- * distances from each other (plan/pack_windows.py). */
+/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool.
+ * alike: of this window and those behind it, how many have its size and kind and lie at one distance
+ * from each other; 0 where nobody counted, which costs time (plan/pack_windows.py counts). */
 typedef struct {
-    int16_t first, last, kind, alike;
+    int16_t first, last;
+    uint8_t kind, alike;
 } me_window;
 
 /* x  rows of c channels a pixel, row_stride bytes between rows; rows[oh] and columns[ow] say which of

@@ -10,15 +10,18 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.ops.pool import Window
 
+MOST = 127  # windows that are counted: the byte is the upper one of a signed number
+
 
 def pack_windows(windows: Sequence[Window]) -> Array:
-    """int16 [n, 4]: first, one past the last, number of its divisor, windows alike from here on.
+    """int16 [n, 3]: first, one past the last, and in two bytes divisor and windows alike from here.
 
     Divisors are numbered in ascending order, as `divisors_of` gives them.
     """
     kinds = divisors_of(windows)
     alike = [_alike(windows, i) for i in range(len(windows))]
-    rows = [(w[0], w[1], kinds.index(w[2]), n) for w, n in zip(windows, alike, strict=True)]
+    both = [kinds.index(w[2]) | n << 8 for w, n in zip(windows, alike, strict=True)]
+    rows = [(w[0], w[1], n) for w, n in zip(windows, both, strict=True)]
     return np.array(rows, np.int16)
 
 
@@ -36,4 +39,4 @@ def _alike(windows: Sequence[Window], at: int) -> int:
         if window != (first[0] + i * step, first[1] + i * step, first[2]):
             break
         n = i + 1
-    return n
+    return min(n, MOST)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.plan.pack_depthwise import pack_depthwise
 from myoedge.reference import integer_step

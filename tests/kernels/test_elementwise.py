@@ -37,7 +37,8 @@ PAIRS: tuple[tuple[Shape, Shape], ...] = (
 def draw_bytes(rng: np.random.Generator, shape: Shape) -> Array:
     """int8 with many at the ends of the range."""
     x = rng.integers(-128, 128, shape)
-    return np.where(rng.random(shape) < 0.1, rng.choice([-128, 127, 0, -1], shape), x).astype(np.int8)
+    ends = rng.choice([-128, 127, 0, -1], shape)
+    return np.where(rng.random(shape) < 0.1, ends, x).astype(np.int8)
 
 
 def qparams(rng: np.random.Generator) -> QParams:
@@ -45,7 +46,10 @@ def qparams(rng: np.random.Generator) -> QParams:
 
 
 def step_of(
-    rng: np.random.Generator, op: str, shapes: tuple[Shape, ...], constants: tuple[Array, ...] = (),
+    rng: np.random.Generator,
+    op: str,
+    shapes: tuple[Shape, ...],
+    constants: tuple[Array, ...] = (),
     **attrs: object,
 ) -> Step:
     """The operator quantised with drawn parameters; clamps and tables come now and then."""
