@@ -19,6 +19,7 @@ from myoedge.ir import Array
 from myoedge.simulator.machine import simulate
 
 PROGRAMS = Path(__file__).parent / "programs"
+SHIM = Path(__file__).parents[1] / "firmware" / "programs"
 GUARD, GUARD_BYTE = 16, 0x5A
 
 
@@ -107,18 +108,44 @@ def on_host(
     program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
 ) -> list[tuple[Array, int]]:
     """The same by the C bodies, where undefined behaviour ends the program."""
+    return _on_host(program, families, cases, folder, "", ())
+
+
+def on_host_as_sdk(
+    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+) -> list[tuple[Array, int]]:
+    """The C bodies with the builtins of the SDK's compiler, which a shim stands in for."""
+    start = '#define ME_SDK\n#include "sdk_shim.h"\n'
+    return _on_host(program, families, cases, folder, start, (SHIM / "sdk_shim.c",))
+
+
+def _on_host(
+    program: str,
+    families: Sequence[str],
+    cases: Sequence[Case],
+    folder: Path,
+    start: str,
+    others: tuple[Path, ...],
+) -> list[tuple[Array, int]]:
     for name, text in {**_includes(), **library(*families)}.items():
-        (folder / name).write_text(text)
-    sources = [PROGRAMS / f"{program}.c", *(folder.glob("me_*.c"))]
-    binary = folder / "host"
+        (folder / name).write_text(start + text if name.endswith(".c") else text)
+    source, binary = folder / f"{program}.c", folder / "host"
+    source.write_text(start + (PROGRAMS / source.name).read_text())
     done = tool.compile_program(
-        sources, binary, cc=tool.compiler(), sanitize=("undefined",), include=(PROGRAMS, folder)
+        [source, *folder.glob("me_*.c"), *others],
+        binary,
+        cc=tool.compiler(),
+        sanitize=("undefined",),
+        include=(PROGRAMS, folder, SHIM),
     )
     assert done.returncode == 0, done.stderr
     (folder / "cases.bin").write_bytes(_packed(cases))
     ran = tool.run([str(binary)], cwd=folder)
     assert ran.returncode == 0, ran.stderr
     return _results((folder / "results.bin").read_bytes(), cases)
+
+
+RUNS = (on_host, on_host_as_sdk, on_simulator)
 
 
 def check(cases: Sequence[Case], found: Sequence[tuple[Array, int]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from myoedge.op import Step
 from myoedge.plan.pack_depthwise import pack_depthwise
 from myoedge.reference import integer_step
-from tests.kernels.drawn import Case, blob, check, on_host, on_simulator
+from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, step_of
 
 FAMILIES = ("depthwise", "dense.h", "dense_")
@@ -94,6 +94,7 @@ SHAPES = (
     Conv(9, 9, 3, stride=(2, 2)),
     Conv(12, 12, 8, stride=(2, 2), pads=((0, 1), (0, 1))),
     Conv(5, 5, 4, stride=(2, 2), pads=((2, 2), (2, 2))),
+    Conv(6, 5, 4, stride=(2, 2), pads=((2, 0), (2, 0))),
     Conv(1, 1, 6, stride=(2, 2)),
     Conv(2, 2, 6, stride=(1, 2)),
     Conv(11, 10, 12, stride=(3, 3)),
@@ -141,7 +142,7 @@ def measured() -> list[Case]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("run", [on_host, on_simulator])
+@pytest.mark.parametrize("run", RUNS)
 def test_channels_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("depthwise", FAMILIES, cases, tmp_path))

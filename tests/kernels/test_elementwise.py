@@ -14,7 +14,7 @@ from myoedge.op import OPS, Site, Step
 from myoedge.ops.elementwise import broadcast
 from myoedge.ops.loops import broadcast_steps, merged
 from myoedge.reference import integer_step
-from tests.kernels.drawn import Case, blob, check, on_host, on_simulator
+from tests.kernels.drawn import RUNS, Case, blob, check
 
 FAMILIES = ("elementwise",)
 ALIGNED = ((16, 16, 64), (16, 16, 64))
@@ -152,7 +152,7 @@ def every_case() -> list[Case]:
     return pairs + eight_bit_cases() + channel_cases() + table_cases()
 
 
-@pytest.mark.parametrize("run", [on_host, on_simulator])
+@pytest.mark.parametrize("run", RUNS)
 def test_elements_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("elementwise", FAMILIES, cases, tmp_path))

@@ -12,7 +12,7 @@ import pytest
 from myoedge.ir import Shape
 from myoedge.op import strides
 from myoedge.ops.loops import merged
-from tests.kernels.drawn import GUARD_BYTE, Case, blob, check, on_host, on_simulator
+from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
 FAMILIES = ("move",)
@@ -101,7 +101,7 @@ def drawn_permute(rng: np.random.Generator) -> Case:
             return permute_case(rng, shape, perm, int(rng.integers(4)))
 
 
-@pytest.mark.parametrize("run", [on_host, on_simulator])
+@pytest.mark.parametrize("run", RUNS)
 def test_bytes_arrive_where_they_belong(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("move", FAMILIES, cases, tmp_path))

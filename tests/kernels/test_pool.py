@@ -15,7 +15,7 @@ from myoedge.op import Step
 from myoedge.ops.pool import Window, adaptive, divisors, regular
 from myoedge.plan.pack_windows import divisors_of, pack_windows
 from myoedge.reference import integer_step
-from tests.kernels.drawn import Case, blob, check, on_host, on_simulator
+from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, step_of
 
 FAMILIES = ("pool",)
@@ -141,7 +141,7 @@ def measured() -> list[Case]:
     return [*cases, reduce_case(rng, "mean", (64, 256), (1,), simple=True)]
 
 
-@pytest.mark.parametrize("run", [on_host, on_simulator])
+@pytest.mark.parametrize("run", RUNS)
 def test_windows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("pool", FAMILIES, cases, tmp_path))

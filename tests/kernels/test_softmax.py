@@ -11,7 +11,7 @@ import pytest
 from myoedge.ir import Shape
 from myoedge.op import outer_inner
 from myoedge.reference import integer_step
-from tests.kernels.drawn import Case, blob, check, on_host, on_simulator
+from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, step_of
 from tests.kernels.test_pool import plain
 
@@ -52,7 +52,7 @@ def every_case() -> list[Case]:
     return [case_of(rng, op, *shape) for op in OPERATORS for shape in SHAPES for _ in "abc"]
 
 
-@pytest.mark.parametrize("run", [on_host, on_simulator])
+@pytest.mark.parametrize("run", RUNS)
 def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
     check(cases, run("softmax", FAMILIES, cases, tmp_path))
