@@ -130,16 +130,23 @@ static void copy_whole(const work *w, const int8_t *from, int8_t *to, int32_t n)
     }
 }
 
-/* x[i]: where pixel first + i is read */
-static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch, const int8_t **x)
+/* A pixel by row and column. */
+typedef struct {
+    int32_t i, j;
+} spot;
+
+static spot spot_of(const work *w, int32_t pixel)
+{
+    const int32_t i = pixel < w->columns ? 0 : pixel / w->columns;
+    return (spot){ i, pixel - i * w->columns };
+}
+
+/* Where `count` pixels from a spot on are read; the spot moves behind them. */
+static void gather(const work *w, spot *at, int32_t count, int8_t *scratch, const int8_t **x)
 {
     const int32_t row = me_dense_row(w->taps) + 4;
     const bool whole = w->pieces * w->planes == 1 && w->taps % 4 == 0;
-    int32_t i = 0, j = first;
-    if (first >= w->columns) {
-        i = first / w->columns;
-        j = first - i * w->columns;
-    }
+    int32_t i = at->i, j = at->j;
     while (count > 0) {
         const int8_t *from = w->x + (ptrdiff_t)i * w->row_step + (ptrdiff_t)j * w->step;
         const bool inside = i >= w->first_row && i < w->end_row && j >= w->first && j < w->end;
@@ -171,6 +178,8 @@ static void gather(const work *w, int32_t first, int32_t count, int8_t *scratch,
             i++;
         }
     }
+    at->i = i;
+    at->j = j;
 }
 
 /* What -b_zero adds to the sums of each pixel, four of them at a time. */
@@ -247,6 +256,31 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
     }
 }
 
+/* What is the same for all blocks. */
+static inline void begin(const work *w, me_block *b)
+{
+    const me_scale *scale = w->scale;
+    b->y_stride = w->y_stride;
+    b->steps = me_dense_row(w->taps) / 4;
+    b->x_step = w->x_step;
+    b->pre = scale->pre;
+    b->low = in_all_bytes(scale->low);
+    b->high = in_all_bytes(scale->high);
+    b->table = scale->table ? scale->table + 128 : 0;
+    b->special = scale->table || scale->low > -128 || scale->high < 127;
+}
+
+/* One row, where it lies. */
+static void run_row(const work *w, int32_t first, int32_t last)
+{
+    me_block b;
+    b.x = &w->x;
+    b.rows = 0;
+    b.y = w->y;
+    begin(w, &b);
+    run_blocks(w, &b, 1, first, last);
+}
+
 static void run_part(const work *w, int32_t core, place from, place to)
 {
     union { /* stacks are small */
@@ -263,18 +297,11 @@ static void run_part(const work *w, int32_t core, place from, place to)
         most = me_dense_pixels(w->taps) / 4;
         scratch += core * 4 * most * (me_dense_row(w->taps) + 4);
     }
-    const me_scale *scale = w->scale;
     me_block b;
     b.x = at.x;
     b.rows = w->b_zero ? at.both.rows : 0;
-    b.y_stride = w->y_stride;
-    b.steps = me_dense_row(w->taps) / 4;
-    b.x_step = w->x_step;
-    b.pre = scale->pre;
-    b.low = in_all_bytes(scale->low);
-    b.high = in_all_bytes(scale->high);
-    b.table = scale->table ? scale->table + 128 : 0;
-    b.special = scale->table || scale->low > -128 || scale->high < 127;
+    begin(w, &b);
+    spot pixel = spot_of(w, 4 * from.group);
     while (from.group < to.group || from.block < to.block) {
         const int32_t first = from.block;
         const int32_t last = from.group < to.group ? blocks : to.block;
@@ -283,7 +310,7 @@ static void run_part(const work *w, int32_t core, place from, place to)
             groups = at_most(most, at_most(to.group, w->pixels / 4) - from.group);
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
-        gather(w, 4 * from.group, pixels, scratch, at.x);
+        gather(w, &pixel, pixels, scratch, at.x);
         if (w->b_zero)
             add_rows(w, pixels, at.both.x, at.both.rows);
         b.y = w->y + (ptrdiff_t)(4 * from.group) * w->y_stride;
@@ -299,9 +326,13 @@ static void run(const work *w)
         run_part(w, first, place_of(w, first), place_of(w, last));
         return;
     }
-    const int32_t blocks = (w->k + 3) / 4;
-    const place to = { 0, blocks * last / 8 };
-    run_part(w, first, (place){ 0, blocks * first / 8 }, last == 8 ? (place){ 1, 0 } : to);
+    const int32_t blocks = (w->k + 3) / 4, from = blocks * first / 8, to = blocks * last / 8;
+    if (from == to)
+        return;
+    if (w->pixels == 1 && w->in_place && w->b_zero == 0)
+        run_row(w, from, to);
+    else
+        run_part(w, first, (place){ 0, from }, to == blocks ? (place){ 1, 0 } : (place){ 0, to });
 }
 
 /* ---- convolution */

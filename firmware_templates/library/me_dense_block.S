@@ -319,6 +319,32 @@ me_block_\np\()x\nc:
     .endif
     bnez t1, 8f
 3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
+    .if \np == 4 && \nc == 4
+    next_taps XA, 0
+    next_weight WEIGHT+0
+    next_weight WEIGHT+1
+    next_weight WEIGHT+2
+    next_weight WEIGHT+3
+    sdot 0, 0, XA
+    next_taps XB, 1
+    sdot 0, 1, XA
+    sdot 0, 2, XA
+    sdot 0, 3, XA
+    sdot 1, 0, XB
+    sdot 1, 1, XB
+    next_taps XA, 2
+    sdot 1, 2, XB
+    sdot 1, 3, XB
+    sdot 2, 0, XA
+    sdot 2, 1, XA
+    sdot 2, 2, XA
+    next_taps XB, 3
+    sdot 2, 3, XA
+    sdot 3, 0, XB
+    sdot 3, 1, XB
+    sdot 3, 2, XB
+4:  sdot 3, 3, XB
+    .else
     .if \np == 1
     next_taps XA, 0
     .endif
@@ -346,6 +372,8 @@ me_block_\np\()x\nc:
     .endif
     .endif
     .endr
+
+    .endif
 
     c_lwsp PRE, AT_PRE
     c_lw 8, 4, CHANNEL
@@ -544,17 +572,13 @@ me_copy_windows:
     nop
 1:  .4byte 0x40fb | 6 << 15 | ((7f - 1b) / 2) << 20             /* lp.setup 1, t1 */
     beqz t5, 3f
-2:  .4byte 0x407b | 30 << 15 | ((4f - 2b) / 2) << 20            /* lp.setup 0, t5 */
+2:  .4byte 0x407b | 30 << 15 | ((9f - 2b) / 2) << 20            /* lp.setup 0, t5 */
     four 2, 4
-4:  p_store 2, 4, 29, 5
+9:  p_store 2, 4, 29, 5
 3:  beqz a0, 6f
     andi t1, a0, 2
-    beqz t1, 5f
-    four 1, 2
-    p_store 1, 2, 29, 5
-    andi t1, a0, 1
-    beqz t1, 6f
-5:  four 0, 1
+    bnez t1, 5f
+4:  four 0, 1
     p_store 0, 1, 29, 5
 6:  add a1, a1, t6
     add a2, a2, t6
@@ -577,6 +601,11 @@ me_copy_windows:
     lw s1, 4(sp)
     addi sp, sp, 16
     ret
+5:  four 1, 2
+    p_store 1, 2, 29, 5
+    andi t1, a0, 1
+    bnez t1, 4b
+    j 6b
     .size me_copy_windows, . - me_copy_windows
 
     .macro add_up sum, word                     /* all bytes of a word; a5 holds ones */
