@@ -103,7 +103,7 @@ static void copy_padded(const work *w, int32_t i, int32_t j, int8_t *to)
 /* n windows of a row that lie inside x, four at a time. */
 static void copy_whole(const work *w, const int8_t *from, int8_t *to, int32_t n)
 {
-    const int32_t row = me_dense_row(w->taps) + 4;
+    const int32_t row = me_dense_stride(w->taps);
     me_windows some = { from, w->step, to, row, w->pieces, w->piece / 4, w->piece % 4, w->skip, 1, 0, 0 };
     some.from_next = 4 * w->step - w->pieces * (w->piece + w->skip);
     some.to_next = 4 * row - w->pieces * w->piece;
@@ -144,7 +144,7 @@ static spot spot_of(const work *w, int32_t pixel)
 /* Where `count` pixels from a spot on are read; the spot moves behind them. */
 static void gather(const work *w, spot *at, int32_t count, int8_t *scratch, const int8_t **x)
 {
-    const int32_t row = me_dense_row(w->taps) + 4;
+    const int32_t row = me_dense_stride(w->taps);
     const bool whole = w->pieces * w->planes == 1 && w->taps % 4 == 0;
     int32_t i = at->i, j = at->j;
     while (count > 0) {
@@ -295,7 +295,7 @@ static void run_part(const work *w, int32_t core, place from, place to)
     int8_t *scratch = w->scratch;
     if (!w->in_place) {
         most = me_dense_pixels(w->taps) / 4;
-        scratch += core * 4 * most * (me_dense_row(w->taps) + 4);
+        scratch += core * 4 * most * me_dense_stride(w->taps);
     }
     me_block b;
     b.x = at.x;

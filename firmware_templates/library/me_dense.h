@@ -86,6 +86,12 @@ static inline int32_t me_dense_row(int32_t taps)
     return (taps + 3) / 4 * 4;
 }
 
+/* Bytes between gathered rows: an odd number of words, so that rows start in different banks. */
+static inline int32_t me_dense_stride(int32_t taps)
+{
+    return 4 * ((taps + 3) / 4 | 1);
+}
+
 /* How many pixels a core gathers at a time: 4 to 16, and not more than 2 KiB of them if it can. */
 static inline int32_t me_dense_pixels(int32_t taps)
 {
@@ -95,7 +101,7 @@ static inline int32_t me_dense_pixels(int32_t taps)
 
 static inline int32_t me_dense_scratch(int32_t taps)
 {
-    return 8 * me_dense_pixels(taps) * (me_dense_row(taps) + 4);
+    return 8 * me_dense_pixels(taps) * me_dense_stride(taps);
 }
 
 /* The rows and columns that n windows reach over. */

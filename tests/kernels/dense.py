@@ -123,7 +123,7 @@ def _after(y: Array, table: Array | None) -> Array:
 
 def scratch_bytes(taps: int) -> int:
     """me_dense_scratch of me_dense.h."""
-    return 8 * 4 * min(4, max(1, 512 // up(taps))) * (up(taps) + 4)
+    return 8 * 4 * min(4, max(1, 512 // up(taps))) * 4 * (up(taps) // 4 | 1)
 
 
 def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
@@ -181,7 +181,10 @@ def conv_case(asked: Asked) -> Case:
         region = {"x": "x", "h": a.h, "w": a.w, "pad_top": a.pads[0][0], "pad_left": a.pads[1][0]}
         region["row_stride"] = sizes["x_stride"]
         tile = {**region, **operands_of, "oh": out[1], "ow": out[2], **ends}
-        op, tile = {**op, "narrow": int(a.narrow)}, {**tile, "padded": "padded" if a.padded else None}
+        op, tile = (
+            {**op, "narrow": int(a.narrow)},
+            {**tile, "padded": "padded" if a.padded else None},
+        )
     return Case(
         str(asked),
         KERNELS[int(a.linear)],

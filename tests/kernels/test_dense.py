@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.kernels.dense import (
     Asked,
@@ -19,6 +18,7 @@ from tests.kernels.dense import (
     run_on_chip,
     run_on_host,
 )
+from tests.kernels.dense_speed import measured
 
 COUNT = 120
 
@@ -121,3 +121,13 @@ def test_the_chip_does_the_same(tmp_path: Path) -> None:
     """And leaves alone what lies around the operands."""
     cases = drawn()
     assert mismatches(cases, [ran.y for ran in run_on_chip(cases, tmp_path)]) == []
+
+
+def test_none_has_become_slow() -> None:
+    """Cycles are the same every time; layout of the code moves them by some percent."""
+    slow = [
+        f"{name}: {case.macs / ran.warm:.2f} < {least}"
+        for name, (case, ran, least) in measured().items()
+        if case.macs / ran.warm < least
+    ]
+    assert slow == []
