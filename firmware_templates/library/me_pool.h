@@ -29,7 +29,9 @@ typedef struct {
     int32_t y_stride;
 } me_pool_tile;
 
-/* Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. */
+/* Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
+ * row is a multiple of 64 bytes, x and y best start 32 bytes apart modulo 64, or rows are 4 bytes
+ * longer: else cores meet in the banks of L1 again and again. */
 void me_max_pool_run(const me_pool_tile *tile);
 
 /* acc = sum (x - x_zero) over a window, requantised by each[row kind * kinds + column kind], whose

@@ -20,7 +20,7 @@ from myoedge.simulator.machine import simulate
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHIM = Path(__file__).parents[1] / "firmware" / "programs"
-GUARD, GUARD_BYTE = 16, 0x5A
+GUARD, GUARD_BYTE = 32, 0x5A
 
 
 @dataclass(frozen=True)

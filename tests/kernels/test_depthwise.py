@@ -13,7 +13,7 @@ from myoedge.op import Step
 from myoedge.plan.pack_depthwise import pack_depthwise
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
-from tests.kernels.test_elementwise import draw_bytes, step_of
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 FAMILIES = ("depthwise", "dense.h", "dense_")
 
@@ -52,13 +52,10 @@ def conv_step(rng: np.random.Generator, conv: Conv) -> Step:
     )  # fmt: skip
 
 
-def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, plain: bool = False) -> Case:
-    """plain: without clamp or table, as most layers are."""
+def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: bool = False) -> Case:
+    """simple: without clamp or table, as most layers are."""
     step = conv_step(rng, conv)
-    if plain:
-        arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
-        integers = type(step.integers)(step.integers.scalars, arrays)
-        step = Step(step.node, step.operands, step.shapes, step.out, integers)
+    step = plain(step) if simple else step
     x = draw_bytes(rng, step.shapes[0])
     weights = step["weight"] if conv.groups else pack_depthwise(step["weight"][..., 0])
     each = np.stack([step[n] for n in ("bias", "mult", "offset", "shift")], axis=1)
@@ -135,8 +132,8 @@ def random_conv(rng: np.random.Generator) -> Conv:
 def measured() -> list[Case]:
     """Sizes whose cycles docs and benchmarks speak of."""
     rng = np.random.default_rng(12)
-    return [case_of(rng, conv, plain=True) for conv in SHAPES] + [
-        case_of(rng, conv, plain=True)
+    return [case_of(rng, conv, simple=True) for conv in SHAPES] + [
+        case_of(rng, conv, simple=True)
         for conv in (Conv(48, 48, 8), Conv(24, 24, 32), Conv(6, 6, 128), Conv(3, 3, 256),
                      Conv(48, 48, 16, stride=(2, 2)), Conv(12, 12, 64, stride=(2, 2)))
     ]  # fmt: skip

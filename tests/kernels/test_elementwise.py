@@ -74,8 +74,18 @@ def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
     return (len(loops), *(x for loop in loops for x in (loop.extent, *loop.steps)))
 
 
-def pair_case(rng: np.random.Generator, op: str, a: Shape, b: Shape, shift: int) -> Case:
+def plain(step: Step) -> Step:
+    """Without clamp or table, as most layers are."""
+    arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
+    integers = type(step.integers)(step.integers.scalars, arrays)
+    return Step(step.node, step.operands, step.shapes, step.out, integers)
+
+
+def pair_case(
+    rng: np.random.Generator, op: str, a: Shape, b: Shape, shift: int, *, simple: bool = False
+) -> Case:
     step = step_of(rng, op, (a, b))
+    step = plain(step) if simple else step
     x, y = draw_bytes(rng, a), draw_bytes(rng, b)
     table = step.table if step.table is not None else np.zeros(0, np.int8)
     data = blob(x, y, table, shift=shift)
@@ -150,6 +160,21 @@ def table_cases() -> list[Case]:
 def every_case() -> list[Case]:
     pairs = [case for op in ("add", "sub", "mul") for case in pair_cases(op)]
     return pairs + eight_bit_cases() + channel_cases() + table_cases()
+
+
+def measured() -> list[Case]:
+    """Sizes whose cycles docs and benchmarks speak of."""
+    rng = np.random.default_rng(9)
+    pairs: tuple[tuple[str, Shape, Shape], ...] = (
+        ("add", *ALIGNED),
+        ("add", (8, 8, 64), (8, 8, 64)),
+        ("mul", *ALIGNED),
+        ("add", (256, 64), (64,)),
+        ("mul", (16, 16, 64), (1,)),
+        ("add", (33, 17, 21), (33, 17, 21)),
+    )
+    cases = [pair_case(rng, op, a, b, 0, simple=True) for op, a, b in pairs]
+    return cases + [c for c in eight_bit_cases() + table_cases() if c.expected.size >= 4096]
 
 
 @pytest.mark.parametrize("run", RUNS)

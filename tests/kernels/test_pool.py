@@ -16,7 +16,7 @@ from myoedge.ops.pool import Window, adaptive, divisors, regular
 from myoedge.plan.pack_windows import divisors_of, pack_windows
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
-from tests.kernels.test_elementwise import draw_bytes, step_of
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 FAMILIES = ("pool",)
 NO_TABLE = np.zeros(0, np.int8)
@@ -30,12 +30,6 @@ def both(n: tuple[int, int], size: int, stride: int, pad: int, *, count_pad: boo
 
 def table_of(step: Step) -> Array:
     return NO_TABLE if step.table is None else step.table
-
-
-def plain(step: Step) -> Step:
-    arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
-    integers = type(step.integers)(step.integers.scalars, arrays)
-    return Step(step.node, step.operands, step.shapes, step.out, integers)
 
 
 def kinds_of(axes: Axes) -> tuple[list[Array], int, list[int]]:

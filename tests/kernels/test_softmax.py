@@ -12,8 +12,7 @@ from myoedge.ir import Shape
 from myoedge.op import outer_inner
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
-from tests.kernels.test_elementwise import draw_bytes, step_of
-from tests.kernels.test_pool import plain
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 FAMILIES = ("softmax",)
 OPERATORS = ("softmax", "log_softmax", "argmax")

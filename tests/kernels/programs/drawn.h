@@ -10,7 +10,7 @@
 #ifndef ROUNDS
 #define ROUNDS 2 /* the last one finds its code in the caches */
 #endif
-#define GUARD 16
+#define GUARD 32 /* operands and results in step do not meet in one bank */
 #define GUARD_BYTE 0x5A
 #define L1_BYTES 112000
 #define L2_BYTES 1300000
