@@ -10,6 +10,9 @@
 
 #define MOST_PIXELS 64
 
+/* Stacks are small: what is over before blocks are computed has a frame of its own. */
+#define ME_APART __attribute__((noinline))
+
 static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
 static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) * 0x01010101u; }
@@ -142,7 +145,7 @@ static spot spot_of(const work *w, int32_t pixel)
 }
 
 /* Where `count` pixels from a spot on are read; the spot moves behind them. */
-static void gather(const work *w, spot *at, int32_t count, int8_t *scratch, const int8_t **x)
+static ME_APART void gather(const work *w, spot *at, int32_t count, int8_t *scratch, const int8_t **x)
 {
     const int32_t row = me_dense_stride(w->taps);
     const bool whole = w->pieces * w->planes == 1 && w->taps % 4 == 0;
@@ -183,7 +186,7 @@ static void gather(const work *w, spot *at, int32_t count, int8_t *scratch, cons
 }
 
 /* What -b_zero adds to the sums of each pixel, four of them at a time. */
-static void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
+static ME_APART void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
 {
     const int32_t words = w->taps / 4;
     for (int32_t i = 0; i < count; i += 4) {
@@ -209,7 +212,7 @@ typedef struct {
 
 /* The place before which `part` of 8 of all work is done: a block of 4 pixels takes 24 for a word of
  * taps, one of less pixels 9, 14 or 19. */
-static place place_of(const work *w, int32_t part)
+static ME_APART place place_of(const work *w, int32_t part)
 {
     const int32_t blocks = (w->k + 3) / 4, rest = w->pixels % 4;
     const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
@@ -283,7 +286,7 @@ static void run_row(const work *w, int32_t first, int32_t last)
 
 static void run_part(const work *w, int32_t core, place from, place to)
 {
-    union { /* stacks are small */
+    union {
         const int8_t *x[MOST_PIXELS];
         struct {
             const int8_t *x[MOST_PIXELS / 2];
@@ -375,7 +378,7 @@ static void bring_padded(const me_conv *conv, const me_conv_tile *tile, int32_t 
 }
 
 /* From now on all windows lie inside. */
-static void use_padded(work *w)
+static ME_APART void use_padded(work *w)
 {
     const me_conv *conv = w->conv;
     const me_conv_tile *tile = w->tile;
@@ -396,7 +399,7 @@ static void use_padded(work *w)
 }
 
 /* Which windows lie inside. */
-static void find_edges(work *w)
+static ME_APART void find_edges(work *w)
 {
     const me_conv *conv = w->conv;
     const me_conv_tile *tile = w->tile;
@@ -497,7 +500,7 @@ static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, i
     return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
 }
 
-static void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
+static ME_APART void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
                        int8_t *packed, me_channel *channels)
 {
     const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
