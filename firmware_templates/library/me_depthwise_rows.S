@@ -129,18 +129,29 @@ me_function \name
     .option rvc
     lw a3, OF_Y_STEP(a0)
     lw a4, OF_VECTORS(a0)
-    lw a5, OF_PRE(a0)
     lw a6, OF_LOW(a0)
     lw a7, OF_HIGH(a0)
+.if \pre
+    lw a5, OF_PRE(a0)
     lw s10, OF_ZERO(a0)
+.else                           /* these registers are free for pointers */
+    lw a5, OF_CHANNELS(a0)
+    lw s10, OF_WEIGHTS(a0)
+.endif
     li s11, 0
 .Lchannel\@:
+.if \pre
     lw a1, OF_WEIGHTS(a0)
     slli t1, s11, 2
     add a1, a1, t1
     lw s0, 0(a1)
     lw s1, 16(a1)
     lw s2, 32(a1)
+.else
+    lw s1, 16(s10)
+    lw s2, 32(s10)
+    p_lw s0, 4, s10
+.endif
     lw a1, OF_TURN(a0)
     slli s3, s0, 8
     slli s4, s1, 8
@@ -153,6 +164,7 @@ me_function \name
     p_ror s4, s4, a1
     p_ror s5, s5, a1
 .Lin_order\@:
+.if \pre
     lw a1, OF_CHANNELS(a0)
     slli t1, s11, 4
     add a1, a1, t1
@@ -160,6 +172,13 @@ me_function \name
     lw s7, OF_MULT(a1)
     lw s8, OF_OFFSET(a1)
     lw s9, OF_SHIFT(a1)
+.else
+    lw s6, OF_BIAS(a5)
+    lw s7, OF_MULT(a5)
+    lw s8, OF_OFFSET(a5)
+    lw s9, OF_SHIFT(a5)
+    addi a5, a5, 16
+.endif
 .if \pre == 0
     p_mac s8, s6, s7
 .endif
