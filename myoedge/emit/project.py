@@ -22,6 +22,14 @@ INCLUDES = ("me_math.h", "me_share.h", "me_tiles.h", "me_intrinsics.h", "me_intr
 # Chips with a runtime of ours, and the headers that are for their compilers alone.
 ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h")}
 
+# The files of the library that hold a kernel, by how their names start.
+FAMILIES = {
+    **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
+    **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
+    **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
+    "me_depthwise": "me_depthwise",
+}
+
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
 
@@ -51,7 +59,7 @@ def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> S
         "network.h": render("project/network.h.j2", {**common, **_sizes(plan)}),
         "network.c": render("project/network.c.j2", {**common, **_sizes(plan), **_network(plan)}),
         **_copied("include", INCLUDES),
-        **(library() if any(plan.tilings) else {}),
+        **library({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
         "Makefile": render("project/Makefile.j2", common),
     }
     stored = {"banner": banner, "arrays": [_array(n, a) for n, a in _constants(plan).items()]}
@@ -81,10 +89,14 @@ def runtime() -> dict[str, str]:
     return _copied("runtime", names, to="firmware/")
 
 
-def library() -> dict[str, str]:
-    """The kernels, the same for all networks."""
-    names = sorted(path.name for path in (template_dir() / "library").iterdir())
-    return _copied("library", names, to="library/")
+def library(kernels: Iterable[str]) -> dict[str, str]:
+    """The files of these kernels, the same for all networks, and all headers; none without any."""
+    families = {FAMILIES[kernel] for kernel in kernels}
+    if not families:
+        return {}
+    every = sorted(path.name for path in (template_dir() / "library").iterdir())
+    needed = [n for n in every if n.endswith(".h") or n.startswith(tuple(families))]
+    return _copied("library", needed, to="library/")
 
 
 def _copied(folder: str, names: Iterable[str], to: str = "") -> dict[str, str]:

@@ -41,7 +41,7 @@ def expression(values: Sequence[int], index: str) -> str | None:
     run = next(i for i, v in enumerate(values) if v != first)
     again = next((i for i, v in enumerate(values) if i > run and v == first), len(values))
     step = values[run] - first
-    turns = {
+    turns: dict[str, Callable[[int], int]] = {
         index if run == 1 else f"{index} / {run}": lambda i: i // run,
         f"{index} % 2" if run == 1 else f"{index} / {run} % 2": lambda i: i // run % 2,
         f"{index} % {again}": lambda i: i % again,
@@ -122,19 +122,25 @@ def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
     found = []
     for name, value in every[0].items():
         if isinstance(value, str):
-            operand = value[1:]
-            if operand not in tiling.tiles[0].l1:
-                found.append((name, "0"))
-                continue
-            numbers = [tile.l1[operand] for tile in tiling.tiles]
-            found.append((name, f"(void *)(me_l1 + {_term(tables.number(name, numbers))})"))
+            places = [
+                _place(str(row[name]), tile.l1)
+                for row, tile in zip(every, tiling.tiles, strict=True)
+            ]
+            known = [place for place in places if place is not None]
+            start = "me_l1" if min(known, default=0) >= 0 else "(intptr_t)me_l1"
+            text = f"(void *)({start} + {tables.number(name, known)})" if known else "0"
+            found.append((name, text.replace("(intptr_t)me_l1 + -", "(intptr_t)me_l1 - ")))
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
     return found
 
 
-def _term(text: str) -> str:
-    return text
+def _place(value: str, l1: Mapping[str, int]) -> int | None:
+    """Offset in L1 of "@operand", with what is added or taken away; None: it has no place there."""
+    found = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
+    assert found is not None, value
+    name, shift = found.groups()
+    return None if name not in l1 else l1[name] + int(shift or 0)
 
 
 def _call(function: str, x: Transfer, base: Base, tiling: Tiling) -> str:
@@ -170,7 +176,9 @@ def _loads(tiling: Tiling, operand: Operand, base: Base, tables: Tables) -> Iter
         calls = [_one(tables, "me_fetch", [every[t][0] for t in at], base(operand), index)]
         yield from _guarded(" && ".join(when), calls)
     else:
-        yield from _guarded("t > 0" if early else "", [_many(tables, every, operand, base, "me_fetch_all")])
+        yield from _guarded(
+            "t > 0" if early else "", [_many(tables, every, operand, base, "me_fetch_all")]
+        )
 
 
 def _stores(tiling: Tiling, base: Base, tables: Tables) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of rows and packed weights in blocks of 4 x 4: scratch and cost, as me_dense.c has them."""
+"""Products of rows and packed weights, 4 x 4 at a time: scratch and cost, as in me_dense.c."""
 
 from __future__ import annotations
 

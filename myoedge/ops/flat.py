@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.op import Step, outer_inner, strides
 from myoedge.ops.loops import Loop, broadcast_steps, merged
-from myoedge.ops.packing import with_table
+from myoedge.ops.packing import limits, with_table
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
@@ -68,12 +68,6 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
         arrays=arrays,
         cycles=lambda sizes: _elements(dims, extents, sizes, Rates.PAIR),
     )
-
-
-def limits(step: Step) -> dict[str, int | str]:
-    """me_scale of operators that have no pre-shift."""
-    table = "0" if step.table is None else "@table"
-    return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:

@@ -58,12 +58,12 @@ def with_table(step: Step, arrays: dict[str, Array]) -> tuple[Operand, ...]:
     return (Operand("table", "table", (256,), ((),)),)
 
 
+def limits(step: Step) -> dict[str, int | str]:
+    """me_scale without its pre-shift."""
+    table = "0" if step.table is None else "@table"
+    return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
+
+
 def scale_fields(step: Step) -> dict[str, int | str]:
     """me_scale: what all channels share of the requantisation."""
-    table = "0" if step.table is None else "@table"
-    return {
-        "scale.pre": step["pre"],
-        "scale.low": step.low,
-        "scale.high": step.high,
-        "scale.table": table,
-    }
+    return {"scale.pre": step["pre"], **limits(step)}

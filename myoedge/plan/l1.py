@@ -57,10 +57,14 @@ def _placed(
 ) -> Tiling:
     """Buffers at the lowest offsets; nothing is fetched ahead where that finds no room."""
     every = spans(tiled, choice)
-    taken = [] if before is None else [
-        (b.offset, b.size_bytes, Life(b.operand, b.size_bytes, b.first, b.last))
-        for b in before.buffers
-    ]
+    taken = (
+        []
+        if before is None
+        else [
+            (b.offset, b.size_bytes, Life(b.operand, b.size_bytes, b.first, b.last))
+            for b in before.buffers
+        ]
+    )
     for ahead in (True, False) if before is not None else (False,):
         placed = _place(index, tiled, choice, every, first, ahead, taken)
         if max(at + life.size_bytes for _, _, life, at in placed) <= room:

@@ -158,7 +158,8 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, costs: TileCos
     constant = sum((move[o.name] for o in reads if o.constant), 0.0 * tiles)
     fill = first + np.maximum(0.0, constant - ahead)
     # The last step has nothing to load; the first one is counted in fill.
-    return fill + np.maximum(tiles - rare, 0) * plain + rare * loaded + out + costs.layer
+    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
+    return np.asarray(fill + steps + out + costs.layer)
 
 
 def _move(operand: Operand, sizes: Mapping[str, Array | int], costs: TileCosts) -> Array:

@@ -211,9 +211,7 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     if region.size == 0:
         return
     run, loops = _runs(operand, region)
-    start = sum(
-        s * stride for s, stride in zip(region.start, _strides(operand), strict=True)
-    )
+    start = sum(s * stride for s, stride in zip(region.start, _strides(operand), strict=True))
     *outer, (count, stride) = loops or [(1, 0)]
     for index in itertools.product(*(range(n) for n, _ in outer)):
         at = start + sum(i * s for i, (_, s) in zip(index, outer, strict=True))
@@ -228,7 +226,8 @@ def _strides(operand: Operand) -> list[int]:
 
 def _runs(operand: Operand, region: Region) -> tuple[int, list[tuple[int, int]]]:
     """(bytes of a run, (count, stride) of the loops over runs, outermost first)."""
-    run, loops = operand.item, []
+    run = operand.item
+    loops: list[tuple[int, int]] = []
     for extent, stride in zip(reversed(region.extent), reversed(_strides(operand)), strict=True):
         if extent == 1:
             continue

@@ -76,7 +76,7 @@ def compare(op: str, count: int, number: int, folder: Path) -> None:
     chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
     assert chosen
     assert any(len(t.tiles) > 1 for _, t in chosen)
-    for name, text in library().items():
+    for name, text in library({t.tiled.kernel for _, t in chosen}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     text = c_text([(i, c, t) for i, (c, t) in enumerate(chosen)])
