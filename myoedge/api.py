@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import myoedge.ops  # noqa: F401  (fills the table of operators)
 from myoedge.built import Build, load_build
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, raised
 from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
 from myoedge.samples import Given
 
@@ -92,12 +92,15 @@ def build(
     samples: int | None = None,
     strict: bool = False,
     config: StrPath | None = None,
+    l1: str | int | None = None,
+    l2: str | int | None = None,
     say: Say = _silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
 
     target   chip, "gap9" without it
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
+    l1, l2   "64KiB": no more of these memories than so much, instead of what the chip has
     Errors: those of quantize; E201 target, E301 does not fit, E302 budget, E220, E221, E281 folder.
     """
     from myoedge import config as configuration
@@ -109,17 +112,21 @@ def build(
 
     options = Options(model, calib, factory, method, percentile, samples, strict, config, say)
     settings, _ = configuration.find(config)
-    chosen = chip(target or settings.target.chip or "gap9")
+    described = chip(target or settings.target.chip or "gap9")
+    chosen = configuration.limited(described, l1 or settings.budget.l1, l2)
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
         plan = make_plan(quantized.network, chosen)
+    warnings = (*quantized.warnings, *plan.warnings)
+    if strict and plan.warnings:
+        raise raised(plan.warnings[0])
     check_budget(settings, plan, quantized.fidelity)
     default = Path("build") / f"{quantized.model.name}-{chosen.name}"
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
-        write_folder(folder, build_files(plan, quantized))
-    return Build(folder, times_s=times_s, warnings=quantized.warnings)
+        write_folder(folder, build_files(plan, replace(quantized, warnings=warnings)))
+    return Build(folder, times_s=times_s, warnings=warnings)
 
 
 @dataclass(frozen=True)

@@ -348,6 +348,11 @@ large values beside many small ones do not share 256 steps, and a softmax over h
 has shares below its step of 1/256. Look at the accuracy, clip outliers (--method percentile), or
 change the layer.
 
+W301 A layer is computed in L2, as no tile of it fits L1.
+Cores reach L1 in a cycle and L2 in fifteen, so layers are computed in L1 in tiles. The smallest
+tile of this one is larger than what stacks and runtime leave of L1; the message says which operand
+takes most. It works, slowly: give it more L1, or make its kernel or its channels smaller.
+
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
 recordings.

@@ -9,11 +9,12 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from myoedge.errors import MyoedgeError
+from myoedge.target import Chip
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
@@ -58,6 +59,7 @@ class LayerTable:
 class BudgetTable:
     """[budget]: what a build must keep to; sizes as "900 KiB", sqnr in dB."""
 
+    l1: str | int | None = None
     l2: str | int | None = None
     sqnr: float | None = None
 
@@ -173,8 +175,9 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
     if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
         raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
-    if config.budget.l2 is not None:
-        size_bytes(config.budget.l2)
+    for size in (config.budget.l1, config.budget.l2):
+        if size is not None:
+            size_bytes(size)
 
 
 def size_bytes(text: str | int) -> int:
@@ -187,3 +190,17 @@ def size_bytes(text: str | int) -> int:
             "E232", f"{text!r} is not a size", {"units": "B, KiB, MiB, kB, MB"}, tries
         )
     return round(float(found.group(1)) * _UNITS[unit])
+
+
+def limited(chip: Chip, l1: str | int | None, l2: str | int | None) -> Chip:
+    """The chip with at most so much of its memories. Errors: E232 no size, E302 no room at all."""
+    limits = {"l1_bytes": l1, "l2_bytes": l2}
+    sizes = {name: size_bytes(size) for name, size in limits.items() if size is not None}
+    found = {name: min(size, getattr(chip, name)) for name, size in sizes.items()}
+    if chip.l1_bytes and found.get("l1_bytes", chip.l1_bytes) < chip.l1_reserved_bytes:
+        facts = {
+            "needs": f"{chip.l1_reserved_bytes:,} B: stacks, and what the runtime keeps there",
+            "has": f"{found['l1_bytes']:,} B",
+        }
+        raise MyoedgeError("E302", "over budget: l1", facts, ["--l1 64KiB"])
+    return replace(chip, **found)

@@ -12,8 +12,7 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array, Attrs, Node, Shape, Tensor
-
-Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
+from myoedge.tiled import Dim, Tiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +133,7 @@ class OpDef:
     acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
     template   file below firmware_templates/kernels; empty where no code is emitted
     literals   Step -> numbers its template writes into the C, besides shapes and integers
+    tiled      Step -> how it runs in tiles in L1; None, also as its result: as a whole, in L2
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
     epilogue   ends in a requantisation, so that an activation can be fused
@@ -154,6 +154,7 @@ class OpDef:
     acc_bound: Callable[[Step], int] = _no_bound
     template: str = ""
     literals: Callable[[Step], Mapping[str, Any]] = _no_literals
+    tiled: Callable[[Step], Tiled | None] | None = None
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     epilogue: bool = False

@@ -12,14 +12,13 @@
 #include "firmware/platform.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
-#define ME_SYNC() me_barrier_workers()   /* what one core wrote, others read after it */
-#define ME_LAYER_ENDS() me_barrier_all() /* and the core that steers notes the time */
+#define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
 #else
 #define ME_NOINIT
+#define ME_L1
 #define ME_FIRST(n) 0
 #define ME_LAST(n) (n)
 #define ME_SYNC() ((void)0)
-#define ME_LAYER_ENDS() ((void)0)
 #endif
 
 static inline void me_copy(void *restrict to, const void *restrict from, int32_t bytes)

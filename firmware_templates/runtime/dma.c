@@ -39,15 +39,20 @@ uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes
 
 void me_dma_wait(uint32_t transfer)
 {
-    const uint32_t status = me_here.dma + DMA_STATUS, bit = 1u << transfer;
+    me_dma_wait_all(1u << transfer);
+}
+
+void me_dma_wait_all(uint32_t transfers)
+{
+    const uint32_t status = me_here.dma + DMA_STATUS;
     /* The barrier's event leaves the mask meanwhile: it would end the wait, and be lost. */
     ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_BARRIER;
     ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_DMA;
-    while (ME_REG(status) & bit)
+    while (ME_REG(status) & transfers)
         if (me_here.dma_events)
             me_event_wait(ME_EVENT_WAIT_CLEAR);
     ME_REG(ME_EVENT_MASK_CLEAR) = ME_EVENT_DMA;
     ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_BARRIER;
-    ME_REG(status) = bit;
+    ME_REG(status) = transfers;
     __asm__ volatile("" ::: "memory");
 }

@@ -19,4 +19,7 @@ uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes
 /* Sleeps until a transfer is over; its number is free again then. By the core that started it. */
 void me_dma_wait(uint32_t transfer);
 
+/* The same of several: bit n for the one of number n. */
+void me_dma_wait_all(uint32_t transfers);
+
 #endif

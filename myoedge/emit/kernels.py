@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from myoedge.emit.render import C_TYPES, render
 from myoedge.ir import Array, Shape
@@ -54,7 +55,8 @@ def _dims(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def arrays(index: int, step: Step) -> dict[str, Array]:
-    """The constant arrays of a step under their C names."""
+def arrays(index: int, step: Step, stored: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    """The constant arrays of a step under their C names; `stored` where they are packed."""
     name = function_name(index, step)
-    return {f"{name}_{key}": value for key, value in sorted(step.integers.arrays.items())}
+    found = step.integers.arrays if stored is None else stored
+    return {f"{name}_{key}": value for key, value in sorted(found.items())}

@@ -13,12 +13,22 @@ import numpy as np
 from myoedge import __version__
 from myoedge.emit.kernels import arrays, comment, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, render, template_dir
+from myoedge.emit.tiles import tiled_layer
 from myoedge.ir import Array, Border
 from myoedge.plan.schedule import Location, Plan, size_bytes
+from myoedge.tiled import Operand
 
-INCLUDES = ("me_math.h", "me_share.h", "me_intrinsics.h", "me_intrinsics_c.h")
+INCLUDES = ("me_math.h", "me_share.h", "me_tiles.h", "me_intrinsics.h", "me_intrinsics_c.h")
 # Chips with a runtime of ours, and the headers that are for their compilers alone.
 ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h")}
+
+# The files of the library that hold a kernel, by how their names start.
+FAMILIES = {
+    **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
+    **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
+    **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
+    "me_depthwise": "me_depthwise",
+}
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -49,6 +59,7 @@ def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> S
         "network.h": render("project/network.h.j2", {**common, **_sizes(plan)}),
         "network.c": render("project/network.c.j2", {**common, **_sizes(plan), **_network(plan)}),
         **_copied("include", INCLUDES),
+        **library({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
         "Makefile": render("project/Makefile.j2", common),
     }
     stored = {"banner": banner, "arrays": [_array(n, a) for n, a in _constants(plan).items()]}
@@ -78,6 +89,16 @@ def runtime() -> dict[str, str]:
     return _copied("runtime", names, to="firmware/")
 
 
+def library(kernels: Iterable[str]) -> dict[str, str]:
+    """The files of these kernels, the same for all networks, and all headers; none without any."""
+    families = {FAMILIES[kernel] for kernel in kernels}
+    if not families:
+        return {}
+    every = sorted(path.name for path in (template_dir() / "library").iterdir())
+    needed = [n for n in every if n.endswith(".h") or n.startswith(tuple(families))]
+    return _copied("library", needed, to="library/")
+
+
 def _copied(folder: str, names: Iterable[str], to: str = "") -> dict[str, str]:
     return {to + name: (template_dir() / folder / name).read_text() for name in names}
 
@@ -87,6 +108,7 @@ def _sizes(plan: Plan) -> dict[str, Any]:
         "layers": len(plan.steps),
         "arena_bytes": plan.arena_bytes,
         "arena_alignment": max(8, plan.chip.alignment_bytes),
+        "l1_bytes": plan.l1_bytes,
     }
 
 
@@ -134,7 +156,7 @@ def _factors(border: Border | None) -> str:
 def _constants(plan: Plan) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
-        found |= arrays(index, step)
+        found |= arrays(index, step, plan.stored(index))
     return found | {constant_name(plan, name): a for name, a in plan.quant.constants.items()}
 
 
@@ -161,23 +183,62 @@ def _golden(golden: Golden) -> list[dict[str, Any]]:
 def _network(plan: Plan) -> dict[str, Any]:
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
-    read = [text for call in calls for text in call["arguments"]] + [c["source"] for c in copies]
     return {
-        "kernels": [kernel(plan, index, step) for index, step in enumerate(plan.steps)],
+        "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
+        "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
+        "slots": 2 if any(len(tiling.tiles) > 1 for tiling in plan.tilings if tiling) else 1,
         "calls": calls,
         "copies": copies,
-        "uses_in": any(text.startswith("in[") or "in[" in text for text in read),
     }
 
 
+def _layer(plan: Plan, index: int) -> str:
+    """The C of a layer: in tiles, or as a whole in L2."""
+    step, tiling = plan.steps[index], plan.tilings[index]
+    if tiling is None:
+        return kernel(plan, index, step)
+    return tiled_layer(index, step, tiling, lambda operand: _outside(plan, index, operand))
+
+
+def _outside(plan: Plan, index: int, operand: Operand) -> str:
+    """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
+    step, source = plan.steps[index], operand.source
+    if isinstance(source, int) or operand.written:
+        name = step.node.name if operand.written else step.operands[int(source)]
+        return _bytes(plan, name)
+    text = f"{function_name(index, step)}_{source}"
+    is_bytes = plan.stored(index)[source].dtype == np.int8
+    return text if is_bytes else f"(const int8_t *){text}"
+
+
+def _bytes(plan: Plan, name: str) -> str:
+    """The C of where a tensor lies, as a pointer to bytes."""
+    location = plan.where[name]
+    text = pointer(plan, name)
+    if location.kind in ("input", "output") and not location.offset:
+        const = "const " if location.kind == "input" else ""
+        return f"({const}int8_t *){text}"
+    return text
+
+
 def _call(plan: Plan, index: int) -> dict[str, Any]:
-    step = plan.steps[index]
+    step, tiling = plan.steps[index], plan.tilings[index]
     names = (*step.operands, step.node.name)
     return {
         "function": function_name(index, step),
         "arguments": [pointer(plan, name) for name in names],
         "bytes": size_bytes(plan.quant, step.node.name),
+        "tiles": None if tiling is None else len(tiling.tiles),
+        "ahead": _fetched_ahead(plan, index + 1),
     }
+
+
+def _fetched_ahead(plan: Plan, index: int) -> str:
+    """The C function that starts what a layer can have early; 0 where there is none."""
+    tiling = plan.tilings[index] if index < len(plan.steps) else None
+    if tiling is None or not any(tiling.early(x) for x in tiling.tiles[0].loads):
+        return "0"
+    return f"{function_name(index, plan.steps[index])}_ahead"
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:

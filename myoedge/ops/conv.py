@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -12,7 +14,20 @@ from numpy.lib.stride_tricks import sliding_window_view
 from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.ops import dense, depthwise
+from myoedge.ops.depthwise import packed_depthwise
+from myoedge.ops.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    packed_weights,
+    scale_fields,
+    weight_operands,
+    with_table,
+)
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
+FEW_CHANNELS = 4  # up to here an input is brought in with its padding, which is faster
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
 
@@ -136,7 +151,7 @@ def integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: Step) -> dict[str, Any]:
     """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
     rank = len(step.out) - 2
     lead = (1,) * (2 - rank)
@@ -158,6 +173,165 @@ def literals(step: Step) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """A convolution over two axes: what its tiles need of it.
+
+    x, y    [N, H, W, C] of input and results
+    """
+
+    x: Shape
+    y: Shape
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pads: tuple[tuple[int, int], tuple[int, int]]
+
+    @staticmethod
+    def of(step: Step) -> Spatial:
+        sizes = literals(step)
+        x = tuple(sizes[key] for key in ("n", "h_in", "w_in", "c_in"))
+        y = tuple(sizes[key] for key in ("n", "h_out", "w_out", "k_out"))
+        same = (sizes[key] for key in ("kernel", "stride", "dilation", "pads"))
+        return Spatial(x, y, *same)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every position is computed from the same one alone."""
+        none = ((0, 0), (0, 0))
+        return self.kernel == self.stride == (1, 1) and self.pads == none
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows of the kernel are three taps: filled to a word each they are read at once."""
+        three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
+        return three and self.dilation[1] == 1
+
+    def padded_bytes(self, sizes: Sizes) -> Any:
+        """me_conv_padded: the input of a tile with its padding."""
+        axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
+        rows, columns = ((sizes[t] - 1) * s + (k - 1) * d + 1 for t, k, s, d in axes)
+        return -(-rows * columns * self.x[-1] // 4) * 4 + 4
+
+    def flat(self) -> Spatial:
+        """All positions in a row, where they are alike."""
+        x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
+        return replace(self, x=x, y=y)
+
+    def axes(self) -> dict[str, int]:
+        n, t0, t1, _ = self.y
+        return {"n": n, "t0": t0, "t1": t1, "r0": self.kernel[0], "r1": self.kernel[1]}
+
+    def read(self, channels: Dim) -> Operand:
+        rows = (("t0", self.stride[0]), ("r0", self.dilation[0]))
+        columns = (("t1", self.stride[1]), ("r1", self.dilation[1]))
+        first = (0, -self.pads[0][0], -self.pads[1][0], 0)
+        return Operand("x", 0, self.x, ((("n", 1),), rows, columns, channels), first)
+
+    def write(self, channels: Dim) -> Operand:
+        return Operand("y", OUT, self.y, ((("n", 1),), (("t0", 1),), (("t1", 1),), channels))
+
+    def fields(self, c: int, step: Step) -> dict[str, int | str]:
+        """me_conv."""
+        both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
+        return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}
+
+
+def in_tiles(step: Step) -> Tiled | None:
+    """Axes t0 and t1 of the results, k in blocks of channels; groups are computed in L2."""
+    conv, groups = Spatial.of(step), step.attrs["groups"]
+    if groups == 1:
+        return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
+    if groups == conv.x[-1] == conv.y[-1]:
+        return _depthwise_in_tiles(step, conv)
+    return None
+
+
+def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    c, k = conv.x[-1], conv.y[-1]
+    taps = math.prod(conv.kernel) * c
+    gather = not conv.pointwise or c % 4 != 0
+    weight, narrow = step["weight"], conv.narrow
+    if narrow:  # a zero behind the three taps of a row
+        rows = weight.reshape(k, conv.kernel[0], 3)
+        weight = np.pad(rows, ((0, 0), (0, 0), (0, 1)))
+    arrays = {"weights": packed_weights(weight), "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    padded = narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
+    room = dense.scratch(taps)
+
+    def scratch(sizes: Sizes) -> Any:
+        if padded:
+            return room + conv.padded_bytes(sizes)
+        return room if gather else 0
+
+    def fields(regions: Mapping[str, Region]) -> Fields:
+        return {**_tile_fields(regions), "padded": f"@scratch+{room}" if padded else "@none"}
+
+    return Tiled(
+        kernel="me_conv",
+        axes={**conv.axes(), **channel_axes(k)},
+        split=("k", "t0", "t1"),
+        single=("n",),
+        operands=(conv.read(()), *weight_operands(arrays, k), *table, conv.write(CHANNELS)),
+        op={**conv.fields(c, step), "narrow": int(narrow)},
+        tile=fields,
+        arrays=arrays,
+        scratch=scratch,
+        cycles=lambda sizes: dense.cycles(sizes["t0"] * sizes["t1"], sizes["k"], taps, gather),
+    )
+
+
+def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
+    c, (k_h, k_w) = conv.x[-1], conv.kernel
+    weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
+    arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    cut = c % 4 == 0
+    channels: Dim = CHANNELS if cut else ()
+    blocks: Dim = (("k", 1),) if cut else ()
+    packed = (
+        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
+        Operand("channels", "channels", (c, 16), (channels, ())),
+    )
+    return Tiled(
+        kernel="me_depthwise",
+        axes={**conv.axes(), **(channel_axes(c) if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
+        single=("n",),
+        operands=(conv.read(channels), *packed, *table, conv.write(channels)),
+        op={**conv.fields(1, step), "narrow": 0},
+        tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
+        arrays=arrays,
+        scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
+        cycles=lambda sizes: depthwise.cycles(
+            k_h, k_w, sizes["t0"] * sizes["t1"], 4 * sizes["k"] if cut else c
+        ),
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    x, y = regions["x"], regions["y"]
+    return {
+        "x": "@x",
+        "h": x.extent[1],
+        "w": x.extent[2],
+        "pad_top": x.before[1],
+        "pad_left": x.before[2],
+        "row_stride": x.extent[2] * x.extent[3],
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "oh": y.extent[1],
+        "ow": y.extent[2],
+        "k": y.extent[3],
+        "y_stride": y.extent[3],
+        "scratch": "@scratch",
+    }
+
+
 def attributes(rank: int) -> dict[str, object]:
     """Attributes of a convolution with stride and dilation 1, no padding, one group."""
     ones = (1,) * rank
@@ -176,6 +350,7 @@ CONV = register(
         acc_bound=acc_bound,
         template="conv.c.j2",
         literals=literals,
+        tiled=in_tiles,
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

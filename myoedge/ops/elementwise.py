@@ -28,10 +28,12 @@ from myoedge.op import (
     same_shape,
     stored_bound,
 )
+from myoedge.ops import flat
 from myoedge.ops.conv import requant_of
 from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import broadcast_steps, merged
 from myoedge.pointwise import Chain, evaluate
+from myoedge.tiled import Tiled
 
 
 def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
@@ -78,6 +80,10 @@ def pair_literals(step: Step) -> dict[str, object]:
     return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
 
 
+def sum_in_tiles(step: Step) -> Tiled | None:
+    return flat.pair(step, "me_add", ("a_mult", "b_mult", "offset", "shift"))
+
+
 ADD = register(
     OpDef(
         name="add",
@@ -90,6 +96,7 @@ ADD = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
+        tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
     )
@@ -107,6 +114,7 @@ SUB = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
+        tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
     )
@@ -126,6 +134,10 @@ def mul_integer(step: Step, a: Array, b: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
+def product_in_tiles(step: Step) -> Tiled | None:
+    return flat.pair(step, "me_mul", ("a_zero", "b_zero", "mult", "offset", "shift"))
+
+
 MUL = register(
     OpDef(
         name="mul",
@@ -138,6 +150,7 @@ MUL = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
+        tiled=product_in_tiles,
         epilogue=True,
         turned=same_attrs,
     )
@@ -190,6 +203,14 @@ def channel_literals(step: Step) -> dict[str, object]:
     return {"outer": outer, "channels": channels, "inner": inner}
 
 
+def affine_in_tiles(step: Step) -> Tiled:
+    return flat.per_channel(step, x_zero=128)
+
+
+def prelu_in_tiles(step: Step) -> Tiled:
+    return flat.per_channel(step, step["x_zero"])
+
+
 AFFINE = register(
     OpDef(
         name="affine",
@@ -202,6 +223,7 @@ AFFINE = register(
         acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
+        tiled=affine_in_tiles,
         weights=(1, 2),
         epilogue=True,
         turned=axis_turned,
@@ -243,6 +265,7 @@ PRELU = register(
         acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
+        tiled=prelu_in_tiles,
         weights=(1,),
         epilogue=True,
         turned=axis_turned,
@@ -280,6 +303,7 @@ TABLE = register(
         integer=table_integer,
         quantize=table_quantize,
         template="table.c.j2",
+        tiled=flat.lookup,
         turned=same_attrs,
     )
 )

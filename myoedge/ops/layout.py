@@ -11,7 +11,6 @@ import numpy as np
 from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import (
-    Dim,
     Integers,
     Nest,
     OpDef,
@@ -23,6 +22,7 @@ from myoedge.op import (
     strides,
 )
 from myoedge.ops.loops import merged
+from myoedge.tiled import Dim
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
 

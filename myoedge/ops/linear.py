@@ -4,15 +4,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register, stored_bound
+from myoedge.ops import dense
 from myoedge.ops.conv import acc_bound, quantize, requant_of
-from myoedge.ops.loops import broadcast_steps, merged
+from myoedge.ops.loops import Loop, broadcast_steps, merged
+from myoedge.ops.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    packed_weights,
+    scale_fields,
+    up,
+    weight_operands,
+    with_table,
+)
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -42,8 +55,45 @@ def linear_integer(step: Step, x: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def linear_literals(step: Step) -> dict[str, object]:
+def linear_literals(step: Step) -> dict[str, Any]:
     return {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
+
+
+def linear_in_tiles(step: Step) -> Tiled:
+    """Axes row, and k in blocks of channels."""
+    sizes = linear_literals(step)
+    rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    gather = c % 4 != 0
+    arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
+    return Tiled(
+        kernel="me_linear",
+        axes={"row": rows, **channel_axes(k)},
+        split=("k", "row"),
+        operands=(x, *weight_operands(arrays, k), *table, y),
+        op={"c": c, **scale_fields(step)},
+        tile=_linear_tile,
+        arrays=arrays,
+        scratch=lambda sizes: dense.scratch(c) if gather else 0,
+        cycles=lambda sizes: dense.cycles(sizes["row"], sizes["k"], c, gather),
+    )
+
+
+def _linear_tile(regions: Mapping[str, Region]) -> Fields:
+    (rows, c), (_, k) = regions["x"].extent, regions["y"].extent
+    return {
+        "x": "@x",
+        "rows": rows,
+        "x_stride": c,
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "k": k,
+        "y_stride": k,
+        "scratch": "@scratch",
+    }
 
 
 LINEAR = register(
@@ -58,6 +108,7 @@ LINEAR = register(
         acc_bound=acc_bound,
         template="linear.c.j2",
         literals=linear_literals,
+        tiled=linear_in_tiles,
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
@@ -124,11 +175,57 @@ def matmul_integer(step: Step, a: Array, b: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def matmul_literals(step: Step) -> dict[str, object]:
+def matmul_literals(step: Step) -> dict[str, Any]:
     """Loops over the batch axes; within, rows of a times columns of b."""
     (a, b), batch = step.shapes, step.out[:-2]
     steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
     return {"loops": merged(batch, steps), "rows": a[-2], "c_in": a[-1], "k_out": b[-1]}
+
+
+def matmul_in_tiles(step: Step) -> Tiled:
+    """Axes of the batch one by one, m rows of a, k columns of b."""
+    literals = matmul_literals(step)
+    loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
+    m = literals["rows"]
+    batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+    a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
+    b = _matmul_read("b", 1, loops, (c, n), ((), (("k", 1),)))
+    every = tuple(((axis, 1),) for axis in batch)
+    y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), (("k", 1),)))
+    numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
+    return Tiled(
+        kernel="me_matmul",
+        axes={**batch, "m": m, "k": n},
+        split=("k", "m"),
+        single=tuple(batch),
+        operands=(a, b, *table, y),
+        op={"c": c, **{name: step[name] for name in numbers}, "b_turned": 0, **scale_fields(step)},
+        tile=_matmul_tile,
+        arrays=arrays,
+        scratch=lambda sizes: sizes["k"] * (up(c) + 16) + dense.scratch(c),
+        cycles=lambda sizes: (
+            dense.cycles(sizes["m"], -(-sizes["k"] // 4), c, True) + sizes["k"] * (c + 30.0) / 2
+        ),
+    )
+
+
+def _matmul_read(
+    name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[Dim, ...]
+) -> Operand:
+    """An operand with an axis for every loop over the batch that moves it."""
+    moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
+    lead = tuple(loops[d].extent for d in moves)
+    index = tuple(((f"b{d}", 1),) for d in moves)
+    return Operand(name, number, (*lead, *shape), (*index, *dims))
+
+
+def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
+    c, n = regions["b"].extent[-2:]
+    m = regions["a"].extent[-2]
+    places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
+    return {**places, "m": m, "n": n, "a_stride": c, "b_stride": n, "y_stride": n}
 
 
 MATMUL = register(
@@ -143,6 +240,7 @@ MATMUL = register(
         acc_bound=stored_bound,
         template="matmul.c.j2",
         literals=matmul_literals,
+        tiled=matmul_in_tiles,
         epilogue=True,
         multiplies=True,
     )

@@ -6,14 +6,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Dim, Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.ops import windows
+from myoedge.tiled import Dim, Tiled
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
+REQUANT = ("mult", "offset", "shift")
 
 
 def regular(
@@ -98,11 +102,11 @@ def max_integer(step: Step, x: Array) -> Array:
     return max_real(step.attrs, x)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: Step) -> dict[str, Any]:
     """Windows of two spatial axes, and which multiplier every pair of them takes."""
-    windows, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
-    lead = 2 - len(windows)
-    both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *windows)
+    given, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
+    lead = 2 - len(given)
+    both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *given)
     rows, columns = both
     h_in, w_in = (*((1,) * lead), *x[1:-1])
     fixed = step.attrs.get("divisor")
@@ -118,6 +122,11 @@ def literals(step: Step) -> dict[str, object]:
     }
 
 
+def max_in_tiles(step: Step) -> Tiled | None:
+    none: tuple[list[int], list[int]] = ([], [])
+    return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, 0.08)
+
+
 MAX_POOL = register(
     OpDef(
         name="max_pool",
@@ -128,6 +137,7 @@ MAX_POOL = register(
         integer=max_integer,
         template="pool.c.j2",
         literals=literals,
+        tiled=max_in_tiles,
         same_scale=True,
     )
 )
@@ -171,6 +181,26 @@ def avg_integer(step: Step, x: Array) -> Array:
     return y
 
 
+def avg_in_tiles(step: Step) -> Tiled | None:
+    """An entry of `each` for every pair of divisors along rows and columns."""
+    sizes, every = literals(step), divisors(step.attrs)
+    kinds: tuple[list[int], list[int]] = ([], [])
+    at = [0]
+    if len(every) > 1:
+        both = (sizes["windows_h"], sizes["windows_w"])
+        kinds = (_divisors(both[0]), _divisors(both[1]))
+        at = [every.index(r * c) if r * c in every else 0 for r in kinds[0] for c in kinds[1]]
+    numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
+    arrays: dict[str, Array] = {"each": np.stack(numbers, axis=1)}
+    op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
+    op |= {"scale.pre": step["pre"]}
+    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, 0.2)
+
+
+def _divisors(axis: Sequence[Window]) -> list[int]:
+    return sorted({window[2] for window in axis})
+
+
 AVG_POOL = register(
     OpDef(
         name="avg_pool",
@@ -183,6 +213,7 @@ AVG_POOL = register(
         acc_bound=stored_bound,
         template="pool.c.j2",
         literals=literals,
+        tiled=avg_in_tiles,
         epilogue=True,
     )
 )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from myoedge.fixedpoint import requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
 from myoedge.ops.conv import requant_of
+from myoedge.ops.flat import axes_of
 from myoedge.ops.linear import scalar_requant
+from myoedge.ops.loops import Loop
+from myoedge.ops.packing import scale_fields, with_table
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -71,6 +75,33 @@ def literals(step: Step) -> dict[str, object]:
     return {"outer": outer, "reduced": reduced, "inner": inner}
 
 
+def in_tiles(step: Step) -> Tiled:
+    """Cut around and within the reduced axes."""
+    outer, reduced, inner = split(step.attrs, step.shapes[0])
+    numbers = [0, *(step[name] for name in ("mult", "offset", "shift"))]
+    arrays: dict[str, Array] = {"each": np.array(numbers, np.int32)}
+    table = with_table(step, arrays)
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    around: Dim = (("o", 1),)
+    x = Operand("x", 0, (outer, reduced, inner), (around, (), inside))
+    y = Operand("y", OUT, (outer, inner), (around, inside))
+    return Tiled(
+        kernel="me_sums",
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(x, Operand("each", "each", (16,), ((),)), *table, y),
+        op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
+        tile=_tile_fields,
+        arrays=arrays,
+        cycles=lambda sizes: x.footprint(sizes) * 0.25 + y.footprint(sizes) * 3.0 + 300.0,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    outer, inner = regions["y"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
+
+
 MEAN = register(
     OpDef(
         name="mean",
@@ -83,6 +114,7 @@ MEAN = register(
         acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
+        tiled=in_tiles,
         epilogue=True,
     )
 )
@@ -99,6 +131,7 @@ SUM = register(
         acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
+        tiled=in_tiles,
         epilogue=True,
     )
 )

@@ -56,12 +56,13 @@ def greedy(lives: Sequence[Life], alignment: int) -> dict[str, int]:
     placed: list[Life] = []
     for life in sorted(lives, key=lambda x: (-x.size_bytes, x.first, x.name)):
         taken = sorted((offsets[p.name], p.size_bytes) for p in placed if p.meets(life))
-        offsets[life.name] = _first_gap(taken, life.size_bytes, alignment)
+        offsets[life.name] = first_gap(taken, life.size_bytes, alignment)
         placed.append(life)
     return offsets
 
 
-def _first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:
+def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> int:
+    """The lowest offset of so many bytes between (offset, size) pairs in ascending order."""
     offset = 0
     for start, length in taken:
         if offset + size <= start:

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.errors import MyoedgeError
-from myoedge.ir import Node, Shape
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.ir import Array, Node, Shape
 from myoedge.op import OPS, Step, macs, strides
+from myoedge.plan.l1 import declared, plan_l1, too_small
 from myoedge.plan.legal import PLANNED
 from myoedge.plan.place import Life, Place, Placement, place
+from myoedge.plan.tiling import Tiling
+from myoedge.plan.tiling import describe as describe_tiling
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
 from myoedge.target import Chip
@@ -42,6 +45,7 @@ class Plan:
     where     location of every tensor
     copies    (output number, tensor) for outputs that are no operator's own buffer
     lives     the buffers of the arena
+    tilings   of each step; None for those that work on L2 as a whole
     """
 
     quant: QuantGraph
@@ -51,6 +55,7 @@ class Plan:
     copies: tuple[tuple[int, str], ...]
     lives: tuple[Life, ...]
     placement: Placement
+    tilings: tuple[Tiling | None, ...]
 
     @property
     def arena_bytes(self) -> int:
@@ -59,8 +64,29 @@ class Plan:
     @property
     def weight_bytes(self) -> int:
         """Weights, tables and constant operands."""
-        arrays = [a for step in self.steps for a in step.integers.arrays.values()]
+        arrays = [a for index in range(len(self.steps)) for a in self.stored(index).values()]
         return sum(a.nbytes for a in (*arrays, *self.quant.constants.values()))
+
+    def stored(self, index: int) -> Mapping[str, Array]:
+        """The constant arrays of a step, as its code reads them."""
+        tiling = self.tilings[index]
+        return self.steps[index].integers.arrays if tiling is None else tiling.tiled.arrays
+
+    @property
+    def l1_bytes(self) -> int:
+        """Planned bytes of L1, from its start to the end of the highest buffer."""
+        buffers = [b for tiling in self.tilings if tiling for b in tiling.buffers]
+        return max((b.offset + b.size_bytes for b in buffers), default=0)
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """Layers that could run in tiles and do not fit L1 in any."""
+        room = self.chip.l1_room_bytes
+        return tuple(
+            too_small(step, room)
+            for step, tiling in zip(self.steps, self.tilings, strict=True)
+            if room and tiling is None and declared(step) is not None
+        )
 
     @property
     def border_bytes(self) -> int:
@@ -94,7 +120,9 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     lives = tuple(_lives(q, steps, roots, owned, copies))
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
-    plan = Plan(q, chip, steps, where, copies, lives, placement)
+    room = chip.l1_room_bytes
+    tilings = plan_l1(steps, room) if room else (None,) * len(steps)
+    plan = Plan(q, chip, steps, where, copies, lives, placement, tilings)
     enforce(PLANNED, plan, q.graph, "planned")
     _check_fits(plan)
     return plan
@@ -209,7 +237,10 @@ def _check_fits(plan: Plan) -> None:
 
 
 def _largest(plan: Plan) -> list[str]:
-    sizes = [(sum(a.nbytes for a in s.integers.arrays.values()), s.node.where) for s in plan.steps]
+    sizes = [
+        (sum(a.nbytes for a in plan.stored(index).values()), step.node.where)
+        for index, step in enumerate(plan.steps)
+    ]
     sizes += [
         (life.size_bytes, f"output of {plan.quant.graph.producer[life.name].where}")
         for life in plan.lives
@@ -241,18 +272,21 @@ def describe(plan: Plan) -> dict[str, Any]:
             }
             for life in plan.lives
         ],
-        "steps": [_step_json(plan, step) for step in plan.steps],
+        "l1_bytes": plan.l1_bytes,
+        "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
 
 
-def _step_json(plan: Plan, step: Step) -> dict[str, Any]:
+def _step_json(plan: Plan, index: int) -> dict[str, Any]:
+    step, tiling = plan.steps[index], plan.tilings[index]
     name = step.node.name
     return {
         "name": name,
         "op": step.node.op,
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         "writes": _text(plan.where[name]),
+        "tiles": None if tiling is None else describe_tiling(tiling),
     }
 
 

@@ -144,7 +144,7 @@ def _memory(plan: Plan) -> dict[str, Any]:
     alive = [_alive(plan, at) for at in range(len(plan.steps) + bool(plan.copies))]
     peak = alive.index(max(alive)) if alive else 0
     return {
-        "l1_peak_bytes": None,
+        "l1_peak_bytes": _l1_bytes(plan),
         "l2_peak_bytes": plan.l2_bytes,
         "l3_bytes": 0,
         "code_bytes": None,
@@ -159,6 +159,12 @@ def _memory(plan: Plan) -> dict[str, Any]:
         "peak_buffers": [life.name for life in plan.lives if life.first <= peak <= life.last],
         "buffers": [_buffer(plan, life) for life in plan.lives],
     }
+
+
+def _l1_bytes(plan: Plan) -> int | None:
+    """Buffers, and what stacks and runtime have of it; None where there is no L1."""
+    chip = plan.chip
+    return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
 
 
 def _alive(plan: Plan, step: int) -> int:
@@ -216,7 +222,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
-    weights = sum(array.nbytes for array in step.integers.arrays.values())
+    weights = sum(array.nbytes for array in plan.stored(index).values())
+    tiling = plan.tilings[index]
     return {
         "name": node.name,
         "label": node.label,
@@ -233,9 +240,11 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
         "macs_per_cycle": None,
         "instructions": None,
         "stalls": None,
-        "l1_bytes": None,
-        "tile": None,
-        "engine": None,
+        "l1_bytes": None if tiling is None else tiling.l1_bytes,
+        "tile": None if tiling is None else dims(tiling.shape),
+        "tiles": None if tiling is None else len(tiling.tiles),
+        "cycles_modelled": None if tiling is None else round(tiling.choice.cycles),
+        "engine": "cluster" if plan.chip.l1_bytes else None,
         "weights_in": "L2" if weights else None,
         "weights_bytes": weights,
         "read_bytes": _read_bytes(plan, node) + weights,
@@ -310,6 +319,8 @@ COLUMNS = (
     *(f"{cause}_percent" for cause in CAUSES),
     "l1_bytes",
     "tile",
+    "tiles",
+    "cycles_modelled",
     "engine",
     "weights_in",
     "weights_bytes",

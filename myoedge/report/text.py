@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MOST_LAYERS = 18  # rows of the table, so that the whole fits a screen
+MOST_LAYERS = 17  # rows of the table, so that the whole fits a screen
 ANSWER_STYLES = {True: "green", False: "bold red"}
 # with the width of the terminal from which on a column is shown
 COLUMNS: tuple[tuple[str, int], ...] = (

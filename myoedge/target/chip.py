@@ -33,6 +33,7 @@ class Chip:
 
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
+    l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
     """
 
     name: str
@@ -44,8 +45,14 @@ class Chip:
     engines: tuple[Engine, ...]
     points: tuple[OperatingPoint, ...]
     alignment_bytes: int = 4
+    l1_reserved_bytes: int = 0
     sources: tuple[str, ...] = ()
 
     @property
     def point(self) -> OperatingPoint:
         return self.points[0]
+
+    @property
+    def l1_room_bytes(self) -> int:
+        """What is left of L1 for the operands of layers."""
+        return max(self.l1_bytes - self.l1_reserved_bytes, 0)

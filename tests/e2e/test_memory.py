@@ -138,8 +138,9 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
         pytest.skip("the system's compiler does not catch a planted overflow")
     program = tmp_path / "selftest"
     kinds = ("address", "undefined")
-    sources = sorted((mixed.folder / "src").glob("*.c"))  # firmware/ is for the chip alone
-    done = tool.compile_program(sources, program, cc=cc, sanitize=kinds)
+    src = mixed.folder / "src"  # firmware/ is for the chip alone
+    sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
+    done = tool.compile_program(sources, program, cc=cc, sanitize=kinds, include=[src])
     assert done.returncode == 0, done.stderr
     ran = tool.run([str(program)], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -70,7 +70,7 @@ def c_text(cases: Sequence[Case]) -> str:
 
 def _function(index: int, case: Case) -> str:
     plan = cast(Plan, SimpleNamespace(quant=case.quant))
-    stored = [_array(name, values) for name, values in arrays(index, case.step).items()]
+    stored = [array_text(name, values) for name, values in arrays(index, case.step).items()]
     given_ = [f"in[{i}]" for i in range(len(case.shapes))]
     call = f"{function_name(index, case.step)}({', '.join([*given_, 'out[0]'])});"
     name = f"int case_{index}{ARGUMENTS}"
@@ -78,7 +78,8 @@ def _function(index: int, case: Case) -> str:
     return "\n".join([*stored, kernel(plan, index, case.step), entry])
 
 
-def _array(name: str, values: Array) -> str:
+def array_text(name: str, values: Array) -> str:
+    """A constant array of a file of its own."""
     kind = C_TYPES[str(values.dtype)]
     return f"static const {kind} {name}[{values.size}] = {{\n{initializer(values)}\n}};"
 
@@ -88,15 +89,22 @@ def run_c(cases: Sequence[Case], folder: Path, optimize: str) -> list[Array]:
 
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
-    (folder / "cases.c").write_text(c_text(cases))
+    return compiled_and_run(cases, c_text(cases), folder, optimize)
+
+
+def compiled_and_run(
+    cases: Sequence[Case], text: str, folder: Path, optimize: str, others: Sequence[Path] = ()
+) -> list[Array]:
+    """The same of this text, which may need other files."""
+    (folder / "cases.c").write_text(text)
     library = folder / "cases.so"
     finished = tool.compile_library(
-        [folder / "cases.c"],
+        [folder / "cases.c", *others],
         library,
         cc=tool.compiler("zig"),
         sanitize=("undefined",),
         optimize=optimize,
-        include=[template_dir() / "include"],
+        include=[template_dir() / "include", folder],
     )
     assert finished.returncode == 0, finished.stderr[:4000]
     return _in_child(cases, library, folder)

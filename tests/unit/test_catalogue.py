@@ -29,6 +29,7 @@ SHARED = {
     "E214": {"samples", "built"},  # data of another type
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cli.shell", "folder", "library"},  # the disk is full
+    "E302": {"pipeline", "config"},  # over a budget
     "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
 }
 

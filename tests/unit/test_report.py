@@ -138,7 +138,8 @@ def test_numbers_counted_by_hand(usual: Report) -> None:
     first, _, last = usual["layers"]
     assert [row["label"] for row in usual["layers"]] == ["enc.0", "enc.1", "net.py:9"]
     assert (first["activation"], first["out_shape"], first["out_bytes"]) == ("relu", [1, 20, 4], 80)
-    weights = 4 * 3 * 2 + 4 * 4 * 4  # int8 weights; int32 bias, multiplier, offset and shift
+    # int8 weights, six of a channel filled to two words; int32 bias, multiplier, offset and shift
+    weights = 4 * 8 + 4 * 4 * 4
     assert first["weights_bytes"] == weights
     assert first["read_bytes"] == 40 + weights  # the input once, its padding not
     assert last["read_bytes"] == 2 * 80

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_dense.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "me_dense_block.h"
+#include "me_intrinsics.h"
+#include "me_share.h"
+
+#define MOST_PIXELS 64
+
+/* Stacks are small: what is over before blocks are computed has a frame of its own. */
+#define ME_APART __attribute__((noinline))
+
+static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) * 0x01010101u; }
+
+/* Pixels times channels. A pixel's taps are a window of x: `pieces` pieces of `piece` bytes, `skip`
+ * bytes between them, and that `planes` times, plane_step apart. Window (i, j) starts at
+ * x + i * row_step + j * step; those from (first_row, first) to before (end_row, end) lie inside x.
+ * A window is read where it lies, if it is one piece, else copied into this core's scratch. */
+typedef struct {
+    const int8_t *x;
+    bool in_place;                   /* all windows are read where they lie */
+    int32_t row_step, step, columns; /* columns: pixels of a row */
+    int32_t first_row, end_row, first, end;
+    int32_t piece, pieces, skip, planes, plane_step;
+    int32_t b_zero;                  /* of what takes the place of weights, in a matrix product */
+    int32_t pixels, k, taps, y_stride;
+    int32_t x_step;                  /* bytes between the words of a window: 4, or a row's if narrow */
+    const int8_t *weights;
+    const me_channel *channels;
+    int8_t *y, *scratch;
+    const me_scale *scale;
+    const me_conv *conv;             /* only where windows reach over an edge */
+    const me_conv_tile *tile;
+} work;
+
+/* Whether every window is one piece of whole words, where words lie. */
+static bool lies_in_words(const work *w)
+{
+    const uint32_t places = (uint32_t)w->step | (uint32_t)w->row_step | (uint32_t)w->taps;
+    return w->pieces * w->planes == 1 && ((places | (uint32_t)(uintptr_t)w->x) & 3) == 0;
+}
+
+/* ---- bringing windows to where blocks read them */
+
+static void fill(int8_t **to, int32_t bytes, int32_t value)
+{
+    const uint32_t word = in_all_bytes(value);
+    for (; bytes >= 4; bytes -= 4)
+        me_put_w(to, word);
+    for (; bytes > 0; bytes--)
+        me_put_b(to, value);
+}
+
+static void copy(int8_t **to, const int8_t *from, int32_t bytes)
+{
+    for (; bytes >= 8; bytes -= 8) {
+        const uint32_t one = me_next_w(&from), two = me_next_w(&from);
+        me_put_w(to, one);
+        me_put_w(to, two);
+    }
+    for (; bytes > 0; bytes--)
+        me_put_b(to, me_next_b(&from));
+}
+
+/* Of k positions that are `step` apart from `at` on, how many lie before `end`. */
+static int32_t before(int32_t at, int32_t step, int32_t k, int32_t end)
+{
+    int32_t count = 0;
+    for (; count < k && at < end; count++)
+        at += step;
+    return count;
+}
+
+/* A window that reaches over an edge. */
+static void copy_padded(const work *w, int32_t i, int32_t j, int8_t *to)
+{
+    const me_conv *conv = w->conv;
+    const me_conv_tile *tile = w->tile;
+    const int32_t c = conv->c, step = conv->dilation_w;
+    const int32_t top = i * conv->stride_h - tile->pad_top;
+    const int32_t left = j * conv->stride_w - tile->pad_left;
+    const int32_t from = before(left, step, conv->k_w, 0);
+    const int32_t behind = before(left, step, conv->k_w, tile->w);
+    for (int32_t r = 0; r < conv->k_h; r++) {
+        const int32_t row = top + r * conv->dilation_h;
+        if (row < 0 || row >= tile->h) {
+            fill(&to, conv->k_w * c, conv->x_zero);
+            continue;
+        }
+        const int8_t *x = tile->x + (ptrdiff_t)row * tile->row_stride;
+        fill(&to, from * c, conv->x_zero);
+        if (step == 1)
+            copy(&to, x + (left + from) * c, (behind - from) * c);
+        else
+            for (int32_t s = from; s < behind; s++)
+                copy(&to, x + (left + s * step) * c, c);
+        fill(&to, (conv->k_w - behind) * c, conv->x_zero);
+    }
+}
+
+/* n windows of a row that lie inside x, four at a time. */
+static void copy_whole(const work *w, const int8_t *from, int8_t *to, int32_t n)
+{
+    const int32_t row = me_dense_stride(w->taps);
+    me_windows some = { from, w->step, to, row, w->pieces, w->piece / 4, w->piece % 4, w->skip, 1, 0, 0 };
+    some.from_next = 4 * w->step - w->pieces * (w->piece + w->skip);
+    some.to_next = 4 * row - w->pieces * w->piece;
+    for (int32_t plane = 0; plane < w->planes; plane++) {
+        some.from = from;
+        some.to = to;
+        if (n >= 4) {
+            some.groups = n / 4;
+            me_copy_windows(&some);
+        }
+        some.groups = 1;
+        if (n > 4 && n % 4 > 0) { /* the last four, some of them once more */
+            some.from = from + (n - 4) * w->step;
+            some.to = to + (n - 4) * row;
+            me_copy_windows(&some);
+        }
+        if (n < 4) { /* one, four times */
+            some.from_step = some.to_step = 0;
+            for (int32_t i = 0; i < n; i++, some.from += w->step, some.to += row)
+                me_copy_windows(&some);
+        }
+        from += w->plane_step;
+        to += w->piece * w->pieces;
+    }
+}
+
+/* A pixel by row and column. */
+typedef struct {
+    int32_t i, j;
+} spot;
+
+static spot spot_of(const work *w, int32_t pixel)
+{
+    const int32_t i = pixel < w->columns ? 0 : pixel / w->columns;
+    return (spot){ i, pixel - i * w->columns };
+}
+
+/* Where `count` pixels from a spot on are read; the spot moves behind them. */
+static ME_APART void gather(const work *w, spot *at, int32_t count, int8_t *scratch, const int8_t **x)
+{
+    const int32_t row = me_dense_stride(w->taps);
+    const bool whole = w->pieces * w->planes == 1 && w->taps % 4 == 0;
+    int32_t i = at->i, j = at->j;
+    while (count > 0) {
+        const int8_t *from = w->x + (ptrdiff_t)i * w->row_step + (ptrdiff_t)j * w->step;
+        const bool inside = i >= w->first_row && i < w->end_row && j >= w->first && j < w->end;
+        const int32_t n = inside ? at_most(count, w->end - j) : 1;
+        int32_t step = row;
+        if (w->in_place || (inside && whole && (((uintptr_t)from | (uint32_t)w->step) & 3) == 0)) {
+            step = w->step;
+        } else {
+            if (inside)
+                copy_whole(w, from, scratch, n);
+            else
+                copy_padded(w, i, j, scratch);
+            from = scratch;
+            scratch += n * row;
+        }
+        for (int32_t p = n; p >= 4; p -= 4, x += 4) {
+            x[0] = from;
+            x[1] = from += step;
+            x[2] = from += step;
+            x[3] = from += step;
+            from += step;
+        }
+        for (int32_t p = n % 4; p > 0; p--, from += step)
+            *x++ = from;
+        count -= n;
+        j += n;
+        if (j == w->columns) {
+            j = 0;
+            i++;
+        }
+    }
+    at->i = i;
+    at->j = j;
+}
+
+/* What -b_zero adds to the sums of each pixel, four of them at a time. */
+static ME_APART void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
+{
+    const int32_t words = w->taps / 4;
+    for (int32_t i = 0; i < count; i += 4) {
+        const int8_t *at[4];
+        int32_t sum[4] = { 0 };
+        for (int32_t p = 0; p < 4; p++)
+            at[p] = x[at_most(i + p, count - 1)];
+        if (words > 0)
+            me_sum_rows(at, words, sum);
+        for (int32_t p = 0; p < 4 && i + p < count; p++) {
+            for (int32_t tap = 4 * words; tap < w->taps; tap++)
+                sum[p] += at[p][tap];
+            rows[i + p] = -w->b_zero * sum[p];
+        }
+    }
+}
+
+/* ---- who does what: blocks of 4x4 in the order of groups of pixels, by what they cost */
+
+typedef struct {
+    int32_t group, block;
+} place;
+
+/* The place before which `part` of 8 of all work is done: a block of 4 pixels takes 24 for a word of
+ * taps, one of less pixels 9, 14 or 19. */
+static ME_APART place place_of(const work *w, int32_t part)
+{
+    const int32_t blocks = (w->k + 3) / 4, rest = w->pixels % 4;
+    const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
+    int32_t unit = whole;
+    if (rest == 0) {
+        unit = whole * part / 8;
+    } else {
+        const int32_t at = (24 * whole + last * blocks) * part / 8;
+        unit = at <= 24 * whole ? (at + 12) / 24 : whole + (at - 24 * whole + last / 2) / last;
+    }
+    if (unit < blocks)
+        return (place){ 0, unit };
+    const int32_t group = unit / blocks;
+    return (place){ group, unit - group * blocks };
+}
+
+/* Blocks first .. last-1 of `pixels` pixels, which are whole groups or one. */
+static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first, int32_t last)
+{
+    const int32_t in_block = at_most(pixels, 4), full = w->k / 4, row = me_dense_row(w->taps);
+    b->y += 4 * first;
+    b->weights = w->weights + (ptrdiff_t)(4 * row) * first;
+    b->channels = w->channels + 4 * first;
+    b->groups = pixels / in_block;
+    b->blocks = at_most(last, full) - first;
+    if (in_block == 1 && b->blocks > 1) {
+        const int32_t pairs = b->blocks / 2;
+        b->blocks = pairs;
+        me_block_1x8(b);
+        first += 2 * pairs;
+        b->y += 8 * pairs;
+        b->weights += (ptrdiff_t)(8 * row) * pairs;
+        b->channels += 8 * pairs;
+        b->blocks = at_most(last, full) - first;
+    }
+    if (b->blocks > 0)
+        me_block_kernels[in_block - 1][3](b);
+    if (last > full) {
+        b->y += 4 * (full - first);
+        b->weights = w->weights + (ptrdiff_t)(4 * row) * full;
+        b->channels = w->channels + 4 * full;
+        b->blocks = 1;
+        me_block_kernels[in_block - 1][w->k % 4 - 1](b);
+    }
+}
+
+/* What is the same for all blocks. */
+static inline void begin(const work *w, me_block *b)
+{
+    const me_scale *scale = w->scale;
+    b->y_stride = w->y_stride;
+    b->steps = me_dense_row(w->taps) / 4;
+    b->x_step = w->x_step;
+    b->pre = scale->pre;
+    b->low = in_all_bytes(scale->low);
+    b->high = in_all_bytes(scale->high);
+    b->table = scale->table ? scale->table + 128 : 0;
+    b->special = scale->table || scale->low > -128 || scale->high < 127;
+}
+
+/* One row, where it lies. */
+static void run_row(const work *w, int32_t first, int32_t last)
+{
+    me_block b;
+    b.x = &w->x;
+    b.rows = 0;
+    b.y = w->y;
+    begin(w, &b);
+    run_blocks(w, &b, 1, first, last);
+}
+
+static void run_part(const work *w, int32_t core, place from, place to)
+{
+    union {
+        const int8_t *x[MOST_PIXELS];
+        struct {
+            const int8_t *x[MOST_PIXELS / 2];
+            int32_t rows[MOST_PIXELS / 2];
+        } both;
+    } at;
+    const int32_t blocks = (w->k + 3) / 4;
+    int32_t most = w->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
+    int8_t *scratch = w->scratch;
+    if (!w->in_place) {
+        most = me_dense_pixels(w->taps) / 4;
+        scratch += core * 4 * most * me_dense_stride(w->taps);
+    }
+    me_block b;
+    b.x = at.x;
+    b.rows = w->b_zero ? at.both.rows : 0;
+    begin(w, &b);
+    spot pixel = spot_of(w, 4 * from.group);
+    while (from.group < to.group || from.block < to.block) {
+        const int32_t first = from.block;
+        const int32_t last = from.group < to.group ? blocks : to.block;
+        int32_t groups = 1;
+        if (first == 0 && last == blocks)
+            groups = at_most(most, at_most(to.group, w->pixels / 4) - from.group);
+        groups = groups < 1 ? 1 : groups;
+        const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
+        gather(w, &pixel, pixels, scratch, at.x);
+        if (w->b_zero)
+            add_rows(w, pixels, at.both.x, at.both.rows);
+        b.y = w->y + (ptrdiff_t)(4 * from.group) * w->y_stride;
+        run_blocks(w, &b, pixels, first, last);
+        from = last == blocks ? (place){ from.group + groups, 0 } : to;
+    }
+}
+
+static void run(const work *w)
+{
+    const int32_t first = ME_FIRST(8), last = ME_LAST(8);
+    if (w->pixels > 4) {
+        run_part(w, first, place_of(w, first), place_of(w, last));
+        return;
+    }
+    const int32_t blocks = (w->k + 3) / 4, from = blocks * first / 8, to = blocks * last / 8;
+    if (from == to)
+        return;
+    if (w->pixels == 1 && w->in_place && w->b_zero == 0)
+        run_row(w, from, to);
+    else
+        run_part(w, first, (place){ 0, from }, to == blocks ? (place){ 1, 0 } : (place){ 0, to });
+}
+
+/* ---- convolution */
+
+static bool rows_in_one_piece(const me_conv *conv)
+{
+    return conv->dilation_w == 1 || conv->k_w == 1;
+}
+
+/* The first of n windows, `stride` apart, that begins inside, `pad` being outside before it. */
+static int32_t first_inside(int32_t pad, int32_t stride)
+{
+    return pad <= 0 ? 0 : (pad + stride - 1) / stride;
+}
+
+/* The first behind those that end inside `extent`. */
+static int32_t end_inside(int32_t pad, int32_t stride, int32_t reach, int32_t extent, int32_t n)
+{
+    const int32_t room = extent + pad - reach;
+    return room < 0 ? 0 : at_most(room / stride + 1, n);
+}
+
+/* Rows of x with their padding, by all cores. */
+static void bring_padded(const me_conv *conv, const me_conv_tile *tile, int32_t rows, int32_t columns)
+{
+    const int32_t c = conv->c, left = at_most(tile->pad_left, columns);
+    const int32_t middle = at_most(tile->w, columns - left);
+    for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
+        const int32_t from = row - tile->pad_top;
+        int8_t *to = tile->padded + row * columns * c;
+        if (from < 0 || from >= tile->h) {
+            fill(&to, columns * c, conv->x_zero);
+            continue;
+        }
+        fill(&to, left * c, conv->x_zero);
+        copy(&to, tile->x + (ptrdiff_t)from * tile->row_stride, middle * c);
+        fill(&to, (columns - left - middle) * c, conv->x_zero);
+    }
+    ME_SYNC();
+}
+
+/* From now on all windows lie inside. */
+static ME_APART void use_padded(work *w)
+{
+    const me_conv *conv = w->conv;
+    const me_conv_tile *tile = w->tile;
+    const int32_t columns = me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w);
+    bring_padded(conv, tile, me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h), columns);
+    const int32_t row = columns * conv->c, rows_apart = conv->dilation_h * row;
+    w->x = tile->padded;
+    w->row_step = conv->stride_h * row;
+    w->plane_step = rows_apart;
+    if (rows_in_one_piece(conv))
+        w->skip = rows_apart - w->piece;
+    if (conv->narrow) {
+        w->in_place = true;
+        w->x_step = rows_apart;
+        w->taps = 4 * conv->k_h;
+        w->pieces = 1;
+    }
+}
+
+/* Which windows lie inside. */
+static ME_APART void find_edges(work *w)
+{
+    const me_conv *conv = w->conv;
+    const me_conv_tile *tile = w->tile;
+    const int32_t reach_h = me_conv_span(1, conv->k_h, 1, conv->dilation_h);
+    const int32_t reach_w = me_conv_span(1, conv->k_w, 1, conv->dilation_w);
+    w->first_row = first_inside(tile->pad_top, conv->stride_h);
+    w->end_row = end_inside(tile->pad_top, conv->stride_h, reach_h, tile->h, tile->oh);
+    w->first = first_inside(tile->pad_left, conv->stride_w);
+    w->end = end_inside(tile->pad_left, conv->stride_w, reach_w, tile->w, tile->ow);
+}
+
+void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
+{
+    const bool dense = rows_in_one_piece(conv);
+    const int32_t rows_apart = conv->dilation_h * tile->row_stride;
+    work w;
+    w.conv = conv;
+    w.tile = tile;
+    w.scale = &conv->scale;
+    w.x = tile->x - tile->pad_top * tile->row_stride - tile->pad_left * conv->c;
+    w.row_step = conv->stride_h * tile->row_stride;
+    w.step = conv->stride_w * conv->c;
+    w.columns = tile->ow;
+    w.piece = dense ? conv->k_w * conv->c : conv->c;
+    w.pieces = dense ? conv->k_h : conv->k_w;
+    w.skip = (dense ? rows_apart : conv->dilation_w * conv->c) - w.piece;
+    w.planes = dense ? 1 : conv->k_h;
+    w.plane_step = rows_apart;
+    w.taps = conv->k_h * conv->k_w * conv->c;
+    w.pixels = tile->oh * tile->ow;
+    w.k = tile->k;
+    w.weights = tile->weights;
+    w.channels = tile->channels;
+    w.y = tile->y;
+    w.y_stride = tile->y_stride;
+    w.scratch = tile->scratch;
+    w.b_zero = 0;
+    w.x_step = 4;
+    w.in_place = false;
+    const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
+        && me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h) <= tile->h + tile->pad_top
+        && me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w) <= tile->w + tile->pad_left;
+    w.first_row = w.first = 0;
+    w.end_row = tile->oh;
+    w.end = tile->ow;
+    if (tile->padded && (conv->narrow || !inside))
+        use_padded(&w);
+    else if (inside)
+        w.in_place = lies_in_words(&w);
+    else
+        find_edges(&w);
+    run(&w);
+}
+
+/* ---- rows: windows of one piece, all inside */
+
+static void take_rows(work *w, const int8_t *x, int32_t rows, int32_t step, int32_t taps)
+{
+    w->x = x;
+    w->row_step = w->first_row = w->first = 0;
+    w->step = step;
+    w->columns = w->pixels = w->end = rows;
+    w->end_row = w->pieces = w->planes = 1;
+    w->piece = w->taps = taps;
+    w->skip = w->plane_step = 0;
+    w->x_step = 4;
+    w->in_place = lies_in_words(w);
+}
+
+void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
+{
+    work w;
+    take_rows(&w, tile->x, tile->rows, tile->x_stride, linear->c);
+    w.scale = &linear->scale;
+    w.k = tile->k;
+    w.weights = tile->weights;
+    w.channels = tile->channels;
+    w.y = tile->y;
+    w.y_stride = tile->y_stride;
+    w.scratch = tile->scratch;
+    w.b_zero = 0;
+    run(&w);
+}
+
+/* ---- matrix product: b is packed like weights first, by all cores */
+
+#define ONES 0x01010101u
+
+/* Taps c .. c+3 of column n, the first `left` of them; zeros behind. */
+static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, int32_t n, int32_t c)
+{
+    const int32_t across = matmul->b_turned ? tile->b_stride : 1;
+    const int32_t along = matmul->b_turned ? 1 : tile->b_stride;
+    const int8_t *at = tile->b + n * across + c * along;
+    int32_t taps[4] = { 0 };
+    for (int32_t i = 0; i < 4 && c + i < matmul->c; i++)
+        taps[i] = me_step_b(&at, along);
+    return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
+}
+
+static ME_APART void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
+                       int8_t *packed, me_channel *channels)
+{
+    const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
+    int32_t sum[4] = { 0 }, done = 0;
+    int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c);
+    if (columns == 4 && words > 0) {
+        const int8_t *b = tile->b + first * (matmul->b_turned ? tile->b_stride : 1);
+        to = matmul->b_turned ? me_interleave_rows(b, tile->b_stride, words, to, sum)
+                              : me_interleave_columns(b, tile->b_stride, words, to, sum);
+        done = 4 * words;
+    }
+    for (int32_t c = done; c < matmul->c; c += 4)
+        for (int32_t i = 0; i < columns; i++) {
+            const uint32_t taps = last_taps(matmul, tile, first + i, c);
+            sum[i] = me_sdotsp_b(sum[i], taps, ONES);
+            me_put_w(&to, taps);
+        }
+    for (int32_t i = 0; i < columns; i++) {
+        const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum[i]);
+        channels[first + i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
+    }
+}
+
+void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
+{
+    const int32_t blocks = (tile->n + 3) / 4;
+    int8_t *packed = tile->scratch + tile->n * (int32_t)sizeof(me_channel);
+    me_channel *channels = (me_channel *)(void *)tile->scratch;
+    for (int32_t block = ME_FIRST(blocks); block < ME_LAST(blocks); block++)
+        pack_block(matmul, tile, 4 * block, packed, channels);
+    ME_SYNC();
+    work w;
+    take_rows(&w, tile->a, tile->m, tile->a_stride, matmul->c);
+    w.scale = &matmul->scale;
+    w.k = tile->n;
+    w.weights = packed;
+    w.channels = channels;
+    w.y = tile->y;
+    w.y_stride = tile->y_stride;
+    w.scratch = packed + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
+    w.b_zero = matmul->b_zero;
+    run(&w);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Operators on elements, operands in L1. Cores 0 .. 7 call them together; each computes its share,
+ * and no barrier is inside. An operand may be the result (y == a), not part of it.
+ */
+#ifndef ME_ELEMENTWISE_H
+#define ME_ELEMENTWISE_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+#define ME_LOOPS 6 /* at most, in any operand with strides */
+
+/* Two operands that are broadcast. The result lies contiguous in the order of the loops, the
+ * outermost first; a turn of a loop moves an operand by its step, 0 where it repeats. The innermost
+ * steps are 0 or 1. Fastest where rows are long and everything is aligned to words. */
+typedef struct {
+    const int8_t *a, *b;
+    int8_t *y;
+    int32_t loops; /* 1 .. ME_LOOPS */
+    int32_t extent[ME_LOOPS], a_step[ME_LOOPS], b_step[ME_LOOPS];
+} me_pair;
+
+/* y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table; multipliers in 16 bits,
+ * faster where both are in 8. A difference has a negative b_mult. pre does not count. */
+typedef struct {
+    int32_t a_mult, b_mult, offset, shift;
+    me_scale scale;
+} me_add;
+
+void me_add_run(const me_add *op, const me_pair *tile);
+
+/* acc = (a - a_zero) * (b - b_zero), requantised */
+typedef struct {
+    int32_t a_zero, b_zero, mult, offset, shift;
+    me_scale scale;
+} me_mul;
+
+void me_mul_run(const me_mul *op, const me_pair *tile);
+
+/* x int8 [outer][channels][inner] -> y of the same shape:
+ * y = clip((x * mult[c] + offset[c]) >> shift[c]), then the table; bias and pre do not count.
+ * Numbers below x_zero take their channel, the others number `channels` of `each` (prelu); an affine
+ * operator has 128 there. */
+typedef struct {
+    int32_t outer, channels, inner, x_zero;
+    const me_channel *each;
+    me_scale scale;
+} me_affine;
+
+void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y);
+
+/* y = table[x + 128], n elements */
+void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_elementwise_rows.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "me_move_xpulp.h"
+
+    .set AT_A_MULT, 0           /* me_add */
+    .set AT_B_MULT, 4
+    .set AT_ADD_OFFSET, 8
+    .set AT_ADD_SHIFT, 12
+    .set AT_ADD_LOW, 20
+    .set AT_ADD_HIGH, 24
+    .set AT_A_ZERO, 0           /* me_mul */
+    .set AT_B_ZERO, 4
+    .set AT_MULT, 8
+    .set AT_OFFSET, 12
+    .set AT_SHIFT, 16
+    .set AT_PRE, 20
+    .set AT_LOW, 24
+    .set AT_HIGH, 28
+    .set AT_EACH_MULT, 4        /* me_channel */
+    .set AT_EACH_OFFSET, 8
+    .set AT_EACH_SHIFT, 12
+    .set AT_SCALE_LOW, 4        /* me_scale */
+    .set AT_SCALE_HIGH, 8
+
+/* the bytes of a word as halves: even those of bytes 0 and 2, odd those of 1 and 3; word is lost */
+.macro halves even, odd
+    pv_sra8_h \odd, \even
+    pv_sll8_h \even, \even
+    pv_sra8_h \even, \even
+.endm
+
+/* sums x0 .. x3 -> a word of results; x1 and x3 are lost */
+.macro finish word, x0, x1, x2, x3, offset, shift, low, high
+    p_addN_r \x0, \offset, \shift
+    p_addN_r \x1, \offset, \shift
+    p_addN_r \x2, \offset, \shift
+    p_addN_r \x3, \offset, \shift
+    p_clip8 \x0, \x0
+    p_clip8 \x1, \x1
+    p_clip8 \x2, \x2
+    p_clip8 \x3, \x3
+    pv_packlo_b \word, \x1, \x0
+    pv_packhi_b \word, \x3, \x2
+    pv_max_b \word, \word, \low
+    pv_min_b \word, \word, \high
+.endm
+
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
+me_function me_add_words
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    lw t3, AT_ADD_LOW(a0)
+    lw t4, AT_ADD_HIGH(a0)
+    me_repeat_b t3, t0
+    me_repeat_b t4, t0
+    lw t0, AT_A_MULT(a0)
+    lw t1, AT_B_MULT(a0)
+    lw t2, AT_ADD_OFFSET(a0)
+    lw a7, AT_ADD_SHIFT(a0)
+    pv_pack_h t0, t0, t0
+    pv_pack_h t1, t1, t1
+    .balign 16
+    lp_setup 0, a4, .Ladd_last
+    p_lw_r t5, a5, a1           /* a: t5 bytes 0 and 2, s0 bytes 1 and 3 */
+    p_lw_r t6, a6, a2           /* b: t6, s1 */
+    halves t5, s0
+    halves t6, s1
+    p_muls a0, t5, t0
+    p_mulhhs t5, t5, t0
+    p_muls a4, s0, t0
+    p_mulhhs s0, s0, t0
+    p_macs a0, t6, t1
+    p_machhs t5, t6, t1
+    p_macs a4, s1, t1
+    p_machhs s0, s1, t1
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+.Ladd_last:
+    p_sw t6, 4, a3
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
+    ret
+me_end me_add_words
+
+me_function me_add_words_8
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    lw t3, AT_ADD_LOW(a0)
+    lw t4, AT_ADD_HIGH(a0)
+    me_repeat_b t3, t0
+    me_repeat_b t4, t0
+    lw t0, AT_A_MULT(a0)
+    lw t1, AT_B_MULT(a0)
+    lw t2, AT_ADD_OFFSET(a0)
+    lw a7, AT_ADD_SHIFT(a0)
+    andi t0, t0, 255
+    andi t1, t1, 255
+    pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
+    slli t1, t0, 8              /* for bytes 1 */
+    .balign 16
+    lp_setup 0, a4, .Ladd_8_last
+    p_lw_r t5, a5, a1
+    p_lw_r t6, a6, a2
+    srli s0, t5, 16
+    pv_pack_h t5, t6, t5        /* a0 a1 b0 b1 */
+    p_insert_low t6, s0         /* a2 a3 b2 b3 */
+    pv_dotsp_b a0, t5, t0
+    pv_dotsp_b a4, t5, t1
+    pv_dotsp_b t5, t6, t0
+    pv_dotsp_b s0, t6, t1
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+.Ladd_8_last:
+    p_sw t6, 4, a3
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    addi sp, sp, 16
+    ret
+me_end me_add_words_8
+
+/* the same arguments */
+me_function me_mul_words
+    addi sp, sp, -16
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    sw s2, 8(sp)
+    sw s3, 12(sp)
+    lw t3, AT_LOW(a0)
+    lw t4, AT_HIGH(a0)
+    me_repeat_b t3, t0
+    me_repeat_b t4, t0
+    lw t0, AT_A_ZERO(a0)
+    lw t1, AT_B_ZERO(a0)
+    lw t2, AT_OFFSET(a0)
+    lw a7, AT_SHIFT(a0)
+    lw s2, AT_MULT(a0)
+    lw s3, AT_PRE(a0)
+    .balign 16
+    lp_setup 0, a4, .Lmul_last
+    p_lw_r t5, a5, a1
+    p_lw_r t6, a6, a2
+    halves t5, s0
+    halves t6, s1
+    pv_sub_sc_h t5, t5, t0
+    pv_sub_sc_h s0, s0, t0
+    pv_sub_sc_h t6, t6, t1
+    pv_sub_sc_h s1, s1, t1
+    p_muls a0, t5, t6
+    p_mulhhs t5, t5, t6
+    p_muls a4, s0, s1
+    p_mulhhs s0, s0, s1
+    sra a0, a0, s3
+    sra t5, t5, s3
+    sra a4, a4, s3
+    sra s0, s0, s3
+    mul a0, a0, s2
+    mul a4, a4, s2
+    mul t5, t5, s2
+    mul s0, s0, s2
+    finish t6, a0, a4, t5, s0, t2, a7, t3, t4
+.Lmul_last:
+    p_sw t6, 4, a3
+    lw s0, 0(sp)
+    lw s1, 4(sp)
+    lw s2, 8(sp)
+    lw s3, 12(sp)
+    addi sp, sp, 16
+    ret
+me_end me_mul_words
+
+/* a0 each, a1 scale, a2 x, a3 y, a4 n */
+me_function me_affine_row
+    lw a5, AT_SCALE_LOW(a1)
+    lw a6, AT_SCALE_HIGH(a1)
+    srli a7, a4, 1
+    beqz a7, .Laffine_one
+    .balign 16
+    lp_setup 0, a7, .Laffine_last
+    lw t0, AT_EACH_MULT(a0)
+    lw t1, AT_EACH_MULT + 16(a0)
+    p_lb t2, 1, a2
+    p_lb t3, 1, a2
+    lw t4, AT_EACH_OFFSET(a0)
+    lw t5, AT_EACH_OFFSET + 16(a0)
+    p_mac t4, t0, t2
+    p_mac t5, t1, t3
+    lw t0, AT_EACH_SHIFT(a0)
+    lw t1, AT_EACH_SHIFT + 16(a0)
+    sra t4, t4, t0
+    sra t5, t5, t1
+    p_max t4, t4, a5
+    p_max t5, t5, a5
+    p_min t4, t4, a6
+    p_min t5, t5, a6
+    p_sb t4, 1, a3
+    p_sb t5, 1, a3
+.Laffine_last:
+    addi a0, a0, 32
+.Laffine_one:
+    andi a4, a4, 1
+    beqz a4, .Laffine_done
+    lw t0, AT_EACH_MULT(a0)
+    p_lb t2, 1, a2
+    lw t4, AT_EACH_OFFSET(a0)
+    lw t1, AT_EACH_SHIFT(a0)
+    p_mac t4, t0, t2
+    sra t4, t4, t1
+    p_max t4, t4, a5
+    p_min t4, t4, a6
+    p_sb t4, 1, a3
+.Laffine_done:
+    ret
+me_end me_affine_row
+
+/* a0 zero, a1 x, a2 y, a3 words */
+me_function me_table_words
+    srli a4, a3, 1
+    beqz a4, .Ltable_one
+    .balign 16
+    lp_setup 0, a4, .Ltable_last
+    p_lw t0, 4, a1
+    p_lw t4, 4, a1
+    p_extbs t1, t0
+    p_extract_1 t2, t0
+    p_extract_2 t3, t0
+    srai t0, t0, 24
+    p_lb_at t1, t1, a0
+    p_lb_at t2, t2, a0
+    p_lb_at t3, t3, a0
+    p_lb_at t0, t0, a0
+    p_extbs t5, t4
+    pv_packlo_b t6, t2, t1
+    pv_packhi_b t6, t0, t3
+    p_extract_1 a5, t4
+    p_extract_2 a6, t4
+    srai t4, t4, 24
+    p_lb_at t5, t5, a0
+    p_lb_at a5, a5, a0
+    p_lb_at a6, a6, a0
+    p_lb_at t4, t4, a0
+    p_sw t6, 4, a2
+    pv_packlo_b t6, a5, t5
+    pv_packhi_b t6, t4, a6
+.Ltable_last:
+    p_sw t6, 4, a2
+.Ltable_one:
+    andi a3, a3, 1
+    beqz a3, .Ltable_done
+    p_lw t0, 4, a1
+    p_extract_1 t2, t0
+    p_extbs t1, t0
+    p_extract_2 t3, t0
+    srai t0, t0, 24
+    p_lb_at t1, t1, a0
+    p_lb_at t2, t2, a0
+    p_lb_at t3, t3, a0
+    p_lb_at t0, t0, a0
+    pv_packlo_b t6, t2, t1
+    pv_packhi_b t6, t0, t3
+    p_sw t6, 4, a2
+.Ltable_done:
+    ret
+me_end me_table_words
+
+#endif

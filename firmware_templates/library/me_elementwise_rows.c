@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_elementwise_rows.h"
+
+#if !defined ME_GAP9 || defined ME_SDK
+
+#include "me_math.h"
+
+void me_add_words(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                  int32_t a_step, int32_t b_step)
+{
+    for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
+        for (int32_t j = 0; j < 4; j++) {
+            const int32_t sum = me_mac(me_mac(op->offset, a[j], op->a_mult), b[j], op->b_mult);
+            *y++ = me_clip(sum >> op->shift, op->scale.low, op->scale.high);
+        }
+}
+
+void me_add_words_8(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                    int32_t a_step, int32_t b_step)
+{
+    me_add_words(op, a, b, y, words, a_step, b_step);
+}
+
+void me_mul_words(const me_mul *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                  int32_t a_step, int32_t b_step)
+{
+    for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
+        for (int32_t j = 0; j < 4; j++) {
+            const int32_t acc = (a[j] - op->a_zero) * (b[j] - op->b_zero);
+            const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
+            *y++ = me_clip(q, op->scale.low, op->scale.high);
+        }
+}
+
+void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t q = me_mac(each[i].offset, x[i], each[i].mult) >> each[i].shift;
+        y[i] = me_clip(q, scale->low, scale->high);
+    }
+}
+
+void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words)
+{
+    for (int32_t i = 0; i < 4 * words; i++)
+        y[i] = zero[x[i]];
+}
+
+#endif

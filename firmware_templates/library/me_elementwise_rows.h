@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernels behind me_elementwise.c: four elements a turn, at any address, best at aligned
+ * ones; words >= 1. Two bodies: me_elementwise_rows.S for GAP9's cores, me_elementwise_rows.c in C.
+ */
+#ifndef ME_ELEMENTWISE_ROWS_H
+#define ME_ELEMENTWISE_ROWS_H
+
+#include "me_elementwise.h"
+
+/* a_step, b_step: 4, or 0 where the same word is read in every turn. Before any table. */
+void me_add_words(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                  int32_t a_step, int32_t b_step);
+/* the same for multipliers within int8 */
+void me_add_words_8(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                    int32_t a_step, int32_t b_step);
+void me_mul_words(const me_mul *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+                  int32_t a_step, int32_t b_step);
+
+/* n >= 1 elements of n channels that follow each other */
+void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n);
+
+/* zero: the entry for 0, so zero[-128] is the first */
+void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words);
+
+#endif

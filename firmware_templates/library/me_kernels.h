@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernels under one form: <name>_run of a <name>, the same for all tiles of a layer, and a
+ * <name>_tile. Operands lie in L1; all cores that compute call a kernel, and each does its part.
+ */
+#ifndef ME_KERNELS_H
+#define ME_KERNELS_H
+
+#include "me_dense.h"
+#include "me_depthwise.h"
+#include "me_elementwise.h"
+#include "me_pool.h"
+
+typedef me_conv me_depthwise;
+typedef me_conv_tile me_depthwise_tile;
+typedef struct {
+    int32_t unused;
+} me_pool_max;
+typedef me_pool_tile me_pool_max_tile;
+typedef me_pool_tile me_avg_pool_tile;
+
+static inline void me_pool_max_run(const me_pool_max *op, const me_pool_max_tile *tile)
+{
+    (void)op;
+    me_max_pool_run(tile);
+}
+
+typedef struct {
+    int32_t reduced, x_zero;
+    const me_channel *each;
+    me_scale scale;
+} me_sums;
+
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t outer, inner;
+} me_sums_tile;
+
+static inline void me_sums_run(const me_sums *op, const me_sums_tile *tile)
+{
+    const me_reduce whole = { tile->outer, op->reduced, tile->inner, op->x_zero, op->each, op->scale };
+    me_reduce_run(&whole, tile->x, tile->y);
+}
+
+typedef me_pair me_add_tile;
+typedef me_pair me_mul_tile;
+
+typedef struct {
+    const int8_t *table;
+} me_lut;
+
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t n;
+} me_lut_tile;
+
+static inline void me_lut_run(const me_lut *op, const me_lut_tile *tile)
+{
+    me_table_run(op->table, tile->x, tile->y, tile->n);
+}
+
+typedef struct {
+    int32_t channels, x_zero;
+    const me_channel *each;
+    me_scale scale;
+} me_scaled;
+
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t outer, inner;
+} me_scaled_tile;
+
+static inline void me_scaled_run(const me_scaled *op, const me_scaled_tile *tile)
+{
+    const me_affine whole = { tile->outer, op->channels, tile->inner, op->x_zero, op->each, op->scale };
+    me_affine_run(&whole, tile->x, tile->y);
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Maximum and average over windows, mean and sum over axes; operands in L1, channels last. Cores
+ * 0 .. 7 call together, each computes its share, and no barrier is inside.
+ */
+#ifndef ME_POOL_H
+#define ME_POOL_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool.
+ * alike: of this window and those behind it, how many have its size and kind and lie at one distance
+ * from each other; 0 where nobody counted, which costs time (plan/pack_windows.py counts). */
+typedef struct {
+    int16_t first, last;
+    uint8_t kind, alike;
+} me_window;
+
+/* x  rows of c channels a pixel, row_stride bytes between rows; rows[oh] and columns[ow] say which of
+ *    its rows and columns the results take, at least one each
+ * y  oh x ow x c, y_stride bytes between pixels */
+typedef struct {
+    const int8_t *x;
+    int32_t c, row_stride;
+    const me_window *rows, *columns;
+    int32_t oh, ow;
+    int8_t *y;
+    int32_t y_stride;
+} me_pool_tile;
+
+/* Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
+ * row is a multiple of 64 bytes, x and y best start 32 bytes apart modulo 64, or rows are 4 bytes
+ * longer: else cores meet in the banks of L1 again and again. */
+void me_max_pool_run(const me_pool_tile *tile);
+
+/* acc = sum (x - x_zero) over a window, requantised by each[row kind * kinds + column kind], whose
+ * bias does not count: one entry for every divisor. */
+typedef struct {
+    int32_t x_zero, kinds;
+    const me_channel *each;
+    me_scale scale;
+} me_avg_pool;
+
+void me_avg_pool_run(const me_avg_pool *op, const me_pool_tile *tile);
+
+/* x int8 [outer][reduced][inner] -> y [outer][inner]: acc = sum (x - x_zero), requantised by *each. */
+typedef struct {
+    int32_t outer, reduced, inner, x_zero;
+    const me_channel *each;
+    me_scale scale;
+} me_reduce;
+
+void me_reduce_run(const me_reduce *op, const int8_t *x, int8_t *y);
+
+#endif

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on elements in tiles: ranges of the innermost loop, turns of the outer ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.ir import Array
+from myoedge.op import Step, outer_inner, strides
+from myoedge.ops.loops import Loop, broadcast_steps, merged
+from myoedge.ops.packing import limits, with_table
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+
+UNIT = 32  # elements that a long loop is cut by: whole words for every core
+LOOPS = 6  # ME_LOOPS
+CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
+WORKERS = 8
+START = 250.0  # cycles of a call
+
+
+class Rates:
+    """Cycles of an element on all cores."""
+
+    PAIR = 0.9
+    TABLE = 0.5
+    CHANNEL = 1.2
+    ROW = 6.0  # of every turn of an outer loop, shared by the cores
+
+
+def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
+    """The axes of loops, and the index along each; a long innermost loop is cut by units."""
+    axes: dict[str, int] = {}
+    dims: list[Dim] = []
+    for number, loop in enumerate(loops):
+        name, inside = f"i{number}", f"u{number}"
+        if number == len(loops) - 1 and loop.extent >= 2 * UNIT:
+            axes |= {name: -(-loop.extent // UNIT), inside: UNIT}
+            dims.append(((name, UNIT), (inside, 1)))
+        else:
+            axes[name] = loop.extent
+            dims.append(((name, 1),))
+    return axes, dims
+
+
+def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
+    """Two operands, broadcast; `numbers` of the step go into the op."""
+    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
+        return None
+    axes, dims = axes_of(loops)
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+    extents = tuple(loop.extent for loop in loops)
+    inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
+    op: dict[str, int | str] = {name: step[name] for name in numbers}
+    scale = {"pre": step["pre"] if "pre" in step.integers.scalars else 0}
+    return Tiled(
+        kernel=kernel,
+        axes=axes,
+        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
+        op={**op, **limits(step), "scale.pre": scale["pre"]},
+        tile=lambda regions: _pair_tile(regions, loops),
+        arrays=arrays,
+        cycles=lambda sizes: _elements(dims, extents, sizes, Rates.PAIR),
+    )
+
+
+def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
+    """An operand that has an axis for every loop that moves it."""
+    moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
+    shape = tuple(loops[d].extent for d in moves) or (1,)
+    return Operand(name, number, shape, tuple(dims[d] for d in moves) or ((),))
+
+
+def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
+    fields: dict[str, int | str] = {"a": "@a", "b": "@b", "y": "@y", "loops": len(loops)}
+    extents = regions["y"].extent
+    steps = [_steps(regions[name], number, loops) for number, name in enumerate("ab")]
+    for d, extent in enumerate(extents):
+        fields |= {f"extent[{d}]": extent, f"a_step[{d}]": steps[0][d], f"b_step[{d}]": steps[1][d]}
+    return fields
+
+
+def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
+    """What a turn of every loop moves an operand whose region lies dense."""
+    dense = iter(strides(region.extent))
+    return [next(dense) if loop.steps[number] else 0 for loop in loops]
+
+
+def _elements(dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, rate: float) -> Any:
+    each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
+    total: Any = 1
+    for extent in each:
+        total = total * extent
+    rows = total / each[-1]
+    return total * rate + rows * Rates.ROW + START
+
+
+def _extent(dim: Dim, sizes: Sizes) -> Any:
+    return 1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
+
+
+def _least(a: Any, b: Any) -> Any:
+    return np.minimum(a, b)
+
+
+def lookup(step: Step) -> Tiled:
+    """A table applied to all elements."""
+    n = math.prod(step.out)
+    axes, dims = axes_of((Loop(n, (1,)),))
+    shape, index = (n,), (dims[0],)
+    return Tiled(
+        kernel="me_lut",
+        axes=axes,
+        split=("i0",),
+        operands=(
+            Operand("x", 0, shape, index),
+            Operand("table", "table", (256,), ((),)),
+            Operand("y", OUT, shape, index),
+        ),
+        op={"table": "@table"},
+        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
+        arrays={"table": step["lut"]},
+        cycles=lambda sizes: _elements(dims, shape, sizes, Rates.TABLE),
+    )
+
+
+def per_channel(step: Step, x_zero: int) -> Tiled:
+    """A factor and an offset for every channel: cut around and within the channels."""
+    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
+    rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
+    arrays: dict[str, Array] = {"channels": rows.astype(np.int32)}
+    table = with_table(step, arrays)
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
+    shape = (outer, channels, inner)
+    return Tiled(
+        kernel="me_scaled",
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(
+            Operand("x", 0, shape, dims),
+            Operand("channels", "channels", (rows.shape[0] * 16,), ((),)),
+            *table,
+            Operand("y", OUT, shape, dims),
+        ),
+        op={
+            "channels": channels,
+            "x_zero": x_zero,
+            "each": "@channels",
+            "scale.pre": 0,
+            **limits(step),
+        },
+        tile=_channel_tile,
+        arrays=arrays,
+        cycles=lambda sizes: (
+            sizes["o"] * channels * _least(inner, _extent(inside, sizes)) * Rates.CHANNEL + START
+        ),
+    )
+
+
+def _channel_tile(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["y"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The best tiles of a layer: all distinct sizes and loop orders, by a model of their cycles."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.ir import Array
+from myoedge.target.gap9_tiles import GAP9_TILES, TileCosts
+from myoedge.tiled import Operand, Tiled
+
+MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
+ALIGNMENT = 8  # bytes: what buffers in L1 start at
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Tile sizes and loop order of a layer.
+
+    sizes   of the axes that are cut    order   of these axes, outermost first
+    cycles  that the layer is thought to take    l1_bytes   buffers and scratch
+    """
+
+    sizes: Mapping[str, int]
+    order: tuple[str, ...]
+    cycles: float
+    l1_bytes: int
+
+
+def distinct(extent: int) -> list[int]:
+    """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
+    return sorted({-(-extent // count) for count in range(1, extent + 1)})
+
+
+def choose(
+    tiled: Tiled, room: int, ahead: float = 0.0, costs: TileCosts = GAP9_TILES
+) -> Choice | None:
+    """The fastest tiles whose buffers take at most `room` bytes; None where none do.
+
+    ahead   cycles before the layer starts in which constants may be fetched already
+    """
+    grid = Grid.of(tiled)
+    found = [_best(grid, order, room, ahead, costs) for order in _orders(tiled)]
+    known = [choice for choice in found if choice is not None]
+    return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
+
+
+def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
+    return itertools.permutations(_cut(tiled))
+
+
+def _cut(tiled: Tiled) -> list[str]:
+    return [axis for axis in (*tiled.single, *tiled.split) if tiled.axes[axis] > 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All combinations of tile sizes, flat.
+
+    sizes    of every axis that may be cut; the others are whole
+    counts   of tiles along every such axis
+    """
+
+    tiled: Tiled
+    sizes: Mapping[str, Array]
+    counts: Mapping[str, Array]
+
+    @staticmethod
+    def of(tiled: Tiled) -> Grid:
+        cut = _cut(tiled)
+        each = [[1] if axis in tiled.single else distinct(tiled.axes[axis]) for axis in cut]
+        mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
+        flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
+        counts = {axis: -(-tiled.axes[axis] // size) for axis, size in flat.items()}
+        return Grid(tiled, flat, counts)
+
+    @property
+    def whole(self) -> dict[str, Array | int]:
+        return {**self.tiled.axes, **self.sizes}
+
+    @property
+    def tiles(self) -> Array:
+        total = np.ones(max((len(x) for x in self.sizes.values()), default=1), np.int64)
+        for count in self.counts.values():
+            total = total * count
+        return total
+
+    def compute(self) -> Array:
+        """Cycles of all tiles of each combination; the last along an axis may be smaller."""
+        axes = list(self.sizes)
+        total = np.zeros(len(self.tiles))
+        for last in itertools.product((False, True), repeat=len(axes)):
+            sizes: dict[str, Array | int] = dict(self.tiled.axes)
+            times = np.ones(len(total))
+            for axis, at_end in zip(axes, last, strict=True):
+                size, count = self.sizes[axis], self.counts[axis]
+                rest = self.tiled.axes[axis] - (count - 1) * size
+                sizes[axis] = rest if at_end else size
+                times = times * (1 if at_end else count - 1)
+            total = total + np.where(times > 0, times * self.tiled.cycles(sizes), 0.0)
+        return total
+
+
+def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
+    """How often an operand's tile changes, its first included."""
+    prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
+    for axis in order:
+        prefix = prefix * counts[axis]
+        if axis in operand.axes:
+            found = np.where(counts[axis] > 1, prefix, found)
+    return found
+
+
+def _best(
+    grid: Grid, order: tuple[str, ...], room: int, ahead: float, costs: TileCosts
+) -> Choice | None:
+    tiled, n = grid.tiled, len(grid.tiles)
+    times = {o.name: loads(o, order, grid.counts, n) for o in tiled.operands}
+    bytes_ = _up(np.asarray(tiled.scratch(grid.whole)) + np.zeros(n, np.int64))
+    for o in tiled.operands:
+        bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
+    fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
+    if not fits.any():
+        return None
+    cycles = np.where(fits, _cycles(grid, times, ahead, costs), np.inf)
+    # Of equals the one with the largest tiles, so the fewest.
+    at = int(np.lexsort((grid.tiles, np.round(cycles)))[0])
+    sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
+    return Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
+
+
+def _up(size: Array) -> Array:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, costs: TileCosts) -> Array:
+    """Fill, then every step the longer of computation and transfers, then drain."""
+    tiled, tiles = grid.tiled, grid.tiles
+    move = {o.name: _move(o, grid.whole, costs) for o in tiled.operands}
+    compute = grid.compute() / tiles + costs.step
+    reads = [o for o in tiled.operands if not o.written]
+    often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
+    seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
+    rare = np.maximum.reduce([*seldom, np.ones_like(tiles)])
+    extra = sum(
+        (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
+        0.0 * tiles,
+    )
+    out = move[tiled.out.name]
+    plain = np.maximum(compute, np.maximum(often, out))
+    loaded = np.maximum(compute, np.maximum(often + extra, out))
+    first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
+    constant = sum((move[o.name] for o in reads if o.constant), 0.0 * tiles)
+    fill = first + np.maximum(0.0, constant - ahead)
+    # The last step has nothing to load; the first one is counted in fill.
+    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
+    return np.asarray(fill + steps + out + costs.layer)
+
+
+def _move(operand: Operand, sizes: Mapping[str, Array | int], costs: TileCosts) -> Array:
+    size, lines = operand.footprint(sizes), operand.lines(sizes)
+    return np.asarray(costs.dma_start + size / costs.dma_bytes + lines * costs.dma_line)
+
+
+def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:
+    """({axis: 1 where it may be cut}, bytes by operand) of the smallest tile, each held twice."""
+    cut = _cut(tiled)
+    sizes = {**tiled.axes, **dict.fromkeys(cut, 1)}
+    parts = {
+        o.name: int(_up(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)
+        for o in tiled.operands
+    }
+    scratch = int(_up(np.asarray(tiled.scratch(sizes))))
+    return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
+
+
+def tile_count(tiled: Tiled, choice: Choice) -> int:
+    return math.prod(-(-tiled.axes[a] // s) for a, s in choice.sizes.items())

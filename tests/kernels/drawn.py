@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of kernels: what they read, what they must give; run on a host and on the simulator."""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myoedge import tool
+from myoedge.emit.project import runtime
+from myoedge.emit.render import template_dir
+from myoedge.firmware import check_instructions, link
+from myoedge.ir import Array
+from myoedge.simulator.machine import simulate
+
+PROGRAMS = Path(__file__).parent / "programs"
+SHIM = Path(__file__).parents[1] / "firmware" / "programs"
+GUARD, GUARD_BYTE = 32, 0x5A
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a kernel.
+
+    numbers   what the program makes the kernel's structs of
+    data      what lies in L1, from an address that is a multiple of 64 on
+    expected  int8, flat: the bytes of the result
+    """
+
+    name: str
+    numbers: tuple[int, ...]
+    data: bytes
+    expected: Array
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Operands behind each other, and where each of them starts."""
+
+    data: bytes
+    starts: tuple[int, ...]
+
+
+def blob(*arrays: Array, shift: int = 0) -> Blob:
+    """Each at a multiple of 4, and int8 ones `shift` bytes behind it."""
+    data, starts = b"", []
+    for array in arrays:
+        data += bytes(-len(data) % 4 + (shift if array.dtype == np.int8 else 0))
+        starts.append(len(data))
+        data += array.tobytes()
+    return Blob(data, tuple(starts))
+
+
+def library(*families: str) -> dict[str, str]:
+    """The library's files of these families, and what they include."""
+    folder = template_dir() / "library"
+    files = [p for f in families for p in folder.glob(f"me_{f}*")]
+    return {p.name: p.read_text() for p in {*files, folder / "me_scale.h", *folder.glob("*xpulp*")}}
+
+
+def _includes() -> dict[str, str]:
+    return {p.name: p.read_text() for p in sorted((template_dir() / "include").iterdir())}
+
+
+def _packed(cases: Sequence[Case]) -> bytes:
+    whole = b""
+    for case in cases:
+        head = (len(case.numbers), len(case.data), case.expected.size, 0, *case.numbers)
+        whole += struct.pack(f"<{len(head)}i", *head) + case.data + bytes(-len(case.data) % 4)
+    return whole
+
+
+def _results(raw: bytes, cases: Sequence[Case]) -> list[tuple[Array, int]]:
+    at, found = 0, []
+    for case in cases:
+        size = case.expected.size + 2 * GUARD
+        (cycles,) = struct.unpack_from("<i", raw, at)
+        found.append((np.frombuffer(raw, np.int8, size, at + 4), cycles))
+        at += 4 + size + -size % 4
+    assert at == len(raw)
+    return found
+
+
+@functools.cache
+def firmware(program: str, *families: str) -> bytes:
+    """programs/<program>.c with the library on the runtime, as an ELF."""
+    own = {p.name: p.read_text() for p in (PROGRAMS / "drawn.h", PROGRAMS / f"{program}.c")}
+    made = link({**_includes(), **runtime(), **library(*families), **own})
+    check_instructions(made)
+    return made.elf
+
+
+def on_simulator(
+    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+) -> list[tuple[Array, int]]:
+    """(bytes with guards, cycles) of every case."""
+    (folder / "cases.bin").write_bytes(_packed(cases))
+    assert simulate(firmware(program, *families), folder=folder).exit_code == 0
+    return _results((folder / "results.bin").read_bytes(), cases)
+
+
+def on_host(
+    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+) -> list[tuple[Array, int]]:
+    """The same by the C bodies, where undefined behaviour ends the program."""
+    return _on_host(program, families, cases, folder, "", ())
+
+
+def on_host_as_sdk(
+    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+) -> list[tuple[Array, int]]:
+    """The C bodies with the builtins of the SDK's compiler, which a shim stands in for."""
+    start = '#define ME_SDK\n#include "sdk_shim.h"\n'
+    return _on_host(program, families, cases, folder, start, (SHIM / "sdk_shim.c",))
+
+
+def _on_host(
+    program: str,
+    families: Sequence[str],
+    cases: Sequence[Case],
+    folder: Path,
+    start: str,
+    others: tuple[Path, ...],
+) -> list[tuple[Array, int]]:
+    for name, text in {**_includes(), **library(*families)}.items():
+        (folder / name).write_text(start + text if name.endswith(".c") else text)
+    source, binary = folder / f"{program}.c", folder / "host"
+    source.write_text(start + (PROGRAMS / source.name).read_text())
+    done = tool.compile_program(
+        [source, *folder.glob("me_*.c"), *others],
+        binary,
+        cc=tool.compiler(),
+        sanitize=("undefined",),
+        include=(PROGRAMS, folder, SHIM),
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "cases.bin").write_bytes(_packed(cases))
+    ran = tool.run([str(binary)], cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return _results((folder / "results.bin").read_bytes(), cases)
+
+
+RUNS = (on_host, on_host_as_sdk, on_simulator)
+
+
+def check(cases: Sequence[Case], found: Sequence[tuple[Array, int]]) -> None:
+    """Every byte as expected, every guard untouched."""
+    for case, (whole, _) in zip(cases, found, strict=True):
+        guards = np.concatenate([whole[:GUARD], whole[-GUARD:]])
+        assert (guards == GUARD_BYTE).all(), f"{case.name}: wrote outside"
+        y = whole[GUARD:-GUARD]
+        wrong = np.flatnonzero(y != case.expected.reshape(-1))
+        assert wrong.size == 0, f"{case.name}: {wrong.size} of {y.size} differ, first {wrong[:8]}"

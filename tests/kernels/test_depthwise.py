@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_depthwise: every channel its own kernel, and groups, against conv's integer meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.op import Step
+from myoedge.plan.pack_depthwise import pack_depthwise
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
+
+FAMILIES = ("depthwise", "dense.h", "dense_")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution over [h, w, c]; groups 0: depthwise; k output channels of grouped ones."""
+
+    h: int
+    w: int
+    c: int
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[tuple[int, int], tuple[int, int]] = ((1, 1), (1, 1))
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 0
+    k: int = 0
+
+    @property
+    def name(self) -> str:
+        what = f"groups {self.groups} -> {self.k} " if self.groups else ""
+        return (
+            f"{what}{self.h}x{self.w}x{self.c} k{self.kernel} s{self.stride} p{self.pads}"
+            f" d{self.dilation}"
+        ).replace(" ", "")
+
+
+def conv_step(rng: np.random.Generator, conv: Conv) -> Step:
+    groups, k = conv.groups or conv.c, conv.k or conv.c
+    w = rng.normal(0, 1, (k, *conv.kernel, conv.c // groups))
+    bias = rng.normal(0, 0.05, k)
+    shapes = ((1, conv.h, conv.w, conv.c), w.shape, (k,))
+    return step_of(
+        rng, "conv", shapes, (w, bias), stride=conv.stride, dilation=conv.dilation,
+        pads=conv.pads, groups=groups,
+    )  # fmt: skip
+
+
+def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: bool = False) -> Case:
+    """simple: without clamp or table, as most layers are."""
+    step = conv_step(rng, conv)
+    step = plain(step) if simple else step
+    x = draw_bytes(rng, step.shapes[0])
+    weights = step["weight"] if conv.groups else pack_depthwise(step["weight"][..., 0])
+    each = np.stack([step[n] for n in ("bias", "mult", "offset", "shift")], axis=1)
+    table = step.table if step.table is not None else np.zeros(0, np.int8)
+    data = blob(weights.view(np.int32) if not conv.groups else weights, each.astype(np.int32))
+    rest = blob(x, table, shift=shift)
+    starts = [at + len(data.data) + -len(data.data) % 4 for at in rest.starts]
+    raw = data.data + bytes(-len(data.data) % 4) + rest.data
+    _, oh, ow, k = step.out
+    c = conv.c // conv.groups if conv.groups else conv.c
+    numbers = (
+        conv.groups, c, *conv.kernel, *conv.stride, *conv.dilation, step["x_zero"],
+        step["pre"], step.low, step.high, starts[1] if step.table is not None else -1,
+        starts[0], conv.h, conv.w, conv.pads[0][0], conv.pads[1][0], conv.w * conv.c,
+        data.starts[0], data.starts[1], oh, ow, k, k,
+    )  # fmt: skip
+    return Case(f"{conv.name}+{shift}", numbers, raw, integer_step(step, [x]))
+
+
+NONE = ((0, 0), (0, 0))
+SHAPES = (
+    Conv(16, 16, 64),
+    Conv(5, 7, 4),
+    Conv(1, 1, 4),
+    Conv(2, 1, 8),
+    Conv(9, 11, 13),
+    Conv(8, 8, 16, pads=NONE),
+    Conv(6, 5, 5, pads=((2, 0), (0, 2))),
+    Conv(7, 7, 3),
+    Conv(4, 4, 1),
+    Conv(16, 16, 64, stride=(2, 2)),
+    Conv(17, 15, 13, stride=(2, 2)),
+    Conv(9, 9, 3, stride=(2, 2)),
+    Conv(12, 12, 8, stride=(2, 2), pads=((0, 1), (0, 1))),
+    Conv(5, 5, 4, stride=(2, 2), pads=((2, 2), (2, 2))),
+    Conv(6, 5, 4, stride=(2, 2), pads=((2, 0), (2, 0))),
+    Conv(1, 1, 6, stride=(2, 2)),
+    Conv(2, 2, 6, stride=(1, 2)),
+    Conv(11, 10, 12, stride=(3, 3)),
+    Conv(11, 10, 12, stride=(2, 1)),
+    Conv(12, 12, 32, (5, 5), pads=((2, 2), (2, 2))),
+    Conv(12, 9, 9, (5, 5), (2, 2), ((2, 2), (2, 2))),
+    Conv(1, 64, 16, (1, 21), pads=((0, 0), (10, 10))),
+    Conv(1, 50, 6, (1, 3), pads=((0, 0), (1, 1))),
+    Conv(10, 4, 7, (4, 2), pads=((1, 2), (0, 1))),
+    Conv(9, 9, 8, dilation=(2, 2), pads=((2, 2), (2, 2))),
+    Conv(6, 6, 2, (2, 2), pads=NONE),
+    Conv(6, 6, 12, groups=3, k=6),
+    Conv(5, 4, 6, groups=6, k=12),
+    Conv(4, 5, 16, (1, 1), pads=NONE, groups=2, k=10),
+    Conv(5, 5, 10, (3, 2), (2, 1), groups=2, k=4),
+)
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(11)
+    drawn = [case_of(rng, conv, shift) for conv in SHAPES for shift in (0, 1, 0)]
+    return drawn + [case_of(rng, random_conv(rng), int(rng.integers(4))) for _ in range(40)]
+
+
+def random_conv(rng: np.random.Generator) -> Conv:
+    """Any sizes with at least one window."""
+    while True:
+        h, w, c, r, s = (int(rng.integers(1, n)) for n in (14, 14, 24, 6, 6))
+        sides = tuple((int(rng.integers(n)), int(rng.integers(n))) for n in (r, s))
+        step, wide = (tuple(int(n) for n in rng.integers(1, 4, 2)) for _ in "ab")
+        if rng.random() < 0.5:
+            r, s, wide, step, sides = 3, 3, (1, 1), (step[0],) * 2, ((1, 1), (1, 1))
+        reach = [(k - 1) * d + 1 for k, d in zip((r, s), wide, strict=True)]
+        if all(n + sum(p) >= k for n, p, k in zip((h, w), sides, reach, strict=True)):
+            return Conv(h, w, c, (r, s), step, sides, wide)  # type: ignore[arg-type]
+
+
+def measured() -> list[Case]:
+    """Sizes whose cycles docs and benchmarks speak of."""
+    rng = np.random.default_rng(12)
+    return [case_of(rng, conv, simple=True) for conv in SHAPES] + [
+        case_of(rng, conv, simple=True)
+        for conv in (Conv(48, 48, 8), Conv(24, 24, 32), Conv(6, 6, 128), Conv(3, 3, 256),
+                     Conv(48, 48, 16, stride=(2, 2)), Conv(12, 12, 64, stride=(2, 2)))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_channels_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("depthwise", FAMILIES, cases, tmp_path))

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_elementwise: sums, products, channels, tables against the operators' integer meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Array, Node, Shape
+from myoedge.op import OPS, Site, Step
+from myoedge.ops.elementwise import broadcast
+from myoedge.ops.loops import broadcast_steps, merged
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+
+FAMILIES = ("elementwise",)
+ALIGNED = ((16, 16, 64), (16, 16, 64))
+PAIRS: tuple[tuple[Shape, Shape], ...] = (
+    ALIGNED,
+    ((1,), (1,)),
+    ((3,), (3,)),
+    ((7, 5), (7, 5)),
+    ((37,), (1,)),
+    ((9, 64), (64,)),
+    ((64,), (5, 3, 64)),
+    ((4, 6, 10), (4, 1, 10)),
+    ((11, 1), (11, 13)),
+    ((1, 17), (6, 1)),
+    ((2, 3, 4, 5, 7), (2, 1, 4, 1, 7)),
+    ((333,), (333,)),
+)
+
+
+def draw_bytes(rng: np.random.Generator, shape: Shape) -> Array:
+    """int8 with many at the ends of the range."""
+    x = rng.integers(-128, 128, shape)
+    ends = rng.choice([-128, 127, 0, -1], shape)
+    return np.where(rng.random(shape) < 0.1, ends, x).astype(np.int8)
+
+
+def qparams(rng: np.random.Generator) -> QParams:
+    return QParams(float(2.0 ** rng.uniform(-8, -4)), int(rng.integers(-128, 128)))
+
+
+def step_of(
+    rng: np.random.Generator,
+    op: str,
+    shapes: tuple[Shape, ...],
+    constants: tuple[Array, ...] = (),
+    **attrs: object,
+) -> Step:
+    """The operator quantised with drawn parameters; clamps and tables come now and then."""
+    out = OPS[op].shape(attrs, *shapes)
+    read = shapes[: len(shapes) - len(constants)]
+    none = (None,) * len(read)
+    site = Site(
+        attrs, shapes, out, tuple(qparams(rng) for _ in shapes), qparams(rng), (*none, *constants)
+    )
+    integers = OPS[op].quantize(site)
+    low, high = ((-128, 127), (-20, 90))[int(rng.random() < 0.3)]
+    if rng.random() < 0.3:
+        arrays = {**integers.arrays, "table": draw_bytes(rng, (256,))}
+        integers = type(integers)(integers.scalars, arrays)
+    node = Node(op, tuple("abc"[: len(shapes)]), ("y",), attrs)
+    return Step(node, tuple("ab"[: len(read)]), read, out, integers, low, high)
+
+
+def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
+    out = broadcast({}, a, b)
+    loops = merged(out, [broadcast_steps(a, out), broadcast_steps(b, out)])
+    return (len(loops), *(x for loop in loops for x in (loop.extent, *loop.steps)))
+
+
+def plain(step: Step) -> Step:
+    """Without clamp or table, as most layers are."""
+    arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
+    integers = type(step.integers)(step.integers.scalars, arrays)
+    return Step(step.node, step.operands, step.shapes, step.out, integers)
+
+
+def pair_case(
+    rng: np.random.Generator, op: str, a: Shape, b: Shape, shift: int, *, simple: bool = False
+) -> Case:
+    step = step_of(rng, op, (a, b))
+    step = plain(step) if simple else step
+    x, y = draw_bytes(rng, a), draw_bytes(rng, b)
+    table = step.table if step.table is not None else np.zeros(0, np.int8)
+    data = blob(x, y, table, shift=shift)
+    at_a, at_b, at_table = data.starts
+    names = ("a_zero", "b_zero") if op == "mul" else ("a_mult", "b_mult")
+    requant = [int(np.ravel(step[n])[0]) for n in ("mult",) if op == "mul"]
+    numbers = (
+        int(op == "mul"), at_table if step.table is not None else -1,
+        step["pre"] if op == "mul" else 0, step.low, step.high,
+        *(step[n] for n in names), *requant,
+        *(int(np.ravel(step[n])[0]) for n in ("offset", "shift")),
+        at_a, at_b, *loops_of(a, b),
+    )  # fmt: skip
+    return Case(f"{op} {a} {b} +{shift}", numbers, data.data, integer_step(step, [x, y]))
+
+
+def pair_cases(op: str) -> list[Case]:
+    rng = np.random.default_rng(len(op))
+    return [pair_case(rng, op, a, b, shift) for a, b in PAIRS for shift in (0, 1) for _ in range(2)]
+
+
+def eight_bit_cases() -> list[Case]:
+    """Multipliers within int8, which another micro-kernel takes."""
+    rng, cases = np.random.default_rng(8), []
+    for n, mults in ((4096, (64, -128)), (37, (127, 127)), (5, (-128, 1)), (640, (0, -1))):
+        x, y = draw_bytes(rng, (n,)), draw_bytes(rng, (n,))
+        data = blob(x, y)
+        acc = x.astype(np.int64) * mults[0] + y.astype(np.int64) * mults[1] + 777
+        numbers = (0, -1, 0, -128, 127, *mults, 777, 6, *data.starts, 1, n, 1, 1)
+        expected = np.clip(acc >> 6, -128, 127).astype(np.int8)
+        cases.append(Case(f"add of 8 bits {n}", numbers, data.data, expected))
+    return cases
+
+
+def channel_case(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
+    c = shape[axis]
+    scale, offset = rng.normal(0, 1, c), rng.normal(0, 1, c)
+    constants = (scale,) if op == "prelu" else (scale, offset)
+    step = step_of(rng, op, (shape, *((c,) for _ in constants)), constants, axis=axis)
+    x = draw_bytes(rng, shape)
+    each = np.stack([0 * step["mult"], *(step[n] for n in ("mult", "offset", "shift"))], axis=1)
+    table = step.table if step.table is not None else np.zeros(0, np.int8)
+    data = blob(x, table, each.astype(np.int32))
+    outer, inner = int(np.prod(shape[:axis])), int(np.prod(shape[axis + 1 :]))
+    numbers = (
+        2, data.starts[1] if step.table is not None else -1, 0, step.low, step.high,
+        outer, c, inner, step["x_zero"] if op == "prelu" else 128, data.starts[2], data.starts[0],
+    )  # fmt: skip
+    return Case(f"{op} {shape} {axis}", numbers, data.data, integer_step(step, [x]))
+
+
+def channel_cases() -> list[Case]:
+    rng = np.random.default_rng(5)
+    shapes: tuple[tuple[Shape, int], ...] = (
+        ((16, 16, 64), 2), ((5, 7), 1), ((1, 1), 1), ((4, 3, 50), 1), ((13, 9), 0), ((2, 8, 64), 1),
+    )  # fmt: skip
+    return [channel_case(rng, op, *s) for op in ("affine", "prelu") for s in shapes for _ in "ab"]
+
+
+def table_cases() -> list[Case]:
+    rng, cases = np.random.default_rng(6), []
+    for n in (16384, 1, 3, 4, 31, 32, 250, 4097):
+        x, table = draw_bytes(rng, (n,)), draw_bytes(rng, (256,))
+        for shift in (0, 3):
+            data = blob(x, table, shift=shift)
+            numbers = (3, data.starts[1], 0, 0, 0, data.starts[0], n)
+            expected = table[x.astype(np.int32) + 128]
+            cases.append(Case(f"table {n} +{shift}", numbers, data.data, expected))
+    return cases
+
+
+def every_case() -> list[Case]:
+    pairs = [case for op in ("add", "sub", "mul") for case in pair_cases(op)]
+    return pairs + eight_bit_cases() + channel_cases() + table_cases()
+
+
+def measured() -> list[Case]:
+    """Sizes whose cycles docs and benchmarks speak of."""
+    rng = np.random.default_rng(9)
+    pairs: tuple[tuple[str, Shape, Shape], ...] = (
+        ("add", *ALIGNED),
+        ("add", (8, 8, 64), (8, 8, 64)),
+        ("mul", *ALIGNED),
+        ("add", (256, 64), (64,)),
+        ("mul", (16, 16, 64), (1,)),
+        ("add", (33, 17, 21), (33, 17, 21)),
+    )
+    cases = [pair_case(rng, op, a, b, 0, simple=True) for op, a, b in pairs]
+    return cases + [c for c in eight_bit_cases() + table_cases() if c.expected.size >= 4096]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_elements_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("elementwise", FAMILIES, cases, tmp_path))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_move: copies, constants, permutations against NumPy."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.ir import Shape
+from myoedge.op import strides
+from myoedge.ops.loops import merged
+from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes
+
+FAMILIES = ("move",)
+
+
+def permute_case(
+    rng: np.random.Generator, shape: Shape, perm: tuple[int, ...], shift: int = 0
+) -> Case:
+    x = draw_bytes(rng, shape)
+    y = np.ascontiguousarray(x.transpose(perm))
+    loops = merged(y.shape, [tuple(strides(shape)[axis] for axis in perm)])
+    data = blob(x, shift=shift)
+    numbers = (2, data.starts[0], 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
+    return Case(f"permute {shape} {perm} +{shift}", numbers, data.data, y)
+
+
+def strided_case(rng: np.random.Generator, shape: Shape, cuts: tuple[slice, ...]) -> Case:
+    """A slice with steps, some of them negative."""
+    x = draw_bytes(rng, shape)
+    view = x[cuts]
+    first = (view.__array_interface__["data"][0] - x.__array_interface__["data"][0]) // x.itemsize
+    loops = merged(view.shape, [view.strides])
+    numbers = (2, first, 0, len(loops), *(n for p in loops for n in (p.extent, *p.steps)))
+    return Case(f"slice {shape} {cuts}", numbers, blob(x).data, np.ascontiguousarray(view))
+
+
+def move_case(
+    rng: np.random.Generator, rows: int, size: int, gaps: tuple[int, int], shift: int, *, fill: bool
+) -> Case:
+    """Rows with gaps between them, from an odd place to another one."""
+    from_step, to_step = size + gaps[0], size + gaps[1]
+    x, value = draw_bytes(rng, (rows * from_step,)), int(rng.integers(-128, 128))
+    y = np.full(rows * to_step + shift, GUARD_BYTE, np.int8)
+    for row in range(rows):
+        at = row * to_step + shift
+        y[at : at + size] = value if fill else x[row * from_step : row * from_step + size]
+    data = blob(x, shift=shift // 2)
+    numbers = (int(fill), data.starts[0], value, shift, rows, size, from_step, to_step)
+    name = f"{'fill' if fill else 'copy'} {rows}x{size} gaps {gaps} +{shift}"
+    return Case(name, numbers, data.data, y)
+
+
+PERMUTES: tuple[tuple[Shape, tuple[int, ...]], ...] = (
+    ((128, 128), (1, 0)),
+    ((64, 256), (1, 0)),
+    ((16, 16, 64), (2, 0, 1)),
+    ((64, 16, 16), (1, 2, 0)),
+    ((3, 32, 32), (1, 2, 0)),
+    ((32, 32, 3), (2, 0, 1)),
+    ((7, 5), (1, 0)),
+    ((1, 1), (1, 0)),
+    ((13, 30), (1, 0)),
+    ((50, 4, 16), (1, 0, 2)),
+    ((5, 6, 7), (2, 1, 0)),
+    ((2, 3, 4, 5, 6), (4, 2, 0, 3, 1)),
+    ((3, 8, 9, 10), (0, 3, 1, 2)),
+    ((100,), (0,)),
+    ((30, 3, 16), (1, 0, 2)),
+)
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(31)
+    cases = [permute_case(rng, *p, shift) for p in PERMUTES for shift in (0, 1)]
+    for shape, cuts in (
+        ((9, 20), (slice(1, 9, 2), slice(3, 18, 3))),
+        ((50,), (slice(None, None, -1),)),
+        ((6, 7, 8), (slice(None), slice(None, None, -2), slice(1, 7))),
+        ((4, 33), (slice(None, None, -1), slice(None))),
+    ):
+        cases.append(strided_case(rng, shape, cuts))
+    for fill in (False, True):
+        for rows, size, gaps, shift in (
+            (1, 16384, (0, 0), 0), (64, 100, (28, 0), 0), (5, 33, (1, 2), 3), (1, 1, (0, 0), 0),
+            (3, 7, (0, 0), 1), (100, 3, (2, 1), 2), (16, 256, (4, 4), 0), (1, 37, (0, 0), 2),
+        ):  # fmt: skip
+            cases.append(move_case(rng, rows, size, gaps, shift, fill=fill))
+    return cases + [drawn_permute(rng) for _ in range(40)]
+
+
+def drawn_permute(rng: np.random.Generator) -> Case:
+    while True:
+        shape = tuple(int(n) for n in rng.integers(1, 12, rng.integers(1, 6)))
+        if math.prod(shape) < 20_000:
+            perm = tuple(int(d) for d in rng.permutation(len(shape)))
+            return permute_case(rng, shape, perm, int(rng.integers(4)))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_bytes_arrive_where_they_belong(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("move", FAMILIES, cases, tmp_path))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_softmax: rows against the operators' integer meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.ir import Shape
+from myoedge.op import outer_inner
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
+
+FAMILIES = ("softmax",)
+OPERATORS = ("softmax", "log_softmax", "argmax")
+SHAPES: tuple[tuple[Shape, int], ...] = (
+    ((64, 64), 1), ((8, 400), 1), ((1, 10), 1), ((1, 1), 1), ((13, 7), 1), ((5, 9, 3), 1),
+    ((40, 6), 0), ((2, 3, 257), 2), ((1, 5000), 1),
+)  # fmt: skip
+
+
+def case_of(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
+    step = plain(step_of(rng, op, (shape,), axis=axis, keepdim=False))
+    x = draw_bytes(rng, shape)
+    if rng.random() < 0.4:
+        x = rng.integers(-3, 3, shape).astype(np.int8)  # many equal ones, large sums
+    arrays = step.integers.arrays
+    nothing = np.zeros(1, np.int16)
+    exp, log = (arrays.get(n, nothing) for n in ("exp", "log"))
+    data = blob(x, exp.astype(np.uint16), log.astype(np.int16))
+    names = ("ln2", "mult", "log_mult", "offset", "shift")
+    scalars = [step.integers.scalars.get(n, 0) for n in names]
+    numbers = (
+        OPERATORS.index(op),
+        *outer_inner(shape, axis),
+        *data.starts,
+        *scalars,
+        step.low,
+        step.high,
+    )
+    y = integer_step(step, [x])
+    y = y.astype(np.int32).view(np.int8) if op == "argmax" else y
+    return Case(f"{op} {shape} {axis}", numbers, data.data, np.ascontiguousarray(y))
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(41)
+    return [case_of(rng, op, *shape) for op in OPERATORS for shape in SHAPES for _ in "abc"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("softmax", FAMILIES, cases, tmp_path))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator in tiles of many sizes equals NumPy bit for bit, on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from myoedge.emit.kernels import arrays, function_name
+from myoedge.emit.project import library
+from myoedge.emit.tiles import tiled_layer
+from myoedge.op import OPS
+from myoedge.plan.l1 import plan_l1
+from myoedge.plan.tile import smallest
+from myoedge.plan.tiling import Tiling
+from myoedge.reference import integer_step
+from myoedge.tiled import Operand
+from tests.ops.case import Case
+from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
+
+COUNT = 120
+TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
+ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
+
+
+def in_rooms(case: Case, number: int) -> Tiling | None:
+    """The case in tiles that fit a room, which differs from case to case."""
+    tiled = OPS[case.op].tiled
+    assert tiled is not None
+    declared = tiled(case.step)
+    if declared is None:
+        return None
+    room = int(sum(smallest(declared)[1].values()) * ROOMS[number % len(ROOMS)])
+    (tiling,) = plan_l1([case.step], room)
+    assert tiling is not None, f"{room} bytes are enough for the smallest tile"
+    assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
+    return tiling
+
+
+def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
+    names = sorted({tiling.tiled.kernel for _, _, tiling in cases})
+    size = max(b.offset + b.size_bytes for _, _, t in cases for b in t.buffers)
+    unions = (
+        f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
+        for end, variable in (("", "me_op"), ("_tile", "me_tile[2]"))
+    )
+    head = ("me_math.h", "me_share.h", "me_tiles.h", "library/me_kernels.h")
+    lines = [f'#include "{name}"' for name in head]
+    lines += [f"_Alignas(16) static int8_t me_l1[{size}];", *unions]
+    return "\n".join([*lines, *(text for case in cases for text in _functions(*case))])
+
+
+def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
+    fn = function_name(index, case.step)
+    for name, values in arrays(index, case.step, tiling.tiled.arrays).items():
+        yield array_text(name, values)
+
+    def base(operand: Operand) -> str:
+        if operand.written:
+            return "(int8_t *)out[0]"
+        if isinstance(operand.source, int):
+            return f"(const int8_t *)in[{operand.source}]"
+        return f"(const int8_t *){fn}_{operand.source}"
+
+    yield tiled_layer(index, case.step, tiling, base)
+    name = f"int case_{index}{ARGUMENTS}"
+    call = f"me_layer({len(tiling.tiles)}, {fn}_load, {fn}_compute, {fn}_store, 0, in, out);"
+    yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
+
+
+def compare(op: str, count: int, number: int, folder: Path) -> None:
+    every = drawn(op, count, number)
+    tilings = [in_rooms(case, i) for i, case in enumerate(every)]
+    chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
+    assert chosen
+    assert any(len(t.tiles) > 1 for _, t in chosen)
+    for name, text in library({t.tiled.kernel for _, t in chosen}).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    text = c_text([(i, c, t) for i, (c, t) in enumerate(chosen)])
+    cases = [c for c, _ in chosen]
+    found = compiled_and_run(cases, text, folder, "-O0", sorted((folder / "library").glob("*.c")))
+    wanted = [integer_step(case.step, case.data) for case in cases]
+    differs = mismatches(cases, wanted, found)
+    assert not differs, f"{op}, batch {number}: {differs}"
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_tiles_equal_numpy(op: str, tmp_path: Path) -> None:
+    compare(op, COUNT, 0, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("op", TILED)
+def test_tiles_equal_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
+    compare(op, COUNT, number, tmp_path)
