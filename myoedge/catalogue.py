@@ -191,8 +191,8 @@ int8 needs to know how large values become inside the network, and that follows 
 --calib, name [calib] data in myoedge.toml, or export with example inputs, which is a makeshift.
 "--calib random" tries a build out; its accuracy means nothing.
 
-E220 A folder cannot be written.
-It is read-only, belongs to somebody else, or a file stands where a folder is needed. Choose
+E220 A folder cannot be written, or that of a run not opened.
+It is not there, read-only, belongs to somebody else, or a file stands where a folder is needed. Choose
 another one with -o.
 
 E221 Something else is in the output folder.

@@ -27,6 +27,7 @@ SHARED = {
     "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
+    "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cli.shell", "folder", "library"},  # the disk is full
     "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
