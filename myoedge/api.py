@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import myoedge.ops  # noqa: F401  (fills the table of operators)
 from myoedge.built import Build, load_build
-from myoedge.errors import MyoedgeError, raised
+from myoedge.errors import raised
 from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
 from myoedge.samples import Given
 
@@ -166,15 +166,10 @@ def validate(
     from myoedge import ladder
     from myoedge.contents import report_files
 
-    unknown = [rung for rung in on if rung not in ladder.RUNGS]
-    if unknown or not on:
-        facts = {"has": ", ".join(ladder.RUNGS)}
-        raise MyoedgeError(
-            "E204", f"there is no rung {', '.join(unknown) or '(none given)'}", facts
-        )
+    ladder.check_rungs(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     exact, counts, difference = dict(chosen.report["exact"]), {}, None
-    for rung in on:
+    for rung in dict.fromkeys(on):
         say(f"compare with {rung}")
         random = RANDOM_CHECKS if rung == "host" else RANDOM_CHECKS_ON_CHIP
         samples = ladder.all_samples(chosen, random, input)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from myoedge.run.simulator import Progress
     from myoedge.simulator import Program, Simulation, Wanted
 
-MOST_CYCLES = 1 << 36  # three minutes of the chip's time: a program that needs more hangs
+MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
@@ -167,6 +167,7 @@ class Build:
 
         inputs        int8, in the model's order
         keep_layers   what every layer wrote is in Inference.written
+        max_cycles    of an inference, on average
         Errors: E240 a build without firmware, E701 .. E711.
         """
         from myoedge.run import simulator
@@ -180,7 +181,7 @@ class Build:
             l3=self.l3_image,
             regions=self.regions if keep_layers else None,
             wanted=wanted,
-            max_cycles=max_cycles,
+            max_cycles=max_cycles * max(1, len(inputs)),
             progress=progress,
             **chosen,
         )

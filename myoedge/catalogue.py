@@ -191,9 +191,9 @@ int8 needs to know how large values become inside the network, and that follows 
 --calib, name [calib] data in myoedge.toml, or export with example inputs, which is a makeshift.
 "--calib random" tries a build out; its accuracy means nothing.
 
-E220 A folder cannot be written.
-It is read-only, belongs to somebody else, or a file stands where a folder is needed. Choose
-another one with -o.
+E220 A folder cannot be used.
+It is not there, read-only, belongs to somebody else, or a file stands where a folder is needed.
+Choose another one, for a build with -o.
 
 E221 Something else is in the output folder.
 A build replaces its folder as a whole, so it only takes the place of an earlier build or of an

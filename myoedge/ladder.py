@@ -15,7 +15,7 @@ from myoedge.ir import Array
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
-from myoedge.run import host, ort
+from myoedge.run import gvsoc, host, ort
 from myoedge.samples import Given, fit, read
 
 
@@ -183,3 +183,13 @@ def _difference(
     node = q.graph.producer.get(name)
     where = node.where if node is not None else name
     return Difference(rung, sample, layer, name, where, index, int(wanted[index]), int(got[index]))
+
+
+def check_rungs(wanted: Sequence[str]) -> None:
+    """Before anything takes time. Errors: E204 no such rung, E501 a tool it needs is missing."""
+    unknown = [rung for rung in wanted if rung not in RUNGS]
+    if unknown or not wanted:
+        title = f"there is no rung {', '.join(unknown) or '(none given)'}"
+        raise MyoedgeError("E204", title, {"has": ", ".join(RUNGS)}, ["--on host,simulator"])
+    if "gvsoc" in wanted:
+        gvsoc.find()

@@ -196,7 +196,9 @@ def _zig_binary() -> str:
     for folder in folders:
         if (binary := Path(folder, "zig")).is_file():
             return str(binary)
-    raise _missing("the C compiler zig", f"pip install {ZIG}", "or, with a system cc: --cc cc")
+    raise _missing(
+        "the C compiler zig", f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
+    )
 
 
 def _missing(what: str, *tries: str) -> MyoedgeError:

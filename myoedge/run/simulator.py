@@ -25,6 +25,8 @@ from myoedge.target.gap9_cycles import GAP9_CYCLES
 
 STARTED = -1  # the value of the mark before the first layer
 
+WRAP = 1 << 32  # cycles, of the cluster's timer
+
 Region = tuple[str, int, int]  # symbol, offset, size in bytes
 Progress = Callable[[int, str], None]
 
@@ -86,7 +88,8 @@ def _measurement(
         marks = groups[index] if index < len(groups) else ()
         # A mark more than layers: the outputs that had to be copied are there.
         pairs = list(pairwise(marks))[: len(cycles)]
-        costs = [_cost(a, b, n) for (a, b), n in zip(pairs, cycles, strict=True)]
+        costs = [_cost(a, b, _whole(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
+        total = _whole(marks[0], marks[-1], total) if marks else total
         written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
         rows.append(Inference(results, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
@@ -101,6 +104,11 @@ def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
         if groups:
             groups[-1].append(mark)
     return [tuple(group) for group in groups]
+
+
+def _whole(before: Mark, after: Mark, counted: int) -> int:
+    """What the program counted modulo 2**32, between two marks that know how often it wrapped."""
+    return counted + ((after.cycle - before.cycle - counted + WRAP // 2) // WRAP) * WRAP
 
 
 def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:

@@ -47,7 +47,6 @@ HOSTILE += (
     b"-rf",
 )
 X, Y, BASE = 12, 13, 14  # registers of the accesses
-
 Words = list[int]
 Piece = Callable[[random.Random], Words]
 

@@ -23,10 +23,11 @@ SHARED = {
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
-    "E204": {"api", "onchip"},  # a choice that there is not
+    "E204": {"ladder", "onchip"},  # a choice that there is not
     "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
+    "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cli.shell", "folder", "library"},  # the disk is full
     "E302": {"pipeline", "config"},  # over a budget

@@ -20,7 +20,8 @@ from myoedge.report.html import report_html
 from myoedge.report.picture import MOST_BARS, time
 from myoedge.report.rows import CAUSES, COLUMNS, Report, layers_csv
 from myoedge.report.text import MOST_LAYERS, shown_layers, summary
-from myoedge.simulator.result import STALLS
+from myoedge.run.simulator import _measurement as measurement_of
+from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
 from myoedge.target import OperatingPoint
 from tests.unit.test_report import HOSTILE, Page, report, residual
 
@@ -40,6 +41,18 @@ SIMULATED = Measurement(
 )
 BARE = tuple(LayerCost(cost.cycles) for cost in (FIRST, SECOND, LAST))
 ON_GVSOC = Measurement("gvsoc", (Inference((), TOTAL, BARE),))
+
+
+def test_a_layer_may_take_longer_than_the_chip_s_timer_counts() -> None:
+    lasts = (5, 3 * 2**32 + 100, 2**32 - 10)
+    ends = [1_000 + sum(lasts[:i]) + 7 * i for i in range(4)]  # marks are a few cycles off
+    counts = (CoreCounts(stalls=dict.fromkeys(STALLS, 0)),) * 10
+    marks = tuple(Mark(i - 1, end, 8, counts, 0, 0, 0, 0) for i, end in enumerate(ends))
+    run = Simulation(0, ends[-1], "", counts, {}, 0, 0, marks=marks)
+    read = tuple(cycles % 2**32 for cycles in lasts), sum(lasts) % 2**32
+    (inference,) = measurement_of(run, [()], [read], {}).inferences
+    assert tuple(layer.cycles for layer in inference.layers) == lasts
+    assert inference.cycles == sum(lasts)
 
 
 @pytest.fixture(scope="module")
