@@ -203,7 +203,7 @@ class Spatial:
 
     @property
     def narrow(self) -> bool:
-        """Whether rows of the kernel are three taps: filled to a word each they are read at once."""
+        """Whether rows of the kernel are three taps: with a zero, a word that is read at once."""
         three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
         return three and self.dilation[1] == 1
 
