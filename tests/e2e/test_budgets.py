@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
 
-BUDGETS = ("128KiB", "24KiB", "19KiB", "18KiB", "17KiB")
+BUDGETS = ("128KiB", "24KiB", "18KiB", "17KiB", "15KiB")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_less_l1_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_layer_that_fits_no_tile_is_told(model: Path, tmp_path: Path) -> None:
-    build = built(model, tmp_path / "out", "15KiB")
+    build = built(model, tmp_path / "out", "13KiB")
     told = [notice for notice in build.warnings if notice.code == "W301"]
     facts = dict(told[0].facts)
     assert facts["has"] == "1,024 B"
