@@ -27,7 +27,7 @@ from myoedge.ops.packing import (
 )
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
-FEW_CHANNELS = 4  # up to here an input is brought in with its padding, which is faster
+FEW_CHANNELS = 64  # up to here an input is brought in with its padding, which is faster
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
 
