@@ -9,6 +9,7 @@
 #include "me_depthwise.h"
 #include "me_elementwise.h"
 #include "me_pool.h"
+#include "me_softmax.h"
 
 typedef me_conv me_depthwise;
 typedef me_conv_tile me_depthwise_tile;
@@ -40,6 +41,52 @@ static inline void me_sums_run(const me_sums *op, const me_sums_tile *tile)
 {
     const me_reduce whole = { tile->outer, op->reduced, tile->inner, op->x_zero, op->each, op->scale };
     me_reduce_run(&whole, tile->x, tile->y);
+}
+
+typedef struct {
+    const int8_t *x;
+    void *y;
+    int32_t outer, inner;
+} me_rows_tile;
+
+typedef struct {
+    int32_t length;
+    const uint16_t *exp;
+} me_shares;
+typedef me_rows_tile me_shares_tile;
+
+static inline void me_shares_run(const me_shares *op, const me_shares_tile *tile)
+{
+    const me_softmax rows = { tile->outer, op->length, tile->inner, op->exp };
+    me_softmax_run(&rows, tile->x, tile->y);
+}
+
+typedef struct {
+    int32_t length;
+    const uint16_t *exp;
+    const int16_t *log;
+    int32_t ln2, mult, log_mult, offset, shift, low, high;
+} me_log_shares;
+typedef me_rows_tile me_log_shares_tile;
+
+static inline void me_log_shares_run(const me_log_shares *op, const me_log_shares_tile *tile)
+{
+    const me_log_softmax rows = {
+        { tile->outer, op->length, tile->inner, op->exp }, op->log, op->ln2, op->mult, op->log_mult,
+        op->offset, op->shift, op->low, op->high,
+    };
+    me_log_softmax_run(&rows, tile->x, tile->y);
+}
+
+typedef struct {
+    int32_t length;
+} me_largest;
+typedef me_rows_tile me_largest_tile;
+
+static inline void me_largest_run(const me_largest *op, const me_largest_tile *tile)
+{
+    const me_softmax rows = { tile->outer, op->length, tile->inner, 0 };
+    me_argmax_run(&rows, tile->x, tile->y);
 }
 
 typedef me_pair me_add_tile;

@@ -27,6 +27,7 @@ FAMILIES = {
     **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
     **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
     **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
+    **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),
     "me_depthwise": "me_depthwise",
 }
 

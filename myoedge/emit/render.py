@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 WORKERS = 8  # ME_WORKERS of the runtime
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint8": "uint8_t"}
+C_TYPES = {
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "uint8": "uint8_t",
+    "uint16": "uint16_t",
+}
 
 
 def template_dir() -> Path:

@@ -27,7 +27,7 @@ from myoedge.ops.packing import (
 )
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
-FEW_CHANNELS = 4  # up to here an input is brought in with its padding, which is faster
+FEW_CHANNELS = 64  # up to here an input is brought in with its padding, which is faster
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
 
@@ -203,7 +203,7 @@ class Spatial:
 
     @property
     def narrow(self) -> bool:
-        """Whether rows of the kernel are three taps: filled to a word each they are read at once."""
+        """Whether rows of the kernel are three taps: with a zero, a word that is read at once."""
         three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
         return three and self.dilation[1] == 1
 

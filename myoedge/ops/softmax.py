@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from myoedge.op import (
     same_shape,
     stored_bound,
 )
+from myoedge.ops.flat import axes_of
+from myoedge.ops.loops import Loop
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
@@ -82,6 +85,41 @@ def row_literals(step: Step) -> dict[str, object]:
     return {"outer": outer, "length": length, "inner": inner}
 
 
+def _rows_in_tiles(
+    step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], cost: float
+) -> Tiled:
+    """Cut around and within the axis; `cost` cycles an element on eight cores."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    around: Dim = (("o", 1),)
+    index: tuple[Dim, ...] = (around, (), inside)
+    x = Operand("x", 0, (outer, length, inner), index)
+    y = Operand("y", OUT, (outer, length, inner), index)
+    if kernel == "me_largest":
+        y = Operand("y", OUT, (outer, inner), (around, inside), item=4)
+    tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
+    return Tiled(
+        kernel=kernel,
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(x, *tables, y),
+        op={"length": length, **op},
+        tile=_row_tile,
+        arrays=arrays,
+        cycles=lambda sizes: x.footprint(sizes) * cost + 400.0,
+    )
+
+
+def _row_tile(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["x"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
+
+
+def softmax_in_tiles(step: Step) -> Tiled:
+    arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
+    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, 3.0)
+
+
 SOFTMAX = register(
     OpDef(
         name="softmax",
@@ -94,6 +132,7 @@ SOFTMAX = register(
         acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
+        tiled=softmax_in_tiles,
         fixed=QParams(2.0**-8, -128),
         turned=axis_turned,
     )
@@ -128,6 +167,16 @@ def log_softmax_integer(step: Step, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
+def log_softmax_in_tiles(step: Step) -> Tiled:
+    arrays: dict[str, Array] = {
+        "exp": step["exp"].astype(np.uint16),
+        "log": step["log"].astype(np.int16),
+    }
+    numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
+    op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
+    return _rows_in_tiles(step, "me_log_shares", op, arrays, 3.0)
+
+
 LOG_SOFTMAX = register(
     OpDef(
         name="log_softmax",
@@ -140,6 +189,7 @@ LOG_SOFTMAX = register(
         acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
+        tiled=log_softmax_in_tiles,
         turned=axis_turned,
     )
 )
@@ -166,6 +216,10 @@ def argmax_integer(step: Step, x: Array) -> Array:
     return argmax_real(step.attrs, x)
 
 
+def argmax_in_tiles(step: Step) -> Tiled:
+    return _rows_in_tiles(step, "me_largest", {}, {}, 1.0)
+
+
 ARGMAX = register(
     OpDef(
         name="argmax",
@@ -176,6 +230,7 @@ ARGMAX = register(
         integer=argmax_integer,
         template="softmax.c.j2",
         literals=row_literals,
+        tiled=argmax_in_tiles,
         out_dtype="int32",
     )
 )

@@ -21,6 +21,7 @@ from myoedge.spec import enforce
 from myoedge.target import Chip
 
 ELEMENT_BYTES = {"int8": 1, "int32": 4}
+MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     lives = tuple(_lives(q, steps, roots, owned, copies))
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
-    room = chip.l1_room_bytes
+    room = max(chip.l1_room_bytes - MARK_BYTES * (len(steps) + 2), 0)
     tilings = plan_l1(steps, room) if room else (None,) * len(steps)
     plan = Plan(q, chip, steps, where, copies, lives, placement, tilings)
     enforce(PLANNED, plan, q.graph, "planned")

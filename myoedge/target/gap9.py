@@ -11,7 +11,7 @@ GAP9 = Chip(
     name="gap9",
     doc="GreenWaves GAP9: 1 fabric controller + 9-core RISC-V cluster, 128 KiB L1, 1.5 MiB L2",
     l1_bytes=128 * KIB,
-    l1_reserved_bytes=14 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues, marks, the tile at hand
+    l1_reserved_bytes=12 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues, the tile at hand
     l2_bytes=1536 * KIB,
     l3_bytes=32 * KIB * KIB,
     # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).

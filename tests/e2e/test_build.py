@@ -99,7 +99,7 @@ def test_validate_names_the_first_difference(built: tuple[Path, Ran], tmp_path: 
     source = folder / "src" / "network.c"
     text = source.read_text()
     at = text.index("static void l03_")
-    source.write_text(text[:at] + text[at:].replace(">> ", ">> 1 >> ", 1))
+    source.write_text(text[:at] + text[at:].replace("shift = ", "shift = 1 + ", 1))
     ran = command("validate", folder, "--json", cwd=tmp_path)
     assert ran.code == 4, ran.err
     difference = ran.json["difference"]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search of tiles, and what is said of them in C."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myoedge.emit.tiles import expression
+from myoedge.plan.tile import choose, distinct, tile_count
+from myoedge.plan.tiling import spans, transfers
+from myoedge.tiled import OUT, Operand, Tiled
+
+
+def copying(n: int, c: int, halo: int = 0) -> Tiled:
+    """Rows of c bytes, each computed from itself and `halo` behind it."""
+    x = Operand("x", 0, (n + halo, c), ((("row", 1), ("r", 1)), ()))
+    y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
+    axes = {"row": n, "r": halo + 1}
+    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s: s["row"] * 5.0)
+
+
+@given(st.integers(1, 400))
+def test_distinct_sizes_are_the_smallest_of_every_number_of_tiles(extent: int) -> None:
+    sizes = distinct(extent)
+    counts = {-(-extent // size) for size in range(1, extent + 1)}
+    assert {-(-extent // size) for size in sizes} == counts
+    assert len(sizes) == len(counts)
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 4), st.integers(1, 600))
+def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, room: int) -> None:
+    tiled = copying(n, c, halo)
+    choice = choose(tiled, room)
+
+    def held(rows: int) -> int:
+        times = 1 if rows == n else 2
+        return times * sum(-(-(size * c) // 8) * 8 for size in (rows, rows + halo))
+
+    fitting = [rows for rows in range(1, n + 1) if held(rows) <= room]
+    assert (choice is None) == (not fitting)
+    if choice is not None:
+        assert choice.l1_bytes <= room
+        assert held(choice.sizes.get("row", n)) == choice.l1_bytes
+        assert tile_count(tiled, choice) == len(spans(tiled, choice))
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
+    cut = []
+    for extent in shape:
+        start = draw(st.integers(0, extent - 1))
+        cut.append((start, draw(st.integers(1, extent - start))))
+    return shape, tuple(cut)
+
+
+@given(regions(), st.sampled_from([1, 4]))
+def test_transfers_bring_a_region(
+    drawn: tuple[tuple[int, ...], tuple[tuple[int, int], ...]], item: int
+) -> None:
+    """Against NumPy's own slices."""
+    shape, cut = drawn
+    array = np.arange(np.prod(shape), dtype=np.int32).astype({1: np.int8, 4: np.int32}[item])
+    array = array.reshape(shape)
+    index = tuple(((f"a{d}", 1),) for d in range(len(shape)))
+    operand = Operand("x", 0, shape, index, item=item)
+    region = operand.region({f"a{d}": span for d, span in enumerate(cut)})
+    outside, inside = array.tobytes(), b""
+    for x in transfers(operand, region, 0):
+        assert x.l1 == len(inside)
+        for line in range(x.bytes // x.line):
+            inside += outside[x.at + line * x.stride :][: x.line]
+    assert inside == array[tuple(slice(a, a + n) for a, n in cut)].tobytes()
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=12))
+def test_an_expression_gives_its_numbers(values: list[int]) -> None:
+    check(values)
+
+
+@pytest.mark.parametrize("period", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["all", "two", "turns"])
+def test_regular_numbers_have_an_expression(period: int, kind: str) -> None:
+    turn = {"all": lambda i: i, "two": lambda i: i % 2, "turns": lambda i: i % 4}[kind]
+    values = [7 - 3 * turn(i // period) for i in range(12)]
+    if kind != "turns" or period == 1:
+        assert expression(values, "t") is not None
+    check(values)
+
+
+def check(values: list[int]) -> None:
+    """The C means the same in Python where / is //: no operand of it is negative."""
+    text = expression(values, "t")
+    if text is not None:
+        found = [eval(text.replace("/", "//"), {"t": t}) for t in range(len(values))]
+        assert found == values, text
