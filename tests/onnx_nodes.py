@@ -99,3 +99,45 @@ def computed(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
     given = {n: x.astype(np.float32) for n, x in zip(graph.inputs, inputs, strict=True)}
     values = run_real(graph, given)
     return [values[name] for name in graph.outputs]
+
+
+ODD = (0, 1, -1, 2, 3, -2, 7, 100, 2**31, 2**62, -(2**63))
+
+
+def changed(model: ModelProto, rng: np.random.Generator) -> ModelProto:
+    """The model with one number in it changed: of an attribute, a weight, a shape; or an input
+    left out."""
+    odd = int(rng.choice(np.array(ODD, dtype=object)))
+    node, shape = model.graph.node[0], model.graph.input[0].type.tensor_type.shape.dim
+    what = rng.integers(4)
+    if what == 0 and node.attribute:
+        _change_attribute(rng.choice(np.array(node.attribute, dtype=object)), odd, rng)
+    elif what == 1 and model.graph.initializer:
+        at = int(rng.integers(len(model.graph.initializer)))
+        weight = model.graph.initializer[at]
+        weight.CopyFrom(numpy_helper.from_array(_changed_array(weight, odd, rng), weight.name))
+    elif what == 2 and shape:
+        shape[int(rng.integers(len(shape)))].dim_value = odd
+    elif what == 3 and len(node.input) > 1:
+        node.input[int(rng.integers(len(node.input)))] = ""
+    return model
+
+
+def _change_attribute(attribute: Any, odd: int, rng: np.random.Generator) -> None:
+    if attribute.ints:
+        attribute.ints[int(rng.integers(len(attribute.ints)))] = odd
+    elif attribute.type == onnx.AttributeProto.INT:
+        attribute.i = odd
+    elif attribute.type == onnx.AttributeProto.FLOAT:
+        attribute.f = float(rng.choice([0.0, -1.0, 1e38, np.nan, np.inf]))
+    elif attribute.type == onnx.AttributeProto.STRING:
+        attribute.s = b"SAME_UPPER" if odd > 2 else b""
+
+
+def _changed_array(weight: TensorProto, odd: int, rng: np.random.Generator) -> Array:
+    values = numpy_helper.to_array(weight).copy()
+    flat = values.reshape(-1)
+    if values.dtype == np.int64 and values.size and odd % 2 == 0:
+        flat[int(rng.integers(values.size))] = odd
+        return values
+    return flat[:-1] if odd > 2 else values[..., None]

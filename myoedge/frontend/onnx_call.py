@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,7 @@ class Call:
         if value.dtype.kind in "OSUc":
             raise Unsupported(f"a constant of type {value.dtype}")
         small = as_floats(value)
-        if small.dtype.kind == "f" and not np.isfinite(small).all():
-            raise not_finite(name, int(np.count_nonzero(~np.isfinite(small))), small.size)
+        refuse_not_finite(name, [small])
         return self.draft.constant(small)
 
     def array(self, index: int, what: str) -> Array:
@@ -87,6 +86,13 @@ PLAIN = FLOATS | frozenset((2, 3, 4, 5, 6, 7, 9, 12, 13))
 
 # (call) -> the draft's name of the first output, or of all outputs
 OnnxRow = Callable[[Call], str | tuple[str, ...]]
+
+
+def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
+    """Errors: E112 where an array of floats has a NaN or an infinity."""
+    for value in arrays:
+        if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
 
 
 def as_floats(value: Array) -> Array:

@@ -20,86 +20,11 @@ from myoedge.frontend.draft import (
     weights,
 )
 from myoedge.frontend.onnx_call import Call, OnnxRow
-from myoedge.ir import Shape
+from myoedge.ir import Array, Shape
 from myoedge.ops.pool import Window
 
+MOST_PADDED = 2**28  # positions, padding included
 Pads = tuple[tuple[int, int], ...]
-
-
-def table(*steps: Any) -> OnnxRow:
-    """A fixed chain of functions of one number."""
-
-    def row(c: Call) -> str:
-        return c.draft.add("table", c.x(), chain=steps)
-
-    return row
-
-
-def step(name: str, **defaults: float) -> OnnxRow:
-    """A function of one number whose parameters are attributes, in this order."""
-
-    def row(c: Call) -> str:
-        values = tuple(float(c.attrs.get(key, value)) for key, value in defaults.items())
-        return c.draft.add("table", c.x(), chain=((name, *values),))
-
-    return row
-
-
-def clip(c: Call) -> str:
-    edges = [-math.inf, math.inf]
-    for i in (1, 2):
-        if c.has(i):
-            edges[i - 1] = float(c.array(i, "a limit of Clip").reshape(-1)[0])
-    return c.draft.add("table", c.x(), chain=(("clamp", *edges),))
-
-
-def celu(c: Call) -> str:
-    alpha = float(c.attrs.get("alpha", 1.0))
-    return c.draft.add("table", c.x(), chain=(("elu", alpha, 1.0, 1.0 / alpha),))
-
-
-def thresholded(c: Call) -> str:
-    """x where it is larger than alpha, else 0."""
-    alpha = float(c.attrs.get("alpha", 1.0))
-    return c.draft.add("table", c.x(), chain=(("threshold", alpha, 0.0),))
-
-
-def hard_sigmoid(c: Call) -> str:
-    line = ("affine", float(c.attrs.get("alpha", 0.2)), float(c.attrs.get("beta", 0.5)))
-    return c.draft.add("table", c.x(), chain=(line, ("clamp", 0.0, 1.0)))
-
-
-def gelu(c: Call) -> str:
-    name = "gelu_tanh" if c.attrs.get("approximate") == "tanh" else "gelu"
-    return c.draft.add("table", c.x(), chain=((name,),))
-
-
-def swish(c: Call) -> str:
-    """x * sigmoid(alpha * x) is silu(alpha * x) / alpha."""
-    alpha = float(c.attrs.get("alpha", 1.0))
-    if alpha == 0.0:
-        return c.draft.add("table", c.x(), chain=(("affine", 0.5, 0.0),))
-    chain = (("affine", alpha, 0.0), ("silu",), ("affine", 1.0 / alpha, 0.0))
-    return c.draft.add("table", c.x(), chain=chain[1:2] if alpha == 1.0 else chain)
-
-
-def shrink(c: Call) -> str:
-    limit, bias = (float(c.attrs.get(k, v)) for k, v in (("lambd", 0.5), ("bias", 0.0)))
-    if bias not in (0.0, limit):
-        raise Unsupported(f"lambd={limit:g} with bias={bias:g}; they must be equal, or bias 0")
-    name = "softshrink" if bias else "hardshrink"
-    return c.draft.add("table", c.x(), chain=((name, limit),))
-
-
-def prelu(c: Call) -> str:
-    """A single slope is a function of one number, one along an axis is an operator."""
-    slope, rank = c.weights(1, "the slope"), len(c.draft.shape(c.x()))
-    if slope.size == 1:
-        return c.draft.add("table", c.x(), chain=(("leaky_relu", float(slope.reshape(-1)[0])),))
-    varying = [rank - slope.ndim + d for d, n in enumerate(slope.shape) if n != 1]
-    if len(varying) > 1:
-        raise Unsupported(f"slopes that vary along {len(varying)} axes")
-    return c.draft.add("prelu", c.x(), c.draft.constant(slope.reshape(-1)), axis=varying[0])
 
 
 def binary(op: str) -> OnnxRow:
@@ -154,15 +79,23 @@ def conv(c: Call) -> str:
     rank = w.ndim - 2
     if rank not in (1, 2):
         raise Unsupported(f"convolution {rank}-D")
-    if c.has(2):
-        c.weights(2, "a bias")
+    groups = int(c.attrs.get("group", 1))
+    _check_channels(c, w, groups)
     stride, dilation = (_per_axis(c, name, rank) for name in ("strides", "dilations"))
     pads = _pads(c, d.shape(c.x())[2:], w.shape[2:], stride, dilation)
     attrs = {"stride": stride, "dilation": dilation, "pads": pads}
     x = transpose(d, c.x(), channels_last(rank + 2))
     weight = d.constant(w.transpose(channels_last(rank + 2)))
     bias = (c.x(2),) if c.has(2) else ()
-    return back(d, d.add("conv", x, weight, *bias, groups=int(c.attrs.get("group", 1)), **attrs))
+    return back(d, d.add("conv", x, weight, *bias, groups=groups, **attrs))
+
+
+def _check_channels(c: Call, w: Array, groups: int) -> None:
+    channels = c.draft.shape(c.x())[1]
+    if groups < 1 or w.shape[0] % groups or channels != w.shape[1] * groups:
+        raise ValueError(f"{channels} channels in {groups} groups, weights {list(w.shape)}")
+    if c.has(2) and c.weights(2, "a bias").shape != w.shape[:1]:
+        raise ValueError(f"a bias {list(c.weights(2, 'a bias').shape)}")
 
 
 def _per_axis(c: Call, name: str, rank: int) -> tuple[int, ...]:
@@ -181,6 +114,8 @@ def _pads(c: Call, sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) 
     flat = tuple(c.attrs.get("pads") or (0,) * (2 * rank)) if auto == "NOTSET" else (0,) * 2 * rank
     if len(flat) != 2 * rank or min(flat) < 0:
         raise Unsupported(f"pads {list(flat)} for {rank} axes")
+    if math.prod(n + flat[i] + flat[rank + i] for i, n in enumerate(sizes)) > MOST_PADDED:
+        raise Unsupported(f"pads {list(flat)}")
     return tuple(zip(flat[:rank], flat[rank:], strict=True))
 
 
@@ -245,7 +180,9 @@ def batch_norm(c: Call) -> str:
         "eps": float(c.attrs.get("epsilon", 1e-5)),
     }
     for name in names:
-        weights(c.draft, given[name], f"a batch norm's {name}")
+        found = weights(c.draft, given[name], f"a batch norm's {name}")
+        if found.shape != c.draft.shape(c.x())[1:2]:
+            raise ValueError(f"{name} {list(found.shape)}")
     return str(compute.batch_norm(c.draft, given, c.out))
 
 

@@ -105,11 +105,15 @@ def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
     if strange or windows.drive or windows.root or "\\" in location:
         raise _refused(path, tensor, f"{location[:80]!r} does not stay in the model's folder")
     folder = path.absolute().parent.resolve()
-    place = (folder / location).resolve()
+    try:
+        place = (folder / location).resolve()
+        plain, there = place.is_file(), place.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        raise _refused(path, tensor, f"{location[:80]!r}: {error}"[:200]) from error
     if not place.is_relative_to(folder):
         raise _refused(path, tensor, f"{location[:80]!r} is a link out of the model's folder")
-    if not place.is_file():  # opening a pipe would wait for somebody to write
-        what = "is no plain file" if place.exists() else "is not there"
+    if not plain:  # opening a pipe would wait for somebody to write
+        what = "is no plain file" if there else "is not there"
         raise _refused(path, tensor, f"{location[:80]!r} {what}")
     return place
 

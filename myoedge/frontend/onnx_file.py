@@ -55,33 +55,32 @@ def _parsed(path: Path) -> ModelProto:
 
 
 def _check_names(model: ModelProto, path: Path) -> None:
-    """proto2 takes any bytes for text; what is not UTF-8 fails when it is looked at."""
+    """proto2 takes any bytes for text: what is not UTF-8 fails when it is read, or stays bytes."""
+    functions = (text for f in model.functions for text in (f.name, f.domain))
+    domains = (opset.domain for opset in model.opset_import)
     try:
-        for _ in _texts(model.graph):
-            pass
-        for opset in model.opset_import:
-            _ = opset.domain
-        for function in model.functions:
-            _ = function.name, function.domain
-    except UnicodeDecodeError as error:
-        raise damaged(path, "a name in it is not UTF-8") from error
+        if all(isinstance(text, str) for text in (*_texts(model.graph), *functions, *domains)):
+            return
+    except UnicodeDecodeError:
+        pass
+    raise damaged(path, "a name in it is not UTF-8")
 
 
 def _texts(graph: GraphProto) -> Iterator[Any]:
     """Everything that is read as text further on, subgraphs included."""
     yield graph.name
     for tensor in graph.initializer:
-        yield tensor.name, [(e.key, e.value) for e in tensor.external_data]
+        yield tensor.name
+        yield from (text for e in tensor.external_data for text in (e.key, e.value))
     for value in (*graph.input, *graph.output, *graph.value_info):
-        yield value.name, [d.dim_param for d in value.type.tensor_type.shape.dim]
+        yield from (value.name, *(d.dim_param for d in value.type.tensor_type.shape.dim))
     for node in graph.node:
-        yield node.name, node.op_type, node.domain, list(node.input), list(node.output)
-        yield node.doc_string, [(p.key, p.value) for p in node.metadata_props]
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (node.doc_string, *(t for p in node.metadata_props for t in (p.key, p.value)))
         for attribute in node.attribute:
-            yield attribute.name, attribute.ref_attr_name, attribute.t.name
-            yield from (
-                text for inner in (attribute.g, *attribute.graphs) for text in _texts(inner)
-            )
+            yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _texts(inner)
 
 
 def _check_opset(model: ModelProto, path: Path) -> None:
@@ -95,15 +94,15 @@ def _check_opset(model: ModelProto, path: Path) -> None:
 def _run_checker(model: ModelProto, path: Path) -> None:
     from onnx import checker
 
-    _check_once(model, path)
+    _check_rest(model, path)
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
         raise breaks_rules(path, _first_line(error)) from error
 
 
-def _check_once(model: ModelProto, path: Path) -> None:
-    """Names that are written twice, which the checker sees for some kinds of values alone."""
+def _check_rest(model: ModelProto, path: Path) -> None:
+    """What the checker lets pass: names that are there twice, references without a function."""
     graph = model.graph
     kinds: tuple[tuple[str, Iterable[str]], ...] = (
         ("input", (v.name for v in graph.input)),
@@ -116,6 +115,9 @@ def _check_once(model: ModelProto, path: Path) -> None:
             if name in seen:
                 raise breaks_rules(path, f"the {kind} {name!r} is there twice")
             seen.add(name)
+    for attribute in (a for node in graph.node for a in node.attribute):
+        if attribute.ref_attr_name:
+            raise breaks_rules(path, f"{attribute.name!r} refers to an attribute of a function")
 
 
 def _first_line(error: Exception) -> str:

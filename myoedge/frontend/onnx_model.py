@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from myoedge.errors import MyoedgeError
 from myoedge.frontend import onnx_refusals
 from myoedge.frontend.draft import Draft, Unsupported
-from myoedge.frontend.onnx_call import FLOATS, Call, array_of, plain_attribute, type_name
+from myoedge.frontend.onnx_call import FLOATS, Call, plain_attribute, refuse_not_finite
 from myoedge.frontend.onnx_file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx_fold import (
     MOST_CONSTANT_ELEMENTS,
@@ -23,17 +24,19 @@ from myoedge.frontend.onnx_fold import (
 )
 from myoedge.frontend.onnx_names import origin_of, port_names, shown
 from myoedge.frontend.onnx_rows import FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
-from myoedge.frontend.refusals import (
-    Refusal,
-    constant_output,
-    not_floating,
-    unsupported,
+from myoedge.frontend.onnx_state import (
+    MOST_ELEMENTS,
+    Importing,
+    keep,
+    note_name,
+    read_constants,
+    read_inputs,
 )
-from myoedge.frontend.sniff import damaged
-from myoedge.ir import Array, Graph
+from myoedge.frontend.refusals import Refusal, constant_output, unsupported
+from myoedge.ir import Graph
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, NodeProto, ValueInfoProto
+    from onnx import GraphProto, NodeProto
 
 KEEPS_INDICES = frozenset(ONNX_CALLS[""])
 
@@ -46,26 +49,6 @@ class Imported(NamedTuple):
     notes: tuple[str, ...]
 
 
-@dataclass
-class Importing:
-    """What is known so far, by ONNX's names.
-
-    arrays   constants in the model's own types      names   what the draft calls them
-    values   types and shapes; a name that is not here was made by something refused
-    absent   results that an operator does not give here, and tensors of strange types: why
-    """
-
-    path: Path
-    opset: int
-    draft: Draft = field(default_factory=Draft)
-    arrays: dict[str, Array] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Value] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    folded: int = 0  # elements
-
-
 def load_onnx(path: Path) -> Imported:
     """The network in an ONNX file.
 
@@ -76,8 +59,8 @@ def load_onnx(path: Path) -> Imported:
     model = read_onnx(path)
     graph, state = model.graph, Importing(path, opset_of(model))
     needed = _needed(graph)
-    _constants(state, graph, {name for node in needed for name in node.input})
-    _inputs(state, graph, needed)
+    read_constants(state, graph, {name for node in needed for name in node.input})
+    read_inputs(state, graph, needed)
     functions = {(f.domain, f.name) for f in model.functions}
     refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
     if refusals:
@@ -94,68 +77,6 @@ def _needed(graph: GraphProto) -> list[NodeProto]:
             found.append(node)
             wanted.update(node.input)
     return found[::-1]
-
-
-def _constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
-    for tensor in graph.initializer:
-        if tensor.name in read:
-            try:
-                array = array_of(tensor)
-            except Unsupported as reason:  # whoever reads it is refused
-                state.absent[tensor.name] = str(reason)
-                continue
-            except (ValueError, TypeError, OverflowError) as error:
-                raise damaged(state.path, f"{shown(tensor.name)}: {error}") from error
-            _keep(state, tensor.name, array)
-
-
-def _keep(state: Importing, name: str, array: Array) -> None:
-    from onnx import helper
-
-    state.arrays[name] = array
-    kind = int(helper.np_dtype_to_tensor_dtype(array.dtype))
-    state.values[name] = Value(kind, tuple(array.shape))
-
-
-def _inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
-    """Initialisers may be listed as inputs with a default; the default is what is built."""
-    constants = {tensor.name for tensor in graph.initializer}
-    given = [value for value in graph.input if value.name not in constants]
-    ports = port_names([value.name for value in given])
-    for value, port in zip(given, ports, strict=True):
-        _input(state, value, port, needed)
-        _note_name(state, "input", value.name, port)
-
-
-def _input(state: Importing, value: ValueInfoProto, port: str, needed: list[NodeProto]) -> None:
-    kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
-    if kind not in FLOATS:
-        readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
-        raise not_floating(shown(value.name), type_name(kind), readers)
-    shape = _static(state, value)
-    state.names[value.name] = state.draft.input(port, shape)
-    state.values[value.name] = Value(kind, shape)
-
-
-def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
-    """The shape; a first axis without a number is the batch, which is one window here."""
-    tensor = value.type.tensor_type
-    dims = [
-        d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim
-    ]
-    name = shown(value.name)
-    if not tensor.HasField("shape"):
-        raise onnx_refusals.dynamic(state.path, name, 0, ())
-    if len(dims) > 1 and isinstance(dims[0], str):
-        state.notes.append(f"axis 0 of input {name}, {shown(dims[0])}, is set to 1")
-        dims[0] = 1
-    for axis, size in enumerate(dims):
-        if size == 0:
-            raise onnx_refusals.empty(name, axis, dims)
-        if isinstance(size, str) or size < 1:
-            shown_dims = [shown(str(n)) if isinstance(n, str) else n for n in dims]
-            raise onnx_refusals.dynamic(state.path, name, axis, shown_dims)
-    return tuple(int(size) for size in dims)
 
 
 def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
@@ -177,6 +98,7 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
             raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
         _import(state, node)
     except Unsupported as reason:
+        _stand_ins(state, node)
         return Refusal(shown(target), origin, shown(str(reason)))
     return None
 
@@ -189,18 +111,17 @@ def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
     if node.op_type in SHAPES or _casts_constant(state, node):
-        _keep(state, node.output[0], constant(node, state.values, state.arrays))
+        keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
+    folded = node.op_type in FOLDED and all(n in state.arrays for n in node.input if n)
+    if not folded and node.op_type not in ONNX_IMPORT:
+        raise Unsupported("")
     outs = _results(state, node)
-    if node.op_type in FOLDED and all(name in state.arrays for name in node.input if name):
+    if folded:
         _fold(state, node, outs)
         return
     state.values.update(outs)
-    try:
-        _row(state, node, outs)
-    except Unsupported:
-        _stand_ins(state, outs)
-        raise
+    _row(state, node, outs)
 
 
 def _casts_constant(state: Importing, node: NodeProto) -> bool:
@@ -209,17 +130,29 @@ def _casts_constant(state: Importing, node: NodeProto) -> bool:
 
 
 def _results(state: Importing, node: NodeProto) -> dict[str, Value]:
-    from onnx import defs, shape_inference
+    from onnx import checker, defs, shape_inference
 
+    wrong = (
+        shape_inference.InferenceError,
+        checker.ValidationError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    )
     try:
         return results(node, state.opset, state.values, state.arrays)
     except defs.SchemaError:
         raise Unsupported("") from None
-    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        where = f"{origin_of(node)} ({node.op_type})"
-        cause = shown(lines[0]) if lines else type(error).__name__
-        raise onnx_refusals.breaks_rules(state.path, cause, where) from error
+    except wrong as error:
+        raise _nonsense(state, node, error) from error
+
+
+def _nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
+    """E119 for a node whose inputs and attributes do not go together."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
+    where = f"{origin_of(node)} ({node.op_type})"
+    return onnx_refusals.breaks_rules(state.path, cause, where)
 
 
 def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
@@ -227,16 +160,17 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
         state.folded += array.size
         if state.folded > MOST_CONSTANT_ELEMENTS:
             raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
-        _keep(state, name, array)
+        keep(state, name, array)
 
 
 def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
-    row = ONNX_IMPORT.get(node.op_type)
-    if row is None:
-        raise Unsupported("")
     call = _call(state, node, outs)
     _refuse_types(state, call)
-    made = row(call)
+    try:
+        made = ONNX_IMPORT[node.op_type](call)
+    # a row believes what it reads; onnx has not looked at all of it
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise _nonsense(state, node, error) from error
     made = (made,) if isinstance(made, str) else made
     for name, tensor in zip(node.output, made, strict=False):
         if name:
@@ -254,7 +188,12 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
     known = tuple(shape for shape in shapes if shape is not None)
     if any(0 in shape for shape in known) or _reads_nothing(state, node):
         raise Unsupported("a tensor without elements")
+    if max(map(math.prod, known)) > MOST_ELEMENTS:
+        raise Unsupported(f"a tensor of {max(map(math.prod, known)):,} elements")
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    for name, value in attrs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _nonsense(state, node, ValueError(f"{name} = {value}"))
     return Call(
         state.draft,
         node.op_type,
@@ -290,12 +229,17 @@ def _check_shape(state: Importing, tensor: str, wanted: Value) -> None:
         )
 
 
-def _stand_ins(state: Importing, outs: Mapping[str, Value]) -> None:
-    """Tensors in place of a refused node's, so that what reads them is judged as well."""
-    for name, value in outs.items():
+def _stand_ins(state: Importing, node: NodeProto) -> None:
+    """Tensors in place of a refused node's, so that what reads them is judged as well.
+
+    Shapes are those that the file declares: the rules of what is not supported are not run.
+    """
+    for name in filter(None, node.output):
+        value = state.values.get(name) or state.declared.get(name, Value(0, None))
         if value.shape is None or value.kind not in FLOATS:
             state.values.pop(name, None)
         else:
+            state.values[name] = value
             state.names[name] = state.draft.stand_in(value.shape)
 
 
@@ -310,9 +254,11 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in reached:
             raise constant_output(shown(name), "a constant")
+    for node in state.draft.nodes:
+        refuse_not_finite(node.label, [state.draft.constants.get(x) for x in node.inputs])
     ports = port_names(names)
     for name, port in zip(names, ports, strict=True):
-        _note_name(state, "output", name, port)
+        note_name(state, "output", name, port)
     return state.draft.graph([state.names[name] for name in names], ports)
 
 
@@ -323,11 +269,6 @@ def _reached(draft: Draft) -> set[str]:
         if found.intersection(node.inputs):
             found.update(node.outputs)
     return found
-
-
-def _note_name(state: Importing, what: str, name: str, port: str) -> None:
-    if port != name:
-        state.notes.append(f"{what} {shown(name)!r} is called {port}")
 
 
 def _learnt(graph: GraphProto, state: Importing) -> int:

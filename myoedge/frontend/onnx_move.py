@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,12 +48,17 @@ def _as_type(c: Call, kind: int) -> str:
 
 
 def view(c: Call) -> str:
+    if math.prod(c.draft.shape(c.x())) != math.prod(c.out):
+        raise ValueError(f"{list(c.draft.shape(c.x()))} as {list(c.out)}")
     return reshape(c.draft, c.x(), c.out)
 
 
 def permute(c: Call) -> str:
     rank = len(c.draft.shape(c.x()))
-    return transpose(c.draft, c.x(), c.attrs.get("perm") or range(rank)[::-1])
+    order = list(c.attrs.get("perm") or range(rank)[::-1])
+    if sorted(order) != list(range(rank)):
+        raise ValueError(f"perm {order} of {rank} axes")
+    return transpose(c.draft, c.x(), order)
 
 
 def expand(c: Call) -> str:
@@ -85,7 +91,9 @@ def parts(c: Call) -> tuple[str, ...]:
 def gather(c: Call) -> str:
     """Picks along one axis by constant indices of any shape."""
     d, axis = c.draft, int(c.attrs.get("axis", 0))
-    picks = c.array(1, "the list of indices")
+    picks, n = c.array(1, "the list of indices"), c.draft.shape(c.x())[axis]
+    if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
+        raise IndexError(f"an index outside of {n} elements")
     given = {"self": c.x(), "dim": axis, "index": d.constant(picks.reshape(-1))}
     return reshape(d, move.index_select(d, given, ()), c.out)
 

@@ -137,8 +137,8 @@ def dynamic(path: Path, name: str, axis: int, shape: Sequence[int | str]) -> Myo
     )
 
 
-def empty(name: str, axis: int, shape: Sequence[int | str]) -> MyoedgeError:
-    """E110 for an axis of length 0, which some exporters write for one that is dynamic."""
-    facts = {"needs": "at least 1", "has": f"{name} [{', '.join(map(str, shape))}]"}
+def wrong_size(name: str, shape: Sequence[int | str], needs: str) -> MyoedgeError:
+    """E110 for an input without elements, as some write what is dynamic, or with far too many."""
+    facts = {"needs": needs, "has": f"{name} [{', '.join(map(str, shape))}]"}
     tries = ["export with an example input of the size the device sees"]
-    return MyoedgeError("E110", f"axis {axis} of input {name} has no elements", facts, tries)
+    return MyoedgeError("E110", f"input {name} is of no size that can be built", facts, tries)

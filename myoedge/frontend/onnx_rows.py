@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from myoedge.frontend import onnx_compute as compute
 from myoedge.frontend import onnx_move as move
+from myoedge.frontend import onnx_pointwise as pointwise
 from myoedge.frontend.onnx_call import OnnxRow
 
 _MATMUL = {"MatMul": compute.matmul, "Gemm": compute.gemm}
@@ -35,20 +36,20 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "sub": {"Sub": compute.binary("sub")},
     "mul": {"Mul": compute.binary("mul"), "Div": compute.div},
     "affine": {"BatchNormalization": compute.batch_norm},
-    "prelu": {"PRelu": compute.prelu},
+    "prelu": {"PRelu": pointwise.prelu},
     "table": {
-        **{name: compute.table((function,)) for name, function in _FUNCTIONS.items()},
-        "Relu": compute.table(("clamp", 0.0, math.inf)),
-        "LeakyRelu": compute.step("leaky_relu", alpha=0.01),
-        "Elu": compute.step("elu", alpha=1.0),
-        "Selu": compute.step("elu", **_SELU),
-        "Celu": compute.celu,
-        "ThresholdedRelu": compute.thresholded,
-        "HardSigmoid": compute.hard_sigmoid,
-        "Gelu": compute.gelu,
-        "Swish": compute.swish,
-        "Shrink": compute.shrink,
-        "Clip": compute.clip,
+        **{name: pointwise.table((function,)) for name, function in _FUNCTIONS.items()},
+        "Relu": pointwise.table(("clamp", 0.0, math.inf)),
+        "LeakyRelu": pointwise.step("leaky_relu", alpha=0.01),
+        "Elu": pointwise.step("elu", alpha=1.0),
+        "Selu": pointwise.step("elu", **_SELU),
+        "Celu": pointwise.celu,
+        "ThresholdedRelu": pointwise.thresholded,
+        "HardSigmoid": pointwise.hard_sigmoid,
+        "Gelu": pointwise.gelu,
+        "Swish": pointwise.swish,
+        "Shrink": pointwise.shrink,
+        "Clip": pointwise.clip,
         "Pow": compute.power,
         "Max": compute.extreme(low=True),
         "Min": compute.extreme(low=False),

@@ -18,7 +18,8 @@ from myoedge.frontend.onnx_refusals import ADVICE, SPECIAL
 from myoedge.frontend.onnx_rows import FOLDED, ONNX_IMPORT, SHAPES
 from myoedge.ir import Array
 from myoedge.passes import prepare
-from tests.onnx_nodes import cases, computed, imported, variants
+from myoedge.spec import check
+from tests.onnx_nodes import cases, changed, computed, imported, variants
 
 # Reason -> the cases of operators that are supported, but not in this use. All others run.
 REFUSED: Mapping[str, tuple[str, ...]] = {
@@ -58,7 +59,7 @@ def close(mine: Array, theirs: Any, case: Any) -> None:
 
 def outcome(case: Any, folder: Path) -> str:
     """ "" where the case was imported and agrees, before and after the passes; else why not."""
-    why = ""
+    why, ran = "", False
     for model, inputs, outputs in variants(case):
         graph = imported(model, folder)
         if isinstance(graph, MyoedgeError):
@@ -68,8 +69,8 @@ def outcome(case: Any, folder: Path) -> str:
         for found in (graph, prepare(graph)):
             for mine, theirs in zip(computed(found, inputs), outputs, strict=True):
                 close(mine, theirs, case)
-        return ""
-    return why
+        ran = True
+    return "" if ran else why
 
 
 def run_all(tmp_path: Path, expanded: bool) -> tuple[Counter[str], dict[str, str]]:
@@ -110,6 +111,26 @@ def test_operators_written_out_in_others(tmp_path: Path) -> None:
     ran, refused = run_all(tmp_path, expanded=True)
     assert ran.total() >= EXPANDED_AT_LEAST
     assert ran.total() > 3 * len(refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_changed_cases_are_read_or_refused(seed: int, tmp_path: Path) -> None:
+    """Whatever a number in them is: a legal graph or one of our errors; the process lives on."""
+    rng = np.random.default_rng(seed)
+    drawn = [case for name, case in cases().items() if "_expanded" not in name]
+    codes = Counter[str]()
+    for _ in range(800):
+        options = list(variants(drawn[int(rng.integers(len(drawn)))]))
+        model = changed(options[int(rng.integers(len(options)))][0], rng)
+        graph = imported(model, tmp_path)
+        if isinstance(graph, MyoedgeError):
+            codes[graph.code] += 1
+        else:
+            check(graph, "imported")
+            codes["read"] += 1
+    assert set(codes) <= {"read", "E110", "E111", "E112", "E115", "E116", "E119"}
+    assert min(codes["read"], codes["E111"], codes["E119"]) > 50
 
 
 def test_every_operator_of_onnx_is_supported_or_refused_with_advice() -> None:
