@@ -19,10 +19,10 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 test-all: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff format --check .

@@ -25,6 +25,7 @@ LIBRARY_BYTES = 4 << 20  # the largest: one with zig's UBSan in it
 SCRATCH_KEPT_S = 24 * 3600
 PROGRAMS = ("main.c", "selftest.c")
 KINDS = (".c", ".h", ".def")  # .def: tables that C files include
+KERNELS = "library"  # the folder of what builds share
 NOT_FOR_HOSTS = "firmware"  # the folder of what runs on the chip alone
 
 _NO_ROOM = ("No space left", "NoSpaceLeft", "File size limit", "FileTooBig", "quota exceeded")
@@ -79,7 +80,8 @@ def build_library(
             return library
     with tool.scratch() as folder:
         fresh = folder / "library.so"
-        sources = [file for file in files if file.suffix == ".c"]
+        kernels = _kernel_files(src_dir, files)
+        sources = [file for file in files if file.suffix == ".c" and file not in kernels]
         include = sorted({file.parent for file in files if file.suffix == ".h"})
         finished = tool.compile_library(
             sources,
@@ -90,6 +92,7 @@ def build_library(
             warnings=how.warnings,
             include=include,
             defines=defines,
+            objects=[_object(src_dir, k, files, found, sanitize, how) for k in kernels],
         )
         if finished.returncode != 0:
             raise _rejected(src_dir, found, finished)
@@ -98,6 +101,38 @@ def build_library(
         os.replace(fresh, library)
     prune(library.parent, LIBRARIES_KEPT)
     return library
+
+
+def _kernel_files(src_dir: Path, files: Iterable[Path]) -> list[Path]:
+    below = (src_dir / KERNELS).resolve()
+    return [f for f in files if f.suffix == ".c" and f.resolve().is_relative_to(below)]
+
+
+def _object(
+    src_dir: Path,
+    kernel: Path,
+    files: Iterable[Path],
+    cc: tool.Compiler,
+    sanitize: Sequence[str],
+    how: How,
+) -> Path:
+    """A kernel as an object: compiled once for the same text, whatever network it is part of."""
+    headers = [f for f in files if f.suffix == ".h" and f.name.startswith("me_")]
+    flags = tool.compile_flags(cc, sanitize, how.optimize, how.warnings)
+    target = (sys.platform, platform.machine(), cc.version)
+    digest = _digest(src_dir, (kernel, *headers), (*target, *flags))
+    found = tool.cache_folder("objects") / f"{digest}.o"
+    if found.is_file() and _whole(found):
+        return found
+    with tool.scratch() as folder:
+        fresh = folder / "kernel.o"
+        include = sorted({file.parent for file in headers})
+        finished = tool.compile_object(kernel, fresh, cc=cc, flags=flags, include=include)
+        if finished.returncode != 0:
+            raise _rejected(src_dir, cc, finished)
+        _seal(fresh)
+        os.replace(fresh, found)
+    return found
 
 
 def _seal(library: Path) -> None:

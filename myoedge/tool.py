@@ -250,14 +250,22 @@ def compile_library(
     warnings: Names = WARNINGS,
     include: Files = (),
     defines: Names = (),
+    objects: Files = (),
 ) -> Finished:
-    """Compile C files, or every C file below a folder, into a shared library.
+    """Compile C files, or every C file below a folder, into a shared library; objects go with it.
 
     Same sources, same bytes, wherever the folder lies (except with sanitizers, whose run-time
     library knows its place). What the compiler objects to is in the result.
     """
     flags = compile_flags(cc, sanitize, optimize, warnings, defines)
-    return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include)
+    return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include, objects)
+
+
+def compile_object(
+    source: Path, output: Path, *, cc: Compiler, flags: Names, include: Files
+) -> Finished:
+    """Compile one C file into an object that a shared library can hold."""
+    return _compile([source], output, cc, ("-c", "-fPIC", *flags), include)
 
 
 def compile_program(
@@ -268,7 +276,12 @@ def compile_program(
 
 
 def _compile(
-    sources: Path | Files, output: Path, cc: Compiler, flags: Names, include: Files
+    sources: Path | Files,
+    output: Path,
+    cc: Compiler,
+    flags: Names,
+    include: Files,
+    objects: Files = (),
 ) -> Finished:
     root, files = _located(sources)
     places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
@@ -284,7 +297,7 @@ def _compile(
     # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
-        return run([*cc.command, *flags, *plain, *places, *names], cwd=root, env=env)
+        return run([*cc.command, *flags, *plain, *places, *names, *objects], cwd=root, env=env)
 
 
 def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
