@@ -83,10 +83,12 @@ def _refuse_what_goes_unheard(has_elf: bool) -> None:
 
 def _progress(voice: Voice) -> Any:
     """A line every second or so: short runs stay silent."""
-    last = time.monotonic()
+    last: float | None = None
 
     def say(cycle: int, _: str) -> None:
         nonlocal last
+        if last is None:  # compiling the simulator does not count
+            last = time.monotonic()
         if time.monotonic() - last > BETWEEN_LINES_S:
             last = time.monotonic()
             voice.say(f"  {cycle / 1e6:,.0f} M cycles ...")
