@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def started(*arguments: object, cwd: Path, limit: int | None = None) -> subproce
     """`python -m myoedge` as a process of its own; `limit` bounds the size of a file, in bytes."""
 
     def limited() -> None:
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
