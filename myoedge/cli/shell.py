@@ -9,11 +9,8 @@ import functools
 import io
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -60,8 +57,6 @@ class Voice:
 
     def stage(self, name: str) -> None:
         """A stage of the pipeline as it starts."""
-        if _INTERRUPTS:
-            raise KeyboardInterrupt
         self.say(f"  {name} ...")
 
     def times(self, seconds: Mapping[str, float]) -> None:
@@ -129,29 +124,11 @@ def warn(warnings: tuple[Notice, ...]) -> None:
         click.echo(str(warning), err=True)
 
 
-# Ctrl-C as it came: Python drops the exception where it meets a callback or a finaliser, as may
-# happen while torch is imported, so the next stage raises it again.
-_INTERRUPTS: list[int] = []
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    _INTERRUPTS.append(number)
-    signal.default_int_handler(number, frame)
-
-
-def _listen_for_interrupts() -> None:
-    _INTERRUPTS.clear()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        with suppress(ValueError):  # not the main thread: whoever has it, listens
-            signal.signal(signal.SIGINT, _interrupt)
-
-
 def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     """Runs the command line; every way it can end has its exit code, none of them a traceback."""
     given = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given
     _write_what_there_is()
-    _listen_for_interrupts()
     try:
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given)) as context:
