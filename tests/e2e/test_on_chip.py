@@ -15,6 +15,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.reference import run_integer
 from myoedge.run import gvsoc
+from myoedge.target.gap9_cycles import GAP9_CYCLES
 from tests.conftest import Ran, started
 from tests.conftest import myoedge as command
 
@@ -92,6 +93,18 @@ def test_the_hundredth_inference_is_as_the_first(folder: Path) -> None:
     assert len(outputs) == 100
     for index, got in enumerate(outputs):
         np.testing.assert_array_equal(got, wanted[index % 2])
+
+
+def test_only_the_instruction_caches_make_inferences_take_different_times(folder: Path) -> None:
+    """Their victims are drawn; where all code fits, every inference but the first takes the same."""
+    build = myoedge.load_build(folder)
+    window = next(iter(build.golden_inputs.values()))
+    inputs = [build._integers([window], raw=False)] * 20
+    roomy = ("l0_sets", "l0_master_sets", "l1_cache_sets", "fc_cache_sets")
+    measured, _ = build.simulate(inputs, cycles={**GAP9_CYCLES, **dict.fromkeys(roomy, 4096)})
+    first, *others = (inference.cycles for inference in measured.inferences)
+    assert len(set(others)) == 1
+    assert others[0] < first
 
 
 def test_a_batch_from_a_file(folder: Path, small: Path, tmp_path: Path) -> None:

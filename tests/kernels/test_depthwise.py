@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.op import Step
-from myoedge.plan.pack_depthwise import pack_depthwise
+from myoedge.ops.depthwise import packed_depthwise
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
@@ -57,7 +57,7 @@ def case_of(rng: np.random.Generator, conv: Conv, shift: int = 0, *, simple: boo
     step = conv_step(rng, conv)
     step = plain(step) if simple else step
     x = draw_bytes(rng, step.shapes[0])
-    weights = step["weight"] if conv.groups else pack_depthwise(step["weight"][..., 0])
+    weights = step["weight"] if conv.groups else packed_depthwise(step["weight"][..., 0])
     each = np.stack([step[n] for n in ("bias", "mult", "offset", "shift")], axis=1)
     table = step.table if step.table is not None else np.zeros(0, np.int8)
     data = blob(weights.view(np.int32) if not conv.groups else weights, each.astype(np.int32))

@@ -13,7 +13,7 @@ import pytest
 from myoedge.ir import Array, Shape
 from myoedge.op import Step
 from myoedge.ops.pool import Window, adaptive, divisors, regular
-from myoedge.plan.pack_windows import divisors_of, pack_windows
+from myoedge.ops.windows import entries
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
@@ -34,9 +34,9 @@ def table_of(step: Step) -> Array:
 
 def kinds_of(axes: Axes) -> tuple[list[Array], int, list[int]]:
     """Windows with their kinds, kinds of columns, divisor of every pair of kinds."""
-    rows, columns = (divisors_of(axis) for axis in axes)
+    rows, columns = (sorted({divisor for *_, divisor in axis}) for axis in axes)
     pairs = [r * c for r in rows for c in columns]
-    return [pack_windows(axis) for axis in axes], len(columns), pairs
+    return [entries(axes[0], rows), entries(axes[1], columns)], len(columns), pairs
 
 
 def pool_case(
