@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the planner takes things to cost on GAP9, in cycles of the cluster clock.
 
-Estimates: the rate of the DMA and its cost a line follow from mchan's two ports of 4 bytes
-(recorded programs p19 and p20); the others, and the cycles that operators give for their kernels, are rounded
-from single runs on the embedded simulator, not fitted. On All-ConvNet 16 x 8 they are 4 to 28 % low.
+Estimates. The rate of the DMA and its cost a line follow from mchan's two ports of 4 bytes
+(recorded programs p19 and p20). The others, and the cycles that operators give for their kernels,
+are rounded from single runs on the embedded simulator, not fitted: on All-ConvNet 16 x 8 they are
+4 to 28 % low.
 """
 
 from __future__ import annotations

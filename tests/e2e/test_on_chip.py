@@ -96,7 +96,7 @@ def test_the_hundredth_inference_is_as_the_first(folder: Path) -> None:
 
 
 def test_only_the_instruction_caches_make_inferences_take_different_times(folder: Path) -> None:
-    """Their victims are drawn; where all code fits, every inference but the first takes the same."""
+    """Their victims are drawn; where all code fits, all inferences but the first take the same."""
     build = myoedge.load_build(folder)
     window = next(iter(build.golden_inputs.values()))
     inputs = [build._integers([window], raw=False)] * 20

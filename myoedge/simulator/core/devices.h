@@ -124,6 +124,17 @@ void watch_transfer(const Access *a, const Transfer *t); // before it is live
 void unwatch_transfer(Machine *m, const Transfer *t);
 void watch_l2_transfer(const Access *a, const Transfer *t);
 
+static inline bool overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
+{
+    return a < b + b_bytes && b < a + a_bytes;
+}
+
+// Whether a transfer has yet to move some of these bytes.
+typedef bool (*Touches)(const Transfer *t, uint32_t first, uint32_t bytes);
+// The live transfer that touches them, among those of the wanted directions; NULL: none.
+const Transfer *transfer_touching(Machine *m, Touches touches, uint32_t first, uint32_t bytes, bool in,
+                                  bool out);
+
 // ---- itc.c: interrupts of the fabric controller
 typedef struct { uint32_t mask, status; } Itc;
 enum { IRQ_TIMER = 10, IRQ_DMA = 8, IRQ_L3 = 30 };

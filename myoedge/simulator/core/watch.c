@@ -8,11 +8,6 @@ enum { BLOCK_SHIFT = 6, WATCHED_DMA = 1, WATCHED_GUARD = 2 };
 
 static Watch *watch(Machine *m) { return &m->devices->watch; }
 
-static bool overlap(uint32_t a, uint32_t a_bytes, uint32_t b, uint32_t b_bytes)
-{
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 static const Guard *guard_at(Machine *m, uint32_t first, uint32_t bytes)
 {
     for (uint32_t g = 0; g < watch(m)->guards; g++) {
@@ -22,8 +17,8 @@ static const Guard *guard_at(Machine *m, uint32_t first, uint32_t bytes)
     return NULL;
 }
 
-// The live transfer with bytes of these still to move, among those of the wanted directions.
-static const Transfer *under_way(Machine *m, uint32_t first, uint32_t bytes, bool in, bool out)
+const Transfer *transfer_touching(Machine *m, Touches touches, uint32_t first, uint32_t bytes, bool in,
+                                  bool out)
 {
     const Dma *d = &m->devices->dma;
     uint32_t left = d->live;
@@ -31,10 +26,19 @@ static const Transfer *under_way(Machine *m, uint32_t first, uint32_t bytes, boo
         const Transfer *t = &d->transfer[n];
         if (!t->live) continue;
         left--;
-        if ((t->out ? out : in) && overlap(t->l1 + t->moved, t->bytes - t->moved, first, bytes))
-            return t;
+        if ((t->out ? out : in) && touches(t, first, bytes)) return t;
     }
     return NULL;
+}
+
+static bool touches_l1(const Transfer *t, uint32_t first, uint32_t bytes)
+{
+    return overlap(t->l1 + t->moved, t->bytes - t->moved, first, bytes);
+}
+
+static const Transfer *under_way(Machine *m, uint32_t first, uint32_t bytes, bool in, bool out)
+{
+    return transfer_touching(m, touches_l1, first, bytes, in, out);
 }
 
 static void mark(Machine *m, const Transfer *t, int by)

@@ -3,11 +3,6 @@
 // write, and those that they have yet to read (they must not be written).
 #include "devices.h"
 
-static bool overlap(uint64_t a, uint32_t a_bytes, uint64_t b, uint32_t b_bytes)
-{
-    return a < b + b_bytes && b < a + a_bytes;
-}
-
 // Whether bytes lie in what a transfer has yet to move of one of its lines.
 static bool in_line(const Transfer *t, uint32_t line, uint32_t first, uint32_t bytes)
 {
@@ -38,15 +33,7 @@ static bool in_transfer(const Transfer *t, uint32_t first, uint32_t bytes)
 // Whether the DMA has yet to read (in) or to write (out) some of these bytes.
 static bool dma_has(Machine *m, uint32_t first, uint32_t bytes, bool in, bool out)
 {
-    const Dma *d = &m->devices->dma;
-    uint32_t left = d->live;
-    for (int n = 0; n < TRANSFERS && left; n++) {
-        const Transfer *t = &d->transfer[n];
-        if (!t->live) continue;
-        left--;
-        if ((t->out ? out : in) && in_transfer(t, first, bytes)) return true;
-    }
-    return false;
+    return transfer_touching(m, in_transfer, first, bytes, in, out) != NULL;
 }
 
 // Whether L3's controllers have yet to write (to_l2) or to read (from_l2) some of them.
