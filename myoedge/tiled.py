@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from myoedge.ir import Array, Shape
+from myoedge.target.gap9_tiles import Prices
 
 Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
@@ -135,7 +136,8 @@ class Tiled:
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
-    cycles    sizes of a tile -> cycles of its computation on eight cores
+    cycles    sizes of a tile, prices -> cycles of its computation on eight cores: how often the
+              kernel does what, times the price of it, so that it is linear in the prices
     """
 
     kernel: str
@@ -144,7 +146,7 @@ class Tiled:
     operands: tuple[Operand, ...]
     op: Fields
     tile: Callable[[Mapping[str, Region]], Fields]
-    cycles: Callable[[Sizes], Any]
+    cycles: Callable[[Sizes, Prices], Any]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = no_scratch
     single: tuple[str, ...] = ()

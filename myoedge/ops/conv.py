@@ -279,7 +279,9 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
         tile=fields,
         arrays=arrays,
         scratch=scratch,
-        cycles=lambda sizes: dense.cycles(sizes["t0"] * sizes["t1"], sizes["k"], taps, gather),
+        cycles=lambda sizes, prices: dense.cycles(
+            prices, sizes["t0"] * sizes["t1"], sizes["k"], taps, gather
+        ),
     )
 
 
@@ -306,8 +308,8 @@ def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
         tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
         arrays=arrays,
         scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
-        cycles=lambda sizes: depthwise.cycles(
-            k_h, k_w, sizes["t0"] * sizes["t1"], 4 * sizes["k"] if cut else c
+        cycles=lambda sizes, prices: depthwise.cycles(
+            prices, k_h, k_w, sizes["t0"] * sizes["t1"], 4 * sizes["k"] if cut else c
         ),
     )
 

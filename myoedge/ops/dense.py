@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.target.gap9_tiles import Prices
+
 WORKERS = 8
 PIXELS = 4  # rows of a block
 
@@ -17,11 +19,14 @@ def scratch(taps: int) -> int:
     return WORKERS * PIXELS * min(max(512 // row, 1), 4) * (row + 4)
 
 
-def cycles(rows: Any, blocks: Any, taps: int, gather: bool) -> Any:
+def cycles(prices: Prices, rows: Any, blocks: Any, taps: int, gather: bool) -> Any:
     """Of `rows` times `blocks` of 4 channels over so many taps, on eight cores."""
     words = -(-taps // 4)
-    one = 24.0 * words + 132.0
+    one = prices.dense_word * words + prices.dense_block
     whole, rest = rows // PIXELS, rows % PIXELS
-    last = np.where(rest > 0, words * (5 * rest + 4) + 28 * rest + 20, 0)
-    patches = rows * (3.0 * words + 20) if gather else 0.0
-    return (blocks * (whole * one + last) + patches) / WORKERS + one / 2 + 300.0
+    few = words * (prices.dense_rest_word * rest + prices.dense_rest_words)
+    few = few + prices.dense_rest_row * rest + prices.dense_rest
+    last = np.where(rest > 0, few, 0)
+    row = prices.dense_gather_word * words + prices.dense_gather_row
+    patches = rows * row if gather else 0.0
+    return (blocks * (whole * one + last) + patches) / WORKERS + one / 2 + prices.dense_call

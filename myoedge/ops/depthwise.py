@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.ir import Array
+from myoedge.target.gap9_tiles import Prices
 
 WORKERS = 8
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
@@ -47,7 +48,7 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
     return WORKERS * 4 * (np.maximum(strip, lists) + 1)
 
 
-def cycles(k_h: int, k_w: int, pixels: Any, channels: Any) -> Any:
-    """On eight cores: about 6 products a cycle for 3 x 3, and half of that for others."""
-    rate = 6.0 if is_3x3(k_h, k_w) else 3.0
-    return pixels * channels * k_h * k_w / rate + 400.0
+def cycles(prices: Prices, k_h: int, k_w: int, pixels: Any, channels: Any) -> Any:
+    """On eight cores; 3 x 3 has a way of its own."""
+    tap = prices.depthwise_3x3_tap if is_3x3(k_h, k_w) else prices.depthwise_tap
+    return pixels * channels * k_h * k_w * tap + prices.depthwise_call

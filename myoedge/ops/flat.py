@@ -13,22 +13,13 @@ from myoedge.ir import Array
 from myoedge.op import Step, outer_inner, strides
 from myoedge.ops.loops import Loop, broadcast_steps, merged
 from myoedge.ops.packing import limits, with_table
+from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
 WORKERS = 8
-START = 250.0  # cycles of a call
-
-
-class Rates:
-    """Cycles of an element on all cores."""
-
-    PAIR = 0.9
-    TABLE = 0.5
-    CHANNEL = 1.2
-    ROW = 6.0  # of every turn of an outer loop, shared by the cores
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
@@ -66,7 +57,7 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
         op={**op, **limits(step), "scale.pre": scale["pre"]},
         tile=lambda regions: _pair_tile(regions, loops),
         arrays=arrays,
-        cycles=lambda sizes: _elements(dims, extents, sizes, Rates.PAIR),
+        cycles=lambda sizes, prices: _elements(dims, extents, sizes, prices, prices.pair_item),
     )
 
 
@@ -92,13 +83,15 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
 
 
-def _elements(dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, rate: float) -> Any:
+def _elements(
+    dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, prices: Prices, item: float
+) -> Any:
     each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
     total: Any = 1
     for extent in each:
         total = total * extent
     rows = total / each[-1]
-    return total * rate + rows * Rates.ROW + START
+    return total * item + rows * prices.flat_row + prices.flat_call
 
 
 def _extent(dim: Dim, sizes: Sizes) -> Any:
@@ -126,7 +119,7 @@ def lookup(step: Step) -> Tiled:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        cycles=lambda sizes: _elements(dims, shape, sizes, Rates.TABLE),
+        cycles=lambda sizes, prices: _elements(dims, shape, sizes, prices, prices.table_item),
     )
 
 
@@ -158,8 +151,9 @@ def per_channel(step: Step, x_zero: int) -> Tiled:
         },
         tile=_channel_tile,
         arrays=arrays,
-        cycles=lambda sizes: (
-            sizes["o"] * channels * _least(inner, _extent(inside, sizes)) * Rates.CHANNEL + START
+        cycles=lambda sizes, prices: (
+            sizes["o"] * channels * _least(inner, _extent(inside, sizes)) * prices.scaled_item
+            + prices.flat_call
         ),
     )
 

@@ -77,7 +77,7 @@ def linear_in_tiles(step: Step) -> Tiled:
         tile=_linear_tile,
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,
-        cycles=lambda sizes: dense.cycles(sizes["row"], sizes["k"], c, gather),
+        cycles=lambda sizes, prices: dense.cycles(prices, sizes["row"], sizes["k"], c, gather),
     )
 
 
@@ -205,8 +205,9 @@ def matmul_in_tiles(step: Step) -> Tiled:
         tile=_matmul_tile,
         arrays=arrays,
         scratch=lambda sizes: sizes["k"] * (up(c) + 16) + dense.scratch(c),
-        cycles=lambda sizes: (
-            dense.cycles(sizes["m"], -(-sizes["k"] // 4), c, True) + sizes["k"] * (c + 30.0) / 2
+        cycles=lambda sizes, prices: (
+            dense.cycles(prices, sizes["m"], -(-sizes["k"] // 4), c, True)
+            + sizes["k"] * (c * prices.matmul_pack_item + prices.matmul_pack_column)
         ),
     )
 

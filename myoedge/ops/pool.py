@@ -124,7 +124,9 @@ def literals(step: Step) -> dict[str, Any]:
 
 def max_in_tiles(step: Step) -> Tiled | None:
     none: tuple[list[int], list[int]] = ([], [])
-    return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, 0.08)
+    return windows.in_tiles(
+        step, literals(step), "me_pool_max", {"unused": 0}, {}, none, "max_pool_tap"
+    )
 
 
 MAX_POOL = register(
@@ -194,7 +196,7 @@ def avg_in_tiles(step: Step) -> Tiled | None:
     arrays: dict[str, Array] = {"each": np.stack(numbers, axis=1)}
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= {"scale.pre": step["pre"]}
-    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, 0.2)
+    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, "avg_pool_tap")
 
 
 def _divisors(axis: Sequence[Window]) -> list[int]:

@@ -93,7 +93,11 @@ def in_tiles(step: Step) -> Tiled:
         op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
         tile=_tile_fields,
         arrays=arrays,
-        cycles=lambda sizes: x.footprint(sizes) * 0.25 + y.footprint(sizes) * 3.0 + 300.0,
+        cycles=lambda sizes, prices: (
+            x.footprint(sizes) * prices.sums_item
+            + y.footprint(sizes) * prices.sums_result
+            + prices.sums_call
+        ),
     )
 
 

@@ -86,9 +86,9 @@ def row_literals(step: Step) -> dict[str, object]:
 
 
 def _rows_in_tiles(
-    step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], cost: float
+    step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], price: str
 ) -> Tiled:
-    """Cut around and within the axis; `cost` cycles an element on eight cores."""
+    """Cut around and within the axis; `price` names what an element costs on eight cores."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
@@ -106,7 +106,7 @@ def _rows_in_tiles(
         op={"length": length, **op},
         tile=_row_tile,
         arrays=arrays,
-        cycles=lambda sizes: x.footprint(sizes) * cost + 400.0,
+        cycles=lambda sizes, prices: x.footprint(sizes) * getattr(prices, price) + prices.rows_call,
     )
 
 
@@ -117,7 +117,7 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
 
 def softmax_in_tiles(step: Step) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
-    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, 3.0)
+    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax_item")
 
 
 SOFTMAX = register(
@@ -174,7 +174,7 @@ def log_softmax_in_tiles(step: Step) -> Tiled:
     }
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, "me_log_shares", op, arrays, 3.0)
+    return _rows_in_tiles(step, "me_log_shares", op, arrays, "softmax_item")
 
 
 LOG_SOFTMAX = register(
@@ -217,7 +217,7 @@ def argmax_integer(step: Step, x: Array) -> Array:
 
 
 def argmax_in_tiles(step: Step) -> Tiled:
-    return _rows_in_tiles(step, "me_largest", {}, {}, 1.0)
+    return _rows_in_tiles(step, "me_largest", {}, {}, "argmax_item")
 
 
 ARGMAX = register(

@@ -12,13 +12,13 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import limits, with_table
+from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 Window = tuple[int, int, int]
 ENTRY = 6  # bytes of me_window
 MOST_ALIKE = 127  # the byte is the upper one of a signed number
 LONGEST = 2**15 - 1
-OVERHEAD = 300.0
 
 
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
@@ -60,9 +60,9 @@ def in_tiles(
     op: Mapping[str, int | str],
     arrays: dict[str, Array],
     kinds: tuple[Sequence[int], Sequence[int]],
-    rate: float,
+    price: str,
 ) -> Tiled | None:
-    """Axes t0 and t1 of the results and c; `rate` cycles for every tap of a result."""
+    """Axes t0 and t1 of the results and c; `price` names what a tap of a result costs."""
     if max(sizes["h_in"], sizes["w_in"]) > LONGEST:
         return None
     n, c = sizes["n"], sizes["channels"]
@@ -93,9 +93,11 @@ def in_tiles(
     more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if "each" in arrays else []
     fields = {**op, **limits(step)} if more else dict(op)
 
-    def cycles(tile: Sizes) -> Any:
+    def cycles(tile: Sizes, prices: Prices) -> Any:
         results = tile["t0"] * tile["t1"] * (tile["c"] * 4 if channels else c)
-        return results * size_h * size_w * rate + tile["t0"] * tile["t1"] * 6 + OVERHEAD
+        taps = results * size_h * size_w
+        windows = tile["t0"] * tile["t1"]
+        return taps * getattr(prices, price) + windows * prices.pool_window + prices.pool_call
 
     return Tiled(
         kernel=kernel,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.ir import Array
-from myoedge.target.gap9_tiles import GAP9_TILES, TileCosts
+from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Operand, Tiled
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
@@ -38,14 +38,14 @@ def distinct(extent: int) -> list[int]:
 
 
 def choose(
-    tiled: Tiled, room: int, ahead: float = 0.0, costs: TileCosts = GAP9_TILES
+    tiled: Tiled, room: int, ahead: float = 0.0, prices: Prices = GAP9_TILES
 ) -> Choice | None:
     """The fastest tiles whose buffers take at most `room` bytes; None where none do.
 
     ahead   cycles before the layer starts in which constants may be fetched already
     """
     grid = Grid.of(tiled)
-    found = [_best(grid, order, room, ahead, costs) for order in _orders(tiled)]
+    found = [_best(grid, order, room, ahead, prices) for order in _orders(tiled)]
     known = [choice for choice in found if choice is not None]
     return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
 
@@ -90,7 +90,7 @@ class Grid:
             total = total * count
         return total
 
-    def compute(self) -> Array:
+    def compute(self, prices: Prices) -> Array:
         """Cycles of all tiles of each combination; the last along an axis may be smaller."""
         axes = list(self.sizes)
         total = np.zeros(len(self.tiles))
@@ -102,7 +102,7 @@ class Grid:
                 rest = self.tiled.axes[axis] - (count - 1) * size
                 sizes[axis] = rest if at_end else size
                 times = times * (1 if at_end else count - 1)
-            total = total + np.where(times > 0, times * self.tiled.cycles(sizes), 0.0)
+            total = total + np.where(times > 0, times * self.tiled.cycles(sizes, prices), 0.0)
         return total
 
 
@@ -117,7 +117,7 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 
 
 def _best(
-    grid: Grid, order: tuple[str, ...], room: int, ahead: float, costs: TileCosts
+    grid: Grid, order: tuple[str, ...], room: int, ahead: float, prices: Prices
 ) -> Choice | None:
     tiled, n = grid.tiled, len(grid.tiles)
     times = {o.name: loads(o, order, grid.counts, n) for o in tiled.operands}
@@ -127,7 +127,7 @@ def _best(
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     if not fits.any():
         return None
-    cycles = np.where(fits, _cycles(grid, times, ahead, costs), np.inf)
+    cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     at = int(np.lexsort((grid.tiles, np.round(cycles)))[0])
     sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
@@ -138,11 +138,11 @@ def _up(size: Array) -> Array:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, costs: TileCosts) -> Array:
+def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     tiled, tiles = grid.tiled, grid.tiles
-    move = {o.name: _move(o, grid.whole, costs) for o in tiled.operands}
-    compute = grid.compute() / tiles + costs.step
+    move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands}
+    compute = grid.compute(prices) / tiles + prices.step
     reads = [o for o in tiled.operands if not o.written]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
@@ -159,12 +159,12 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, costs: TileCos
     fill = first + np.maximum(0.0, constant - ahead)
     # The last step has nothing to load; the first one is counted in fill.
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
-    return np.asarray(fill + steps + out + costs.layer)
+    return np.asarray(fill + steps + out + prices.layer)
 
 
-def _move(operand: Operand, sizes: Mapping[str, Array | int], costs: TileCosts) -> Array:
+def _move(operand: Operand, sizes: Mapping[str, Array | int], prices: Prices) -> Array:
     size, lines = operand.footprint(sizes), operand.lines(sizes)
-    return np.asarray(costs.dma_start + size / costs.dma_bytes + lines * costs.dma_line)
+    return np.asarray(prices.dma_start + size * prices.dma_byte + lines * prices.dma_line)
 
 
 def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:

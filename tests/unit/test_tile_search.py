@@ -19,7 +19,7 @@ def copying(n: int, c: int, halo: int = 0) -> Tiled:
     x = Operand("x", 0, (n + halo, c), ((("row", 1), ("r", 1)), ()))
     y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
     axes = {"row": n, "r": halo + 1}
-    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s: s["row"] * 5.0)
+    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s, p: s["row"] * 5.0)
 
 
 @given(st.integers(1, 400))
