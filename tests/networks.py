@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -57,3 +59,49 @@ class Unsupported(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cell(self.norm(self.fine(x)))[0]
+
+
+def _conv_norm(c: int, k: int, size: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(c, k, size, stride, size // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(k)]
+
+
+MOBILE_STAGES = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *((128, 1),) * 5, (256, 2))
+
+
+def mobilenet() -> nn.Module:
+    """MobileNetV1 of width 0.25 for images of 96 x 96 (Visual Wake Words), 7.5 M MACs."""
+    layers, c = [*_conv_norm(3, 8, 3, 2), nn.ReLU()], 8
+    for k, stride in (*MOBILE_STAGES, (256, 1)):
+        layers += [*_conv_norm(c, c, 3, stride, groups=c), nn.ReLU()]
+        layers += [*_conv_norm(c, k, 1), nn.ReLU()]
+        c = k
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 2))
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside a short cut, itself a convolution where shapes change."""
+
+    def __init__(self, c: int, k: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_conv_norm(c, k, 3, stride), nn.ReLU(), *_conv_norm(k, k, 3))
+        self.short = nn.Conv2d(c, k, 1, stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.body(x) + self.short(x))
+
+
+def resnet8() -> nn.Module:
+    """MLPerf Tiny's image classifier: images of 32 x 32 in 10 classes, 12.5 M MACs."""
+    stem = [*_conv_norm(3, 16, 3), nn.ReLU()]
+    stages = [Residual(16, 16, 1), Residual(16, 32, 2), Residual(32, 64, 2)]
+    return nn.Sequential(*stem, *stages, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10))
+
+
+def autoencoder() -> nn.Module:
+    """MLPerf Tiny's anomaly detector: 640 numbers through a neck of 8, 0.264 M MACs."""
+    widths = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128)
+    layers: list[nn.Module] = []
+    for c, k in itertools.pairwise(widths):
+        layers += [nn.Linear(c, k), nn.BatchNorm1d(k), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(128, 640))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that others measure too: bit for bit on the simulated chip, and not slower than said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.zoo.all_convnet import hd
+from tests.conftest import save_exported
+from tests.networks import autoencoder, mobilenet, resnet8
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A network with random weights: its input, how many MACs it has, most cycles it may take."""
+
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    macs: int
+    cycles: int | None = None
+
+
+NETWORKS = {
+    "all_convnet_16x8": Bench(hd, (1, 1, 16, 8), 14_368_768, 900_000),
+    "mobilenet_96": Bench(mobilenet, (1, 3, 96, 96), 7_489_664),
+    "resnet_8": Bench(resnet8, (1, 3, 32, 32), 12_501_632),
+    "autoencoder": Bench(autoencoder, (1, 640), 264_192),
+}
+
+
+def built(bench: Bench, folder: Path) -> myoedge.Build:
+    torch.manual_seed(0)
+    model = save_exported(bench.make().eval(), (torch.zeros(bench.shape),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *bench.shape)).astype(np.float32)
+    return myoedge.build(model, calib=calib, output=folder / "out")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_exact_and_fast(name: str, tmp_path: Path) -> None:
+    bench = NETWORKS[name]
+    build = built(bench, tmp_path)
+    assert myoedge.validate(build, on=("host",)).exact["host"] is True
+    ran = myoedge.simulate(build)
+    assert ran.exact
+    assert ran.report["model"]["macs"] == bench.macs
+    if bench.cycles is not None:
+        assert ran.report["cycles"]["total"] <= bench.cycles
