@@ -18,7 +18,7 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.fixedpoint import quantize
 from myoedge.folder import MANIFEST, is_build, replace_files, sha256
 from myoedge.ir import Array
-from myoedge.plan.schedule import parse_location
+from myoedge.plan.planned import parse_location
 from myoedge.quant import store
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import real_values

@@ -16,7 +16,7 @@ from myoedge.reference import run_integer
 if TYPE_CHECKING:
     from myoedge.emit.project import Sources
     from myoedge.pipeline import Quantized
-    from myoedge.plan.schedule import Plan
+    from myoedge.plan.planned import Plan
 
 
 def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
@@ -24,7 +24,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
     from myoedge.emit.project import make_sources
     from myoedge.emit.qdq import qdq_model
     from myoedge.firmware import make_firmware
-    from myoedge.plan.schedule import describe as describe_plan
+    from myoedge.plan.planned import describe as describe_plan
     from myoedge.report.rows import Outcome, make_report
 
     network, name = quantized.network, quantized.model.name

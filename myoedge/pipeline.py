@@ -23,7 +23,7 @@ from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
 
 if TYPE_CHECKING:
-    from myoedge.plan.schedule import Plan
+    from myoedge.plan.planned import Plan
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels

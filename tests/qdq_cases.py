@@ -17,7 +17,8 @@ from myoedge.fixedpoint import dequantize, quantize
 from myoedge.ir import Array, Graph, Node, Origin, Shape, Tensor
 from myoedge.op import OPS, output_of
 from myoedge.ops.pool import adaptive, regular
-from myoedge.plan.schedule import Plan, make_plan
+from myoedge.plan.planned import Plan
+from myoedge.plan.schedule import make_plan
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate
 from myoedge.reference import run_integer

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from myoedge.emit.render import C_TYPES, render
 from myoedge.ir import Array, Shape
 from myoedge.op import OPS, Step
-from myoedge.plan.schedule import Plan
+from myoedge.plan.planned import Plan
 
 
 def function_name(index: int, step: Step) -> str:

@@ -15,7 +15,7 @@ from myoedge.emit.kernels import arrays, comment, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, render, template_dir
 from myoedge.emit.tiles import tiled_layer
 from myoedge.ir import Array, Border
-from myoedge.plan.schedule import Location, Plan, size_bytes
+from myoedge.plan.planned import Location, Plan, size_bytes
 from myoedge.tiled import Operand
 
 INCLUDES = ("me_math.h", "me_share.h", "me_tiles.h", "me_intrinsics.h", "me_intrinsics_c.h")

@@ -17,7 +17,7 @@ from myoedge.emit.qdq_ops import WRITE, clamp, pointwise
 from myoedge.emit.qdq_writer import Writer, dequantize, store
 from myoedge.ir import Border
 from myoedge.op import Step
-from myoedge.plan.schedule import Plan
+from myoedge.plan.planned import Plan
 from myoedge.pointwise import bounds
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity

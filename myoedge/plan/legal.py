@@ -15,7 +15,7 @@ from myoedge.spec import Spec
 
 if TYPE_CHECKING:
     from myoedge.op import Step
-    from myoedge.plan.schedule import Plan
+    from myoedge.plan.planned import Plan
 
 
 LONGEST_TRANSFER = 2**17 - 1  # bytes: the length field of mchan's command

@@ -15,7 +15,7 @@ from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
 from myoedge.op import OPS, Step
 from myoedge.plan.place import Life
-from myoedge.plan.schedule import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity

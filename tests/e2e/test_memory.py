@@ -20,7 +20,8 @@ import myoedge
 from myoedge import tool
 from myoedge.emit.project import make_sources
 from myoedge.plan.place import Life, Place, Placement
-from myoedge.plan.schedule import Plan, make_plan
+from myoedge.plan.planned import Plan
+from myoedge.plan.schedule import make_plan
 from myoedge.target import chip
 from tests.conftest import ROOT, save_exported
 

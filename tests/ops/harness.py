@@ -20,7 +20,7 @@ from myoedge.emit.kernels import arrays, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, template_dir
 from myoedge.ir import Array
 from myoedge.op import OPS
-from myoedge.plan.schedule import Plan
+from myoedge.plan.planned import Plan
 from myoedge.run import host
 from tests.guard import run_guarded
 from tests.ops.case import Case

@@ -18,7 +18,8 @@ from myoedge.frontend.exported import from_exported
 from myoedge.op import Step
 from myoedge.passes import prepare
 from myoedge.plan.legal import PLANNED
-from myoedge.plan.schedule import Plan, make_plan
+from myoedge.plan.planned import Plan
+from myoedge.plan.schedule import make_plan
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Observer, calibrate

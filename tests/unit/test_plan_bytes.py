@@ -13,7 +13,8 @@ from myoedge.frontend.draft import Draft, slice_axis
 from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
 from myoedge.plan.place import Life, Place, Placement, greedy, height, lower_bound, place
-from myoedge.plan.schedule import ELEMENT_BYTES, Plan, describe, make_plan
+from myoedge.plan.planned import ELEMENT_BYTES, Plan, describe
+from myoedge.plan.schedule import make_plan
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.reference import integer_step, run_integer

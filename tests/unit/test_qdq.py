@@ -28,7 +28,7 @@ from myoedge.ir import Array, Border, Graph, Node, Origin
 from myoedge.op import OPS
 from myoedge.ops.pool import adaptive, regular
 from myoedge.passes import prepare
-from myoedge.plan.schedule import Plan
+from myoedge.plan.planned import Plan
 from myoedge.pointwise import FUNCTIONS, evaluate
 from myoedge.quant.choose import LayerRule
 from myoedge.quant.sqnr import Noise, measure, quantized_inputs, real_values

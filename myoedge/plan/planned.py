@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of a network: which bytes every tensor is, and where they lie; what follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.errors import Notice
+from myoedge.ir import Array
+from myoedge.op import Step, macs
+from myoedge.plan.l1 import declared, too_small
+from myoedge.plan.place import Life, Placement
+from myoedge.plan.tiling import Tiling
+from myoedge.plan.tiling import describe as describe_tiling
+from myoedge.quant.choose import QuantGraph
+from myoedge.target import Chip
+
+ELEMENT_BYTES = {"int8": 1, "int32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a tensor's bytes are.
+
+    kind    "input" and "output": the caller's buffers; "arena"; "constant"
+    index   number of the input or output, name of the constant; "" for the arena
+    offset  bytes from the start of that memory
+    """
+
+    kind: str
+    index: int | str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every address, decided.
+
+    steps     the operators that run; views are none of them
+    where     location of every tensor
+    copies    (output number, tensor) for outputs that are no operator's own buffer
+    lives     the buffers of the arena
+    tilings   of each step; None for those that work on L2 as a whole
+    """
+
+    quant: QuantGraph
+    chip: Chip
+    steps: tuple[Step, ...]
+    where: Mapping[str, Location]
+    copies: tuple[tuple[int, str], ...]
+    lives: tuple[Life, ...]
+    placement: Placement
+    tilings: tuple[Tiling | None, ...]
+
+    @property
+    def arena_bytes(self) -> int:
+        return self.placement.arena_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights, tables and constant operands."""
+        arrays = [a for index in range(len(self.steps)) for a in self.stored(index).values()]
+        return sum(a.nbytes for a in (*arrays, *self.quant.constants.values()))
+
+    def stored(self, index: int) -> Mapping[str, Array]:
+        """The constant arrays of a step, as its code reads them."""
+        tiling = self.tilings[index]
+        return self.steps[index].integers.arrays if tiling is None else tiling.tiled.arrays
+
+    @property
+    def l1_bytes(self) -> int:
+        """Planned bytes of L1, from its start to the end of the highest buffer."""
+        buffers = [b for tiling in self.tilings if tiling for b in tiling.buffers]
+        return max((b.offset + b.size_bytes for b in buffers), default=0)
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """Layers that could run in tiles and do not fit L1 in any."""
+        room = self.chip.l1_room_bytes
+        return tuple(
+            too_small(step, room)
+            for step, tiling in zip(self.steps, self.tilings, strict=True)
+            if room and tiling is None and declared(step) is not None
+        )
+
+    @property
+    def border_bytes(self) -> int:
+        """The caller's input and output buffers, which lie in L2 too."""
+        return sum(size_bytes(self.quant, n) for n in (*self.graph_inputs, *self.graph_outputs))
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        return self.quant.graph.inputs
+
+    @property
+    def graph_outputs(self) -> tuple[str, ...]:
+        return self.quant.graph.outputs
+
+    @property
+    def l2_bytes(self) -> int:
+        """Data in L2 at its peak; code comes on top."""
+        return self.arena_bytes + self.weight_bytes + self.border_bytes
+
+
+def size_bytes(q: QuantGraph, name: str) -> int:
+    return math.prod(q.graph.shape(name)) * ELEMENT_BYTES[q.dtype(name)]
+
+
+def step_macs(q: QuantGraph, step: Step) -> int:
+    """MACs of the model that a step stands for."""
+    shapes = [q.graph.shape(name) for name in step.node.inputs]
+    return macs(step.node, shapes, step.out)
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """plan.json: buffers with live ranges and offsets, locations of all tensors."""
+    return {
+        "schema": "myoedge.plan/1",
+        "chip": plan.chip.name,
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven_optimal": plan.placement.proven,
+        "buffers": [
+            {
+                "name": life.name,
+                "size_bytes": life.size_bytes,
+                "offset": plan.placement.offsets[life.name],
+                "first_step": life.first,
+                "last_step": life.last,
+            }
+            for life in plan.lives
+        ],
+        "l1_bytes": plan.l1_bytes,
+        "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
+        "copies": [{"output": index, "from": name} for index, name in plan.copies],
+    }
+
+
+def _step_json(plan: Plan, index: int) -> dict[str, Any]:
+    step, tiling = plan.steps[index], plan.tilings[index]
+    name = step.node.name
+    return {
+        "name": name,
+        "op": step.node.op,
+        "reads": {x: _text(plan.where[x]) for x in step.operands},
+        "writes": _text(plan.where[name]),
+        "tiles": None if tiling is None else describe_tiling(tiling),
+    }
+
+
+def _text(location: Location) -> str:
+    place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
+    return f"{place} + {location.offset}" if location.offset or location.kind == "arena" else place
+
+
+def parse_location(text: str) -> tuple[str, int, int]:
+    """What `describe` says of a place -> kind, number (0 without one), offset."""
+    place, _, offset = text.partition(" + ")
+    kind, _, number = place.partition(" ")
+    return kind, int(number) if number.isdigit() else 0, int(offset or 0)
