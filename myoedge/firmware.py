@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge import tool
+from myoedge.cached import out_of_room
 from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError
-from myoedge.library import out_of_room
+from myoedge.library import KERNELS
+from myoedge.objects import Recipe, make_objects
 from myoedge.target.gap9_errata import FORBIDDEN, Erratum
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 FOLDER = "firmware"  # of src/: what is for the chip alone
 SCRIPT = f"{FOLDER}/link.ld"
+MAIN = "main.c"  # of FOLDER: what is made for one network
+SOURCES = (".c", ".S")
 DEFINES = ("ME_GAP9",)
 MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
 
@@ -63,29 +67,40 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
     compiler = tool.compiler(cc)
     with tool.scratch() as folder:
         written = _written(folder, files)
+        include = (folder, folder / FOLDER)
+        flags = tool.firmware_flags(compiler, (*DEFINES, *defines))
+        shared = [path for path in written if _shared(path.relative_to(folder))]
+        objects, finished = make_objects(shared, Recipe(folder, compiler, flags, include))
         output = folder / "firmware.elf"
-        finished = tool.compile_firmware(
-            sorted(path for path in written if path.suffix in (".c", ".S")),
-            output,
-            cc=compiler,
-            script=folder / SCRIPT,
-            include=(folder, folder / FOLDER),
-            defines=(*DEFINES, *defines),
-        )
+        if finished.returncode == 0:
+            finished = tool.compile_firmware(
+                [path for path in written if path.suffix in SOURCES and path not in shared],
+                output,
+                cc=compiler,
+                script=folder / SCRIPT,
+                flags=flags,
+                include=include,
+                objects=objects,
+            )
         if finished.returncode != 0:
             raise _rejected(compiler, finished.stderr.strip())
         return Firmware(output.read_bytes(), compiler.version)
 
 
+def _shared(path: Path) -> bool:
+    """Whether programs have a file in common: kernels and runtime, which are compiled once."""
+    return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
+
+
 def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
-    paths = [folder / name for name in files]
+    texts = {folder / name: text for name, text in sorted(files.items())}
     try:
-        for path, text in zip(paths, files.values(), strict=True):
+        for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise out_of_room(error.strerror or "") or error from None
-    return paths
+    return [*texts]
 
 
 def _rejected(compiler: tool.Compiler, says: str) -> MyoedgeError:

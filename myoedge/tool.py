@@ -262,10 +262,10 @@ def compile_library(
 
 
 def compile_object(
-    source: Path, output: Path, *, cc: Compiler, flags: Names, include: Files
+    source: Path, output: Path, *, root: Path, cc: Compiler, flags: Names, include: Files
 ) -> Finished:
-    """Compile one C file into an object that a shared library can hold."""
-    return _compile([source], output, cc, ("-c", "-fPIC", *flags), include)
+    """Compile one file into an object, in which names are relative to the folder `root`."""
+    return _compile([source], output, cc, ("-c", *flags), include, root=root)
 
 
 def compile_program(
@@ -282,8 +282,10 @@ def _compile(
     flags: Names,
     include: Files,
     objects: Files = (),
+    root: Path | None = None,
 ) -> Finished:
-    root, files = _located(sources)
+    found, files = _located(sources)
+    root = root or found
     places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
     # No place of this machine is inside, where there are source lines: neither ours nor zig's own.
@@ -309,7 +311,7 @@ def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
     return Path(os.path.commonpath([file.parent for file in files])), files
 
 
-def firmware_flags(cc: Compiler) -> tuple[str, ...]:
+def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
     """Every flag that decides the machine code of a program for a RISC-V core without a system.
 
     RV32IMC with registers for integers only; every function in a section of its own, so that the
@@ -322,7 +324,8 @@ def firmware_flags(cc: Compiler) -> tuple[str, ...]:
         target = ("--target=riscv32-unknown-elf", "-fuse-ld=lld", *target)
     here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
     checks = [f"-fno-sanitize={kind}" for kind in SANITIZERS] if cc.is_zig else []
-    return (*target, *FIRMWARE_FLAGS, *here, *checks)
+    macros = [f"-D{name}" for name in defines]
+    return (*target, *FIRMWARE_FLAGS, *here, *checks, *macros)
 
 
 def compile_firmware(
@@ -331,14 +334,14 @@ def compile_firmware(
     *,
     cc: Compiler,
     script: Path,
+    flags: Names,
     include: Files = (),
-    defines: Names = (),
+    objects: Files = (),
 ) -> Finished:
     """Compile and link C and assembly by a linker script into an ELF; else as compile_library."""
-    root, _ = _located(sources)
-    macros = [f"-D{name}" for name in defines]
+    root = _located([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
-    return _compile(sources, output, cc, (*firmware_flags(cc), *macros, *link), include)
+    return _compile(sources, output, cc, (*flags, *link), include, objects, root)
 
 
 @functools.cache

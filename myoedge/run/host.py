@@ -16,7 +16,6 @@ from myoedge.library import (
     build_library,
     load_library,
     open_library,
-    prune,
     with_symbols,
 )
 
@@ -27,7 +26,6 @@ __all__ = [
     "invoke",
     "load_library",
     "open_library",
-    "prune",
     "run",
     "run_traced",
     "with_symbols",

@@ -49,7 +49,8 @@ def build(name: str) -> bytes:
         ended = tool.compile_firmware(
             sorted(folder / file for file in files if file.endswith((".c", ".S"))),
             elf,
-            cc=tool.compiler("zig"),
+            cc=(zig := tool.compiler("zig")),
+            flags=tool.firmware_flags(zig),
             script=folder / "bench.ld",
             include=(folder,),
         )
