@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TinyMyo itself: patches of every channel as tokens, transformer blocks, a head for the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from myoedge.zoo.tinymyo.blocks import DIM, HEADS, Attention, PreNormBlock, angles
+
+PATCH = 20  # samples
+MOST_CHANNELS = 16  # that the channel embedding of version 2 knows
+
+
+class _PatchEmbedding(nn.Module):
+    """[n, channels, samples] -> tokens [n, channels * patches, DIM], channel by channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, DIM, (1, PATCH), (1, PATCH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.proj(x.unsqueeze(1))
+        return y.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+class _Patching(nn.Module):
+    """One more level of names, as upstream has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch_embed = _PatchEmbedding()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.patch_embed(x)
+        return y
+
+
+class Reconstruction(nn.Module):
+    """Tokens -> the samples of their patches: pretraining."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder_pred = nn.Linear(DIM, PATCH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.decoder_pred(x)
+        return y
+
+
+def _channels_joined(x: Tensor, channels: int) -> Tensor:
+    """Tokens [n, channels * patches, DIM] -> [n, patches, channels * DIM]."""
+    n, tokens, _ = x.shape
+    return x.reshape(n, channels, tokens // channels, DIM).transpose(1, 2).flatten(2)
+
+
+class Classification(nn.Module):
+    """Tokens -> logits: channels side by side (joined) or averaged, mean over time, linear."""
+
+    def __init__(self, channels: int, classes: int, *, joined: bool = True) -> None:
+        super().__init__()
+        self.channels, self.joined = channels, joined
+        self.classifier = nn.Linear(channels * DIM if joined else DIM, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = _channels_joined(x, self.channels) if self.joined else x
+        y: Tensor = self.classifier(features.mean(1))
+        return y
+
+
+class Regression(nn.Module):
+    """Tokens -> [n, length, targets], upsampled linearly from patches to samples."""
+
+    def __init__(self, channels: int, targets: int, length: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.channels, self.length = channels, length
+        self.regressor = nn.Sequential(
+            nn.Conv1d(channels * DIM, hidden, 1),
+            nn.SiLU(),
+            nn.Dropout(0.1),  # upstream's names count it
+            nn.Conv1d(hidden, hidden, 3, padding=1, groups=hidden),
+            nn.SiLU(),
+            nn.Conv1d(hidden, targets, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.regressor(_channels_joined(x, self.channels).transpose(1, 2))
+        if y.shape[-1] != self.length:
+            y = F.interpolate(y, size=self.length, mode="linear", align_corners=False)
+        out: Tensor = y.transpose(1, 2)
+        return out
+
+
+Head = Callable[[], nn.Module]
+
+
+class TinyMyo(nn.Module):
+    """[n, channels, samples] -> what the head makes of the tokens.
+
+    version   1: the rotary embedding's angle follows the head instead of the token (released
+              weights are of this kind), so that it cancels; 2: it follows the patch, and every
+              channel has a learned embedding
+    layers    8, or 4 for the small variant
+    explicit  attention written out as products and softmax
+    echo      returns the input beside the result, as upstream's version 1 does
+    """
+
+    channel_embed: nn.Parameter | None
+
+    def __init__(
+        self,
+        head: nn.Module,
+        channels: int,
+        samples: int,
+        *,
+        version: int = 1,
+        layers: int = 8,
+        explicit: bool = False,
+        echo: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels, self.echo = channels, echo
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, DIM))  # for pretraining; never read here
+        self.patch_embedding = _Patching()
+        cos, sin = _turns(version, channels, samples // PATCH)
+        self.channel_embed = (
+            nn.Parameter(0.02 * torch.randn(1, MOST_CHANNELS, 1, DIM)) if version == 2 else None
+        )
+        self.blocks = nn.ModuleList(
+            PreNormBlock(Attention(cos, sin, explicit=explicit)) for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(DIM)
+        self.model_head = head
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        tokens = self.patch_embedding(x)
+        if self.channel_embed is not None:
+            tokens = self._with_channels(tokens)
+        for block in self.blocks:
+            tokens = block(tokens)
+        y: Tensor = self.model_head(self.norm(tokens))
+        return (y, x.clone()) if self.echo else y
+
+    def _with_channels(self, tokens: Tensor) -> Tensor:
+        assert self.channel_embed is not None
+        n, count, _ = tokens.shape
+        split = tokens.reshape(n, self.channels, count // self.channels, DIM)
+        return (split + self.channel_embed[:, : self.channels]).reshape(n, count, DIM)
+
+
+def _turns(version: int, channels: int, patches: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines that broadcast to [heads, tokens, width / 2]."""
+    width = DIM // HEADS
+    if version == 2:
+        return angles(torch.arange(patches).repeat(channels), width)
+    cos, sin = angles(torch.arange(HEADS), width)
+    return cos[:, None], sin[:, None]
