@@ -92,7 +92,7 @@ def test_networks_that_wait(name: str) -> None:
     with pytest.raises(MyoedgeError) as caught:
         load_model(MODELS / f"{name}.onnx")
     assert caught.value.code == "E111"
-    rows = str(dict(caught.value.facts)["found"]).splitlines()
+    rows = dict(caught.value.notice.facts)["found"].splitlines()
     assert tuple(row.split(",")[0] for row in rows) == WAITING[name]
     pytest.skip(f"{name} waits for {' and '.join(WAITING[name])}")
 
