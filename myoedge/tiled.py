@@ -117,6 +117,10 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return np.where(condition, a, b)
 
 
+def first_call(sizes: Sizes, prices: Prices) -> Any:
+    return prices.first_call
+
+
 def no_scratch(sizes: Sizes) -> Any:
     return 0
 
@@ -138,6 +142,7 @@ class Tiled:
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
     cycles    sizes of a tile, prices -> cycles of its computation on eight cores: how often the
               kernel does what, times the price of it, so that it is linear in the prices
+    first     the same for what the first call takes besides: code that is not in the caches yet
     """
 
     kernel: str
@@ -149,6 +154,7 @@ class Tiled:
     cycles: Callable[[Sizes, Prices], Any]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = no_scratch
+    first: Callable[[Sizes, Prices], Any] = first_call
     single: tuple[str, ...] = ()
 
     @property

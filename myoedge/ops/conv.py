@@ -25,6 +25,7 @@ from myoedge.ops.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 FEW_CHANNELS = 64  # up to here an input is brought in with its padding, which is faster
@@ -207,11 +208,44 @@ class Spatial:
         three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
         return three and self.dilation[1] == 1
 
-    def padded_bytes(self, sizes: Sizes) -> Any:
-        """me_conv_padded: the input of a tile with its padding."""
+    def reach(self, sizes: Sizes) -> tuple[Any, Any]:
+        """Rows and columns of the input, padding included, that a tile's windows reach over."""
         axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
         rows, columns = ((sizes[t] - 1) * s + (k - 1) * d + 1 for t, k, s, d in axes)
+        return rows, columns
+
+    def padded_bytes(self, sizes: Sizes) -> Any:
+        """me_conv_padded: the input of a tile with its padding."""
+        rows, columns = self.reach(sizes)
         return -(-rows * columns * self.x[-1] // 4) * 4 + 4
+
+    def work(self, step: Step, narrow: bool) -> dense.Work:
+        """What me_conv multiplies; narrow windows lie anywhere, a word for every row."""
+        c, k = self.x[-1], self.y[-1]
+        if narrow:
+            return dense.work(step, 4 * self.kernel[0], k, crossing=True)
+        in_one = self.kernel[1] == 1 or self.dilation[1] == 1
+        pieces = self.kernel[0] * (1 if in_one else self.kernel[1])
+        piece = c * (self.kernel[1] if in_one else 1)
+        taps = math.prod(self.kernel) * c
+        apart = (taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
+        copied = pieces > 1 or apart > 0
+        return dense.work(step, taps, k, copied=copied, pieces=pieces, tail=piece % 4)
+
+    def around(self, prices: Prices, sizes: Sizes, padded: bool, gather: bool) -> Any:
+        """Bringing a tile's input in with its padding, or windows over its edges one by one."""
+        if padded:
+            rows, columns = self.reach(sizes)
+            each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
+            return -(-rows // dense.WORKERS) * each + prices.conv_padded
+        if not gather or self.pads == ((0, 0), (0, 0)):
+            return 0.0
+        inside = [1.0, 1.0]
+        for d, (stride, pads) in enumerate(zip(self.stride, self.pads, strict=True)):
+            inside[d] = max(1 - sum(-(-pad // stride) for pad in pads) / self.y[1 + d], 0.0)
+        edge = 1 - inside[0] * inside[1]
+        windows = -(-sizes["t0"] * sizes["t1"] // dense.WORKERS) * edge
+        return windows * (prices.conv_edge + self.kernel[0] * prices.conv_edge_row)
 
     def flat(self) -> Spatial:
         """All positions in a row, where they are alike."""
@@ -260,6 +294,7 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     table = with_table(step, arrays)
     padded = narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
     room = dense.scratch(taps)
+    work = conv.work(step, narrow)
 
     def scratch(sizes: Sizes) -> Any:
         if padded:
@@ -279,8 +314,12 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
         tile=fields,
         arrays=arrays,
         scratch=scratch,
-        cycles=lambda sizes, prices: dense.cycles(
-            prices, sizes["t0"] * sizes["t1"], sizes["k"], taps, gather
+        cycles=lambda sizes, prices: (
+            dense.cycles(prices, work, sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"])
+            + conv.around(prices, sizes, padded, gather)
+        ),
+        first=lambda sizes, prices: (
+            dense.first(prices, work, sizes["t0"] * sizes["t1"], sizes["k"]) + prices.first_conv
         ),
     )
 
@@ -292,6 +331,7 @@ def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
     arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
     table = with_table(step, arrays)
     cut = c % 4 == 0
+    work = depthwise.Work.of(step, conv.kernel, conv.stride, conv.dilation)
     channels: Dim = CHANNELS if cut else ()
     blocks: Dim = (("k", 1),) if cut else ()
     packed = (
@@ -309,8 +349,9 @@ def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
         cycles=lambda sizes, prices: depthwise.cycles(
-            prices, k_h, k_w, sizes["t0"] * sizes["t1"], 4 * sizes["k"] if cut else c
+            prices, work, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4)
         ),
+        first=lambda sizes, prices: prices.first_depthwise,
     )
 
 

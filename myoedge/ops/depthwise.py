@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from myoedge.ir import Array
+from myoedge.op import Step
 from myoedge.target.gap9_tiles import Prices
 
 WORKERS = 8
+Pair = tuple[int, int]
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
@@ -48,7 +51,55 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
     return WORKERS * 4 * (np.maximum(strip, lists) + 1)
 
 
-def cycles(prices: Prices, k_h: int, k_w: int, pixels: Any, channels: Any) -> Any:
-    """On eight cores; 3 x 3 has a way of its own."""
-    tap = prices.depthwise_3x3_tap if is_3x3(k_h, k_w) else prices.depthwise_tap
-    return pixels * channels * k_h * k_w * tap + prices.depthwise_call
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kernel of its own for every channel: which of the ways of me_depthwise.c it takes.
+
+    words   of taps, for kernels of any size     limits, table, pre   what becomes of a result
+    """
+
+    way: str
+    words: int
+    limits: bool
+    table: bool
+    pre: bool
+
+    @staticmethod
+    def of(step: Step, kernel: Pair, stride: Pair, dilation: Pair) -> Work:
+        plain = is_3x3(*kernel) and dilation == (1, 1)
+        strips, halving = plain and stride == (1, 1), plain and stride[1] == 2
+        way = "strips" if strips else "halving" if halving else "any"
+        limits = step.low > -128 or step.high < 127
+        table, pre = step.table is not None, step["pre"] > 0
+        return Work(way, tap_words(*kernel), limits, table, pre)
+
+
+def cycles(prices: Prices, work: Work, rows: Any, columns: Any, groups: Any) -> Any:
+    """Of the core that has most to do; groups: of four channels."""
+    if work.way == "strips":
+        found = _strips(prices, work, rows, columns, groups)
+    elif work.way == "halving":
+        units = _up(groups * rows, WORKERS)
+        found = units * (columns * prices.depthwise_half + prices.depthwise_half_row)
+    else:
+        pixels, each = _up(rows * columns * groups, WORKERS), work.words * prices.depthwise_word
+        found = pixels * (each + prices.depthwise_pixel)
+        found = found + _up(rows * columns, WORKERS) * prices.depthwise_window
+    return found + prices.depthwise_call
+
+
+def _strips(prices: Prices, work: Work, rows: Any, columns: Any, groups: Any) -> Any:
+    """Two rows of four channels at a time; each run of them fills its first vectors as well."""
+    strips = _up(rows, 2)
+    units = _up(groups * strips, WORKERS)
+    larger, smaller = np.maximum(units, strips), np.minimum(units, strips)
+    runs = _up(units, strips) + np.where(larger % smaller > 0, 1, 0)
+    column = prices.depthwise_column + (prices.depthwise_table if work.table else 0.0)
+    column = column + (prices.depthwise_pre if work.pre else 0.0)
+    column = column + (prices.depthwise_limits if work.limits else 0.0)
+    pairs = (units + runs) * (columns * prices.depthwise_pair)
+    return units * (columns * column + prices.depthwise_strip) + pairs + runs * prices.depthwise_run
+
+
+def _up(a: Any, b: Any) -> Any:
+    return -(-a // b)

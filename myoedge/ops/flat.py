@@ -47,6 +47,7 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
     table = with_table(step, arrays)
     extents = tuple(loop.extent for loop in loops)
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
+    price = word_price(kernel, step)
     op: dict[str, int | str] = {name: step[name] for name in numbers}
     scale = {"pre": step["pre"] if "pre" in step.integers.scalars else 0}
     return Tiled(
@@ -57,8 +58,24 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
         op={**op, **limits(step), "scale.pre": scale["pre"]},
         tile=lambda regions: _pair_tile(regions, loops),
         arrays=arrays,
-        cycles=lambda sizes, prices: _elements(dims, extents, sizes, prices, prices.pair_item),
+        cycles=lambda sizes, prices: _rows(
+            prices,
+            dims,
+            extents,
+            sizes,
+            getattr(prices, price),
+            prices.table_word if table else 0.0,
+        ),
+        first=lambda sizes, prices: prices.first_flat,
     )
+
+
+def word_price(kernel: str, step: Step) -> str:
+    """What a word of results costs: sums have a faster way for multipliers of 8 bits."""
+    if kernel == "me_mul":
+        return "mul_word"
+    small = all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
+    return "add_word_8" if small else "add_word"
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
@@ -83,15 +100,19 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
 
 
-def _elements(
-    dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, prices: Prices, item: float
+def _rows(
+    prices: Prices, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, word: Any, table: Any
 ) -> Any:
+    """Of one core: words of four elements, the rows that they make up, what is behind words."""
     each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
     total: Any = 1
     for extent in each:
         total = total * extent
-    rows = total / each[-1]
-    return total * item + rows * prices.flat_row + prices.flat_call
+    words, width = -(-total // (4 * WORKERS)), each[-1]
+    rows = words * 4 / width
+    inner = np.minimum(width, words * 4)
+    row = inner // 4 * word + inner % 4 * prices.flat_byte + prices.flat_row
+    return np.maximum(rows, 1) * row + words * table + prices.flat_call
 
 
 def _extent(dim: Dim, sizes: Sizes) -> Any:
@@ -119,7 +140,8 @@ def lookup(step: Step) -> Tiled:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        cycles=lambda sizes, prices: _elements(dims, shape, sizes, prices, prices.table_item),
+        cycles=lambda sizes, prices: _rows(prices, dims, shape, sizes, prices.table_word, 0.0),
+        first=lambda sizes, prices: prices.first_flat,
     )
 
 
@@ -152,9 +174,12 @@ def per_channel(step: Step, x_zero: int) -> Tiled:
         tile=_channel_tile,
         arrays=arrays,
         cycles=lambda sizes, prices: (
-            sizes["o"] * channels * _least(inner, _extent(inside, sizes)) * prices.scaled_item
+            -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // WORKERS)
+            * (prices.prelu_item if x_zero < 128 else prices.scaled_item)
+            + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * prices.flat_row
             + prices.flat_call
         ),
+        first=lambda sizes, prices: prices.first_flat,
     )
 
 

@@ -66,6 +66,7 @@ def linear_in_tiles(step: Step) -> Tiled:
     gather = c % 4 != 0
     arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
     table = with_table(step, arrays)
+    work = dense.work(step, c, k, copied=gather, tail=c % 4)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
@@ -77,7 +78,12 @@ def linear_in_tiles(step: Step) -> Tiled:
         tile=_linear_tile,
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,
-        cycles=lambda sizes, prices: dense.cycles(prices, sizes["row"], sizes["k"], c, gather),
+        cycles=lambda sizes, prices: dense.cycles(
+            prices, work, sizes["row"], sizes["k"], sizes["row"]
+        ),
+        first=lambda sizes, prices: (
+            dense.first(prices, work, sizes["row"], sizes["k"]) + prices.first_linear
+        ),
     )
 
 
@@ -194,6 +200,8 @@ def matmul_in_tiles(step: Step) -> Tiled:
     b = _matmul_read("b", 1, loops, (c, n), ((), (("k", 1),)))
     every = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), (("k", 1),)))
+    zero, gather = step["b_zero"] != 0, c % 4 != 0
+    work = dense.work(step, c, n, copied=gather, tail=c % 4, zero=zero)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     return Tiled(
         kernel="me_matmul",
@@ -206,8 +214,11 @@ def matmul_in_tiles(step: Step) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: sizes["k"] * (up(c) + 16) + dense.scratch(c),
         cycles=lambda sizes, prices: (
-            dense.cycles(prices, sizes["m"], -(-sizes["k"] // 4), c, True)
-            + sizes["k"] * (c * prices.matmul_pack_item + prices.matmul_pack_column)
+            dense.cycles(prices, work, sizes["m"], -(-sizes["k"] // 4), sizes["m"])
+            + dense.packing(prices, work, -(-sizes["k"] // 4))
+        ),
+        first=lambda sizes, prices: (
+            dense.first(prices, work, sizes["m"], -(-sizes["k"] // 4)) + prices.first_matmul
         ),
     )
 

@@ -124,9 +124,9 @@ def literals(step: Step) -> dict[str, Any]:
 
 def max_in_tiles(step: Step) -> Tiled | None:
     none: tuple[list[int], list[int]] = ([], [])
-    return windows.in_tiles(
-        step, literals(step), "me_pool_max", {"unused": 0}, {}, none, "max_pool_tap"
-    )
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    work = windows.Work(taps, average=False, few=taps <= 9, table=False)
+    return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, work)
 
 
 MAX_POOL = register(
@@ -196,7 +196,10 @@ def avg_in_tiles(step: Step) -> Tiled | None:
     arrays: dict[str, Array] = {"each": np.stack(numbers, axis=1)}
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= {"scale.pre": step["pre"]}
-    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, "avg_pool_tap")
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    few, table = taps == 4 and step["pre"] == 0, step.table is not None
+    work = windows.Work(taps, average=True, few=few, table=table)
+    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, work)
 
 
 def _divisors(axis: Sequence[Window]) -> list[int]:

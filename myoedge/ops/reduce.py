@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,10 @@ from myoedge.ops.flat import axes_of
 from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import Loop
 from myoedge.ops.packing import scale_fields, with_table
+from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+
+WORKERS = 8
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -94,11 +98,26 @@ def in_tiles(step: Step) -> Tiled:
         tile=_tile_fields,
         arrays=arrays,
         cycles=lambda sizes, prices: (
-            x.footprint(sizes) * prices.sums_item
-            + y.footprint(sizes) * prices.sums_result
-            + prices.sums_call
+            _rows(prices, sizes["o"], reduced)
+            if inner == 1
+            else _windows(prices, sizes["o"] * y.footprint({**sizes, "o": 1}), reduced)
         ),
+        first=lambda sizes, prices: prices.first_pool,
     )
+
+
+def _rows(prices: Prices, rows: Any, reduced: int) -> Any:
+    """Of a core: rows that lie dense."""
+    each = reduced // 4 * prices.sums_word + reduced % 4 * prices.sums_byte + prices.sums_row
+    return -(-rows // WORKERS) * each + prices.pool_call
+
+
+def _windows(prices: Prices, results: Any, reduced: int) -> Any:
+    """Of a core: four results at a time, as the pooling kernels do it."""
+    each = reduced * prices.average_tap + prices.average_word
+    alone = results % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
+    total = -(-results // (4 * WORKERS)) * each + alone
+    return total + prices.average_run + prices.pool_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

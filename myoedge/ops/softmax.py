@@ -29,6 +29,7 @@ from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
+WORKERS = 8
 LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
@@ -88,7 +89,7 @@ def row_literals(step: Step) -> dict[str, object]:
 def _rows_in_tiles(
     step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], price: str
 ) -> Tiled:
-    """Cut around and within the axis; `price` names what an element costs on eight cores."""
+    """Cut around and within the axis; `price` names what a row and its elements cost."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
@@ -106,7 +107,12 @@ def _rows_in_tiles(
         op={"length": length, **op},
         tile=_row_tile,
         arrays=arrays,
-        cycles=lambda sizes, prices: x.footprint(sizes) * getattr(prices, price) + prices.rows_call,
+        cycles=lambda sizes, prices: (
+            -(-x.footprint(sizes) // length // WORKERS)
+            * (length * getattr(prices, f"{price}_item") + getattr(prices, f"{price}_row"))
+            + prices.rows_call
+        ),
+        first=lambda sizes, prices: prices.first_rows,
     )
 
 
@@ -117,7 +123,7 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
 
 def softmax_in_tiles(step: Step) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
-    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax_item")
+    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax")
 
 
 SOFTMAX = register(
@@ -174,7 +180,7 @@ def log_softmax_in_tiles(step: Step) -> Tiled:
     }
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, "me_log_shares", op, arrays, "softmax_item")
+    return _rows_in_tiles(step, "me_log_shares", op, arrays, "log_softmax")
 
 
 LOG_SOFTMAX = register(
@@ -217,7 +223,7 @@ def argmax_integer(step: Step, x: Array) -> Array:
 
 
 def argmax_in_tiles(step: Step) -> Tiled:
-    return _rows_in_tiles(step, "me_largest", {}, {}, "argmax_item")
+    return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
 
 
 ARGMAX = register(

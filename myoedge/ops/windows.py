@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import limits, with_table
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 Window = tuple[int, int, int]
+WORKERS = 8
+FEW_PIXELS = 32
 ENTRY = 6  # bytes of me_window
 MOST_ALIKE = 127  # the byte is the upper one of a signed number
 LONGEST = 2**15 - 1
@@ -53,6 +56,38 @@ def _alike(windows: Sequence[Window]) -> int:
     return min(sum(1 for _ in itertools.takewhile(bool, same)), MOST_ALIKE)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Windows of so many taps: averages or maxima; of few taps, which have faster ways; a table."""
+
+    taps: int
+    average: bool
+    few: bool
+    table: bool
+
+
+def _cycles(prices: Prices, w: Work, rows: Any, columns: Any, channels: Any) -> Any:
+    """Of the core that has most to do: a share of the pixels, or of channels where few are."""
+    pixels, words = rows * columns, channels // 4
+    by_channel = (pixels < FEW_PIXELS) & (-(-channels // 4) >= WORKERS)
+    share = np.where(by_channel, pixels, -(-pixels // WORKERS))
+    count = share * np.where(by_channel, -(-words // WORKERS), words)
+    runs = np.where(by_channel, rows, share / columns + 1)
+    tail = share * (channels % 4) * (w.taps * prices.pool_tail_tap + prices.pool_tail)
+    if w.table:
+        tail = tail + (count * 4 + share * (channels % 4)) * prices.pool_table
+    if w.few and w.average:
+        each, run = prices.average_of_4, prices.average_run
+    elif w.few:
+        passes = -(-(w.taps - 1) // 3)
+        each, run = passes * prices.max_few, passes * prices.max_few_run
+    elif w.average:
+        each, run = w.taps * prices.average_tap + prices.average_word, prices.average_run
+    else:
+        each, run = w.taps * prices.max_tap + prices.max_word, prices.max_run
+    return count * each + runs * run + tail + prices.pool_call
+
+
 def in_tiles(
     step: Step,
     sizes: Mapping[str, Any],
@@ -60,9 +95,9 @@ def in_tiles(
     op: Mapping[str, int | str],
     arrays: dict[str, Array],
     kinds: tuple[Sequence[int], Sequence[int]],
-    price: str,
+    work: Work,
 ) -> Tiled | None:
-    """Axes t0 and t1 of the results and c; `price` names what a tap of a result costs."""
+    """Axes t0 and t1 of the results and c."""
     if max(sizes["h_in"], sizes["w_in"]) > LONGEST:
         return None
     n, c = sizes["n"], sizes["channels"]
@@ -93,12 +128,6 @@ def in_tiles(
     more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if "each" in arrays else []
     fields = {**op, **limits(step)} if more else dict(op)
 
-    def cycles(tile: Sizes, prices: Prices) -> Any:
-        results = tile["t0"] * tile["t1"] * (tile["c"] * 4 if channels else c)
-        taps = results * size_h * size_w
-        windows = tile["t0"] * tile["t1"]
-        return taps * getattr(prices, price) + windows * prices.pool_window + prices.pool_call
-
     return Tiled(
         kernel=kernel,
         axes=axes,
@@ -108,7 +137,10 @@ def in_tiles(
         op=fields,
         tile=_fields,
         arrays=arrays,
-        cycles=cycles,
+        cycles=lambda tile, prices: _cycles(
+            prices, work, tile["t0"], tile["t1"], tile["c"] * 4 if channels else c
+        ),
+        first=lambda sizes, prices: prices.first_pool,
     )
 
 

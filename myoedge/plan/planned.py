@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from myoedge.errors import Notice
@@ -15,6 +16,7 @@ from myoedge.plan.l1 import declared, too_small
 from myoedge.plan.place import Life, Placement
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.tiling import describe as describe_tiling
+from myoedge.plan.timing import modelled
 from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
@@ -69,6 +71,11 @@ class Plan:
         """The constant arrays of a step, as its code reads them."""
         tiling = self.tilings[index]
         return self.steps[index].integers.arrays if tiling is None else tiling.tiled.arrays
+
+    @cached_property
+    def cycles(self) -> tuple[float | None, ...]:
+        """What each step is thought to take; None for those that work on L2 as a whole."""
+        return tuple(modelled(self.tilings))
 
     @property
     def l1_bytes(self) -> int:
@@ -141,12 +148,13 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 def _step_json(plan: Plan, index: int) -> dict[str, Any]:
     step, tiling = plan.steps[index], plan.tilings[index]
-    name = step.node.name
+    name, cycles = step.node.name, plan.cycles[index]
     return {
         "name": name,
         "op": step.node.op,
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         "writes": _text(plan.where[name]),
+        "cycles_modelled": None if cycles is None else round(cycles),
         "tiles": None if tiling is None else describe_tiling(tiling),
     }
 

@@ -249,7 +249,6 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "shape": list(tiling.shape),
         "order": list(tiling.choice.order),
         "sizes": dict(tiling.choice.sizes),
-        "cycles_modelled": round(tiling.choice.cycles),
         "fetched_ahead": tiling.ahead,
         "transfers": len(moved),
         "transfer_bytes": sum(x.bytes for x in moved),

@@ -223,7 +223,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
     weights = sum(array.nbytes for array in plan.stored(index).values())
-    tiling = plan.tilings[index]
+    tiling, cycles = plan.tilings[index], plan.cycles[index]
     return {
         "name": node.name,
         "label": node.label,
@@ -243,7 +243,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
         "l1_bytes": None if tiling is None else tiling.l1_bytes,
         "tile": None if tiling is None else dims(tiling.shape),
         "tiles": None if tiling is None else len(tiling.tiles),
-        "cycles_modelled": None if tiling is None else round(tiling.choice.cycles),
+        "cycles_modelled": None if cycles is None else round(cycles),
         "engine": "cluster" if plan.chip.l1_bytes else None,
         "weights_in": "L2" if weights else None,
         "weights_bytes": weights,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the planner takes things to cost on GAP9, in cycles of the cluster clock.
 
-Estimates. The rate of the DMA and its cost a line follow from mchan's two ports of 4 bytes
-(recorded programs p19 and p20). The others are rounded from single runs on the embedded simulator,
-not fitted: on All-ConvNet 16 x 8 they are 4 to 28 % low.
+Fitted: `python -m tests.layer_costs fit` runs the networks of tests/layer_networks.py on the
+embedded simulator, finds the prices with which the model of plan/timing.py comes closest to the
+cycles of all their layers, and writes them below.
 """
 
 from __future__ import annotations
@@ -15,93 +15,216 @@ from dataclasses import dataclass
 class Prices:
     """Cycles of one unit of everything that a layer in tiles does.
 
-    Where nothing else is said a price is of eight cores together; an item is an element.
+    Kernels run on eight cores at once; what they do is counted for the core that has most to do.
 
-    dma_byte, dma_line, dma_start    moved; beside its bytes; until the first byte of a transfer
-    step, layer                      a barrier and the call of a kernel; from a layer to the next
-    dense_word, dense_block          of one core: 4 x 4 sums of a word of taps; around them
-    dense_rest_*                     of one core: blocks of fewer than four rows
-    dense_gather_word, _row          of one core: rows that are gathered first
-    dense_call, matmul_pack_*        a call; columns of b that are packed
-    depthwise_3x3_tap, _tap, _call   a product; a call
-    pair_item, table_item            of sums and products of two operands; of a table
-    scaled_item                      with a factor for every channel
-    flat_row, flat_call              a turn of an outer loop; a call
-    max_pool_tap, avg_pool_tap       a tap of a result
-    pool_window, pool_call           all channels of a position; a call
-    sums_item, sums_result           what is added up; what comes of it
-    softmax_item, argmax_item        an element of a row
+    layer                     from the end of a layer to the start of the next
+    first_*                   a kernel's first call in a layer: its code is not in the caches
+    step                      a barrier and what is around the call of a kernel
+    dma_start, dma_command    until the first byte comes; every command of the DMA
+    dma_byte, dma_line        moved; every line of a transfer beside its bytes
+    dma_contention            a byte that is moved while cores compute: banks of L1 are shared
+    dense_word, dense_block   4 x 4 sums of a word of taps; around them
+    dense_result, _limits, _table    a result of a block; its limits; its table
+    dense_group, _run, _call  four rows at a time; rows that are gathered at once; a call
+    dense_row, _piece, _byte, _copy  rows that are gathered: each; its pieces, single bytes, words
+    dense_crossing            a word of taps of four rows that lie where they like
+    dense_sum, _sum_word      rows that are summed: each; its words
+    matmul_block, _word       four columns that are packed; a word of taps of them
+    conv_padded_row, _pair    rows of an input that gets its padding; eight bytes of them
+    conv_edge, conv_edge_row  a window over an edge; its rows
+    depthwise_column, _limits, _table, _pre   3 x 3: two results of four channels
+    depthwise_pair, _strip, _run    their input; a strip of two rows; strips behind each other
+    depthwise_half, _half_row       3 x 3, stride 2: a result of four channels; a row of them
+    depthwise_word, _pixel, _window any kernel: words of taps; results of four channels; a window
+    add_word, add_word_8, mul_word  four sums, the same with multipliers of 8 bits, four products
+    table_word, scaled_item, prelu_item   four results of a table; a factor for every channel
+    flat_byte, _row, _call    behind the last whole word; a turn of an outer loop; a call
+    max_few, max_few_run      maxima of up to 4 taps, four channels; windows side by side
+    max_tap, _word, _run      any maxima: four channels of a tap; of a result; windows
+    average_of_4, _tap, _word, _run   averages in the same way
+    pool_tail, _tail_tap, _table, _call   single channels; their taps; a result's table; a call
+    sums_word, _byte, _row    four numbers of a row that is added up; one; a row
+    softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
+    rows_call                 a call of these
     """
 
+    layer: float
+    first_call: float
+    first_dense: float
+    first_block: float
+    first_copy: float
+    first_table: float
+    first_conv: float
+    first_linear: float
+    first_matmul: float
+    first_depthwise: float
+    first_flat: float
+    first_pool: float
+    first_rows: float
+    step: float
+    dma_start: float
+    dma_command: float
     dma_byte: float
     dma_line: float
-    dma_start: float
-    step: float
-    layer: float
+    dma_contention: float
     dense_word: float
     dense_block: float
-    dense_rest_word: float
-    dense_rest_words: float
-    dense_rest_row: float
-    dense_rest: float
-    dense_gather_word: float
-    dense_gather_row: float
+    dense_result: float
+    dense_limits: float
+    dense_odd: float
+    dense_table: float
+    dense_group: float
+    dense_run: float
     dense_call: float
-    matmul_pack_item: float
-    matmul_pack_column: float
-    depthwise_3x3_tap: float
-    depthwise_tap: float
+    dense_few: float
+    dense_row: float
+    dense_piece: float
+    dense_byte: float
+    dense_copy: float
+    dense_crossing: float
+    dense_sum: float
+    dense_sum_word: float
+    matmul_block: float
+    matmul_word: float
+    conv_padded: float
+    conv_padded_row: float
+    conv_padded_pair: float
+    conv_edge: float
+    conv_edge_row: float
+    depthwise_column: float
+    depthwise_limits: float
+    depthwise_table: float
+    depthwise_pre: float
+    depthwise_pair: float
+    depthwise_strip: float
+    depthwise_run: float
+    depthwise_half: float
+    depthwise_half_row: float
+    depthwise_word: float
+    depthwise_pixel: float
+    depthwise_window: float
     depthwise_call: float
-    pair_item: float
-    table_item: float
+    add_word: float
+    add_word_8: float
+    mul_word: float
+    table_word: float
     scaled_item: float
+    prelu_item: float
+    flat_byte: float
     flat_row: float
     flat_call: float
-    max_pool_tap: float
-    avg_pool_tap: float
-    pool_window: float
+    max_few: float
+    max_few_run: float
+    max_tap: float
+    max_word: float
+    max_run: float
+    average_of_4: float
+    average_tap: float
+    average_word: float
+    average_run: float
+    pool_tail: float
+    pool_tail_tap: float
+    pool_table: float
     pool_call: float
-    sums_item: float
-    sums_result: float
-    sums_call: float
+    sums_word: float
+    sums_byte: float
+    sums_row: float
     softmax_item: float
+    softmax_row: float
+    log_softmax_item: float
+    log_softmax_row: float
     argmax_item: float
+    argmax_row: float
     rows_call: float
 
 
 GAP9_TILES = Prices(
+    layer=214.0,
+    first_call=400.0,
+    first_dense=10.7,
+    first_block=420.0,
+    first_copy=1520.0,
+    first_table=581.0,
+    first_conv=1260.0,
+    first_linear=1.4,
+    first_matmul=677.0,
+    first_depthwise=1690.0,
+    first_flat=0.574,
+    first_pool=321.0,
+    first_rows=478.0,
+    step=0.161,
+    dma_start=0.154,
+    dma_command=101.0,
     dma_byte=0.125,
-    dma_line=2.0,
-    dma_start=60.0,
-    step=80.0,
-    layer=250.0,
-    dense_word=24.0,
-    dense_block=132.0,
-    dense_rest_word=5.0,
-    dense_rest_words=4.0,
-    dense_rest_row=28.0,
-    dense_rest=20.0,
-    dense_gather_word=3.0,
-    dense_gather_row=20.0,
-    dense_call=300.0,
-    matmul_pack_item=0.5,
-    matmul_pack_column=15.0,
-    depthwise_3x3_tap=1 / 6,
-    depthwise_tap=1 / 3,
-    depthwise_call=400.0,
-    pair_item=0.9,
-    table_item=0.5,
-    scaled_item=1.2,
-    flat_row=6.0,
-    flat_call=250.0,
-    max_pool_tap=0.08,
-    avg_pool_tap=0.2,
-    pool_window=6.0,
-    pool_call=300.0,
-    sums_item=0.25,
-    sums_result=3.0,
-    sums_call=300.0,
-    softmax_item=3.0,
-    argmax_item=1.0,
-    rows_call=400.0,
+    dma_line=0.0156,
+    dma_contention=0.0161,
+    dense_word=24.4,
+    dense_block=136.0,
+    dense_result=0.00268,
+    dense_limits=0.5,
+    dense_odd=2.82,
+    dense_table=7.01,
+    dense_group=90.7,
+    dense_run=0.0571,
+    dense_call=1790.0,
+    dense_few=588.0,
+    dense_row=67.0,
+    dense_piece=4.85,
+    dense_byte=0.0185,
+    dense_copy=1.65,
+    dense_crossing=11.6,
+    dense_sum=41.5,
+    dense_sum_word=5.73,
+    matmul_block=1260.0,
+    matmul_word=0.0923,
+    conv_padded=1.48,
+    conv_padded_row=0.39,
+    conv_padded_pair=10.8,
+    conv_edge=1310.0,
+    conv_edge_row=436.0,
+    depthwise_column=52.4,
+    depthwise_limits=8.0,
+    depthwise_table=8.0,
+    depthwise_pre=16.8,
+    depthwise_pair=19.2,
+    depthwise_strip=341.0,
+    depthwise_run=327.0,
+    depthwise_half=80.4,
+    depthwise_half_row=272.0,
+    depthwise_word=41.1,
+    depthwise_pixel=40.2,
+    depthwise_window=984.0,
+    depthwise_call=555.0,
+    add_word=27.5,
+    add_word_8=22.0,
+    mul_word=40.6,
+    table_word=8.21,
+    scaled_item=9.83,
+    prelu_item=23.3,
+    flat_byte=12.0,
+    flat_row=102.0,
+    flat_call=459.0,
+    max_few=8.55,
+    max_few_run=202.0,
+    max_tap=4.0,
+    max_word=12.0,
+    max_run=60.0,
+    average_of_4=27.9,
+    average_tap=6.79,
+    average_word=46.9,
+    average_run=553.0,
+    pool_tail=39.9,
+    pool_tail_tap=6.44,
+    pool_table=12.0,
+    pool_call=574.0,
+    sums_word=0.00235,
+    sums_byte=5.0,
+    sums_row=0.131,
+    softmax_item=17.9,
+    softmax_row=173.0,
+    log_softmax_item=35.2,
+    log_softmax_row=86.1,
+    argmax_item=5.0,
+    argmax_row=50.0,
+    rows_call=133.0,
 )

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cost model against the simulated chip, layer by layer, and the fit of its prices.
+
+python -m tests.layer_costs show     modelled and simulated cycles of every layer
+python -m tests.layer_costs fit      new prices in myoedge/target/gap9_tiles.py
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import myoedge
+from myoedge.config import limited
+from myoedge.ir import Array
+from myoedge.pipeline import load_model
+from myoedge.plan.schedule import make_plan
+from myoedge.plan.tiling import Tiling
+from myoedge.plan.timing import NAMES, counted, modelled, vector
+from myoedge.target import chip, gap9_tiles
+from myoedge.target.gap9_tiles import GAP9_TILES, Prices
+from tests.conftest import save_exported
+from tests.e2e.test_bench_networks import NETWORKS
+from tests.e2e.test_onnx_models import MODELS, ROWS, calibration, pairs
+from tests.layer_fit import non_negative
+from tests.layer_networks import HELD_OUT, REFERENCE, drawn
+
+ROUNDS = 12
+PULL = 0.01  # of a price towards what it was, where no layer says what it is
+KNOWN = ("dma_byte",)  # not fitted: two ports of 4 bytes
+
+
+@dataclass(frozen=True)
+class Network:
+    """What was planned, and the cycles that each layer took on the simulated chip."""
+
+    name: str
+    labels: tuple[str, ...]
+    tilings: tuple[Tiling | None, ...]
+    simulated: tuple[int, ...]
+
+
+def network(name: str, model: Path, calib: Any, folder: Path, l1: str | None = None) -> Network:
+    """Built, planned once more for its tiles, and the first inference run."""
+    build = myoedge.build(model, calib=calib, output=folder, l1=l1)
+    plan = make_plan(build.network, limited(chip("gap9"), l1, None))
+    rows = myoedge.simulate(build).report["layers"]
+    labels = tuple(f"{row['op']} {row['label']}" for row in rows)
+    cycles = tuple(row["cycles"] for row in rows)
+    return Network(name, labels, plan.tilings, cycles)
+
+
+def of_module(
+    name: str,
+    module: torch.nn.Module,
+    shapes: Sequence[Sequence[int]],
+    folder: Path,
+    l1: str | None = None,
+) -> Network:
+    """With random weights and samples."""
+    rng = np.random.default_rng(0)
+    model = folder / f"{name}.pt2"
+    save_exported(module.eval(), tuple(torch.zeros(tuple(s)) for s in shapes), model)
+    names = load_model(model).graph.inputs
+    calib = {
+        n: rng.standard_normal((2, *s)).astype(np.float32)
+        for n, s in zip(names, shapes, strict=True)
+    }
+    return network(name, model, calib, folder / name, l1)
+
+
+def drawn_network(seed: int, folder: Path) -> Network:
+    module, shapes, l1 = drawn(seed)
+    return of_module(f"drawn_{seed}", module, shapes, folder, l1)
+
+
+def real_networks(folder: Path) -> Iterator[Network]:
+    """Whole networks, and models that somebody trained."""
+    for name, bench in NETWORKS.items():
+        torch.manual_seed(0)
+        yield of_module(name, bench.make(), [bench.shape], folder)
+    for name in ROWS:
+        calib = calibration(pairs(name))
+        small = {key: x[:2] for key, x in calib.items()}
+        yield network(name, MODELS / f"{name}.onnx", small, folder / name)
+
+
+# --- modelled against simulated -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    modelled: float
+    simulated: int
+
+    @property
+    def error(self) -> float:
+        return self.modelled / self.simulated - 1
+
+
+def rows_of(n: Network, prices: Prices = GAP9_TILES) -> list[Row]:
+    """Of the layers that run in tiles."""
+    found = modelled(n.tilings, prices)
+    rows = zip(n.labels, found, n.simulated, strict=True)
+    return [Row(f"{n.name} {label}", m, s) for label, m, s in rows if m is not None]
+
+
+def errors(networks: Iterable[Network], prices: Prices = GAP9_TILES) -> Array:
+    """Relative, of every layer."""
+    return np.array([row.error for n in networks for row in rows_of(n, prices)])
+
+
+def show(networks: Sequence[Network], prices: Prices = GAP9_TILES) -> None:
+    for n in networks:
+        for row in rows_of(n, prices):
+            print(f"{row.label:70.70s} {row.simulated:9,d} {row.modelled:11,.0f} {row.error:+7.1%}")
+    for title, some in groups(networks):
+        found = np.abs(errors(some, prices))
+        print(
+            f"{title}: {len(found)} layers, median {np.median(found):.1%}, worst {found.max():.1%}"
+        )
+
+
+def groups(networks: Sequence[Network]) -> Iterator[tuple[str, list[Network]]]:
+    held = {f"drawn_{seed}" for seed in HELD_OUT}
+    drawn_ones = [n for n in networks if n.name.startswith("drawn_")]
+    yield "networks", [n for n in networks if not n.name.startswith("drawn_")]
+    yield "drawn", [n for n in drawn_ones if n.name not in held]
+    yield "held out", [n for n in drawn_ones if n.name in held]
+
+
+# --- the fit --------------------------------------------------------------------------------------
+
+
+def fit(networks: Sequence[Network], prices: Prices) -> Prices:
+    """Relative errors of all layers; which part of a step is longer follows from the prices."""
+    known = [NAMES.index(name) for name in KNOWN]
+    for _ in range(ROUNDS):
+        counts, cycles = table(networks, prices)
+        fixed = counts[:, known] @ vector(prices)[known]
+        free = counts.copy()
+        free[:, known] = 0
+        pulled = np.diag(PULL / np.maximum(vector(prices), 0.01))
+        wanted = np.concatenate([(cycles - fixed) / cycles, PULL * np.ones(len(NAMES))])
+        found = non_negative(np.vstack([free / cycles[:, None], pulled]), wanted)
+        found[known] = vector(prices)[known]
+        prices = Prices(*(0.5 * (found + vector(prices))).tolist())
+    return prices
+
+
+def table(networks: Sequence[Network], prices: Prices) -> tuple[Array, Array]:
+    """(how often each layer pays each price, its cycles)."""
+    counts, cycles = [], []
+    for n in networks:
+        for found, simulated in zip(counted(n.tilings, prices), n.simulated, strict=True):
+            if found is not None:
+                counts.append(found)
+                cycles.append(simulated)
+    return np.array(counts), np.array(cycles, float)
+
+
+def written(prices: Prices) -> None:
+    """The numbers of gap9_tiles.py, to three digits."""
+    path = Path(gap9_tiles.__file__)
+    lines = "".join(f"    {name}={float(f'{getattr(prices, name):.3g}')!r},\n" for name in NAMES)
+    text = re.sub(
+        r"(GAP9_TILES = Prices\(\n).*?\)", rf"\g<1>{lines})", path.read_text(), flags=re.DOTALL
+    )
+    path.write_text(text)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        networks = [
+            *real_networks(folder),
+            *(drawn_network(seed, folder) for seed in (*REFERENCE, *HELD_OUT)),
+        ]
+    prices = GAP9_TILES
+    if sys.argv[1:] == ["fit"]:
+        (_, real), (_, reference), _ = groups(networks)
+        prices = fit([*real, *reference], prices)
+        written(prices)
+    show(networks, prices)
+
+
+if __name__ == "__main__":
+    main()

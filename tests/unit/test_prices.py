@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators say of their kernels' time, and the fit of its prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from myoedge.op import OPS
+from myoedge.plan.timing import NAMES, ONES, vector
+from myoedge.target.gap9_tiles import GAP9_TILES, Prices
+from myoedge.tiled import Tiled
+from tests.layer_fit import non_negative
+from tests.ops.harness import drawn
+
+CASES = 12
+TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
+
+
+def declared(op: str) -> Iterator[Tiled]:
+    make = OPS[op].tiled
+    assert make is not None
+    yield from (tiled for case in drawn(op, CASES) if (tiled := make(case.step)) is not None)
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_cycles_are_linear_in_the_prices(op: str) -> None:
+    """So that what is counted with prices of one unit each is what a fit may weigh."""
+    rng = np.random.default_rng(0)
+    other = Prices(*rng.uniform(0.1, 50.0, len(NAMES)).tolist())
+    for tiled in declared(op):
+        for of in (tiled.cycles, tiled.first):
+            counts = np.asarray(of(tiled.axes, ONES))
+            assert counts.shape == (len(NAMES),)
+            assert (counts >= 0).all()
+            for prices in (GAP9_TILES, other):
+                assert of(tiled.axes, prices) == pytest.approx(float(counts @ vector(prices)))
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_many_tiles_at_once_cost_what_each_costs(op: str) -> None:
+    """The search asks for all sizes in one call."""
+    for tiled in declared(op):
+        sizes = [{**tiled.axes, **dict.fromkeys(tiled.split, n)} for n in (1, 2, 3)]
+        kept = [{a: min(n, tiled.axes[a]) for a, n in each.items()} for each in sizes]
+        together = {a: np.array([each[a] for each in kept]) for a in tiled.axes}
+        found = np.broadcast_to(tiled.cycles(together, GAP9_TILES), len(kept))
+        assert found == pytest.approx([float(tiled.cycles(each, GAP9_TILES)) for each in kept])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fit_is_the_best_that_is_not_negative(seed: int) -> None:
+    """Nowhere would a little more help, nor a little less where there is some."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((30, 8)), rng.normal(size=30)
+    x = non_negative(a, b)
+    slope = a.T @ (b - a @ x)
+    assert (x >= 0).all()
+    assert slope.max() <= 1e-8
+    assert np.abs(slope[x > 0]).max(initial=0.0) <= 1e-8
+
+
+def test_the_fit_finds_what_was_there() -> None:
+    rng = np.random.default_rng(1)
+    a, x = rng.random((40, 6)), np.array([3.0, 0.0, 1.5, 0.0, 20.0, 0.25])
+    assert non_negative(a, a @ x) == pytest.approx(x, abs=1e-9)
