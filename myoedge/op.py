@@ -84,6 +84,7 @@ class Step:
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
     low, high  where requantised values saturate
+    item       bytes of an element of the result
     """
 
     node: Node
@@ -93,6 +94,7 @@ class Step:
     integers: Integers
     low: int = -128
     high: int = 127
+    item: int = 1
 
     @property
     def attrs(self) -> Attrs:

@@ -41,7 +41,7 @@ class Operand:
 
     source  OUT, the number of an operand of the step, or the name of a packed array
     dims    index along each dimension; () for one that is not indexed: taken whole
-    first   where the index of each dimension starts: minus the padding; all 0 without it
+    first   where the index of each dimension starts: minus the padding, say; () for all 0
     item    bytes of an element
     """
 
@@ -73,8 +73,9 @@ class Operand:
     def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int]:
         if not self.dims[d]:
             return 0, self.shape[d], 0
-        low = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])
-        high = low + sum((tile[a][1] - 1) * s for a, s in self.dims[d])
+        at = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])
+        reach = [(tile[a][1] - 1) * s for a, s in self.dims[d]]
+        low, high = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
         start, stop = min(max(low, 0), self.shape[d]), max(min(high + 1, self.shape[d]), 0)
         return start, max(stop - start, 0), max(-low, 0)
 
@@ -102,7 +103,7 @@ class Operand:
 
 
 def _reach(dim: Dim, sizes: Sizes) -> Any:
-    return sum((sizes[axis] - 1) * stride for axis, stride in dim)
+    return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
 
 
 def _least(a: Any, b: Any) -> Any:

@@ -28,6 +28,7 @@ FAMILIES = {
     **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
     **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
     **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),
+    **dict.fromkeys(("me_joined", "me_turned"), "me_move"),
     "me_depthwise": "me_depthwise",
 }
 

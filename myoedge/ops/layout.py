@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +23,10 @@ from myoedge.op import (
     register,
     strides,
 )
+from myoedge.ops import moves
 from myoedge.ops.loops import merged
-from myoedge.tiled import Dim
+from myoedge.ops.moves import Along
+from myoedge.tiled import Dim, Tiled
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
 
@@ -125,6 +129,33 @@ def strided_literals(step: Step) -> dict[str, object]:
     return {"first": first, "loops": merged(step.out, [steps])}
 
 
+def transpose_in_tiles(step: Step) -> Tiled | None:
+    x = step.shapes[0]
+    loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
+    return moves.turned(step, moves.in_bytes(step, loops))
+
+
+def slice_in_tiles(step: Step) -> Tiled | None:
+    """A copy, where no axis is read in steps."""
+    rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
+    loops = [
+        Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
+        for axis, (out, n, cut) in enumerate(rows)
+    ]
+    found = moves.in_bytes(step, loops)
+    if all(loop.step == 1 for loop in found):
+        return moves.pieces(step, [found])
+    return moves.turned(step, found)
+
+
+def expand_in_tiles(step: Step) -> Tiled | None:
+    lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
+    loops = [Along(n) for n in step.out[:lead]]
+    for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
+        loops.append(Along(n, own, axis) if own > 1 else Along(n))
+    return moves.turned(step, moves.in_bytes(step, loops))
+
+
 TRANSPOSE = register(
     OpDef(
         name="transpose",
@@ -135,6 +166,7 @@ TRANSPOSE = register(
         integer=transpose_integer,
         template="strided.c.j2",
         literals=strided_literals,
+        tiled=transpose_in_tiles,
         same_scale=True,
     )
 )
@@ -149,6 +181,7 @@ SLICE = register(
         integer=slice_integer,
         template="strided.c.j2",
         literals=strided_literals,
+        tiled=slice_in_tiles,
         same_scale=True,
         turned=cuts_turned,
     )
@@ -164,6 +197,7 @@ EXPAND = register(
         integer=expand_integer,
         template="strided.c.j2",
         literals=strided_literals,
+        tiled=expand_in_tiles,
         same_scale=True,
     )
 )
@@ -197,6 +231,13 @@ def pad_literals(step: Step) -> dict[str, object]:
     return {"first": first, "loops": merged(x, [strides(x), out])}
 
 
+def pad_in_tiles(step: Step) -> Tiled:
+    """What a tile has of the input lands in the filled output."""
+    rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
+    loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
+    return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
+
+
 PAD = register(
     OpDef(
         name="pad",
@@ -208,6 +249,7 @@ PAD = register(
         quantize=pad_quantize,
         template="pad.c.j2",
         literals=pad_literals,
+        tiled=pad_in_tiles,
         same_scale=True,
         turned=cuts_turned,
     )
@@ -235,11 +277,24 @@ def concat_integer(step: Step, *xs: Array) -> Array:
     return concat_real(step.attrs, *xs)
 
 
-def concat_literals(step: Step) -> dict[str, object]:
+def concat_literals(step: Step) -> dict[str, Any]:
     """Runs of bytes that follow each other, one per input, for every index before the axis."""
     axis = step.attrs["axis"]
     runs = [math.prod(shape[axis:]) for shape in step.shapes]
     return {"outer": math.prod(step.out[:axis]), "runs": runs}
+
+
+def concat_in_tiles(step: Step) -> Tiled:
+    """Each input is a part of the loop over what they are together."""
+    literals = concat_literals(step)
+    runs = [n * step.item for n in literals["runs"]]
+    outer, total = literals["outer"], sum(runs)
+    starts = itertools.accumulate([0, *runs[:-1]])
+    sources = [
+        (Along(outer, outer, 0), Along(total, run, 1, -start))
+        for run, start in zip(runs, starts, strict=True)
+    ]
+    return moves.pieces(step, sources)
 
 
 CONCAT = register(
@@ -252,6 +307,7 @@ CONCAT = register(
         integer=concat_integer,
         template="concat.c.j2",
         literals=concat_literals,
+        tiled=concat_in_tiles,
         same_scale=True,
         turned=axis_turned,
     )

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.fixedpoint import INT32_MAX, QParams, quantize, range_qparams
 from myoedge.ir import Array, Graph, Node
@@ -157,7 +159,9 @@ def _step(
     )
     low, high = limits(node, target)
     integers = _with_table(op.quantize(site), node, params)
-    return Step(node, names, tuple(map(graph.shape, names)), out, integers, low, high)
+    kind = graph.tensors[node.name].dtype
+    item = np.dtype(params[node.name].dtype if kind == "float32" else kind).itemsize
+    return Step(node, names, tuple(map(graph.shape, names)), out, integers, low, high, item)
 
 
 def limits(node: Node, target: QParams) -> tuple[int, int]:

@@ -44,6 +44,7 @@ def _step_json(step: Step) -> dict[str, Any]:
         "arrays": sorted(step.integers.arrays),
         "low": step.low,
         "high": step.high,
+        "item": step.item,
     }
 
 
@@ -119,9 +120,8 @@ def _step(
     held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
     integers = Integers(fields["scalars"], held)
     assert node.op in OPS
-    return Step(
-        node, operands, shapes, graph.shape(node.name), integers, fields["low"], fields["high"]
-    )
+    last = (fields["low"], fields["high"], fields["item"])
+    return Step(node, operands, shapes, graph.shape(node.name), integers, *last)
 
 
 def _shape(graph: Graph, document: Mapping[str, Any], name: str) -> tuple[int, ...]:

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that only move bytes, in tiles: loops over the results, and what each reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from myoedge.op import Step, strides
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+
+PARTS = 8  # ME_PARTS
+LOOPS = 6  # ME_AXES
+CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
+UNIT = 32  # bytes that a long loop is cut by
+COPY_CYCLES = 0.09  # of a byte on eight cores
+TURN_CYCLES = 0.4
+START_CYCLES = 250.0
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A loop over results, and how it indexes what is moved: first + turn * step.
+
+    extent  of the loop
+    size    of the dimension that it indexes; beyond 0 .. size - 1 there is nothing to read
+    place   of that dimension among all, in the order of memory; None: it repeats what lies there
+    """
+
+    extent: int
+    size: int = 1
+    place: int | None = None
+    first: int = 0
+    step: int = 1
+
+    @property
+    def whole(self) -> bool:
+        return (self.first, self.step, self.size) == (0, 1, self.extent)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is no loop: one turn, over a dimension of one."""
+        return self.extent == 1 and self.size == 1 and self.first == 0
+
+
+def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
+    """As few loops as say the same; places count up from 0 again."""
+    left = [loop for loop in loops if not loop.idle]
+    order = sorted(loop.place for loop in left if loop.place is not None)
+    made: list[Along] = []
+    for loop in left:
+        at = None if loop.place is None else order.index(loop.place)
+        made.append(replace(loop, place=at))
+        while len(made) > 1 and _neighbours(made[-2], made[-1]):
+            made[-2:] = [_one_of(made[-2], made[-1])]
+    if len(made) < len(left):
+        return joined(made)
+    return tuple(made) or (Along(1, 1, 0),)
+
+
+def _neighbours(outer: Along, inner: Along) -> bool:
+    if outer.place is None or inner.place is None:
+        return outer.place is inner.place
+    return inner.place == outer.place + 1 and inner.whole and outer.step == 1
+
+
+def _one_of(outer: Along, inner: Along) -> Along:
+    n = inner.extent
+    if outer.place is None:
+        return replace(outer, extent=outer.extent * n)
+    sizes = {"extent": outer.extent * n, "size": outer.size * n, "first": outer.first * n}
+    return Along(place=outer.place, **sizes)
+
+
+def in_bytes(step: Step, loops: Sequence[Along]) -> tuple[Along, ...]:
+    """With a loop over the bytes of an element."""
+    return joined([*loops, Along(step.item, step.item, len(step.shapes[0]))])
+
+
+def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]]:
+    """Axes of the loops, and the index along each: in units where it is long and lies dense."""
+    axes: dict[str, int] = {}
+    dims: list[Dim] = []
+    for number, each in enumerate(zip(*sources, strict=True)):
+        name, inside = f"i{number}", f"u{number}"
+        extent = each[0].extent
+        dense = number == len(sources[0]) - 1 or _innermost(sources[0], each[0])
+        if dense and extent >= 2 * UNIT and all(_ends(loop) for loop in each):
+            axes |= {name: -(-extent // UNIT), inside: UNIT}
+            dims.append(((name, UNIT), (inside, 1)))
+        else:
+            axes[name] = extent
+            dims.append(((name, 1),))
+    return axes, dims
+
+
+def _innermost(loops: Sequence[Along], loop: Along) -> bool:
+    places = [x.place for x in loops if x.place is not None]
+    return loop.place is not None and loop.place == max(places)
+
+
+def _ends(loop: Along) -> bool:
+    """Whether turns behind the last read nothing, or there are none in the last unit."""
+    beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
+    return loop.place is None or beyond or loop.extent % UNIT == 0
+
+
+def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
+    by_length = sorted(range(first, len(loops)), key=lambda d: (-loops[d].extent, d))
+    return tuple(f"i{d}" for d in sorted(by_length[:CUT]))
+
+
+def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim]) -> Operand:
+    """What is moved, as its loops index it."""
+    order = _order(loops)
+    if not order:
+        return Operand(f"x{source}", source, (1,), ((),))
+    every = [loops[d] for d in order]
+    index = tuple(tuple((axis, unit * loops[d].step) for axis, unit in dims[d]) for d in order)
+    shape, first = tuple(x.size for x in every), tuple(x.first for x in every)
+    return Operand(f"x{source}", source, shape, index, first)
+
+
+def _order(loops: Sequence[Along]) -> list[int]:
+    """The loops that move the source, in its order of memory."""
+    return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
+
+
+def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = None) -> Tiled:
+    """Results put together of sources, each read in its own order by steps of 1.
+
+    fill   the value of what no source covers; None where they cover all of it
+    """
+    axes, dims = _axes(sources)
+    loops = sources[0]
+    outer = 0 if fill is None else max(len(loops) - 2, 0)
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    return Tiled(
+        kernel="me_joined",
+        axes=axes,
+        split=_longest(loops, outer),
+        single=tuple(f"i{d}" for d in range(outer)),
+        operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
+        op={"fills": int(fill is not None), "value": fill or 0},
+        tile=lambda regions: _pieces_tile(regions, sources),
+        cycles=lambda sizes: y.footprint(sizes) * COPY_CYCLES + START_CYCLES,
+    )
+
+
+def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:
+    y = regions["y"]
+    fields: dict[str, int | str] = {"y": "@y", "bytes": y.size, "parts": len(sources)}
+    for number, loops in enumerate(sources):
+        part = _part(f"x{number}", regions[f"x{number}"], y, loops)
+        fields |= {f"part[{number}].{key}": value for key, value in part.items()}
+    return fields
+
+
+def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
+    """me_moves of what a tile has of a source; a tile may have nothing of it."""
+    starts = zip(x.start, loops, y.start, strict=True)
+    to = (at - loop.first - start for at, loop, start in starts)
+    at = sum(n * stride for n, stride in zip(to, strides(y.extent), strict=True)) if x.size else 0
+    *rows, size = x.extent if x.extent != y.extent else (x.size,)
+    steps = {"from_step": size, "to_step": y.extent[-1] if rows else size}
+    return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
+
+
+def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
+    """Results in the order of loops that step through the source as they like."""
+    if len(loops) > LOOPS:
+        return None
+    axes, dims = _axes([loops])
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    return Tiled(
+        kernel="me_turned",
+        axes=axes,
+        split=_longest(loops, 0),
+        operands=(_read(0, loops, dims), y),
+        op={"unused": 0},
+        tile=lambda regions: _turned_tile(regions, loops),
+        cycles=lambda sizes: y.footprint(sizes) * TURN_CYCLES + START_CYCLES,
+    )
+
+
+def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Fields:
+    x, y = regions["x0"], regions["y"]
+    order, dense = _order(loops), strides(x.extent)
+    at, steps = 0, [0] * len(loops)
+    for place, d in enumerate(order):
+        loop = loops[d]
+        at += (loop.first + y.start[d] * loop.step - x.start[place]) * dense[place]
+        steps[d] = loop.step * dense[place]
+    fields: dict[str, int | str] = {"from": f"@x0+{at}", "to": "@y", "loops": len(loops)}
+    fields |= {f"extent[{d}]": n for d, n in enumerate(y.extent)}
+    return fields | {f"step[{d}]": n for d, n in enumerate(steps)}
