@@ -90,7 +90,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 
 def defaults(name: str) -> tuple[float, ...]:
     """What the parameters of a function are where PyTorch is not told otherwise."""
-    return getattr(FUNCTIONS[name], "__defaults__", None) or ()
+    return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()
 
 
 def evaluate(chain: Sequence[Step], x: Array) -> Array:

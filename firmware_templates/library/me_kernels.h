@@ -10,7 +10,6 @@
 #include "me_elementwise.h"
 #include "me_move.h"
 #include "me_pool.h"
-#include "me_share.h"
 #include "me_softmax.h"
 
 typedef me_conv me_depthwise;
@@ -125,29 +124,6 @@ static inline void me_scaled_run(const me_scaled *op, const me_scaled_tile *tile
 {
     const me_affine whole = { tile->outer, op->channels, tile->inner, op->x_zero, op->each, op->scale };
     me_affine_run(&whole, tile->x, tile->y);
-}
-
-/* Parts behind or beside each other in y; fills: what none of them covers has the value. */
-#define ME_PARTS 8
-typedef struct {
-    int32_t fills, value;
-} me_joined;
-
-typedef struct {
-    int8_t *y;
-    int32_t bytes, parts;
-    me_moves part[ME_PARTS];
-} me_joined_tile;
-
-static inline void me_joined_run(const me_joined *op, const me_joined_tile *tile)
-{
-    if (op->fills) {
-        const me_moves whole = { 0, tile->y, 1, tile->bytes, 0, 0 };
-        me_fill_run(&whole, (int8_t)op->value);
-        ME_SYNC();
-    }
-    for (int32_t i = 0; i < tile->parts; i++)
-        me_move_run(&tile->part[i]);
 }
 
 typedef struct {

@@ -69,6 +69,17 @@ void me_fill_run(const me_moves *moves, int8_t value)
     each_piece(moves, &word);
 }
 
+void me_joined_run(const me_joined *op, const me_joined_tile *tile)
+{
+    if (op->fills) {
+        const me_moves whole = { 0, tile->y, 1, tile->bytes, 0, 0 };
+        me_fill_run(&whole, (int8_t)op->value);
+        ME_SYNC();
+    }
+    for (int32_t i = 0; i < tile->parts; i++)
+        me_move_run(&tile->part[i]);
+}
+
 /* ---- axes in another order */
 
 /* The two loops that a plane consists of, in bytes: `rows` along the innermost loop of `to`, where

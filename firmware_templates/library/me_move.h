@@ -20,6 +20,20 @@ void me_move_run(const me_moves *moves);
 /* The same pieces of `to`, all of one value. */
 void me_fill_run(const me_moves *moves, int8_t value);
 
+/* A result put together of parts; fills: what none of them covers has the value. */
+#define ME_PARTS 8
+typedef struct {
+    int32_t fills, value;
+} me_joined;
+
+typedef struct {
+    int8_t *y;
+    int32_t bytes, parts;
+    me_moves part[ME_PARTS];
+} me_joined_tile;
+
+void me_joined_run(const me_joined *op, const me_joined_tile *tile);
+
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
  * moves `from` by its step, which may be 0 or negative. Loops that could be one should be (see
  * ops/loops.py). Fastest where the innermost step is 1, then where that of some other loop is. */

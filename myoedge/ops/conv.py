@@ -178,7 +178,7 @@ def literals(step: Step) -> dict[str, Any]:
 class Spatial:
     """A convolution over two axes: what its tiles need of it.
 
-    x, y    [N, H, W, C] of input and results
+    x, y    [N, H, W, C] of input and results, C of one group
     """
 
     x: Shape
@@ -187,14 +187,21 @@ class Spatial:
     stride: tuple[int, int]
     dilation: tuple[int, int]
     pads: tuple[tuple[int, int], tuple[int, int]]
+    groups: int
 
     @staticmethod
-    def of(step: Step) -> Spatial:
+    def of(step: Step, groups: int = 1) -> Spatial:
         sizes = literals(step)
-        x = tuple(sizes[key] for key in ("n", "h_in", "w_in", "c_in"))
-        y = tuple(sizes[key] for key in ("n", "h_out", "w_out", "k_out"))
-        same = (sizes[key] for key in ("kernel", "stride", "dilation", "pads"))
-        return Spatial(x, y, *same)
+        x = (sizes["n"], sizes["h_in"], sizes["w_in"], sizes["c_in"] // groups)
+        y = (sizes["n"], sizes["h_out"], sizes["w_out"], sizes["k_out"] // groups)
+        kernel, stride, dilation, pads = (
+            sizes[key] for key in ("kernel", "stride", "dilation", "pads")
+        )
+        return Spatial(x, y, kernel, stride, dilation, pads, groups)
+
+    @property
+    def group(self) -> Dim:
+        return (("g", 1),) if self.groups > 1 else ()
 
     @property
     def pointwise(self) -> bool:
@@ -254,16 +261,19 @@ class Spatial:
 
     def axes(self) -> dict[str, int]:
         n, t0, t1, _ = self.y
-        return {"n": n, "t0": t0, "t1": t1, "r0": self.kernel[0], "r1": self.kernel[1]}
+        taps = {"r0": self.kernel[0], "r1": self.kernel[1]}
+        return {"n": n, "g": self.groups, "t0": t0, "t1": t1, **taps}
 
     def read(self, channels: Dim) -> Operand:
         rows = (("t0", self.stride[0]), ("r0", self.dilation[0]))
         columns = (("t1", self.stride[1]), ("r1", self.dilation[1]))
-        first = (0, -self.pads[0][0], -self.pads[1][0], 0)
-        return Operand("x", 0, self.x, ((("n", 1),), rows, columns, channels), first)
+        first = (0, -self.pads[0][0], -self.pads[1][0], 0, 0)
+        index = ((("n", 1),), rows, columns, self.group, channels)
+        return Operand("x", 0, (*self.x[:3], self.groups, self.x[3]), index, first)
 
     def write(self, channels: Dim) -> Operand:
-        return Operand("y", OUT, self.y, ((("n", 1),), (("t0", 1),), (("t1", 1),), channels))
+        index = ((("n", 1),), (("t0", 1),), (("t1", 1),), self.group, channels)
+        return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 
     def fields(self, c: int, step: Step) -> dict[str, int | str]:
         """me_conv."""
@@ -272,29 +282,24 @@ class Spatial:
         return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}
 
 
-def in_tiles(step: Step) -> Tiled | None:
-    """Axes t0 and t1 of the results, k in blocks of channels; groups are computed in L2."""
-    conv, groups = Spatial.of(step), step.attrs["groups"]
-    if groups == 1:
-        return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
-    if groups == conv.x[-1] == conv.y[-1]:
-        return _depthwise_in_tiles(step, conv)
-    return None
+def in_tiles(step: Step) -> Tiled:
+    """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
+    groups = step.attrs["groups"]
+    if 1 < groups == step.shapes[0][-1] == step.out[-1]:
+        return _depthwise_in_tiles(step, Spatial.of(step))
+    conv = Spatial.of(step, groups)
+    return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
 
 
 def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     c, k = conv.x[-1], conv.y[-1]
     taps = math.prod(conv.kernel) * c
     gather = not conv.pointwise or c % 4 != 0
-    weight, narrow = step["weight"], conv.narrow
-    if narrow:  # a zero behind the three taps of a row
-        rows = weight.reshape(k, conv.kernel[0], 3)
-        weight = np.pad(rows, ((0, 0), (0, 0), (0, 1)))
-    arrays = {"weights": packed_weights(weight), "channels": packed_channels(step)}
+    arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
     table = with_table(step, arrays)
-    padded = narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
+    padded = conv.narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
     room = dense.scratch(taps)
-    work = conv.work(step, narrow)
+    work = conv.work(step, conv.narrow)
 
     def scratch(sizes: Sizes) -> Any:
         if padded:
@@ -308,9 +313,14 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
         kernel="me_conv",
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
-        single=("n",),
-        operands=(conv.read(()), *weight_operands(arrays, k), *table, conv.write(CHANNELS)),
-        op={**conv.fields(c, step), "narrow": int(narrow)},
+        single=("n", "g"),
+        operands=(
+            conv.read(()),
+            *weight_operands(arrays, k, conv.group),
+            *table,
+            conv.write(CHANNELS),
+        ),
+        op={**conv.fields(c, step), "narrow": int(conv.narrow)},
         tile=fields,
         arrays=arrays,
         scratch=scratch,
@@ -322,6 +332,15 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
             dense.first(prices, work, sizes["t0"] * sizes["t1"], sizes["k"]) + prices.first_conv
         ),
     )
+
+
+def _packed(weight: Array, conv: Spatial) -> Array:
+    """Group by group."""
+    groups = weight.reshape(conv.groups, conv.y[-1], -1)
+    if conv.narrow:  # a zero behind the three taps of a row
+        rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], 3)
+        groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    return np.concatenate([packed_weights(group) for group in groups])
 
 
 def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
@@ -363,14 +382,14 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
         "w": x.extent[2],
         "pad_top": x.before[1],
         "pad_left": x.before[2],
-        "row_stride": x.extent[2] * x.extent[3],
+        "row_stride": math.prod(x.extent[2:]),
         "weights": "@weights",
         "channels": "@channels",
         "y": "@y",
         "oh": y.extent[1],
         "ow": y.extent[2],
-        "k": y.extent[3],
-        "y_stride": y.extent[3],
+        "k": y.extent[4],
+        "y_stride": y.extent[4],
         "scratch": "@scratch",
     }
 

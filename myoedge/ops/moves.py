@@ -14,9 +14,6 @@ PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
 UNIT = 32  # bytes that a long loop is cut by
-COPY_CYCLES = 0.09  # of a byte on eight cores
-TURN_CYCLES = 0.4
-START_CYCLES = 250.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +141,7 @@ def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = No
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
-        cycles=lambda sizes: y.footprint(sizes) * COPY_CYCLES + START_CYCLES,
+        cycles=lambda sizes, prices: y.footprint(sizes) * prices.copy_byte + prices.move_call,
     )
 
 
@@ -180,7 +177,7 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        cycles=lambda sizes: y.footprint(sizes) * TURN_CYCLES + START_CYCLES,
+        cycles=lambda sizes, prices: y.footprint(sizes) * prices.turn_byte + prices.move_call,
     )
 
 

@@ -42,11 +42,14 @@ def packed_channels(step: Step) -> Array:
     return np.stack([step[name] for name in ("bias", "mult", "offset", "shift")], axis=1)
 
 
-def weight_operands(arrays: dict[str, Array], k: int) -> tuple[Operand, ...]:
-    """The packed arrays `weights` and `channels`, cut along blocks of channels."""
+def weight_operands(arrays: dict[str, Array], k: int, group: Dim = ()) -> tuple[Operand, ...]:
+    """The packed arrays `weights` and `channels`, cut along blocks of the k channels of a group."""
+    index = (group, CHANNELS, ())
+    channels = arrays["channels"]
+    groups, size = len(channels) // k, arrays["weights"].size // len(channels)
     return (
-        Operand("weights", "weights", (k, arrays["weights"].size // k), (CHANNELS, ())),
-        Operand("channels", "channels", (k, arrays["channels"].nbytes // k), (CHANNELS, ())),
+        Operand("weights", "weights", (groups, k, size), index),
+        Operand("channels", "channels", (groups, k, channels.nbytes // len(channels)), index),
     )
 
 

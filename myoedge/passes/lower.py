@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.ir import Graph, Node, Shape
 from myoedge.op import OPS
+from myoedge.ops.moves import PARTS
 from myoedge.passes.patch import Patch
 from myoedge.rewrite import Rewrite, Rule
 
@@ -44,6 +45,16 @@ def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(node.op, *(free.get(name, name) for name in node.inputs), **node.attrs)
 
 
+def split_concat(graph: Graph, node: Node) -> Rewrite | None:
+    """More tensors than a kernel takes are put together in two goes."""
+    if node.op != "concat" or len(node.inputs) <= PARTS:
+        return None
+    patch = Patch(graph, node)
+    groups = [node.inputs[i : i + PARTS] for i in range(0, len(node.inputs), PARTS)]
+    parts = [patch.add("concat", *g, **node.attrs) if len(g) > 1 else g[0] for g in groups]
+    return patch.last("concat", *parts, **node.attrs)
+
+
 SAME = (("affine", 1.0, 0.0),)
 
 
@@ -55,4 +66,4 @@ def _has_fixed_scale(graph: Graph, name: str) -> bool:
     return node is not None and OPS[node.op].fixed is not None
 
 
-LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale)
+LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat)

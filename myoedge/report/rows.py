@@ -264,12 +264,19 @@ def activation(node: Node) -> str:
     return " + ".join(_one_activation(*act) for act in chain)
 
 
-def _one_activation(name: str, *numbers: float) -> str:
-    if name == "clamp" and numbers in CLAMPS:
-        return CLAMPS[numbers]
-    if numbers == defaults(name)[: len(numbers)]:
+def _one_activation(name: str, *parameters: Any) -> str:
+    if name == "clamp" and parameters in CLAMPS:
+        return CLAMPS[parameters]
+    if parameters == defaults(name)[: len(parameters)]:
         return name
-    return f"{name}({', '.join(f'{x:g}' for x in numbers)})"
+    return f"{name}({', '.join(map(_parameter, parameters))})"
+
+
+def _parameter(value: Any) -> str:
+    """A number, or what is nested: numbers, names, functions."""
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_parameter, value))}]"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _read_bytes(plan: Plan, node: Node) -> int:

@@ -46,6 +46,8 @@ class Prices:
     sums_word, _byte, _row    four numbers of a row that is added up; one; a row
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
     rows_call                 a call of these
+    copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
+    move_call                 a call of these
     """
 
     layer: float
@@ -136,6 +138,9 @@ class Prices:
     argmax_item: float
     argmax_row: float
     rows_call: float
+    copy_byte: float
+    turn_byte: float
+    move_call: float
 
 
 GAP9_TILES = Prices(
@@ -227,4 +232,7 @@ GAP9_TILES = Prices(
     argmax_item=5.0,
     argmax_row=50.0,
     rows_call=133.0,
+    copy_byte=0.09,
+    turn_byte=0.4,
+    move_call=250.0,
 )

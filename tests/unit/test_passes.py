@@ -109,6 +109,18 @@ def test_a_relu_behind_a_flatten_is_fused_and_the_flatten_folded() -> None:
     assert ops(graph) == ["transpose", "conv", "linear"]
 
 
+class Dense(nn.Module):
+    """Twenty tensors behind each other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x * k for k in range(1, 21)], 1)
+
+
+def test_many_tensors_are_put_together_in_two_goes() -> None:
+    graph = agrees(Dense(), seeded(1, 2, 5))
+    assert [len(n.inputs) for n in graph.nodes if n.op == "concat"] == [8, 8, 4, 3]
+
+
 def test_a_branch_of_pool_and_concat_stays_channels_last() -> None:
     def forward(net: Net, x: Tensor) -> Tensor:
         y = net.a(x)

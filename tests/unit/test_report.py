@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import csv
 import io
+import itertools
 import json
 import math
 import re
@@ -21,6 +22,7 @@ import myoedge.ops  # noqa: F401  (fills the table of operators)
 from myoedge.errors import notice
 from myoedge.ir import Border, Graph, Node, Origin, Tensor
 from myoedge.plan.schedule import make_plan
+from myoedge.pointwise import FUNCTIONS
 from myoedge.quant.choose import quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import measure
@@ -229,6 +231,19 @@ def test_usual_parameters_of_a_function_are_not_shown() -> None:
     assert shown(("leaky_relu", 0.01), ("sqrt",), ("clamp", -1.0, 1.0)) == (
         "leaky_relu + sqrt + clamp(-1, 1)"
     )
+
+
+def test_whatever_can_be_fused_has_a_text() -> None:
+    names = sorted(FUNCTIONS)
+    parameters: list[tuple[Any, ...]] = [(), (0.5,), (1, 1e-6), (-math.inf, 2.0), (("add", 1.0),)]
+    chains = [((name, *p),) for name in names for p in parameters]
+    pairs = itertools.product(chains, chains[::7])
+    for chain in (*chains, *(a + b for a, b in pairs), chains[0] + chains[9] + chains[-1]):
+        text = activation(Node("conv", (), ("y",), {"act": chain}, ()))
+        assert len(text.split(" + ")) == len(chain)
+    nested = (("table", (("exp", ()), ("affine", (2.0, 1))), "x"),)
+    node = Node("add", (), ("y",), {"act": nested}, ())
+    assert activation(node) == "table([[exp, []], [affine, [2, 1]]], x)"
 
 
 def test_summary_fits_one_screen_and_says_what_matters() -> None:
