@@ -94,35 +94,38 @@ def build(
     config: StrPath | None = None,
     l1: str | int | None = None,
     l2: str | int | None = None,
+    l3: str | int | None = None,
     say: Say = _silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
 
     target   chip, "gap9" without it
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
-    l1, l2   "64KiB": no more of these memories than so much, instead of what the chip has
-    Errors: those of quantize; E201 target, E301 does not fit, E302 budget, E220, E221, E281 folder.
+    l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
+    Errors: those of quantize; E201 target, E234, E301 .. E304 does not fit or over budget; E220,
+    E221, E281 folder.
     """
+    from myoedge import budget
     from myoedge import config as configuration
     from myoedge.contents import build_files
     from myoedge.folder import write_folder
-    from myoedge.pipeline import check_budget, run_quantize, timed
-    from myoedge.plan.schedule import make_plan
+    from myoedge.pipeline import run_quantize, timed
     from myoedge.target import chip
 
     options = Options(model, calib, factory, method, percentile, samples, strict, config, say)
     settings, _ = configuration.find(config)
     described = chip(target or settings.target.chip or "gap9")
-    chosen = configuration.limited(described, l1 or settings.budget.l1, l2)
+    limits = budget.given(settings.budget, l1=l1, l2=l2, l3=l3)
+    budget.within(described, limits)  # what cannot be is told before the long part
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
-        plan = make_plan(quantized.network, chosen)
+        plan = budget.plan_within(quantized.network, described, limits)
     warnings = (*quantized.warnings, *plan.warnings)
     if strict and plan.warnings:
         raise raised(plan.warnings[0])
-    check_budget(settings, plan, quantized.fidelity)
-    default = Path("build") / f"{quantized.model.name}-{chosen.name}"
+    budget.check(limits, plan, quantized.fidelity)
+    default = Path("build") / f"{quantized.model.name}-{described.name}"
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
         write_folder(folder, build_files(plan, replace(quantized, warnings=warnings)))

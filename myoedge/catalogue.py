@@ -221,11 +221,16 @@ E231 The configuration cannot be read.
 The file is not there or is not TOML; the cause names the line. `myoedge init` writes a good start.
 
 E232 A value in the configuration is wrong.
-Sizes are text such as "900 KiB", percentiles lie above 50 and up to 100, counts are at least 1.
+Sizes are text such as "900 KiB", latencies such as "20 ms" with their unit, percentiles lie above
+50 and up to 100, counts are at least 1.
 
 E233 A [quant] pattern matches no layer.
 Patterns are module paths, with * for any part: "head.*". The message lists the paths of this
 network; a typing error would otherwise leave a layer as it was.
+
+E234 A budget is set that cannot be judged.
+There is no model of energy yet, and a target without a clock has no latency. A limit that nothing
+holds would look as if it were kept, so it is refused: take it out of [budget].
 
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
@@ -253,13 +258,19 @@ Weights, activations, inputs and outputs share the second-level memory. The mess
 needed, what is there, and which buffers are the largest. Fewer channels, pooling earlier or
 shorter windows help; --target host builds anyway, to see the rest of the report.
 
-E302 The build is over a budget of myoedge.toml.
-[budget] holds limits for memory and a lower bound for SQNR, so that a change which costs too much
-does not pass unseen. Nothing was written. Change the network or the budget.
+E302 The build is over a budget.
+Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit
+them; latency is what the cost model says, at the first operating point; SQNR is a lower bound. The
+message names the layers that cost most. Nothing was written. Change the network or the budget.
 
 E303 The program does not fit the chip's memory.
 Code, weights, activations and the buffers of inputs and outputs share L2. The data alone may still
 fit: then it is code and constants that make it too large. Fewer layers or channels help.
+
+E304 A layer has no tile that fits the L1 budget.
+The smallest tile of this layer is larger than what --l1 or [budget] leaves when stacks and runtime
+have theirs; the message says which operand takes most. A budget that is too small is an error:
+without one, the layer would be computed in L2, slowly, with a warning (W301).
 
 E501 A program or a package is missing or does not start.
 `myoedge doctor` shows what is there and how to get the rest. torch is needed for PyTorch models

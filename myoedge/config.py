@@ -9,16 +9,16 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from myoedge.errors import MyoedgeError
-from myoedge.target import Chip
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
-_UNITS = {"B": 1, "KIB": 1024, "MIB": 1024**2, "KB": 1000, "MB": 1000**2}
+_SIZES = {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "kB": 1e3, "MB": 1e6}
+_TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,13 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: what a build must keep to; sizes as "900 KiB", sqnr in dB."""
+    """[budget]: what a build must keep to; latency as "20 ms", sizes as "900 KiB", sqnr in dB."""
 
+    latency: str | None = None
     l1: str | int | None = None
     l2: str | int | None = None
+    l3: str | int | None = None
+    energy: str | float | None = None
     sqnr: float | None = None
 
 
@@ -175,32 +178,31 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
     if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
         raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
-    for size in (config.budget.l1, config.budget.l2):
+    for size in (config.budget.l1, config.budget.l2, config.budget.l3):
         if size is not None:
             size_bytes(size)
+    if config.budget.latency is not None:
+        seconds(config.budget.latency)
 
 
 def size_bytes(text: str | int) -> int:
     """ "900 KiB" -> 921600; a bare number is bytes. Errors: E232."""
-    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", str(text))
-    unit = found.group(2).upper() or "B" if found else ""
-    if found is None or unit not in _UNITS:
-        tries = ['l2 = "900 KiB"']
-        raise MyoedgeError(
-            "E232", f"{text!r} is not a size", {"units": "B, KiB, MiB, kB, MB"}, tries
-        )
-    return round(float(found.group(1)) * _UNITS[unit])
+    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare="B"))
 
 
-def limited(chip: Chip, l1: str | int | None, l2: str | int | None) -> Chip:
-    """The chip with at most so much of its memories. Errors: E232 no size, E302 no room at all."""
-    limits = {"l1_bytes": l1, "l2_bytes": l2}
-    sizes = {name: size_bytes(size) for name, size in limits.items() if size is not None}
-    found = {name: min(size, getattr(chip, name)) for name, size in sizes.items()}
-    if chip.l1_bytes and found.get("l1_bytes", chip.l1_bytes) < chip.l1_reserved_bytes:
-        facts = {
-            "needs": f"{chip.l1_reserved_bytes:,} B: stacks, and what the runtime keeps there",
-            "has": f"{found['l1_bytes']:,} B",
-        }
-        raise MyoedgeError("E302", "over budget: l1", facts, ["--l1 64KiB"])
-    return replace(chip, **found)
+def seconds(text: str) -> float:
+    """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
+    return _quantity(text, _TIMES, "a latency", "20 ms")
+
+
+def _quantity(
+    text: str | int, units: Mapping[str, float], what: str, example: str, bare: str = ""
+) -> float:
+    """A number and its unit; `bare` stands for a unit that is left out."""
+    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", str(text))
+    by_name = {unit.upper(): factor for unit, factor in units.items()}
+    factor = by_name.get((found.group(2) or bare).upper()) if found else None
+    if found is None or factor is None:
+        facts = {"units": ", ".join(units)}
+        raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
+    return float(found.group(1)) * factor

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from myoedge import config as configuration
 from myoedge import samples
@@ -22,15 +21,8 @@ from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
 
-if TYPE_CHECKING:
-    from myoedge.plan.planned import Plan
-
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
-REMEDIES = {
-    "l2": "a smaller network: fewer channels, shorter windows",
-    "sqnr": "--method mse or percentile; myoedge quantize shows which layer adds most noise",
-}
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 METHODS = ("minmax", "percentile", "mse")
 
@@ -278,21 +270,3 @@ def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float |
         return None, None
     found = measure(network, judged.inputs, layers=False)
     return accuracy(found.real, judged.labels), accuracy(found.integer, judged.labels)
-
-
-def check_budget(settings: Config, plan: Plan, fidelity: Fidelity) -> None:
-    """Errors: E302 over a budget of myoedge.toml."""
-    budget = settings.budget
-    if budget.l2 is not None and plan.l2_bytes > (limit := configuration.size_bytes(budget.l2)):
-        raise _over("l2", f"{limit:,} B", f"{plan.l2_bytes:,} B")
-    if budget.sqnr is not None and (fidelity.total_db or 0.0) < budget.sqnr:
-        raise _over("sqnr", f"{budget.sqnr:g} dB", f"{fidelity.total_db or 0.0:.1f} dB")
-
-
-def _over(name: str, needs: str, has: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E302",
-        f"over budget: {name}",
-        {"budget": needs, "build": has},
-        [REMEDIES[name], f"[budget] {name} = ..., if the build's value will do"],
-    )

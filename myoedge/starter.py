@@ -30,9 +30,10 @@ chip = "gap9"
 # [quant]
 # "head.*" = {{ weights = "per_tensor" }}    # by module path
 
-# [budget]
-# l2 = "900 KiB"
-# sqnr = 25                      # dB
+# [budget]                       # more than this is an error
+# latency = "20 ms"              # modelled, at the default operating point
+# l2 = "900 KiB"                 # also l1 and l3
+# sqnr = 25                      # dB, at least
 """
 
 _SCRIPT = """\

@@ -91,20 +91,32 @@ def _place(
     return placed
 
 
-def too_small(step: Step, room: int) -> Notice:
-    """Why a layer stays in L2: the smallest tile, and the operand that takes most of it."""
+def least_bytes(step: Step) -> int:
+    """What the smallest tile of a step takes of L1."""
+    tiled = declared(step)
+    assert tiled is not None
+    return sum(smallest(tiled)[1].values())
+
+
+def tile_facts(step: Step, room: int) -> dict[str, str]:
+    """The smallest tile of a step, what there is, and the operand that takes most of it."""
     tiled = declared(step)
     assert tiled is not None
     sizes, parts = smallest(tiled)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in tiled.split)
+    return {
+        "needs": f"{sum(parts.values()):,} B for the smallest tile ({tile or 'the whole'})",
+        "has": f"{room:,} B",
+        "largest": f"{largest}, {parts[largest]:,} B",
+    }
+
+
+def too_small(step: Step, room: int) -> Notice:
+    """Why a layer stays in L2."""
     return notice(
         "W301",
         f"{step.node.where} does not fit L1 in any tile: it is computed in L2, slowly",
-        {
-            "needs": f"{sum(parts.values()):,} B for the smallest tile ({tile or 'the whole'})",
-            "has": f"{room:,} B",
-            "largest": f"{largest}, {parts[largest]:,} B",
-        },
+        tile_facts(step, room),
         ["fewer channels or smaller kernels in this layer", "a larger --l1"],
     )

@@ -21,6 +21,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
 ELEMENT_BYTES = {"int8": 1, "int32": 4}
+MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,21 @@ class Plan:
         return max((b.offset + b.size_bytes for b in buffers), default=0)
 
     @property
+    def l1_room_bytes(self) -> int:
+        """What layers have of L1."""
+        return l1_room_bytes(self.chip, len(self.steps))
+
+    @property
+    def without_tiles(self) -> tuple[Step, ...]:
+        """Steps that could run in tiles and do not fit L1 in any."""
+        pairs = zip(self.steps, self.tilings, strict=True)
+        missing = (step for step, tiling in pairs if tiling is None and declared(step) is not None)
+        return tuple(missing) if self.chip.l1_bytes else ()
+
+    @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Layers that could run in tiles and do not fit L1 in any."""
-        room = self.chip.l1_room_bytes
-        return tuple(
-            too_small(step, room)
-            for step, tiling in zip(self.steps, self.tilings, strict=True)
-            if room and tiling is None and declared(step) is not None
-        )
+        """What makes the network slower than it could be."""
+        return tuple(too_small(step, self.l1_room_bytes) for step in self.without_tiles)
 
     @property
     def border_bytes(self) -> int:
@@ -110,6 +118,11 @@ class Plan:
     def l2_bytes(self) -> int:
         """Data in L2 at its peak; code comes on top."""
         return self.arena_bytes + self.weight_bytes + self.border_bytes
+
+
+def l1_room_bytes(chip: Chip, steps: int) -> int:
+    """What is left of L1 for operands: not stacks and runtime, and not the marks of the layers."""
+    return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
 
 
 def size_bytes(q: QuantGraph, name: str) -> int:

@@ -11,12 +11,10 @@ from myoedge.op import OPS, Step, strides
 from myoedge.plan.l1 import plan_l1
 from myoedge.plan.legal import PLANNED
 from myoedge.plan.place import Life, Place, Placement, place
-from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, size_bytes
+from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
 from myoedge.target import Chip
-
-MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 
 def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
@@ -28,7 +26,7 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     lives = tuple(_lives(q, steps, roots, owned, copies))
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
-    room = max(chip.l1_room_bytes - MARK_BYTES * (len(steps) + 2), 0)
+    room = l1_room_bytes(chip, len(steps))
     tilings = plan_l1(steps, room) if room else (None,) * len(steps)
     plan = Plan(q, chip, steps, where, copies, lives, placement, tilings)
     enforce(PLANNED, plan, q.graph, "planned")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same network in less and less L1: the same bytes on host and chip, and told when in L2."""
+"""Budgets: the same network in less and less L1 gives the same bytes; what is too much is told."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.errors import MyoedgeError
+from myoedge.config import seconds
+from myoedge.errors import MyoedgeError, Notice
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
 
-BUDGETS = ("128KiB", "24KiB", "18KiB", "17KiB", "15KiB")
+BUDGETS = ("128KiB", "40KiB", "30KiB", "25KiB", "23KiB")
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +45,112 @@ def test_less_l1_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
     assert max(counts) >= 2 * counts[0], counts
 
 
-def test_a_layer_that_fits_no_tile_is_told(model: Path, tmp_path: Path) -> None:
-    build = built(model, tmp_path / "out", "13KiB")
-    told = [notice for notice in build.warnings if notice.code == "W301"]
-    facts = dict(told[0].facts)
-    assert facts["has"] == "1,024 B"
-    assert "scratch" in facts["largest"]
-
-
-def test_no_room_at_all_is_an_error(model: Path, tmp_path: Path) -> None:
+def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> None:
+    """The message names the operand to blame and an L1 that is enough."""
     with pytest.raises(MyoedgeError) as raised:
-        built(model, tmp_path / "out", "8KiB")
-    assert raised.value.code == "E302"
+        built(model, tmp_path / "out", "13KiB")
+    found = raised.value.notice
+    assert (found.code, found.exit_code) == ("E304", 3)
+    facts = dict(found.facts)
+    has = int(facts["has"].split()[0].replace(",", ""))
+    assert 900 < has < 1024, "1 KiB, without the marks of the layers"
+    assert "scratch" in facts["largest"]
+    enough = found.tries[0].removeprefix("--l1 ")
+    assert 13 < int(enough.removesuffix("KiB")) <= int(BUDGETS[-1].removesuffix("KiB"))
+    build = built(model, tmp_path / "out", enough)
+    assert not [told for told in build.warnings if told.code == "W301"]
+
+
+def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> None:
+    for l1 in ("8KiB", "12 KiB", "0"):
+        with pytest.raises(MyoedgeError) as raised:
+            built(model, tmp_path / "out", l1)
+        assert raised.value.code == "E302"
+        facts = dict(raised.value.notice.facts)
+        assert "12,288 B" in facts["needs"]
+        assert "nothing would be left" in facts["has"]
+
+
+# --- [budget] -------------------------------------------------------------------------------------
+
+
+def with_table(model: Path, folder: Path, table: str, **options: str) -> myoedge.Build:
+    (folder / "myoedge.toml").write_text(f"[budget]\n{table}\n")
+    calib = np.random.default_rng(0).standard_normal((8, 1, 3, 19, 17), np.float32)
+    chosen = {"config": folder / "myoedge.toml", "output": folder / "out", **options}
+    return myoedge.build(model, calib=calib, **chosen)
+
+
+def refusal(model: Path, folder: Path, table: str, **options: str) -> Notice:
+    with pytest.raises(MyoedgeError) as raised:
+        with_table(model, folder, table, **options)
+    assert raised.value.exit_code == (2 if raised.value.code[1] == "2" else 3)
+    assert not (folder / "out").exists()
+    return raised.value.notice
+
+
+def test_latency_is_judged_by_modelled_cycles(model: Path, tmp_path: Path) -> None:
+    rows = with_table(model, tmp_path, 'latency = "1 s"').layers
+    shutil.rmtree(tmp_path / "out")
+    slowest = max(rows, key=lambda row: row["cycles_modelled"] or 0)
+    told = refusal(model, tmp_path, 'latency = "10 us"')
+    facts = dict(told.facts)
+    assert (told.code, facts["budget"]) == ("E302", "10 µs")
+    assert "modelled, at 0.80 V, 370 MHz" in facts["build"]
+    lines = facts["most"].splitlines()
+    cycles = [int(line.split()[0].replace(",", "")) for line in lines]
+    assert len(lines) == 3
+    assert cycles == sorted(cycles, reverse=True)
+    assert cycles[0] >= slowest["cycles_modelled"]
+    assert all(".py:" in line for line in lines), "source lines"
+
+
+def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> None:
+    rows = with_table(model, tmp_path, "sqnr = 1").layers
+    shutil.rmtree(tmp_path / "out")
+    facts = dict(refusal(model, tmp_path, "sqnr = 90.0").facts)
+    noisiest = sorted(row["sqnr_local_db"] for row in rows if row["sqnr_local_db"] is not None)
+    told = [float(line.split()[0]) for line in facts["most"].splitlines()]
+    assert told == pytest.approx(noisiest[:3], abs=0.06)
+
+
+def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) -> None:
+    wide = with_table(model, tmp_path, 'l1 = "128 KiB"').report["memory"]["l1_peak_bytes"]
+    limited = with_table(model, tmp_path, 'l1 = "25 KiB"')
+    assert limited.report["memory"]["l1_peak_bytes"] <= 25 * 1024 < wide
+    given = with_table(model, tmp_path, 'l1 = "8 KiB"', l1="128KiB")
+    assert given.report["memory"]["l1_peak_bytes"] == wide, "the command line comes first"
+
+
+def test_l2_that_is_too_small(model: Path, tmp_path: Path) -> None:
+    for table, options in (('l2 = "2 KiB"', {}), ("", {"l2": "2KiB"})):
+        told = refusal(model, tmp_path, table, **options)
+        facts = dict(told.facts)
+        assert (told.code, told.title) == ("E302", "over budget: l2")
+        assert facts["has"] == "2,048 B"
+        assert len(facts["largest"].splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "code"),
+    [
+        ('energy = "1 mJ"', "gap9", "E234"),
+        ("energy = 0.1", "gap9", "E234"),
+        ('latency = "1 s"', "host", "E234"),
+        ('latency = "fast"', "gap9", "E232"),
+        ('latency = "20"', "gap9", "E232"),
+        ("latency = 20", "gap9", "E232"),
+        ('l3 = "3 elephants"', "gap9", "E232"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(
+    model: Path, tmp_path: Path, table: str, target: str, code: str
+) -> None:
+    assert refusal(model, tmp_path, table, target=target).code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("20 ms", 0.02), ("785us", 785e-6), ("785 µs", 785e-6), ("0.1 s", 0.1)]
+)
+def test_latencies(text: str, wanted: float) -> None:
+    assert seconds(text) == pytest.approx(wanted)

@@ -29,8 +29,8 @@ SHARED = {
     "E214": {"samples", "built"},  # data of another type
     "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
-    "E281": {"cli.shell", "folder", "library"},  # the disk is full
-    "E302": {"pipeline", "config"},  # over a budget
+    "E281": {"cached", "cli.shell", "folder"},  # the disk is full
+    "E301": {"plan.schedule", "budget"},  # the memory is too small; with a budget it is E302
     "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
 }
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build must keep to: memories that the planner may use, a latency, an SQNR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from myoedge.config import FILE, BudgetTable, seconds, size_bytes
+from myoedge.errors import MyoedgeError
+from myoedge.plan.l1 import least_bytes, tile_facts
+from myoedge.plan.schedule import make_plan
+from myoedge.plan.whole import latency_s, layer_cycles
+from myoedge.quant.choose import QuantGraph
+from myoedge.quant.sqnr import Fidelity
+from myoedge.report.speed import duration
+from myoedge.target import Chip
+
+if TYPE_CHECKING:
+    from myoedge.plan.planned import Plan
+
+MOST_NAMED = 3  # layers, of those that cost most
+KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits that a person has set; None where there is none."""
+
+    l1_bytes: int | None = None
+    l2_bytes: int | None = None
+    l3_bytes: int | None = None
+    latency_s: float | None = None
+    sqnr_db: float | None = None
+
+
+def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
+    """[budget] of myoedge.toml; sizes (l1, l2, l3) of the command line come before its own.
+
+    Errors: E232 no size or latency; E234 an energy, which nothing can judge yet.
+    """
+    if table.energy is not None:
+        raise MyoedgeError(
+            "E234",
+            "[budget] energy cannot be judged: there is no model of energy yet",
+            {"has": "latency, l1, l2, l3, sqnr"},
+            [f"take the line out of {FILE}; a latency at one operating point bounds energy too"],
+        )
+    chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
+    bytes_ = {f"{name}_bytes": size_bytes(x) for name, x in chosen.items() if x is not None}
+    latency = None if table.latency is None else seconds(table.latency)
+    return Budget(**bytes_, latency_s=latency, sqnr_db=table.sqnr)
+
+
+def within(chip: Chip, budget: Budget) -> Chip:
+    """The chip with at most so much of its memories.
+
+    Errors: E234 a latency for a chip without a clock, E302 less L1 than the runtime needs.
+    """
+    if budget.latency_s is not None and not chip.point.clock_hz:
+        facts = {"needs": "a chip with a clock", "has": f"target {chip.name}"}
+        raise MyoedgeError("E234", "[budget] latency cannot be judged", facts, ["--target gap9"])
+    limits = {
+        name: min(limit, getattr(chip, name))
+        for name in ("l1_bytes", "l2_bytes", "l3_bytes")
+        if (limit := getattr(budget, name)) is not None
+    }
+    found = replace(chip, **limits)
+    if chip.l1_bytes and found.l1_bytes <= chip.l1_reserved_bytes:
+        facts = {
+            "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
+            "has": f"{found.l1_bytes:,} B: nothing would be left for the operands of layers",
+        }
+        raise MyoedgeError("E302", "over budget: l1", facts, ["--l1 64KiB", "[budget] l1 = ..."])
+    return found
+
+
+def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
+    """The plan for as much of a chip as the budget allows.
+
+    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of its L2; E304 a
+    layer has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
+    """
+    try:
+        plan = make_plan(network, within(chip, budget))
+    except MyoedgeError as error:
+        if error.code != "E301" or budget.l2_bytes is None or budget.l2_bytes >= chip.l2_bytes:
+            raise
+        tries = ["a larger --l2 or [budget] l2", *error.notice.tries[:1]]
+        raise MyoedgeError("E302", "over budget: l2", dict(error.notice.facts), tries) from None
+    if budget.l1_bytes is not None and plan.without_tiles:
+        raise _no_tile(plan)
+    return plan
+
+
+def _no_tile(plan: Plan) -> MyoedgeError:
+    """Told of the layer that needs most: an L1 that serves it serves the others too."""
+    worst = max(plan.without_tiles, key=least_bytes)
+    others = len(plan.without_tiles) - 1
+    taken = plan.chip.l1_bytes - plan.l1_room_bytes
+    facts = {
+        **tile_facts(worst, plan.l1_room_bytes),
+        "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
+        **({"others": f"{others} that need less"} if others else {}),
+    }
+    tries = [f"--l1 {-(-(taken + least_bytes(worst)) // KIB)}KiB", "smaller kernels, less channels"]
+    return MyoedgeError("E304", f"{worst.node.where} does not fit the L1 budget", facts, tries)
+
+
+# --- what came of it ------------------------------------------------------------------------------
+
+
+def check(budget: Budget, plan: Plan, fidelity: Fidelity) -> None:
+    """Errors: E302 over the latency or below the SQNR, with the layers that cost most of it."""
+    found = latency_s(plan)
+    if budget.latency_s is not None and found is not None and found > budget.latency_s:
+        raise _over(
+            "latency",
+            duration(budget.latency_s),
+            f"{duration(found)}, modelled, {_point(plan.chip)}",
+            _slowest(plan),
+            "fewer channels or smaller maps in the layers named",
+        )
+    if budget.sqnr_db is not None and (fidelity.total_db or 0.0) < budget.sqnr_db:
+        raise _over(
+            "sqnr",
+            f"{budget.sqnr_db:g} dB",
+            f"{fidelity.total_db or 0.0:.1f} dB",
+            _noisiest(plan, fidelity),
+            "--method mse or percentile; myoedge quantize shows the noise of every layer",
+        )
+
+
+def _over(name: str, budget: str, build: str, layers: Iterable[str], remedy: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E302",
+        f"over budget: {name}",
+        {"budget": budget, "build": build, "most": "\n".join(layers)},
+        [remedy, f"[budget] {name} = ..., if the build's value will do"],
+    )
+
+
+def _point(chip: Chip) -> str:
+    return f"at {chip.point.volts:.2f} V, {chip.point.clock_hz / 1e6:.0f} MHz"
+
+
+def _slowest(plan: Plan) -> list[str]:
+    rows = zip(layer_cycles(plan), (step.node.where for step in plan.steps), strict=True)
+    slowest = sorted(rows, key=lambda row: -row[0])[:MOST_NAMED]
+    return [f"{cycles:,} cycles  {where}" for cycles, where in slowest]
+
+
+def _noisiest(plan: Plan, fidelity: Fidelity) -> list[str]:
+    """By their own noise."""
+    own = [(fidelity.local.get(step.node.name), step.node.where) for step in plan.steps]
+    noisiest = sorted((db, where) for db, where in own if db is not None)[:MOST_NAMED]
+    return [f"{db:.1f} dB  {where}" for db, where in noisiest]

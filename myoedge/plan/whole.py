@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network is thought to take: the model of tiles, and a rough one of all other layers."""
+
+from __future__ import annotations
+
+from myoedge.op import OPS, Step
+from myoedge.plan.planned import Plan
+
+# Of a layer that works on L2 as a whole: simulated moves and grouped convolutions take 3.9 to 6.5
+# cycles an iteration of their loop nest, shared by the cores, and some 800 cycles to start.
+ITERATION_CYCLES, LAYER_CYCLES = 5.0, 800.0
+
+
+def layer_cycles(plan: Plan) -> tuple[int, ...]:
+    """Modelled cycles of every step."""
+    return tuple(
+        round(_in_l2(plan, step) if cycles is None else cycles)
+        for step, cycles in zip(plan.steps, plan.cycles, strict=True)
+    )
+
+
+def _in_l2(plan: Plan, step: Step) -> float:
+    graph, node = plan.quant.graph, step.node
+    shapes = [graph.shape(name) for name in node.inputs]
+    nest = OPS[node.op].nest(node.attrs, shapes, graph.shape(node.name))
+    return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations
+
+
+def latency_s(plan: Plan) -> float | None:
+    """Modelled time of an inference at the chip's first operating point; None without a clock."""
+    clock_hz = plan.chip.point.clock_hz
+    return sum(layer_cycles(plan)) / clock_hz if clock_hz else None
