@@ -126,6 +126,7 @@ LAYER = (
     Measure("out_shape", "output", 0),
     Measure("macs", "MACs", -1, _number),
     Measure("cycles", "cycles", -1, _number),
+    Measure("cycles_modelled", "cycles, modelled", -1, _number),
     Measure("weights_bytes", "weights", -1, words.size),
     Measure("out_bytes", "output size", -1, words.size),
     Measure("sqnr_local_db", "SQNR alone", 1, words.decibels, points=True),
@@ -137,12 +138,13 @@ WHOLE = Measure("layer", "layer", 0)
 def compare(old: Report, new: Report) -> list[Change]:
     """Everything that differs: the network's values first, then its layers by module path.
 
-    Cycles of layers only where both builds have run: else each of them would be a difference.
+    Cycles that were counted are never compared with modelled ones, and cycles of layers only where
+    both builds have them: else each of them would be a difference.
     """
     before, after = _layers(old), _layers(new)
-    changes = list(_changes("", NETWORK, old, new))
-    both_ran = all(speed.cycles(report) for report in (old, new))
-    measures = [measure for measure in LAYER if both_ran or measure.path != "cycles"]
+    hidden = _incomparable(old, new)
+    changes = list(_changes("", (m for m in NETWORK if m.path not in hidden), old, new))
+    measures = [measure for measure in LAYER if measure.path not in hidden]
     for name, row in before.items():
         if name not in after:
             changes.append(Change(name, WHOLE, words.what(row), None, "removed"))
@@ -152,6 +154,23 @@ def compare(old: Report, new: Report) -> list[Change]:
         else:
             changes.extend(_changes(name, measures, before[name], row))
     return changes
+
+
+TIMES = frozenset(("cycles.total", "cycles.macs_per_cycle", "latency_s"))
+
+
+def _incomparable(old: Report, new: Report) -> frozenset[str]:
+    """Times of which one build has counted, modelled or none, and the other something else."""
+    kinds = {_kind(old), _kind(new)}
+    of_layers = {"cycles": "counted", "cycles_modelled": "modelled"}
+    hidden = {path for path, kind in of_layers.items() if kinds != {kind}}
+    return frozenset(hidden) | (TIMES if kinds == {"counted", "modelled"} else frozenset())
+
+
+def _kind(report: Report) -> str:
+    if speed.cycles(report) is None:
+        return "none"
+    return "modelled" if speed.is_modelled(report) else "counted"
 
 
 def _changes(

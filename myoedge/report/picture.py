@@ -264,15 +264,15 @@ class Bar:
 
 
 def time(report: Report) -> dict[str, Any] | None:
-    """Bars of the layers that take longest, in network order; None where nothing was measured."""
+    """Bars of the layers that take longest, in network order; None where nothing is known."""
     found = speed.cycles(report)
     if found is None:
         return None
     layers = report["layers"]
-    longest = max((row["cycles"] or 0 for row in layers), default=0)
-    slowest = sorted(layers, key=lambda row: -(row["cycles"] or 0))[:MOST_BARS]
+    slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MOST_BARS]
+    longest = max((speed.layer_cycles(row) or 0 for row in slowest), default=0)
     kept = {row["name"] for row in slowest}
-    rest = [row["cycles"] or 0 for row in layers if row["name"] not in kept]
+    rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in kept]
     return {
         "bars": [_bar(row, longest) for row in layers if row["name"] in kept],
         "longest_name": max((len(words.place(row)) for row in slowest), default=0),
@@ -283,7 +283,7 @@ def time(report: Report) -> dict[str, Any] | None:
 
 
 def _bar(row: Mapping[str, Any], longest: int) -> Bar:
-    cycles = row["cycles"] or 0
+    cycles = speed.layer_cycles(row) or 0
     return Bar(
         name=words.place(row),
         note=words.what(dict(row)),

@@ -13,9 +13,10 @@ from typing import Any
 from myoedge.emit.kernels import function_name
 from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
-from myoedge.op import OPS, Step
+from myoedge.op import OPS
 from myoedge.plan.place import Life
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.plan.whole import latency_s, layer_cycles
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
@@ -54,15 +55,15 @@ class Outcome:
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Everything worth knowing of a build as JSON values: finite, without paths or times."""
-    layers = [_layer(plan, outcome, i, step) for i, step in enumerate(plan.steps)]
+    layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     return {
         "schema": SCHEMA,
         "model": _model(plan, outcome),
         "target": _target(plan),
         "quantization": {**_quantization(plan, outcome), "weakest": _weakest(layers)},
         "exact": {rung: outcome.exact.get(rung) for rung in RUNGS},
-        "cycles": None,
-        "latency_s": None,
+        "cycles": _cycles(plan),
+        "latency_s": latency_s(plan),
         "energy_uj": None,
         "memory": _memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
@@ -94,6 +95,21 @@ def _target(plan: Plan) -> dict[str, Any]:
         "l1_bytes": chip.l1_bytes or None,
         "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
         "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+    }
+
+
+def _cycles(plan: Plan) -> dict[str, Any] | None:
+    """What the cost model says until `simulate` has counted; None for a target without a clock."""
+    if not plan.chip.point.clock_hz:
+        return None
+    total, macs = sum(layer_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
+    return {
+        "total": total,
+        "source": "modelled",
+        "startup": None,
+        "inferences": [],
+        "macs_per_cycle": round(macs / total, 3) if macs and total else None,
+        "stalls": None,
     }
 
 
@@ -218,12 +234,13 @@ def _border(border: Border | None) -> dict[str, Any] | None:
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, Any]:
+def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
+    step = plan.steps[index]
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
     weights = sum(array.nbytes for array in plan.stored(index).values())
-    tiling, cycles = plan.tilings[index], plan.cycles[index]
+    tiling = plan.tilings[index]
     return {
         "name": node.name,
         "label": node.label,
@@ -243,7 +260,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, step: Step) -> dict[str, An
         "l1_bytes": None if tiling is None else tiling.l1_bytes,
         "tile": None if tiling is None else dims(tiling.shape),
         "tiles": None if tiling is None else len(tiling.tiles),
-        "cycles_modelled": None if cycles is None else round(cycles),
+        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "engine": "cluster" if plan.chip.l1_bytes else None,
         "weights_in": "L2" if weights else None,
         "weights_bytes": weights,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MOST_LAYERS = 17  # rows of the table, so that the whole fits a screen
+MOST_LAYERS = 16  # rows of the table, so that the whole fits a screen
 ANSWER_STYLES = {True: "green", False: "bold red"}
 # with the width of the terminal from which on a column is shown
 COLUMNS: tuple[tuple[str, int], ...] = (
@@ -31,6 +31,17 @@ COLUMNS: tuple[tuple[str, int], ...] = (
     ("weights", 56),
     ("dB alone", 0),
     ("dB so far", 48),
+)
+MODELLED_COLUMNS = (
+    ("layer", 0),
+    ("operator", 72),
+    ("output", 112),
+    ("MACs", 48),
+    ("cycles", 0),
+    ("share", 96),
+    ("weights", 64),
+    ("dB alone", 0),
+    ("dB so far", 56),
 )
 MEASURED_COLUMNS = (
     ("layer", 0),
@@ -157,7 +168,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
                 f"{words.several(q['samples'], 'sample')}"
             ),
         )
-    if speed.cycles(report):
+    if speed.is_modelled(report):
+        yield "modelled", _text(speed.in_short(report))
+    elif speed.cycles(report):
         yield "latency", _text(speed.latency(report))
         yield "cycles", _cycles(report)
     yield "L2 memory", _l2(report)
@@ -218,23 +231,26 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cost(row: dict[str, Any]) -> tuple[int, ...]:
-    return row["cycles"] or 0, row["macs"], row["weights_bytes"]
+    return speed.layer_cycles(row) or 0, row["macs"], row["weights_bytes"]
 
 
 def _layers(report: Report, width: int) -> Table:
     from rich.table import Table
 
-    columns = MEASURED_COLUMNS if speed.cycles(report) else COLUMNS
-    heads = [head for head, least in columns if width >= least]
+    heads = [head for head, least in _columns(report) if width >= least]
+    titles = {"cycles": "modelled"} if speed.is_modelled(report) else {}
     rows = [_cells(row, report) for row in shown_layers(report["layers"])]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    least = {head: max(len(head), *(len(row[head]) for row in rows)) + 2 for head in heads}
+    least = {
+        head: max(len(titles.get(head, head)), *(len(row[head]) for row in rows)) + 2
+        for head in heads
+    }
     free = width - sum(least[head] for head in heads if head not in ("layer", "operator"))
     # names and operators share what the numbers leave
     operator = min(least.get("operator", 0), max(free - least["layer"], free // 2))
     for head in heads:
         justify: Literal["left", "right"] = "left" if head in LEFT else "right"
-        table.add_column(head, justify=justify, no_wrap=True)
+        table.add_column(titles.get(head, head), justify=justify, no_wrap=True)
     for row in rows:
         row["layer"].truncate(max(free - operator - 2, LEAST_CHARS), overflow="ellipsis")
         row["operator"].truncate(max(operator - 2, LEAST_CHARS), overflow="ellipsis")
@@ -242,8 +258,14 @@ def _layers(report: Report, width: int) -> Table:
     return table
 
 
+def _columns(report: Report) -> tuple[tuple[str, int], ...]:
+    if speed.cycles(report) is None:
+        return COLUMNS
+    return MODELLED_COLUMNS if speed.is_modelled(report) else MEASURED_COLUMNS
+
+
 def _cells(row: dict[str, Any], report: Report) -> dict[str, Text]:
-    found, cycles = speed.cycles(report), row["cycles"]
+    found, cycles = speed.cycles(report), speed.layer_cycles(row)
     part = (cycles or 0, found["total"]) if found else (row["macs"], report["model"]["macs"])
     weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
     return {

@@ -30,6 +30,8 @@ def _speed(report: Report) -> str:
     if speed.cycles(report) is None:
         return ""
     time, point = speed.latencies(report)[0]
+    if speed.is_modelled(report):
+        return f"An inference is modelled to take {time} at {point}; it has not run yet."
     return f"An inference takes {time} at {point} on {speed.the_place(report)}."
 
 

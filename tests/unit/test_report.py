@@ -23,7 +23,7 @@ from myoedge.errors import notice
 from myoedge.ir import Border, Graph, Node, Origin, Tensor
 from myoedge.plan.schedule import make_plan
 from myoedge.pointwise import FUNCTIONS
-from myoedge.quant.choose import quantize_graph
+from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import measure
 from myoedge.report.diff import compare, difference, print_diff
@@ -76,12 +76,17 @@ def residual(path: str = "enc.0", blocks: int = 1) -> Graph:
     return Graph(("x",), (source,), tuple(nodes), tensors, constants, ("logits",), {"x": border})
 
 
+SAMPLES = {"x": np.random.default_rng(1).normal(size=(5, 1, 20, 2)).astype(np.float32)}
+
+
+def quantized(graph: Graph) -> QuantGraph:
+    return quantize_graph(graph, calibrate(graph, SAMPLES, Observer(), "5 samples of calib.npz"))
+
+
 def report(graph: Graph | None = None, **outcome: Any) -> Report:
-    graph = graph or residual()
-    samples = {"x": np.random.default_rng(1).normal(size=(5, 1, 20, 2)).astype(np.float32)}
-    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "5 samples of calib.npz"))
+    q = quantized(graph or residual())
     known: dict[str, Any] = {
-        "fidelity": measure(q, samples),
+        "fidelity": measure(q, SAMPLES),
         "accuracy_float": 0.9,
         "accuracy_int8": 0.875,
         "exact": {"host": True},

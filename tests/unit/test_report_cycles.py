@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import re
@@ -13,17 +14,19 @@ import pytest
 from rich.console import Console
 
 from myoedge.measurement import Inference, LayerCost, Measurement
+from myoedge.plan.schedule import make_plan
 from myoedge.report import speed
 from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
 from myoedge.report.html import report_html
 from myoedge.report.picture import MOST_BARS, time
-from myoedge.report.rows import CAUSES, COLUMNS, Report, layers_csv
+from myoedge.report.rows import CAUSES, COLUMNS, Outcome, Report, layers_csv, make_report
 from myoedge.report.text import MOST_LAYERS, shown_layers, summary
+from myoedge.report.verdict import verdict
 from myoedge.run.simulator import _measurement as measurement_of
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
-from myoedge.target import OperatingPoint
-from tests.unit.test_report import HOSTILE, Page, report, residual
+from myoedge.target import OperatingPoint, chip
+from tests.unit.test_report import HOSTILE, Page, quantized, report, residual
 
 HIGH = OperatingPoint("high", 0.80, 370_000_000)
 LOW = OperatingPoint("low", 0.65, 240_000_000)
@@ -103,8 +106,33 @@ def test_figures_worked_out_by_hand(ran: Report) -> None:
 def test_the_rest_of_the_report_stays(built: Report, ran: Report) -> None:
     kept = ("schema", "model", "quantization", "exact", "inputs", "outputs", "warnings")
     assert {key: ran[key] for key in kept} == {key: built[key] for key in kept}
-    assert built["cycles"] is None
     assert built["layers"][0]["cycles"] is None
+
+
+def test_before_a_run_cycles_are_the_model_s_and_say_so(built: Report) -> None:
+    modelled = [row["cycles_modelled"] for row in built["layers"]]
+    assert all(cycles > 0 for cycles in modelled)
+    found = built["cycles"]
+    assert (found["source"], found["total"]) == ("modelled", sum(modelled))
+    assert (found["stalls"], found["startup"], found["inferences"]) == (None, None, [])
+    assert built["latency_s"] == pytest.approx(sum(modelled) / 370e6)
+    assert speed.measured_on(built) == "cost model of GAP9"
+    assert "modelled" in verdict(built)
+    rows = list(csv.DictReader(io.StringIO(layers_csv(built))))
+    assert [row["cycles"] for row in rows] == ["", "", ""]
+    assert [int(row["cycles_modelled"]) for row in rows] == modelled
+
+
+def test_a_target_without_a_clock_has_no_cycles() -> None:
+    q = quantized(residual())
+    found = make_report(make_plan(q, chip("host")), Outcome("net"))
+    assert (found["cycles"], found["latency_s"]) == (None, None)
+    assert {row["cycles_modelled"] for row in found["layers"]} == {None}
+    text = summary(found, width=160)
+    assert not any(word in text for word in ("latency", "cycle", "modelled", "None"))
+    page = report_html(found)
+    assert not any(word in page for word in ("<h2>Time", "MAC/cycle", "Latency"))
+    Page(page)
 
 
 def test_what_was_not_counted_is_unknown(on_gvsoc: Report) -> None:
@@ -289,10 +317,16 @@ def test_summary_with_cycles(ran: Report, width: int) -> None:
         assert "60 %" in row  # of the cycles; of the MACs it would be 67 %
 
 
-def test_summary_without_cycles_has_nothing_of_them(built: Report) -> None:
-    text = summary(built, width=160)
-    assert not any(word in text for word in ("latency", "cycle", "None"))
-    assert "67 %" in text
+def test_summary_of_a_build_that_has_not_run(built: Report) -> None:
+    total = built["cycles"]["total"]
+    for width in (40, 60, 80, 100, 160):
+        text = summary(built, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        found = re.sub(r"\s+", " ", text)
+        assert f"modelled {total:,} cycles" in found
+        assert "latency" not in found
+    row = next(line for line in text.splitlines() if line.startswith("enc.1 "))
+    assert f"{built['layers'][1]['cycles_modelled']:,}" in row
 
 
 def test_shown_layers_are_the_slowest() -> None:
@@ -340,12 +374,15 @@ def test_page_of_a_measurement_without_causes(on_gvsoc: Report) -> None:
     assert styles(page, "busy") == []
 
 
-def test_page_without_a_measurement_has_no_such_section(built: Report) -> None:
+def test_page_of_a_build_that_has_not_run_says_modelled(built: Report) -> None:
     text = report_html(built)
     assert "<h2>Time</h2>" not in text
-    assert "MAC/cycle" not in text
-    assert "Latency" not in text
-    Page(text)
+    for piece in ("Time, modelled", "Cycles, modelled", "cost model of GAP9", "has not run"):
+        assert piece in text
+    drawn = time(built)
+    assert drawn is not None
+    assert [bar.cycles for bar in drawn["bars"]] == [r["cycles_modelled"] for r in built["layers"]]
+    assert styles(Page(text), "all") == ["width: 100.00%"] * 3
 
 
 def test_page_of_many_layers_sums_the_shorter_ones() -> None:
@@ -385,10 +422,21 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
     assert [latency.measure.show(x) for x in (latency.old, latency.new)] == ["10.8 µs", "7.57 µs"]
 
 
-def test_a_build_that_has_not_run_differs_in_the_whole_only(built: Report, ran: Report) -> None:
+def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: Report) -> None:
     changes: list[Any] = [*compare(built, ran), *compare(ran, built)]
-    assert {"cycles.total", "latency_s"} <= {change.measure.path for change in changes}
+    paths = {change.measure.path for change in changes}
+    assert "cycles.source" in paths
+    assert not paths & {"cycles.total", "latency_s", "cycles.macs_per_cycle"}
     assert [change for change in changes if change.where] == []
+
+
+def test_modelled_cycles_are_compared_with_modelled_ones(built: Report) -> None:
+    other = copy.deepcopy(built)
+    other["layers"][1]["cycles_modelled"] *= 2
+    other["cycles"]["total"] += built["layers"][1]["cycles_modelled"]
+    changes = {(c.where, c.measure.path): c for c in compare(built, other)}
+    assert set(changes) == {("", "cycles.total"), ("enc.1", "cycles_modelled")}
+    assert difference(changes["enc.1", "cycles_modelled"]) == "+100.0 %"
 
 
 # --- the page about it ----------------------------------------------------------------------------
