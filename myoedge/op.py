@@ -139,7 +139,8 @@ class OpDef:
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
     epilogue   ends in a requantisation, so that an activation can be fused
-    turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None: never
+    turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
+               as its result: never
     view       output is the input's bytes under another shape
     out_dtype  of the output when it is not int8
     fixed      parameters of the output where they do not depend on data
@@ -160,7 +161,7 @@ class OpDef:
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     epilogue: bool = False
-    turned: Callable[[Attrs, Sequence[int]], Attrs] | None = None
+    turned: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
     view: bool = False
     out_dtype: str = "int8"
     fixed: QParams | None = None

@@ -49,12 +49,12 @@ class Two(nn.Module):
 
 
 class Unsupported(nn.Module):
-    """A layer norm and an LSTM in between."""
+    """A group norm and an LSTM in between."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fine = nn.Linear(4, 4)
-        self.norm = nn.LayerNorm(4)
+        self.norm = nn.GroupNorm(1, 3)
         self.cell = nn.LSTM(4, 4, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -213,6 +213,11 @@ def draw_slice(rng: np.random.Generator) -> Case:
     return {"cuts": tuple(cuts)}, [shape], []
 
 
+def draw_norm(rng: np.random.Generator, parts: int = 2) -> Case:
+    *lead, length = ints(rng, 2, 40, 2)
+    return {"eps": 1e-5}, [(*lead, length)], [normal(rng, length) for _ in range(parts)]
+
+
 def draw_expand(rng: np.random.Generator) -> Case:
     a, b, c = ints(rng, 1, 6, 3)
     return {"shape": (a, b, c)}, [[(1, b, 1), (b, 1), (1, 1, c)][int(rng.integers(3))]], []
@@ -237,6 +242,7 @@ CASES: Mapping[str, Draw] = {
     "concat": draw_concat,
     "conv": draw_conv,
     "expand": draw_expand,
+    "layer_norm": draw_norm,
     "linear": draw_linear,
     "log_softmax": draw_row,
     "matmul": draw_matmul,
@@ -246,6 +252,7 @@ CASES: Mapping[str, Draw] = {
     "pad": draw_pad,
     "prelu": draw_prelu,
     "reshape": draw_reshape,
+    "rms_norm": lambda rng: draw_norm(rng, 1),
     "slice": draw_slice,
     "softmax": draw_row,
     "sub": draw_binary,

@@ -45,4 +45,40 @@ static inline int32_t me_halvings(uint32_t sum)
     return count;
 }
 
+/* The largest whole number whose square is not above x. */
+static inline uint32_t me_root(uint32_t x)
+{
+    uint32_t root = 0;
+    for (uint32_t bit = 1u << 15; bit != 0; bit >>= 1)
+        if ((root | bit) * (root | bit) <= x)
+            root |= bit;
+    return root;
+}
+
+/* A row's normalised numbers: (x * slope + start) >> shift, product and sum modulo 2**32. */
+typedef struct {
+    int32_t slope, start, shift;
+} me_line;
+
+/* spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
+ * bits     after the point of what is normalised */
+static inline me_line me_norm_line(uint64_t spread, int32_t length, int32_t middle, int32_t bits)
+{
+    const uint32_t high = (uint32_t)(spread >> 32);
+    const int32_t top = high ? 32 + me_fl1(high) : me_fl1((uint32_t)spread);
+    const int32_t half = (top - 30) >> 1;
+    const uint32_t mantissa = half >= 0 ? (uint32_t)(spread >> (2 * half)) : (uint32_t)spread << (-2 * half);
+    const uint32_t root = me_root(mantissa);
+    const int32_t inverse = (int32_t)(((1u << 30) + (root >> 1)) / root);
+    const int32_t drop = me_max(15 + half - bits, 0), shift = 30 + half - bits - drop;
+    const uint32_t below = (uint32_t)((int64_t)middle * inverse >> drop);
+    return (me_line){ length * inverse >> drop, (int32_t)(((1u << shift) >> 1) - below), shift };
+}
+
+/* x * slope + start, modulo 2**32 */
+static inline int32_t me_on_line(int32_t x, me_line line)
+{
+    return me_mac(line.start, x, line.slope) >> line.shift;
+}
+
 #endif

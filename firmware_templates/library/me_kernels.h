@@ -9,6 +9,7 @@
 #include "me_depthwise.h"
 #include "me_elementwise.h"
 #include "me_move.h"
+#include "me_norm.h"
 #include "me_pool.h"
 #include "me_softmax.h"
 

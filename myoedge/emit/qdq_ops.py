@@ -185,6 +185,20 @@ def _prelu(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("PRelu", x, _along(w, q, step, 1))
 
 
+def _layer_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    parts = (w.constant(q.graph.constants[n].astype(np.float32)) for n in step.node.inputs[1:])
+    return w.node("LayerNormalization", x, *parts, axis=-1, epsilon=step.attrs["eps"])
+
+
+def _rms_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    """Written out: ONNX has it as an operator from opset 23 on."""
+    square = w.node("ReduceMean", w.node("Mul", x, x), w.whole(-1), keepdims=1)
+    eps = w.constant(np.array(step.attrs["eps"], np.float32))
+    root = w.node("Sqrt", w.node("Add", square, eps))
+    gain = w.constant(q.graph.constants[step.node.inputs[1]].astype(np.float32))
+    return w.node("Mul", w.node("Div", x, root), gain)
+
+
 def _along_axis(op: str) -> Write:
     return lambda w, q, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
@@ -233,6 +247,7 @@ WRITE: Mapping[str, Write] = {
     "concat": _along_axis("Concat"),
     "conv": _conv,
     "expand": _to_shape("Expand"),
+    "layer_norm": _layer_norm,
     "linear": _linear,
     "log_softmax": _along_axis("LogSoftmax"),
     "matmul": _binary("MatMul"),
@@ -242,6 +257,7 @@ WRITE: Mapping[str, Write] = {
     "pad": _pad,
     "prelu": _prelu,
     "reshape": _to_shape("Reshape"),
+    "rms_norm": _rms_norm,
     "slice": _slice,
     "softmax": _along_axis("Softmax"),
     "sub": _binary("Sub"),

@@ -127,6 +127,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "linear": {
         **_calls(compute.linear, "linear"),
         **_calls(compute.addmm, "addmm"),
+        **_calls(move.upsample_linear, "upsample_linear1d.vec"),
         **PRODUCTS,
     },
     "matmul": PRODUCTS,
@@ -172,6 +173,8 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         **_calls(compute.first_of(compute.batch_norm), "_native_batch_norm_legit_no_training"),
     },
     "prelu": _calls(_prelu, "prelu"),
+    "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
+    "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {
         **{_overload(name): _chain((name,)) for name in FUNCTIONS},
         **_calls(_chain(("abs",)), "absolute"),

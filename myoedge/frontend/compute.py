@@ -26,6 +26,7 @@ from myoedge.frontend.draft import (
 from myoedge.ir import Shape
 from myoedge.op import outer_inner
 from myoedge.ops.conv import attributes
+from myoedge.ops.norm import LENGTH_MAX
 from myoedge.ops.pool import adaptive as adaptive_windows
 from myoedge.ops.pool import regular as regular_windows
 from myoedge.ops.softmax import ROW_MAX
@@ -216,6 +217,37 @@ def batch_norm(d: Draft, a: Arguments, out: Any) -> Any:
     scale = weight.astype(np.float64) / np.sqrt(var.astype(np.float64) + a["eps"])
     offset = bias - mean * scale
     return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
+
+
+def norm(op: str) -> Row:
+    """Layer norm and RMS norm over the last axes, which become one; what is computed of their
+    factors and offsets follows as operators of its own."""
+
+    def row(d: Draft, a: Arguments, out: Any) -> str:
+        sizes, x = tuple(a["normalized_shape"]), first(a)
+        length = math.prod(sizes)
+        if length > LENGTH_MAX:
+            raise Unsupported(f"{op} over {length} elements, at most {LENGTH_MAX}")
+        lead = d.shape(x)[: len(d.shape(x)) - len(sizes)]
+        eps = np.finfo(np.float32).eps if a["eps"] is None else a["eps"]
+        given = {"mul": a.get("weight"), "add": a.get("bias")}
+        kept = [_per_element(d, given["mul"], 1.0, length)]
+        if op == "layer_norm":
+            kept.append(_per_element(d, given["add"], 0.0, length))
+        y = d.add(op, reshape(d, x, (*lead, length)), *kept, eps=float(eps))
+        y = reshape(d, y, d.shape(x))
+        late = ((name, z) for name, z in given.items() if z is not None and z not in d.constants)
+        for name, z in late:
+            y = d.add(name, y, z)
+        return y
+
+    return row
+
+
+def _per_element(d: Draft, name: Any, default: float, length: int) -> str:
+    """A norm's factor or offset, one value an element; the default where it is computed."""
+    value = d.constants.get(name, np.full(1, default, np.float32))
+    return d.constant(np.broadcast_to(value.reshape(-1), (length,)))
 
 
 def first_of(row: Row) -> Row:

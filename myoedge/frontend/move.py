@@ -24,7 +24,7 @@ from myoedge.frontend.draft import (
     transpose,
     weights,
 )
-from myoedge.ir import Shape
+from myoedge.ir import Array, Shape
 
 
 def view(d: Draft, a: Arguments, out: Shape) -> str:
@@ -158,6 +158,27 @@ def upsample_nearest(d: Draft, a: Arguments, out: Shape) -> str:
         raise Unsupported("nearest-neighbour upsampling by a factor that is not whole")
     counts = [1, *(wanted // n for n, wanted in sizes), 1]
     return back(d, _copied(d, transpose(d, x, channels_last(rank)), counts, whole=False))
+
+
+def upsample_linear(d: Draft, a: Arguments, out: Shape) -> str:
+    """[..., T] linearly to another length: a product with constant weights, two a result."""
+    x = a["input"]
+    matrix = _interpolation(d.shape(x)[-1], out[-1], bool(a["align_corners"]))
+    return d.add("linear", x, d.constant(matrix))
+
+
+def _interpolation(old: int, new: int, corners: bool) -> Array:
+    """float32 [new, old]: the shares of two neighbours in every new sample, as torch has them."""
+    if corners:
+        at = np.arange(new) * ((old - 1) / max(new - 1, 1))
+    else:
+        at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0, old - 1.0)
+    left = np.minimum(at.astype(int), old - 1)
+    right = np.minimum(left + 1, old - 1)
+    matrix = np.zeros((new, old), np.float32)
+    np.add.at(matrix, (np.arange(new), left), 1.0 - (at - left))
+    np.add.at(matrix, (np.arange(new), right), at - left)
+    return matrix
 
 
 def _copied(d: Draft, x: str, counts: Sequence[int], *, whole: bool) -> str:

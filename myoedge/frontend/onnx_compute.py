@@ -186,6 +186,35 @@ def batch_norm(c: Call) -> str:
     return str(compute.batch_norm(c.draft, given, c.out))
 
 
+def norm(op: str) -> OnnxRow:
+    """Layer norm and RMS norm over the axes from `axis` on; all results of layer norm."""
+
+    def row(c: Call) -> str | tuple[str, ...]:
+        shape = c.draft.shape(c.x())
+        axis = int(c.attrs.get("axis", -1)) % len(shape)
+        given: Mapping[str, Any] = {
+            "input": c.x(),
+            "normalized_shape": shape[axis:],
+            "weight": c.x(1),
+            "bias": c.x(2) if c.has(2) else None,
+            "eps": float(c.attrs.get("epsilon", 1e-5)),
+        }
+        y = str(compute.norm(op)(c.draft, given, c.out))
+        return (y, *_moments(c, axis, given["eps"])) if len(c.outs) > 1 else y
+
+    return row
+
+
+def _moments(c: Call, axis: int, eps: float) -> tuple[str, str]:
+    """The mean, and one by the standard deviation."""
+    d, axes = c.draft, tuple(range(axis, len(c.draft.shape(c.x()))))
+    mean = d.add("mean", c.x(), axes=axes, keepdim=True)
+    square = d.add("table", d.add("sub", c.x(), mean), chain=(("square",),))
+    variance = d.add("mean", square, axes=axes, keepdim=True)
+    chain = (("affine", 1.0, eps), ("rsqrt",))
+    return mean, d.add("table", variance, chain=chain)
+
+
 def pool(op: str) -> OnnxRow:
     """[N, C, *S] through a channels-last pooling and back."""
 

@@ -41,6 +41,7 @@ def results(
     from onnx import defs, helper, numpy_helper, shape_inference
 
     _check_split(node)
+    _check_axis(node, values)
     read = [name for name in dict.fromkeys(node.input) if name]
     types = {name: _type(values[name]) for name in read}
     small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
@@ -56,6 +57,19 @@ def _check_split(node: NodeProto) -> None:
     said = [a.i for a in node.attribute if a.name == "num_outputs"]
     if node.op_type == "Split" and said and said[0] != len(node.output):
         raise ValueError(f"num_outputs {said[0]} with {len(node.output)} outputs")
+
+
+# Whose axis onnx 1.23 believes: the process ends where there is no such one.
+DEADLY = ("LayerNormalization", "RMSNormalization")
+
+
+def _check_axis(node: NodeProto, values: Mapping[str, Value]) -> None:
+    if node.op_type not in DEADLY or not node.input:
+        return
+    shape = values[node.input[0]].shape if node.input[0] in values else None
+    axis = next((int(a.i) for a in node.attribute if a.name == "axis"), -1)
+    if shape is not None and not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {len(shape)} axes")
 
 
 def _type(value: Value) -> TypeProto:

@@ -13,8 +13,8 @@ from myoedge.errors import MyoedgeError
 # are all there are; "" is for those that leave no choice but another network.
 MISSING: Mapping[str, tuple[str, ...]] = {
     "batch norm: it folds into the layer before it": (
-        "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
-        "LpNormalization", "MeanVarianceNormalization", "RMSNormalization",
+        "GroupNormalization", "InstanceNormalization", "LRN", "LpNormalization",
+        "MeanVarianceNormalization",
     ),
     "convolutions over time (Conv, dilated)": (
         "CausalConvWithState", "GRU", "LSTM", "LinearAttention", "RNN",

@@ -37,6 +37,8 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "mul": {"Mul": compute.binary("mul"), "Div": compute.div},
     "affine": {"BatchNormalization": compute.batch_norm},
     "prelu": {"PRelu": pointwise.prelu},
+    "layer_norm": {"LayerNormalization": compute.norm("layer_norm")},
+    "rms_norm": {"RMSNormalization": compute.norm("rms_norm")},
     "table": {
         **{name: pointwise.table((function,)) for name, function in _FUNCTIONS.items()},
         "Relu": pointwise.table(("clamp", 0.0, math.inf)),

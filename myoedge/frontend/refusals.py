@@ -29,7 +29,6 @@ def short(target: str) -> str:
 
 
 INSTEAD = {
-    "layer_norm": "batch norm instead of layer norm: it folds into the layer before it",
     "group_norm": "batch norm instead of group norm: it folds into the layer before it",
     "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
     "lstm": "convolutions over time (conv1d, dilated) instead of an LSTM",

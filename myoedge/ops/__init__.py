@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators, one family a file; importing this package fills myoedge.op.OPS."""
 
-from myoedge.ops import conv, elementwise, layout, linear, pool, reduce, softmax
+from myoedge.ops import conv, elementwise, layout, linear, norm, pool, reduce, softmax
 
-__all__ = ["conv", "elementwise", "layout", "linear", "pool", "reduce", "softmax"]
+__all__ = ["conv", "elementwise", "layout", "linear", "norm", "pool", "reduce", "softmax"]

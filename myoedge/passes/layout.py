@@ -51,12 +51,12 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
-    patch = Patch(graph, node)
+    patch, turned = Patch(graph, node), op.turned(node.attrs, perm)
     inputs = {i: _through(patch, node.inputs[i], inverse(perm)) for i in data}
-    if None in inputs.values():
+    if turned is None or None in inputs.values():
         return None
     names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
-    y = patch.add(node.op, *names, **op.turned(node.attrs, perm))
+    y = patch.add(node.op, *names, **turned)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
 
 

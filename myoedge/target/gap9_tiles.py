@@ -45,6 +45,7 @@ class Prices:
     pool_tail, _tail_tap, _table, _call   single channels; their taps; a result's table; a call
     sums_word, _byte, _row    four numbers of a row that is added up; one; a row
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
+    norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
     copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
     move_call                 a call of these
@@ -137,6 +138,9 @@ class Prices:
     log_softmax_row: float
     argmax_item: float
     argmax_row: float
+    norm_item: float
+    norm_wide_item: float
+    norm_row: float
     rows_call: float
     copy_byte: float
     turn_byte: float
@@ -231,6 +235,9 @@ GAP9_TILES = Prices(
     log_softmax_row=86.1,
     argmax_item=5.0,
     argmax_row=50.0,
+    norm_item=10.5,
+    norm_wide_item=18.2,
+    norm_row=540.0,
     rows_call=133.0,
     copy_byte=0.09,
     turn_byte=0.4,

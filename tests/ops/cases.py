@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from myoedge.ir import Array, Shape
+from myoedge.ops.norm import fraction_bits
 from myoedge.ops.pool import adaptive, regular
 from myoedge.quant.observe import Range
 from tests.ops.case import Case, activated
@@ -324,6 +325,39 @@ def rows(op: str) -> st.SearchStrategy[Case]:
     return strategy()
 
 
+def norm(op: str) -> st.SearchStrategy[Case]:
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        length = draw(st.sampled_from([1, 2, 3, 4, 7, 16, 64, 192, 768, 1023]))
+        x = (*draw(shape(0, 3, 4)), length)
+        drawn = common(draw, 1, act=False)
+        rng = np.random.default_rng(drawn["seed"] + 1)
+        gain = rng.normal(size=length) * draw(st.sampled_from([0.0, 1.0, 30.0]))
+        offset = rng.normal(size=length) * draw(st.sampled_from([0.0, 1.0, 30.0]))
+        eps = draw(st.sampled_from([1e-5, 1e-12, 0.1]))
+        layer = op == "layer_norm"
+        drawn |= {"weights": (gain, offset) if layer else (gain,), "slack": norm_slack}
+
+        def meaning(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+            run = F.layer_norm if layer else F.rms_norm
+            return run(x, (length,), *weights, eps=eps)
+
+        return Case(op, {"eps": eps}, (x,), meaning=meaning, **drawn)
+
+    return strategy()
+
+
+def norm_slack(case: Case) -> Array:
+    """The normalised number has so many bits after its point; its root 14; eps is whole."""
+    x = case.data[0].astype(np.float64)
+    middle = x.mean(-1, keepdims=True) if case.op == "layer_norm" else case.params("x0").zero_point
+    spread = np.maximum(np.square(x - middle).sum(-1, keepdims=True) * x.shape[-1], 1.0)
+    normal = np.abs(x - middle) * x.shape[-1] / np.sqrt(spread)
+    error = 2.0 ** -fraction_bits(x.shape[-1]) + normal * (2.0**-13 + 0.25 / spread)
+    gain, largest = np.abs(case.weights[0]), np.abs(case.weights[0]).max()
+    return (gain * error + normal * largest * 2.0**-15) / case.target.scale
+
+
 def softmax_slack(case: Case) -> float:
     """Each exponential is rounded to 2**-15: the sum is off by half of that per element."""
     return 256 * case.shapes[0][case.attrs["axis"]] / 2**16
@@ -441,6 +475,8 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "mul": binary("mul", torch.mul),
     "affine": affine(),
     "prelu": prelu(),
+    "layer_norm": norm("layer_norm"),
+    "rms_norm": norm("rms_norm"),
     "table": table(),
     "softmax": rows("softmax"),
     "log_softmax": rows("log_softmax"),

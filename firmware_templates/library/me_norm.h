@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Layer norm and RMS norm of rows in L1. Cores 0 .. 7 call together, each takes its share of the
+ * rows, and no barrier is inside.
+ */
+#ifndef ME_NORM_H
+#define ME_NORM_H
+
+#include <stdint.h>
+
+/* What belongs to a channel: y = (normalised * gain + offset) >> shift. */
+typedef struct {
+    int32_t gain, offset;
+} me_gain;
+
+/* length   of a row, up to 1023        centred  less the mean: layer norm; else less x_zero
+ * bits     of a normalised number      wide     x is int16, else int8
+ * eps      in squares of x times the square of the length: eps_high << 31 | eps_low */
+typedef struct {
+    int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
+    const me_gain *pairs;
+} me_norm;
+
+/* rows one behind the other, x and y aligned to 4 */
+typedef struct {
+    const void *x;
+    int8_t *y;
+    int32_t rows;
+} me_norm_tile;
+
+void me_norm_run(const me_norm *op, const me_norm_tile *tile);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_norm_rows.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "me_move_xpulp.h"
+
+/* a0 x, a1 words, a2 of */
+me_function me_moments_b
+    li t0, 0
+    li t1, 0
+    li t2, 0x01010101
+    srli a3, a1, 1
+    beqz a3, .Lmoments_b_rest
+    lp_setup 0, a3, .Lmoments_b_last
+    p_lw t3, 4, a0
+    p_lw t4, 4, a0
+    pv_sdotsp_b t0, t3, t2
+    pv_sdotsp_b t1, t3, t3
+    pv_sdotsp_b t0, t4, t2
+.Lmoments_b_last:
+    pv_sdotsp_b t1, t4, t4
+.Lmoments_b_rest:
+    andi a1, a1, 1
+    beqz a1, .Lmoments_b_done
+    lw t3, 0(a0)
+    pv_sdotsp_b t0, t3, t2
+    pv_sdotsp_b t1, t3, t3
+.Lmoments_b_done:
+    sw t0, 0(a2)
+    sw t1, 4(a2)
+    ret
+me_end me_moments_b
+
+/* a0 x, a1 n, a2 halvings, a3 of */
+me_function me_moments_h
+    li t0, 0
+    li t1, 0
+    srli a4, a1, 1
+    beqz a4, .Lmoments_h_rest
+    lp_setup 0, a4, .Lmoments_h_last
+    p_lh t3, 2, a0
+    p_lh t4, 2, a0
+    sra t3, t3, a2
+    sra t4, t4, a2
+    add t0, t0, t3
+    p_mac t1, t3, t3
+    add t0, t0, t4
+.Lmoments_h_last:
+    p_mac t1, t4, t4
+.Lmoments_h_rest:
+    andi a1, a1, 1
+    beqz a1, .Lmoments_h_done
+    lh t3, 0(a0)
+    sra t3, t3, a2
+    add t0, t0, t3
+    p_mac t1, t3, t3
+.Lmoments_h_done:
+    sw t0, 0(a3)
+    sw t1, 4(a3)
+    ret
+me_end me_moments_h
+
+/* a0 x, a1 n */
+me_function me_reach_h
+    li t0, 0
+    li t1, -1
+    srli a3, a1, 1
+    beqz a3, .Lreach_rest
+    lp_setup 0, a3, .Lreach_last
+    p_lh t3, 2, a0
+    p_lh t4, 2, a0
+    p_max t0, t0, t3
+    p_min t1, t1, t3
+    p_max t0, t0, t4
+.Lreach_last:
+    p_min t1, t1, t4
+.Lreach_rest:
+    andi a1, a1, 1
+    beqz a1, .Lreach_done
+    lh t3, 0(a0)
+    p_max t0, t0, t3
+    p_min t1, t1, t3
+.Lreach_done:
+    not t1, t1
+    p_max a0, t0, t1
+    ret
+me_end me_reach_h
+
+/* t1, t2: the lines' values of two numbers x in t1, t2; pairs at a3; stored at a1 */
+.macro normalised_pair
+    mv t3, t5
+    mv t4, t5
+    p_mac t3, t1, t6
+    p_mac t4, t2, t6
+    p_lw t1, 4, a3
+    sra t3, t3, a6
+    p_lw t2, 4, a3
+    sra t4, t4, a6
+    p_lw a0, 4, a3
+    p_mac t2, t1, t3
+    p_lw t1, 4, a3
+    sra t2, t2, a5
+    p_clip8 t2, t2
+    p_mac t1, a0, t4
+    p_sb t2, 1, a1
+    sra t1, t1, a5
+    p_clip8 t1, t1
+.endm
+/* the last one, x in t1 */
+.macro normalised_one
+    mv t3, t5
+    p_mac t3, t1, t6
+    lw t1, 0(a3)
+    lw t2, 4(a3)
+    sra t3, t3, a6
+    p_mac t2, t1, t3
+    sra t2, t2, a5
+    p_clip8 t2, t2
+    sb t2, 0(a1)
+.endm
+.macro begin_line
+    lw t6, 0(a4)
+    lw t5, 4(a4)
+    lw a6, 8(a4)
+.endm
+
+/* a0 x, a1 y, a2 n, a3 pairs, a4 line, a5 shift */
+me_function me_norm_row_b
+    begin_line
+    mv a4, a0
+    srli t0, a2, 1
+    beqz t0, .Lrow_b_rest
+    lp_setup 0, t0, .Lrow_b_last
+    p_lb t1, 1, a4
+    p_lb t2, 1, a4
+    normalised_pair
+.Lrow_b_last:
+    p_sb t1, 1, a1
+.Lrow_b_rest:
+    andi a2, a2, 1
+    beqz a2, .Lrow_b_done
+    lb t1, 0(a4)
+    normalised_one
+.Lrow_b_done:
+    ret
+me_end me_norm_row_b
+
+/* the same with a6 halvings, which move to a7 */
+me_function me_norm_row_h
+    mv a7, a6
+    begin_line
+    mv a4, a0
+    srli t0, a2, 1
+    beqz t0, .Lrow_h_rest
+    lp_setup 0, t0, .Lrow_h_last
+    p_lh t1, 2, a4
+    p_lh t2, 2, a4
+    sra t1, t1, a7
+    sra t2, t2, a7
+    normalised_pair
+.Lrow_h_last:
+    p_sb t1, 1, a1
+.Lrow_h_rest:
+    andi a2, a2, 1
+    beqz a2, .Lrow_h_done
+    lh t1, 0(a4)
+    sra t1, t1, a7
+    normalised_one
+.Lrow_h_done:
+    ret
+me_end me_norm_row_h
+
+#endif

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_norm: rows of 8 and 16 bits against the integer meaning, and that against floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Array, Node
+from myoedge.op import OPS, Site, Step
+from myoedge.ops.norm import fraction_bits
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes
+
+SIZES = ((128, 192), (13, 192), (8, 64), (9, 7), (3, 1), (1, 1023), (5, 2), (17, 30))
+
+
+def step_of(rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool) -> Step:
+    x = QParams(float(2.0 ** rng.uniform(-12, -4)), 0 if wide else int(rng.integers(-128, 128)))
+    x = QParams(x.scale, x.zero_point, "int16" if wide else "int8")
+    target = QParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
+    constants = tuple(rng.normal(1, 0.3, length) for _ in range(2 if op == "layer_norm" else 1))
+    shapes = ((rows, length), *((length,) for _ in constants))
+    attrs = {"eps": float(rng.choice([1e-5, 1e-9, 0.1]))}
+    none = (None,) * len(constants)
+    site = Site(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
+    node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
+    return Step(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(site))
+
+
+def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
+    """Rows of all spreads, constant ones and the widest among them."""
+    if not wide:
+        x = draw_bytes(rng, (rows, length))
+        return np.asarray(x >> rng.integers(0, 8, (rows, 1)), np.int8)
+    x = rng.integers(-(2**15), 2**15, (rows, length)) >> rng.integers(0, 16, (rows, 1))
+    x[0] = rng.choice([-(2**15), 2**15 - 1], length)
+    return x.astype(np.int16)
+
+
+def case_of(rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool) -> Case:
+    step = step_of(rng, op, rows, length, wide=wide)
+    x = draw_rows(rng, rows, length, wide=wide)
+    data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
+    numbers = (
+        length, fraction_bits(length), int(op == "layer_norm"), int(wide), step["x_zero"],
+        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows,
+    )  # fmt: skip
+    return Case(f"{op} {rows} {length} {wide}", numbers, data.data, integer_step(step, [x]))
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(43)
+    kinds = [(op, wide) for op in ("layer_norm", "rms_norm") for wide in (False, True)]
+    return [case_of(rng, op, *size, wide=wide) for op, wide in kinds for size in SIZES]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("norm", ("norm",), cases, tmp_path))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("op", ["layer_norm", "rms_norm"])
+def test_no_variance_is_too_small_or_too_large(op: str, wide: bool) -> None:
+    """From rows that differ in one element by one step to rows at both ends of the range, the
+    result is off by less than 0.52 steps of 1/32, of which rounding is 0.5; 0.62 of 16 bits, of
+    which a row keeps 12."""
+    rng, length = np.random.default_rng(5), 192
+    ends = 2**15 if wide else 128
+    rows = [np.eye(1, length, dtype=np.int64)[0], rng.choice([-ends, ends - 1], length)]
+    rows += [
+        np.clip(np.rint(rng.normal(0, spread, length)), -ends, ends - 1)
+        for spread in np.geomspace(0.3, ends / 2.5, 40)
+    ]
+    x = np.stack(rows).astype(np.int16 if wide else np.int8)
+    ones = (np.ones(length), np.zeros(length))[: 2 if op == "layer_norm" else 1]
+    kind = QParams(2.0**-6, 0, "int16" if wide else "int8")
+    shapes = (x.shape, *((length,) for _ in ones))
+    none = (None,) * len(ones)
+    target = QParams(2.0**-5, 0)
+    site = Site({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
+    node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), {"eps": 1e-5})
+    step = Step(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(site))
+    real = OPS[op].real({"eps": 1e-5}, x.astype(np.float64) * kind.scale, *ones)
+    wanted = np.clip(real / target.scale, -128, 127)
+    found = integer_step(step, [x]).astype(np.float64)
+    assert np.abs(found - wanted).max() < (0.62 if wide else 0.52)
