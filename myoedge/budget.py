@@ -66,7 +66,10 @@ def within(chip: Chip, budget: Budget) -> Chip:
         for name in ("l1_bytes", "l2_bytes", "l3_bytes")
         if (limit := getattr(budget, name)) is not None
     }
-    found = replace(chip, **limits)
+    # A budget of L2 is of data: code takes what it leaves of the chip's memory.
+    spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
+    reserved = max(chip.l2_reserved_bytes - spared, 0)
+    found = replace(chip, **limits, l2_reserved_bytes=reserved)
     if chip.l1_bytes and found.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",

@@ -151,7 +151,7 @@ class Build:
 
     def run_raw(self, integers: Sequence[Array]) -> list[Array]:
         """int8 inputs in the model's order -> integer outputs."""
-        return host.run(self.library, integers, self.output_specs)
+        return host.run(self.library, integers, self.output_specs, l3=self.l3_image)
 
     def simulate(
         self,
@@ -216,7 +216,7 @@ class Build:
             )
         return self.written("firmware.elf")
 
-    @property
+    @cached_property
     def l3_image(self) -> bytes | None:
         """l3.bin, where the build has one."""
         return self.written("l3.bin") if "l3.bin" in self._files else None

@@ -254,9 +254,11 @@ Nothing was changed: an earlier build is still there, whole. Free some space; MY
 another folder for compiled libraries.
 
 E301 The network does not fit the chip's memory.
-Weights, activations, inputs and outputs share the second-level memory. The message says what is
-needed, what is there, and which buffers are the largest. Fewer channels, pooling earlier or
-shorter windows help; --target host builds anyway, to see the rest of the report.
+Activations, inputs and outputs stay in the second-level memory (L2). Weights come from L3 in parts
+where L2 has no room for all of them; what one tile of a layer needs of them has to fit beside the
+rest. The message says what stays in L2, what there is, and which buffers are the largest. Fewer
+channels, pooling earlier or shorter windows help; --target host builds anyway, to see the rest of
+the report.
 
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit

@@ -151,7 +151,10 @@ Pairs = Iterator[tuple[Sample, Found]]
 def _on_host(build: Build, samples: Iterable[Sample]) -> Pairs:
     traced = build.compiled("ME_TRACE")
     for sample in samples:
-        yield sample, host.run_traced(traced, build.in_order(sample), build.output_specs)
+        yield (
+            sample,
+            host.run_traced(traced, build.in_order(sample), build.output_specs, build.l3_image),
+        )
 
 
 def _on_simulator(build: Build, samples: Iterable[Sample]) -> Pairs:

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 import myoedge
-from myoedge.config import limited
+from myoedge.budget import Budget, within
+from myoedge.config import size_bytes
 from myoedge.ir import Array
 from myoedge.pipeline import load_model
 from myoedge.plan.schedule import make_plan
@@ -51,7 +52,9 @@ class Network:
 def network(name: str, model: Path, calib: Any, folder: Path, l1: str | None = None) -> Network:
     """Built, planned once more for its tiles, and the first inference run."""
     build = myoedge.build(model, calib=calib, output=folder, l1=l1)
-    plan = make_plan(build.network, limited(chip("gap9"), l1, None))
+    plan = make_plan(
+        build.network, within(chip("gap9"), Budget(None if l1 is None else size_bytes(l1)))
+    )
     rows = myoedge.simulate(build).report["layers"]
     labels = tuple(f"{row['op']} {row['label']}" for row in rows)
     cycles = tuple(row["cycles"] for row in rows)

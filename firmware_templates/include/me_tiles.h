@@ -10,6 +10,13 @@
 
 #include "me_share.h"
 
+#ifdef ME_HAULS
+#include "me_hauls.h"
+#else
+#define me_hauls_begin() ((void)0)
+#define me_moment() ((void)0)
+#endif
+
 /* What a layer does with tile t; `load` and `store` start transfers and do not wait for them. */
 typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[]);
 
@@ -66,8 +73,10 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 /* Nothing is under way, whatever an earlier run left. */
 static inline void me_tiles_begin(void)
 {
-    if (me_core() == ME_STEERING)
+    if (me_core() == ME_STEERING) {
         me_under_way = 0;
+        me_hauls_begin();
+    }
 }
 
 static void me_compute_layer(int32_t tiles, me_tile_work compute, const void *const in[], void *const out[])
@@ -82,11 +91,13 @@ static void me_compute_layer(int32_t tiles, me_tile_work compute, const void *co
 static void me_steer_layer(int32_t tiles, me_tile_work load, me_tile_work store, me_ahead_work ahead,
                            const void *const in[], void *const out[])
 {
+    me_moment();
     if (load)
         load(0, in, out);
     me_wait_for_transfers();
     for (int32_t t = 0; t < tiles; t++) {
         me_barrier_all();
+        me_moment();
         if (store && t > 0)
             store(t - 1, in, out);
         if (t + 1 < tiles)
@@ -135,22 +146,27 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 
 static inline void me_tiles_begin(void)
 {
+    me_hauls_begin();
 }
 
 static inline void me_layer(int32_t tiles, me_tile_work load, me_tile_work compute, me_tile_work store,
                             me_ahead_work ahead, const void *const in[], void *const out[])
 {
+    me_moment();
     if (load)
         load(0, in, out);
     for (int32_t t = 0; t < tiles; t++) {
+        me_moment();
+        if (store && t > 0)
+            store(t - 1, in, out);
         if (t + 1 < tiles)
             load(t + 1, in, out);
         else if (ahead)
             ahead();
         compute(t, in, out);
-        if (store)
-            store(t, in, out);
     }
+    if (store)
+        store(tiles - 1, in, out);
 }
 
 static inline void me_layer_ends(int32_t layer)

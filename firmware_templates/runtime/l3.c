@@ -16,8 +16,8 @@ typedef struct {
 /* asked, done: how many transfers; those between lie in slots, by number. */
 static volatile struct {
     uint32_t asked, done;
-    transfer slots[ME_L3_IN_FLIGHT];
 } queue ME_L1;
+static volatile transfer slots[ME_L3_IN_FLIGHT];
 
 /* Of the oldest transfer in the queue, what has been handed over; 0 where none has been begun. */
 static uint32_t handed_over;
@@ -33,11 +33,16 @@ static void give_way(void)
         me_l3_serve();
 }
 
+bool me_l3_full(void)
+{
+    return queue.asked - queue.done >= ME_L3_IN_FLIGHT;
+}
+
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
 {
-    while (queue.asked - queue.done >= ME_L3_IN_FLIGHT)
+    while (me_l3_full())
         give_way();
-    volatile transfer *slot = &queue.slots[queue.asked % ME_L3_IN_FLIGHT];
+    volatile transfer *slot = &slots[queue.asked % ME_L3_IN_FLIGHT];
     slot->l3 = l3;
     slot->l2 = (uint32_t)(uintptr_t)l2;
     slot->bytes = bytes;
@@ -73,7 +78,7 @@ bool me_l3_needs_polling(void)
 
 static void hand_over(void)
 {
-    const volatile transfer *slot = &queue.slots[queue.done % ME_L3_IN_FLIGHT];
+    const volatile transfer *slot = &slots[queue.done % ME_L3_IN_FLIGHT];
     const uint32_t left = slot->bytes - handed_over;
     const uint32_t bytes = left < LARGEST ? left : LARGEST;
     (me_here.gap9 ? me_l3_v4_begin : me_l3_v3_begin)(
@@ -86,7 +91,7 @@ void me_l3_serve(void)
     if (handed_over > 0) {
         if (me_here.gap9 ? me_l3_v4_busy() : me_l3_v3_busy())
             return;
-        if (handed_over == queue.slots[queue.done % ME_L3_IN_FLIGHT].bytes) {
+        if (handed_over == slots[queue.done % ME_L3_IN_FLIGHT].bytes) {
             handed_over = 0;
             queue.done = queue.done + 1;
         }

@@ -9,12 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ME_L3_IN_FLIGHT 8u /* transfers that are asked for before one has to be waited for */
+#define ME_L3_IN_FLIGHT 32u /* transfers that are asked for before one has to be waited for */
 
 typedef enum { ME_L2_TO_L3 = 0, ME_L3_TO_L2 = 1 } me_l3_direction;
 
 /* l3 is an offset into the memory; both addresses multiples of 4. -> ticket */
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction);
+
+/* Whether me_l3_start would have to wait. */
+bool me_l3_full(void);
 
 /* Returns when the transfer of that ticket, and with it every earlier one, is over. */
 void me_l3_wait(uint32_t ticket);

@@ -15,14 +15,17 @@ from myoedge.tiled import Tiled
 Placed = list[tuple[str, int, Life, int]]
 
 
-def plan_l1(steps: Sequence[Step], room: int) -> tuple[Tiling | None, ...]:
-    """How each step runs in tiles; None where it works on L2, as a whole."""
+def plan_l1(steps: Sequence[Step], room: int, held: int | None = None) -> tuple[Tiling | None, ...]:
+    """How each step runs in tiles; None where it works on L2, as a whole.
+
+    held   most bytes of a constant that lie in L2 at a time; None: all do
+    """
     made: list[Tiling | None] = []
     known: dict[str, Choice | None] = {}
     first, hidden = 0, 0.0
     for index, step in enumerate(steps):
         tiled = declared(step)
-        choice = None if tiled is None else _chosen(tiled, room, hidden, known)
+        choice = None if tiled is None else _chosen(tiled, room, hidden, held, known)
         if tiled is None or choice is None:
             made.append(None)
             first, hidden = first + 1, 0.0
@@ -42,13 +45,13 @@ def declared(step: Step) -> Tiled | None:
 
 
 def _chosen(
-    tiled: Tiled, room: int, hidden: float, known: dict[str, Choice | None]
+    tiled: Tiled, room: int, hidden: float, held: int | None, known: dict[str, Choice | None]
 ) -> Choice | None:
     """Layers that are alike are searched once."""
     alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden))
     key = repr(alike)
     if key not in known:
-        known[key] = choose(tiled, room, hidden)
+        known[key] = choose(tiled, room, hidden, held=held)
     return known[key]
 
 

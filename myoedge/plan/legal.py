@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.plan.moments import WORD
+from myoedge.plan.place import Life
+from myoedge.plan.stream import Haul
 from myoedge.plan.tiling import Buffer, Tiling, Transfer
 from myoedge.spec import Spec
 
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 
 
 LONGEST_TRANSFER = 2**17 - 1  # bytes: the length field of mchan's command
+
+
+def _fits(plan: Plan) -> Iterator[str]:
+    if plan.l2_bytes > plan.chip.l2_bytes:
+        yield f"{plan.l2_bytes:,} B"
 
 
 def _inside(plan: Plan) -> Iterator[str]:
@@ -123,12 +131,73 @@ def _in_buffer(tiling: Tiling, x: Transfer) -> bool:
     )
 
 
+def _hauls_inside(plan: Plan) -> Iterator[str]:
+    """Hauls are words of the arena and of L3, one behind the other there."""
+    l3 = 0
+    for haul in plan.hauls:
+        whole = haul.l2 % WORD == 0 and haul.l2 + haul.piece.room_bytes <= plan.arena_bytes
+        if not whole or haul.l2 < 0 or haul.l3 != l3 or l3 > plan.chip.l3_bytes:
+            yield plan.steps[haul.piece.step].node.name
+        l3 += haul.piece.room_bytes
+
+
+def _hauls_in_turn(plan: Plan) -> Iterator[str]:
+    """None begins before the one in front of it, or is needed before it; none begins too late."""
+    for a, b in pairwise(plan.hauls):
+        if b.begins < a.begins or b.piece.first < a.piece.first:
+            yield plan.steps[b.piece.step].node.name
+    late = (h for h in plan.hauls if not 0 <= h.begins <= h.piece.first <= h.piece.last)
+    yield from (plan.steps[h.piece.step].node.name for h in late)
+
+
+def _hauls_apart(plan: Plan) -> Iterator[str]:
+    """From the moment it begins until it is read last, a haul has its bytes of L2 for itself."""
+    at = plan.placement.offsets
+    rows = [
+        (at[life.name], at[life.name] + life.size_bytes, plan.clock.alive(life))
+        for life in plan.lives
+    ]
+    for haul in plan.hauls:
+        name, size = plan.steps[haul.piece.step].node.name, haul.piece.room_bytes
+        own = Life(name, size, haul.begins, haul.piece.last)
+        if any(own.meets(x) and haul.l2 < end and at < haul.l2 + size for at, end, x in rows):
+            yield name
+        rows.append((haul.l2, haul.l2 + size, own))
+
+
+def _hauled_when_read(plan: Plan) -> Iterator[str]:
+    """What a tile fetches of a constant from L3 is whole in one haul, while that is there."""
+    for (index, array), hauls in plan.streamed.items():
+        name, tiling = plan.steps[index].node.name, plan.tilings[index]
+        enter = plan.clock.enters[index]
+        whole = plan.stored(index)[array].nbytes
+        if tiling is None:
+            (haul,) = hauls
+            if haul.piece.size_bytes != whole or not _covers(haul, 0, whole, enter, enter + 1):
+                yield name
+            continue
+        operand = next(o.name for o in tiling.tiled.operands if o.source == array)
+        for t, tile in enumerate(tiling.tiles):
+            for x in (x for x in tile.loads if x.operand == operand):
+                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
+                moment = enter + t - (1 if t == 0 and tiling.early(x) else 0)
+                if not any(_covers(haul, x.at, end, moment, moment) for haul in hauls):
+                    yield name
+
+
+def _covers(haul: Haul, start: int, stop: int, first: int, last: int) -> bool:
+    piece = haul.piece
+    inside = piece.start <= start and stop <= piece.start + piece.size_bytes
+    return inside and piece.first <= first and last <= piece.last
+
+
 def _tiled(plan: Plan) -> Iterator[tuple[Step, Tiling]]:
     pairs = zip(plan.steps, plan.tilings, strict=True)
     return ((step, tiling) for step, tiling in pairs if tiling is not None)
 
 
 PLANNED: Spec[Plan] = (
+    (_fits, "there is more than L2 has"),
     (_inside, "a buffer leaves the arena"),
     (_aligned, "a buffer does not start at a word"),
     (_apart, "two buffers share bytes while both are alive"),
@@ -137,5 +206,9 @@ PLANNED: Spec[Plan] = (
     (_l1_aligned, "a buffer of L1 does not start at a word"),
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),
     (_covered, "a byte of a layer's results is not stored once"),
+    (_hauls_inside, "a haul leaves the arena, or is not where L3 has it"),
+    (_hauls_in_turn, "hauls are out of turn"),
+    (_hauls_apart, "a haul overwrites what is alive, or is overwritten"),
+    (_hauled_when_read, "a constant from L3 is read where it is not"),
     (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
 )

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from myoedge.errors import Notice
 from myoedge.ir import Array
 from myoedge.op import Step, macs
 from myoedge.plan.l1 import declared, too_small
+from myoedge.plan.moments import Clock
 from myoedge.plan.place import Life, Placement
+from myoedge.plan.stream import Haul
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.tiling import describe as describe_tiling
 from myoedge.plan.timing import modelled
@@ -47,6 +51,8 @@ class Plan:
     copies    (output number, tensor) for outputs that are no operator's own buffer
     lives     the buffers of the arena
     tilings   of each step; None for those that work on L2 as a whole
+    clock     moments of a run
+    hauls     what comes from L3, in this order
     """
 
     quant: QuantGraph
@@ -57,16 +63,49 @@ class Plan:
     lives: tuple[Life, ...]
     placement: Placement
     tilings: tuple[Tiling | None, ...]
+    clock: Clock
+    hauls: tuple[Haul, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
-        return self.placement.arena_bytes
+        """Feature maps, and places of what comes from L3."""
+        ends = (haul.l2 + haul.piece.room_bytes for haul in self.hauls)
+        return max(self.placement.arena_bytes, *ends) if self.hauls else self.placement.arena_bytes
 
     @property
     def weight_bytes(self) -> int:
-        """Weights, tables and constant operands."""
-        arrays = [a for index in range(len(self.steps)) for a in self.stored(index).values()]
+        """Weights, tables and constant operands that stay in L2."""
+        far = self.streamed
+        arrays = [
+            a
+            for index in range(len(self.steps))
+            for name, a in self.stored(index).items()
+            if (index, name) not in far
+        ]
         return sum(a.nbytes for a in (*arrays, *self.quant.constants.values()))
+
+    @cached_property
+    def streamed(self) -> Mapping[tuple[int, str], tuple[Haul, ...]]:
+        """Hauls by step and array, in the order of the array's bytes."""
+        found: dict[tuple[int, str], list[Haul]] = {}
+        for haul in sorted(self.hauls, key=lambda h: h.piece.start):
+            found.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
+        return {key: tuple(hauls) for key, hauls in found.items()}
+
+    @property
+    def l3_bytes(self) -> int:
+        """Size of l3.bin."""
+        return sum(haul.piece.room_bytes for haul in self.hauls)
+
+    def l3_image(self) -> bytes:
+        """l3.bin: pieces in the order in which they are needed, each from a word on."""
+        rows = []
+        for haul in self.hauls:
+            piece = haul.piece
+            whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
+            own = whole[piece.start : piece.start + piece.size_bytes]
+            rows.append(own.ljust(piece.room_bytes, b"\0"))
+        return b"".join(rows)
 
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""
@@ -154,6 +193,8 @@ def describe(plan: Plan) -> dict[str, Any]:
             for life in plan.lives
         ],
         "l1_bytes": plan.l1_bytes,
+        "l3_bytes": plan.l3_bytes,
+        "hauls": [_haul_json(plan, haul) for haul in plan.hauls],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
@@ -169,6 +210,23 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "writes": _text(plan.where[name]),
         "cycles_modelled": None if cycles is None else round(cycles),
         "tiles": None if tiling is None else describe_tiling(tiling),
+    }
+
+
+def _haul_json(plan: Plan, haul: Haul) -> dict[str, Any]:
+    """Moments are told as layers, whose number is that of the step."""
+    piece, layer = haul.piece, plan.clock.layer
+    return {
+        "step": piece.step,
+        "array": piece.array,
+        "start": piece.start,
+        "size_bytes": piece.size_bytes,
+        "l3_offset": haul.l3,
+        "offset": haul.l2,
+        "begins_moment": haul.begins,
+        "begins_in_step": layer(haul.begins),
+        "first_moment": piece.first,
+        "last_moment": piece.last,
     }
 
 

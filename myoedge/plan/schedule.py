@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from myoedge.errors import MyoedgeError
 from myoedge.ir import Node, Shape
 from myoedge.op import OPS, Step, strides
 from myoedge.plan.l1 import plan_l1
 from myoedge.plan.legal import PLANNED
+from myoedge.plan.moments import Clock
 from myoedge.plan.place import Life, Place, Placement, place
 from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.supply import fits, too_large, window_bytes, with_hauls
+from myoedge.plan.whole import modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
 from myoedge.target import Chip
+
+HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
+ENOUGH = 2  # plans to choose from
 
 
 def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
@@ -26,12 +32,33 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     lives = tuple(_lives(q, steps, roots, owned, copies))
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
-    room = l1_room_bytes(chip, len(steps))
-    tilings = plan_l1(steps, room) if room else (None,) * len(steps)
-    plan = Plan(q, chip, steps, where, copies, lives, placement, tilings)
+    plan = _tiled(Plan(q, chip, steps, where, copies, lives, placement, (), Clock((0,))), None)
+    plan = plan if fits(plan) else _streaming(plan)
     enforce(PLANNED, plan, q.graph, "planned")
-    _check_fits(plan)
     return plan
+
+
+def _tiled(plan: Plan, held: int | None) -> Plan:
+    """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
+    room = l1_room_bytes(plan.chip, len(plan.steps))
+    tilings = plan_l1(plan.steps, room, held) if room else (None,) * len(plan.steps)
+    return replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
+
+
+def _streaming(plan: Plan) -> Plan:
+    """The faster of the tiles that suit L1 and those that suit L2's room too. Errors: E301."""
+    window = window_bytes(plan)
+    found = []
+    if plan.chip.l3_bytes and plan.chip.l1_bytes and window > 0:
+        for held in (None, *(window // share for share in HELD_SHARES)):
+            made = with_hauls(plan if held is None else _tiled(plan, held))
+            if made is not None:
+                found.append(made)
+            if len(found) == ENOUGH:
+                break
+    if not found:
+        raise too_large(plan)
+    return min(found, key=modelled_cycles)
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
@@ -124,31 +151,3 @@ def _locate(
     if name in owned:
         return Location("output", owned[name], offset)
     return Location("arena", "", placement.offsets[name] + offset)
-
-
-def _check_fits(plan: Plan) -> None:
-    if plan.l2_bytes <= plan.chip.l2_bytes:
-        return
-    raise MyoedgeError(
-        "E301",
-        f"the network does not fit {plan.chip.name}'s L2 memory",
-        {
-            "needs": f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B, "
-            f"activations {plan.arena_bytes:,} B, inputs and outputs {plan.border_bytes:,} B",
-            "has": f"{plan.chip.l2_bytes:,} B",
-            "largest": "\n".join(_largest(plan)),
-        },
-        ["fewer channels in the layers named", "--target host, to see the rest of the report"],
-    )
-
-
-def _largest(plan: Plan) -> list[str]:
-    sizes = [
-        (sum(a.nbytes for a in plan.stored(index).values()), step.node.where)
-        for index, step in enumerate(plan.steps)
-    ]
-    sizes += [
-        (life.size_bytes, f"output of {plan.quant.graph.producer[life.name].where}")
-        for life in plan.lives
-    ]
-    return [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]

@@ -38,14 +38,20 @@ def distinct(extent: int) -> list[int]:
 
 
 def choose(
-    tiled: Tiled, room: int, ahead: float = 0.0, prices: Prices = GAP9_TILES
+    tiled: Tiled,
+    room: int,
+    ahead: float = 0.0,
+    prices: Prices = GAP9_TILES,
+    held: int | None = None,
 ) -> Choice | None:
     """The fastest tiles whose buffers take at most `room` bytes; None where none do.
 
     ahead   cycles before the layer starts in which constants may be fetched already
+    held    most bytes of a constant that has to lie in L2 at a time: tiles read no more of it, and
+            none twice; None: all of them lie there
     """
     grid = Grid.of(tiled)
-    found = [_best(grid, order, room, ahead, prices) for order in _orders(tiled)]
+    found = [_best(grid, order, room, ahead, prices, held) for order in _orders(tiled)]
     known = [choice for choice in found if choice is not None]
     return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
 
@@ -117,7 +123,12 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 
 
 def _best(
-    grid: Grid, order: tuple[str, ...], room: int, ahead: float, prices: Prices
+    grid: Grid,
+    order: tuple[str, ...],
+    room: int,
+    ahead: float,
+    prices: Prices,
+    held: int | None,
 ) -> Choice | None:
     tiled, n = grid.tiled, len(grid.tiles)
     times = {o.name: loads(o, order, grid.counts, n) for o in tiled.operands}
@@ -125,6 +136,8 @@ def _best(
     for o in tiled.operands:
         bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
+    for o in tiled.operands if held is not None else ():
+        fits &= _streams(grid, o, times[o.name], held)
     if not fits.any():
         return None
     cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
@@ -132,6 +145,16 @@ def _best(
     at = int(np.lexsort((grid.tiles, np.round(cycles)))[0])
     sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
     return Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
+
+
+def _streams(grid: Grid, operand: Operand, times: Array, held: int | None) -> Array:
+    """Whether a constant needs no more than so many bytes of L2 at a time."""
+    if not operand.constant or grid.tiled.arrays[str(operand.source)].nbytes <= (held or 0):
+        return np.ones(len(times), bool)
+    own = np.ones(len(times), np.int64)
+    for axis in operand.axes & {*grid.counts}:
+        own = own * grid.counts[axis]
+    return np.asarray((operand.footprint(grid.whole) <= held) & (times <= own))
 
 
 def _up(size: Array) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.op import OPS, Step
 from myoedge.plan.planned import Plan
+from myoedge.plan.stream import Rate, timeline
 
 # Of a layer that works on L2 as a whole: simulated moves and grouped convolutions take 3.9 to 6.5
 # cycles an iteration of their loop nest, shared by the cores, and some 800 cycles to start.
@@ -26,7 +27,25 @@ def _in_l2(plan: Plan, step: Step) -> float:
     return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations
 
 
+def durations(plan: Plan) -> list[float]:
+    """Cycles that each moment is thought to compute, without what it waits for."""
+    found = [0.0] * plan.clock.count
+    for index, cycles in enumerate(layer_cycles(plan)):
+        enter, leave = plan.clock.enters[index : index + 2]
+        tiles = leave - enter - 1
+        found[enter + 1 : leave] = [cycles / tiles] * tiles
+    return found
+
+
+def modelled_cycles(plan: Plan) -> float:
+    """Of a run, waiting for L3 included."""
+    if not plan.hauls:
+        return float(sum(layer_cycles(plan)))
+    pieces, begins = [h.piece for h in plan.hauls], [h.begins for h in plan.hauls]
+    return timeline(pieces, begins, durations(plan), Rate.of(plan.chip)).cycles
+
+
 def latency_s(plan: Plan) -> float | None:
     """Modelled time of an inference at the chip's first operating point; None without a clock."""
     clock_hz = plan.chip.point.clock_hz
-    return sum(layer_cycles(plan)) / clock_hz if clock_hz else None
+    return modelled_cycles(plan) / clock_hz if clock_hz else None

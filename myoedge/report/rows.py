@@ -162,7 +162,7 @@ def _memory(plan: Plan) -> dict[str, Any]:
     return {
         "l1_peak_bytes": _l1_bytes(plan),
         "l2_peak_bytes": plan.l2_bytes,
-        "l3_bytes": 0,
+        "l3_bytes": plan.l3_bytes,
         "code_bytes": None,
         "source": "planned",
         "weights_bytes": plan.weight_bytes,
@@ -262,13 +262,20 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "tiles": None if tiling is None else len(tiling.tiles),
         "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "engine": "cluster" if plan.chip.l1_bytes else None,
-        "weights_in": "L2" if weights else None,
+        "weights_in": _weights_in(plan, index),
         "weights_bytes": weights,
         "read_bytes": _read_bytes(plan, node) + weights,
         "out_bytes": size_bytes(plan.quant, node.name),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
     }
+
+
+def _weights_in(plan: Plan, index: int) -> str | None:
+    """Where most of a layer's constants lie; None without any."""
+    sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
+    far = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    return ("L3" if 2 * far > sum(sizes.values()) else "L2") if any(sizes.values()) else None
 
 
 def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:

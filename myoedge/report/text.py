@@ -204,6 +204,8 @@ def _l2(report: Report) -> Text:
     if l2_bytes:
         text.append(f" of {words.size(l2_bytes)} ({words.percent(words.share(peak, l2_bytes))})")
     parts = f"weights {weights}, activations {arena}, in and out {words.size(ports)}"
+    if memory["l3_bytes"]:
+        parts += f"; from L3 in every run: weights {words.size(memory['l3_bytes'])}"
     return text.append(f"\n{parts}")
 
 

@@ -91,6 +91,8 @@ def bound(report: Report) -> str:
     """How good the placement is: "3 KiB, no placement needs less"."""
     memory = report["memory"]
     arena, least = memory["arena_bytes"], memory["lower_bound_bytes"]
+    if memory["l3_bytes"]:
+        return f"{size(arena)}, what comes from L3 ahead of use included"
     if arena == least:
         return f"{size(arena)}, no placement needs less"
     proof = "proven smallest" if memory["proven"] else "not proven smallest"

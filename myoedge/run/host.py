@@ -47,9 +47,13 @@ def run(
     outputs: Sequence[Spec],
     *,
     takes: Sequence[Spec] | None = None,
+    l3: bytes | None = None,
 ) -> list[Array]:
-    """Run the network: `int me_run(const void *const in[], void *const out[])`; see `call`."""
-    return call(library, ENTRY, inputs, outputs, takes=takes)
+    """Run the network: `int me_run(const void *const in[], void *const out[])`; see `call`.
+
+    l3   what l3.bin holds, for a network with weights there
+    """
+    return call(library, ENTRY, inputs, outputs, takes=takes, l3=l3)
 
 
 def call(
@@ -59,6 +63,7 @@ def call(
     outputs: Sequence[Spec],
     *,
     takes: Sequence[Spec] | None = None,
+    l3: bytes | None = None,
 ) -> list[Array]:
     """Call a function with the signature of me_run on copies as C wants them.
 
@@ -70,12 +75,13 @@ def call(
         _check(inputs, takes)
     given = [_plain(index, array) for index, array in enumerate(inputs)]
     results: list[Array] = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    invoke(library, symbol, [a.ctypes.data for a in given], [a.ctypes.data for a in results])
+    places = [[a.ctypes.data for a in group] for group in (given, results)]
+    invoke(library, symbol, *places, l3=l3)
     return results
 
 
 def run_traced(
-    library: Library, inputs: Sequence[Array], outputs: Sequence[Spec]
+    library: Library, inputs: Sequence[Array], outputs: Sequence[Spec], l3: bytes | None = None
 ) -> tuple[dict[int, bytes], list[Array]]:
     """Run a network compiled with ME_TRACE: (what each layer wrote, by its number; the outputs)."""
     seen: dict[int, bytes] = {}
@@ -87,12 +93,19 @@ def run_traced(
     hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")
     hook.value = ctypes.cast(callback, ctypes.c_void_p).value
     try:
-        return seen, run(library, inputs, outputs)
+        return seen, run(library, inputs, outputs, l3=l3)
     finally:
         hook.value = None
 
 
-def invoke(library: Library, symbol: str, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+def invoke(
+    library: Library,
+    symbol: str,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    *,
+    l3: bytes | None = None,
+) -> None:
     """Call a function with the signature of me_run on buffers by address, one call at a time."""
     try:
         function = _SIGNATURE((symbol, library.handle))
@@ -100,6 +113,8 @@ def invoke(library: Library, symbol: str, inputs: Sequence[int], outputs: Sequen
         raise ValueError(f"the library has no function {symbol}") from None
     addresses = [(ctypes.c_void_p * len(group))(*group) for group in (inputs, outputs)]
     with library.lock:
+        if l3 is not None:  # the C may be another network's too
+            ctypes.c_char_p.in_dll(library.handle, "me_l3").value = l3
         returned = function(*addresses)
     if returned != 0:
         raise MyoedgeError("E911", f"{symbol} of the generated C failed", {"returned": returned})

@@ -34,6 +34,7 @@ class Chip:
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
+    l2_reserved_bytes  of L2: code, where L3 makes room for it
     """
 
     name: str
@@ -46,6 +47,7 @@ class Chip:
     points: tuple[OperatingPoint, ...]
     alignment_bytes: int = 4
     l1_reserved_bytes: int = 0
+    l2_reserved_bytes: int = 0
     sources: tuple[str, ...] = ()
 
     @property
@@ -56,3 +58,8 @@ class Chip:
     def l1_room_bytes(self) -> int:
         """What is left of L1 for the operands of layers."""
         return max(self.l1_bytes - self.l1_reserved_bytes, 0)
+
+    @property
+    def l2_room_bytes(self) -> int:
+        """What is left of L2 for data."""
+        return max(self.l2_bytes - self.l2_reserved_bytes, 0)

@@ -30,7 +30,7 @@ SHARED = {
     "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
-    "E301": {"plan.schedule", "budget"},  # the memory is too small; with a budget it is E302
+    "E301": {"plan.supply", "budget"},  # the memory is too small; with a budget it is E302
     "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
 }
 

@@ -97,3 +97,53 @@ def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
     broken = PLANS[message](plan)
     with pytest.raises(MyoedgeError, match=message):
         enforce(PLANNED, broken, sound.graph, "planned")
+
+
+@pytest.fixture(scope="module")
+def streaming() -> tuple[QuantGraph, Plan]:
+    """Two layers of which L2 holds one: each comes in pieces, while the one before computes."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 96), nn.Linear(96, 8))
+    graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 64),))))
+    windows = np.random.default_rng(0).standard_normal((8, 1, 64), np.float32)
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
+    return q, make_plan(q, replace(chip("gap9"), l2_bytes=16384, l2_reserved_bytes=0))
+
+
+def with_haul(plan: Plan, index: int, **changes: Any) -> Plan:
+    hauls = list(plan.hauls)
+    hauls[index] = replace(hauls[index], **changes)
+    return replace(plan, hauls=tuple(hauls))
+
+
+def too_early(plan: Plan) -> Plan:
+    """A haul begins one moment before its place is free."""
+    index = next(n for n, h in enumerate(plan.hauls) if h.begins > plan.hauls[n - 1].begins)
+    return with_haul(plan, index, begins=plan.hauls[index].begins - 1)
+
+
+def other_bytes(plan: Plan) -> Plan:
+    """A piece is thought to be of other rows of its array."""
+    piece = plan.hauls[0].piece
+    return with_haul(plan, 0, piece=replace(piece, start=piece.start + 4))
+
+
+STREAMS: dict[str, Callable[[Plan], Plan]] = {
+    "more than L2 has": lambda p: replace(p, chip=replace(p.chip, l2_bytes=p.l2_bytes - 1)),
+    "not where L3 has it": lambda p: with_haul(p, 1, l3=p.hauls[1].l3 + 4),
+    "a haul leaves": lambda p: with_haul(p, 1, l2=p.hauls[1].l2 + 2),
+    "out of turn": lambda p: with_haul(p, -1, begins=0),
+    "overwrites what is alive": too_early,
+    "is overwritten": lambda p: with_haul(p, 1, l2=p.hauls[0].l2),
+    "is read where it is not": other_bytes,
+}
+
+
+@pytest.mark.parametrize("message", STREAMS)
+def test_broken_streams_are_refused(streaming: tuple[QuantGraph, Plan], message: str) -> None:
+    q, plan = streaming
+    enforce(PLANNED, plan, q.graph, "planned")
+    assert len(plan.hauls) >= 3
+    with pytest.raises(MyoedgeError, match=message) as refused:
+        enforce(PLANNED, STREAMS[message](plan), q.graph, "planned")
+    assert refused.value.code == "E920"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,8 +153,9 @@ def test_what_does_not_fit_is_said_with_the_largest_first() -> None:
     x = d.input("x", (1, 4))
     w = d.constant(np.ones((200_000, 4), np.float32))
     y = d.add("linear", x, w)
+    network = quantized(d.graph([d.add("table", y, chain=TANH)], ["y"]))
     with pytest.raises(MyoedgeError, match="L2") as raised:
-        make_plan(quantized(d.graph([d.add("table", y, chain=TANH)], ["y"])), GAP9)
+        make_plan(network, replace(GAP9, l3_bytes=0))
     assert raised.value.code == "E301"
     largest = dict(raised.value.notice.facts)["largest"]
     assert largest.startswith("4,000,256 B"), "int8 weights, four int32 a row, a table"

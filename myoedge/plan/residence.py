@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which constants stay in L2 and which come from L3 in every run: by cycles saved for a byte."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.plan.moments import Piece
+from myoedge.plan.stream import Rate, in_order, queued, timeline
+
+Key = tuple[int, str]  # step and array
+SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
+SMALL_SHARE = 4  # one part in so many of what no moment needs
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """One choice: the arrays that stream, and the cycles of a run; None where it cannot be."""
+
+    streamed: frozenset[Key]
+    stays_bytes: int
+    cycles: float | None
+
+
+def residences(
+    known: Mapping[Key, Sequence[Piece]], durations: Sequence[float], room: int, rate: Rate
+) -> list[Residence]:
+    """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
+
+    One array after another stays: of those that a run waits for, the one that saves most for its
+    bytes.
+    """
+    found = list(_choices(known, durations, room, rate))
+    possible = [choice for choice in found if choice.cycles is not None]
+    return sorted(possible, key=lambda c: (c.cycles, c.stays_bytes))
+
+
+def _choices(
+    known: Mapping[Key, Sequence[Piece]], durations: Sequence[float], room: int, rate: Rate
+) -> Iterator[Residence]:
+    sizes = {key: sum(p.room_bytes for p in pieces) for key, pieces in known.items()}
+    spare = room - most_read([p for pieces in known.values() for p in pieces])
+    streamed = {*known} - {*_small(sizes, spare)}
+    while True:
+        stays = sum(size for key, size in sizes.items() if key not in streamed)
+        hauls = in_order([p for key in streamed for p in known[key]])
+        begins, stuck = queued(hauls, room - stays)
+        if stuck is None:
+            times = timeline(hauls, begins, durations, rate)
+            wanted, cycles = times.late, times.cycles
+            yield Residence(frozenset(streamed), stays, cycles)
+        else:
+            blocked = hauls[stuck].first
+            wanted = tuple(p.first <= blocked <= p.last for p in hauls[: stuck + 1])
+        helps = {(p.step, p.array) for p, late in zip(hauls, wanted, strict=False) if late}
+        fits = [key for key in helps if stays + sizes[key] <= room]
+        if not fits:
+            return
+        streamed.discard(max(fits, key=lambda key: _worth(key, known[key], sizes[key], rate)))
+
+
+def _worth(key: Key, pieces: Sequence[Piece], size: int, rate: Rate) -> tuple[float, int]:
+    """Cycles that a byte saves; of equals the one that is needed first."""
+    return sum(rate.cycles(p) for p in pieces) / size, -key[0]
+
+
+def most_read(pieces: Sequence[Piece]) -> int:
+    """Bytes that the moment which reads most has to have in L2."""
+    change: dict[int, int] = {}
+    for piece in pieces:
+        change[piece.first] = change.get(piece.first, 0) + piece.room_bytes
+        change[piece.last + 1] = change.get(piece.last + 1, 0) - piece.room_bytes
+    return max(itertools.accumulate(change[moment] for moment in sorted(change)), default=0)
+
+
+def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
+    taken = 0
+    for key in sorted(sizes, key=lambda key: (sizes[key], key)):
+        taken += sizes[key]
+        if sizes[key] > SMALL_BYTES or taken > room // SMALL_SHARE:
+            return
+        yield key

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> Plan with hauls: what does not fit L2 comes from L3; or why that does not help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from myoedge.errors import MyoedgeError
+from myoedge.plan.moments import Piece, candidates, pieces
+from myoedge.plan.planned import Plan
+from myoedge.plan.residence import Key, residences
+from myoedge.plan.stream import Rate, in_order, place_hauls
+from myoedge.plan.whole import durations
+
+PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
+PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
+CHOICES = 8  # of what stays in L2 that are tried
+
+
+def fits(plan: Plan) -> bool:
+    """Whether all of it stays in L2."""
+    chip = plan.chip
+    return plan.l2_bytes <= (chip.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
+
+
+def window_bytes(plan: Plan) -> int:
+    """What L2 has for constants, wherever these come from."""
+    constants = sum(size for _, _, size in candidates(plan.steps, plan.tilings))
+    return plan.chip.l2_room_bytes - plan.l2_bytes + constants
+
+
+def with_hauls(plan: Plan) -> Plan | None:
+    """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
+    sizes = {(index, name): size for index, name, size in candidates(plan.steps, plan.tilings)}
+    window, arena = window_bytes(plan), plan.placement.arena_bytes
+    most = min(PIECE_BYTES, max(window, 0) // PIECES)
+    known = {
+        (index, name): pieces(index, name, size, plan.tilings[index], plan.clock, most)
+        for (index, name), size in sizes.items()
+    }
+    others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
+    rate = Rate.of(plan.chip)
+    for choice in residences(known, durations(plan), window, rate)[:CHOICES]:
+        hauls = _streamed(known, choice.streamed)
+        found = place_hauls(hauls, others, window + arena - choice.stays_bytes)
+        if found is not None:
+            made = replace(plan, hauls=tuple(found))
+            return made if made.l3_bytes <= plan.chip.l3_bytes else None
+    return None
+
+
+def _streamed(known: Mapping[Key, Sequence[Piece]], keys: frozenset[Key]) -> list[Piece]:
+    return in_order([piece for key in keys for piece in known[key]])
+
+
+def too_large(plan: Plan) -> MyoedgeError:
+    """E301, with what stays in L2 whatever comes from L3."""
+    chip = plan.chip
+    return MyoedgeError(
+        "E301",
+        f"the network does not fit {chip.name}'s L2 memory",
+        {
+            "needs": f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B, "
+            f"activations {plan.arena_bytes:,} B, inputs and outputs {plan.border_bytes:,} B",
+            "has": f"{chip.l2_room_bytes if chip.l3_bytes else chip.l2_bytes:,} B",
+            "stays in L2": _stays(plan),
+            "largest": "\n".join(_largest(plan)),
+        },
+        ["fewer channels in the layers named", "--target host, to see the rest of the report"],
+    )
+
+
+def _stays(plan: Plan) -> str:
+    if not plan.chip.l3_bytes:
+        return "everything: there is no L3"
+    return (
+        f"{plan.arena_bytes + plan.border_bytes:,} B of activations, inputs and outputs, "
+        "and of weights what a tile needs at a time"
+    )
+
+
+def _largest(plan: Plan) -> list[str]:
+    sizes = [
+        (sum(a.nbytes for a in plan.stored(index).values()), step.node.where)
+        for index, step in enumerate(plan.steps)
+    ]
+    sizes += [
+        (life.size_bytes, f"output of {plan.quant.graph.producer[life.name].where}")
+        for life in plan.lives
+    ]
+    return [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same network in less and less L2: what has no room comes from L3; the bytes are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge import tool
+from myoedge.emit.project import make_sources
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.exported import from_exported
+from myoedge.passes import prepare
+from myoedge.plan.planned import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.plan.stream import Haul
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.run import host
+from myoedge.target import chip
+from tests.conftest import save_exported, started
+
+BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
+SHAPE = (1, 3, 12, 10)
+
+
+class Deep(nn.Module):
+    """90 KB of weights: convolutions with a branch, a layer that works on L2, linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 32, 3, padding=1)
+        self.b = nn.Conv2d(32, 48, 3, stride=2, padding=1)
+        self.c = nn.Conv2d(48, 48, 3, padding=1)
+        self.d = nn.Conv2d(48, 64, 3, stride=2, padding=1, groups=2)
+        self.e = nn.Linear(64 * 9, 64)
+        self.f = nn.Linear(64, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.relu(self.b(torch.relu(self.a(x))))
+        y = torch.relu(self.d(y + torch.tanh(self.c(y)))).flatten(1)
+        z = torch.relu(self.e(y))
+        return self.f(z), z
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("less_l2")
+    return save_exported(Deep(), (torch.zeros(SHAPE),), folder / "m.pt2")
+
+
+def built(model: Path, folder: Path, l2: str) -> myoedge.Build:
+    calib = np.random.default_rng(0).standard_normal((8, *SHAPE), np.float32)
+    return myoedge.build(model, calib=calib, output=folder, l2=l2)
+
+
+def network(model: Path) -> QuantGraph:
+    """As in all builds of it."""
+    graph = prepare(from_exported(torch.export.load(model)))
+    calib = np.random.default_rng(0).standard_normal((8, *SHAPE), np.float32)
+    samples = {graph.inputs[0]: calib}
+    return quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
+
+
+@pytest.fixture(scope="module")
+def small(model: Path, tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
+    """In a quarter of the L2 that it fills."""
+    return built(model, tmp_path_factory.mktemp("small") / "out", "32KiB")
+
+
+def sample() -> list[np.ndarray[Any, Any]]:
+    return [np.random.default_rng(1).integers(-128, 128, SHAPE, np.int8)]
+
+
+def test_less_l2_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    l3, found = [], []
+    for l2 in BUDGETS:
+        build = built(model, tmp_path / l2, l2)
+        assert myoedge.validate(build, on=("host", "simulator")).difference is None, l2
+        memory = build.report["memory"]
+        assert memory["l2_peak_bytes"] <= int(l2.removesuffix("KiB")) * 1024
+        assert memory["l3_bytes"] == len(build.l3_image or b"")
+        l3.append(memory["l3_bytes"])
+        found.append([y.tobytes() for y in build.run_raw(sample())])
+    assert all(outputs == found[0] for outputs in found)
+    assert l3[0] == 0
+    assert l3 == sorted(l3), "less room, more from L3"
+    assert l3[-1] > 80_000
+
+
+def test_every_inference_brings_its_weights_anew(small: myoedge.Build) -> None:
+    """Nothing is left over from the inference before; the chip moves what the plan says."""
+    inputs = [[x + i for x in sample()] for i in range(3)]
+    measured, _ = small.simulate(inputs)
+    for given, inference in zip(inputs, measured.inferences, strict=True):
+        for y, wanted in zip(inference.outputs, small.run_raw(given), strict=True):
+            np.testing.assert_array_equal(y, wanted)
+        moved = sum(layer.l3_bytes for layer in inference.layers)
+        assert moved == small.report["memory"]["l3_bytes"]
+
+
+def test_the_report_says_whose_weights_come_from_l3(small: myoedge.Build) -> None:
+    where = [row["weights_in"] for row in small.layers]
+    assert {"L2", "L3"} <= set(where)
+    assert set(where) <= {"L2", "L3", None}
+
+
+@pytest.mark.parametrize("change", ["missing", "short", "another"])
+def test_l3_bin_is_the_builds_own(small: myoedge.Build, tmp_path: Path, change: str) -> None:
+    shutil.copytree(small.folder, tmp_path / "moved")
+    build = myoedge.load_build(tmp_path / "moved")
+    np.testing.assert_array_equal(build.run_raw(sample())[0], small.run_raw(sample())[0])
+    file = tmp_path / "moved" / "l3.bin"
+    whole = file.read_bytes()
+    if change == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(whole[:-4] if change == "short" else whole[::-1])
+    for verb in ("validate", "simulate"):
+        ran = started(verb, tmp_path / "moved", cwd=tmp_path)
+        _, said = ran.communicate()
+        assert ran.returncode == 2, said
+        assert "E222" in said
+        assert "Traceback" not in said
+
+
+def test_firmware_without_l3_bin_says_so(small: myoedge.Build) -> None:
+    from myoedge.run.simulator import run_firmware
+
+    with pytest.raises(MyoedgeError) as raised:
+        run_firmware(small.program, [sample()], small.output_specs, len(small.layer_names))
+    assert raised.value.code == "E711"
+    assert dict(raised.value.notice.facts)["exit code"] == "106"
+
+
+def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
+    src, program = small.folder / "src", tmp_path / "src" / "selftest"
+    program.parent.mkdir()
+    sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
+    done = tool.compile_program(sources, program, cc=tool.compiler("zig"), include=[src])
+    assert done.returncode == 0, done.stderr
+    ran = tool.run([str(program)], cwd=program.parent)
+    assert ran.returncode == 2
+    assert "../l3.bin: 0 of" in ran.stdout
+    shutil.copy(small.folder / "l3.bin", tmp_path)
+    ran = tool.run([str(program)], cwd=program.parent)
+    assert (ran.returncode, "bit for bit" in ran.stdout) == (0, True), ran.stdout
+
+
+def run_plan(plan: Plan, folder: Path, changes: dict[str, str]) -> list[bytes]:
+    """Outputs of a plan's C on this machine, some of its text replaced."""
+    for name, text in make_sources(plan, "changed").files.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        for old, new in changes.items():
+            text = text.replace(old, new) if name == "me_hauls.h" else text
+        (folder / name).write_text(text)
+    library = host.load_library(folder)
+    graph = plan.quant.graph
+    specs = [(graph.shape(n), plan.quant.dtype(n)) for n in graph.outputs]
+    return [y.tobytes() for y in host.run(library, sample(), specs, l3=plan.l3_image())]
+
+
+def follows(haul: Haul, other: Haul) -> bool:
+    """Whether it takes bytes of L2 as soon as another is done with them."""
+    ends = (haul.l2 + haul.piece.room_bytes, other.l2 + other.piece.room_bytes)
+    meet = haul.l2 < ends[1] and other.l2 < ends[0]
+    return meet and haul.begins == other.piece.last + 1
+
+
+def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_path: Path) -> None:
+    """One that nobody waits for, one that begins a moment too early, L3 in another order."""
+    plan = make_plan(network(model), replace(chip("gap9"), l2_bytes=32768, l2_reserved_bytes=0))
+    wanted = [y.tobytes() for y in small.run_raw(sample())]
+    assert run_plan(plan, tmp_path / "sound", {}) == wanted
+    unawaited = {"    me_hauls_end(ended);": "    me_hauls_end(0 * ended);"}
+    assert run_plan(plan, tmp_path / "unawaited", unawaited) != wanted
+    hauls = list(plan.hauls)
+    behind = next(n for n, h in enumerate(hauls) if any(follows(h, other) for other in hauls))
+    hauls[behind] = replace(hauls[behind], begins=hauls[behind].begins - 1)
+    assert run_plan(replace(plan, hauls=tuple(hauls)), tmp_path / "early", {}) != wanted
+
+
+def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        built(model, tmp_path / "out", "8KiB")
+    facts = dict(raised.value.notice.facts)
+    assert raised.value.code == "E302"
+    assert facts["has"] == "8,192 B"
+    assert "stays in L2" in facts
+    assert not os.path.exists(tmp_path / "out")
+
+
+def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    layer = save_exported(nn.Linear(1024, 2048), (torch.zeros(1, 1024),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 1024), np.float32)
+    build = myoedge.build(layer, calib=calib, output=tmp_path / "out")
+    simulated = myoedge.simulate(build)
+    (inference,) = simulated.measurement.inferences
+    moved = sum(row.l3_bytes for row in inference.layers)
+    assert simulated.exact
+    assert moved == 2 * 1024 * 1024
+    assert inference.cycles <= 1.02 * 2 * moved

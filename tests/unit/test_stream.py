@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hauls from L3: held against bytes that have owners, and against a run cycle by cycle."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from myoedge.plan.moments import Piece
+from myoedge.plan.place import Life, place
+from myoedge.plan.residence import most_read, residences
+from myoedge.plan.stream import Rate, in_order, place_hauls, queued, timeline, turns
+
+MOMENTS = 24
+RATE = Rate(2.0, 100.0)
+
+drawn = settings(max_examples=200, derandomize=True, database=None, deadline=None)
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> list[Piece]:
+    found = []
+    for index in range(draw(st.integers(1, 12))):
+        first = draw(st.integers(0, MOMENTS - 1))
+        last = draw(st.integers(first, min(first + 3, MOMENTS - 1)))
+        found.append(Piece(index, "w", 0, draw(st.integers(1, 60)), first, last))
+    return in_order(found)
+
+
+@st.composite
+def feature_maps(draw: st.DrawFn) -> list[tuple[int, Life]]:
+    lives = []
+    for index in range(draw(st.integers(0, 6))):
+        first = draw(st.integers(0, MOMENTS - 1))
+        last = draw(st.integers(first, MOMENTS - 1))
+        lives.append(Life(f"b{index}", 4 * draw(st.integers(1, 12)), first, last))
+    offsets = place(lives, 4).offsets
+    return [(offsets[life.name], life) for life in lives]
+
+
+@drawn
+@given(pieces(), feature_maps(), st.integers(16, 60))
+def test_every_byte_is_there_when_it_is_read(
+    wanted: list[Piece], others: list[tuple[int, Life]], words: int
+) -> None:
+    """Owners of bytes, moment by moment: hauls write when they begin and are read to the end."""
+    room = 4 * words
+    hauls = place_hauls(wanted, others, room)
+    if hauls is None:
+        return
+    owner: list[str | None] = [None] * max(room, *(at + x.size_bytes for at, x in others), 1)
+    for moment in range(MOMENTS):
+        for at, life in others:
+            if life.first == moment:
+                owner[at : at + life.size_bytes] = [life.name] * life.size_bytes
+        for n, haul in enumerate(hauls):
+            if haul.begins == moment:
+                size = haul.piece.room_bytes
+                assert 0 <= haul.l2 <= room - size
+                assert haul.l2 % 4 == 0
+                owner[haul.l2 : haul.l2 + size] = [f"haul {n}"] * size
+        for n, haul in enumerate(hauls):
+            if haul.begins <= moment <= haul.piece.last:
+                assert {*owner[haul.l2 : haul.l2 + haul.piece.size_bytes]} == {f"haul {n}"}
+        for at, life in others:
+            if life.first <= moment <= life.last:
+                assert {*owner[at : at + life.size_bytes]} == {life.name}
+    assert all(a.begins <= b.begins and a.l3 < b.l3 for a, b in pairwise(hauls))
+    assert all(haul.begins <= haul.piece.first for haul in hauls)
+
+
+def test_a_haul_begins_as_soon_as_its_place_is_free() -> None:
+    first = [Piece(0, "w", 0, 40, 1, 1), Piece(1, "w", 0, 40, 6, 7), Piece(2, "w", 0, 16, 9, 9)]
+    hauls = place_hauls(first, [(40, Life("x", 8, 0, 4))], 48)
+    assert hauls is not None
+    assert [haul.begins for haul in hauls] == [0, 2, 8]
+
+
+def test_what_is_alive_all_the_time_leaves_no_place() -> None:
+    assert place_hauls([Piece(0, "w", 0, 8, 3, 3)], [(4, Life("x", 8, 0, 9))], 12) is None
+
+
+def by_time(wanted: list[Piece], begins: list[int], durations: list[int]) -> float:
+    """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait."""
+    left = [RATE.cycles(p) for p in wanted]
+    done, moment, computed, now = 0, 0, 0, 0
+    while moment < len(durations):
+        needed = sum(p.first <= moment for p in wanted)
+        while computed >= durations[moment] and done >= needed:
+            moment, computed = moment + 1, 0
+            if moment == len(durations):
+                return now
+            needed = sum(p.first <= moment for p in wanted)
+        if done < len(wanted) and begins[done] <= moment:
+            left[done] -= 1
+            done += left[done] <= 0
+        computed, now = computed + 1, now + 1
+    return now
+
+
+@settings(drawn, max_examples=60)
+@given(pieces(), st.data())
+def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.DataObject) -> None:
+    durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
+    window = most_read(wanted) + data.draw(st.integers(0, 60))
+    begins, stuck = queued(wanted, window)
+    if stuck is None:
+        found = timeline(wanted, begins, durations, RATE)
+        assert abs(found.cycles - by_time(wanted, begins, durations)) <= len(wanted) + MOMENTS
+
+
+def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
+    wanted = [Piece(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
+    ahead = timeline(wanted, [0, 0, 0], [400.0] * 8, RATE)
+    late = timeline(wanted, [2, 4, 6], [400.0] * 8, Rate(4.0, 100.0))
+    assert (ahead.cycles, ahead.late) == (3200.0, (False, False, False))
+    assert late.cycles == 3200.0 + 3 * 100.0
+    assert late.late == (True, True, True)
+
+
+def test_the_array_that_is_waited_for_stays() -> None:
+    """Of two that are alike, one behind much computation and one behind none."""
+    known = {
+        (0, "first"): [Piece(0, "first", 0, 8000, 0, 0)],
+        (1, "hidden"): [Piece(1, "hidden", 0, 8000, 5, 5)],
+    }
+    durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
+    best = residences(known, durations, 16000, RATE)[0]
+    assert best.streamed == {(1, "hidden")}
+    assert best.cycles == sum(durations)
+
+
+def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
+    wanted = [Piece(n, "w", 0, 8, first, first) for n, first in enumerate((1, 1, 4))]
+    hauls = place_hauls(wanted, [], 16)
+    assert hauls is not None
+    assert [*turns(hauls)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
