@@ -127,7 +127,7 @@ static void work(int32_t core, void *unused)
     else if (which == 31)
         me_event_wait(ME_EVENT_WAIT_CLEAR);
     else if (which == 32)
-        for (;;)
+        for (;;) /* 32 */
             seen = seen + 1; /* 32 */
 }
 
