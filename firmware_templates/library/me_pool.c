@@ -20,6 +20,7 @@ typedef struct {
     int32_t rows, columns, kind;
     int32_t pixels, pixel_step; /* windows side by side, bytes between their starts */
     int32_t first, words;       /* channels */
+    int32_t lines, x_line, y_line; /* rows of windows below each other, bytes between their starts */
 } me_run;
 
 static int32_t extent(const me_window *w) { return w->last - w->first; }
@@ -72,6 +73,10 @@ static void set_loops(me_taps *taps, const me_run *run)
     taps->y = run->y + run->first;
     taps->first_inner = taps->x_inner;
     taps->first_outer = taps->x_outer;
+    taps->rows = run->lines;
+    taps->x_row = run->x_line - taps->outer * (channels ? run->pixel_step : 4);
+    taps->y_row = run->y_line - taps->outer * (channels ? y_pixel : 4);
+    taps->first_row = taps->x_row;
 }
 
 /* Up to four taps at once; the maximum so far is one of them after the first time. */
@@ -97,6 +102,7 @@ static void max_of_few(const me_run *run)
         taps.tap[0] = taps.y;
         taps.first_inner = taps.y_inner;
         taps.first_outer = taps.y_outer;
+        taps.first_row = taps.y_row;
         filled = 1;
     }
 }
@@ -142,13 +148,16 @@ static void any_window(const me_run *run)
     }
 }
 
-static void run_words(const me_run *run)
+static bool has_few_taps(const me_run *run)
 {
     const int32_t taps = run->rows * run->columns;
-    if (run->average && taps == 4 && run->average->scale.pre == 0)
-        average_of_four(run);
-    else if (!run->average && taps <= 9)
-        max_of_few(run);
+    return run->average ? taps == 4 && run->average->scale.pre == 0 : taps <= 9;
+}
+
+static void run_words(const me_run *run)
+{
+    if (has_few_taps(run))
+        (run->average ? average_of_four : max_of_few)(run);
     else
         any_window(run);
 }
@@ -219,6 +228,38 @@ static int32_t run_some(me_run *run, int32_t pixel, int32_t most, int32_t channe
     return n;
 }
 
+/* Windows that are alike and at one distance along both axes: a rectangle a core, by the axis that
+ * eight share best. */
+static void run_even(me_run *run)
+{
+    const me_pool_tile *tile = run->tile;
+    const int32_t oh = tile->oh, ow = tile->ow, words = tile->c / 4;
+    const int32_t by_row = (oh + 7) / 8 * ow * words, by_column = (ow + 7) / 8 * oh * words;
+    const int32_t by_word = (words + 7) / 8 * oh * ow;
+    int32_t from[3] = { 0, 0, 0 }, to[3] = { oh, ow, words };
+    const int32_t axis = by_row <= by_word && by_row <= by_column ? 0 : by_word <= by_column ? 2 : 1;
+    from[axis] = ME_FIRST(to[axis]);
+    to[axis] = ME_LAST(to[axis]);
+    run->lines = to[0] - from[0];
+    run->pixels = to[1] - from[1];
+    run->words = to[2] - from[2];
+    if (run->lines <= 0 || run->pixels <= 0 || run->words <= 0)
+        return;
+    run->x_line = oh > 1 ? (tile->rows[1].first - tile->rows[0].first) * tile->row_stride : 0;
+    run->y_line = ow * tile->y_stride;
+    run->pixel_step = ow > 1 ? (tile->columns[1].first - tile->columns[0].first) * tile->c : 0;
+    run->first = 4 * from[2];
+    run->x = tile->x + tile->rows->first * tile->row_stride + tile->columns->first * tile->c
+        + from[0] * run->x_line + from[1] * run->pixel_step;
+    run->y = tile->y + from[0] * run->y_line + from[1] * tile->y_stride;
+    (run->average ? average_of_four : max_of_few)(run);
+}
+
+static bool is_even(const me_pool_tile *tile)
+{
+    return tile->rows->alike >= tile->oh && tile->columns->alike >= tile->ow && tile->c % 4 == 0;
+}
+
 static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
 {
     const int32_t pixels = tile->oh * tile->ow, words = (tile->c + 3) / 4;
@@ -230,6 +271,15 @@ static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
     me_run run;
     run.tile = tile;
     run.average = average;
+    run.rows = extent(tile->rows);
+    run.columns = extent(tile->columns);
+    run.kind = average ? tile->rows->kind * average->kinds + tile->columns->kind : 0;
+    if (is_even(tile) && has_few_taps(&run) && !(average && average->scale.table)) {
+        run_even(&run);
+        return;
+    }
+    run.lines = 1;
+    run.x_line = run.y_line = 0;
     if (first < last)
         for (int32_t pixel = by_channel ? 0 : first; pixel < stop;)
             pixel += run_some(&run, pixel, stop - pixel, channel, end);
@@ -267,7 +317,8 @@ static void reduce_images(const me_reduce *op, const int8_t *x, int8_t *y)
     run.tile = &tile;
     run.average = &average;
     run.rows = op->reduced;
-    run.columns = run.pixels = 1;
+    run.columns = run.pixels = run.lines = 1;
+    run.x_line = run.y_line = 0;
     run.kind = run.pixel_step = 0;
     const int32_t words = (op->inner + 3) / 4, n = op->outer * words;
     int32_t at = ME_FIRST(n);

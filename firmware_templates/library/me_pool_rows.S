@@ -22,6 +22,10 @@
     .set OF_SHIFT, 68
     .set OF_LOW, 72
     .set OF_HIGH, 76
+    .set OF_ROWS_OF, 80
+    .set OF_X_ROW, 84
+    .set OF_Y_ROW, 88
+    .set OF_FIRST_ROW, 92
 
     .set OF_X, 0                /* me_big_window */
     .set OF_WINDOW_Y, 4
@@ -64,10 +68,15 @@ me_function me_max_words
     addi sp, sp, -16
     sw s0, 0(sp)
     sw s1, 4(sp)
+    sw s2, 8(sp)
+    sw s3, 12(sp)
+    mv s2, a0
+    lw s3, OF_ROWS_OF(a0)
     lw t5, OF_FIRST_INNER(a0)
     lw s0, OF_X_OUTER(a0)
     lw s1, OF_Y_OUTER(a0)
     lw a0, OF_FIRST_OUTER(a0)
+.Lmax_row:
     lp_setup 1, t4, .Lmax_outer_last
     lp_setup 0, t6, .Lmax_last
     p_lw_r t0, t5, a1
@@ -85,8 +94,22 @@ me_function me_max_words
     add a4, a4, s0
 .Lmax_outer_last:
     add a5, a5, s1
+    addi s3, s3, -1
+    beqz s3, .Lmax_done
+    lw t0, OF_FIRST_ROW(s2)
+    lw t1, OF_X_ROW(s2)
+    lw t2, OF_Y_ROW(s2)
+    add a1, a1, t0
+    add a2, a2, t1
+    add a3, a3, t1
+    add a4, a4, t1
+    add a5, a5, t2
+    j .Lmax_row
+.Lmax_done:
     lw s0, 0(sp)
     lw s1, 4(sp)
+    lw s2, 8(sp)
+    lw s3, 12(sp)
     addi sp, sp, 16
     ret
 me_end me_max_words
@@ -171,6 +194,9 @@ me_function me_average_words
     li s7, 0x00010001           /* bytes 0 and 2 of a word */
     slli s8, s7, 8              /* bytes 1 and 3 */
     p_mac s3, s0, s2            /* (sum + bias) * mult + offset, modulo 2^32 */
+    lw s9, OF_ROWS_OF(a0)
+.Laverage_row:
+    lw t4, OF_OUTER(a0)
 .Laverage_outer:
     lp_setup 0, t6, .Laverage_last
     p_lw_r t0, a6, a1
@@ -196,6 +222,17 @@ me_function me_average_words
     p_sw_r t0, a7, a5
     outer_steps OF_X_OUTER
     bnez t4, .Laverage_outer
+    addi s9, s9, -1
+    beqz s9, .Laverage_done
+    lw t0, OF_X_ROW(a0)
+    lw t1, OF_Y_ROW(a0)
+    add a1, a1, t0
+    add a2, a2, t0
+    add a3, a3, t0
+    add a4, a4, t0
+    add a5, a5, t1
+    j .Laverage_row
+.Laverage_done:
     restore
 me_end me_average_words
 

@@ -11,26 +11,55 @@ static int8_t averaged(const me_taps *t, int32_t sum)
     return me_clip(q, (int8_t)(t->low & 255u), (int8_t)(t->high & 255u));
 }
 
+/* Words of one row of windows; first, at and y move behind them. */
+static void max_row(const me_taps *taps, const int8_t **first, int32_t *at, int8_t **y)
+{
+    for (int32_t o = 0; o < taps->outer; o++) {
+        for (int32_t i = 0; i < taps->inner; i++) {
+            for (int32_t j = 0; j < 4; j++) {
+                int32_t most = (*first)[j];
+                for (int32_t t = 1; t < 4; t++)
+                    most = me_max(most, taps->tap[t][*at + j]);
+                (*y)[j] = (int8_t)most;
+            }
+            *first += taps->first_inner;
+            *at += taps->x_inner;
+            *y += taps->y_inner;
+        }
+        *first += taps->first_outer;
+        *at += taps->x_outer;
+        *y += taps->y_outer;
+    }
+}
+
 void me_max_words(const me_taps *taps)
 {
     const int8_t *first = taps->tap[0];
     int32_t at = 0;
     int8_t *y = taps->y;
+    for (int32_t row = 0; row < taps->rows; row++) {
+        max_row(taps, &first, &at, &y);
+        first += taps->first_row;
+        at += taps->x_row;
+        y += taps->y_row;
+    }
+}
+
+static void average_row(const me_taps *taps, int32_t *at, int8_t **y)
+{
     for (int32_t o = 0; o < taps->outer; o++) {
         for (int32_t i = 0; i < taps->inner; i++) {
             for (int32_t j = 0; j < 4; j++) {
-                int32_t most = first[j];
-                for (int32_t t = 1; t < 4; t++)
-                    most = me_max(most, taps->tap[t][at + j]);
-                y[j] = (int8_t)most;
+                int32_t sum = 0;
+                for (int32_t t = 0; t < 4; t++)
+                    sum += taps->tap[t][*at + j];
+                (*y)[j] = averaged(taps, sum);
             }
-            first += taps->first_inner;
-            at += taps->x_inner;
-            y += taps->y_inner;
+            *at += taps->x_inner;
+            *y += taps->y_inner;
         }
-        first += taps->first_outer;
-        at += taps->x_outer;
-        y += taps->y_outer;
+        *at += taps->x_outer;
+        *y += taps->y_outer;
     }
 }
 
@@ -38,19 +67,10 @@ void me_average_words(const me_taps *taps)
 {
     int32_t at = 0;
     int8_t *y = taps->y;
-    for (int32_t o = 0; o < taps->outer; o++) {
-        for (int32_t i = 0; i < taps->inner; i++) {
-            for (int32_t j = 0; j < 4; j++) {
-                int32_t sum = 0;
-                for (int32_t t = 0; t < 4; t++)
-                    sum += taps->tap[t][at + j];
-                y[j] = averaged(taps, sum);
-            }
-            at += taps->x_inner;
-            y += taps->y_inner;
-        }
-        at += taps->x_outer;
-        y += taps->y_outer;
+    for (int32_t row = 0; row < taps->rows; row++) {
+        average_row(taps, &at, &y);
+        at += taps->x_row;
+        y += taps->y_row;
     }
 }
 

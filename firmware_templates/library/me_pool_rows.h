@@ -7,8 +7,9 @@
 
 #include "me_pool.h"
 
-/* Four words become one, `inner` times `outer` (>= 1) of them. A turn of the inner loop moves the
- * taps by x_inner and y by y_inner; after all of them come x_outer and y_outer in addition. */
+/* Four words become one, `inner` times `outer` times `rows` (>= 1) of them. A turn of the inner loop
+ * moves the taps by x_inner and y by y_inner; after all of them come x_outer and y_outer in addition,
+ * and after all turns of that loop x_row and y_row. */
 typedef struct {
     const int8_t *tap[4];
     int8_t *y;
@@ -18,6 +19,7 @@ typedef struct {
     /* me_average_words (pre is 0 there) and windows: q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
     int32_t bias, pre, mult, offset, shift;
     uint32_t low, high; /* in all four bytes */
+    int32_t rows, x_row, y_row, first_row;
 } me_taps;
 
 void me_max_words(const me_taps *taps);
