@@ -500,38 +500,67 @@ static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, i
     return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
 }
 
-static ME_APART void pack_block(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
-                       int8_t *packed, me_channel *channels)
+static int32_t *sums_of(me_channel *channels, int32_t i) { return (int32_t *)(void *)(channels + i); }
+
+/* A part of the taps of four columns; channels hold the sum of each column and part meanwhile. */
+static ME_APART void pack_part(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
+                               int32_t part, int32_t parts, int8_t *packed, me_channel *channels)
 {
     const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
-    int32_t sum[4] = { 0 }, done = 0;
-    int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c);
-    if (columns == 4 && words > 0) {
-        const int8_t *b = tile->b + first * (matmul->b_turned ? tile->b_stride : 1);
-        to = matmul->b_turned ? me_interleave_rows(b, tile->b_stride, words, to, sum)
-                              : me_interleave_columns(b, tile->b_stride, words, to, sum);
-        done = 4 * words;
+    const int32_t from = words * part / parts, some = words * (part + 1) / parts - from;
+    int32_t sum[4] = { 0 }, c = 4 * from;
+    int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c) + 4 * columns * from;
+    if (columns == 4 && some > 0) {
+        const int8_t *b = matmul->b_turned ? tile->b + first * tile->b_stride + c
+                                           : tile->b + first + c * tile->b_stride;
+        to = (matmul->b_turned ? me_interleave_rows : me_interleave_columns)(b, tile->b_stride, some, to, sum);
+        c += 4 * some;
     }
-    for (int32_t c = done; c < matmul->c; c += 4)
+    const int32_t end = part + 1 < parts ? 4 * (from + some) : matmul->c;
+    for (; c < end; c += 4)
         for (int32_t i = 0; i < columns; i++) {
             const uint32_t taps = last_taps(matmul, tile, first + i, c);
             sum[i] = me_sdotsp_b(sum[i], taps, ONES);
             me_put_w(&to, taps);
         }
-    for (int32_t i = 0; i < columns; i++) {
-        const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum[i]);
-        channels[first + i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
+    for (int32_t i = 0; i < columns; i++)
+        sums_of(channels, first + i)[part] = sum[i];
+}
+
+/* Into how many parts of its taps, 1, 2 or 4, a block of columns is cut, so that eight cores have
+ * equally much to do. */
+static int32_t parts_of(int32_t blocks)
+{
+    const int32_t whole = 4 * ((blocks + 7) / 8), halves = 2 * ((2 * blocks + 7) / 8);
+    const int32_t quarters = (4 * blocks + 7) / 8;
+    return whole <= halves && whole <= quarters ? 1 : halves <= quarters ? 2 : 4;
+}
+
+/* Packed b, and channels for its columns, by all cores. */
+static ME_APART void pack_columns(const me_matmul *matmul, const me_matmul_tile *tile, int8_t *packed,
+                                  me_channel *channels)
+{
+    const int32_t blocks = (tile->n + 3) / 4, parts = parts_of(blocks), units = blocks * parts;
+    for (int32_t unit = ME_FIRST(units); unit < ME_LAST(units); unit++) {
+        const int32_t block = unit / parts;
+        pack_part(matmul, tile, 4 * block, unit - block * parts, parts, packed, channels);
     }
+    ME_SYNC();
+    for (int32_t i = ME_FIRST(tile->n); i < ME_LAST(tile->n); i++) {
+        int32_t sum = 0;
+        for (int32_t part = 0; part < parts; part++)
+            sum += sums_of(channels, i)[part];
+        const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum);
+        channels[i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
+    }
+    ME_SYNC();
 }
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
 {
-    const int32_t blocks = (tile->n + 3) / 4;
     int8_t *packed = tile->scratch + tile->n * (int32_t)sizeof(me_channel);
     me_channel *channels = (me_channel *)(void *)tile->scratch;
-    for (int32_t block = ME_FIRST(blocks); block < ME_LAST(blocks); block++)
-        pack_block(matmul, tile, 4 * block, packed, channels);
-    ME_SYNC();
+    pack_columns(matmul, tile, packed, channels);
     work w;
     take_rows(&w, tile->a, tile->m, tile->a_stride, matmul->c);
     w.scale = &matmul->scale;

@@ -69,7 +69,8 @@ typedef struct {
     me_scale scale;
 } me_matmul;
 
-/* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch bytes */
+/* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch bytes, or as many
+ * less as me_dense_scratch says where a, a_stride and c are multiples of 4 */
 typedef struct {
     const int8_t *a, *b;
     int32_t m, n, a_stride, b_stride;

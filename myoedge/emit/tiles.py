@@ -195,7 +195,7 @@ def _one(tables: Tables, function: str, moved: Sequence[Transfer], base: str, in
     """One transfer for each index."""
     name = moved[0].operand
     numbers = (
-        tables.number(f"{name}_{key}", [getattr(x, key) for x in moved], index)
+        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved], index)
         for key in ("l1", "at", "bytes", "line", "stride")
     )
     return _move(function, base, *numbers)

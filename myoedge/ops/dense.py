@@ -135,5 +135,7 @@ def first(prices: Prices, w: Work, rows: Any, blocks: Any) -> Any:
 
 
 def packing(prices: Prices, w: Work, blocks: Any) -> Any:
-    """Of b in a matrix product, four columns at a time, by all cores."""
-    return _up(blocks, WORKERS) * (w.words * prices.matmul_word + prices.matmul_block)
+    """Of b in a matrix product, four columns and up to four parts of them at a time."""
+    share = np.minimum(_up(blocks, WORKERS), _up(2 * blocks, WORKERS) / 2)
+    share = np.minimum(share, _up(4 * blocks, WORKERS) / 4)
+    return share * w.words * prices.matmul_word + np.ceil(share) * prices.matmul_block

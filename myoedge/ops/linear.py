@@ -189,7 +189,7 @@ def matmul_literals(step: Step) -> dict[str, Any]:
 
 
 def matmul_in_tiles(step: Step) -> Tiled:
-    """Axes of the batch one by one, m rows of a, k columns of b."""
+    """Axes of the batch one by one, m rows of a, k columns of b by fours."""
     literals = matmul_literals(step)
     loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
     m = literals["rows"]
@@ -197,28 +197,28 @@ def matmul_in_tiles(step: Step) -> Tiled:
     arrays: dict[str, Array] = {}
     table = with_table(step, arrays)
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
-    b = _matmul_read("b", 1, loops, (c, n), ((), (("k", 1),)))
+    b = _matmul_read("b", 1, loops, (c, n), ((), CHANNELS))
     every = tuple(((axis, 1),) for axis in batch)
-    y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), (("k", 1),)))
+    y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
     zero, gather = step["b_zero"] != 0, c % 4 != 0
     work = dense.work(step, c, n, copied=gather, tail=c % 4, zero=zero)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     return Tiled(
         kernel="me_matmul",
-        axes={**batch, "m": m, "k": n},
+        axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         single=tuple(batch),
         operands=(a, b, *table, y),
         op={"c": c, **{name: step[name] for name in numbers}, "b_turned": 0, **scale_fields(step)},
         tile=_matmul_tile,
         arrays=arrays,
-        scratch=lambda sizes: sizes["k"] * (up(c) + 16) + dense.scratch(c),
+        scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
         cycles=lambda sizes, prices: (
-            dense.cycles(prices, work, sizes["m"], -(-sizes["k"] // 4), sizes["m"])
-            + dense.packing(prices, work, -(-sizes["k"] // 4))
+            dense.cycles(prices, work, sizes["m"], sizes["k"], sizes["m"])
+            + dense.packing(prices, work, sizes["k"])
         ),
         first=lambda sizes, prices: (
-            dense.first(prices, work, sizes["m"], -(-sizes["k"] // 4)) + prices.first_matmul
+            dense.first(prices, work, sizes["m"], sizes["k"]) + prices.first_matmul
         ),
     )
 
