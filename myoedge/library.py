@@ -71,28 +71,42 @@ def build_library(
         return library
     with tool.scratch() as folder:
         fresh = folder / "library.so"
-        include = sorted({file.parent for file in files if file.suffix == ".h"})
-        kernels = [file for file in files if _shared(src_dir, file)]
-        plain = tool.compile_flags(found, sanitize, how.optimize, how.warnings)
-        recipe = Recipe(src_dir.resolve(), found, ("-fPIC", *plain), include)
-        objects, finished = make_objects([kernel.resolve() for kernel in kernels], recipe)
-        if finished.returncode == 0:
-            finished = tool.compile_library(
-                [file for file in files if file.suffix == ".c" and file not in kernels],
-                fresh,
-                cc=found,
-                sanitize=sanitize,
-                optimize=how.optimize,
-                warnings=how.warnings,
-                include=include,
-                defines=defines,
-                objects=objects,
-            )
+        finished = _compiled(src_dir, files, fresh, found, sanitize, defines, how)
         if finished.returncode != 0:
             raise _rejected(src_dir, found, finished)
         cached.keep(fresh, library)
     cached.prune(library.parent.glob("*.so"), LIBRARIES_KEPT)
     return library
+
+
+def _compiled(
+    src_dir: Path,
+    files: Sequence[Path],
+    fresh: Path,
+    cc: tool.Compiler,
+    sanitize: Sequence[str],
+    defines: Sequence[str],
+    how: How,
+) -> tool.Finished:
+    """Kernels as objects, which know nothing of `defines`; then the rest, and all of it linked."""
+    include = sorted({file.parent for file in files if file.suffix == ".h"})
+    kernels = [file for file in files if _shared(src_dir, file)]
+    flags = tool.compile_flags(cc, sanitize, how.optimize, how.warnings)
+    recipe = Recipe(src_dir.resolve(), cc, ("-fPIC", *flags), include)
+    objects, finished = make_objects([kernel.resolve() for kernel in kernels], recipe)
+    if finished.returncode != 0:
+        return finished
+    return tool.compile_library(
+        [file for file in files if file.suffix == ".c" and file not in kernels],
+        fresh,
+        cc=cc,
+        sanitize=sanitize,
+        optimize=how.optimize,
+        warnings=how.warnings,
+        include=include,
+        defines=defines,
+        objects=objects,
+    )
 
 
 def _shared(src_dir: Path, file: Path) -> bool:
