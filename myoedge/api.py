@@ -18,6 +18,7 @@ from myoedge.samples import Given
 if TYPE_CHECKING:
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
+    from myoedge.report.peaks import Peak
     from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
 
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "load_build",
     "ops",
+    "peaks",
     "quantize",
     "report",
     "simulate",
@@ -275,7 +277,10 @@ class Inspection:
 def inspect(
     model: StrPath, *, factory: str | None = None, calib: Given | None = None
 ) -> Inspection:
-    """What a model file holds; works without calibration and without a target. Errors: as load."""
+    """What a model file holds; works without calibration and without a target. Errors: as load.
+
+    For a build folder see `report` and `peaks`.
+    """
     from collections import Counter
 
     from myoedge.op import OPS, macs
@@ -298,6 +303,14 @@ def inspect(
         sum(work),
         loaded.notes,
     )
+
+
+def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
+    """Who makes the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
+    from myoedge.report.peaks import peaks as found
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    return found(chosen.mapped_report)
 
 
 def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:

@@ -82,19 +82,31 @@ def within(chip: Chip, budget: Budget) -> Chip:
 def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
     """The plan for as much of a chip as the budget allows.
 
-    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of its L2; E304 a
-    layer has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
+    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of L2 and L3; E304
+    a layer has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
     """
     try:
         plan = make_plan(network, within(chip, budget))
     except MyoedgeError as error:
-        if error.code != "E301" or budget.l2_bytes is None or budget.l2_bytes >= chip.l2_bytes:
+        less = [name for name in ("l2", "l3") if _limits(budget, name, chip)]
+        if error.code != "E301" or not less:
             raise
-        tries = ["a larger --l2 or [budget] l2", *error.notice.tries[:1]]
-        raise MyoedgeError("E302", "over budget: l2", dict(error.notice.facts), tries) from None
+        tries = [f"a larger --{less[0]} or [budget] {less[0]}", *error.notice.tries[:1]]
+        facts = {**dict(error.notice.facts), **_l3_fact(budget)}
+        raise MyoedgeError("E302", f"over budget: {less[0]}", facts, tries) from None
     if budget.l1_bytes is not None and plan.without_tiles:
         raise _no_tile(plan)
     return plan
+
+
+def _limits(budget: Budget, name: str, chip: Chip) -> bool:
+    limit = getattr(budget, f"{name}_bytes")
+    return limit is not None and limit < getattr(chip, f"{name}_bytes")
+
+
+def _l3_fact(budget: Budget) -> dict[str, str]:
+    limit = budget.l3_bytes
+    return {} if limit is None else {"l3": f"{limit:,} B at most for what L2 has no room for"}
 
 
 def _no_tile(plan: Plan) -> MyoedgeError:

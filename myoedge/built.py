@@ -38,6 +38,8 @@ REPORT_KEYS = frozenset(
     ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
 )
 
+MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants_bytes"))
+
 
 @dataclass(frozen=True)
 class Build:
@@ -66,6 +68,14 @@ class Build:
             raise _damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
         if _digest(found) != _digest(self.manifest):
             raise _damaged(self.folder, ValueError("report.json is about another model"))
+        return found
+
+    @property
+    def mapped_report(self) -> dict[str, Any]:
+        """report.json with every buffer in it. Errors: E222 where an older version wrote it."""
+        found = self.report
+        if missing := MAP_KEYS - found["memory"].keys():
+            raise _damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
         return found
 
     def replace(self, files: Mapping[str, bytes]) -> None:

@@ -12,7 +12,7 @@ from myoedge import __version__
 
 VERBS = {
     "init": "write myoedge.toml and a script that makes calibration data",
-    "inspect": "what a model file holds, and whether it can be built",
+    "inspect": "what a model file or a build holds, and who makes the peak of its memory",
     "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",
     "validate": "compare the C with the NumPy reference, bit for bit",

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from myoedge.cli.newest import named_or_newest
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
@@ -15,18 +17,51 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("model", type=click.Path())
+@click.argument("path", type=click.Path(), metavar="MODEL|DIR", required=False)
+@click.option("--memory", is_flag=True, help="Who makes the peak of L1, L2 and L3, in a build.")
 @click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint.")
 @click.option("--calib", metavar="FILE", help="Gives a checkpoint's network its input shape.")
 @common
-def command(voice: Voice, **options: Any) -> None:
-    """Show what a model file holds, and whether it can be built."""
+def command(
+    voice: Voice, path: str | None, memory: bool, factory: str | None, calib: str | None
+) -> None:
+    """Show what a model file holds, and whether it can be built; or what a build folder holds.
+
+    MODEL is a model file, DIR what build wrote: the newest one below build/ without it.
+    """
+    from myoedge.folder import is_build
+
+    if memory or path is None or is_build(Path(path)):
+        if factory or calib:
+            raise click.UsageError("--factory and --calib go with a model file, not with a build.")
+        _of_build(voice, named_or_newest(voice, path), memory)
+    else:
+        _of_model(voice, path, factory, calib)
+
+
+def _of_model(voice: Voice, model: str, factory: str | None, calib: str | None) -> None:
     from myoedge import api
 
-    found = api.inspect(**options)
+    found = api.inspect(model, factory=factory, calib=calib)
     voice.result(asdict(found), lambda: _show(voice, found))
-    factory = f" --factory {options['factory']}" if options["factory"] else ""
-    voice.say(f"\nnext: myoedge build {options['model']}{factory} --calib calib.npz")
+    given = f" --factory {factory}" if factory else ""
+    voice.say(f"\nnext: myoedge build {model}{given} --calib calib.npz")
+
+
+def _of_build(voice: Voice, folder: Path, memory: bool) -> None:
+    from myoedge import api
+    from myoedge.report.peaks import print_peaks
+    from myoedge.report.text import print_report
+
+    if memory:
+        found = api.peaks(folder)
+        rows = {"memories": [asdict(peak) for peak in found]}
+        voice.result(rows, lambda: print_peaks(found, voice.out))
+        return
+    report = api.load_build(folder).report
+    page = str(folder / "report.html")
+    voice.result(report, lambda: print_report(report, voice.out, html=page))
+    voice.say(f"next: myoedge inspect {folder} --memory")
 
 
 def _show(voice: Voice, found: Inspection) -> None:

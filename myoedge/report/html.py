@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from myoedge import __version__
 from myoedge.emit.render import new_environment
-from myoedge.report import picture, speed, words
+from myoedge.report import maps, picture, speed, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.report.verdict import verdict
 
@@ -31,9 +31,10 @@ def report_html(report: Report) -> str:
         .render(
             r=report,
             version=__version__,
-            memory=picture.memory(report),
+            memory=maps.l2(report),
+            l1=maps.l1(report),
             noise=picture.noise(report),
-            budget=picture.budget(report),
+            budget=maps.budget(report),
             time=picture.time(report),
             embedded=Markup(embedded),
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie in the drawings of report.html: memory over steps, noise and time by layer."""
+"""Where things lie in the drawings of report.html: noise and time by layer; maps.py has memory."""
 
 from __future__ import annotations
 
@@ -25,19 +25,6 @@ class Tick:
     at: float
     text: str
     title: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One buffer: a rectangle with up to two lines of text."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    title: str
-    lines: tuple[str, ...]
-    peak: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,82 +80,6 @@ class Frame:
         return round(self.bottom - self.plot_height * share, 1)
 
 
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def memory(report: Report) -> dict[str, Any] | None:
-    """Every buffer of the arena as a rectangle: when it lives across, where it lies upwards."""
-    found = report["memory"]
-    if not found["buffers"]:
-        return None
-    last = max(buffer["last_step"] for buffer in found["buffers"])
-    frame = Frame(max(len(report["layers"]), last + 1), 280, _longest(report))
-    top = max(found["arena_bytes"], found["lower_bound_bytes"]) * 1.06
-    return {
-        "frame": frame,
-        "columns": _columns(report, frame),
-        "ticks": [Tick(frame.y(at / top), words.size(at)) for at in _byte_ticks(int(top))],
-        "boxes": [_box(report, buffer, frame, top) for buffer in found["buffers"]],
-        "bound": frame.y(found["lower_bound_bytes"] / top),
-        "arena": frame.y(found["arena_bytes"] / top),
-        "peak": (frame.x(found["peak_step"]), frame.column),
-        "peak_text": _anchored(frame, found["peak_step"]),
-    }
-
-
-def _anchored(frame: Frame, step: int) -> tuple[float, str]:
-    """Where a word over a column starts, so that it stays inside the drawing."""
-    if step < 1:
-        return frame.x(step), "start"
-    return (
-        (frame.x(step + 1), "end") if step >= frame.steps - 1 else (frame.x(step + 0.5), "middle")
-    )
-
-
-def _byte_ticks(top: int) -> range:
-    """At powers of two, three to six of them."""
-    step = 1 << max((top // 6).bit_length(), 2)
-    return range(0, top + 1, step)
-
-
-def _box(report: Report, buffer: Mapping[str, Any], frame: Frame, top: float) -> Box:
-    low, high = buffer["offset"] / top, (buffer["offset"] + buffer["size_bytes"]) / top
-    width = frame.column * (buffer["last_step"] - buffer["first_step"] + 1) - 2
-    height = max(frame.y(low) - frame.y(high) - 2, 1.5)
-    row = next(row for row in report["layers"] if row["name"] == buffer["name"])
-    return Box(
-        x=frame.x(buffer["first_step"]) + 1,
-        y=frame.y(low) - height - 1,
-        width=round(width, 1),
-        height=round(height, 1),
-        title=_buffer_title(report, buffer, words.named(row)),
-        lines=_fitting(row, buffer["size_bytes"], width, height),
-        peak=buffer["name"] in report["memory"]["peak_buffers"],
-    )
-
-
-def _buffer_title(report: Report, buffer: Mapping[str, Any], name: str) -> str:
-    layers = report["layers"]
-    first, last = buffer["first_step"], buffer["last_step"]
-    reader = layers[last]["function"] if last < len(layers) else "the copy to an output"
-    return (
-        f"{name}: {buffer['size_bytes']:,} B at offset {buffer['offset']:,}, "
-        f"written by {layers[first]['function']}, last read by {reader}"
-    )
-
-
-def _fitting(
-    row: Mapping[str, Any], size_bytes: int, width: float, height: float
-) -> tuple[str, ...]:
-    """Name and size as far as there is room: the path, its last part, or the operator."""
-    letters, room = int((width - 8) / LETTER), int((height - 2) / 14)
-    path = next((o["path"] for o in row["origin"] if o["path"]), "")
-    tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
-    names = (words.named(row), *tail, row["op"])
-    lines = (next((n for n in names if len(n) <= letters), ""), words.size(size_bytes))
-    return tuple(line for line in lines if line and len(line) <= letters)[: max(room, 0)]
-
-
 # --- noise ----------------------------------------------------------------------------------------
 
 
@@ -183,7 +94,7 @@ def noise(report: Report) -> dict[str, Any] | None:
     if not found:
         return None
     low, high = 10 * math.floor((min(found) - 2) / 10), 10 * math.ceil((max(found) + 2) / 10)
-    frame = Frame(len(report["layers"]), 200, _longest(report))
+    frame = Frame(len(report["layers"]), 200, longest(report))
     step = 10 if high - low <= 60 else 20
 
     def y(value: float | None) -> float | None:
@@ -191,7 +102,7 @@ def noise(report: Report) -> dict[str, Any] | None:
 
     return {
         "frame": frame,
-        "columns": _columns(report, frame),
+        "columns": columns(report, frame),
         "ticks": [Tick(y(at) or 0.0, f"{at} dB") for at in range(low, high + 1, step)],
         "weak": y(WEAK_DB) if low < WEAK_DB < high else None,
         "pairs": [
@@ -208,35 +119,14 @@ def noise(report: Report) -> dict[str, Any] | None:
     }
 
 
-def _columns(report: Report, frame: Frame) -> list[Tick]:
+def columns(report: Report, frame: Frame) -> list[Tick]:
     """The operator of every step, and its layer."""
     rows = enumerate(report["layers"])
     return [Tick(frame.x(i + 0.5), row["op"], words.named(row)) for i, row in rows]
 
 
-def _longest(report: Report) -> int:
+def longest(report: Report) -> int:
     return max((len(row["op"]) for row in report["layers"]), default=0)
-
-
-# --- L2 -------------------------------------------------------------------------------------------
-
-
-def budget(report: Report) -> list[dict[str, Any]]:
-    """What fills L2: segments with their share of it (of what is used, where there is no limit)."""
-    found = report["memory"]
-    limit = report["target"]["l2_bytes"]
-    parts = [
-        ("weights", "weights and tables", found["weights_bytes"]),
-        ("arena", "activations", found["arena_bytes"]),
-        ("ports", "inputs and outputs", found["input_bytes"] + found["output_bytes"]),
-    ]
-    if limit is not None:
-        parts.append(("free", "free, code included", limit - found["l2_peak_bytes"]))
-    whole = sum(size for _, _, size in parts)
-    return [
-        {"kind": kind, "name": name, "bytes": size, "share": words.share(size, whole)}
-        for kind, name, size in parts
-    ]
 
 
 # --- time -----------------------------------------------------------------------------------------

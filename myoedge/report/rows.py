@@ -14,12 +14,12 @@ from myoedge.emit.kernels import function_name
 from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
 from myoedge.op import OPS
-from myoedge.plan.place import Life
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
-from myoedge.plan.whole import latency_s, layer_cycles
+from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
+from myoedge.report.memory import memory, weights_in_l2
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
@@ -65,7 +65,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,
-        "memory": _memory(plan),
+        "memory": memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
         "outputs": [_port(plan, *pair) for pair in _named_outputs(plan)],
         "layers": layers,
@@ -102,7 +102,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
     """What the cost model says until `simulate` has counted; None for a target without a clock."""
     if not plan.chip.point.clock_hz:
         return None
-    total, macs = sum(layer_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
+    total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
     return {
         "total": total,
         "source": "modelled",
@@ -151,51 +151,6 @@ def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     row = min(measured, key=lambda r: float(r["sqnr_local_db"]))
     return {key: row[key] for key in ("name", "label", "op", "function", "origin", "sqnr_local_db")}
-
-
-# --- memory ---------------------------------------------------------------------------------------
-
-
-def _memory(plan: Plan) -> dict[str, Any]:
-    alive = [_alive(plan, at) for at in range(len(plan.steps) + bool(plan.copies))]
-    peak = alive.index(max(alive)) if alive else 0
-    return {
-        "l1_peak_bytes": _l1_bytes(plan),
-        "l2_peak_bytes": plan.l2_bytes,
-        "l3_bytes": plan.l3_bytes,
-        "code_bytes": None,
-        "source": "planned",
-        "weights_bytes": plan.weight_bytes,
-        "arena_bytes": plan.arena_bytes,
-        "lower_bound_bytes": plan.placement.lower_bound_bytes,
-        "proven": plan.placement.proven,
-        "input_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_inputs),
-        "output_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_outputs),
-        "peak_step": peak,
-        "peak_buffers": [life.name for life in plan.lives if life.first <= peak <= life.last],
-        "buffers": [_buffer(plan, life) for life in plan.lives],
-    }
-
-
-def _l1_bytes(plan: Plan) -> int | None:
-    """Buffers, and what stacks and runtime have of it; None where there is no L1."""
-    chip = plan.chip
-    return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
-
-
-def _alive(plan: Plan, step: int) -> int:
-    return sum(life.size_bytes for life in plan.lives if life.first <= step <= life.last)
-
-
-def _buffer(plan: Plan, life: Life) -> dict[str, Any]:
-    return {
-        "name": life.name,
-        "label": plan.quant.graph.producer[life.name].label,
-        "offset": plan.placement.offsets[life.name],
-        "size_bytes": life.size_bytes,
-        "first_step": life.first,
-        "last_step": life.last,
-    }
 
 
 # --- inputs and outputs ---------------------------------------------------------------------------
@@ -264,6 +219,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "engine": "cluster" if plan.chip.l1_bytes else None,
         "weights_in": _weights_in(plan, index),
         "weights_bytes": weights,
+        "weights_l2_bytes": weights_in_l2(plan, index),
         "read_bytes": _read_bytes(plan, node) + weights,
         "out_bytes": size_bytes(plan.quant, node.name),
         "sqnr_db": decibels(cumulative.get(node.name)),
@@ -355,6 +311,7 @@ COLUMNS = (
     "engine",
     "weights_in",
     "weights_bytes",
+    "weights_l2_bytes",
     "read_bytes",
     "out_bytes",
     "sqnr_db",

@@ -208,7 +208,9 @@ def peak(report: Report) -> str:
     names = {row["name"]: named(row) for row in report["layers"]}
     memory = report["memory"]
     alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
-    return ", ".join(f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive)
+    results = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]
+    far = sum(b["size_bytes"] for b in alive if b["name"] not in names)
+    return ", ".join([*results, *([f"weights from L3 ({size(far)})"] if far else [])])
 
 
 METER_DB = 60.0  # a full bar: int8 can hardly be better

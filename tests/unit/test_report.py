@@ -328,7 +328,8 @@ def test_html_holds_the_json(usual: Report) -> None:
 def test_html_draws_every_buffer_and_layer(usual: Report) -> None:
     tags = Page(report_html(usual)).tags
     boxes = [a for tag, a in tags if tag == "rect" and "buffer" in (a.get("class") or "")]
-    assert len(boxes) == len(usual["memory"]["buffers"])
+    memory = usual["memory"]
+    assert len(boxes) == len(memory["buffers"]) + len(memory["l1_buffers"])
     dots = [a for tag, a in tags if tag == "circle" and a.get("class") == "sofar"]
     assert len(dots) == len(usual["layers"])
 

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> `memory` of report.json: sizes, and every buffer of L1 and L2 with place and time.
+
+Time is counted in steps and parts of them: the second of a layer's four tiles is at its number and
+a quarter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from myoedge.plan.place import Life
+from myoedge.plan.planned import Plan, size_bytes
+from myoedge.plan.stream import Haul
+from myoedge.plan.tiling import SCRATCH, Buffer, Tiling
+
+Row = dict[str, Any]
+
+
+def memory(plan: Plan) -> Row:
+    """Sizes in bytes; what L2 holds at its fullest; the buffers of the arena and of L1."""
+    results = [_result(plan, life) for life in plan.lives]
+    buffers = [*results, *(_haul(plan, haul) for haul in plan.hauls)]
+    peak = fullest(buffers)
+    return {
+        "l1_peak_bytes": _l1_bytes(plan),
+        "l2_peak_bytes": plan.l2_bytes,
+        "l3_bytes": plan.l3_bytes,
+        "code_bytes": None,
+        "source": "planned",
+        "weights_bytes": plan.weight_bytes,
+        "constants_bytes": sum(array.nbytes for array in plan.quant.constants.values()),
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven": plan.placement.proven,
+        "input_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_inputs),
+        "output_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_outputs),
+        "peak_step": int(peak),
+        "peak_buffers": [row["name"] for row in alive(buffers, peak)],
+        "buffers": buffers,
+        "l1_planned_bytes": _l1_bytes(plan),
+        "l1_reserved_bytes": plan.chip.l1_reserved_bytes if plan.chip.l1_bytes else None,
+        "l1_buffers": list(_l1_buffers(plan)),
+    }
+
+
+def alive(rows: Sequence[Row], at: float) -> list[Row]:
+    """The buffers that are in use at a time."""
+    return [row for row in rows if row["from"] <= at < row["to"]]
+
+
+def alive_bytes(rows: Sequence[Row], at: float) -> int:
+    return sum(row["size_bytes"] for row in alive(rows, at))
+
+
+def fullest(rows: Sequence[Row]) -> float:
+    """The first time at which most bytes are in use."""
+    times = sorted({row["from"] for row in rows})
+    return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
+
+
+def _l1_bytes(plan: Plan) -> int | None:
+    """Buffers, and what stacks and runtime have of it; None where there is no L1."""
+    chip = plan.chip
+    return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
+
+
+def _result(plan: Plan, life: Life) -> Row:
+    """A layer's result in the arena of L2."""
+    return {
+        "name": life.name,
+        "kind": "result",
+        "label": plan.quant.graph.producer[life.name].label,
+        "offset": plan.placement.offsets[life.name],
+        "size_bytes": life.size_bytes,
+        "first_step": life.first,
+        "last_step": life.last,
+        "from": life.first,
+        "to": life.last + 1,
+    }
+
+
+def _haul(plan: Plan, haul: Haul) -> Row:
+    """Weights on their way from L3: in the arena from when they may arrive until they are read."""
+    piece, clock = haul.piece, plan.clock
+    node = plan.steps[piece.step].node
+    return {
+        "name": f"{node.name} {piece.array} {piece.start}",
+        "kind": "weights",
+        "step": piece.step,
+        "label": node.label,
+        "offset": haul.l2,
+        "size_bytes": piece.room_bytes,
+        "first_step": clock.layer(haul.begins),
+        "last_step": clock.layer(piece.last),
+        "from": _in_steps(clock.enters, haul.begins),
+        "to": _in_steps(clock.enters, piece.last + 1),
+    }
+
+
+# --- L1 -------------------------------------------------------------------------------------------
+
+
+def _l1_buffers(plan: Plan) -> Iterator[Row]:
+    starts = _first_tiles(plan.tilings)
+    for step, tiling in enumerate(plan.tilings):
+        for buffer in tiling.buffers if tiling else ():
+            yield _l1_buffer(step, tiling, buffer, starts)
+
+
+def _l1_buffer(step: int, tiling: Tiling | None, buffer: Buffer, starts: Sequence[int]) -> Row:
+    assert tiling is not None
+    shape = None
+    if buffer.operand != SCRATCH:
+        shape = list(tiling.tiles[0].regions[buffer.operand].extent)
+    return {
+        "step": step,
+        "operand": buffer.operand,
+        "kind": _kind(tiling, buffer.operand),
+        "slot": buffer.slot,
+        "shape": shape,
+        "offset": buffer.offset,
+        "size_bytes": buffer.size_bytes,
+        "from": _in_steps(starts, buffer.first),
+        "to": _in_steps(starts, buffer.last + 1),
+    }
+
+
+def _kind(tiling: Tiling, operand: str) -> str:
+    """ "weights", "result", "input" or "scratch"."""
+    known = {o.name: o for o in tiling.tiled.operands}.get(operand)
+    if known is None:
+        return SCRATCH
+    return "weights" if known.constant else "result" if known.written else "input"
+
+
+def _first_tiles(tilings: Sequence[Tiling | None]) -> list[int]:
+    """The number of each step's first tile, and of one behind the last; without tiles it is one."""
+    starts = [0]
+    for tiling in tilings:
+        starts.append(starts[-1] + (1 if tiling is None else len(tiling.tiles)))
+    return starts
+
+
+def _in_steps(starts: Sequence[int], at: int) -> float:
+    """A tile or a moment of the run, where every step starts with the number given."""
+    step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
+    part = (at - starts[step]) / (starts[step + 1] - starts[step])
+    return round(step + min(max(part, 0.0), 1.0), 4)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def weights_in_l2(plan: Plan, index: int) -> int:
+    """Bytes of a step's constants that lie in L2 all the time."""
+    arrays = plan.stored(index).items()
+    return sum(array.nbytes for name, array in arrays if (index, name) not in plan.streamed)

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who makes the peak, and the maps of L1 and L2: held against the plan, byte by byte."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from myoedge.plan.planned import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.report import maps
+from myoedge.report.html import report_html
+from myoedge.report.peaks import Peak, peaks, print_peaks
+from myoedge.report.rows import Outcome, Report, make_report
+from myoedge.target import chip
+from tests.conftest import Ran
+from tests.unit.test_report import HOSTILE, Page, quantized, residual
+
+Run = Callable[..., Ran]
+LETTER_HEIGHT = 11
+
+
+def planned(blocks: int = 3, path: str = "enc.0") -> Plan:
+    return make_plan(quantized(residual(path, blocks=blocks)), chip("gap9"))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planned()
+
+
+@pytest.fixture(scope="module")
+def report(plan: Plan) -> Report:
+    return make_report(plan, Outcome("net"))
+
+
+def of(report: Report) -> dict[str, Peak]:
+    return {peak.memory: peak for peak in peaks(report)}
+
+
+# --- who makes the peak ---------------------------------------------------------------------------
+
+
+def test_what_is_held_adds_up_to_the_peak(report: Report) -> None:
+    found, memory = of(report), report["memory"]
+    assert set(found) == {"L1", "L2"}
+    assert found["L1"].used_bytes == memory["l1_peak_bytes"]
+    assert found["L2"].used_bytes == memory["l2_peak_bytes"]
+    for peak in found.values():
+        sizes = [part.size_bytes for part in peak.held]
+        assert sum(sizes) == peak.used_bytes
+        assert sizes == sorted(sizes, reverse=True)
+        assert min(sizes) > 0
+
+
+def test_l2_is_fullest_where_the_plan_says(plan: Plan, report: Report) -> None:
+    alive = [
+        {life.name for life in plan.lives if life.first <= step <= life.last}
+        for step in range(len(plan.steps))
+    ]
+    sizes = {life.name: life.size_bytes for life in plan.lives}
+    most = max(alive, key=lambda names: sum(sizes[name] for name in names))
+    peak = of(report)["L2"]
+    results = [part for part in peak.held if part.what == "result"]
+    assert peak.step == alive.index(most)
+    assert sorted(part.size_bytes for part in results) == sorted(sizes[name] for name in most)
+    weights = sum(part.size_bytes for part in peak.held if part.what == "weights")
+    assert weights == plan.weight_bytes
+
+
+def test_l1_is_fullest_at_its_highest_address(plan: Plan, report: Report) -> None:
+    buffers = [(i, b) for i, t in enumerate(plan.tilings) if t for b in t.buffers]
+    top = max(b.offset + b.size_bytes for _, b in buffers)
+    owners = {i for i, b in buffers if b.offset + b.size_bytes == top}
+    peak = of(report)["L1"]
+    assert peak.step in {*owners, *(i - 1 for i in owners)}
+    assert peak.used_bytes == top + plan.chip.l1_reserved_bytes
+    assert "stacks and runtime" in {part.what for part in peak.held}
+
+
+def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
+    q = quantized(residual(blocks=20))
+    whole = make_plan(q, chip("gap9"))
+    less = replace(chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
+    streamed = make_plan(q, less)
+    assert streamed.hauls
+    report = make_report(streamed, Outcome("net"))
+    found, memory = of(report), report["memory"]
+    assert found["L2"].used_bytes == memory["l2_peak_bytes"] <= less.l2_bytes
+    assert found["L3"].used_bytes == memory["l3_bytes"] == streamed.l3_bytes
+    for peak in found.values():
+        assert sum(part.size_bytes for part in peak.held) == peak.used_bytes
+    hauls = [row for row in memory["buffers"] if row["kind"] == "weights"]
+    assert sum(row["size_bytes"] for row in hauls) == streamed.l3_bytes
+    for a, b in itertools.combinations(memory["buffers"], 2):
+        apart = a["to"] <= b["from"] or b["to"] <= a["from"]
+        above = a["offset"] >= b["offset"] + b["size_bytes"]
+        below = b["offset"] >= a["offset"] + a["size_bytes"]
+        assert apart or above or below, (a, b)
+    assert "weights from L3" in report_html(report)
+    assert report["cycles"]["total"] >= sum(row["cycles_modelled"] for row in report["layers"])
+
+
+def test_without_its_largest_part_another_time_is_the_fullest(report: Report) -> None:
+    """One buffer of 100 B beside two of 10 B, and 70 B later: 50 B are saved, not 100."""
+    rows = [(0, 100, 0, 1), (100, 10, 0, 3), (110, 10, 0, 1), (0, 60, 2, 3)]
+    keys = ("offset", "size_bytes", "from", "to")
+    kind = "result"
+    names = [row["name"] for row in report["layers"]]
+    pairs = zip(rows, names, strict=False)
+    buffers = [dict(zip(keys, r, strict=True), name=name, kind=kind) for r, name in pairs]
+    memory = {**report["memory"], "buffers": buffers, "l2_peak_bytes": 120, "constants_bytes": 0}
+    layers = [{**row, "weights_l2_bytes": 0} for row in report["layers"]]
+    found = of({**report, "memory": memory, "layers": layers, "inputs": [], "outputs": []})["L2"]
+    assert found.shrink is not None
+    assert (found.used_bytes, found.shrink.size_bytes, found.without_bytes) == (120, 100, 70)
+
+
+def test_the_table_names_layers_and_advice(report: Report) -> None:
+    text = io.StringIO()
+    print_peaks(peaks(report), Console(file=text, width=80, no_color=True))
+    shown = text.getvalue()
+    assert "L2: " in shown
+    assert "of 1.5 MiB at its peak, in step" in shown
+    assert "without the" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_hostile_names_do_not_steer_the_terminal() -> None:
+    bad = make_report(planned(1, HOSTILE), Outcome("net"))
+    text = io.StringIO()
+    print_peaks(peaks(bad), Console(file=text, width=200, force_terminal=True, no_color=True))
+    assert "\x1b[31m" not in text.getvalue()
+
+
+# --- maps -----------------------------------------------------------------------------------------
+
+
+def test_buffers_of_l1_never_share_bytes_at_a_time(report: Report) -> None:
+    buffers = report["memory"]["l1_buffers"]
+    assert buffers
+    for a, b in itertools.combinations(buffers, 2):
+        apart = a["to"] <= b["from"] or b["to"] <= a["from"]
+        above = a["offset"] >= b["offset"] + b["size_bytes"]
+        below = b["offset"] >= a["offset"] + a["size_bytes"]
+        assert apart or above or below, (a, b)
+
+
+def test_a_box_for_every_buffer_with_the_tile_s_shape(plan: Plan, report: Report) -> None:
+    drawn = maps.l1(report)
+    assert drawn is not None
+    assert len(drawn["boxes"]) == sum(len(t.buffers) for t in plan.tilings if t)
+    tiled = [row for row in report["layers"] if row["tiles"]]
+    for row in tiled:
+        assert any(f"of results {row['tile']}" in box.title for box in drawn["boxes"])
+    frame = drawn["frame"]
+    for box in (*drawn["boxes"], *maps.l2(report)["boxes"]):  # type: ignore[index]
+        assert frame.x(0) <= box.x
+        assert box.x + box.width <= frame.right + 0.1
+        assert frame.y(1) <= box.y
+        assert box.y + box.height <= frame.bottom
+
+
+def test_many_layers_stay_readable() -> None:
+    large = make_report(planned(40), Outcome("net"))
+    assert len(large["layers"]) == 120
+    text = report_html(large)
+    Page(text)
+    assert len(text) < 1_000_000
+    for drawn in (maps.l1(large), maps.l2(large)):
+        assert drawn is not None
+        frame = drawn["frame"]
+        assert frame.slanted
+        assert frame.column * math.sin(math.radians(40)) > LETTER_HEIGHT  # lines of slanted names
+        assert frame.column > 3 * 7  # numbers of three digits
+
+
+def test_a_target_without_l1_has_no_map_of_it() -> None:
+    found = make_report(make_plan(quantized(residual()), chip("host")), Outcome("net"))
+    assert found["memory"]["l1_buffers"] == []
+    assert maps.l1(found) is None
+    assert "L1 over time" not in report_html(found)
+    assert set(of(found)) == {"L2"}
+
+
+# --- myoedge inspect ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(run: Run, small: Path, tmp_path: Path) -> Path:
+    built = run("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "build/out")
+    assert built.code == 0, built.err
+    return tmp_path / "build" / "out"
+
+
+def test_inspect_of_a_build(run: Run, folder: Path, tmp_path: Path) -> None:
+    for arguments in (("build/out", "--memory"), ("--memory",)):
+        ran = run("inspect", *arguments)
+        assert ran.code == 0, ran.err
+        assert "L1: " in ran.out
+        assert "L2: " in ran.out
+    found: Any = run("inspect", "build/out", "--memory", "--json").json["memories"]
+    assert [row["memory"] for row in found] == ["L1", "L2"]
+    assert all(sum(p["size_bytes"] for p in row["held"]) == row["used_bytes"] for row in found)
+    plain = run("inspect", "build/out")
+    assert "L2 memory" in plain.out
+    assert "inspect build/out --memory" in plain.err
+    assert run("inspect", "build/out", "--json").json["schema"] == "myoedge.report/1"
+
+
+def test_inspect_of_what_is_no_build(run: Run, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    cases = {
+        ("empty", "--memory"): (2, "E222"),
+        ("nowhere", "--memory"): (2, "E222"),
+        ("--memory",): (2, "E222"),
+        (small / "model.pt2", "--memory"): (2, "E222"),
+        ("empty",): (1, "E102"),
+    }
+    for arguments, (code, name) in cases.items():
+        ran = run("inspect", *arguments)
+        assert (ran.code, name in ran.err) == (code, True), arguments
+
+
+def test_inspect_of_an_older_version_s_build(run: Run, folder: Path) -> None:
+    path = folder / "report.json"
+    found = json.loads(path.read_text())
+    del found["memory"]["l1_buffers"]
+    path.write_text(json.dumps(found))
+    ran = run("inspect", "build/out", "--memory")
+    assert (ran.code, "E222" in ran.err, "l1_buffers" in ran.err) == (2, True, True)
+    assert run("inspect", "build/out").code == 0
+    assert run("inspect", "build/out", "--factory", "a:b").code == 2
