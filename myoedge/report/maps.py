@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from myoedge.report import words
-from myoedge.report.memory import Row
-from myoedge.report.peaks import highest, owner
+from myoedge.report.memory import Row, fullest
+from myoedge.report.peaks import owner
 from myoedge.report.picture import LETTER, Frame, Tick, columns, longest
 from myoedge.report.rows import Report, dims
 
 HEADROOM = 1.06  # above the highest buffer
 LINE = 14  # units from one line of text to the next
 
+Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to short
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One buffer: a rectangle with up to two lines of text; `look` is its class in the page."""
+    """One buffer: a rectangle with a few lines of text; `look` is its class in the page."""
 
     x: float
     y: float
@@ -53,7 +55,7 @@ def l1(report: Report) -> dict[str, Any] | None:
     frame = Frame(len(report["layers"]), 280, longest(report))
     top = max(b["offset"] + b["size_bytes"] for b in buffers) * HEADROOM
     return {
-        **_axes(report, frame, top, int(highest(buffers))),
+        **_axes(report, frame, top, int(fullest(buffers))),
         "boxes": [_operand(report, buffer, frame, top) for buffer in buffers],
         "bound": None,
     }
@@ -84,7 +86,7 @@ def _byte_ticks(top: int) -> range:
     return range(0, top + 1, step)
 
 
-def _box(row: Row, frame: Frame, top: float, title: str, names: tuple[str, ...], look: str) -> Box:
+def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str) -> Box:
     low, high = row["offset"] / top, (row["offset"] + row["size_bytes"]) / top
     # Buffers that follow one another are told apart by what is left between them.
     gap = min(2.0, frame.column * (row["to"] - row["from"]) / 4)
@@ -96,16 +98,16 @@ def _box(row: Row, frame: Frame, top: float, title: str, names: tuple[str, ...],
         width=round(width, 2),
         height=round(height, 1),
         title=title,
-        lines=_fitting((*names, ""), row["size_bytes"], width, height),
+        lines=_fitting((*names, (words.size(row["size_bytes"]),)), width, height),
         look=look,
     )
 
 
-def _fitting(names: tuple[str, ...], size: int, width: float, height: float) -> tuple[str, ...]:
-    """The first name for which there is room, and the size."""
+def _fitting(names: Names, width: float, height: float) -> tuple[str, ...]:
+    """Of every line the longest form that fits, of the lines as many as fit."""
     letters, room = int((width - 8) / LETTER), int((height - 2) / LINE)
-    lines = (next(n for n in names if len(n) <= letters or not n), words.size(size))
-    return tuple(line for line in lines if line and len(line) <= letters)[: max(room, 0)]
+    lines = (next((form for form in forms if len(form) <= letters), "") for forms in names)
+    return tuple(filter(None, lines))[: max(room, 0)]
 
 
 # --- L2 -------------------------------------------------------------------------------------------
@@ -115,12 +117,13 @@ def _result(report: Report, buffer: Row, frame: Frame, top: float) -> Box:
     row = owner(report, buffer)
     path = next((o["path"] for o in row["origin"] if o["path"]), "")
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
+    names = ((words.named(row), *tail, row["op"]),)
     if buffer["kind"] == "weights":
         title = f"{words.named(row)}: weights from L3, {_where(buffer)}"
-        return _box(buffer, frame, top, title, (words.named(row), *tail, row["op"]), "hauled")
+        return _box(buffer, frame, top, title, names, "hauled")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     title = _result_title(report, buffer, words.named(row))
-    return _box(buffer, frame, top, title, (words.named(row), *tail, row["op"]), look)
+    return _box(buffer, frame, top, title, names, look)
 
 
 def _result_title(report: Report, buffer: Row, name: str) -> str:
@@ -139,9 +142,10 @@ def budget(report: Report) -> list[dict[str, Any]]:
     """What fills L2: segments with their share of it (of what is used, where there is no limit)."""
     found = report["memory"]
     limit = report["target"]["l2_bytes"]
+    activations = "activations, weights from L3" if found["l3_bytes"] else "activations"
     parts = [
         ("weights", "weights and tables", found["weights_bytes"]),
-        ("arena", "activations", found["arena_bytes"]),
+        ("arena", activations, found["arena_bytes"]),
         ("ports", "inputs and outputs", found["input_bytes"] + found["output_bytes"]),
     ]
     if limit is not None:
@@ -158,8 +162,8 @@ def budget(report: Report) -> list[dict[str, Any]]:
 
 def _operand(report: Report, buffer: Row, frame: Frame, top: float) -> Box:
     row = report["layers"][buffer["step"]]
-    name = str(buffer["operand"])
-    names = (f"{name} {dims(buffer['shape'])}", name) if buffer["shape"] else (name,)
+    shape = (dims(buffer["shape"]),) if buffer["shape"] else ()
+    names = ((str(buffer["operand"]),), shape)
     return _box(buffer, frame, top, _operand_title(row, buffer), names, buffer["kind"])
 
 

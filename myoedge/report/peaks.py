@@ -68,7 +68,7 @@ def peaks(report: Report) -> tuple[Peak, ...]:
 def _l1(report: Report) -> Peak:
     found, layers = report["memory"], report["layers"]
     buffers = found["l1_buffers"]
-    at = highest(buffers)
+    at = fullest(buffers)
     parts: list[tuple[Held, Row | None]] = [
         (_of_layer(_operand(row), layers[row["step"]], row["size_bytes"]), row)
         for row in alive(buffers, at)
@@ -81,14 +81,6 @@ def _l1(report: Report) -> Peak:
 def _operand(row: Row) -> str:
     kind, name = str(row["kind"]), str(row["operand"])
     return kind if kind == name else f"{kind} {name}"
-
-
-def highest(buffers: Sequence[Row]) -> float:
-    """When L1 is used up to its highest address; of several times the fullest."""
-    top = max((b["offset"] + b["size_bytes"] for b in buffers), default=0)
-    reaching = [b for b in buffers if b["offset"] + b["size_bytes"] == top]
-    times = sorted(b["from"] for b in buffers if alive(reaching, b["from"]))
-    return max(times, key=lambda at: alive_bytes(buffers, at), default=0.0)
 
 
 def _l2(report: Report) -> Peak:
@@ -212,5 +204,7 @@ def _advice(peak: Peak) -> str:
     if peak.shrink is None:
         return ""
     whose = f" of {peak.shrink.layer}" if peak.shrink.layer else ""
+    if 100 * peak.without_bytes > 99 * peak.used_bytes:
+        return f"it is as full at other times, without the {peak.shrink.what}{whose}"
     without = words.size(peak.without_bytes)
     return f"without the {peak.shrink.what}{whose} the peak would be {without}"

@@ -114,7 +114,8 @@ def latency(report: Report) -> str:
 def in_short(report: Report) -> str:
     """ "10,125 cycles, 0.14 MAC/cycle; 27.4 µs at 0.80 V, 42.2 µs at 0.65 V"."""
     total = report["cycles"]["total"]
-    parts = [f"{total:,} cycles", f"{rate(report['model']['macs'], total) or 0} MAC/cycle"]
+    cycles = f"{total:,}" if total < 10**7 else words.count(total)
+    parts = [f"{cycles} cycles", f"{rate(report['model']['macs'], total) or 0} MAC/cycle"]
     times = [f"{time} at {point.partition(',')[0]}" for time, point in latencies(report)]
     return f"{', '.join(parts)}; {', '.join(times)}"
 
