@@ -98,6 +98,16 @@ def resnet8() -> nn.Module:
     return nn.Sequential(*stem, *stages, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(64, 10))
 
 
+def resnet18() -> nn.Module:
+    """ResNet-18, 1000 classes, 11.7 M parameters."""
+    layers: list[nn.Module] = [*_conv_norm(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    c = 64
+    for k in (64, 128, 256, 512):
+        layers += [Residual(c, k, 1 if k == c else 2), Residual(k, k, 1)]
+        c = k
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+
+
 def autoencoder() -> nn.Module:
     """MLPerf Tiny's anomaly detector: 640 numbers through a neck of 8, 0.264 M MACs."""
     widths = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128)

@@ -411,6 +411,8 @@ static ME_APART void find_edges(work *w)
     w->end = end_inside(tile->pad_left, conv->stride_w, reach_w, tile->w, tile->ow);
 }
 
+static void run_together(work *w);
+
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
 {
     const bool dense = rows_in_one_piece(conv);
@@ -447,11 +449,14 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.end = tile->ow;
     if (tile->padded && (conv->narrow || !inside))
         use_padded(&w);
-    else if (inside)
+    else if (inside && !conv->together)
         w.in_place = lies_in_words(&w);
-    else
+    else if (!inside)
         find_edges(&w);
-    run(&w);
+    if (conv->together)
+        run_together(&w);
+    else
+        run(&w);
 }
 
 /* ---- rows: windows of one piece, all inside */
@@ -572,4 +577,72 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
     w.scratch = packed + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
     w.b_zero = matmul->b_zero;
     run(&w);
+}
+
+/* ---- convolutions of many taps */
+
+/* All windows, each once, by all cores: rows in words from now on. */
+static ME_APART void gather_together(work *w)
+{
+    const int32_t row = me_dense_stride(w->taps), last = ME_LAST(w->pixels);
+    int8_t *rows = w->scratch;
+    for (int32_t pixel = ME_FIRST(w->pixels); pixel < last;) {
+        const spot at = spot_of(w, pixel);
+        const bool inside = at.i >= w->first_row && at.i < w->end_row && at.j >= w->first && at.j < w->end;
+        const int32_t n = inside ? at_most(last - pixel, w->end - at.j) : 1;
+        int8_t *to = rows + (ptrdiff_t)pixel * row;
+        if (inside)
+            copy_whole(w, w->x + (ptrdiff_t)at.i * w->row_step + (ptrdiff_t)at.j * w->step, to, n);
+        else
+            copy_padded(w, at.i, at.j, to);
+        pixel += n;
+    }
+    ME_SYNC();
+    take_rows(w, rows, w->pixels, row, w->taps);
+}
+
+/* How many pixels, 2 or 1, a block should have where those of 4 leave cores without work; else 0. */
+static ME_APART int32_t thin_block(const work *w)
+{
+    const int32_t blocks = (w->k + 3) / 4, groups = (w->pixels + 3) / 4;
+    int32_t best = 24 * ((groups * blocks + 7) / 8), found = 0;
+    for (int32_t size = 2; size > 0; size--) {
+        const int32_t cost = (5 * size + 4) * ((w->pixels / size * blocks + 7) / 8);
+        if (w->pixels % size == 0 && cost < best) {
+            best = cost;
+            found = size;
+        }
+    }
+    return found;
+}
+
+/* Blocks of so many pixels, all of which are read where they lie. */
+static ME_APART void run_thin(const work *w)
+{
+    const int32_t size = thin_block(w), blocks = (w->k + 3) / 4;
+    const int32_t units = w->pixels / size * blocks, end = ME_LAST(units);
+    const int8_t *x[4];
+    me_block b;
+    b.x = x;
+    b.rows = 0;
+    begin(w, &b);
+    for (int32_t unit = ME_FIRST(units); unit < end;) {
+        const int32_t group = unit / blocks, first = unit - group * blocks;
+        const int32_t last = at_most(blocks, first + end - unit);
+        for (int32_t i = 0; i < size; i++)
+            x[i] = w->x + (ptrdiff_t)(size * group + i) * w->step;
+        b.x = x;
+        b.y = w->y + (ptrdiff_t)(size * group) * w->y_stride;
+        run_blocks(w, &b, size, first, last);
+        unit += last - first;
+    }
+}
+
+static ME_APART void run_together(work *w)
+{
+    gather_together(w);
+    if (thin_block(w) > 0)
+        run_thin(w);
+    else
+        run(w);
 }

@@ -15,11 +15,12 @@
 
 /* c: input channels. Padding has the value x_zero.
  * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
- * windows are read where they lie in tile.padded. For dilation_w = 1 only. */
+ * windows are read where they lie in tile.padded. For dilation_w = 1 only.
+ * together: windows of many taps are gathered once, by all cores; c is a multiple of 4 and narrow 0 */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
-    int32_t narrow;
+    int32_t narrow, together;
 } me_conv;
 
 /* x        rows x cols x c that exist, row_stride bytes between rows
@@ -28,7 +29,8 @@ typedef struct {
  * weights  and channels packed for k channels
  * y        oh x ow x k, y_stride bytes between pixels
  * scratch  me_dense_scratch bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
- *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long
+ *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long; if together
+ *          me_dense_stride of the taps for each of the oh * ow windows
  * padded   me_conv_padded bytes for x with its padding: where channels are few, that is faster than
  *          windows over edges one by one; else 0 */
 typedef struct {

@@ -29,6 +29,7 @@ from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 FEW_CHANNELS = 64  # up to here an input is brought in with its padding, which is faster
+TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
 
@@ -299,11 +300,14 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     table = with_table(step, arrays)
     padded = conv.narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
     room = dense.scratch(taps)
+    together = room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise
     work = conv.work(step, conv.narrow)
 
     def scratch(sizes: Sizes) -> Any:
         if padded:
             return room + conv.padded_bytes(sizes)
+        if together:
+            return sizes["t0"] * sizes["t1"] * dense.stride(taps)
         return room if gather else 0
 
     def fields(regions: Mapping[str, Region]) -> Fields:
@@ -320,12 +324,14 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
             *table,
             conv.write(CHANNELS),
         ),
-        op={**conv.fields(c, step), "narrow": int(conv.narrow)},
+        op={**conv.fields(c, step), "narrow": int(conv.narrow), "together": int(together)},
         tile=fields,
         arrays=arrays,
         scratch=scratch,
         cycles=lambda sizes, prices: (
-            dense.cycles(prices, work, sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"])
+            (dense.together if together else dense.cycles)(
+                prices, work, sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"]
+            )
             + conv.around(prices, sizes, padded, gather)
         ),
         first=lambda sizes, prices: (
@@ -363,7 +369,7 @@ def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         single=("n",),
         operands=(conv.read(channels), *packed, *table, conv.write(channels)),
-        op={**conv.fields(1, step), "narrow": 0},
+        op={**conv.fields(1, step), "narrow": 0, "together": 0},
         tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
         arrays=arrays,
         scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),

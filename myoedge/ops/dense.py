@@ -22,6 +22,11 @@ def scratch(taps: int) -> int:
     return WORKERS * PIXELS * _groups_at_a_time(taps) * (row + 4)
 
 
+def stride(taps: int) -> int:
+    """me_dense_stride: bytes between rows that are gathered, an odd number of words."""
+    return 4 * (-(-taps // 4) | 1)
+
+
 def _groups_at_a_time(taps: int) -> int:
     """me_dense_pixels, in groups of four."""
     return min(max(512 // (-(-taps // 4) * 4), 1), 4)
@@ -89,6 +94,19 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any
     call = np.where(few, 0, 1) * prices.dense_call + np.where(few, 1, 0) * prices.dense_few
     total = total + groups * prices.dense_group + call
     return total + _rows(prices, w, groups * high, columns) + _losses(prices, w, units * share)
+
+
+def together(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any:
+    """Of rows that all cores gather once; then blocks of four, two or one of them: what keeps most
+    cores busy."""
+    best: Any = np.inf
+    for high in (PIXELS, 2, 1):
+        each = _share(high) * w.words * prices.dense_word + prices.dense_block
+        whole = (high == PIXELS) | (rows % high == 0)
+        units = _up(_up(rows, high) * blocks, WORKERS)
+        best = np.where(whole, np.minimum(best, units * (each + _results(prices, w, high))), best)
+    gathered = _rows(prices, w, _up(rows, WORKERS), columns)
+    return best + gathered + prices.dense_run + prices.dense_group + prices.dense_call
 
 
 def _split(units: Any, blocks: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import myoedge
 from myoedge import tool
 from myoedge.emit.project import make_sources
 from myoedge.errors import MyoedgeError
+from myoedge.firmware import make_firmware
 from myoedge.frontend.exported import from_exported
 from myoedge.passes import prepare
 from myoedge.plan.planned import Plan
@@ -25,9 +27,13 @@ from myoedge.plan.schedule import make_plan
 from myoedge.plan.stream import Haul
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
+from myoedge.reference import run_integer
 from myoedge.run import host
+from myoedge.run.simulator import run_firmware
 from myoedge.target import chip
 from tests.conftest import save_exported, started
+from tests.networks import resnet18
+from tests.random_networks import Random, windows
 
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
 SHAPE = (1, 3, 12, 10)
@@ -66,10 +72,13 @@ def built(model: Path, folder: Path, l2: str) -> myoedge.Build:
 
 def network(model: Path) -> QuantGraph:
     """As in all builds of it."""
-    graph = prepare(from_exported(torch.export.load(model)))
     calib = np.random.default_rng(0).standard_normal((8, *SHAPE), np.float32)
-    samples = {graph.inputs[0]: calib}
-    return quantize_graph(graph, calibrate(graph, samples, Observer(), "test"))
+    return quantized(torch.export.load(model), calib)
+
+
+def quantized(program: torch.export.ExportedProgram, calib: np.ndarray[Any, Any]) -> QuantGraph:
+    graph = prepare(from_exported(program))
+    return quantize_graph(graph, calibrate(graph, {graph.inputs[0]: calib}, Observer(), "test"))
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +144,6 @@ def test_l3_bin_is_the_builds_own(small: myoedge.Build, tmp_path: Path, change: 
 
 
 def test_firmware_without_l3_bin_says_so(small: myoedge.Build) -> None:
-    from myoedge.run.simulator import run_firmware
-
     with pytest.raises(MyoedgeError) as raised:
         run_firmware(small.program, [sample()], small.output_specs, len(small.layer_names))
     assert raised.value.code == "E711"
@@ -159,15 +166,21 @@ def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
 
 def run_plan(plan: Plan, folder: Path, changes: dict[str, str]) -> list[bytes]:
     """Outputs of a plan's C on this machine, some of its text replaced."""
-    for name, text in make_sources(plan, "changed").files.items():
-        (folder / name).parent.mkdir(exist_ok=True, parents=True)
-        for old, new in changes.items():
-            text = text.replace(old, new) if name == "me_hauls.h" else text
-        (folder / name).write_text(text)
-    library = host.load_library(folder)
+    files = dict(make_sources(plan, "changed").files)
+    for old, new in changes.items():
+        files["me_hauls.h"] = files["me_hauls.h"].replace(old, new)
     graph = plan.quant.graph
     specs = [(graph.shape(n), plan.quant.dtype(n)) for n in graph.outputs]
-    return [y.tobytes() for y in host.run(library, sample(), specs, l3=plan.l3_image())]
+    return on_host(files, sample(), specs, plan.l3_image(), folder)
+
+
+def on_host(
+    files: Mapping[str, str], inputs: list[Any], specs: list[Any], l3: bytes | None, folder: Path
+) -> list[bytes]:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text(text)
+    return [y.tobytes() for y in host.run(host.load_library(folder), inputs, specs, l3=l3)]
 
 
 def follows(haul: Haul, other: Haul) -> bool:
@@ -211,3 +224,70 @@ def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None
     assert simulated.exact
     assert moved == 2 * 1024 * 1024
     assert inference.cycles <= 1.02 * 2 * moved
+
+
+@pytest.mark.parametrize(
+    ("size", "of_bound", "macs_per_cycle"),
+    [(64, 1.1, 0.0), pytest.param(128, 2.2, 12.0, marks=pytest.mark.slow)],
+)
+def test_resnet_18_from_l3(
+    tmp_path: Path, size: int, of_bound: float, macs_per_cycle: float
+) -> None:
+    """L3 bounds small images: two cycles a byte. Large ones are bound by their products."""
+    torch.manual_seed(0)
+    shape = (1, 3, size, size)
+    model = save_exported(resnet18().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    simulated = myoedge.simulate(myoedge.build(model, calib=calib, output=tmp_path / "out"))
+    (inference,) = simulated.measurement.inferences
+    moved = sum(row.l3_bytes for row in inference.layers)
+    assert simulated.exact
+    assert moved > 11_000_000
+    assert inference.cycles <= of_bound * 2 * moved
+    macs = sum(row["macs"] for row in simulated.report["layers"])
+    assert macs >= macs_per_cycle * inference.cycles
+
+
+def budget_of(plan: Plan, rng: np.random.Generator) -> int:
+    """Bytes of L2 that leave between a tenth and all of the weights without a place."""
+    stays = plan.arena_bytes + plan.border_bytes
+    return int(stays + rng.uniform(0.1, 0.9) * plan.weight_bytes)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", range(5))
+def test_random_networks_in_little_memory(block: int, tmp_path: Path) -> None:
+    """Host and simulated chip give the reference's bytes; some networks are too small to stream."""
+    streamed = 0
+    for seed in range(1000 + 20 * block, 1020 + 20 * block):
+        streamed += in_little_memory(seed, tmp_path / str(seed))
+    assert streamed >= 8
+
+
+def in_little_memory(seed: int, folder: Path) -> bool:
+    """Whether the network had weights in L3."""
+    model, rng = Random(seed).eval(), np.random.default_rng(seed)
+    q = quantized(
+        torch.export.export(model, (torch.zeros(model.shape),)), windows(model.shape, seed, 2)
+    )
+    whole = make_plan(q, chip("gap9"))
+    l1 = int(rng.choice([128, 64, 32, 20])) * 1024
+    budget = replace(chip("gap9"), l1_bytes=l1, l2_bytes=budget_of(whole, rng), l2_reserved_bytes=0)
+    try:
+        plan = make_plan(q, budget)
+    except MyoedgeError as error:
+        if error.code != "E301":
+            raise
+        return False
+    (name,) = q.graph.inputs
+    x = rng.integers(-128, 128, q.graph.shape(name), np.int8)
+    values = run_integer(q.steps, q.constants, {name: x})
+    wanted = [values[n].tobytes() for n in q.graph.outputs]
+    sources = make_sources(plan, "random")
+    specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
+    l3 = plan.l3_image() if plan.hauls else None
+    measured, _ = run_firmware(make_firmware(sources).program, [[x]], specs, len(plan.steps), l3=l3)
+    assert [y.tobytes() for y in measured.inferences[0].outputs] == wanted, seed
+    if seed % 4 == 0:
+        assert on_host(sources.files, [x], specs, l3, folder) == wanted, seed
+    return bool(plan.hauls)

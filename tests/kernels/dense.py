@@ -80,6 +80,7 @@ class Asked:
     shift: tuple[int, int] = (0, 0)  # of x and y
     linear: bool = False
     padded: bool = False  # there is room for x with its padding
+    together: bool = False  # windows are gathered once, by all cores
     seed: int = 0
 
     @property
@@ -124,6 +125,13 @@ def _after(y: Array, table: Array | None) -> Array:
 def scratch_bytes(taps: int) -> int:
     """me_dense_scratch of me_dense.h."""
     return 8 * 4 * min(4, max(1, 512 // up(taps))) * 4 * (up(taps) // 4 | 1)
+
+
+def gathered_bytes(a: Asked, taps: int, windows: int) -> int:
+    """What a tile's scratch has to hold."""
+    if a.together:
+        return windows * 4 * (up(taps) // 4 | 1)
+    return 0 if a.in_place else scratch_bytes(taps)
 
 
 def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
@@ -182,7 +190,7 @@ def conv_case(asked: Asked) -> Case:
         region["row_stride"] = sizes["x_stride"]
         tile = {**region, **operands_of, "oh": out[1], "ow": out[2], **ends}
         op, tile = (
-            {**op, "narrow": int(a.narrow)},
+            {**op, "narrow": int(a.narrow), "together": int(a.together)},
             {**tile, "padded": "padded" if a.padded else None},
         )
     return Case(
@@ -192,7 +200,7 @@ def conv_case(asked: Asked) -> Case:
         tile,
         operands,
         _spread(y, a.y_gap),
-        0 if a.in_place else scratch_bytes(taps),
+        gathered_bytes(a, taps, out[1] * out[2]),
         padded_bytes(a, out),
         out[1] * out[2] * a.k * taps,
         {"x": a.shift[0], "y": a.shift[1]},

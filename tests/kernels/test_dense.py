@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -53,6 +54,12 @@ def drawn_conv(seed: int) -> Asked:
     )
 
 
+def together(seed: int) -> Asked:
+    """The same with windows gathered once; channels in words, no other way around edges."""
+    asked = drawn_conv(seed)
+    return replace(asked, c=4 * (1 + asked.c % 5), padded=False, together=True)
+
+
 def drawn_linear(seed: int) -> Asked:
     rng = np.random.default_rng(seed)
     rows, c = (
@@ -93,6 +100,7 @@ def drawn_matmul(seed: int) -> Case:
 def drawn() -> Sequence[Case]:
     convs = [conv_case(drawn_conv(seed)) for seed in range(COUNT)]
     linears = [conv_case(drawn_linear(seed)) for seed in range(COUNT // 2)]
+    convs += [conv_case(together(seed)) for seed in range(COUNT, COUNT + COUNT // 2)]
     return [*convs, *linears, *(drawn_matmul(seed) for seed in range(COUNT // 2))]
 
 
