@@ -11,7 +11,7 @@ from myoedge.config import FILE, BudgetTable, seconds, size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.whole import latency_s, layer_cycles
+from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.report.speed import duration
@@ -161,8 +161,11 @@ def _point(chip: Chip) -> str:
 
 
 def _slowest(plan: Plan) -> list[str]:
-    rows = zip(layer_cycles(plan), (step.node.where for step in plan.steps), strict=True)
+    layers = layer_cycles(plan)
+    rows = [*zip(layers, (step.node.where for step in plan.steps), strict=True)]
     slowest = sorted(rows, key=lambda row: -row[0])[:MOST_NAMED]
+    waited = round(modelled_cycles(plan)) - sum(layers)
+    slowest += [(waited, "waiting for L3: a larger --l2 keeps more weights there")][: waited > 0]
     return [f"{cycles:,} cycles  {where}" for cycles, where in slowest]
 
 

@@ -94,6 +94,7 @@ def _target(plan: Plan) -> dict[str, Any]:
         "operating_points": [asdict(point) for point in chip.points if point.clock_hz],
         "l1_bytes": chip.l1_bytes or None,
         "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
+        "l3_bytes": chip.l3_bytes or None,
         "l3_bytes_per_s": chip.l3_bytes_per_s or None,
     }
 

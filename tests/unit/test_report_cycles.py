@@ -443,8 +443,25 @@ def test_modelled_cycles_are_compared_with_modelled_ones(built: Report) -> None:
 # --- the page about it ----------------------------------------------------------------------------
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reports.md"
+
+
+def keys(value: Any) -> set[str]:
+    """Of objects at any depth."""
+    if isinstance(value, list):
+        return set().union(*map(keys, value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*map(keys, value.values()))
+
+
+def test_the_page_names_every_key(ran: Report) -> None:
+    words = set(re.findall(r"`(?:\w+(?:\[\])?\.|\.)?(\w+)`", PAGE.read_text(encoding="utf-8")))
+    assert sorted(keys(ran) - words) == []
+
+
 def test_the_page_names_every_column_and_cause() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     assert [column for column in COLUMNS if f"`{column}`" not in page] == []
     for cause, name in speed.CAUSE_NAMES.items():
         meaning = speed.CAUSE_MEANINGS[cause].removesuffix(".")

@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from myoedge.budget import Budget, check
+from myoedge.errors import MyoedgeError
 from myoedge.plan.planned import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.quant.sqnr import measure
 from myoedge.report import maps
 from myoedge.report.html import report_html
 from myoedge.report.peaks import Peak, peaks, print_peaks
 from myoedge.report.rows import Outcome, Report, make_report
 from myoedge.target import chip
 from tests.conftest import Ran
-from tests.unit.test_report import HOSTILE, Page, quantized, residual
+from tests.unit.test_report import HOSTILE, SAMPLES, Page, quantized, residual
 
 Run = Callable[..., Ran]
 LETTER_HEIGHT = 11
@@ -95,6 +98,7 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     q = quantized(residual(blocks=20))
     whole = make_plan(q, chip("gap9"))
     less = replace(chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
+    less = replace(less, l3_bytes_per_s=1_000_000)  # so slow that layers wait for it
     streamed = make_plan(q, less)
     assert streamed.hauls
     report = make_report(streamed, Outcome("net"))
@@ -111,7 +115,12 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
-    assert report["cycles"]["total"] >= sum(row["cycles_modelled"] for row in report["layers"])
+    waited = report["cycles"]["total"] - sum(row["cycles_modelled"] for row in report["layers"])
+    with pytest.raises(MyoedgeError) as raised:
+        check(Budget(latency_s=1e-6), streamed, measure(q, SAMPLES))
+    lines = dict(raised.value.notice.facts)["most"].splitlines()
+    assert (len(lines), waited > 0) == (4, True)
+    assert lines[-1].startswith(f"{waited:,} cycles  waiting for L3")
 
 
 def test_without_its_largest_part_another_time_is_the_fullest(report: Report) -> None:
