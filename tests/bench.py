@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench`: what each stage takes for two networks, how fast commands and simulator are."""
+"""`make bench`: what stages of a build take; speed of commands, simulator, kernels and layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests import layer_costs
 from tests.firmware.programs import program
+from tests.kernels import speed
 from tests.networks import Small
 
 RUNS = 5
@@ -146,6 +148,8 @@ def main() -> None:
             columns[name] = stages(model, calib, folder / "out")
         console = Console()
         console.print(table_of(columns), command_line(), simulator_speed(folder))
+        console.print(speed.table(speed.measured()))
+        layer_costs.show(list(layer_costs.real_networks(folder)))
 
 
 if __name__ == "__main__":

@@ -136,9 +136,12 @@ def show(networks: Sequence[Network], prices: Prices = GAP9_TILES) -> None:
 def groups(networks: Sequence[Network]) -> Iterator[tuple[str, list[Network]]]:
     held = {f"drawn_{seed}" for seed in HELD_OUT}
     drawn_ones = [n for n in networks if n.name.startswith("drawn_")]
-    yield "networks", [n for n in networks if not n.name.startswith("drawn_")]
-    yield "drawn", [n for n in drawn_ones if n.name not in held]
-    yield "held out", [n for n in drawn_ones if n.name in held]
+    found = {
+        "networks": [n for n in networks if not n.name.startswith("drawn_")],
+        "drawn": [n for n in drawn_ones if n.name not in held],
+        "held out": [n for n in drawn_ones if n.name in held],
+    }
+    yield from ((title, some) for title, some in found.items() if some)
 
 
 # --- the fit --------------------------------------------------------------------------------------
@@ -190,8 +193,8 @@ def main() -> None:
         ]
     prices = GAP9_TILES
     if sys.argv[1:] == ["fit"]:
-        (_, real), (_, reference), _ = groups(networks)
-        prices = fit([*real, *reference], prices)
+        fitted = {title: some for title, some in groups(networks) if title != "held out"}
+        prices = fit([n for some in fitted.values() for n in some], prices)
         written(prices)
     show(networks, prices)
 

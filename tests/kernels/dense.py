@@ -24,6 +24,7 @@ from myoedge.library import load_library
 from myoedge.op import OPS, Integers, Step
 from myoedge.ops.packing import packed_channels, packed_weights, up
 from myoedge.simulator.machine import simulate
+from myoedge.target.gap9_cycles import GAP9_CYCLES
 from tests.guard import fenced
 
 KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
@@ -384,7 +385,9 @@ def _words(fields: Fields, places: Mapping[str, int], base: int) -> bytes:
     return struct.pack(f"<{HEADER_WORDS}i", *padded)
 
 
-def run_on_chip(cases: Sequence[Case], folder: Path, runs: int = 1) -> list[Ran]:
+def run_on_chip(
+    cases: Sequence[Case], folder: Path, runs: int = 1, costs: Mapping[str, int] = GAP9_CYCLES
+) -> list[Ran]:
     """Checks as well that nothing but y and scratch has changed."""
     base = firmware().program.symbols[ARENA]
     images = [_image(case) for case in cases]
@@ -393,7 +396,7 @@ def run_on_chip(cases: Sequence[Case], folder: Path, runs: int = 1) -> list[Ran]
             file.write(struct.pack("<3i", KERNELS.index(case.kernel), runs, image.size))
             file.write(_words(case.op, places, base) + _words(case.tile, places, base))
             file.write(image.tobytes())
-    run = simulate(firmware().program, folder=folder)
+    run = simulate(firmware().program, folder=folder, cycles=costs)
     assert run.exit_code == 0, run.output
     data, results = (folder / "results.bin").read_bytes(), []
     for case, (image, places) in zip(cases, images, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from myoedge.emit.render import template_dir
 from myoedge.firmware import check_instructions, link
 from myoedge.ir import Array
 from myoedge.simulator.machine import simulate
+from myoedge.target.gap9_cycles import GAP9_CYCLES
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHIM = Path(__file__).parents[1] / "firmware" / "programs"
@@ -96,11 +97,15 @@ def firmware(program: str, *families: str) -> bytes:
 
 
 def on_simulator(
-    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+    program: str,
+    families: Sequence[str],
+    cases: Sequence[Case],
+    folder: Path,
+    costs: Mapping[str, int] = GAP9_CYCLES,
 ) -> list[tuple[Array, int]]:
     """(bytes with guards, cycles) of every case."""
     (folder / "cases.bin").write_bytes(_packed(cases))
-    assert simulate(firmware(program, *families), folder=folder).exit_code == 0
+    assert simulate(firmware(program, *families), folder=folder, cycles=costs).exit_code == 0
     return _results((folder / "results.bin").read_bytes(), cases)
 
 

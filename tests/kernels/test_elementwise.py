@@ -110,7 +110,7 @@ def pair_cases(op: str) -> list[Case]:
 def eight_bit_cases() -> list[Case]:
     """Multipliers within int8, which another micro-kernel takes."""
     rng, cases = np.random.default_rng(8), []
-    for n, mults in ((4096, (64, -128)), (37, (127, 127)), (5, (-128, 1)), (640, (0, -1))):
+    for n, mults in ((16384, (64, -128)), (37, (127, 127)), (5, (-128, 1)), (640, (0, -1))):
         x, y = draw_bytes(rng, (n,)), draw_bytes(rng, (n,))
         data = blob(x, y)
         acc = x.astype(np.int64) * mults[0] + y.astype(np.int64) * mults[1] + 777

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How fast kernels are on the simulated chip: operands in L1, and whole operators from L2.
+
+python -m tests.kernels.speed            the table, from runs
+python -m tests.kernels.speed --record   the same, kept in tests/fixtures/kernel_cycles.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+import myoedge
+from myoedge.pipeline import load_model
+from myoedge.target.gap9_cycles import GAP9_CYCLES
+from tests.conftest import save_exported
+from tests.kernels.dense import run_on_chip
+from tests.kernels.dense_speed import shapes
+from tests.kernels.drawn import Case, on_simulator
+from tests.kernels.test_depthwise import FAMILIES as depthwise
+from tests.kernels.test_depthwise import Conv, case_of
+from tests.kernels.test_elementwise import ALIGNED, eight_bit_cases, pair_case, table_cases
+from tests.kernels.test_elementwise import FAMILIES as elementwise
+from tests.kernels.test_move import FAMILIES as move
+from tests.kernels.test_move import move_case, permute_case
+from tests.kernels.test_pool import FAMILIES as pool
+from tests.kernels.test_pool import both, pool_case
+from tests.layer_networks import Function, Last, Layer
+
+FAMILIES = {"depthwise": depthwise, "elementwise": elementwise, "move": move, "pool": pool}
+RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
+# Instruction caches that hold all code: what is left does not depend on how a program is laid out.
+ROOMY = {
+    **GAP9_CYCLES,
+    **dict.fromkeys(("l0_sets", "l0_master_sets", "l1_cache_sets", "fc_cache_sets"), 4096),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is run, and how much of it: MACs, or results where there are none.
+
+    dense    name of a case of dense_speed    kernel  program and case of the others
+    from_l2  a network of this layer alone    wanted  work a cycle in L1 and from L2, or 0
+    """
+
+    work: int
+    dense: str = ""
+    kernel: Callable[[], tuple[str, Case]] | None = None
+    from_l2: Callable[[], Layer] | None = None
+    wanted: tuple[float, float] = (0.0, 0.0)
+    unit: str = "MAC"
+
+
+def linear(rows: int, c: int, k: int) -> Callable[[], Layer]:
+    return lambda: Layer(nn.Linear(c, k), ((rows, c),))
+
+
+def conv(shape: tuple[int, ...], k: int, size: int, **more: int) -> Callable[[], Layer]:
+    """Over images or sequences, channels last."""
+    kind = nn.Conv2d if len(shape) == 4 else nn.Conv1d
+    pads = {"padding": size // 2, **more}
+    return lambda: Layer(Last(kind(shape[-1], k, size, **pads)), (shape,))  # type: ignore[arg-type]
+
+
+def product(m: int, c: int, k: int) -> Callable[[], Layer]:
+    return lambda: Layer(Function(torch.matmul), ((m, c), (c, k)))
+
+
+def patches() -> Layer:
+    return Layer(Last(nn.Conv2d(1, 192, (1, 20), (1, 20))), ((1, 1, 1280, 1),))
+
+
+def seeded() -> np.random.Generator:
+    return np.random.default_rng(9)
+
+
+def pooled(op: str, n: int, c: int) -> Callable[[], tuple[str, Case]]:
+    return lambda: (
+        "pool",
+        pool_case(seeded(), op, (n, n), c, both((n, n), 2, 2, 0), simple=True),
+    )
+
+
+ROWS: Mapping[str, Row] = {
+    "linear 64 x 192 x 64": Row(
+        786_432, "linear 64 x 192 x 64", from_l2=linear(64, 192, 64), wanted=(17.5, 16.5)
+    ),
+    "linear 64 x 768 x 64": Row(
+        3_145_728, "linear 64 x 768 x 64", from_l2=linear(64, 768, 64), wanted=(19.5, 18.0)
+    ),
+    "conv 1x1 64 x 192 x 64": Row(
+        786_432,
+        "conv 1x1, 8x8, 192 -> 64",
+        from_l2=conv((1, 8, 8, 192), 64, 1),
+        wanted=(17.5, 16.5),
+    ),
+    "matmul 64 x 192 x 64": Row(
+        786_432, "matmul 64 x 192 x 64", from_l2=product(64, 192, 64), wanted=(17.5, 16.5)
+    ),
+    "matmul 64 x 768 x 64": Row(3_145_728, from_l2=product(64, 768, 64), wanted=(19.5, 18.0)),
+    "conv 3x3 16x16, 64 -> 64": Row(
+        9_437_184,
+        "conv 3x3, 16x16, 64 -> 64",
+        from_l2=conv((1, 16, 16, 64), 64, 3),
+        wanted=(17.5, 16.5),
+    ),
+    "conv 1d 256, 32 -> 32, k = 3": Row(
+        786_432,
+        "conv 1x3, 256 steps, 32 -> 32",
+        from_l2=conv((1, 256, 32), 32, 3),
+        wanted=(14.0, 13.0),
+    ),
+    "conv 1d 256, 32 -> 32, k = 21": Row(
+        5_505_024,
+        "conv 1x21, 256 steps, 32 -> 32",
+        from_l2=conv((1, 256, 32), 32, 21),
+        wanted=(17.0, 16.0),
+    ),
+    "conv 3x3 32x32, 3 -> 16": Row(
+        442_368,
+        "conv 3x3, 32x32, 3 -> 16",
+        from_l2=conv((1, 32, 32, 3), 16, 3),
+        wanted=(8.0, 7.0),
+    ),
+    "conv 3x3 32x32, 1 -> 16": Row(
+        147_456,
+        "conv 3x3, 32x32, 1 -> 16",
+        from_l2=conv((1, 32, 32, 1), 16, 3),
+        wanted=(4.5, 4.0),
+    ),
+    "conv 1x20 stride 20, 1 -> 192": Row(
+        245_760,
+        "conv 1x20, stride 20, 64 steps, 1 -> 192",
+        from_l2=patches,
+        wanted=(8.0, 7.0),
+    ),
+    "depthwise 3x3 16x16x64": Row(
+        147_456,
+        kernel=lambda: ("depthwise", case_of(seeded(), Conv(16, 16, 64), simple=True)),
+        from_l2=conv((1, 16, 16, 64), 64, 3, groups=64),
+        wanted=(5.5, 4.5),
+    ),
+    "matrix times vector 256 x 256": Row(
+        65_536, "linear 1 x 256 x 256", from_l2=linear(1, 256, 256), wanted=(11.0, 6.0)
+    ),
+    "add 16x16x64": Row(
+        16_384,
+        kernel=lambda: ("elementwise", pair_case(seeded(), "add", *ALIGNED, 0, simple=True)),
+        wanted=(0.9, 0.0),
+        unit="result",
+    ),
+    "add 16x16x64, 8-bit multipliers": Row(
+        16_384,
+        kernel=lambda: ("elementwise", eight_bit_cases()[0]),
+        wanted=(1.3, 0.0),
+        unit="result",
+    ),
+    "table 16384": Row(
+        16_384,
+        kernel=lambda: ("elementwise", table_cases()[0]),
+        wanted=(2.0, 0.0),
+        unit="result",
+    ),
+    "maximum 2x2 32x32x64": Row(
+        16_384, kernel=pooled("max_pool", 32, 64), wanted=(3.0, 0.0), unit="result"
+    ),
+    "maximum 2x2 28x28x8": Row(
+        1568, kernel=pooled("max_pool", 28, 8), wanted=(3.0, 0.0), unit="result"
+    ),
+    "average 2x2 32x32x64": Row(
+        16_384, kernel=pooled("avg_pool", 32, 64), wanted=(0.7, 0.0), unit="result"
+    ),
+    "average 2x2 28x28x8": Row(
+        1568, kernel=pooled("avg_pool", 28, 8), wanted=(0.7, 0.0), unit="result"
+    ),
+    "transpose 128 x 128": Row(
+        16_384,
+        kernel=lambda: ("move", permute_case(seeded(), (128, 128), (1, 0))),
+        wanted=(2.0, 0.0),
+        unit="result",
+    ),
+    "channels first to last 3x32x32": Row(
+        3072,
+        kernel=lambda: ("move", permute_case(seeded(), (3, 32, 32), (1, 2, 0))),
+        wanted=(2.0, 0.0),
+        unit="result",
+    ),
+    "copy 16384": Row(
+        16_384,
+        kernel=lambda: ("move", move_case(seeded(), 1, 16384, (0, 0), 0, fill=False)),
+        unit="result",
+    ),
+}
+
+
+def in_l1(costs: Mapping[str, int] = GAP9_CYCLES) -> dict[str, int]:
+    """Cycles of a second call, whose code is in the caches as far as they hold it."""
+    wanted = {name: row for name, row in ROWS.items() if row.dense}
+    cases = [shapes()[row.dense][0] for row in wanted.values()]
+    with tempfile.TemporaryDirectory() as folder:
+        runs = run_on_chip(cases, Path(folder), 2, costs)
+        found = {name: ran.warm for name, ran in zip(wanted, runs, strict=True)}
+        for name, row in ROWS.items():
+            if row.kernel is not None:
+                program, case = row.kernel()
+                ((_, cycles),) = on_simulator(
+                    program, FAMILIES[program], [case], Path(folder), costs
+                )
+                found[name] = cycles
+    return found
+
+
+def from_l2() -> dict[str, int]:
+    """Cycles of a network of one layer, its first inference: transfers, start and end included."""
+    found = {}
+    for name, row in ROWS.items():
+        if row.from_l2 is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                found[name] = _inference(row.from_l2(), Path(folder))
+    return found
+
+
+def _inference(layer: Layer, folder: Path) -> int:
+    torch.manual_seed(0)
+    inputs = tuple(torch.zeros(shape) for shape in layer.shapes)
+    model = save_exported(layer.module.eval(), inputs, folder / "model.pt2")
+    rng, names = np.random.default_rng(0), load_model(model).graph.inputs
+    calib = {
+        name: rng.standard_normal((2, *shape)).astype(np.float32)
+        for name, shape in zip(names, layer.shapes, strict=True)
+    }
+    build = myoedge.build(model, calib=calib, output=folder / "out")
+    return int(myoedge.simulate(build).report["cycles"]["total"])
+
+
+def measured() -> dict[str, dict[str, int]]:
+    return {"in L1": in_l1(), "from L2": from_l2(), "without misses": in_l1(ROOMY)}
+
+
+def table(found: Mapping[str, Mapping[str, int]]) -> Table:
+    """Work a cycle on eight cores, with what is wanted."""
+    made = Table("kernel", "in L1", "wanted", "from L2", "wanted", "unit", title="kernels")
+    for name, row in ROWS.items():
+        cells = []
+        for place, wanted in zip(("in L1", "from L2"), row.wanted, strict=True):
+            cycles = found[place].get(name)
+            cells += [f"{row.work / cycles:.2f}" if cycles else "", f"{wanted:g}" if wanted else ""]
+        made.add_row(name, *cells, f"{row.unit}/cycle")
+    return made
+
+
+def main() -> None:
+    found = measured()
+    Console().print(table(found))
+    if "--record" in sys.argv[1:]:
+        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
