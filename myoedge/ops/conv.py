@@ -28,7 +28,7 @@ from myoedge.ops.packing import (
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
-FEW_CHANNELS = 64  # up to here an input is brought in with its padding, which is faster
+FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
 
@@ -298,7 +298,8 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     gather = not conv.pointwise or c % 4 != 0
     arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
     table = with_table(step, arrays)
-    padded = conv.narrow or (c <= FEW_CHANNELS and conv.pads != ((0, 0), (0, 0)))
+    reaches_over = conv.pads != ((0, 0), (0, 0))
+    padded = conv.narrow or (c <= FEW_CHANNELS and conv.kernel[0] > 1 and reaches_over)
     room = dense.scratch(taps)
     together = room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise
     work = conv.work(step, conv.narrow)
