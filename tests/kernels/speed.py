@@ -2,7 +2,8 @@
 """How fast kernels are on the simulated chip: operands in L1, and whole operators from L2.
 
 python -m tests.kernels.speed            the table, from runs
-python -m tests.kernels.speed --record   the same, kept in tests/fixtures/kernel_cycles.json
+python -m tests.kernels.speed --record   the same, kept in tests/fixtures/kernel_cycles.json and
+                                         docs/performance.md
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ from tests.layer_networks import Function, Last, Layer
 
 FAMILIES = {"depthwise": depthwise, "elementwise": elementwise, "move": move, "pool": pool}
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+HEAD = (
+    "| work a cycle on eight cores | in L1 | wanted | from L2 | wanted |\n|---|---|---|---|---|\n"
+)
 # Instruction caches that hold all code: what is left does not depend on how a program is laid out.
 ROOMY = {
     **GAP9_CYCLES,
@@ -248,23 +253,43 @@ def measured() -> dict[str, dict[str, int]]:
     return {"in L1": in_l1(), "from L2": from_l2(), "without misses": in_l1(ROOMY)}
 
 
-def table(found: Mapping[str, Mapping[str, int]]) -> Table:
-    """Work a cycle on eight cores, with what is wanted."""
-    made = Table("kernel", "in L1", "wanted", "from L2", "wanted", "unit", title="kernels")
+def lines(found: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
+    """Name and unit, work a cycle and what is wanted, in L1 and from L2."""
+    made = []
     for name, row in ROWS.items():
-        cells = []
+        cells = [f"{name}, {row.unit}s"]
         for place, wanted in zip(("in L1", "from L2"), row.wanted, strict=True):
             cycles = found[place].get(name)
             cells += [f"{row.work / cycles:.2f}" if cycles else "", f"{wanted:g}" if wanted else ""]
-        made.add_row(name, *cells, f"{row.unit}/cycle")
+        made.append(cells)
     return made
+
+
+def table(found: Mapping[str, Mapping[str, int]]) -> Table:
+    made = Table("work a cycle on eight cores", "in L1", "wanted", "from L2", "wanted")
+    for cells in lines(found):
+        made.add_row(*cells)
+    return made
+
+
+def markdown(found: Mapping[str, Mapping[str, int]]) -> str:
+    return HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in lines(found))
+
+
+def record(found: Mapping[str, Mapping[str, int]]) -> None:
+    RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+    before, _, after = PAGE.read_text().partition(HEAD)
+    rest = after.splitlines(keepends=True)
+    while rest and rest[0].startswith("|"):
+        rest.pop(0)
+    PAGE.write_text(before + markdown(found) + "".join(rest))
 
 
 def main() -> None:
     found = measured()
     Console().print(table(found))
     if "--record" in sys.argv[1:]:
-        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+        record(found)
 
 
 if __name__ == "__main__":

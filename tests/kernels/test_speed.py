@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.kernels.speed import RECORDED, ROOMY, from_l2, in_l1
+from tests.kernels.speed import PAGE, RECORDED, ROOMY, from_l2, in_l1, markdown
 
 
 def differing(place: str, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -22,6 +22,10 @@ def differing(place: str, found: Mapping[str, int]) -> dict[str, tuple[int, int]
 def test_kernels() -> None:
     """But for instruction caches, whose misses vary with the layout of each program."""
     assert differing("without misses", in_l1(ROOMY)) == {}
+
+
+def test_the_page_has_what_is_recorded() -> None:
+    assert markdown(json.loads(RECORDED.read_text())) in PAGE.read_text()
 
 
 @pytest.mark.slow
