@@ -14,6 +14,7 @@ from myoedge.target.gap9_tiles import Prices
 WORKERS = 8
 PIXELS = 4  # rows of a block
 IDEAL = 24  # instructions of a 4 x 4 block for a word of taps
+AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results
 
 
 def scratch(taps: int) -> int:
@@ -99,14 +100,17 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any
 def together(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any:
     """Of rows that all cores gather once; then blocks of four, two or one of them: what keeps most
     cores busy."""
-    best: Any = np.inf
+    found: Any = 0.0 * prices.dense_block
+    least: Any = np.inf
     for high in (PIXELS, 2, 1):
         each = _share(high) * w.words * prices.dense_word + prices.dense_block
-        whole = (high == PIXELS) | (rows % high == 0)
         units = _up(_up(rows, high) * blocks, WORKERS)
-        best = np.where(whole, np.minimum(best, units * (each + _results(prices, w, high))), best)
+        taken = units * (_share(high) * w.words * IDEAL + AROUND)
+        better = ((high == PIXELS) | (rows % high == 0)) & (taken < least)
+        found = np.where(better, units * (each + _results(prices, w, high)), found)
+        least = np.where(better, taken, least)
     gathered = _rows(prices, w, _up(rows, WORKERS), columns)
-    return best + gathered + prices.dense_run + prices.dense_group + prices.dense_call
+    return found + gathered + prices.dense_run + prices.dense_group + prices.dense_call
 
 
 def _split(units: Any, blocks: Any) -> Any:
