@@ -73,9 +73,13 @@ def requantize(acc: Array, r: Requant, low: int, high: int) -> Array:
 
     Shifts are arithmetic (toward minus infinity). Same bits as me_requant() in me_math.h.
     """
+    return np.asarray(np.clip(rescale(acc, r), low, high), np.int8)
+
+
+def rescale(acc: Array, r: Requant) -> Array:
+    """int32 accumulators [..., channels] -> int64 of the same shape, not yet limited."""
     wide = acc.astype(np.int64)
-    scaled = ((wide >> r.pre) * r.mult + r.offset) >> r.shift
-    return np.asarray(np.clip(scaled, low, high), np.int8)
+    return np.asarray(((wide >> r.pre) * r.mult + r.offset) >> r.shift)
 
 
 def choose_requant(

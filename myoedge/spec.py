@@ -111,7 +111,7 @@ def _short_rows(graph: Graph, node: Node) -> bool:
 
 
 def _indices_unread(graph: Graph, node: Node) -> bool:
-    return all(graph.tensors[x].dtype == "float32" for x in node.inputs if x in graph.tensors)
+    return all(graph.tensors[x].dtype != "int32" for x in node.inputs if x in graph.tensors)
 
 
 def _borders_fit(graph: Graph) -> Iterator[str]:
@@ -162,8 +162,9 @@ def _scale_is_free(graph: Graph, node: Node) -> bool:
     """concat and pad share one scale with their inputs, so that none may have its own."""
     if node.op not in ("concat", "pad"):
         return True
-    made = (graph.producer.get(name) for name in node.inputs)
-    return all(before is None or OPS[before.op].fixed is None for before in made)
+    made = [graph.producer.get(name) for name in node.inputs]
+    fixed = {None if before is None else OPS[before.op].fixed for before in made}
+    return fixed == {None} or (node.op == "concat" and len(fixed) == 1)
 
 
 IMPORTED: Spec[Graph] = (

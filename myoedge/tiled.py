@@ -136,6 +136,7 @@ class Tiled:
     kernel    the C function, called with an op and a tile: pointers to structs of that name
     axes      extent of every loop     split   those that may be cut
     single    those that are cut to 1, as the kernel knows them not
+    backwards those whose last tile comes first
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
@@ -157,6 +158,7 @@ class Tiled:
     scratch: Callable[[Sizes], Any] = no_scratch
     first: Callable[[Sizes, Prices], Any] = first_call
     single: tuple[str, ...] = ()
+    backwards: tuple[str, ...] = ()
 
     @property
     def out(self) -> Operand:

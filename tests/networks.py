@@ -49,13 +49,13 @@ class Two(nn.Module):
 
 
 class Unsupported(nn.Module):
-    """A group norm and an LSTM in between."""
+    """A group norm and a plain recurrent layer in between."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fine = nn.Linear(4, 4)
         self.norm = nn.GroupNorm(1, 3)
-        self.cell = nn.LSTM(4, 4, batch_first=True)
+        self.cell = nn.RNN(4, 4, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.cell(self.norm(self.fine(x)))[0]

@@ -234,6 +234,27 @@ def draw_concat(rng: np.random.Generator) -> Case:
     return {"axis": axis}, parts, []
 
 
+# Their states are kept in steps of 2**-7 and 2**-11 and to +-16, which floats are not.
+RECURRENT = ("lstm", "lstm_cell", "gru")
+
+
+def draw_recurrent(op: str) -> Draw:
+    """Gates come from a layer in front. Weights are small: what is rounded otherwise fades."""
+    per_unit = 3 if op == "gru" else 4
+
+    def draw(rng: np.random.Generator) -> Case:
+        steps, batch, units = ints(rng, 1, 4, 3)
+        columns = per_unit * units
+        r = 0.2 / units * normal(rng, columns, units)
+        bias = [0.2 * normal(rng, columns)] if op == "gru" else []
+        states = [(batch, units)] * (1 if op == "gru" else 2)
+        attrs = {"reverse": bool(rng.integers(2))}
+        attrs |= {"reset_first": bool(rng.integers(2))} if op == "gru" else {}
+        return attrs, [(steps, batch, columns), *states], [r.astype(np.float32), *bias]
+
+    return draw
+
+
 CASES: Mapping[str, Draw] = {
     "add": draw_binary,
     "affine": draw_affine,
@@ -242,9 +263,13 @@ CASES: Mapping[str, Draw] = {
     "concat": draw_concat,
     "conv": draw_conv,
     "expand": draw_expand,
+    "gates": draw_linear,
+    "gru": draw_recurrent("gru"),
     "layer_norm": draw_norm,
     "linear": draw_linear,
     "log_softmax": draw_row,
+    "lstm": draw_recurrent("lstm"),
+    "lstm_cell": draw_recurrent("lstm_cell"),
     "matmul": draw_matmul,
     "max_pool": draw_pool,
     "mean": draw_reduce,
@@ -277,11 +302,21 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
     attrs = {**attrs, "act": act} if act and OPS[op].epilogue else attrs
     node = Node(op, (*inputs, *constants), ("y",), attrs, (Origin("body.layer", "net.py:7"),))
     middle, spread = rng.normal(), rng.choice([0.02, 1.0, 30.0])
+    spread = 1.0 if op in RECURRENT else spread
     samples = {
         name: (spread * (normal(rng, SAMPLES, *shape) + middle)).astype(np.float32)
         for name, shape in inputs.items()
     }
-    return planned(network([node], inputs, constants), samples)
+    return planned(network(_with_gates(node, inputs, constants), inputs, constants), samples)
+
+
+def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array]) -> list[Node]:
+    """A recurrent layer reads 16 bits: what makes them of its input comes before it."""
+    if node.op not in RECURRENT:
+        return [node]
+    constants["eye"] = np.eye(inputs["x0"][-1], dtype=np.float32)
+    before = Node("gates", ("x0", "eye"), ("sums",), {}, node.origin)
+    return [before, node.but(inputs=("sums", *node.inputs[1:]))]
 
 
 def allowed(table: Array | None) -> int:

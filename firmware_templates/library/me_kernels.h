@@ -11,6 +11,7 @@
 #include "me_move.h"
 #include "me_norm.h"
 #include "me_pool.h"
+#include "me_recurrent.h"
 #include "me_softmax.h"
 
 typedef me_conv me_depthwise;
@@ -90,6 +91,15 @@ static inline void me_largest_run(const me_largest *op, const me_largest_tile *t
     const me_softmax rows = { tile->outer, op->length, tile->inner, 0 };
     me_argmax_run(&rows, tile->x, tile->y);
 }
+
+typedef me_recurrent me_lstm;
+typedef me_recurrent_tile me_lstm_tile;
+typedef me_recurrent me_lstm_cell;
+typedef me_recurrent_tile me_lstm_cell_tile;
+typedef me_recurrent me_gru;
+typedef me_recurrent_tile me_gru_tile;
+typedef me_recurrent me_gru_reset_first;
+typedef me_recurrent_tile me_gru_reset_first_tile;
 
 typedef me_pair me_add_tile;
 typedef me_pair me_mul_tile;

@@ -39,6 +39,9 @@ FAMILIES = {
     **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),
     **dict.fromkeys(("me_joined", "me_turned"), "me_move"),
     "me_depthwise": "me_depthwise",
+    **dict.fromkeys(
+        ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first"), "me_recurrent"
+    ),
 }
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
@@ -263,11 +266,18 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
     names = (*step.operands, step.node.name)
     return {
         "function": function_name(index, step),
-        "arguments": [pointer(plan, name) for name in names],
+        "arguments": [_argument(plan, name) for name in names],
         "bytes": size_bytes(plan.quant, step.node.name),
         "tiles": None if tiling is None else len(tiling.tiles),
         "ahead": _fetched_ahead(plan, index + 1),
     }
+
+
+def _argument(plan: Plan, name: str) -> str:
+    """The C expression for where a tensor lies, of any type where it has more than 8 bits."""
+    text = pointer(plan, name)
+    inside = plan.where[name].kind == "arena" and plan.quant.dtype(name) != "int8"
+    return f"(void *)({text})" if inside else text
 
 
 def _fetched_ahead(plan: Plan, index: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.emit import qdq_recurrent as recurrent
 from myoedge.emit.qdq_pool import avg_pool, max_pool
 from myoedge.emit.qdq_writer import Write, Writer, channels_first, channels_last
 from myoedge.fixedpoint import QParams
@@ -247,9 +248,13 @@ WRITE: Mapping[str, Write] = {
     "concat": _along_axis("Concat"),
     "conv": _conv,
     "expand": _to_shape("Expand"),
+    "gates": _linear,
+    "gru": recurrent.write("GRU", result=0),
     "layer_norm": _layer_norm,
     "linear": _linear,
     "log_softmax": _along_axis("LogSoftmax"),
+    "lstm": recurrent.write("LSTM", result=0),
+    "lstm_cell": recurrent.write("LSTM", result=2),
     "matmul": _binary("MatMul"),
     "max_pool": max_pool,
     "mean": _reduce("ReduceMean"),

@@ -48,13 +48,13 @@ class Writer:
         """An int64 vector: axes, shapes, starts."""
         return self.constant(np.array(values, np.int64))
 
-    def node(self, op: str, *inputs: str, output: str = "", **attrs: Any) -> str:
-        """Adds an ONNX operator and returns the name of its output."""
+    def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
+        """Adds an ONNX operator and returns the name of its output, or of number `result`."""
         from onnx import helper
 
         name = self.free(f"{self.label}/{op}")
         output = output or self.free(f"{name}:0")
-        made = helper.make_node(op, list(inputs), [output], name=name, **attrs)
+        made = helper.make_node(op, list(inputs), [*[""] * result, output], name=name, **attrs)
         for key, value in self.notes.items():
             made.metadata_props.add(key=f"myoedge.{key}", value=value)
         self.nodes.append(made)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.frontend import compute, move
+from myoedge.frontend import compute, move, recurrent
 from myoedge.frontend.draft import Arguments, Draft, Row, first, slice_axis, weights
 
 
@@ -109,6 +109,8 @@ def _calls(row: Row, *names: str) -> dict[str, Row]:
 KEEPS = frozenset(map(_overload, NOTHING))
 RANKS = (1, 2)
 MAX_POOL = {r: compute.pool("max_pool", r, compute.regular) for r in RANKS}
+LSTM, GRU = recurrent.aten("lstm"), recurrent.aten("gru")
+RECURRENT = {**_calls(LSTM, "lstm.input"), **_calls(GRU, "gru.input")}
 PRODUCTS = _calls(compute.matmul, "matmul", "mm", "bmm", "mv", "dot")
 
 # Under the operator that does a call's work, whatever else is put around it; under "" what leaves
@@ -200,6 +202,10 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         **_calls(compute.extreme(low=True), "maximum", "max.other"),
         **_calls(compute.extreme(low=False), "minimum", "min.other"),
     },
+    "gates": RECURRENT,
+    "lstm": _calls(LSTM, "lstm.input"),
+    "lstm_cell": _calls(LSTM, "lstm.input"),
+    "gru": _calls(GRU, "gru.input"),
     "softmax": _calls(compute.along("softmax"), "softmax.int", "_softmax"),
     "log_softmax": _calls(compute.along("log_softmax"), "log_softmax.int", "_log_softmax"),
     "argmax": {**_calls(compute.argmax, "argmax"), **_calls(compute.argmin, "argmin")},

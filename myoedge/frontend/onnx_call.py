@@ -136,6 +136,8 @@ def plain_attribute(attribute: AttributeProto) -> Any:
     kinds = AttributeProto
     if attribute.type == kinds.TENSOR:
         return array_of(attribute.t)
+    if attribute.type == kinds.STRINGS:
+        return [text.decode("utf-8", "replace") for text in attribute.strings]
     if attribute.type not in (kinds.FLOAT, kinds.INT, kinds.STRING, kinds.FLOATS, kinds.INTS):
         return None
     value = helper.get_attribute_value(attribute)

@@ -272,6 +272,8 @@ def _reached(draft: Draft) -> set[str]:
 
 
 def _learnt(graph: GraphProto, state: Importing) -> int:
-    """Elements of the float initialisers that something reads."""
-    read = (t.name for t in graph.initializer if t.name in state.arrays)
+    """Elements of the float initialisers and Constant nodes that something reads."""
+    nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
+    every = (*(t.name for t in graph.initializer), *nodes)
+    read = (name for name in every if name in state.arrays)
     return sum(state.arrays[name].size for name in read if state.values[name].kind in FLOATS)

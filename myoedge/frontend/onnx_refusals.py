@@ -16,8 +16,8 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "GroupNormalization", "InstanceNormalization", "LRN", "LpNormalization",
         "MeanVarianceNormalization",
     ),
-    "convolutions over time (Conv, dilated)": (
-        "CausalConvWithState", "GRU", "LSTM", "LinearAttention", "RNN",
+    "LSTM or GRU": (
+        "CausalConvWithState", "LinearAttention", "RNN",
     ),
     "MatMul and Softmax written out, which are supported": (
         "Attention", "FlexAttention", "RotaryEmbedding",

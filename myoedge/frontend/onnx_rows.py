@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from myoedge.frontend import onnx_compute as compute
 from myoedge.frontend import onnx_move as move
 from myoedge.frontend import onnx_pointwise as pointwise
+from myoedge.frontend import recurrent
 from myoedge.frontend.onnx_call import OnnxRow
 
 _MATMUL = {"MatMul": compute.matmul, "Gemm": compute.gemm}
+_LSTM, _GRU = {"LSTM": recurrent.onnx("lstm")}, {"GRU": recurrent.onnx("gru")}
 _FUNCTIONS = {
     "Abs": "abs", "Ceil": "ceil", "Cos": "cos", "Erf": "erf", "Exp": "exp", "Floor": "floor",
     "HardSwish": "hardswish", "Log": "log", "Mish": "mish", "Neg": "neg",
@@ -73,6 +75,10 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
         "ReduceL2": compute.reduction("sum", [("square",)], [("sqrt",)]),
         "ReduceSumSquare": compute.reduction("sum", [("square",)]),
     },
+    "gates": {**_LSTM, **_GRU},
+    "lstm": _LSTM,
+    "lstm_cell": _LSTM,
+    "gru": _GRU,
     "softmax": {"Softmax": compute.along("softmax")},
     "log_softmax": {"LogSoftmax": compute.along("log_softmax")},
     "argmax": {"ArgMax": compute.arg(1.0), "ArgMin": compute.arg(-1.0)},

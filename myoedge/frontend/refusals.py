@@ -31,9 +31,8 @@ def short(target: str) -> str:
 INSTEAD = {
     "group_norm": "batch norm instead of group norm: it folds into the layer before it",
     "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
-    "lstm": "convolutions over time (conv1d, dilated) instead of an LSTM",
-    "gru": "convolutions over time (conv1d, dilated) instead of a GRU",
-    "rnn": "convolutions over time (conv1d, dilated) instead of a recurrent layer",
+    "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
+    "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "scaled_dot_product": "matmul and softmax written out, which are supported",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "baddbmm": "matmul and add, which are supported",

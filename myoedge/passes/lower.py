@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from myoedge.fixedpoint import QParams
 from myoedge.ir import Graph, Node, Shape
 from myoedge.op import OPS
 from myoedge.ops.moves import PARTS
@@ -34,11 +35,15 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
-    """softmax has a scale of its own: before a concat or a pad it is requantised by a table."""
+    """softmax has a scale of its own: before a concat or a pad it is requantised by a table.
+
+    Not where all that is joined has the same one, as both directions of a recurrent layer do.
+    """
     if node.op not in ("concat", "pad"):
         return None
-    fixed = [name for name in node.inputs if _has_fixed_scale(graph, name)]
-    if not fixed:
+    scales = [fixed_scale(graph, name) for name in node.inputs]
+    fixed = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
+    if not fixed or (node.op == "concat" and len(set(scales)) == 1):
         return None
     patch = Patch(graph, node)
     free = {name: patch.add("table", name, chain=SAME) for name in dict.fromkeys(fixed)}
@@ -58,12 +63,12 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
 SAME = (("affine", 1.0, 0.0),)
 
 
-def _has_fixed_scale(graph: Graph, name: str) -> bool:
-    """Whether the scale is given by the operator, possibly through others that keep it."""
+def fixed_scale(graph: Graph, name: str) -> QParams | None:
+    """What an operator gives, possibly through others that keep it."""
     node = graph.producer.get(name)
-    while node is not None and OPS[node.op].same_scale and len(node.inputs) == 1:
+    while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])
-    return node is not None and OPS[node.op].fixed is not None
+    return None if node is None else OPS[node.op].fixed
 
 
 LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat)

@@ -24,7 +24,7 @@ from myoedge.plan.timing import modelled
 from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
-ELEMENT_BYTES = {"int8": 1, "int32": 4}
+ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4}
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 

@@ -100,11 +100,16 @@ Spans = Mapping[str, Span]
 def spans(tiled: Tiled, choice: Choice) -> list[Spans]:
     """The loops of every tile, in the order in which tiles are computed."""
     whole = {axis: (0, extent) for axis, extent in tiled.axes.items()}
-    parts = [list(_cut(tiled.axes[axis], choice.sizes[axis])) for axis in choice.order]
+    parts = [_parts(tiled, axis, choice.sizes[axis]) for axis in choice.order]
     return [
         {**whole, **dict(zip(choice.order, combination, strict=True))}
         for combination in itertools.product(*parts)
     ]
+
+
+def _parts(tiled: Tiled, axis: str, size: int) -> list[Span]:
+    parts = list(_cut(tiled.axes[axis], size))
+    return parts[::-1] if axis in tiled.backwards else parts
 
 
 def _cut(extent: int, size: int) -> Iterator[Span]:
@@ -120,6 +125,10 @@ class Use:
     slot: tuple[int, ...]
     loaded: tuple[int, ...]
     size_bytes: int
+
+    def complete(self, t: int) -> bool:
+        """Whether the tile behind t goes on with another part of it."""
+        return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
 
     @property
     def slots(self) -> int:
@@ -200,7 +209,7 @@ def _tile(
         name = use.operand.name
         moved = transfers(use.operand, regions[name], at[name])
         if use.operand.written:
-            stores += moved
+            stores += moved if use.complete(t) else ()
         elif use.loaded[t] == t:
             loads += moved
     return Tile(regions, at, tuple(loads), tuple(stores))

@@ -100,7 +100,7 @@ def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParam
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
         chosen = next((q for q in fixed if q is not None), range_qparams(low, high))
         params.update(dict.fromkeys(names, chosen))
-    return params
+    return params | _fixed_wide(graph)
 
 
 def _declared(graph: Graph) -> dict[str, Range]:
@@ -137,8 +137,15 @@ def _tied(graph: Graph, spans: Mapping[str, Range]) -> list[list[str]]:
 
 
 def _wide(graph: Graph) -> set[str]:
-    """Tensors that are not int8: the indices of argmax, and views of them."""
+    """Tensors that are not int8: gates, the indices of argmax, and views of them."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
+
+
+def _fixed_wide(graph: Graph) -> dict[str, QParams]:
+    """Parameters of tensors of 16 bits, which their operators fix."""
+    wide = _wide(graph)
+    fixed = {node.name: OPS[node.op].fixed for node in graph.nodes if node.name in wide}
+    return {name: params for name, params in fixed.items() if params is not None}
 
 
 def _step(

@@ -69,7 +69,8 @@ def _integers_in_range(q: QuantGraph, step: Step) -> bool:
 
 def _limits_in_range(q: QuantGraph, step: Step) -> bool:
     pre = step.integers.scalars.get("pre", 0)
-    return -128 <= step.low <= step.high <= 127 and 0 <= pre <= PRE_MAX
+    kind = np.iinfo("int16" if q.dtype(step.node.name) == "int16" else "int8")
+    return kind.min <= step.low <= step.high <= kind.max and 0 <= pre <= PRE_MAX
 
 
 def _no_overflow(q: QuantGraph, step: Step) -> bool:

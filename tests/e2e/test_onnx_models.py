@@ -26,23 +26,29 @@ MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 EVERY = {row["name"]: row for row in json.loads((MODELS / "manifest.json").read_text())}
 # Networks that wait for operators that are not there yet, by name as ONNX has it.
 WAITING: Mapping[str, tuple[str, ...]] = {
-    "rxn_albert_embeds": ("LayerNormalization", "com.microsoft.Attention"),
-    "silero_vad_v6_16k": ("LSTM",),
-    "sleepecg_bigru": ("GRU",),
+    "rxn_albert_embeds": ("com.microsoft.Attention",),
 }
 ROWS = {name: row for name, row in EVERY.items() if name not in WAITING}
 CALIBRATION = 32
+OF_FEATURES = ("sleepecg_bigru",)
 # SQNR in dB by output, of int8 with min-max ranges: docs/real-networks.md, less what another
-# NumPy's rounding may move. One network is below the 20 dB that are wanted; the page says why.
+# NumPy's rounding may move. Two networks are below the 20 dB that are wanted; the page says why.
 LEAST: Mapping[str, Mapping[str, float]] = {
     "crepe_tiny": {"output": 38.0},
     "fer_minixception": {"output": 32.0},
     "metadrive_ppo": {"output": 44.0},
     "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
     "mp_blazeface_128": {"output0": 18.5, "output1": 15.5},
+    "silero_vad_v6_16k": {"output": 6.0, "stateN": 4.5},
+    "sleepecg_bigru": {"output": 47.5},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
-ON_SIMULATOR = ("metadrive_ppo", "mtcnn_rnet")  # the others take longer: make test-all
+ON_SIMULATOR = (
+    "metadrive_ppo",
+    "mtcnn_rnet",
+    "silero_vad_v6_16k",
+    "sleepecg_bigru",
+)  # the others take longer: make test-all
 
 
 def pairs(name: str) -> Mapping[str, Array]:
@@ -50,19 +56,24 @@ def pairs(name: str) -> Mapping[str, Array]:
         return dict(stored)
 
 
-def variations(x: Array, count: int = CALIBRATION, seed: int = 0) -> Array:
-    """Samples like the stored inputs: other gain, offset and place, a little noise."""
-    rng, spread = np.random.default_rng(seed), float(x.std())
+def variations(x: Array, count: int = CALIBRATION, seed: int = 0, features: bool = False) -> Array:
+    """Samples like the stored inputs: other gain, offset and place, a little noise.
+
+    features   the last axis has no places but features, each of a spread of its own
+    """
+    rng = np.random.default_rng(seed)
+    spread = x.std(axis=tuple(range(x.ndim - 1))) if features else float(x.std())
     made = []
     for i in range(count):
-        moved = np.roll(x[i % len(x)], int(rng.integers(-3, 4)), axis=-1)
+        moved = np.roll(x[i % len(x)], int(rng.integers(-3, 4)), axis=-2 if features else -1)
         offset, noise = rng.normal(0, 0.05), rng.normal(0, 0.02, moved.shape)
         made.append(moved * rng.uniform(0.8, 1.2) + (offset + noise) * spread)
     return np.stack(made).astype(np.float32)
 
 
-def calibration(stored: Mapping[str, Array]) -> dict[str, Array]:
-    return {key[3:]: variations(x) for key, x in stored.items() if key.startswith("in:")}
+def calibration(name: str) -> dict[str, Array]:
+    inputs = {key[3:]: x for key, x in pairs(name).items() if key.startswith("in:")}
+    return {port: variations(x, features=name in OF_FEATURES) for port, x in inputs.items()}
 
 
 def samples(stored: Mapping[str, Array]) -> list[dict[str, Array]]:
@@ -83,7 +94,7 @@ def test_meaning(name: str) -> None:
             for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
                 wanted = stored[f"out:{shown}"][i]
                 largest = float(np.abs(wanted).max())
-                np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=5e-6 * largest)
+                np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=2e-5 * largest)
 
 
 @pytest.mark.parametrize("name", WAITING)
@@ -131,7 +142,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(name: str, folder: Path) -> Any:
-    calib = calibration(pairs(name))
+    calib = calibration(name)
     model = MODELS / f"{name}.onnx"
     return myoedge.build(model, target="gap9", calib=calib, output=folder / name)
 

@@ -13,6 +13,7 @@ import torch
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array, Attrs, Graph, Node, Origin, Shape, Tensor
 from myoedge.op import OPS, Step
+from myoedge.ops.gates import GATE
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Range
 from myoedge.reference import PRE
@@ -50,6 +51,7 @@ class Case:
     weights   float constants, which follow these inputs
     factors   the output's range as (scale, shift) of the range that the data reaches
     meaning   torch: float64 tensors, weights included -> the result before a fused activation
+    kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
     slack     output steps of error that the operator's own roundings add to that of all
     pattern   how the data are drawn     seed   of data and weights
     """
@@ -65,6 +67,7 @@ class Case:
     pattern: str = "uniform"
     seed: int = 0
     dtype: str = "float32"
+    kinds: tuple[str, ...] = ()
     per_tensor: bool = False
     slack: Slack = field(default=_no_slack, repr=False)
 
@@ -76,11 +79,19 @@ class Case:
     def data(self) -> tuple[Array, ...]:
         """Integer inputs."""
         rng = np.random.default_rng(self.seed)
-        return tuple(self._values(rng, shape) for shape in self.shapes)
+        pairs = zip(self.shapes, self.types, strict=True)
+        return tuple(self._values(rng, shape, kind) for shape, kind in pairs)
 
-    def _values(self, rng: np.random.Generator, shape: Shape) -> Array:
-        if self.dtype == "int32":
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Element type of every input; float32 ones become int8."""
+        return self.kinds or (self.dtype,) * len(self.shapes)
+
+    def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
+        if kind == "int32":
             return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
+        if kind == "int16":
+            return self._gates(rng, shape)
         kinds = {
             "uniform": lambda: rng.integers(-128, 128, shape),
             "edges": lambda: rng.choice([-128, 127], shape),
@@ -90,6 +101,14 @@ class Case:
             "narrow": lambda: np.clip(np.rint(rng.normal(0, 12, shape)), -128, 127),
         }
         return np.asarray(kinds[self.pattern]()).astype(np.int8)
+
+    def _gates(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Sums before gates: mostly where their functions bend, else anywhere."""
+        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767]}
+        if self.pattern in wide:
+            return rng.choice(wide[self.pattern], shape).astype(np.int16)
+        spread = 32 if self.pattern == "narrow" else 2048
+        return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
     @cached_property
     def quant(self) -> QuantGraph:
@@ -101,7 +120,8 @@ class Case:
         wide = OPS[self.op].out_dtype
         kind = self.dtype if wide == "int8" else wide
         tensors = {
-            n: Tensor(n, s, self.dtype) for n, s in zip(self.names, self.shapes, strict=True)
+            n: Tensor(n, s, kind)
+            for n, s, kind in zip(self.names, self.shapes, self.types, strict=True)
         }
         graph = Graph(
             self.names, ("y",), (node,), {**tensors, "y": Tensor("y", out, kind)}, weights
@@ -112,7 +132,9 @@ class Case:
     def _calibration(self, weights: dict[str, Array]) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))
         reals = [
-            low + (x.astype(np.float64) + 128) / 255 * (high - low)
+            x * GATE.scale
+            if x.dtype == np.int16
+            else low + (x.astype(np.float64) + 128) / 255 * (high - low)
             for x, (low, high) in zip(self.data, self.spans, strict=True)
         ]
         before = self.real(reals).numpy()
@@ -149,10 +171,8 @@ class Case:
     def dequantized(self) -> list[Array]:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
-        return [
-            (x.astype(np.float64) - self.params(n).zero_point) * self.params(n).scale
-            for n, x in pairs
-        ]
+        params = ((x, GATE if x.dtype == np.int16 else self.params(n)) for n, x in pairs)
+        return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     @property
     def size(self) -> int:

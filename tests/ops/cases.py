@@ -462,6 +462,133 @@ def concat(draw: Draw) -> Case:
     return moved(draw, "concat", {"axis": axis}, shapes, lambda *xs: torch.cat(xs, axis))
 
 
+# ---- recurrent layers
+
+
+@st.composite
+def gates(draw: Draw) -> Case:
+    lead, c = draw(shape(1, 3, 4)), draw(st.sampled_from([1, 2, 3, 4, 5, 8, 17, 150]))
+    drawn = common(draw, 1, act=False)
+    weights = drawn_weights(draw, (draw(st.integers(1, 9)), c), drawn["seed"])
+    drawn |= {"slack": gates_slack, "per_tensor": draw(st.booleans())}
+    return Case("gates", {}, ((*lead, c),), meaning=F.linear, weights=weights, **drawn)
+
+
+def gates_slack(case: Case) -> Array:
+    """Of the weights; and a factor of 15 bits, or what a pre-shift drops, over 16 bits."""
+    bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step["mult"], 1)))
+    dropped = np.ldexp(case.step["mult"].astype(np.float64), -case.step["shift"])
+    return weight_slack(case) + 2**14 * bits * 2 + dropped * (case.step["pre"] > 0) + 1
+
+
+def recurrent(op: str) -> st.SearchStrategy[Case]:
+    """LSTMs and GRUs of a few units; the weights of most forget what was long ago."""
+    per_unit, states = (3, 1) if op == "gru" else (4, 2)
+
+    @st.composite
+    def strategy(draw: Draw) -> Case:
+        steps, batch = draw(st.integers(1, 6)), draw(st.sampled_from([1, 1, 1, 2, 3]))
+        units = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 9, 17]))
+        reverse, size = draw(st.booleans()), draw(st.sampled_from([0.1, 0.1, 1.0, 8.0]))
+        drawn = common(draw, states + 1, act=False)
+        rng = np.random.default_rng(drawn["seed"] + 1)
+        r = rng.normal(size=(per_unit * units, units)) * size / units
+        bias = (rng.normal(size=per_unit * units) * size,) if op == "gru" else ()
+        shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
+        kinds = ("int16", *("float32",) * states)
+        drawn |= {"kinds": kinds, "weights": (r, *bias), "slack": recurrent_slack}
+        attrs = {"reverse": reverse}
+        attrs |= {"reset_first": draw(st.booleans())} if op == "gru" else {}
+        early = attrs.get("reset_first", False)
+        meaning = _gru_reset_first(reverse) if early else _by_cells(op, reverse)
+        return Case(op, attrs, shapes, meaning=meaning, **drawn)
+
+    return strategy()
+
+
+def _by_cells(op: str, reverse: bool) -> Callable[..., torch.Tensor]:
+    """torch's own cells, to which what comes in is given ready: the identity as its weights."""
+
+    def meaning(x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        per_unit = 3 if op == "gru" else 4
+        states, (r, *bias) = (rest[:1], rest[1:]) if op == "gru" else (rest[:2], rest[2:])
+        units = r.shape[1]
+        order = torch.arange(per_unit * units).reshape(units, per_unit).T.reshape(-1)
+        eye = torch.eye(per_unit * units, dtype=x.dtype)
+        none = torch.zeros(per_unit * units, dtype=x.dtype)
+        own = (eye, r[order], none, bias[0][order] if bias else none)
+        h: torch.Tensor | tuple[torch.Tensor, ...] = states[0] if op == "gru" else tuple(states)
+        step, found = (torch.gru_cell if op == "gru" else torch.lstm_cell), []
+        for now in x.flip(0) if reverse else x:
+            h = step(now[:, order], h, *own)
+            found.append(h if op == "gru" else h[0])
+        if op == "lstm_cell":
+            return h[1]
+        return torch.stack(found[::-1] if reverse else found)
+
+    return meaning
+
+
+def _gru_reset_first(reverse: bool) -> Callable[..., torch.Tensor]:
+    """The formulas of ONNX's GRU with linear_before_reset = 0, which torch has not."""
+
+    def meaning(x: torch.Tensor, h: torch.Tensor, r: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        of_r, of_z, of_n = r.reshape(-1, 3, r.shape[1]).unbind(1)
+        b_r, b_z, b_n = b.reshape(-1, 3).unbind(1)
+        found = []
+        for now in x.flip(0) if reverse else x:
+            x_r, x_z, x_n = now.reshape(*h.shape, 3).unbind(-1)
+            reset = torch.sigmoid(x_r + h @ of_r.T + b_r)
+            update = torch.sigmoid(x_z + h @ of_z.T + b_z)
+            new = torch.tanh(x_n + (reset * h) @ of_n.T + b_n)
+            h = (1 - update) * new + update * h
+            found.append(h)
+        return torch.stack(found[::-1] if reverse else found)
+
+    return meaning
+
+
+def recurrent_slack(case: Case) -> Array:
+    """What roundings may add up to, step after step; see _grown."""
+    steps = case.shapes[0][0]
+    errors = _grown(case, steps)
+    last = errors[-1][1] if case.op == "lstm_cell" else np.array([h for h, _ in errors])
+    if case.op == "lstm_cell":
+        return np.asarray(last / case.target.scale)
+    ordered = last[::-1] if case.attrs["reverse"] else last
+    return np.asarray(ordered[:, None, None] / case.target.scale)
+
+
+def _grown(case: Case, steps: int) -> list[tuple[float, float]]:
+    """Bounds on the errors of h and c (a GRU's h with 16 bits) behind every step.
+
+    A gate's sum is off by what its factor, weights (half a step each) and h are; the functions pass
+    on a quarter of it (sigmoid) or all (tanh), and are off by 2**-11 themselves.
+    """
+    r = np.abs(case.weights[0])
+    total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
+    if case.op == "gru":
+        weights += float(np.abs(case.weights[1]).max()) / 254
+    first = [case.params(name).scale for name in case.names[1:]]
+    reach = [255 * scale for scale in first]
+    outside = max(reach[0] - 1.0, 0.0)  # h is kept to +-1
+    h, c = 2.0**-7 + outside, (2.0**-11 + max(reach[-1] - 15.9, 0.0))
+    largest, found = min(reach[-1], 16.0), []
+    for _ in range(steps):
+        gate = 2.0**-8 * (1 + total) + weights + total * h
+        if case.op == "gru":
+            size = max(float(total), 1.0)
+            new = gate * (1 + size / 4) + 2.0**-10
+            c = c + new + (2 + max(reach[0] - 1.0, 0.0)) * (gate / 4 + 2.0**-10) + 2.0**-13
+            h = c + 2.0**-8
+        else:
+            c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + 2.0**-9
+            largest = min(largest + 1.0, 16.0)
+            h = c + gate / 4 + 2.0**-9 + 2.0**-8
+        found.append((h, c))
+    return found
+
+
 STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "conv": conv(),
     "linear": linear(),
@@ -474,6 +601,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "sub": binary("sub", torch.sub),
     "mul": binary("mul", torch.mul),
     "affine": affine(),
+    "gates": gates(),
+    "lstm": recurrent("lstm"),
+    "lstm_cell": recurrent("lstm_cell"),
+    "gru": recurrent("gru"),
     "prelu": prelu(),
     "layer_norm": norm("layer_norm"),
     "rms_norm": norm("rms_norm"),

@@ -202,6 +202,9 @@ def test_a_call_has_one_row() -> None:
 
 X = torch.linspace(-1.0, 1.0, 2 * 4 * 6).reshape(2, 4, 6)
 W = torch.linspace(-1.0, 1.0, 3 * 4 * 3).reshape(3, 4, 3)
+S = [torch.zeros(1, 2, 2)]
+RNN = [torch.ones(8, 6), torch.ones(8, 2)]
+R = [torch.ones(6, 6), torch.ones(6, 2)]
 USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("conv", "conv1d", lambda x: F.conv1d(x, W)),
     ("linear", "linear", lambda x: F.linear(x, torch.ones(2, 6))),
@@ -222,6 +225,14 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("layer_norm", "layer_norm", lambda x: F.layer_norm(x, (6,))),
     ("rms_norm", "rms_norm", lambda x: F.rms_norm(x, (6,))),
     ("linear", "upsample_linear1d", lambda x: F.interpolate(x, size=9, mode="linear")),
+    ("gates", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[0]),
+    ("lstm", "lstm", lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[1]),
+    (
+        "lstm_cell",
+        "lstm",
+        lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[2],
+    ),
+    ("gru", "gru", lambda x: torch.gru(x, S[0], R, False, 1, 0.0, False, False, True)[0]),
     ("table", "gelu", F.gelu),
     ("table", "pow", lambda x: x**3),
     ("table", "maximum", lambda x: torch.maximum(x, torch.tensor(0.1))),
@@ -269,8 +280,8 @@ def test_every_operator_has_a_use_here() -> None:
     ("part", "network", "shape"),
     [
         ("group_norm", torch.nn.GroupNorm(2, 4), (2, 4, 6)),
-        ("lstm", torch.nn.LSTM(6, 3, batch_first=True), (2, 4, 6)),
-        ("gru", torch.nn.GRU(6, 3, batch_first=True), (2, 4, 6)),
+        ("lstm", torch.nn.LSTM(6, 3, proj_size=2, batch_first=True), (2, 4, 6)),
+        ("rnn", torch.nn.RNN(6, 3, batch_first=True), (2, 4, 6)),
         ("conv_transpose", torch.nn.ConvTranspose1d(4, 2, 3), (2, 4, 6)),
         ("einsum", Calling(lambda x: torch.einsum("bct,bdt->bcd", x, x)), (2, 4, 6)),
     ],

@@ -59,7 +59,7 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.blocks = nn.ModuleList([Block(), Block()])
-        self.rnn = nn.LSTM(17, 5, batch_first=True)
+        self.rnn = nn.RNN(17, 5, batch_first=True)
 
     def forward(self, x):
         for block in self.blocks:
@@ -91,10 +91,10 @@ def test_every_unsupported_operator_is_named_with_module_and_line(user_module: M
         "group_norm, at blocks.0.norm (my_network.py:15), blocks.1.norm (my_network.py:15)"
     )
     assert found[1] == "cumsum, at my_network.py:28"
-    assert found[2] == "lstm.input, at rnn (my_network.py:29)"
+    assert found[2] == "rnn_tanh.input, at rnn (my_network.py:29)"
     tries = "\n".join(error.notice.tries)
     assert "batch norm instead of group norm" in tries
-    assert "convolutions over time" in tries
+    assert "an LSTM or a GRU" in tries
     assert "myoedge ops" in tries
 
 

@@ -31,7 +31,8 @@ def test_these_are_the_operators() -> None:
     assert set(OPS) == {
         "conv", "linear", "matmul", "max_pool", "avg_pool", "mean", "sum", "add", "sub", "mul",
         "affine", "prelu", "table", "softmax", "log_softmax", "argmax", "reshape", "transpose",
-        "slice", "expand", "pad", "concat", "layer_norm", "rms_norm",
+        "slice", "expand", "pad", "concat", "layer_norm", "rms_norm", "gates", "lstm",
+        "lstm_cell", "gru",
     }  # fmt: skip
 
 

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_recurrent.h"
+
+#include <stdbool.h>
+
+#include "me_math.h"
+#include "me_recurrent_rows.h"
+#include "me_share.h"
+
+static int32_t filled(int32_t bytes) { return (bytes + 3) / 4 * 4; }
+
+static int16_t scaled(int32_t sum, int32_t pre, const me_channel *to)
+{
+    return (int16_t)me_clips(me_requant(sum, pre, to->mult, to->offset, to->shift), 16);
+}
+
+static void begin(const me_channel *channels, int32_t *sum)
+{
+    for (int32_t row = 0; row < 4; row++)
+        sum[row] = channels[row].bias;
+}
+
+void me_gates_run(const me_gates *op, const me_gates_tile *tile)
+{
+    const int32_t c = op->c, words = c / 4, bytes = 4 * filled(c), blocks = (tile->k + 3) / 4;
+    const int32_t all = tile->rows * blocks;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+        const int32_t row = i / blocks, block = i - row * blocks;
+        const int8_t *x = tile->x + row * c, *weights = tile->weights + block * bytes;
+        const me_channel *to = tile->channels + 4 * block;
+        int32_t sum[4];
+        begin(to, sum);
+        if (words > 0)
+            me_four_sums(x, weights, words, sum);
+        for (int32_t tap = 4 * words; tap < c; tap++)
+            for (int32_t r = 0; r < 4; r++)
+                sum[r] += x[tap] * weights[16 * words + 4 * r + tap % 4];
+        int16_t *y = tile->y + row * tile->k + 4 * block;
+        for (int32_t r = 0; r < 4 && 4 * block + r < tile->k; r++)
+            y[r] = scaled(sum[r], op->pre, &to[r]);
+    }
+}
+
+/* The states of all batches: h of one step, h of the next, and what has 16 bits. */
+typedef struct {
+    int8_t *from, *to;
+    int16_t *wide;
+} states;
+
+static states states_of(const me_recurrent *op, int32_t step)
+{
+    const int32_t size = op->batch * filled(op->units);
+    int8_t *h[2] = { op->states, op->states + size };
+    return (states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size) };
+}
+
+static int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
+{
+    return (x * mult + offset) >> shift;
+}
+
+static void start(const me_recurrent *op, bool lstm)
+{
+    const states s = states_of(op, 0);
+    const int32_t row = filled(op->units);
+    for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++) {
+        const int32_t n = at / row, unit = at - n * row, i = n * op->units + unit;
+        s.from[at] = s.to[at] = 0;
+        if (unit >= op->units)
+            continue;
+        const int32_t h = started(op->h0[i], op->h_mult, op->h_offset, op->h_shift);
+        if (lstm) {
+            s.from[at] = me_clip8(h);
+            s.wide[i] = (int16_t)me_clips(started(op->c0[i], op->c_mult, op->c_offset, op->c_shift), 16);
+        } else {
+            s.wide[i] = (int16_t)me_clips(h, 15);
+            s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
+        }
+    }
+    ME_SYNC();
+}
+
+/* What h adds to the gates of a unit. */
+static void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, int32_t *sum)
+{
+    const int32_t row = filled(op->units);
+    const me_channel *to = op->channels + 4 * unit;
+    begin(to, sum);
+    me_four_sums(h, op->weights + 4 * row * unit, row / 4, sum);
+    for (int32_t r = 0; r < 4; r++)
+        sum[r] = scaled(sum[r], op->pre, &to[r]);
+}
+
+static int8_t lstm_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *cell)
+{
+    const int32_t in = me_between(op->sigmoid, now[0] + sum[0], 6);
+    const int32_t forget = me_between(op->sigmoid, now[1] + sum[1], 6);
+    const int32_t added = me_between(op->tanh, now[2] + sum[2], 5);
+    const int32_t out = me_between(op->sigmoid, now[3] + sum[3], 6);
+    *cell = (int16_t)me_clips((forget * *cell + (in * added >> 4) + (1 << 14)) >> 15, 16);
+    return me_clip8((out * me_between(op->tanh, *cell, 6) + (1 << 22)) >> 23);
+}
+
+static int8_t gru_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *state)
+{
+    const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
+    const int32_t keep = me_between(op->sigmoid, now[1] + sum[1], 6);
+    const int32_t old = (reset * sum[2] + (1 << 14)) >> 15;
+    const int32_t new = (me_between(op->tanh, now[2] + old, 5) + 1) >> 1;
+    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
+    return me_clip8((*state + 64) >> 7);
+}
+
+/* h as the new gate sees it; the update gate. */
+static int8_t reset_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t state, int16_t *keep)
+{
+    const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
+    *keep = (int16_t)me_between(op->sigmoid, now[1] + sum[1], 6);
+    return me_clip8((((reset * state + (1 << 14)) >> 15) + 64) >> 7);
+}
+
+static int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t keep, int16_t *state)
+{
+    const int32_t new = (me_between(op->tanh, now[2] + sum[2], 5) + 1) >> 1;
+    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
+    return me_clip8((*state + 64) >> 7);
+}
+
+typedef int8_t unit_work(const me_recurrent *, const int16_t *, const int32_t *, int16_t *);
+
+/* y may be 0. */
+static void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, unit_work *work)
+{
+    const int32_t units = op->units, row = filled(units), all = op->batch * units;
+    if (tile->done == 0)
+        start(op, gates == 4);
+    for (int32_t step = 0; step < tile->steps; step++) {
+        const states s = states_of(op, tile->done + step);
+        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
+        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+            const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
+            int32_t sum[4];
+            recurrent(op, s.from + n * row, unit, sum);
+            const int8_t h = work(op, tile->gates + (t * all + i) * gates, sum, &s.wide[i]);
+            s.to[n * row + unit] = h;
+            if (y)
+                y[t * all + i] = h;
+        }
+        ME_SYNC();
+    }
+}
+
+void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run(op, tile, tile->y, 4, lstm_unit);
+}
+
+void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run(op, tile, 0, 4, lstm_unit);
+    const int16_t *cell = states_of(op, 0).wide;
+    const int32_t all = op->batch * op->units;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++)
+        tile->y[i] = me_clip8(started(cell[i], op->y_mult, op->y_offset, op->y_shift));
+}
+
+void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run(op, tile, tile->y, 3, gru_unit);
+}
+
+void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    const int32_t units = op->units, row = filled(units), all = op->batch * units;
+    int8_t *resets = op->states + me_states_bytes(op->batch, units);
+    int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
+    if (tile->done == 0) {
+        for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
+            resets[at] = 0;
+        start(op, false);
+    }
+    for (int32_t step = 0; step < tile->steps; step++) {
+        const states s = states_of(op, tile->done + step);
+        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
+        const int16_t *now = tile->gates + 3 * t * all;
+        int32_t sum[4];
+        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+            const int32_t n = i / units, at = n * row + i - n * units;
+            recurrent(op, s.from + n * row, i - n * units, sum);
+            resets[at] = reset_unit(op, now + 3 * i, sum, s.wide[i], &keeps[i]);
+        }
+        ME_SYNC();
+        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+            const int32_t n = i / units, at = n * row + i - n * units;
+            recurrent(op, resets + n * row, i - n * units, sum);
+            s.to[at] = tile->y[t * all + i] = renewed_unit(op, now + 3 * i, sum, keeps[i], &s.wide[i]);
+        }
+        ME_SYNC();
+    }
+}

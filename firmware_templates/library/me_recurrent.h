@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LSTM and GRU on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
+ * for every step; a barrier between steps is inside. There is none at the end of me_gates_run.
+ *
+ * Weights are packed: for every unit four rows (a GRU's fourth is zeros), for every four columns a
+ * word a row; zeros fill the last word. Channels: four for every unit. Gates lie unit by unit, four
+ * (input, forget, cell, output) or three (reset, update, new) each.
+ */
+#ifndef ME_RECURRENT_H
+#define ME_RECURRENT_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* y = x W^T + b in steps of 1/1024: rows of c bytes, k channels in blocks of four, the last filled
+ * with zeros; y int16 */
+typedef struct {
+    int32_t c, pre;
+} me_gates;
+
+typedef struct {
+    const int8_t *x;
+    int32_t rows;
+    const int8_t *weights;
+    const me_channel *channels;
+    int16_t *y;
+    int32_t k;
+} me_gates_tile;
+
+void me_gates_run(const me_gates *op, const me_gates_tile *tile);
+
+/* states   me_states_bytes; they stay from tile to tile
+ * h0, c0   [batch][units], with their factors: read at the first step
+ * reverse  whether steps go from the last to the first */
+typedef struct {
+    int32_t units, batch, reverse, pre;
+    const int8_t *weights;
+    const me_channel *channels;
+    const int16_t *sigmoid, *tanh;
+    const int8_t *h0, *c0;
+    int32_t h_mult, h_offset, h_shift, c_mult, c_offset, c_shift, y_mult, y_offset, y_shift;
+    int8_t *states;
+} me_recurrent;
+
+/* gates    int16 [steps][batch][units][4 or 3]
+ * y        [steps][batch][units]; of me_lstm_cell_run the last c, [batch][units]
+ * done     steps before these */
+typedef struct {
+    const int16_t *gates;
+    int8_t *y;
+    int32_t steps, done;
+} me_recurrent_tile;
+
+void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile);
+void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile);
+void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile);
+
+/* h is reset before it is multiplied for the new gate, with twice as many states. */
+void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile);
+
+/* Two vectors h, each filled to words, and the 16-bit state. */
+static inline int32_t me_states_bytes(int32_t batch, int32_t units)
+{
+    return batch * (2 * ((units + 3) / 4 * 4) + (2 * units + 3) / 4 * 4);
+}
+
+#endif

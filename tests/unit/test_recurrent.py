@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM and GRU: kept whole at import, torch's meaning, what int8 costs, what is refused."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.ops.recurrent import (
+    SIGMOID_REACH,
+    SIGMOID_STEP,
+    TANH_REACH,
+    TANH_STEP,
+    interpolated,
+    table,
+)
+from myoedge.passes import prepare
+from myoedge.quant.choose import quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import measure
+from myoedge.reference import run_real
+
+WAYS = [*itertools.product((nn.LSTM, nn.GRU), (1, 2), (False, True), (False, True), (False, True))]
+
+
+class Whole(nn.Module):
+    """A recurrent layer with everything it gives, and first states that may be inputs."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, *first: Tensor) -> tuple[Tensor, ...]:
+        given: tuple[Any, ...] = (first,) if len(first) == 2 else first
+        y, last = self.layer(x, *given)
+        return (y, *(last if isinstance(last, tuple) else (last,)))
+
+
+def imported(network: nn.Module, *inputs: Tensor) -> Graph:
+    return from_exported(torch.export.export(network.eval(), inputs))
+
+
+def values(graph: Graph, *inputs: Tensor) -> list[Array]:
+    named = {n: x.numpy() for n, x in zip(graph.inputs, inputs, strict=True)}
+    found = run_real(graph, named)
+    return [found[name] for name in graph.outputs]
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(("kind", "layers", "both", "batch_first", "given"), WAYS)
+def test_it_means_what_torch_says(
+    kind: type[nn.LSTM | nn.GRU], layers: int, both: bool, batch_first: bool, given: bool
+) -> None:
+    torch.manual_seed(0)
+    shape = {"bidirectional": both, "batch_first": batch_first, "bias": not both or given}
+    network, x = Whole(kind(5, 6, layers, **shape)), torch.randn(2, 7, 5)
+    batch, states = x.shape[0 if batch_first else 1], 2 if kind is nn.LSTM else 1
+    first = [torch.rand(layers * (1 + both), batch, 6) - 0.5 for _ in range(states * given)]
+    graph = imported(network, x, *first)
+    for found in (graph, prepare(graph)):
+        assert len(found.nodes) < 45 * layers
+        for mine, theirs in zip(values(found, x, *first), network(x, *first), strict=True):
+            np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_steps_are_no_nodes() -> None:
+    graph = prepare(imported(Whole(nn.LSTM(8, 8)), torch.zeros(400, 1, 8)))
+    assert [n.op for n in graph.nodes].count("lstm") == 1
+    assert len(graph.nodes) < 10
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_what_int8_costs(kind: type[nn.LSTM | nn.GRU]) -> None:
+    """60 steps in both directions, weights as PyTorch draws them: docs/integer-semantics.md."""
+    for seed in range(5):
+        torch.manual_seed(seed)
+        network = kind(24, 32, bidirectional=True)
+        x = torch.randn(9, 60, 1, 24).cumsum(1) / 4
+        graph = prepare(imported(network, x[0]))
+        samples = {graph.inputs[0]: x.numpy()}
+        found = measure(quantize_graph(graph, calibrate(graph, samples, Observer(), "")), samples)
+        assert found.total_db is not None
+        assert found.total_db > 36.0
+
+
+@pytest.mark.parametrize(
+    ("name", "reach", "bits", "off"),
+    [
+        ("sigmoid", SIGMOID_REACH, SIGMOID_STEP, 2.0**-13.8),
+        ("tanh", TANH_REACH, TANH_STEP, 2.0**-13),
+    ],
+)
+def test_functions_between_entries(name: str, reach: float, bits: int, off: float) -> None:
+    x = np.arange(-40_000, 40_000)
+    real = torch.as_tensor(x / 1024.0)
+    wanted = (torch.sigmoid(real) if name == "sigmoid" else torch.tanh(real)).numpy()
+    y = interpolated(table(name), x, bits) / 2.0**15
+    assert np.abs(y - wanted).max() <= off
+    assert (np.diff(y) >= 0).all()
+    assert len(np.unique(y[x >= reach * 1024])) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_projections_are_refused() -> None:
+    with pytest.raises(MyoedgeError, match="projections") as caught:
+        imported(nn.LSTM(4, 6, proj_size=3), torch.zeros(3, 1, 4))
+    assert caught.value.code == "E111"
