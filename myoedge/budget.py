@@ -119,7 +119,10 @@ def _no_tile(plan: Plan) -> MyoedgeError:
         "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
         **({"others": f"{others} that need less"} if others else {}),
     }
-    tries = [f"--l1 {-(-(taken + least_bytes(worst)) // KIB)}KiB", "smaller kernels, less channels"]
+    tries = [
+        f"--l1 {-(-(taken + least_bytes(worst)) // KIB)}KiB",
+        "smaller kernels, fewer channels",
+    ]
     return MyoedgeError("E304", f"{worst.node.where} does not fit the L1 budget", facts, tries)
 
 

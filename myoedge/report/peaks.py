@@ -147,7 +147,7 @@ def _of_layers(what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
 
 
 def _of_layer(what: str, row: Mapping[str, Any], size: int) -> Held:
-    return Held(what, words.named(row), words.source(dict(row)), size)
+    return Held(what, f"{row['op']} {words.place(row)}", words.source(dict(row)), size)
 
 
 def _ports(report: Report) -> Iterator[Held]:
