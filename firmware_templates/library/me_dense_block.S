@@ -110,13 +110,23 @@
     \what gp, SAVED+52(sp)
     .endm
 
-/* q of the sums of channel c, the parameters of the next one loaded on the way */
-    .macro requantised np, nc, c, mult, offset, shift, next_mult, next_offset, next_shift
+/* All sums shifted by PRE, unless it is 0. */
+    .macro shifted np, nc
+    beqz t2, 7f
     .irp p, 0, 1, 2, 3
     .if \p < \np
+    .irp c, 0, 1, 2, 3, 4, 5, 6, 7
+    .if \c < \nc
     r_type 0x33, 5, 0x20, SUM+4*\p+\c, SUM+4*\p+\c, PRE         /* sra */
     .endif
     .endr
+    .endif
+    .endr
+7:
+    .endm
+
+/* q of the shifted sums of channel c, the parameters of the next one loaded on the way */
+    .macro requantised np, nc, c, mult, offset, shift, next_mult, next_offset, next_shift
     .irp p, 0, 1, 2, 3
     .if \p < \np
     r_type 0x33, 0, 0x01, SUM+4*\p+\c, SUM+4*\p+\c, \mult       /* mul */
@@ -379,6 +389,7 @@ me_block_\np\()x\nc:
     c_lw 8, 4, CHANNEL
     c_lw 9, 8, CHANNEL
     c_lw 10, 12, CHANNEL
+    shifted \np, \nc
     requantised \np, \nc, 0, 8, 9, 10, 11, 12, 13
     .if \nc > 1
     requantised \np, \nc, 1, 11, 12, 13, 8, 9, 10
@@ -490,6 +501,7 @@ me_block_1x8:
     c_lw 8, 4, CHANNEL
     c_lw 9, 8, CHANNEL
     load_word 10, 12, CHANNEL
+    shifted 1, 8
     requantised 1, 8, 0, 8, 9, 10, 11, 12, 13
     requantised 1, 8, 1, 11, 12, 13, 8, 9, 10
     requantised 1, 8, 2, 8, 9, 10, 11, 12, 13
