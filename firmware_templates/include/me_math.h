@@ -34,12 +34,11 @@ static inline int8_t me_lookup(const int8_t *table, int8_t x)
     return table[(int32_t)x + 128];
 }
 
-/* A function in Q15 between the entries of its table, 512 steps of 2**bits around x = 0. */
+/* A function in Q15 between the entries of its table, 512 steps of 2**bits around x = 0; bits 5, 6. */
 static inline int32_t me_between(const int16_t *table, int32_t x, int32_t bits)
 {
-    const int32_t limit = 256 << bits;
-    const int32_t at = me_min(me_max(x, -limit), limit - 1) + limit;
-    const int16_t *low = table + (at >> bits);
+    const int32_t at = bits == 6 ? me_clips(x, 15) : me_clips(x, 14);
+    const int16_t *low = table + 256 + (at >> bits);
     const int32_t part = (low[1] - low[0]) * (at & ((1 << bits) - 1));
     return low[0] + ((part + (1 << bits >> 1)) >> bits);
 }

@@ -103,6 +103,9 @@
 .macro p_clip8 rd, a
     .insn r 0x33, 1, 0x0a, \rd, \a, x8
 .endm
+.macro p_clip16 rd, a
+    .insn r 0x33, 1, 0x0a, \rd, \a, x16
+.endm
 .macro p_mac rd, a, b
     .insn r 0x33, 0, 0x21, \rd, \a, \b
 .endm

@@ -7,37 +7,70 @@
 #include "me_recurrent_rows.h"
 #include "me_share.h"
 
-static int32_t filled(int32_t bytes) { return (bytes + 3) / 4 * 4; }
+#define ME_INLINE static inline __attribute__((always_inline))
 
-static int16_t scaled(int32_t sum, int32_t pre, const me_channel *to)
+ME_INLINE int32_t filled(int32_t bytes) { return (bytes + 3) / 4 * 4; }
+
+ME_INLINE int16_t scaled(int32_t sum, int32_t pre, const me_channel *to)
 {
     return (int16_t)me_clips(me_requant(sum, pre, to->mult, to->offset, to->shift), 16);
 }
 
-static void begin(const me_channel *channels, int32_t *sum)
+ME_INLINE void begin(const me_channel *channels, int32_t *sum)
 {
     for (int32_t row = 0; row < 4; row++)
         sum[row] = channels[row].bias;
 }
 
+/* The taps behind the last whole word of a row. */
+static void add_tail(const int8_t *x, int32_t c, const int8_t *weights, int32_t *sum)
+{
+    for (int32_t tap = c / 4 * 4; tap < c; tap++)
+        for (int32_t k = 0; k < 4; k++)
+            sum[k] += x[tap] * weights[c / 4 * 16 + 4 * k + tap % 4];
+}
+
+/* Some channels of a row. */
+static void gates_row(const me_gates_block *block, int32_t c, int32_t row, int32_t channels)
+{
+    const int8_t *x = block->x + row * block->x_stride;
+    int32_t sum[4];
+    begin(block->channels, sum);
+    if (block->words > 0)
+        me_four_sums(x, block->weights, block->words, sum);
+    if (c % 4)
+        add_tail(x, c, block->weights, sum);
+    for (int32_t k = 0; k < channels; k++)
+        block->y[row * (block->y_stride / 2) + k] = scaled(sum[k], block->pre, &block->channels[k]);
+}
+
+/* Four channels of up to four rows. */
+static void gates_block(const me_gates *op, const me_gates_tile *tile, int32_t row, int32_t at)
+{
+    const int32_t c = op->c, k = tile->k, rows = tile->rows - row;
+    const me_gates_block block = {
+        tile->x + row * c, c, tile->weights + at * 4 * filled(c), c / 4, tile->channels + 4 * at,
+        op->pre, tile->y + row * k + 4 * at, 2 * k,
+    };
+    const int32_t channels = k - 4 * at < 4 ? k - 4 * at : 4;
+    if (rows >= 4 && channels == 4 && c % 4 == 0)
+        me_gates_4x4(&block);
+    else
+        for (int32_t i = 0; i < rows && i < 4; i++)
+            gates_row(&block, c, i, channels);
+}
+
 void me_gates_run(const me_gates *op, const me_gates_tile *tile)
 {
-    const int32_t c = op->c, words = c / 4, bytes = 4 * filled(c), blocks = (tile->k + 3) / 4;
-    const int32_t all = tile->rows * blocks;
-    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
-        const int32_t row = i / blocks, block = i - row * blocks;
-        const int8_t *x = tile->x + row * c, *weights = tile->weights + block * bytes;
-        const me_channel *to = tile->channels + 4 * block;
-        int32_t sum[4];
-        begin(to, sum);
-        if (words > 0)
-            me_four_sums(x, weights, words, sum);
-        for (int32_t tap = 4 * words; tap < c; tap++)
-            for (int32_t r = 0; r < 4; r++)
-                sum[r] += x[tap] * weights[16 * words + 4 * r + tap % 4];
-        int16_t *y = tile->y + row * tile->k + 4 * block;
-        for (int32_t r = 0; r < 4 && 4 * block + r < tile->k; r++)
-            y[r] = scaled(sum[r], op->pre, &to[r]);
+    const int32_t blocks = (tile->k + 3) / 4, all = (tile->rows + 3) / 4 * blocks;
+    const int32_t first = ME_FIRST(all), last = ME_LAST(all);
+    int32_t group = first / blocks, block = first - group * blocks;
+    for (int32_t i = first; i < last; i++) {
+        gates_block(op, tile, 4 * group, block);
+        if (++block == blocks) {
+            block = 0;
+            group++;
+        }
     }
 }
 
@@ -47,7 +80,7 @@ typedef struct {
     int16_t *wide;
 } states;
 
-static states states_of(const me_recurrent *op, int32_t step)
+ME_INLINE states states_of(const me_recurrent *op, int32_t step)
 {
     const int32_t size = op->batch * filled(op->units);
     int8_t *h[2] = { op->states, op->states + size };
@@ -81,7 +114,7 @@ static void start(const me_recurrent *op, bool lstm)
 }
 
 /* What h adds to the gates of a unit. */
-static void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, int32_t *sum)
+ME_INLINE void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, int32_t *sum)
 {
     const int32_t row = filled(op->units);
     const me_channel *to = op->channels + 4 * unit;
@@ -91,7 +124,7 @@ static void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, int
         sum[r] = scaled(sum[r], op->pre, &to[r]);
 }
 
-static int8_t lstm_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *cell)
+ME_INLINE int8_t lstm_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *cell)
 {
     const int32_t in = me_between(op->sigmoid, now[0] + sum[0], 6);
     const int32_t forget = me_between(op->sigmoid, now[1] + sum[1], 6);
@@ -101,7 +134,7 @@ static int8_t lstm_unit(const me_recurrent *op, const int16_t *now, const int32_
     return me_clip8((out * me_between(op->tanh, *cell, 6) + (1 << 22)) >> 23);
 }
 
-static int8_t gru_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *state)
+ME_INLINE int8_t gru_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *state)
 {
     const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
     const int32_t keep = me_between(op->sigmoid, now[1] + sum[1], 6);
@@ -112,14 +145,14 @@ static int8_t gru_unit(const me_recurrent *op, const int16_t *now, const int32_t
 }
 
 /* h as the new gate sees it; the update gate. */
-static int8_t reset_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t state, int16_t *keep)
+ME_INLINE int8_t reset_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t state, int16_t *keep)
 {
     const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
     *keep = (int16_t)me_between(op->sigmoid, now[1] + sum[1], 6);
     return me_clip8((((reset * state + (1 << 14)) >> 15) + 64) >> 7);
 }
 
-static int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t keep, int16_t *state)
+ME_INLINE int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t keep, int16_t *state)
 {
     const int32_t new = (me_between(op->tanh, now[2] + sum[2], 5) + 1) >> 1;
     *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
@@ -129,15 +162,16 @@ static int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const int
 typedef int8_t unit_work(const me_recurrent *, const int16_t *, const int32_t *, int16_t *);
 
 /* y may be 0. */
-static void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, unit_work *work)
+ME_INLINE void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, unit_work *work)
 {
     const int32_t units = op->units, row = filled(units), all = op->batch * units;
     if (tile->done == 0)
         start(op, gates == 4);
+    const int32_t first = ME_FIRST(all), last = ME_LAST(all);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+        for (int32_t i = first; i < last; i++) {
             const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
             int32_t sum[4];
             recurrent(op, s.from + n * row, unit, sum);

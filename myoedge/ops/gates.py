@@ -59,7 +59,8 @@ def gates_in_tiles(step: Step) -> Tiled:
         tile=_tile,
         arrays=arrays,
         cycles=lambda sizes, prices: (
-            -(-sizes["row"] * sizes["k"] // 8) * (words * prices.dots_word + prices.dots_block)
+            -(-(-(-sizes["row"] // 4) * sizes["k"]) // 8)
+            * (words * prices.gates_word + prices.gates_block)
             + prices.recurrent_call
         ),
     )

@@ -47,8 +47,8 @@ class Prices:
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
-    dots_word, _block         four sums of a word of a row; around them
-    recurrent_unit, _step, _call    the gates of a unit; a step of time; a call
+    gates_word, _block        4 x 4 sums of a word of taps; around them
+    recurrent_word, _unit, _step, _call    a word of h of a unit; its gates; a step of time; a call
     copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
     move_call                 a call of these
     """
@@ -146,8 +146,9 @@ class Prices:
     rows_call: float
     copy_byte: float
     turn_byte: float
-    dots_word: float
-    dots_block: float
+    gates_word: float
+    gates_block: float
+    recurrent_word: float
     recurrent_unit: float
     recurrent_step: float
     recurrent_call: float
@@ -248,9 +249,10 @@ GAP9_TILES = Prices(
     rows_call=133.0,
     copy_byte=0.09,
     turn_byte=0.4,
-    dots_word=9.0,
-    dots_block=90.0,
-    recurrent_unit=260.0,
+    gates_word=24.0,
+    gates_block=410.0,
+    recurrent_word=9.0,
+    recurrent_unit=305.0,
     recurrent_step=90.0,
     recurrent_call=600.0,
     move_call=250.0,

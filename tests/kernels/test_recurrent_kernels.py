@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_recurrent: gates, LSTM and GRU against the operators' integer meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.op import OPS, Step
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes, plain, step_of
+
+FAMILIES = ("recurrent",)
+KERNELS = ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first")
+ROWS = (
+    (1, 4, 4),
+    (4, 4, 4),
+    (9, 8, 16),
+    (5, 3, 7),
+    (8, 17, 12),
+    (3, 64, 5),
+    (7, 1, 1),
+    (12, 40, 33),
+)
+STEPS = ((1, 1, 1), (5, 1, 4), (7, 1, 8), (3, 2, 5), (4, 1, 30), (2, 3, 9), (6, 1, 64))
+
+
+def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
+    w, b = rng.normal(size=(k, c)) / c, rng.normal(size=k)
+    step = plain(step_of(rng, "gates", ((rows, c), w.shape, b.shape), (w, b)))
+    step = _wide(step)
+    x, tiled = draw_bytes(rng, (rows, c)), OPS["gates"].tiled
+    assert tiled is not None
+    arrays = tiled(step).arrays  # type: ignore[union-attr]
+    data = blob(x, arrays["weights"], arrays["channels"].astype(np.int32))
+    y = np.ascontiguousarray(integer_step(step, [x])).view(np.int8)
+    numbers = (0, c, step["pre"], rows, k, *data.starts)
+    return Case(f"gates {rows} {c} {k}", numbers, data.data, y)
+
+
+def _wide(step: Step) -> Step:
+    kind = np.iinfo(np.int16)
+    return Step(step.node, step.operands, step.shapes, step.out, step.integers, kind.min, kind.max)
+
+
+def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
+    op = kernel.removeprefix("me_").removesuffix("_reset_first")
+    per_unit, states = (3, 1) if op == "gru" else (4, 2)
+    size = float(rng.choice([0.3, 3.0]))
+    r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
+    b = (rng.normal(size=per_unit * units),) if op == "gru" else ()
+    attrs = {"reverse": bool(rng.integers(2)), "reset_first": kernel.endswith("first")}
+    shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
+    constants = (r, *b)
+    whole = (*shapes, *(x.shape for x in constants))
+    step = plain(step_of(rng, op, whole, constants, **attrs))
+    x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
+    first = [draw_bytes(rng, shape) for shape in shapes[1:]]
+    y = np.ascontiguousarray(integer_step(step, [x, *first]))
+    tiled = OPS[op].tiled
+    assert tiled is not None
+    arrays = tiled(step).arrays  # type: ignore[union-attr]
+    names = ("weights", "channels", "sigmoid", "tanh")
+    data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
+    factors = [f"{s}_{part}" for s in "hcy" for part in ("mult", "offset", "shift")]
+    known = [step.integers.scalars.get(name, 0) for name in factors]
+    head = (KERNELS.index(kernel), units, batch, int(attrs["reverse"]), step["pre"], steps)
+    return Case(
+        f"{kernel} {steps} {batch} {units}", (*head, *data.starts[:7], *known), data.data, y
+    )
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(7)
+    gates = [gates_case(rng, *shape) for shape in ROWS for _ in "ab"]
+    return gates + [
+        steps_case(rng, k, *shape) for k in KERNELS[1:] for shape in STEPS for _ in "ab"
+    ]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_sums_and_steps_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("recurrent", FAMILIES, cases, tmp_path))
