@@ -318,7 +318,8 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
         cycles=lambda sizes, prices: (
             sizes["t"]
             * (
-                -(-n * units // 8) * (up(units) // 4 * prices.recurrent_word + prices.recurrent_unit)
+                -(-n * units // 8)
+                * (up(units) // 4 * prices.recurrent_word + prices.recurrent_unit)
                 + prices.recurrent_step
             )
             * rounds
