@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,23 @@ def test_l1_is_fullest_where_the_plan_says(plan: Plan, report: Report) -> None:
     assert peak.used_bytes == top + plan.chip.l1_reserved_bytes
 
 
+def middles(counts: Sequence[int]) -> list[tuple[float, int]]:
+    """(time, step) in the middle of every tile, of steps with so many."""
+    return [(i + (t + 0.5) / count, i) for i, count in enumerate(counts) for t in range(count)]
+
+
+def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
+    small = replace(chip("gap9"), l1_bytes=chip("gap9").l1_reserved_bytes + 230)
+    plan = make_plan(quantized(residual(blocks=2)), small)
+    counts = [1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings]
+    assert max(counts) > 1
+    rows = make_report(plan, Outcome("net"))["memory"]["l1_buffers"]
+    buffers = [(i, b) for i, tiling in enumerate(plan.tilings) if tiling for b in tiling.buffers]
+    for tile, (at, _) in enumerate(middles(counts)):
+        drawn = {(r["step"], r["operand"], r["slot"]) for r in rows if r["from"] <= at < r["to"]}
+        assert drawn == {(i, b.operand, b.slot) for i, b in buffers if b.first <= tile <= b.last}
+
+
 def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     q = quantized(residual(blocks=20))
     whole = make_plan(q, chip("gap9"))
@@ -115,6 +132,14 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
+    ends = streamed.clock.enters
+    for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
+        named = {row["name"] for row in hauls if row["from"] <= at < row["to"]}
+        assert named == {
+            f"{streamed.steps[h.piece.step].node.name} {h.piece.array} {h.piece.start}"
+            for h in streamed.hauls
+            if h.begins <= moment <= h.piece.last
+        }
     waited = report["cycles"]["total"] - sum(row["cycles_modelled"] for row in report["layers"])
     with pytest.raises(MyoedgeError) as raised:
         check(Budget(latency_s=1e-6), streamed, measure(q, SAMPLES))
