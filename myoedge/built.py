@@ -239,11 +239,13 @@ class Build:
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Where each layer's result lies in memory: C symbol, offset, size in bytes."""
+        """Where results of layers lie in L2: C symbol, offset, size in bytes; none of L3."""
         q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
         found = {}
         for index, step in enumerate(steps):
             kind, number, offset = parse_location(step["writes"])
+            if kind == "far":
+                continue
             symbol = "me_arena" if kind == "arena" else f"me_output{number}"
             size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
             found[index] = (symbol, offset, size)

@@ -53,7 +53,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
-        **({"l3.bin": plan.l3_image()} if plan.hauls else {}),
+        **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),
         **report_files(report),
     }

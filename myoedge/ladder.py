@@ -121,7 +121,7 @@ def _compare(
     pairs: list[tuple[int, str, Array]] = [
         (i, name, np.frombuffer(layers[i], q.dtype(name)).reshape(q.graph.shape(name)))
         for i, name in enumerate(build.layer_names)
-        if layers
+        if i in layers
     ]
     last = len(build.layer_names)
     pairs += [(last, name, y) for name, y in zip(q.graph.outputs, outputs, strict=True)]
@@ -134,7 +134,8 @@ def _compare(
 def _check_sizes(build: Build, layers: Layers) -> None:
     q = build.network
     sizes = [math.prod(q.graph.shape(n)) * _bytes(q, n) for n in build.layer_names]
-    if layers and [len(layers.get(i, b"")) for i in range(len(sizes))] != sizes:
+    wanted = {index: sizes[index] for index in build.regions}
+    if layers and {index: len(data) for index, data in layers.items()} != wanted:
         title = f"{build.folder.name}: the C does not write the layers of the plan"
         raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
 

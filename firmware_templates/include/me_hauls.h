@@ -10,11 +10,15 @@
 
 #include "me_share.h"
 
-/* l3: offset in l3.bin */
+/* constants come from l3.bin; feature maps lie behind it */
+typedef enum { ME_CONSTANT, ME_MAP_IN, ME_MAP_OUT } me_haul_kind;
+
+/* l3: offset in L3, which l3.bin is the start of */
 typedef struct {
     uint32_t l3;
     int8_t *l2;
     uint32_t bytes;
+    me_haul_kind kind;
 } me_haul;
 
 /* From this moment on. The last one never comes. */
@@ -44,7 +48,8 @@ static void me_hauls_go(void)
 {
     for (; me_hauling.started < me_hauling.allowed && !me_l3_full(); me_hauling.started++) {
         const me_haul *haul = &me_hauls[me_hauling.started];
-        me_hauling.ticket = me_l3_start(haul->l3, haul->l2, haul->bytes, ME_L3_TO_L2);
+        me_hauling.ticket = me_l3_start(haul->l3, haul->l2, haul->bytes,
+                                         haul->kind == ME_MAP_OUT ? ME_L2_TO_L3 : ME_L3_TO_L2);
     }
 }
 
@@ -68,13 +73,32 @@ static void me_hauls_turn(uint32_t ended)
 
 static me_haul_state me_hauling;
 
-/* The chip may write from here on: whatever is still needed of these bytes is lost. */
+extern int8_t me_maps[];
+
+/* The chip may move bytes from here on. Into L2: whatever is still needed of its place is lost. */
 static void me_hauls_go(void)
 {
     for (; me_hauling.started < me_hauling.allowed; me_hauling.started++) {
         const me_haul *haul = &me_hauls[me_hauling.started];
-        for (uint32_t i = 0; i < haul->bytes; i++)
-            haul->l2[i] = 0x55;
+        for (uint32_t i = 0; i < haul->bytes; i++) {
+            if (haul->kind == ME_MAP_OUT)
+                me_maps[haul->l3 - ME_L3_BYTES + i] = haul->l2[i];
+            else
+                haul->l2[i] = 0x55;
+        }
+    }
+}
+
+/* To L3: what changed in L2 since the chip may have moved it is neither the old nor the new. */
+static void me_haul_ends(const me_haul *haul)
+{
+    for (uint32_t i = 0; i < haul->bytes; i++) {
+        if (haul->kind == ME_CONSTANT)
+            haul->l2[i] = ((const int8_t *)me_l3)[haul->l3 + i];
+        else if (haul->kind == ME_MAP_IN)
+            haul->l2[i] = me_maps[haul->l3 - ME_L3_BYTES + i];
+        else if (me_maps[haul->l3 - ME_L3_BYTES + i] != haul->l2[i])
+            me_maps[haul->l3 - ME_L3_BYTES + i] = 0x55;
     }
 }
 
@@ -82,18 +106,20 @@ static void me_hauls_go(void)
 static void me_hauls_end(uint32_t n)
 {
     for (; me_hauling.ended < n; me_hauling.ended++) {
-        const me_haul *haul = &me_hauls[me_hauling.ended];
-        for (uint32_t i = 0; i < haul->bytes; i++)
-            haul->l2[i] = ((const int8_t *)me_l3)[haul->l3 + i];
+        if (me_hauling.started == me_hauling.ended) {
+            me_hauling.allowed = me_hauling.ended + 1;
+            me_hauls_go();
+        }
+        me_haul_ends(&me_hauls[me_hauling.ended]);
     }
-    if (me_hauling.started < n)
-        me_hauling.started = n;
 }
 
 /* On the chip what is behind in the queue moves last: here too. */
 static void me_hauls_turn(uint32_t ended)
 {
+    const uint32_t allowed = me_hauling.allowed;
     me_hauls_end(ended);
+    me_hauling.allowed = allowed;
     me_hauls_go();
 }
 

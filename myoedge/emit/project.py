@@ -15,8 +15,9 @@ from myoedge.emit.kernels import arrays, comment, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, render, template_dir
 from myoedge.emit.tiles import tiled_layer
 from myoedge.ir import Array, Border
+from myoedge.plan.far import through_windows
 from myoedge.plan.planned import Location, Plan, size_bytes
-from myoedge.plan.stream import in_arena, turns
+from myoedge.plan.stream import Haul, in_arena, turns
 from myoedge.tiled import Operand
 
 INCLUDES = (
@@ -72,6 +73,7 @@ def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> S
         "banner": banner,
         "on_chip": on_chip,
         "l3_bytes": plan.l3_bytes,
+        "in_l3": bool(plan.hauls),
         **_border(plan),
     }
     files = {
@@ -211,8 +213,21 @@ def _network(plan: Plan) -> dict[str, Any]:
         "slots": 2 if any(len(tiling.tiles) > 1 for tiling in plan.tilings if tiling) else 1,
         "calls": calls,
         "copies": copies,
-        "hauls": plan.hauls,
+        "hauls": [_haul(plan, haul) for haul in plan.hauls],
+        "map_bytes": plan.map_bytes,
         "turns": list(turns(plan.hauls)),
+    }
+
+
+def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
+    piece = haul.piece
+    kind = ("ME_MAP_OUT" if haul.out else "ME_MAP_IN") if piece.tensor else "ME_CONSTANT"
+    return {
+        "l3": haul.l3 + (plan.l3_bytes if piece.tensor else 0),
+        "l2": haul.l2,
+        "bytes": piece.room_bytes,
+        "kind": kind,
+        "what": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
     }
 
 
@@ -224,6 +239,8 @@ def _layer(plan: Plan, index: int) -> str:
     near = in_arena(
         tiling, {name: hauls for (at, name), hauls in plan.streamed.items() if at == index}
     )
+    mine = [access for access in plan.accesses if access.step == index]
+    near = through_windows(near, mine, plan.windows(index))
     return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand))
 
 
@@ -241,6 +258,8 @@ def _hauled_arrays(plan: Plan, index: int) -> str:
 def _outside(plan: Plan, index: int, operand: Operand) -> str:
     """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
     step, source = plan.steps[index], operand.source
+    if operand.name in plan.windows(index):
+        return "me_arena"
     if isinstance(source, int) or operand.written:
         name = step.node.name if operand.written else step.operands[int(source)]
         return _bytes(plan, name)
@@ -268,6 +287,7 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
         "function": function_name(index, step),
         "arguments": [_argument(plan, name) for name in names],
         "bytes": size_bytes(plan.quant, step.node.name),
+        "in_l2": plan.where[step.node.name].kind != "far",
         "tiles": None if tiling is None else len(tiling.tiles),
         "ahead": _fetched_ahead(plan, index + 1),
     }
@@ -308,6 +328,6 @@ def pointer(plan: Plan, name: str) -> str:
 def _base(plan: Plan, location: Location) -> str:
     if location.kind == "constant":
         return constant_name(plan, str(location.index))
-    if location.kind == "arena":
+    if location.kind in ("arena", "far"):
         return "me_arena"
     return f"{'in' if location.kind == 'input' else 'out'}[{location.index}]"

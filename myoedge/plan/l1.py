@@ -3,29 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from myoedge.errors import Notice, notice
 from myoedge.op import OPS, Step
 from myoedge.plan.place import Life, first_gap
-from myoedge.plan.tile import ALIGNMENT, Choice, choose, smallest
+from myoedge.plan.tile import ALIGNMENT, NO_LIMITS, Choice, Limits, choose, smallest
 from myoedge.plan.tiling import Spans, Tiling, lives, make_tiling, spans
 from myoedge.tiled import Tiled
 
 Placed = list[tuple[str, int, Life, int]]
 
 
-def plan_l1(steps: Sequence[Step], room: int, held: int | None = None) -> tuple[Tiling | None, ...]:
+def plan_l1(
+    steps: Sequence[Step], room: int, limits: Mapping[int, Limits] | None = None
+) -> tuple[Tiling | None, ...]:
     """How each step runs in tiles; None where it works on L2, as a whole.
 
-    held   most bytes of a constant that lie in L2 at a time; None: all do
+    limits   what L2 has no room for, by step
     """
     made: list[Tiling | None] = []
     known: dict[str, Choice | None] = {}
     first, hidden = 0, 0.0
     for index, step in enumerate(steps):
         tiled = declared(step)
-        choice = None if tiled is None else _chosen(tiled, room, hidden, held, known)
+        choice = (
+            None
+            if tiled is None
+            else _chosen(tiled, room, hidden, (limits or {}).get(index, NO_LIMITS), known)
+        )
         if tiled is None or choice is None:
             made.append(None)
             first, hidden = first + 1, 0.0
@@ -45,13 +51,13 @@ def declared(step: Step) -> Tiled | None:
 
 
 def _chosen(
-    tiled: Tiled, room: int, hidden: float, held: int | None, known: dict[str, Choice | None]
+    tiled: Tiled, room: int, hidden: float, limits: Limits, known: dict[str, Choice | None]
 ) -> Choice | None:
     """Layers that are alike are searched once."""
-    alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden))
+    alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden), limits)
     key = repr(alike)
     if key not in known:
-        known[key] = choose(tiled, room, hidden, held=held)
+        known[key] = choose(tiled, room, hidden, limits=limits)
     return known[key]
 
 

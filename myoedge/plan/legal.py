@@ -135,18 +135,22 @@ def _hauls_inside(plan: Plan) -> Iterator[str]:
     """Hauls are words of the arena and of L3, one behind the other there."""
     l3 = 0
     for haul in plan.hauls:
-        whole = haul.l2 % WORD == 0 and haul.l2 + haul.piece.room_bytes <= plan.arena_bytes
-        if not whole or haul.l2 < 0 or haul.l3 != l3 or l3 > plan.chip.l3_bytes:
+        size, is_map = haul.piece.room_bytes, bool(haul.piece.tensor)
+        whole = haul.l2 % WORD == 0 and 0 <= haul.l2 <= plan.arena_bytes - size
+        there = haul.l3 % WORD == 0 and 0 <= haul.l3 <= plan.map_bytes - size
+        if not whole or not (there if is_map else haul.l3 == l3):
             yield plan.steps[haul.piece.step].node.name
-        l3 += haul.piece.room_bytes
+        l3 += 0 if is_map else size
+    if l3 + plan.map_bytes > plan.chip.l3_bytes:
+        yield f"{l3 + plan.map_bytes:,} B"
 
 
 def _hauls_in_turn(plan: Plan) -> Iterator[str]:
-    """None begins before the one in front of it, or is needed before it; none begins too late."""
+    """None begins before the one in front of it; none begins too late."""
     for a, b in pairwise(plan.hauls):
-        if b.begins < a.begins or b.piece.first < a.piece.first:
+        if b.begins < a.begins:
             yield plan.steps[b.piece.step].node.name
-    late = (h for h in plan.hauls if not 0 <= h.begins <= h.piece.first <= h.piece.last)
+    late = (h for h in plan.hauls if not 0 <= h.begins <= h.needed <= h.piece.last + 1)
     yield from (plan.steps[h.piece.step].node.name for h in late)
 
 
@@ -157,10 +161,13 @@ def _hauls_apart(plan: Plan) -> Iterator[str]:
         (at[life.name], at[life.name] + life.size_bytes, plan.clock.alive(life))
         for life in plan.lives
     ]
+    windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
     for haul in plan.hauls:
         name, size = plan.steps[haul.piece.step].node.name, haul.piece.room_bytes
-        own = Life(name, size, haul.begins, haul.piece.last)
-        if any(own.meets(x) and haul.l2 < end and at < haul.l2 + size for at, end, x in rows):
+        window = windows.get((haul.piece.step, haul.piece.array)) if haul.piece.tensor else None
+        own = Life(name, size, haul.since, haul.piece.last)
+        others = (row for row in rows if row[2].name != window)
+        if any(own.meets(x) and haul.l2 < end and at < haul.l2 + size for at, end, x in others):
             yield name
         rows.append((haul.l2, haul.l2 + size, own))
 
@@ -185,10 +192,44 @@ def _hauled_when_read(plan: Plan) -> Iterator[str]:
                     yield name
 
 
+def _maps_in_windows(plan: Plan) -> Iterator[str]:
+    """What tiles move of a feature map in L3 lies in a haul's bytes, at a time when they are there;
+    all of the map has left before any of it comes back."""
+    hauls: dict[tuple[int, str], list[Haul]] = {}
+    for haul in plan.hauls:
+        if haul.piece.tensor:
+            hauls.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
+    for found in plan.accesses:
+        tiling, enter = plan.tilings[found.step], plan.clock.enters[found.step]
+        tiles = () if tiling is None else tiling.tiles
+        for t, tile in enumerate(tiles):
+            moment = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
+            for x in (*tile.loads, *tile.stores):
+                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
+                mine = hauls.get((found.step, found.operand), ())
+                there = any(_covers(h, x.at, end, moment, moment) for h in mine)
+                if x.operand == found.operand and not there:
+                    yield plan.steps[found.step].node.name
+    for n, haul in enumerate(plan.hauls):
+        if haul.piece.tensor and not haul.out and _unwritten(plan, n):
+            yield plan.steps[haul.piece.step].node.name
+
+
+def _unwritten(plan: Plan, n: int) -> bool:
+    """Whether bytes that the n-th haul brings have not all been taken out before."""
+    haul = plan.hauls[n]
+    at = haul.l3
+    rows = ((h.l3, h.l3 + h.piece.room_bytes) for h in plan.hauls[:n] if h.out)
+    for low, high in sorted(rows):
+        at = high if low <= at < high else at
+    return at < haul.l3 + haul.piece.size_bytes
+
+
 def _covers(haul: Haul, start: int, stop: int, first: int, last: int) -> bool:
     piece = haul.piece
     inside = piece.start <= start and stop <= piece.start + piece.size_bytes
-    return inside and piece.first <= first and last <= piece.last
+    there = piece.first <= first and last <= (haul.begins - 1 if haul.out else piece.last)
+    return inside and there
 
 
 def _tiled(plan: Plan) -> Iterator[tuple[Step, Tiling]]:
@@ -210,5 +251,6 @@ PLANNED: Spec[Plan] = (
     (_hauls_in_turn, "hauls are out of turn"),
     (_hauls_apart, "a haul overwrites what is alive, or is overwritten"),
     (_hauled_when_read, "a constant from L3 is read where it is not"),
+    (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
     (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
 )

@@ -51,7 +51,8 @@ class Clock:
 class Piece:
     """Bytes of a constant array that come into L2 as one, and the moments that read them.
 
-    start   in the array
+    start    in the array
+    tensor   of a feature map that lies in L3 its name; `array` is the operand then
     """
 
     step: int
@@ -60,6 +61,7 @@ class Piece:
     size_bytes: int
     first: int
     last: int
+    tensor: str = ""
 
     @property
     def room_bytes(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from myoedge.errors import Notice
 from myoedge.ir import Array
 from myoedge.op import Step, macs
+from myoedge.plan.far import Access
 from myoedge.plan.l1 import declared, too_small
-from myoedge.plan.moments import Clock
+from myoedge.plan.moments import WORD, Clock
 from myoedge.plan.place import Life, Placement
 from myoedge.plan.stream import Haul
 from myoedge.plan.tiling import Tiling
@@ -32,8 +33,8 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies beh
 class Location:
     """Where a tensor's bytes are.
 
-    kind    "input" and "output": the caller's buffers; "arena"; "constant"
-    index   number of the input or output, name of the constant; "" for the arena
+    kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3
+    index   number of the input or output, name of the constant or of what is far; "" for the arena
     offset  bytes from the start of that memory
     """
 
@@ -52,7 +53,9 @@ class Plan:
     lives     the buffers of the arena
     tilings   of each step; None for those that work on L2 as a whole
     clock     moments of a run
-    hauls     what comes from L3, in this order
+    hauls     what moves between L3 and L2, in this order
+    maps      feature maps that lie in L3, behind l3.bin: their offsets there
+    accesses  of layers to these maps
     """
 
     quant: QuantGraph
@@ -65,6 +68,8 @@ class Plan:
     tilings: tuple[Tiling | None, ...]
     clock: Clock
     hauls: tuple[Haul, ...] = ()
+    maps: Mapping[str, int] = field(default_factory=dict)
+    accesses: tuple[Access, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
@@ -88,19 +93,36 @@ class Plan:
     def streamed(self) -> Mapping[tuple[int, str], tuple[Haul, ...]]:
         """Hauls by step and array, in the order of the array's bytes."""
         found: dict[tuple[int, str], list[Haul]] = {}
-        for haul in sorted(self.hauls, key=lambda h: h.piece.start):
+        for haul in sorted(self.from_l3_bin, key=lambda h: h.piece.start):
             found.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
         return {key: tuple(hauls) for key, hauls in found.items()}
 
     @property
     def l3_bytes(self) -> int:
         """Size of l3.bin."""
-        return sum(haul.piece.room_bytes for haul in self.hauls)
+        return sum(haul.piece.room_bytes for haul in self.from_l3_bin)
+
+    @property
+    def from_l3_bin(self) -> tuple[Haul, ...]:
+        """Hauls of constants."""
+        return tuple(haul for haul in self.hauls if not haul.piece.tensor)
+
+    @property
+    def map_bytes(self) -> int:
+        """Of L3, behind l3.bin."""
+        ends = (at + _words(size_bytes(self.quant, name)) for name, at in self.maps.items())
+        return max(ends, default=0)
+
+    def windows(self, index: int) -> dict[str, int]:
+        """Where in the arena a step's windows on feature maps lie, by operand."""
+        at, last = self.placement.offsets, len(self.steps) - 1
+        mine = (a for a in self.accesses if a.step == index)
+        return {a.operand: at[a.window(last).name] for a in mine}
 
     def l3_image(self) -> bytes:
         """l3.bin: pieces in the order in which they are needed, each from a word on."""
         rows = []
-        for haul in self.hauls:
+        for haul in self.from_l3_bin:
             piece = haul.piece
             whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
             own = whole[piece.start : piece.start + piece.size_bytes]
@@ -164,6 +186,10 @@ def l1_room_bytes(chip: Chip, steps: int) -> int:
     return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
 
 
+def _words(size: int) -> int:
+    return -(-size // WORD) * WORD
+
+
 def size_bytes(q: QuantGraph, name: str) -> int:
     return math.prod(q.graph.shape(name)) * ELEMENT_BYTES[q.dtype(name)]
 
@@ -194,6 +220,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         ],
         "l1_bytes": plan.l1_bytes,
         "l3_bytes": plan.l3_bytes,
+        "maps_in_l3": dict(plan.maps),
         "hauls": [_haul_json(plan, haul) for haul in plan.hauls],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
@@ -219,6 +246,7 @@ def _haul_json(plan: Plan, haul: Haul) -> dict[str, Any]:
     return {
         "step": piece.step,
         "array": piece.array,
+        **({"map": piece.tensor, "out": haul.out} if piece.tensor else {}),
         "start": piece.start,
         "size_bytes": piece.size_bytes,
         "l3_offset": haul.l3,

@@ -48,7 +48,8 @@ def _choices(
         hauls = in_order([p for key in streamed for p in known[key]])
         begins, stuck = queued(hauls, room - stays)
         if stuck is None:
-            times = timeline(hauls, begins, durations, rate)
+            costs = [rate.cycles(p) for p in hauls]
+            times = timeline(costs, begins, [p.first for p in hauls], durations)
             wanted, cycles = times.late, times.cycles
             yield Residence(frozenset(streamed), stays, cycles)
         else:

@@ -13,7 +13,9 @@ from myoedge.plan.legal import PLANNED
 from myoedge.plan.moments import Clock
 from myoedge.plan.place import Life, Place, Placement, place
 from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.spill import Roots, spilled
 from myoedge.plan.supply import fits, too_large, window_bytes, with_hauls
+from myoedge.plan.tile import Limits
 from myoedge.plan.whole import modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
@@ -33,7 +35,7 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     placement = placing(lives, chip.alignment_bytes)
     where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
     plan = _tiled(Plan(q, chip, steps, where, copies, lives, placement, (), Clock((0,))), None)
-    plan = plan if fits(plan) else _streaming(plan)
+    plan = plan if fits(plan) else _streaming(plan, roots, placing)
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
 
@@ -41,24 +43,33 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
 def _tiled(plan: Plan, held: int | None) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(plan.chip, len(plan.steps))
-    tilings = plan_l1(plan.steps, room, held) if room else (None,) * len(plan.steps)
+    limits = {index: Limits(held) for index in range(len(plan.steps))}
+    tilings = plan_l1(plan.steps, room, limits) if room else (None,) * len(plan.steps)
     return replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
 
 
-def _streaming(plan: Plan) -> Plan:
-    """The faster of the tiles that suit L1 and those that suit L2's room too. Errors: E301."""
+def _streaming(plan: Plan, roots: Roots, placing: Place) -> Plan:
+    """Weights from L3; feature maps too where that is not enough. Errors: E301."""
+    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
+        raise too_large(plan)
+    made = _weights_streaming(plan) or spilled(plan, roots, placing)
+    if made is None:
+        raise too_large(plan)
+    return made
+
+
+def _weights_streaming(plan: Plan) -> Plan | None:
+    """The faster of the tiles that suit L1 and those that suit L2's room too."""
     window = window_bytes(plan)
     found = []
-    if plan.chip.l3_bytes and plan.chip.l1_bytes and window > 0:
+    if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
             made = with_hauls(plan if held is None else _tiled(plan, held))
             if made is not None:
                 found.append(made)
             if len(found) == ENOUGH:
                 break
-    if not found:
-        raise too_large(plan)
-    return min(found, key=modelled_cycles)
+    return min(found, key=modelled_cycles, default=None)
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
@@ -99,9 +110,6 @@ def _root(name: str, alias: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
         name, more = alias[name]
         offset += more
     return name, offset
-
-
-Roots = Mapping[str, tuple[str, int]]
 
 
 def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[int, str], ...]]:

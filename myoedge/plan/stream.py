@@ -24,14 +24,26 @@ HAUL_CYCLES = 250.0
 class Haul:
     """A piece on its way: L3's controller moves one behind the other, in the order of the plan.
 
-    l3, l2   where it lies in l3.bin, and where in the arena
-    begins   the moment from which on it may move; it has ended when `piece.first` reads it
+    l3, l2   where it lies in L3, and where in the arena
+    begins   the moment from which on it may move
+    out      to L3: its place in L2 is its own until it has ended
     """
 
     piece: Piece
     l3: int
     l2: int
     begins: int
+    out: bool = False
+
+    @property
+    def needed(self) -> int:
+        """The moment that waits for its end."""
+        return self.piece.last + 1 if self.out else self.piece.first
+
+    @property
+    def since(self) -> int:
+        """The moment from which on its place in L2 is its own."""
+        return self.piece.first if self.out else self.begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +77,28 @@ def in_order(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def timeline(
-    pieces: Sequence[Piece], begins: Sequence[int], durations: Sequence[float], rate: Rate
+    costs: Sequence[float],
+    begins: Sequence[int],
+    needed: Sequence[int],
+    durations: Sequence[float],
 ) -> Timeline:
-    """Of hauls in order; durations are the cycles that each moment computes."""
+    """Of hauls in order, by their cycles; durations are the cycles that each moment computes."""
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
-    waited = [False] * len(pieces)
+    waited = [False] * len(costs)
+    wanted = sorted(range(len(costs)), key=lambda n: needed[n])
     read = 0
     for moment, duration in enumerate(durations):
-        while len(ends) < len(pieces) and begins[len(ends)] <= moment:
+        while len(ends) < len(costs) and begins[len(ends)] <= moment:
             pauses.append(now > free)
-            free = max(free, now) + rate.cycles(pieces[len(ends)])
+            free = max(free, now) + costs[len(ends)]
             ends.append(free)
         then = now + duration
-        while read < len(ends) and pieces[read].first <= moment:
-            waited[read] = ends[read] > then
-            then = max(then, ends[read])
+        while read < len(wanted) and needed[wanted[read]] <= moment:
+            end = ends[wanted[read]]
+            waited[wanted[read]] = end > then
+            then = max(then, end)
             read += 1
         now = then
     return Timeline(now, tuple(_blamed(waited, pauses)))
@@ -116,25 +133,36 @@ def queued(pieces: Sequence[Piece], window: int) -> tuple[list[int], int | None]
 
 
 def place_hauls(
-    pieces: Sequence[Piece], others: Sequence[tuple[int, Life]], room: int
+    pieces: Sequence[Piece],
+    others: Sequence[tuple[int, Life]],
+    room: int,
+    maps: Sequence[Haul] = (),
 ) -> list[Haul] | None:
     """Each where it can start earliest, at the lowest such offset; None where one finds no place.
 
-    others   (offset, life in moments) of what else lies in the arena
+    others   (offset, life in moments) of what else lies in the arena, windows of maps among them
+    maps     hauls of feature maps, which have their places: they take their turn among the others
     """
     # rows: offset, end, first and last moment
     taken = [(at, at + life.size_bytes, life.first, life.last) for at, life in others]
     hauls: list[Haul] = []
     l3 = begin = 0
-    for piece in pieces:
+    turn = {id(haul): haul.begins if haul.out else haul.piece.first for haul in maps}
+    queue: list[Haul | Piece] = [*maps, *pieces]
+    queue.sort(key=lambda x: (turn[id(x)] if isinstance(x, Haul) else x.first, id(x) not in turn))
+    for item in queue:
+        if isinstance(item, Haul):
+            begin = max(begin, item.begins)
+            hauls.append(replace(item, begins=begin))
+            continue
         taken = [row for row in taken if row[3] >= begin]
-        found = _earliest(piece, taken, begin, room)
+        found = _earliest(item, taken, begin, room)
         if found is None:
             return None
         begin, at = found
-        hauls.append(Haul(piece, l3, at, begin))
-        taken.append((at, at + piece.room_bytes, begin, piece.last))
-        l3 += piece.room_bytes
+        hauls.append(Haul(item, l3, at, begin))
+        taken.append((at, at + item.room_bytes, begin, item.last))
+        l3 += item.room_bytes
     return hauls
 
 
@@ -160,9 +188,14 @@ def _up(offsets: np.ndarray) -> np.ndarray:
 
 def turns(hauls: Sequence[Haul]) -> Iterator[tuple[int, int, int]]:
     """(moment, hauls that may move from then on, hauls that have to be over) where these change."""
-    begins, firsts = [h.begins for h in hauls], [h.piece.first for h in hauls]
-    for moment in sorted({*begins, *firsts}):
-        yield moment, bisect_right(begins, moment), bisect_right(firsts, moment)
+    begins = [haul.begins for haul in hauls]
+    over = dict.fromkeys(begins, 0)
+    for number, haul in enumerate(hauls, 1):
+        over[haul.needed] = max(over.get(haul.needed, 0), number)
+    ended = 0
+    for moment in sorted(over):
+        ended = max(ended, over[moment])
+        yield moment, bisect_right(begins, moment), ended
 
 
 def in_arena(tiling: Tiling, hauled: Mapping[str, Sequence[Haul]]) -> Tiling:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
+from myoedge.plan.far import far_hauls
 from myoedge.plan.moments import Piece, candidates, pieces
 from myoedge.plan.planned import Plan
 from myoedge.plan.residence import Key, residences
-from myoedge.plan.stream import Rate, in_order, place_hauls
+from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
 from myoedge.plan.whole import durations
 
 PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
@@ -39,15 +40,26 @@ def with_hauls(plan: Plan) -> Plan | None:
         (index, name): pieces(index, name, size, plan.tilings[index], plan.clock, most)
         for (index, name), size in sizes.items()
     }
+    maps = map_hauls(plan)
     others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
     rate = Rate.of(plan.chip)
     for choice in residences(known, durations(plan), window, rate)[:CHOICES]:
         hauls = _streamed(known, choice.streamed)
-        found = place_hauls(hauls, others, window + arena - choice.stays_bytes)
+        found = place_hauls(hauls, others, window + arena - choice.stays_bytes, maps)
         if found is not None:
             made = replace(plan, hauls=tuple(found))
-            return made if made.l3_bytes <= plan.chip.l3_bytes else None
+            return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
     return None
+
+
+def map_hauls(plan: Plan) -> list[Haul]:
+    """Of feature maps that lie in L3, through windows that have their places."""
+    found = []
+    for access in plan.accesses:
+        tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
+        assert tiling is not None, "a feature map in L3 is used as a whole"
+        found += far_hauls(access, tiling, plan.clock, plan.maps[access.tensor], l2)
+    return found
 
 
 def _streamed(known: Mapping[Key, Sequence[Piece]], keys: frozenset[Key]) -> list[Piece]:
@@ -75,8 +87,8 @@ def _stays(plan: Plan) -> str:
     if not plan.chip.l3_bytes:
         return "everything: there is no L3"
     return (
-        f"{plan.arena_bytes + plan.border_bytes:,} B of activations, inputs and outputs, "
-        "and of weights what a tile needs at a time"
+        f"{plan.border_bytes:,} B of inputs and outputs, and of weights and activations what "
+        "tiles need at a time"
     )
 
 
@@ -88,5 +100,6 @@ def _largest(plan: Plan) -> list[str]:
     sizes += [
         (life.size_bytes, f"output of {plan.quant.graph.producer[life.name].where}")
         for life in plan.lives
+        if life.name in plan.quant.graph.producer
     ]
     return [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]

@@ -32,6 +32,23 @@ class Choice:
     l1_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What tiles have to keep to where L2 does not hold all of a layer's operands.
+
+    held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
+           twice; None: all of it lies there
+    far    operands that lie in L3, and come and go in rows of at most `part` bytes
+    """
+
+    held: int | None = None
+    far: frozenset[str] = frozenset()
+    part: int = 0
+
+
+NO_LIMITS = Limits()
+
+
 def distinct(extent: int) -> list[int]:
     """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
     return sorted({-(-extent // count) for count in range(1, extent + 1)})
@@ -42,16 +59,15 @@ def choose(
     room: int,
     ahead: float = 0.0,
     prices: Prices = GAP9_TILES,
-    held: int | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Choice | None:
     """The fastest tiles whose buffers take at most `room` bytes; None where none do.
 
     ahead   cycles before the layer starts in which constants may be fetched already
-    held    most bytes of a constant that has to lie in L2 at a time: tiles read no more of it, and
-            none twice; None: all of them lie there
+    limits  what L2 has no room for
     """
     grid = Grid.of(tiled)
-    found = [_best(grid, order, room, ahead, prices, held) for order in _orders(tiled)]
+    found = [_best(grid, order, room, ahead, prices, limits) for order in _orders(tiled)]
     known = [choice for choice in found if choice is not None]
     return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
 
@@ -128,7 +144,7 @@ def _best(
     room: int,
     ahead: float,
     prices: Prices,
-    held: int | None,
+    limits: Limits,
 ) -> Choice | None:
     tiled, n = grid.tiled, len(grid.tiles)
     times = {o.name: loads(o, order, grid.counts, n) for o in tiled.operands}
@@ -136,8 +152,11 @@ def _best(
     for o in tiled.operands:
         bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
-    for o in tiled.operands if held is not None else ():
-        fits &= _streams(grid, o, times[o.name], held)
+    for o in tiled.operands:
+        if limits.held is not None and o.constant:
+            fits &= _streams(grid, o, times[o.name], limits.held)
+        if o.name in limits.far:
+            fits &= _in_rows(grid, o, order, limits.part)
     if not fits.any():
         return None
     cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
@@ -147,14 +166,31 @@ def _best(
     return Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
 
 
-def _streams(grid: Grid, operand: Operand, times: Array, held: int | None) -> Array:
+def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     """Whether a constant needs no more than so many bytes of L2 at a time."""
-    if not operand.constant or grid.tiled.arrays[str(operand.source)].nbytes <= (held or 0):
+    if grid.tiled.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
     own = np.ones(len(times), np.int64)
     for axis in operand.axes & {*grid.counts}:
         own = own * grid.counts[axis]
     return np.asarray((operand.footprint(grid.whole) <= held) & (times <= own))
+
+
+def _in_rows(grid: Grid, operand: Operand, order: Sequence[str], part: int) -> Array:
+    """Whether tiles go through a feature map row by row, of so many bytes at a time."""
+    axis = _rows_axis(operand, grid.counts)
+    if axis is None or order[0] != axis:
+        return np.zeros(len(grid.tiles), bool)
+    return np.asarray(operand.footprint({**grid.tiled.axes, axis: grid.sizes[axis]}) <= part)
+
+
+def _rows_axis(operand: Operand, cut: Mapping[str, Array]) -> str | None:
+    """The axis along which parts of an operand follow each other in memory."""
+    for extent, dim in zip(operand.shape, operand.dims, strict=True):
+        axes = [axis for axis, _ in dim if axis in cut]
+        if axes or extent > 1:
+            return axes[0] if axes else None
+    return None
 
 
 def _up(size: Array) -> Array:

@@ -41,8 +41,10 @@ def modelled_cycles(plan: Plan) -> float:
     """Of a run, waiting for L3 included."""
     if not plan.hauls:
         return float(sum(layer_cycles(plan)))
-    pieces, begins = [h.piece for h in plan.hauls], [h.begins for h in plan.hauls]
-    return timeline(pieces, begins, durations(plan), Rate.of(plan.chip)).cycles
+    rate = Rate.of(plan.chip)
+    costs = [rate.cycles(haul.piece) for haul in plan.hauls]
+    begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
+    return timeline(costs, begins, needed, durations(plan)).cycles
 
 
 def latency_s(plan: Plan) -> float | None:

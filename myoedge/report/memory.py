@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def memory(plan: Plan) -> Row:
     """Sizes in bytes; what L2 holds at its fullest; the buffers of the arena and of L1."""
     results = [_result(plan, life) for life in plan.lives]
-    buffers = [*results, *(_haul(plan, haul) for haul in plan.hauls)]
+    buffers = [*results, *(_haul(plan, haul) for haul in plan.from_l3_bin)]
     peak = fullest(buffers)
     return {
         "l1_peak_bytes": _l1_bytes(plan),
@@ -68,11 +68,13 @@ def _l1_bytes(plan: Plan) -> int | None:
 
 
 def _result(plan: Plan, life: Life) -> Row:
-    """A layer's result in the arena of L2."""
+    """A layer's result in the arena of L2, or a window on one that lies in L3."""
+    node = plan.quant.graph.producer.get(life.name)
     return {
         "name": life.name,
         "kind": "result",
-        "label": plan.quant.graph.producer[life.name].label,
+        **({} if node else {"step": life.first}),
+        "label": node.label if node else life.name,
         "offset": plan.placement.offsets[life.name],
         "size_bytes": life.size_bytes,
         "first_step": life.first,

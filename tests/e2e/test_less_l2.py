@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -211,6 +212,78 @@ def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
     assert facts["has"] == "8,192 B"
     assert "stays in L2" in facts
     assert not os.path.exists(tmp_path / "out")
+
+
+class Maps(nn.Module):
+    """48 KB for each of five feature maps, two of which meet; next to no weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(2, 16, 3, padding=1)
+        self.b = nn.Conv2d(16, 16, 3, padding=1)
+        self.c = nn.Conv2d(16, 16, 1)
+        self.d = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.e = nn.Conv2d(16, 8, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.a(x))
+        z = torch.tanh(self.d(self.c(torch.relu(self.b(y))) + y))
+        return self.e(nn.functional.max_pool2d(z, 2)).mean((2, 3))
+
+
+def test_feature_maps_leave_l2_and_come_back(tmp_path: Path) -> None:
+    """More of them with less room; bit for bit on every rung, layers that stay in L2 one by one."""
+    torch.manual_seed(0)
+    shape = (1, 2, 60, 50)
+    model = save_exported(Maps().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    counts, found = [], []
+    for l2 in ("256KiB", "100KiB", "40KiB"):
+        build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2=l2)
+        assert myoedge.validate(build, on=("host", "simulator")).difference is None, l2
+        given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
+        found.append([y.tobytes() for y in build.run_raw(given)])
+        counts.append(len(json.loads(build.written("plan.json"))["maps_in_l3"]))
+    assert found[1:] == found[:-1]
+    assert counts[0] == 0 < counts[1] < counts[2]
+
+
+def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = (1, 2, 900, 120)
+    layers = (nn.Conv2d(2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 4, 3, 2, 1))
+    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    simulated = myoedge.simulate(myoedge.build(model, calib=calib, output=tmp_path / "out"))
+    (inference,) = simulated.measurement.inferences
+    assert simulated.exact
+    assert sum(row.l3_bytes for row in inference.layers) >= 2 * 900 * 120 * 32
+
+
+def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
+    """One that leaves before its last tile is stored, one that comes before it is all there."""
+    torch.manual_seed(0)
+    shape = (1, 2, 60, 50)
+    model = torch.export.export(Maps().eval(), (torch.zeros(shape),))
+    q = quantized(model, np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32))
+    plan = make_plan(q, replace(chip("gap9"), l2_bytes=100 << 10, l2_reserved_bytes=0))
+    given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
+    specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
+
+    def outputs(plan: Plan, folder: str) -> list[bytes]:
+        files = make_sources(plan, "maps").files
+        return on_host(files, given, specs, plan.l3_image(), tmp_path / folder)
+
+    wanted = outputs(plan, "sound")
+    values = run_integer(q.steps, q.constants, {q.graph.inputs[0]: given[0]})
+    assert wanted == [values[name].tobytes() for name in q.graph.outputs]
+    for out in (True, False):
+        mine = [n for n, haul in enumerate(plan.hauls) if haul.piece.tensor and haul.out == out]
+        index, hauls = mine[3], list(plan.hauls)
+        hauls[index] = replace(hauls[index], begins=hauls[index].begins - 2)
+        early = hauls[index].begins
+        hauls[:index] = [replace(h, begins=min(h.begins, early)) for h in hauls[:index]]
+        assert outputs(replace(plan, hauls=tuple(hauls)), f"early {out}") != wanted, out
 
 
 def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None:

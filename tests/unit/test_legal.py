@@ -139,6 +139,44 @@ STREAMS: dict[str, Callable[[Plan], Plan]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def far() -> tuple[QuantGraph, Plan]:
+    """A feature map that is larger than L2."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3, stride=4))
+    graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 1, 42, 42),))))
+    windows = np.random.default_rng(0).standard_normal((2, 1, 1, 42, 42), np.float32)
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
+    return q, make_plan(q, replace(chip("gap9"), l2_bytes=9000, l2_reserved_bytes=0))
+
+
+def first_in(plan: Plan) -> int:
+    return next(n for n, haul in enumerate(plan.hauls) if haul.piece.tensor and not haul.out)
+
+
+def without(plan: Plan, index: int) -> Plan:
+    return replace(plan, hauls=tuple(h for n, h in enumerate(plan.hauls) if n != index))
+
+
+FAR: dict[str, Callable[[Plan], Plan]] = {
+    "when it is not in L2": lambda p: without(p, first_in(p)),
+    "used where or when": lambda p: without(p, first_in(p) - 1),
+    "a haul leaves": lambda p: with_haul(p, first_in(p), l3=p.map_bytes),
+    "is overwritten": lambda p: with_haul(p, first_in(p) + 1, l2=p.hauls[first_in(p)].l2),
+    "out of turn": lambda p: with_haul(p, first_in(p) + 1, begins=0),
+}
+
+
+@pytest.mark.parametrize("message", FAR)
+def test_broken_maps_are_refused(far: tuple[QuantGraph, Plan], message: str) -> None:
+    q, plan = far
+    enforce(PLANNED, plan, q.graph, "planned")
+    assert plan.map_bytes >= 12_800
+    with pytest.raises(MyoedgeError, match=message) as refused:
+        enforce(PLANNED, FAR[message](plan), q.graph, "planned")
+    assert refused.value.code == "E920"
+
+
 @pytest.mark.parametrize("message", STREAMS)
 def test_broken_streams_are_refused(streaming: tuple[QuantGraph, Plan], message: str) -> None:
     q, plan = streaming

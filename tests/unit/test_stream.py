@@ -107,14 +107,17 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.
     window = most_read(wanted) + data.draw(st.integers(0, 60))
     begins, stuck = queued(wanted, window)
     if stuck is None:
-        found = timeline(wanted, begins, durations, RATE)
+        found = timeline(
+            [RATE.cycles(p) for p in wanted], begins, [p.first for p in wanted], durations
+        )
         assert abs(found.cycles - by_time(wanted, begins, durations)) <= len(wanted) + MOMENTS
 
 
 def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
     wanted = [Piece(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
-    ahead = timeline(wanted, [0, 0, 0], [400.0] * 8, RATE)
-    late = timeline(wanted, [2, 4, 6], [400.0] * 8, Rate(4.0, 100.0))
+    needed = [p.first for p in wanted]
+    ahead = timeline([300.0] * 3, [0, 0, 0], needed, [400.0] * 8)
+    late = timeline([500.0] * 3, needed, needed, [400.0] * 8)
     assert (ahead.cycles, ahead.late) == (3200.0, (False, False, False))
     assert late.cycles == 3200.0 + 3 * 100.0
     assert late.late == (True, True, True)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature maps that L2 has no room for go to L3: which of them, and the plan that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from myoedge.plan.far import Access, access
+from myoedge.plan.l1 import plan_l1
+from myoedge.plan.moments import WORD, Clock
+from myoedge.plan.place import Place
+from myoedge.plan.planned import Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.supply import window_bytes, with_hauls
+from myoedge.plan.tile import Limits
+
+PART_BYTES = 65536  # of a map, that move as one at most
+PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
+
+Roots = Mapping[str, tuple[str, int]]
+
+
+def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan | None:
+    """The plan with as few maps in L3 as will do, the largest first; None where none will."""
+    sizes = (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS)
+    return next(filter(None, (_spilled(plan, roots, placing, part) for part in sizes)), None)
+
+
+def _spilled(plan: Plan, roots: Roots, placing: Place, part: int) -> Plan | None:
+    chosen: list[str] = []
+    for name in _candidates(plan, roots):
+        tried = _with_maps(plan, roots, [*chosen, name], part, placing)
+        if tried is None:
+            continue
+        chosen.append(name)
+        made = with_hauls(tried) if window_bytes(tried) > 0 else None
+        if made is not None:
+            return made
+    return None
+
+
+def _candidates(plan: Plan, roots: Roots) -> list[str]:
+    """Results of layers in tiles that layers in tiles alone read, the largest first."""
+    whole = {name for _, name in plan.copies}
+    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
+        if tiling is None:
+            whole |= {*step.operands, step.node.name}
+    near = {roots[name][0] for name in whole}
+    sizes = {life.name: life.size_bytes for life in plan.lives if life.name not in near}
+    return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
+def _with_maps(
+    plan: Plan, roots: Roots, maps: Sequence[str], part: int, placing: Place
+) -> Plan | None:
+    """With these maps in L3; None where a layer has no tiles for that."""
+    uses = list(_uses(plan, roots, maps))
+    far: dict[int, set[str]] = {}
+    for index, operand, _, _ in uses:
+        far.setdefault(index, set()).add(operand)
+    limits = {index: Limits(far=frozenset(names), part=part) for index, names in far.items()}
+    tilings = plan_l1(plan.steps, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    accesses: list[Access] = []
+    for index, operand, name, offset in uses:
+        tiling = tilings[index]
+        if tiling is None:
+            return None
+        mine = next(o for o in tiling.tiled.operands if o.name == operand)
+        found = access(index, tiling, mine, name, offset, part)
+        if found is None:
+            return None
+        accesses.append(found)
+    made = replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
+    return _placed(
+        replace(made, accesses=tuple(accesses), maps=_stacked(plan, maps)), roots, placing
+    )
+
+
+def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
+    """(step, operand, map, offset in it) of everything that reads or writes one of these maps."""
+    for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
+        for operand in tiling.tiled.operands if tiling else ():
+            if operand.constant:
+                continue
+            name = step.node.name if operand.written else step.operands[int(operand.source)]
+            root, offset = roots[name]
+            if root in maps:
+                yield index, operand.name, root, offset
+
+
+def _stacked(plan: Plan, maps: Sequence[str]) -> dict[str, int]:
+    found, at = {}, 0
+    for name in maps:
+        found[name] = at
+        at += -(-size_bytes(plan.quant, name) // WORD) * WORD
+    return found
+
+
+def _placed(plan: Plan, roots: Roots, placing: Place) -> Plan:
+    """Buffers without the maps, but with their windows; where tensors lie then."""
+    last = len(plan.steps) - 1
+    windows = [access.window(last) for access in plan.accesses]
+    lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)
+    placement = placing(lives, plan.chip.alignment_bytes)
+    where = dict(plan.where)
+    for name, (root, offset) in roots.items():
+        if root in plan.maps:
+            where[name] = Location("far", root, offset)
+        elif plan.where[name].kind == "arena":
+            where[name] = Location("arena", "", placement.offsets[root] + offset)
+    return replace(plan, lives=lives, placement=placement, where=where)
