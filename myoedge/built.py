@@ -38,7 +38,7 @@ REPORT_KEYS = frozenset(
     ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
 )
 
-MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants_bytes"))
+MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants_bytes", "l3_maps"))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from myoedge.report import words
 from myoedge.report.memory import Row, fullest
-from myoedge.report.peaks import owner
+from myoedge.report.peaks import ARENA, owner
 from myoedge.report.picture import LETTER, Frame, Tick, columns, longest
 from myoedge.report.rows import Report, dims
 
@@ -118,8 +118,8 @@ def _result(report: Report, buffer: Row, frame: Frame, top: float) -> Box:
     path = next((o["path"] for o in row["origin"] if o["path"]), "")
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((words.named(row), *tail, row["op"]),)
-    if buffer["kind"] == "weights":
-        title = f"{words.named(row)}: weights from L3, {_where(buffer)}"
+    if buffer["kind"] != "result":
+        title = f"{words.named(row)}: {ARENA[buffer['kind']]}, {_where(buffer)}"
         return _box(buffer, frame, top, title, names, "hauled")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     title = _result_title(report, buffer, words.named(row))
@@ -142,7 +142,7 @@ def budget(report: Report) -> list[dict[str, Any]]:
     """What fills L2: segments with their share of it (of what is used, where there is no limit)."""
     found = report["memory"]
     limit = report["target"]["l2_bytes"]
-    activations = "activations, weights from L3" if found["l3_bytes"] else "activations"
+    activations = "activations, what comes from L3" if found["l3_bytes"] else "activations"
     parts = [
         ("weights", "weights and tables", found["weights_bytes"]),
         ("arena", activations, found["arena_bytes"]),

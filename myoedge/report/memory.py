@@ -21,13 +21,15 @@ Row = dict[str, Any]
 
 def memory(plan: Plan) -> Row:
     """Sizes in bytes; what L2 holds at its fullest; the buffers of the arena and of L1."""
-    results = [_result(plan, life) for life in plan.lives]
-    buffers = [*results, *(_haul(plan, haul) for haul in plan.from_l3_bin)]
+    arena = [_in_arena(plan, life) for life in plan.lives]
+    buffers = [*arena, *(_haul(plan, haul) for haul in plan.from_l3_bin)]
     peak = fullest(buffers)
     return {
         "l1_peak_bytes": _l1_bytes(plan),
         "l2_peak_bytes": plan.l2_bytes,
-        "l3_bytes": plan.l3_bytes,
+        "l3_bytes": plan.l3_bytes + plan.map_bytes,
+        "l3_weights_bytes": plan.l3_bytes,
+        "l3_maps": [_map(plan, name) for name in plan.maps],
         "code_bytes": None,
         "source": "planned",
         "weights_bytes": plan.weight_bytes,
@@ -67,20 +69,32 @@ def _l1_bytes(plan: Plan) -> int | None:
     return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
 
 
-def _result(plan: Plan, life: Life) -> Row:
-    """A layer's result in the arena of L2, or a window on one that lies in L3."""
+def _in_arena(plan: Plan, life: Life) -> Row:
+    """A layer's result in the arena of L2, or the window through which it uses one in L3."""
     node = plan.quant.graph.producer.get(life.name)
     return {
         "name": life.name,
-        "kind": "result",
+        "kind": "result" if node else "window",
         **({} if node else {"step": life.first}),
-        "label": node.label if node else life.name,
+        "label": (node or plan.steps[life.first].node).label,
         "offset": plan.placement.offsets[life.name],
         "size_bytes": life.size_bytes,
         "first_step": life.first,
         "last_step": life.last,
         "from": life.first,
         "to": life.last + 1,
+    }
+
+
+def _map(plan: Plan, name: str) -> Row:
+    """A layer's result that lies in L3, behind the weights."""
+    label = plan.quant.graph.producer[name].label
+    offset = plan.l3_bytes + plan.maps[name]
+    return {
+        "name": name,
+        "label": label,
+        "offset": offset,
+        "size_bytes": size_bytes(plan.quant, name),
     }
 
 

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 RUNTIME, GAPS = "stacks and runtime", "gaps"
-ARENA = {"result": "result", "weights": "weights from L3"}
+ARENA = {"result": "result", "weights": "weights from L3", "window": "window on L3"}
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """Bytes that are in use at the peak.
 
-    what     "result", "weights", "weights from L3", "input", "output", "scratch", "constants",
-             RUNTIME; GAPS is what lies unused between buffers; operands of L1 with their names
+    what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
+             "constants", RUNTIME; GAPS lie unused between buffers; operands of L1 with their names
     layer    whose they are, as people read it; "" where they are no layer's
     source   its line in the user's program, where it is known
     """
@@ -99,7 +99,7 @@ def _l2(report: Report) -> Peak:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """The layer that writes a buffer of the arena, or reads it where it comes from L3."""
+    """The layer that writes a buffer of the arena, or uses what comes from L3 or goes there."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
@@ -107,7 +107,10 @@ def owner(report: Report, buffer: Row) -> Row:
 
 def _l3(report: Report) -> Peak:
     far = ((row, row["weights_bytes"] - row["weights_l2_bytes"]) for row in report["layers"])
-    parts = [(held, None) for held in _of_layers("weights", far)]
+    found = report["memory"]["l3_maps"]
+    maps = ((owner(report, row), row["size_bytes"]) for row in found)
+    every = (*_of_layers("weights", far), *_of_layers("result", maps))
+    parts = [(held, None) for held in every]
     used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
     return _peak("L3", used, limit, report, parts, (), 0.0)
 

@@ -209,7 +209,7 @@ def _l2(report: Report) -> Text:
         text.append(f" of {words.size(l2_bytes)} ({words.percent(words.share(peak, l2_bytes))})")
     parts = f"weights {weights}, activations {arena}, in and out {words.size(ports)}"
     if memory["l3_bytes"]:
-        parts += f"; from L3 in every run: weights {words.size(memory['l3_bytes'])}"
+        parts += f"; from L3 in every run: {words.from_l3(report)}"
     return text.append(f"\n{parts}")
 
 

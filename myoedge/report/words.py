@@ -210,7 +210,15 @@ def peak(report: Report) -> str:
     alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
     results = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]
     far = sum(b["size_bytes"] for b in alive if b["name"] not in names)
-    return ", ".join([*results, *([f"weights from L3 ({size(far)})"] if far else [])])
+    return ", ".join([*results, *([f"what comes from L3 ({size(far)})"] if far else [])])
+
+
+def from_l3(report: Report) -> str:
+    """What every run moves from L3 and back; "" for nothing."""
+    memory = report["memory"]
+    maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
+    parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
+    return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
 
 
 METER_DB = 60.0  # a full bar: int8 can hardly be better

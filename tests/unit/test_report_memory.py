@@ -12,18 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from myoedge.budget import Budget, check
 from myoedge.errors import MyoedgeError
+from myoedge.ir import Tensor
 from myoedge.plan.planned import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.quant.choose import quantize_graph
+from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import measure
-from myoedge.report import maps
+from myoedge.report import maps, words
 from myoedge.report.html import report_html
 from myoedge.report.peaks import Peak, peaks, print_peaks
 from myoedge.report.rows import Outcome, Report, make_report
+from myoedge.report.text import summary
 from myoedge.target import chip
 from tests.conftest import Ran
 from tests.unit.test_report import HOSTILE, SAMPLES, Page, quantized, residual
@@ -132,6 +137,7 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
+    assert words.from_l3(report) == f"weights {words.size(streamed.l3_bytes)}"
     ends = streamed.clock.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
         named = {row["name"] for row in hauls if row["from"] <= at < row["to"]}
@@ -146,6 +152,27 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     lines = dict(raised.value.notice.facts)["most"].splitlines()
     assert (len(lines), waited > 0) == (4, True)
     assert lines[-1].startswith(f"{waited:,} cycles  waiting for L3")
+
+
+def test_results_in_l3_and_the_windows_on_them() -> None:
+    """Four results of 8 KB where L2 has 16 KB for them."""
+    wide = residual(blocks=2)
+    samples = {"x": np.random.default_rng(1).normal(size=(3, 1, 2000, 2)).astype(np.float32)}
+    tensors = {n: Tensor(n, (t.shape[0], 2000, *t.shape[2:])) for n, t in wide.tensors.items()}
+    graph = replace(wide, tensors=tensors)
+    q = quantize_graph(graph, calibrate(graph, samples, Observer(), "samples"))
+    plan = make_plan(q, replace(chip("gap9"), l2_bytes=28 << 10, l2_reserved_bytes=0))
+    assert plan.maps
+    report = make_report(plan, Outcome("net"))
+    found, memory = of(report), report["memory"]
+    for peak in found.values():
+        assert sum(part.size_bytes for part in peak.held) == peak.used_bytes
+    assert found["L2"].used_bytes <= 28 << 10
+    assert {row["name"] for row in memory["l3_maps"]} == set(plan.maps)
+    assert memory["l3_bytes"] >= sum(row["size_bytes"] for row in memory["l3_maps"])
+    assert {row["kind"] for row in memory["buffers"]} >= {"window"}
+    assert "feature maps" in summary(report)
+    assert "window on L3" in report_html(report)
 
 
 def test_without_its_largest_part_another_time_is_the_fullest(report: Report) -> None:
