@@ -193,6 +193,12 @@ def range_qparams(low: float, high: float) -> QParams:
     return QParams(scale, zero_point)
 
 
+def symmetric_qparams(low: float, high: float) -> QParams:
+    """int8 parameters that cover [low, high] without a zero point; an empty range: 1/128."""
+    largest = max(-low, high)
+    return QParams(float(np.float32(largest / 127.0)) if largest >= 2.0**-60 else 2.0**-7, 0)
+
+
 def round_up_12_bits(x: float) -> float:
     """x with 12 significant bits, away from zero: the last bits of another BLAS do not show."""
     if x == 0.0 or not math.isfinite(x):

@@ -145,6 +145,8 @@ class OpDef:
     out_dtype  of the output when it is not int8
     fixed      parameters of the output where they do not depend on data
     multiplies one multiply-accumulate per iteration of the nest
+    products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
+    symmetric  inputs whose zero point must be 0
     """
 
     name: str
@@ -166,6 +168,8 @@ class OpDef:
     out_dtype: str = "int8"
     fixed: QParams | None = None
     multiplies: bool = False
+    products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
+    symmetric: tuple[int, ...] = ()
 
 
 OPS: dict[str, OpDef] = {}
@@ -181,6 +185,8 @@ def register(op: OpDef) -> OpDef:
 def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
     """Multiply-accumulates of the model: padding taps count, SIMD padding does not."""
     op = OPS[node.op]
+    if op.products is not None:
+        return op.products(node.attrs, shapes, out)
     return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
 
 

@@ -218,6 +218,22 @@ def draw_norm(rng: np.random.Generator, parts: int = 2) -> Case:
     return {"eps": 1e-5}, [(*lead, length)], [normal(rng, length) for _ in range(parts)]
 
 
+def draw_rotary(rng: np.random.Generator) -> Case:
+    period, pairs, heads = ints(rng, 1, 5, 3)
+    angle = rng.normal(size=(period, pairs))
+    tables = [np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)]
+    return {"axis": 1}, [(1, 2 * period, heads, 2 * pairs)], tables
+
+
+def draw_attention(rng: np.random.Generator) -> Case:
+    rows, keys, heads = ints(rng, 2, 9, 3)
+    keys = max(rows, keys)
+    shapes = [(1, rows, heads, 8), (1, keys, heads, 8), (1, heads, 4, -(-keys // 4) * 4)]
+    bias = [(1, heads, rows, keys)][: int(rng.integers(2))]
+    window = [None, (2**20, 0), (1, 1)][int(rng.integers(3))]
+    return {"scale": 0.35, "window": window}, [*shapes, *bias], []
+
+
 def draw_expand(rng: np.random.Generator) -> Case:
     a, b, c = ints(rng, 1, 6, 3)
     return {"shape": (a, b, c)}, [[(1, b, 1), (b, 1), (1, 1, c)][int(rng.integers(3))]], []
@@ -259,6 +275,7 @@ CASES: Mapping[str, Draw] = {
     "add": draw_binary,
     "affine": draw_affine,
     "argmax": draw_argmax,
+    "attention": draw_attention,
     "avg_pool": draw_pool,
     "concat": draw_concat,
     "conv": draw_conv,
@@ -278,6 +295,7 @@ CASES: Mapping[str, Draw] = {
     "prelu": draw_prelu,
     "reshape": draw_reshape,
     "rms_norm": lambda rng: draw_norm(rng, 1),
+    "rotary": draw_rotary,
     "slice": draw_slice,
     "softmax": draw_row,
     "sub": draw_binary,

@@ -5,6 +5,7 @@
 #ifndef ME_KERNELS_H
 #define ME_KERNELS_H
 
+#include "me_attention.h"
 #include "me_dense.h"
 #include "me_depthwise.h"
 #include "me_elementwise.h"
@@ -12,6 +13,7 @@
 #include "me_norm.h"
 #include "me_pool.h"
 #include "me_recurrent.h"
+#include "me_rotary.h"
 #include "me_softmax.h"
 
 typedef me_conv me_depthwise;

@@ -69,6 +69,9 @@
 .macro p_lb_at rd, offset, at
     .insn r 0x03, 7, 0x00, \rd, \at, \offset
 .endm
+.macro p_lbu_at rd, offset, at
+    .insn r 0x03, 7, 0x20, \rd, \at, \offset
+.endm
 .macro p_lhu_at rd, offset, at
     .insn r 0x03, 7, 0x28, \rd, \at, \offset
 .endm
@@ -174,6 +177,15 @@
 .endm
 .macro pv_dotsp_b rd, a, b
     .insn r 0x57, 1, 0x4c, \rd, \a, \b
+.endm
+.macro pv_sdotsp_h rd, a, b
+    .insn r 0x57, 0, 0x5c, \rd, \a, \b
+.endm
+.macro pv_sdotup_b rd, a, b
+    .insn r 0x57, 1, 0x50, \rd, \a, \b
+.endm
+.macro pv_sdotusp_b rd, a, b
+    .insn r 0x57, 1, 0x54, \rd, \a, \b
 .endm
 .macro pv_sdotsp_b rd, a, b
     .insn r 0x57, 1, 0x5c, \rd, \a, \b

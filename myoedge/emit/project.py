@@ -35,6 +35,8 @@ ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h")}
 FAMILIES = {
     **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
     **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
+    "me_attention": "me_attention",
+    "me_rotary": "me_rotary",
     "me_norm": "me_norm",
     **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
     **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),

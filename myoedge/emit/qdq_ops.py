@@ -15,7 +15,9 @@ from myoedge.emit.qdq_writer import Write, Writer, channels_first, channels_last
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array
 from myoedge.op import Step
+from myoedge.ops.attention import mask
 from myoedge.ops.conv import quantize_weights
+from myoedge.ops.rotary import split
 from myoedge.pointwise import Chain, evaluate
 from myoedge.quant.choose import QuantGraph
 
@@ -200,6 +202,36 @@ def _rms_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("Mul", w.node("Div", x, root), gain)
 
 
+def _rotary(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    """Pairs apart, turned, and together again."""
+    cos, sin = (q.graph.constants[n].astype(np.float32) for n in step.node.inputs[1:])
+    outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
+    both = w.node("Reshape", x, w.whole(outer, period, inner, pairs, 2))
+    even, odd = (w.node("Gather", both, w.whole(i), axis=4) for i in (0, 1))
+    c, s = (w.constant(t.reshape(1, period, 1, pairs, 1)) for t in (cos, sin))
+    first = w.node("Sub", w.node("Mul", even, c), w.node("Mul", odd, s))
+    second = w.node("Add", w.node("Mul", odd, c), w.node("Mul", even, s))
+    return w.node("Reshape", w.node("Concat", first, second, axis=4), w.whole(*step.out))
+
+
+def _attention(w: Writer, q: QuantGraph, step: Step, *xs: str) -> str:
+    """Products and softmax written out; masked keys get what no softmax lets through."""
+    (_, rows, _, _), (_, keys, _, _) = step.shapes[:2]
+    left, right = (
+        w.node("Transpose", xs[0], perm=[0, 2, 1, 3]),
+        w.node("Transpose", xs[1], perm=[0, 2, 3, 1]),
+    )
+    scores = _scaled(w, w.node("MatMul", left, right), step.attrs["scale"], 0.0)
+    scores = w.node("Add", scores, xs[3]) if len(xs) > 3 else scores
+    if step.attrs["window"]:
+        hidden = np.where(mask(step.attrs, rows, keys), 0.0, -1e9)
+        scores = w.node("Add", scores, w.constant(hidden.astype(np.float32)))
+    v = w.node("Slice", xs[2], *(w.whole(n) for n in (0, keys, 3, 1)))
+    shares = w.node("Softmax", scores, axis=-1)
+    y = w.node("MatMul", shares, w.node("Transpose", v, perm=[0, 1, 3, 2]))
+    return w.node("Transpose", y, perm=[0, 2, 1, 3])
+
+
 def _along_axis(op: str) -> Write:
     return lambda w, q, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
@@ -244,6 +276,7 @@ WRITE: Mapping[str, Write] = {
     "add": _binary("Add"),
     "affine": _affine,
     "argmax": _argmax,
+    "attention": _attention,
     "avg_pool": avg_pool,
     "concat": _along_axis("Concat"),
     "conv": _conv,
@@ -263,6 +296,7 @@ WRITE: Mapping[str, Write] = {
     "prelu": _prelu,
     "reshape": _to_shape("Reshape"),
     "rms_norm": _rms_norm,
+    "rotary": _rotary,
     "slice": _slice,
     "softmax": _along_axis("Softmax"),
     "sub": _binary("Sub"),

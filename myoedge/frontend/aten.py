@@ -175,6 +175,8 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         **_calls(compute.first_of(compute.batch_norm), "_native_batch_norm_legit_no_training"),
     },
     "prelu": _calls(_prelu, "prelu"),
+    "attention": _calls(compute.attention, "scaled_dot_product_attention"),
+    "rotary": {},  # found by passes/attention.py
     "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
     "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.frontend.attention import HIDDEN, attend, fits, window_of
 from myoedge.frontend.draft import (
     Arguments,
     Draft,
@@ -43,6 +44,8 @@ def _scalar(d: Draft, value: Any) -> float | None:
 def binary(op: str) -> Row:
     def row(d: Draft, a: Arguments, out: Shape) -> str:
         left, right, alpha = a["self"], a["other"], _alpha(a)
+        if op == "add":
+            left, right = (finite(d, x) if isinstance(x, str) else x for x in (left, right))
         return _combined(d, op, left, right, alpha, out)
 
     return row
@@ -217,6 +220,28 @@ def batch_norm(d: Draft, a: Arguments, out: Any) -> Any:
     scale = weight.astype(np.float64) / np.sqrt(var.astype(np.float64) + a["eps"])
     offset = bias - mean * scale
     return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
+
+
+def attention(d: Draft, a: Arguments, out: Shape) -> str:
+    """Heads [.., H, N, D]; a mask that is a window of keys costs nothing, any other is added."""
+    q, k, v = a["query"], a["key"], a["value"]
+    if not fits(*(d.shape(x) for x in (q, k, v))):
+        raise Unsupported(f"attention of {[list(d.shape(x)) for x in (q, k, v)]}")
+    width, rows, keys = d.shape(q)[-1], d.shape(q)[-2], d.shape(k)[-2]
+    scale = 1.0 / math.sqrt(width) if a.get("scale") is None else float(a["scale"])
+    given, window = a.get("attn_mask"), (rows + keys, 0) if a["is_causal"] else None
+    bias = "" if given is None else str(given)
+    if bias in d.constants:
+        found = window_of(d.constants[bias])
+        bias, window = ("", found) if found and window is None else (finite(d, bias), window)
+    return attend(d, q, k, v, scale=scale, bias=bias, window=window)
+
+
+def finite(d: Draft, name: str) -> str:
+    """A constant whose minus infinities, which hide keys, are large numbers."""
+    value = d.constants.get(name)
+    hides = value is not None and value.dtype.kind == "f" and np.isneginf(value).any()
+    return d.constant(np.maximum(d.constants[name], np.float32(1e4 * HIDDEN))) if hides else name
 
 
 def norm(op: str) -> Row:

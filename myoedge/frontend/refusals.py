@@ -33,7 +33,6 @@ INSTEAD = {
     "instance_norm": "batch norm instead of instance norm: it folds into the layer before it",
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
-    "scaled_dot_product": "matmul and softmax written out, which are supported",
     "einsum": "matmul, permute and reshape written out, which are supported",
     "baddbmm": "matmul and add, which are supported",
     "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",

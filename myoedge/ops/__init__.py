@@ -2,6 +2,7 @@
 """The operators, one family a file; importing this package fills myoedge.op.OPS."""
 
 from myoedge.ops import (
+    attention,
     conv,
     elementwise,
     gates,
@@ -11,10 +12,12 @@ from myoedge.ops import (
     pool,
     recurrent,
     reduce,
+    rotary,
     softmax,
 )
 
 __all__ = [
+    "attention",
     "conv",
     "elementwise",
     "gates",
@@ -24,5 +27,6 @@ __all__ = [
     "pool",
     "recurrent",
     "reduce",
+    "rotary",
     "softmax",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.fixedpoint import INT32_MAX, MULT_MAX
+from myoedge.fixedpoint import CONSTANT_MAX, INT32_MAX, MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register, same_shape, stored_bound
 from myoedge.target.gap9_tiles import Prices
@@ -69,7 +69,7 @@ def _quantize(site: Site, gain: Array, offset: Array) -> Integers:
 
 def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array, int]:
     """The largest shift that leaves multipliers 15 bits, and n * gain + offset in int32."""
-    added = np.clip(added, -(2.0**15), 2.0**15)
+    added = np.clip(added, -CONSTANT_MAX, CONSTANT_MAX)
     for shift in range(30, -1, -1):
         gains = np.rint(np.ldexp(factor, shift - bits))
         offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)

@@ -7,6 +7,7 @@ import itertools
 from dataclasses import replace
 
 from myoedge.ir import Graph, prune
+from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_borders
 from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, merge_tables
 from myoedge.passes.layout import SINK, VIEWS
@@ -15,7 +16,8 @@ from myoedge.rewrite import Rule, apply
 from myoedge.spec import check
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("fold", (*FOLD, *SINK, fuse_padding, cut_into_padding)),
+    ("find", FIND),
+    ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, cut_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *VIEWS, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),

@@ -39,7 +39,7 @@ def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
 
     Not where all that is joined has the same one, as both directions of a recurrent layer do.
     """
-    if node.op not in ("concat", "pad"):
+    if node.op not in ("concat", "pad", "attention"):
         return None
     scales = [fixed_scale(graph, name) for name in node.inputs]
     fixed = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]

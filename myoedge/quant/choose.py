@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice, notice
-from myoedge.fixedpoint import INT32_MAX, QParams, quantize, range_qparams
+from myoedge.fixedpoint import INT32_MAX, QParams, quantize, range_qparams, symmetric_qparams
 from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS, Integers, Site, Step
 from myoedge.ops.elementwise import make_table
@@ -92,15 +92,21 @@ def operand_names(node: Node) -> tuple[str, ...]:
 def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParams]:
     """Parameters of every int8 tensor; tensors that must agree share the union of their ranges."""
     spans = {**ranges, **_declared(graph)}
-    groups = _tied(graph, spans)
+    groups, balanced = _tied(graph, spans), _balanced(graph)
     params: dict[str, QParams] = {}
     for names in groups:
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
-        chosen = next((q for q in fixed if q is not None), range_qparams(low, high))
+        free = symmetric_qparams if balanced.intersection(names) else range_qparams
+        chosen = next((q for q in fixed if q is not None), None) or free(low, high)
         params.update(dict.fromkeys(names, chosen))
     return params | _fixed_wide(graph)
+
+
+def _balanced(graph: Graph) -> set[str]:
+    """Tensors that an operator wants without a zero point."""
+    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].symmetric}
 
 
 def _declared(graph: Graph) -> dict[str, Range]:

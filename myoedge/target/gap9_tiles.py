@@ -45,6 +45,9 @@ class Prices:
     pool_tail, _tail_tap, _table, _call   single channels; their taps; a result's table; a call
     sums_word, _byte, _row    four numbers of a row that is added up; one; a row
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
+    attention_item, _bias, _row   an exponential; what is added to its score; a row of them
+    attention_block, _result, _call  4 x 4 sums beside their words; a sum divided; a call
+    rotary_pair, _row         a pair of the rotary embedding; a row of them
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
     gates_word, _block        4 x 4 sums of a word of taps; around them
@@ -66,6 +69,7 @@ class Prices:
     first_flat: float
     first_pool: float
     first_rows: float
+    first_attention: float
     step: float
     dma_start: float
     dma_command: float
@@ -140,6 +144,14 @@ class Prices:
     log_softmax_row: float
     argmax_item: float
     argmax_row: float
+    attention_item: float
+    attention_bias: float
+    attention_row: float
+    attention_block: float
+    attention_result: float
+    attention_call: float
+    rotary_pair: float
+    rotary_row: float
     norm_item: float
     norm_wide_item: float
     norm_row: float
@@ -169,6 +181,7 @@ GAP9_TILES = Prices(
     first_flat=0.574,
     first_pool=321.0,
     first_rows=478.0,
+    first_attention=1500.0,
     step=0.161,
     dma_start=0.154,
     dma_command=101.0,
@@ -243,6 +256,14 @@ GAP9_TILES = Prices(
     log_softmax_row=86.1,
     argmax_item=5.0,
     argmax_row=50.0,
+    attention_item=9.8,
+    attention_bias=5.5,
+    attention_row=220.0,
+    attention_block=55.0,
+    attention_result=6.5,
+    attention_call=900.0,
+    rotary_pair=17.4,
+    rotary_row=40.0,
     norm_item=10.5,
     norm_wide_item=18.2,
     norm_row=540.0,

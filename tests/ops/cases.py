@@ -325,6 +325,71 @@ def rows(op: str) -> st.SearchStrategy[Case]:
     return strategy()
 
 
+@st.composite
+def rotary(draw: Draw) -> Case:
+    period, repeats = draw(st.integers(1, 6)), draw(st.integers(1, 3))
+    pairs = draw(st.sampled_from([1, 2, 3, 8, 32]))
+    lead, behind = draw(shape(0, 2, 3)), draw(shape(0, 1, 3))
+    x = (*lead, period * repeats, *behind, 2 * pairs)
+    drawn = common(draw, 1, act=False)
+    angle = np.random.default_rng(drawn["seed"] + 1).normal(size=(period, pairs)) * 3
+    drawn |= {"weights": (np.cos(angle), np.sin(angle)), "slack": rotary_slack}
+    axis = len(lead)
+
+    def meaning(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        thin = (period * repeats, *(1 for _ in behind), pairs)
+        turn = torch.complex(cos, sin).repeat(repeats, 1).reshape(thin)
+        pairs_ = torch.view_as_complex(x.reshape(*x.shape[:-1], pairs, 2).contiguous())
+        return torch.view_as_real(pairs_ * turn).flatten(-2)
+
+    return Case("rotary", {"axis": axis}, (x,), meaning=meaning, **drawn)
+
+
+def rotary_slack(case: Case) -> float:
+    """Two factors of 15 bits, or of fewer where the output's range is far smaller."""
+    return 2 * 255 * 2.0 ** -(1 + case.step["shift"])
+
+
+@st.composite
+def attention(draw: Draw) -> Case:
+    rows, keys = draw(st.integers(1, 9)), draw(st.sampled_from([1, 2, 3, 5, 8, 13, 16]))
+    heads, width = draw(st.integers(1, 3)), draw(st.sampled_from([1, 3, 4, 8, 12, 64]))
+    columns = draw(st.sampled_from([1, 4, 8, 10]))
+    lead = draw(st.integers(1, 2))
+    window = draw(st.sampled_from([None, None, (2**20, 0), (1, 1), (3, 2**20)]))
+    keys = max(keys, rows) if window else keys  # every row sees a key
+    attrs = {"scale": draw(st.sampled_from([0.125, 1.0, 1e-3])), "window": window}
+    biased = draw(st.booleans())
+    q, k = (lead, rows, heads, width), (lead, keys, heads, width)
+    v = (lead, heads, columns, -(-keys // 4) * 4)
+    shapes = (q, k, v, *([(lead, heads, rows, keys)] if biased else []))
+    drawn = common(draw, len(shapes), act=False)
+    if biased:  # of the order of the scores
+        reach = math.prod(max(map(abs, span)) for span in drawn["spans"][:2]) * width
+        factor = reach * attrs["scale"] * draw(st.sampled_from([0.05, 1.0, 4.0]))
+        low, high = draw(st.sampled_from([(-1.0, 1.0), (0.0, 1.0), (-1.0, 0.0)]))
+        drawn["spans"] = (*drawn["spans"][:3], (low * factor, high * factor))
+
+    def meaning(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *bias: torch.Tensor) -> Any:
+        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) * attrs["scale"]
+        scores = scores + bias[0] if biased else scores
+        if window:
+            away = torch.arange(keys) - torch.arange(rows)[:, None]
+            hidden = (away < -window[0]) | (away > window[1])
+            scores = scores.masked_fill(hidden, -math.inf)
+        return torch.einsum("bhnm,bhem->bnhe", scores.softmax(-1), v[..., :keys])
+
+    return Case("attention", attrs, shapes, meaning=meaning, slack=attention_slack, **drawn)
+
+
+def attention_slack(case: Case) -> float:
+    """An exponential is off by 1.3 % of itself and by half of 1/255 of the largest."""
+    v = case.params("x2")
+    keys = case.shapes[1][1]
+    relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
+    return min(2 * relative, 1.0) * 255 * v.scale / case.target.scale
+
+
 def norm(op: str) -> st.SearchStrategy[Case]:
     @st.composite
     def strategy(draw: Draw) -> Case:
@@ -606,8 +671,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "lstm_cell": recurrent("lstm_cell"),
     "gru": recurrent("gru"),
     "prelu": prelu(),
+    "attention": attention(),
     "layer_norm": norm("layer_norm"),
     "rms_norm": norm("rms_norm"),
+    "rotary": rotary(),
     "table": table(),
     "softmax": rows("softmax"),
     "log_softmax": rows("log_softmax"),

@@ -190,9 +190,12 @@ def test_the_page_of_operators_is_up_to_date() -> None:
     assert shown.stdout == text(ROOT / "docs" / "ops.md")
 
 
+FOUND_BY_PASSES = {"rotary"}
+
+
 def test_every_operator_is_reached_by_a_call() -> None:
     assert set(CALLS) == {"", *OPS}
-    assert all(calls_of(op) for op in OPS)
+    assert all(calls_of(op) for op in {*OPS} - FOUND_BY_PASSES)
 
 
 def test_a_call_has_one_row() -> None:
@@ -222,6 +225,11 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
     ("mul", "glu", lambda x: F.glu(x, -1)),
     ("affine", "batch_norm", lambda x: F.batch_norm(x, torch.zeros(4), torch.ones(4))),
     ("prelu", "prelu", lambda x: F.prelu(x, torch.tensor([0.1, 0.2, 0.3, 0.4]))),
+    (
+        "attention",
+        "scaled_dot_product_attention",
+        lambda x: F.scaled_dot_product_attention(x, x, x),
+    ),
     ("layer_norm", "layer_norm", lambda x: F.layer_norm(x, (6,))),
     ("rms_norm", "rms_norm", lambda x: F.rms_norm(x, (6,))),
     ("linear", "upsample_linear1d", lambda x: F.interpolate(x, size=9, mode="linear")),
@@ -273,7 +281,7 @@ def test_a_call_becomes_the_operator_it_is_listed_under(
 
 
 def test_every_operator_has_a_use_here() -> None:
-    assert {op for op, _, _ in USES} == set(OPS)
+    assert {op for op, _, _ in USES} == {*OPS} - FOUND_BY_PASSES
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,6 @@ class NeuromotorMyo(nn.Module):
     explicit   attention written out as products and softmax
     """
 
-    causal: Tensor
-
     def __init__(
         self,
         samples: int,
@@ -47,13 +45,13 @@ class NeuromotorMyo(nn.Module):
         )
         self.norm = nn.LayerNorm(DIM)
         self.projection = nn.Linear(DIM, gestures)
-        mask = torch.full((tokens, tokens), float("-inf")).triu(1)
-        self.register_buffer("causal", mask, persistent=False)
+        self.tokens = tokens
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.gelu(self.conv_layer(self.compression(x))).transpose(1, 2)
         y = self.post_conv_layer_norm(y)
+        causal = torch.full((self.tokens, self.tokens), float("-inf")).triu(1)
         for block in self.blocks:
-            y = block(y, self.causal)
+            y = block(y, causal)
         out: Tensor = self.projection(self.norm(y)).transpose(1, 2)
         return out

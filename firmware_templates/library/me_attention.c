@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_attention.h"
+
+#include "me_attention_rows.h"
+#include "me_math.h"
+#include "me_share.h"
+
+/* What divides a row's sums. */
+typedef struct {
+    int32_t down, factor;
+} divisor;
+
+/* The keys that some rows see, whole words of exponentials. */
+typedef struct {
+    int32_t first, end;
+} span;
+
+typedef struct {
+    const me_attention *op;
+    const me_attention_tile *tile;
+    divisor *divisors;
+    int32_t row; /* bytes */
+    int32_t filled; /* keys, whole words */
+} work;
+
+static int32_t first_of(const work *w, int32_t row)
+{
+    return me_max(w->tile->first_row + row - w->op->before, 0);
+}
+
+static int32_t end_of(const work *w, int32_t row)
+{
+    return me_min(w->tile->first_row + row + w->op->after + 1, w->op->keys);
+}
+
+static span seen(const work *w, int32_t group)
+{
+    const int32_t last = me_min(4 * group + 3, w->tile->rows - 1);
+    return (span){ first_of(w, 4 * group) & ~3, (end_of(w, last) + 3) & ~3 };
+}
+
+static int8_t *row_of(const work *w, int32_t row)
+{
+    return w->tile->scratch + row * w->row;
+}
+
+/* Four rows from here on; the last one again where there are fewer. */
+static void four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int32_t last, int32_t stride)
+{
+    for (int32_t i = 0; i < 4; i++)
+        rows[i] = x + me_min(first + i, last) * stride;
+}
+
+/* ---- scores: blocks of four rows and four keys, in the order of groups of rows */
+
+static void score_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+{
+    const me_attention *op = w->op;
+    const int32_t whole = me_min(last, op->keys / 4);
+    me_products of;
+    four_rows(of.a, w->tile->q, 4 * group, w->tile->rows - 1, op->width);
+    of.b_step = 4 * op->width;
+    of.y_stride = w->row;
+    of.words = op->width / 4;
+    of.y = (int32_t *)(void *)row_of(w, 4 * group) + 4 * first;
+    of.blocks = whole - first;
+    if (of.blocks > 0) {
+        four_rows(of.b, w->tile->k, 4 * first, op->keys - 1, op->width);
+        me_products_signed(&of);
+        of.y += 4 * of.blocks;
+    }
+    if (last > whole) {
+        of.blocks = 1;
+        four_rows(of.b, w->tile->k, 4 * whole, op->keys - 1, op->width);
+        me_products_signed(&of);
+    }
+}
+
+static void scores(const work *w)
+{
+    const int32_t groups = (w->tile->rows + 3) / 4;
+    int32_t total = 0;
+    for (int32_t group = 0; group < groups; group++)
+        total += (seen(w, group).end - seen(w, group).first) / 4;
+    int32_t first = ME_FIRST(total), last = ME_LAST(total);
+    for (int32_t group = 0; group < groups && last > 0; group++) {
+        const span keys = seen(w, group);
+        const int32_t blocks = (keys.end - keys.first) / 4;
+        const int32_t from = me_max(first, 0), to = me_min(last, blocks);
+        if (from < to)
+            score_blocks(w, group, keys.first / 4 + from, keys.first / 4 + to);
+        first -= blocks;
+        last -= blocks;
+    }
+}
+
+/* ---- exponentials, row by row, in the place of the scores */
+
+static void exponentials(const work *w, int32_t row)
+{
+    const me_attention *op = w->op;
+    const span keys = seen(w, row / 4);
+    const int32_t first = first_of(w, row), end = end_of(w, row);
+    int32_t *x = (int32_t *)(void *)row_of(w, row);
+    uint8_t *to = (uint8_t *)row_of(w, row);
+    if (w->tile->bias)
+        me_row_biased(x + first, w->tile->bias + row * op->keys + first, end - first, op->bias_mult, op->bias_shift);
+    const int32_t top = me_row_most(x + first, end - first) + op->half;
+    int32_t at = first;
+    for (; at < end && at & 3; at++)
+        to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+    if (end - at >= 4)
+        me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
+    at += (end - at) & ~3;
+    for (; at < end; at++)
+        to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+    for (int32_t i = keys.first; i < first; i++)
+        to[i] = 0;
+    for (int32_t i = end; i < keys.end; i++)
+        to[i] = 0;
+    const uint32_t sum = me_row_total(to + keys.first, (keys.end - keys.first) / 4);
+    const int32_t high = me_fl1(sum);
+    const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
+    w->divisors[row] = (divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
+}
+
+/* ---- values: blocks of four rows and four columns, scaled by who has summed them */
+
+static void value_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+{
+    const me_attention *op = w->op;
+    const span keys = seen(w, group);
+    const int32_t rows = me_min(4, w->tile->rows - 4 * group);
+    me_products of;
+    four_rows(of.a, w->tile->scratch + keys.first, 4 * group, w->tile->rows - 1, w->row);
+    four_rows(of.b, w->tile->v + keys.first, 4 * first, op->out_width - 1, op->v_row);
+    of.b_step = 4 * op->v_row;
+    of.y_stride = w->row;
+    of.words = (keys.end - keys.first) / 4;
+    of.blocks = last - first;
+    of.y = (int32_t *)(void *)(row_of(w, 4 * group) + w->filled) + 4 * first;
+    me_products_unsigned(&of);
+    for (int32_t i = 0; i < rows; i++) {
+        const divisor by = w->divisors[4 * group + i];
+        int8_t *y = w->tile->y + (4 * group + i) * op->out_width + 4 * first;
+        me_row_scaled(of.y + i * (w->row / 4), y, last - first, by.down, by.factor, op->offset, op->out_shift);
+    }
+}
+
+static void values(const work *w)
+{
+    const int32_t blocks = w->op->out_width / 4, total = (w->tile->rows + 3) / 4 * blocks;
+    int32_t first = ME_FIRST(total);
+    const int32_t last = ME_LAST(total);
+    while (first < last) {
+        const int32_t group = first / blocks, from = first - group * blocks;
+        const int32_t to = me_min(blocks, last - group * blocks);
+        value_blocks(w, group, from, to);
+        first = group * blocks + to;
+    }
+}
+
+void me_attention_run(const me_attention *op, const me_attention_tile *tile)
+{
+    work w = { op, tile, 0, me_attention_row(op->keys, op->out_width), (op->keys + 3) / 4 * 4 };
+    w.divisors = (divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
+    scores(&w);
+    ME_SYNC();
+    for (int32_t row = ME_FIRST(tile->rows); row < ME_LAST(tile->rows); row++)
+        exponentials(&w, row);
+    ME_SYNC();
+    values(&w);
+}

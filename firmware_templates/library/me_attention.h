@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention of one head: rows of queries in L1 with all keys and values. All of cores 0 .. 7 call it
+ * and share its work; barriers are inside, none is at the end.
+ */
+#ifndef ME_ATTENTION_H
+#define ME_ATTENTION_H
+
+#include <stdint.h>
+
+/* keys, width      k is keys x width, q rows x width            v_row   bytes of a row of v
+ * out_width        v is out_width x keys, the keys of a column side by side
+ * before, after    row i of all sees keys i - before .. i + after
+ * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
+ * bias_*           added to a score: bias * bias_mult >> bias_shift
+ * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
+ *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
+ * width, out_width and v_row are multiples of 4. */
+typedef struct {
+    int32_t keys, width, out_width, v_row, before, after;
+    int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
+    const uint8_t *exp;
+} me_attention;
+
+/* first_row   number of the first of these rows among all      bias   rows x keys, or 0
+ * scratch     me_attention_scratch bytes; it and q, k, v are aligned to 4 */
+typedef struct {
+    const int8_t *q, *k, *v, *bias;
+    int8_t *y, *scratch;
+    int32_t rows, first_row;
+} me_attention_tile;
+
+void me_attention_run(const me_attention *op, const me_attention_tile *tile);
+
+/* Bytes of a row: its scores, then its exponentials and behind them its sums. */
+static inline int32_t me_attention_row(int32_t keys, int32_t out_width)
+{
+    const int32_t filled = (keys + 3) / 4 * 4, with_sums = filled + 4 * out_width;
+    return 4 * filled > with_sums ? 4 * filled : with_sums;
+}
+
+static inline int32_t me_attention_scratch(const me_attention *op, int32_t rows)
+{
+    return (rows + 3) / 4 * 4 * (me_attention_row(op->keys, op->out_width) + 8);
+}
+
+#endif

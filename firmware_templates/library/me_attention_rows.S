@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_attention_rows.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "me_move_xpulp.h"
+
+/* the frame: what changes from block to block, then what is saved */
+    .set AT_A, 0                /* four pointers */
+    .set AT_Y, 16
+    .set AT_Y_STRIDE, 20
+    .set AT_WORDS, 24
+    .set AT_BLOCKS, 28
+    .set AT_NEXT, 32            /* from the end of a row of b to the next block's */
+    .set SAVED, 36
+    .set FRAME, 96
+
+.macro each_saved what
+    \what ra, SAVED(sp)
+    \what gp, SAVED+4(sp)
+    \what tp, SAVED+8(sp)
+    \what s0, SAVED+12(sp)
+    \what s1, SAVED+16(sp)
+    \what s2, SAVED+20(sp)
+    \what s3, SAVED+24(sp)
+    \what s4, SAVED+28(sp)
+    \what s5, SAVED+32(sp)
+    \what s6, SAVED+36(sp)
+    \what s7, SAVED+40(sp)
+    \what s8, SAVED+44(sp)
+    \what s9, SAVED+48(sp)
+    \what s10, SAVED+52(sp)
+    \what s11, SAVED+56(sp)
+.endm
+
+/* rows of a: t2 s0 s1 a0 (x7 .. x10); of b: ra gp tp a5; their words: t0 t1; a1 .. a4;
+ * sum (i, j) is x16 + 4 i + j */
+.macro products name, dot
+me_function \name
+    addi sp, sp, -FRAME
+    each_saved sw
+    lw t2, 0(a0)
+    lw t0, 4(a0)
+    lw t1, 8(a0)
+    lw s0, 12(a0)
+    sw t2, AT_A(sp)
+    sw t0, AT_A+4(sp)
+    sw t1, AT_A+8(sp)
+    sw s0, AT_A+12(sp)
+    lw ra, 16(a0)
+    lw gp, 20(a0)
+    lw tp, 24(a0)
+    lw a5, 28(a0)
+    lw t0, 32(a0)
+    lw t1, 36(a0)
+    lw t2, 40(a0)
+    lw s0, 44(a0)
+    lw s1, 48(a0)
+    slli a1, s0, 2
+    sub t1, t1, a1
+    sw t0, AT_Y(sp)
+    sw t1, AT_NEXT(sp)
+    sw t2, AT_Y_STRIDE(sp)
+    sw s0, AT_WORDS(sp)
+    sw s1, AT_BLOCKS(sp)
+    .balign 16
+1:  lw t0, AT_WORDS(sp)
+    lw t2, AT_A(sp)
+    lw s0, AT_A+4(sp)
+    lw s1, AT_A+8(sp)
+    lw a0, AT_A+12(sp)
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    mv x\n, zero
+    .endr
+    lp_setup 0, t0, 2f
+    p_lw t0, 4, t2
+    p_lw a1, 4, ra
+    p_lw a2, 4, gp
+    p_lw a3, 4, tp
+    p_lw a4, 4, a5
+    \dot x16, t0, a1
+    \dot x17, t0, a2
+    p_lw t1, 4, s0
+    \dot x18, t0, a3
+    \dot x19, t0, a4
+    \dot x20, t1, a1
+    p_lw t0, 4, s1
+    \dot x21, t1, a2
+    \dot x22, t1, a3
+    \dot x23, t1, a4
+    p_lw t1, 4, a0
+    \dot x24, t0, a1
+    \dot x25, t0, a2
+    \dot x26, t0, a3
+    \dot x27, t0, a4
+    \dot x28, t1, a1
+    \dot x29, t1, a2
+    \dot x30, t1, a3
+2:  \dot x31, t1, a4
+    lw t0, AT_Y(sp)
+    lw t1, AT_Y_STRIDE(sp)
+    lw t2, AT_NEXT(sp)
+    addi s0, t0, 16
+    sw s0, AT_Y(sp)
+    .irp n, 16, 20, 24, 28
+    four_words \n
+    add t0, t0, t1
+    .endr
+    lw s0, AT_BLOCKS(sp)
+    add ra, ra, t2
+    add gp, gp, t2
+    addi s0, s0, -1
+    sw s0, AT_BLOCKS(sp)
+    add tp, tp, t2
+    add a5, a5, t2
+    bnez s0, 1b
+    each_saved lw
+    addi sp, sp, FRAME
+    ret
+me_end \name
+.endm
+
+/* x\n .. x\n+3 to t0 */
+.macro four_words n
+    .insn s 0x23, 2, x\n, 0(t0)
+    .if \n == 16
+    sw x17, 4(t0)
+    sw x18, 8(t0)
+    sw x19, 12(t0)
+    .elseif \n == 20
+    sw x21, 4(t0)
+    sw x22, 8(t0)
+    sw x23, 12(t0)
+    .elseif \n == 24
+    sw x25, 4(t0)
+    sw x26, 8(t0)
+    sw x27, 12(t0)
+    .else
+    sw x29, 4(t0)
+    sw x30, 8(t0)
+    sw x31, 12(t0)
+    .endif
+.endm
+
+products me_products_signed, pv_sdotsp_b
+products me_products_unsigned, pv_sdotusp_b
+
+/* a0 x, a1 n */
+me_function me_row_most
+    lw t0, 0(a0)
+    mv t1, t0
+    srli a2, a1, 1
+    beqz a2, .Lmost_w_done
+    lp_setup 0, a2, .Lmost_w_last
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    p_max t0, t0, t2
+.Lmost_w_last:
+    p_max t1, t1, t3
+    andi a1, a1, 1
+    beqz a1, .Lmost_w_done
+    lw t2, 0(a0)
+    p_max t0, t0, t2
+.Lmost_w_done:
+    p_max a0, t0, t1
+    ret
+me_end me_row_most
+
+/* a0 x, a1 bias, a2 n, a3 mult, a4 shift */
+me_function me_row_biased
+    lp_setup 0, a2, .Lbiased_last
+    p_lb t0, 1, a1
+    lw t1, 0(a0)
+    mul t0, t0, a3
+    sra t0, t0, a4
+    add t1, t1, t0
+.Lbiased_last:
+    p_sw t1, 4, a0
+    ret
+me_end me_row_biased
+
+/* t\n becomes the entry of the score in it */
+.macro distance t
+    sub \t, a3, \t
+    p_min \t, \t, a4
+.endm
+
+/* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp */
+me_function me_row_exponentials
+    lp_setup 0, a2, .Lexponentials_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    distance t0
+    distance t1
+    distance t2
+    distance t3
+    mul t0, t0, a5
+    mul t1, t1, a5
+    mul t2, t2, a5
+    mul t3, t3, a5
+    srl t0, t0, a6
+    srl t1, t1, a6
+    srl t2, t2, a6
+    srl t3, t3, a6
+    p_lbu_at t0, t0, a7
+    p_lbu_at t1, t1, a7
+    p_lbu_at t2, t2, a7
+    p_lbu_at t3, t3, a7
+    pv_packlo_b t0, t1, t0
+    pv_packhi_b t0, t3, t2
+.Lexponentials_last:
+    p_sw t0, 4, a1
+    ret
+me_end me_row_exponentials
+
+/* a0 x, a1 words */
+me_function me_row_total
+    li t0, 0
+    li t1, 0x01010101
+    srli a2, a1, 1
+    beqz a2, .Ltotal_rest
+    lp_setup 0, a2, .Ltotal_last
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    pv_sdotup_b t0, t2, t1
+.Ltotal_last:
+    pv_sdotup_b t0, t3, t1
+.Ltotal_rest:
+    andi a1, a1, 1
+    beqz a1, .Ltotal_done
+    lw t2, 0(a0)
+    pv_sdotup_b t0, t2, t1
+.Ltotal_done:
+    mv a0, t0
+    ret
+me_end me_row_total
+
+/* a0 x, a1 y, a2 fours, a3 down, a4 factor, a5 offset, a6 shift */
+me_function me_row_scaled
+    lp_setup 0, a2, .Lscaled_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    sra t0, t0, a3
+    sra t1, t1, a3
+    sra t2, t2, a3
+    sra t3, t3, a3
+    mul t0, t0, a4
+    mul t1, t1, a4
+    mul t2, t2, a4
+    mul t3, t3, a4
+    p_addN_r t0, a5, a6
+    p_addN_r t1, a5, a6
+    p_addN_r t2, a5, a6
+    p_addN_r t3, a5, a6
+    p_clip8 t0, t0
+    p_clip8 t1, t1
+    p_clip8 t2, t2
+    p_clip8 t3, t3
+    pv_packlo_b t0, t1, t0
+    pv_packhi_b t0, t3, t2
+.Lscaled_last:
+    p_sw t0, 4, a1
+    ret
+me_end me_row_scaled
+
+#endif

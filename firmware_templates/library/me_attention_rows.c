@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_attention_rows.h"
+
+#if !defined ME_GAP9 || defined ME_SDK
+
+#include "me_math.h"
+
+#define ME_PRODUCTS(NAME, DOT)                                                                  \
+    void NAME(const me_products *of)                                                            \
+    {                                                                                           \
+        for (int32_t block = 0; block < of->blocks; block++)                                    \
+            for (int32_t i = 0; i < 4; i++)                                                     \
+                for (int32_t j = 0; j < 4; j++) {                                               \
+                    const int8_t *a = of->a[i], *b = of->b[j] + block * of->b_step;             \
+                    int32_t sum = 0;                                                            \
+                    for (int32_t word = 0; word < of->words; word++)                            \
+                        sum = DOT(sum, me_next_w(&a), me_next_w(&b));                           \
+                    of->y[i * (of->y_stride / 4) + 4 * block + j] = sum;                        \
+                }                                                                               \
+    }
+
+ME_PRODUCTS(me_products_signed, me_sdotsp_b)
+ME_PRODUCTS(me_products_unsigned, me_sdotusp_b)
+
+int32_t me_row_most(const int32_t *x, int32_t n)
+{
+    int32_t most = x[0];
+    for (int32_t i = 1; i < n; i++)
+        most = me_max(most, x[i]);
+    return most;
+}
+
+void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int32_t shift)
+{
+    for (int32_t i = 0; i < n; i++)
+        x[i] += bias[i] * mult >> shift;
+}
+
+void me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
+                         int32_t mult, int32_t shift, const uint8_t *exp)
+{
+    for (int32_t i = 0; i < 4 * fours; i++)
+        to[i] = exp[me_min(top - x[i], most) * mult >> shift];
+}
+
+uint32_t me_row_total(const uint8_t *x, int32_t words)
+{
+    const int8_t *at = (const int8_t *)x;
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < words; i++)
+        sum = (uint32_t)me_sdotup_b((int32_t)sum, me_next_w(&at), 0x01010101u);
+    return sum;
+}
+
+void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,
+                   int32_t offset, int32_t shift)
+{
+    for (int32_t i = 0; i < 4 * fours; i++)
+        y[i] = me_clip8(((x[i] >> down) * factor + offset) >> shift);
+}
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernels behind me_attention.c. Two bodies: me_attention_rows.S for GAP9's cores,
+ * me_attention_rows.c in C. Every count is at least 1.
+ */
+#ifndef ME_ATTENTION_ROWS_H
+#define ME_ATTENTION_ROWS_H
+
+#include <stdint.h>
+
+/* Four rows a times four rows b, `blocks` times, b_step bytes further each time: y[i][j] = sum over
+ * `words` words. y is int32, 16 bytes further each time, y_stride bytes between rows.
+ * me_attention_rows.S knows these offsets. */
+typedef struct {
+    const int8_t *a[4], *b[4];
+    int32_t *y;
+    int32_t b_step, y_stride, words, blocks;
+} me_products;
+
+void me_products_signed(const me_products *of);   /* bytes of both are signed */
+void me_products_unsigned(const me_products *of); /* those of a are not */
+
+int32_t me_row_most(const int32_t *x, int32_t n);
+
+/* x += bias * mult >> shift */
+void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int32_t shift);
+
+/* Four of them at a time: entry = exp[min(top - x, most) * mult >> shift]. to may be x. */
+void me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
+                         int32_t mult, int32_t shift, const uint8_t *exp);
+
+/* The sum of all bytes of words. */
+uint32_t me_row_total(const uint8_t *x, int32_t words);
+
+/* Four of them at a time: y = clip((((x >> down) * factor) + offset) >> shift) */
+void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,
+                   int32_t offset, int32_t shift);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rotary embedding of rows in L1. Cores 0 .. 7 call together, each takes its share of the rows, and
+ * no barrier is inside.
+ */
+#ifndef ME_ROTARY_H
+#define ME_ROTARY_H
+
+#include <stdint.h>
+
+/* A pair of a row, a and b less x_zero, becomes (a c - b s + offset) >> shift, (a s + b c + offset) >> shift. */
+typedef struct {
+    int32_t inner, pairs, x_zero, offset, shift;
+} me_rotary;
+
+/* x, y      outer x positions x inner rows of pairs
+ * turns     for every position, for every pair: c, -s, s, c; aligned to 4 */
+typedef struct {
+    const int8_t *x;
+    const void *turns;
+    int8_t *y;
+    int32_t outer, positions;
+} me_rotary_tile;
+
+void me_rotary_run(const me_rotary *op, const me_rotary_tile *tile);
+
+#endif

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention as one operator: scores stay in L1, exponentials are bytes, the division comes last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.fixedpoint import INT32_MAX, MULT_MAX, QParams
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register, stored_bound
+from myoedge.ops.packing import up
+from myoedge.target.gap9_tiles import Prices
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+
+WORKERS = 8
+EXP_MAX = 255  # the exponential of the largest score of a row
+EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
+KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
+TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
+
+
+def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *bias: Shape) -> Shape:
+    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E]."""
+    return (*q[:3], v[2])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over results; for each of them every key and the whole width is read."""
+    q, v = shapes[0], shapes[2]
+    axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
+    b, n, h, e, m, d = (((axis, 1),) for axis in axes)
+    operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
+    bias = {"bias": (b, h, n, m)} if len(shapes) > 3 else {}
+    return Nest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
+
+
+def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    """Of scores and of values, masked ones included."""
+    (b, n, h, d), m = shapes[0], shapes[1][1]
+    return b * n * h * m * (d + out[3])
+
+
+def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
+    """(first, end) int64 [rows]: the keys that each row attends to.
+
+    attrs["window"]   (before, after): row i sees keys i - before .. i + after; None: all
+    """
+    at = np.arange(rows)
+    before, after = attrs["window"] or (rows + keys, rows + keys)
+    return np.maximum(at - before, 0), np.minimum(at + after + 1, keys)
+
+
+def mask(attrs: Attrs, rows: int, keys: int) -> Array:
+    """bool [rows, keys]: what is seen."""
+    first, end = seen(attrs, rows, keys)
+    at = np.arange(keys)
+    return np.asarray((at >= first[:, None]) & (at < end[:, None]))
+
+
+def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+    keys = k.shape[1]
+    scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) * np.float32(attrs["scale"])
+    scores = scores + bias[0] if bias else scores
+    scores = np.where(mask(attrs, q.shape[1], keys), scores, -np.inf)
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., :keys].swapaxes(2, 3))
+    return np.ascontiguousarray(y.swapaxes(1, 2))
+
+
+def quantize(site: Site) -> Integers:
+    """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
+    q, k, v = (site.params(i) for i in range(3))
+    (_, _, _, width), keys = site.shapes[0], site.shapes[1][1]
+    unit = q.scale * k.scale * site.attrs["scale"]
+    bias = _bias_factor(site.params(3).scale / unit) if len(site.inputs) > 3 else (0, 0)
+    bound = width * 128 * 128 + (128 * bias[0] >> bias[1])
+    numbers = {
+        **_distance(unit / EXP_STEP, 2 * bound),
+        "bias_mult": bias[0],
+        "bias_shift": bias[1],
+        **_share(v, site.target),
+        "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
+    }
+    return Integers(numbers, {"exp": exp_table()})
+
+
+def exp_table() -> Array:
+    """uint8 [256]: exponentials of the distances from a row's largest score."""
+    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * np.arange(256.0))), np.uint8)
+
+
+def _bias_factor(factor: float) -> tuple[int, int]:
+    """(multiplier, shift) of what is added to scores: 128 times the multiplier fits 29 bits."""
+    shift = int(np.clip(21 - math.frexp(factor)[1], 0, 30))
+    return min(round(math.ldexp(factor, shift)), 2**21), shift
+
+
+def _distance(factor: float, reach: int) -> dict[str, int]:
+    """entry = min(distance + half, most) * mult >> shift, 0 .. 255, for distances up to `reach`."""
+    factor = min(max(factor, 2.0**-31), 255.0)
+    shift = int(np.clip(15 - math.frexp(factor)[1], 0, 31))
+    while True:
+        mult = max(min(round(math.ldexp(factor, shift)), MULT_MAX), 1)
+        most = min(((256 << shift) - 1) // mult, reach + 2**20)
+        if most * mult <= INT32_MAX:
+            half = min(round(0.5 / factor), 2**20) if factor < 1.0 else 0
+            return {"half": half, "most": most, "mult": mult, "shift": shift}
+        shift -= 1
+
+
+def _share(v: QParams, y: QParams) -> dict[str, int]:
+    """q = ((acc >> h) * (share / sum') + offset) >> out_shift, where sum' has 16 bits."""
+    ratio = min(v.scale / y.scale, 2.0**14)
+    for shift in range(23, -1, -1):
+        share = round(math.ldexp(ratio, shift + 8))
+        moved = y.zero_point - v.zero_point * ratio
+        offset = round(math.ldexp(moved, shift)) + ((1 << shift) >> 1)
+        if share <= 2**29 and abs(offset) <= 3 * 2**29:
+            return {"share": share, "offset": offset, "out_shift": shift}
+    raise AssertionError("a shift of 0 always fits")
+
+
+def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+    """q, k, v int8 as in `shape`, bias int8 [B, H, N, M] -> int8 [B, N, H, E]."""
+    keys = k.shape[1]
+    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
+    if bias:
+        scores = scores + (bias[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+    open_ = mask(step.attrs, q.shape[1], keys)
+    most = np.where(open_, scores, -(2**40)).max(axis=-1, keepdims=True)
+    distance = np.minimum(most + step["half"] - np.where(open_, scores, most), step["most"])
+    e = np.where(open_, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
+    acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
+    total = e.sum(axis=-1, keepdims=True)
+    top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = np.where(
+        top <= 15, total << np.maximum(15 - top, 0), total >> np.maximum(top - 15, 0)
+    )
+    y = ((acc >> (top - TOP)) * (step["share"] // mantissa) + step["offset"]) >> step["out_shift"]
+    return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
+
+
+def literals(step: Step) -> dict[str, Any]:
+    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
+    before, after = step.attrs["window"] or (n + m, n + m)
+    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
+    return {
+        **sizes,
+        "v_row": v[3],
+        "before": before,
+        "after": after,
+        "biased": len(step.shapes) > 3,
+    }
+
+
+def row_bytes(keys: int, out_width: int) -> int:
+    """Of a row's scores, of which then exponentials and sums take the place."""
+    return max(4 * up(keys), up(keys) + 4 * out_width)
+
+
+def scratch(rows: Any, keys: int, out_width: int) -> Any:
+    """me_attention_scratch"""
+    return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
+
+
+def in_tiles(step: Step) -> Tiled | None:
+    """One head at a time, rows cut; None where rows of q, k or v are no whole words."""
+    numbers = literals(step)
+    d, e, m = (numbers[name] for name in ("width", "out_width", "keys"))
+    if d % 4 or e % 4 or numbers["v_row"] % 4:
+        return None
+    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
+    shapes = step.shapes
+    key_rows: tuple[Dim, ...] = (b, (), h, ())
+    bias = (Operand("bias", 3, shapes[3], (b, h, row, ())),) if numbers["biased"] else ()
+    fields = (
+        "half",
+        "most",
+        "mult",
+        "shift",
+        "bias_mult",
+        "bias_shift",
+        "share",
+        "offset",
+        "out_shift",
+    )
+    return Tiled(
+        kernel="me_attention",
+        axes={"b": numbers["batch"], "h": numbers["heads"], "row": numbers["rows"]},
+        split=("row",),
+        single=("b", "h"),
+        operands=(
+            Operand("q", 0, shapes[0], (b, row, h, ())),
+            Operand("k", 1, shapes[1], key_rows),
+            Operand("v", 2, shapes[2], (b, h, (), ())),
+            *bias,
+            Operand("exp", "exp", (256,), ((),)),
+            Operand("y", OUT, step.out, (b, row, h, ())),
+        ),
+        op={
+            **{
+                name: numbers[name]
+                for name in ("keys", "width", "out_width", "v_row", "before", "after")
+            },
+            **{name: step[name] for name in fields},
+            "exp": "@exp",
+        },
+        tile=_tile_fields,
+        arrays={"exp": step["exp"]},
+        scratch=lambda sizes: scratch(sizes["row"], m, e),
+        cycles=lambda sizes, prices: _cycles(step, sizes, prices),
+        first=lambda sizes, prices: prices.first_attention,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "y", "scratch")}
+    q = regions["q"]
+    return {**places, "rows": q.extent[1], "first_row": q.start[1]}
+
+
+def _cycles(step: Step, sizes: Sizes, prices: Prices) -> Any:
+    """Scores and values in blocks of four by four, exponentials row by row."""
+    numbers = literals(step)
+    first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
+    keys = float((end - first).mean())
+    rows, words = -(-sizes["row"] // 4), -(-keys // 4)
+    scores = -(-rows * words // WORKERS) * (numbers["width"] // 4 * prices.dense_word)
+    blocks = -(-rows * (numbers["out_width"] // 4) // WORKERS)
+    values = blocks * (words * prices.dense_word + 16 * prices.attention_result)
+    item = prices.attention_item + (prices.attention_bias if numbers["biased"] else 0.0)
+    exponentials = -(-sizes["row"] // WORKERS) * (keys * item + prices.attention_row)
+    around = (-(-rows * words // WORKERS) + blocks) * prices.attention_block
+    return scores + values + exponentials + around + prices.attention_call
+
+
+ATTENTION = register(
+    OpDef(
+        name="attention",
+        doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
+        shape=shape,
+        nest=nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="attention.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        symmetric=(0,),
+        multiplies=True,
+        products=products,
+    )
+)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that find attention where it is written out, and what of it costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from myoedge.frontend.attention import Window, attend, fits, window_of
+from myoedge.ir import Array, Graph, Node
+from myoedge.passes.patch import Patch, feeds_only, made_by
+from myoedge.pointwise import Chain
+from myoedge.rewrite import Rewrite, Rule
+
+
+def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
+    """matmul(softmax(matmul(q, k^T) * scale + ...), v) is one operator."""
+    soft = made_by(graph, node.inputs[0], "softmax") if node.op == "matmul" else None
+    if soft is None or not feeds_only(graph, soft.name, node):
+        return None
+    if soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
+        return None
+    terms = [*_terms(graph, soft.inputs[0], soft)]
+    scaled = [(x, s) for x in terms if (s := _scores(graph, x)) is not None]
+    if len(scaled) != 1:
+        return None
+    (main, (product, scale)), patch = scaled[0], Patch(graph, node)
+    q, k, v = product.inputs[0], product.inputs[1], node.inputs[1]
+    turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
+    if not fits(graph.shape(q), turned, graph.shape(v)):
+        return None
+    window, bias = _added(patch, [x for x in terms if x != main])
+    perm = (*range(len(turned) - 2), len(turned) - 1, len(turned) - 2)
+    keys = patch.add("transpose", k, perm=perm)
+    y = attend(patch, q, keys, v, scale=scale, bias=bias, window=window)
+    return patch.same_as(y)
+
+
+def _terms(graph: Graph, name: str, reader: Node) -> Iterator[str]:
+    """What is added up, if nobody else reads the sums."""
+    total = made_by(graph, name, "add")
+    alone = total is not None and feeds_only(graph, name, reader) and "act" not in total.attrs
+    whole = alone and total is not None and _is_scores(graph, total)
+    if total is None or not whole:
+        yield name
+        return
+    for part in total.inputs:
+        yield from _terms(graph, part, total)
+
+
+def _is_scores(graph: Graph, total: Node) -> bool:
+    """Whether a term has the sum's shape, so that it is no broadcast of what is computed."""
+    return any(graph.shape(x) == graph.shape(total.name) for x in total.inputs)
+
+
+def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
+    """(product, factor) where a tensor is a product of two activations times a number."""
+    table = made_by(graph, name, "table")
+    chain: Chain = () if table is None else table.attrs["chain"]
+    if table is not None and ([c[0] for c in chain] != ["affine"] or chain[0][2] != 0.0):
+        return None
+    product = made_by(graph, name if table is None else table.inputs[0], "matmul")
+    if product is None or any(map(graph.is_const, product.inputs)):
+        return None
+    return product, float(chain[0][1]) if chain else 1.0
+
+
+def _added(patch: Patch, terms: list[str]) -> tuple[Window, str]:
+    """(window, bias): masks that are windows, and the sum of everything else."""
+    graph, window, rest = patch.graph, None, []
+    for name in terms:
+        value = graph.constants.get(name)
+        found = None if value is None or value.ndim < 2 else window_of(value)
+        if found is not None and window is None:
+            window = found
+        else:
+            rest.append(name)
+    bias = rest[0] if rest else ""
+    for name in rest[1:]:
+        bias = patch.add("add", bias, name)
+    return window, bias
+
+
+def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
+    """Pairs of neighbours that are turned by constant angles are one operator."""
+    pair = _stacked(graph, node)
+    if pair is None:
+        return None
+    sines = [made_by(graph, x, "mul") for part in pair for x in part.inputs]
+    if None in sines or pair[0].op != "sub" or pair[1].op != "add":
+        return None
+    (even, cos), (odd, sin), *others = [_by_constant(graph, m) for m in sines if m is not None]
+    if others not in ([(odd, cos), (even, sin)], [(even, sin), (odd, cos)]):
+        return None
+    x = _halves(graph, even, odd)
+    tables = _tables(graph, graph.shape(node.name), cos, sin)
+    if x is None or graph.shape(x) != graph.shape(node.name) or tables is None:
+        return None
+    patch, (axis, *values) = Patch(graph, node), tables
+    return patch.last("rotary", x, *(patch.constant(np.asarray(v)) for v in values), axis=axis)
+
+
+def _stacked(graph: Graph, node: Node) -> tuple[Node, Node] | None:
+    """The two tensors whose elements take turns along the last axis."""
+    both = made_by(graph, node.inputs[0], "concat") if node.op == "reshape" else None
+    if (
+        both is None
+        or len(both.inputs) != 2
+        or both.attrs["axis"] != len(graph.shape(both.name)) - 1
+    ):
+        return None
+    thin = [made_by(graph, x, "reshape") for x in both.inputs]
+    if any(t is None or graph.shape(t.name)[-1] != 1 for t in thin):
+        return None
+    first, second = (graph.producer.get(t.inputs[0]) for t in thin if t is not None)
+    return (first, second) if first is not None and second is not None else None
+
+
+def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
+    """(tensor, constant) of a product; two constants alike are one."""
+    x, c = product.inputs
+    if graph.is_const(x):
+        x, c = c, x
+    return x, _first_alike(graph, c)
+
+
+def _first_alike(graph: Graph, name: str) -> str:
+    value = graph.constants.get(name)
+    if value is None:
+        return name
+    alike = (
+        n for n, v in graph.constants.items() if v.shape == value.shape and np.array_equal(v, value)
+    )
+    return next(alike)
+
+
+def _halves(graph: Graph, even: str, odd: str) -> str | None:
+    """The tensor whose pairs of neighbours these are."""
+    sources = []
+    for number, name in enumerate((even, odd)):
+        thin = made_by(graph, name, "reshape")
+        cut = made_by(graph, thin.inputs[0], "slice") if thin else None
+        if cut is None or cut.attrs["cuts"][-1] != (number, number + 1, 1):
+            return None
+        sources.append(cut.inputs[0])
+    pairs = made_by(graph, sources[0], "reshape")
+    if pairs is None or len({*sources}) != 1 or graph.shape(pairs.name)[-1] != 2:
+        return None
+    return pairs.inputs[0]
+
+
+def _tables(graph: Graph, shape: tuple[int, ...], *names: str) -> tuple[int, Array, Array] | None:
+    """(axis, cosines, sines) [positions, pairs], positions as few as say all."""
+    if not all(map(graph.is_const, names)):
+        return None
+    cos, sin = (graph.constants[n] for n in names)
+    lead = len(shape) - cos.ndim
+    varying = [lead + i for i, n in enumerate(cos.shape[:-1]) if n != 1]
+    if cos.shape != sin.shape or cos.shape[-1] * 2 != shape[-1] or len(varying) > 1:
+        return None
+    axis = varying[0] if varying else 0
+    flat = [t.reshape(-1, t.shape[-1]) for t in (cos, sin)]
+    count = len(flat[0])
+    period = next(p for p in range(1, count + 1) if count % p == 0 and _repeats(flat, p))
+    return axis, flat[0][:period], flat[1][:period]
+
+
+def _repeats(tables: list[Array], period: int) -> bool:
+    return all(np.array_equal(t, np.tile(t[:period], (len(t) // period, 1))) for t in tables)
+
+
+def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
+    """Queries and keys of a head that are turned alike have the products they have unturned."""
+    if node.op != "attention":
+        return None
+    turns = [made_by(graph, x, "rotary") for x in node.inputs[:2]]
+    if any(t is None or t.attrs["axis"] != 2 for t in turns):
+        return None
+    q, k = (t for t in turns if t is not None)
+    tables = zip(q.inputs[1:], k.inputs[1:], strict=True)
+    if not all(np.array_equal(graph.constants[a], graph.constants[b]) for a, b in tables):
+        return None
+    cos, sin = (graph.constants[n].astype(np.float64) for n in q.inputs[1:])
+    if np.abs(cos**2 + sin**2 - 1.0).max() > 1e-5:
+        return None
+    return Patch(graph, node).last(
+        "attention", q.inputs[0], k.inputs[0], *node.inputs[2:], **node.attrs
+    )
+
+
+def split_linear(graph: Graph, node: Node) -> Rewrite | None:
+    """A part of a linear layer's results is a layer of part of its rows: q, k and v get scales of
+    their own, and nothing is cut out of the result."""
+    if node.op != "slice":
+        return None
+    between = made_by(graph, node.inputs[0], "reshape")
+    layer = made_by(graph, between.inputs[0] if between else node.inputs[0], "linear")
+    if (
+        layer is None
+        or "act" in layer.attrs
+        or (between and not feeds_only(graph, layer.name, between))
+    ):
+        return None
+    rows = _rows(graph, layer, node)
+    readers = graph.users[node.inputs[0]]
+    if rows is None or node.inputs[0] in graph.outputs or not _cut_up(graph, layer, readers):
+        return None
+    patch = Patch(graph, node)
+    parts = (patch.constant(graph.constants[n][rows]) for n in layer.inputs[1:])
+    y = patch.add("linear", layer.inputs[0], *parts, origin=layer.origin)
+    return patch.last("reshape", y, shape=graph.shape(node.name))
+
+
+def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
+    """Which of the layer's rows a slice leaves, where it leaves all positions."""
+    shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]
+    cuts, count = cut.attrs["cuts"], len(lead)
+    if shape[:count] != lead or cuts[:count] != tuple((0, n, 1) for n in lead):
+        return None
+    numbers = np.arange(graph.shape(layer.name)[-1]).reshape(shape[count:])
+    for axis, part in enumerate(cuts[count:]):
+        numbers = np.take(numbers, np.arange(*part), axis=axis)
+    return numbers.reshape(-1)
+
+
+def _cut_up(graph: Graph, layer: Node, readers: tuple[Node, ...]) -> bool:
+    """Whether slices alone read it, together not more than all of it."""
+    if any(reader.op != "slice" for reader in readers):
+        return False
+    found = [_rows(graph, layer, reader) for reader in readers]
+    return sum(len(r) for r in found if r is not None) <= graph.shape(layer.name)[-1]
+
+
+FIND: tuple[Rule, ...] = (find_rotary, fuse_attention)
+SIMPLIFY: tuple[Rule, ...] = (cancel_rotary, split_linear)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_attention: rows of one head against the operator's integer meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.fixedpoint import QParams
+from myoedge.ir import Node
+from myoedge.op import Site, Step
+from myoedge.ops.attention import ATTENTION, literals
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_elementwise import draw_bytes, qparams
+
+FAMILIES = ("attention",)
+# rows, keys, width, columns, window, whether something is added
+SIZES = (
+    (8, 160, 64, 64, None, False), (8, 8, 4, 4, None, False), (5, 13, 8, 12, None, True),
+    (1, 1, 4, 4, None, False), (3, 198, 64, 64, None, False), (20, 20, 16, 8, (2**20, 0), False),
+    (37, 37, 8, 4, (5, 4), True), (16, 16, 4, 4, (0, 0), False), (9, 40, 12, 4, (1, 2**20), False),
+)  # fmt: skip
+FIELDS = (
+    "half", "most", "mult", "shift", "bias_mult", "bias_shift", "share", "offset", "out_shift",
+)  # fmt: skip
+
+
+def case_of(
+    rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
+    biased: bool,
+) -> Case:  # fmt: skip
+    filled = -(-keys // 4) * 4
+    shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
+    shapes = (*shapes, (1, 1, rows, keys)) if biased else shapes
+    attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window}
+    out = ATTENTION.shape(attrs, *shapes)
+    params = (QParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
+    site = Site(attrs, shapes, out, params, qparams(rng), (None,) * len(shapes))
+    names = ("q", "k", "v", "bias")[: len(shapes)]
+    step = Step(
+        Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(site)
+    )
+    operands = [draw_bytes(rng, shape) for shape in shapes]
+    data = blob(step["exp"], *operands)
+    sizes = literals(step)
+    keys_ = ("keys", "width", "out_width", "v_row", "before", "after")
+    starts = data.starts if biased else (*data.starts, -1)
+    numbers = (*(sizes[n] for n in keys_), *(step[n] for n in FIELDS), *starts, rows, 0)
+    name = f"{rows} {keys} {width} {columns} {window} {biased}"
+    return Case(name, numbers, data.data, integer_step(step, operands))
+
+
+def every_case() -> list[Case]:
+    rng = np.random.default_rng(47)
+    return [case_of(rng, *size) for size in SIZES for _ in "ab"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_rows_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    cases = every_case()
+    check(cases, run("attention", FAMILIES, cases, tmp_path))
