@@ -140,10 +140,10 @@ class Combine:
     shift: int
 
 
-def combine(terms: Sequence[Array], c: Combine, low: int, high: int) -> Array:
-    """int32 terms of one shape -> int8; one rounding. Same bits as the C of `add`."""
+def combine(terms: Sequence[Array], c: Combine, low: int, high: int, kind: type = np.int8) -> Array:
+    """int32 terms of one shape -> int8 or int16; one rounding. Same bits as the C of `add`."""
     total = sum(x.astype(np.int64) * m for x, m in zip(terms, c.mult, strict=True)) + c.offset
-    return np.asarray(np.clip(np.asarray(total) >> c.shift, low, high), np.int8)
+    return np.asarray(np.clip(np.asarray(total) >> c.shift, low, high), kind)
 
 
 def choose_combine(
@@ -167,15 +167,17 @@ def _within(value: float, limit: float) -> float:
 def _at_shift(
     shift: int, real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], constant: float
 ) -> Combine | None:
+    found = _with_shift(shift, real, zeros, constant)
+    reach = abs(found.offset) + sum(b * abs(m) for b, m in zip(bound, found.mult, strict=True))
+    return found if max(map(abs, found.mult)) <= MULT_MAX and reach <= INT32_MAX else None
+
+
+def _with_shift(
+    shift: int, real: Sequence[float], zeros: Sequence[int], constant: float
+) -> Combine:
     mult = tuple(round(math.ldexp(r, shift)) for r in real)
     offset = ((1 << shift) >> 1) + round(math.ldexp(constant, shift))
-    offset -= sum(z * m for z, m in zip(zeros, mult, strict=True))
-    reach = abs(offset) + sum(b * abs(m) for b, m in zip(bound, mult, strict=True))
-    return (
-        Combine(mult, offset, shift)
-        if max(map(abs, mult)) <= MULT_MAX and reach <= INT32_MAX
-        else None
-    )
+    return Combine(mult, offset - sum(z * m for z, m in zip(zeros, mult, strict=True)), shift)
 
 
 def lookup(x: Array, table: Array) -> Array:
@@ -193,10 +195,23 @@ def range_qparams(low: float, high: float) -> QParams:
     return QParams(scale, zero_point)
 
 
-def symmetric_qparams(low: float, high: float) -> QParams:
-    """int8 parameters that cover [low, high] without a zero point; an empty range: 1/128."""
+def symmetric_qparams(low: float, high: float, dtype: str = "int8") -> QParams:
+    """Parameters that cover [low, high] without a zero point; an empty range: 1/128."""
     largest = max(-low, high)
-    return QParams(float(np.float32(largest / 127.0)) if largest >= 2.0**-60 else 2.0**-7, 0)
+    scale = float(np.float32(largest / np.iinfo(dtype).max)) if largest >= 2.0**-60 else 2.0**-7
+    return QParams(scale, 0, dtype)
+
+
+def choose_wide(
+    real: Sequence[float], bound: Sequence[int], zeros: Sequence[int], constant: float
+) -> Combine:
+    """As `choose_combine`, for terms and results of 16 bits: multipliers have up to 23 bits."""
+    for shift in range(SHIFT_MAX, -1, -1):
+        found = _with_shift(shift, real, zeros, constant)
+        reach = sum(b * abs(m) for b, m in zip(bound, found.mult, strict=True)) + abs(found.offset)
+        if reach <= INT32_MAX:
+            return found
+    raise AssertionError("factors of sums are limited")
 
 
 def round_up_12_bits(x: float) -> float:

@@ -147,6 +147,7 @@ class OpDef:
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
+    reads_wide, writes_wide   takes operands, gives results of 16 bits, where they have a scale so
     """
 
     name: str
@@ -170,6 +171,8 @@ class OpDef:
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
+    reads_wide: bool = False
+    writes_wide: bool = False
 
 
 OPS: dict[str, OpDef] = {}

@@ -191,3 +191,18 @@ void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y)
     if (op->scale.table && part.last > part.first)
         through(op->scale.table, y + part.first, y + part.first, part.last - part.first);
 }
+
+/* ---- sums of 16 bits */
+
+static const int8_t *further(const void *x, int32_t n, int32_t wide)
+{
+    return (const int8_t *)x + (wide ? 2 * n : n);
+}
+
+void me_wide_sum_run(const me_wide_sum *op, const me_wide_sum_tile *tile)
+{
+    const int32_t first = ME_FIRST(tile->n), n = ME_LAST(tile->n) - first;
+    if (n > 0)
+        me_wide_row(op, further(tile->a, first, op->a_wide), further(tile->b, first, op->b_wide),
+                    (int8_t *)tile->y + (op->y_wide ? 2 * first : first), n);
+}

@@ -266,4 +266,41 @@ me_function me_table_words
     ret
 me_end me_table_words
 
+/* a0 op, a1 a, a2 b, a3 y, a4 n; numbers of a_size, b_size and y_size bytes */
+.macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, bits
+    lp_setup 0, a4, .Lwide_last\@
+    \a_load t0, \a_size, a1
+    \b_load t1, \b_size, a2
+    mv t2, t5
+    p_mac t2, t0, t3
+    p_mac t2, t1, t4
+    sra t2, t2, t6
+    .insn r 0x33, 1, 0x0a, t2, t2, x\bits
+.Lwide_last\@:
+    \y_store t2, \y_size, a3
+    ret
+.endm
+.macro wide_sums_to y_store, y_size, bits
+    lw t0, 0(a0)
+    lw t1, 4(a0)
+    beqz t0, 1f
+    beqz t1, 2f
+    wide_sums p_lh, 2, p_lh, 2, \y_store, \y_size, \bits
+2:  wide_sums p_lh, 2, p_lb, 1, \y_store, \y_size, \bits
+1:  beqz t1, 2f
+    wide_sums p_lb, 1, p_lh, 2, \y_store, \y_size, \bits
+2:  wide_sums p_lb, 1, p_lb, 1, \y_store, \y_size, \bits
+.endm
+me_function me_wide_row
+    lw t2, 8(a0)
+    lw t3, 12(a0)
+    lw t4, 16(a0)
+    lw t5, 20(a0)
+    lw t6, 24(a0)
+    beqz t2, .Lwide_to_bytes
+    wide_sums_to p_sh, 2, 16
+.Lwide_to_bytes:
+    wide_sums_to p_sb, 1, 8
+me_end me_wide_row
+
 #endif

@@ -40,6 +40,19 @@ void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *
     }
 }
 
+void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t left = op->a_wide ? ((const int16_t *)a)[i] : ((const int8_t *)a)[i];
+        const int32_t right = op->b_wide ? ((const int16_t *)b)[i] : ((const int8_t *)b)[i];
+        const int32_t sum = me_mac(me_mac(op->offset, left, op->a_mult), right, op->b_mult) >> op->shift;
+        if (op->y_wide)
+            ((int16_t *)y)[i] = (int16_t)me_clips(sum, 16);
+        else
+            ((int8_t *)y)[i] = me_clip8(sum);
+    }
+}
+
 void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words)
 {
     for (int32_t i = 0; i < 4 * words; i++)

@@ -19,6 +19,10 @@ void me_mul_words(const me_mul *op, const int8_t *a, const int8_t *b, int8_t *y,
 /* n >= 1 elements of n channels that follow each other */
 void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *x, int8_t *y, int32_t n);
 
+/* n >= 1 sums of numbers of 8 or 16 bits, limited to those of y; me_elementwise_rows.S knows the
+ * offsets of op */
+void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, int32_t n);
+
 /* zero: the entry for 0, so zero[-128] is the first */
 void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words);
 

@@ -34,7 +34,7 @@ ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h")}
 # The files of the library that hold a kernel, by how their names start.
 FAMILIES = {
     **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
-    **dict.fromkeys(("me_add", "me_mul", "me_lut", "me_scaled"), "me_elementwise"),
+    **dict.fromkeys(("me_add", "me_mul", "me_wide_sum", "me_lut", "me_scaled"), "me_elementwise"),
     "me_attention": "me_attention",
     "me_rotary": "me_rotary",
     "me_norm": "me_norm",

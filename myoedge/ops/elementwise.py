@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from myoedge.fixedpoint import (
     Combine,
     QParams,
     choose_combine,
+    choose_wide,
     combine,
     lookup,
     quantize,
@@ -55,11 +58,17 @@ def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
 def _quantize_sum(site: Site, sign: int) -> Integers:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = site.params(0), site.params(1), site.target
-    real = (a.scale / y.scale, sign * b.scale / y.scale)
-    c = choose_combine(real, (128, 128), (a.zero_point, b.zero_point), y.zero_point)
-    bound = 128 * sum(map(abs, c.mult)) + abs(c.offset)
+    wide = "int16" in (a.dtype, b.dtype, y.dtype)
+    limit = 2.0**14 if wide else math.inf
+    real = (min(a.scale / y.scale, limit), sign * min(b.scale / y.scale, limit))
+    bounds = (-a.low, -b.low)
+    choose = choose_wide if wide else choose_combine
+    c = choose(real, bounds, (a.zero_point, b.zero_point), y.zero_point)
+    bound = sum(n * abs(m) for n, m in zip(bounds, c.mult, strict=True)) + abs(c.offset)
     scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
-    return Integers({**scalars, "acc_bound": bound})
+    kinds = {"a_wide": a.dtype, "b_wide": b.dtype, "y_wide": y.dtype} if wide else {}
+    widths = {name: int(kind == "int16") for name, kind in kinds.items()}
+    return Integers({**scalars, **widths, "acc_bound": bound})
 
 
 def add_quantize(site: Site) -> Integers:
@@ -71,9 +80,10 @@ def sub_quantize(site: Site) -> Integers:
 
 
 def sum_integer(step: Step, a: Array, b: Array) -> Array:
-    """a, b int8, broadcast -> int8."""
+    """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
     c = Combine((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
-    return combine(np.broadcast_arrays(a, b), c, step.low, step.high)
+    kind = np.int16 if step.integers.scalars.get("y_wide") else np.int8
+    return combine(np.broadcast_arrays(a, b), c, step.low, step.high, kind)
 
 
 def pair_literals(step: Step) -> dict[str, object]:
@@ -81,6 +91,8 @@ def pair_literals(step: Step) -> dict[str, object]:
 
 
 def sum_in_tiles(step: Step) -> Tiled | None:
+    if "y_wide" in step.integers.scalars:
+        return flat.wide_sum(step)
     return flat.pair(step, "me_add", ("a_mult", "b_mult", "offset", "shift"))
 
 
@@ -99,6 +111,8 @@ ADD = register(
         tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
+        reads_wide=True,
+        writes_wide=True,
     )
 )
 

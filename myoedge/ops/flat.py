@@ -123,6 +123,31 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
+def wide_sum(step: Step) -> Tiled:
+    """Two operands of one shape, 16 bits among them and the result."""
+    n = math.prod(step.out)
+    axes, dims = axes_of((Loop(n, (1,)),))
+    shape, index = (n,), (dims[0],)
+    items = {name: 1 + step[f"{name}_wide"] for name in "aby"}
+    numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
+    return Tiled(
+        kernel="me_wide_sum",
+        axes=axes,
+        split=("i0",),
+        operands=(
+            Operand("a", 0, shape, index, item=items["a"]),
+            Operand("b", 1, shape, index, item=items["b"]),
+            Operand("y", OUT, shape, index, item=items["y"]),
+        ),
+        op={name: step[name] for name in numbers},
+        tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
+        cycles=lambda sizes, prices: (
+            -(-_least(n, _extent(dims[0], sizes)) // WORKERS) * prices.wide_item + prices.flat_call
+        ),
+        first=lambda sizes, prices: prices.first_rows,
+    )
+
+
 def lookup(step: Step) -> Tiled:
     """A table applied to all elements."""
     n = math.prod(step.out)

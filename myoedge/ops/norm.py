@@ -204,6 +204,7 @@ LAYER_NORM = register(
         tiled=in_tiles,
         weights=(1, 2),
         turned=last_axis_kept,
+        reads_wide=True,
     )
 )
 
@@ -222,5 +223,6 @@ RMS_NORM = register(
         tiled=in_tiles,
         weights=(1,),
         turned=last_axis_kept,
+        reads_wide=True,
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from myoedge.ops.elementwise import make_table
 from myoedge.pointwise import bounds
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Calibration, Observer, Range
+from myoedge.quant.widths import wide_tensors
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
 
@@ -54,8 +55,11 @@ class QuantGraph:
     warnings: tuple[Notice, ...] = field(default_factory=tuple)
 
     def dtype(self, name: str) -> str:
+        """Of the integers of a tensor."""
         tensor = self.graph.tensors.get(name)
-        return "int8" if tensor is None or tensor.dtype == "float32" else tensor.dtype
+        if tensor is not None and tensor.dtype != "float32":
+            return tensor.dtype
+        return self.params[name].dtype if name in self.params else "int8"
 
 
 def quantize_graph(
@@ -92,16 +96,25 @@ def operand_names(node: Node) -> tuple[str, ...]:
 def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParams]:
     """Parameters of every int8 tensor; tensors that must agree share the union of their ranges."""
     spans = {**ranges, **_declared(graph)}
-    groups, balanced = _tied(graph, spans), _balanced(graph)
+    groups, balanced, wide = _tied(graph, spans), _balanced(graph), wide_tensors(graph)
     params: dict[str, QParams] = {}
     for names in groups:
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
-        free = symmetric_qparams if balanced.intersection(names) else range_qparams
-        chosen = next((q for q in fixed if q is not None), None) or free(low, high)
+        chosen = next((q for q in fixed if q is not None), None)
+        if chosen is None:
+            chosen = _chosen(low, high, names, wide, balanced)
         params.update(dict.fromkeys(names, chosen))
     return params | _fixed_wide(graph)
+
+
+def _chosen(
+    low: float, high: float, names: Sequence[str], wide: frozenset[str], balanced: set[str]
+) -> QParams:
+    if wide.issuperset(names):
+        return symmetric_qparams(low, high, "int16")
+    return (symmetric_qparams if balanced.intersection(names) else range_qparams)(low, high)
 
 
 def _balanced(graph: Graph) -> set[str]:

@@ -41,7 +41,7 @@ def _step_for_node(q: QuantGraph) -> Iterator[str]:
 
 
 def _has_params(q: QuantGraph) -> Iterator[str]:
-    tensors = (name for name in q.graph.tensors if q.dtype(name) == "int8")
+    tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
     return (name for name in (*tensors, *q.constants) if name not in q.params)
 
 
@@ -79,7 +79,7 @@ def _no_overflow(q: QuantGraph, step: Step) -> bool:
 
 QUANTIZED: Spec[QuantGraph] = (
     (_step_for_node, "steps and nodes do not go together"),
-    (_has_params, "an int8 tensor has no scale"),
+    (_has_params, "a tensor has no scale"),
     (_zero_is_exact, "a zero point or scale is out of range"),
     (every_step(_scale_is_shared), "an operator that moves bytes changes their scale"),
     (every_step(_integers_in_range), "weights, multipliers or shifts are out of range"),

@@ -38,6 +38,7 @@ class Prices:
     depthwise_word, _pixel, _window any kernel: words of taps; results of four channels; a window
     add_word, add_word_8, mul_word  four sums, the same with multipliers of 8 bits, four products
     table_word, scaled_item, prelu_item   four results of a table; a factor for every channel
+    wide_item                 a sum of 16 bits
     flat_byte, _row, _call    behind the last whole word; a turn of an outer loop; a call
     max_few, max_few_run      maxima of up to 4 taps, four channels; windows side by side
     max_tap, _word, _run      any maxima: four channels of a tap; of a result; windows
@@ -119,6 +120,7 @@ class Prices:
     table_word: float
     scaled_item: float
     prelu_item: float
+    wide_item: float
     flat_byte: float
     flat_row: float
     flat_call: float
@@ -231,6 +233,7 @@ GAP9_TILES = Prices(
     table_word=8.21,
     scaled_item=9.83,
     prelu_item=23.3,
+    wide_item=9.0,
     flat_byte=12.0,
     flat_row=102.0,
     flat_call=459.0,

@@ -1,0 +1,19 @@
+/* Sums of 16 bits; see test_wide.py for the numbers. */
+#include "me_elementwise.h"
+
+#include "drawn.h"
+
+static me_wide_sum op ME_L1;
+static me_wide_sum_tile tile ME_L1;
+
+static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
+{
+    (void)scratch;
+    op = (me_wide_sum){ n[0], n[1], n[2], n[3], n[4], n[5], n[6] };
+    tile = (me_wide_sum_tile){ in + n[7], in + n[8], out, n[9] };
+}
+
+static void run_case(void)
+{
+    me_wide_sum_run(&op, &tile);
+}
