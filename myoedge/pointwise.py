@@ -70,6 +70,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
     "neg": np.negative,
     "pow": lambda x, exponent: np.power(x, exponent),
+    "product": lambda x, first, second: evaluate(first, x) * evaluate(second, x),
     "reciprocal": lambda x: 1.0 / x,
     "round": np.rint,
     "rsqrt": lambda x: 1.0 / np.sqrt(x),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from myoedge.frontend import compute
+from myoedge.frontend.attention import attend
 from myoedge.frontend.draft import (
     Unsupported,
     back,
     channels_last,
     concat,
     reshape,
+    slice_axis,
     transpose,
     weights,
 )
@@ -203,6 +206,42 @@ def norm(op: str) -> OnnxRow:
         return (y, *_moments(c, axis, given["eps"])) if len(c.outs) > 1 else y
 
     return row
+
+
+def attention(c: Call) -> str:
+    """onnxruntime's Attention: a layer for queries, keys and values, then heads; no masks."""
+    if any(c.has(i) for i in range(3, len(c.inputs))):
+        raise Unsupported("masks, past states or biases of attention")
+    d, heads = c.draft, int(c.attrs["num_heads"])
+    w = c.weights(1, "attention's weight")
+    sizes = [int(n) for n in c.attrs.get("qkv_hidden_sizes") or (w.shape[1] // 3,) * 3]
+    bias = (c.x(2),) if c.has(2) else ()
+    y, ends = d.add("linear", c.x(), d.constant(w.T), *bias), np.cumsum([0, *sizes])
+    q, k, v = (
+        _by_head(c, slice_axis(d, y, 2, int(start), int(stop)), heads)
+        for start, stop in itertools.pairwise(ends)
+    )
+    scale = float(c.attrs.get("scale") or 1.0 / math.sqrt(sizes[0] // heads))
+    window = (ends[-1] + 2**20, 0) if c.attrs.get("unidirectional") else None
+    y = transpose(d, attend(d, q, k, v, scale=scale, window=window), (0, 2, 1, 3))
+    return reshape(d, y, c.out)
+
+
+def _by_head(c: Call, x: str, heads: int) -> str:
+    """[n, tokens, heads * width] -> [n, heads, tokens, width]"""
+    n, tokens, whole = c.draft.shape(x)
+    return transpose(c.draft, reshape(c.draft, x, (n, tokens, heads, whole // heads)), (0, 2, 1, 3))
+
+
+def attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
+    """Of what `attention` gives: onnx has no rule for it."""
+    sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
+    if len(x) != 3 or len(w) != 2 or w[0] != x[2] or sum(sizes) != w[1] or len(sizes) != 3:
+        raise ValueError(f"attention of {list(x)} by {list(w)}")
+    heads = int(attrs["num_heads"])
+    if heads < 1 or any(n < 1 or n % heads for n in sizes) or sizes[0] != sizes[1]:
+        raise ValueError(f"{heads} heads of {list(sizes)} channels")
+    return (*x[:2], int(sizes[2]))
 
 
 def _moments(c: Call, axis: int, eps: float) -> tuple[str, str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend import onnx_refusals
 from myoedge.frontend.draft import Draft, Unsupported
-from myoedge.frontend.onnx_call import FLOATS, Call, plain_attribute, refuse_not_finite
+from myoedge.frontend.onnx_call import FLOATS, Call, OnnxRow, plain_attribute, refuse_not_finite
 from myoedge.frontend.onnx_file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx_fold import (
     MOST_CONSTANT_ELEMENTS,
@@ -23,7 +23,7 @@ from myoedge.frontend.onnx_fold import (
     results,
 )
 from myoedge.frontend.onnx_names import origin_of, port_names, shown
-from myoedge.frontend.onnx_rows import FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
+from myoedge.frontend.onnx_rows import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
 from myoedge.frontend.onnx_state import (
     MOST_ELEMENTS,
     Importing,
@@ -33,7 +33,7 @@ from myoedge.frontend.onnx_state import (
     read_inputs,
 )
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
-from myoedge.ir import Graph
+from myoedge.ir import Graph, Shape
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -93,7 +93,8 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
             raise Unsupported("a function of the model's own")
         if node.domain not in OWN:
             target = f"{node.domain}.{node.op_type}"
-            raise Unsupported("")
+            if target not in CONTRIBUTED:
+                raise Unsupported("")
         if unknown:
             raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
         _import(state, node)
@@ -110,6 +111,9 @@ def _stem(node: NodeProto) -> str:
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
+    if node.domain not in OWN:
+        _contributed(state, node, *CONTRIBUTED[f"{node.domain}.{node.op_type}"])
+        return
     if node.op_type in SHAPES or _casts_constant(state, node):
         keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
@@ -121,7 +125,23 @@ def _import(state: Importing, node: NodeProto) -> None:
         _fold(state, node, outs)
         return
     state.values.update(outs)
-    _row(state, node, outs)
+    _row(state, node, outs, ONNX_IMPORT[node.op_type])
+
+
+def _contributed(
+    state: Importing, node: NodeProto, row: OnnxRow, shape: Callable[..., Shape]
+) -> None:
+    """An operator of onnxruntime's own, whose result's shape is worked out here."""
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    known = [state.values[name].shape for name in node.input[:2]]
+    if None in known:
+        raise Unsupported("a shape that is not known")
+    try:
+        outs = {node.output[0]: Value(state.values[node.input[0]].kind, shape(*known, attrs))}
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise _nonsense(state, node, error) from error
+    state.values.update(outs)
+    _row(state, node, outs, row)
 
 
 def _casts_constant(state: Importing, node: NodeProto) -> bool:
@@ -163,11 +183,11 @@ def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
         keep(state, name, array)
 
 
-def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
+def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: OnnxRow) -> None:
     call = _call(state, node, outs)
     _refuse_types(state, call)
     try:
-        made = ONNX_IMPORT[node.op_type](call)
+        made = row(call)
     # a row believes what it reads; onnx has not looked at all of it
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise _nonsense(state, node, error) from error

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from myoedge.frontend import onnx_compute as compute
 from myoedge.frontend import onnx_move as move
 from myoedge.frontend import onnx_pointwise as pointwise
 from myoedge.frontend import recurrent
 from myoedge.frontend.onnx_call import OnnxRow
+from myoedge.ir import Shape
 
 _MATMUL = {"MatMul": compute.matmul, "Gemm": compute.gemm}
 _LSTM, _GRU = {"LSTM": recurrent.onnx("lstm")}, {"GRU": recurrent.onnx("gru")}
@@ -39,6 +40,7 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "mul": {"Mul": compute.binary("mul"), "Div": compute.div},
     "affine": {"BatchNormalization": compute.batch_norm},
     "prelu": {"PRelu": pointwise.prelu},
+    "attention": {"com.microsoft.Attention": compute.attention},
     "layer_norm": {"LayerNormalization": compute.norm("layer_norm")},
     "rms_norm": {"RMSNormalization": compute.norm("rms_norm")},
     "table": {
@@ -97,6 +99,11 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "expand": {"Expand": move.expand, "Tile": move.tile, "Resize": move.resize},
     "pad": {"Pad": move.pad},
     "concat": {"Concat": compute.join},
+}
+
+# Operators of onnxruntime's own: the row, and the shape of the result, which onnx cannot infer.
+CONTRIBUTED: Mapping[str, tuple[OnnxRow, Callable[..., Shape]]] = {
+    "com.microsoft.Attention": (compute.attention, compute.attention_shape),
 }
 
 ONNX_IMPORT: Mapping[str, OnnxRow] = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from myoedge.ir import Graph, Node
 from myoedge.op import OPS
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.pointwise import bounds
+from myoedge.pointwise import Chain, bounds
 from myoedge.rewrite import Rewrite, Rule
 
 
@@ -18,6 +18,23 @@ def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
     chain = (*before.attrs["chain"], *node.attrs["chain"])
     origin = joined(before, node)
     return Patch(graph, node).last("table", before.inputs[0], chain=chain, origin=origin)
+
+
+def one_number(graph: Graph, node: Node) -> Rewrite | None:
+    """The product of two functions of the same number is one: GELU as exporters write it out."""
+    if node.op != "mul" or "act" in node.attrs:
+        return None
+    found = [_function_of(graph, name) for name in node.inputs]
+    (x, first), (other, second) = found
+    if x != other or graph.is_const(x) or not (first or second):
+        return None
+    return Patch(graph, node).last("table", x, chain=(("product", first, second),))
+
+
+def _function_of(graph: Graph, name: str) -> tuple[str, Chain]:
+    """(number, functions applied to it)"""
+    table = made_by(graph, name, "table")
+    return (name, ()) if table is None else (table.inputs[0], table.attrs["chain"])
 
 
 def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
@@ -107,6 +124,7 @@ def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
 
 FUSE: tuple[Rule, ...] = (
     merge_tables,
+    one_number,
     drop_softmax_before_argmax,
     clamp_before_max,
     fuse_activation,

@@ -26,6 +26,8 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
 ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4}
+LAYERS = 100  # whose code the chip's reserve of L2 holds
+LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 
@@ -174,6 +176,12 @@ class Plan:
     @property
     def graph_outputs(self) -> tuple[str, ...]:
         return self.quant.graph.outputs
+
+    @property
+    def l2_room_bytes(self) -> int:
+        """Of L2, for data, where L3 makes room for code; many layers have more of that."""
+        code = max(len(self.steps) - LAYERS, 0) * LAYER_CODE_BYTES
+        return max(self.chip.l2_room_bytes - code, 0)
 
     @property
     def l2_bytes(self) -> int:

@@ -22,13 +22,13 @@ CHOICES = 8  # of what stays in L2 that are tried
 def fits(plan: Plan) -> bool:
     """Whether all of it stays in L2."""
     chip = plan.chip
-    return plan.l2_bytes <= (chip.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
+    return plan.l2_bytes <= (plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
 
 
 def window_bytes(plan: Plan) -> int:
     """What L2 has for constants, wherever these come from."""
     constants = sum(size for _, _, size in candidates(plan.steps, plan.tilings))
-    return plan.chip.l2_room_bytes - plan.l2_bytes + constants
+    return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
 def with_hauls(plan: Plan) -> Plan | None:
@@ -75,7 +75,7 @@ def too_large(plan: Plan) -> MyoedgeError:
         {
             "needs": f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B, "
             f"activations {plan.arena_bytes:,} B, inputs and outputs {plan.border_bytes:,} B",
-            "has": f"{chip.l2_room_bytes if chip.l3_bytes else chip.l2_bytes:,} B",
+            "has": f"{plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes:,} B",
             "stays in L2": _stays(plan),
             "largest": "\n".join(_largest(plan)),
         },

@@ -426,3 +426,37 @@ def test_the_page_lists_onnxs_operators() -> None:
     assert all(f"`{name}`" in page for name in onnx_folded())
     assert onnx.defs.has("Conv")
     assert set(OPS) == {op for op in OPS if onnx_of(op)}
+
+
+def test_attention_of_onnxruntime(tmp_path: Path) -> None:
+    """Against its own kernel: heads, a scale, keys behind a query left out."""
+    rng = np.random.default_rng(0)
+    for attrs in ({}, {"unidirectional": 1}, {"scale": 0.7, "qkv_hidden_sizes": [8, 8, 4]}):
+        sizes = attrs.get("qkv_hidden_sizes", [8, 8, 8])
+        w, b = rng.normal(size=(6, sum(sizes))), rng.normal(size=sum(sizes))
+        made = model(
+            [node("Attention", "x w b", "y", domain="com.microsoft", num_heads=2, **attrs)],
+            {"x": (1, 5, 6)},
+            constants={"w": w, "b": b},
+        )
+        made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+        shape = made.graph.output[0].type.tensor_type.shape
+        for n in (1, 5, sizes[2]):
+            shape.dim.add().dim_value = n
+        graph = load_onnx(saved(made, tmp_path)).graph
+        x = rng.normal(size=(1, 5, 6)).astype(np.float32)
+        session = ort.InferenceSession(made.SerializeToString())
+        (wanted,) = session.run(None, {"x": x})
+        for stage in (graph, prepare(graph)):
+            found = run_real(stage, {"x": x})[stage.outputs[0]]
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_of_onnxruntime_with_a_mask_is_refused(tmp_path: Path) -> None:
+    made = model(
+        [node("Attention", "x w b m", "y", domain="com.microsoft", num_heads=2)],
+        {"x": (1, 5, 6)},
+        constants={"w": weights(6, 24), "b": weights(24), "m": ints(5)},
+    )
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert "masks, past states" in str(refused(made, tmp_path))
