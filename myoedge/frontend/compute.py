@@ -238,9 +238,10 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
 
 
 def finite(d: Draft, name: str) -> str:
-    """A constant whose minus infinities, which hide keys, are large numbers."""
+    """A constant whose minus infinities, which hide keys among zeros, are large numbers."""
     value = d.constants.get(name)
-    hides = value is not None and value.dtype.kind == "f" and np.isneginf(value).any()
+    floats = value is not None and value.dtype.kind == "f" and value.ndim > 1
+    hides = floats and value is not None and (np.isneginf(value) | (value == 0)).all()
     return d.constant(np.maximum(d.constants[name], np.float32(1e4 * HIDDEN))) if hides else name
 
 

@@ -48,6 +48,10 @@ TORCH: dict[str, tuple[Meaning, list[tuple[Any, ...]]]] = {
     "mish": (F.mish, [()]),
     "neg": (torch.neg, [()]),
     "pow": (torch.pow, [(2.0,), (3.0,), (0.5,), (-1.0,), (0.0,), (1.7,)]),
+    "product": (
+        lambda x, a, b: x.sigmoid() * x.abs(),
+        [((("sigmoid",),), (("abs",),))],
+    ),
     "reciprocal": (torch.reciprocal, [()]),
     "round": (torch.round, [()]),
     "rsqrt": (torch.rsqrt, [()]),
@@ -156,3 +160,11 @@ def test_undefined_inputs_become_zero_and_poles_saturate() -> None:
     assert make_table((("reciprocal",),), x, Y)[at[0]] == 127
     assert root[at[0]] == Y.zero_point
     assert make_table((("exp",),), QParams(100.0, 0), Y)[255] == 127
+
+
+def test_the_error_function_of_many_numbers() -> None:
+    """As math.erf, at odd places, far outside and where it is not defined."""
+    x = np.concatenate([np.linspace(-7, 7, 9999), [0.0, -0.0, 1e-30, 1e300, -np.inf, np.inf]])
+    wanted = np.array([math.erf(v) for v in x])
+    np.testing.assert_allclose(erf(x), wanted, rtol=1e-11, atol=1e-13)
+    assert np.isnan(erf(np.full(5000, np.nan))).all()
