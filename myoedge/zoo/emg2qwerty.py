@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""emg2qwerty: from spectrograms of two wristbands to keys, with the parameter names of upstream.
+
+Sivakumar et al. (2024), facebookresearch/emg2qwerty: a norm per electrode, an MLP per band that
+does not mind how the band is turned, an encoder over time, a linear layer, log-softmax. Upstream's
+encoder is of time-depth-separable convolutions (`tds`); the other, a residual bidirectional LSTM
+(`lstm`), follows the description of Jain and Sanchez, whose code is not public, in the names of the
+TDSLSTMEncoder of the course it was made in.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+BANDS, ELECTRODES, FREQUENCIES = 2, 16, 33
+CLASSES = 99  # 98 keys and the blank of CTC
+KAO_CLASSES = 7  # space, j, k, l, ;, r and the blank
+FEATURES, PER_BAND = 768, 384
+CHANNELS, TAPS, BLOCKS = 24, 32, 4
+TURNS = (-1, 0, 1)  # electrodes by which a band may sit differently
+UNITS, LAYERS = 96, 2
+
+
+class SpectrogramNorm(nn.Module):
+    """[T, N, 2, 16, 33] -> the same, every electrode with its own mean and spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_norm = nn.BatchNorm2d(BANDS * ELECTRODES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        t, n = x.shape[:2]
+        flat = x.permute(1, 2, 3, 4, 0).reshape(n, BANDS * ELECTRODES, FREQUENCIES, t)
+        normed: Tensor = self.batch_norm(flat)
+        return normed.reshape(n, BANDS, ELECTRODES, FREQUENCIES, t).permute(4, 0, 1, 2, 3)
+
+
+class RotationInvariantMLP(nn.Module):
+    """[T, N, 16, 33] -> [T, N, 384]: the mean over the turns of a band."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(ELECTRODES * FREQUENCIES, PER_BAND), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        turned = torch.stack([x.roll(by, 2) for by in TURNS], 2)
+        made: Tensor = self.mlp(turned.flatten(3))
+        return made.mean(2)
+
+
+class MultiBandRotationInvariantMLP(nn.Module):
+    """[T, N, 2, 16, 33] -> [T, N, 2, 384]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlps = nn.ModuleList(RotationInvariantMLP() for _ in range(BANDS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([mlp(x[:, :, i]) for i, mlp in enumerate(self.mlps)], 2)
+
+
+class TDSConv2dBlock(nn.Module):
+    """[T, N, 768] -> [T - 31, N, 768]: a convolution over time, 24 channels of 32 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv2d = nn.Conv2d(CHANNELS, CHANNELS, (1, TAPS))
+        self.relu = nn.ReLU()
+        self.layer_norm = nn.LayerNorm(FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        t, n, features = x.shape
+        images = x.permute(1, 2, 0).reshape(n, CHANNELS, features // CHANNELS, t)
+        y = self.relu(self.conv2d(images)).reshape(n, features, t - TAPS + 1).permute(2, 0, 1)
+        normed: Tensor = self.layer_norm(y + x[TAPS - 1 :])
+        return normed
+
+
+class TDSFullyConnectedBlock(nn.Module):
+    """[T, N, F] -> the same: two layers around a ReLU, residual, normed."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        layers = (nn.Linear(features, features), nn.ReLU(), nn.Linear(features, features))
+        self.fc_block = nn.Sequential(*layers)
+        self.layer_norm = nn.LayerNorm(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.layer_norm(self.fc_block(x) + x)
+        return normed
+
+
+class TDSConvEncoder(nn.Module):
+    """[T, N, 768] -> [T - 124, N, 768]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pairs = [(TDSConv2dBlock(), TDSFullyConnectedBlock(FEATURES)) for _ in range(BLOCKS)]
+        self.tds_conv_blocks = nn.Sequential(*(block for pair in pairs for block in pair))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.tds_conv_blocks(x)
+        return y
+
+
+class ResidualLSTMEncoder(nn.Module):
+    """[T, N, 768] -> the same: two bidirectional layers, normed, a block, added to the input.
+
+    plain   the block is a linear layer and a ReLU; else it is that of the convolutional encoder
+    """
+
+    def __init__(self, plain: bool = False) -> None:
+        super().__init__()
+        both = 2 * UNITS
+        self.lstm_layers = nn.LSTM(FEATURES, UNITS, LAYERS, dropout=0.3, bidirectional=True)
+        self.layer_norm = nn.LayerNorm(both)
+        linear = nn.Sequential(nn.Linear(both, both), nn.ReLU())
+        self.fc_block = linear if plain else TDSFullyConnectedBlock(both)
+        self.dropout = nn.Dropout(0.3)
+        self.out_layer = nn.Linear(both, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer_norm(self.lstm_layers(x)[0])
+        added: Tensor = self.out_layer(self.dropout(self.fc_block(y)))
+        return x + added
+
+
+class Emg2Qwerty(nn.Module):
+    """log10 spectrograms [T, N, 2, 16, 33] to log-probabilities [T', N, classes].
+
+    With the convolutional encoder T' = T - 124. `model` numbers its parts as upstream does.
+    """
+
+    def __init__(self, encoder: nn.Module, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            SpectrogramNorm(),
+            MultiBandRotationInvariantMLP(),
+            nn.Flatten(2),
+            encoder,
+            nn.Linear(FEATURES, classes),
+            nn.LogSoftmax(-1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.model(x)
+        return y
+
+
+def tds() -> Emg2Qwerty:
+    """Upstream's baseline: 5,293,315 parameters, 8.37 M multiplications a frame."""
+    return Emg2Qwerty(TDSConvEncoder())
+
+
+def lstm(plain: bool = False) -> Emg2Qwerty:
+    """The residual LSTM: 1,593,379 parameters, or 1,555,939."""
+    return Emg2Qwerty(ResidualLSTMEncoder(plain))
+
+
+def kao() -> Emg2Qwerty:
+    """The residual LSTM for six keys of an armband with 8 electrodes, given twice a band."""
+    return Emg2Qwerty(ResidualLSTMEncoder(), KAO_CLASSES)

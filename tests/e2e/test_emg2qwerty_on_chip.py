@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The LSTM variants of emg2qwerty with random weights: exact on the simulated chip, and fast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.zoo import emg2qwerty
+from tests.conftest import save_exported
+
+# frames, multiplications of the model, and how many of them a cycle: weights come from L3
+WINDOWS: dict[str, tuple[Callable[[], nn.Module], int, int, float]] = {
+    "kao": (emg2qwerty.kao, 59, 137_340_672, 13.5),
+    "lstm": (emg2qwerty.lstm, 125, 299_808_000, 13.5),
+    "lstm_plain": (lambda: emg2qwerty.lstm(plain=True), 59, 139_334_400, 13.5),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize("name", WINDOWS)
+def test_exact_and_fast(name: str, tmp_path: Path) -> None:
+    make, frames, macs, rate = WINDOWS[name]
+    torch.manual_seed(0)
+    example = torch.zeros(frames, 1, 2, 16, 33)
+    model = save_exported(make().eval(), (example,), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *example.shape)).astype(np.float32)
+    build = myoedge.build(model, target="gap9", calib=calib, output=tmp_path / "out")
+    assert myoedge.validate(build, on=("host",)).exact["host"] is True
+    ran = myoedge.simulate(build)
+    assert ran.exact
+    assert ran.report["model"]["macs"] == macs
+    assert macs / ran.report["cycles"]["total"] >= rate
