@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 LAYERS = 10  # of a network
-BUDGETS = ("128KiB", "64KiB", "40KiB")
+BUDGETS = ("128KiB", "96KiB", "72KiB")
 Rng = np.random.Generator
 
 
@@ -78,7 +78,9 @@ def conv(rng: Rng) -> Layer:
         pick(rng, 4, 8, 15, 16),
     )
     w, size, stride = h + pick(rng, -2, 0, 0, 5), pick(rng, 3, 3, 3, 5), pick(rng, 1, 1, 2)
-    made = nn.Conv2d(c, k, size, stride, pick(rng, 0, size // 2, size // 2))
+    c = min(c, 32) if size == 5 else c  # more do not fit the smallest budget
+    pad = pick(rng, 0, size // 2, size // 2) if h > size else size // 2
+    made = nn.Conv2d(c, k, size, stride, pad)
     return Layer(Last(activated(rng, made)), ((1, h, w + (size == 5) * 2, c),))
 
 
@@ -166,10 +168,24 @@ def row(rng: Rng) -> Layer:
     return Layer(kind, (shape,))
 
 
+def norm(rng: Rng) -> Layer:
+    rows, c = pick(rng, 1, 20, 100), pick(rng, 64, 192, 30)
+    kind = nn.LayerNorm(c) if rng.random() < 0.7 else nn.RMSNorm(c)
+    return Layer(kind, ((rows, c),))
+
+
+def moved(rng: Rng) -> Layer:
+    shape = (pick(rng, 3, 12, 32), pick(rng, 16, 50, 96), pick(rng, 4, 32, 33))
+    if rng.random() < 0.5:
+        order = [(0, 2, 1), (1, 0, 2), (2, 0, 1)][int(rng.integers(3))]
+        return Layer(Function(lambda x: x.permute(order).contiguous()), (shape,))
+    return Layer(Function(lambda a, b: torch.cat([a, b], 2)), (shape, shape))
+
+
 KINDS = (
     *(conv, conv, conv, first, first, pointwise, pointwise, pointwise, depthwise, depthwise),
     *(depthwise, sequence, sequence, linear, linear, linear, product, pool, pool, whole, total),
-    *(pair, pair, table, channels, row),
+    *(pair, pair, table, channels, row, norm, moved),
 )
 
 

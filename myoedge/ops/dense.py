@@ -92,7 +92,9 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any
     runs = (_up(units // blocks, most) + split) * (1 + narrow) + np.where(few, 0, rest > 0)
     total = units * (share * w.words * prices.dense_word + prices.dense_block)
     total = total + units * _results(prices, w, high) + runs * prices.dense_run
-    call = np.where(few, 0, 1) * prices.dense_call + np.where(few, 1, 0) * prices.dense_few
+    one = few & (rows == 1) & (not w.copied and not w.zero)
+    call = np.where(few, 0, 1) * prices.dense_call + np.where(one, 1, 0) * prices.dense_one
+    call = call + np.where(few & ~one, 1, 0) * prices.dense_few
     total = total + groups * prices.dense_group + call
     return total + _rows(prices, w, groups * high, columns) + _losses(prices, w, units * share)
 

@@ -6,10 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from myoedge.op import Step, strides
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.target.gap9_tiles import Prices
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
+WORKERS = 8
 PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
@@ -141,8 +144,15 @@ def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = No
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
-        cycles=lambda sizes, prices: y.footprint(sizes) * prices.copy_byte + prices.move_call,
+        cycles=lambda sizes, prices: _copied(prices, y, sizes, len(sources)) + prices.move_call,
     )
+
+
+def _copied(prices: Prices, y: Operand, sizes: Sizes, parts: int) -> Any:
+    """Of all cores: bytes, and of the one that has most to do rows of each part."""
+    size = y.footprint(sizes)
+    rows = size // replace(y, shape=y.shape[-1:], dims=y.dims[-1:]).footprint(sizes)
+    return size * prices.copy_byte + -(-rows * parts // WORKERS) * prices.copy_row
 
 
 def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:
@@ -170,6 +180,7 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         return None
     axes, dims = _axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    rows = _innermost(loops, loops[-1]) and loops[-1].step == 1
     return Tiled(
         kernel="me_turned",
         axes=axes,
@@ -177,7 +188,10 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        cycles=lambda sizes, prices: y.footprint(sizes) * prices.turn_byte + prices.move_call,
+        cycles=lambda sizes, prices: (
+            (_copied(prices, y, sizes, 1) if rows else y.footprint(sizes) * prices.turn_byte)
+            + prices.move_call
+        ),
     )
 
 
