@@ -254,11 +254,11 @@ Nothing was changed: an earlier build is still there, whole. Free some space; MY
 another folder for compiled libraries.
 
 E301 The network does not fit the chip's memory.
-Inputs and outputs stay in the second-level memory (L2), and so does what a layer without tiles
-reads and writes. Weights and other activations come from L3 in parts where L2 has no room for all
-of them; what a few tiles of a layer need has to fit beside the rest. The message says what stays in
-L2, what there is, and which buffers are the largest. Fewer channels, pooling earlier or shorter
-windows help; --target host builds anyway, to see the rest of the report.
+Weights, activations, inputs and outputs come from L3 in parts where the second-level memory (L2)
+has no room for all of them; what a few tiles of a layer need has to fit at a time, and all that a
+layer without tiles, or one that turns axes, reads and writes. The message says what there is, and
+which buffers are the largest. Fewer channels, pooling earlier or shorter windows help; --target
+host builds anyway, to see the rest of the report.
 
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit

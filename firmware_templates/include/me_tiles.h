@@ -79,6 +79,13 @@ static inline void me_tiles_begin(void)
     }
 }
 
+/* What the last layer sent to L3 is there. */
+static inline void me_tiles_end(void)
+{
+    if (me_core() == ME_STEERING)
+        me_moment();
+}
+
 static void me_compute_layer(int32_t tiles, me_tile_work compute, const void *const in[], void *const out[])
 {
     for (int32_t t = 0; t < tiles; t++) {
@@ -147,6 +154,11 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 static inline void me_tiles_begin(void)
 {
     me_hauls_begin();
+}
+
+static inline void me_tiles_end(void)
+{
+    me_moment();
 }
 
 static inline void me_layer(int32_t tiles, me_tile_work load, me_tile_work compute, me_tile_work store,

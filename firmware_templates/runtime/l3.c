@@ -100,19 +100,39 @@ void me_l3_serve(void)
         hand_over();
 }
 
+static _Alignas(4) uint8_t chunk[4096] ME_NOINIT;
+
+static uint32_t of_chunk(uint32_t left)
+{
+    return left < sizeof chunk ? left : (uint32_t)sizeof chunk;
+}
+
+uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes)
+{
+    uint32_t at = 0, found = 1;
+    for (; at < bytes && found > 0; at += found) {
+        found = me_read(file, chunk, of_chunk(bytes - at));
+        if (found > 0)
+            me_l3_wait(me_l3_start(l3 + at, chunk, found, ME_L2_TO_L3));
+    }
+    return at;
+}
+
+uint32_t me_l3_write(int32_t file, uint32_t l3, uint32_t bytes)
+{
+    uint32_t at = 0, written = 1;
+    for (; at < bytes && written > 0; at += written) {
+        me_l3_wait(me_l3_start(l3 + at, chunk, of_chunk(bytes - at), ME_L3_TO_L2));
+        written = me_write(file, chunk, of_chunk(bytes - at));
+    }
+    return at;
+}
+
 bool me_l3_load(const char *file, uint32_t bytes)
 {
-    static _Alignas(4) uint8_t chunk[4096] ME_NOINIT;
     const int32_t handle = me_open(file, ME_READ);
-    uint32_t at = 0;
-    while (handle >= 0 && at < bytes) {
-        const uint32_t wanted = bytes - at < sizeof chunk ? bytes - at : (uint32_t)sizeof chunk;
-        if (me_read(handle, chunk, wanted) != wanted)
-            break;
-        me_l3_wait(me_l3_start(at, chunk, wanted, ME_L2_TO_L3));
-        at += wanted;
-    }
+    const uint32_t found = handle < 0 ? 0 : me_l3_read(handle, 0, bytes);
     if (handle >= 0)
         me_close(handle);
-    return at == bytes;
+    return handle >= 0 && found == bytes;
 }

@@ -22,6 +22,10 @@ bool me_l3_full(void);
 /* Returns when the transfer of that ticket, and with it every earlier one, is over. */
 void me_l3_wait(uint32_t ticket);
 
+/* A file of the host that is open, into the memory and out of it. -> bytes that were moved */
+uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes);
+uint32_t me_l3_write(int32_t file, uint32_t l3, uint32_t bytes);
+
 /* Fills the memory from its start out of a file of the host. -> whether the file had so much. */
 bool me_l3_load(const char *file, uint32_t bytes);
 

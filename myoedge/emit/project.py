@@ -138,24 +138,32 @@ def _sizes(plan: Plan) -> dict[str, Any]:
 def _border(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
-        "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
-        "outputs": [_port(plan, name, shown) for name, shown in outputs],
+        "inputs": [_port(plan, i, name, name) for i, name in enumerate(plan.graph_inputs)],
+        "outputs": [_port(plan, i, name, shown) for i, (name, shown) in enumerate(outputs)],
     }
 
 
-def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
+def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
     q = plan.quant
     shape = q.graph.shape(name)
     return {
+        "number": number,
         "name": comment(shown),
         "shape": shape,
         "count": math.prod(shape),
         "type": C_TYPES[q.dtype(name)],
         "bytes": size_bytes(q, name),
+        "map": _map(plan, name),
         "meaning": _meaning(plan, name),
         "params": q.params.get(name),
         "border": q.graph.borders.get(name),
     }
+
+
+def _map(plan: Plan, name: str) -> int | None:
+    """Where an input or output starts among the maps in L3; None where it lies in L2."""
+    location = plan.where[name]
+    return plan.maps[str(location.index)] + location.offset if location.kind == "far" else None
 
 
 def _meaning(plan: Plan, name: str) -> str:

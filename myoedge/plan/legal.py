@@ -218,6 +218,8 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
 def _unwritten(plan: Plan, n: int) -> bool:
     """Whether bytes that the n-th haul brings have not all been taken out before."""
     haul = plan.hauls[n]
+    if haul.piece.tensor in plan.graph_inputs:  # it is there before the first layer
+        return False
     at = haul.l3
     rows = ((h.l3, h.l3 + h.piece.room_bytes) for h in plan.hauls[:n] if h.out)
     for low, high in sorted(rows):

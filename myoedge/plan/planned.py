@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -166,8 +166,12 @@ class Plan:
 
     @property
     def border_bytes(self) -> int:
-        """The caller's input and output buffers, which lie in L2 too."""
-        return sum(size_bytes(self.quant, n) for n in (*self.graph_inputs, *self.graph_outputs))
+        """The caller's input and output buffers, which lie in L2 too; but for those in L3."""
+        return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
+
+    def port_bytes(self, names: Sequence[str]) -> int:
+        """Of these inputs or outputs, what lies in L2."""
+        return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != "far")
 
     @property
     def graph_inputs(self) -> tuple[str, ...]:

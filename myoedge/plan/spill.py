@@ -40,13 +40,16 @@ def _spilled(plan: Plan, roots: Roots, placing: Place, part: int) -> Plan | None
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:
-    """Results of layers in tiles that layers in tiles alone read, the largest first."""
+    """Inputs and results of layers that layers in tiles alone touch, the largest first."""
     whole = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if tiling is None:
             whole |= {*step.operands, step.node.name}
     near = {roots[name][0] for name in whole}
-    sizes = {life.name: life.size_bytes for life in plan.lives if life.name not in near}
+    results = {roots[step.node.name][0] for step in plan.steps}
+    read = {roots[name][0] for step in plan.steps for name in step.operands}
+    inputs = read & {*plan.graph_inputs}
+    sizes = {name: size_bytes(plan.quant, name) for name in (results | inputs) - near}
     return sorted(sizes, key=lambda name: (-sizes[name], name))
 
 

@@ -86,10 +86,7 @@ def too_large(plan: Plan) -> MyoedgeError:
 def _stays(plan: Plan) -> str:
     if not plan.chip.l3_bytes:
         return "everything: there is no L3"
-    return (
-        f"{plan.border_bytes:,} B of inputs and outputs, and of weights and activations what "
-        "tiles need at a time"
-    )
+    return "what a few tiles of a layer need at a time, and all that layers without tiles touch"
 
 
 def _largest(plan: Plan) -> list[str]:

@@ -29,7 +29,7 @@ def _in_l2(plan: Plan, step: Step) -> float:
 
 def durations(plan: Plan) -> list[float]:
     """Cycles that each moment is thought to compute, without what it waits for."""
-    found = [0.0] * plan.clock.count
+    found = [0.0] * (plan.clock.count + 1)
     for index, cycles in enumerate(layer_cycles(plan)):
         enter, leave = plan.clock.enters[index : index + 2]
         tiles = leave - enter - 1

@@ -37,8 +37,8 @@ def memory(plan: Plan) -> Row:
         "arena_bytes": plan.arena_bytes,
         "lower_bound_bytes": plan.placement.lower_bound_bytes,
         "proven": plan.placement.proven,
-        "input_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_inputs),
-        "output_bytes": sum(size_bytes(plan.quant, n) for n in plan.graph_outputs),
+        "input_bytes": plan.port_bytes(plan.graph_inputs),
+        "output_bytes": plan.port_bytes(plan.graph_outputs),
         "peak_step": int(peak),
         "peak_buffers": [row["name"] for row in alive(buffers, peak)],
         "buffers": buffers,
@@ -87,11 +87,14 @@ def _in_arena(plan: Plan, life: Life) -> Row:
 
 
 def _map(plan: Plan, name: str) -> Row:
-    """A layer's result that lies in L3, behind the weights."""
-    label = plan.quant.graph.producer[name].label
+    """A layer's result, or an input, that lies in L3, behind the weights."""
+    node = plan.quant.graph.producer.get(name)
+    label = node.label if node else name
+    reader = next(access.step for access in plan.accesses if access.tensor == name)
     offset = plan.l3_bytes + plan.maps[name]
     return {
         "name": name,
+        **({} if node else {"step": reader}),
         "label": label,
         "offset": offset,
         "size_bytes": size_bytes(plan.quant, name),

@@ -156,7 +156,8 @@ def _of_layer(what: str, row: Mapping[str, Any], size: int) -> Held:
 def _ports(report: Report) -> Iterator[Held]:
     for what in ("input", "output"):
         for port in report[f"{what}s"]:
-            yield Held(what, port["name"], "", port["bytes"])
+            if not port["far"]:
+                yield Held(what, port["name"], "", port["bytes"])
 
 
 # --- for people -----------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
         "shape": list(plan.quant.graph.shape(name)),
         "dtype": plan.quant.dtype(name),
         "bytes": size_bytes(plan.quant, name),
+        "far": plan.where[name].kind == "far",
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
         "border": _border(plan.quant.graph.borders.get(name)),

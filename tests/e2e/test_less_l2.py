@@ -32,6 +32,7 @@ from myoedge.reference import run_integer
 from myoedge.run import host
 from myoedge.run.simulator import run_firmware
 from myoedge.target import chip
+from tests.conftest import myoedge as command
 from tests.conftest import save_exported, started
 from tests.networks import resnet18
 from tests.random_networks import Random, windows
@@ -246,6 +247,25 @@ def test_feature_maps_leave_l2_and_come_back(tmp_path: Path) -> None:
         counts.append(len(json.loads(build.written("plan.json"))["maps_in_l3"]))
     assert found[1:] == found[:-1]
     assert counts[0] == 0 < counts[1] < counts[2]
+
+
+def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
+    """12 KB each, in 20 KiB, with 96 KB between; every inference has its own."""
+    torch.manual_seed(0)
+    shape = (1, 1, 120, 100)
+    layers = (nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2="20KiB")
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
+    assert len(json.loads(build.written("plan.json"))["maps_in_l3"]) == 3
+    shown = command("inspect", build.folder, "--memory", cwd=tmp_path)
+    assert (shown.code, "L3" in shown.out) == (0, True), shown.err
+    rng = np.random.default_rng(1)
+    inputs = [[rng.integers(-128, 128, shape, np.int8)] for _ in range(3)]
+    measured, _ = build.simulate(inputs)
+    for given, inference in zip(inputs, measured.inferences, strict=True):
+        np.testing.assert_array_equal(inference.outputs[0], build.run_raw(given)[0])
 
 
 def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
