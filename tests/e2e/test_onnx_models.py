@@ -22,6 +22,9 @@ from myoedge.quant.sqnr import before_final, quantized_inputs, real_values
 from myoedge.reference import PRE, run_integer, run_real
 
 MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
+# Of the largest value: float32 sums in another order. Silero's magnitudes are roots of sums that
+# cancel, which magnifies it.
+ROUNDING = {"silero_vad_v6_16k": 2e-5}
 ROWS = {row["name"]: row for row in json.loads((MODELS / "manifest.json").read_text())}
 CALIBRATION = 32
 OF_FEATURES = ("sleepecg_bigru",)
@@ -91,7 +94,8 @@ def test_meaning(name: str) -> None:
             for tensor, shown in zip(graph.outputs, graph.output_names, strict=True):
                 wanted = stored[f"out:{shown}"][i]
                 largest = float(np.abs(wanted).max())
-                np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=2e-5 * largest)
+                atol = ROUNDING.get(name, 5e-6) * largest
+                np.testing.assert_allclose(values[tensor], wanted, rtol=1e-4, atol=atol)
 
 
 def fidelity(network: QuantGraph, stored: Mapping[str, Array]) -> dict[str, float]:
