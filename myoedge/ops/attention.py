@@ -89,8 +89,8 @@ def quantize(site: Site) -> Integers:
 
 
 def exp_table() -> Array:
-    """uint8 [256]: exponentials of the distances from a row's largest score."""
-    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * np.arange(256.0))), np.uint8)
+    """uint8 [512]: exponentials of the distances from a row's largest score; 0 from 255 on."""
+    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * np.arange(512.0))), np.uint8)
 
 
 def _bias_factor(factor: float) -> tuple[int, int]:
@@ -100,12 +100,12 @@ def _bias_factor(factor: float) -> tuple[int, int]:
 
 
 def _distance(factor: float, reach: int) -> dict[str, int]:
-    """entry = min(distance + half, most) * mult >> shift, 0 .. 255, for distances up to `reach`."""
+    """entry = min(distance + half, most) * mult >> shift, 0 .. 510, for distances up to `reach`."""
     factor = min(max(factor, 2.0**-31), 255.0)
     shift = int(np.clip(15 - math.frexp(factor)[1], 0, 31))
     while True:
         mult = max(min(round(math.ldexp(factor, shift)), MULT_MAX), 1)
-        most = min(((256 << shift) - 1) // mult, reach + 2**20)
+        most = min(-((-255 << shift) // mult), reach + 2**20)  # at entry 255 or above
         if most * mult <= INT32_MAX:
             half = min(round(0.5 / factor), 2**20) if factor < 1.0 else 0
             return {"half": half, "most": most, "mult": mult, "shift": shift}
@@ -198,7 +198,7 @@ def in_tiles(step: Step) -> Tiled | None:
             Operand("k", 1, shapes[1], key_rows),
             Operand("v", 2, shapes[2], (b, h, (), ())),
             *bias,
-            Operand("exp", "exp", (256,), ((),)),
+            Operand("exp", "exp", (512,), ((),)),
             Operand("y", OUT, step.out, (b, row, h, ())),
         ),
         op={

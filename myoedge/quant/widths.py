@@ -12,8 +12,8 @@ NORMS = ("layer_norm", "rms_norm")
 def wide_tensors(graph: Graph) -> frozenset[str]:
     """Sums that a norm reads, and else nobody but norms and other sums; outputs are none of them.
 
-    Sums of 16 bits cost little, as they are bound by loads and stores of single numbers anyway, norms
-    of them half as much again, and both twice the bytes of L2: 1.2 % of the cycles of TinyMyo.
+    Sums of 16 bits cost little, as they are bound by loads and stores of single numbers anyway,
+    norms of them half as much again, and both twice the bytes of L2: 1.2 % of TinyMyo's cycles.
     """
     return frozenset(node.name for node in graph.nodes if _is_wide(graph, node))
 

@@ -53,12 +53,13 @@ from tests.qdq_cases import (
 )
 
 CASES_EACH = 40
-PARAMETERS: Mapping[str, tuple[float, ...]] = {
+PARAMETERS: Mapping[str, tuple[Any, ...]] = {
     "affine": (0.7, -0.4),
     "clamp": (-0.9, 1.3),
     "elu": (1.5, 1.2, 0.7),
     "hardshrink": (0.4,),
     "pow": (3.0,),
+    "product": ((("sigmoid",),), (("abs",),)),
     "softplus": (2.0, 3.0),
     "threshold": (0.1, -0.3),
 }
