@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 RUNTIME, GAPS = "stacks and runtime", "gaps"
+PORTS = ("input", "output")
 ARENA = {"result": "result", "weights": "weights from L3", "window": "window on L3"}
 
 
@@ -154,9 +155,9 @@ def _of_layer(what: str, row: Mapping[str, Any], size: int) -> Held:
 
 
 def _ports(report: Report) -> Iterator[Held]:
-    for what in ("input", "output"):
+    for what in PORTS:
         for port in report[f"{what}s"]:
-            if not port["far"]:
+            if not port.get("far"):  # what a report did not tell before L3 held ports
                 yield Held(what, port["name"], "", port["bytes"])
 
 
@@ -207,7 +208,8 @@ def _advice(peak: Peak) -> str:
     """What would have to shrink; no more of it than that helps."""
     if peak.shrink is None:
         return ""
-    whose = f" of {peak.shrink.layer}" if peak.shrink.layer else ""
+    of = " " if peak.shrink.what in PORTS else " of "
+    whose = f"{of}{peak.shrink.layer}" if peak.shrink.layer else ""
     if 100 * peak.without_bytes > 99 * peak.used_bytes:
         return f"it is as full at other times, without the {peak.shrink.what}{whose}"
     without = words.size(peak.without_bytes)
