@@ -42,6 +42,7 @@ TORCH: Mapping[str, Callable[[Tensor], Tensor]] = {
     "mish": F.mish,
     "neg": torch.neg,
     "pow": lambda x: x**3,
+    "product": lambda x: x * torch.tanh(x),
     "reciprocal": torch.reciprocal,
     "round": torch.round,
     "rsqrt": torch.rsqrt,
