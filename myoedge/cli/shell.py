@@ -142,6 +142,9 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     except click.ClickException as error:
         _told_usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
+        # Python notes an interrupt that leaves a string it executes, as imports do that make
+        # classes, and ends by that signal whatever comes later; the next string makes it forget.
+        exec("")
         click.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

@@ -321,6 +321,22 @@ def test_interrupted(small: Path, tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+IN_A_STRING = """
+import click
+from myoedge.cli.shell import guarded
+verb = click.Command("verb", callback=lambda: exec("raise KeyboardInterrupt"))
+guarded(click.Group(commands=[verb]), ["verb"])
+"""
+
+
+def test_interrupted_in_a_string_that_python_executes(tmp_path: Path) -> None:
+    """As an import of torch may be: namedtuples and dataclasses are made from strings."""
+    (tmp_path / "verb.py").write_text(IN_A_STRING)
+    command, env = [sys.executable, "-m", "verb"], {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("sink", ["| true", "| head -n 1", ">/dev/full"])
 def test_output_that_nobody_takes(tmp_path: Path, sink: str) -> None:
     script = f"set -o pipefail; {sys.executable} -m myoedge ops {sink}"
