@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from myoedge.simulator import Program, Simulation, Wanted
 
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
+SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # where results lie that are no outputs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
 REPORT_KEYS = frozenset(
@@ -246,7 +247,7 @@ class Build:
             kind, number, offset = parse_location(step["writes"])
             if kind == "far":
                 continue
-            symbol = "me_arena" if kind == "arena" else f"me_output{number}"
+            symbol = SYMBOLS.get(kind, f"me_output{number}")
             size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
             found[index] = (symbol, offset, size)
         return found

@@ -83,13 +83,13 @@ class Operand:
         """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
         total: Any = self.item
         for extent, dim in zip(self.shape, self.dims, strict=True):
-            total = total * (_least(extent, 1 + _reach(dim, sizes)) if dim else extent)
+            total = total * (_least(extent, 1 + reach(dim, sizes)) if dim else extent)
         return total
 
     def lines(self, sizes: Sizes) -> Any:
         """Runs of bytes that are apart in memory, of such a tile."""
         extents = [
-            _least(n, 1 + _reach(dim, sizes)) if dim else n
+            _least(n, 1 + reach(dim, sizes)) if dim else n
             for n, dim in zip(self.shape, self.dims, strict=True)
         ]
         total: Any = 1
@@ -102,7 +102,7 @@ class Operand:
         return total
 
 
-def _reach(dim: Dim, sizes: Sizes) -> Any:
+def reach(dim: Dim, sizes: Sizes) -> Any:
     return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
 
 

@@ -17,11 +17,19 @@
 #define me_moment() ((void)0)
 #endif
 
-/* What a layer does with tile t; `load` and `store` start transfers and do not wait for them. */
+/* What a layer does with tile t; 0: nothing. `load` and `store` start transfers and do not wait. */
 typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[]);
 
-/* Starts what the first tile of the next layer needs and no layer computes. */
-typedef void (*me_ahead_work)(void);
+/* A layer, one of an array in their order.
+ * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
+ *         first tile: it is the next tile of both
+ * set     writes what the kernel is told of a tile
+ * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
+typedef struct {
+    int32_t number, tiles, joined, last;
+    me_tile_work set, load, compute, store;
+    void (*ahead)(int32_t t);
+} me_layer_work;
 
 /* One command of the DMA, for layers with many: bytes in lines, `stride` apart in L2. */
 typedef struct {
@@ -40,24 +48,51 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #define ME_IDS 16u
 
-/* Transfers that nobody has waited for. Only core 8 knows it. */
-static uint32_t me_under_way ME_L1;
+/* Transfers that nobody has waited for: all; those of the tile at hand; those of layers to come, no
+ * more than fifteen of them. Only core 8 knows these. */
+static uint32_t me_pending ME_L1, me_under_way ME_L1;
+static uint32_t me_early[16] ME_L1, *me_kind ME_L1;
+
+static void me_wait_for(uint32_t *transfers)
+{
+    if (*transfers)
+        me_dma_wait_all(*transfers);
+    me_pending &= ~*transfers;
+    *transfers = 0;
+}
 
 static void me_wait_for_transfers(void)
 {
-    if (me_under_way)
-        me_dma_wait_all(me_under_way);
-    me_under_way = 0;
+    me_wait_for(&me_under_way);
+}
+
+static void me_wait_for_all(void)
+{
+    me_wait_for_transfers();
+    for (int32_t i = 0; i < 16; i++)
+        me_wait_for(&me_early[i]);
+}
+
+/* Around what is started for a layer to come. */
+static inline void me_for_layer(int32_t layer)
+{
+    me_kind = &me_early[layer & 15];
+}
+
+static inline void me_for_tile(void)
+{
+    me_kind = &me_under_way;
 }
 
 static void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
                     me_dma_direction direction)
 {
-    if (me_under_way == (1u << ME_IDS) - 1)
-        me_wait_for_transfers();
+    if (me_pending == (1u << ME_IDS) - 1)
+        me_wait_for_all();
     const uint32_t id = stride ? me_dma_start_2d(l1, l2, bytes, line, stride, direction)
                                : me_dma_start(l1, l2, bytes, direction);
-    me_under_way |= 1u << id;
+    me_pending |= 1u << id;
+    *me_kind |= 1u << id;
 }
 
 static inline void me_fetch(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride)
@@ -70,13 +105,18 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
     me_move((int8_t *)(uintptr_t)l1, l2, (uint32_t)bytes, (uint32_t)line, (uint32_t)stride, ME_L1_TO_L2);
 }
 
-/* Nothing is under way, whatever an earlier run left. */
-static inline void me_tiles_begin(void)
+/* Nothing is under way, whatever an earlier run left; the first tile is told. */
+static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
 {
-    if (me_core() == ME_STEERING) {
-        me_under_way = 0;
-        me_hauls_begin();
-    }
+    if (me_core() != ME_STEERING)
+        return;
+    me_kind = &me_under_way;
+    me_pending = me_under_way = 0;
+    for (int32_t i = 0; i < 16; i++)
+        me_early[i] = 0;
+    me_hauls_begin();
+    if (first->set)
+        first->set(0, in, out);
 }
 
 /* What the last layer sent to L3 is there. */
@@ -86,46 +126,58 @@ static inline void me_tiles_end(void)
         me_moment();
 }
 
-static void me_compute_layer(int32_t tiles, me_tile_work compute, const void *const in[], void *const out[])
+static void me_compute_layer(const me_layer_work *layer, const void *const in[], void *const out[])
 {
+    const int32_t tiles = layer->tiles;
     for (int32_t t = 0; t < tiles; t++) {
-        me_barrier_all();
-        compute(t, in, out);
+        if (t > 0 || !layer->joined)
+            me_barrier_all();
+        layer->compute(t, in, out);
     }
     me_barrier_all();
 }
 
-static void me_steer_layer(int32_t tiles, me_tile_work load, me_tile_work store, me_ahead_work ahead,
-                           const void *const in[], void *const out[])
+static void me_steer_layer(const me_layer_work *layer, const void *const in[], void *const out[])
 {
+    const me_layer_work *behind = layer->last ? 0 : layer + 1;
+    const int32_t tiles = layer->tiles;
     me_moment();
-    if (load)
-        load(0, in, out);
-    me_wait_for_transfers();
+    if (!layer->joined) {
+        if (layer->load)
+            layer->load(0, in, out);
+        me_wait_for_transfers();
+        me_wait_for(&me_early[layer->number & 15]);
+    }
     for (int32_t t = 0; t < tiles; t++) {
-        me_barrier_all();
+        if (t > 0 || !layer->joined)
+            me_barrier_all();
         me_moment();
-        if (store && t > 0)
-            store(t - 1, in, out);
-        if (t + 1 < tiles)
-            load(t + 1, in, out);
-        else if (ahead)
-            ahead();
+        if (layer->store && t > 0)
+            layer->store(t - 1, in, out);
+        if (t + 1 < tiles) {
+            if (layer->load)
+                layer->load(t + 1, in, out);
+            layer->set(t + 1, in, out);
+        } else if (behind && behind->set)
+            behind->set(0, in, out);
+        if (layer->ahead)
+            layer->ahead(t);
         me_wait_for_transfers();
     }
+    if (behind && behind->joined)
+        me_wait_for(&me_early[behind->number & 15]);
     me_barrier_all();
-    if (store)
-        store(tiles - 1, in, out);
+    if (layer->store)
+        layer->store(tiles - 1, in, out);
     me_wait_for_transfers();
 }
 
-static inline void me_layer(int32_t tiles, me_tile_work load, me_tile_work compute, me_tile_work store,
-                            me_ahead_work ahead, const void *const in[], void *const out[])
+static inline void me_layer(const me_layer_work *layer, const void *const in[], void *const out[])
 {
     if (me_core() == ME_STEERING)
-        me_steer_layer(tiles, load, store, ahead, in, out);
+        me_steer_layer(layer, in, out);
     else
-        me_compute_layer(tiles, compute, in, out);
+        me_compute_layer(layer, in, out);
 }
 
 /* The core that steers notes the time. */
@@ -151,9 +203,11 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
             l2[i] = l1[done + i];
 }
 
-static inline void me_tiles_begin(void)
+static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
 {
     me_hauls_begin();
+    if (first->set)
+        first->set(0, in, out);
 }
 
 static inline void me_tiles_end(void)
@@ -161,24 +215,36 @@ static inline void me_tiles_end(void)
     me_moment();
 }
 
-static inline void me_layer(int32_t tiles, me_tile_work load, me_tile_work compute, me_tile_work store,
-                            me_ahead_work ahead, const void *const in[], void *const out[])
+static inline void me_for_layer(int32_t layer)
+{
+    (void)layer;
+}
+
+static inline void me_for_tile(void)
+{
+}
+
+static inline void me_layer(const me_layer_work *layer, const void *const in[], void *const out[])
 {
     me_moment();
-    if (load)
-        load(0, in, out);
-    for (int32_t t = 0; t < tiles; t++) {
+    if (layer->load)
+        layer->load(0, in, out);
+    for (int32_t t = 0; t < layer->tiles; t++) {
         me_moment();
-        if (store && t > 0)
-            store(t - 1, in, out);
-        if (t + 1 < tiles)
-            load(t + 1, in, out);
-        else if (ahead)
-            ahead();
-        compute(t, in, out);
+        if (layer->store && t > 0)
+            layer->store(t - 1, in, out);
+        if (t + 1 < layer->tiles) {
+            if (layer->load)
+                layer->load(t + 1, in, out);
+            layer->set(t + 1, in, out);
+        } else if (!layer->last && layer[1].set)
+            layer[1].set(0, in, out);
+        if (layer->ahead)
+            layer->ahead(t);
+        layer->compute(t, in, out);
     }
-    if (store)
-        store(tiles - 1, in, out);
+    if (layer->store)
+        layer->store(layer->tiles - 1, in, out);
 }
 
 static inline void me_layer_ends(int32_t layer)

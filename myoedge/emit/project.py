@@ -13,7 +13,7 @@ import numpy as np
 from myoedge import __version__
 from myoedge.emit.kernels import arrays, comment, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, render, template_dir
-from myoedge.emit.tiles import tiled_layer
+from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.ir import Array, Border
 from myoedge.plan.far import through_windows
 from myoedge.plan.planned import Location, Plan, size_bytes
@@ -46,6 +46,8 @@ FAMILIES = {
         ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first"), "me_recurrent"
     ),
 }
+
+PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -220,13 +222,31 @@ def _network(plan: Plan) -> dict[str, Any]:
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
-        "slots": 2 if any(len(tiling.tiles) > 1 for tiling in plan.tilings if tiling) else 1,
         "calls": calls,
         "copies": copies,
         "hauls": [_haul(plan, haul) for haul in plan.hauls],
         "map_bytes": plan.map_bytes,
         "turns": list(turns(plan.hauls)),
+        "work": _work(plan, calls),
     }
+
+
+def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Initialisers of me_layer_work; the copies at the end are a layer too."""
+    rows: list[tuple[int, bool, tuple[str, ...]]] = []
+    for call, tiling in zip(calls, plan.tilings, strict=True):
+        known = (
+            *(parts(tiling) if tiling else ("compute",)),
+            *(("meanwhile",) if call["ahead"] else ()),
+        )
+        names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
+        rows.append((call["tiles"] or 1, bool(tiling and tiling.joined), tuple(names)))
+    if plan.copies:
+        rows.append((1, False, ("0", "0", "copy_outputs", "0", "0")))
+    return [
+        f"{{ {', '.join(map(str, (i, tiles, int(joined), int(i + 1 == len(rows)), *names)))} }}"
+        for i, (tiles, joined, names) in enumerate(rows)
+    ]
 
 
 def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
@@ -294,12 +314,14 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
     step, tiling = plan.steps[index], plan.tilings[index]
     names = (*step.operands, step.node.name)
     return {
+        "number": index,
         "function": function_name(index, step),
         "arguments": [_argument(plan, name) for name in names],
+        "result": pointer(plan, step.node.name),
         "bytes": size_bytes(plan.quant, step.node.name),
         "in_l2": plan.where[step.node.name].kind != "far",
         "tiles": None if tiling is None else len(tiling.tiles),
-        "ahead": _fetched_ahead(plan, index + 1),
+        "ahead": _fetched_ahead(plan, index),
     }
 
 
@@ -310,12 +332,18 @@ def _argument(plan: Plan, name: str) -> str:
     return f"(void *)({text})" if inside else text
 
 
-def _fetched_ahead(plan: Plan, index: int) -> str:
-    """The C function that starts what a layer can have early; 0 where there is none."""
-    tiling = plan.tilings[index] if index < len(plan.steps) else None
-    if tiling is None or not any(tiling.early(x) for x in tiling.tiles[0].loads):
-        return "0"
-    return f"{function_name(index, plan.steps[index])}_ahead"
+def _fetched_ahead(plan: Plan, index: int) -> list[tuple[str, int]]:
+    """C functions that start what layers to come can have early, and beside which tile of this."""
+    begins = [0]
+    for tiling in plan.tilings:
+        begins.append(begins[-1] + (len(tiling.tiles) if tiling else 1))
+    return [
+        (f"{function_name(behind, plan.steps[behind])}_ahead", tiling.since - begins[index])
+        for behind, tiling in enumerate(plan.tilings)
+        if tiling is not None
+        and tiling.since is not None
+        and begins[index] <= tiling.since < begins[index + 1]
+    ]
 
 
 def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
@@ -340,4 +368,6 @@ def _base(plan: Plan, location: Location) -> str:
         return constant_name(plan, str(location.index))
     if location.kind in ("arena", "far"):
         return "me_arena"
+    if location.kind == "l1":
+        return "me_l1"
     return f"{'in' if location.kind == 'input' else 'out'}[{location.index}]"

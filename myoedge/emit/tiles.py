@@ -78,6 +78,8 @@ def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
         "fn": fn,
+        "index": index,
+        "slot": _slot(tiling),
         "kernel": tiling.tiled.kernel,
         "heading": heading(step),
         "summary": summary(tiling),
@@ -89,6 +91,22 @@ def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
         "tile": _fields(tiling, tables),
     }
     return render("project/layer.c.j2", {**values, "tables": tables.lines})
+
+
+def _slot(tiling: Tiling) -> str:
+    """Tiles of the network take the two structs in turn."""
+    if len(tiling.tiles) == 1:
+        return str(tiling.first % 2)
+    return "(t + 1) % 2" if tiling.first % 2 else "t % 2"
+
+
+def parts(tiling: Tiling) -> tuple[str, ...]:
+    """Which of a layer's functions there are."""
+    loaded = any(
+        t > 0 or not tiling.early(x) for t, tile in enumerate(tiling.tiles) for x in tile.loads
+    )
+    stored = any(tile.stores for tile in tiling.tiles)
+    return ("set", "compute", *(("load",) if loaded else ()), *(("store",) if stored else ()))
 
 
 def summary(tiling: Tiling) -> str:

@@ -262,12 +262,18 @@ class Spatial:
 
     def axes(self) -> dict[str, int]:
         n, t0, t1, _ = self.y
-        taps = {"r0": self.kernel[0], "r1": self.kernel[1]}
+        taps = {"r0": self.kernel[0], "r1": self.kernel[1], "s1": 1 + self.unread}
         return {"n": n, "g": self.groups, "t0": t0, "t1": t1, **taps}
+
+    @property
+    def unread(self) -> int:
+        """Columns behind the last window; with them rows lie one behind the other."""
+        read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
+        return max(self.x[2] + self.pads[1][0] - read, 0)
 
     def read(self, channels: Dim) -> Operand:
         rows = (("t0", self.stride[0]), ("r0", self.dilation[0]))
-        columns = (("t1", self.stride[1]), ("r1", self.dilation[1]))
+        columns = (("t1", self.stride[1]), ("r1", self.dilation[1]), ("s1", 1))
         first = (0, -self.pads[0][0], -self.pads[1][0], 0, 0)
         index = ((("n", 1),), rows, columns, self.group, channels)
         return Operand("x", 0, (*self.x[:3], self.groups, self.x[3]), index, first)

@@ -3,45 +3,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from myoedge.errors import Notice, notice
 from myoedge.op import OPS, Step
+from myoedge.plan.ahead import (
+    MOST_TILES,
+    MOST_TRANSFERS,
+    early,
+    first_constants,
+    hidden_cycles,
+    moved_cycles,
+    spare_cycles,
+    spent,
+    starts,
+)
+from myoedge.plan.kept import Flow, Pick, choose_kept, kept_offsets, kept_operands, room_left
 from myoedge.plan.place import Life, first_gap
 from myoedge.plan.tile import ALIGNMENT, NO_LIMITS, Choice, Limits, choose, smallest
-from myoedge.plan.tiling import Spans, Tiling, lives, make_tiling, spans
+from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling, spans
 from myoedge.tiled import Tiled
 
 Placed = list[tuple[str, int, Life, int]]
+Known = dict[str, Choice | None]
+Taken = Sequence[tuple[int, int, Life]]
 
 
 def plan_l1(
-    steps: Sequence[Step], room: int, limits: Mapping[int, Limits] | None = None
+    steps: Sequence[Step],
+    room: int,
+    limits: Mapping[int, Limits] | None = None,
+    flows: Sequence[Flow] = (),
 ) -> tuple[Tiling | None, ...]:
     """How each step runs in tiles; None where it works on L2, as a whole.
 
-    limits   what L2 has no room for, by step
+    limits  what L2 has no room for, by step
+    flows   tensors that may stay in L1 between layers
     """
-    made: list[Tiling | None] = []
-    known: dict[str, Choice | None] = {}
-    first, hidden = 0, 0.0
-    for index, step in enumerate(steps):
-        tiled = declared(step)
-        choice = (
-            None
-            if tiled is None
-            else _chosen(tiled, room, hidden, (limits or {}).get(index, NO_LIMITS), known)
-        )
-        if tiled is None or choice is None:
-            made.append(None)
-            first, hidden = first + 1, 0.0
-            continue
-        before = made[-1] if made else None
-        tiling = _placed(index, tiled, choice, first, before, room)
-        made.append(tiling)
-        first += len(tiling.tiles)
-        hidden = choice.cycles / len(tiling.tiles)
-    return tuple(made)
+    tileds = [declared(step) for step in steps]
+    pick = partial(_chosen, limits or {}, {})
+    kept = choose_kept(tileds, flows, room, pick)
+    while True:
+        made = _attempt(tileds, kept, room, pick)
+        if not isinstance(made, int):
+            return made
+        there = [flow for flow in kept if made in flow.steps]
+        assert there, "tiles that were chosen to fit do not"
+        kept.remove(max(there, key=lambda flow: flow.size_bytes))
 
 
 def declared(step: Step) -> Tiled | None:
@@ -50,47 +61,129 @@ def declared(step: Step) -> Tiled | None:
     return None if tiled is None else tiled(step)
 
 
+def _attempt(
+    tileds: Sequence[Tiled | None], kept: Sequence[Flow], room: int, pick: Pick
+) -> tuple[Tiling | None, ...] | int:
+    """All layers, or the step for whose buffers what is kept leaves no place."""
+    made: list[Tiling | None] = []
+    spare: list[float] = []
+    begins = [0]
+    offsets = kept_offsets(kept)
+    for index, tiled in enumerate(tileds):
+        tiling = None
+        if tiled is not None:
+            operands = kept_operands(index, tiled, kept)
+            left = room_left(index, kept, room)
+            choice = pick(index, tiled, left, frozenset(operands), hidden_cycles(spare))
+            if choice is not None:
+                at = {
+                    name: offsets[flow.producer] + more for name, (flow, more) in operands.items()
+                }
+                held = list(_held(index, kept, offsets, begins))
+                tiling = _placed(index, tiled, choice, spare, made, room, at, held)
+            if tiling is None and (choice is not None or operands):
+                return index
+        made.append(tiling)
+        spare += [0.0] if tiling is None else spare_cycles(tiling)
+        begins.append(len(spare))
+    return tuple(_with_kept(made, kept, offsets, begins))
+
+
+def _held(
+    index: int, kept: Iterable[Flow], offsets: Mapping[int, int], begins: Sequence[int]
+) -> Iterator[tuple[int, int, Life]]:
+    """Kept tensors as buffers, while a step is placed; those that it may meet stay for ever."""
+    for flow in kept:
+        if flow.producer <= index:
+            last = begins[flow.last + 1] - 1 if flow.last < index else sys.maxsize
+            life = Life(flow.life.name, flow.size_bytes, begins[flow.producer], last)
+            yield offsets[flow.producer], flow.size_bytes, life
+
+
+def _with_kept(
+    made: Sequence[Tiling | None],
+    kept: Sequence[Flow],
+    offsets: Mapping[int, int],
+    begins: Sequence[int],
+) -> Iterator[Tiling | None]:
+    """With the buffers of kept tensors, in the layers that compute them; layers joined by them."""
+    by_producer = {flow.producer: flow for flow in kept}
+    for index, tiling in enumerate(made):
+        if tiling is None:
+            yield None
+            continue
+        buffers, flow = tiling.buffers, by_producer.get(index)
+        if flow is not None:
+            size, last = flow.size_bytes, begins[flow.last + 1] - 1
+            at, first = offsets[index], begins[index]
+            buffers += (Buffer(tiling.tiled.out.name, 0, size, at, first, last),)
+        nothing = len(early(tiling)) == len(tiling.tiles[0].loads)
+        yield replace(tiling, buffers=buffers, joined=nothing and index - 1 in by_producer)
+
+
 def _chosen(
-    tiled: Tiled, room: int, hidden: float, limits: Limits, known: dict[str, Choice | None]
+    limits: Mapping[int, Limits],
+    known: Known,
+    index: int,
+    tiled: Tiled,
+    room: int,
+    kept: frozenset[str],
+    hidden: float,
 ) -> Choice | None:
     """Layers that are alike are searched once."""
-    alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden), limits)
-    key = repr(alike)
+    own = limits.get(index, NO_LIMITS)
+    alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden))
+    key = repr((alike, room, sorted(kept), own))
     if key not in known:
-        known[key] = choose(tiled, room, hidden, limits=limits)
+        known[key] = choose(tiled, room, hidden, limits=own, kept=kept)
     return known[key]
 
 
 def _placed(
-    index: int, tiled: Tiled, choice: Choice, first: int, before: Tiling | None, room: int
-) -> Tiling:
-    """Buffers at the lowest offsets; nothing is fetched ahead where that finds no room."""
-    every = spans(tiled, choice)
-    taken = (
-        []
-        if before is None
-        else [
-            (b.offset, b.size_bytes, Life(b.operand, b.size_bytes, b.first, b.last))
-            for b in before.buffers
-        ]
-    )
-    for ahead in (True, False) if before is not None else (False,):
-        placed = _place(index, tiled, choice, every, first, ahead, taken)
-        if max(at + life.size_bytes for _, _, life, at in placed) <= room:
-            return make_tiling(tiled, choice, every, first, ahead, placed)
-    raise AssertionError("tiles that were chosen to fit do not")
-
-
-def _place(
     index: int,
     tiled: Tiled,
     choice: Choice,
-    every: Sequence[Spans],
-    first: int,
-    ahead: bool,
-    taken: Sequence[tuple[int, int, Life]],
-) -> Placed:
-    found = lives(index, tiled, choice, every, first, ahead)
+    spare: list[float],
+    made: Sequence[Tiling | None],
+    room: int,
+    kept: Mapping[str, int],
+    held: Taken,
+) -> Tiling | None:
+    """Buffers at the lowest offsets, constants since the best tile for which that finds room.
+
+    kept, held   where operands lie that are kept in L1; what all kept tensors take of it
+    """
+    every, first = spans(tiled, choice), len(spare)
+    fetched = first_constants(tiled, every)
+    recent = [t for t in made[-MOST_TILES:] if t is not None]
+    taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
+    cycles = moved_cycles(fetched)
+    for since in (*_starts(spare, cycles, fetched, recent), None):
+        placed = _place(lives(index, tiled, choice, every, first, since, kept), first, taken)
+        if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
+            if since is not None:
+                spent(spare, since, cycles)
+            return make_tiling(tiled, choice, every, first, since, placed, kept)
+    return None
+
+
+def _life(buffer: Buffer) -> Life:
+    return Life(buffer.operand, buffer.size_bytes, buffer.first, buffer.last)
+
+
+def _starts(
+    spare: Sequence[float], cycles: float, fetched: Sequence[Transfer], recent: Sequence[Tiling]
+) -> Iterator[int]:
+    """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
+    never with too many transfers under way."""
+    order = max((t.since for t in recent if t.since is not None), default=0)
+    for since in starts(spare, cycles) if fetched else ():
+        under_way = sum(len(early(t)) for t in recent if t.since is not None and t.first > since)
+        if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
+            yield since
+
+
+def _place(found: Sequence[tuple[str, int, Life]], first: int, taken: Taken) -> Placed:
     placed: Placed = []
     # What is fetched ahead has fewest places to go, large buffers fewer than small ones.
     for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):

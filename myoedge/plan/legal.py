@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import combinations, pairwise, product
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.plan.ahead import MOST_TILES
+from myoedge.plan.ahead import early as fetched
 from myoedge.plan.moments import WORD
 from myoedge.plan.place import Life
 from myoedge.plan.stream import Haul
-from myoedge.plan.tiling import Buffer, Tiling, Transfer
+from myoedge.plan.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.spec import Spec
+from myoedge.tiled import OUT, Operand
 
 if TYPE_CHECKING:
     from myoedge.op import Step
@@ -78,18 +81,32 @@ def _l1_inside(plan: Plan) -> Iterator[str]:
 
 
 def _l1_apart(plan: Plan) -> Iterator[str]:
-    """Buffers of a layer, and of the one behind it, share no byte while both are alive."""
-    rows = [*_tiled(plan)]
-    for at, (step, tiling) in enumerate(rows):
-        behind = rows[at + 1][1].buffers if at + 1 < len(rows) else ()
-        own = combinations(tiling.buffers, 2)
-        if any(_clash(a, b) for a, b in (*own, *product(tiling.buffers, behind))):
-            yield step.node.name
+    """Buffers of whatever layers share no byte while both are alive."""
+    rows = [(b, step.node.name) for step, tiling in _tiled(plan) for b in tiling.buffers]
+    alive: list[Buffer] = []
+    for buffer, name in sorted(rows, key=lambda row: row[0].first):
+        alive = [other for other in alive if other.last >= buffer.first]
+        if any(_clash(other, buffer) for other in alive):
+            yield name
+        alive.append(buffer)
 
 
 def _clash(a: Buffer, b: Buffer) -> bool:
-    in_time = a.first <= b.last and b.first <= a.last
-    return in_time and a.offset < b.offset + b.size_bytes and b.offset < a.offset + a.size_bytes
+    return a.offset < b.offset + b.size_bytes and b.offset < a.offset + a.size_bytes
+
+
+def _fetched_ahead(plan: Plan) -> Iterator[str]:
+    """What is fetched ahead comes into buffers that are there since then, and is not too much."""
+    early = [
+        (step, tiling, fetched(tiling)) for step, tiling in _tiled(plan) if tiling.since is not None
+    ]
+    for step, tiling, moved in early:
+        since = tiling.since or 0
+        at_once = [len(m) for _, t, m in early if (t.since or 0) <= since < t.first]
+        near = max(tiling.first - MOST_TILES, 0) <= since < tiling.first
+        held = all(_in_buffer(tiling, x, since) for x in moved)
+        if not (near and held and sum(at_once) <= MOST_TILES):
+            yield step.node.name
 
 
 def _l1_aligned(plan: Plan) -> Iterator[str]:
@@ -99,17 +116,55 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
 
 
 def _covered(plan: Plan) -> Iterator[str]:
-    """Every byte of the results is stored, and stored once."""
+    """Every byte of the results is stored, and stored once; or computed where it stays."""
     for step, tiling in _tiled(plan):
-        whole = math.prod(tiling.tiled.out.shape) * tiling.tiled.out.item
-        counts = np.zeros(whole, np.uint8)
+        out = tiling.tiled.out
+        counts = np.zeros(math.prod(out.shape) * out.item, np.uint8)
         for tile in tiling.tiles:
             for x in tile.stores:
                 for line in range(x.bytes // x.line):
                     at = x.at + line * x.stride
                     counts[at : at + x.line] += 1
+            if out.name in tiling.kept:
+                for x in transfers(out, tile.regions[out.name], 0):
+                    counts[x.at : x.at + x.bytes] = 1
         if not (counts == 1).all():
             yield step.node.name
+
+
+def _kept(plan: Plan) -> Iterator[str]:
+    """What stays in L1 is read where it was written, run by run, while its buffer is alive."""
+    buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
+    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
+        names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
+        wanted = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
+        operands = () if tiling is None else tiling.tiled.operands
+        found = {o.source: o for o in operands if tiling and o.name in tiling.kept}
+        if found.keys() != wanted.keys():
+            yield step.node.name
+        elif tiling is not None:
+            held = (_stays(tiling, found[at], wanted[at], buffers) for at in wanted)
+            if not all(held):
+                yield step.node.name
+
+
+def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
+    """Whether every tile has its part of a tensor that starts at an offset of L1."""
+    last = tiling.first + len(tiling.tiles) - 1
+    end = offset + math.prod(operand.shape) * operand.item
+    alive = any(
+        b.offset <= offset
+        and end <= b.offset + b.size_bytes
+        and b.first <= tiling.first <= last <= b.last
+        for b in buffers
+    )
+    for tile in tiling.tiles:
+        region = tile.regions[operand.name]
+        runs = list(transfers(operand, region, 0))
+        at = offset + start_bytes(operand, region)
+        alive &= len(runs) <= 1 and all(x.stride == 0 for x in runs)
+        alive &= tile.l1[operand.name] == at
+    return alive
 
 
 def _movable(plan: Plan) -> Iterator[str]:
@@ -124,9 +179,11 @@ def _movable(plan: Plan) -> Iterator[str]:
                     yield step.node.name
 
 
-def _in_buffer(tiling: Tiling, x: Transfer) -> bool:
+def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
     return any(
-        b.operand == x.operand and b.offset <= x.l1 and x.l1 + x.bytes <= b.offset + b.size_bytes
+        (b.operand == x.operand and (since is None or b.first <= since))
+        and b.offset <= x.l1
+        and x.l1 + x.bytes <= b.offset + b.size_bytes
         for b in tiling.buffers
     )
 
@@ -187,8 +244,10 @@ def _hauled_when_read(plan: Plan) -> Iterator[str]:
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
-                moment = enter + t - (1 if t == 0 and tiling.early(x) else 0)
-                if not any(_covers(haul, x.at, end, moment, moment) for haul in hauls):
+                first = last = enter + t
+                if t == 0 and tiling.since is not None and tiling.early(x):
+                    first = plan.clock.beside(tiling.since)
+                if not any(_covers(haul, x.at, end, first, last) for haul in hauls):
                     yield name
 
 
@@ -248,11 +307,13 @@ PLANNED: Spec[Plan] = (
     (_l1_inside, "a buffer leaves L1"),
     (_l1_aligned, "a buffer of L1 does not start at a word"),
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),
+    (_fetched_ahead, "what is fetched ahead has no buffer yet, or is too much"),
     (_covered, "a byte of a layer's results is not stored once"),
     (_hauls_inside, "a haul leaves the arena, or is not where L3 has it"),
     (_hauls_in_turn, "hauls are out of turn"),
     (_hauls_apart, "a haul overwrites what is alive, or is overwritten"),
     (_hauled_when_read, "a constant from L3 is read where it is not"),
     (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
+    (_kept, "what stays in L1 is not where it is read, or not as long"),
     (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.plan.place import Life
-from myoedge.plan.tiling import Tiling
+from myoedge.plan.tiling import Tiling, Transfer
 
 WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
@@ -40,6 +40,11 @@ class Clock:
 
     def layer(self, moment: int) -> int:
         return bisect_right(self.enters, moment) - 1
+
+    def beside(self, tile: int) -> int:
+        """The moment of a tile of the network."""
+        begins = [enter - at for at, enter in enumerate(self.enters)]
+        return tile + bisect_right(begins, tile)
 
     def alive(self, life: Life) -> Life:
         """A live range in steps -> in moments."""
@@ -94,7 +99,7 @@ def pieces(
     if tiling is None:
         return [Piece(index, array, 0, size_bytes, enter, enter + 1)]
     operand = next(o for o in tiling.tiled.operands if o.source == array)
-    reads = list(_reads(tiling, operand.name, enter))
+    reads = list(reads_of(tiling, operand.name, enter, clock))
     found, start = [], 0
     for stop in _cuts(reads, size_bytes, most):
         moments = [m for m, low, high in reads if low < stop and start < high] or [enter]
@@ -103,14 +108,24 @@ def pieces(
     return found
 
 
-def _reads(tiling: Tiling, operand: str, enter: int) -> Iterator[tuple[int, int, int]]:
-    """(moment, first byte, byte behind the last) of every fetch of an operand into L1."""
+def reads_of(
+    tiling: Tiling, operand: str, enter: int, clock: Clock
+) -> Iterator[tuple[int, int, int]]:
+    """(moment, first byte, byte behind the last) of every fetch of an operand into L1.
+
+    What is fetched ahead is read from the moment in which that starts until the layer is entered.
+    """
     for t, tile in enumerate(tiling.tiles):
         mine = [x for x in tile.loads if x.operand == operand]
         if mine:
-            early = t == 0 and tiling.early(mine[0])
-            end = max(x.at + (x.bytes // x.line - 1) * x.stride + x.line for x in mine)
-            yield enter + t - early, min(x.at for x in mine), end
+            span = (min(x.at for x in mine), max(_end(x) for x in mine))
+            yield (enter + t, *span)
+            if t == 0 and tiling.since is not None and tiling.early(mine[0]):
+                yield (clock.beside(tiling.since), *span)
+
+
+def _end(x: Transfer) -> int:
+    return x.at + (x.bytes // x.line - 1) * x.stride + x.line
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:

@@ -35,8 +35,9 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies beh
 class Location:
     """Where a tensor's bytes are.
 
-    kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3
-    index   number of the input or output, name of the constant or of what is far; "" for the arena
+    kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3; "l1": it
+            stays there
+    index   number of the input or output, name of the constant or of what is far; "" for the others
     offset  bytes from the start of that memory
     """
 
@@ -272,7 +273,11 @@ def _haul_json(plan: Plan, haul: Haul) -> dict[str, Any]:
 
 def _text(location: Location) -> str:
     place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
-    return f"{place} + {location.offset}" if location.offset or location.kind == "arena" else place
+    return (
+        f"{place} + {location.offset}"
+        if location.offset or location.kind in ("arena", "l1")
+        else place
+    )
 
 
 def parse_location(text: str) -> tuple[str, int, int]:

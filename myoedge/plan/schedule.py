@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from myoedge.ir import Node, Shape
 from myoedge.op import OPS, Step, strides
+from myoedge.plan.kept import Flow
 from myoedge.plan.l1 import plan_l1
 from myoedge.plan.legal import PLANNED
 from myoedge.plan.moments import Clock
@@ -16,6 +17,7 @@ from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, s
 from myoedge.plan.spill import Roots, spilled
 from myoedge.plan.supply import fits, too_large, window_bytes, with_hauls
 from myoedge.plan.tile import Limits
+from myoedge.plan.tiling import Tiling
 from myoedge.plan.whole import modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
@@ -25,46 +27,68 @@ HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave p
 ENOUGH = 2  # plans to choose from
 
 
+@dataclass(frozen=True)
+class Network:
+    """What is decided before tiles are: steps that run, and which tensors are whose bytes.
+
+    roots   (tensor whose bytes it is, bytes from its start) of every tensor
+    owned   tensors that are written to an output     copies   outputs that are copied at the end
+    """
+
+    quant: QuantGraph
+    chip: Chip
+    steps: tuple[Step, ...]
+    roots: Roots
+    owned: Mapping[str, int]
+    copies: tuple[tuple[int, str], ...]
+    placing: Place
+
+
 def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     """Aliases, live ranges, offsets. Errors: E301 where it does not fit L2."""
     alias = _aliases(q, chip.alignment_bytes)
     steps = tuple(step for step in q.steps if step.node.name not in alias)
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
     owned, copies = _outputs(q, roots)
-    lives = tuple(_lives(q, steps, roots, owned, copies))
-    placement = placing(lives, chip.alignment_bytes)
-    where = {name: _locate(q, root, owned, placement) for name, root in roots.items()}
-    plan = _tiled(Plan(q, chip, steps, where, copies, lives, placement, (), Clock((0,))), None)
-    plan = plan if fits(plan) else _streaming(plan, roots, placing)
+    network = Network(q, chip, steps, roots, owned, copies, placing)
+    plan = _tiled(network, None, _flows(network))
+    plan = plan if fits(plan) else _streaming(network, plan)
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
 
 
-def _tiled(plan: Plan, held: int | None) -> Plan:
+def _tiled(n: Network, held: int | None, flows: Sequence[Flow]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
-    room = l1_room_bytes(plan.chip, len(plan.steps))
-    limits = {index: Limits(held) for index in range(len(plan.steps))}
-    tilings = plan_l1(plan.steps, room, limits) if room else (None,) * len(plan.steps)
-    return replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
+    room = l1_room_bytes(n.chip, len(n.steps))
+    limits = {index: Limits(held) for index in range(len(n.steps))}
+    tilings = plan_l1(n.steps, room, limits, flows) if room else (None,) * len(n.steps)
+    kept = _kept(n.steps, tilings)
+    lives = tuple(life for life in _lives(n) if life.name not in kept)
+    placement = n.placing(lives, n.chip.alignment_bytes)
+    where = {name: _locate(n, root, kept, placement) for name, root in n.roots.items()}
+    clock = Clock.of(tilings, bool(n.copies))
+    return Plan(n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, clock)
 
 
-def _streaming(plan: Plan, roots: Roots, placing: Place) -> Plan:
+def _streaming(network: Network, plan: Plan) -> Plan:
     """Weights from L3; feature maps too where that is not enough. Errors: E301."""
     if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
         raise too_large(plan)
-    made = _weights_streaming(plan) or spilled(plan, roots, placing)
+    made = _weights_streaming(network, plan)
+    if made is None:
+        made = spilled(_tiled(network, None, ()), network.roots, network.placing)
     if made is None:
         raise too_large(plan)
     return made
 
 
-def _weights_streaming(plan: Plan) -> Plan | None:
+def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
     """The faster of the tiles that suit L1 and those that suit L2's room too."""
     window = window_bytes(plan)
     found = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
-            made = with_hauls(plan if held is None else _tiled(plan, held))
+            made = with_hauls(plan if held is None else _tiled(network, held, _flows(network)))
             if made is not None:
                 found.append(made)
             if len(found) == ENOUGH:
@@ -127,35 +151,55 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
     return owned, tuple(copies)
 
 
-def _lives(
-    q: QuantGraph,
-    steps: Sequence[Step],
-    roots: Roots,
-    owned: Mapping[str, int],
-    copies: Sequence[tuple[int, str]],
-) -> list[Life]:
+def _flows(n: Network) -> list[Flow]:
+    """Tensors that only steps read, so that they may stay in L1."""
+    leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
+    readers: dict[str, list[tuple[int, int, int]]] = {}
+    for at, step in enumerate(n.steps):
+        for number, operand in enumerate(step.operands):
+            name, offset = n.roots[operand]
+            readers.setdefault(name, []).append((at, number, offset))
+    return [
+        Flow(at, size_bytes(n.quant, name), tuple(readers[name]))
+        for at, step in enumerate(n.steps)
+        if (name := step.node.name) in readers and name not in leaving
+    ]
+
+
+def _kept(steps: Sequence[Step], tilings: Sequence[Tiling | None]) -> dict[str, int]:
+    """Tensors that stay in L1: bytes from its start."""
+    return {
+        step.node.name: tiling.kept[tiling.tiled.out.name]
+        for step, tiling in zip(steps, tilings, strict=True)
+        if tiling is not None and tiling.tiled.out.name in tiling.kept
+    }
+
+
+def _lives(n: Network) -> list[Life]:
     """Live ranges of the arena's buffers, in steps; copies happen after the last step."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    for at, step in enumerate(steps):
+    for at, step in enumerate(n.steps):
         first[step.node.name] = last[step.node.name] = at
-        last.update((roots[name][0], at) for name in step.operands)
-    last.update((roots[name][0], len(steps)) for _, name in copies)
+        last.update((n.roots[name][0], at) for name in step.operands)
+    last.update((n.roots[name][0], len(n.steps)) for _, name in n.copies)
     return [
-        Life(name, size_bytes(q, name), first[name], last[name])
+        Life(name, size_bytes(n.quant, name), first[name], last[name])
         for name in first
-        if name not in owned
+        if name not in n.owned
     ]
 
 
 def _locate(
-    q: QuantGraph, root: tuple[str, int], owned: Mapping[str, int], placement: Placement
+    n: Network, root: tuple[str, int], kept: Mapping[str, int], placement: Placement
 ) -> Location:
     name, offset = root
-    if name in q.constants:
+    if name in kept:
+        return Location("l1", "", kept[name] + offset)
+    if name in n.quant.constants:
         return Location("constant", name, offset)
-    if name in q.graph.inputs:
-        return Location("input", q.graph.inputs.index(name), offset)
-    if name in owned:
-        return Location("output", owned[name], offset)
+    if name in n.quant.graph.inputs:
+        return Location("input", n.quant.graph.inputs.index(name), offset)
+    if name in n.owned:
+        return Location("output", n.owned[name], offset)
     return Location("arena", "", placement.offsets[name] + offset)

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.ir import Array
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
-from myoedge.tiled import Operand, Tiled
+from myoedge.tiled import Operand, Tiled, reach
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 ALIGNMENT = 8  # bytes: what buffers in L1 start at
@@ -60,14 +60,16 @@ def choose(
     ahead: float = 0.0,
     prices: Prices = GAP9_TILES,
     limits: Limits = NO_LIMITS,
+    kept: frozenset[str] = frozenset(),
 ) -> Choice | None:
     """The fastest tiles whose buffers take at most `room` bytes; None where none do.
 
     ahead   cycles before the layer starts in which constants may be fetched already
     limits  what L2 has no room for
+    kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
     """
     grid = Grid.of(tiled)
-    found = [_best(grid, order, room, ahead, prices, limits) for order in _orders(tiled)]
+    found = [_best(grid, order, room, ahead, prices, limits, kept) for order in _orders(tiled)]
     known = [choice for choice in found if choice is not None]
     return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
 
@@ -145,11 +147,13 @@ def _best(
     ahead: float,
     prices: Prices,
     limits: Limits,
+    kept: frozenset[str],
 ) -> Choice | None:
     tiled, n = grid.tiled, len(grid.tiles)
-    times = {o.name: loads(o, order, grid.counts, n) for o in tiled.operands}
+    moved = tuple(o for o in tiled.operands if o.name not in kept)
+    times = {o.name: loads(o, order, grid.counts, n) for o in moved}
     bytes_ = _up(np.asarray(tiled.scratch(grid.whole)) + np.zeros(n, np.int64))
-    for o in tiled.operands:
+    for o in moved:
         bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     for o in tiled.operands:
@@ -157,6 +161,8 @@ def _best(
             fits &= _streams(grid, o, times[o.name], limits.held)
         if o.name in limits.far:
             fits &= _in_rows(grid, o, order, limits.part)
+        if o.name in kept:
+            fits &= in_one_run(o, grid)
     if not fits.any():
         return None
     cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
@@ -193,6 +199,29 @@ def _rows_axis(operand: Operand, cut: Mapping[str, Array]) -> str | None:
     return None
 
 
+def in_one_run(operand: Operand, grid: Grid) -> Array:
+    """Whether all tiles are runs of an operand's bytes: whole within a dimension, one outside."""
+    n = len(grid.tiles)
+    uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
+    one = [
+        np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.whole) == 0))
+        for extent, dim in zip(operand.shape, operand.dims, strict=True)
+    ]
+    found = np.zeros(n, bool)
+    for d in range(len(operand.dims)):
+        found |= np.all([*one[:d], *uncut[d + 1 :], np.ones(n, bool)], axis=0)
+    return found
+
+
+def _whole(operand: Operand, d: int, grid: Grid) -> Array:
+    """Whether all tiles have all of a dimension."""
+    everything = {axis: (0, extent) for axis, extent in grid.tiled.axes.items()}
+    found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
+    for axis, _ in operand.dims[d]:
+        found &= grid.counts.get(axis, np.ones(1)) == 1
+    return found
+
+
 def _up(size: Array) -> Array:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
@@ -200,9 +229,9 @@ def _up(size: Array) -> Array:
 def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     tiled, tiles = grid.tiled, grid.tiles
-    move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands}
+    move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands if o.name in times}
     compute = grid.compute(prices) / tiles + prices.step
-    reads = [o for o in tiled.operands if not o.written]
+    reads = [o for o in tiled.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
     rare = np.maximum.reduce([*seldom, np.ones_like(tiles)])
@@ -210,7 +239,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices
         (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
         0.0 * tiles,
     )
-    out = move[tiled.out.name]
+    out = move.get(tiled.out.name, np.zeros(1))
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from myoedge.plan.place import Life
@@ -64,16 +64,21 @@ class Tiling:
     """A layer in tiles.
 
     first    number of its first tile among all of the network
-    ahead    constants of its first tile are fetched during the tile before that
+    since    tile of the network during which the fetch of its first tile's constants starts, one of
+             a layer before it; None: they are fetched with all else
     buffers  of L1
+    kept     where operands lie in L1 that are there as a whole: of layers before, or for later ones
+    joined   nothing has to be loaded or stored between the layer before and the first tile
     """
 
     tiled: Tiled
     choice: Choice
     first: int
-    ahead: bool
+    since: int | None
     buffers: tuple[Buffer, ...]
     tiles: tuple[Tile, ...]
+    kept: Mapping[str, int] = field(default_factory=dict)
+    joined: bool = False
 
     @property
     def l1_bytes(self) -> int:
@@ -87,7 +92,7 @@ class Tiling:
 
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
-        return self.ahead and _operand(self.tiled, transfer.operand).constant
+        return self.since is not None and _operand(self.tiled, transfer.operand).constant
 
 
 def _operand(tiled: Tiled, name: str) -> Operand:
@@ -157,17 +162,25 @@ def _use(operand: Operand, every: Sequence[Spans]) -> Use:
 
 
 def lives(
-    index: int, tiled: Tiled, choice: Choice, every: Sequence[Spans], first: int, ahead: bool
+    index: int,
+    tiled: Tiled,
+    choice: Choice,
+    every: Sequence[Spans],
+    first: int,
+    since: int | None,
+    kept: Container[str] = (),
 ) -> list[tuple[str, int, Life]]:
-    """(operand, slot, live range in tiles of the network) of every buffer of a layer."""
+    """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
     found = []
     for use in uses(tiled, every):
+        if use.operand.name in kept:
+            continue
         for slot in range(use.slots):
             tiles = [t for t, s in enumerate(use.slot) if s == slot]
             start = min(use.loaded[t] for t in tiles) - (0 if use.operand.written else 1)
             stop = min(max(tiles) + (1 if use.operand.written else 0), len(every) - 1)
-            early = ahead and use.operand.constant
-            start = max(start, -1 if early else 0)
+            early = since is not None and use.operand.constant and use.loaded[tiles[0]] == 0
+            start = since - first if early and since is not None else max(start, 0)
             name = f"{index} {use.operand.name} {slot}"
             life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
@@ -183,30 +196,37 @@ def make_tiling(
     choice: Choice,
     every: Sequence[Spans],
     first: int,
-    ahead: bool,
+    since: int | None,
     placed: Sequence[tuple[str, int, Life, int]],
+    kept: Mapping[str, int],
 ) -> Tiling:
-    """With an offset for every buffer."""
+    """With an offset for every buffer; `kept` gives those of operands that are in L1 as a whole."""
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
         for operand, slot, life, offset in placed
     )
     known = uses(tiled, every)
-    tiles = tuple(_tile(t, spans_, known, offsets) for t, spans_ in enumerate(every))
-    return Tiling(tiled, choice, first, ahead, buffers, tiles)
+    tiles = tuple(_tile(t, spans_, known, offsets, kept) for t, spans_ in enumerate(every))
+    return Tiling(tiled, choice, first, since, buffers, tiles, kept)
 
 
 def _tile(
-    t: int, tile: Spans, known: Sequence[Use], offsets: Mapping[tuple[str, int], int]
+    t: int,
+    tile: Spans,
+    known: Sequence[Use],
+    offsets: Mapping[tuple[str, int], int],
+    kept: Mapping[str, int],
 ) -> Tile:
     regions = {use.operand.name: use.operand.region(tile) for use in known}
-    at = {use.operand.name: offsets[use.operand.name, use.slot[t]] for use in known}
+    at = {use.operand.name: _lies(use, t, regions, offsets, kept) for use in known}
     at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
     loads: list[Transfer] = []
     stores: list[Transfer] = []
     for use in known:
         name = use.operand.name
+        if name in kept:
+            continue
         moved = transfers(use.operand, regions[name], at[name])
         if use.operand.written:
             stores += moved if use.complete(t) else ()
@@ -215,17 +235,36 @@ def _tile(
     return Tile(regions, at, tuple(loads), tuple(stores))
 
 
+def _lies(
+    use: Use,
+    t: int,
+    regions: Mapping[str, Region],
+    offsets: Mapping[tuple[str, int], int],
+    kept: Mapping[str, int],
+) -> int:
+    """Where in L1 a tile has its part of an operand."""
+    name = use.operand.name
+    if name in kept:
+        return kept[name] + start_bytes(use.operand, regions[name])
+    return offsets[name, use.slot[t]]
+
+
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     """The region as runs of bytes, as many of them in one command as can be."""
     if region.size == 0:
         return
     run, loops = _runs(operand, region)
-    start = sum(s * stride for s, stride in zip(region.start, _strides(operand), strict=True))
+    start = start_bytes(operand, region)
     *outer, (count, stride) = loops or [(1, 0)]
     for index in itertools.product(*(range(n) for n, _ in outer)):
         at = start + sum(i * s for i, (_, s) in zip(index, outer, strict=True))
         yield Transfer(operand.name, at, l1, run * count, run, stride if count > 1 else 0)
         l1 += run * count
+
+
+def start_bytes(operand: Operand, region: Region) -> int:
+    """From the start of an operand to that of a region."""
+    return sum(s * stride for s, stride in zip(region.start, _strides(operand), strict=True))
 
 
 def _strides(operand: Operand) -> list[int]:
@@ -258,7 +297,9 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "shape": list(tiling.shape),
         "order": list(tiling.choice.order),
         "sizes": dict(tiling.choice.sizes),
-        "fetched_ahead": tiling.ahead,
+        "first_tile": tiling.first,
+        "fetched_since_tile": tiling.since,
+        "kept_in_l1": dict(tiling.kept),
         "transfers": len(moved),
         "transfer_bytes": sum(x.bytes for x in moved),
         "l1_bytes": tiling.l1_bytes,

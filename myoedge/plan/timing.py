@@ -3,22 +3,27 @@
 
 While the cores compute a tile, core 8 stores the one before and loads the one behind it; a step is
 as long as the longer of both. In front of the steps the first tile is loaded, behind them the last
-is stored. The search for tiles (plan/tile.py) knows less, but pays the same prices.
+is stored. What is fetched for layers to come runs beside computation, and is paid by the layer that
+has to wait for it. The search for tiles (plan/tile.py) knows less, but pays the same prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
 import numpy as np
 
 from myoedge.ir import Array
+from myoedge.plan.ahead import early as fetched
 from myoedge.plan.tiling import Tiling, Transfer, spans
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 
 NAMES = tuple(field.name for field in fields(Prices))
+BYTES = NAMES.index("dma_byte")
 ONES = Prices(*np.eye(len(NAMES)))  # of each price one: what is paid with them is counted by price
+
+Late = list[tuple[int, Array]]  # (layer, counts by price) of fetches that are not over, in turn
 
 
 def modelled(tilings: Sequence[Tiling | None], prices: Prices = GAP9_TILES) -> list[float | None]:
@@ -29,36 +34,63 @@ def modelled(tilings: Sequence[Tiling | None], prices: Prices = GAP9_TILES) -> l
 
 def counted(tilings: Sequence[Tiling | None], prices: Prices) -> list[Array | None]:
     """How often each layer pays each price; what is hidden behind something longer is not paid."""
-    values = vector(prices)
+    values, early = vector(prices), _early(tilings)
+    before: Tiling | None = None
+    found: list[Array | None] = []
+    late: Late = []
+    for index, here in enumerate(tilings):
+        paid = np.zeros(len(NAMES))
+        while late and here is not None and late[0][0] <= index:
+            paid = paid + late.pop(0)[1]
+        if here is None:
+            found.append(None)
+        else:
+            found.append(paid + _layer(before, here, early, late, values))
+        before = here
+    return found
 
-    def longer(a: Array, b: Array) -> Array:
-        return a if a @ values >= b @ values else b
 
-    around = zip((None, *tilings[:-1]), tilings, (*tilings[1:], None), strict=True)
-    return [
-        None if here is None else _layer(before, here, behind, longer)
-        for before, here, behind in around
-    ]
+def _early(tilings: Sequence[Tiling | None]) -> Mapping[int, Late]:
+    """What is started in each tile of the network for layers to come."""
+    found: dict[int, Late] = {}
+    for index, tiling in enumerate(tilings):
+        if tiling is not None and tiling.since is not None:
+            found.setdefault(tiling.since, []).append((index, _moved(fetched(tiling))))
+    return found
 
 
 def vector(prices: Prices) -> Array:
     return np.array([getattr(prices, name) for name in NAMES])
 
 
-Longer = Callable[[Array, Array], Array]
-
-
-def _layer(before: Tiling | None, tiling: Tiling, behind: Tiling | None, longer: Longer) -> Array:
+def _layer(
+    before: Tiling | None, tiling: Tiling, early: Mapping[int, Late], late: Late, values: Array
+) -> Array:
+    """What it pays, all that it fetched ahead being there; `late` goes on behind it."""
     tiles, compute = tiling.tiles, _compute(tiling)
     first = [x for x in tiles[0].loads if not tiling.early(x)]
     total = ONES.layer + _code(before, tiling) + _moved(first)
-    early = [] if behind is None else [x for x in behind.tiles[0].loads if behind.early(x)]
     for t, computed in enumerate(compute):
-        loads = tiles[t + 1].loads if t + 1 < len(tiles) else early
+        loads = tiles[t + 1].loads if t + 1 < len(tiles) else ()
         moved = [*(tiles[t - 1].stores if t > 0 else ()), *loads]
-        shared = sum(x.bytes for x in moved) * ONES.dma_contention
-        total = total + ONES.step + longer(computed + shared, _moved(moved))
+        ahead = early.get(tiling.first + t, [])
+        size = sum(x.bytes for x in moved) + sum(counts[BYTES] for _, counts in ahead)
+        shared = size * ONES.dma_contention
+        late.extend(ahead)
+        total = total + ONES.step + _step(computed + shared, _moved(moved), late, values)
     return np.asarray(total + _moved(tiles[-1].stores))
+
+
+def _step(computed: Array, moved: Array, late: Late, values: Array) -> Array:
+    """The longer of both; where it is computation, fetches for other layers run beside it."""
+    room = float((computed - moved) @ values)
+    while late and room > 0:
+        index, rest = late.pop(0)
+        cycles = float(rest @ values)
+        if cycles > room:
+            late.insert(0, (index, rest * (1 - room / cycles)))
+        room -= cycles
+    return computed if float((computed - moved) @ values) > 0 else moved
 
 
 def _code(before: Tiling | None, tiling: Tiling) -> Array:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,23 @@ NETWORKS = {
 }
 
 
+SHORT = 4_000  # cycles
+
+
+def apart(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """(cycles, modelled): short layers behind each other as one, as they share their transfers."""
+    found: list[tuple[float, float]] = []
+    short = False
+    for row in rows:
+        cycles, modelled = row["cycles"], row["cycles_modelled"]
+        if short and cycles < SHORT:
+            cycles, modelled = cycles + found[-1][0], modelled + found[-1][1]
+            found.pop()
+        short = row["cycles"] < SHORT
+        found.append((cycles, modelled))
+    return found
+
+
 def built(bench: Bench, folder: Path) -> myoedge.Build:
     torch.manual_seed(0)
     model = save_exported(bench.make().eval(), (torch.zeros(bench.shape),), folder / "model.pt2")
@@ -58,6 +76,6 @@ def test_exact_and_fast(name: str, tmp_path: Path) -> None:
     if bench.cycles is not None:
         assert ran.report["cycles"]["total"] <= bench.cycles
     tiled = [row for row in ran.report["layers"] if row["tiles"]]
-    errors = [abs(row["cycles_modelled"] / row["cycles"] - 1) for row in tiled]
+    errors = [abs(modelled / cycles - 1) for cycles, modelled in apart(tiled)]
     assert statistics.median(errors) <= MEDIAN_ERROR
     assert max(errors) <= LARGEST_ERROR

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tests.conftest import save_exported, started
 from tests.networks import resnet18
 from tests.random_networks import Random, windows
 
+SLACK = 2048  # bytes: other tiles cut arrays into other pieces
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
 SHAPE = (1, 3, 12, 10)
 
@@ -105,7 +107,7 @@ def test_less_l2_gives_the_same_bytes(model: Path, tmp_path: Path) -> None:
         found.append([y.tobytes() for y in build.run_raw(sample())])
     assert all(outputs == found[0] for outputs in found)
     assert l3[0] == 0
-    assert l3 == sorted(l3), "less room, more from L3"
+    assert all(b >= a - SLACK for a, b in pairwise(l3)), "less room, more from L3"
     assert l3[-1] > 80_000
 
 
@@ -215,6 +217,9 @@ def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
     assert not os.path.exists(tmp_path / "out")
 
 
+L1 = "64KiB"  # keeps none of the maps
+
+
 class Maps(nn.Module):
     """48 KB for each of five feature maps, two of which meet; next to no weights."""
 
@@ -240,7 +245,7 @@ def test_feature_maps_leave_l2_and_come_back(tmp_path: Path) -> None:
     calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     counts, found = [], []
     for l2 in ("256KiB", "100KiB", "40KiB"):
-        build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2=l2)
+        build = myoedge.build(model, calib=calib, output=tmp_path / "out", l1=L1, l2=l2)
         assert myoedge.validate(build, on=("host", "simulator")).difference is None, l2
         given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
         found.append([y.tobytes() for y in build.run_raw(given)])
@@ -286,7 +291,8 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
     shape = (1, 2, 60, 50)
     model = torch.export.export(Maps().eval(), (torch.zeros(shape),))
     q = quantized(model, np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32))
-    plan = make_plan(q, replace(chip("gap9"), l2_bytes=100 << 10, l2_reserved_bytes=0))
+    little = replace(chip("gap9"), l1_bytes=64 << 10, l2_bytes=100 << 10, l2_reserved_bytes=0)
+    plan = make_plan(q, little)
     given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
 

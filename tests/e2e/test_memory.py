@@ -76,9 +76,9 @@ from myoedge.run import host
 folder, page = Path(sys.argv[1]), mmap.PAGESIZE
 facts = json.loads((folder / "facts.json").read_text())
 library = host.load_library(folder, sanitize=facts["sanitize"])
-arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, "me_arena"))
 libc = ctypes.CDLL(None, use_errno=True)
 for start in facts["fences"]:
+    arena = ctypes.addressof(ctypes.c_int8.in_dll(library.handle, "me_arena"))
     assert libc.mprotect(ctypes.c_void_p(arena + start), page, mmap.PROT_READ * 0) == 0
 outputs = [(tuple(s), d) for s, d in facts["outputs"]]
 for sample in facts["samples"]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from myoedge.emit.kernels import arrays, function_name
-from myoedge.emit.project import library
-from myoedge.emit.tiles import tiled_layer
+from myoedge.emit.project import PARTS, library
+from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.op import OPS
 from myoedge.plan.l1 import plan_l1
 from myoedge.plan.tile import smallest
@@ -44,7 +44,7 @@ def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
     size = max(b.offset + b.size_bytes for _, _, t in cases for b in t.buffers)
     unions = (
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
-        for end, variable in (("", "me_op"), ("_tile", "me_tile[2]"))
+        for end, variable in (("", "me_op[2]"), ("_tile", "me_tile[2]"))
     )
     head = ("me_math.h", "me_share.h", "me_tiles.h", "library/me_kernels.h")
     lines = [f'#include "{name}"' for name in head]
@@ -66,7 +66,10 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
 
     yield tiled_layer(index, case.step, tiling, base)
     name = f"int case_{index}{ARGUMENTS}"
-    call = f"me_layer({len(tiling.tiles)}, {fn}_load, {fn}_compute, {fn}_store, 0, in, out);"
+    names = (f"{fn}_{part}" if part in parts(tiling) else "0" for part in PARTS)
+    work = f"{{ {index}, {len(tiling.tiles)}, 0, 1, {', '.join(names)} }}"
+    yield f"static const me_layer_work work_{index} = {work};"
+    call = f"me_tiles_begin(&work_{index}, in, out);\n    me_layer(&work_{index}, in, out);"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 
 

@@ -20,6 +20,7 @@ from myoedge.passes import prepare
 from myoedge.plan.legal import PLANNED
 from myoedge.plan.planned import Plan
 from myoedge.plan.schedule import make_plan
+from myoedge.plan.tiling import Buffer
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Observer, calibrate
@@ -92,7 +93,7 @@ PLANS: dict[str, Callable[[Plan], Plan]] = {
 
 @pytest.mark.parametrize("message", PLANS)
 def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
-    plan = make_plan(sound, chip("gap9"))
+    plan = make_plan(sound, chip("host"))
     assert len(plan.lives) >= 2
     broken = PLANS[message](plan)
     with pytest.raises(MyoedgeError, match=message):
@@ -122,6 +123,12 @@ def too_early(plan: Plan) -> Plan:
     return with_haul(plan, index, begins=plan.hauls[index].begins - 1)
 
 
+def upon_another(plan: Plan) -> Plan:
+    """A haul begins with the one before it, in its place."""
+    first = plan.hauls[0]
+    return with_haul(plan, 1, l2=first.l2, begins=first.begins)
+
+
 def other_bytes(plan: Plan) -> Plan:
     """A piece is thought to be of other rows of its array."""
     piece = plan.hauls[0].piece
@@ -134,20 +141,21 @@ STREAMS: dict[str, Callable[[Plan], Plan]] = {
     "a haul leaves": lambda p: with_haul(p, 1, l2=p.hauls[1].l2 + 2),
     "out of turn": lambda p: with_haul(p, -1, begins=0),
     "overwrites what is alive": too_early,
-    "is overwritten": lambda p: with_haul(p, 1, l2=p.hauls[0].l2),
+    "is overwritten": upon_another,
     "is read where it is not": other_bytes,
 }
 
 
 @pytest.fixture(scope="module")
 def far() -> tuple[QuantGraph, Plan]:
-    """A feature map that is larger than L2."""
+    """A feature map that is larger than L2, and than what L1 keeps."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3, stride=4))
     graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 1, 42, 42),))))
     windows = np.random.default_rng(0).standard_normal((2, 1, 1, 42, 42), np.float32)
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
-    return q, make_plan(q, replace(chip("gap9"), l2_bytes=9000, l2_reserved_bytes=0))
+    little = replace(chip("gap9"), l1_bytes=24 << 10, l2_bytes=9000, l2_reserved_bytes=0)
+    return q, make_plan(q, little)
 
 
 def first_in(plan: Plan) -> int:
@@ -185,3 +193,39 @@ def test_broken_streams_are_refused(streaming: tuple[QuantGraph, Plan], message:
     with pytest.raises(MyoedgeError, match=message) as refused:
         enforce(PLANNED, STREAMS[message](plan), q.graph, "planned")
     assert refused.value.code == "E920"
+
+
+def kept_elsewhere(plan: Plan) -> Plan:
+    """A tensor that stays in L1, said to be four bytes further on."""
+    name = next(n for n, at in plan.where.items() if at.kind == "l1")
+    place = replace(plan.where[name], offset=plan.where[name].offset + 4)
+    return replace(plan, where={**plan.where, name: place})
+
+
+def with_buffers(plan: Plan, change: Callable[[Buffer], Buffer]) -> Plan:
+    tilings = [t and replace(t, buffers=tuple(change(b) for b in t.buffers)) for t in plan.tilings]
+    return replace(plan, tilings=tuple(tilings))
+
+
+def since(plan: Plan, tile: int) -> Plan:
+    """The last layer's constants fetched from a tile on."""
+    *others, last = plan.tilings
+    assert last is not None
+    assert last.since is not None
+    return replace(plan, tilings=(*others, replace(last, since=tile)))
+
+
+TILED: dict[str, Callable[[Plan], Plan]] = {
+    "stays in L1": kept_elsewhere,
+    "not as long": lambda p: with_buffers(p, lambda b: replace(b, last=b.first)),
+    "share bytes": lambda p: with_buffers(p, lambda b: replace(b, offset=0)),
+    "has no buffer yet": lambda p: since(p, 0),
+    "or is too much": lambda p: since(p, 99),
+}
+
+
+@pytest.mark.parametrize("message", TILED)
+def test_broken_tiles_are_refused(sound: QuantGraph, message: str) -> None:
+    plan = make_plan(sound, chip("gap9"))
+    with pytest.raises(MyoedgeError, match=message):
+        enforce(PLANNED, TILED[message](plan), sound.graph, "planned")

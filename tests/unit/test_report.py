@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -39,8 +40,7 @@ from myoedge.report.rows import (
     make_report,
 )
 from myoedge.report.text import MOST_LAYERS, print_report, shown_layers, summary
-from myoedge.report.wide import wide
-from myoedge.target import chip
+from myoedge.target import Chip, chip
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
 VOID = {"meta", "br"}
@@ -84,7 +84,10 @@ def quantized(graph: Graph) -> QuantGraph:
     return quantize_graph(graph, calibrate(graph, SAMPLES, Observer(), "5 samples of calib.npz"))
 
 
-def report(graph: Graph | None = None, **outcome: Any) -> Report:
+FLAT = replace(chip("gap9"), l1_bytes=0, l1_reserved_bytes=0)  # all results lie in L2
+
+
+def report(graph: Graph | None = None, on: Chip | None = None, **outcome: Any) -> Report:
     q = quantized(graph or residual())
     known: dict[str, Any] = {
         "fidelity": measure(q, SAMPLES),
@@ -93,7 +96,7 @@ def report(graph: Graph | None = None, **outcome: Any) -> Report:
         "exact": {"host": True},
         "warnings": (WARNING,),
     }
-    return make_report(make_plan(q, chip("gap9")), Outcome("net", **{**known, **outcome}))
+    return make_report(make_plan(q, on or chip("gap9")), Outcome("net", **{**known, **outcome}))
 
 
 @pytest.fixture(scope="module")
@@ -154,8 +157,8 @@ def test_numbers_counted_by_hand(usual: Report) -> None:
     assert (last["macs"], last["weights_in"]) == (0, None)
 
 
-def test_memory_adds_up(usual: Report) -> None:
-    memory = usual["memory"]
+def test_memory_adds_up() -> None:
+    memory = report(on=FLAT)["memory"]
     assert [b["size_bytes"] for b in memory["buffers"]] == [80, 80]
     assert memory["arena_bytes"] == memory["lower_bound_bytes"] == 160
     assert memory["peak_step"] == 1
@@ -166,7 +169,7 @@ def test_memory_adds_up(usual: Report) -> None:
 
 
 def test_peak_buffers_are_the_lower_bound() -> None:
-    memory = report(residual(blocks=3))["memory"]
+    memory = report(residual(blocks=3), FLAT)["memory"]
     sizes = {b["name"]: b["size_bytes"] for b in memory["buffers"]}
     assert sum(sizes[name] for name in memory["peak_buffers"]) == memory["lower_bound_bytes"] == 240
 
@@ -362,35 +365,6 @@ def test_network_without_buffers_has_a_page_too() -> None:
     assert small["memory"]["buffers"] == []
     assert "No buffers" in report_html(small)
     Page(report_html(small))
-
-
-# --- 16 bits --------------------------------------------------------------------------------------
-
-
-def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
-    assert {row["dtype"] for row in usual["layers"]} == {"int8"}
-    assert wide(usual) is None
-    assert "16 bits" not in summary(usual) + report_html(usual)
-    other = copy.deepcopy(usual)
-    first, second, last = other["layers"]
-    first |= {"dtype": "int16", "out_bytes": 2 * first["out_bytes"]}
-    second["in_dtypes"] = ["int16"]
-    last["in_dtypes"] = ["int8", "int8"]
-    other["cycles"]["total"] = 100
-    for row, cycles in zip(other["layers"], (20, 30, 50), strict=True):
-        row["cycles_modelled"] = cycles
-    found = wide(other)
-    assert found is not None
-    assert [row["name"] for row in found.rows] == ["a0"]
-    assert (found.more_bytes, found.cycles) == (80, 50)
-    text = (
-        "1 tensor, 80 B more than in int8; layers that read or write them take 50 % of the cycles"
-    )
-    assert text in " ".join(summary(other, width=160).split())
-    page = report_html(other)
-    assert text in page
-    assert "Results of 16 bits" in page
-    Page(page)
 
 
 # --- differences ----------------------------------------------------------------------------------

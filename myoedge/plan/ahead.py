@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants of a layer's first tile are fetched while the layers before it compute: since when.
+
+The DMA works off transfers in the order in which they are started. What is started in a tile whose
+computation takes longer than its own transfers costs nothing; so a fetch starts as late as may be
+and as early as it must to be hidden in what is spare of the tiles before its layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from myoedge.plan.tiling import Spans, Tiling, Transfer, transfers
+from myoedge.target.gap9_tiles import GAP9_TILES, Prices
+from myoedge.tiled import Tiled
+
+MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
+MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand
+
+
+def moved_cycles(moved: Sequence[Transfer], prices: Prices = GAP9_TILES) -> float:
+    """What the DMA needs for transfers one behind the other."""
+    lines = sum(x.bytes // x.line for x in moved)
+    size = sum(x.bytes for x in moved)
+    return len(moved) * prices.dma_command + lines * prices.dma_line + size * prices.dma_byte
+
+
+def early(tiling: Tiling) -> list[Transfer]:
+    """What a layer fetches ahead."""
+    return [x for x in tiling.tiles[0].loads if tiling.early(x)]
+
+
+def first_constants(tiled: Tiled, every: Sequence[Spans]) -> list[Transfer]:
+    """What the first tile needs that no layer computes; where it goes is not known yet."""
+    constant = (o for o in tiled.operands if o.constant)
+    return [x for o in constant for x in transfers(o, o.region(every[0]), 0)]
+
+
+def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:
+    """What the DMA has left beside each tile of a layer."""
+    sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
+    computed = float(tiling.tiled.cycles(sizes, prices))
+    loads = [tile.loads for tile in tiling.tiles[1:]] + [()]
+    stores = [()] + [tile.stores for tile in tiling.tiles[:-1]]
+    return [
+        max(computed - moved_cycles((*load, *store), prices), 0.0)
+        for load, store in zip(loads, stores, strict=True)
+    ]
+
+
+def hidden_cycles(spare: Sequence[float]) -> float:
+    """What may be fetched before a layer starts, roughly: layers that are alike are to stay so."""
+    total = sum(spare[-MOST_TILES:])
+    return float(2 ** (int(total).bit_length() - 1)) if total >= 1 else 0.0
+
+
+def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
+    """Tiles of the network in which a fetch of so many cycles may start, the best first."""
+    last = len(spare) - 1
+    oldest, best = max(last + 1 - MOST_TILES, 0), last
+    for tile in range(last, oldest - 1, -1):
+        if spare[tile] > 0:
+            best = tile
+            cycles -= spare[tile]
+        if cycles <= 0:
+            break
+    yield from range(max(best, 0), last + 1)
+
+
+def spent(spare: list[float], since: int, cycles: float) -> None:
+    """Takes what a fetch needs from the tiles it runs beside."""
+    for tile in range(len(spare) - 1, since - 1, -1):
+        taken = min(spare[tile], cycles)
+        spare[tile] -= taken
+        cycles -= taken
