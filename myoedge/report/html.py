@@ -12,6 +12,7 @@ from myoedge.emit.render import new_environment
 from myoedge.report import maps, picture, speed, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.report.verdict import verdict
+from myoedge.report.wide import costs, wide
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,6 +37,7 @@ def report_html(report: Report) -> str:
             noise=picture.noise(report),
             budget=maps.budget(report),
             time=picture.time(report),
+            wide=wide(report),
             embedded=Markup(embedded),
         )
     )
@@ -45,7 +47,7 @@ def report_html(report: Report) -> str:
 def environment() -> Environment:
     """As for the C, but with escaping."""
     env = new_environment(escape=True)
-    env.globals.update(words=words, speed=speed, verdict=verdict)
+    env.globals.update(words=words, speed=speed, verdict=verdict, costs=costs)
     env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,

@@ -177,3 +177,10 @@ def weights_in_l2(plan: Plan, index: int) -> int:
     """Bytes of a step's constants that lie in L2 all the time."""
     arrays = plan.stored(index).items()
     return sum(array.nbytes for name, array in arrays if (index, name) not in plan.streamed)
+
+
+def weights_in(plan: Plan, index: int) -> str | None:
+    """Where most of a layer's constants lie; None without any."""
+    sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
+    far = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    return ("L3" if 2 * far > sum(sizes.values()) else "L2") if any(sizes.values()) else None

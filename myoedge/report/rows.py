@@ -19,7 +19,7 @@ from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
-from myoedge.report.memory import memory, weights_in_l2
+from myoedge.report.memory import memory, weights_in, weights_in_l2
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
@@ -207,6 +207,8 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "origin": _origin_rows(node.origin),
         "in_shapes": [list(shape) for shape in step.shapes],
         "out_shape": list(step.out),
+        "dtype": plan.quant.dtype(node.name),
+        "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "macs": step_macs(plan.quant, step),
         "cycles": None,
         "cycles_compute": None,
@@ -219,7 +221,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "tiles": None if tiling is None else len(tiling.tiles),
         "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "engine": "cluster" if plan.chip.l1_bytes else None,
-        "weights_in": _weights_in(plan, index),
+        "weights_in": weights_in(plan, index),
         "weights_bytes": weights,
         "weights_l2_bytes": weights_in_l2(plan, index),
         "read_bytes": _read_bytes(plan, node) + weights,
@@ -227,13 +229,6 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
     }
-
-
-def _weights_in(plan: Plan, index: int) -> str | None:
-    """Where most of a layer's constants lie; None without any."""
-    sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
-    far = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
-    return ("L3" if 2 * far > sum(sizes.values()) else "L2") if any(sizes.values()) else None
 
 
 def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
@@ -299,6 +294,8 @@ COLUMNS = (
     "origin",
     "in_shapes",
     "out_shape",
+    "dtype",
+    "in_dtypes",
     "macs",
     "cycles",
     "cycles_compute",
@@ -337,6 +334,8 @@ def _cell(key: str, value: Any) -> str:
         return ""
     if key == "origin":
         return " + ".join(f"{o['path']} ({o['source']})".strip() for o in value)
+    if key == "in_dtypes":
+        return " ".join(value)
     if key == "in_shapes":
         return " ".join(map(dims, value))
     return dims(value) if key == "out_shape" else str(value)

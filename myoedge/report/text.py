@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from myoedge.errors import Notice
 from myoedge.report import speed, words
 from myoedge.report.rows import WEAK_DB, Report, dims
+from myoedge.report.wide import costs, wide
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -175,6 +176,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "cycles", _cycles(report)
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
+    found = wide(report)
+    if found is not None:
+        yield "16 bits", _text(costs(report, found))
     yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
     yield "exact", _ladder(report)
     if memory["l1_peak_bytes"] is not None:

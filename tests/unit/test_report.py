@@ -40,6 +40,7 @@ from myoedge.report.rows import (
     make_report,
 )
 from myoedge.report.text import MOST_LAYERS, print_report, shown_layers, summary
+from myoedge.report.wide import wide
 from myoedge.target import Chip, chip
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
@@ -365,6 +366,35 @@ def test_network_without_buffers_has_a_page_too() -> None:
     assert small["memory"]["buffers"] == []
     assert "No buffers" in report_html(small)
     Page(report_html(small))
+
+
+# --- 16 bits --------------------------------------------------------------------------------------
+
+
+def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
+    assert {row["dtype"] for row in usual["layers"]} == {"int8"}
+    assert wide(usual) is None
+    assert "16 bits" not in summary(usual) + report_html(usual)
+    other = copy.deepcopy(usual)
+    first, second, last = other["layers"]
+    first |= {"dtype": "int16", "out_bytes": 2 * first["out_bytes"]}
+    second["in_dtypes"] = ["int16"]
+    last["in_dtypes"] = ["int8", "int8"]
+    other["cycles"]["total"] = 100
+    for row, cycles in zip(other["layers"], (20, 30, 50), strict=True):
+        row["cycles_modelled"] = cycles
+    found = wide(other)
+    assert found is not None
+    assert [row["name"] for row in found.rows] == ["a0"]
+    assert (found.more_bytes, found.cycles) == (80, 50)
+    text = (
+        "1 tensor, 80 B more than in int8; layers that read or write them take 50 % of the cycles"
+    )
+    assert text in " ".join(summary(other, width=160).split())
+    page = report_html(other)
+    assert text in page
+    assert "Results of 16 bits" in page
+    Page(page)
 
 
 # --- differences ----------------------------------------------------------------------------------
