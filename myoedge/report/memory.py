@@ -131,20 +131,26 @@ def _l1_buffers(plan: Plan) -> Iterator[Row]:
 
 def _l1_buffer(step: int, tiling: Tiling | None, buffer: Buffer, starts: Sequence[int]) -> Row:
     assert tiling is not None
-    shape = None
-    if buffer.operand != SCRATCH:
-        shape = list(tiling.tiles[0].regions[buffer.operand].extent)
     return {
         "step": step,
         "operand": buffer.operand,
         "kind": _kind(tiling, buffer.operand),
         "slot": buffer.slot,
-        "shape": shape,
+        "shape": _shape(tiling, buffer.operand),
         "offset": buffer.offset,
         "size_bytes": buffer.size_bytes,
         "from": _in_steps(starts, buffer.first),
         "to": _in_steps(starts, buffer.last + 1),
     }
+
+
+def _shape(tiling: Tiling, operand: str) -> list[int] | None:
+    """Of the first tile, or of all where a result stays in L1; None for scratch."""
+    if operand == SCRATCH:
+        return None
+    if operand in tiling.kept:
+        return list(next(o.shape for o in tiling.tiled.operands if o.name == operand))
+    return list(tiling.tiles[0].regions[operand].extent)
 
 
 def _kind(tiling: Tiling, operand: str) -> str:

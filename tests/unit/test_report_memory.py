@@ -29,16 +29,16 @@ from myoedge.report.html import report_html
 from myoedge.report.peaks import Peak, peaks, print_peaks
 from myoedge.report.rows import Outcome, Report, make_report
 from myoedge.report.text import summary
-from myoedge.target import chip
+from myoedge.target import Chip, chip
 from tests.conftest import Ran
-from tests.unit.test_report import HOSTILE, SAMPLES, Page, quantized, residual
+from tests.unit.test_report import FLAT, HOSTILE, SAMPLES, Page, quantized, residual
 
 Run = Callable[..., Ran]
 LETTER_HEIGHT = 11
 
 
-def planned(blocks: int = 3, path: str = "enc.0") -> Plan:
-    return make_plan(quantized(residual(path, blocks=blocks)), chip("gap9"))
+def planned(blocks: int = 3, path: str = "enc.0", on: Chip | None = None) -> Plan:
+    return make_plan(quantized(residual(path, blocks=blocks)), on or chip("gap9"))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,9 @@ def test_what_is_held_adds_up_to_the_peak(report: Report) -> None:
         assert min(sizes) > 0
 
 
-def test_l2_is_fullest_where_the_plan_says(plan: Plan, report: Report) -> None:
+def test_l2_is_fullest_where_the_plan_says() -> None:
+    plan = planned(on=FLAT)
+    report = make_report(plan, Outcome("net"))
     alive = [
         {life.name for life in plan.lives if life.first <= step <= life.last}
         for step in range(len(plan.steps))
@@ -114,6 +116,18 @@ def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
     for tile, (at, _) in enumerate(middles(counts)):
         drawn = {(r["step"], r["operand"], r["slot"]) for r in rows if r["from"] <= at < r["to"]}
         assert drawn == {(i, b.operand, b.slot) for i, b in buffers if b.first <= tile <= b.last}
+
+
+def test_results_that_stay_in_l1_are_drawn_whole(plan: Plan, report: Report) -> None:
+    kept = [
+        (i, n) for i, t in enumerate(plan.tilings) if t for n in t.kept if n == t.tiled.out.name
+    ]
+    assert kept
+    rows = {(row["step"], row["operand"]): row for row in report["memory"]["l1_buffers"]}
+    for step, name in kept:
+        row = rows[step, name]
+        assert math.prod(row["shape"]) == row["size_bytes"] == report["layers"][step]["out_bytes"]
+        assert row["to"] > step + 1
 
 
 def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
@@ -161,7 +175,9 @@ def test_results_in_l3_and_the_windows_on_them() -> None:
     tensors = {n: Tensor(n, (t.shape[0], 2000, *t.shape[2:])) for n, t in wide.tensors.items()}
     graph = replace(wide, tensors=tensors)
     q = quantize_graph(graph, calibrate(graph, samples, Observer(), "samples"))
-    plan = make_plan(q, replace(chip("gap9"), l2_bytes=28 << 10, l2_reserved_bytes=0))
+    l1_bytes = chip("gap9").l1_reserved_bytes + (12 << 10)  # too small to keep results there
+    small = replace(chip("gap9"), l1_bytes=l1_bytes, l2_bytes=28 << 10, l2_reserved_bytes=0)
+    plan = make_plan(q, small)
     assert plan.maps
     report = make_report(plan, Outcome("net"))
     found, memory = of(report), report["memory"]
@@ -190,7 +206,8 @@ def test_without_its_largest_part_another_time_is_the_fullest(report: Report) ->
     assert (found.used_bytes, found.shrink.size_bytes, found.without_bytes) == (120, 100, 70)
 
 
-def test_the_table_names_layers_and_advice(report: Report) -> None:
+def test_the_table_names_layers_and_advice() -> None:
+    report = make_report(planned(on=FLAT), Outcome("net"))
     text = io.StringIO()
     print_peaks(peaks(report), Console(file=text, width=80, no_color=True))
     shown = text.getvalue()
@@ -228,7 +245,9 @@ def test_a_box_for_every_buffer_with_the_tile_s_shape(plan: Plan, report: Report
     for row in tiled:
         assert any(f"of results {row['tile']}" in box.title for box in drawn["boxes"])
     frame = drawn["frame"]
-    for box in (*drawn["boxes"], *maps.l2(report)["boxes"]):  # type: ignore[index]
+    in_l2 = maps.l2(make_report(planned(on=FLAT), Outcome("net")))
+    assert in_l2 is not None
+    for box in (*drawn["boxes"], *in_l2["boxes"]):
         assert frame.x(0) <= box.x
         assert box.x + box.width <= frame.right + 0.1
         assert frame.y(1) <= box.y
@@ -241,7 +260,8 @@ def test_many_layers_stay_readable() -> None:
     text = report_html(large)
     Page(text)
     assert len(text) < 1_000_000
-    for drawn in (maps.l1(large), maps.l2(large)):
+    in_l2 = make_report(planned(40, on=FLAT), Outcome("net"))
+    for drawn in (maps.l1(large), maps.l2(in_l2)):
         assert drawn is not None
         frame = drawn["frame"]
         assert frame.slanted
