@@ -92,7 +92,7 @@ def test_damaged_build(run: Run, small: Path, tmp_path: Path, damage: str) -> No
             if ran.code:
                 refused(ran, 2, "E280" if "E280" in ran.err else "E222")
         path.write_bytes(before)
-        if name.startswith(("graph", "weights", "plan", "golden/input", "src/network", "manifest")):
+        if name.startswith(("graph", "weights", "plan", "golden/input", "src/network.c", "manifest")):
             path.write_bytes(b"" if content is None else content)
             refused(run("validate", "out"), 2, "E222")
         path.write_bytes(before)
