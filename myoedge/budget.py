@@ -94,8 +94,8 @@ def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
         tries = [f"a larger --{less[0]} or [budget] {less[0]}", *error.notice.tries[:1]]
         facts = {**dict(error.notice.facts), **_l3_fact(budget)}
         raise MyoedgeError("E302", f"over budget: {less[0]}", facts, tries) from None
-    if budget.l1_bytes is not None and plan.without_tiles:
-        raise _no_tile(plan)
+    if _limits(budget, "l1", chip) and plan.without_tiles:
+        raise _no_tile(plan, chip)
     return plan
 
 
@@ -109,7 +109,7 @@ def _l3_fact(budget: Budget) -> dict[str, str]:
     return {} if limit is None else {"l3": f"{limit:,} B at most for what L2 has no room for"}
 
 
-def _no_tile(plan: Plan) -> MyoedgeError:
+def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
     """Told of the layer that needs most: an L1 that serves it serves the others too."""
     worst = max(plan.without_tiles, key=least_bytes)
     others = len(plan.without_tiles) - 1
@@ -119,8 +119,10 @@ def _no_tile(plan: Plan) -> MyoedgeError:
         "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
         **({"others": f"{others} that need less"} if others else {}),
     }
+    enough = -(-(taken + least_bytes(worst)) // KIB)
+    without = "no --l1: it is computed in L2 then, slowly"
     tries = [
-        f"--l1 {-(-(taken + least_bytes(worst)) // KIB)}KiB",
+        f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
         "smaller kernels, fewer channels",
     ]
     return MyoedgeError("E304", f"{worst.node.where} does not fit the L1 budget", facts, tries)

@@ -220,5 +220,5 @@ def too_small(step: Step, room: int) -> Notice:
         "W301",
         f"{step.node.where} does not fit L1 in any tile: it is computed in L2, slowly",
         tile_facts(step, room),
-        ["fewer channels or smaller kernels in this layer", "a larger --l1"],
+        ["fewer channels or smaller kernels in this layer"],
     )

@@ -61,6 +61,21 @@ def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> N
     assert not [told for told in build.warnings if told.code == "W301"]
 
 
+def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
+    """All of L1, or more than there is, is no limit: the layer is computed in L2, which is told."""
+    torch.manual_seed(0)
+    model = torch.nn.Conv2d(3, 5, (13, 97)).eval()  # its smallest tile takes 159 kB
+    wide = save_exported(model, (torch.zeros(1, 3, 13, 101),), tmp_path / "wide.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 3, 13, 101), np.float32)
+    for l1 in (None, "128KiB", "1MiB"):
+        build = myoedge.build(wide, calib=calib, output=tmp_path / "out", l1=l1)
+        assert [told.code for told in build.warnings] == ["W301"], l1
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.build(wide, calib=calib, output=tmp_path / "out", l1="100KiB")
+    assert raised.value.code == "E304"
+    assert "no --l1" in raised.value.notice.tries[0], "128 KiB would not do"
+
+
 def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> None:
     for l1 in ("8KiB", "12 KiB", "0"):
         with pytest.raises(MyoedgeError) as raised:

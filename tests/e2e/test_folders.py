@@ -26,8 +26,9 @@ def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_pat
     for path in own:
         assert path.read_text() == "mine"
         path.unlink()
+    built = ("src/library/me_dense.o", "src/firmware.elf")
     left = (".report.json.123", "trace.json", ".trace.json.123")
-    for made in ("src/network.o", "src/libnetwork.a", "src/selftest", *left):
+    for made in ("src/network.o", "src/libnetwork.a", "src/selftest", *built, *left):
         (tmp_path / "out" / made).touch()
     assert run(*build, "out").code == 0, "what make and killed runs leave is no reason to refuse"
     assert not (tmp_path / "out" / "src" / "network.o").exists()
