@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.plan.place import Life
 from myoedge.plan.tiling import Tiling, Transfer
@@ -72,9 +71,6 @@ class Piece:
     def room_bytes(self) -> int:
         """What it takes of L2."""
         return -(-self.size_bytes // WORD) * WORD
-
-
-Arrays = Mapping[tuple[int, str], Array]
 
 
 def candidates(
