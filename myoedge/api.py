@@ -110,7 +110,7 @@ def build(
     from myoedge import budget
     from myoedge import config as configuration
     from myoedge.contents import build_files
-    from myoedge.folder import write_folder
+    from myoedge.folder import check_output, write_folder
     from myoedge.pipeline import run_quantize, timed
     from myoedge.target import chip
 
@@ -119,6 +119,8 @@ def build(
     described = chip(target or settings.target.chip or "gap9")
     limits = budget.given(settings.budget, l1=l1, l2=l2, l3=l3)
     budget.within(described, limits)  # what cannot be is told before the long part
+    if output:
+        check_output(Path(os.path.normpath(output)))
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):

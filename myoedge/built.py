@@ -39,6 +39,8 @@ REPORT_KEYS = frozenset(
     ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
 )
 
+REPLACED = ("report.", "layers.csv")  # by validate and simulate
+
 MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants_bytes", "l3_maps"))
 
 
@@ -123,6 +125,12 @@ class Build:
         if sha256(content) != self._files.get(name):
             raise _damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
         return content
+
+    def check_whole(self) -> None:
+        """Files are as build wrote them, but for C, which may be edited, and reports; else E222."""
+        for name in self._files:
+            if not name.startswith(("src/", *REPLACED)):
+                self.written(name)
 
     @cached_property
     def library(self) -> host.Library:
@@ -306,13 +314,17 @@ def _damaged(folder: Path, error: Exception) -> MyoedgeError:
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
-    """A build by its folder. Errors: E222 where it is none."""
+    """A build by its folder. Errors: E222 where it is none, or not whole any more."""
     path = Path(folder)
     if not is_build(path):
+        if (path / MANIFEST).exists():
+            raise _damaged(path, ValueError(f"{MANIFEST} is not as build writes it"))
         raise MyoedgeError(
             "E222",
             f"{path} is not a build folder",
             {"needs": f"a folder with {MANIFEST}, as `myoedge build` writes it"},
             ["myoedge build MODEL --calib CALIB -o FOLDER"],
         )
-    return Build(path, cc)
+    found = Build(path, cc)
+    found.check_whole()
+    return found

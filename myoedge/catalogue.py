@@ -197,8 +197,8 @@ Choose another one, for a build with -o.
 
 E221 Something else is in the output folder.
 A build replaces its folder as a whole, so it only takes the place of an earlier build or of an
-empty folder, and of an earlier build only where nothing but its own files is in it. Choose another
-one with -o, or move what is there.
+empty folder, and of an earlier build only where nothing but its own files is in it and its C is as
+it was written: what you edited is yours. Choose another one with -o, or move what is there.
 
 E222 There is no whole build where one is needed.
 validate and report work on what `myoedge build` wrote, with all its files, unchanged but for the C,

@@ -17,7 +17,16 @@ from myoedge.errors import MyoedgeError
 
 FILE = "myoedge.toml"
 Method = Literal["minmax", "percentile", "mse"]
-_SIZES = {"B": 1.0, "KiB": 1024.0, "MiB": 1024.0**2, "kB": 1e3, "MB": 1e6}
+_SIZES = {
+    "B": 1.0,
+    "KiB": 1024.0,
+    "MiB": 1024.0**2,
+    "GiB": 1024.0**3,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+}
+_TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
@@ -130,7 +139,11 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 def _reasons(error: Exception) -> dict[str, str]:
     rows: list[dict[str, Any]] = [{"loc": ("value",), "msg": str(error)}]
     rows = error.errors() if hasattr(error, "errors") else rows
-    return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
+    found: dict[str, str] = {}
+    for row in rows:  # one of each type that the key may have: they are one reason
+        key = ".".join(str(part) for part in row["loc"] if part not in _TYPES)
+        found[key] = f"{found[key]}; or: {row['msg']}" if key in found else str(row["msg"])
+    return found
 
 
 _TABLES: Mapping[str, Any] = {

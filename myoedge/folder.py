@@ -62,8 +62,14 @@ def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
+def check_output(target: Path) -> None:
+    """Tells before the long part what `write_folder` would refuse. Errors: E220, E221."""
+    with explained(target):
+        _check_replaceable(Path(os.path.realpath(target)))
+
+
 def _check_replaceable(target: Path) -> None:
-    """Only an earlier build or an empty folder gives way."""
+    """Only an earlier build as it was written, or an empty folder, gives way."""
     if not os.path.lexists(target):
         return
     if not target.is_dir():
@@ -75,11 +81,14 @@ def _check_replaceable(target: Path) -> None:
     if strangers := _strangers(target):
         shown = ", ".join(strangers[:5]) + (", ..." if len(strangers) > 5 else "")
         raise _in_the_way(target, f"holds what build did not write: {shown}")
+    if edited := _edited(target):
+        raise _in_the_way(target, f"holds C that was edited since: {', '.join(edited[:5])}")
 
 
 def _in_the_way(target: Path, what: str) -> MyoedgeError:
     facts = {"needs": "a new or empty folder, or an earlier build", "has": str(target)}
-    return MyoedgeError("E221", f"{target.name} {what}", facts, ["-o another folder"])
+    tries = ["-o another folder"]
+    return MyoedgeError("E221", f"{target.name or target} {what}", facts, tries)
 
 
 def _strangers(folder: Path) -> list[str]:
@@ -87,6 +96,18 @@ def _strangers(folder: Path) -> list[str]:
     known = manifest_files(folder)
     found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
     return sorted(n for n in found if n not in known and not _WRITTEN_LATER.fullmatch(n))
+
+
+def _edited(folder: Path) -> list[str]:
+    """Generated C that is not as build wrote it any more: somebody's work."""
+    ours = ((name, digest) for name, digest in manifest_files(folder).items() if name[:4] == "src/")
+    return sorted(
+        n for n, digest in ours if (folder / n).is_file() and _digest(folder / n) != digest
+    )
+
+
+def _digest(path: Path) -> str:
+    return sha256(path.read_bytes())
 
 
 def is_build(folder: Path) -> bool:

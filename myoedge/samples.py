@@ -132,9 +132,17 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
             {"needs": ", ".join(names), "has": ", ".join(data.inputs)},
-            [f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"],
+            [_with_names(data, names)],
         )
     return {name: data.inputs[name] for name in names}
+
+
+def _with_names(data: Data, names: Sequence[str]) -> str:
+    """Python that renames the arrays, by order; where their number differs, that makes new ones."""
+    if len(data.inputs) != len(names):
+        return f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
+    pairs = ", ".join(f"{name!r}: d[{had!r}]" for name, had in zip(names, data.inputs, strict=True))
+    return f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
 
 
 def _shaped(name: str, x: Array, shape: Shape) -> Array:

@@ -29,9 +29,7 @@ def command(
 
     MODEL is a model file, DIR what build wrote: the newest one below build/ without it.
     """
-    from myoedge.folder import is_build
-
-    if memory or path is None or is_build(Path(path)):
+    if memory or path is None or Path(path).is_dir():
         if factory or calib:
             raise click.UsageError("--factory and --calib go with a model file, not with a build.")
         _of_build(voice, named_or_newest(voice, path), memory)

@@ -84,11 +84,19 @@ def common(verb: Verb) -> Verb:
     def wrapped(
         *args: Any, quiet: bool, verbose: bool, as_json: bool, no_color: bool, **rest: Any
     ) -> Any:
+        _refuse_empty(rest)
         color = not no_color and "NO_COLOR" not in os.environ
         voice = Voice(as_json, verbose - quiet, color)
         return verb(voice, *args, **rest)
 
     return wrapped
+
+
+def _refuse_empty(values: Mapping[str, Any]) -> None:
+    """An empty argument is what a shell makes of a variable that is not set, never meant."""
+    for name, value in values.items():
+        if value == "" or (isinstance(value, tuple) and "" in value):
+            raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
 
 
 def model_options(verb: Verb) -> Verb:

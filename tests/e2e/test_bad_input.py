@@ -92,6 +92,7 @@ def test_calibration_arrays(run: Run, small: Path, calib: Callable[..., Path]) -
     good = np.zeros((4, 1, 2, 12), np.float32)
     build = ("build", small / "model.pt2", "--calib")
     refused(run(*build, calib(wrong=good)), 2, "E212", "wrong")
+    refused(run(*build, calib(**{"in:x": good})), 2, "E212", "'x': d['in:x']")
     refused(run(*build, calib(input=good[:, :, :, :5])), 2, "E213", "12")
     refused(run(*build, calib(input=good.astype(np.complex64))), 2, "E214", "complex64")
     refused(run(*build, calib(input=good[:0])), 2, "E215")
@@ -176,6 +177,7 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[budget]\nl2 = '3 elephants'", "E232", "KiB"),
         ("[budget]\nl2 = '" + "9" * 400 + " KiB'", "E232", "KiB"),
         ("[budget]\nsqnr = nan", "E232", "sqnr"),
+        ("[budget]\nl2 = true", "E232", "budget.l2"),
         ("[model\n", "E231", ""),
         ("a = " + "[" * 3000 + "]" * 3000, "E231", ""),
         ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
@@ -221,7 +223,11 @@ def test_wrong_words(run: Run, small: Path) -> None:
     refused(run("build", model, "--percentile", "20", "--method", "percentile"), 2, "E203")
     refused(run("validate", small), 2, "E222")
     refused(run("validate"), 2, "E222")
+    refused(run("inspect", small), 2, "E222")
     refused(run("explain", "E999"), 2, "E208")
+    for words in (("build", ""), ("build", model, "-o", ""), ("validate", "--input", "")):
+        ran = run(*words)
+        assert (ran.code, "is given, but empty" in ran.err) == (2, True), ran.err
     assert run("build", model, "--nonsense").code == 2
     assert "build" in run("bulid").err
 

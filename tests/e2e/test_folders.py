@@ -34,10 +34,23 @@ def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_pat
     assert not (tmp_path / "out" / "src" / "network.o").exists()
 
 
+def test_generated_c_that_was_edited_is_kept(run: Run, small: Path, tmp_path: Path) -> None:
+    build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", "out")
+    assert run(*build).code == 0
+    edited = tmp_path / "out" / "src" / "network.c"
+    before = edited.read_text()
+    edited.write_text(before + "/* mine */")
+    ran = run(*build)
+    refused(ran, 2, "E221", "src/network.c")
+    assert "quantise" not in ran.err, "it is told before the long part"
+    edited.write_text(before)
+    assert run(*build).code == 0
+
+
 def test_output_folder_that_is_a_link(run: Run, small: Path, tmp_path: Path) -> None:
     build = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o")
     assert run(*build, "real").code == 0
-    (tmp_path / "real" / "src" / "network.c").write_text("old")
+    (tmp_path / "real" / "src" / "network.c").unlink()
     (tmp_path / "link").symlink_to("real")
     (tmp_path / "loop").symlink_to("loop")
     assert run(*build, "link").code == 0
