@@ -26,7 +26,7 @@ from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests import layer_costs
+from tests import layer_costs, network_cycles
 from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.networks import Small
@@ -149,6 +149,7 @@ def main() -> None:
         console = Console()
         console.print(table_of(columns), command_line(), simulator_speed(folder))
         console.print(speed.table(speed.measured()))
+        console.print(network_cycles.table(network_cycles.measured()))
         layer_costs.show(list(layer_costs.real_networks(folder)))
 
 
