@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.frontend import compute, move, recurrent
+from myoedge.frontend import arithmetic, compute, move, recurrent
 from myoedge.frontend.draft import Arguments, Draft, Row, first, slice_axis, weights
 
 
@@ -159,15 +159,15 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     },
     "mean": _calls(compute.reduce("mean"), "mean", "mean.dim"),
     "sum": _calls(compute.reduce("sum"), "sum", "sum.dim_IntList"),
-    "add": _calls(compute.binary("add"), "add.Tensor", "add.Scalar"),
+    "add": _calls(arithmetic.binary("add"), "add.Tensor", "add.Scalar"),
     "sub": {
-        **_calls(compute.binary("sub"), "sub.Tensor", "subtract.Tensor", "sub.Scalar"),
-        **_calls(compute.rsub, "rsub.Tensor", "rsub.Scalar"),
+        **_calls(arithmetic.binary("sub"), "sub.Tensor", "subtract.Tensor", "sub.Scalar"),
+        **_calls(arithmetic.rsub, "rsub.Tensor", "rsub.Scalar"),
     },
     "mul": {
-        **_calls(compute.binary("mul"), "mul.Tensor", "multiply.Tensor", "mul.Scalar"),
-        **_calls(compute.div, "div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode"),
-        **_calls(compute.div, "divide.Tensor", "true_divide.Tensor"),
+        **_calls(arithmetic.binary("mul"), "mul.Tensor", "multiply.Tensor", "mul.Scalar"),
+        **_calls(arithmetic.div, "div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode"),
+        **_calls(arithmetic.div, "divide.Tensor", "true_divide.Tensor"),
         **_calls(_glu, "glu"),
     },
     "affine": {
@@ -200,9 +200,9 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         **_calls(_step("softshrink", "lambd"), "softshrink"),
         **_calls(_chain(("tanhshrink",)), "tanhshrink"),
         **_calls(_step("threshold", "threshold", "value"), "threshold"),
-        **_calls(compute.pow, "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"),
-        **_calls(compute.extreme(low=True), "maximum", "max.other"),
-        **_calls(compute.extreme(low=False), "minimum", "min.other"),
+        **_calls(arithmetic.pow, "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"),
+        **_calls(arithmetic.extreme(low=True), "maximum", "max.other"),
+        **_calls(arithmetic.extreme(low=False), "minimum", "min.other"),
     },
     "gates": RECURRENT,
     "lstm": _calls(LSTM, "lstm.input"),

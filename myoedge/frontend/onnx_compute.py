@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend import compute
+from myoedge.frontend import arithmetic, compute
 from myoedge.frontend.attention import attend
 from myoedge.frontend.draft import (
     Unsupported,
@@ -28,52 +28,6 @@ from myoedge.ops.pool import Window
 
 MOST_PADDED = 2**28  # positions, padding included
 Pads = tuple[tuple[int, int], ...]
-
-
-def binary(op: str) -> OnnxRow:
-    def row(c: Call) -> str:
-        return str(compute.binary(op)(c.draft, {"self": c.x(0), "other": c.x(1)}, c.out))
-
-    return row
-
-
-def div(c: Call) -> str:
-    return compute.div(c.draft, {"self": c.x(0), "other": c.x(1)}, c.out)
-
-
-def power(c: Call) -> str:
-    y = compute.pow(c.draft, {"self": c.x(0), "exponent": c.x(1)}, c.out)
-    return reshape(c.draft, y, c.out)
-
-
-def extreme(low: bool) -> OnnxRow:
-    """Max and Min of any number of inputs, two at a time."""
-    pair = compute.extreme(low)
-
-    def row(c: Call) -> str:
-        y = c.x()
-        for i in range(1, len(c.inputs)):
-            shape = np.broadcast_shapes(c.draft.shape(y), c.draft.shape(c.x(i)))
-            y = pair(c.draft, {"self": y, "other": c.x(i)}, shape)
-        return reshape(c.draft, y, c.out)
-
-    return row
-
-
-def total(c: Call) -> str:
-    """Sum of any number of inputs."""
-    y = c.x()
-    for i in range(1, len(c.inputs)):
-        shape = np.broadcast_shapes(c.draft.shape(y), c.draft.shape(c.x(i)))
-        y = compute.binary("add")(c.draft, {"self": y, "other": c.x(i)}, shape)
-    return y
-
-
-def average(c: Call) -> str:
-    """Mean of any number of inputs."""
-    y = total(c)
-    share = (("affine", 1.0 / len(c.inputs), 0.0),)
-    return y if len(c.inputs) == 1 else c.draft.add("table", y, chain=share)
 
 
 def conv(c: Call) -> str:
@@ -145,7 +99,7 @@ def gemm(c: Call) -> str:
     if not c.has(2) or bias is not None:
         return y
     added = {"self": y, "other": _times(c, c.x(2), beta)}
-    return str(compute.binary("add")(d, added, c.out))
+    return str(arithmetic.binary("add")(d, added, c.out))
 
 
 def _gemm_bias(c: Call, beta: float) -> str | None:

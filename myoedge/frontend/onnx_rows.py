@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from myoedge.frontend import onnx_arithmetic as arithmetic
 from myoedge.frontend import onnx_compute as compute
 from myoedge.frontend import onnx_move as move
 from myoedge.frontend import onnx_pointwise as pointwise
@@ -35,9 +36,9 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "conv": {"Conv": compute.conv},
     "linear": _MATMUL,
     "matmul": _MATMUL,
-    "add": {"Add": compute.binary("add"), "Sum": compute.total, "Mean": compute.average},
-    "sub": {"Sub": compute.binary("sub")},
-    "mul": {"Mul": compute.binary("mul"), "Div": compute.div},
+    "add": {"Add": arithmetic.binary("add"), "Sum": arithmetic.total, "Mean": arithmetic.average},
+    "sub": {"Sub": arithmetic.binary("sub")},
+    "mul": {"Mul": arithmetic.binary("mul"), "Div": arithmetic.div},
     "affine": {"BatchNormalization": compute.batch_norm},
     "prelu": {"PRelu": pointwise.prelu},
     "attention": {"com.microsoft.Attention": compute.attention},
@@ -56,9 +57,9 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
         "Swish": pointwise.swish,
         "Shrink": pointwise.shrink,
         "Clip": pointwise.clip,
-        "Pow": compute.power,
-        "Max": compute.extreme(low=True),
-        "Min": compute.extreme(low=False),
+        "Pow": arithmetic.power,
+        "Max": arithmetic.extreme(low=True),
+        "Min": arithmetic.extreme(low=False),
     },
     "max_pool": {
         "MaxPool": compute.pool("max_pool"),

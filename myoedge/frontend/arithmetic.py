@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the import table that do arithmetic: two tensors, or a tensor and a number."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from myoedge.frontend.attention import HIDDEN
+from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape
+from myoedge.ir import Shape
+
+
+def _scalar(d: Draft, value: Any) -> float | None:
+    """A number, or the single element of a constant; None for tensors."""
+    if isinstance(value, int | float):
+        return float(value)
+    found = d.constants.get(value)
+    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+
+
+def binary(op: str) -> Row:
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        left, right, alpha = a["self"], a["other"], _alpha(a)
+        if op == "add":
+            left, right = (finite(d, x) if isinstance(x, str) else x for x in (left, right))
+        return combined(d, op, left, right, alpha, out)
+
+    return row
+
+
+def rsub(d: Draft, a: Arguments, out: Shape) -> str:
+    return combined(d, "sub", a["other"], a["self"], _alpha(a), out)
+
+
+def _alpha(a: Arguments) -> float:
+    """The factor of the second operand; overloads without one have 1."""
+    return 1.0 if a.get("alpha") is None else float(a["alpha"])
+
+
+def combined(d: Draft, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
+    """Scalars become a step of a table, tensors a node."""
+    a, b = _scalar(d, left), _scalar(d, right)
+    if b is not None and not _is_number(d, left):
+        return _widened(d, left, _by_scalar(op, b, alpha, scalar_right=True), out)
+    if a is not None and not _is_number(d, right):
+        return _widened(d, right, _by_scalar(op, a, alpha, scalar_right=False), out)
+    if alpha != 1.0:
+        right = times(d, right, alpha)
+    return d.add(op, left, right)
+
+
+def times(d: Draft, x: str, factor: float) -> str:
+    if x in d.constants:
+        return d.constant(np.float32(factor) * d.constants[x])
+    return d.add("table", x, chain=(("affine", factor, 0.0),))
+
+
+def _is_number(d: Draft, value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _by_scalar(op: str, c: float, alpha: float, *, scalar_right: bool) -> tuple[Any, ...]:
+    if op == "mul":
+        return ("affine", c, 0.0)
+    sign = 1.0 if op == "add" else -1.0
+    return ("affine", 1.0, sign * alpha * c) if scalar_right else ("affine", sign * alpha, c)
+
+
+def _widened(d: Draft, x: str, step: tuple[Any, ...], out: Shape) -> str:
+    """The table, and a reshape where the scalar had more axes than the tensor."""
+    return reshape(d, d.add("table", x, chain=(step,)), out)
+
+
+def div(d: Draft, a: Arguments, out: Shape) -> str:
+    if a.get("rounding_mode"):
+        raise Unsupported(f"div with rounding_mode={a['rounding_mode']!r}")
+    left, right = a["self"], a["other"]
+    divisor = _scalar(d, right)
+    if divisor == 0.0:
+        raise Unsupported("division by zero")
+    if divisor is not None:
+        return combined(d, "mul", left, 1.0 / divisor, 1.0, out)
+    if right in d.constants:
+        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
+    return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
+
+
+def pow(d: Draft, a: Arguments, out: Shape) -> str:
+    exponent, base = _scalar(d, a["exponent"]), _scalar(d, a["self"])
+    if base is not None:
+        return _power_of(d, base, a["exponent"])
+    if exponent is None:
+        raise Unsupported("pow with an exponent that is a tensor")
+    return d.add("table", a["self"], chain=(("pow", exponent),))
+
+
+def _power_of(d: Draft, base: float, x: str) -> str:
+    if base <= 0.0:
+        raise Unsupported(f"pow with the base {base:g}")
+    return d.add("table", x, chain=(("affine", math.log(base), 0.0), ("exp",)))
+
+
+def extreme(low: bool) -> Row:
+    """maximum and minimum of a tensor and a number."""
+
+    def row(d: Draft, a: Arguments, out: Shape) -> str:
+        pair = (a["self"], a["other"])
+        edge = next((c for x in pair if (c := _scalar(d, x)) is not None), None)
+        if edge is None:
+            raise Unsupported("the larger or smaller of two tensors")
+        x = next(x for x in pair if _scalar(d, x) is None)
+        step = ("clamp", edge, math.inf) if low else ("clamp", -math.inf, edge)
+        return _widened(d, x, step, out)
+
+    return row
+
+
+def finite(d: Draft, name: str) -> str:
+    """A constant whose minus infinities, which hide keys among zeros, are large numbers."""
+    value = d.constants.get(name)
+    floats = value is not None and value.dtype.kind == "f" and value.ndim > 1
+    hides = floats and value is not None and (np.isneginf(value) | (value == 0)).all()
+    return d.constant(np.maximum(d.constants[name], np.float32(1e4 * HIDDEN))) if hides else name
