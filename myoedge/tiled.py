@@ -136,6 +136,8 @@ class Tiled:
     kernel    the C function, called with an op and a tile: pointers to structs of that name
     axes      extent of every loop     split   those that may be cut
     single    those that are cut to 1, as the kernel knows them not
+    inner     those of `split` whose loops are innermost: the kernel goes on in the next of their
+              tiles with what it has in scratch
     backwards those whose last tile comes first
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
@@ -158,6 +160,7 @@ class Tiled:
     scratch: Callable[[Sizes], Any] = no_scratch
     first: Callable[[Sizes, Prices], Any] = first_call
     single: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
 
     @property

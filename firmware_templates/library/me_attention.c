@@ -39,6 +39,13 @@ static span seen(const work *w, int32_t group)
     return (span){ first_of(w, 4 * group) & ~3, (end_of(w, last) + 3) & ~3 };
 }
 
+/* What of `keys` is among n of them from `first` on, in whole words; nothing: end is first. */
+static span within(span keys, int32_t first, int32_t n)
+{
+    const int32_t from = me_max(keys.first, first);
+    return (span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
+}
+
 static int8_t *row_of(const work *w, int32_t row)
 {
     return w->tile->scratch + row * w->row;
@@ -56,24 +63,31 @@ static void four_rows(const int8_t *rows[4], const int8_t *x, int32_t first, int
 static void score_blocks(const work *w, int32_t group, int32_t first, int32_t last)
 {
     const me_attention *op = w->op;
-    const int32_t whole = me_min(last, op->keys / 4);
+    const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
     me_products of;
     four_rows(of.a, w->tile->q, 4 * group, w->tile->rows - 1, op->width);
     of.b_step = 4 * op->width;
     of.y_stride = w->row;
     of.words = op->width / 4;
+    of.add = 0;
     of.y = (int32_t *)(void *)row_of(w, 4 * group) + 4 * first;
     of.blocks = whole - first;
     if (of.blocks > 0) {
-        four_rows(of.b, w->tile->k, 4 * first, op->keys - 1, op->width);
+        four_rows(of.b, w->tile->k, 4 * first - start, keys - 1, op->width);
         me_products_signed(&of);
         of.y += 4 * of.blocks;
     }
     if (last > whole) {
         of.blocks = 1;
-        four_rows(of.b, w->tile->k, 4 * whole, op->keys - 1, op->width);
+        four_rows(of.b, w->tile->k, 4 * whole - start, keys - 1, op->width);
         me_products_signed(&of);
     }
+}
+
+/* Keys at hand that a group of rows sees. */
+static span scored(const work *w, int32_t group)
+{
+    return within(seen(w, group), w->tile->first_key, w->tile->keys);
 }
 
 static void scores(const work *w)
@@ -81,10 +95,10 @@ static void scores(const work *w)
     const int32_t groups = (w->tile->rows + 3) / 4;
     int32_t total = 0;
     for (int32_t group = 0; group < groups; group++)
-        total += (seen(w, group).end - seen(w, group).first) / 4;
+        total += (scored(w, group).end - scored(w, group).first) / 4;
     int32_t first = ME_FIRST(total), last = ME_LAST(total);
     for (int32_t group = 0; group < groups && last > 0; group++) {
-        const span keys = seen(w, group);
+        const span keys = scored(w, group);
         const int32_t blocks = (keys.end - keys.first) / 4;
         const int32_t from = me_max(first, 0), to = me_min(last, blocks);
         if (from < to)
@@ -124,26 +138,35 @@ static void exponentials(const work *w, int32_t row)
     w->divisors[row] = (divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
 }
 
-/* ---- values: blocks of four rows and four columns, scaled by who has summed them */
+/* ---- values: blocks of four rows and four columns, scaled by who has summed the last of them */
 
-static void value_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+static void sum_blocks(const work *w, int32_t group, int32_t first, int32_t last)
 {
-    const me_attention *op = w->op;
-    const span keys = seen(w, group);
-    const int32_t rows = me_min(4, w->tile->rows - 4 * group);
+    const me_attention_tile *tile = w->tile;
+    const span all = seen(w, group), keys = within(all, tile->first_value, tile->values);
     me_products of;
-    four_rows(of.a, w->tile->scratch + keys.first, 4 * group, w->tile->rows - 1, w->row);
-    four_rows(of.b, w->tile->v + keys.first, 4 * first, op->out_width - 1, op->v_row);
-    of.b_step = 4 * op->v_row;
-    of.y_stride = w->row;
     of.words = (keys.end - keys.first) / 4;
+    if (of.words == 0)
+        return;
+    four_rows(of.a, tile->scratch + keys.first, 4 * group, tile->rows - 1, w->row);
+    four_rows(of.b, tile->v + keys.first - tile->first_value, 4 * first, w->op->out_width - 1, tile->values);
+    of.b_step = 4 * tile->values;
+    of.y_stride = w->row;
     of.blocks = last - first;
+    of.add = keys.first > all.first;
     of.y = (int32_t *)(void *)(row_of(w, 4 * group) + w->filled) + 4 * first;
     me_products_unsigned(&of);
-    for (int32_t i = 0; i < rows; i++) {
-        const divisor by = w->divisors[4 * group + i];
-        int8_t *y = w->tile->y + (4 * group + i) * op->out_width + 4 * first;
-        me_row_scaled(of.y + i * (w->row / 4), y, last - first, by.down, by.factor, op->offset, op->out_shift);
+}
+
+static void scale_blocks(const work *w, int32_t group, int32_t first, int32_t last)
+{
+    const me_attention *op = w->op;
+    const int32_t end = me_min(4 * group + 4, w->tile->rows);
+    for (int32_t row = 4 * group; row < end; row++) {
+        const divisor by = w->divisors[row];
+        const int32_t *sums = (const int32_t *)(const void *)(row_of(w, row) + w->filled) + 4 * first;
+        int8_t *y = w->tile->y + row * op->out_width + 4 * first;
+        me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
     }
 }
 
@@ -155,7 +178,9 @@ static void values(const work *w)
     while (first < last) {
         const int32_t group = first / blocks, from = first - group * blocks;
         const int32_t to = me_min(blocks, last - group * blocks);
-        value_blocks(w, group, from, to);
+        sum_blocks(w, group, from, to);
+        if (w->tile->first_value + w->tile->values == w->filled)
+            scale_blocks(w, group, from, to);
         first = group * blocks + to;
     }
 }
@@ -164,10 +189,14 @@ void me_attention_run(const me_attention *op, const me_attention_tile *tile)
 {
     work w = { op, tile, 0, me_attention_row(op->keys, op->out_width), (op->keys + 3) / 4 * 4 };
     w.divisors = (divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
-    scores(&w);
-    ME_SYNC();
-    for (int32_t row = ME_FIRST(tile->rows); row < ME_LAST(tile->rows); row++)
-        exponentials(&w, row);
-    ME_SYNC();
-    values(&w);
+    if (tile->keys > 0)
+        scores(&w);
+    if (tile->keys > 0 && tile->first_key + tile->keys == op->keys) {
+        ME_SYNC();
+        for (int32_t row = ME_FIRST(tile->rows); row < ME_LAST(tile->rows); row++)
+            exponentials(&w, row);
+        ME_SYNC();
+    }
+    if (tile->values > 0)
+        values(&w);
 }

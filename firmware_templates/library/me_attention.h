@@ -1,32 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of one head: rows of queries in L1 with all keys and values. All of cores 0 .. 7 call it
- * and share its work; barriers are inside, none is at the end.
+ * Attention of one head: rows of queries in L1 with its keys and values, or a part of these at a
+ * time: first keys, from the first to the last, then values, with the same rows and scratch. All of
+ * cores 0 .. 7 call it and share its work; barriers are inside, none is at the end.
  */
 #ifndef ME_ATTENTION_H
 #define ME_ATTENTION_H
 
 #include <stdint.h>
 
-/* keys, width      k is keys x width, q rows x width            v_row   bytes of a row of v
- * out_width        v is out_width x keys, the keys of a column side by side
+/* keys, width      k is keys x width, q rows x width
+ * out_width        v is out_width x keys, the keys of a column side by side and filled to words
  * before, after    row i of all sees keys i - before .. i + after
  * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
  * bias_*           added to a score: bias * bias_mult >> bias_shift
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
- * width, out_width and v_row are multiples of 4. */
+ * width and out_width are multiples of 4. */
 typedef struct {
-    int32_t keys, width, out_width, v_row, before, after;
+    int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
 } me_attention;
 
-/* first_row   number of the first of these rows among all      bias   rows x keys, or 0
- * scratch     me_attention_scratch bytes; it and q, k, v are aligned to 4 */
+/* first_row   number of the first of these rows among all      bias   rows x all keys, or 0
+ * keys, first_key       those in k: how many, and the first of them
+ * values, first_value   those in v, as bytes of a row: how many, and the first of them
+ * scratch     me_attention_scratch bytes; it and q, k, v are aligned to 4
+ * first_key, first_value and values are multiples of 4; keys is, but where they are the last. What
+ * a row has not seen a key of yet is no result: y is written with the last values. */
 typedef struct {
     const int8_t *q, *k, *v, *bias;
     int8_t *y, *scratch;
-    int32_t rows, first_row;
+    int32_t rows, first_row, keys, first_key, values, first_value;
 } me_attention_tile;
 
 void me_attention_run(const me_attention *op, const me_attention_tile *tile);

@@ -12,8 +12,9 @@
     .set AT_WORDS, 24
     .set AT_BLOCKS, 28
     .set AT_NEXT, 32            /* from the end of a row of b to the next block's */
-    .set SAVED, 36
-    .set FRAME, 96
+    .set AT_ADD, 36
+    .set SAVED, 40
+    .set FRAME, 112
 
 .macro each_saved what
     \what ra, SAVED(sp)
@@ -61,18 +62,22 @@ me_function \name
     sw t0, AT_Y(sp)
     sw t1, AT_NEXT(sp)
     sw t2, AT_Y_STRIDE(sp)
+    lw a1, 52(a0)
     sw s0, AT_WORDS(sp)
     sw s1, AT_BLOCKS(sp)
+    sw a1, AT_ADD(sp)
     .balign 16
-1:  lw t0, AT_WORDS(sp)
+1:  lw a1, AT_ADD(sp)
+    lw t0, AT_WORDS(sp)
     lw t2, AT_A(sp)
     lw s0, AT_A+4(sp)
     lw s1, AT_A+8(sp)
     lw a0, AT_A+12(sp)
+    bnez a1, 4f
     .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
     mv x\n, zero
     .endr
-    lp_setup 0, t0, 2f
+3:  lp_setup 0, t0, 2f
     p_lw t0, 4, t2
     p_lw a1, 4, ra
     p_lw a2, 4, gp
@@ -103,7 +108,7 @@ me_function \name
     addi s0, t0, 16
     sw s0, AT_Y(sp)
     .irp n, 16, 20, 24, 28
-    four_words \n
+    four_words sw, \n, t0
     add t0, t0, t1
     .endr
     lw s0, AT_BLOCKS(sp)
@@ -117,28 +122,35 @@ me_function \name
     each_saved lw
     addi sp, sp, FRAME
     ret
+4:  lw a1, AT_Y(sp)
+    lw a2, AT_Y_STRIDE(sp)
+    .irp n, 16, 20, 24, 28
+    four_words lw, \n, a1
+    add a1, a1, a2
+    .endr
+    j 3b
 me_end \name
 .endm
 
-/* x\n .. x\n+3 to t0 */
-.macro four_words n
-    .insn s 0x23, 2, x\n, 0(t0)
+/* x\n .. x\n+3 to what `at` points to, or from there */
+.macro four_words what, n, at
+    \what x\n, 0(\at)
     .if \n == 16
-    sw x17, 4(t0)
-    sw x18, 8(t0)
-    sw x19, 12(t0)
+    \what x17, 4(\at)
+    \what x18, 8(\at)
+    \what x19, 12(\at)
     .elseif \n == 20
-    sw x21, 4(t0)
-    sw x22, 8(t0)
-    sw x23, 12(t0)
+    \what x21, 4(\at)
+    \what x22, 8(\at)
+    \what x23, 12(\at)
     .elseif \n == 24
-    sw x25, 4(t0)
-    sw x26, 8(t0)
-    sw x27, 12(t0)
+    \what x25, 4(\at)
+    \what x26, 8(\at)
+    \what x27, 12(\at)
     .else
-    sw x29, 4(t0)
-    sw x30, 8(t0)
-    sw x31, 12(t0)
+    \what x29, 4(\at)
+    \what x30, 8(\at)
+    \what x31, 12(\at)
     .endif
 .endm
 

@@ -12,10 +12,11 @@
             for (int32_t i = 0; i < 4; i++)                                                     \
                 for (int32_t j = 0; j < 4; j++) {                                               \
                     const int8_t *a = of->a[i], *b = of->b[j] + block * of->b_step;             \
-                    int32_t sum = 0;                                                            \
+                    int32_t *y = of->y + i * (of->y_stride / 4) + 4 * block + j;                \
+                    int32_t sum = of->add ? *y : 0;                                             \
                     for (int32_t word = 0; word < of->words; word++)                            \
                         sum = DOT(sum, me_next_w(&a), me_next_w(&b));                           \
-                    of->y[i * (of->y_stride / 4) + 4 * block + j] = sum;                        \
+                    *y = sum;                                                                   \
                 }                                                                               \
     }
 

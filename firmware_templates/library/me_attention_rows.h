@@ -8,12 +8,13 @@
 #include <stdint.h>
 
 /* Four rows a times four rows b, `blocks` times, b_step bytes further each time: y[i][j] = sum over
- * `words` words. y is int32, 16 bytes further each time, y_stride bytes between rows.
+ * `words` words, and what y was if `add`. y is int32, 16 bytes further each time, y_stride bytes
+ * between rows.
  * me_attention_rows.S knows these offsets. */
 typedef struct {
     const int8_t *a[4], *b[4];
     int32_t *y;
-    int32_t b_step, y_stride, words, blocks;
+    int32_t b_step, y_stride, words, blocks, add;
 } me_products;
 
 void me_products_signed(const me_products *of);   /* bytes of both are signed */

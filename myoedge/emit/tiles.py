@@ -5,76 +5,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from myoedge.emit.kernels import function_name, heading
+from myoedge.emit.numbers import Tables, c_table, divisors
 from myoedge.emit.render import render
 from myoedge.op import Step
 from myoedge.plan.tiling import Tiling, Transfer
 from myoedge.tiled import Operand
 
 Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
-
-
-@dataclass
-class Tables:
-    """Numbers of tiles that no short expression gives, as C arrays of a function."""
-
-    prefix: str
-    lines: list[str] = field(default_factory=list)
-
-    def number(self, name: str, values: Sequence[int], index: str = "t") -> str:
-        """C for the number that a tile has."""
-        found = expression(values, index)
-        if found is not None:
-            return found
-        table = f"{self.prefix}_{re.sub(r'[^A-Za-z0-9_]', '', name)}_of_tile"
-        self.lines.append(_table("int32_t", table, map(str, values)))
-        return f"{table}[{index}]"
-
-
-def expression(values: Sequence[int], index: str) -> str | None:
-    """Of i = index: a constant, or a + b * j for j one of i, i % n, i / n, i / n % 2; else None."""
-    first = values[0]
-    if len(set(values)) == 1:
-        return str(first)
-    run = next(i for i, v in enumerate(values) if v != first)
-    again = next((i for i, v in enumerate(values) if i > run and v == first), len(values))
-    step = values[run] - first
-    turns: dict[str, Callable[[int], int]] = {
-        index if run == 1 else f"{index} / {run}": lambda i: i // run,
-        f"{index} % 2" if run == 1 else f"{index} / {run} % 2": lambda i: i // run % 2,
-        f"{index} % {again}": lambda i: i % again,
-    }
-    for text, turn in turns.items():
-        if all(v == first + turn(i) * step for i, v in enumerate(values)):
-            return _affine(first, step, text)
-    return None
-
-
-def _affine(first: int, step: int, index: str) -> str:
-    size = abs(step)
-    term = index if size == 1 else f"{index} * {size}"
-    if first == 0:
-        return term if step > 0 else f"-({term})"
-    return f"{first} {'+' if step > 0 else '-'} {term}"
-
-
-def _table(kind: str, name: str, rows: Iterator[str]) -> str:
-    lines, line = [], "   "
-    for row in rows:
-        if len(line) + len(row) > 96:
-            lines.append(line)
-            line = "   "
-        line += f" {row},"
-    return f"static const {kind} {name}[] = {{\n" + "\n".join([*lines, line]) + "\n};"
+Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
 def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
     """The C of a layer in tiles."""
     fn = function_name(index, step)
     tables = Tables(fn)
-    loads = [o for o in tiling.tiled.operands if not o.written]
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
         "fn": fn,
@@ -85,8 +31,8 @@ def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
         "summary": summary(tiling),
         "count": len(tiling.tiles),
         "ahead": [_call("me_fetch", x, base, tiling) for x in early],
-        "loads": [line for o in loads for line in _loads(tiling, o, base, tables)],
-        "stores": _stores(tiling, base, tables),
+        "loads": list(_loads(tiling, base, tables)),
+        "stores": list(_stores(tiling, base, tables)),
         "op": _op(tiling),
         "tile": _fields(tiling, tables),
     }
@@ -173,70 +119,81 @@ def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stri
     return f"{function}({inside}, {outside}, {size}, {line}, {stride});"
 
 
-def _loads(tiling: Tiling, operand: Operand, base: Base, tables: Tables) -> Iterator[str]:
-    """Statements that fetch what tile t needs of an operand."""
-    every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
-    at = [t for t, moved in enumerate(every) if moved]
-    if not at:
-        return
-    if at == [0]:
-        if not tiling.early(every[0][0]):
-            calls = [_call("me_fetch", x, base, tiling) for x in every[0]]
-            yield from _guarded("t == 0" if len(every) > 1 else "", calls)
-        return
-    early = bool(every[0]) and tiling.early(every[0][0])
-    period = at[1] - at[0] if len(at) > 1 else 0
-    regular = all(t == i * period for i, t in enumerate(at)) and len(at) * period >= len(every)
-    if regular and all(len(moved) == 1 for moved in (every[t] for t in at)):
-        when = [f"t % {period} == 0"] if period > 1 else []
-        when += ["t > 0"] if early else []
-        index = f"t / {period}" if period > 1 else "t"
-        calls = [_one(tables, "me_fetch", [every[t][0] for t in at], base(operand), index)]
-        yield from _guarded(" && ".join(when), calls)
-    else:
-        yield from _guarded(
-            "t > 0" if early else "", [_many(tables, every, operand, base, "me_fetch_all")]
-        )
+def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
+    """Statements that fetch what tile t needs."""
+    for operand in tiling.tiled.operands:
+        every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
+        early = any(map(tiling.early, every[0]))
+        if any(every[1:] if early else every):
+            yield from _moves(tables, "me_fetch", every, base(operand), early)
 
 
-def _stores(tiling: Tiling, base: Base, tables: Tables) -> list[str]:
+def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
+    """Statements that send what tile t has computed."""
     every = [list(tile.stores) for tile in tiling.tiles]
-    out = tiling.tiled.out
-    if not any(every):
-        return []
-    if all(len(moved) == 1 for moved in every):
-        return [_one(tables, "me_send", [moved[0] for moved in every], base(out), "t")]
-    return [_many(tables, every, out, base, "me_send_all")]
+    if any(every):
+        yield from _moves(tables, "me_send", every, base(tiling.tiled.out), False)
 
 
-def _one(tables: Tables, function: str, moved: Sequence[Transfer], base: str, index: str) -> str:
-    """One transfer for each index."""
+def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:
+    """Statements that move one operand's part of tile t; `early`: not that of the first tile."""
+    most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
+    phases = _phases([bool(moved) for moved in every])
+    if phases is None or (most > 1 and at != [0]):
+        yield from _guarded("t > 0" if early else "", [_many(tables, function, every, base)])
+        return
+    period, first, end = phases
+    # where nothing is moved nobody asks what
+    alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
+    calls = [_one(tables, function, [moved[i] for moved in alike], base) for i in range(most)]
+    when = list(_within("t" if period == len(every) else f"t % {period}", period, first, end))
+    yield from _guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
+
+
+def _phases(there: list[bool]) -> tuple[int, int, int] | None:
+    """(period, first, end): tiles with first <= t % period < end are those; None for others."""
+    for period in divisors(len(there)):
+        cut = there[:period]
+        if cut * (len(there) // period) == there:
+            first, count = cut.index(True), sum(cut)
+            return (period, first, first + count) if all(cut[first : first + count]) else None
+    raise AssertionError("all of it is a period")
+
+
+def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
+    """Conditions for first <= turn < end."""
+    if end - first == 1 < period:
+        yield f"{turn} == {first}"
+        return
+    if first > 0:
+        yield f"{turn} >= {first}"
+    if end < period:
+        yield f"{turn} < {end}"
+
+
+def _one(tables: Tables, function: str, moved: Sequence[Transfer], base: str) -> str:
+    """One transfer for each tile."""
     name = moved[0].operand
     numbers = (
-        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved], index)
+        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
         for key in ("l1", "at", "bytes", "line", "stride")
     )
     return _move(function, base, *numbers)
 
 
-def _many(
-    tables: Tables,
-    every: Sequence[Sequence[Transfer]],
-    operand: Operand,
-    base: Base,
-    function: str,
-) -> str:
+def _many(tables: Tables, function: str, every: Moved, base: str) -> str:
     """Any number of transfers for each tile, out of a table."""
     rows = [x for moved in every for x in moved]
     ends = [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))
-    name = f"{tables.prefix}_{operand.name}"
+    operand = rows[0].operand
+    name = f"{tables.prefix}_{operand}"
     texts = (f"{{ {x.at}, {x.l1}, {x.bytes}, {x.line}, {x.stride} }}" for x in rows)
-    tables.lines.append(_table("me_transfer", f"{name}_moves", texts))
-    first = tables.number(f"{operand.name}_first", ends[:-1])
-    last = tables.number(f"{operand.name}_last", ends[1:])
-    return f"{function}({name}_moves + {first}, {name}_moves + {last}, me_l1, {base(operand)});"
+    tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
+    first = tables.number(f"{operand}_first", ends[:-1])
+    last = tables.number(f"{operand}_last", ends[1:])
+    return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, me_l1, {base});"
 
 
 def _guarded(condition: str, calls: Sequence[str]) -> Iterator[str]:

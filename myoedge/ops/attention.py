@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,75 +167,96 @@ def scratch(rows: Any, keys: int, out_width: int) -> Any:
     return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
 
 
+SCALARS = (
+    "half",
+    "most",
+    "mult",
+    "shift",
+    "bias_mult",
+    "bias_shift",
+    "share",
+    "offset",
+    "out_shift",
+)
+
+
 def in_tiles(step: Step) -> Tiled | None:
-    """One head at a time, rows cut; None where rows of q, k or v are no whole words."""
-    numbers = literals(step)
-    d, e, m = (numbers[name] for name in ("width", "out_width", "keys"))
-    if d % 4 or e % 4 or numbers["v_row"] % 4:
+    """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
+
+    Words of keys are counted twice, once for scores and once behind these for values: where they
+    are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
+    """
+    sizes = literals(step)
+    if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
-    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
-    shapes = step.shapes
-    key_rows: tuple[Dim, ...] = (b, (), h, ())
-    bias = (Operand("bias", 3, shapes[3], (b, h, row, ())),) if numbers["biased"] else ()
-    fields = (
-        "half",
-        "most",
-        "mult",
-        "shift",
-        "bias_mult",
-        "bias_shift",
-        "share",
-        "offset",
-        "out_shift",
-    )
+    kept = ("keys", "width", "out_width", "before", "after")
     return Tiled(
         kernel="me_attention",
-        axes={"b": numbers["batch"], "h": numbers["heads"], "row": numbers["rows"]},
-        split=("row",),
-        single=("b", "h"),
-        operands=(
-            Operand("q", 0, shapes[0], (b, row, h, ())),
-            Operand("k", 1, shapes[1], key_rows),
-            Operand("v", 2, shapes[2], (b, h, (), ())),
-            *bias,
-            Operand("exp", "exp", (512,), ((),)),
-            Operand("y", OUT, step.out, (b, row, h, ())),
-        ),
-        op={
-            **{
-                name: numbers[name]
-                for name in ("keys", "width", "out_width", "v_row", "before", "after")
-            },
-            **{name: step[name] for name in fields},
-            "exp": "@exp",
+        axes={
+            "b": sizes["batch"],
+            "h": sizes["heads"],
+            "row": sizes["rows"],
+            "keys": 2 * _words(step),
+            "lane": 4,
         },
+        split=("row", "keys"),
+        single=("b", "h"),
+        inner=("keys",),
+        operands=tuple(_operands(step)),
+        op={**{n: sizes[n] for n in kept}, **{n: step[n] for n in SCALARS}, "exp": "@exp"},
         tile=_tile_fields,
         arrays={"exp": step["exp"]},
-        scratch=lambda sizes: scratch(sizes["row"], m, e),
-        cycles=lambda sizes, prices: _cycles(step, sizes, prices),
-        first=lambda sizes, prices: prices.first_attention,
+        scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
+        cycles=lambda tile, prices: _cycles(step, tile, prices),
+        first=lambda tile, prices: prices.first_attention,
     )
+
+
+def _words(step: Step) -> int:
+    """Of four keys each, the last one filled."""
+    return int(up(step.shapes[1][1])) // 4
+
+
+def _operands(step: Step) -> Iterator[Operand]:
+    shapes, filled = step.shapes, 4 * _words(step)
+    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
+    keys: Dim = (("keys", 4), ("lane", 1))
+    yield Operand("q", 0, shapes[0], (b, row, h, ()))
+    yield Operand("k", 1, shapes[1], (b, keys, h, ()))
+    yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
+    if len(shapes) > 3:
+        yield Operand("bias", 3, shapes[3], (b, h, row, ()))
+    yield Operand("exp", "exp", (512,), ((),))
+    yield Operand("y", OUT, step.out, (b, row, h, ()))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "y", "scratch")}
-    q = regions["q"]
-    return {**places, "rows": q.extent[1], "first_row": q.start[1]}
+    q, k, v = (regions[name] for name in "qkv")
+    rows = {"rows": q.extent[1], "first_row": q.start[1]}
+    keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
+    return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
 
 
 def _cycles(step: Step, sizes: Sizes, prices: Prices) -> Any:
-    """Scores and values in blocks of four by four, exponentials row by row."""
+    """Scores and values in blocks of four by four, exponentials row by row; of a tile that has part
+    of the keys, that part of it all."""
     numbers = literals(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     keys = float((end - first).mean())
+    part = sizes["keys"] / (2 * _words(step))
     rows, words = -(-sizes["row"] // 4), -(-keys // 4)
-    scores = -(-rows * words // WORKERS) * (numbers["width"] // 4 * prices.dense_word)
+    scores = -(-rows * words // WORKERS)
     blocks = -(-rows * (numbers["out_width"] // 4) // WORKERS)
-    values = blocks * (words * prices.dense_word + 16 * prices.attention_result)
+    products = scores * (numbers["width"] // 4 * prices.dense_word) + blocks * (
+        words * prices.dense_word + 16 * prices.attention_result
+    )
     item = prices.attention_item + (prices.attention_bias if numbers["biased"] else 0.0)
     exponentials = -(-sizes["row"] // WORKERS) * (keys * item + prices.attention_row)
-    around = (-(-rows * words // WORKERS) + blocks) * prices.attention_block
-    return scores + values + exponentials + around + prices.attention_call
+    # every tile with values, half of them, goes through all blocks
+    visits = scores * part + blocks * np.maximum(part, 0.5)
+    around = visits * prices.attention_block
+    return (products + exponentials) * part + around + prices.attention_call
 
 
 ATTENTION = register(

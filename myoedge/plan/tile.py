@@ -75,7 +75,9 @@ def choose(
 
 
 def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
-    return itertools.permutations(_cut(tiled))
+    cut = _cut(tiled)
+    for order in itertools.permutations(axis for axis in cut if axis not in tiled.inner):
+        yield (*order, *(axis for axis in cut if axis in tiled.inner))
 
 
 def _cut(tiled: Tiled) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from myoedge.fixedpoint import QParams
-from myoedge.ir import Node
+from myoedge.ir import Array, Node
 from myoedge.op import Site, Step
 from myoedge.ops.attention import ATTENTION, literals
 from myoedge.reference import integer_step
@@ -17,11 +17,16 @@ from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, qparams
 
 FAMILIES = ("attention",)
-# rows, keys, width, columns, window, whether something is added
+# rows, keys, width, columns, window, whether something is added, keys at a time (0: all)
 SIZES = (
-    (8, 160, 64, 64, None, False), (8, 8, 4, 4, None, False), (5, 13, 8, 12, None, True),
-    (1, 1, 4, 4, None, False), (3, 198, 64, 64, None, False), (20, 20, 16, 8, (2**20, 0), False),
-    (37, 37, 8, 4, (5, 4), True), (16, 16, 4, 4, (0, 0), False), (9, 40, 12, 4, (1, 2**20), False),
+    (8, 160, 64, 64, None, False, 0), (8, 8, 4, 4, None, False, 0), (5, 13, 8, 12, None, True, 0),
+    (1, 1, 4, 4, None, False, 0), (3, 198, 64, 64, None, False, 0),
+    (20, 20, 16, 8, (2**20, 0), False, 0), (37, 37, 8, 4, (5, 4), True, 0),
+    (16, 16, 4, 4, (0, 0), False, 0), (9, 40, 12, 4, (1, 2**20), False, 0),
+    (8, 160, 64, 64, None, False, 40), (5, 13, 8, 12, None, True, 4),
+    (3, 98, 64, 64, None, False, 64), (20, 20, 16, 8, (2**20, 0), False, 8),
+    (37, 37, 8, 4, (5, 4), True, 12), (16, 16, 4, 4, (0, 0), False, 4),
+    (9, 41, 12, 4, (1, 2**20), False, 16),
 )  # fmt: skip
 FIELDS = (
     "half", "most", "mult", "shift", "bias_mult", "bias_shift", "share", "offset", "out_shift",
@@ -30,7 +35,7 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool,
+    biased: bool, part: int,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
@@ -44,13 +49,18 @@ def case_of(
         Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(site)
     )
     operands = [draw_bytes(rng, shape) for shape in shapes]
-    data = blob(step["exp"], *operands)
+    held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
+    data = blob(step["exp"], *operands[:2], *held, *operands[3:])
     sizes = literals(step)
-    keys_ = ("keys", "width", "out_width", "v_row", "before", "after")
+    keys_ = ("keys", "width", "out_width", "before", "after")
     starts = data.starts if biased else (*data.starts, -1)
-    numbers = (*(sizes[n] for n in keys_), *(step[n] for n in FIELDS), *starts, rows, 0)
-    name = f"{rows} {keys} {width} {columns} {window} {biased}"
+    numbers = (*(sizes[n] for n in keys_), *(step[n] for n in FIELDS), *starts, rows, part)
+    name = f"{rows} {keys} {width} {columns} {window} {biased} {part}"
     return Case(name, numbers, data.data, integer_step(step, operands))
+
+
+def _parts(v: Array, part: int) -> list[Array]:
+    return np.split(v, range(part, v.shape[-1], part), axis=-1)
 
 
 def every_case() -> list[Case]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.emit.tiles import expression
+from myoedge.emit.numbers import Tables, expression
 from myoedge.plan.tile import choose, distinct, tile_count
 from myoedge.plan.tiling import spans, transfers
 from myoedge.tiled import OUT, Operand, Tiled
@@ -87,13 +87,41 @@ def test_regular_numbers_have_an_expression(period: int, kind: str) -> None:
     turn = {"all": lambda i: i, "two": lambda i: i % 2, "turns": lambda i: i % 4}[kind]
     values = [7 - 3 * turn(i // period) for i in range(12)]
     if kind != "turns" or period == 1:
-        assert expression(values, "t") is not None
+        assert expression(values) is not None
     check(values)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.integers(-20, 20)), min_size=1, max_size=4),
+    st.integers(1, 4), st.integers(-9, 9), st.booleans(),
+)  # fmt: skip
+def test_loops_have_expressions_and_periods_short_tables(
+    loops: list[tuple[int, int]], run: int, first: int, uneven: bool
+) -> None:
+    """Numbers of nested loops are an expression; an innermost loop of others is its table."""
+    values = [first]
+    for count, step in loops:
+        values = [v + i * step for v in values for i in range(count)]
+    values = [v for v in values for _ in range(run)]
+    assert expression(values) is not None
+    check(values)
+    own = [3, 1, 4, 1, 5] if uneven else [0]
+    check([v + more for v in values for more in own])
+    tables = Tables("f")
+    tables.number("x", [v + more for v in values for more in own])
+    assert all(len(eval_table(line)) <= 5 for line in tables.lines)
 
 
 def check(values: list[int]) -> None:
     """The C means the same in Python where / is //: no operand of it is negative."""
-    text = expression(values, "t")
-    if text is not None:
-        found = [eval(text.replace("/", "//"), {"t": t}) for t in range(len(values))]
-        assert found == values, text
+    tables = Tables("f")
+    text = tables.number("x", values)
+    assert bool(tables.lines) == (expression(values) is None)
+    names = {"f_x_of_tile": eval_table(tables.lines[0])} if tables.lines else {}
+    found = [eval(text.replace("/", "//"), {**names, "t": t}) for t in range(len(values))]
+    assert found == values, text
+
+
+def eval_table(line: str) -> list[int]:
+    """The numbers of a C array."""
+    return [int(x) for x in line.split("{")[1].strip("\n };,").split(",")]

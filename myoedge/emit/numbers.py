@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that differ from tile to tile as C: an expression of the tile's number, or a table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Tables:
+    """Numbers that no expression gives, as C arrays of a function."""
+
+    prefix: str
+    lines: list[str] = field(default_factory=list)
+
+    def number(self, name: str, values: Sequence[int]) -> str:
+        """C for the number that tile t has."""
+        found = expression(values)
+        return self._periodic(name, values) if found is None else found
+
+    def _periodic(self, name: str, values: Sequence[int]) -> str:
+        """A table of the shortest period, and what is added from one period to the next."""
+        run = _run(values)
+        short = values[::run]
+        for period in divisors(len(short))[1:]:
+            terms = _terms(short[::period], run * period)
+            if terms is not None and _repeats(short, period):
+                break
+        table = f"{self.prefix}_{re.sub(r'[^A-Za-z0-9_]', '', name)}_of_tile"
+        self.lines.append(c_table("int32_t", table, map(str, short[:period])))
+        at = _turn(run, 0 if period == len(short) else period)
+        return _sum(f"{table}[{at}]", terms or [])
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """step * (t / run % count); count 0: without the remainder."""
+
+    step: int
+    run: int
+    count: int
+
+
+def expression(values: Sequence[int]) -> str | None:
+    """A constant, or sums of a * (t / b % c); None where these do not give the numbers."""
+    terms = _terms(values, 1)
+    if terms is None:
+        return None
+    return _sum("" if terms and values[0] == 0 else str(values[0]), terms)
+
+
+def _terms(values: Sequence[int], run: int) -> list[Term] | None:
+    """What adds up to values less the first one; each value stands for `run` tiles."""
+    more = _run(values)
+    values, run = values[::more], run * more
+    if len(values) == 1:
+        return []
+    step = values[1] - values[0]
+    straight = (i for i, v in enumerate(values) if v != values[0] + i * step)
+    count = next(straight, len(values))
+    if not _repeats(values, count):
+        return None
+    rest = _terms(values[::count], run * count)
+    own = Term(step, run, 0 if count == len(values) else count)
+    return None if rest is None else [own, *rest]
+
+
+def _run(values: Sequence[int]) -> int:
+    """How many neighbours are alike at least."""
+    changes = (i for i, (a, b) in enumerate(itertools.pairwise(values), 1) if a != b)
+    return math.gcd(*changes) or len(values)
+
+
+def _repeats(values: Sequence[int], period: int) -> bool:
+    """Whether every period is the first one with a number added."""
+    return all(
+        v - values[i - i % period] == values[i % period] - values[0] for i, v in enumerate(values)
+    )
+
+
+def divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _sum(start: str, terms: Sequence[Term]) -> str:
+    text = start
+    for term in terms:
+        turn, size = _turn(term.run, term.count), abs(term.step)
+        part = turn if size == 1 else f"{turn} * {size}"
+        if text:
+            text += f" {'+' if term.step > 0 else '-'} {part}"
+        else:
+            text = part if term.step > 0 else f"-({part})"
+    return text
+
+
+def _turn(run: int, count: int) -> str:
+    index = "t" if run == 1 else f"t / {run}"
+    return f"{index} % {count}" if count else index
+
+
+def c_table(kind: str, name: str, rows: Iterator[str]) -> str:
+    lines, line = [], "   "
+    for row in rows:
+        if len(line) + len(row) > 96:
+            lines.append(line)
+            line = "   "
+        line += f" {row},"
+    return f"static const {kind} {name}[] = {{\n" + "\n".join([*lines, line]) + "\n};"

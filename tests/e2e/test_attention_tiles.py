@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention over any number of tokens: in tiles of every shape the same bytes, and not slow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import myoedge
+from myoedge.ir import Array
+from tests.conftest import save_exported
+
+BUDGETS = (None, "48KiB", "32KiB", "26KiB", "22KiB")
+
+
+class Attention(torch.nn.Module):
+    """Of heads, with what is added to scores; `causal`: of keys up to a row's own."""
+
+    def __init__(self, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, bias, is_causal=self.causal)
+
+
+def built(
+    module: Attention, shapes: tuple[tuple[int, ...], ...], folder: Path, l1: str | None = None
+) -> myoedge.Build:
+    names = ("q", "k", "v", "bias")
+    arguments = tuple(torch.zeros(shape) for shape in shapes)
+    model = save_exported(module.eval(), arguments, folder / "model.pt2")
+    rng = np.random.default_rng(0)
+    calib = {
+        name: rng.standard_normal((2, *shape), np.float32)
+        for name, shape in zip(names, shapes, strict=False)
+    }
+    return myoedge.build(model, calib=calib, output=folder / f"out_{l1}", l1=l1)
+
+
+def tiles(build: myoedge.Build) -> tuple[tuple[str, int], ...]:
+    """Sizes of the attention layer's tiles."""
+    steps = json.loads((build.folder / "plan.json").read_text())["steps"]
+    (layer,) = (step for step in steps if step["op"] == "attention")
+    return tuple(sorted(layer["tiles"]["sizes"].items()))
+
+
+@pytest.mark.parametrize("kind", ["all", "causal", "added"])
+def test_bytes_do_not_depend_on_tiles(kind: str, tmp_path: Path) -> None:
+    tokens, shape = 98, (1, 2, 98, 16)
+    shapes = (shape, shape, shape, *([(1, 2, tokens, tokens)] if kind == "added" else []))
+    shown: set[tuple[tuple[str, int], ...]] = set()
+    results: list[Array] = []
+    for l1 in BUDGETS:
+        build = built(Attention(causal=kind == "causal"), shapes, tmp_path, l1)
+        ran = myoedge.simulate(build)
+        assert ran.exact
+        assert not [w for w in build.report["warnings"] if w["code"] == "W301"]
+        shown.add(tiles(build))
+        results.append(ran.measurement.inferences[0].outputs[0])
+    assert len(shown) == len(BUDGETS), shown
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+
+
+@pytest.mark.parametrize(("tokens", "macs_per_cycle"), [(800, 14.0), (1600, 13.5)])
+def test_many_tokens_are_hardly_slower(tokens: int, macs_per_cycle: float, tmp_path: Path) -> None:
+    """Scores and values of 400 tokens, whose keys are not cut, run at 14.5 MACs a cycle."""
+    build = built(Attention(), ((1, 1, tokens, 64),) * 3, tmp_path)
+    ran = myoedge.simulate(build)
+    assert ran.exact
+    (row,) = (layer for layer in ran.report["layers"] if layer["op"] == "attention")
+    assert dict(tiles(build))["keys"] < 2 * tokens // 4, "keys are not cut"
+    assert row["macs"] / row["cycles"] >= macs_per_cycle
