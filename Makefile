@@ -36,6 +36,7 @@ bench: $(DEV_STAMP)
 docs: $(STAMP)
 	$(BIN)/myoedge ops --md > docs/ops.md
 	$(BIN)/python -m tests.simulator.accuracy_page
+	$(BIN)/python -m tests.energy_page
 
 wheel: $(DEV_STAMP)
 	$(BIN)/python -m build --wheel

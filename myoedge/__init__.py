@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from myoedge.api import (
         Build,
         build,
+        calibrate_energy,
         doctor,
+        energy,
         explain,
         init,
         inspect,
@@ -32,7 +34,9 @@ __all__ = [
     "Build",
     "MyoedgeError",
     "build",
+    "calibrate_energy",
     "doctor",
+    "energy",
     "explain",
     "init",
     "inspect",
@@ -61,7 +65,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `myoedge.ops` and `myoedge.report` functions: importing the subpackages of these names
+    """Keeps `myoedge.ops`, `report` and `energy` functions: importing subpackages of these names
     would put modules in their place."""
 
     def __setattr__(self, name: str, value: Any) -> None:

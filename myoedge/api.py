@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
 from myoedge.samples import Given
 
 if TYPE_CHECKING:
+    from myoedge.consumption import Calibration, Consumption
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
     from myoedge.report.peaks import Peak
@@ -27,7 +28,9 @@ __all__ = [
     "Inspection",
     "Validation",
     "build",
+    "calibrate_energy",
     "doctor",
+    "energy",
     "explain",
     "init",
     "inspect",
@@ -97,6 +100,7 @@ def build(
     l1: str | int | None = None,
     l2: str | int | None = None,
     l3: str | int | None = None,
+    operating_point: str | None = None,
     say: Say = _silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
@@ -104,11 +108,14 @@ def build(
     target   chip, "gap9" without it
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
     l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
-    Errors: those of quantize; E201 target, E234, E301 .. E304 does not fit or over budget; E220,
-    E221, E281 folder.
+    operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
+                      latency of [budget]
+    Errors: those of quantize; E201 target, E204 operating point, E234, E301 .. E304 does not fit
+    or over budget; E220, E221, E281 folder.
     """
     from myoedge import budget
     from myoedge import config as configuration
+    from myoedge.coefficients import coefficients
     from myoedge.contents import build_files
     from myoedge.folder import check_output, write_folder
     from myoedge.pipeline import run_quantize, timed
@@ -118,6 +125,9 @@ def build(
     settings, _ = configuration.find(config)
     described = chip(target or settings.target.chip or "gap9")
     limits = budget.given(settings.budget, l1=l1, l2=l2, l3=l3)
+    by = coefficients()
+    if operating_point not in (None, budget.AUTO):
+        described.at(operating_point)
     budget.within(described, limits)  # what cannot be is told before the long part
     if output:
         check_output(Path(os.path.normpath(output)))
@@ -125,14 +135,16 @@ def build(
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
         plan = budget.plan_within(quantized.network, described, limits)
+        plan = budget.at_point(plan, operating_point, limits, by)
     warnings = (*quantized.warnings, *plan.warnings)
     if strict and plan.warnings:
         raise raised(plan.warnings[0])
-    budget.check(limits, plan, quantized.fidelity)
+    budget.check(limits, plan, quantized.fidelity, by)
     default = Path("build") / f"{quantized.model.name}-{described.name}"
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
-        write_folder(folder, build_files(plan, replace(quantized, warnings=warnings)))
+        told = replace(quantized, warnings=warnings)
+        write_folder(folder, build_files(plan, told, by, asdict(limits)))
     return Build(folder, times_s=times_s, warnings=warnings)
 
 
@@ -205,7 +217,9 @@ def simulate(
 
     on                "simulator", or "gvsoc" where one is installed
     input             float samples as for calibration, one inference each; without them the golden
-    operating_point   "high" (0.80 V, 370 MHz) or "low" (0.65 V, 240 MHz)
+    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
+                      "300MHz", or "auto": the cheapest within the build's [budget] latency; without
+                      it the one that was built for
     like              "silicon", or "public-gvsoc": the costs that platform is documented to have
     trace             also writes trace.json for ui.perfetto.dev
     progress          called now and then with the cycle and what the program has printed since
@@ -252,6 +266,47 @@ def simulate_elf(
         window,
         progress,
     )
+
+
+def energy(
+    build: Build | StrPath,
+    *,
+    operating_point: str | None = None,
+    every: str | None = None,
+    battery_mah: float | None = None,
+    battery_volts: float = 3.7,
+) -> Consumption:
+    """What an inference costs in joules, each with its interval; the reports are replaced.
+
+    operating_point   "high", "low", or a clock between them as "300MHz"
+    every             "50 ms": a window so often, for duty cycle and average power
+    battery_mah       with `every`: hours on it, at battery_volts on average
+    Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
+    """
+    from myoedge.config import positive, seconds
+    from myoedge.consumption import consumption
+    from myoedge.energy.duty import Battery
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    period_s = None if every is None else positive(seconds(every), "--every")
+    battery = None
+    if battery_mah is not None:
+        sizes = positive(battery_mah, "--battery"), positive(battery_volts, "--volts")
+        battery = Battery(*sizes)
+    return consumption(chosen, operating_point, period_s, battery)
+
+
+def calibrate_energy(measurements: StrPath) -> Calibration:
+    """Fits the coefficients of energy to measurements of a board, and keeps them.
+
+    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw,
+                   and sigma_percent where the meter is not good for 2 %
+    They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
+    Errors: E204, E220, E222, E250 measurements, E501 without scipy.
+    """
+    from myoedge.consumption import calibration
+
+    return calibration(Path(measurements))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build must keep to: memories that the planner may use, a latency, an SQNR."""
+"""What a build must keep to: memories that the planner may use, a latency, an energy, an SQNR."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.config import FILE, BudgetTable, seconds, size_bytes
+from myoedge.config import BudgetTable, joules, seconds, size_bytes
+from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_typical, typical
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
+from myoedge.report.energy import amount, interval
+from myoedge.report.memory import weights_in_l2
 from myoedge.report.speed import duration
 from myoedge.target import Chip
 
@@ -32,35 +35,34 @@ class Budget:
     l2_bytes: int | None = None
     l3_bytes: int | None = None
     latency_s: float | None = None
+    energy_j: float | None = None
     sqnr_db: float | None = None
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     """[budget] of myoedge.toml; sizes (l1, l2, l3) of the command line come before its own.
 
-    Errors: E232 no size or latency; E234 an energy, which nothing can judge yet.
+    Errors: E232 no size, latency or energy.
     """
-    if table.energy is not None:
-        raise MyoedgeError(
-            "E234",
-            "[budget] energy cannot be judged: there is no model of energy yet",
-            {"has": "latency, l1, l2, l3, sqnr"},
-            [f"take the line out of {FILE}; a latency at one operating point bounds energy too"],
-        )
     chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
     bytes_ = {f"{name}_bytes": size_bytes(x) for name, x in chosen.items() if x is not None}
     latency = None if table.latency is None else seconds(table.latency)
-    return Budget(**bytes_, latency_s=latency, sqnr_db=table.sqnr)
+    energy_j = None if table.energy is None else joules(table.energy)
+    return Budget(**bytes_, latency_s=latency, energy_j=energy_j, sqnr_db=table.sqnr)
 
 
 def within(chip: Chip, budget: Budget) -> Chip:
     """The chip with at most so much of its memories.
 
-    Errors: E234 a latency for a chip without a clock, E302 less L1 than the runtime needs.
+    Errors: E234 a latency or an energy for a chip without a clock, E302 less L1 than the runtime
+    needs.
     """
-    if budget.latency_s is not None and not chip.point.clock_hz:
-        facts = {"needs": "a chip with a clock", "has": f"target {chip.name}"}
-        raise MyoedgeError("E234", "[budget] latency cannot be judged", facts, ["--target gap9"])
+    for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
+        if limit is not None and not chip.point.clock_hz:
+            facts = {"needs": "a chip with a clock", "has": f"target {chip.name}"}
+            raise MyoedgeError(
+                "E234", f"[budget] {name} cannot be judged", facts, ["--target gap9"]
+            )
     limits = {
         name: min(limit, getattr(chip, name))
         for name in ("l1_bytes", "l2_bytes", "l3_bytes")
@@ -131,8 +133,39 @@ def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
 # --- what came of it ------------------------------------------------------------------------------
 
 
-def check(budget: Budget, plan: Plan, fidelity: Fidelity) -> None:
-    """Errors: E302 over the latency or below the SQNR, with the layers that cost most of it."""
+AUTO = "auto"
+
+
+def at_point(plan: Plan, name: str | None, budget: Budget, by: Coefficients) -> Plan:
+    """The same plan at an operating point; "auto": the cheapest that keeps the latency.
+
+    Where none does, the fastest. Errors: E204 no such point.
+    """
+    if name is None:
+        return plan
+    chosen = _cheapest(plan, budget, by) if name == AUTO else name
+    return replace(plan, chip=plan.chip.at(chosen))
+
+
+def _cheapest(plan: Plan, budget: Budget, by: Coefficients) -> str:
+    cycles = modelled_cycles(plan)
+    rows = [
+        (point.name, cycles / point.clock_hz, energy(typical(cycles), point, by).joules)
+        for point in plan.chip.points
+        if point.clock_hz
+    ]
+    return cheapest(rows, budget.latency_s) if rows else plan.chip.point.name
+
+
+def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
+    """Of (name, seconds, joules) the name with the fewest joules in time, else the fastest."""
+    rows = list(points)
+    in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
+    return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
+
+
+def check(budget: Budget, plan: Plan, fidelity: Fidelity, by: Coefficients = PUBLISHED) -> None:
+    """Errors: E302 over the latency or the energy, or below the SQNR, with who costs most of it."""
     found = latency_s(plan)
     if budget.latency_s is not None and found is not None and found > budget.latency_s:
         raise _over(
@@ -142,6 +175,8 @@ def check(budget: Budget, plan: Plan, fidelity: Fidelity) -> None:
             _slowest(plan),
             "fewer channels or smaller maps in the layers named",
         )
+    if budget.energy_j is not None:
+        _check_energy(budget.energy_j, plan, for_typical(by))
     if budget.sqnr_db is not None and (fidelity.total_db or 0.0) < budget.sqnr_db:
         raise _over(
             "sqnr",
@@ -150,6 +185,33 @@ def check(budget: Budget, plan: Plan, fidelity: Fidelity) -> None:
             _noisiest(plan, fidelity),
             "--method mse or percentile; myoedge quantize shows the noise of every layer",
         )
+
+
+def _check_energy(limit_j: float, plan: Plan, by: Coefficients) -> None:
+    layers = [_layer_energy(plan, index, by) for index in range(len(plan.steps))]
+    far = sum(_far_bytes(plan, index) for index in range(len(plan.steps)))
+    found = energy(typical(modelled_cycles(plan), far), plan.chip.point, by)
+    if found.joules > limit_j:
+        shown = interval(found.joules, found.low_j, found.high_j)
+        most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
+        raise _over(
+            "energy",
+            amount(limit_j),
+            f"{shown}, modelled, {_point(plan.chip)}",
+            [f"{amount(e.joules)}  {step.node.where}" for e, step in most[:MOST_NAMED]],
+            "--operating-point low, or fewer channels in the layers named",
+        )
+
+
+def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
+    cycles = layer_cycles(plan)[index]
+    return energy(typical(cycles, _far_bytes(plan, index)), plan.chip.point, by)
+
+
+def _far_bytes(plan: Plan, index: int) -> int:
+    """Of a layer's constants, what comes from L3 in every inference."""
+    stored = sum(array.nbytes for array in plan.stored(index).values())
+    return stored - weights_in_l2(plan, index)
 
 
 def _over(name: str, budget: str, build: str, layers: Iterable[str], remedy: str) -> MyoedgeError:

@@ -137,7 +137,8 @@ one sample is needed.
 E204 There is no such choice.
 --on names rungs of the ladder: host, the generated C on the computer you sit at (validate alone);
 simulator, the firmware on the simulated chip; gvsoc, where one is installed. --operating-point is
-high or low, --like silicon or public-gvsoc. Only the simulator records a trace.
+high, low, auto or a clock between them, --like silicon or public-gvsoc. Only the simulator records
+a trace.
 
 E205 The input shape of a checkpoint's network is not known.
 Weights do not say how long a window is. Give calibration data, --calib calib.npz, or let the
@@ -229,8 +230,8 @@ Patterns are module paths, with * for any part: "head.*". The message lists the 
 network; a typing error would otherwise leave a layer as it was.
 
 E234 A budget is set that cannot be judged.
-There is no model of energy yet, and a target without a clock has no latency. A limit that nothing
-holds would look as if it were kept, so it is refused: take it out of [budget].
+A target without a clock has neither latency nor energy. A limit that nothing holds would look as if
+it were kept, so it is refused: take it out of [budget].
 
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
@@ -245,6 +246,15 @@ and it must start at an even address of L2.
 
 E243 What shall be dumped is not in memory.
 --dump takes ADDRESS:SIZE within L1 or L2, as 0x1C170000:64KiB.
+
+E250 Measurements of energy cannot be read.
+`energy calibrate` takes a CSV file: in every row a build's folder (seen from where the file lies)
+or "idle", the operating point, and energy_uj of an inference or power_mw while it runs. The
+counters of a build are those of its last `myoedge simulate`.
+
+E251 The calibration of energy on this computer cannot be read.
+The file that `energy calibrate` keeps is damaged, or from another version. Calibrate again, or
+delete it: then the published coefficients hold.
 
 E280 A folder holds no C.
 src/ of a build folder has been emptied or moved. Build again.
@@ -262,8 +272,9 @@ host builds anyway, to see the rest of the report.
 
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit
-them; latency is what the cost model says, at the first operating point; SQNR is a lower bound. The
-message names the layers that cost most. Nothing was written. Change the network or the budget.
+them; latency and energy are what the cost models say, at the operating point; SQNR is a lower
+bound. The message names the layers that cost most. Nothing was written. Change the network or the
+budget.
 
 E303 The program does not fit the chip's memory.
 Code, weights, activations and the buffers of inputs and outputs share L2. The data alone may still

@@ -27,6 +27,7 @@ _SIZES = {
     "GB": 1e9,
 }
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
+_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
@@ -66,13 +67,13 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True)
 class BudgetTable:
-    """[budget]: what a build must keep to; latency as "20 ms", sizes as "900 KiB", sqnr in dB."""
+    """[budget]: what a build must keep to; "20 ms", "900 KiB", "1 mJ", sqnr in dB."""
 
     latency: str | None = None
     l1: str | int | None = None
     l2: str | int | None = None
     l3: str | int | None = None
-    energy: str | float | None = None
+    energy: str | None = None
     sqnr: float | None = None
 
 
@@ -196,6 +197,8 @@ def _check_numbers(config: Config, name: str) -> None:
             size_bytes(size)
     if config.budget.latency is not None:
         seconds(config.budget.latency)
+    if config.budget.energy is not None:
+        joules(config.budget.energy)
 
 
 def size_bytes(text: str | int) -> int:
@@ -206,6 +209,18 @@ def size_bytes(text: str | int) -> int:
 def seconds(text: str) -> float:
     """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
     return _quantity(text, _TIMES, "a latency", "20 ms")
+
+
+def joules(text: str) -> float:
+    """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
+    return _quantity(text, _ENERGIES, "an energy", "1 mJ")
+
+
+def positive(number: float, name: str) -> float:
+    """Errors: E232 where it is not above 0."""
+    if not (math.isfinite(number) and number > 0):
+        raise MyoedgeError("E232", f"{name} must be above 0", {"has": number})
+    return number
 
 
 def _quantity(

@@ -15,16 +15,23 @@ from myoedge.reference import run_integer
 
 if TYPE_CHECKING:
     from myoedge.emit.project import Sources
+    from myoedge.energy.model import Coefficients
     from myoedge.pipeline import Quantized
     from myoedge.plan.planned import Plan
 
 
-def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
-    """Every file of a build folder, the manifest last; the same bytes for the same input."""
+def build_files(
+    plan: Plan, quantized: Quantized, by: Coefficients, limits: Mapping[str, float | None]
+) -> dict[str, bytes]:
+    """Every file of a build folder, the manifest last; the same bytes for the same input.
+
+    limits   what the build was held to, by name; kept in the report
+    """
     from myoedge.emit.project import make_sources
     from myoedge.emit.qdq import qdq_model
     from myoedge.firmware import make_firmware
     from myoedge.plan.planned import describe as describe_plan
+    from myoedge.report.energy import with_energy
     from myoedge.report.rows import Outcome, make_report
 
     network, name = quantized.network, quantized.model.name
@@ -43,7 +50,7 @@ def build_files(plan: Plan, quantized: Quantized) -> dict[str, bytes]:
         quantized.model.params,
     )
     firmware = make_firmware(sources) if sources.on_chip else None
-    report = make_report(plan, outcome)
+    report = with_energy({**make_report(plan, outcome), "budget": dict(limits)}, by)
     if firmware is not None:
         report["memory"]["code_bytes"] = firmware.code_bytes
     files = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,33 @@ Spec = tuple[Shape, str]  # shape and dtype of an output
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """What energy is spent on, of a layer or of a whole inference.
+
+    cycles        of the cluster clock
+    instructions  of all cores, the fabric controller's among them
+    accesses      loads and stores of the cluster's cores to L1
+    dma_bytes     between L2 and L1       l3_bytes   from and to L3
+    """
+
+    cycles: float
+    instructions: float = 0
+    accesses: float = 0
+    dma_bytes: float = 0
+    l3_bytes: float = 0
+
+    def __add__(self, other: Activity) -> Activity:
+        return Activity(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
 class LayerCost:
     """One layer of one inference.
 
     cycles        of the cluster clock
     instructions  of the cores that compute, in sum
     stalls        their cycles without an instruction by cause, in sum ("sleep": waiting for others)
+    activity      of all cores; None where only cycles are counted
     """
 
     cycles: int
@@ -35,6 +56,7 @@ class LayerCost:
     dma_bytes: int = 0
     dma_busy_cycles: int = 0
     l3_bytes: int = 0
+    activity: Activity | None = None
 
 
 @dataclass(frozen=True, slots=True)

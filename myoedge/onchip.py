@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from myoedge import ladder
+from myoedge.budget import AUTO, cheapest
 from myoedge.built import MOST_CYCLES
+from myoedge.coefficients import coefficients
 from myoedge.contents import report_files
 from myoedge.errors import MyoedgeError
 from myoedge.reference import one_blas_thread, run_integer
 from myoedge.report.cycles import with_cycles
+from myoedge.report.energy import with_energy
 from myoedge.report.trace import perfetto
 from myoedge.simulator import Simulation, Wanted, simulate
-from myoedge.target import OperatingPoint, chip
+from myoedge.target import Chip, chip
 from myoedge.target.gap9_cycles import COSTS
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def simulate_build(
     progress: Progress | None,
 ) -> Simulated:
     """api.simulate; the arguments are explained there."""
-    point = _point(build, point_name)
+    described = _described(build, point_name)
     samples = list(ladder.real_samples(build.network, _inputs(build, given)))
     inputs = [build.in_order(sample) for sample in samples]
     run = None
@@ -73,12 +76,12 @@ def simulate_build(
     else:
         raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc"})
     exact = _exact(build, samples, measured)
-    report = with_cycles(build.report, measured, point)
+    report = _reported(build, measured, described, point_name == AUTO)
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
     files = report_files(report) if like == SILICON else {}
     if trace and run is not None:
-        files[TRACE] = perfetto(run, report["layers"], point.clock_hz)
+        files[TRACE] = perfetto(run, report["layers"], report["target"]["clock_hz"])
     build.replace(files)
     return Simulated(measured, exact, report, run)
 
@@ -100,13 +103,34 @@ def _exact(build: Build, samples: Sequence[ladder.Sample], measured: Measurement
     return True
 
 
-def _point(build: Build, name: str | None) -> OperatingPoint:
+def _described(build: Build, name: str | None) -> Chip:
+    """The chip at an operating point: the one asked for, else the one that was built for."""
     described = chip(str(build.manifest.get("target")))
-    for point in described.points:
-        if name in (None, point.name):
-            return point
-    has = ", ".join(point.name for point in described.points)
-    raise MyoedgeError("E204", f"there is no operating point {name}", {"has": has})
+    chosen = build.report["target"].get("operating_point") if name in (None, AUTO) else name
+    return described.at(chosen) if described.point.clock_hz and chosen else described
+
+
+def _reported(build: Build, measured: Measurement, described: Chip, auto: bool) -> dict[str, Any]:
+    by, report = coefficients(), build.report
+    found = with_energy(with_cycles(at_points(report, described), measured, described.point), by)
+    if not auto:
+        return found
+    limit = (report.get("budget") or {}).get("latency_s")
+    rows = [(p["name"], p["latency_s"], p["value"]) for p in found["energy_uj"]["points"]]
+    chosen = described.at(cheapest(rows, limit))
+    return with_energy(with_cycles(at_points(report, chosen), measured, chosen.point), by)
+
+
+def at_points(report: Mapping[str, Any], described: Chip) -> dict[str, Any]:
+    """The report with the chip's operating points, the first of them chosen."""
+    target = {
+        **report["target"],
+        "operating_points": [asdict(point) for point in described.points],
+        "operating_point": described.point.name,
+        "clock_hz": described.point.clock_hz,
+        "l3_bytes_per_s": described.l3_bytes_per_s or None,
+    }
+    return {**report, "target": target}
 
 
 def costs(like: str) -> Mapping[str, int]:

@@ -31,7 +31,8 @@ chip = "gap9"
 # "head.*" = {{ weights = "per_tensor" }}    # by module path
 
 # [budget]                       # more than this is an error
-# latency = "20 ms"              # modelled, at the default operating point
+# latency = "20 ms"              # modelled, at the operating point
+# energy = "1 mJ"                # modelled too
 # l2 = "900 KiB"                 # also l1 and l3
 # sqnr = 25                      # dB, at least
 """

@@ -108,6 +108,15 @@ def resnet18() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
 
 
+def keywords() -> nn.Module:
+    """MLPerf Tiny's keyword spotter: DS-CNN on 49 x 10 features, 12 words, 2.7 M MACs."""
+    layers = [nn.ZeroPad2d((1, 1, 4, 5)), nn.Conv2d(1, 64, (10, 4), 2, bias=False)]
+    layers += [nn.BatchNorm2d(64), nn.ReLU()]
+    for _ in range(4):
+        layers += [*_conv_norm(64, 64, 3, groups=64), nn.ReLU(), *_conv_norm(64, 64, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 12))
+
+
 def autoencoder() -> nn.Module:
     """MLPerf Tiny's anomaly detector: 640 numbers through a neck of 8, 0.264 M MACs."""
     widths = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128)

@@ -17,6 +17,7 @@ VERBS = {
     "build": "turn a trained network into verified int8 C",
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
+    "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
     "report": "show a build's report, or what changed since another",
     "ops": "list the operators that can be built",
     "doctor": "which tools are there, and how to get the others",

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge.measurement import WORKERS, LayerCost, Measurement
+from myoedge.report import energy as joules
 from myoedge.report import speed, words
 from myoedge.report.rows import CAUSES
 from myoedge.report.text import LEAST_CHARS, Lines, clean, facts
@@ -57,6 +58,7 @@ def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
         "engine": "cluster",
         "macs_per_cycle": _rate(row["macs"], cost.cycles),
+        "activity": None if cost.activity is None else asdict(cost.activity),
         "instructions": cost.instructions or None,
         "stalls": shares([cost]) or None,
     }
@@ -117,6 +119,7 @@ def _facts(report: Report, has_shares: bool) -> list[tuple[str, str]]:
     shares_of = f"; percentages are parts of the {WORKERS} cores' time" if has_shares else ""
     rows = [
         ("latency", speed.latency(report)),
+        ("energy", joules.in_short(report)),
         ("start-up", speed.startup(report)),
         ("repeated", speed.repeats(report)),
         ("measured", speed.measured_on(report) + shares_of),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from myoedge.errors import Notice
+from myoedge.report import energy as joules
 from myoedge.report import speed, words
 from myoedge.report.rows import WEAK_DB, Report, dims
 from myoedge.report.wide import costs, wide
@@ -174,6 +175,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     elif speed.cycles(report):
         yield "latency", _text(speed.latency(report))
         yield "cycles", _cycles(report)
+    if joules.known(report):
+        yield "energy", _text(joules.in_short(report))
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
     found = wide(report)

@@ -11,6 +11,7 @@ from myoedge import tool
 from myoedge.ir import Array
 from myoedge.measurement import (
     WORKERS,
+    Activity,
     Inference,
     LayerCost,
     Measurement,
@@ -20,10 +21,12 @@ from myoedge.measurement import (
     outputs_of,
     write_inputs,
 )
-from myoedge.simulator import Mark, Program, Simulation, Wanted, simulate
+from myoedge.simulator import CoreCounts, Mark, Program, Simulation, Wanted, simulate
 from myoedge.target.gap9_cycles import GAP9_CYCLES
 
 STARTED = -1  # the value of the mark before the first layer
+
+CLUSTER = WORKERS + 1  # cores that reach L1 in a cycle; the fabric controller does not
 
 WRAP = 1 << 32  # cycles, of the cluster's timer
 
@@ -112,13 +115,27 @@ def _whole(before: Mark, after: Mark, counted: int) -> int:
 
 
 def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:
-    cores = [b.since(a) for a, b in zip(before.counts, after.counts, strict=True)][:WORKERS]
+    every = [b.since(a) for a, b in zip(before.counts, after.counts, strict=True)]
+    cores = every[:WORKERS]
     causes = cores[0].stalls
+    dma_bytes = after.dma_bytes - before.dma_bytes
+    l3_bytes = after.l3_bytes - before.l3_bytes
     return LayerCost(
         cycles=cycles,
         instructions=sum(c.instructions for c in cores),
         stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
-        dma_bytes=after.dma_bytes - before.dma_bytes,
+        dma_bytes=dma_bytes,
         dma_busy_cycles=after.dma_busy_cycles - before.dma_busy_cycles,
-        l3_bytes=after.l3_bytes - before.l3_bytes,
+        l3_bytes=l3_bytes,
+        activity=Activity(
+            cycles,
+            instructions=sum(c.instructions for c in every),
+            accesses=sum(map(_in_l1, every[:CLUSTER])),
+            dma_bytes=dma_bytes,
+            l3_bytes=l3_bytes,
+        ),
     )
+
+
+def _in_l1(core: CoreCounts) -> int:
+    return core.loads + core.stores - core.outside_loads - core.outside_stores

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+
+from myoedge.errors import MyoedgeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,33 @@ class Chip:
     @property
     def point(self) -> OperatingPoint:
         return self.points[0]
+
+    def at(self, name: str) -> Chip:
+        """With this operating point as the default; L3 is clocked in step with the rest.
+
+        name   of a point, or a clock between them ("300 MHz"), its voltage taken from a line
+        Errors: E204 neither.
+        """
+        if not self.point.clock_hz:
+            raise MyoedgeError("E204", f"target {self.name} has no operating points")
+        chosen = next((p for p in self.points if p.name == name), None) or self._between(name)
+        rest = tuple(point for point in self.points if point.name != chosen.name)
+        rate = self.l3_bytes_per_s * chosen.clock_hz / self.point.clock_hz
+        return replace(self, points=(chosen, *rest), l3_bytes_per_s=round(rate))
+
+    def _between(self, name: str) -> OperatingPoint:
+        points = sorted(self.points, key=lambda point: point.clock_hz)
+        low, high = points[0], points[-1]
+        found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
+        clock_hz = round(float(found.group(1)) * 1e6) if found else 0
+        if not low.clock_hz <= clock_hz <= high.clock_hz:
+            names = ", ".join(point.name for point in self.points)
+            span = f"{low.clock_hz / 1e6:g} to {high.clock_hz / 1e6:g} MHz"
+            facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
+            raise MyoedgeError("E204", f"there is no operating point {name}", facts)
+        share = (clock_hz - low.clock_hz) / (high.clock_hz - low.clock_hz)
+        volts = round(low.volts + share * (high.volts - low.volts), 4)
+        return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
     @property
     def l1_room_bytes(self) -> int:

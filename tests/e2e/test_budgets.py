@@ -120,6 +120,45 @@ def test_latency_is_judged_by_modelled_cycles(model: Path, tmp_path: Path) -> No
     assert all(".py:" in line for line in lines), "source lines"
 
 
+def test_energy_is_judged_at_the_operating_point(model: Path, tmp_path: Path) -> None:
+    report = with_table(model, tmp_path, 'energy = "1 J"').report
+    high, low = report["energy_uj"]["points"]
+    shutil.rmtree(tmp_path / "out")
+    limit = f'energy = "{(high["value"] + low["value"]) / 2:.6f} uJ"'
+    facts = dict(refusal(model, tmp_path, limit).facts)
+    assert "modelled, at 0.80 V, 370 MHz" in facts["build"]
+    told = [line.split("  ", 1) for line in facts["most"].splitlines()]
+    assert len(told) == 3
+    joules = [float(text.split()[0]) for text, _ in told]
+    assert joules == sorted(joules, reverse=True)
+    assert all(".py:" in where for _, where in told), "source lines"
+    built_low = with_table(model, tmp_path, limit, operating_point="low").report
+    assert built_low["target"]["operating_point"] == "low"
+    assert built_low["energy_uj"]["value"] == low["value"]
+
+
+def test_auto_takes_the_cheapest_point_in_time(model: Path, tmp_path: Path) -> None:
+    """Between the latencies of both points only the higher is fast enough."""
+    free = with_table(model, tmp_path, "", operating_point="auto").report
+    low, high = free["energy_uj"]["points"]
+    assert free["target"]["operating_point"] == "low"
+    between = f'latency = "{(low["latency_s"] + high["latency_s"]) / 2 * 1e6:.3f} us"'
+    held = with_table(model, tmp_path, between, operating_point="auto").report
+    assert (held["target"]["operating_point"], held["budget"]["latency_s"]) == (
+        "high",
+        pytest.approx((low["latency_s"] + high["latency_s"]) / 2, abs=1e-9),
+    )
+    told = refusal(*fresh(model, tmp_path), 'latency = "1 us"', operating_point="auto")
+    assert "370 MHz" in dict(told.facts)["build"], "not even the fastest"
+    for name in ("fast", "500MHz", "1MHz"):
+        assert refusal(model, tmp_path, "", operating_point=name).code == "E204"
+
+
+def fresh(model: Path, folder: Path) -> tuple[Path, Path]:
+    shutil.rmtree(folder / "out")
+    return model, folder
+
+
 def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> None:
     rows = with_table(model, tmp_path, "sqnr = 1").layers
     shutil.rmtree(tmp_path / "out")
@@ -149,8 +188,9 @@ def test_l2_that_is_too_small(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "target", "code"),
     [
-        ('energy = "1 mJ"', "gap9", "E234"),
-        ("energy = 0.1", "gap9", "E234"),
+        ('energy = "1 mJ"', "host", "E234"),
+        ("energy = 0.1", "gap9", "E232"),
+        ('energy = "0.1"', "gap9", "E232"),
         ('latency = "1 s"', "host", "E234"),
         ('latency = "fast"', "gap9", "E232"),
         ('latency = "20"', "gap9", "E232"),

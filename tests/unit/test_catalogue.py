@@ -23,7 +23,8 @@ SHARED = {
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
-    "E204": {"ladder", "onchip"},  # a choice that there is not
+    "E204": {"ladder", "onchip", "target.chip"},  # a choice that there is not
+    "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
@@ -31,7 +32,13 @@ SHARED = {
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
     "E301": {"plan.supply", "budget"},  # the memory is too small; with a budget it is E302
-    "E501": {"tool", "frontend.preflight", "run.ort", "run.gvsoc"},  # not installed
+    "E501": {
+        "tool",
+        "frontend.preflight",
+        "run.ort",
+        "run.gvsoc",
+        "energy.calibrate",
+    },  # not installed
 }
 
 

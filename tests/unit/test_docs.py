@@ -80,12 +80,17 @@ def test_commands_are_verbs(page: Path) -> None:
     assert set(typed) <= set(VERBS)
 
 
+def with_subcommands(command: Any) -> list[Any]:
+    return [command, *getattr(command, "commands", {}).values()]
+
+
 @PAGE
 def test_options_exist(page: Path) -> None:
     known = {
         option
         for verb in VERBS
-        for parameter in group.get_command(None, verb).params  # type: ignore[arg-type,union-attr]
+        for command in with_subcommands(group.get_command(None, verb))  # type: ignore[arg-type]
+        for parameter in command.params
         for option in parameter.opts
     } | {"--help", "--version"}
     typed = re.findall(r"(?:`|^    (?:\$ )?)myoedge ([^`\n]+)", text(page), re.MULTILINE)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build consumes, and coefficients from what a board was measured to consume."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from myoedge.built import Build, load_build
+from myoedge.coefficients import coefficients, keep
+from myoedge.contents import report_files
+from myoedge.energy.calibrate import METER, Measured, Residual, calibrate
+from myoedge.energy.duty import Battery, Duty, duty
+from myoedge.energy.model import PUBLISHED, Coefficients, for_typical
+from myoedge.errors import MyoedgeError
+from myoedge.measurement import Activity
+from myoedge.onchip import at_points
+from myoedge.report.energy import activity, counted, with_energy
+from myoedge.target import OperatingPoint, chip
+
+IDLE = "idle"
+IDLE_CYCLES = 1e6
+COLUMNS = ("build", "operating_point", "energy_uj", "power_mw", "sigma_percent")
+EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
+
+
+@dataclass(frozen=True)
+class Consumption:
+    """report.json with energy_uj by the coefficients of today; what a window every so often takes.
+
+    duty   None where no period is known
+    """
+
+    report: dict[str, Any] = field(repr=False)
+    duty: Duty | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Coefficients of the board that was measured, their residuals, and where they are stored."""
+
+    coefficients: Coefficients
+    residuals: tuple[Residual, ...]
+    before: Coefficients
+    path: Path
+
+
+def consumption(
+    build: Build, point_name: str | None, period_s: float | None, battery: Battery | None
+) -> Consumption:
+    """api.energy; the arguments are explained there."""
+    by, report = coefficients(), build.report
+    described = chip(str(build.manifest.get("target")))
+    if not described.point.clock_hz:
+        facts = {"target": described.name}
+        raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
+    described = described.at(point_name or report["target"]["operating_point"])
+    found = with_energy({**at_points(report, described), **_latency(report, described.point)}, by)
+    build.replace(report_files(found))
+    if period_s is None:
+        return Consumption(found)
+    sure = by if counted(found) else for_typical(by)
+    return Consumption(found, duty(activity(found), described.point, sure, period_s, battery))
+
+
+def _latency(report: Mapping[str, Any], point: OperatingPoint) -> dict[str, float]:
+    return {"latency_s": report["cycles"]["total"] / point.clock_hz}
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+
+def calibration(measurements: Path) -> Calibration:
+    """api.calibrate_energy: always from the published coefficients on, never from a calibration."""
+    rows = list(_measured(measurements))
+    if not rows:
+        raise _wrong(measurements, "it has no measurement")
+    found, residuals = calibrate(rows, PUBLISHED)
+    return Calibration(found, tuple(residuals), PUBLISHED, keep(found))
+
+
+def _measured(file: Path) -> Iterator[Measured]:
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _wrong(file, getattr(error, "strerror", None) or str(error)) from None
+    for number, row in enumerate(rows, 2):
+        yield _row(row, file, f"line {number}")
+
+
+def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
+    unknown = [key for key in row if key not in COLUMNS]
+    if unknown or not row.get("build"):
+        raise _wrong(file, f"{where}: columns are {', '.join(COLUMNS)}")
+    point = chip("gap9").at(row.get("operating_point") or "high").point
+    name, done = row["build"], _activity(row["build"], file)
+    joules, power = (_number(row, key, file, where) for key in ("energy_uj", "power_mw"))
+    if (joules is None) == (power is None):
+        raise _wrong(file, f"{where}: either energy_uj or power_mw")
+    seconds = done.cycles / point.clock_hz
+    found = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
+    sigma = _number(row, "sigma_percent", file, where)
+    return Measured(name, done, point, found, METER if sigma is None else sigma / 100)
+
+
+def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
+    text = row.get(key)
+    if not text:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        raise _wrong(file, f"{where}: {key} is not a number: {text}") from None
+    if not (math.isfinite(found) and found > 0):
+        raise _wrong(file, f"{where}: {key} must be above 0: {text}")
+    return found
+
+
+def _activity(name: str, file: Path) -> Activity:
+    """Counters of a build, by its folder as seen from the file; none when idle."""
+    if name == IDLE:
+        return Activity(IDLE_CYCLES)
+    build = load_build(file.parent / name)
+    if not counted(build.report):
+        facts = {"needs": "a build that was simulated, with its counters", "has": name}
+        tries = [f"myoedge simulate {name}"]
+        raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
+    found = activity(build.report)
+    return replace(found, cycles=float(found.cycles))
+
+
+def _wrong(file: Path, reason: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E250",
+        f"{file.name} holds no measurements of energy",
+        {"cause": reason, "needs": EXAMPLE},
+    )

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A report with what an inference costs in joules, and that as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from myoedge.energy.calibrate import Residual
+from myoedge.energy.duty import Duty
+from myoedge.energy.model import (
+    SIGMAS,
+    Coefficients,
+    Energy,
+    energy,
+    for_typical,
+    typical,
+)
+from myoedge.measurement import Activity
+from myoedge.report import speed, words
+from myoedge.report.rows import Report
+from myoedge.target import OperatingPoint
+
+MICRO = 1e6
+DIGITS = 6
+UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
+PART_NAMES = {
+    "leakage": "leakage",
+    "clocks": "clock trees",
+    "cores": "cores",
+    "l1": "L1 memory",
+    "l3": "L3 memory",
+}
+
+
+def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
+    """The report with energy_uj of the whole and of layers; as it is for a chip without a clock."""
+    points = report["target"].get("operating_points") or []
+    if not report.get("cycles") or not points:
+        return dict(report)
+    chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
+    sure = by if counted(report) else for_typical(by)
+    whole, at = activity(report), as_point(chosen)
+    found = energy(whole, at, sure)
+    layers = [
+        {**row, "energy_uj": _uj(energy(layer_activity(row), at, sure).joules)}
+        for row in report["layers"]
+    ]
+    return {
+        **report,
+        "energy_uj": {
+            **_interval(found),
+            "source": report["cycles"]["source"],
+            "counted": counted(report),
+            "coefficients": by.source,
+            "parts": {name: _uj(joules) for name, joules in found.parts.items()},
+            "points": [_at(whole, as_point(p), sure) for p in (chosen, *_others(points, chosen))],
+        },
+        "layers": layers,
+    }
+
+
+def _others(points: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    return [point for point in points if point is not chosen]
+
+
+def as_point(row: Mapping[str, Any]) -> OperatingPoint:
+    return OperatingPoint(row["name"], row["volts"], row["clock_hz"])
+
+
+def counted(report: Mapping[str, Any]) -> bool:
+    """Whether instructions and accesses were counted, or only cycles."""
+    return any(row.get("activity") for row in report["layers"])
+
+
+def activity(report: Mapping[str, Any]) -> Activity:
+    """Of the inference that the report is about: its cycles, what its layers do."""
+    total = report["cycles"]["total"]
+    layers = sum(map(layer_activity, report["layers"]), Activity(0))
+    if not counted(report):
+        return typical(total, layers.l3_bytes)
+    rest = (layers.instructions, layers.accesses, layers.dma_bytes, layers.l3_bytes)
+    return Activity(total, *rest)
+
+
+def layer_activity(row: Mapping[str, Any]) -> Activity:
+    """Counted, else typical for its cycles."""
+    known = row.get("activity")
+    if known:
+        return Activity(**known)
+    far = row["weights_bytes"] - row["weights_l2_bytes"]
+    return typical(speed.layer_cycles(row) or 0, far)
+
+
+def _interval(found: Energy) -> dict[str, float]:
+    values = {"value": found.joules, "low": found.low_j, "high": found.high_j}
+    return {name: _uj(joules) for name, joules in values.items()}
+
+
+def _at(whole: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
+    found, seconds = energy(whole, point, by), whole.cycles / point.clock_hz
+    return {
+        "name": point.name,
+        "volts": point.volts,
+        "clock_hz": point.clock_hz,
+        "latency_s": seconds,
+        **_interval(found),
+        "power_mw": float(f"{1e3 * found.joules / seconds:.{DIGITS}g}"),
+    }
+
+
+def _uj(joules: float) -> float:
+    return float(f"{joules * MICRO:.{DIGITS}g}")
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def known(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """energy_uj, where this report has all of it."""
+    found = report.get("energy_uj")
+    return found if isinstance(found, dict) and "points" in found else None
+
+
+def amount(joules: float) -> str:
+    """ "20.5 mJ"."""
+    scale, unit = next((pair for pair in UNITS if joules >= 0.9995 * pair[0]), UNITS[-1])
+    return f"{words.three_digits(joules / scale)} {unit}"
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """ "20.5 mJ (15.2 to 25.8)" in joules, all in the unit of the value."""
+    scale, unit = next((pair for pair in UNITS if value >= 0.9995 * pair[0]), UNITS[-1])
+    shown = [words.three_digits(x / scale) for x in (value, low, high)]
+    return f"{shown[0]} {unit} ({shown[1]} to {shown[2]})"
+
+
+def in_joules(row: Mapping[str, Any]) -> str:
+    """Of a row with value, low and high in microjoules."""
+    return interval(*(row[key] / MICRO for key in ("value", "low", "high")))
+
+
+def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(energy, latency, power, point) at every operating point, the chosen one first."""
+    found = known(report)
+    return [
+        (
+            in_joules(p),
+            speed.duration(p["latency_s"]),
+            f"{words.three_digits(p['power_mw'])} mW",
+            f"{p['volts']:.2f} V, {p['clock_hz'] / 1e6:.0f} MHz",
+        )
+        for p in (found["points"] if found else ())
+    ]
+
+
+def in_short(report: Mapping[str, Any]) -> str:
+    """ "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; "" where it is not known."""
+    return "; ".join(f"{joules} at {point}" for joules, _, _, point in by_point(report))
+
+
+def source(report: Mapping[str, Any]) -> str:
+    """Whose counters, and whose coefficients."""
+    found = known(report)
+    if found is None:
+        return ""
+    what = "counters" if found["counted"] else "cycles, typical activity"
+    return f"{what} of the {speed.measured_on(dict(report))}; {found['coefficients']}"
+
+
+def parts(report: Mapping[str, Any]) -> str:
+    """ "cores 55 %, clock trees 20 %, ..."."""
+    found = known(report)
+    if found is None:
+        return ""
+    rows = sorted(found["parts"].items(), key=lambda pair: -pair[1])
+    shares = ((PART_NAMES[name], words.rough_percent(uj, found["value"])) for name, uj in rows)
+    return ", ".join(f"{name} {share}" for name, share in shares if share)
+
+
+MOST_NAMED = 3
+
+
+def costliest(report: Mapping[str, Any]) -> list[str]:
+    """The layers that cost most: "250 µJ  head.fc"."""
+    rows = sorted(report["layers"], key=lambda row: -(row["energy_uj"] or 0))[:MOST_NAMED]
+    return [f"{amount(row['energy_uj'] / MICRO)}  {words.named(row)}" for row in rows]
+
+
+def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
+    """How much narrower intervals have become, on average over what was measured."""
+    shares = [_half_width(rows, by) for by in (before, after)]
+    return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*shares)
+
+
+def _half_width(rows: Sequence[Residual], by: Coefficients) -> float:
+    found = [energy(row.measured.activity, row.measured.point, by) for row in rows]
+    return fmean(SIGMAS * e.sigma_j / e.joules for e in found)
+
+
+def duty_rows(found: Duty) -> list[tuple[str, str]]:
+    """What a window every so often comes to, for people."""
+    value, low, high = found.average_mw
+    rows = [
+        ("period", speed.duration(found.period_s)),
+        ("duty cycle", f"{100 * found.share:.3g} %"),
+        ("average", f"{words.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
+        ("asleep", _asleep(found)),
+    ]
+    if found.hours is not None:
+        hours, least, most = found.hours
+        rows.append(("battery", f"{hours:,.0f} h ({least:,.0f} to {most:,.0f})"))
+    return rows
+
+
+def _asleep(found: Duty) -> str:
+    if not found.keeps_up:
+        return "never: an inference takes longer than the period"
+    if not found.asleep_s:
+        return "never: no time to fall asleep and wake"
+    _, low, high = found.sleep_mw
+    return f"{speed.duration(found.asleep_s)} of each period, at {low:.2g} to {high:.2g} mW"

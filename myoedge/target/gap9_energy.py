@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What things cost on GAP9 in joules: weights, what was fitted to published figures, uncertainties.
+
+The three free coefficients (VALUES without its last) are fitted: `python -m tests.energy_page fit`
+finds them from PUBLISHED and recorded counters and writes them below; docs/energy.md shows how well
+they predict each workload when it is left out of the fit. No board of ours has been measured.
+"""
+
+from __future__ import annotations
+
+VOLTS = 0.80  # where coefficients hold; dynamic energy goes with V^2, leakage power with V
+
+# Weights of counters against each other: GVSoC's power model of GAP9 in the public gap_sdk 4.12
+# (power_models/core/riscy.json, l1/l1.json). Its documents call it preliminary, and its own sums
+# are a third of what was measured, so that only the ratio is taken and one factor is fitted to it.
+INSTRUCTION_PJ = 4.98
+ACCESS_PJ = 2.124  # of a word in L1
+DMA_BYTE_PJ = ACCESS_PJ / 4  # a word of L1; what L2 takes has no published figure and is left out
+
+# A byte from or to L3, chip and memory: not fitted. Estimates for HyperRAM beside chips of the same
+# family lie between 300 and 900 pJ; none is GAP9's own. The middle, 50 % to either side (2 sigma).
+L3_BYTE_PJ, L3_SIGMA = 600.0, 0.25
+
+# Fitted: leakage (mW); clock trees, fabric controller idle (pJ a cycle); factor of the weights.
+VALUES = (4.44617, 32.1789, 2.64247, L3_BYTE_PJ)
+COVARIANCE = (
+    (4.01095, -14.8041, -0.00184154, 0.0),
+    (-14.8041, 63.1804, -0.229814, 0.0),
+    (-0.00184154, -0.229814, 0.0197626, 0.0),
+    (0.0, 0.0, 0.0, (L3_SIGMA * L3_BYTE_PJ) ** 2),
+)
+WORKLOAD = 0.099  # relative error of a workload left out of the fit, root mean square
+BOARD = 0.075  # between boards and chips: 15 % at two sigma, assumed; nothing is published
+
+# Instructions, accesses to L1 and bytes of DMA in a cycle: means of the recorded networks.
+TYPICAL = (6.52, 2.32, 1.16)
+TYPICAL_ERROR = 0.105  # relative, root mean square: their energies by these, not by their counters
+
+# (workload, operating point): milliwatts, on average. MLPerf Tiny v1.0, closed division, GAP9 EVK
+# of GreenWaves: microjoules over milliseconds of the results; idle as its logs show it between
+# windows, middle of the range. They ran on the NE16 accelerator: powers, not energies, are
+# comparable.
+# TinyMyo: arXiv 2512.15729; its clock follows from its cycles, 0.80 V from the clock.
+PUBLISHED = {
+    ("idle", "low"): 8.65,
+    ("idle", "high"): 16.6,
+    ("AD", "low"): 19.3,
+    ("AD", "high"): 41.4,
+    ("IC", "low"): 28.9,
+    ("IC", "high"): 65.0,
+    ("KWS", "low"): 25.3,
+    ("KWS", "high"): 56.0,
+    ("VWW", "low"): 23.6,
+    ("VWW", "high"): 52.0,
+    ("TinyMyo", "high"): 57.18,
+}
+
+# Asleep with memories kept: GAP9's own figure is not public. 1.7 uW is Vega's (arXiv 2110.09101), a
+# research chip of the same family and process; the upper bound is all leakage above.
+SLEEP_MW = 0.0017
+# Half sleep of the PSRAM beside it, its data kept: 40 uA at 1.8 V (APS256XXN data sheet 1.00).
+L3_ASLEEP_MW = 0.072
+# To fall asleep and wake with L2 kept (GAP9 SDK, "Using low power modes": about 1.2 ms).
+WAKE_S = 1.2e-3

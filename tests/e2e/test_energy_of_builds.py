@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Energy of a build: counters of the simulated chip, reports, the verb, calibration from a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+import myoedge
+from myoedge.errors import MyoedgeError
+from tests.conftest import myoedge as command
+
+Build = myoedge.Build
+
+
+@pytest.fixture(scope="module")
+def build(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("energy") / "out"
+    return myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=folder)
+
+
+@pytest.fixture(autouse=True)
+def own_coefficients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Of this test alone."""
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    return tmp_path / "energy.json"
+
+
+def test_modelled_then_counted(build: Build) -> None:
+    before = myoedge.energy(build).report["energy_uj"]
+    found = myoedge.simulate(build).report["energy_uj"]
+    assert (before["source"], before["counted"]) == ("modelled", False)
+    assert (found["source"], found["counted"]) == ("simulated", True)
+    for one in (before, found):
+        assert 0 < one["low"] < one["value"] < one["high"]
+        assert sum(one["parts"].values()) == pytest.approx(one["value"], rel=1e-4)
+    width = [(e["high"] - e["low"]) / e["value"] for e in (before, found)]
+    assert width[1] < width[0], "counters say more than cycles"
+
+
+def test_what_is_counted_is_what_the_cores_did(build: Build) -> None:
+    """Between the marks of layers, so nearly all of the run but its start; DMA in the layers."""
+    found = myoedge.simulate(build)
+    assert found.run is not None
+    layers = found.measurement.inferences[0].layers
+    activities = [layer.activity for layer in layers if layer.activity]
+    assert len(activities) == len(layers)
+    counts, first, last = found.run.counts, found.run.marks[0], found.run.marks[len(layers)]
+    instructions = sum(
+        b.instructions - a.instructions for a, b in zip(first.counts, last.counts, strict=True)
+    )
+    assert sum(a.instructions for a in activities) == instructions
+    assert sum(a.dma_bytes for a in activities) == last.dma_bytes - first.dma_bytes
+    reached = sum(c.loads + c.stores for c in counts[:9])
+    assert 0 < sum(a.accesses for a in activities) < reached
+    for layer, activity in zip(layers, activities, strict=True):
+        assert activity.instructions >= layer.instructions, "core 8 and the controller too"
+
+
+def test_layers_add_up_and_are_in_every_report(build: Build, tmp_path: Path) -> None:
+    report = myoedge.simulate(build).report
+    layers = [row["energy_uj"] for row in report["layers"]]
+    assert sum(layers) == pytest.approx(report["energy_uj"]["value"], rel=0.01)
+    rows = list(csv.DictReader(io.StringIO((build.folder / "layers.csv").read_text())))
+    assert [float(row["energy_uj"]) for row in rows] == layers
+    assert "mW" in (build.folder / "report.html").read_text()
+    shown = command("report", build.folder, cwd=tmp_path).out
+    assert "energy" in shown
+    assert "0.65 V, 240 MHz" in shown
+
+
+def test_latency_and_energy_at_both_points(build: Build) -> None:
+    high, low = myoedge.simulate(build, operating_point="high").report["energy_uj"]["points"]
+    assert (high["name"], low["name"]) == ("high", "low")
+    assert low["latency_s"] / high["latency_s"] == pytest.approx(370 / 240)
+    assert low["value"] < high["value"]
+    assert high["power_mw"] == pytest.approx(high["value"] / high["latency_s"] * 1e-3, rel=1e-4)
+    auto = myoedge.simulate(build, operating_point="auto").report
+    assert auto["target"]["operating_point"] == "low", "no latency to keep"
+    between = myoedge.simulate(build, operating_point="305MHz").report
+    assert [p["name"] for p in between["energy_uj"]["points"]] == ["305 MHz", "high", "low"]
+    assert len(myoedge.simulate(build).report["energy_uj"]["points"]) == 3
+    assert (
+        len(myoedge.simulate(build, operating_point="high").report["target"]["operating_points"])
+        == 2
+    )
+
+
+def test_the_verb(build: Build, tmp_path: Path) -> None:
+    ran = command("energy", build.folder, "--every", "50ms", "--battery", "150", cwd=tmp_path)
+    assert ran.code == 0
+    for text in ("0.80 V, 370 MHz", "0.65 V, 240 MHz", "duty cycle", "battery", "no board"):
+        assert text in ran.out
+    found = command("energy", build.folder, "--json", "--every", "1 s", cwd=tmp_path).json
+    assert found["duty"]["keeps_up"]
+    assert found["energy_uj"] == json.loads((build.folder / "report.json").read_text())["energy_uj"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code"),
+    [
+        (["--every", "soon"], "E232", 2),
+        (["--every", "0 ms"], "E232", 2),
+        (["--every", "1 s", "--battery", "-3"], "E232", 2),
+        (["--battery", "3"], "goes with --every", 2),
+        (["--operating-point", "warp"], "E204", 2),
+    ],
+)
+def test_refused(
+    build: Build, tmp_path: Path, arguments: list[str], code: str, exit_code: int
+) -> None:
+    ran = command("energy", build.folder, *arguments, cwd=tmp_path)
+    assert (ran.code, code in ran.err) == (exit_code, True), ran.err
+
+
+def test_a_host_build_has_no_energy(small: Path, tmp_path: Path) -> None:
+    model, calib = small / "model.pt2", small / "calib.npz"
+    host = myoedge.build(model, calib=calib, target="host", output=tmp_path / "host")
+    assert host.report["energy_uj"] is None
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.energy(host)
+    assert raised.value.code == "E240"
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+
+def measurements(folder: Path, *rows: str) -> Path:
+    path = folder / "measured.csv"
+    path.write_text(
+        "\n".join(["build,operating_point,energy_uj,power_mw,sigma_percent", *rows]) + "\n"
+    )
+    return path
+
+
+def test_calibrated_from_a_file(build: Build, tmp_path: Path, own_coefficients: Path) -> None:
+    before = myoedge.simulate(build).report["energy_uj"]
+    wanted = 1.2 * before["value"]
+    rows = ("idle,high,,17.5,", f"{build.folder},high,{wanted},,1", "idle,low,,9.1,")
+    ran = command("energy", "calibrate", measurements(tmp_path, *rows), cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert "residual" in ran.out
+    assert own_coefficients.is_file()
+    after = myoedge.energy(build).report["energy_uj"]
+    assert after["coefficients"] == "calibrated with 3 measurements"
+    assert abs(after["value"] - wanted) < abs(before["value"] - wanted)
+    widths = [(e["high"] - e["low"]) / e["value"] for e in (before, after)]
+    assert widths[1] < widths[0]
+    own_coefficients.unlink()
+    assert myoedge.energy(build).report["energy_uj"] == before
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "idle,high,,,",
+        "idle,high,3,4,",
+        "idle,high,,much,",
+        "idle,high,,-4,",
+        "idle,high,,nan,",
+        ",high,,4,",
+        "",
+    ],
+)
+def test_measurements_that_are_none(tmp_path: Path, row: str, own_coefficients: Path) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(measurements(tmp_path, *filter(None, [row])))
+    assert raised.value.code == "E250"
+    assert not own_coefficients.exists()
+
+
+def test_other_columns_a_missing_file_and_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    for content in (b"a,b\n1,2\n", b"\xff\xfe\x00", None):
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        with pytest.raises(MyoedgeError) as raised:
+            myoedge.calibrate_energy(path)
+        assert raised.value.code == "E250"
+
+
+def test_a_build_that_has_not_run(small: Path, tmp_path: Path) -> None:
+    model, calib = small / "model.pt2", small / "calib.npz"
+    fresh = myoedge.build(model, calib=calib, output=tmp_path / "fresh")
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(measurements(tmp_path, f"{fresh.folder},high,4,,"))
+    assert raised.value.code == "E250"
+    assert "simulate" in raised.value.notice.tries[0]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"values": [1]}', "\x00"])
+def test_a_damaged_calibration_is_told(
+    build: Build, tmp_path: Path, own_coefficients: Path, content: str
+) -> None:
+    own_coefficients.write_text(content)
+    ran = command("energy", build.folder, cwd=tmp_path)
+    assert (ran.code, "E251" in ran.err) == (2, True)

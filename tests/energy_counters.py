@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the networks whose power is published do on the simulated chip, recorded.
+
+python -m tests.energy_counters [NAME ...]    records these, or all (TinyMyo takes minutes)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import myoedge
+from myoedge.measurement import Activity
+from myoedge.zoo import tinymyo
+from tests.conftest import save_exported
+from tests.networks import autoencoder, keywords, mobilenet, resnet8
+
+RECORDED = Path(__file__).parent / "fixtures" / "energy_counters.json"
+Network = tuple[Callable[[], torch.nn.Module], tuple[int, ...]]
+
+NETWORKS: dict[str, Network] = {
+    "AD": (autoencoder, (1, 640)),
+    "IC": (resnet8, (1, 3, 32, 32)),
+    "KWS": (keywords, (1, 1, 49, 10)),
+    "VWW": (mobilenet, (1, 3, 96, 96)),
+    "TinyMyo small": (tinymyo.small_epn, (1, 8, 200)),
+    "TinyMyo": (tinymyo.epn, (1, 8, 1000)),
+}
+
+
+def counted(name: str, folder: Path) -> Activity:
+    """Of one inference, all layers in sum."""
+    make, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    model = save_exported(make().eval(), (torch.zeros(shape),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=folder / "out")
+    layers = myoedge.simulate(build).measurement.inferences[0].layers
+    return sum((layer.activity for layer in layers if layer.activity), Activity(0))
+
+
+def recorded() -> dict[str, Activity]:
+    """By network."""
+    return {name: Activity(**row) for name, row in json.loads(RECORDED.read_text()).items()}
+
+
+def main(names: list[str]) -> None:
+    known = recorded() if RECORDED.exists() else {}
+    for name in names or NETWORKS:
+        with tempfile.TemporaryDirectory() as folder:
+            known[name] = counted(name, Path(folder))
+        print(name, known[name], flush=True)
+        rows = {key: asdict(known[key]) for key in NETWORKS if key in known}
+        RECORDED.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joules by hand, the fit against another solver, calibration on boards that are made up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from myoedge.budget import cheapest
+from myoedge.energy.calibrate import Measured, calibrate
+from myoedge.energy.duty import Battery, duty
+from myoedge.energy.model import PUBLISHED, Coefficients, energy, power_mw, typical
+from myoedge.errors import MyoedgeError
+from myoedge.measurement import Activity
+from myoedge.report.energy import amount, interval
+from myoedge.target import chip, gap9_energy
+from tests import energy_page
+from tests.layer_fit import non_negative
+
+GAP9 = chip("gap9")
+HIGH, LOW = GAP9.points
+NONE = ((0.0,) * 4,) * 4
+PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0), NONE, 0.1, 0.0, "made up")
+BUSY = Activity(370e6, 1e9, 2e8, 4e7, 1e6)  # a second at 370 MHz
+
+
+# --- one energy -----------------------------------------------------------------------------------
+
+
+def test_by_hand_at_the_voltage_of_the_coefficients() -> None:
+    found = energy(BUSY, HIGH, PLAIN)
+    wanted = {
+        "leakage": 4.0e-3,
+        "clocks": 30e-12 * 370e6,
+        "cores": 2 * 4.98e-12 * 1e9,
+        "l1": 2 * 2.124e-12 * (2e8 + 1e7),
+        "l3": 500e-12 * 1e6,
+    }
+    assert found.parts == pytest.approx(wanted)
+    assert found.joules == pytest.approx(sum(wanted.values()))
+    assert found.high_j - found.low_j == pytest.approx(2 * 2 * 0.1 * found.joules)
+
+
+def test_voltage_and_clock() -> None:
+    """Dynamic energy goes with the square, leakage with the voltage and the time; L3 stays."""
+    high, low = (energy(BUSY, point, PLAIN).parts for point in (HIGH, LOW))
+    square = (0.65 / 0.80) ** 2
+    for part in ("clocks", "cores", "l1"):
+        assert low[part] / high[part] == pytest.approx(square)
+    assert low["leakage"] / high["leakage"] == pytest.approx(0.65 / 0.80 * 370 / 240)
+    assert low["l3"] == high["l3"]
+
+
+def test_the_dynamic_power_of_both_points_is_as_physics_says() -> None:
+    dynamic = replace(PLAIN, values=(0.0, 30.0, 2.0, 0.0))
+    ratio = power_mw(BUSY, HIGH, dynamic) / power_mw(BUSY, LOW, dynamic)
+    assert ratio == pytest.approx((0.80 / 0.65) ** 2 * 370 / 240)
+
+
+def test_uncertainty_is_that_of_the_coefficients_and_of_the_rest() -> None:
+    one = replace(PLAIN, covariance=((1.0, 0, 0, 0), *NONE[1:]), workload=0.0)
+    assert energy(BUSY, HIGH, one).sigma_j == pytest.approx(1e-3), "1 mW for a second"
+    both = replace(one, board=0.1)
+    joules = energy(BUSY, HIGH, both).joules
+    assert energy(BUSY, HIGH, both).sigma_j == pytest.approx(math.hypot(1e-3, 0.1 * joules))
+
+
+def test_parts_of_an_inference_add_up() -> None:
+    whole = energy(BUSY + typical(1e6), HIGH, PLAIN).joules
+    parts = energy(BUSY, HIGH, PLAIN).joules + energy(typical(1e6), HIGH, PLAIN).joules
+    assert whole == pytest.approx(parts)
+
+
+# --- operating points -----------------------------------------------------------------------------
+
+
+def test_a_clock_between_the_points() -> None:
+    found = GAP9.at("305 MHz")
+    assert found.point.clock_hz == 305_000_000
+    assert found.point.volts == pytest.approx(0.725)
+    assert [p.name for p in found.points] == ["305 MHz", "high", "low"]
+    assert GAP9.at("240MHz").point.volts == 0.65
+
+
+@pytest.mark.parametrize("name", ["fast", "", "239 MHz", "371MHz", "auto", "300", "-300 MHz"])
+def test_no_such_point(name: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        GAP9.at(name)
+    assert raised.value.code == "E204"
+
+
+def test_l3_is_clocked_in_step() -> None:
+    """A byte takes as many cycles at every point, as in the simulator."""
+    low = GAP9.at("low")
+    ratio = GAP9.point.clock_hz / GAP9.l3_bytes_per_s
+    assert low.point.clock_hz / low.l3_bytes_per_s == pytest.approx(ratio)
+
+
+def test_the_cheapest_in_time() -> None:
+    points = [("high", 1.0, 5.0), ("low", 2.0, 3.0)]
+    assert cheapest(points, None) == "low"
+    assert cheapest(points, 2.0) == "low"
+    assert cheapest(points, 1.5) == "high"
+    assert cheapest(points, 0.5) == "high", "none in time: the fastest"
+
+
+# --- against what is published --------------------------------------------------------------------
+
+
+def test_the_coefficients_are_the_least_squares_of_the_published_powers() -> None:
+    """By another solver (Lawson and Hanson), rows made here from counters and the formula."""
+    counters = {**energy_page.recorded(), "idle": Activity(1)}
+    rows, rest = [], []
+    for (name, at), watts in gap9_energy.PUBLISHED.items():
+        a, point = counters[name], GAP9.at(at).point
+        square, rate = (point.volts / 0.8) ** 2, point.clock_hz / a.cycles * 1e-9
+        words = a.accesses + a.dma_bytes / 4
+        weights = 4.98 * a.instructions + 2.124 * words
+        l3 = 600.0 * a.l3_bytes * rate
+        row = [point.volts / 0.8, square * a.cycles * rate, square * weights * rate]
+        rows.append(np.array(row) / watts)
+        rest.append((watts - l3) / watts)
+    wanted = non_negative(np.array(rows), np.array(rest))
+    np.testing.assert_allclose(PUBLISHED.values[:3], wanted, rtol=2e-5)
+
+
+def test_workloads_left_out_are_within_the_interval() -> None:
+    errors = energy_page.left_out()
+    work = [error for (name, _), error in errors.items() if name != "idle"]
+    assert max(map(abs, work)) < 0.20
+    assert math.sqrt(np.mean(np.square(work))) == pytest.approx(PUBLISHED.workload, abs=1e-3)
+    for key, row in energy_page.published().items():
+        found = energy(row.activity, row.point, PUBLISHED)
+        assert found.low_j <= row.joules <= found.high_j, key
+
+
+def test_without_a_board_the_interval_is_wide() -> None:
+    for name, activity in energy_page.recorded().items():
+        found = energy(activity, HIGH, PUBLISHED)
+        assert 0.25 <= 2 * found.sigma_j / found.joules <= 0.40, name
+
+
+def test_the_page_is_as_generated() -> None:
+    assert energy_page.PAGE.read_text() == energy_page.page()
+
+
+def test_typical_activity_is_that_of_the_recorded_networks() -> None:
+    recorded = energy_page.recorded().values()
+    assert energy_page.typical(recorded) == gap9_energy.TYPICAL
+    assert energy_page.typical_error(PUBLISHED) == gap9_energy.TYPICAL_ERROR
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+BOARD = (3.0, 40.0, 3.1, 420.0)  # of a board that is made up, within the priors
+NETWORKS = {"idle": Activity(1e6), **energy_page.recorded()}
+
+
+def measured(values: tuple[float, ...], noise: float = 0.0, seed: int = 0) -> list[Measured]:
+    truth, rng = replace(PUBLISHED, values=values), np.random.default_rng(seed)
+    return [
+        Measured(name, a, point, energy(a, point, truth).joules * (1 + noise * rng.normal()))
+        for name, a in NETWORKS.items()
+        for point in GAP9.points
+    ]
+
+
+def half_width(by: Coefficients) -> float:
+    found = energy(NETWORKS["TinyMyo"], HIGH, by)
+    return 2 * found.sigma_j / found.joules
+
+
+def test_a_board_is_found_again_and_the_interval_shrinks() -> None:
+    found, residuals = calibrate(measured(BOARD, noise=0.01), PUBLISHED)
+    assert max(abs(r.relative) for r in residuals) < 0.06
+    assert max(abs(r.before_j / r.measured.joules - 1) for r in residuals) > 0.06
+    assert half_width(found) < 0.6 * half_width(PUBLISHED)
+    assert found.source == "calibrated with 14 measurements"
+
+
+def test_the_interval_covers_a_network_that_was_not_measured() -> None:
+    for seed in range(20):
+        rows = measured(BOARD, noise=0.03, seed=seed)
+        kept = [row for row in rows if row.name != "TinyMyo"]
+        by, _ = calibrate(kept, PUBLISHED)
+        truth = energy(NETWORKS["TinyMyo"], HIGH, replace(PUBLISHED, values=BOARD)).joules
+        found = energy(NETWORKS["TinyMyo"], HIGH, by)
+        assert found.low_j <= truth <= found.high_j, seed
+
+
+def test_more_measurements_say_more() -> None:
+    rows = measured(BOARD)
+    widths = [half_width(calibrate(rows[:n], PUBLISHED)[0]) for n in (1, 4, 14)]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_what_agrees_with_the_priors_leaves_them() -> None:
+    found, residuals = calibrate(measured(PUBLISHED.values), PUBLISHED)
+    np.testing.assert_allclose(found.values, PUBLISHED.values, rtol=1e-4)
+    assert max(abs(r.relative) for r in residuals) < 1e-4
+
+
+def test_measurements_that_disagree_widen_what_is_left_for_workloads() -> None:
+    rows = [
+        replace(r, joules=r.joules * (1.4 if i % 2 else 0.7)) for i, r in enumerate(measured(BOARD))
+    ]
+    found, _ = calibrate(rows, PUBLISHED)
+    assert found.workload > 1.5 * PUBLISHED.workload
+
+
+def test_no_coefficient_is_below_zero() -> None:
+    rows = [
+        replace(r, joules=r.joules * (0.01 if r.name == "idle" else 1.5)) for r in measured(BOARD)
+    ]
+    assert min(calibrate(rows, PUBLISHED)[0].values) >= 0
+
+
+# --- a window every so often ----------------------------------------------------------------------
+
+WINDOW = Activity(3_700_000, 2e7, 6e6)  # 10 ms at 370 MHz
+
+
+def test_sleeps_between_windows() -> None:
+    found = duty(WINDOW, HIGH, PLAIN, 0.1, Battery(100.0, 3.7))
+    assert found.share == pytest.approx(0.1)
+    assert found.asleep_s == pytest.approx(0.1 - 0.010 - 0.0012)
+    joules = energy(WINDOW, HIGH, PLAIN).joules
+    idle = energy(Activity(0.0012 * 370e6), HIGH, PLAIN).joules
+    wanted = (joules + idle + 1.7e-6 * found.asleep_s) / 0.1 * 1e3
+    value, low, high = found.average_mw
+    assert value == pytest.approx(wanted)
+    assert low < value < high
+    assert found.hours is not None
+    assert found.hours[0] == pytest.approx(100.0 * 3.7 / value)
+    assert found.hours[1] == pytest.approx(100.0 * 3.7 / high)
+
+
+def test_too_short_a_pause_is_idled_through() -> None:
+    found = duty(WINDOW, HIGH, PLAIN, 0.011)
+    assert (found.asleep_s, found.keeps_up, found.hours) == (0.0, True, None)
+    idle = power_mw(Activity(1e6), HIGH, PLAIN)
+    wanted = (1e3 * energy(WINDOW, HIGH, PLAIN).joules + idle * 0.001) / 0.011
+    assert found.average_mw[0] == pytest.approx(wanted)
+
+
+def test_a_period_that_is_too_short() -> None:
+    found = duty(WINDOW, LOW, PLAIN, 0.01)
+    assert not found.keeps_up
+    assert found.average_mw[0] == pytest.approx(power_mw(WINDOW, LOW, PLAIN))
+
+
+def test_a_memory_beside_the_chip_sleeps_too() -> None:
+    far = replace(WINDOW, l3_bytes=1.0)
+    slept = [duty(a, HIGH, PLAIN, 1.0).sleep_mw[0] for a in (WINDOW, far)]
+    assert slept[1] - slept[0] == pytest.approx(40e-6 * 1.8 * 1e3)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("joules", "text"),
+    [(0.0205, "20.5 mJ"), (1.3e-4, "130 µJ"), (1e-6, "1 µJ"), (2.0, "2 J"), (5e-10, "0.5 nJ")],
+)
+def test_amounts(joules: float, text: str) -> None:
+    assert amount(joules) == text
+
+
+def test_an_interval_has_one_unit() -> None:
+    assert interval(1.2e-3, 0.9e-3, 1.5e-3) == "1.2 mJ (0.9 to 1.5)"
