@@ -154,10 +154,10 @@ class Build:
         """Runs the generated C once.
 
         inputs   one array, a sequence in the model's order, or a mapping by name; float values of
-                 the input's shape (the first axis may be left out where it is 1); int8 with raw
+                 the input's shape (the first axis may be left out where it is 1); integers with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs
-        Errors: E213 shapes, E214 not int8 with raw, E216 NaN.
+        Errors: E213 shapes, E214 not the integers of `network.h` with raw, E216 NaN.
         """
         results = self.run_raw(self._integers(inputs, raw=raw))
         names = self.network.graph.outputs
@@ -169,7 +169,7 @@ class Build:
         return shown[0] if len(shown) == 1 else tuple(shown)
 
     def run_raw(self, integers: Sequence[Array]) -> list[Array]:
-        """int8 inputs in the model's order -> integer outputs."""
+        """Integer inputs in the model's order -> integer outputs."""
         return host.run(self.library, integers, self.output_specs, l3=self.l3_image)
 
     def simulate(
@@ -184,7 +184,7 @@ class Build:
     ) -> tuple[Measurement, Simulation]:
         """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
 
-        inputs        int8, in the model's order
+        inputs        integers, in the model's order
         keep_layers   what every layer wrote is in Inference.written
         max_cycles    of an inference, on average
         Errors: E240 a build without firmware, E701 .. E711.
@@ -269,7 +269,7 @@ class Build:
         given = as_inputs(q.graph.inputs, inputs)
         shaped = {name: _shaped(q, name, x) for name, x in given.items()}
         if raw:
-            return [_raw(name, x) for name, x in shaped.items()]
+            return [_raw(q, name, x) for name, x in shaped.items()]
         return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -298,9 +298,10 @@ def _shaped(q: QuantGraph, name: str, x: Array) -> Array:
     return x.reshape(shape)
 
 
-def _raw(name: str, x: Array) -> Array:
-    if x.dtype != np.int8:
-        raise MyoedgeError("E214", f"input {name} must be int8 with raw=True", {"has": x.dtype})
+def _raw(q: QuantGraph, name: str, x: Array) -> Array:
+    needed = q.dtype(name)
+    if x.dtype != needed:
+        raise MyoedgeError("E214", f"input {name} must be {needed} with raw=True", {"has": x.dtype})
     return x
 
 

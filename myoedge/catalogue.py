@@ -170,7 +170,7 @@ it may be left out. `myoedge inspect MODEL` shows the shapes. Mind the order of 
 
 E214 An array has the wrong type.
 Inputs are real numbers (float32 or integers), labels are class numbers, and run(..., raw=True)
-takes int8. Objects, strings and complex numbers have no meaning here.
+takes the integers that network.h names. Objects, strings and complex numbers have no meaning here.
 
 E215 There are no samples.
 The file or array is empty. Ranges are observed on samples, so at least one is needed; some hundred

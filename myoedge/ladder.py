@@ -37,19 +37,20 @@ class Difference:
     got: int
 
 
-Sample = Mapping[str, Array]  # int8 inputs by name
+Sample = Mapping[str, Array]  # integer inputs by name
 
 
 def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
-    """int8 inputs over the whole range, edge values more often than chance has them."""
+    """Integer inputs over the whole range, edge values more often than chance has them."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield {name: _noise(rng, q.graph.shape(name)) for name in q.graph.inputs}
+        yield {name: _noise(rng, q.graph.shape(name), q.dtype(name)) for name in q.graph.inputs}
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    values = rng.integers(-128, 128, shape, np.int8)
-    edges = rng.choice(np.array([-128, 127], np.int8), shape)
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = rng.integers(low, high + 1, shape, dtype)
+    edges = rng.choice(np.array([low, high], dtype), shape)
     return np.where(rng.random(shape) < 0.1, edges, values)
 
 

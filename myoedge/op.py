@@ -148,6 +148,7 @@ class OpDef:
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
     reads_wide, writes_wide   takes operands, gives results of 16 bits, where they have a scale so
+    wide       inputs that have 16 bits always
     """
 
     name: str
@@ -173,6 +174,7 @@ class OpDef:
     symmetric: tuple[int, ...] = ()
     reads_wide: bool = False
     writes_wide: bool = False
+    wide: tuple[int, ...] = ()
 
 
 OPS: dict[str, OpDef] = {}

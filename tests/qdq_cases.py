@@ -271,6 +271,15 @@ def draw_recurrent(op: str) -> Draw:
     return draw
 
 
+def draw_spectrogram(rng: np.random.Generator) -> Case:
+    lanes, hop = int(rng.integers(1, 4)), int(rng.integers(4, 20))
+    window = np.hanning(17)[:-1].astype(np.float32)
+    log = (("square",), ("affine", 0.1, 1e-2), ("log10",))
+    chain = [log, (), (("abs",), ("pow", 0.5))][int(rng.integers(3))]
+    parts = [window, (1 + 0.2 * normal(rng, lanes)).astype(np.float32), normal(rng, lanes)]
+    return {"hop": hop, "chain": chain}, [(60, lanes)], parts
+
+
 CASES: Mapping[str, Draw] = {
     "add": draw_binary,
     "affine": draw_affine,
@@ -298,6 +307,7 @@ CASES: Mapping[str, Draw] = {
     "rotary": draw_rotary,
     "slice": draw_slice,
     "softmax": draw_row,
+    "spectrogram": draw_spectrogram,
     "sub": draw_binary,
     "sum": draw_reduce,
     "table": draw_table,

@@ -12,12 +12,14 @@
 #include "firmware/platform.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
+#define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
 #else
 #define ME_NOINIT
 #define ME_L1
 #define ME_FIRST(n) 0
 #define ME_LAST(n) (n)
+#define ME_CORE() 0
 #define ME_SYNC() ((void)0)
 #endif
 

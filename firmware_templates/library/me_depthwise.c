@@ -7,12 +7,6 @@
 #include "me_math.h"
 #include "me_share.h"
 
-#ifdef ME_GAP9
-#define CORE() me_core()
-#else
-#define CORE() 0
-#endif
-
 #define CORES 8
 
 typedef struct {
@@ -331,7 +325,7 @@ static bool halves_plainly(const me_conv *op, const me_conv_tile *tile)
 
 void me_depthwise_run(const me_conv *op, const me_conv_tile *tile)
 {
-    const int32_t own = scratch_of_core(op, tile->k, tile->ow) * CORE();
+    const int32_t own = scratch_of_core(op, tile->k, tile->ow) * ME_CORE();
     const me_job job = {
         op, tile, tile->scratch + own, op->scale.table ? op->scale.table + 128 : 0,
         (tile->k + 3) / 4, blocks_of(op),

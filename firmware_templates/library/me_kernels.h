@@ -15,6 +15,7 @@
 #include "me_recurrent.h"
 #include "me_rotary.h"
 #include "me_softmax.h"
+#include "me_spectrogram.h"
 
 typedef me_conv me_depthwise;
 typedef me_conv_tile me_depthwise_tile;

@@ -22,6 +22,7 @@ from myoedge.tiled import Operand
 
 INCLUDES = (
     "me_math.h",
+    "me_fourier.h",
     "me_share.h",
     "me_tiles.h",
     "me_hauls.h",
@@ -42,6 +43,7 @@ FAMILIES = {
     **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),
     **dict.fromkeys(("me_joined", "me_turned"), "me_move"),
     "me_depthwise": "me_depthwise",
+    "me_spectrogram": "me_spectrogram",
     **dict.fromkeys(
         ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first"), "me_recurrent"
     ),

@@ -11,6 +11,7 @@ import numpy as np
 
 from myoedge.emit import qdq_recurrent as recurrent
 from myoedge.emit.qdq_pool import avg_pool, max_pool
+from myoedge.emit.qdq_spectral import spectrogram
 from myoedge.emit.qdq_writer import Write, Writer, channels_first, channels_last
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array
@@ -299,6 +300,7 @@ WRITE: Mapping[str, Write] = {
     "rotary": _rotary,
     "slice": _slice,
     "softmax": _along_axis("Softmax"),
+    "spectrogram": spectrogram,
     "sub": _binary("Sub"),
     "sum": _reduce("ReduceSum"),
     "table": _table,

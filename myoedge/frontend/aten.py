@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.frontend import arithmetic, compute, move, recurrent
+from myoedge.frontend import arithmetic, compute, move, recurrent, spectral
 from myoedge.frontend.draft import Arguments, Draft, Row, first, slice_axis, weights
 
 
@@ -204,6 +204,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         **_calls(arithmetic.extreme(low=True), "maximum", "max.other"),
         **_calls(arithmetic.extreme(low=False), "minimum", "min.other"),
     },
+    "spectrogram": _calls(spectral.stft, "stft", "stft.center"),
     "gates": RECURRENT,
     "lstm": _calls(LSTM, "lstm.input"),
     "lstm_cell": _calls(LSTM, "lstm.input"),

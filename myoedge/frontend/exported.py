@@ -44,6 +44,7 @@ _FACTORIES = frozenset(
         "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
     )
 )  # fmt: skip
+MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
 _HARMLESS = ("aten._assert_tensor_metadata.default", "aten._assert_async.msg")
 
 
@@ -188,8 +189,8 @@ def _refuse_not_finite(name: str, value: Array) -> None:
 
 def _calls(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
     """Imports every call; what cannot be is collected, so that all of it is told at once."""
-    refusals: list[Refusal] = []
     needed = _needed(program.graph)
+    refusals = [*_complex_outputs(program.graph)]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in _HARMLESS or node not in needed:
             continue
@@ -197,6 +198,15 @@ def _calls(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
         if refusal is not None:
             refusals.append(refusal)
     return refusals
+
+
+def _complex_outputs(graph: Any) -> Iterable[Refusal]:
+    read = (n for node in graph.nodes if node.op == "output" for n in node.all_input_nodes)
+    return (
+        Refusal(str(n.target), origin_of(n), "complex numbers as an output")
+        for n in read
+        if _is_complex(n)
+    )
 
 
 def _needed(graph: Any) -> set[Any]:
@@ -336,13 +346,22 @@ def _kept(draft: Draft, result: Any) -> Any:
 def _refuse_types(draft: Draft, node: Any, values: Mapping[str, Any]) -> None:
     """The indices of argmax are an output; nothing computes with them or with truth values."""
     dtype = getattr(node.meta["val"], "dtype", None)
-    whole = dtype is not None and not dtype.is_floating_point
+    transformed = _is_complex(node) and "aten.stft" in str(node.target)
+    whole = dtype is not None and not dtype.is_floating_point and not transformed
     read = [values[n.name] for n in node.all_input_nodes]
     indices = any(draft.tensors[x].dtype != "float32" for x in read if x in draft.tensors)
+    if str(node.target) not in MAGNITUDES and any(map(_is_complex, node.all_input_nodes)):
+        raise Unsupported("it reads complex numbers, of which abs is to be taken")
     if indices and not (whole and str(node.target) in KEEPS):
         raise Unsupported("it reads the indices of argmax, which must be an output")
     if whole and not indices and "aten.arg" not in str(node.target):
         raise Unsupported(f"a result of type {_type(dtype)} inside the network")
+
+
+def _is_complex(node: Any) -> bool:
+    """Whether a call gives complex numbers; transforms do, and stand for their magnitudes."""
+    dtype = getattr(node.meta.get("val"), "dtype", None)
+    return dtype is not None and bool(dtype.is_complex)
 
 
 def origin_of(node: Any) -> Origin:

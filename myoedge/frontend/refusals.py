@@ -39,6 +39,7 @@ INSTEAD = {
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
     "vector_norm": "batch norm, or normalise the windows on the host",
+    "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
     "std": "batch norm, or normalise the windows on the host",
     "var": "batch norm, or normalise the windows on the host",
     "max.dim": "only the values of max, or argmax at the output",

@@ -14,6 +14,7 @@ from myoedge.ops import (
     reduce,
     rotary,
     softmax,
+    spectral,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "reduce",
     "rotary",
     "softmax",
+    "spectral",
 ]

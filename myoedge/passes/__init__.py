@@ -12,6 +12,7 @@ from myoedge.passes.fold import FOLD, absorb_borders
 from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, merge_tables
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
+from myoedge.passes.spectral import SPECTRAL, check_samples
 from myoedge.rewrite import Rule, apply
 from myoedge.spec import check
 
@@ -19,7 +20,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", FIND),
     ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, cut_into_padding)),
     ("lower", (*FOLD, *LOWER)),
-    ("views", (*FOLD, *VIEWS, merge_tables)),
+    ("views", (*FOLD, *SPECTRAL, *VIEWS, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
 
@@ -34,6 +35,7 @@ def prepare(graph: Graph) -> Graph:
             graph = absorb_borders(graph)
         check(graph, "imported")
     graph = tidy(graph)
+    check_samples(graph)
     check(graph, "prepared")
     return graph
 

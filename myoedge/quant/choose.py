@@ -18,7 +18,7 @@ from myoedge.ops.elementwise import make_table
 from myoedge.pointwise import bounds
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Calibration, Observer, Range
-from myoedge.quant.widths import wide_tensors
+from myoedge.quant.widths import samples, wide_tensors
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
 
@@ -99,6 +99,7 @@ def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParam
     groups, balanced, wide = _tied(graph, spans), _balanced(graph), wide_tensors(graph)
     params: dict[str, QParams] = {}
     for names in groups:
+        wide |= frozenset(names if samples(graph).intersection(names) else ())
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]

@@ -56,7 +56,7 @@ class Fidelity:
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
-    """int8 inputs of one sample, as the host makes them (border factors first)."""
+    """Integer inputs of one sample, as the host makes them (border factors first)."""
     graph = q.graph
     return {
         name: quantize(at_border(graph, name, sample[name]), q.params[name])

@@ -18,6 +18,11 @@ def wide_tensors(graph: Graph) -> frozenset[str]:
     return frozenset(node.name for node in graph.nodes if _is_wide(graph, node))
 
 
+def samples(graph: Graph) -> set[str]:
+    """Tensors that an operator reads with 16 bits always: what a converter measured."""
+    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].wide}
+
+
 def _is_wide(graph: Graph, node: Node) -> bool:
     readers = graph.users.get(node.name, ())
     return (

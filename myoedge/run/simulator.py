@@ -49,7 +49,7 @@ def run_firmware(
 ) -> tuple[Measurement, Simulation]:
     """Runs inferences in a row.
 
-    samples   int8 inputs of each inference, in the model's order
+    samples   integer inputs of each inference, in the model's order
     specs     shape and dtype of the outputs
     layers    how many the network has
     regions   where each layer's result lies in memory when it ends: kept in Inference.written

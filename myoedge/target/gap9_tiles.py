@@ -54,6 +54,7 @@ class Prices:
     rows_call                 a call of these
     gates_word, _block        4 x 4 sums of a word of taps; around them
     recurrent_word, _unit, _step, _call    a word of h of a unit; its gates; a step of time; a call
+    fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
     copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
     copy_row                  of bytes that lie together
     move_call                 a call of these
@@ -171,6 +172,9 @@ class Prices:
     recurrent_step: float
     recurrent_call: float
     move_call: float
+    fourier_product: float
+    fourier_bin: float
+    fourier_call: float
 
 
 GAP9_TILES = Prices(
@@ -286,4 +290,7 @@ GAP9_TILES = Prices(
     recurrent_step=79.9,
     recurrent_call=3860.0,
     move_call=657.0,
+    fourier_product=4.0,
+    fourier_bin=30.0,
+    fourier_call=600.0,
 )

@@ -22,6 +22,29 @@ TURNS = (-1, 0, 1)  # electrodes by which a band may sit differently
 UNITS, LAYERS = 96, 2
 
 
+FRAME, HOP = 64, 16  # samples of a spectrum, and between spectra
+FLOOR = 1e-6  # of a power
+
+
+class LogSpectrogram(nn.Module):
+    """Samples [T, N, 2, 16] -> log10 power [(T - 64) // 16 + 1, N, 2, 16, 33], as torchaudio's
+    Spectrogram(64, hop_length=16, normalized=True, center=False) has it."""
+
+    window: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(FRAME))
+
+    def forward(self, x: Tensor) -> Tensor:
+        t, n = x.shape[:2]
+        rows = x.movedim(0, -1).reshape(-1, t)
+        found = torch.stft(rows, FRAME, HOP, window=self.window, center=False, return_complex=True)
+        power = found.abs().pow(2.0) / self.window.pow(2.0).sum()
+        apart = power.reshape(n, BANDS, ELECTRODES, FREQUENCIES, -1)
+        return torch.log10(apart.movedim(-1, 0) + FLOOR)
+
+
 class SpectrogramNorm(nn.Module):
     """[T, N, 2, 16, 33] -> the same, every electrode with its own mean and spread."""
 
@@ -156,6 +179,11 @@ def tds() -> Emg2Qwerty:
 def lstm(plain: bool = False) -> Emg2Qwerty:
     """The residual LSTM: 1,593,379 parameters, or 1,555,939."""
     return Emg2Qwerty(ResidualLSTMEncoder(plain))
+
+
+def with_front_end(network: Emg2Qwerty) -> nn.Sequential:
+    """The network from samples on: [T, N, 2, 16], band-passed, of 2 kHz."""
+    return nn.Sequential(LogSpectrogram(), network)
 
 
 def kao() -> Emg2Qwerty:

@@ -35,6 +35,9 @@ ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "elu": torch.nn.functional.elu,
     "sqrt": torch.sqrt,
     "log": torch.log,
+    "log10": torch.log10,
+    "log1p": torch.log1p,
+    "pow": torch.pow,
     "reciprocal": torch.reciprocal,
 }
 
@@ -80,7 +83,10 @@ class Case:
         """Integer inputs."""
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
-        return tuple(self._values(rng, shape, kind) for shape, kind in pairs)
+        return tuple(
+            self._samples(rng, shape) if i in OPS[self.op].wide else self._values(rng, shape, kind)
+            for i, (shape, kind) in enumerate(pairs)
+        )
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -110,6 +116,14 @@ class Case:
         spread = 32 if self.pattern == "narrow" else 2048
         return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
 
+    def _samples(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """What a converter measures: noise of any size, or the ends of its range."""
+        wide = {"edges": [-32768, 32767], "lowest": [-32768], "highest": [32767], "few": [0, 1]}
+        if self.pattern in wide:
+            return rng.choice(wide[self.pattern], shape).astype(np.int16)
+        spread = 40 if self.pattern == "narrow" else 8000
+        return np.clip(np.rint(rng.normal(0, spread, shape)), -32768, 32767).astype(np.int16)
+
     @cached_property
     def quant(self) -> QuantGraph:
         """The network of this one operator, quantised as a user's would be."""
@@ -131,18 +145,21 @@ class Case:
 
     def _calibration(self, weights: dict[str, Array]) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))
-        reals = [
-            x * GATE.scale
-            if x.dtype == np.int16
-            else low + (x.astype(np.float64) + 128) / 255 * (high - low)
-            for x, (low, high) in zip(self.data, self.spans, strict=True)
-        ]
+        reals = [self._real(i, x, self.spans[i]) for i, x in enumerate(self.data)]
         before = self.real(reals).numpy()
         spans["y" + PRE] = _scaled(before, self.factors)
         spans["y"] = _scaled(activated(self.act, torch.as_tensor(before)).numpy(), self.factors)
         if not self.has_table:
             del spans["y" + PRE]
         return Calibration(spans, 1, "drawn", "")
+
+    def _real(self, index: int, x: Array, span: Range) -> Array:
+        low, high = span
+        if index in OPS[self.op].wide:
+            return np.asarray(x * (max(-low, high) / 32767))
+        if x.dtype == np.int16:
+            return np.asarray(x * GATE.scale)
+        return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
 
     @property
     def has_table(self) -> bool:
@@ -171,7 +188,7 @@ class Case:
     def dequantized(self) -> list[Array]:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
-        params = ((x, GATE if x.dtype == np.int16 else self.params(n)) for n, x in pairs)
+        params = ((x, self.quant.params.get(n, GATE)) for n, x in pairs)
         return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
 
     @property

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from myoedge.ir import Array, Shape
+from myoedge.op import OPS
 from myoedge.ops.norm import fraction_bits
 from myoedge.ops.pool import adaptive, regular
 from myoedge.quant.observe import Range
@@ -654,6 +655,62 @@ def _grown(case: Case, steps: int) -> list[tuple[float, float]]:
     return found
 
 
+# ---- spectrograms
+
+CURVES: tuple[tuple[tuple[Any, ...], ...], ...] = (
+    (), (("square",),), (("abs",), ("pow", 2.0), ("affine", 0.05, 1e-6), ("log10",)),
+    (("square",), ("log1p",), ("affine", -2.0, 1.0)), (("sqrt",),),
+    (("square",), ("clamp", 1e-4, math.inf), ("log",)),
+)  # fmt: skip
+
+
+@st.composite
+def spectrogram(draw: Draw) -> Case:
+    length = draw(st.sampled_from([8, 16, 32, 64, 256]))
+    hop, lanes = draw(st.integers(1, length + 3)), draw(shape(0, 2, 3))
+    samples = length + draw(st.integers(0, 4 * hop))
+    drawn = common(draw, 1, act=False)
+    rng = np.random.default_rng(drawn["seed"] + 1)
+    count = math.prod(lanes)
+    window = np.hanning(length + 1)[:-1] if draw(st.booleans()) else rng.uniform(0, 2, length)
+    scale, offset = rng.choice([0.5, 1.0, -1.5], count), rng.normal(size=count)
+    chain = draw(st.sampled_from(CURVES))
+    attrs = {"hop": hop, "chain": chain}
+
+    def meaning(x: torch.Tensor, w: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(samples, -1).T
+        found = torch.stft(rows, length, hop, window=w, center=False, return_complex=True)
+        y = activated(chain, found.abs()) * a[:, None, None] + b[:, None, None]
+        return y.permute(2, 0, 1).reshape(-1, *lanes, length // 2 + 1)
+
+    drawn |= {"weights": (window, scale, offset), "slack": curve_slack}
+    return Case("spectrogram", attrs, ((samples, *lanes),), meaning=meaning, **drawn)
+
+
+def curve_slack(case: Case) -> Array:
+    """Of chords between 16 points an octave, and of magnitudes that some steps of 2**-15 blur."""
+    window, scale, _ = case.weights
+    unit = case.params("x0").scale * len(window) * float(np.abs(window).max()) * 2.0**-15
+    attrs = {**case.attrs, "chain": ()}
+    ones, none = np.ones(scale.size), np.zeros(scale.size)
+    x = case.dequantized[0]
+    size = OPS["spectrogram"].real(attrs, x, window, ones, none).astype(np.float64) / unit
+
+    def f(size: Array) -> Array:
+        return activated(case.attrs["chain"], torch.as_tensor(size * unit)).numpy()
+
+    power = np.maximum(size, 1.0) ** 2
+    octave = np.exp2(np.floor(np.log2(power)))
+    first = octave * (1 + np.floor((power / octave - 1) * 16) / 16)
+    ends = f(np.sqrt(first)), f(np.sqrt(first + octave / 16))
+    chord = ends[0] + (ends[1] - ends[0]) * (power - first) / (octave / 16)
+    blur = 4 * np.log2(len(window)) + size * 2.0**-12  # floors; 15 bits, 256 parts
+    around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
+    steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
+    lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
+    return np.asarray(steps * lanes + 0.1)
+
+
 STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "conv": conv(),
     "linear": linear(),
@@ -677,6 +734,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "rotary": rotary(),
     "table": table(),
     "softmax": rows("softmax"),
+    "spectrogram": spectrogram(),
     "log_softmax": rows("log_softmax"),
     "argmax": argmax(),
     "reshape": reshape(),

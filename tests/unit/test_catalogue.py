@@ -23,6 +23,7 @@ SHARED = {
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
+    "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
     "E204": {"ladder", "onchip", "target.chip"},  # a choice that there is not
     "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip

@@ -246,6 +246,13 @@ USES: list[tuple[str, str, Callable[..., Any]]] = [
         lambda x: torch.lstm(x, S * 2, RNN, False, 1, 0.0, False, False, True)[2],
     ),
     ("gru", "gru", lambda x: torch.gru(x, S[0], R, False, 1, 0.0, False, False, True)[0]),
+    (
+        "spectrogram",
+        "stft",
+        lambda x: torch.stft(
+            x.reshape(1, 48), 16, window=torch.ones(16), center=False, return_complex=True
+        ).abs(),
+    ),
     ("table", "gelu", F.gelu),
     ("table", "pow", lambda x: x**3),
     ("table", "maximum", lambda x: torch.maximum(x, torch.tensor(0.1))),

@@ -126,7 +126,7 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
         lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear"),
         "nearest-neighbour",
     ),
-    "stft": (lambda x: torch.stft(x[0], 8, return_complex=True).abs(), "rewrite stft"),
+    "stft": (lambda x: torch.stft(x[0], 12, return_complex=True).abs(), "use torch.stft"),
     "select_scatter": (lambda x: _written(x), "cat or stack"),
 }
 

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log spectrograms: import, what is folded in, refusals, the error on a real recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer, run_real
+from myoedge.zoo import emg2qwerty
+from myoedge.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
+
+pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
+RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def graph_of(module: nn.Module, *shape: int) -> Graph:
+    program = torch.export.export(module.eval(), (torch.zeros(shape),))
+    return prepare(from_exported(program))
+
+
+def spectra(x: Tensor, **changed: object) -> Tensor:
+    options = {
+        "n_fft": 16,
+        "window": torch.ones(16),
+        "hop_length": 4,
+        "center": False,
+        "return_complex": True,
+        **changed,
+    }
+    return torch.stft(x, **options)  # type: ignore[arg-type]
+
+
+def recording() -> Array:
+    """Both bands from one armband of 8 electrodes, in its own units [samples, 1, 2, 16]."""
+    x = np.load(RECORDING)["emg"][:1600]
+    return np.tile(x, (1, 4)).reshape(-1, 1, 2, 16).astype(np.float32)
+
+
+def norm() -> SpectrogramNorm:
+    made = SpectrogramNorm()
+    with torch.no_grad():
+        for value in (made.batch_norm.running_mean, made.batch_norm.weight, made.batch_norm.bias):
+            value.uniform_(-1.0, 1.0)
+        made.batch_norm.running_var.uniform_(0.5, 2.0)
+    return made
+
+
+def test_a_front_end_and_its_norm_are_one_operator_in_order_of_time() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(LogSpectrogram(), norm()).eval()
+    graph = graph_of(module, 160, 1, 2, 16)
+    assert [node.op for node in graph.nodes] == ["reshape", "spectrogram", "reshape"]
+    x = 50 * torch.randn(160, 1, 2, 16)
+    with torch.no_grad():
+        wanted = module(x).numpy()
+    found = run_real(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def quantized(graph: Graph, x: Array) -> QuantGraph:
+    return quantize_graph(graph, calibrate(graph, {"x": x[None]}, Observer(), "here"))
+
+
+def test_the_error_on_a_real_recording_is_a_twentieth_of_a_decade() -> None:
+    """Half a step of the int8 results included; torch's own transform is the oracle."""
+    x = recording()
+    graph = graph_of(LogSpectrogram(), *x.shape)
+    network = quantized(graph, x)
+    values = run_integer(network.steps, {}, quantized_inputs(network, {"x": x}))
+    name = graph.outputs[0]
+    params = network.params[name]
+    found = (values[name].astype(np.float64) - params.zero_point) * params.scale
+    with torch.no_grad():
+        wanted = LogSpectrogram()(torch.as_tensor(x)).numpy()
+    error = np.abs(found - wanted)
+    assert network.params["x"].dtype == "int16"
+    assert np.quantile(error, 0.99) <= 0.05 + params.scale / 2
+    assert np.quantile(error, 0.99) <= params.scale / 2 + 0.001
+    assert 10 * np.log10(np.square(wanted).sum() / np.square(error).sum()) >= 40.0
+
+
+def test_other_functions_stay_tables_behind_it() -> None:
+    graph = graph_of(Function(lambda x: torch.tanh(spectra(x).abs())), 1, 40)
+    ops = [node.op for node in graph.nodes if node.op not in ("reshape", "transpose")]
+    assert ops == ["spectrogram", "table"]
+
+
+def test_samples_are_16_bits_through_what_moves_them() -> None:
+    graph = graph_of(Function(lambda x: spectra(x.flip(1)).abs()), 3, 40)
+    x = np.random.default_rng(0).normal(size=(3, 40)).astype(np.float32)
+    network = quantized(graph, x)
+    moved = [n.name for n in graph.nodes if n.op in ("slice", "transpose", "reshape")]
+    before = [name for name in ("x", *moved) if graph.tensors[name].size == x.size]
+    assert len(before) > 1
+    assert {network.dtype(name) for name in before} == {"int16"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"center": True},
+        {"normalized": True},
+        {"win_length": 9, "window": torch.hann_window(9)},
+        {"hop_length": None},
+        {"hop_length": 21},
+    ],
+)
+def test_the_options_of_torch(options: dict[str, object]) -> None:
+    function = Function(lambda x: spectra(x, **options).abs())
+    graph = graph_of(function, 3, 80)
+    x = torch.randn(3, 80, generator=torch.Generator().manual_seed(0))
+    found = run_real(graph, {"x": x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, function(x).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x: spectra(x, n_fft=12, window=None).abs(), "n_fft = 12"),
+        (lambda x: spectra(x, onesided=False).abs(), "onesided=False"),
+        (lambda x: spectra(x), "complex numbers as an output"),
+        (lambda x: (spectra(x) * 2).abs(), "it reads complex numbers"),
+        (lambda x: torch.view_as_real(spectra(x)), "view_as_real"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(function: Callable[[Tensor], Tensor], said: str) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        graph_of(Function(function), 1, 40)
+    assert caught.value.code == "E111"
+    assert said in str(caught.value)
+
+
+def test_spectra_of_what_a_layer_computes_are_refused() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        graph_of(nn.Sequential(nn.Linear(40, 40), Function(lambda x: spectra(x).abs())), 1, 40)
+    assert caught.value.code == "E111"
+    assert "samples" in str(caught.value)
+
+
+def test_a_network_with_its_front_end_has_no_more_parameters() -> None:
+    count = sum(p.numel() for p in emg2qwerty.with_front_end(emg2qwerty.kao()).parameters())
+    assert count == 1_522_631
