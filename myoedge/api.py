@@ -101,6 +101,7 @@ def build(
     l2: str | int | None = None,
     l3: str | int | None = None,
     operating_point: str | None = None,
+    app: str | None = None,
     say: Say = _silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
@@ -108,6 +109,7 @@ def build(
     target   chip, "gap9" without it
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
     l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
+    app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     Errors: those of quantize; E201 target, E204 operating point, E234, E301 .. E304 does not fit
@@ -124,7 +126,7 @@ def build(
     options = Options(model, calib, factory, method, percentile, samples, strict, config, say)
     settings, _ = configuration.find(config)
     described = chip(target or settings.target.chip or "gap9")
-    limits = budget.given(settings.budget, l1=l1, l2=l2, l3=l3)
+    limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
     by = coefficients()
     if operating_point not in (None, budget.AUTO):
         described.at(operating_point)
@@ -144,7 +146,7 @@ def build(
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
         told = replace(quantized, warnings=warnings)
-        write_folder(folder, build_files(plan, told, by, asdict(limits)))
+        write_folder(folder, build_files(plan, told, by, asdict(limits), app))
     return Build(folder, times_s=times_s, warnings=warnings)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3  # layers, of those that cost most
 KIB = 1024
+SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,17 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     latency = None if table.latency is None else seconds(table.latency)
     energy_j = None if table.energy is None else joules(table.energy)
     return Budget(**bytes_, latency_s=latency, energy_j=energy_j, sqnr_db=table.sqnr)
+
+
+def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
+    """The limits, less what the application's runtime takes. Errors: E204 no such application."""
+    if app in (None, "baremetal"):
+        return budget
+    if app != "gap-sdk" or chip.name != "gap9":
+        facts = {"has": "baremetal, gap-sdk (for gap9)"}
+        raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
+    most = chip.l1_bytes - SDK_L1_BYTES
+    return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
 
 
 def within(chip: Chip, budget: Budget) -> Chip:

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
 
 
 def build_files(
-    plan: Plan, quantized: Quantized, by: Coefficients, limits: Mapping[str, float | None]
+    plan: Plan,
+    quantized: Quantized,
+    by: Coefficients,
+    limits: Mapping[str, float | None],
+    app: str | None = None,
 ) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input.
 
     limits   what the build was held to, by name; kept in the report
+    app      "gap-sdk": with an application of the GAP SDK beside src/
     """
+    from myoedge.emit.gap_sdk import sdk_application
     from myoedge.emit.project import make_sources
     from myoedge.emit.qdq import qdq_model
     from myoedge.firmware import make_firmware
@@ -49,6 +55,7 @@ def build_files(
         quantized.warnings,
         quantized.model.params,
     )
+    app_files = sdk_application(plan, name, sources) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
     report = with_energy({**make_report(plan, outcome), "budget": dict(limits)}, by)
     if firmware is not None:
@@ -59,6 +66,7 @@ def build_files(
         "plan.json": to_json(describe_plan(plan)).encode(),
         "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
+        **{key: text.encode() for key, text in app_files.items()},
         **({"firmware.elf": firmware.elf} if firmware is not None else {}),
         **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
         **_golden(quantized, integers, values),

@@ -21,9 +21,9 @@ from myoedge.errors import MyoedgeError
 MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-# What make, simulate, a killed simulate or validate and macOS leave in a build folder.
+# What make, cmake, simulate, a killed simulate or validate and macOS leave in a build folder.
 _WRITTEN_LATER = re.compile(
-    r"manifest\.json|trace\.json|src/((library/)?\w+\.o|libnetwork\.a|selftest|firmware\.elf)"
+    r"manifest\.json|trace\.json|gap_sdk/build/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|firmware\.elf)"
     r"|\.(report\.json|report\.html|layers\.csv|trace\.json)\.[0-9]+|(.*/)?\.DS_Store"
 )
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h

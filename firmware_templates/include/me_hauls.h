@@ -39,8 +39,6 @@ typedef struct {
 
 #ifdef ME_GAP9
 
-#include "firmware/l3.h"
-
 static me_haul_state me_hauling ME_L1;
 
 /* Starts those that may be, as far as the queue takes them. */

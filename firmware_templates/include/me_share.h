@@ -8,8 +8,7 @@
 #include <stdint.h>
 
 #ifdef ME_GAP9
-#include "firmware/cluster.h"
-#include "firmware/platform.h"
+#include "me_runtime.h"
 #define ME_FIRST(n) me_share(me_core(), (n))
 #define ME_LAST(n) me_share(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */

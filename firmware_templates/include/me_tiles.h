@@ -42,10 +42,6 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #ifdef ME_GAP9
 
-#include "firmware/cluster.h"
-#include "firmware/dma.h"
-#include "firmware/marks.h"
-
 #define ME_IDS 16u
 
 /* Transfers that nobody has waited for: all; those of the tile at hand; those of layers to come, no

@@ -17,6 +17,7 @@ from myoedge.cli.shell import Voice, common, model_options, warn
 @click.option("--l2", metavar="SIZE", help="No more of L2.")
 @click.option("--l3", metavar="SIZE", help="No more of L3.")
 @click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
+@click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
 @common
 def command(voice: Voice, **options: Any) -> None:

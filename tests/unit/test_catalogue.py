@@ -24,7 +24,7 @@ SHARED = {
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
-    "E204": {"ladder", "onchip", "target.chip"},  # a choice that there is not
+    "E204": {"budget", "ladder", "onchip", "target.chip"},  # a choice that there is not
     "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E213": {"samples", "built"},  # data of another shape than the input

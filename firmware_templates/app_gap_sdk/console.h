@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Frames over a serial line. The host asks, the board answers; docs/boards.md has the layout:
+ *   a5 5a 4d 45, kind, number, size (16 bits), payload, CRC-32 of all from kind on; little endian
+ */
+#ifndef ME_CONSOLE_H
+#define ME_CONSOLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ME_FRAME_BYTES 1032u /* of a payload, at most: an address and 1 KiB, rounded up */
+
+typedef struct {
+    uint8_t kind, number;
+    uint16_t size;
+    uint8_t payload[ME_FRAME_BYTES];
+} me_frame;
+
+/* Whether the line could be opened. */
+bool me_console_open(uint32_t baud_rate);
+
+/* Waits for a frame; what belongs to none is skipped. -> whether it came through whole */
+bool me_console_receive(me_frame *frame);
+
+void me_console_send(const me_frame *frame);
+
+#endif

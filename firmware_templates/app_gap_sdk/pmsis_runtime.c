@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pmsis_runtime.h"
+
+#include "me_intrinsics.h"
+#include "port.h"
+
+#define DMA_COMMANDS 16u
+
+PI_L1 uint32_t me_workers_barrier;
+
+/* ---- the team */
+
+void me_team_run(void (*work)(void *argument), void *argument)
+{
+    me_workers_barrier = pi_cl_team_barrier_alloc();
+    pi_cl_team_barrier_set(me_workers_barrier, (1u << ME_WORKERS) - 1);
+    pi_perf_conf(1u << PI_PERF_CYCLES);
+    pi_perf_cl_reset();
+    pi_perf_cl_start();
+    pi_cl_team_fork_cc(ME_CORES, work, argument);
+    pi_perf_cl_stop();
+    pi_cl_team_barrier_free(me_workers_barrier);
+}
+
+/* ---- L2 and L1. Bit n: command n is under way. By core 8 alone. */
+
+static PI_L1 pi_cl_dma_cmd_t commands[DMA_COMMANDS];
+static PI_L1 uint32_t under_way;
+
+static uint32_t address(const void *pointer)
+{
+    return (uint32_t)(uintptr_t)pointer;
+}
+
+static uint32_t free_command(void)
+{
+    const uint32_t number = (uint32_t)me_ff1(~under_way);
+    under_way |= 1u << number;
+    return number;
+}
+
+static pi_cl_dma_dir_e dma_direction(me_dma_direction direction)
+{
+    return direction == ME_L2_TO_L1 ? PI_CL_DMA_DIR_EXT2LOC : PI_CL_DMA_DIR_LOC2EXT;
+}
+
+uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction)
+{
+    const uint32_t number = free_command();
+    pi_cl_dma_cmd(address(l2), address(l1), bytes, dma_direction(direction), &commands[number]);
+    return number;
+}
+
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
+                         uint32_t stride_bytes, me_dma_direction direction)
+{
+    const uint32_t number = free_command();
+    pi_cl_dma_cmd_2d(address(l2), address(l1), bytes, stride_bytes, line_bytes,
+                     dma_direction(direction), &commands[number]);
+    return number;
+}
+
+void me_dma_wait_all(uint32_t transfers)
+{
+    under_way &= ~transfers;
+    for (; transfers; transfers &= transfers - 1)
+        pi_cl_dma_cmd_wait(&commands[me_ff1(transfers)]);
+}
+
+/* ---- L3: a request for each transfer that is in flight, waited for in their order */
+
+struct pi_device me_ram;
+uint32_t me_l3_base;
+
+static PI_L1 pi_cl_ram_req_t requests[ME_L3_IN_FLIGHT];
+static PI_L1 uint32_t writes, asked, done; /* bit n of writes: request n goes to L3 */
+
+bool me_l3_full(void)
+{
+    return asked - done >= ME_L3_IN_FLIGHT;
+}
+
+uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
+{
+    if (me_l3_full())
+        me_l3_wait(done + 1);
+    const uint32_t number = asked++ % ME_L3_IN_FLIGHT;
+    if (direction == ME_L2_TO_L3) {
+        writes |= 1u << number;
+        pi_cl_ram_write(&me_ram, me_l3_base + l3, l2, bytes, &requests[number]);
+    } else {
+        writes &= ~(1u << number);
+        pi_cl_ram_read(&me_ram, me_l3_base + l3, l2, bytes, &requests[number]);
+    }
+    return asked;
+}
+
+void me_l3_wait(uint32_t ticket)
+{
+    for (; (int32_t)(done - ticket) < 0; done++) {
+        const uint32_t number = done % ME_L3_IN_FLIGHT;
+        if (writes >> number & 1u)
+            pi_cl_ram_write_wait(&requests[number]);
+        else
+            pi_cl_ram_read_wait(&requests[number]);
+    }
+}
+
+/* ---- marks */
+
+__attribute__((noinline)) void me_mark(int32_t layer)
+{
+    me_marks[layer + 1] = pi_perf_cl_read(PI_PERF_CYCLES);
+}

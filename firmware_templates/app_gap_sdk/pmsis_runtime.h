@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the network asks of a runtime, out of PMSIS: the functions of firmware/cluster.h, dma.h, l3.h
+ * and marks.h with the same meaning. Cores 0 .. 7 compute, core 8 steers and moves data.
+ */
+#ifndef ME_PMSIS_RUNTIME_H
+#define ME_PMSIS_RUNTIME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pmsis.h"
+
+#define ME_L1 PI_L1
+#define ME_NOINIT PI_L2
+
+/* ---- the team */
+
+#define ME_WORKERS 8
+#define ME_STEERING 8
+#define ME_CORES 9
+
+extern PI_L1 uint32_t me_workers_barrier; /* of cores 0 .. 7 among themselves */
+
+/* Runs work on all nine cores. By core 8, where cluster tasks start. */
+void me_team_run(void (*work)(void *argument), void *argument);
+
+static inline int32_t me_core(void)
+{
+    return (int32_t)pi_core_id();
+}
+
+static inline void me_barrier_all(void)
+{
+    pi_cl_team_barrier();
+}
+
+static inline void me_barrier_workers(void)
+{
+    pi_cl_team_barrier_wait(me_workers_barrier);
+}
+
+/* The first of n that core 0 .. 7 does, and with `core + 1` the one behind its last; n < 2**28. */
+static inline int32_t me_share(int32_t core, int32_t n)
+{
+    return (int32_t)((uint32_t)core * (uint32_t)n / ME_WORKERS);
+}
+
+/* ---- L2 and L1; at most 16 transfers at a time */
+
+typedef enum { ME_L1_TO_L2 = 0, ME_L2_TO_L1 = 1 } me_dma_direction;
+
+uint32_t me_dma_start(void *l1, void *l2, uint32_t bytes, me_dma_direction direction);
+uint32_t me_dma_start_2d(void *l1, void *l2, uint32_t bytes, uint32_t line_bytes,
+                         uint32_t stride_bytes, me_dma_direction direction);
+void me_dma_wait_all(uint32_t transfers);
+
+/* ---- L3: addresses are offsets from me_l3_base, and never pointers */
+
+#define ME_L3_IN_FLIGHT 16u
+
+typedef enum { ME_L2_TO_L3 = 0, ME_L3_TO_L2 = 1 } me_l3_direction;
+
+extern struct pi_device me_ram;
+extern uint32_t me_l3_base;
+
+uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction);
+bool me_l3_full(void);
+void me_l3_wait(uint32_t ticket);
+
+/* ---- when layers ended, in cycles of the cluster */
+
+extern volatile uint32_t me_marks[];
+
+void me_mark(int32_t layer);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The network's inputs and outputs as the program moves them; ports.c is made for one network.
+ */
+#ifndef ME_PORTS_H
+#define ME_PORTS_H
+
+#include <stdint.h>
+
+/* l2    where it lies; 0 where it is in L3
+ * l3    else, its offset there */
+typedef struct {
+    uint8_t *l2;
+    uint32_t l3, bytes;
+} me_port;
+
+extern const me_port me_input_ports[], me_output_ports[];
+extern const uint32_t me_input_count, me_output_count;
+extern const void *const me_inputs[];
+extern void *const me_outputs[];
+
+/* Without a serial line: the golden sample. */
+extern const void *const me_golden_inputs[], *const me_golden_outputs[];
+
+extern const uint32_t me_layer_count;
+extern const uint32_t me_mark_count; /* a mark more than layers, and another where outputs are copied */
+
+/* Of L3: what l3.bin fills, and all that the network needs. */
+extern const uint32_t me_l3_file_bytes, me_l3_all_bytes;
+
+/* "myoedge gap-sdk gap9 " and 64 hexadecimal digits: which build this is. */
+extern const char me_digest[];
+
+#endif

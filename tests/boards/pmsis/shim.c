@@ -1,0 +1,283 @@
+/* PMSIS calls as the SDK's documents have them, and what they want of their caller. */
+#include "shim.h"
+
+#define LOW_HZ 240000000u
+
+static uint32_t millivolts, pad, level;
+static bool pad_is_output, cluster_is_open, ram_is_open, line_is_open, counts;
+static uint32_t ram_from, ram_bytes;
+
+static uint32_t number(const void *pointer)
+{
+    return (uint32_t)(uintptr_t)pointer;
+}
+
+void pi_open_from_conf(struct pi_device *device, void *conf)
+{
+    device->config = conf;
+    device->opened = 0;
+}
+
+static int opened(struct pi_device *device)
+{
+    shim_check(device->config && !device->opened, "a device without its conf, or opened twice");
+    device->opened = 1;
+    return 0;
+}
+
+/* ---- power and clocks */
+
+int pi_pmu_voltage_set(pi_pmu_domain_e domain, uint32_t value)
+{
+    shim_check(domain == PI_PMU_VOLTAGE_DOMAIN_CHIP, "a domain of the power management");
+    shim_check(value == 650 || value == 800, "a voltage that there is not");
+    millivolts = value;
+    return 0;
+}
+
+int32_t pi_freq_set(pi_freq_domain_e domain, uint32_t hz)
+{
+    shim_check(millivolts != 0, "a clock before the voltage");
+    shim_check(hz <= LOW_HZ || millivolts == 800, "a clock that the voltage does not allow");
+    shim_check(domain != PI_FREQ_DOMAIN_CL || cluster_is_open, "a clock of the cluster that is off");
+    return 0;
+}
+
+/* ---- pads */
+
+static void pad_configured(uint32_t which)
+{
+    pad = which;
+    pad_is_output = true;
+}
+
+static int pad_written(uint32_t which, uint32_t value)
+{
+    shim_check(pad_is_output && which == pad, "a pad that is no output");
+    level = value;
+    return 0;
+}
+
+#ifdef ME_SDK_4
+void pi_gpio_conf_init(struct pi_gpio_conf *conf) { conf->port = 0; }
+int pi_gpio_open(struct pi_device *device) { return opened(device); }
+void pi_pad_set_function(pi_pad_e which, int function) { pad = function == PI_PAD_FUNC1 ? which : 0; }
+
+int pi_gpio_pin_configure(struct pi_device *device, pi_gpio_e gpio, int flags)
+{
+    shim_check(device->opened && flags == PI_GPIO_OUTPUT && gpio == pad, "a pad's direction");
+    pad_configured(gpio);
+    return 0;
+}
+
+int pi_gpio_pin_write(struct pi_device *device, uint32_t pin, uint32_t value)
+{
+    shim_check(device->opened != 0, "a port that is not open");
+    return pad_written(pin, value);
+}
+#else
+void pi_pad_function_set(uint32_t which, int function) { pad = function == 1 ? which : 0; }
+
+int pi_gpio_pin_configure(uint32_t pin, int flags)
+{
+    shim_check(flags == PI_GPIO_OUTPUT && pin == pad, "a pad's direction");
+    pad_configured(pin);
+    return 0;
+}
+
+int pi_gpio_pin_write(uint32_t pin, uint32_t value) { return pad_written(pin, value); }
+#endif
+
+/* ---- the cluster */
+
+void pi_cluster_conf_init(struct pi_cluster_conf *conf)
+{
+    *conf = (struct pi_cluster_conf){ .id = -1, .icache_conf = 0x7FF };
+}
+
+int pi_cluster_open(struct pi_device *device)
+{
+    const struct pi_cluster_conf *conf = device->config;
+    shim_check(conf->id == 0 && conf->cc_stack_size > 0, "a cluster without number or stack");
+    cluster_is_open = true;
+    return opened(device);
+}
+
+void *pi_cl_l1_malloc(struct pi_device *device, uint32_t size)
+{
+    shim_check(device->opened != 0, "memory of a cluster that is off");
+    return shim_l1_room(size);
+}
+
+void *pi_l2_malloc(uint32_t size)
+{
+    static PI_L2 _Alignas(8) uint8_t room[1 << 16];
+    static uint32_t used;
+    used += (size + 7u) & ~7u;
+    return used <= sizeof room ? room + used - ((size + 7u) & ~7u) : 0;
+}
+
+void pi_cluster_task(struct pi_cluster_task *task, void (*entry)(void *), void *arg)
+{
+    *task = (struct pi_cluster_task){ .entry = entry, .arg = arg };
+}
+
+int pi_cluster_send_task_to_cl(struct pi_device *device, struct pi_cluster_task *task)
+{
+    shim_check(device->opened && shim_on_fc(), "a task for a cluster that is off");
+    shim_check(level == 1, "a run that the power pad does not show");
+    shim_check(shim_in_l1(number(task->stacks), 8 * task->slave_stack_size), "stacks outside L1");
+    shim_run_task(task->entry, task->arg);
+    return 0;
+}
+
+void pi_perf_conf(uint32_t events) { counts = (events >> PI_PERF_CYCLES & 1u) != 0; }
+void pi_perf_cl_reset(void) { shim_check(counts, "no event to count"); }
+void pi_perf_cl_start(void) { shim_check(counts, "no event to count"); }
+void pi_perf_cl_stop(void) { shim_check(counts, "no event to count"); }
+
+#ifndef SHIM_CHIP
+uint32_t pi_perf_cl_read(int event)
+{
+    return counts && event == PI_PERF_CYCLES ? shim_cycles() : 0;
+}
+#endif
+
+/* ---- L3 */
+
+void pi_default_ram_conf_init(struct pi_default_ram_conf *conf) { conf->baudrate = 0; }
+
+int pi_ram_open(struct pi_device *device)
+{
+    ram_is_open = true;
+    return opened(device);
+}
+
+int pi_ram_alloc(struct pi_device *device, uint32_t *address, uint32_t size)
+{
+    shim_check(device->opened != 0, "memory of a chip that is not open");
+    ram_from = SHIM_RAM + 0x1240u;
+    ram_bytes = size;
+    *address = ram_from;
+    return size <= SHIM_RAM_BYTES - 0x1240u ? 0 : -1;
+}
+
+static uint32_t checked(const struct pi_device *device, uint32_t address, const void *data,
+                        uint32_t size)
+{
+    shim_check(device->opened && ram_is_open, "L3 that is not open");
+    shim_check(address >= ram_from && size <= ram_bytes && address - ram_from <= ram_bytes - size,
+               "L3 outside of what was allocated");
+    shim_check(shim_in_l2(number(data), size), "L3 to or from elsewhere than L2");
+    return address - SHIM_RAM;
+}
+
+void pi_ram_read(struct pi_device *device, uint32_t address, void *data, uint32_t size)
+{
+    shim_check(shim_on_fc(), "pi_ram_read on the cluster");
+    shim_ram_wait(shim_ram_start(checked(device, address, data, size), number(data), size, false));
+}
+
+void pi_ram_write(struct pi_device *device, uint32_t address, void *data, uint32_t size)
+{
+    shim_check(shim_on_fc(), "pi_ram_write on the cluster");
+    shim_ram_wait(shim_ram_start(checked(device, address, data, size), number(data), size, true));
+}
+
+static void request(struct pi_device *device, uint32_t address, const void *data, uint32_t size,
+                    pi_cl_ram_req_t *req, bool to_l3)
+{
+    const uint32_t offset = checked(device, address, data, size);
+    shim_check(!shim_on_fc(), "pi_cl_ram on the fabric controller");
+    shim_check(req->under_way != 1, "a request that is in flight already");
+    shim_check(shim_in_l2(number(req), sizeof *req) || shim_in_l1(number(req), sizeof *req),
+               "a request in no memory");
+    req->under_way = 1;
+    req->writes = to_l3;
+    req->ticket = shim_ram_start(offset, number(data), size, to_l3);
+}
+
+static void request_wait(pi_cl_ram_req_t *req, bool to_l3)
+{
+    shim_check(req->under_way == 1 && req->writes == to_l3, "a wait for what was not asked for");
+    shim_ram_wait(req->ticket);
+    req->under_way = 0;
+}
+
+void pi_cl_ram_read(struct pi_device *device, uint32_t address, void *data, uint32_t size,
+                    pi_cl_ram_req_t *req)
+{
+    request(device, address, data, size, req, false);
+}
+
+void pi_cl_ram_write(struct pi_device *device, uint32_t address, void *data, uint32_t size,
+                     pi_cl_ram_req_t *req)
+{
+    request(device, address, data, size, req, true);
+}
+
+void pi_cl_ram_read_wait(pi_cl_ram_req_t *req) { request_wait(req, false); }
+void pi_cl_ram_write_wait(pi_cl_ram_req_t *req) { request_wait(req, true); }
+
+/* ---- flash and its files: one open at a time */
+
+static pi_fs_file_t open_file;
+static int32_t handle;
+
+void pi_default_flash_conf_init(struct pi_default_flash_conf *conf) { conf->baudrate = 0; }
+int pi_flash_open(struct pi_device *device) { return opened(device); }
+void pi_readfs_conf_init(struct pi_readfs_conf *conf) { conf->fs.flash = 0; }
+
+int pi_fs_mount(struct pi_device *device)
+{
+    const struct pi_readfs_conf *conf = device->config;
+    shim_check(conf->fs.flash && conf->fs.flash->opened, "files of a flash that is not open");
+    return opened(device);
+}
+
+pi_fs_file_t *pi_fs_open(struct pi_device *device, const char *name, int flags)
+{
+    shim_check(device->opened && flags == 0, "files that are not mounted");
+    handle = shim_open(name);
+    return handle < 0 ? 0 : &open_file;
+}
+
+int32_t pi_fs_read(pi_fs_file_t *file, void *buffer, uint32_t size)
+{
+    shim_check(file == &open_file && shim_in_l2(number(buffer), size), "a file to elsewhere than L2");
+    return (int32_t)shim_read(handle, buffer, size);
+}
+
+void pi_fs_close(pi_fs_file_t *file)
+{
+    shim_check(file == &open_file, "a file that is not open");
+    shim_close(handle);
+}
+
+/* ---- serial line */
+
+void pi_uart_conf_init(struct pi_uart_conf *conf) { *conf = (struct pi_uart_conf){ 0 }; }
+
+int pi_uart_open(struct pi_device *device)
+{
+    const struct pi_uart_conf *conf = device->config;
+    shim_check(conf->enable_rx && conf->enable_tx && conf->baudrate_bps > 0, "half a line");
+    line_is_open = true;
+    shim_line_open();
+    return opened(device);
+}
+
+int pi_uart_read(struct pi_device *device, void *buffer, uint32_t size)
+{
+    shim_check(device->opened && line_is_open && shim_in_l2(number(buffer), size), "a line's buffer");
+    if (!shim_line_read(buffer, size))
+        shim_end(0);
+    return 0;
+}
+
+int pi_uart_write(struct pi_device *device, void *buffer, uint32_t size)
+{
+    shim_check(device->opened && line_is_open && shim_in_l2(number(buffer), size), "a line's buffer");
+    shim_line_write(buffer, size);
+    return 0;
+}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GAP SDK application of a build on PMSIS calls of our own, for the chip and this machine."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from myoedge import tool
+from myoedge.built import Build
+from myoedge.emit.gap_sdk import FOLDER
+from myoedge.emit.project import runtime
+from myoedge.firmware import Firmware, check_instructions, link
+
+SHIM = Path(__file__).parent / "pmsis"
+BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
+DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_MILLIVOLTS=800", "ME_CLOCK_HZ=370000000")
+UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
+
+
+def _texts(folder: Path, pattern: str) -> dict[str, str]:
+    return {str(f.relative_to(folder)): f.read_text() for f in folder.rglob(pattern)}
+
+
+def _renamed_runtime() -> dict[str, str]:
+    """The bare-metal runtime under names that the application does not have."""
+    files = {name: text for name, text in runtime().items() if not name.endswith("marks.c")}
+    return {name: re.sub(r"\bme_", "bm_", text) for name, text in files.items()}
+
+
+def _sources(build: Build) -> dict[str, str]:
+    """src/ without what is for other programs, and the application beside it."""
+    made = {**_texts(build.folder / "src", "*.[chS]"), **_texts(build.folder / FOLDER, "*.[ch]")}
+    return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
+
+
+def for_chip(build: Build, *defines: str) -> Firmware:
+    """An ELF for the simulated chip; SHIM_CHECKS among the defines: with every argument checked."""
+    shim = {
+        name.removeprefix("chip/"): text
+        for name, text in _texts(SHIM, "*.[ch]").items()
+        if not name.endswith("host.c")
+    }
+    files = {**_sources(build), **_renamed_runtime(), **shim}
+    made = link(files, defines=(*DEFINES, "SHIM_CHIP", *defines))
+    check_instructions(made)
+    return made
+
+
+def for_host(build: Build, folder: Path, *defines: str) -> Path:
+    """A program for this machine: nine threads are the cluster's cores."""
+    files = _sources(build)
+    for name, text in {**files, **_texts(SHIM, "*.[ch]")}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    sources = [folder / name for name in files if name.endswith(".c")]
+    sources += [folder / "shim.c", folder / "shim_host.c", BUILTINS / "sdk_shim.c"]
+    flags = [
+        "-std=c11",
+        "-D_DEFAULT_SOURCE=1",
+        "-O1",
+        "-g",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unknown-pragmas",
+    ]
+    flags += ["-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline", "-fsanitize=undefined"]
+    flags += ["-fno-sanitize-recover=all"]
+    flags += [f"-D{define}" for define in ("ME_GAP9", "ME_SDK", *DEFINES, *defines)]
+    places = [f"-I{place}" for place in (folder, BUILTINS, build.folder / "src")]
+    program = folder / "app"
+    cc = tool.compiler()
+    command = [*cc.command, *flags, *places, "-include", "sdk_shim.h", *sources, "-o", program]
+    env = {"ZIG_GLOBAL_CACHE_DIR": str(tool.cache_folder("zig"))}
+    done = tool.run([str(part) for part in command], cwd=folder, env=env)
+    assert done.returncode == 0, done.stderr
+    return program

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GAP SDK application on PMSIS calls of our own: exact, in bounds, as fast as without it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import myoedge
+from myoedge import tool
+from myoedge.built import Build
+from myoedge.emit.gap_sdk import FOLDER, build_digest, marker
+from myoedge.emit.project import Sources
+from myoedge.errors import MyoedgeError
+from myoedge.simulator import simulate
+from myoedge.zoo.all_convnet import hd
+from tests.boards import sdk
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported, small_network
+from tests.e2e.test_less_l2 import SHAPE, Deep
+from tests.networks import Two
+
+CLOSE, LARGE_CYCLES = 0.02, 20_000
+
+
+def made(
+    folder: Path, network: torch.nn.Module, *shapes: tuple[int, ...], l2: str = "1MiB"
+) -> Build:
+    torch.manual_seed(0)
+    model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
+    return myoedge.build(model, calib="random", output=folder / "out", app="gap-sdk", l2=l2)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Its weights have no room in L2."""
+    return made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
+
+
+def golden_run(build: Build, folder: Path, *defines: str) -> str:
+    """What the program prints on the simulated chip."""
+    if build.l3_image is not None:
+        (folder / "l3.bin").write_bytes(build.l3_image)
+    ran = simulate(sdk.for_chip(build, *defines).elf, folder=folder)
+    assert ran.exit_code == 0, ran.output
+    return ran.output
+
+
+def cycles(printed: str) -> list[int]:
+    return [int(n) for n in re.findall(r": (\d+) cycles", printed)]
+
+
+@pytest.mark.parametrize("version", [(), ("ME_SDK_4",)], ids=["5.x", "4.x"])
+def test_the_golden_sample_is_exact_on_the_chip(
+    two: Build, tmp_path: Path, version: tuple[str, ...]
+) -> None:
+    printed = golden_run(two, tmp_path, "SHIM_CHECKS", *version)
+    assert "outputs as expected" in printed
+    assert len(cycles(printed)) == len(two.layers) + 1
+
+
+def test_weights_in_l3_are_exact_on_the_chip(deep: Build, tmp_path: Path) -> None:
+    assert deep.l3_image is not None
+    assert "outputs as expected" in golden_run(deep, tmp_path, "SHIM_CHECKS")
+
+
+def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_path: Path) -> None:
+    program = sdk.for_host(deep, tmp_path, "SHIM_CHECKS")
+    (tmp_path / "l3.bin").write_bytes(deep.l3_image or b"")
+    ran = tool.run([program], cwd=tmp_path, timeout_s=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "outputs as expected" in ran.stdout
+
+
+def test_cycles_are_those_of_the_bare_metal_program(tmp_path: Path) -> None:
+    """Layers of some size; what a small layer differs by is where its code happens to lie."""
+    build = made(tmp_path, hd(), (1, 1, 16, 8))
+    found = cycles(golden_run(build, tmp_path))
+    (bare,) = myoedge.simulate(build).measurement.inferences
+    wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
+    large = [(f, w) for f, w in zip(found, wanted, strict=True) if w >= LARGE_CYCLES]
+    assert len(large) >= 6
+    assert all(abs(f - w) <= CLOSE * w for f, w in large), (found, wanted)
+
+
+# ---- the shim sees what the SDK would not take
+
+
+WRONG = {
+    "a clock before the voltage": (
+        "app.c",
+        "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, ME_MILLIVOLTS) == 0 &&",
+        "",
+    ),
+    "a run that the power pad does not show": ("app.c", "me_pad_set(ME_POWER_PAD, 1);", ""),
+    "stacks outside L1": ("app.c", "task.stacks = stacks;", "(void)stacks, task.stacks = chunk;"),
+    "a request that is in flight already": (
+        "pmsis_runtime.c",
+        "number = asked++ % ME_L3_IN_FLIGHT",
+        "number = asked++ % 1",
+    ),
+    "a transfer to or from elsewhere than L1": (
+        "pmsis_runtime.c",
+        "pi_cl_dma_cmd(address(l2), address(l1)",
+        "pi_cl_dma_cmd(address(l2), address(l1) - 0x10000000u",
+    ),
+    "L3 outside of what was allocated": ("pmsis_runtime.c", "me_l3_base + l3, l2", "l3, l2"),
+}
+
+
+def spoilt(build: Build, folder: Path, file: str, text: str, instead: str) -> Build:
+    copy = Path(shutil.copytree(build.folder, folder / "spoilt"))
+    source = copy / FOLDER / file
+    before = source.read_text()
+    assert text in before
+    source.write_text(before.replace(text, instead))
+    return Build(copy)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_the_sdk_would_not_take_is_seen(deep: Build, tmp_path: Path, what: str) -> None:
+    build = spoilt(deep, tmp_path, *WRONG[what])
+    (tmp_path / "l3.bin").write_bytes(deep.l3_image or b"")
+    ran = simulate(sdk.for_chip(build, "SHIM_CHECKS").elf, folder=tmp_path)
+    assert (ran.exit_code, what in ran.output) == (99, True), ran.output
+
+
+def test_l3_that_is_read_as_memory_is_a_fault(deep: Build, tmp_path: Path) -> None:
+    wrong = ("app.c", "return code;", "return *(volatile int *)(uintptr_t)me_l3_base;")
+    build = spoilt(deep, tmp_path, *wrong)  # there is no l3.bin, so the program cannot start
+    with pytest.raises(MyoedgeError) as caught:
+        simulate(sdk.for_chip(build).elf, folder=tmp_path)
+    assert caught.value.code == "E702"
+
+
+# ---- what build writes
+
+
+def test_the_digest_names_sources_and_l3(two: Build, deep: Build) -> None:
+    files = {
+        str(p.relative_to(two.folder / "src")): p.read_text()
+        for p in sorted((two.folder / "src").rglob("*"))
+        if p.is_file()
+    }
+    digest = build_digest(Sources(dict(sorted(files.items())), "", True), b"")
+    text = (two.folder / FOLDER / "ports.c").read_text()
+    assert f'"{marker("gap9", digest)}"' in text
+    assert build_digest(Sources(files, "", True), b"\0") != digest
+    assert digest not in (deep.folder / FOLDER / "ports.c").read_text()
+
+
+def test_the_manifest_covers_the_application(two: Build) -> None:
+    names = {name for name in two.manifest["files"] if name.startswith(f"{FOLDER}/")}
+    assert {f"{FOLDER}/{name}" for name in ("CMakeLists.txt", "app.c", "ports.c")} <= names
+
+
+def test_an_application_that_there_is_not(tmp_path: Path) -> None:
+    model = save_exported(small_network(), (torch.zeros(1, 2, 12),), tmp_path / "m.pt2")
+    np.save(tmp_path / "c.npy", np.zeros((4, 1, 2, 12), np.float32))
+    for target, app in (("gap9", "zephyr"), ("host", "gap-sdk")):
+        ran = command(
+            *("build", model, "--calib", "random", "--app", app, "--target", target), cwd=tmp_path
+        )
+        assert (ran.code, "E204" in ran.err, "gap-sdk (for gap9)" in ran.err) == (2, True, True)
