@@ -112,6 +112,9 @@
 .macro p_mac rd, a, b
     .insn r 0x33, 0, 0x21, \rd, \a, \b
 .endm
+.macro p_msu rd, a, b
+    .insn r 0x33, 1, 0x21, \rd, \a, \b
+.endm
 .macro p_ror rd, a, b
     .insn r 0x33, 5, 0x04, \rd, \a, \b
 .endm

@@ -7,6 +7,9 @@
 #include "me_pool_rows.h"
 #include "me_share.h"
 
+/* Stacks are small: what does not need much of one has a frame of its own. */
+#define ME_APART __attribute__((noinline))
+
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* ---- sizes of windows, and which of them are alike */
@@ -20,7 +23,6 @@ typedef struct {
     int32_t rows, columns, kind;
     int32_t pixels, pixel_step; /* windows side by side, bytes between their starts */
     int32_t first, words;       /* channels */
-    int32_t lines, x_line, y_line; /* rows of windows below each other, bytes between their starts */
 } me_run;
 
 static int32_t extent(const me_window *w) { return w->last - w->first; }
@@ -46,11 +48,10 @@ static int32_t alike(const me_window *w, int32_t most)
 
 static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
 
-static void set_scale(me_taps *taps, const me_run *run)
+static void set_scale(me_taps *taps, const me_avg_pool *op, int32_t kind, int32_t n)
 {
-    const me_avg_pool *op = run->average;
-    const me_channel *each = op->each + run->kind;
-    taps->bias = -op->x_zero * run->rows * run->columns;
+    const me_channel *each = op->each + kind;
+    taps->bias = -op->x_zero * n;
     taps->pre = op->scale.pre;
     taps->mult = each->mult;
     taps->offset = each->offset;
@@ -59,71 +60,77 @@ static void set_scale(me_taps *taps, const me_run *run)
     taps->high = repeated(op->scale.high);
 }
 
-/* The longer of channels and pixels is the inner loop. */
-static void set_loops(me_taps *taps, const me_run *run)
+/* ---- windows of few taps */
+
+/* A walk over the taps of a window: how far from its start, and how many are left. `down`: from
+ * behind the end of a row to the next one. */
+typedef struct {
+    int32_t offset, column, left, columns, c, down;
+} me_walk;
+
+/* taps[from .. 3]: the next ones, the last one again where there are no more. */
+static inline void set_taps(me_taps *taps, int32_t from, me_walk *at)
 {
-    const int32_t y_pixel = run->tile->y_stride;
-    const bool channels = run->words >= run->pixels;
-    taps->inner = channels ? run->words : run->pixels;
-    taps->outer = channels ? run->pixels : run->words;
-    taps->x_inner = channels ? 4 : run->pixel_step;
-    taps->y_inner = channels ? 4 : y_pixel;
-    taps->x_outer = (channels ? run->pixel_step : 4) - taps->inner * taps->x_inner;
-    taps->y_outer = (channels ? y_pixel : 4) - taps->inner * taps->y_inner;
-    taps->y = run->y + run->first;
-    taps->first_inner = taps->x_inner;
-    taps->first_outer = taps->x_outer;
-    taps->rows = run->lines;
-    taps->x_row = run->x_line - taps->outer * (channels ? run->pixel_step : 4);
-    taps->y_row = run->y_line - taps->outer * (channels ? y_pixel : 4);
-    taps->first_row = taps->x_row;
+    for (; from < 4; from++) {
+        taps->tap[from] = at->offset;
+        if (--at->left <= 0)
+            continue;
+        at->offset += at->c;
+        if (++at->column == at->columns) {
+            at->column = 0;
+            at->offset += at->down;
+        }
+    }
 }
 
 /* Up to four taps at once; the maximum so far is one of them after the first time. */
-static void max_of_few(const me_run *run)
+static ME_APART void max_of_many(me_taps *taps, me_walk walk)
 {
-    const int32_t n = run->rows * run->columns, c = run->tile->c;
-    me_taps taps;
-    const int8_t *tap = run->x + run->first;
-    int32_t used = 0, filled = 0, column = 0;
-    set_loops(&taps, run);
-    while (used < n) {
-        for (; filled < 4; filled++) { /* the last tap again where there are no more */
-            taps.tap[filled] = tap;
-            if (++used >= n)
-                continue;
-            tap += c;
-            if (++column == run->columns) {
-                column = 0;
-                tap += run->tile->row_stride - run->columns * c;
-            }
-        }
-        me_max_words(&taps);
-        taps.tap[0] = taps.y;
-        taps.first_inner = taps.y_inner;
-        taps.first_outer = taps.y_outer;
-        taps.first_row = taps.y_row;
-        filled = 1;
+    set_taps(taps, 0, &walk);
+    me_max_words(taps);
+    while (walk.left > 0) {
+        set_taps(taps, 1, &walk);
+        me_max_more(taps);
     }
 }
 
-static void average_of_four(const me_run *run)
+static inline void few_taps(me_taps *taps, const me_pool_tile *tile, int32_t rows, int32_t columns,
+                            bool average)
 {
-    const int32_t c = run->tile->c;
-    me_taps taps;
-    set_loops(&taps, run);
-    set_scale(&taps, run);
-    const int8_t *tap = run->x + run->first;
-    for (int32_t t = 0, column = 0; t < 4; t++) {
-        taps.tap[t] = tap;
-        tap += c;
-        if (++column == run->columns) {
-            column = 0;
-            tap += run->tile->row_stride - run->columns * c;
-        }
+    const int32_t c = tile->c, row = tile->row_stride;
+    me_walk walk = { 0, 0, rows * columns, columns, c, row - columns * c };
+    if (walk.left != 4) {
+        max_of_many(taps, walk);
+        return;
     }
-    me_average_words(&taps);
+    taps->tap[0] = 0;
+    taps->tap[1] = columns > 1 ? c : row;
+    taps->tap[2] = columns == 2 ? row : 2 * taps->tap[1];
+    taps->tap[3] = taps->tap[1] + taps->tap[2];
+    (average ? me_average_words : me_max_words)(taps);
 }
+
+static ME_APART void few_words(const me_run *run)
+{
+    me_taps taps;
+    taps.x = run->x + run->first;
+    taps.y = run->y + run->first;
+    taps.words = run->words;
+    taps.pixels = taps.room = taps.width = run->pixels;
+    taps.x_pixel = run->pixel_step;
+    taps.y_pixel = run->tile->y_stride;
+    taps.x_row = 0;
+    if (run->average)
+        set_scale(&taps, run->average, run->kind, 4);
+    few_taps(&taps, run->tile, run->rows, run->columns, run->average != 0);
+}
+
+static bool has_few_taps(const me_avg_pool *average, int32_t taps)
+{
+    return average ? taps == 4 && average->scale.pre == 0 : taps <= 9;
+}
+
+/* ---- windows of many */
 
 static void any_window(const me_run *run)
 {
@@ -135,7 +142,7 @@ static void any_window(const me_run *run)
     w.column_step = c;
     w.row_step = row_stride - run->columns * c;
     if (run->average)
-        set_scale(&w.scale, run);
+        set_scale(&w.scale, run->average, run->kind, run->rows * run->columns);
     const bool channels = run->words >= run->pixels;
     const int32_t outer = channels ? run->pixels : run->words;
     w.words = channels ? run->words : run->pixels;
@@ -146,20 +153,6 @@ static void any_window(const me_run *run)
         w.y = run->y + run->first + i * (channels ? run->tile->y_stride : 4);
         (run->average ? me_average_window : me_max_window)(&w);
     }
-}
-
-static bool has_few_taps(const me_run *run)
-{
-    const int32_t taps = run->rows * run->columns;
-    return run->average ? taps == 4 && run->average->scale.pre == 0 : taps <= 9;
-}
-
-static void run_words(const me_run *run)
-{
-    if (has_few_taps(run))
-        (run->average ? average_of_four : max_of_few)(run);
-    else
-        any_window(run);
 }
 
 /* ---- single channels */
@@ -220,7 +213,7 @@ static int32_t run_some(me_run *run, int32_t pixel, int32_t most, int32_t channe
     run->first = channel;
     run->words = (end - channel) / 4;
     if (run->words > 0)
-        run_words(run);
+        (has_few_taps(run->average, run->rows * run->columns) ? few_words : any_window)(run);
     if (channel + 4 * run->words < end)
         run_bytes(run, channel + 4 * run->words, end);
     if (run->average && run->average->scale.table)
@@ -228,39 +221,7 @@ static int32_t run_some(me_run *run, int32_t pixel, int32_t most, int32_t channe
     return n;
 }
 
-/* Windows that are alike and at one distance along both axes: a rectangle a core, by the axis that
- * eight share best. */
-static void run_even(me_run *run)
-{
-    const me_pool_tile *tile = run->tile;
-    const int32_t oh = tile->oh, ow = tile->ow, words = tile->c / 4;
-    const int32_t by_row = (oh + 7) / 8 * ow * words, by_column = (ow + 7) / 8 * oh * words;
-    const int32_t by_word = (words + 7) / 8 * oh * ow;
-    int32_t from[3] = { 0, 0, 0 }, to[3] = { oh, ow, words };
-    const int32_t axis = by_row <= by_word && by_row <= by_column ? 0 : by_word <= by_column ? 2 : 1;
-    from[axis] = ME_FIRST(to[axis]);
-    to[axis] = ME_LAST(to[axis]);
-    run->lines = to[0] - from[0];
-    run->pixels = to[1] - from[1];
-    run->words = to[2] - from[2];
-    if (run->lines <= 0 || run->pixels <= 0 || run->words <= 0)
-        return;
-    run->x_line = oh > 1 ? (tile->rows[1].first - tile->rows[0].first) * tile->row_stride : 0;
-    run->y_line = ow * tile->y_stride;
-    run->pixel_step = ow > 1 ? (tile->columns[1].first - tile->columns[0].first) * tile->c : 0;
-    run->first = 4 * from[2];
-    run->x = tile->x + tile->rows->first * tile->row_stride + tile->columns->first * tile->c
-        + from[0] * run->x_line + from[1] * run->pixel_step;
-    run->y = tile->y + from[0] * run->y_line + from[1] * tile->y_stride;
-    (run->average ? average_of_four : max_of_few)(run);
-}
-
-static bool is_even(const me_pool_tile *tile)
-{
-    return tile->rows->alike >= tile->oh && tile->columns->alike >= tile->ow && tile->c % 4 == 0;
-}
-
-static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
+static ME_APART void run_any(const me_pool_tile *tile, const me_avg_pool *average)
 {
     const int32_t pixels = tile->oh * tile->ow, words = (tile->c + 3) / 4;
     const bool by_channel = pixels < 32 && words >= 8;
@@ -271,18 +232,59 @@ static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
     me_run run;
     run.tile = tile;
     run.average = average;
-    run.rows = extent(tile->rows);
-    run.columns = extent(tile->columns);
-    run.kind = average ? tile->rows->kind * average->kinds + tile->columns->kind : 0;
-    if (is_even(tile) && has_few_taps(&run) && !(average && average->scale.table)) {
-        run_even(&run);
-        return;
-    }
-    run.lines = 1;
-    run.x_line = run.y_line = 0;
     if (first < last)
         for (int32_t pixel = by_channel ? 0 : first; pixel < stop;)
             pixel += run_some(&run, pixel, stop - pixel, channel, end);
+}
+
+/* Windows of few taps that are alike and at one distance along both axes: a core's share is of
+ * channels, which lie in banks of their own, or of pixels where that is more even. */
+static void run_even(const me_pool_tile *tile, const me_avg_pool *average)
+{
+    const me_window *row = tile->rows, *column = tile->columns;
+    const int32_t ow = tile->ow, words = tile->c / 4, pixels = tile->oh * ow;
+    const bool by_word = (words + 7) / 8 * pixels <= (pixels + 7) / 8 * words;
+    const int32_t line = tile->oh > 1 ? (row[1].first - row->first) * tile->row_stride : 0;
+    const int32_t step = ow > 1 ? (column[1].first - column->first) * tile->c : 0;
+    me_taps taps;
+    taps.x = tile->x + row->first * tile->row_stride + column->first * tile->c;
+    taps.y = tile->y;
+    taps.words = words;
+    taps.pixels = pixels;
+    taps.room = taps.width = ow;
+    taps.x_pixel = step;
+    taps.y_pixel = tile->y_stride;
+    taps.x_row = line - ow * step;
+    if (by_word) {
+        const int32_t from = ME_FIRST(words);
+        taps.x += 4 * from;
+        taps.y += 4 * from;
+        taps.words = ME_LAST(words) - from;
+    } else { /* where an eighth begins, without a division */
+        const int32_t rows = ME_FIRST(8) * tile->oh, down = rows / 8, right = rows % 8 * ow / 8;
+        const int32_t from = down * ow + right;
+        taps.x += down * line + right * step;
+        taps.y += from * taps.y_pixel;
+        taps.pixels = ME_LAST(pixels) - from;
+        taps.room -= right;
+    }
+    if (taps.pixels * taps.words == 0)
+        return;
+    if (average)
+        set_scale(&taps, average, row->kind * average->kinds + column->kind, 4);
+    few_taps(&taps, tile, extent(row), extent(column), average != 0);
+}
+
+static bool is_even(const me_pool_tile *tile, const me_avg_pool *average)
+{
+    return tile->rows->alike >= tile->oh && tile->columns->alike >= tile->ow && tile->c % 4 == 0
+        && has_few_taps(average, extent(tile->rows) * extent(tile->columns))
+        && !(average && average->scale.table);
+}
+
+static void run_pool(const me_pool_tile *tile, const me_avg_pool *average)
+{
+    (is_even(tile, average) ? run_even : run_any)(tile, average);
 }
 
 void me_max_pool_run(const me_pool_tile *tile) { run_pool(tile, 0); }
@@ -317,8 +319,7 @@ static void reduce_images(const me_reduce *op, const int8_t *x, int8_t *y)
     run.tile = &tile;
     run.average = &average;
     run.rows = op->reduced;
-    run.columns = run.pixels = run.lines = 1;
-    run.x_line = run.y_line = 0;
+    run.columns = run.pixels = 1;
     run.kind = run.pixel_step = 0;
     const int32_t words = (op->inner + 3) / 4, n = op->outer * words;
     int32_t at = ME_FIRST(n);

@@ -5,16 +5,16 @@
 
 #include "me_move_xpulp.h"
 
-    .set OF_TAP, 0              /* me_taps */
-    .set OF_Y, 16
-    .set OF_INNER, 20
-    .set OF_OUTER, 24
-    .set OF_X_INNER, 28
-    .set OF_X_OUTER, 32
-    .set OF_Y_INNER, 36
-    .set OF_Y_OUTER, 40
-    .set OF_FIRST_INNER, 44
-    .set OF_FIRST_OUTER, 48
+    .set OF_TAPS_X, 0           /* me_taps */
+    .set OF_Y, 4
+    .set OF_TAP, 8
+    .set OF_TAP_WORDS, 24
+    .set OF_PIXELS, 28
+    .set OF_ROOM, 32
+    .set OF_WIDTH, 36
+    .set OF_X_PIXEL, 40
+    .set OF_Y_PIXEL, 44
+    .set OF_X_ROW, 48
     .set OF_BIAS, 52
     .set OF_PRE, 56
     .set OF_MULT, 60
@@ -22,10 +22,6 @@
     .set OF_SHIFT, 68
     .set OF_LOW, 72
     .set OF_HIGH, 76
-    .set OF_ROWS_OF, 80
-    .set OF_X_ROW, 84
-    .set OF_Y_ROW, 88
-    .set OF_FIRST_ROW, 92
 
     .set OF_X, 0                /* me_big_window */
     .set OF_WINDOW_Y, 4
@@ -38,84 +34,134 @@
     .set OF_Y_STEP, 32
     .set OF_SCALE, 36
 
-.macro taps_and_steps
+.macro load_taps
+    lw a2, OF_TAPS_X(a0)
     lw a1, OF_TAP(a0)
-    lw a2, OF_TAP + 4(a0)
+    lw a5, OF_Y(a0)
     lw a3, OF_TAP + 8(a0)
     lw a4, OF_TAP + 12(a0)
-    lw a5, OF_Y(a0)
-    lw a6, OF_X_INNER(a0)
-    lw a7, OF_Y_INNER(a0)
-    lw t4, OF_OUTER(a0)
-    lw t6, OF_INNER(a0)
-.endm
-
-/* behind the inner loop; the first tap's step is in `first` */
-.macro outer_steps first
-    lw t0, OF_X_OUTER(a0)
-    lw t1, OF_Y_OUTER(a0)
-    lw t2, \first(a0)
-    addi t4, t4, -1
+    add a1, a1, a2
+    add a3, a3, a2
+    add a4, a4, a2
+    lw t0, OF_TAP + 4(a0)
+    lw t6, OF_TAP_WORDS(a0)
+    lw s9, OF_PIXELS(a0)
     add a2, a2, t0
-    add a3, a3, t0
-    add a4, a4, t0
-    add a5, a5, t1
-    add a1, a1, t2
+    lw s10, OF_ROOM(a0)
+    lw t0, OF_WIDTH(a0)
+    slli s11, t6, 2
 .endm
 
-me_function me_max_words
-    taps_and_steps
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    sw s2, 8(sp)
-    sw s3, 12(sp)
-    mv s2, a0
-    lw s3, OF_ROWS_OF(a0)
-    lw t5, OF_FIRST_INNER(a0)
-    lw s0, OF_X_OUTER(a0)
-    lw s1, OF_Y_OUTER(a0)
-    lw a0, OF_FIRST_OUTER(a0)
-.Lmax_row:
-    lp_setup 1, t4, .Lmax_outer_last
-    lp_setup 0, t6, .Lmax_last
-    p_lw_r t0, t5, a1
+/* The taps go on by x; \more: the first of them is y, which goes on by y. */
+.macro step_taps x, y, more
+.if \more
+    add a1, a5, \y
+.else
+    add a1, a1, \x
+.endif
+    add a2, a2, \x
+    add a3, a3, \x
+    add a4, a4, \x
+.endm
+
+/* One piece of a row after the other: t4 pixels of t6 words, the longer of both in the inner loop,
+ * where \body reads taps a1 .. a4 and makes t0. s9: pixels left, s10: those of this row, s11: bytes
+ * of a pixel's words. */
+.macro each_piece name, body, more=0
+    p_min t0, t0, s9
+    blt t6, t0, .L\name\()_by_pixel
+    lw s0, OF_X_PIXEL(a0)
+    lw s1, OF_Y_PIXEL(a0)
+    li a6, 4
+    li a7, 4
+    sub s0, s0, s11
+    sub s1, s1, s11
+.L\name\()_words:
+    p_min t4, s9, s10
+    sub s9, s9, t4
+    lp_setup 1, t4, .L\name\()_words_outer
+    lp_setup 0, t6, .L\name\()_words_last
+    \body
+.L\name\()_words_last:
+    p_sw_r t0, a7, a5
+    step_taps s0, s1, \more
+.L\name\()_words_outer:
+    add a5, a5, s1
+    beqz s9, .L\name\()_done
+    lw t0, OF_X_ROW(a0)
+    lw s10, OF_WIDTH(a0)
+    step_taps t0, x0, \more
+    j .L\name\()_words
+.L\name\()_by_pixel:
+    lw a6, OF_X_PIXEL(a0)
+    lw a7, OF_Y_PIXEL(a0)
+.L\name\()_pixels:
+    p_min t4, s9, s10
+    sub s9, s9, t4
+    li s0, 4
+    li s1, 4
+    p_msu s0, t4, a6
+    p_msu s1, t4, a7
+    lp_setup 1, t6, .L\name\()_pixels_outer
+    lp_setup 0, t4, .L\name\()_pixels_last
+    \body
+.L\name\()_pixels_last:
+    p_sw_r t0, a7, a5
+    step_taps s0, s1, \more
+.L\name\()_pixels_outer:
+    add a5, a5, s1
+    beqz s9, .L\name\()_done
+    lw t0, OF_X_ROW(a0)
+    lw s10, OF_WIDTH(a0)
+    sub a5, a5, s11
+    sub t0, t0, s11
+    p_mac a5, t4, a7
+    p_mac t0, t4, a6
+    step_taps t0, x0, \more
+    j .L\name\()_pixels
+.L\name\()_done:
+.endm
+
+.macro most_of_four first
+    p_lw_r t0, \first, a1
     p_lw_r t1, a6, a2
     p_lw_r t2, a6, a3
     p_lw_r t3, a6, a4
     pv_max_b t0, t0, t1
     pv_max_b t2, t2, t3
     pv_max_b t0, t0, t2
-.Lmax_last:
-    p_sw_r t0, a7, a5
-    add a1, a1, a0
-    add a2, a2, s0
-    add a3, a3, s0
-    add a4, a4, s0
-.Lmax_outer_last:
-    add a5, a5, s1
-    addi s3, s3, -1
-    beqz s3, .Lmax_done
-    lw t0, OF_FIRST_ROW(s2)
-    lw t1, OF_X_ROW(s2)
-    lw t2, OF_Y_ROW(s2)
-    add a1, a1, t0
-    add a2, a2, t1
-    add a3, a3, t1
-    add a4, a4, t1
-    add a5, a5, t2
-    j .Lmax_row
-.Lmax_done:
+.endm
+
+.macro max_function name, more
+me_function \name
+    addi sp, sp, -32
+    sw s0, 0(sp)
+    sw s1, 4(sp)
+    sw s9, 8(sp)
+    sw s10, 12(sp)
+    sw s11, 16(sp)
+    load_taps
+.if \more
+    mv a1, a5
+    each_piece \name, "most_of_four a7", 1
+.else
+    each_piece \name, "most_of_four a6"
+.endif
     lw s0, 0(sp)
     lw s1, 4(sp)
-    lw s2, 8(sp)
-    lw s3, 12(sp)
-    addi sp, sp, 16
+    lw s9, 8(sp)
+    lw s10, 12(sp)
+    lw s11, 16(sp)
+    addi sp, sp, 32
     ret
-me_end me_max_words
+me_end \name
+.endm
+
+max_function me_max_words, 0
+max_function me_max_more, 1
 
 .macro save
-    addi sp, sp, -48
+    addi sp, sp, -64
     sw s0, 0(sp)
     sw s1, 4(sp)
     sw s2, 8(sp)
@@ -128,6 +174,7 @@ me_end me_max_words
     sw s9, 36(sp)
     sw s10, 40(sp)
     sw s11, 44(sp)
+    sw ra, 48(sp)
 .endm
 .macro restore
     lw s0, 0(sp)
@@ -142,7 +189,8 @@ me_end me_max_words
     lw s9, 36(sp)
     lw s10, 40(sp)
     lw s11, 44(sp)
-    addi sp, sp, 48
+    lw ra, 48(sp)
+    addi sp, sp, 64
     ret
 .endm
 
@@ -162,7 +210,7 @@ me_end me_max_words
 .endm
 
 /* sums x0 .. x3 -> a word in x0 */
-.macro average x0, x1, x2, x3, pre
+.macro average x0, x1, x2, x3, pre, limits=1
 .if \pre
     p_addN_r \x0, s0, s1
     p_addN_r \x1, s0, s1
@@ -183,29 +231,21 @@ me_end me_max_words
     p_clip8 \x3, \x3
     pv_packlo_b \x0, \x1, \x0
     pv_packhi_b \x0, \x3, \x2
+.if \limits
     pv_max_b \x0, \x0, s5
     pv_min_b \x0, \x0, s6
+.endif
 .endm
 
-me_function me_average_words
-    save
-    taps_and_steps
-    load_scale 0
-    li s7, 0x00010001           /* bytes 0 and 2 of a word */
-    slli s8, s7, 8              /* bytes 1 and 3 */
-    p_mac s3, s0, s2            /* (sum + bias) * mult + offset, modulo 2^32 */
-    lw s9, OF_ROWS_OF(a0)
-.Laverage_row:
-    lw t4, OF_OUTER(a0)
-.Laverage_outer:
-    lp_setup 0, t6, .Laverage_last
+/* bytes of four words added up, requantised: a word in t0 */
+.macro average_of_four limits
     p_lw_r t0, a6, a1
     p_lw_r t1, a6, a2
     p_lw_r t2, a6, a3
     p_lw_r t3, a6, a4
     pv_pack_h t5, t1, t0        /* bytes 0, 1 of taps 0, 1 */
     srli t0, t0, 16
-    pv_pack_h s11, t3, t2
+    pv_pack_h ra, t3, t2
     srli t2, t2, 16
     p_insert_low t1, t0         /* bytes 2, 3 of taps 0, 1 */
     p_insert_low t3, t2
@@ -213,26 +253,28 @@ me_function me_average_words
     pv_dotsp_b t5, t5, s8
     pv_dotsp_b t2, t1, s7
     pv_dotsp_b t1, t1, s8
-    pv_sdotsp_b t0, s11, s7
-    pv_sdotsp_b t5, s11, s8
+    pv_sdotsp_b t0, ra, s7
+    pv_sdotsp_b t5, ra, s8
     pv_sdotsp_b t2, t3, s7
     pv_sdotsp_b t1, t3, s8
-    average t0, t5, t2, t1, 0
-.Laverage_last:
-    p_sw_r t0, a7, a5
-    outer_steps OF_X_OUTER
-    bnez t4, .Laverage_outer
-    addi s9, s9, -1
-    beqz s9, .Laverage_done
-    lw t0, OF_X_ROW(a0)
-    lw t1, OF_Y_ROW(a0)
-    add a1, a1, t0
-    add a2, a2, t0
-    add a3, a3, t0
-    add a4, a4, t0
-    add a5, a5, t1
-    j .Laverage_row
-.Laverage_done:
+    average t0, t5, t2, t1, 0, \limits
+.endm
+
+me_function me_average_words
+    save
+    load_scale 0
+    li s7, 0x00010001           /* bytes 0 and 2 of a word */
+    slli s8, s7, 8              /* bytes 1 and 3 */
+    p_mac s3, s0, s2            /* (sum + bias) * mult + offset, modulo 2^32 */
+    load_taps
+    li t1, 0x80808080
+    not t2, t1
+    bne s5, t1, .Laverage_limited
+    bne s6, t2, .Laverage_limited
+    each_piece me_average_words, "average_of_four 0"
+    restore
+.Laverage_limited:
+    each_piece me_average_words_limited, "average_of_four 1"
     restore
 me_end me_average_words
 

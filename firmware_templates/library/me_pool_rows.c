@@ -11,67 +11,58 @@ static int8_t averaged(const me_taps *t, int32_t sum)
     return me_clip(q, (int8_t)(t->low & 255u), (int8_t)(t->high & 255u));
 }
 
-/* Words of one row of windows; first, at and y move behind them. */
-static void max_row(const me_taps *taps, const int8_t **first, int32_t *at, int8_t **y)
+/* A walk over windows: where the present one starts. */
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t room; /* windows to the end of the row */
+} me_place;
+
+static me_place first_place(const me_taps *taps) { return (me_place){ taps->x, taps->y, taps->room }; }
+
+static void next_place(const me_taps *taps, me_place *at)
 {
-    for (int32_t o = 0; o < taps->outer; o++) {
-        for (int32_t i = 0; i < taps->inner; i++) {
-            for (int32_t j = 0; j < 4; j++) {
-                int32_t most = (*first)[j];
-                for (int32_t t = 1; t < 4; t++)
-                    most = me_max(most, taps->tap[t][*at + j]);
-                (*y)[j] = (int8_t)most;
-            }
-            *first += taps->first_inner;
-            *at += taps->x_inner;
-            *y += taps->y_inner;
-        }
-        *first += taps->first_outer;
-        *at += taps->x_outer;
-        *y += taps->y_outer;
+    at->x += taps->x_pixel;
+    at->y += taps->y_pixel;
+    if (--at->room == 0) {
+        at->x += taps->x_row;
+        at->room = taps->width;
     }
+}
+
+static int8_t most_of(const me_taps *taps, const int8_t *x, int32_t most)
+{
+    for (int32_t t = 1; t < 4; t++)
+        most = me_max(most, x[taps->tap[t]]);
+    return (int8_t)most;
 }
 
 void me_max_words(const me_taps *taps)
 {
-    const int8_t *first = taps->tap[0];
-    int32_t at = 0;
-    int8_t *y = taps->y;
-    for (int32_t row = 0; row < taps->rows; row++) {
-        max_row(taps, &first, &at, &y);
-        first += taps->first_row;
-        at += taps->x_row;
-        y += taps->y_row;
-    }
+    me_place at = first_place(taps);
+    for (int32_t pixel = 0; pixel < taps->pixels; pixel++, next_place(taps, &at))
+        for (int32_t j = 0; j < 4 * taps->words; j++)
+            at.y[j] = most_of(taps, at.x + j, at.x[taps->tap[0] + j]);
 }
 
-static void average_row(const me_taps *taps, int32_t *at, int8_t **y)
+void me_max_more(const me_taps *taps)
 {
-    for (int32_t o = 0; o < taps->outer; o++) {
-        for (int32_t i = 0; i < taps->inner; i++) {
-            for (int32_t j = 0; j < 4; j++) {
-                int32_t sum = 0;
-                for (int32_t t = 0; t < 4; t++)
-                    sum += taps->tap[t][*at + j];
-                (*y)[j] = averaged(taps, sum);
-            }
-            *at += taps->x_inner;
-            *y += taps->y_inner;
-        }
-        *at += taps->x_outer;
-        *y += taps->y_outer;
-    }
+    me_place at = first_place(taps);
+    for (int32_t pixel = 0; pixel < taps->pixels; pixel++, next_place(taps, &at))
+        for (int32_t j = 0; j < 4 * taps->words; j++)
+            at.y[j] = most_of(taps, at.x + j, at.y[j]);
 }
 
 void me_average_words(const me_taps *taps)
 {
-    int32_t at = 0;
-    int8_t *y = taps->y;
-    for (int32_t row = 0; row < taps->rows; row++) {
-        average_row(taps, &at, &y);
-        at += taps->x_row;
-        y += taps->y_row;
-    }
+    me_place at = first_place(taps);
+    for (int32_t pixel = 0; pixel < taps->pixels; pixel++, next_place(taps, &at))
+        for (int32_t j = 0; j < 4 * taps->words; j++) {
+            int32_t sum = 0;
+            for (int32_t t = 0; t < 4; t++)
+                sum += at.x[taps->tap[t] + j];
+            at.y[j] = averaged(taps, sum);
+        }
 }
 
 void me_max_window(const me_big_window *w)

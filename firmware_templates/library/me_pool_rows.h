@@ -7,22 +7,21 @@
 
 #include "me_pool.h"
 
-/* Four words become one, `inner` times `outer` times `rows` (>= 1) of them. A turn of the inner loop
- * moves the taps by x_inner and y by y_inner; after all of them come x_outer and y_outer in addition,
- * and after all turns of that loop x_row and y_row. */
+/* `words` words a pixel, of `pixels` windows in the order of rows: `room` of them to the end of the
+ * first row, `width` in others. Each is of four words, at tap[0 .. 3] from where its window starts.
+ * Pixels are x_pixel and y_pixel bytes apart; x_row more from the end of a row to the next one. */
 typedef struct {
-    const int8_t *tap[4];
+    const int8_t *x; /* the first window */
     int8_t *y;
-    int32_t inner, outer, x_inner, x_outer, y_inner, y_outer;
-    /* of the first tap alone, in me_max_words: it may be the result so far */
-    int32_t first_inner, first_outer;
+    int32_t tap[4];
+    int32_t words, pixels, room, width, x_pixel, y_pixel, x_row;
     /* me_average_words (pre is 0 there) and windows: q = clip((((sum + bias) >> pre) * mult + offset) >> shift) */
     int32_t bias, pre, mult, offset, shift;
     uint32_t low, high; /* in all four bytes */
-    int32_t rows, x_row, y_row, first_row;
 } me_taps;
 
 void me_max_words(const me_taps *taps);
+void me_max_more(const me_taps *taps); /* y is the maximum so far, tap[0] does not count */
 void me_average_words(const me_taps *taps);
 
 /* Any windows: `words` words a step apart in x and in y (steps after the whole window), each the

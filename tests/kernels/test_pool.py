@@ -96,13 +96,18 @@ def window_cases(rng: np.random.Generator) -> list[Case]:
     shapes = [
         ((16, 16), 64, 2, 2, 0), ((7, 5), 13, 3, 2, 1), ((1, 9), 4, 1, 1, 0), ((6, 6), 3, 2, 2, 0),
         ((9, 9), 8, 3, 1, 1), ((12, 5), 6, 5, 3, 2), ((8, 8), 1, 2, 1, 0), ((3, 3), 130, 2, 1, 0),
-        ((5, 20), 16, 4, 4, 1), ((11, 13), 20, 2, 2, 1),
+        ((5, 20), 16, 4, 4, 1), ((11, 13), 20, 2, 2, 1), ((14, 10), 8, 2, 2, 0), ((13, 13), 12, 3, 2, 0),
+        ((9, 4), 4, 3, 1, 0),
     ]  # fmt: skip
     cases = []
     for n, c, size, stride, pad in shapes:
         axes = both(n, size, stride, pad, count_pad=bool(rng.integers(2)))
         for op in ("max_pool", "avg_pool"):
             cases += [pool_case(rng, op, n, c, axes, shift) for shift in (0, 1, 0)]
+    line = regular(1, 1, 1, 0, ceil=False, count_pad=False), both((34, 34), 4, 2, 0)[1]
+    cases += [pool_case(rng, op, (1, 34), 8, line) for op in ("max_pool", "avg_pool")]
+    whole = both((14, 14), 2, 2, 0)
+    cases.append(pool_case(rng, "avg_pool", (14, 14), 8, whole, simple=True))
     for n, c, out in (((7, 9), 12, (3, 4)), ((5, 5), 64, (1, 1)), ((10, 4), 5, (7, 4))):
         axes = adaptive(n[0], out[0]), adaptive(n[1], out[1])
         cases += [pool_case(rng, op, n, c, axes) for op in ("max_pool", "avg_pool")]
