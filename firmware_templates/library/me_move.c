@@ -97,10 +97,9 @@ static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_
     for (int32_t row = 0; row < even; row += 4)
         me_transpose_blocks(from + row * p->from_row + first, to + row + first * p->to_column, blocks,
                             p->from_row, p->to_column);
-    if (blocks > 0)
-        for (int32_t row = even; row < rows; row++)
-            me_move_bytes(from + row * p->from_row + first, to + row + first * p->to_column, 4 * blocks,
-                          1, p->to_column);
+    if (blocks > 0 && even < rows)
+        me_spread_words(from + even * p->from_row + first, to + even + first * p->to_column, blocks,
+                        rows - even, p->from_row, p->to_column);
     for (int32_t column = middle; column < last; column++) {
         const int8_t *start = from + column * p->from_column;
         if (p->from_row == 1)
@@ -151,16 +150,22 @@ static int32_t planes_of(const me_permute *m, int32_t loop)
     return planes;
 }
 
+/* n / d without a division, which takes more than 30 cycles, where there is nothing to divide. */
+static inline int32_t quotient(int32_t n, int32_t d)
+{
+    return d == 1 ? n : n < d ? 0 : n / d;
+}
+
 /* Shares groups of four columns of all planes, and pieces of their rows where these are few. */
 static void each_plane(const me_permute *m, const me_plane *plane, int32_t loop)
 {
     const int32_t groups = (plane->columns + 3) / 4, planes = planes_of(m, loop);
     const int32_t pieces = planes * groups >= 16 ? 1 : least(8, (plane->rows + 3) / 4);
-    const int32_t rows = ((plane->rows + pieces - 1) / pieces + 3) / 4 * 4;
+    const int32_t rows = (quotient(plane->rows + pieces - 1, pieces) + 3) / 4 * 4;
     const int32_t n = planes * pieces * groups, last = ME_LAST(n);
     for (int32_t at = ME_FIRST(n); at < last;) {
-        const int32_t piece = at / groups, group = at - piece * groups;
-        const int32_t number = piece / pieces, row = (piece - number * pieces) * rows;
+        const int32_t piece = quotient(at, groups), group = at - piece * groups;
+        const int32_t number = quotient(piece, pieces), row = (piece - number * pieces) * rows;
         const int32_t some = least(groups - group, last - at);
         const int8_t *from = m->from + row * plane->from_row;
         int8_t *to = m->to + row;

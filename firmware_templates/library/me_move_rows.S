@@ -78,6 +78,47 @@ me_function me_move_bytes
     ret
 me_end me_move_bytes
 
+.macro four_bytes word
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+.endm
+
+/* a0 from, a1 to, a2 words, a3 rows, a4 from_row, a5 to_step */
+me_function me_spread_words
+    mv a6, a0
+    mv a7, a1
+    srli t2, a2, 1
+    andi t3, a2, 1
+.Lspread_row:
+    beqz t2, .Lspread_one
+    lp_setup 0, t2, .Lspread_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    four_bytes t0
+    p_sb_r t0, a5, a1
+    four_bytes t1
+.Lspread_last:
+    p_sb_r t1, a5, a1
+    beqz t3, .Lspread_next
+.Lspread_one:
+    lw t0, 0(a0)
+    nop
+    four_bytes t0
+    sb t0, 0(a1)
+.Lspread_next:
+    add a6, a6, a4
+    addi a7, a7, 1
+    addi a3, a3, -1
+    mv a0, a6
+    mv a1, a7
+    bnez a3, .Lspread_row
+    ret
+me_end me_spread_words
+
 /* a0 from, a1 to, a2 blocks, a3 from_step, a4 to_step */
 me_function me_transpose_blocks
     add a5, a0, a3
