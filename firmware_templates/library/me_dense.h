@@ -95,11 +95,11 @@ static inline int32_t me_dense_stride(int32_t taps)
     return 4 * ((taps + 3) / 4 | 1);
 }
 
-/* How many pixels a core gathers at a time: 4 to 16, and not more than 2 KiB of them if it can. */
+/* How many pixels a core gathers at a time: 4 to 32, and not more than 2 KiB of them if it can. */
 static inline int32_t me_dense_pixels(int32_t taps)
 {
     const int32_t groups = 512 / me_dense_row(taps);
-    return 4 * (groups < 1 ? 1 : groups > 4 ? 4 : groups);
+    return 4 * (groups < 1 ? 1 : groups > 8 ? 8 : groups);
 }
 
 static inline int32_t me_dense_scratch(int32_t taps)

@@ -315,6 +315,7 @@ me_block_\np\()x\nc:
     .if \np > 1
     c_lw PIXEL+1, 4, 8
     .endif
+    bnez t1, 8f
     .irp p, 1, 2, 3
     .if \p < \np
     .irp c, 0, 1, 2, 3
@@ -327,7 +328,6 @@ me_block_\np\()x\nc:
     .if (\np + (\np-1)*\nc) & 1 == 1
     .2byte 1
     .endif
-    bnez t1, 8f
 3:  .4byte 0x407b | XA << 15 | ((4f - 3b) / 2) << 20            /* lp.setup 0, t0 */
     .if \np == 4 && \nc == 4
     next_taps XA, 0
@@ -441,11 +441,11 @@ me_block_\np\()x\nc:
     load_word WEIGHT+\p, 4*\p, XB
     .endif
     .endr
-    .irp p, 0, 1, 2, 3
+    .irp p, 3, 2, 1, 0
     .if \p < \np
     .irp c, 0, 1, 2, 3
     .if \c < \nc
-    c_add SUM+4*\p+\c, WEIGHT+\p
+    r_type 0x33, 0, 0, SUM+4*\p+\c, SUM+\c, WEIGHT+\p           /* add */
     .endif
     .endr
     .endif

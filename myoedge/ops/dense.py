@@ -30,7 +30,7 @@ def stride(taps: int) -> int:
 
 def _groups_at_a_time(taps: int) -> int:
     """me_dense_pixels, in groups of four."""
-    return min(max(512 // (-(-taps // 4) * 4), 1), 4)
+    return min(max(512 // (-(-taps // 4) * 4), 1), 8)
 
 
 @dataclass(frozen=True, slots=True)
