@@ -146,6 +146,16 @@
 .macro p_extract_2 rd, a
     .insn r 0x33, 0, 0x67, \rd, \a, x16
 .endm
+.macro p_clip14 rd, a
+    .insn r 0x33, 1, 0x0a, \rd, \a, x14
+.endm
+.macro p_clip15 rd, a
+    .insn r 0x33, 1, 0x0a, \rd, \a, x15
+.endm
+/* rd = (a + half) >> n, arithmetic: rounded */
+.macro p_round rd, a, n
+    .insn r 0x5b, 6, \n, \rd, \a, x0
+.endm
 .macro p_extbs rd, a
     .insn r 0x33, 6, 0x08, \rd, \a, x0
 .endm
@@ -180,6 +190,9 @@
 .endm
 .macro pv_dotsp_b rd, a, b
     .insn r 0x57, 1, 0x4c, \rd, \a, \b
+.endm
+.macro pv_dotsp_h rd, a, b
+    .insn r 0x57, 0, 0x4c, \rd, \a, \b
 .endm
 .macro pv_sdotsp_h rd, a, b
     .insn r 0x57, 0, 0x5c, \rd, \a, \b

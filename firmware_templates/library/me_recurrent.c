@@ -124,26 +124,6 @@ ME_INLINE void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, 
         sum[r] = scaled(sum[r], op->pre, &to[r]);
 }
 
-ME_INLINE int8_t lstm_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *cell)
-{
-    const int32_t in = me_between(op->sigmoid, now[0] + sum[0], 6);
-    const int32_t forget = me_between(op->sigmoid, now[1] + sum[1], 6);
-    const int32_t added = me_between(op->tanh, now[2] + sum[2], 5);
-    const int32_t out = me_between(op->sigmoid, now[3] + sum[3], 6);
-    *cell = (int16_t)me_clips((forget * *cell + (in * added >> 4) + (1 << 14)) >> 15, 16);
-    return me_clip8((out * me_between(op->tanh, *cell, 6) + (1 << 22)) >> 23);
-}
-
-ME_INLINE int8_t gru_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int16_t *state)
-{
-    const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
-    const int32_t keep = me_between(op->sigmoid, now[1] + sum[1], 6);
-    const int32_t old = (reset * sum[2] + (1 << 14)) >> 15;
-    const int32_t new = (me_between(op->tanh, now[2] + old, 5) + 1) >> 1;
-    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
-    return me_clip8((*state + 64) >> 7);
-}
-
 /* h as the new gate sees it; the update gate. */
 ME_INLINE int8_t reset_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t state, int16_t *keep)
 {
@@ -159,39 +139,53 @@ ME_INLINE int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const 
     return me_clip8((*state + 64) >> 7);
 }
 
-typedef int8_t unit_work(const me_recurrent *, const int16_t *, const int32_t *, int16_t *);
+typedef void units_work(const me_units *);
 
-/* y may be 0. */
-ME_INLINE void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, unit_work *work)
+/* A step of batches x units first .. last-1; y may be 0. */
+ME_INLINE void run_step(const me_recurrent *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
+                        int32_t gates, int32_t first, int32_t last, units_work *work)
 {
-    const int32_t units = op->units, row = filled(units), all = op->batch * units;
+    const int32_t units = op->units, row = filled(units);
+    for (int32_t i = first; i < last; i += some->units) {
+        const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
+        some->h = s->from + n * row;
+        some->weights = op->weights + 4 * row * unit;
+        some->channels = op->channels + 4 * unit;
+        some->now = now + i * gates;
+        some->state = s->wide + i;
+        some->to = s->to + n * row + unit;
+        some->y = y ? y + i : some->to;
+        some->units = units - unit < last - i ? units - unit : last - i;
+        work(some);
+    }
+}
+
+ME_INLINE void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
+{
+    const int32_t all = op->batch * op->units, first = ME_FIRST(all), last = ME_LAST(all);
+    me_units some;
+    some.words = filled(op->units) / 4;
+    some.sigmoid = op->sigmoid + 256;
+    some.tanh = op->tanh + 256;
+    some.pre = op->pre;
     if (tile->done == 0)
         start(op, gates == 4);
-    const int32_t first = ME_FIRST(all), last = ME_LAST(all);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        for (int32_t i = first; i < last; i++) {
-            const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
-            int32_t sum[4];
-            recurrent(op, s.from + n * row, unit, sum);
-            const int8_t h = work(op, tile->gates + (t * all + i) * gates, sum, &s.wide[i]);
-            s.to[n * row + unit] = h;
-            if (y)
-                y[t * all + i] = h;
-        }
+        run_step(op, &some, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, first, last, work);
         ME_SYNC();
     }
 }
 
 void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile)
 {
-    run(op, tile, tile->y, 4, lstm_unit);
+    run(op, tile, tile->y, 4, me_lstm_units);
 }
 
 void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
 {
-    run(op, tile, 0, 4, lstm_unit);
+    run(op, tile, 0, 4, me_lstm_units);
     const int16_t *cell = states_of(op, 0).wide;
     const int32_t all = op->batch * op->units;
     for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++)
@@ -200,7 +194,7 @@ void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
 
 void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile)
 {
-    run(op, tile, tile->y, 3, gru_unit);
+    run(op, tile, tile->y, 3, me_gru_units);
 }
 
 void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile)

@@ -29,6 +29,190 @@ me_function me_four_sums
     ret
 me_end me_four_sums
 
+    .set OF_H, 0                /* me_units */
+    .set OF_WORDS, 4
+    .set OF_WEIGHTS, 8
+    .set OF_CHANNELS, 12
+    .set OF_NOW, 16
+    .set OF_STATE, 20
+    .set OF_SIGMOID, 24
+    .set OF_TANH, 28
+    .set OF_TO, 32
+    .set OF_Y, 36
+    .set OF_PRE, 40
+    .set OF_UNITS, 44
+
+.macro each_saved op
+    \op s0, 0(sp)
+    \op s1, 4(sp)
+    \op s2, 8(sp)
+    \op s3, 12(sp)
+    \op s4, 16(sp)
+    \op s5, 20(sp)
+    \op s6, 24(sp)
+    \op s7, 28(sp)
+    \op s8, 32(sp)
+    \op s9, 36(sp)
+    \op s10, 40(sp)
+    \op s11, 44(sp)
+.endm
+
+/* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
+ * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s7 64, s8 32; loop 1 counts units */
+.macro begin_units
+    addi sp, sp, -48
+    each_saved sw
+    lw a1, OF_WEIGHTS(a0)
+    lw a2, OF_WORDS(a0)
+    lw a3, OF_CHANNELS(a0)
+    lw a4, OF_NOW(a0)
+    lw a5, OF_STATE(a0)
+    lw a6, OF_SIGMOID(a0)
+    lw a7, OF_TANH(a0)
+    lw s0, OF_TO(a0)
+    lw s1, OF_Y(a0)
+    lw s2, OF_PRE(a0)
+    lw t0, OF_UNITS(a0)
+    lw a0, OF_H(a0)
+    li s7, 64
+    li s8, 32
+.endm
+.macro end_units
+    each_saved lw
+    addi sp, sp, 48
+    ret
+.endm
+
+/* t0 .. t2, and t3 of four rows: what h adds to the gates; a GRU's fourth row is passed over */
+.macro products name, rows
+    lw t0, 0(a3)
+    lw t1, 16(a3)
+    lw t2, 32(a3)
+.if \rows == 4
+    lw t3, 48(a3)
+.endif
+    mv s4, a0
+    lp_setup 0, a2, .L\name\()_products
+    p_lw t4, 4, s4
+    p_lw t5, 4, a1
+    p_lw t6, 4, a1
+.if \rows == 4
+    p_lw s5, 4, a1
+    p_lw s6, 4, a1
+    pv_sdotsp_b t0, t4, t5
+    pv_sdotsp_b t1, t4, t6
+    pv_sdotsp_b t2, t4, s5
+.L\name\()_products:
+    pv_sdotsp_b t3, t4, s6
+.else
+    p_lw s5, 8, a1
+    pv_sdotsp_b t0, t4, t5
+    pv_sdotsp_b t1, t4, t6
+.L\name\()_products:
+    pv_sdotsp_b t2, t4, s5
+.endif
+    sra t0, t0, s2
+    sra t1, t1, s2
+    sra t2, t2, s2
+.if \rows == 4
+    sra t3, t3, s2
+    requantised t3, 48
+.endif
+    requantised t0, 0
+    requantised t1, 16
+    requantised t2, 32
+    addi a3, a3, 64
+.endm
+.macro requantised x, channel
+    lw t4, \channel + 4(a3)
+    lw t5, \channel + 8(a3)
+    mul \x, \x, t4
+    lw t6, \channel + 12(a3)
+    nop
+    p_addN_r \x, t5, t6
+    p_clip16 \x, \x
+.endm
+
+/* x becomes the function at x, between two entries of its table, which are read at once; a step of
+ * the table is 2**bits, whole is that number */
+.macro between x, table, bits, clip, whole
+    \clip \x, \x
+    srai t4, \x, \bits
+    slli t4, t4, 1
+    andi t6, \x, (1 << \bits) - 1
+    p_lw_at t5, t4, \table
+    sub t4, \whole, t6
+    pv_pack_h t6, t6, t4
+    pv_dotsp_h \x, t5, t6
+    p_round \x, \x, \bits
+.endm
+
+me_function me_lstm_units
+    begin_units
+    lp_setup 1, t0, .Llstm_last
+    products lstm, 4
+    p_lh t4, 2, a4
+    p_lh t5, 2, a4
+    p_lh t6, 2, a4
+    p_lh s4, 2, a4
+    add t0, t0, t4
+    add t1, t1, t5
+    add t2, t2, t6
+    add t3, t3, s4
+    between t0, a6, 6, p_clip15, s7
+    between t2, a7, 5, p_clip14, s8
+    between t1, a6, 6, p_clip15, s7
+    lh s4, 0(a5)
+    mul t0, t0, t2
+    between t3, a6, 6, p_clip15, s7
+    srai t0, t0, 4
+    p_mac t0, t1, s4
+    p_round t0, t0, 15
+    p_clip16 t0, t0
+    p_sh t0, 2, a5
+    between t0, a7, 6, p_clip15, s7
+    mul t0, t0, t3
+    nop
+    p_round t0, t0, 23
+    p_clip8 t0, t0
+    p_sb t0, 1, s0
+.Llstm_last:
+    p_sb t0, 1, s1
+    end_units
+me_end me_lstm_units
+
+me_function me_gru_units
+    begin_units
+    lp_setup 1, t0, .Lgru_last
+    products gru, 3
+    p_lh t4, 2, a4
+    p_lh t5, 2, a4
+    add t0, t0, t4
+    add t1, t1, t5
+    between t0, a6, 6, p_clip15, s7
+    p_lh s4, 2, a4
+    mul t0, t0, t2              /* what h adds to the new gate, reset */
+    lh t3, 0(a5)
+    p_round t0, t0, 15
+    add t0, t0, s4
+    between t0, a7, 5, p_clip14, s8
+    p_round t0, t0, 1
+    between t1, a6, 6, p_clip15, s7
+    sub t3, t3, t0
+    mul t1, t1, t3
+    nop
+    p_round t1, t1, 15
+    add t0, t0, t1
+    p_clip15 t0, t0
+    p_sh t0, 2, a5
+    p_round t0, t0, 7
+    p_clip8 t0, t0
+    p_sb t0, 1, s0
+.Lgru_last:
+    p_sb t0, 1, s1
+    end_units
+me_end me_gru_units
+
 /* a0 me_gates_block; sums of row r and channel c are numbers 4 r + c of t0 .. t6, s0 .. s8; rows are
  * read at a0, a1, a5, a6 */
 me_function me_gates_4x4

@@ -14,6 +14,55 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
     }
 }
 
+/* What h adds to the gates of a unit. */
+static void add_products(const me_units *some, int32_t unit, int32_t *sum)
+{
+    const me_channel *to = some->channels + 4 * unit;
+    for (int32_t row = 0; row < 4; row++)
+        sum[row] = to[row].bias;
+    me_four_sums(some->h, some->weights + 16 * some->words * unit, some->words, sum);
+    for (int32_t row = 0; row < 4; row++)
+        sum[row] = me_clips(me_requant(sum[row], some->pre, to[row].mult, to[row].offset, to[row].shift), 16);
+}
+
+static int32_t sigmoid(const me_units *some, int32_t x) { return me_between(some->sigmoid - 256, x, 6); }
+
+static int8_t lstm_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *cell)
+{
+    const int32_t in = sigmoid(some, now[0] + sum[0]), forget = sigmoid(some, now[1] + sum[1]);
+    const int32_t added = me_between(some->tanh - 256, now[2] + sum[2], 5);
+    const int32_t out = sigmoid(some, now[3] + sum[3]);
+    *cell = (int16_t)me_clips((forget * *cell + (in * added >> 4) + (1 << 14)) >> 15, 16);
+    return me_clip8((out * me_between(some->tanh - 256, *cell, 6) + (1 << 22)) >> 23);
+}
+
+static int8_t gru_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *state)
+{
+    const int32_t reset = sigmoid(some, now[0] + sum[0]), keep = sigmoid(some, now[1] + sum[1]);
+    const int32_t old = (reset * sum[2] + (1 << 14)) >> 15;
+    const int32_t new = (me_between(some->tanh - 256, now[2] + old, 5) + 1) >> 1;
+    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
+    return me_clip8((*state + 64) >> 7);
+}
+
+void me_lstm_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_products(some, unit, sum);
+        some->to[unit] = some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
+    }
+}
+
+void me_gru_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        int32_t sum[4];
+        add_products(some, unit, sum);
+        some->to[unit] = some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
+    }
+}
+
 void me_gates_4x4(const me_gates_block *block)
 {
     for (int32_t row = 0; row < 4; row++) {

@@ -13,6 +13,24 @@
  * word of x four, one a sum. */
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum);
 
+/* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
+ * of their states. The tables' middles; now: the unit's gates of this step's input; y is written like
+ * `to` (they may be the same). me_recurrent_rows.S knows these offsets. */
+typedef struct {
+    const int8_t *h;
+    int32_t words;
+    const int8_t *weights;
+    const me_channel *channels;
+    const int16_t *now;
+    int16_t *state;
+    const int16_t *sigmoid, *tanh;
+    int8_t *to, *y;
+    int32_t pre, units;
+} me_units;
+
+void me_lstm_units(const me_units *some); /* state: c */
+void me_gru_units(const me_units *some);  /* state: h in 16 bits */
+
 /* Four channels of four rows, as me_gates has them: `words` words of each row, x_stride bytes apart;
  * y_stride bytes between rows of y. me_recurrent_rows.S knows these offsets. */
 typedef struct {
