@@ -20,18 +20,7 @@
     \what ra, SAVED(sp)
     \what gp, SAVED+4(sp)
     \what tp, SAVED+8(sp)
-    \what s0, SAVED+12(sp)
-    \what s1, SAVED+16(sp)
-    \what s2, SAVED+20(sp)
-    \what s3, SAVED+24(sp)
-    \what s4, SAVED+28(sp)
-    \what s5, SAVED+32(sp)
-    \what s6, SAVED+36(sp)
-    \what s7, SAVED+40(sp)
-    \what s8, SAVED+44(sp)
-    \what s9, SAVED+48(sp)
-    \what s10, SAVED+52(sp)
-    \what s11, SAVED+56(sp)
+    me_saved \what, 12, SAVED+12
 .endm
 
 /* rows of a: t2 s0 s1 a0 (x7 .. x10); of b: ra gp tp a5; their words: t0 t1; a1 .. a4;

@@ -22,6 +22,15 @@
     .size \name, . - \name
 .endm
 
+/* sw or lw of the first \count of s0 .. s11, which a function leaves as they were, from \at on */
+.macro me_saved op, count=12, at=0
+    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    .if \n < \count
+    \op s\n, \at + 4 * \n(sp)
+    .endif
+    .endr
+.endm
+
     .set me_number_x0, 0
     .set me_number_t0, 5
     .set me_number_t1, 6

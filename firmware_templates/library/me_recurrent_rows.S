@@ -42,26 +42,11 @@ me_end me_four_sums
     .set OF_PRE, 40
     .set OF_UNITS, 44
 
-.macro each_saved op
-    \op s0, 0(sp)
-    \op s1, 4(sp)
-    \op s2, 8(sp)
-    \op s3, 12(sp)
-    \op s4, 16(sp)
-    \op s5, 20(sp)
-    \op s6, 24(sp)
-    \op s7, 28(sp)
-    \op s8, 32(sp)
-    \op s9, 36(sp)
-    \op s10, 40(sp)
-    \op s11, 44(sp)
-.endm
-
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
- * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s7 64, s8 32; loop 1 counts units */
+ * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units */
 .macro begin_units
-    addi sp, sp, -48
-    each_saved sw
+    addi sp, sp, -32
+    me_saved sw, 8
     lw a1, OF_WEIGHTS(a0)
     lw a2, OF_WORDS(a0)
     lw a3, OF_CHANNELS(a0)
@@ -74,12 +59,12 @@ me_end me_four_sums
     lw s2, OF_PRE(a0)
     lw t0, OF_UNITS(a0)
     lw a0, OF_H(a0)
-    li s7, 64
-    li s8, 32
+    li s6, 64
+    li s7, 32
 .endm
 .macro end_units
-    each_saved lw
-    addi sp, sp, 48
+    me_saved lw, 8
+    addi sp, sp, 32
     ret
 .endm
 
@@ -91,25 +76,25 @@ me_end me_four_sums
 .if \rows == 4
     lw t3, 48(a3)
 .endif
-    mv s4, a0
+    mv s3, a0
     lp_setup 0, a2, .L\name\()_products
-    p_lw t4, 4, s4
+    p_lw t4, 4, s3
     p_lw t5, 4, a1
     p_lw t6, 4, a1
 .if \rows == 4
+    p_lw s4, 4, a1
     p_lw s5, 4, a1
-    p_lw s6, 4, a1
     pv_sdotsp_b t0, t4, t5
     pv_sdotsp_b t1, t4, t6
-    pv_sdotsp_b t2, t4, s5
+    pv_sdotsp_b t2, t4, s4
 .L\name\()_products:
-    pv_sdotsp_b t3, t4, s6
+    pv_sdotsp_b t3, t4, s5
 .else
-    p_lw s5, 8, a1
+    p_lw s4, 8, a1
     pv_sdotsp_b t0, t4, t5
     pv_sdotsp_b t1, t4, t6
 .L\name\()_products:
-    pv_sdotsp_b t2, t4, s5
+    pv_sdotsp_b t2, t4, s4
 .endif
     sra t0, t0, s2
     sra t1, t1, s2
@@ -154,23 +139,23 @@ me_function me_lstm_units
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
-    p_lh s4, 2, a4
+    p_lh s3, 2, a4
     add t0, t0, t4
     add t1, t1, t5
     add t2, t2, t6
-    add t3, t3, s4
-    between t0, a6, 6, p_clip15, s7
-    between t2, a7, 5, p_clip14, s8
-    between t1, a6, 6, p_clip15, s7
-    lh s4, 0(a5)
+    add t3, t3, s3
+    between t0, a6, 6, p_clip15, s6
+    between t2, a7, 5, p_clip14, s7
+    between t1, a6, 6, p_clip15, s6
+    lh s3, 0(a5)
     mul t0, t0, t2
-    between t3, a6, 6, p_clip15, s7
+    between t3, a6, 6, p_clip15, s6
     srai t0, t0, 4
-    p_mac t0, t1, s4
+    p_mac t0, t1, s3
     p_round t0, t0, 15
     p_clip16 t0, t0
     p_sh t0, 2, a5
-    between t0, a7, 6, p_clip15, s7
+    between t0, a7, 6, p_clip15, s6
     mul t0, t0, t3
     nop
     p_round t0, t0, 23
@@ -189,15 +174,15 @@ me_function me_gru_units
     p_lh t5, 2, a4
     add t0, t0, t4
     add t1, t1, t5
-    between t0, a6, 6, p_clip15, s7
-    p_lh s4, 2, a4
+    between t0, a6, 6, p_clip15, s6
+    p_lh s3, 2, a4
     mul t0, t0, t2              /* what h adds to the new gate, reset */
     lh t3, 0(a5)
     p_round t0, t0, 15
-    add t0, t0, s4
-    between t0, a7, 5, p_clip14, s8
+    add t0, t0, s3
+    between t0, a7, 5, p_clip14, s7
     p_round t0, t0, 1
-    between t1, a6, 6, p_clip15, s7
+    between t1, a6, 6, p_clip15, s6
     sub t3, t3, t0
     mul t1, t1, t3
     nop
@@ -213,22 +198,30 @@ me_function me_gru_units
     end_units
 me_end me_gru_units
 
+/* Sums of one channel, of four rows; a6 pre */
+.macro scaled_column channel, x0, x1, x2, x3
+    lw a3, \channel + 4(a5)
+    lw a4, \channel + 8(a5)
+    lw a7, \channel + 12(a5)
+    .irp x, \x0, \x1, \x2, \x3
+    sra \x, \x, a6
+    .endr
+    .irp x, \x0, \x1, \x2, \x3
+    mul \x, \x, a3
+    .endr
+    .irp x, \x0, \x1, \x2, \x3
+    p_addN_r \x, a4, a7
+    .endr
+    .irp x, \x0, \x1, \x2, \x3
+    p_clip16 \x, \x
+    .endr
+.endm
+
 /* a0 me_gates_block; sums of row r and channel c are numbers 4 r + c of t0 .. t6, s0 .. s8; rows are
  * read at a0, a1, a5, a6 */
 me_function me_gates_4x4
     addi sp, sp, -64
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    sw s2, 8(sp)
-    sw s3, 12(sp)
-    sw s4, 16(sp)
-    sw s5, 20(sp)
-    sw s6, 24(sp)
-    sw s7, 28(sp)
-    sw s8, 32(sp)
-    sw s9, 36(sp)
-    sw s10, 40(sp)
-    sw s11, 44(sp)
+    me_saved sw
     sw a0, 48(sp)
     lw a5, 16(a0)
     lw a2, 8(a0)
@@ -288,82 +281,10 @@ me_function me_gates_4x4
     lw a6, 20(a0)
     lw a1, 24(a0)
     lw a2, 28(a0)
-    lw a3, 4(a5)
-    lw a4, 8(a5)
-    lw a7, 12(a5)
-    sra t0, t0, a6
-    sra t4, t4, a6
-    sra s1, s1, a6
-    sra s5, s5, a6
-    mul t0, t0, a3
-    mul t4, t4, a3
-    mul s1, s1, a3
-    mul s5, s5, a3
-    p_addN_r t0, a4, a7
-    p_addN_r t4, a4, a7
-    p_addN_r s1, a4, a7
-    p_addN_r s5, a4, a7
-    p_clip16 t0, t0
-    p_clip16 t4, t4
-    p_clip16 s1, s1
-    p_clip16 s5, s5
-    lw a3, 20(a5)
-    lw a4, 24(a5)
-    lw a7, 28(a5)
-    sra t1, t1, a6
-    sra t5, t5, a6
-    sra s2, s2, a6
-    sra s6, s6, a6
-    mul t1, t1, a3
-    mul t5, t5, a3
-    mul s2, s2, a3
-    mul s6, s6, a3
-    p_addN_r t1, a4, a7
-    p_addN_r t5, a4, a7
-    p_addN_r s2, a4, a7
-    p_addN_r s6, a4, a7
-    p_clip16 t1, t1
-    p_clip16 t5, t5
-    p_clip16 s2, s2
-    p_clip16 s6, s6
-    lw a3, 36(a5)
-    lw a4, 40(a5)
-    lw a7, 44(a5)
-    sra t2, t2, a6
-    sra t6, t6, a6
-    sra s3, s3, a6
-    sra s7, s7, a6
-    mul t2, t2, a3
-    mul t6, t6, a3
-    mul s3, s3, a3
-    mul s7, s7, a3
-    p_addN_r t2, a4, a7
-    p_addN_r t6, a4, a7
-    p_addN_r s3, a4, a7
-    p_addN_r s7, a4, a7
-    p_clip16 t2, t2
-    p_clip16 t6, t6
-    p_clip16 s3, s3
-    p_clip16 s7, s7
-    lw a3, 52(a5)
-    lw a4, 56(a5)
-    lw a7, 60(a5)
-    sra t3, t3, a6
-    sra s0, s0, a6
-    sra s4, s4, a6
-    sra s8, s8, a6
-    mul t3, t3, a3
-    mul s0, s0, a3
-    mul s4, s4, a3
-    mul s8, s8, a3
-    p_addN_r t3, a4, a7
-    p_addN_r s0, a4, a7
-    p_addN_r s4, a4, a7
-    p_addN_r s8, a4, a7
-    p_clip16 t3, t3
-    p_clip16 s0, s0
-    p_clip16 s4, s4
-    p_clip16 s8, s8
+    scaled_column 0, t0, t4, s1, s5
+    scaled_column 16, t1, t5, s2, s6
+    scaled_column 32, t2, t6, s3, s7
+    scaled_column 48, t3, s0, s4, s8
     pv_pack_h t0, t1, t0
     pv_pack_h t2, t3, t2
     sw t0, 0(a1)
@@ -383,18 +304,7 @@ me_function me_gates_4x4
     pv_pack_h s7, s8, s7
     sw s5, 0(a1)
     sw s7, 4(a1)
-    lw s0, 0(sp)
-    lw s1, 4(sp)
-    lw s2, 8(sp)
-    lw s3, 12(sp)
-    lw s4, 16(sp)
-    lw s5, 20(sp)
-    lw s6, 24(sp)
-    lw s7, 28(sp)
-    lw s8, 32(sp)
-    lw s9, 36(sp)
-    lw s10, 40(sp)
-    lw s11, 44(sp)
+    me_saved lw
     addi sp, sp, 64
     ret
 me_end me_gates_4x4
