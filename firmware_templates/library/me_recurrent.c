@@ -74,17 +74,18 @@ void me_gates_run(const me_gates *op, const me_gates_tile *tile)
     }
 }
 
-/* The states of all batches: h of one step, h of the next, and what has 16 bits. */
+/* The states of all batches: h of one step, h of the next, and what has 16 bits; keep: what
+ * me_units has, or 0. */
 typedef struct {
     int8_t *from, *to;
-    int16_t *wide;
+    int16_t *wide, *keep;
 } states;
 
 ME_INLINE states states_of(const me_recurrent *op, int32_t step)
 {
     const int32_t size = op->batch * filled(op->units);
     int8_t *h[2] = { op->states, op->states + size };
-    return (states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size) };
+    return (states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size), 0 };
 }
 
 static int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
@@ -113,40 +114,27 @@ static void start(const me_recurrent *op, bool lstm)
     ME_SYNC();
 }
 
-/* What h adds to the gates of a unit. */
-ME_INLINE void recurrent(const me_recurrent *op, const int8_t *h, int32_t unit, int32_t *sum)
-{
-    const int32_t row = filled(op->units);
-    const me_channel *to = op->channels + 4 * unit;
-    begin(to, sum);
-    me_four_sums(h, op->weights + 4 * row * unit, row / 4, sum);
-    for (int32_t r = 0; r < 4; r++)
-        sum[r] = scaled(sum[r], op->pre, &to[r]);
-}
-
-/* h as the new gate sees it; the update gate. */
-ME_INLINE int8_t reset_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t state, int16_t *keep)
-{
-    const int32_t reset = me_between(op->sigmoid, now[0] + sum[0], 6);
-    *keep = (int16_t)me_between(op->sigmoid, now[1] + sum[1], 6);
-    return me_clip8((((reset * state + (1 << 14)) >> 15) + 64) >> 7);
-}
-
-ME_INLINE int8_t renewed_unit(const me_recurrent *op, const int16_t *now, const int32_t *sum, int32_t keep, int16_t *state)
-{
-    const int32_t new = (me_between(op->tanh, now[2] + sum[2], 5) + 1) >> 1;
-    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
-    return me_clip8((*state + 64) >> 7);
-}
+/* ---- steps */
 
 typedef void units_work(const me_units *);
 
-/* A step of batches x units first .. last-1; y may be 0. */
-ME_INLINE void run_step(const me_recurrent *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
-                        int32_t gates, int32_t first, int32_t last, units_work *work)
+/* What is the same for all steps. */
+ME_INLINE me_units units_of(const me_recurrent *op)
 {
-    const int32_t units = op->units, row = filled(units);
-    for (int32_t i = first; i < last; i += some->units) {
+    me_units some;
+    some.words = filled(op->units) / 4;
+    some.sigmoid = op->sigmoid + 256;
+    some.tanh = op->tanh + 256;
+    some.pre = op->pre;
+    return some;
+}
+
+/* This core's share of a step of all batches; y may be 0. */
+ME_INLINE void run_step(const me_recurrent *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
+                        int32_t gates, units_work *work)
+{
+    const int32_t units = op->units, row = filled(units), last = ME_LAST(op->batch * units);
+    for (int32_t i = ME_FIRST(op->batch * units); i < last; i += some->units) {
         const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
         some->h = s->from + n * row;
         some->weights = op->weights + 4 * row * unit;
@@ -156,24 +144,21 @@ ME_INLINE void run_step(const me_recurrent *op, me_units *some, const states *s,
         some->to = s->to + n * row + unit;
         some->y = y ? y + i : some->to;
         some->units = units - unit < last - i ? units - unit : last - i;
+        some->keep = s->keep ? s->keep + i : 0;
         work(some);
     }
 }
 
 ME_INLINE void run(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
 {
-    const int32_t all = op->batch * op->units, first = ME_FIRST(all), last = ME_LAST(all);
-    me_units some;
-    some.words = filled(op->units) / 4;
-    some.sigmoid = op->sigmoid + 256;
-    some.tanh = op->tanh + 256;
-    some.pre = op->pre;
+    const int32_t all = op->batch * op->units;
+    me_units some = units_of(op);
     if (tile->done == 0)
         start(op, gates == 4);
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
-        run_step(op, &some, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, first, last, work);
+        run_step(op, &some, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, work);
         ME_SYNC();
     }
 }
@@ -199,8 +184,9 @@ void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile)
 
 void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile)
 {
-    const int32_t units = op->units, row = filled(units), all = op->batch * units;
-    int8_t *resets = op->states + me_states_bytes(op->batch, units);
+    const int32_t row = filled(op->units), all = op->batch * op->units;
+    int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
+    me_units some = units_of(op);
     int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
     if (tile->done == 0) {
         for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
@@ -210,19 +196,11 @@ void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *til
     for (int32_t step = 0; step < tile->steps; step++) {
         const states s = states_of(op, tile->done + step);
         const int32_t t = op->reverse ? tile->steps - 1 - step : step;
+        const states reset = { s.from, resets, s.wide, keeps }, renew = { resets, s.to, s.wide, keeps };
         const int16_t *now = tile->gates + 3 * t * all;
-        int32_t sum[4];
-        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
-            const int32_t n = i / units, at = n * row + i - n * units;
-            recurrent(op, s.from + n * row, i - n * units, sum);
-            resets[at] = reset_unit(op, now + 3 * i, sum, s.wide[i], &keeps[i]);
-        }
+        run_step(op, &some, &reset, now, 0, 3, me_reset_units);
         ME_SYNC();
-        for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
-            const int32_t n = i / units, at = n * row + i - n * units;
-            recurrent(op, resets + n * row, i - n * units, sum);
-            s.to[at] = tile->y[t * all + i] = renewed_unit(op, now + 3 * i, sum, keeps[i], &s.wide[i]);
-        }
+        run_step(op, &some, &renew, now, tile->y + t * all, 3, me_renew_units);
         ME_SYNC();
     }
 }

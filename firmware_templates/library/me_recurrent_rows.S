@@ -41,6 +41,7 @@ me_end me_four_sums
     .set OF_Y, 36
     .set OF_PRE, 40
     .set OF_UNITS, 44
+    .set OF_KEEP, 48
 
 /* a0 h, a1 weights, a2 words, a3 channels, a4 gates of the input, a5 states, a6 and a7 the tables of
  * sigmoid and tanh, s0 h of the next step, s1 y, s2 pre, s6 64, s7 32; loop 1 counts units */
@@ -68,51 +69,72 @@ me_end me_four_sums
     ret
 .endm
 
-/* t0 .. t2, and t3 of four rows: what h adds to the gates; a GRU's fourth row is passed over */
-.macro products name, rows
-    lw t0, 0(a3)
-    lw t1, 16(a3)
-    lw t2, 32(a3)
-.if \rows == 4
-    lw t3, 48(a3)
+/* t0 .., a sum a row: what h adds to \count of a unit's four gates, from \first on; a1 is at the
+ * first row's weights of the unit, and moves to those of the next one */
+.macro products name, first, count
+    lw t0, 16 * \first(a3)
+.if \count > 1
+    lw t1, 16 * \first + 16(a3)
+.endif
+.if \count > 2
+    lw t2, 16 * \first + 32(a3)
+.endif
+.if \count > 3
+    lw t3, 16 * \first + 48(a3)
 .endif
     mv s3, a0
     lp_setup 0, a2, .L\name\()_products
     p_lw t4, 4, s3
+.if \count == 1
+    p_lw t5, 16, a1
+    nop
+.elseif \count == 2
+    p_lw t5, 4, a1
+    p_lw t6, 12, a1
+    pv_sdotsp_b t0, t4, t5
+.elseif \count == 3
     p_lw t5, 4, a1
     p_lw t6, 4, a1
-.if \rows == 4
+    p_lw s4, 8, a1
+    pv_sdotsp_b t0, t4, t5
+    pv_sdotsp_b t1, t4, t6
+.else
+    p_lw t5, 4, a1
+    p_lw t6, 4, a1
     p_lw s4, 4, a1
     p_lw s5, 4, a1
     pv_sdotsp_b t0, t4, t5
     pv_sdotsp_b t1, t4, t6
     pv_sdotsp_b t2, t4, s4
+.endif
 .L\name\()_products:
-    pv_sdotsp_b t3, t4, s5
-.else
-    p_lw s4, 8, a1
+.if \count == 1
     pv_sdotsp_b t0, t4, t5
+.elseif \count == 2
     pv_sdotsp_b t1, t4, t6
-.L\name\()_products:
+.elseif \count == 3
     pv_sdotsp_b t2, t4, s4
+.else
+    pv_sdotsp_b t3, t4, s5
 .endif
-    sra t0, t0, s2
-    sra t1, t1, s2
-    sra t2, t2, s2
-.if \rows == 4
-    sra t3, t3, s2
-    requantised t3, 48
+    requantised t0, 16 * \first
+.if \count > 1
+    requantised t1, 16 * \first + 16
 .endif
-    requantised t0, 0
-    requantised t1, 16
-    requantised t2, 32
+.if \count > 2
+    requantised t2, 16 * \first + 32
+.endif
+.if \count > 3
+    requantised t3, 16 * \first + 48
+.endif
     addi a3, a3, 64
 .endm
 .macro requantised x, channel
     lw t4, \channel + 4(a3)
     lw t5, \channel + 8(a3)
-    mul \x, \x, t4
+    sra \x, \x, s2
     lw t6, \channel + 12(a3)
+    mul \x, \x, t4
     nop
     p_addN_r \x, t5, t6
     p_clip16 \x, \x
@@ -135,7 +157,7 @@ me_end me_four_sums
 me_function me_lstm_units
     begin_units
     lp_setup 1, t0, .Llstm_last
-    products lstm, 4
+    products lstm, 0, 4
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -166,23 +188,10 @@ me_function me_lstm_units
     end_units
 me_end me_lstm_units
 
-me_function me_gru_units
-    begin_units
-    lp_setup 1, t0, .Lgru_last
-    products gru, 3
-    p_lh t4, 2, a4
-    p_lh t5, 2, a4
-    add t0, t0, t4
-    add t1, t1, t5
-    between t0, a6, 6, p_clip15, s6
-    p_lh s3, 2, a4
-    mul t0, t0, t2              /* what h adds to the new gate, reset */
-    lh t3, 0(a5)
-    p_round t0, t0, 15
-    add t0, t0, s3
+/* t0 what the new gate sees, t1 the update gate, t3 the state */
+.macro renewed
     between t0, a7, 5, p_clip14, s7
     p_round t0, t0, 1
-    between t1, a6, 6, p_clip15, s6
     sub t3, t3, t0
     mul t1, t1, t3
     nop
@@ -193,10 +202,69 @@ me_function me_gru_units
     p_round t0, t0, 7
     p_clip8 t0, t0
     p_sb t0, 1, s0
+.endm
+
+me_function me_gru_units
+    begin_units
+    lp_setup 1, t0, .Lgru_last
+    products gru, 0, 3
+    p_lh t4, 2, a4
+    p_lh t5, 2, a4
+    add t0, t0, t4
+    add t1, t1, t5
+    between t0, a6, 6, p_clip15, s6
+    p_lh s3, 2, a4
+    mul t0, t0, t2              /* what h adds to the new gate, reset */
+    lh t3, 0(a5)
+    p_round t0, t0, 15
+    add t0, t0, s3
+    between t1, a6, 6, p_clip15, s6
+    renewed
 .Lgru_last:
     p_sb t0, 1, s1
     end_units
 me_end me_gru_units
+
+me_function me_reset_units
+    lw t1, OF_KEEP(a0)
+    begin_units
+    mv s1, t1
+    lp_setup 1, t0, .Lreset_last
+    products reset, 0, 2
+    p_lh t4, 2, a4
+    p_lh t5, 4, a4
+    add t0, t0, t4
+    add t1, t1, t5
+    between t0, a6, 6, p_clip15, s6
+    p_lh t3, 2, a5
+    between t1, a6, 6, p_clip15, s6
+    mul t0, t0, t3
+    p_sh t1, 2, s1
+    p_round t0, t0, 15
+    p_round t0, t0, 7
+    p_clip8 t0, t0
+.Lreset_last:
+    p_sb t0, 1, s0
+    end_units
+me_end me_reset_units
+
+me_function me_renew_units
+    lw t1, OF_KEEP(a0)
+    begin_units
+    mv s5, t1
+    addi a1, a1, 8
+    addi a4, a4, 4
+    lp_setup 1, t0, .Lrenew_last
+    products renew, 2, 1
+    p_lh t4, 6, a4
+    p_lh t1, 2, s5
+    lh t3, 0(a5)
+    add t0, t0, t4
+    renewed
+.Lrenew_last:
+    p_sb t0, 1, s1
+    end_units
+me_end me_renew_units
 
 /* Sums of one channel, of four rows; a6 pre */
 .macro scaled_column channel, x0, x1, x2, x3

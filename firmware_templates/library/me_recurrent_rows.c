@@ -36,13 +36,46 @@ static int8_t lstm_unit(const me_units *some, const int16_t *now, const int32_t 
     return me_clip8((out * me_between(some->tanh - 256, *cell, 6) + (1 << 22)) >> 23);
 }
 
+static int8_t renewed_unit(const me_units *some, const int16_t *now, const int32_t *sum, int32_t keep,
+                           int16_t *state)
+{
+    const int32_t new = (me_between(some->tanh - 256, now[2] + sum[2], 5) + 1) >> 1;
+    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
+    return me_clip8((*state + 64) >> 7);
+}
+
 static int8_t gru_unit(const me_units *some, const int16_t *now, const int32_t *sum, int16_t *state)
 {
     const int32_t reset = sigmoid(some, now[0] + sum[0]), keep = sigmoid(some, now[1] + sum[1]);
-    const int32_t old = (reset * sum[2] + (1 << 14)) >> 15;
-    const int32_t new = (me_between(some->tanh - 256, now[2] + old, 5) + 1) >> 1;
-    *state = (int16_t)me_clips(new + ((keep * (*state - new) + (1 << 14)) >> 15), 15);
-    return me_clip8((*state + 64) >> 7);
+    const int32_t old[3] = { 0, 0, (reset * sum[2] + (1 << 14)) >> 15 };
+    return renewed_unit(some, now, old, keep, state);
+}
+
+static int8_t reset_unit(const me_units *some, const int16_t *now, const int32_t *sum, int32_t state)
+{
+    const int32_t reset = sigmoid(some, now[0] + sum[0]);
+    return me_clip8((((reset * state + (1 << 14)) >> 15) + 64) >> 7);
+}
+
+void me_reset_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const int16_t *now = some->now + 3 * unit;
+        int32_t sum[4];
+        add_products(some, unit, sum);
+        some->to[unit] = reset_unit(some, now, sum, some->state[unit]);
+        some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
+    }
+}
+
+void me_renew_units(const me_units *some)
+{
+    for (int32_t unit = 0; unit < some->units; unit++) {
+        const int16_t *now = some->now + 3 * unit;
+        int32_t sum[4];
+        add_products(some, unit, sum);
+        some->to[unit] = some->y[unit] = renewed_unit(some, now, sum, some->keep[unit], some->state + unit);
+    }
 }
 
 void me_lstm_units(const me_units *some)

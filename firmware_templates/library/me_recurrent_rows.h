@@ -14,8 +14,9 @@
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum);
 
 /* One step of some units, at least one: what `words` words of h add to their gates, and what becomes
- * of their states. The tables' middles; now: the unit's gates of this step's input; y is written like
- * `to` (they may be the same). me_recurrent_rows.S knows these offsets. */
+ * of their states. The tables' middles; now: the units' gates of this step's input; y is written like
+ * `to` (they may be the same); keep: where a GRU that resets first has its update gates between its
+ * two parts. me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *h;
     int32_t words;
@@ -26,10 +27,13 @@ typedef struct {
     const int16_t *sigmoid, *tanh;
     int8_t *to, *y;
     int32_t pre, units;
+    int16_t *keep;
 } me_units;
 
 void me_lstm_units(const me_units *some); /* state: c */
 void me_gru_units(const me_units *some);  /* state: h in 16 bits */
+void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
+void me_renew_units(const me_units *some); /* from h that is reset */
 
 /* Four channels of four rows, as me_gates has them: `words` words of each row, x_stride bytes apart;
  * y_stride bytes between rows of y. me_recurrent_rows.S knows these offsets. */

@@ -296,7 +296,8 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
     )
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     pointers = {name: f"@{name}" for name in (*states, *arrays)}
-    rounds = 1 + sizes["reset_first"]
+    rounds = 1 + sizes["reset_first"]  # parts of a step, with a barrier each
+    loads = gates + sizes["reset_first"]  # rows of weights, and h once a part, for a word of h
     return Tiled(
         kernel=kernel,
         axes={"t": t},
@@ -319,10 +320,12 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
             sizes["t"]
             * (
                 -(-n * units // 8)
-                * (up(units) // 4 * prices.recurrent_word + prices.recurrent_unit)
-                + prices.recurrent_step
+                * (
+                    up(units) // 4 * (1 + 2 * loads) * prices.recurrent_word
+                    + loads * prices.recurrent_unit
+                )
+                + rounds * prices.recurrent_step
             )
-            * rounds
             + prices.recurrent_call
         ),
     )

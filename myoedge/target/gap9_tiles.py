@@ -53,7 +53,8 @@ class Prices:
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
     gates_word, _block        4 x 4 sums of a word of taps; around them
-    recurrent_word, _unit, _step, _call    a word of h of a unit; its gates; a step of time; a call
+    recurrent_word, _unit     an instruction on a word of h; a gate of a unit
+    recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
     copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
     copy_row                  of bytes that lie together
@@ -285,9 +286,9 @@ GAP9_TILES = Prices(
     turn_byte=0.319,
     gates_word=15.7,
     gates_block=0.465,
-    recurrent_word=8.34,
-    recurrent_unit=221.0,
-    recurrent_step=79.9,
+    recurrent_word=1.02,
+    recurrent_unit=34.0,
+    recurrent_step=250.0,
     recurrent_call=3860.0,
     move_call=657.0,
     fourier_product=4.0,
