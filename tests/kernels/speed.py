@@ -36,9 +36,17 @@ from tests.kernels.test_move import FAMILIES as move
 from tests.kernels.test_move import move_case, permute_case
 from tests.kernels.test_pool import FAMILIES as pool
 from tests.kernels.test_pool import both, pool_case
+from tests.kernels.test_recurrent_kernels import FAMILIES as recurrent
+from tests.kernels.test_recurrent_kernels import steps_case
 from tests.layer_networks import Function, Last, Layer
 
-FAMILIES = {"depthwise": depthwise, "elementwise": elementwise, "move": move, "pool": pool}
+FAMILIES = {
+    "depthwise": depthwise,
+    "elementwise": elementwise,
+    "move": move,
+    "pool": pool,
+    "recurrent": recurrent,
+}
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 HEAD = (
@@ -95,6 +103,11 @@ def pooled(op: str, n: int, c: int) -> Callable[[], tuple[str, Case]]:
         "pool",
         pool_case(seeded(), op, (n, n), c, both((n, n), 2, 2, 0), simple=True),
     )
+
+
+def steps(kernel: str, units: int) -> Callable[[], tuple[str, Case]]:
+    """32 steps, one behind the other."""
+    return lambda: ("recurrent", steps_case(seeded(), kernel, 32, 1, units))
 
 
 ROWS: Mapping[str, Row] = {
@@ -159,6 +172,9 @@ ROWS: Mapping[str, Row] = {
     "matrix times vector 256 x 256": Row(
         65_536, "linear 1 x 256 x 256", from_l2=linear(1, 256, 256), wanted=(11.0, 6.0)
     ),
+    "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("me_lstm", 96)),
+    "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("me_lstm", 30)),
+    "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("me_gru", 96)),
     "add 16x16x64": Row(
         16_384,
         kernel=lambda: ("elementwise", pair_case(seeded(), "add", *ALIGNED, 0, simple=True)),
