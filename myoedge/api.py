@@ -16,6 +16,7 @@ from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
 from myoedge.samples import Given
 
 if TYPE_CHECKING:
+    from myoedge.board import Board
     from myoedge.consumption import Calibration, Consumption
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
@@ -27,6 +28,7 @@ __all__ = [
     "Build",
     "Inspection",
     "Validation",
+    "boards",
     "build",
     "calibrate_energy",
     "doctor",
@@ -403,6 +405,13 @@ def ops() -> tuple[Operator, ...]:
         Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))
         for op in OPS.values()
     )
+
+
+def boards(board: str | None = None) -> tuple[Board, ...]:
+    """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
+    from myoedge.board import find_board, known_boards
+
+    return known_boards() if board is None else (find_board(board),)
 
 
 def doctor() -> tuple[ToolRow, ...]:

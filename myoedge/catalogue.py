@@ -247,6 +247,17 @@ and it must start at an even address of L2.
 E243 What shall be dumped is not in memory.
 --dump takes ADDRESS:SIZE within L1 or L2, as 0x1C170000:64KiB.
 
+E244 A flash image is damaged.
+It ends before what its head promises, or a CRC-32 is not that of the bytes: a copy or a download
+that did not finish. Write it again.
+
+E252 The description of a board is wrong.
+A board.toml names the chip, its memories, probe, console and power pad; docs/boards.md lists every
+key. All that is wrong is told at once, by key. Nothing is guessed: what is not known is left out.
+
+E253 There is no such board.
+`myoedge boards` lists those that come along. A board of your own is a file: --board ./my/board.toml
+
 E250 Measurements of energy cannot be read.
 `energy calibrate` takes a CSV file: in every row a build's folder (seen from where the file lies)
 or "idle", the operating point, and energy_uj of an inference or power_mw while it runs. The

@@ -20,6 +20,7 @@ VERBS = {
     "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
     "report": "show a build's report, or what changed since another",
     "ops": "list the operators that can be built",
+    "boards": "which boards are known, and what is known of them",
     "doctor": "which tools are there, and how to get the others",
     "explain": "what an error code means and what to do",
 }

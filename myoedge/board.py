@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""boards/<id>/board.toml -> Board: what is around a chip, and how to get at it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from myoedge.errors import MyoedgeError
+from myoedge.target import CHIPS
+
+FILE = "board.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """The external memory that L3 lies in."""
+
+    part: str
+    bytes: int
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """A memory that keeps programs.
+
+    flasher   the program of gap_bins/ that writes it, "" where there is none
+    """
+
+    part: str
+    bytes: int
+    sector_bytes: int
+    flasher: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The debug probe and what OpenOCD needs for it.
+
+    usb_ids          "vendor:product", hexadecimal, of the probes that it can be
+    target           OpenOCD's name of the core that loads and starts programs
+    idcode           of its JTAG TAP
+    scripts          of the SDK's openocd_tools, in their order
+    flasher_entry    where a flasher starts; flasher_struct: where it keeps its struct's address
+    """
+
+    kind: Literal["ftdi", "jlink", "cmsis-dap"]
+    usb_ids: tuple[str, ...]
+    speed_khz: int
+    target: str
+    idcode: int
+    scripts: tuple[str, ...]
+    flasher_entry: int = 0
+    flasher_struct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The serial line to the application; `port` is a device's path where it is always the same."""
+
+    kind: Literal["uart"]
+    uart: int
+    baud_rate: int
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How power is measured: a pad that is high while the network runs, and the supply."""
+
+    pad: int
+    supply_v: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The oscillator that the chip's clocks come from."""
+
+    oscillator_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board; what is not known of it is None.
+
+    tried   whether myoedge has been run on one
+    """
+
+    id: str
+    name: str
+    chip: str
+    tried: bool
+    sources: tuple[str, ...] = ()
+    clock: Clock | None = None
+    ram: Ram | None = None
+    flash: dict[Literal["mram", "octospi"], Flash] = field(default_factory=dict)
+    probe: Probe | None = None
+    console: Console | None = None
+    power: Power | None = None
+
+
+def boards_dir() -> Path:
+    """boards/: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_data" / "boards"
+    return installed if installed.is_dir() else package.parent / "boards"
+
+
+def known_boards() -> tuple[Board, ...]:
+    """Every board that comes along, by id."""
+    return tuple(read_board(path) for path in sorted(boards_dir().glob(f"*/{FILE}")))
+
+
+def find_board(name: str) -> Board:
+    """A board by id, or by the path of a board.toml. Errors: E252 wrong, E253 no such board."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_dir():
+        return read_board(path / FILE if path.is_dir() else path)
+    ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
+    if name not in ids:
+        facts = {"has": ", ".join(ids)}
+        raise MyoedgeError("E253", f"there is no board {name}", facts, ["--board ./my/board.toml"])
+    return read_board(boards_dir() / name / FILE)
+
+
+def read_board(path: Path) -> Board:
+    """A checked description. Errors: E252 every wrong key and value at once."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MyoedgeError("E252", f"{path} cannot be read", {"cause": error.strerror}) from None
+    except (ValueError, RecursionError) as error:
+        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}) from None
+    board = _validated(tables, path)
+    problems = _problems(board)
+    if problems:
+        raise MyoedgeError("E252", f"{path} describes no board", problems)
+    return board
+
+
+def _validated(tables: Mapping[str, Any], path: Path) -> Board:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    strict = with_config(ConfigDict(extra="forbid"))
+    for kind in (Board, Ram, Flash, Probe, Console, Power, Clock):
+        strict(kind)
+    try:
+        return TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
+    except (ValidationError, TypeError, ValueError) as error:
+        raise MyoedgeError("E252", f"{path} describes no board", _reasons(error)) from None
+
+
+def _reasons(error: Exception) -> dict[str, str]:
+    rows = error.errors() if hasattr(error, "errors") else [{"loc": ("value",), "msg": str(error)}]
+    return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
+
+
+def _problems(board: Board) -> dict[str, str]:
+    """What types cannot say."""
+    found = {}
+    if board.chip not in CHIPS:
+        found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
+    sizes = {"ram.bytes": board.ram.bytes} if board.ram else {}
+    for name, flash in board.flash.items():
+        sizes |= {f"flash.{name}.bytes": flash.bytes}
+        sizes |= {f"flash.{name}.sector_bytes": flash.sector_bytes}
+    found |= {key: "must be positive" for key, size in sizes.items() if size <= 0}
+    for usb_id in board.probe.usb_ids if board.probe else ():
+        parts = usb_id.split(":")
+        if len(parts) != 2 or any(len(p) != 4 or not _is_hex(p) for p in parts):
+            found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
+    if board.console and board.console.baud_rate <= 0:
+        found["console.baud_rate"] = "must be positive"
+    return found
+
+
+def _is_hex(text: str) -> bool:
+    return all(c in "0123456789abcdefABCDEF" for c in text)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptions of boards: those that come along, a user's own, and every way they can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from myoedge.board import FILE, boards_dir, find_board, known_boards
+from myoedge.errors import MyoedgeError
+from tests.conftest import Ran
+
+EVK = boards_dir() / "gap9_evk" / FILE
+
+
+def test_boards_lie_in_folders_of_their_names_and_say_their_sources() -> None:
+    found = known_boards()
+    assert [b.id for b in found] == sorted(p.name for p in boards_dir().iterdir())
+    assert all(b.sources for b in found)
+    assert not any(b.tried for b in found), "say in docs/boards.md what has been tried"
+
+
+def test_the_evk_is_as_its_sources_have_it() -> None:
+    evk = find_board("gap9_evk")
+    assert evk.probe is not None
+    assert evk.ram is not None
+    assert evk.probe.idcode == 0x20020BCB
+    assert evk.ram.bytes == 32 << 20
+    assert {name: f.bytes for name, f in evk.flash.items()} == {
+        "mram": 2 << 20,
+        "octospi": 64 << 20,
+    }
+
+
+def test_a_board_of_ones_own(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    (tmp_path / "board.toml").write_text(EVK.read_text().replace('"gap9_evk"', '"mine"'))
+    assert find_board(str(tmp_path)).id == find_board(str(tmp_path / FILE)).id == "mine"
+    shown = run("boards", "--board", "./board.toml", "--json")
+    assert [b["id"] for b in shown.json["boards"]] == ["mine"]
+
+
+def test_the_list_says_what_was_never_tried(run: Callable[..., Ran]) -> None:
+    shown = run("boards")
+    assert shown.code == 0
+    assert shown.out.count("never tried on hardware") == len(known_boards())
+    assert "APS256XXN" in shown.out
+
+
+WRONG = [
+    ('chip = "gap9"', 'chip = "gap8"', "chip"),
+    ("sector_bytes = 8192", "sector_bytes = 0", "flash.mram.sector_bytes"),
+    ("sector_bytes = 8192", 'sector_bytes = "8 KiB"', "flash.mram.sector_bytes"),
+    ("baud_rate = 115_200", "baud = 115_200", "console.baud"),
+    ("[flash.mram]", "[flash.emram]", "flash.emram"),
+    ('"0403:6010"', '"0403-6010"', "probe.usb_ids"),
+    ('id = "gap9_evk"', "", "id"),
+    ("[power]", "[power", "cause"),
+]
+
+
+@pytest.mark.parametrize(("text", "instead", "key"), WRONG, ids=[w[2] for w in WRONG])
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, instead: str, key: str) -> None:
+    before = EVK.read_text()
+    assert text in before
+    (tmp_path / FILE).write_text(before.replace(text, instead, 1))
+    with pytest.raises(MyoedgeError) as caught:
+        find_board(str(tmp_path))
+    assert (caught.value.code, caught.value.exit_code) == ("E252", 2)
+    assert any(key in name for name, _ in caught.value.notice.facts), str(caught.value)
+
+
+def test_a_board_that_there_is_not(run: Callable[..., Ran]) -> None:
+    missing = run("boards", "--board", "gap10_evk")
+    assert (missing.code, "E253" in missing.err, "gap9_evk" in missing.err) == (2, True, True)
+    assert run("boards", "--board", "./none.toml").code == 2
