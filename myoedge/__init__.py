@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         report,
         simulate,
         simulate_elf,
+        sweep,
         validate,
     )
     from myoedge.errors import MyoedgeError
@@ -47,6 +48,7 @@ __all__ = [
     "report",
     "simulate",
     "simulate_elf",
+    "sweep",
     "validate",
 ]
 
@@ -65,7 +67,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `myoedge.ops`, `report` and `energy` functions: importing subpackages of these names
+    """Keeps `myoedge.ops`, `report`, `energy` and `sweep`: importing subpackages of these names
     would put modules in their place."""
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from myoedge.report.peaks import Peak
     from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
+    from myoedge.sweep.whole import Swept
 
 __all__ = [
     "Build",
@@ -44,6 +45,7 @@ __all__ = [
     "report",
     "simulate",
     "simulate_elf",
+    "sweep",
     "validate",
 ]
 
@@ -311,6 +313,38 @@ def calibrate_energy(measurements: StrPath) -> Calibration:
     from myoedge.consumption import calibration
 
     return calibration(Path(measurements))
+
+
+def sweep(
+    file: StrPath,
+    *,
+    output: StrPath | None = None,
+    jobs: int | None = None,
+    against: StrPath | None = None,
+    scheduler: str | None = None,
+    say: Say = _silent,
+) -> Swept:
+    """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
+
+    output      folder, build/<file>-sweep without it; results that are there are not computed again
+    jobs        processes, as many as processors without it
+    against     an earlier sweep's folder or sweep.json; what is worse is in the result
+    scheduler   "tcp://host:8786": a Dask cluster does the work, not this computer
+    A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
+    E501, E503, and bugs.
+    """
+    from myoedge.sweep.whole import sweep as whole
+
+    paths = (None if path is None else Path(path) for path in (output, against))
+    folder, old = paths
+    return whole(Path(file), folder, jobs, old, scheduler, say)
+
+
+def check_regressions(found: Swept) -> None:
+    """Errors: E305 where something is worse than the bounds allow."""
+    from myoedge.sweep.compare import raise_worse
+
+    raise_worse(found.regressions)
 
 
 @dataclass(frozen=True)

@@ -251,13 +251,6 @@ E244 A flash image is damaged.
 It ends before what its head promises, or a CRC-32 is not that of the bytes: a copy or a download
 that did not finish. Write it again.
 
-E252 The description of a board is wrong.
-A board.toml names the chip, its memories, probe, console and power pad; docs/boards.md lists every
-key. All that is wrong is told at once, by key. Nothing is guessed: what is not known is left out.
-
-E253 There is no such board.
-`myoedge boards` lists those that come along. A board of your own is a file: --board ./my/board.toml
-
 E250 Measurements of energy cannot be read.
 `energy calibrate` takes a CSV file: in every row a build's folder (seen from where the file lies)
 or "idle", the operating point, and energy_uj of an inference or power_mw while it runs. The
@@ -266,6 +259,21 @@ counters of a build are those of its last `myoedge simulate`.
 E251 The calibration of energy on this computer cannot be read.
 The file that `energy calibrate` keeps is damaged, or from another version. Calibrate again, or
 delete it: then the published coefficients hold.
+
+E252 The description of a board is wrong.
+A board.toml names the chip, its memories, probe, console and power pad; docs/boards.md lists every
+key. All that is wrong is told at once, by key. Nothing is guessed: what is not known is left out.
+
+E253 There is no such board.
+`myoedge boards` lists those that come along. A board of your own is a file: --board ./my/board.toml
+
+E260 The file of a sweep cannot be used.
+It is TOML with at least one [[model]] (path, calib, factory, name); [[budget]] and [[options]] have
+names, and the keys of [budget], and method, percentile, samples and quant; operating_points,
+simulate, target and [bounds] stand for all. Files that it names are seen from where it lies.
+
+E261 What a sweep is compared with is no sweep.
+--against takes the folder of an earlier sweep, or its sweep.json.
 
 E280 A folder holds no C.
 src/ of a build folder has been emptied or moved. Build again.
@@ -296,6 +304,11 @@ The smallest tile of this layer is larger than what --l1 or [budget] leaves when
 have theirs; the message says which operand takes most. A budget that is too small is an error:
 without one, the layer would be computed in L2, slowly, with a warning (W301).
 
+E305 A sweep is worse than an earlier one.
+With --against every result that was in order before is compared by its name, and a figure that is
+worse than [bounds] allow, or a result that is refused or gone, ends with this error. The tables
+are written before. Look at sweep.html, mend it, or make the new results the ones to compare with.
+
 E501 A program or a package is missing or does not start.
 `myoedge doctor` shows what is there and how to get the rest. torch is needed for PyTorch models
 (pip install 'myoedge[torch]'), a C compiler to run the generated code (one comes as ziglang).
@@ -303,6 +316,11 @@ GVSoC, which is optional, is looked for in the folder that GVSOC_HOME names, els
 
 E502 A program did not finish in time.
 It was ended, with everything it had started. A machine under heavy load is the usual cause.
+
+E503 Whoever worked on a sweep is gone.
+A process was killed, perhaps for want of memory; or no Dask scheduler answers at that address, or a
+task has ended several of its workers. Finished results are kept: the same command again does the
+rest. Fewer processes (--jobs) need less memory.
 
 E701 The simulated program met an illegal instruction.
 The cores run RV32IMC and Xpulpv2, without floating point. A jump through a wrong pointer, code that

@@ -60,6 +60,10 @@ class MyoedgeError(Exception):
         self.notice = notice(code, title, facts, tries)
         super().__init__(self.notice.text("error"))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross from one process to another whole."""
+        return raised, (self.notice,)
+
     @property
     def code(self) -> str:
         return self.notice.code

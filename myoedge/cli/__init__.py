@@ -19,6 +19,7 @@ VERBS = {
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
     "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
     "report": "show a build's report, or what changed since another",
+    "sweep": "many builds: models, budgets, options, operating points, and what got worse",
     "ops": "list the operators that can be built",
     "boards": "which boards are known, and what is known of them",
     "doctor": "which tools are there, and how to get the others",

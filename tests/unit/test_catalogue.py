@@ -27,6 +27,7 @@ SHARED = {
     "E204": {"budget", "ladder", "onchip", "target.chip"},  # a choice that there is not
     "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
+    "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
     "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
@@ -39,6 +40,7 @@ SHARED = {
         "run.ort",
         "run.gvsoc",
         "energy.calibrate",
+        "sweep.engines",
     },  # not installed
 }
 

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`myoedge sweep`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import Voice, common
+
+if TYPE_CHECKING:
+    from myoedge.sweep.whole import Swept
+
+
+@click.command("sweep")
+@click.argument("file", type=click.Path(), metavar="SWEEP.toml")
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/FILE-sweep.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes (processors).")
+@click.option("--against", type=click.Path(), metavar="OLD", help="Exit 3 where worse than this.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
+@common
+def command(voice: Voice, file: str, **options: Any) -> None:
+    """Build and simulate models with budgets, options and operating points, all of each.
+
+    Results that are in DIR already are not computed again, however the last run ended. DIR gets
+    sweep.json, sweep.csv and sweep.html, and runs/ with a file for each result.
+    """
+    from myoedge import api
+
+    found = api.sweep(file, **options, say=lambda text: voice.say(f"  {text}"))
+    voice.result(_as_json(found), lambda: _show(voice, found))
+    voice.say(f"tables and plots: {found.folder / 'sweep.html'}")
+    api.check_regressions(found)
+
+
+def _as_json(found: Swept) -> dict[str, Any]:
+    return {
+        "folder": str(found.folder),
+        "computed": found.computed,
+        "results": list(found.results),
+        "regressions": [row.plain() for row in found.regressions],
+    }
+
+
+def _show(voice: Voice, found: Swept) -> None:
+    from myoedge.report.text import clean
+    from myoedge.sweep.whole import in_short
+
+    for row in found.results:
+        voice.out.print(clean(in_short(row)), markup=False, soft_wrap=True)

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of a sweep, keys of its tasks, Pareto fronts, comparisons, processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myoedge.config import from_tables
+from myoedge.errors import MyoedgeError
+from myoedge.sweep import engines
+from myoedge.sweep.compare import raise_worse, regressions
+from myoedge.sweep.engines import on_cluster, on_processes
+from myoedge.sweep.page import pareto, sweep_html
+from myoedge.sweep.results import COLUMNS, keep, kept, read_table, table_csv, table_json
+from myoedge.sweep.settings import Bounds, read_sweep
+from myoedge.sweep.tasks import Task, tasks, toml_lines, with_files
+from tests import sweep_work
+
+ONE = '[[model]]\npath = "m.pt2"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "m.pt2").write_bytes(b"a model")
+    (tmp_path / "c.npz").write_bytes(b"samples")
+    return tmp_path
+
+
+def found(folder: Path, text: str, depends: str = "") -> tuple[Task, ...]:
+    (folder / "s.toml").write_text(text)
+    return tasks(read_sweep(folder / "s.toml"), folder, depends)
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def test_every_combination_in_order(folder: Path) -> None:
+    text = (
+        'operating_points = ["low", "high"]\n'
+        + ONE
+        + '[[model]]\npath = "m.pt2"\nname = "again"\n'
+        + '[[budget]]\nl1 = "64KiB"\n[[options]]\nname = "a"\n[[options]]\nname = "b"\n'
+    )
+    names = [task.name for task in found(folder, text)]
+    assert names == [
+        f"{model} / free / {options} / {point}"
+        for model in ("m", "again")
+        for options in ("a", "b")
+        for point in ("low", "high")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "model = 3",
+        "[[model]]\n",
+        ONE + "[[model]]\npath = 'm.pt2'",
+        ONE + "colour = 1",
+        ONE + "[bounds]\nspeed = 1",
+        ONE + "[[budget]]\nl1 = 1.5",
+        ONE + "[[options]]\nmethod = 'magic'",
+        ONE + "[[options]]\nquant = { a = { weights = 'none' } }",
+        "operating_points = []\n" + ONE,
+        "operating_points = ['low', 'low']\n" + ONE,
+        "simulate = 2024-01-01\n" + ONE,
+        "[[model",
+        "[[model]]\npath = 'elsewhere.pt2'",
+        "[[model]]\npath = 'm.pt2'\ncalib = 'none.npz'",
+    ],
+)
+def test_files_that_describe_no_sweep(folder: Path, text: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        found(folder, text)
+    assert raised.value.code == "E260"
+
+
+@pytest.mark.parametrize("budget", ['latency = "fast"', 'energy = "3"', 'l2 = "1 acre"'])
+def test_budgets_that_are_none(folder: Path, budget: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        found(folder, ONE + f"[[budget]]\n{budget}")
+    assert raised.value.code == "E232"
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        read_sweep(tmp_path / "none.toml")
+    assert raised.value.code == "E260"
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def test_a_key_says_all_that_a_result_depends_on(folder: Path) -> None:
+    def keys(text: str, depends: str = "") -> set[str]:
+        return {task.key for task in found(folder, text, depends)}
+
+    base = keys(ONE)
+    assert keys(ONE) == base
+    others = [
+        keys("simulate = false\n" + ONE),
+        keys("target = 'host'\n" + ONE),
+        keys("operating_points = ['low']\n" + ONE),
+        keys(ONE + "calib = 'c.npz'\n"),
+        keys(ONE + "calib = 'random'\n"),
+        keys(ONE + "[[budget]]\nl1 = '64KiB'"),
+        keys(ONE + "[[options]]\nsamples = 3"),
+        keys(ONE + "[[options]]\nquant = { a = { method = 'mse' } }"),
+        keys(ONE, "other coefficients"),
+    ]
+    (folder / "m.pt2").write_bytes(b"another model")
+    others.append(keys(ONE))
+    assert len(set.union(base, *others)) == 1 + len(others)
+
+
+def test_bounds_are_no_part_of_a_result(folder: Path) -> None:
+    assert found(folder, ONE)[0].key == found(folder, ONE + "[bounds]\nlatency = 0.5")[0].key
+
+
+def test_toml_of_a_task_is_read_back(folder: Path) -> None:
+    text = (
+        ONE
+        + '[[budget]]\nl1 = "64KiB"\nl2 = 5000\nsqnr = 12.5\nenergy = "1 µJ"\n'
+        + "[[options]]\nquant = { 'head.\"x\"' = { weights = 'per_tensor', method = 'mse' } }"
+    )
+    task = found(folder, text)[0]
+    tables = tomllib.loads("\n".join(toml_lines(task.toml)))
+    config = from_tables(tables, "myoedge.toml")
+    assert (config.budget.l1, config.budget.l2, config.budget.energy) == ("64KiB", 5000, "1 µJ")
+    assert config.budget.sqnr == 12.5
+    assert {k: asdict(rule) for k, rule in config.quant.items()} == task.toml["quant"]
+
+
+def test_files_travel_along(folder: Path) -> None:
+    task = with_files(found(folder, ONE + "calib = 'c.npz'")[0])
+    assert task.calib is not None
+    assert (task.model.content, task.calib.content) == (b"a model", b"samples")
+    assert pickle.loads(pickle.dumps(task)) == task
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+def row(**figures: Any) -> dict[str, Any]:
+    labels = {"model": "m", "budget": "free", "options": "a", "operating_point": "high"}
+    base = {**dict.fromkeys(COLUMNS), "key": "k", **labels, "status": "ok"}
+    known = {"latency_s": 1e-3, "energy_uj": 50.0, "sqnr_db": 30.0, "l2_bytes": 1000}
+    same = {"cycles_source": "simulated", "coefficients": "published"}
+    return {**base, **known, **same, **figures}
+
+
+def test_a_result_is_whole_or_not_there(folder: Path) -> None:
+    task = found(folder, ONE)[0]
+    assert kept(folder, task) is None
+    keep(folder, row(key=task.key))
+    assert kept(folder, task) == row(key=task.key)
+    file = folder / "runs" / f"{task.key}.json"
+    for damaged in ("", file.read_text()[:-20], "[]", '{"key": "another"}'):
+        file.write_text(damaged)
+        assert kept(folder, task) is None, damaged
+
+
+def test_tables(tmp_path: Path) -> None:
+    rows = [row(), row(status="refused", code="E302", latency_s=None)]
+    (tmp_path / "sweep.json").write_text(table_json(rows))
+    assert read_table(tmp_path) == read_table(tmp_path / "sweep.json") == rows
+    lines = table_csv(rows).splitlines()
+    assert lines[0].split(",") == list(COLUMNS)
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "x", "results": []}', None])
+def test_what_is_no_sweep(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(MyoedgeError) as raised:
+        read_table(tmp_path)
+    assert raised.value.code == "E261"
+
+
+# --- against an earlier sweep ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figures", "worse"),
+    [
+        ({}, []),
+        ({"latency_s": 1.02e-3}, []),
+        ({"latency_s": 1.021e-3}, ["latency_s"]),
+        ({"latency_s": 0.5e-3, "energy_uj": 51.1}, ["energy_uj"]),
+        ({"l2_bytes": 1001}, ["l2_bytes"]),
+        ({"sqnr_db": 29.5}, []),
+        ({"sqnr_db": 29.4}, ["sqnr_db"]),
+        ({"sqnr_db": None}, ["sqnr_db"]),
+        ({"latency_s": 9.0, "cycles_source": "modelled"}, []),
+        ({"energy_uj": 99.0, "coefficients": "calibrated"}, []),
+        ({"status": "refused", "code": "E302"}, ["result"]),
+        ({"status": "differs"}, ["result"]),
+        ({"model": "another"}, ["result"]),
+    ],
+)
+def test_what_is_worse(figures: dict[str, Any], worse: list[str]) -> None:
+    found = regressions([row()], [row(**figures)], Bounds())
+    assert [r.what for r in found] == worse
+    if worse:
+        with pytest.raises(MyoedgeError) as raised:
+            raise_worse(found)
+        assert (raised.value.code, raised.value.exit_code) == ("E305", 3)
+    else:
+        raise_worse(found)
+
+
+def test_bounds_are_the_users(folder: Path) -> None:
+    slower = [row(latency_s=1.5e-3)]
+    assert regressions([row()], slower, Bounds(latency=0.4))
+    assert not regressions([row()], slower, Bounds(latency=0.6))
+    assert not regressions([row(status="refused")], [row(status="refused")], Bounds())
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20))
+def test_the_front_by_another_way(points: list[tuple[int, int]]) -> None:
+    """Sorted by the first figure, the front is where the second falls below all before it."""
+    front, best = set(), None
+    for x, y in sorted(points):
+        if best is None or y < best:
+            front.add((x, y))
+            best = y
+    marked = {p for p, on in zip(points, pareto(points), strict=True) if on}
+    assert marked == front
+
+
+def test_the_page_shows_all_and_escapes_names() -> None:
+    rows = [
+        row(),
+        row(model="<b>", latency_s=2e-3),
+        row(options="b", status="refused", code="E302"),
+    ]
+    html = sweep_html(rows, regressions([row()], [], Bounds()))
+    assert "&lt;b&gt;" in html
+    assert "<b> /" not in html
+    assert html.count("<circle") == 2 * 5
+    for text in ("E302", "Worse than before", "1 ms", "30.0 dB", "polyline"):
+        assert text in html
+    assert "<script" not in html
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def many(folder: Path, count: int) -> tuple[Task, ...]:
+    options = "".join(f'[[options]]\nname = "o{i}"\n' for i in range(count))
+    return found(folder, ONE + options)
+
+
+def test_errors_cross_processes_whole() -> None:
+    error = MyoedgeError("E501", "title", {"a": 1}, ["try"])
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), again.notice, str(again)) == (MyoedgeError, error.notice, str(error))
+
+
+def test_results_come_from_other_processes_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = folder / "log"
+    monkeypatch.setenv(sweep_work.LOG, str(log))
+    work = many(folder, 5)
+    results = list(on_processes(work, 2, sweep_work.logged))
+    assert sorted(r["key"] for r in results) == sorted(t.key for t in work)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert sorted(key for what, _, key in lines if what == "end") == sorted(t.key for t in work)
+    assert str(os.getpid()) not in {pid for _, pid, _ in lines}
+
+
+@pytest.mark.parametrize(("do", "code"), [(sweep_work.fails, "E501"), (sweep_work.dies, "E503")])
+def test_what_is_no_result_ends_the_sweep(folder: Path, do: Any, code: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        list(on_processes(many(folder, 2), 1, do))
+    assert raised.value.code == code
+
+
+def test_no_scheduler_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "CONNECT_S", 0.3)
+    for address in ("tcp://127.0.0.1:9", "nonsense://x", "tcp://127.0.0.1:99999999"):
+        with pytest.raises(MyoedgeError) as raised:
+            list(on_cluster(many(folder, 1), address))
+        assert raised.value.code == "E503", address
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_is_killed_in_the_middle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, and nothing that was finished is computed twice."""
+    import distributed
+
+    log = folder / "log"
+    log.touch()
+    monkeypatch.setenv(sweep_work.LOG, str(log))
+    work = many(folder, 16)
+    quiet = {"dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as cluster:
+        results, victim = [], None
+        for result in on_cluster(work, cluster.scheduler_address, sweep_work.logged):
+            results.append(result)
+            if len(results) == 4:
+                victim = busy_process(log)
+                os.kill(victim, 9)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    ends = [key for what, _, key in lines if what == "end"]
+    begins = [key for what, _, key in lines if what == "begin"]
+    assert sorted(r["key"] for r in results) == sorted(t.key for t in work), "nothing is lost"
+    assert sorted(ends) == sorted(t.key for t in work), "nothing is finished twice"
+    assert len(begins) == len(ends) + 1, "the task at hand was begun again"
+    assert len({pid for what, pid, _ in lines if what == "end"}) >= 2
+
+
+def busy_process(log: Path) -> int:
+    """Of a worker that is in the middle of a task."""
+    while True:
+        lines = [line.split() for line in log.read_text().splitlines()]
+        last = {pid: what for what, pid, _ in lines}
+        busy = [pid for pid, what in last.items() if what == "begin"]
+        if busy:
+            return int(busy[-1])
