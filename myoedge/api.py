@@ -85,7 +85,7 @@ def quantize(
     from myoedge.pipeline import run_quantize
 
     return run_quantize(
-        Options(model, calib, factory, method, percentile, samples, strict, config, say)
+        Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
     )
 
 
@@ -106,6 +106,7 @@ def build(
     l3: str | int | None = None,
     operating_point: str | None = None,
     app: str | None = None,
+    stream: bool = False,
     say: Say = _silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
@@ -116,10 +117,11 @@ def build(
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
-    Errors: those of quantize; E201 target, E204 operating point, E234, E301 .. E304 does not fit
-    or over budget; E220, E221, E281 folder.
+    stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
+    Errors: those of quantize; E131, E235, E236 no stream; E201 target, E204 operating point, E234,
+    E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
     """
-    from myoedge import budget
+    from myoedge import budget, pace
     from myoedge import config as configuration
     from myoedge.coefficients import coefficients
     from myoedge.contents import build_files
@@ -127,8 +129,11 @@ def build(
     from myoedge.pipeline import run_quantize, timed
     from myoedge.target import chip
 
-    options = Options(model, calib, factory, method, percentile, samples, strict, config, say)
     settings, _ = configuration.find(config)
+    options = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
+    if stream:
+        pace.check_app(app)
+        options = replace(options, examine=lambda graph: pace.examine(graph, settings.stream))
     described = chip(target or settings.target.chip or "gap9")
     limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
     by = coefficients()
@@ -140,7 +145,11 @@ def build(
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
-        plan = budget.plan_within(quantized.network, described, limits)
+        pushed, plan = None, None
+        if stream:
+            pushed, plan = pace.plan(quantized.network, settings.stream, described, limits)
+        else:
+            plan = budget.plan_within(quantized.network, described, limits)
         plan = budget.at_point(plan, operating_point, limits, by)
     warnings = (*quantized.warnings, *plan.warnings)
     if strict and plan.warnings:
@@ -150,7 +159,7 @@ def build(
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
         told = replace(quantized, warnings=warnings)
-        write_folder(folder, build_files(plan, told, by, asdict(limits), app))
+        write_folder(folder, build_files(plan, told, by, asdict(limits), app, pushed))
     return Build(folder, times_s=times_s, warnings=warnings)
 
 
@@ -196,8 +205,9 @@ def validate(
     exact, counts, difference = dict(chosen.report["exact"]), {}, None
     for rung in dict.fromkeys(on):
         say(f"compare with {rung}")
-        random = RANDOM_CHECKS if rung == "host" else RANDOM_CHECKS_ON_CHIP
-        samples = ladder.all_samples(chosen, random, input)
+        on_chip = rung != "host"
+        random = RANDOM_CHECKS_ON_CHIP if on_chip else RANDOM_CHECKS
+        samples = ladder.all_samples(chosen, random, input, short=on_chip)
         counts[rung], difference = ladder.first_difference(chosen, samples, rung)
         exact[rung] = difference is None
         if difference is not None:

@@ -17,7 +17,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.fixedpoint import quantize
 from myoedge.folder import MANIFEST, is_build, replace_files, sha256
-from myoedge.ir import Array
+from myoedge.ir import Array, Shape
 from myoedge.plan.planned import parse_location
 from myoedge.quant import store
 from myoedge.quant.choose import QuantGraph
@@ -25,6 +25,8 @@ from myoedge.quant.sqnr import real_values
 from myoedge.reference import at_border
 from myoedge.run import host
 from myoedge.samples import as_inputs
+from myoedge.streaming import pushed
+from myoedge.streaming.pushed import Stream
 
 if TYPE_CHECKING:
     from myoedge.measurement import Measurement
@@ -105,6 +107,21 @@ class Build:
         return store.from_files(document, self.written("weights.safetensors"))
 
     @cached_property
+    def stream(self) -> Stream | None:
+        """How the network takes frames; None for a build without --stream."""
+        if "stream.json" not in self._files:
+            return None
+        return pushed.from_json(json.loads(self.written("stream.json")), self.network)
+
+    @property
+    def streaming(self) -> Stream:
+        """The same. Errors: E254 where there is none."""
+        if self.stream is None:
+            title, facts = f"{self.folder.name} takes whole samples", {"needs": "build --stream"}
+            raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
+        return self.stream
+
+    @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Tensors that the generated functions write, in order."""
         return tuple(step["name"] for step in json.loads(self.written("plan.json"))["steps"])
@@ -114,7 +131,13 @@ class Build:
         """The float sample that golden/input.npz holds, by input name."""
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as stored:
-            return {name: stored[name] for name in self.network.graph.inputs}
+            return {name: stored[name] for name in self.frame_inputs}
+
+    @property
+    def frame_inputs(self) -> tuple[str, ...]:
+        """The inputs that are given from outside: not the states of a stream."""
+        stream = self.stream
+        return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
     def written(self, name: str) -> bytes:
         """A file as build wrote it. Errors: E222 where it is gone or has been changed since."""
@@ -143,7 +166,9 @@ class Build:
         """
         try:
             library = host.load_library(self.folder / "src", cc=self.cc, defines=defines)
-            return host.with_symbols(library, ("me_run", *(("me_trace",) if defines else ())))
+            pushes = () if self.stream is None else ("me_push", "me_reset")
+            needed = ("me_run", *(("me_trace",) if defines else ()), *pushes)
+            return host.with_symbols(library, needed)
         except (MyoedgeError, OSError, AttributeError):
             for name in self._files:
                 if name.startswith("src/"):
@@ -154,19 +179,38 @@ class Build:
         """Runs the generated C once.
 
         inputs   one array, a sequence in the model's order, or a mapping by name; float values of
-                 the input's shape (the first axis may be left out where it is 1); integers with raw
+                 the input's shape (axes of extent 1 may be left out); integers with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs
         Errors: E213 shapes, E214 not the integers of `network.h` with raw, E216 NaN.
         """
-        results = self.run_raw(self._integers(inputs, raw=raw))
-        names = self.network.graph.outputs
+        results, names = self.run_raw(self._integers(inputs, raw=raw)), self.network.graph.outputs
         shown = (
             results
             if raw
             else [real_values(self.network, n, y) for n, y in zip(names, results, strict=True)]
         )
         return shown[0] if len(shown) == 1 else tuple(shown)
+
+    def push(self, frame: Any, *, raw: bool = False) -> Any:
+        """Gives the generated C a frame; `reset` begins anew.
+
+        frame   as `run` takes inputs, but of one moment: without the axis of time
+        -> of each output the frames that are ready, [frames, ...], which may be none
+        There is one stream for all builds with the same C in a process.
+        Errors: E213, E214, E216 as `run`; E254 a build without --stream.
+        """
+        stream = self.streaming
+        rows = self._quantized(frame, pushed.frame_shapes(stream), raw)
+        ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
+        pairs = zip(stream.outputs, ready, strict=True)
+        shown = ready if raw else [real_values(self.network, p.name, y) for p, y in pairs]
+        return shown[0] if len(shown) == 1 else tuple(shown)
+
+    def reset(self) -> None:
+        """Forgets all frames that were pushed. Errors: E254 a build without --stream."""
+        assert self.streaming
+        host.reset(self.library)
 
     def run_raw(self, integers: Sequence[Array]) -> list[Array]:
         """Integer inputs in the model's order -> integer outputs."""
@@ -184,7 +228,7 @@ class Build:
     ) -> tuple[Measurement, Simulation]:
         """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
 
-        inputs        integers, in the model's order
+        inputs        integers, in the model's order; for a stream as ladder.chip_inputs makes them
         keep_layers   what every layer wrote is in Inference.written
         max_cycles    of an inference, on average
         Errors: E240 a build without firmware, E701 .. E711.
@@ -195,7 +239,7 @@ class Build:
         return simulator.run_firmware(
             self.program,
             inputs,
-            self.output_specs,
+            self.given_specs,
             len(self.layer_names),
             l3=self.l3_image,
             regions=self.regions if keep_layers else None,
@@ -213,7 +257,7 @@ class Build:
         return gvsoc.run_firmware(
             self.folder / "firmware.elf",
             inputs,
-            self.output_specs,
+            self.given_specs,
             len(self.layer_names),
             l3=self.l3_image,
         )
@@ -247,14 +291,19 @@ class Build:
         return [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
 
     @cached_property
+    def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and integer type of what a run gives: a stream the frames that are ready."""
+        return self.output_specs if self.stream is None else pushed.ready_specs(self.stream)
+
+    @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
         """Where results of layers lie in L2: C symbol, offset, size in bytes; none of L3."""
         q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
         found = {}
         for index, step in enumerate(steps):
             kind, number, offset = parse_location(step["writes"])
-            if kind == "far":
-                continue
+            if kind == "far" or (kind == "output" and number >= len(self.given_specs)):
+                continue  # states of a stream lie in one of two places
             symbol = SYMBOLS.get(kind, f"me_output{number}")
             size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
             found[index] = (symbol, offset, size)
@@ -265,9 +314,12 @@ class Build:
         return [sample[name] for name in self.network.graph.inputs]
 
     def _integers(self, inputs: Any, *, raw: bool) -> list[Array]:
-        q = self.network
-        given = as_inputs(q.graph.inputs, inputs)
-        shaped = {name: _shaped(q, name, x) for name, x in given.items()}
+        graph = self.network.graph
+        return self._quantized(inputs, {name: graph.shape(name) for name in graph.inputs}, raw)
+
+    def _quantized(self, inputs: Any, shapes: Mapping[str, Shape], raw: bool) -> list[Array]:
+        q, given = self.network, as_inputs(tuple(shapes), inputs)
+        shaped = {name: _shaped(name, x, shapes[name]) for name, x in given.items()}
         if raw:
             return [_raw(q, name, x) for name, x in shaped.items()]
         return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
@@ -288,9 +340,9 @@ def _digest(document: Mapping[str, Any]) -> Any:
     return model.get("digest") if isinstance(model, dict) else None
 
 
-def _shaped(q: QuantGraph, name: str, x: Array) -> Array:
-    shape = q.graph.shape(name)
-    if x.shape != shape and (1, *x.shape) != shape:
+def _shaped(name: str, x: Array, shape: Shape) -> Array:
+    """The array with all axes of its shape; those of extent 1 may be left out."""
+    if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
         several = x.shape[1:] in (shape, shape[1:])
         tries = ["one window at a time: [b.run(x) for x in windows]"] if several else []

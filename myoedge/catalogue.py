@@ -120,6 +120,12 @@ Weights may lie in files beside the model, and nowhere else: a path that leads o
 folder, by "..", from the root, or through a link, is not followed. The message names the tensor. A
 file that is missing was perhaps not copied along. onnx.load and onnx.save make one file of it all.
 
+E131 The network cannot run on a stream.
+With --stream a frame is computed from itself and from frames before it. A layer that pads behind
+the last frame, runs backwards, or takes an average, a softmax or attention over all frames needs
+what has not come yet; the message names it and its line. Pad in front only, cut off what is behind,
+or build without --stream and run the network on windows.
+
 E200 The command line is not understood.
 A verb, an option or a value is wrong, or something is missing. `myoedge --help` lists the verbs,
 `myoedge VERB --help` its options.
@@ -233,6 +239,18 @@ E234 A budget is set that cannot be judged.
 A target without a clock has neither latency nor energy. A limit that nothing holds would look as if
 it were kept, so it is refused: take it out of [budget].
 
+E235 Several axes of the input could be time.
+The network computes alike along each of them, so that nobody but you knows which one grows while a
+stream runs. Name it in myoedge.toml: [stream] axis counts from 0, the batch axis included.
+
+E236 A pass of the stream is not a whole number of frames.
+Convolutions and pooling with strides along time make one frame of several, so that frames must be
+computed in multiples of all strides together. The message has the next one.
+
+E237 The application takes no stream.
+The applications that --app writes run the network on whole samples, one after another. Build with
+--stream alone, and call me_push and me_reset of src/ where frames come in.
+
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
 Build it for gap9.
@@ -266,6 +284,10 @@ key. All that is wrong is told at once, by key. Nothing is guessed: what is not 
 
 E253 There is no such board.
 `myoedge boards` lists those that come along. A board of your own is a file: --board ./my/board.toml
+
+E254 The build takes no frames.
+push and reset are for builds with --stream, which keep what they need of the frames before. Any
+other build runs the network once, on a whole sample: run, with nothing left for the next time.
 
 E260 The file of a sweep cannot be used.
 It is TOML with at least one [[model]] (path, calib, factory, name); [[budget]] and [[options]] have
@@ -308,6 +330,11 @@ E305 A sweep is worse than an earlier one.
 With --against every result that was in order before is compared by its name, and a figure that is
 worse than [bounds] allow, or a result that is refused or gone, ends with this error. The tables
 are written before. Look at sweep.html, mend it, or make the new results the ones to compare with.
+
+E306 The stream does not fit the chip's L2.
+Frames of a pass and what is kept of those before lie in L2, the latter twice: what one pass reads
+and what it writes. Weights and activations can come from L3 instead, these cannot. Fewer frames in
+a pass, fewer channels or shorter kernels along time help.
 
 E501 A program or a package is missing or does not start.
 `myoedge doctor` shows what is there and how to get the rest. torch is needed for PyTorch models

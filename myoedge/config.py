@@ -78,6 +78,14 @@ class BudgetTable:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamTable:
+    """[stream]: which axis of the inputs is time, and how many frames are computed at once."""
+
+    axis: int | None = None
+    frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables, each with its defaults; `folder` is where relative paths start."""
 
@@ -86,6 +94,7 @@ class Config:
     target: TargetTable = field(default_factory=TargetTable)
     quant: dict[str, LayerTable] = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
+    stream: StreamTable = field(default_factory=StreamTable)
 
 
 def find(given: str | Path | None) -> tuple[Config, Path]:
@@ -153,6 +162,7 @@ _TABLES: Mapping[str, Any] = {
     "target": TargetTable,
     "quant": None,
     "budget": BudgetTable,
+    "stream": StreamTable,
 }
 
 
@@ -190,6 +200,8 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: percentile must lie between 50 and 100")
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
+    if config.stream.frames is not None and config.stream.frames < 1:
+        raise MyoedgeError("E232", f"{name}: stream.frames must be at least 1")
     if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
         raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
     for size in (config.budget.l1, config.budget.l2, config.budget.l3):

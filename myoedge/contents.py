@@ -12,12 +12,14 @@ from myoedge.ir import Array
 from myoedge.quant import store
 from myoedge.quant.sqnr import quantized_inputs
 from myoedge.reference import run_integer
+from myoedge.streaming import pushed
 
 if TYPE_CHECKING:
     from myoedge.emit.project import Sources
     from myoedge.energy.model import Coefficients
     from myoedge.pipeline import Quantized
     from myoedge.plan.planned import Plan
+    from myoedge.streaming.pushed import Stream
 
 
 def build_files(
@@ -26,11 +28,13 @@ def build_files(
     by: Coefficients,
     limits: Mapping[str, float | None],
     app: str | None = None,
+    stream: Stream | None = None,
 ) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input.
 
     limits   what the build was held to, by name; kept in the report
     app      "gap-sdk": with an application of the GAP SDK beside src/
+    stream   what the plan is of, where that is not the network over whole samples
     """
     from myoedge.emit.gap_sdk import sdk_application
     from myoedge.emit.project import make_sources
@@ -39,13 +43,16 @@ def build_files(
     from myoedge.plan.planned import describe as describe_plan
     from myoedge.report.energy import with_energy
     from myoedge.report.rows import Outcome, make_report
+    from myoedge.report.streams import stream_report
 
     network, name = quantized.network, quantized.model.name
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_integer(network.steps, network.constants, integers)
-    outputs = [values[n] for n in network.graph.outputs]
-    sources = make_sources(plan, name, ([integers[n] for n in network.graph.inputs], outputs))
+    tried = (integers, values) if stream is None else _one_pass(stream, integers)
+    border = (plan.graph_inputs, plan.graph_outputs)
+    arrays = [[found[n] for n in names] for found, names in zip(tried, border, strict=True)]
+    sources = make_sources(plan, name, (arrays[0], arrays[1]), stream)
     outcome = Outcome(
         name,
         quantized.fidelity,
@@ -58,11 +65,14 @@ def build_files(
     app_files = sdk_application(plan, name, sources) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
     report = with_energy({**make_report(plan, outcome), "budget": dict(limits)}, by)
+    if stream is not None:
+        report["stream"] = stream_report(stream)
     if firmware is not None:
         report["memory"]["code_bytes"] = firmware.code_bytes
     files = {
-        "graph.json": to_json(store.to_json(network)).encode(),
-        "weights.safetensors": store.to_safetensors(network),
+        "graph.json": to_json(store.to_json(plan.quant)).encode(),
+        "weights.safetensors": store.to_safetensors(plan.quant),
+        **({} if stream is None else {"stream.json": to_json(pushed.to_json(stream)).encode()}),
         "plan.json": to_json(describe_plan(plan)).encode(),
         "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
         **{f"src/{key}": text.encode() for key, text in sources.files.items()},
@@ -73,6 +83,23 @@ def build_files(
         **report_files(report),
     }
     return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
+
+
+def _one_pass(
+    stream: Stream, integers: Mapping[str, Array]
+) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """(inputs, all tensors) of the last pass of a sample, which is repeated if it has none."""
+    import numpy as np
+
+    frames = stream.frames
+    long = {
+        p.name: np.concatenate([integers[p.name]] * frames, p.axis)
+        if integers[p.name].shape[p.axis] + stream.early < frames
+        else integers[p.name]
+        for p in stream.inputs
+    }
+    *_, last = pushed.passes(stream, long)
+    return last.sample, last.values
 
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:

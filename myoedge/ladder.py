@@ -17,6 +17,8 @@ from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
 from myoedge.run import gvsoc, host, ort
 from myoedge.samples import Given, fit, read
+from myoedge.streaming import pushed
+from myoedge.streaming.pushed import Pass, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,50 @@ class Difference:
     got: int
 
 
-Sample = Mapping[str, Array]  # integer inputs by name
+Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a rung runs once, and what must come of it: a sample, or a pass of a stream.
+
+    given    arrays in the order in which they are taken
+    values   of all tensors     outputs   what is handed out
+    number   of the pass since the reset; 0 for a sample
+    """
+
+    given: Sequence[Array]
+    values: Mapping[str, Array]
+    outputs: Sequence[Array]
+    number: int = 0
+
+
+def cases(build: Build, samples: Iterable[Sample]) -> Iterator[Case]:
+    """The runs of all samples, by the reference."""
+    q, stream = build.network, build.stream
+    for sample in samples:
+        if stream is None:
+            values = run_integer(q.steps, q.constants, sample)
+            outputs = [values[name] for name in q.graph.outputs]
+            yield Case(build.in_order(sample), values, outputs)
+        else:
+            yield from (_pass(stream, one) for one in pushed.passes(stream, sample))
+
+
+def _pass(stream: Stream, one: Pass) -> Case:
+    outputs = pushed.handed_out(stream, one.ready)
+    return Case(pushed.frames_of(stream, one), one.values, outputs, one.number)
+
+
+def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
+    """input.bin, run by run."""
+    given = [run.given for run in runs]
+    if build.stream is None or not given:
+        return given
+    return [[pushed.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
+
+
+PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 
 def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
@@ -45,6 +90,17 @@ def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield {name: _noise(rng, q.graph.shape(name), q.dtype(name)) for name in q.graph.inputs}
+
+
+def random_stream(stream: Stream, passes: int, seed: int = 0) -> Sample:
+    """The same for so many passes, one behind the other."""
+    rng, graph = np.random.default_rng(seed), stream.network.graph
+    frames = passes * stream.frames - stream.early
+    shapes = {port.name: (port.axis, graph.shape(port.name)) for port in stream.inputs}
+    return {
+        name: _noise(rng, (*shape[:axis], frames, *shape[axis + 1 :]), stream.network.dtype(name))
+        for name, (axis, shape) in shapes.items()
+    }
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
@@ -60,6 +116,17 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
     return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
 
 
+def golden_sample(build: Build, short: bool = False) -> Sample:
+    """The golden sample; `short`: of a stream the first passes alone."""
+    sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
+    return pushed.first_frames(stream, PASSES, sample) if stream and short else sample
+
+
+def given_samples(build: Build, given: Given | None) -> Iterable[Sample]:
+    """Those a person gives, which for a stream may have any number of frames."""
+    return () if given is None else real_samples(build.network, given_inputs(build, given))
+
+
 def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
     """The golden sample, and those a person gives, as floats [samples, *shape]."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
@@ -71,13 +138,21 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
 
 def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     """What a person gives, as floats [samples, *shape] by input name."""
-    return fit(read(given), build.network.graph).inputs
+    data, stream = read(given), build.stream
+    graph = build.network.graph if stream is None else pushed.as_long_as(stream, data.inputs)
+    return fit(data, graph).inputs
 
 
-def all_samples(build: Build, random: int, given: Given | None = None) -> Iterator[Sample]:
-    """The golden sample, those a person gives, and random ones."""
-    yield from real_samples(build.network, real_inputs(build, given))
-    yield from random_samples(build.network, random)
+def all_samples(
+    build: Build, random: int, given: Given | None = None, *, short: bool = False
+) -> Iterator[Sample]:
+    """The golden sample, those a person gives, and random ones; of a stream so many passes."""
+    yield golden_sample(build, short)
+    yield from given_samples(build, given)
+    if build.stream is None:
+        yield from random_samples(build.network, random)
+    else:
+        yield random_stream(build.stream, random)
 
 
 def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
@@ -86,6 +161,9 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     samples   float [samples, *shape] by input name
     Roundings differ by a step here and there and add up with depth: a figure, not an equality.
     """
+    if build.stream is not None:
+        title = "onnxruntime is compared on builds without --stream"
+        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
     q, noise = build.network, Noise()
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
@@ -104,39 +182,38 @@ def first_difference(
     """(samples compared, the first difference): generated C on a rung against the reference."""
     count = 0
     with one_blas_thread():
-        for sample, found in RUNGS[rung](build, samples):
-            difference = _compare(build, rung, sample, found, count)
+        for case, found in RUNGS[rung](build, cases(build, samples)):
+            difference = _compare(build, rung, case, found, count)
             count += 1
             if difference is not None:
                 return count, difference
     return count, None
 
 
-def _compare(
-    build: Build, rung: str, sample: Sample, found: Found, number: int
-) -> Difference | None:
+def _compare(build: Build, rung: str, case: Case, found: Found, number: int) -> Difference | None:
     q = build.network
-    wanted = run_integer(q.steps, q.constants, sample)
     layers, outputs = found
     _check_sizes(build, layers)
-    pairs: list[tuple[int, str, Array]] = [
-        (i, name, np.frombuffer(layers[i], q.dtype(name)).reshape(q.graph.shape(name)))
-        for i, name in enumerate(build.layer_names)
+    rows: list[tuple[int, str, Array, Array]] = [
+        (i, n, case.values[n], np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n)))
+        for i, n in enumerate(build.layer_names)
         if i in layers
     ]
-    last = len(build.layer_names)
-    pairs += [(last, name, y) for name, y in zip(q.graph.outputs, outputs, strict=True)]
-    for layer, name, got in pairs:
-        if not np.array_equal(got, wanted[name]):
-            return _difference(q, rung, layer, name, wanted[name], got, number)
+    last, names = len(build.layer_names), q.graph.outputs[: len(case.outputs)]
+    given = zip(names, case.outputs, outputs, strict=True)
+    rows += [(last, name, wanted, got) for name, wanted, got in given]
+    for layer, name, wanted, got in rows:
+        if not np.array_equal(got, wanted):
+            return _difference(q, rung, layer, name, wanted, got, number)
     return None
 
 
 def _check_sizes(build: Build, layers: Layers) -> None:
     q = build.network
-    sizes = [math.prod(q.graph.shape(n)) * _bytes(q, n) for n in build.layer_names]
-    wanted = {index: sizes[index] for index in build.regions}
-    if layers and {index: len(data) for index, data in layers.items()} != wanted:
+    names = enumerate(build.layer_names)
+    sizes = {index: math.prod(q.graph.shape(n)) * _bytes(q, n) for index, n in names}
+    seen = {index: len(data) for index, data in layers.items()}
+    if layers and not (seen.items() <= sizes.items() and seen.keys() >= build.regions.keys()):
         title = f"{build.folder.name}: the C does not write the layers of the plan"
         raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
 
@@ -147,34 +224,45 @@ def _bytes(q: QuantGraph, name: str) -> int:
 
 Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
 Found = tuple[Layers, Sequence[Array]]  # and the outputs
-Pairs = Iterator[tuple[Sample, Found]]
+Pairs = Iterator[tuple[Case, Found]]
 
 
-def _on_host(build: Build, samples: Iterable[Sample]) -> Pairs:
-    traced = build.compiled("ME_TRACE")
-    for sample in samples:
-        yield (
-            sample,
-            host.run_traced(traced, build.in_order(sample), build.output_specs, build.l3_image),
-        )
+def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
+    library = build.compiled("ME_TRACE")
+    for case in runs:
+        with host.traced(library) as layers:
+            outputs = _host_outputs(build, library, case)
+        yield case, (layers, outputs)
 
 
-def _on_simulator(build: Build, samples: Iterable[Sample]) -> Pairs:
-    given = list(samples)
-    inputs = [build.in_order(sample) for sample in given]
-    measured, _ = build.simulate(inputs, keep_layers=True)
-    for sample, inference in zip(given, measured.inferences, strict=True):
-        yield sample, (inference.written, inference.outputs)
+def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
+    """What is handed out: by the run, or by the last frame of a pass."""
+    stream, specs = build.stream, build.given_specs
+    if stream is None:
+        return host.run(library, case.given, specs, l3=build.l3_image)
+    if case.number == 0:
+        host.reset(library)
+    count = len(stream.inputs)
+    for at in range(0, len(case.given), count):
+        ready = host.push(library, case.given[at : at + count], specs, l3=build.l3_image)
+    return [pushed.filled_up(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
 
 
-def _on_gvsoc(build: Build, samples: Iterable[Sample]) -> Pairs:
-    given = list(samples)
-    measured = build.run_on_gvsoc([build.in_order(sample) for sample in given])
-    for sample, inference in zip(given, measured.inferences, strict=True):
-        yield sample, ({}, inference.outputs)
+def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    measured, _ = build.simulate(chip_inputs(build, listed), keep_layers=True)
+    for case, inference in zip(listed, measured.inferences, strict=True):
+        yield case, (inference.written, inference.outputs)
 
 
-RUNGS: Mapping[str, Callable[[Build, Iterable[Sample]], Pairs]] = {
+def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    measured = build.run_on_gvsoc(chip_inputs(build, listed))
+    for case, inference in zip(listed, measured.inferences, strict=True):
+        yield case, ({}, inference.outputs)
+
+
+RUNGS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
     "simulator": _on_simulator,
     "gvsoc": _on_gvsoc,

@@ -16,7 +16,7 @@ from myoedge.built import MOST_CYCLES
 from myoedge.coefficients import coefficients
 from myoedge.contents import report_files
 from myoedge.errors import MyoedgeError
-from myoedge.reference import one_blas_thread, run_integer
+from myoedge.reference import one_blas_thread
 from myoedge.report.cycles import with_cycles
 from myoedge.report.energy import with_energy
 from myoedge.report.trace import perfetto
@@ -63,8 +63,11 @@ def simulate_build(
 ) -> Simulated:
     """api.simulate; the arguments are explained there."""
     described = _described(build, point_name)
-    samples = list(ladder.real_samples(build.network, _inputs(build, given)))
-    inputs = [build.in_order(sample) for sample in samples]
+    short = [ladder.golden_sample(build, short=True)]
+    samples = short if given is None else ladder.given_samples(build, given)
+    with one_blas_thread():
+        runs = [*ladder.cases(build, samples)]
+    inputs = ladder.chip_inputs(build, runs)
     run = None
     if on == "gvsoc":
         if trace:
@@ -75,7 +78,7 @@ def simulate_build(
         measured, run = build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
     else:
         raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc"})
-    exact = _exact(build, samples, measured)
+    exact = _exact(runs, measured)
     report = _reported(build, measured, described, point_name == AUTO)
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
@@ -86,21 +89,13 @@ def simulate_build(
     return Simulated(measured, exact, report, run)
 
 
-def _inputs(build: Build, given: Given | None) -> Mapping[str, Any]:
-    if given is None:
-        return {name: x[None] for name, x in build.golden_inputs.items()}
-    return ladder.given_inputs(build, given)
-
-
-def _exact(build: Build, samples: Sequence[ladder.Sample], measured: Measurement) -> bool:
-    q = build.network
-    with one_blas_thread():
-        for sample, inference in zip(samples, measured.inferences, strict=True):
-            wanted = run_integer(q.steps, q.constants, sample)
-            pairs = zip(q.graph.outputs, inference.outputs, strict=True)
-            if not all(np.array_equal(wanted[name], got) for name, got in pairs):
-                return False
-    return True
+def _exact(runs: Sequence[ladder.Case], measured: Measurement) -> bool:
+    pairs = zip(runs, measured.inferences, strict=True)
+    return all(
+        np.array_equal(wanted, got)
+        for case, inference in pairs
+        for wanted, got in zip(case.outputs, inference.outputs, strict=True)
+    )
 
 
 def _described(build: Build, name: str | None) -> Chip:

@@ -111,6 +111,35 @@ class Step:
         return self.integers.arrays[name]
 
 
+def _zero(step: Step) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class InTime:
+    """How an operator goes along one axis of an operand, the axis of time in a stream.
+
+    axis      of the result, frames of which are made of frames of the operand
+    taps      frame j is made of so many frames from j * stride - before on
+    before    frames in front of the first one that a frame of the result may reach into
+    behind    frames behind the last one that it reaches into, which a stream does not have yet
+    resized   frames of the result -> attributes on just what they are made of, nothing around it
+    fill      Step -> the integer in place of frames in front of the first one
+    """
+
+    axis: int
+    resized: Callable[[int], Attrs]
+    taps: int = 1
+    stride: int = 1
+    before: int = 0
+    behind: int = 0
+    fill: Callable[[Step], int] = _zero
+
+
+def _all_at_once(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return None
+
+
 def _nothing(site: Site) -> Integers:
     return Integers()
 
@@ -149,6 +178,8 @@ class OpDef:
     symmetric  inputs whose zero point must be 0
     reads_wide, writes_wide   takes operands, gives results of 16 bits, where they have a scale so
     wide       inputs that have 16 bits always
+    in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
+               axis; None, also as its result: it needs the whole axis at once
     """
 
     name: str
@@ -175,6 +206,7 @@ class OpDef:
     reads_wide: bool = False
     writes_wide: bool = False
     wide: tuple[int, ...] = ()
+    in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
 
 
 OPS: dict[str, OpDef] = {}
@@ -225,6 +257,24 @@ def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
 def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     """`turned` of operators along attrs["axis"]."""
     return {**attrs, "axis": perm[attrs["axis"]]}
+
+
+def broadcast_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    """`in_time` of operators on elements: frame by frame, broadcast like all axes."""
+    rank = max(map(len, shapes))
+    return InTime(axis + rank - len(shapes[index]), lambda made: attrs)
+
+
+def beside_axis(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """`in_time` of operators along attrs["axis"]: frame by frame along any other."""
+    same = axis == attrs["axis"] % len(shapes[0])
+    return None if same or index else InTime(axis, lambda made: attrs)
+
+
+def beside_last(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """`in_time` of operators along the last axis: frame by frame along any other."""
+    last = axis == len(shapes[0]) - 1
+    return None if last or index else InTime(axis, lambda made: attrs)
 
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:

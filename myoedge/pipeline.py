@@ -39,6 +39,7 @@ class Options:
     method      "minmax", "percentile" or "mse": how ranges follow from what was seen
     samples     at most so many calibration samples, evenly spread
     strict      warnings become errors
+    examine     is shown the network when it is loaded, before the long part, and may refuse it
     say         is told every stage as it starts
     """
 
@@ -50,6 +51,7 @@ class Options:
     samples: int | None = None
     strict: bool = False
     config: StrPath | None = None
+    examine: Callable[[Graph], object] = field(default=lambda graph: None)
     say: Say = field(default=lambda stage: None)
 
 
@@ -152,6 +154,7 @@ def run_quantize(options: Options) -> Quantized:
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         model = load_model(path, factory, calib)
+        options.examine(model.graph)
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():
         limit = options.samples or settings.calib.samples

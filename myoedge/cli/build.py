@@ -18,6 +18,7 @@ from myoedge.cli.shell import Voice, common, model_options, warn
 @click.option("--l3", metavar="SIZE", help="No more of L3.")
 @click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
 @click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
+@click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
 @common
 def command(voice: Voice, **options: Any) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 
 from myoedge import __version__
 from myoedge.emit.kernels import arrays, comment, function_name, kernel
+from myoedge.emit.pushes import stream_values
 from myoedge.emit.render import C_TYPES, initializer, render, template_dir
 from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.ir import Array, Border
 from myoedge.plan.far import through_windows
 from myoedge.plan.planned import Location, Plan, size_bytes
 from myoedge.plan.stream import Haul, in_arena, turns
+from myoedge.streaming.pushed import Stream
 from myoedge.tiled import Operand
 
 INCLUDES = (
@@ -66,10 +68,12 @@ class Sources:
     on_chip: bool = False
 
 
-def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> Sources:
+def make_sources(
+    plan: Plan, model_name: str, golden: Golden | None = None, stream: Stream | None = None
+) -> Sources:
     """All of src/: C, headers, Makefile; selftest.c and golden.h where there is a sample.
 
-    For a chip, firmware/ holds what runs the network there.
+    For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
     on_chip = plan.chip.name in ON_CHIP
     common = {
@@ -78,6 +82,7 @@ def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> S
         "l3_bytes": plan.l3_bytes,
         "in_l3": bool(plan.hauls),
         **_border(plan),
+        "stream": None if stream is None else stream_values(plan, stream),
     }
     files = {
         "network.h": render("project/network.h.j2", {**common, **_sizes(plan)}),
@@ -95,6 +100,8 @@ def make_sources(plan: Plan, model_name: str, golden: Golden | None = None) -> S
     if golden is not None:
         files["golden.h"] = render("project/golden.h.j2", {**common, "arrays": _golden(golden)})
         files["selftest.c"] = render("project/selftest.c.j2", common)
+    if stream is not None:
+        files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
     if on_chip:
         files |= _firmware(plan, common)
     return Sources(dict(sorted(files.items())), plan.quant.digest, on_chip)
@@ -119,11 +126,12 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
 
 def _firmware(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
     """Start-up, drivers and main program, which a host has no use for."""
-    values = {**common, "copies": plan.copies}
+    values = {**common, **(common["stream"] or {}), "copies": plan.copies}
+    main = "stream" if common["stream"] else "main"
     return {
         **_copied("include", ON_CHIP[plan.chip.name]),
         **runtime(),
-        "firmware/main.c": render("app_baremetal/main.c.j2", values),
+        "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
     }
 
 

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, exact_matmul, register
 from myoedge.ops import dense, depthwise
 from myoedge.ops.depthwise import packed_depthwise
 from myoedge.ops.packing import (
@@ -413,6 +413,28 @@ def attributes(rank: int) -> dict[str, object]:
     return {"stride": ones, "dilation": ones, "pads": ((0, 0),) * rank, "groups": 1}
 
 
+def in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Windows along a spatial axis; images one by one."""
+    x, w, d = shapes[0], shapes[1], axis - 1
+    if index or axis == len(x) - 1:
+        return None
+    if axis == 0:
+        return InTime(0, lambda made: attrs)
+    taps, stride = (w[axis] - 1) * attrs["dilation"][d] + 1, attrs["stride"][d]
+    before, _ = pads = attrs["pads"][d]
+    made = _extent(x[axis], w[axis], stride, attrs["dilation"][d], pads)
+    without = {**attrs, "pads": (*attrs["pads"][:d], (0, 0), *attrs["pads"][d + 1 :])}
+    return InTime(
+        axis,
+        lambda made: without,
+        taps=taps,
+        stride=stride,
+        before=before,
+        behind=max((made - 1) * stride - before + taps - x[axis], 0),
+        fill=lambda step: int(step["x_zero"]),
+    )
+
+
 CONV = register(
     OpDef(
         name="conv",
@@ -429,5 +451,6 @@ CONV = register(
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
+        in_time=in_time,
     )
 )

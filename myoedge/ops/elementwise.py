@@ -24,6 +24,8 @@ from myoedge.op import (
     Site,
     Step,
     axis_turned,
+    beside_axis,
+    broadcast_in_time,
     elementwise,
     outer_inner,
     register,
@@ -113,6 +115,7 @@ ADD = register(
         turned=same_attrs,
         reads_wide=True,
         writes_wide=True,
+        in_time=broadcast_in_time,
     )
 )
 
@@ -131,6 +134,7 @@ SUB = register(
         tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
+        in_time=broadcast_in_time,
     )
 )
 
@@ -167,6 +171,7 @@ MUL = register(
         tiled=product_in_tiles,
         epilogue=True,
         turned=same_attrs,
+        in_time=broadcast_in_time,
     )
 )
 
@@ -241,6 +246,7 @@ AFFINE = register(
         weights=(1, 2),
         epilogue=True,
         turned=axis_turned,
+        in_time=beside_axis,
     )
 )
 
@@ -283,6 +289,7 @@ PRELU = register(
         weights=(1,),
         epilogue=True,
         turned=axis_turned,
+        in_time=beside_axis,
     )
 )
 
@@ -319,5 +326,6 @@ TABLE = register(
         template="table.c.j2",
         tiled=flat.lookup,
         turned=same_attrs,
+        in_time=broadcast_in_time,
     )
 )

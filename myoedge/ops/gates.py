@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams, rescale
 from myoedge.ir import Array
-from myoedge.op import OpDef, Step, exact_matmul, register
+from myoedge.op import OpDef, Step, beside_last, exact_matmul, register
 from myoedge.ops.conv import acc_bound, quantize, requant_of
 from myoedge.ops.linear import linear_literals, linear_nest, linear_real, linear_shape
 from myoedge.ops.packing import CHANNELS, channel_axes, packed_channels, packed_weights, up
@@ -89,5 +89,6 @@ GATES = register(
         out_dtype="int16",
         fixed=GATE,
         multiplies=True,
+        in_time=beside_last,
     )
 )

@@ -14,6 +14,7 @@ from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import (
     Integers,
+    InTime,
     Nest,
     OpDef,
     Site,
@@ -49,6 +50,22 @@ def reshape_integer(step: Step, x: Array) -> Array:
     return x.reshape(step.out)
 
 
+def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
+    """The attributes with another entry in one of their tuples."""
+    entries = attrs[name]
+    return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
+
+
+def _reshape_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Frame by frame where the axis stays one of its own, with as much in front of it."""
+    x, out = shapes[0], attrs["shape"]
+    before = math.prod(x[:axis])
+    found = [d for d, n in enumerate(out) if n == x[axis] and math.prod(out[:d]) == before]
+    return (
+        InTime(found[0], lambda made: with_entry(attrs, "shape", found[0], made)) if found else None
+    )
+
+
 RESHAPE = register(
     OpDef(
         name="reshape",
@@ -59,6 +76,7 @@ RESHAPE = register(
         integer=reshape_integer,
         same_scale=True,
         view=True,
+        in_time=_reshape_in_time,
     )
 )
 
@@ -156,6 +174,27 @@ def expand_in_tiles(step: Step) -> Tiled | None:
     return moves.turned(step, moves.in_bytes(step, loops))
 
 
+def _transpose_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    return InTime(attrs["perm"].index(axis), lambda made: attrs)
+
+
+def _slice_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Frames from a first one on, every one or every few; what is cut off behind is not known."""
+    start, _, step = attrs["cuts"][axis]
+    if step < 1:
+        return None
+
+    def resized(made: int) -> Attrs:
+        return with_entry(attrs, "cuts", axis, (0, (made - 1) * step + 1, step))
+
+    return InTime(axis, resized, stride=step, before=-start)
+
+
+def _expand_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    at = axis + len(attrs["shape"]) - len(shapes[0])
+    return InTime(at, lambda made: with_entry(attrs, "shape", at, made))
+
+
 TRANSPOSE = register(
     OpDef(
         name="transpose",
@@ -168,6 +207,7 @@ TRANSPOSE = register(
         literals=strided_literals,
         tiled=transpose_in_tiles,
         same_scale=True,
+        in_time=_transpose_in_time,
     )
 )
 
@@ -184,6 +224,7 @@ SLICE = register(
         tiled=slice_in_tiles,
         same_scale=True,
         turned=cuts_turned,
+        in_time=_slice_in_time,
     )
 )
 
@@ -199,6 +240,7 @@ EXPAND = register(
         literals=strided_literals,
         tiled=expand_in_tiles,
         same_scale=True,
+        in_time=_expand_in_time,
     )
 )
 
@@ -238,6 +280,17 @@ def pad_in_tiles(step: Step) -> Tiled:
     return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
 
 
+def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    before, behind = attrs["pads"][axis]
+    return InTime(
+        axis,
+        lambda made: with_entry(attrs, "pads", axis, (0, 0)),
+        before=before,
+        behind=behind,
+        fill=lambda step: int(step["fill"]),
+    )
+
+
 PAD = register(
     OpDef(
         name="pad",
@@ -252,6 +305,7 @@ PAD = register(
         tiled=pad_in_tiles,
         same_scale=True,
         turned=cuts_turned,
+        in_time=_pad_in_time,
     )
 )
 
@@ -297,6 +351,10 @@ def concat_in_tiles(step: Step) -> Tiled:
     return moves.pieces(step, sources)
 
 
+def _concat_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return None if axis == attrs["axis"] else InTime(axis, lambda made: attrs)
+
+
 CONCAT = register(
     OpDef(
         name="concat",
@@ -310,5 +368,6 @@ CONCAT = register(
         tiled=concat_in_tiles,
         same_scale=True,
         turned=axis_turned,
+        in_time=_concat_in_time,
     )
 )

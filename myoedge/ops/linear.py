@@ -11,7 +11,18 @@ import numpy as np
 
 from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register, stored_bound
+from myoedge.op import (
+    Integers,
+    InTime,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    beside_last,
+    exact_matmul,
+    register,
+    stored_bound,
+)
 from myoedge.ops import dense
 from myoedge.ops.conv import acc_bound, quantize, requant_of
 from myoedge.ops.loops import Loop, broadcast_steps, merged
@@ -118,6 +129,7 @@ LINEAR = register(
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
+        in_time=beside_last,
     )
 )
 
@@ -240,6 +252,14 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
     return {**places, "m": m, "n": n, "a_stride": c, "b_stride": n, "y_stride": n}
 
 
+def _matmul_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
+    rank = len(shapes[index])
+    if axis == rank - 1 - index:
+        return None
+    return InTime(axis + max(map(len, shapes)) - rank, lambda made: attrs)
+
+
 MATMUL = register(
     OpDef(
         name="matmul",
@@ -255,5 +275,6 @@ MATMUL = register(
         tiled=matmul_in_tiles,
         epilogue=True,
         multiplies=True,
+        in_time=_matmul_in_time,
     )
 )

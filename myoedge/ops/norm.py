@@ -11,7 +11,17 @@ import numpy as np
 
 from myoedge.fixedpoint import CONSTANT_MAX, INT32_MAX, MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, register, same_shape, stored_bound
+from myoedge.op import (
+    Integers,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    beside_last,
+    register,
+    same_shape,
+    stored_bound,
+)
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 
@@ -205,6 +215,7 @@ LAYER_NORM = register(
         weights=(1, 2),
         turned=last_axis_kept,
         reads_wide=True,
+        in_time=beside_last,
     )
 )
 
@@ -224,5 +235,6 @@ RMS_NORM = register(
         weights=(1,),
         turned=last_axis_kept,
         reads_wide=True,
+        in_time=beside_last,
     )
 )

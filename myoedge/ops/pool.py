@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
 from myoedge.ops import windows
 from myoedge.tiled import Dim, Tiled
 
@@ -129,6 +129,38 @@ def max_in_tiles(step: Step) -> Tiled | None:
     return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, work)
 
 
+def _in_time(
+    attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[Step], int]
+) -> InTime | None:
+    """Windows at one distance, of one size but where the first ones are cut off; images one by one.
+
+    A single window is over the whole axis, as far as one can know.
+    """
+    if axis == 0 or axis == len(shapes[0]) - 1:
+        return InTime(axis, lambda made: attrs)
+    given = attrs["windows"][axis - 1]
+    size, last = max(high - low for low, high, _ in given), given[0][1]
+    stride = given[1][1] - last if len(given) > 1 else 0
+    regular = [
+        (max(at - size, 0), at) for at in range(last, last + len(given) * stride, stride or 1)
+    ]
+    if stride < 1 or regular != [w[:2] for w in given] or len({w[2] for w in given}) > 1:
+        return None
+
+    def resized(made: int) -> Attrs:
+        windows = tuple((i * stride, i * stride + size, given[0][2]) for i in range(made))
+        every = (*attrs["windows"][: axis - 1], windows, *attrs["windows"][axis:])
+        return {**attrs, "windows": every}
+
+    return InTime(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
+
+
+def _max_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """In front of the first frame is what no maximum is taken of."""
+    alike = {**attrs, "windows": tuple(tuple((*w[:2], 1) for w in a) for a in attrs["windows"])}
+    return _in_time(alike, shapes, axis, lambda step: step.low)
+
+
 MAX_POOL = register(
     OpDef(
         name="max_pool",
@@ -141,6 +173,7 @@ MAX_POOL = register(
         literals=literals,
         tiled=max_in_tiles,
         same_scale=True,
+        in_time=_max_in_time,
     )
 )
 
@@ -206,6 +239,10 @@ def _divisors(axis: Sequence[Window]) -> list[int]:
     return sorted({window[2] for window in axis})
 
 
+def _avg_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return _in_time(attrs, shapes, axis, lambda step: int(step["x_zero"]))
+
+
 AVG_POOL = register(
     OpDef(
         name="avg_pool",
@@ -220,5 +257,6 @@ AVG_POOL = register(
         literals=literals,
         tiled=avg_in_tiles,
         epilogue=True,
+        in_time=_avg_in_time,
     )
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.fixedpoint import requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
 from myoedge.ops.conv import requant_of
 from myoedge.ops.flat import axes_of
 from myoedge.ops.linear import scalar_requant
@@ -125,6 +125,13 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
+def _in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Frame by frame along the axes that stay."""
+    axes = attrs["axes"]
+    gone = 0 if attrs["keepdim"] else sum(other < axis for other in axes)
+    return None if axis in axes else InTime(axis - gone, lambda made: attrs)
+
+
 MEAN = register(
     OpDef(
         name="mean",
@@ -139,6 +146,7 @@ MEAN = register(
         literals=literals,
         tiled=in_tiles,
         epilogue=True,
+        in_time=_in_time,
     )
 )
 
@@ -156,5 +164,6 @@ SUM = register(
         literals=literals,
         tiled=in_tiles,
         epilogue=True,
+        in_time=_in_time,
     )
 )

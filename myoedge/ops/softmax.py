@@ -12,11 +12,13 @@ from myoedge.fixedpoint import Combine, QParams, choose_combine, combine
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import (
     Integers,
+    InTime,
     Nest,
     OpDef,
     Site,
     Step,
     axis_turned,
+    beside_axis,
     elementwise,
     outer_inner,
     register,
@@ -141,6 +143,7 @@ SOFTMAX = register(
         tiled=softmax_in_tiles,
         fixed=QParams(2.0**-8, -128),
         turned=axis_turned,
+        in_time=beside_axis,
     )
 )
 
@@ -197,6 +200,7 @@ LOG_SOFTMAX = register(
         literals=row_literals,
         tiled=log_softmax_in_tiles,
         turned=axis_turned,
+        in_time=beside_axis,
     )
 )
 
@@ -226,6 +230,12 @@ def argmax_in_tiles(step: Step) -> Tiled:
     return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
 
 
+def _argmax_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    over = attrs["axis"] % len(shapes[0])
+    gone = 0 if attrs["keepdim"] else int(over < axis)
+    return None if axis == over else InTime(axis - gone, lambda made: attrs)
+
+
 ARGMAX = register(
     OpDef(
         name="argmax",
@@ -238,5 +248,6 @@ ARGMAX = register(
         literals=row_literals,
         tiled=argmax_in_tiles,
         out_dtype="int32",
+        in_time=_argmax_in_time,
     )
 )

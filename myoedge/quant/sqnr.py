@@ -57,10 +57,8 @@ class Fidelity:
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
     """Integer inputs of one sample, as the host makes them (border factors first)."""
-    graph = q.graph
     return {
-        name: quantize(at_border(graph, name, sample[name]), q.params[name])
-        for name in graph.inputs
+        name: quantize(at_border(q.graph, name, x), q.params[name]) for name, x in sample.items()
     }
 
 

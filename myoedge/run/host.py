@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,14 +27,17 @@ __all__ = [
     "invoke",
     "load_library",
     "open_library",
+    "push",
+    "reset",
     "run",
     "run_traced",
+    "traced",
     "with_symbols",
 ]
 
 Spec = tuple[Shape, DTypeLike]
 
-ENTRY = "me_run"
+ENTRY, PUSH = "me_run", "me_push"
 
 _SIGNATURE = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p)
@@ -80,10 +84,42 @@ def call(
     return results
 
 
+def push(
+    library: Library, frame: Sequence[Array], outputs: Sequence[Spec], *, l3: bytes | None = None
+) -> list[Array]:
+    """Push a frame: `int me_push(const void *const frame[], void *const out[])`.
+
+    frame     one of each input
+    outputs   shape and dtype of what there is room for; the first axis counts frames
+    -> those that are ready
+    Raises E911 where me_push returns less than 0.
+    """
+    given = [_plain(index, array) for index, array in enumerate(frame)]
+    results: list[Array] = [np.zeros(shape, dtype) for shape, dtype in outputs]
+    places = [[a.ctypes.data for a in group] for group in (given, results)]
+    ready = _called(library, PUSH, *places, l3=l3)
+    if ready < 0:
+        raise _failed(PUSH, ready)
+    return [y[:ready] for y in results]
+
+
+def reset(library: Library) -> None:
+    """`void me_reset(void)`."""
+    with library.lock:
+        ctypes.CFUNCTYPE(None)(("me_reset", library.handle))()
+
+
 def run_traced(
     library: Library, inputs: Sequence[Array], outputs: Sequence[Spec], l3: bytes | None = None
 ) -> tuple[dict[int, bytes], list[Array]]:
     """Run a network compiled with ME_TRACE: (what each layer wrote, by its number; the outputs)."""
+    with traced(library) as seen:
+        return seen, run(library, inputs, outputs, l3=l3)
+
+
+@contextmanager
+def traced(library: Library) -> Iterator[dict[int, bytes]]:
+    """What each layer writes meanwhile, by its number: of C compiled with ME_TRACE."""
     seen: dict[int, bytes] = {}
 
     def note(layer: int, data: int, size_bytes: int) -> None:
@@ -93,7 +129,7 @@ def run_traced(
     hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")
     hook.value = ctypes.cast(callback, ctypes.c_void_p).value
     try:
-        return seen, run(library, inputs, outputs, l3=l3)
+        yield seen
     finally:
         hook.value = None
 
@@ -107,6 +143,23 @@ def invoke(
     l3: bytes | None = None,
 ) -> None:
     """Call a function with the signature of me_run on buffers by address, one call at a time."""
+    returned = _called(library, symbol, inputs, outputs, l3=l3)
+    if returned != 0:
+        raise _failed(symbol, returned)
+
+
+def _failed(symbol: str, returned: int) -> MyoedgeError:
+    return MyoedgeError("E911", f"{symbol} of the generated C failed", {"returned": returned})
+
+
+def _called(
+    library: Library,
+    symbol: str,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    *,
+    l3: bytes | None = None,
+) -> int:
     try:
         function = _SIGNATURE((symbol, library.handle))
     except AttributeError:
@@ -115,9 +168,7 @@ def invoke(
     with library.lock:
         if l3 is not None:  # the C may be another network's too
             ctypes.c_char_p.in_dll(library.handle, "me_l3").value = l3
-        returned = function(*addresses)
-    if returned != 0:
-        raise MyoedgeError("E911", f"{symbol} of the generated C failed", {"returned": returned})
+        return int(function(*addresses))
 
 
 def _check(inputs: Sequence[Array], takes: Sequence[Spec]) -> None:

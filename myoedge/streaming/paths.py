@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How time goes through a graph: the axis of every tensor, and what operators make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.errors import MyoedgeError
+from myoedge.ir import Graph, Node
+from myoedge.op import OPS, InTime
+
+Axes = Mapping[str, int]  # of tensors, by name
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Time in a graph that may be cut into frames.
+
+    axis     of every tensor     stride   frames of the input from frame to frame of a tensor
+    moves    of every node, by operand: what it does along the axis
+    """
+
+    axis: Axes
+    stride: Mapping[str, int]
+    moves: Mapping[str, Mapping[str, InTime]]
+
+    def most(self) -> int:
+        """Frames that a pass is a multiple of."""
+        return max(self.stride.values())
+
+
+def paths(graph: Graph, axes: Axes) -> Paths:
+    """Follows time from the inputs, whose axes are given, to all outputs.
+
+    Errors: E131 where an operator needs frames to come, or all of them at once.
+    """
+    axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
+    moves = dict(_followed(graph, axis, stride))
+    if len({stride[name] for name in graph.outputs}) > 1:
+        raise _refused("the outputs come at different rates", "one rate for all outputs")
+    return Paths(axis, stride, moves)
+
+
+def _followed(
+    graph: Graph, axis: dict[str, int], stride: dict[str, int]
+) -> Iterator[tuple[str, Mapping[str, InTime]]]:
+    """Node by node what it does in time; `axis` and `stride` grow with it."""
+    _check_inputs(graph, axis)
+    for node in graph.nodes:
+        found = {name: _move(graph, node, name, axis[name]) for name in node.inputs if name in axis}
+        axis[node.name] = _one({move.axis for move in found.values()}, node)
+        stride[node.name] = _one({stride[n] * m.stride for n, m in found.items()}, node)
+        _check_constants(graph, node, axis[node.name])
+        yield node.name, found
+
+
+def _check_inputs(graph: Graph, axes: Axes) -> None:
+    for name in graph.inputs:
+        shape, border = graph.shape(name), graph.borders.get(name)
+        axis = axes.get(name, 0)
+        if not 0 <= axis < len(shape) or shape[axis] < 2:
+            raise _refused(f"input {name} has no frames along axis {axis}", f"shape {list(shape)}")
+        if border is not None and border.axis == axis and len(border.scale) > 1:
+            raise _refused(f"factors of input {name} change from frame to frame", "the same ones")
+
+
+def _move(graph: Graph, node: Node, name: str, axis: int) -> InTime:
+    shapes = [graph.shape(x) for x in node.inputs]
+    move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axis)
+    if move is None:
+        raise _not_causal(node, "takes all frames at once")
+    if move.behind:
+        raise _not_causal(node, f"reaches {move.behind} frames into the future")
+    return move
+
+
+def _one(found: Iterable[int], node: Node) -> int:
+    values = list(found)
+    if len(values) != 1:
+        raise _not_causal(node, "brings frames of different times together")
+    return values[0]
+
+
+def _check_constants(graph: Graph, node: Node, axis: int) -> None:
+    """Constant operands that have a value for every frame of the network as it was exported."""
+    shapes = [graph.shape(x) for x in node.inputs]
+    for index, name in enumerate(node.inputs):
+        if name not in graph.constants or index in OPS[node.op].weights:
+            continue
+        for own, extent in enumerate(shapes[index]):
+            move = OPS[node.op].in_time(node.attrs, shapes, index, own)
+            if extent > 1 and move is not None and move.axis == axis:
+                raise _not_causal(node, "has constants that change from frame to frame")
+
+
+def _not_causal(node: Node, reason: str) -> MyoedgeError:
+    title = f"{node.where} cannot run on a stream: it {reason}"
+    return _refused(title, "what is known of a frame when it comes, and of those before it")
+
+
+def _refused(title: str, needs: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E131",
+        title,
+        {"needs": needs},
+        [
+            "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding",
+            "build without --stream, and run the network on windows",
+        ],
+    )
+
+
+def find_axes(graph: Graph, named: int | None = None) -> dict[str, int]:
+    """The axis of time of every input: the one named, or the only one that frames can go along.
+
+    Errors: E131 there is none; E235 there are several.
+    """
+    if named is not None:
+        axes = {name: named % max(len(graph.shape(name)), 1) for name in graph.inputs}
+        paths(graph, axes)
+        return axes
+    tried = [dict.fromkeys(graph.inputs, d) for d in range(len(graph.shape(graph.inputs[0])))]
+    fit = [axes for axes in tried if _reached(graph, axes) == len(graph.nodes)]
+    if len(fit) > 1:
+        raise several([axes[graph.inputs[0]] for axes in fit])
+    if not fit:  # the axis that gets farthest, of those the longest, is the one that a person means
+        shape, name = graph.shape(graph.inputs[0]), graph.inputs[0]
+        fit = [max(tried, key=lambda axes: (_reached(graph, axes), shape[axes[name]]))]
+    paths(graph, fit[0])
+    return fit[0]
+
+
+def _reached(graph: Graph, axes: Axes) -> int:
+    """How many nodes frames along these axes go through."""
+    axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
+    count = 0
+    try:
+        for _ in _followed(graph, axis, stride):
+            count += 1
+    except MyoedgeError:
+        return count - (count == 0)
+    return count
+
+
+def several(fit: Sequence[int]) -> MyoedgeError:
+    """E235 with what to write."""
+    facts = {"has": f"frames could go along axes {', '.join(map(str, fit))} of the input"}
+    tries = [f"[stream] axis = {axis}" for axis in fit]
+    return MyoedgeError("E235", "which axis is time?", facts, tries)

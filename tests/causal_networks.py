@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random causal torch networks over [1, C, T]: what a stream can compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAST = 24  # frames that any layer can take
+
+
+class Convolution(nn.Module):
+    """With `pad` frames in front of the first one, none to all of what the kernel reaches."""
+
+    def __init__(self, c: int, k: int, stride: int, dilation: int, pad: int, groups: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(c, c, k, stride, 0, dilation, groups)
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.pad, 0)))
+
+
+class CropAdd(nn.Module):
+    """A convolution without padding, and what it leaves of its input added."""
+
+    def __init__(self, c: int, k: int) -> None:
+        super().__init__()
+        self.conv, self.k = nn.Conv1d(c, c, k), k
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv(x)) + x[:, :, self.k - 1 :]
+
+
+class Late(nn.Module):
+    """x beside itself of some frames ago: frames that meet at different times."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, self.by :] - 0.5 * x[:, :, : x.shape[2] - self.by]
+
+
+class Pool(nn.Module):
+    def __init__(self, k: int, stride: int, pad: int, largest: bool) -> None:
+        super().__init__()
+        self.pool = (nn.MaxPool1d if largest else nn.AvgPool1d)(k, stride)
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(F.pad(x, (self.pad, 0)))
+
+
+class PerFrame(nn.Module):
+    """Norm and layers over the channels of every frame."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(c), nn.Linear(c, 2 * c), nn.Linear(2 * c, c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.transpose(1, 2)
+        return (y + self.down(F.gelu(self.up(self.norm(y))))).transpose(1, 2)
+
+
+def layer(rng: np.random.Generator, c: int) -> nn.Module:
+    """One that gives [1, c, T'] of [1, c, T]."""
+    k = int(rng.integers(1, 6))
+    kind = int(rng.integers(7))
+    if kind == 0:
+        return CropAdd(c, k)
+    if kind == 1:
+        return Late(int(rng.integers(1, 5)))
+    if kind == 2:
+        return Pool(k, int(rng.integers(1, 3)), int(rng.integers(0, k)), bool(rng.integers(2)))
+    if kind == 3:
+        return PerFrame(c)
+    stride = int(rng.choice([1, 1, 1, 2]))
+    dilation, groups = int(rng.integers(1, 4)), int(rng.choice([1, c]))
+    pad = int(rng.integers(0, (k - 1) * dilation + 1))
+    return Convolution(c, k, stride, dilation, pad, groups)
+
+
+def causal(rng: np.random.Generator, layers: int, frames: int) -> tuple[nn.Module, int]:
+    """(a network over so many frames, which gives some, and its channels)."""
+    c = int(rng.choice([2, 4, 6]))
+    chosen: list[nn.Module] = []
+    x = torch.zeros(1, c, frames)
+    while len(chosen) < layers and x.shape[2] > LEAST:
+        made = layer(rng, c).eval()
+        with torch.no_grad():
+            x = made(x)
+        chosen.append(made)
+    return nn.Sequential(*chosen).eval(), c

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`build --stream`: generated C that takes frames, on the host and on the simulated chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.built import Build
+from myoedge.errors import MyoedgeError
+from myoedge.ir import Array
+from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool
+from tests.conftest import Ran, save_exported
+
+FRAMES, CHANNELS = 48, 4
+
+
+def network() -> nn.Module:
+    """Valid and padded convolutions, dilation, a stride, a pool, frames that meet late."""
+    torch.manual_seed(3)
+    c = CHANNELS
+    return nn.Sequential(
+        CropAdd(c, 5),
+        Convolution(c, 3, 1, 2, 4, 1),
+        Pool(2, 2, 1, largest=True),
+        PerFrame(c),
+        Late(2),
+        Convolution(c, 4, 1, 1, 3, c),
+    ).eval()
+
+
+class TimeFirst(nn.Module):
+    """[T, N, C], as the typing network has it: states that layers write where they lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(2, 2, (1, 4)), nn.LayerNorm(8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        t = x.shape[0]
+        images = x.permute(1, 2, 0).reshape(1, 2, 4, t)
+        y = self.conv(images).relu().reshape(1, 8, t - 3).permute(2, 0, 1) + x[3:]
+        return self.head(self.norm(y)).log_softmax(-1)
+
+
+def samples(count: int = 3, frames: int = FRAMES) -> Array:
+    return np.random.default_rng(1).normal(size=(count, 1, CHANNELS, frames)).astype(np.float32)
+
+
+def built(folder: Path, frames: int) -> Build:
+    folder.mkdir(exist_ok=True)
+    toml = folder / "myoedge.toml"
+    toml.write_text(f"[stream]\naxis = 2\nframes = {frames}\n")
+    example = (torch.zeros(1, CHANNELS, FRAMES),)
+    archive = save_exported(network(), example, folder / "model.pt2")
+    return myoedge.build(archive, calib=samples(), output=folder / "out", config=toml, stream=True)
+
+
+def all_pushed(build: Build, x: Array) -> Array:
+    """x [1, C, T] frame by frame -> [T', 1, C]."""
+    ready = [build.push(x[:, :, at], raw=x.dtype == np.int8) for at in range(x.shape[2])]
+    return np.concatenate(ready)
+
+
+@pytest.fixture(scope="module")
+def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Build]:
+    folder = tmp_path_factory.mktemp("streams")
+    return {frames: built(folder / str(frames), frames) for frames in (2, 6)}
+
+
+@pytest.mark.parametrize("frames", [2, 6])
+def test_c_is_the_whole_network_frame_by_frame(streams: dict[int, Build], frames: int) -> None:
+    """golden/output.npz is of the network over all frames, in which nothing is streamed."""
+    build = streams[frames]
+    with np.load(build.folder / "golden" / "input.npz") as stored:
+        x = stored["input.q"]
+    with np.load(build.folder / "golden" / "output.npz") as stored:
+        (wanted,) = (stored[name] for name in stored.files if name.endswith(".q"))
+    for _ in range(2):  # the second time shows that nothing is left over
+        build.reset()
+        found = all_pushed(build, x)
+        assert len(found) >= wanted.shape[2] - frames
+        np.testing.assert_array_equal(np.moveaxis(found, 0, 2), wanted[:, :, : len(found)])
+
+
+def test_floats_go_in_and_come_out(streams: dict[int, Build]) -> None:
+    build, x = streams[2], samples()[0]
+    build.reset()
+    found = all_pushed(build, x)
+    with torch.no_grad():
+        wanted = np.moveaxis(network()(torch.from_numpy(x)).numpy(), 2, 0)[: len(found)]
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.05 * np.sqrt(np.mean(wanted**2))
+
+
+@pytest.mark.parametrize("frames", [2, 6])
+def test_the_ladder_pushes_frames(streams: dict[int, Build], frames: int) -> None:
+    """Every layer of every pass; the golden stream, a longer one, noise: each after a reset."""
+    more = samples(1, FRAMES + 13)
+    checked = myoedge.validate(streams[frames], on=("host", "simulator"), input=more)
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+    assert checked.samples["host"] > (2 * FRAMES) // frames
+
+
+def test_the_selftest_runs_a_pass(streams: dict[int, Build]) -> None:
+    """make check, without Python: golden.h holds the last pass of the golden stream."""
+    src = streams[2].folder / "src"
+    texts = [(src / name).read_text() for name in ("Makefile", "golden.h", "network.h")]
+    assert "stream.o" in texts[0]
+    states = streams[2].streaming.states
+    assert f"golden_input{len(states)}[" in texts[1]
+    assert "int me_push(const void *const frame[], void *const out[]);" in texts[2]
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_time_may_be_the_first_axis(frames: int, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    archive = save_exported(TimeFirst(), (torch.zeros(20, 1, 8),), tmp_path / "model.pt2")
+    toml = tmp_path / "myoedge.toml"
+    toml.write_text(f"[stream]\nframes = {frames}\n")
+    x = np.random.default_rng(2).normal(size=(2, 20, 1, 8)).astype(np.float32)
+    build = myoedge.build(archive, calib=x, output=tmp_path / "out", config=toml, stream=True)
+    checked = myoedge.validate(build, on=("host", "simulator"), input=x[1:])
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+    build.reset()
+    found = np.concatenate([build.push(frame) for frame in x[0]])
+    with np.load(build.folder / "golden" / "output.npz") as stored:
+        wanted = next(stored[name] for name in stored.files if name.endswith(".q"))
+    q = build.network
+    scale = q.params[q.graph.outputs[0]]
+    np.testing.assert_array_equal(
+        np.rint(found / scale.scale) + scale.zero_point, wanted[: len(found)]
+    )
+    assert len(found) > 17 - frames
+
+
+def test_cycles_are_those_of_passes(streams: dict[int, Build]) -> None:
+    simulated = myoedge.simulate(streams[6], input=samples(2, 18))
+    assert simulated.exact
+    stream = streams[6].stream
+    assert stream is not None
+    passes = 2 * ((18 + stream.early) // 6)
+    assert len(simulated.measurement.inferences) == passes
+    assert len(streams[6].report["cycles"]["inferences"]) == passes
+
+
+def test_a_state_that_is_lost_is_found(streams: dict[int, Build], tmp_path: Path) -> None:
+    """The ladder can fail: C that forgets its states between passes differs in the second one."""
+    files = [f for f in streams[2].folder.rglob("*") if f.is_file()]
+    for file in files:
+        copy = tmp_path / file.relative_to(streams[2].folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(file.read_bytes())
+    source = tmp_path / "src" / "stream.c"
+    source.write_text(source.read_text().replace("turn = 1 - turn;", ""))
+    checked = myoedge.validate(replace(streams[2], folder=tmp_path))
+    assert checked.difference is not None
+    assert checked.difference.sample == 1
+
+
+def test_what_is_kept_is_in_the_report(streams: dict[int, Build]) -> None:
+    report = streams[2].report
+    names = {port["name"]: port["bytes"] for port in report["inputs"]}
+    found = report["stream"]
+    assert found["state_bytes"] == sum(names[name] for name in found["states"]) > 0
+    assert (found["pass_frames"], found["pass_outputs"], found["frames_per_output"]) == (2, 1, 2)
+    assert report["memory"]["input_bytes"] == sum(names.values())
+
+
+def test_from_the_command_line(run: Callable[..., Ran], tmp_path: Path) -> None:
+    save_exported(network(), (torch.zeros(1, CHANNELS, FRAMES),), tmp_path / "model.pt2")
+    np.savez(tmp_path / "calib.npz", input=samples())
+    odd = tmp_path / "odd.toml"
+    odd.write_text("[stream]\naxis = 2\nframes = 3\n")
+    ran = run("build", "model.pt2", "--calib", "calib.npz", "--stream", "--config", odd)
+    assert ran.code == 2
+    assert "E236" in ran.err
+    assert "frames = 4" in ran.err
+
+
+def test_a_network_that_needs_the_future_is_refused_before_the_long_part(
+    run: Callable[..., Ran], tmp_path: Path
+) -> None:
+    future = nn.Sequential(nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1))
+    save_exported(future, (torch.zeros(1, CHANNELS, FRAMES),), tmp_path / "model.pt2")
+    ran = run("build", "model.pt2", "--calib", "nowhere.npz", "--stream")
+    assert ran.code == 1
+    assert "E131" in ran.err
+    assert "reaches 1 frames into the future" in ran.err
+    assert not (tmp_path / "build").exists()
+
+
+def test_builds_that_take_no_frames_say_so(small: Path, tmp_path: Path) -> None:
+    build = myoedge.build(small / "model.pt2", calib=small / "calib.npz", output=tmp_path / "out")
+    with pytest.raises(MyoedgeError) as caught:
+        build.push(np.zeros(8, np.float32))
+    assert caught.value.code == "E254"
+    with pytest.raises(MyoedgeError, match="E254"):
+        build.reset()
+
+
+def test_frames_of_another_size_are_refused(streams: dict[int, Build]) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        streams[2].push(np.zeros(CHANNELS + 1, np.float32))
+    assert caught.value.code == "E213"

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks in passes of some frames: the integers of the network over all frames, for any pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer
+from myoedge.streaming.carry import streamed
+from myoedge.streaming.paths import find_axes, paths
+from myoedge.streaming.pushed import firmware_head, from_json, passes, pushed, to_json
+from myoedge.zoo import emg2qwerty
+from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, causal
+
+FRAMES = 60
+
+
+def prepared(network: nn.Module, *shape: int) -> Graph:
+    with torch.no_grad():
+        return prepare(from_exported(torch.export.export(network.eval(), (torch.zeros(shape),))))
+
+
+def quantized(
+    network: nn.Module, *shape: int, seed: int = 0
+) -> tuple[QuantGraph, dict[str, Array]]:
+    """(the network over all frames in integers, a sample)."""
+    graph = prepared(network, *shape)
+    x = np.random.default_rng(seed).normal(size=(3, *shape)).astype(np.float32)
+    samples = {graph.inputs[0]: x}
+    q = quantize_graph(graph, calibrate(graph, samples, Observer("minmax"), "noise"))
+    return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
+
+
+def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, least: int) -> None:
+    """A stream gives the frames of the whole, from the first on and at least so many."""
+    stream = streamed(q, find_axes(q.graph, axis), frames)
+    whole = run_integer(q.steps, q.constants, sample)
+    for name, port, found in zip(
+        q.graph.outputs, stream.outputs, pushed(stream, sample), strict=True
+    ):
+        count = found.shape[port.axis]
+        assert count >= least
+        np.testing.assert_array_equal(found, np.take(whole[name], range(count), port.axis))
+
+
+def judge(seed: int, layers: int, times: int) -> None:
+    network, channels = causal(np.random.default_rng(seed), layers, FRAMES)
+    q, sample = quantized(network, 1, channels, FRAMES, seed=seed)
+    most = paths(q.graph, find_axes(q.graph, 2)).most()
+    check(q, sample, 2, most * times, 0)
+
+
+drawn = st.tuples(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 6))
+
+
+@settings(max_examples=12, derandomize=True, database=None, deadline=None)
+@given(drawn)
+def test_random_networks_in_passes_are_the_whole(case: tuple[int, int, int]) -> None:
+    judge(*case)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, database=None, deadline=None)
+@given(drawn)
+def test_more_random_networks_in_passes_are_the_whole(case: tuple[int, int, int]) -> None:
+    judge(*case)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_frames_that_meet_late_and_anchors_behind_valid_convolutions(frames: int) -> None:
+    """Frame 0 of a padded layer is the first one of a pass, though it comes 12 frames late."""
+    network = nn.Sequential(
+        CropAdd(4, 6), Late(3), PerFrame(4), CropAdd(4, 5), Convolution(4, 4, 1, 2, 6, 1)
+    )
+    q, sample = quantized(network, 1, 4, FRAMES)
+    check(q, sample, 2, frames, FRAMES - 12 - 2 * frames)
+
+
+def test_a_pass_is_no_later_than_its_frames() -> None:
+    """The frame that comes out with a pass is made of the last one that went in."""
+    q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
+    stream = streamed(q, find_axes(q.graph, 2), 1)
+    assert (stream.early, stream.warmup) == (0, 5)
+    ready = [one.ready[0].shape[2] for one in passes(stream, sample)]
+    assert ready == [0] * 5 + [1] * (FRAMES - 5)
+
+
+def test_frames_that_are_the_first_axis() -> None:
+    """emg2qwerty's order, [T, N, C], on which time is also the batch of some layers."""
+
+    class TimeFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.head = nn.Conv1d(6, 6, 4), nn.LayerNorm(6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x.permute(1, 2, 0)).permute(2, 0, 1) + x[3:]
+            return self.head(self.norm(y)).log_softmax(-1)
+
+    q, sample = quantized(TimeFirst(), 40, 1, 6)
+    assert find_axes(q.graph) == {q.graph.inputs[0]: 0}
+    for frames in (1, 4, 7):
+        check(q, sample, 0, frames, 37 - frames)
+
+
+def test_the_typing_network_takes_its_receptive_field_to_begin() -> None:
+    graph = prepared(emg2qwerty.tds(), 130, 1, 2, 16, 33)
+    assert find_axes(graph) == {"x": 0}
+    found = paths(graph, {"x": 0})
+    assert found.most() == 1
+
+
+def test_a_stream_is_written_and_read() -> None:
+    q, _ = quantized(nn.Sequential(CropAdd(2, 3), Pool(2, 2, 1, True)), 1, 2, FRAMES)
+    stream = streamed(q, find_axes(q.graph, 2), 4)
+    assert from_json(to_json(stream), stream.network) == stream
+
+
+def test_streams_are_told_apart_in_the_input_of_the_firmware() -> None:
+    assert firmware_head([0, 1, 2, 0, 1]).tolist() == [2, 3, 2]
+    assert firmware_head([0]).tolist() == [1, 1]
+
+
+# ---- what is refused
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class BothWays(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 4, bidirectional=True, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.lstm(x)[0]
+        return found
+
+
+FUTURE: Mapping[str, tuple[nn.Module, str]] = {
+    "padding behind": (nn.Conv1d(4, 4, 3, padding=1), "1 frames into the future"),
+    "an average over time": (Function(lambda x: x.mean(2)), "all frames at once"),
+    "softmax over time": (Function(lambda x: x.softmax(2)), "all frames at once"),
+    "pooling of everything": (nn.AdaptiveAvgPool1d(1), "all frames at once"),
+    "average pooling of fewer at the edge": (
+        nn.AvgPool1d(3, 1, 1, count_include_pad=False),
+        "all frames at once",
+    ),
+    "the order of time turned": (Function(lambda x: x.flip(2)), "all frames at once"),
+    "attention over time": (
+        Function(lambda x: F.scaled_dot_product_attention(*[x.transpose(1, 2)[:, None]] * 3)),
+        "all frames at once",
+    ),
+    "a constant for every frame": (
+        Function(lambda x: x + torch.arange(FRAMES) / FRAMES),
+        "change from frame to frame",
+    ),
+    "time in one axis with channels": (
+        nn.Sequential(nn.Flatten(), nn.Linear(4 * FRAMES, 2)),
+        "all frames at once",
+    ),
+    "a bidirectional LSTM": (BothWays(), "all frames at once"),
+}
+
+
+@pytest.mark.parametrize("what", FUTURE)
+def test_what_needs_frames_to_come_is_refused(what: str) -> None:
+    network, reason = FUTURE[what]
+    shape = (1, FRAMES, 4) if "LSTM" in what else (1, 4, FRAMES)
+    with pytest.raises(MyoedgeError) as caught:
+        find_axes(prepared(network, *shape), shape.index(FRAMES))
+    assert caught.value.code == "E131"
+    assert reason in str(caught.value)
+
+
+def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
+    network = nn.Sequential(Convolution(4, 3, 1, 1, 2, 1), nn.Conv1d(4, 4, 3, padding=1))
+    with pytest.raises(MyoedgeError, match=r"1 \(conv.*reaches 1 frames into the future"):
+        find_axes(prepared(network, 1, 4, FRAMES))
+
+
+def test_several_axes_are_asked_about() -> None:
+    graph = prepared(nn.Sequential(nn.Linear(5, 3), nn.ReLU()), 1, 20, 8, 5)
+    with pytest.raises(MyoedgeError) as caught:
+        find_axes(graph)
+    assert caught.value.code == "E235"
+    assert "axes 1, 2" in str(caught.value)
+    assert find_axes(graph, 1) == find_axes(graph, -3) == {graph.inputs[0]: 1}
+
+
+def test_outputs_at_different_rates_are_refused() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.relu(), F.max_pool1d(x, 2)
+
+    with pytest.raises(MyoedgeError, match="different rates"):
+        find_axes(prepared(Two(), 1, 4, FRAMES), 2)
+
+
+@pytest.mark.parametrize(
+    ("k", "stride", "dilation", "pad"), [*itertools.product((1, 4), (1, 2, 3), (1, 2), (0, 2))]
+)
+def test_what_is_kept_of_a_convolution(k: int, stride: int, dilation: int, pad: int) -> None:
+    """(k - 1) * d frames, less what a stride leaves out; pads in front are part of it."""
+    q, sample = quantized(Convolution(2, k, stride, dilation, pad, 1), 1, 2, FRAMES)
+    stream = streamed(q, find_axes(q.graph, 2), 6)
+    kept = sum(stream.network.graph.shape(state.input)[1] for state in stream.states)
+    reach = max((k - 1) * dilation + 1 - stride, pad)
+    assert reach <= kept <= reach + stride - 1
+    check(q, sample, 2, 6, 1)
