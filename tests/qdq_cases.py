@@ -187,6 +187,11 @@ def draw_argmax(rng: np.random.Generator) -> Case:
     return {**attrs, "keepdim": bool(rng.integers(2))}, inputs, []
 
 
+def draw_ctc(rng: np.random.Generator) -> Case:
+    t, n, c = (int(rng.integers(1, most)) for most in (9, 3, 5))
+    return {"blank": int(rng.integers(c))}, [(t, n, c)], []
+
+
 def draw_reduce(rng: np.random.Generator) -> Case:
     first, count = ints(rng, 0, 1, 2)
     axes = tuple(range(first, first + count + 1))
@@ -288,6 +293,7 @@ CASES: Mapping[str, Draw] = {
     "avg_pool": draw_pool,
     "concat": draw_concat,
     "conv": draw_conv,
+    "ctc_greedy": draw_ctc,
     "expand": draw_expand,
     "gates": draw_linear,
     "gru": draw_recurrent("gru"),

@@ -177,6 +177,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "prelu": _calls(_prelu, "prelu"),
     "attention": _calls(compute.attention, "scaled_dot_product_attention"),
     "rotary": {},  # found by passes/attention.py
+    "ctc_greedy": {},  # asked for: --ctc
     "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
     "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {

@@ -4,6 +4,7 @@
 from myoedge.ops import (
     attention,
     conv,
+    ctc,
     elementwise,
     gates,
     layout,
@@ -20,6 +21,7 @@ from myoedge.ops import (
 __all__ = [
     "attention",
     "conv",
+    "ctc",
     "elementwise",
     "gates",
     "layout",

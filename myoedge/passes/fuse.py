@@ -111,6 +111,20 @@ def cut_into_padding(graph: Graph, node: Node) -> Rewrite | None:
     return Patch(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
 
 
+def drop_softmax_before_symbols(graph: Graph, node: Node) -> Rewrite | None:
+    """Symbols need the order of a frame's classes alone, as the index of the largest does."""
+    if node.op != "ctc_greedy":
+        return None
+    shaped = made_by(graph, node.inputs[0], "reshape")
+    soft = made_by(graph, shaped.inputs[0] if shaped else node.inputs[0], "softmax", "log_softmax")
+    if soft is None or soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
+        return None
+    patch, x = Patch(graph, node), soft.inputs[0]
+    if shaped is not None:
+        x = patch.add("reshape", x, **shaped.attrs, origin=shaped.origin)
+    return patch.last("ctc_greedy", x, **node.attrs, origin=joined(soft, node))
+
+
 def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
     """softmax keeps the order, so that the index of the largest is the same without it."""
     if node.op != "argmax":
@@ -126,6 +140,7 @@ FUSE: tuple[Rule, ...] = (
     merge_tables,
     one_number,
     drop_softmax_before_argmax,
+    drop_softmax_before_symbols,
     clamp_before_max,
     fuse_activation,
 )

@@ -15,7 +15,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.observe import Samples, each
 from myoedge.reference import at_border, integer_step, run_integer, run_real
 
-FINAL = ("softmax", "log_softmax", "argmax")
+FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
 
 
 @dataclass

@@ -711,6 +711,25 @@ def curve_slack(case: Case) -> Array:
     return np.asarray(steps * lanes + 0.1)
 
 
+@st.composite
+def ctc_greedy(draw: Draw) -> Case:
+    """Few classes and levels, so that repetitions, blanks and equal values are many."""
+    t, n, c = draw(st.integers(1, 9)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    blank = draw(st.integers(0, c - 1))
+
+    def meaning(x: torch.Tensor) -> torch.Tensor:
+        y = torch.full((n, 1 + t), -1, dtype=torch.int32)
+        for row, best in zip(y, x.argmax(-1).T, strict=True):
+            seen = torch.unique_consecutive(best)
+            symbols = seen[seen != blank]
+            row[0] = len(symbols)
+            row[1 : 1 + len(symbols)] = symbols
+        return y
+
+    drawn = common(draw, 1, act=False)
+    return Case("ctc_greedy", {"blank": blank}, ((t, n, c),), meaning=meaning, **drawn)
+
+
 STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "conv": conv(),
     "linear": linear(),
@@ -737,6 +756,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "spectrogram": spectrogram(),
     "log_softmax": rows("log_softmax"),
     "argmax": argmax(),
+    "ctc_greedy": ctc_greedy(),
     "reshape": reshape(),
     "transpose": transpose(),
     "slice": slice_(),
