@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from myoedge.consumption import Calibration, Consumption
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
+    from myoedge.quant.choose import QuantGraph
     from myoedge.report.peaks import Peak
     from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
@@ -76,17 +77,25 @@ def quantize(
     samples: int | None = None,
     strict: bool = False,
     config: StrPath | None = None,
+    ctc: int | None = None,
+    reuse: Build | StrPath | None = None,
     say: Say = _silent,
 ) -> Quantized:
     """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing.
 
-    The arguments are those of pipeline.Options. Errors: those of load; E202 .. E219, E230 .. E233.
+    The arguments are those of pipeline.Options; `reuse` is a build or its folder.
+    Errors: those of load; E202 .. E219, E222, E230 .. E233.
     """
     from myoedge.pipeline import run_quantize
 
-    return run_quantize(
-        Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
-    )
+    chosen = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
+    return run_quantize(replace(chosen, ctc=ctc, reuse=_network_of(reuse)))
+
+
+def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
+    if build is None:
+        return None
+    return (build if isinstance(build, Build) else load_build(build)).network
 
 
 def build(
@@ -101,6 +110,8 @@ def build(
     samples: int | None = None,
     strict: bool = False,
     config: StrPath | None = None,
+    ctc: int | None = None,
+    reuse: Build | StrPath | None = None,
     l1: str | int | None = None,
     l2: str | int | None = None,
     l3: str | int | None = None,
@@ -112,6 +123,8 @@ def build(
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
 
     target   chip, "gap9" without it
+    ctc      class that is the blank: greedy CTC's symbols take the place of the output
+    reuse    an older build, whose ranges and integers the layers with its weights keep
     output   folder, build/<model>-<target> without it; an earlier build there is replaced
     l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
     app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
@@ -131,6 +144,7 @@ def build(
 
     settings, _ = configuration.find(config)
     options = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
+    options = replace(options, ctc=ctc, reuse=_network_of(reuse))
     if stream:
         pace.check_app(app)
         options = replace(options, examine=lambda graph: pace.examine(graph, settings.stream))

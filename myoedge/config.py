@@ -33,10 +33,11 @@ _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """[model]: the file, and what makes the network for a checkpoint."""
+    """[model]: the file, what makes the network for a checkpoint, and the blank of greedy CTC."""
 
     path: str | None = None
     factory: str | None = None
+    ctc: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

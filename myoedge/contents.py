@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge import __version__
@@ -64,7 +65,9 @@ def build_files(
     )
     app_files = sdk_application(plan, name, sources) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
-    report = with_energy({**make_report(plan, outcome), "budget": dict(limits)}, by)
+    reused = None if quantized.reused is None else asdict(quantized.reused)
+    told = {**make_report(plan, outcome), "budget": dict(limits), "reused": reused}
+    report = with_energy(told, by)
     if stream is not None:
         report["stream"] = stream_report(stream)
     if firmware is not None:

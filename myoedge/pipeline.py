@@ -17,6 +17,7 @@ from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.ir import Array, Graph
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate, flat_inputs
+from myoedge.quant.reuse import Reuse, compared, kept_params
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
@@ -41,6 +42,8 @@ class Options:
     strict      warnings become errors
     examine     is shown the network when it is loaded, before the long part, and may refuse it
     say         is told every stage as it starts
+    ctc         class that is the blank: symbols by greedy CTC take the place of the output
+    reuse       network of an older build, whose choices unchanged layers keep
     """
 
     model: StrPath | None = None
@@ -53,6 +56,8 @@ class Options:
     config: StrPath | None = None
     examine: Callable[[Graph], object] = field(default=lambda graph: None)
     say: Say = field(default=lambda stage: None)
+    ctc: int | None = None
+    reuse: QuantGraph | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Quantized:
     """A network in integers, and what that costs.
 
     warnings   dead layers, flat calibration inputs     times_s   seconds by stage
+    reused     which layers are as in an older build, where one was given
     """
 
     model: Model
@@ -89,17 +95,21 @@ class Quantized:
     accuracy_int8: float | None
     warnings: tuple[Notice, ...]
     times_s: Mapping[str, float]
+    reused: Reuse | None = None
 
 
-def load_model(path: Path, factory: str | None = None, calib: Given | None = None) -> Model:
+def load_model(
+    path: Path, factory: str | None = None, calib: Given | None = None, ctc: int | None = None
+) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
+
+    ctc     class that is the blank, where symbols take the place of the output
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
     """
     from myoedge.frontend import sniff
     from myoedge.frontend.exported import example_inputs, from_exported
-    from myoedge.passes import prepare
 
     kind = sniff.sniff(path)
     name = os.fsencode(path.stem).decode("utf-8", "replace")  # files may be named by any bytes
@@ -107,7 +117,9 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
         from myoedge.frontend.onnx_model import load_onnx
 
         found = load_onnx(path)
-        return Model(name, found.graph, prepare(found.graph), found.params, None, found.notes)
+        return Model(
+            name, found.graph, _prepared(found.graph, ctc), found.params, None, found.notes
+        )
     notes: tuple[str, ...] = ()
     if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
         from myoedge.frontend.checkpoint import load_checkpoint
@@ -123,7 +135,14 @@ def load_model(path: Path, factory: str | None = None, calib: Given | None = Non
         sniff.refuse(kind, path)
     imported = from_exported(program)
     params = sum(p.numel() for p in program.parameters())
-    return Model(name, imported, prepare(imported), params, example_inputs(program), notes)
+    return Model(name, imported, _prepared(imported, ctc), params, example_inputs(program), notes)
+
+
+def _prepared(imported: Graph, ctc: int | None) -> Graph:
+    from myoedge.passes import prepare
+    from myoedge.passes.decode import decoded
+
+    return prepare(imported if ctc is None else decoded(imported, ctc))
 
 
 def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
@@ -153,12 +172,13 @@ def run_quantize(options: Options) -> Quantized:
     path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
-        model = load_model(path, factory, calib)
+        ctc = settings.model.ctc if options.ctc is None else options.ctc
+        model = load_model(path, factory, calib, ctc)
         options.examine(model.graph)
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():
         limit = options.samples or settings.calib.samples
-        network = _quantized(model.graph, samples.thin(given, limit), observer, settings)
+        network = _quantized(model.graph, samples.thin(given, limit), observer, settings, options)
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
@@ -166,7 +186,8 @@ def run_quantize(options: Options) -> Quantized:
         judged = _accuracies(network, given)
         warnings = (*warnings, *_weak_layers(network, fidelity))
     _raise_first(options, warnings)
-    return Quantized(model, given, network, fidelity, *judged, warnings, times_s)
+    reused = None if options.reuse is None else compared(network, options.reuse)
+    return Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
 
 
 def _raise_first(options: Options, warnings: Sequence[Notice]) -> None:
@@ -230,7 +251,9 @@ def _observer(options: Options, settings: Config) -> Observer:
     return Observer(method, percentile)
 
 
-def _quantized(graph: Graph, data: Data, observer: Observer, settings: Config) -> QuantGraph:
+def _quantized(
+    graph: Graph, data: Data, observer: Observer, settings: Config, options: Options
+) -> QuantGraph:
     rules = tuple(_layer_rule(*item) for item in settings.quant.items())
     _check_rules(graph, rules)
     overrides = {
@@ -240,7 +263,8 @@ def _quantized(graph: Graph, data: Data, observer: Observer, settings: Config) -
         if rule.observer is not None and rule.matches(node)
     }
     calibration = calibrate(graph, data.inputs, observer, data.source, overrides)
-    return quantize_graph(graph, calibration, rules)
+    kept = {} if options.reuse is None else kept_params(graph, options.reuse, rules)
+    return quantize_graph(graph, calibration, rules, kept)
 
 
 def _layer_rule(pattern: str, table: configuration.LayerTable) -> LayerRule:

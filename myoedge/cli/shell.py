@@ -116,6 +116,12 @@ def model_options(verb: Verb) -> Verb:
             "--percentile", type=float, help="Percent kept by --method percentile (99.99)."
         ),
         click.option("--samples", type=int, help="At most so many of the samples (256)."),
+        click.option(
+            "--ctc", type=int, metavar="BLANK", help="Symbols by greedy CTC; -1: the last."
+        ),
+        click.option(
+            "--reuse", type=click.Path(), metavar="DIR", help="Keep unchanged layers of a build."
+        ),
         click.option("--strict", is_flag=True, help="Warnings become errors."),
         click.option(
             "--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."

@@ -246,13 +246,13 @@ def _ctc_greedy(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     """The count so far is the place of what is kept; the others go behind the end."""
     steps, batch, _ = step.shapes[0]
     best = w.node("ArgMax", x, axis=2, keepdims=0)
-    none, blank = (w.constant(np.int64(n)) for n in (-1, step.attrs["blank"]))
+    none, blank = (w.constant(np.array(n, np.int64)) for n in (-1, step.attrs["blank"]))
     first = w.constant(np.full((1, batch), -1, np.int64))
     before = w.node("Slice", w.node("Concat", first, best, axis=0), *map(w.whole, (0, steps, 0)))
     gone = w.node("Or", w.node("Equal", best, before), w.node("Equal", best, blank))
     kept = w.node("Cast", w.node("Not", gone), to=onnx_type("INT64"))
-    places = w.node("CumSum", kept, w.constant(np.int64(0)))
-    at = w.node("Where", gone, w.constant(np.int64(steps + 1)), places)
+    places = w.node("CumSum", kept, w.constant(np.array(0, np.int64)))
+    at = w.node("Where", gone, w.constant(np.array(steps + 1, np.int64)), places)
     empty = w.node("Expand", none, w.whole(steps + 2, batch))
     symbols = w.node("ScatterElements", empty, at, best, axis=0)
     count = w.node("ReduceSum", kept, w.whole(0), keepdims=1)

@@ -63,16 +63,20 @@ class QuantGraph:
 
 
 def quantize_graph(
-    graph: Graph, calibration: Calibration, rules: Iterable[LayerRule] = ()
+    graph: Graph,
+    calibration: Calibration,
+    rules: Iterable[LayerRule] = (),
+    kept: Mapping[str, QParams] | None = None,
 ) -> QuantGraph:
     """Chooses scales (equal where an operator needs it) and every operator's integers.
 
+    kept   parameters that are chosen already, of an older build
     Errors: E117 where an accumulator could leave int32 whatever is done.
     """
-    params = choose_params(graph, calibration.ranges)
+    params = choose_params(graph, calibration.ranges, kept)
     constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
     rules = tuple(rules)
-    steps = tuple(_step(graph, node, params, rules) for node in graph.nodes)
+    steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
         _prove_no_overflow(step)
     warnings = tuple(_dead_layers(graph, calibration.ranges))
@@ -93,8 +97,14 @@ def operand_names(node: Node) -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
 
 
-def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParams]:
-    """Parameters of every int8 tensor; tensors that must agree share the union of their ranges."""
+def choose_params(
+    graph: Graph, ranges: Mapping[str, Range], kept: Mapping[str, QParams] | None = None
+) -> dict[str, QParams]:
+    """Parameters of every int8 tensor; tensors that must agree share the union of their ranges.
+
+    kept   what is chosen already, and what those that must agree with it follow
+    """
+    known = kept or {}
     spans = {**ranges, **_declared(graph)}
     groups, balanced, wide = _tied(graph, spans), _balanced(graph), wide_tensors(graph)
     params: dict[str, QParams] = {}
@@ -103,7 +113,8 @@ def choose_params(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, QParam
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
-        chosen = next((q for q in fixed if q is not None), None)
+        settled = (*fixed, *(known.get(name) for name in names))
+        chosen = next((q for q in settled if q is not None), None)
         if chosen is None:
             chosen = _chosen(low, high, names, wide, balanced)
         params.update(dict.fromkeys(names, chosen))
@@ -168,7 +179,7 @@ def _fixed_wide(graph: Graph) -> dict[str, QParams]:
     return {name: params for name, params in fixed.items() if params is not None}
 
 
-def _step(
+def step_of(
     graph: Graph, node: Node, params: Mapping[str, QParams], rules: tuple[LayerRule, ...]
 ) -> Step:
     op, names = OPS[node.op], operand_names(node)

@@ -170,6 +170,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
                 f"{words.several(q['samples'], 'sample')}"
             ),
         )
+    if report.get("reused"):
+        yield "reused", _text(words.reused(report["reused"]))
     if speed.is_modelled(report):
         yield "modelled", _text(speed.in_short(report))
     elif speed.cycles(report):

@@ -99,6 +99,13 @@ def bound(report: Report) -> str:
     return f"{size(arena)}, {proof}; at least {size(least)} are alive at once"
 
 
+def reused(found: Mapping[str, Any]) -> str:
+    """ "7 of 9 layers as in the older build; requantised: head.0, head.2"."""
+    kept, others = found["kept"], found["requantised"]
+    text = f"{len(kept)} of {several(len(kept) + len(others), 'layer')} as in the older build"
+    return f"{text}; requantised: {', '.join(others)}" if others else text
+
+
 def quantise(port: dict[str, Any]) -> str:
     """How an input's floats become integers: "q = round(x / 0.0123) - 128"."""
     if port["scale"] is None:

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--reuse`: layers whose weights stayed keep the bytes of the older build; and `--ctc`."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.ir import Array
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer
+from tests.conftest import save_exported
+
+pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
+FRAMES, CLASSES = 12, 5
+
+
+class Typing(nn.Module):
+    """Frames [T, 1, 6] to log-probabilities [T, 1, 5]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.Tanh())
+        self.head = nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.body(x)).log_softmax(-1)
+        return y
+
+
+def built(network: nn.Module, calib: Array, folder: Path, **options: Any) -> myoedge.Build:
+    example = (torch.zeros(FRAMES, 1, 6),)
+    model = save_exported(network.eval(), example, folder.parent / f"{folder.name}.pt2")
+    return myoedge.build(model, target="host", calib=calib, output=folder, **options)
+
+
+def samples(scale: float = 1.0) -> Array:
+    rng = np.random.default_rng(0)
+    return (scale * rng.standard_normal((8, FRAMES, 1, 6))).astype(np.float32)
+
+
+def integers(build: myoedge.Build) -> dict[str, dict[str, bytes]]:
+    """Every layer's arrays as bytes, by its module path."""
+    return {
+        step.node.label: {name: a.tobytes() for name, a in step.integers.arrays.items()}
+        for step in build.network.steps
+    }
+
+
+def test_what_was_not_trained_again_keeps_its_bytes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first = Typing()
+    tuned = copy.deepcopy(first)
+    with torch.no_grad():
+        tuned.head.weight += 0.3
+    old = built(first, samples(), tmp_path / "old")
+    new = built(tuned, samples(1.7), tmp_path / "new", reuse=old.folder)
+    alone = built(tuned, samples(1.7), tmp_path / "alone")
+    before, after, anew = (integers(b) for b in (old, new, alone))
+    body = [label for label in before if label.startswith("body")]
+    assert len(body) == 2
+    assert all(after[label] == before[label] for label in body)
+    assert any(anew[label] != before[label] for label in body)
+    reused = new.report["reused"]
+    assert set(reused["kept"]) >= set(body)
+    assert "head" in reused["requantised"]
+    assert reused["digest"] == old.network.digest
+    assert alone.report["reused"] is None
+    assert myoedge.validate(new).difference is None
+
+
+def test_a_layer_in_the_middle_is_requantised_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = Typing()
+    tuned = copy.deepcopy(first)
+    with torch.no_grad():
+        tuned.body[2].weight *= 1.5  # type: ignore[operator]
+    old = built(first, samples(), tmp_path / "old")
+    new = built(tuned, samples(), tmp_path / "new", reuse=old)
+    changed = [label for label in new.report["reused"]["requantised"] if "softmax" not in label]
+    assert changed == ["body.2 + body.3"]
+    assert integers(new)["head"] == integers(old)["head"]
+
+
+def test_the_same_network_is_kept_whole(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    network = Typing()
+    old = built(network, samples(), tmp_path / "old")
+    new = built(network, samples(3.0), tmp_path / "new", reuse=old)
+    assert not new.report["reused"]["requantised"]
+    assert (new.folder / "weights.safetensors").read_bytes() == (
+        old.folder / "weights.safetensors"
+    ).read_bytes()
+
+
+def test_another_network_shares_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    old = built(Typing(), samples(), tmp_path / "old")
+    new = built(Typing(), samples(), tmp_path / "new", reuse=old)
+    assert not {"body.0 + body.1", "body.2 + body.3", "head"} & set(new.report["reused"]["kept"])
+
+
+def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:
+    """As torch's argmax, collapsed; the last class is the blank."""
+    torch.manual_seed(4)
+    network, x = Typing(), 3 * samples()
+    build = built(network, x, tmp_path / "symbols", ctc=-1)
+    assert build.report["outputs"][0]["shape"] == [1, 1 + FRAMES]
+    assert build.report["quantization"]["sqnr_db"] > 20
+    q = build.network
+    logits = next(step.operands[0] for step in q.steps if step.node.op == "ctc_greedy")
+    for window in x:
+        values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": window}))
+        best = torch.as_tensor(values[logits]).argmax(-1)[:, 0]
+        seen = torch.unique_consecutive(best)
+        wanted = seen[seen != CLASSES - 1].tolist()
+        count, *symbols = build.run(window)[0].tolist()
+        assert symbols[:count] == wanted
+        assert set(symbols[count:]) <= {-1}
+    assert myoedge.validate(build).difference is None
+
+
+@pytest.mark.parametrize("blank", [CLASSES, -CLASSES - 1])
+def test_a_blank_that_is_no_class(blank: int, tmp_path: Path) -> None:
+    with pytest.raises(myoedge.MyoedgeError, match="is not among its 5") as caught:
+        built(Typing(), samples(), tmp_path / "out", ctc=blank)
+    assert caught.value.code == "E207"
+    assert not (tmp_path / "out").exists()
