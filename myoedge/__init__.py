@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Build",
     "MyoedgeError",
+    "boards",
     "build",
     "calibrate_energy",
     "doctor",
@@ -46,6 +47,7 @@ __all__ = [
     "ops",
     "quantize",
     "report",
+    "run",
     "simulate",
     "simulate_elf",
     "sweep",
@@ -67,8 +69,8 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `myoedge.ops`, `report`, `energy` and `sweep`: importing subpackages of these names
-    would put modules in their place."""
+    """Keeps `myoedge.ops`, `report`, `run`, `energy` and `sweep`: importing subpackages of these
+    names would put modules in their place."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in __all__ and isinstance(value, ModuleType)):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from myoedge.onchip import Simulated
     from myoedge.quant.choose import QuantGraph
     from myoedge.report.peaks import Peak
+    from myoedge.run.console import Line
     from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
     from myoedge.sweep.whole import Swept
@@ -44,6 +45,7 @@ __all__ = [
     "peaks",
     "quantize",
     "report",
+    "run",
     "simulate",
     "simulate_elf",
     "sweep",
@@ -200,14 +202,17 @@ def validate(
     input: Given | None = None,
     onnx: bool = False,
     cc: str = "zig",
+    board: str | None = None,
+    port: str | None = None,
     say: Say = _silent,
 ) -> Validation:
     """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
 
-    on      rungs of the ladder: "host" and "simulator" (every layer), "gvsoc" (the outputs)
+    on      rungs of the ladder: "host", "simulator" (every layer), "gvsoc", "board" (the outputs)
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
+    board   id or board.toml of the board whose console is looked for; port: its serial port
     The reports in the folder are replaced. It stops at the first rung that differs.
     Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
@@ -216,6 +221,8 @@ def validate(
 
     ladder.check_rungs(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
+    if "board" in on:
+        chosen = replace(chosen, line=_line(board, port))
     exact, counts, difference = dict(chosen.report["exact"]), {}, None
     for rung in dict.fromkeys(on):
         say(f"compare with {rung}")
@@ -241,11 +248,13 @@ def simulate(
     operating_point: str | None = None,
     like: str = "silicon",
     trace: bool = False,
+    board: str | None = None,
+    port: str | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> Simulated:
     """Runs the firmware of a build: what it gives, and in how many cycles.
 
-    on                "simulator", or "gvsoc" where one is installed
+    on                "simulator", "gvsoc" where one is installed, "board" (see `run`)
     input             float samples as for calibration, one inference each; without them the golden
     operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
                       "300MHz", or "auto": the cheapest within the build's [budget] latency; without
@@ -259,7 +268,33 @@ def simulate(
     from myoedge import onchip
 
     chosen = build if isinstance(build, Build) else load_build(build)
+    if on == "board":
+        chosen = replace(chosen, line=_line(board, port))
     return onchip.simulate_build(chosen, on, input, operating_point, like, trace, progress)
+
+
+def run(
+    build: Build | StrPath,
+    *,
+    on: str = "board",
+    input: Given | None = None,
+    board: str | None = None,
+    port: str | None = None,
+) -> Simulated:
+    """Runs a build's application on a board, over its serial line: outputs, cycles of every layer.
+
+    board   id or board.toml, "gap9_evk" without it; port: its serial port, else looked for by the
+            USB ids of the board's probe
+    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E608; else as simulate.
+    """
+    return simulate(build, on=on, input=input, board=board, port=port)
+
+
+def _line(board: str | None, port: str | None) -> Line:
+    from myoedge.board import find_board
+    from myoedge.run.board import find_line, plugged_in
+
+    return find_line(find_board(board or "gap9_evk"), port, plugged_in())
 
 
 def simulate_elf(

@@ -30,10 +30,12 @@ from myoedge.streaming.pushed import Stream
 
 if TYPE_CHECKING:
     from myoedge.measurement import Measurement
+    from myoedge.run.console import Line
     from myoedge.run.simulator import Progress
     from myoedge.simulator import Program, Simulation, Wanted
 
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
+APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
 SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # where results lie that are no outputs
 
 # Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
@@ -52,12 +54,14 @@ class Build:
 
     folder    where it lies
     cc        the compiler its C is run with: "zig", "cc", or a path
+    line      where a board with its application is
     times_s   what each stage of `build` took; empty for a build that was loaded
     warnings  what `build` warned about
     """
 
     folder: Path
     cc: str = "zig"
+    line: Line | None = None
     times_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
@@ -261,6 +265,25 @@ class Build:
             len(self.layer_names),
             l3=self.l3_image,
         )
+
+    def run_on_board(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
+        """The same on the board at `line`. Errors: E240 no application, E601, E603 .. E608."""
+        from myoedge.run import board
+
+        if self.line is None:
+            tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
+            raise MyoedgeError("E601", "no board is named", tries=tries)
+        layers = len(self.layer_names)
+        return board.run_on_board(self.line, self.application, inputs, self.output_specs, layers)
+
+    @cached_property
+    def application(self) -> str:
+        """What the GAP SDK application says of itself. Errors: E240 a build without one."""
+        if APPLICATION not in self._files:
+            facts = {"needs": "an application of the GAP SDK"}
+            tries = ["myoedge build ... --app gap-sdk"]
+            raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
+        return self.written(APPLICATION).decode().split('me_digest[] = "')[1].split('"')[0]
 
     @cached_property
     def program(self) -> Program:

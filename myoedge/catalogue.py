@@ -257,7 +257,7 @@ The applications that --app writes run the network on whole samples, one after a
 
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
-Build it for gap9.
+Build it for gap9; for boards with --app gap-sdk.
 
 E241 A file is no program for this chip.
 `simulate --elf` takes 32-bit little-endian RISC-V ELF files, linked for GAP9's register map.
@@ -352,6 +352,35 @@ E503 Whoever worked on a sweep is gone.
 A process was killed, perhaps for want of memory; or no Dask scheduler answers at that address, or a
 task has ended several of its workers. Finished results are kept: the same command again does the
 rest. Fewer processes (--jobs) need less memory.
+
+E601 No board is plugged in, or it is not clear which.
+The console is looked for among the serial ports of USB devices with the ids of the board's probe. A
+probe often has two: --port names the right one.
+
+E602 Nothing is known of a part of the board.
+board.toml leaves out what nobody could say: a console, a probe, a flasher for one of its memories.
+Copy the file, fill it in, and name it: --board ./my/board.toml
+
+E603 A serial port does not open.
+It is gone, another program has it, or you may not use it (on Linux the group dialout may).
+
+E604 The board says nothing.
+The port opened and nothing came back. The application may not be there, may have been built to
+print instead of serving the line, or another port of the probe is the console.
+
+E605 What the board says makes no sense.
+Bytes came, and no frame with a right CRC among them, several times over. Two speeds that differ are
+the usual cause; another program's text is another.
+
+E606 The board runs something else.
+Its application says which build it is, and it is not this one, so its results would mean nothing.
+
+E607 The line to the board broke.
+The board was unplugged or switched off in the middle of a question. Nothing was written here.
+
+E608 The board does not do what it is asked for.
+Its application answered, and refused. Where it did not run: the SDK starts cluster tasks on another
+core than 8, which app.c looks at.
 
 E701 The simulated program met an illegal instruction.
 The cores run RV32IMC and Xpulpv2, without floating point. A jump through a wrong pointer, code that

@@ -262,10 +262,18 @@ def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
         yield case, ({}, inference.outputs)
 
 
+def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    measured = build.run_on_board(chip_inputs(build, listed))
+    for case, inference in zip(listed, measured.inferences, strict=True):
+        yield case, ({}, inference.outputs)
+
+
 RUNGS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
     "simulator": _on_simulator,
     "gvsoc": _on_gvsoc,
+    "board": _on_board,
 }
 
 

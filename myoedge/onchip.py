@@ -73,11 +73,15 @@ def simulate_build(
         if trace:
             raise MyoedgeError("E204", "GVSoC records no trace here", {"has": "simulator"})
         measured = build.run_on_gvsoc(inputs)
+    elif on == "board":
+        if trace:
+            raise MyoedgeError("E204", "a board records no trace here", {"has": "simulator"})
+        measured = build.run_on_board(inputs)
     elif on == "simulator":
         wanted = Wanted(spans=trace)
         measured, run = build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
     else:
-        raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc"})
+        raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc, board"})
     exact = _exact(runs, measured)
     report = _reported(build, measured, described, point_name == AUTO)
     report["exact"] = {**report["exact"], on: exact}

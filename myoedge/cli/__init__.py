@@ -18,6 +18,7 @@ VERBS = {
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
     "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
+    "run": "run the application on a board: outputs and cycles",
     "report": "show a build's report, or what changed since another",
     "sweep": "many builds: models, budgets, options, operating points, and what got worse",
     "ops": "list the operators that can be built",
@@ -28,7 +29,8 @@ VERBS = {
 
 EPILOG = """\b
 Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
-4 outputs differ, 5 tool missing, 7 simulated program faulted, 70 bug in myoedge, 130 interrupted.
+4 outputs differ, 5 tool missing, 6 board, 7 simulated program faulted, 70 bug in myoedge,
+130 interrupted.
 """
 
 

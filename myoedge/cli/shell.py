@@ -132,6 +132,12 @@ def model_options(verb: Verb) -> Verb:
     return verb
 
 
+def board_options(verb: Verb) -> Verb:
+    """The options of verbs that talk to a board."""
+    verb = click.option("--port", metavar="DEVICE", help="The board's console, if not found.")(verb)
+    return click.option("--board", metavar="ID|TOML", help="Default: gap9_evk.")(verb)
+
+
 def warn(warnings: tuple[Notice, ...]) -> None:
     """Warnings are told with -q too."""
     for warning in warnings:

@@ -63,7 +63,7 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
     chosen = {name: options[name] for name in given}
     build = named_or_newest(voice, folder)
     found = api.simulate(build, **chosen, progress=_progress(voice))
-    voice.result(_as_json(found), lambda: _show(voice, found))
+    voice.result(as_json(found), lambda: show(voice, found))
     if options["trace"]:
         voice.say(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if not found.exact:
@@ -96,7 +96,8 @@ def _progress(voice: Voice) -> Any:
     return say
 
 
-def _as_json(found: Simulated) -> dict[str, Any]:
+def as_json(found: Simulated) -> dict[str, Any]:
+    """What a run gave, for programs."""
     report = found.report
     outputs = [[y.tolist() for y in run.outputs] for run in found.measurement.inferences]
     keys = ("name", "label", "op", "macs", "cycles", "macs_per_cycle", "stalls")
@@ -111,7 +112,8 @@ def _as_json(found: Simulated) -> dict[str, Any]:
     }
 
 
-def _show(voice: Voice, found: Simulated) -> None:
+def show(voice: Voice, found: Simulated) -> None:
+    """What a run gave, for people."""
     from myoedge.report.cycles import cycles_table
 
     voice.out.print(cycles_table(found.report))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Voice, board_options, common
 
 if TYPE_CHECKING:
     from myoedge.api import Validation
@@ -19,6 +19,7 @@ RUNGS = {
     "host": "host C, every layer",
     "simulator": "simulated GAP9, every layer",
     "gvsoc": "GVSoC, outputs",
+    "board": "board, outputs",
 }
 
 
@@ -28,11 +29,12 @@ RUNGS = {
     "--on",
     default="host",
     metavar="RUNGS",
-    help="Rungs of the ladder, with commas: host, simulator, gvsoc.",
+    help="Rungs of the ladder, with commas: host, simulator, gvsoc, board.",
 )
 @click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
 @click.option("--onnx", is_flag=True, help="Also measure model.int8.onnx in onnxruntime.")
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
+@board_options
 @common
 def command(voice: Voice, folder: str | None, on: str, **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.

@@ -60,7 +60,7 @@ def cycles(printed: str) -> list[int]:
     return [int(n) for n in re.findall(r": (\d+) cycles", printed)]
 
 
-@pytest.mark.parametrize("version", [(), ("ME_SDK_4",)], ids=["5.x", "4.x"])
+@pytest.mark.parametrize("version", [(), pytest.param(("ME_SDK_4",), marks=pytest.mark.slow)])
 def test_the_golden_sample_is_exact_on_the_chip(
     two: Build, tmp_path: Path, version: tuple[str, ...]
 ) -> None:

@@ -41,7 +41,10 @@ SHARED = {
         "run.gvsoc",
         "energy.calibrate",
         "sweep.engines",
+        "run.console",
     },  # not installed
+    "E601": {"built", "run.board"},  # no board is known
+    "E606": {"run.board", "run.console"},  # the board runs something else
 }
 
 
