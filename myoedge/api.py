@@ -17,7 +17,7 @@ from myoedge.samples import Given
 
 if TYPE_CHECKING:
     from myoedge.board import Board
-    from myoedge.consumption import Calibration, Consumption
+    from myoedge.consumption import Calibration
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
     from myoedge.quant.choose import QuantGraph
@@ -340,25 +340,26 @@ def energy(
     every: str | None = None,
     battery_mah: float | None = None,
     battery_volts: float = 3.7,
-) -> Consumption:
-    """What an inference costs in joules, each with its interval; the reports are replaced.
+) -> dict[str, Any]:
+    """report.json with what an inference costs in joules, by the coefficients of today.
 
     operating_point   "high", "low", or a clock between them as "300MHz"
     every             "50 ms": a window so often, for duty cycle and average power
     battery_mah       with `every`: hours on it, at battery_volts on average
+    The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
     from myoedge.config import positive, seconds
     from myoedge.consumption import consumption
-    from myoedge.energy.duty import Battery
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    period_s = None if every is None else positive(seconds(every), "--every")
-    battery = None
-    if battery_mah is not None:
-        sizes = positive(battery_mah, "--battery"), positive(battery_volts, "--volts")
-        battery = Battery(*sizes)
-    return consumption(chosen, operating_point, period_s, battery)
+    given: dict[str, float | None] | None = None
+    if every is not None:
+        mah = None if battery_mah is None else positive(battery_mah, "--battery")
+        volts = positive(battery_volts, "--volts")
+        period_s = positive(seconds(every), "--every")
+        given = {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
+    return consumption(chosen, operating_point, given)
 
 
 def calibrate_energy(measurements: StrPath) -> Calibration:

@@ -16,7 +16,7 @@ from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.report.energy import amount, interval
-from myoedge.report.memory import weights_in_l2
+from myoedge.report.memory import moved_l3_bytes
 from myoedge.report.speed import duration
 from myoedge.target import Chip
 
@@ -201,7 +201,7 @@ def check(budget: Budget, plan: Plan, fidelity: Fidelity, by: Coefficients = PUB
 
 def _check_energy(limit_j: float, plan: Plan, by: Coefficients) -> None:
     layers = [_layer_energy(plan, index, by) for index in range(len(plan.steps))]
-    far = sum(_far_bytes(plan, index) for index in range(len(plan.steps)))
+    far = sum(moved_l3_bytes(plan, index) for index in range(len(plan.steps)))
     found = energy(typical(modelled_cycles(plan), far), plan.chip.point, by)
     if found.joules > limit_j:
         shown = interval(found.joules, found.low_j, found.high_j)
@@ -217,13 +217,7 @@ def _check_energy(limit_j: float, plan: Plan, by: Coefficients) -> None:
 
 def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
     cycles = layer_cycles(plan)[index]
-    return energy(typical(cycles, _far_bytes(plan, index)), plan.chip.point, by)
-
-
-def _far_bytes(plan: Plan, index: int) -> int:
-    """Of a layer's constants, what comes from L3 in every inference."""
-    stored = sum(array.nbytes for array in plan.stored(index).values())
-    return stored - weights_in_l2(plan, index)
+    return energy(typical(cycles, moved_l3_bytes(plan, index)), plan.chip.point, by)
 
 
 def _over(name: str, budget: str, build: str, layers: Iterable[str], remedy: str) -> MyoedgeError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from myoedge.built import Build, load_build
 from myoedge.coefficients import coefficients, keep
 from myoedge.contents import report_files
 from myoedge.energy.calibrate import METER, Measured, Residual, calibrate
-from myoedge.energy.duty import Battery, Duty, duty
-from myoedge.energy.model import PUBLISHED, Coefficients, for_typical
+from myoedge.energy.model import PUBLISHED, Coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
 from myoedge.onchip import at_points
@@ -29,17 +28,6 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 
 @dataclass(frozen=True)
-class Consumption:
-    """report.json with energy_uj by the coefficients of today; what a window every so often takes.
-
-    duty   None where no period is known
-    """
-
-    report: dict[str, Any] = field(repr=False)
-    duty: Duty | None = None
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Coefficients of the board that was measured, their residuals, and where they are stored."""
 
@@ -50,21 +38,22 @@ class Calibration:
 
 
 def consumption(
-    build: Build, point_name: str | None, period_s: float | None, battery: Battery | None
-) -> Consumption:
-    """api.energy; the arguments are explained there."""
-    by, report = coefficients(), build.report
+    build: Build, point_name: str | None, every: Mapping[str, float | None] | None
+) -> dict[str, Any]:
+    """api.energy; the arguments are explained there.
+
+    every   period_s, battery_mah, battery_volts; without it as the report has it
+    """
+    report = build.report
     described = chip(str(build.manifest.get("target")))
     if not described.point.clock_hz:
         facts = {"target": described.name}
         raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
     described = described.at(point_name or report["target"]["operating_point"])
-    found = with_energy({**at_points(report, described), **_latency(report, described.point)}, by)
+    known = {**at_points(report, described), **_latency(report, described.point)}
+    found = with_energy(known if every is None else {**known, "every": every}, coefficients())
     build.replace(report_files(found))
-    if period_s is None:
-        return Consumption(found)
-    sure = by if counted(found) else for_typical(by)
-    return Consumption(found, duty(activity(found), described.point, sure, period_s, battery))
+    return found
 
 
 def _latency(report: Mapping[str, Any], point: OperatingPoint) -> dict[str, float]:

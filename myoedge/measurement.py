@@ -24,14 +24,16 @@ Spec = tuple[Shape, str]  # shape and dtype of an output
 class Activity:
     """What energy is spent on, of a layer or of a whole inference.
 
-    cycles        of the cluster clock
-    instructions  of all cores, the fabric controller's among them
-    accesses      loads and stores of the cluster's cores to L1
-    dma_bytes     between L2 and L1       l3_bytes   from and to L3
+    cycles           of the cluster clock
+    instructions     of the cluster's cores
+    fc_instructions  of the fabric controller
+    accesses         loads and stores of the cluster's cores to L1
+    dma_bytes        between L2 and L1       l3_bytes   from and to L3
     """
 
     cycles: float
     instructions: float = 0
+    fc_instructions: float = 0
     accesses: float = 0
     dma_bytes: float = 0
     l3_bytes: float = 0

@@ -69,7 +69,12 @@ def fitted() -> Coefficients:
 def typical(counters: Iterable[Activity]) -> tuple[float, ...]:
     """Instructions, accesses and bytes of DMA in a cycle: means over networks."""
     rows = [
-        (a.instructions / a.cycles, a.accesses / a.cycles, a.dma_bytes / a.cycles) for a in counters
+        (
+            (a.instructions + a.fc_instructions) / a.cycles,
+            a.accesses / a.cycles,
+            a.dma_bytes / a.cycles,
+        )
+        for a in counters
     ]
     return tuple(round(statistics.fmean(column), 2) for column in zip(*rows, strict=True))
 

@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
-    from myoedge.consumption import Calibration, Consumption
+    from myoedge.consumption import Calibration
 
 
 class ShowUnlessNamed(click.Group):
@@ -59,8 +59,7 @@ def show(voice: Voice, folder: str | None, **options: Any) -> None:
     voice.result(_as_json(found), lambda: _show(voice, found))
 
 
-def _as_json(found: Consumption) -> dict[str, Any]:
-    report, duty = found.report, found.duty
+def _as_json(report: dict[str, Any]) -> dict[str, Any]:
     keys = ("name", "label", "op", "cycles", "cycles_modelled", "energy_uj")
     return {
         "target": report["target"],
@@ -68,21 +67,20 @@ def _as_json(found: Consumption) -> dict[str, Any]:
         "latency_s": report["latency_s"],
         "energy_uj": report["energy_uj"],
         "layers": [{key: row[key] for key in keys} for row in report["layers"]],
-        "duty": None if duty is None else {**asdict(duty), "keeps_up": duty.keeps_up},
+        "duty": report["duty"],
     }
 
 
-def _show(voice: Voice, found: Consumption) -> None:
+def _show(voice: Voice, report: dict[str, Any]) -> None:
     from myoedge.report import energy
     from myoedge.report.text import facts
     from myoedge.report.text import show as printed
 
-    report = found.report
     rows = [
         *((f"at {point}", f"{j}, {time}, {mw}") for j, time, mw, point in energy.by_point(report)),
         ("parts", energy.parts(report)),
         ("layers", "\n".join(energy.costliest(report))),
-        *(energy.duty_rows(found.duty) if found.duty else ()),
+        *energy.duty_rows(report),
         ("from", energy.source(report)),
     ]
     printed(facts(rows), voice.out)

@@ -19,7 +19,8 @@ from myoedge.target.gap9_energy import ACCESS_PJ, DMA_BYTE_PJ, INSTRUCTION_PJ, V
 
 Vector = tuple[float, ...]
 SIGMAS = 2.0  # an interval is so many standard deviations to either side: 95 %
-PARTS = ("leakage", "clocks", "cores", "l1", "l3")
+WEIGHTED = ("cores", "fc", "l1", "dma")
+PARTS = ("leakage", "clocks", *WEIGHTED, "l3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     """Of an inference or a layer; activity may be a part of either."""
     row = joules_per_unit(activity, point)
     leakage, clocks, work, l3 = (a * c for a, c in zip(row, by.values, strict=True))
-    cores, memory = _weights_pj(activity)
-    share = cores / (cores + memory) if cores + memory else 0.0
-    parts = (leakage, clocks, work * share, work * (1 - share), l3)
+    weights = _weights_pj(activity)
+    unit = work / sum(weights) if any(weights) else 0.0
+    parts = (leakage, clocks, *(unit * weight for weight in weights), l3)
     found = dict(zip(PARTS, parts, strict=True))
     return Energy(found, _sigma(row, by, math.fsum(parts)))
 
@@ -93,10 +94,14 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
     )
 
 
-def _weights_pj(activity: Activity) -> tuple[float, float]:
-    """Of cores, and of L1 that they and the DMA use, before the factor."""
-    memory = ACCESS_PJ * activity.accesses + DMA_BYTE_PJ * activity.dma_bytes
-    return INSTRUCTION_PJ * activity.instructions, memory
+def _weights_pj(activity: Activity) -> tuple[float, ...]:
+    """Of what shares the factor, in the order of WEIGHTED."""
+    return (
+        INSTRUCTION_PJ * activity.instructions,
+        INSTRUCTION_PJ * activity.fc_instructions,
+        ACCESS_PJ * activity.accesses,
+        DMA_BYTE_PJ * activity.dma_bytes,
+    )
 
 
 def _sigma(row: Vector, by: Coefficients, joules: float) -> float:
@@ -113,7 +118,7 @@ def power_mw(activity: Activity, point: OperatingPoint, by: Coefficients) -> flo
 def typical(cycles: float, l3_bytes: float = 0) -> Activity:
     """What networks do in so many cycles, where nothing has been counted."""
     instructions, accesses, dma_bytes = (rate * cycles for rate in gap9_energy.TYPICAL)
-    return Activity(cycles, instructions, accesses, dma_bytes, l3_bytes)
+    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes)
 
 
 def for_typical(by: Coefficients) -> Coefficients:

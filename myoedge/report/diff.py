@@ -111,6 +111,7 @@ NETWORK = (
     Measure("latency_s", "latency", -1, speed.duration),
     Measure("cycles.startup", "start-up cycles", -1, _number),
     Measure("energy_uj.value", "energy, uJ", -1, _number),
+    Measure("energy_uj.coefficients", "energy by", 0),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),
     Measure("memory.l1_peak_bytes", "L1 memory", -1, words.size),
@@ -156,7 +157,7 @@ def compare(old: Report, new: Report) -> list[Change]:
     return changes
 
 
-TIMES = frozenset(("cycles.total", "cycles.macs_per_cycle", "latency_s"))
+TIMES = frozenset(("cycles.total", "cycles.macs_per_cycle", "latency_s", "energy_uj.value"))
 
 
 def _incomparable(old: Report, new: Report) -> frozenset[str]:

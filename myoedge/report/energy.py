@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
 from myoedge.energy.calibrate import Residual
-from myoedge.energy.duty import Duty
+from myoedge.energy.duty import Battery, duty
 from myoedge.energy.model import (
     SIGMAS,
     Coefficients,
@@ -29,7 +30,9 @@ PART_NAMES = {
     "leakage": "leakage",
     "clocks": "clock trees",
     "cores": "cores",
+    "fc": "fabric controller",
     "l1": "L1 memory",
+    "dma": "DMA",
     "l3": "L3 memory",
 }
 
@@ -49,6 +52,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     ]
     return {
         **report,
+        "duty": _duty(report, whole, at, sure),
         "energy_uj": {
             **_interval(found),
             "source": report["cycles"]["source"],
@@ -59,6 +63,19 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         },
         "layers": layers,
     }
+
+
+def _duty(
+    report: Mapping[str, Any], whole: Activity, point: OperatingPoint, by: Coefficients
+) -> dict[str, Any] | None:
+    """With `every` in the report, a window in each such period."""
+    every = report.get("every")
+    if not every:
+        return None
+    mah = every.get("battery_mah")
+    battery = None if mah is None else Battery(mah, every["battery_volts"])
+    found = duty(whole, point, by, every["period_s"], battery)
+    return {**asdict(found), "keeps_up": found.keeps_up}
 
 
 def _others(points: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,8 +97,7 @@ def activity(report: Mapping[str, Any]) -> Activity:
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
     if not counted(report):
         return typical(total, layers.l3_bytes)
-    rest = (layers.instructions, layers.accesses, layers.dma_bytes, layers.l3_bytes)
-    return Activity(total, *rest)
+    return replace(layers, cycles=total)
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
@@ -89,8 +105,7 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     known = row.get("activity")
     if known:
         return Activity(**known)
-    far = row["weights_bytes"] - row["weights_l2_bytes"]
-    return typical(speed.layer_cycles(row) or 0, far)
+    return typical(speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
 
 
 def _interval(found: Energy) -> dict[str, float]:
@@ -199,25 +214,37 @@ def _half_width(rows: Sequence[Residual], by: Coefficients) -> float:
     return fmean(SIGMAS * e.sigma_j / e.joules for e in found)
 
 
-def duty_rows(found: Duty) -> list[tuple[str, str]]:
-    """What a window every so often comes to, for people."""
-    value, low, high = found.average_mw
+def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a window every so often comes to, for people; nothing where no period is known."""
+    found = report.get("duty")
+    if not found:
+        return []
+    value, low, high = found["average_mw"]
     rows = [
-        ("period", speed.duration(found.period_s)),
-        ("duty cycle", f"{100 * found.share:.3g} %"),
+        ("every", speed.duration(found["period_s"])),
+        ("duty cycle", f"{100 * found['share']:.3g} %"),
         ("average", f"{words.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
         ("asleep", _asleep(found)),
     ]
-    if found.hours is not None:
-        hours, least, most = found.hours
+    if found["hours"] is not None:
+        hours, least, most = found["hours"]
         rows.append(("battery", f"{hours:,.0f} h ({least:,.0f} to {most:,.0f})"))
     return rows
 
 
-def _asleep(found: Duty) -> str:
-    if not found.keeps_up:
+def _asleep(found: Mapping[str, Any]) -> str:
+    if not found["keeps_up"]:
         return "never: an inference takes longer than the period"
-    if not found.asleep_s:
+    if not found["asleep_s"]:
         return "never: no time to fall asleep and wake"
-    _, low, high = found.sleep_mw
-    return f"{speed.duration(found.asleep_s)} of each period, at {low:.2g} to {high:.2g} mW"
+    _, low, high = found["sleep_mw"]
+    return f"{speed.duration(found['asleep_s'])} of each period, at {low:.2g} to {high:.2g} mW"
+
+
+def on_average(report: Mapping[str, Any]) -> str:
+    """ "2.07 mW (1.53 to 6.63) with one every 50 ms; 268 h (84 to 363) on the battery"."""
+    rows = dict(duty_rows(report))
+    if not rows:
+        return ""
+    found = f"{rows['average']} with one every {rows['every']}"
+    return f"{found}; {rows['battery']} on the battery" if "battery" in rows else found

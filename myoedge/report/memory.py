@@ -179,6 +179,11 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 # --- weights --------------------------------------------------------------------------------------
 
 
+def moved_l3_bytes(plan: Plan, index: int) -> int:
+    """What a step moves from L3 and back in every inference, weights and maps."""
+    return sum(h.piece.size_bytes for h in plan.hauls if h.piece.step == index)
+
+
 def weights_in_l2(plan: Plan, index: int) -> int:
     """Bytes of a step's constants that lie in L2 all the time."""
     arrays = plan.stored(index).items()

@@ -179,6 +179,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "cycles", _cycles(report)
     if joules.known(report):
         yield "energy", _text(joules.in_short(report))
+        if average := joules.on_average(report):
+            yield "on average", _text(average)
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
     found = wide(report)

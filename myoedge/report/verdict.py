@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.report import speed, words
+from myoedge.report import energy, speed, words
 from myoedge.report.rows import Report
 
 
@@ -32,7 +32,13 @@ def _speed(report: Report) -> str:
     time, point = speed.latencies(report)[0]
     if speed.is_modelled(report):
         return f"An inference is modelled to take {time} at {point}; it has not run yet."
-    return f"An inference takes {time} at {point} on {speed.the_place(report)}."
+    said = f"An inference takes {time} at {point} on {speed.the_place(report)}"
+    found = energy.known(report)
+    return (
+        f"{said}, and some {energy.in_joules(found)} by the model of energy."
+        if found
+        else f"{said}."
+    )
 
 
 def _space(report: Report) -> str:

@@ -129,7 +129,8 @@ def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:
         l3_bytes=l3_bytes,
         activity=Activity(
             cycles,
-            instructions=sum(c.instructions for c in every),
+            instructions=sum(c.instructions for c in every[:CLUSTER]),
+            fc_instructions=sum(c.instructions for c in every[CLUSTER:]),
             accesses=sum(map(_in_l1, every[:CLUSTER])),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,

@@ -24,7 +24,7 @@ GAP9 = chip("gap9")
 HIGH, LOW = GAP9.points
 NONE = ((0.0,) * 4,) * 4
 PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0), NONE, 0.1, 0.0, "made up")
-BUSY = Activity(370e6, 1e9, 2e8, 4e7, 1e6)  # a second at 370 MHz
+BUSY = Activity(370e6, 9e8, 1e8, 2e8, 4e7, 1e6)  # a second at 370 MHz
 
 
 # --- one energy -----------------------------------------------------------------------------------
@@ -35,8 +35,10 @@ def test_by_hand_at_the_voltage_of_the_coefficients() -> None:
     wanted = {
         "leakage": 4.0e-3,
         "clocks": 30e-12 * 370e6,
-        "cores": 2 * 4.98e-12 * 1e9,
-        "l1": 2 * 2.124e-12 * (2e8 + 1e7),
+        "cores": 2 * 4.98e-12 * 9e8,
+        "fc": 2 * 4.98e-12 * 1e8,
+        "l1": 2 * 2.124e-12 * 2e8,
+        "dma": 2 * 2.124e-12 * 1e7,
         "l3": 500e-12 * 1e6,
     }
     assert found.parts == pytest.approx(wanted)
@@ -48,7 +50,7 @@ def test_voltage_and_clock() -> None:
     """Dynamic energy goes with the square, leakage with the voltage and the time; L3 stays."""
     high, low = (energy(BUSY, point, PLAIN).parts for point in (HIGH, LOW))
     square = (0.65 / 0.80) ** 2
-    for part in ("clocks", "cores", "l1"):
+    for part in ("clocks", "cores", "fc", "l1", "dma"):
         assert low[part] / high[part] == pytest.approx(square)
     assert low["leakage"] / high["leakage"] == pytest.approx(0.65 / 0.80 * 370 / 240)
     assert low["l3"] == high["l3"]
@@ -118,7 +120,7 @@ def test_the_coefficients_are_the_least_squares_of_the_published_powers() -> Non
         a, point = counters[name], GAP9.at(at).point
         square, rate = (point.volts / 0.8) ** 2, point.clock_hz / a.cycles * 1e-9
         words = a.accesses + a.dma_bytes / 4
-        weights = 4.98 * a.instructions + 2.124 * words
+        weights = 4.98 * (a.instructions + a.fc_instructions) + 2.124 * words
         l3 = 600.0 * a.l3_bytes * rate
         row = [point.volts / 0.8, square * a.cycles * rate, square * weights * rate]
         rows.append(np.array(row) / watts)
@@ -220,7 +222,7 @@ def test_no_coefficient_is_below_zero() -> None:
 
 # --- a window every so often ----------------------------------------------------------------------
 
-WINDOW = Activity(3_700_000, 2e7, 6e6)  # 10 ms at 370 MHz
+WINDOW = Activity(3_700_000, 2e7, 0, 6e6)  # 10 ms at 370 MHz
 
 
 def test_sleeps_between_windows() -> None:
