@@ -18,6 +18,7 @@ from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.ir import Array, Border
 from myoedge.plan.far import through_windows
 from myoedge.plan.planned import Location, Plan, size_bytes
+from myoedge.plan.shared import Key
 from myoedge.plan.stream import Haul, in_arena, turns
 from myoedge.streaming.pushed import Stream
 from myoedge.tiled import Operand
@@ -94,6 +95,7 @@ def make_sources(
     stored = {
         "banner": common["banner"],
         "arrays": [_array(n, a) for n, a in _constants(plan).items()],
+        "alike": _alike(plan),
     }
     files["weights.h"] = render("project/weights.h.j2", stored)
     files["weights.c"] = render("project/weights.c.j2", stored)
@@ -218,9 +220,19 @@ def _constants(plan: Plan) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)
-        near = {key: a for key, a in stored.items() if (index, key) not in plan.streamed}
+        near = {key: a for key, a in stored.items() if plan.stays((index, key))}
         found |= arrays(index, step, near)
     return found | {constant_name(plan, name): a for name, a in plan.quant.constants.items()}
+
+
+def _alike(plan: Plan) -> list[tuple[str, str]]:
+    """C names of arrays that are the bytes of others, and those of these."""
+
+    def name(key: Key) -> str:
+        return f"{function_name(key[0], plan.steps[key[0]])}_{key[1]}"
+
+    pairs = ((key, of) for key, of in plan.owners.items() if key != of and plan.stays(of))
+    return sorted((name(key), name(of)) for key, of in pairs)
 
 
 def constant_name(plan: Plan, name: str) -> str:

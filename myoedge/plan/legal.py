@@ -189,17 +189,20 @@ def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
 
 
 def _hauls_inside(plan: Plan) -> Iterator[str]:
-    """Hauls are words of the arena and of L3, one behind the other there."""
-    l3 = 0
+    """Hauls are words of the arena and of L3; constants lie there as they are."""
+    image = plan.l3_image()
     for haul in plan.hauls:
-        size, is_map = haul.piece.room_bytes, bool(haul.piece.tensor)
+        size, piece = haul.piece.room_bytes, haul.piece
         whole = haul.l2 % WORD == 0 and 0 <= haul.l2 <= plan.arena_bytes - size
-        there = haul.l3 % WORD == 0 and 0 <= haul.l3 <= plan.map_bytes - size
-        if not whole or not (there if is_map else haul.l3 == l3):
-            yield plan.steps[haul.piece.step].node.name
-        l3 += 0 if is_map else size
-    if l3 + plan.map_bytes > plan.chip.l3_bytes:
-        yield f"{l3 + plan.map_bytes:,} B"
+        there = haul.l3 % WORD == 0 and haul.l3 >= 0
+        if piece.tensor:
+            there &= haul.l3 <= plan.map_bytes - size
+        else:
+            there &= image[haul.l3 : haul.l3 + size] == plan.content(piece)
+        if not whole or not there:
+            yield plan.steps[piece.step].node.name
+    if len(image) + plan.map_bytes > plan.chip.l3_bytes:
+        yield f"{len(image) + plan.map_bytes:,} B"
 
 
 def _hauls_in_turn(plan: Plan) -> Iterator[str]:

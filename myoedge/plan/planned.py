@@ -16,8 +16,9 @@ from myoedge.ir import Array
 from myoedge.op import Step, macs
 from myoedge.plan.far import Access
 from myoedge.plan.l1 import declared, too_small
-from myoedge.plan.moments import WORD, Clock
+from myoedge.plan.moments import WORD, Clock, Piece
 from myoedge.plan.place import Life, Placement
+from myoedge.plan.shared import Key, owners
 from myoedge.plan.stream import Haul
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.tiling import describe as describe_tiling
@@ -83,14 +84,21 @@ class Plan:
     @property
     def weight_bytes(self) -> int:
         """Weights, tables and constant operands that stay in L2."""
-        far = self.streamed
-        arrays = [
-            a
+        near = (self.stored(key[0])[key[1]] for key in {*self.owners.values()} if self.stays(key))
+        return sum(a.nbytes for a in (*near, *self.quant.constants.values()))
+
+    def stays(self, key: Key) -> bool:
+        """Whether this array of a step lies in L2 all the time, and is no other's bytes."""
+        return self.owners[key] == key and key not in self.streamed
+
+    @cached_property
+    def owners(self) -> Mapping[Key, Key]:
+        """By step and array, those as which they are stored: of some that are alike the first."""
+        return owners(
+            ((index, name), array)
             for index in range(len(self.steps))
-            for name, a in self.stored(index).items()
-            if (index, name) not in far
-        ]
-        return sum(a.nbytes for a in (*arrays, *self.quant.constants.values()))
+            for name, array in self.stored(index).items()
+        )
 
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[Haul, ...]]:
@@ -103,7 +111,7 @@ class Plan:
     @property
     def l3_bytes(self) -> int:
         """Size of l3.bin."""
-        return sum(haul.piece.room_bytes for haul in self.from_l3_bin)
+        return max((haul.l3 + haul.piece.room_bytes for haul in self.from_l3_bin), default=0)
 
     @property
     def from_l3_bin(self) -> tuple[Haul, ...]:
@@ -124,13 +132,16 @@ class Plan:
 
     def l3_image(self) -> bytes:
         """l3.bin: pieces in the order in which they are needed, each from a word on."""
-        rows = []
+        image = bytearray(self.l3_bytes)
         for haul in self.from_l3_bin:
-            piece = haul.piece
-            whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
-            own = whole[piece.start : piece.start + piece.size_bytes]
-            rows.append(own.ljust(piece.room_bytes, b"\0"))
-        return b"".join(rows)
+            image[haul.l3 : haul.l3 + haul.piece.room_bytes] = self.content(haul.piece)
+        return bytes(image)
+
+    def content(self, piece: Piece) -> bytes:
+        """Of a constant, filled to words."""
+        whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
+        own = whole[piece.start : piece.start + piece.size_bytes]
+        return own.ljust(piece.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""

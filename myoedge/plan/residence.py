@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.plan.moments import Piece
+from myoedge.plan.shared import Key
 from myoedge.plan.stream import Rate, in_order, queued, timeline
 
-Key = tuple[int, str]  # step and array
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no moment needs
 
@@ -29,6 +29,8 @@ def residences(
 ) -> list[Residence]:
     """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
 
+    known   pieces of an array and of those that are alike: one of them is enough to stay for all
+
     One array after another stays: of those that a run waits for, the one that saves most for its
     bytes.
     """
@@ -40,7 +42,11 @@ def residences(
 def _choices(
     known: Mapping[Key, Sequence[Piece]], durations: Sequence[float], room: int, rate: Rate
 ) -> Iterator[Residence]:
-    sizes = {key: sum(p.room_bytes for p in pieces) for key, pieces in known.items()}
+    sizes = {
+        key: sum(p.room_bytes for p in pieces if (p.step, p.array) == key)
+        for key, pieces in known.items()
+    }
+    owner = {(p.step, p.array): key for key, pieces in known.items() for p in pieces}
     spare = room - most_read([p for pieces in known.values() for p in pieces])
     streamed = {*known} - {*_small(sizes, spare)}
     while True:
@@ -55,7 +61,7 @@ def _choices(
         else:
             blocked = hauls[stuck].first
             wanted = tuple(p.first <= blocked <= p.last for p in hauls[: stuck + 1])
-        helps = {(p.step, p.array) for p, late in zip(hauls, wanted, strict=False) if late}
+        helps = {owner[p.step, p.array] for p, late in zip(hauls, wanted, strict=False) if late}
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return

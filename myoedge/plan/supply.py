@@ -10,7 +10,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.plan.far import far_hauls
 from myoedge.plan.moments import Piece, candidates, pieces
 from myoedge.plan.planned import Plan
-from myoedge.plan.residence import Key, residences
+from myoedge.plan.residence import residences
+from myoedge.plan.shared import Key, stored_once
 from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
 from myoedge.plan.whole import durations
 
@@ -27,19 +28,16 @@ def fits(plan: Plan) -> bool:
 
 def window_bytes(plan: Plan) -> int:
     """What L2 has for constants, wherever these come from."""
-    constants = sum(size for _, _, size in candidates(plan.steps, plan.tilings))
+    every = candidates(plan.steps, plan.tilings)
+    constants = sum(size for index, name, size in every if _owns(plan, (index, name)))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
 def with_hauls(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
-    sizes = {(index, name): size for index, name, size in candidates(plan.steps, plan.tilings)}
     window, arena = window_bytes(plan), plan.placement.arena_bytes
     most = min(PIECE_BYTES, max(window, 0) // PIECES)
-    known = {
-        (index, name): pieces(index, name, size, plan.tilings[index], plan.clock, most)
-        for (index, name), size in sizes.items()
-    }
+    known = _known(plan, most)
     maps = map_hauls(plan)
     others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
     rate = Rate.of(plan.chip)
@@ -47,9 +45,22 @@ def with_hauls(plan: Plan) -> Plan | None:
         hauls = _streamed(known, choice.streamed)
         found = place_hauls(hauls, others, window + arena - choice.stays_bytes, maps)
         if found is not None:
-            made = replace(plan, hauls=tuple(found))
+            made = replace(plan, hauls=tuple(stored_once(found, plan.content)))
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
     return None
+
+
+def _known(plan: Plan, most: int) -> dict[Key, list[Piece]]:
+    """Pieces of every constant that can come from L3, those that are alike together."""
+    found: dict[Key, list[Piece]] = {}
+    for index, name, size in candidates(plan.steps, plan.tilings):
+        own = pieces(index, name, size, plan.tilings[index], plan.clock, most)
+        found.setdefault(plan.owners[index, name], []).extend(own)
+    return found
+
+
+def _owns(plan: Plan, key: Key) -> bool:
+    return plan.owners[key] == key
 
 
 def map_hauls(plan: Plan) -> list[Haul]:

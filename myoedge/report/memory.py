@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from myoedge.plan.place import Life
@@ -185,9 +186,19 @@ def moved_l3_bytes(plan: Plan, index: int) -> int:
 
 
 def weights_in_l2(plan: Plan, index: int) -> int:
-    """Bytes of a step's constants that lie in L2 all the time."""
+    """Bytes of a step's constants that lie in L2 all the time, and not for a step before it."""
     arrays = plan.stored(index).items()
-    return sum(array.nbytes for name, array in arrays if (index, name) not in plan.streamed)
+    return sum(array.nbytes for name, array in arrays if plan.stays((index, name)))
+
+
+def weights_in_l3(plan: Plan, index: int) -> int:
+    """Bytes of l3.bin that are a step's, and not a step's before it."""
+    first: dict[int, int] = {}
+    for haul in plan.from_l3_bin:
+        first.setdefault(haul.l3, haul.piece.step)
+    ends = sorted([*first, plan.l3_bytes])
+    sizes = dict(pairwise(ends))
+    return sum(end - at for at, end in sizes.items() if first[at] == index)
 
 
 def weights_in(plan: Plan, index: int) -> str | None:

@@ -107,7 +107,7 @@ def owner(report: Report, buffer: Row) -> Row:
 
 
 def _l3(report: Report) -> Peak:
-    far = ((row, row["weights_bytes"] - row["weights_l2_bytes"]) for row in report["layers"])
+    far = ((row, row["weights_l3_bytes"]) for row in report["layers"])
     found = report["memory"]["l3_maps"]
     maps = ((owner(report, row), row["size_bytes"]) for row in found)
     every = (*_of_layers("weights", far), *_of_layers("result", maps))

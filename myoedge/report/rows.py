@@ -19,7 +19,13 @@ from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
-from myoedge.report.memory import memory, moved_l3_bytes, weights_in, weights_in_l2
+from myoedge.report.memory import (
+    memory,
+    moved_l3_bytes,
+    weights_in,
+    weights_in_l2,
+    weights_in_l3,
+)
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
@@ -226,6 +232,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "weights_in": weights_in(plan, index),
         "weights_bytes": weights,
         "weights_l2_bytes": weights_in_l2(plan, index),
+        "weights_l3_bytes": weights_in_l3(plan, index),
         "l3_moved_bytes": moved_l3_bytes(plan, index),
         "read_bytes": _read_bytes(plan, node) + weights,
         "out_bytes": size_bytes(plan.quant, node.name),
@@ -315,6 +322,7 @@ COLUMNS = (
     "weights_in",
     "weights_bytes",
     "weights_l2_bytes",
+    "weights_l3_bytes",
     "l3_moved_bytes",
     "read_bytes",
     "out_bytes",
