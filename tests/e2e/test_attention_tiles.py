@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import myoedge
 from myoedge.ir import Array
 from tests.conftest import save_exported
+from tests.e2e.test_on_chip import has_gvsoc
 
 BUDGETS = (None, "48KiB", "32KiB", "26KiB", "22KiB")
 
@@ -66,6 +67,13 @@ def test_bytes_do_not_depend_on_tiles(kind: str, tmp_path: Path) -> None:
         results.append(ran.measurement.inferences[0].outputs[0])
     assert len(shown) == len(BUDGETS), shown
     assert all(np.array_equal(results[0], other) for other in results[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(has_gvsoc()), reason="GVSoC is not here: set GVSOC_HOME to judge by it")
+def test_gvsoc_agrees_where_keys_are_cut(tmp_path: Path) -> None:
+    build = built(Attention(causal=True), ((1, 2, 98, 16),) * 3, tmp_path, BUDGETS[-1])
+    assert myoedge.validate(build, on=("gvsoc",)).exact["gvsoc"]
 
 
 @pytest.mark.parametrize(("tokens", "macs_per_cycle"), [(800, 14.0), (1600, 13.5)])

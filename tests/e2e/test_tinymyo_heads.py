@@ -19,6 +19,7 @@ from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
 from myoedge.reference import run_real
 from myoedge.zoo import recordings, tinymyo
+from tests.e2e.test_on_chip import has_gvsoc
 
 MYO = Path(__file__).resolve().parents[2] / "examples" / "data" / "libemg_myo.npz"
 Make = Callable[..., torch.nn.Module]
@@ -94,13 +95,17 @@ def test_the_echo_of_the_input_is_a_second_output() -> None:
     assert graph.outputs[1] in graph.inputs
 
 
-@pytest.mark.parametrize(("name", "version"), BUILDS)
-def test_builds_are_exact_on_the_chip(name: str, version: int, tmp_path: Path) -> None:
+def built(name: str, version: int, folder: Path) -> myoedge.Build:
     shape = HEADS[name][2]
     program = torch.export.export(model(name, version), (torch.zeros(shape),))
-    torch.export.save(program, tmp_path / "m.pt2")
+    torch.export.save(program, folder / "m.pt2")
     calib = windows(shape, 4, 1)
-    build = myoedge.build(tmp_path / "m.pt2", target="gap9", calib=calib, output=tmp_path / "m")
+    return myoedge.build(folder / "m.pt2", target="gap9", calib=calib, output=folder / "m")
+
+
+@pytest.mark.parametrize(("name", "version"), BUILDS)
+def test_builds_are_exact_on_the_chip(name: str, version: int, tmp_path: Path) -> None:
+    build = built(name, version, tmp_path)
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.difference is None
     assert checked.exact["host"]
@@ -109,6 +114,16 @@ def test_builds_are_exact_on_the_chip(name: str, version: int, tmp_path: Path) -
     assert wide, "no residual stream"
     steps = json.loads((tmp_path / "m" / "plan.json").read_text())["steps"]
     assert all(step["tiles"] for step in steps), "a layer that works in L2"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(has_gvsoc()), reason="GVSoC is not here: set GVSOC_HOME to judge by it")
+@pytest.mark.parametrize(("name", "version"), [p.values for p in BUILDS])
+def test_gvsoc_agrees(name: str, version: int, tmp_path: Path) -> None:
+    build = built(name, version, tmp_path)
+    checked = myoedge.validate(build, on=("gvsoc",))
+    assert checked.difference is None
+    assert checked.exact["gvsoc"]
 
 
 def test_outputs_differ_as_those_of_floats_do(tmp_path: Path) -> None:
