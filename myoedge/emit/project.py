@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from myoedge import __version__
-from myoedge.emit.kernels import arrays, comment, function_name, kernel
+from myoedge.emit.constants import alike, array_values, constant_name, constants, hauled_arrays
+from myoedge.emit.kernels import comment, function_name, kernel
 from myoedge.emit.pushes import stream_values
-from myoedge.emit.render import C_TYPES, initializer, render, template_dir
+from myoedge.emit.render import C_TYPES, render, template_dir
 from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.ir import Array, Border
 from myoedge.plan.far import through_windows
 from myoedge.plan.planned import Location, Plan, size_bytes
-from myoedge.plan.shared import Key
 from myoedge.plan.stream import Haul, in_arena, turns
 from myoedge.streaming.pushed import Stream
 from myoedge.tiled import Operand
@@ -94,8 +94,8 @@ def make_sources(
     }
     stored = {
         "banner": common["banner"],
-        "arrays": [_array(n, a) for n, a in _constants(plan).items()],
-        "alike": _alike(plan),
+        "arrays": [array_values(n, a) for n, a in constants(plan).items()],
+        "alike": alike(plan),
     }
     files["weights.h"] = render("project/weights.h.j2", stored)
     files["weights.c"] = render("project/weights.c.j2", stored)
@@ -215,44 +215,10 @@ def _factors(border: Border | None) -> str:
     return f", where real = x * FACTORS + OFFSETS, one of each along axis {border.axis}"
 
 
-def _constants(plan: Plan) -> dict[str, Array]:
-    """Those that stay in L2, by their C names."""
-    found: dict[str, Array] = {}
-    for index, step in enumerate(plan.steps):
-        stored = plan.stored(index)
-        near = {key: a for key, a in stored.items() if plan.stays((index, key))}
-        found |= arrays(index, step, near)
-    return found | {constant_name(plan, name): a for name, a in plan.quant.constants.items()}
-
-
-def _alike(plan: Plan) -> list[tuple[str, str]]:
-    """C names of arrays that are the bytes of others, and those of these."""
-
-    def name(key: Key) -> str:
-        return f"{function_name(key[0], plan.steps[key[0]])}_{key[1]}"
-
-    pairs = ((key, of) for key, of in plan.owners.items() if key != of and plan.stays(of))
-    return sorted((name(key), name(of)) for key, of in pairs)
-
-
-def constant_name(plan: Plan, name: str) -> str:
-    """C name of a constant operand."""
-    return f"const{list(plan.quant.constants).index(name):02d}"
-
-
-def _array(name: str, values: Array) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": C_TYPES[str(values.dtype)],
-        "count": values.size,
-        "text": initializer(values),
-    }
-
-
 def _golden(golden: Golden) -> list[dict[str, Any]]:
     inputs, outputs = golden
-    rows = [_array(f"golden_input{i}", np.asarray(a)) for i, a in enumerate(inputs)]
-    return rows + [_array(f"golden_output{i}", np.asarray(a)) for i, a in enumerate(outputs)]
+    rows = [array_values(f"golden_input{i}", np.asarray(a)) for i, a in enumerate(inputs)]
+    return rows + [array_values(f"golden_output{i}", np.asarray(a)) for i, a in enumerate(outputs)]
 
 
 def _network(plan: Plan) -> dict[str, Any]:
@@ -304,24 +270,13 @@ def _layer(plan: Plan, index: int) -> str:
     """The C of a layer: in tiles, or as a whole in L2."""
     step, tiling = plan.steps[index], plan.tilings[index]
     if tiling is None:
-        return _hauled_arrays(plan, index) + kernel(plan, index, step)
+        return hauled_arrays(plan, index) + kernel(plan, index, step)
     near = in_arena(
         tiling, {name: hauls for (at, name), hauls in plan.streamed.items() if at == index}
     )
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
     return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand))
-
-
-def _hauled_arrays(plan: Plan, index: int) -> str:
-    """The C that gives arrays from L3 the names that a layer in L2 knows them by."""
-    lines = []
-    for name, array in sorted(plan.stored(index).items()):
-        for haul in plan.streamed.get((index, name), ()):
-            kind = f"const {C_TYPES[str(array.dtype)]} *"
-            full = f"{function_name(index, plan.steps[index])}_{name}"
-            lines.append(f"#define {full} (({kind})(const void *)(me_arena + {haul.l2}))\n")
-    return "".join(lines)
 
 
 def _outside(plan: Plan, index: int, operand: Operand) -> str:
