@@ -68,12 +68,12 @@ def dequantize(x: Array, q: QParams) -> Array:
     return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
 
 
-def requantize(acc: Array, r: Requant, low: int, high: int) -> Array:
-    """int32 accumulators [..., channels] -> int8 [..., channels]; one truncation, one rounding.
+def requantize(acc: Array, r: Requant, low: int, high: int, kind: type = np.int8) -> Array:
+    """int32 accumulators [..., channels] -> int8 or int16; one truncation, one rounding.
 
     Shifts are arithmetic (toward minus infinity). Same bits as me_requant() in me_math.h.
     """
-    return np.asarray(np.clip(rescale(acc, r), low, high), np.int8)
+    return np.asarray(np.clip(rescale(acc, r), low, high), kind)
 
 
 def rescale(acc: Array, r: Requant) -> Array:
@@ -83,20 +83,24 @@ def rescale(acc: Array, r: Requant) -> Array:
 
 
 def choose_requant(
-    real: Array | Sequence[float], acc_bound: Array | Sequence[int], zero_point: int
+    real: Array | Sequence[float],
+    acc_bound: Array | Sequence[int],
+    zero_point: int,
+    dtype: str = "int8",
 ) -> Requant:
     """The Requant nearest to acc * real + zero_point that cannot overflow int32.
 
     real       wanted factor per channel, > 0
     acc_bound  largest |acc| per channel that the operator can produce
+    dtype      of the results
     Among the common pre-shifts the one with the smallest mean square error in the worst channel is
     taken: a larger one drops bits of the accumulator, a smaller one leaves the multiplier fewer.
     """
-    bound = np.asarray(acc_bound, np.int64)
+    bound, finer = np.asarray(acc_bound, np.int64), 1 << 8 * (np.dtype(dtype).itemsize - 1)
     # A channel that is always 0 has no say in the pre-shift.
-    wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), FACTOR_MAX), 0.0)
+    wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), finer * FACTOR_MAX), 0.0)
     candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(PRE_MAX + 1)]
-    return min(candidates, key=lambda r: _square_error(r, wanted, bound))
+    return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
 
 
 def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
@@ -120,13 +124,13 @@ def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
     return np.asarray(half + dropped + (np.int64(zero_point) << shift))
 
 
-def _square_error(r: Requant, real: Array, bound: Array) -> float:
+def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
     """Of the worst channel, in output steps squared.
 
-    The multiplier's error counts at a typical output; what the pre-shift drops is spread evenly.
+    The multiplier's error counts at a typical output of so many steps; what the pre-shift drops is spread evenly.
     """
     error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
-    typical = np.minimum(bound, TYPICAL_STEPS / np.maximum(real, 1e-30))
+    typical = np.minimum(bound, steps / np.maximum(real, 1e-30))
     dropped = np.ldexp(real, r.pre - 1) if r.pre else np.zeros_like(real)
     return float(np.max((typical * error) ** 2 + dropped**2 / 3.0))
 

@@ -97,6 +97,11 @@ class Step:
     item: int = 1
 
     @property
+    def kind(self) -> type:
+        """Of integers that are requantised."""
+        return np.int16 if self.item == 2 else np.int8
+
+    @property
     def attrs(self) -> Attrs:
         return self.node.attrs
 
@@ -176,7 +181,8 @@ class OpDef:
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
-    reads_wide, writes_wide   takes operands, gives results of 16 bits, where they have a scale so
+    reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands, gives
+               results of 16 bits, where they have a scale so; None: never
     wide       inputs that have 16 bits always
     in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
                axis; None, also as its result: it needs the whole axis at once
@@ -203,8 +209,8 @@ class OpDef:
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
-    reads_wide: bool = False
-    writes_wide: bool = False
+    reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
+    writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     wide: tuple[int, ...] = ()
     in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
 
@@ -247,6 +253,16 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 def stored_bound(step: Step) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
     return int(step["acc_bound"])
+
+
+def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """`reads_wide`, `writes_wide` of operators that do not mind."""
+    return True
+
+
+def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """The same of those whose kernels of 16 bits know no activation."""
+    return "act" not in attrs
 
 
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:

@@ -17,6 +17,7 @@ from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.ir import Array, Graph
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate, flat_inputs
+from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
@@ -178,11 +179,20 @@ def run_quantize(options: Options) -> Quantized:
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():
         limit = options.samples or settings.calib.samples
-        network = _quantized(model.graph, samples.thin(given, limit), observer, settings, options)
+        rules = _rules(model.graph, settings)
+        data = samples.thin(given, limit)
+        network = _quantized(model.graph, data, observer, rules, options)
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
-        fidelity = measure(network, samples.thin(given, MEASURED_SAMPLES).inputs)
+        measured = samples.thin(given, MEASURED_SAMPLES).inputs
+        fidelity = measure(network, measured)
+        wider = network
+        if options.reuse is None:  # else what the older build chose stays
+            aim_db = settings.budget.sqnr or AIM_DB
+            wider = refined(network, fidelity, measured, rules, aim_db)
+        if wider is not network:
+            network, fidelity = wider, measure(wider, measured)
         judged = _accuracies(network, given)
         warnings = (*warnings, *_weak_layers(network, fidelity))
     _raise_first(options, warnings)
@@ -251,11 +261,19 @@ def _observer(options: Options, settings: Config) -> Observer:
     return Observer(method, percentile)
 
 
-def _quantized(
-    graph: Graph, data: Data, observer: Observer, settings: Config, options: Options
-) -> QuantGraph:
+def _rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     rules = tuple(_layer_rule(*item) for item in settings.quant.items())
     _check_rules(graph, rules)
+    return rules
+
+
+def _quantized(
+    graph: Graph,
+    data: Data,
+    observer: Observer,
+    rules: tuple[LayerRule, ...],
+    options: Options,
+) -> QuantGraph:
     overrides = {
         node.name: rule.observer
         for rule in rules

@@ -62,6 +62,13 @@ def run_real(
     return values
 
 
+def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """`run_real`, and what comes before every table as `name.pre`."""
+    found: dict[str, Array] = dict(graph.constants)
+    run_real(graph, inputs, lambda name, value: found.update({name: value}))
+    return found
+
+
 def _show(watch: Watch | None, name: str, value: Array) -> None:
     if watch is not None:
         watch(name, value)

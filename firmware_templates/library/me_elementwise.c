@@ -201,8 +201,12 @@ static const int8_t *further(const void *x, int32_t n, int32_t wide)
 
 void me_wide_sum_run(const me_wide_sum *op, const me_wide_sum_tile *tile)
 {
-    const int32_t first = ME_FIRST(tile->n), n = ME_LAST(tile->n) - first;
-    if (n > 0)
-        me_wide_row(op, further(tile->a, first, op->a_wide), further(tile->b, first, op->b_wide),
-                    (int8_t *)tile->y + (op->y_wide ? 2 * first : first), n);
+    const int32_t width = tile->n, all = tile->rows * width, last = ME_LAST(all);
+    for (int32_t at = ME_FIRST(all), n; at < last; at += n) {
+        const int32_t row = at / width, column = at - row * width;
+        n = width - column < last - at ? width - column : last - at;
+        me_wide_row(op, further(tile->a, row * tile->a_row + column, op->a_wide),
+                    further(tile->b, row * tile->b_row + column, op->b_wide),
+                    (int8_t *)tile->y + (op->y_wide ? 2 * at : at), n);
+    }
 }

@@ -53,7 +53,8 @@ void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y);
 /* y = table[x + 128], n elements */
 void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n);
 
-/* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so */
+/* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
+ * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift;
 } me_wide_sum;
@@ -61,7 +62,7 @@ typedef struct {
 typedef struct {
     const void *a, *b;
     void *y;
-    int32_t n;
+    int32_t n, rows, a_row, b_row;
 } me_wide_sum_tile;
 
 void me_wide_sum_run(const me_wide_sum *op, const me_wide_sum_tile *tile);

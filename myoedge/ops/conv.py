@@ -13,7 +13,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.op import (
+    Integers,
+    InTime,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    exact_matmul,
+    not_activated,
+    register,
+)
 from myoedge.ops import dense, depthwise
 from myoedge.ops.depthwise import packed_depthwise
 from myoedge.ops.packing import (
@@ -25,6 +35,7 @@ from myoedge.ops.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.ops.wide import wide_rows
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
@@ -110,7 +121,8 @@ def quantize(site: Site) -> Integers:
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight, signed=True)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
     bound = _bound(weight, folded)
-    r = choose_requant(x.scale * scale / site.target.scale, bound, site.target.zero_point)
+    y = site.target
+    r = choose_requant(x.scale * scale / y.scale, bound, y.zero_point, y.dtype)
     return Integers(
         {"x_zero": x.zero_point, "pre": r.pre},
         {
@@ -144,13 +156,13 @@ def requant_of(step: Step) -> Requant:
 
 
 def integer(step: Step, x: Array) -> Array:
-    """x int8 [N, *S, C] -> int8 [N, *T, K]; padding has the value of the zero point."""
+    """x int8 [N, *S, C] -> int8 or int16 [N, *T, K]; padding has the value of the zero point."""
     weight, groups = step["weight"], step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
     acc = exact_matmul(patches, matrix).transpose(1, 0, 2).reshape(step.out) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return requantize(acc, requant_of(step), step.low, step.high)
+    return requantize(acc, requant_of(step), step.low, step.high, step.kind)
 
 
 def literals(step: Step) -> dict[str, Any]:
@@ -292,6 +304,9 @@ class Spatial:
 def in_tiles(step: Step) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
+    if step.kind is np.int16:
+        taps = math.prod(step["weight"].shape[1:])
+        return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
     if 1 < groups == step.shapes[0][-1] == step.out[-1]:
         return _depthwise_in_tiles(step, Spatial.of(step))
     conv = Spatial.of(step, groups)
@@ -407,6 +422,15 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     }
 
 
+def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """Whether windows are pieces of the input, one behind the other: patches of a row, or pixels."""
+    x, kernel = shapes[0], shapes[1][1:-1]
+    rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
+    dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]
+    plain = attrs["groups"] == 1 and not any(map(any, attrs["pads"]))
+    return rows and dense and plain and not_activated(attrs, shapes, out)
+
+
 def attributes(rank: int) -> dict[str, object]:
     """Attributes of a convolution with stride and dilation 1, no padding, one group."""
     ones = (1,) * rank
@@ -452,5 +476,6 @@ CONV = register(
         epilogue=True,
         multiplies=True,
         in_time=in_time,
+        writes_wide=side_by_side,
     )
 )

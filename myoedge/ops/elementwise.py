@@ -27,6 +27,7 @@ from myoedge.op import (
     beside_axis,
     broadcast_in_time,
     elementwise,
+    not_activated,
     outer_inner,
     register,
     same_attrs,
@@ -113,8 +114,8 @@ ADD = register(
         tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
-        reads_wide=True,
-        writes_wide=True,
+        reads_wide=not_activated,
+        writes_wide=not_activated,
         in_time=broadcast_in_time,
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,29 +124,46 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
-def wide_sum(step: Step) -> Tiled:
-    """Two operands of one shape, 16 bits among them and the result."""
-    n = math.prod(step.out)
-    axes, dims = axes_of((Loop(n, (1,)),))
-    shape, index = (n,), (dims[0],)
-    items = {name: 1 + step[f"{name}_wide"] for name in "aby"}
+def wide_sum(step: Step) -> Tiled | None:
+    """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
+    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
+        return None
+    axes, dims = axes_of(loops)
+    extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
+    reads = tuple(
+        replace(_read(name, i, loops, dims), item=1 + step[f"{name}_wide"])
+        for i, name in enumerate("ab")
+    )
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     return Tiled(
         kernel="me_wide_sum",
         axes=axes,
-        split=("i0",),
-        operands=(
-            Operand("a", 0, shape, index, item=items["a"]),
-            Operand("b", 1, shape, index, item=items["b"]),
-            Operand("y", OUT, shape, index, item=items["y"]),
-        ),
+        split=(f"i{max(last - 1, 0)}",),
+        single=tuple(f"i{d}" for d in range(last - 1)),
+        operands=(*reads, Operand("y", OUT, extents, tuple(dims), item=1 + step["y_wide"])),
         op={name: step[name] for name in numbers},
-        tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
-        cycles=lambda sizes, prices: (
-            -(-_least(n, _extent(dims[0], sizes)) // WORKERS) * prices.wide_item + prices.flat_call
-        ),
+        tile=lambda regions: _wide_tile(regions, loops),
+        cycles=lambda sizes, prices: _wide_cycles(prices, dims, extents, sizes),
         first=lambda sizes, prices: prices.first_rows,
     )
+
+
+def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
+    y = regions["y"].extent
+    a_row, b_row = ([0, *_steps(regions[name], i, loops)][-2] for i, name in enumerate("ab"))
+    sizes = {"n": y[-1], "rows": (1, *y)[-2], "a_row": a_row, "b_row": b_row}
+    return {"a": "@a", "b": "@b", "y": "@y", **sizes}
+
+
+def _wide_cycles(prices: Prices, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> Any:
+    """Elements and rows of one core."""
+    total: Any = 1
+    for extent, dim in zip(extents, dims, strict=True):
+        total = total * _least(extent, _extent(dim, sizes))
+    elements = -(-total // WORKERS)
+    rows = elements / extents[-1] if len(extents) > 1 else 0
+    return elements * prices.wide_item + rows * prices.flat_row + prices.flat_call
 
 
 def lookup(step: Step) -> Tiled:

@@ -19,6 +19,7 @@ from myoedge.op import (
     OpDef,
     Site,
     Step,
+    always,
     axis_turned,
     elementwise,
     register,
@@ -77,6 +78,8 @@ RESHAPE = register(
         same_scale=True,
         view=True,
         in_time=_reshape_in_time,
+        reads_wide=always,
+        writes_wide=always,
     )
 )
 

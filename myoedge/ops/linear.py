@@ -20,6 +20,7 @@ from myoedge.op import (
     Step,
     beside_last,
     exact_matmul,
+    not_activated,
     register,
     stored_bound,
 )
@@ -36,6 +37,7 @@ from myoedge.ops.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.ops.wide import wide_rows
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 
@@ -60,10 +62,10 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def linear_integer(step: Step, x: Array) -> Array:
-    """x int8 [..., C] -> int8 [..., K]."""
+    """x int8 [..., C] -> int8 or int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return requantize(acc, requant_of(step), step.low, step.high)
+    return requantize(acc, requant_of(step), step.low, step.high, step.kind)
 
 
 def linear_literals(step: Step) -> dict[str, Any]:
@@ -74,6 +76,8 @@ def linear_in_tiles(step: Step) -> Tiled:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    if step.kind is np.int16:
+        return wide_rows(step, rows, c, k)
     gather = c % 4 != 0
     arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
     table = with_table(step, arrays)
@@ -130,6 +134,7 @@ LINEAR = register(
         epilogue=True,
         multiplies=True,
         in_time=beside_last,
+        writes_wide=not_activated,
     )
 )
 

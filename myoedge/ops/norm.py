@@ -17,6 +17,7 @@ from myoedge.op import (
     OpDef,
     Site,
     Step,
+    always,
     beside_last,
     register,
     same_shape,
@@ -214,7 +215,7 @@ LAYER_NORM = register(
         tiled=in_tiles,
         weights=(1, 2),
         turned=last_axis_kept,
-        reads_wide=True,
+        reads_wide=always,
         in_time=beside_last,
     )
 )
@@ -234,7 +235,7 @@ RMS_NORM = register(
         tiled=in_tiles,
         weights=(1,),
         turned=last_axis_kept,
-        reads_wide=True,
+        reads_wide=always,
         in_time=beside_last,
     )
 )

@@ -24,8 +24,9 @@ from myoedge.fixedpoint import (
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
 from myoedge.ops import conv
-from myoedge.ops.gates import GATE, channels_in_blocks, in_blocks
+from myoedge.ops.gates import GATE
 from myoedge.ops.packing import up
+from myoedge.ops.wide import channels_in_blocks, in_blocks
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 LSTM_GATES, GRU_GATES = 4, 3

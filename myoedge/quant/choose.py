@@ -18,9 +18,13 @@ from myoedge.ops.elementwise import make_table
 from myoedge.pointwise import bounds
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Calibration, Observer, Range
-from myoedge.quant.widths import samples, wide_tensors
+from myoedge.quant.ties import operand_names, other_kinds, tied
+from myoedge.quant.widths import samples, streams
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
+
+
+HEADROOM = 8.0  # of outputs of 16 bits: samples that nobody calibrated on go beyond the range
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,15 @@ def quantize_graph(
     calibration: Calibration,
     rules: Iterable[LayerRule] = (),
     kept: Mapping[str, QParams] | None = None,
+    wider: frozenset[str] = frozenset(),
 ) -> QuantGraph:
     """Chooses scales (equal where an operator needs it) and every operator's integers.
 
-    kept   parameters that are chosen already, of an older build
+    kept    parameters that are chosen already, of an older build
+    wider   tensors of 16 bits besides residual streams
     Errors: E117 where an accumulator could leave int32 whatever is done.
     """
-    params = choose_params(graph, calibration.ranges, kept)
+    params = choose_params(graph, calibration.ranges, kept, wider)
     constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
     rules = tuple(rules)
     steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
@@ -91,23 +97,21 @@ def _operands(graph: Graph) -> dict[str, None]:
     return dict.fromkeys(name for name in names if graph.is_const(name))
 
 
-def operand_names(node: Node) -> tuple[str, ...]:
-    """The inputs that are read as integers; weights are not among them."""
-    weights = OPS[node.op].weights
-    return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
-
-
 def choose_params(
-    graph: Graph, ranges: Mapping[str, Range], kept: Mapping[str, QParams] | None = None
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    kept: Mapping[str, QParams] | None = None,
+    wider: frozenset[str] = frozenset(),
 ) -> dict[str, QParams]:
-    """Parameters of every int8 tensor; tensors that must agree share the union of their ranges.
+    """Parameters of every tensor; tensors that must agree share the union of their ranges.
 
-    kept   what is chosen already, and what those that must agree with it follow
+    kept    what is chosen already, and what those that must agree with it follow
+    wider   tensors of 16 bits besides residual streams
     """
     known = kept or {}
     spans = {**ranges, **_declared(graph)}
-    groups, balanced, wide = _tied(graph, spans), _balanced(graph), wide_tensors(graph)
-    params: dict[str, QParams] = {}
+    groups, balanced, wide = tied(graph, spans), _balanced(graph), streams(graph) | wider
+    outputs, params = set(graph.outputs), dict[str, QParams]()
     for names in groups:
         wide |= frozenset(names if samples(graph).intersection(names) else ())
         low = min(spans[name][0] for name in names)
@@ -116,7 +120,8 @@ def choose_params(
         settled = (*fixed, *(known.get(name) for name in names))
         chosen = next((q for q in settled if q is not None), None)
         if chosen is None:
-            chosen = _chosen(low, high, names, wide, balanced)
+            room = HEADROOM if wide.issuperset(names) and outputs.intersection(names) else 1.0
+            chosen = _chosen(room * low, room * high, names, wide, balanced)
         params.update(dict.fromkeys(names, chosen))
     return params | _fixed_wide(graph)
 
@@ -146,35 +151,9 @@ def _declared(graph: Graph) -> dict[str, Range]:
     return found
 
 
-def _tied(graph: Graph, spans: Mapping[str, Range]) -> list[list[str]]:
-    """Groups of tensors with one pair of parameters, in a fixed order."""
-    parent = {name: name for name in spans if name not in _wide(graph)}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    for node in graph.nodes:
-        if not OPS[node.op].same_scale or node.name not in parent:
-            continue
-        extra = [node.name + ".fill"] if node.op == "pad" else []
-        for name in (*operand_names(node), *extra):
-            parent[root(name)] = root(node.name)
-    groups: dict[str, list[str]] = {}
-    for name in parent:
-        groups.setdefault(root(name), []).append(name)
-    return list(groups.values())
-
-
-def _wide(graph: Graph) -> set[str]:
-    """Tensors that are not int8: gates, the indices of argmax, and views of them."""
-    return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
-
-
 def _fixed_wide(graph: Graph) -> dict[str, QParams]:
-    """Parameters of tensors of 16 bits, which their operators fix."""
-    wide = _wide(graph)
+    """Parameters of tensors that their operators fix."""
+    wide = other_kinds(graph)
     fixed = {node.name: OPS[node.op].fixed for node in graph.nodes if node.name in wide}
     return {name: params for name, params in fixed.items() if params is not None}
 

@@ -11,7 +11,8 @@ import numpy as np
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Graph, Node, plain
 from myoedge.op import OPS, Step
-from myoedge.quant.choose import LayerRule, QuantGraph, operand_names, step_of
+from myoedge.quant.choose import LayerRule, QuantGraph, step_of
+from myoedge.quant.ties import operand_names
 from myoedge.reference import PRE
 
 

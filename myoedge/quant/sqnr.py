@@ -11,9 +11,10 @@ import numpy as np
 
 from myoedge.fixedpoint import dequantize, quantize
 from myoedge.ir import Array
+from myoedge.op import OPS
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.observe import Samples, each
-from myoedge.reference import at_border, integer_step, run_integer, run_real
+from myoedge.reference import PRE, at_border, every_value, integer_step, run_integer
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
 
@@ -44,12 +45,14 @@ class Fidelity:
 
     local       dB per tensor, this operator alone quantised
     cumulative  dB per tensor, everything up to it quantised
-    total_db    over all outputs and samples, before a final softmax
+    outputs_db  dB per output, over all samples, before a final softmax or sigmoid
+    total_db    dB over all outputs
     outputs     float and integer outputs per sample, dequantised
     """
 
     local: Mapping[str, float | None]
     cumulative: Mapping[str, float | None]
+    outputs_db: Mapping[str, float | None]
     total_db: float | None
     real: tuple[tuple[Array, ...], ...] = field(repr=False)
     integer: tuple[tuple[Array, ...], ...] = field(repr=False)
@@ -75,24 +78,45 @@ def before_final(q: QuantGraph, name: str) -> str:
     return before_final(q, node.inputs[0]) if node is not None and node.op == "reshape" else name
 
 
+def judged(q: QuantGraph, output: str) -> str:
+    """The same; `name.pre` where its sigmoid is a table fused into a layer."""
+    name = before_final(q, output)
+    node = q.graph.producer.get(name)
+    act = () if node is None else node.attrs.get("act", ())
+    return name + PRE if [function for function, *_ in act] == ["sigmoid"] else name
+
+
+def judged_values(q: QuantGraph, name: str, found: Mapping[str, Array]) -> Array:
+    """What the integers of a judged tensor stand for."""
+    if not name.endswith(PRE):
+        return real_values(q, name, found[name])
+    step = next(step for step in q.steps if step.node.name == name.removesuffix(PRE))
+    before = OPS[step.node.op].integer(step, *(found[x] for x in step.operands))
+    return real_values(q, name, before.reshape(step.out))
+
+
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
     """Runs every sample in floats and integers; compares all tensors, or the outputs only."""
     names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []
-    judged = [before_final(q, name) for name in q.graph.outputs]
+    outputs = {name: Noise() for name in q.graph.outputs}
     for sample in each(samples):
-        real = run_real(q.graph, sample)
+        real = every_value(q.graph, sample)
         found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
         _layers(q, real, found, local, cumulative)
-        for name in judged:
-            total.add(real[name], real_values(q, name, found[name]))
+        for output, noise in outputs.items():
+            name = judged(q, output)
+            mine = judged_values(q, name, found)
+            noise.add(real[name], mine)
+            total.add(real[name], mine)
         reals.append(tuple(real[name] for name in q.graph.outputs))
         integers.append(tuple(real_values(q, name, found[name]) for name in q.graph.outputs))
     return Fidelity(
         {name: noise.db for name, noise in local.items()},
         {name: noise.db for name, noise in cumulative.items()},
+        {name: noise.db for name, noise in outputs.items()},
         total.db,
         tuple(reals),
         tuple(integers),

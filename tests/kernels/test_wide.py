@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from myoedge.fixedpoint import QParams
-from myoedge.ir import Array, Node
+from myoedge.ir import Array, Node, Shape
 from myoedge.op import Site, Step
 from myoedge.ops.elementwise import ADD
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
+SAME = ((True, False), (False, True))
 WIDTHS = [w for w in itertools.product((False, True), repeat=3) if any(w)]
-SIZES = (4096, 1, 7, 8, 333)
+SIZES = ((1, 4096), (1, 1), (1, 7), (1, 8), (1, 333), (5, 33), (40, 8), (3, 1))  # rows of so many
 
 
 def params(rng: np.random.Generator, *, wide: bool) -> QParams:
@@ -33,28 +34,36 @@ def draw(rng: np.random.Generator, n: int, kind: str) -> Array:
     return np.where(rng.random(n) < 0.1, rng.choice([ends.min, ends.max], n), x).astype(kind)
 
 
-def step_of(rng: np.random.Generator, n: int, widths: tuple[bool, ...]) -> Step:
+def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) -> Step:
     a, b, y = (params(rng, wide=wide) for wide in widths)
-    site = Site({}, ((n,), (n,)), (n,), (a, b), y, (None, None))
+    site = Site({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
-    return Step(node, ("a", "b"), ((n,), (n,)), (n,), ADD.quantize(site), y.low, y.high)
+    return Step(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), y.low, y.high)
 
 
-def case_of(rng: np.random.Generator, n: int, widths: tuple[bool, ...]) -> Case:
-    step = step_of(rng, n, widths)
-    x = [draw(rng, n, "int16" if wide else "int8") for wide in widths[:2]]
+def case_of(
+    rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...], same: tuple[bool, bool]
+) -> Case:
+    """same: of which operand all rows are the same one."""
+    step, (rows, n) = step_of(rng, shape, widths), shape
+    sizes = [(1 if one else rows) * n for one in same]
+    kinds = ["int16" if wide else "int8" for wide in widths[:2]]
+    x = [draw(rng, size, kind) for size, kind in zip(sizes, kinds, strict=True)]
     data = blob(*x)
     fields = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
-    numbers = (*(step[name] for name in fields), *data.starts, n)
-    expected = integer_step(step, x)
+    steps = (0 if one else n for one in same)
+    numbers = (*(step[name] for name in fields), *data.starts, n, rows, *steps)
+    expected = integer_step(step, [np.broadcast_to(v.reshape(-1, n), shape) for v in x])
     assert expected.dtype == (np.int16 if widths[2] else np.int8)
-    return Case(f"{n} {widths}", numbers, data.data, expected.view(np.int8))
+    name = f"{shape} {widths} {same}"
+    return Case(name, numbers, data.data, expected.ravel().view(np.int8))
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_sums_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(53)
-    cases = [case_of(rng, n, widths) for widths in WIDTHS for n in SIZES]
+    cases = [case_of(rng, shape, w, (False, False)) for w in WIDTHS for shape in SIZES]
+    cases += [case_of(rng, (9, 12), w, same) for w in WIDTHS for same in SAME]
     check(cases, run("wide", ("elementwise",), cases, tmp_path))
 
 

@@ -141,7 +141,12 @@ class Case:
             self.names, ("y",), (node,), {**tensors, "y": Tensor("y", out, kind)}, weights
         )
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
-        return quantize_graph(graph, self._calibration(weights), rules)
+        able = OPS[self.op].writes_wide
+        shapes = [*self.shapes, *(w.shape for w in weights.values())]
+        able = None if OPS[self.op].same_scale else able  # what it moves has the same bits
+        wide = self.seed % 3 > 0 and able is not None and able(attrs, shapes, out)
+        wider = frozenset({"y"} if wide else ())
+        return quantize_graph(graph, self._calibration(weights), rules, None, wider)
 
     def _calibration(self, weights: dict[str, Array]) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,7 +74,12 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
 
 
 def compare(op: str, count: int, number: int, folder: Path) -> None:
-    every = drawn(op, count, number)
+    differs = differences(drawn(op, count, number), folder)
+    assert not differs, f"{op}, batch {number}: {differs}"
+
+
+def differences(every: Sequence[Case], folder: Path) -> str:
+    """Between NumPy and the cases in tiles; those that have none are left out."""
     tilings = [in_rooms(case, i) for i, case in enumerate(every)]
     chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
     assert chosen
@@ -86,8 +91,7 @@ def compare(op: str, count: int, number: int, folder: Path) -> None:
     cases = [c for c, _ in chosen]
     found = compiled_and_run(cases, text, folder, "-O0", sorted((folder / "library").glob("*.c")))
     wanted = [integer_step(case.step, case.data) for case in cases]
-    differs = mismatches(cases, wanted, found)
-    assert not differs, f"{op}, batch {number}: {differs}"
+    return mismatches(cases, wanted, found)
 
 
 @pytest.mark.parametrize("op", TILED)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What rounding tensors costs at the outputs of a network that is exact but for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from myoedge.fixedpoint import QParams, dequantize, quantize
+from myoedge.ir import Array, Graph
+from myoedge.reference import PRE, every_value, real_node
+
+Group = tuple[str, ...]
+
+
+def noise_of(
+    graph: Graph,
+    params: Mapping[str, QParams],
+    samples: Iterable[Mapping[str, Array]],
+    groups: Sequence[Group],
+    judged: Sequence[str],
+) -> list[Array]:
+    """Squared error at each judged tensor, summed over the samples, for every group alone.
+
+    params   of 8 bits; the group's tensors are rounded to them, and nothing else is
+    judged   tensors, or `name.pre` for what comes before a table
+    The rounding of tensors is independent, nearly: together they cost the sum.
+    """
+    found = [np.zeros(len(judged)) for _ in groups]
+    for sample in samples:
+        real = every_value(graph, sample)
+        for group, total in zip(groups, found, strict=True):
+            changed = _disturbed(graph, params, real, frozenset(group))
+            total += [_square(changed[x] - real[x]) if x in changed else 0.0 for x in judged]
+    return found
+
+
+def signal_of(
+    graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]
+) -> Array:
+    """Sum of squares of each judged tensor."""
+    total = np.zeros(len(judged))
+    for sample in samples:
+        real = every_value(graph, sample)
+        total += [_square(real[name]) for name in judged]
+    return total
+
+
+def _disturbed(
+    graph: Graph, params: Mapping[str, QParams], real: Mapping[str, Array], group: frozenset[str]
+) -> dict[str, Array]:
+    """All values that differ when the group's tensors are rounded."""
+    changed: dict[str, Array] = {}
+    for node in graph.nodes:
+        name, touched = node.name, any(x in changed for x in node.inputs)
+        if touched:
+            inputs = [changed.get(x, real[x]) for x in node.inputs]
+            changed[name + PRE], changed[name] = real_node(node, inputs)
+        if name in group:
+            changed[name] = dequantize(
+                quantize(changed.get(name, real[name]), params[name]), params[name]
+            )
+    return changed
+
+
+def _square(x: Array) -> float:
+    return float(np.sum(x.astype(np.float64) ** 2))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""16 bits where 8 are too few: tensors chosen by what they win at the outputs and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.ir import Array
+from myoedge.quant.choose import LayerRule, QuantGraph, choose_params, quantize_graph
+from myoedge.quant.noise import Group, noise_of, signal_of
+from myoedge.quant.observe import Samples, each
+from myoedge.quant.sqnr import Fidelity, judged, measure
+from myoedge.quant.widths import candidates, cost_cycles
+
+AIM_DB = 20.0  # SQNR at the worst output
+MARGIN_DB = 3.0  # that samples nobody calibrated on may have less
+NOISE_SAMPLES = 4  # on which the noise of single tensors is measured
+TRIES = 3  # networks that are measured: noise adds up nearly, not quite
+LEAST_SHARE = 0.01  # of the noise at an output that a tensor must win
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A group of tensors that could have 16 bits.
+
+    noise   that it adds to each output, relative to the signal     cost   in cycles, roughly
+    """
+
+    names: Group
+    cost: float
+    noise: Array = field(repr=False)
+
+
+def relative_noise(found: Fidelity) -> Array:
+    """At each output, of the signal there."""
+    return np.array([0.0 if db is None else 10 ** (-db / 10) for db in found.outputs_db.values()])
+
+
+def refined(
+    network: QuantGraph,
+    found: Fidelity,
+    samples: Samples,
+    rules: Sequence[LayerRule] = (),
+    aim_db: float = AIM_DB,
+) -> QuantGraph:
+    """The network with as many tensors of 16 bits as the aim asks for; itself if it needs none.
+
+    found    what the network was measured to keep of these samples
+    aim_db   at the worst output; MARGIN_DB more is asked of the samples
+    Outputs are the first: few samples do not know their range, and they cost next to nothing.
+    Where the aim is out of reach, the best network found.
+    """
+    most = 10 ** (-(aim_db + MARGIN_DB) / 10)
+    noise = least = relative_noise(found)
+    if noise.max(initial=0.0) <= most:
+        return network
+    best, left = network, choices(network, samples)
+    chosen = [choice for choice in left if set(choice.names).intersection(network.graph.outputs)]
+    for _ in range(TRIES):
+        left = [choice for choice in left if choice not in chosen]
+        picked = picks(left, noise, most)
+        if not picked:
+            break
+        chosen += picked
+        wider = frozenset(name for choice in chosen for name in choice.names)
+        tried = quantize_graph(network.graph, network.calibration, rules, None, wider)
+        noise = relative_noise(measure(tried, samples, layers=False))
+        if noise.max() < least.max():
+            best, least = tried, noise
+        if noise.max() <= most:
+            break
+    return best
+
+
+def choices(network: QuantGraph, samples: Samples) -> list[Choice]:
+    """All that could be chosen, measured on a few samples spread evenly."""
+    graph, ranges = network.graph, network.calibration.ranges
+    groups = candidates(graph, network.params)
+    count = len(next(iter(samples.values())))
+    at = np.unique(np.linspace(0, count - 1, NOISE_SAMPLES).astype(int))
+    few = list(each({name: values[at] for name, values in samples.items()}))
+    names = [judged(network, output) for output in dict.fromkeys(graph.outputs)]
+    signal = np.maximum(signal_of(graph, few, names), 1e-30)
+    noise = noise_of(graph, choose_params(graph, ranges), few, groups, names)
+    costs = (1.0 + cost_cycles(graph, group) for group in groups)
+    rows = zip(groups, costs, noise, strict=True)
+    return [Choice(group, cost, square / signal) for group, cost, square in rows]
+
+
+def picks(left: Sequence[Choice], noise: Array, most: float) -> list[Choice]:
+    """What brings the noise of every output below `most`: always what wins most at the worst one
+    for its cost."""
+    left, noise, found = list(left), noise.copy(), list[Choice]()
+    while left and noise.max() > most:
+        worst = int(noise.argmax())
+        pick = max(left, key=lambda choice: float(choice.noise[worst]) / choice.cost)
+        if pick.noise[worst] < LEAST_SHARE * noise[worst]:
+            break
+        left.remove(pick)
+        found.append(pick)
+        noise = np.maximum(noise - pick.noise, 0.0)
+    return found

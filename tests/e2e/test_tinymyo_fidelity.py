@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TinyMyo in integers against floats: random weights of any seed, windows not calibrated on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from myoedge.ir import Array
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.refine import AIM_DB, refined
+from myoedge.quant.sqnr import measure, quantized_inputs, real_values
+from myoedge.reference import one_blas_thread, run_integer
+from myoedge.zoo import tinymyo
+from tests.e2e.test_tinymyo_heads import graph_of, windows
+
+SMALL, BASE = (4, 200), (8, 1000)  # layers, samples
+QUICK = (*SMALL, 2, 1)  # in every run: 8 bits alone keep 18.6 dB of it
+EVERY = [(*size, version, seed) for size in (SMALL, BASE) for version in (1, 2) for seed in range(5)]
+SEEDS = [pytest.param(*c, marks=[] if c == QUICK else [pytest.mark.slow]) for c in EVERY]
+
+
+@pytest.mark.parametrize(("layers", "samples", "version", "seed"), SEEDS)
+def test_logits_of_held_back_windows(layers: int, samples: int, version: int, seed: int) -> None:
+    """At least 20 dB of the logits, and they differ from window to window as those of floats do."""
+    torch.manual_seed(seed)
+    model = tinymyo.epn(samples, version=version, layers=layers).eval()
+    shape = (1, 8, samples)
+    with one_blas_thread():
+        network = built(model, windows(shape, 16, 1))
+        held = windows(shape, 6, 99)
+        found = np.stack([logits(network, x) for x in held])
+    with torch.no_grad():
+        wanted = np.stack([model(torch.from_numpy(x)).numpy().ravel() for x in held])
+    noise = np.sum((found - wanted) ** 2) / np.sum(wanted.astype(np.float64) ** 2)
+    assert -10 * np.log10(noise) >= AIM_DB
+    apart = [np.linalg.norm(y[:, None] - y[None], axis=-1).ravel() for y in (found, wanted)]
+    assert np.corrcoef(*apart)[0, 1] > 0.98
+
+
+def built(model: torch.nn.Module, calib: Array) -> QuantGraph:
+    """As `myoedge build` quantises it."""
+    graph = graph_of(model, calib.shape[1:])
+    given = {graph.inputs[0]: calib}
+    network = quantize_graph(graph, calibrate(graph, given, Observer(), "windows"))
+    return refined(network, measure(network, given, layers=False), given)
+
+
+def logits(network: QuantGraph, x: Array) -> Array:
+    (name,) = network.graph.outputs
+    given = quantized_inputs(network, {network.graph.inputs[0]: x})
+    values = run_integer(network.steps, network.constants, given)
+    return real_values(network, name, values[name]).ravel()

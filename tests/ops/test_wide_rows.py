@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions of 16 bits, whose windows lie side by side: patches of a row, or single pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from myoedge.op import OPS
+from tests.ops.case import Case
+from tests.ops.cases import weight_slack
+from tests.ops.harness import mismatches, run_c
+from tests.ops.test_ops import check_meaning, check_what_the_compiler_is_told, integers
+from tests.ops.test_tiles import differences
+
+# input [N, H, W, C], channels of the result, taps of a patch
+SHAPES = (
+    ((1, 8, 40, 1), 24, 20),
+    ((1, 3, 21, 1), 5, 7),
+    ((2, 4, 5, 8), 12, 1),
+    ((1, 2, 3, 3), 2, 1),
+    ((1, 1, 12, 2), 9, 3),
+)
+
+
+def case_of(shape: tuple[int, ...], channels: int, taps: int, seed: int) -> Case:
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(0, 0.2, (channels, 1, taps, shape[-1]))
+
+    def meaning(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x.movedim(-1, 1), w.movedim(-1, 1), bias, stride=(1, taps))
+        return y.movedim(1, -1)
+
+    none = ((0, 0), (0, 0))
+    attrs = {"stride": (1, taps), "dilation": (1, 1), "pads": none, "groups": 1}
+    given = (weights, rng.normal(size=channels))
+    pattern = ("uniform", "edges", "narrow")[seed % 3]
+    return Case(
+        "conv", attrs, (shape,), ((-1.0, 0.7),), meaning, given,
+        seed=3 * seed + 1, pattern=pattern, slack=weight_slack,
+    )  # fmt: skip
+
+
+CASES = tuple(case_of(*shape, seed) for seed, shape in enumerate(SHAPES))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_results_of_16_bits_mean_what_torch_says(case: Case) -> None:
+    assert case.params("y").dtype == "int16"
+    check_meaning(case)
+    check_what_the_compiler_is_told(case)
+
+
+def test_c_as_a_whole_equals_numpy(tmp_path: Path) -> None:
+    assert not mismatches(CASES, integers(CASES), run_c(CASES, tmp_path, "-O0"))
+
+
+def test_tiles_equal_numpy(tmp_path: Path) -> None:
+    assert not differences(CASES, tmp_path)
+
+
+def test_windows_that_overlap_or_reach_over_an_edge_have_8_bits() -> None:
+    able = OPS["conv"].writes_wide
+    assert able is not None
+    attrs = {"stride": (1, 2), "dilation": (1, 1), "pads": ((0, 0), (0, 0)), "groups": 1}
+    assert able(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    for other in ({"stride": (1, 1)}, {"pads": ((0, 0), (0, 1))}, {"groups": 3}):
+        assert not able({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    assert not able(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tensors get 16 bits, and that networks which need none stay as they are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.quant.choose import HEADROOM, QuantGraph, quantize_graph
+from myoedge.quant.noise import noise_of
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.refine import Choice, choices, picks, refined
+from myoedge.quant.sqnr import measure
+from myoedge.reference import run_real
+
+
+class Quiet(nn.Module):
+    """Windows of all strengths before a norm, which makes them alike: 8 bits lose the quiet ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(16, 24)
+        self.norm = nn.LayerNorm(24)
+        self.last = nn.Linear(24, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.norm(self.first(x)))
+
+
+def graph_of(model: nn.Module, *shape: int) -> Graph:
+    return prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(shape),))))
+
+
+@pytest.fixture(scope="module")
+def quiet() -> tuple[QuantGraph, Array]:
+    torch.manual_seed(0)
+    model = Quiet()
+    nn.init.zeros_(model.first.bias)
+    rng = np.random.default_rng(0)
+    strength = 10.0 ** rng.uniform(-2.5, 0, (32, 1, 1))
+    windows = (strength * rng.standard_normal((32, 1, 16))).astype(np.float32)
+    graph = graph_of(model, 1, 16)
+    ranges = calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test")
+    return quantize_graph(graph, ranges), windows
+
+
+def kinds(network: QuantGraph) -> dict[str, str]:
+    return {node.op: network.params[node.name].dtype for node in network.graph.nodes}
+
+
+def test_a_network_above_the_aim_is_left_alone(quiet: tuple[QuantGraph, Array]) -> None:
+    network, windows = quiet
+    given = {network.graph.inputs[0]: windows}
+    found = measure(network, given, layers=False)
+    assert found.total_db is not None
+    assert refined(network, found, given, aim_db=found.total_db - 3.1) is network
+
+
+def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
+    network, windows = quiet
+    given = {network.graph.inputs[0]: windows}
+    before = measure(network, given, layers=False)
+    assert before.total_db is not None
+    wider = refined(network, before, given, aim_db=before.total_db)
+    after = measure(wider, given, layers=False)
+    assert after.total_db is not None
+    assert after.total_db > before.total_db + 1.0
+    first, output = network.graph.nodes[0].name, network.graph.outputs[0]
+    assert {n for n, p in wider.params.items() if p.dtype == "int16"} == {first, output}
+    again = refined(network, before, given, aim_db=before.total_db)
+    assert again.params == wider.params
+
+
+def test_outputs_of_16_bits_have_room_beyond_their_range(quiet: tuple[QuantGraph, Array]) -> None:
+    network, _ = quiet
+    output = network.graph.outputs[0]
+    wider = quantize_graph(network.graph, network.calibration, (), None, frozenset([output]))
+    low, high = network.calibration.ranges[output]
+    params = wider.params[output]
+    assert params.scale * 32767 == pytest.approx(HEADROOM * max(-low, high), rel=1e-6)
+    assert params.zero_point == 0
+
+
+def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph, Array]) -> None:
+    """Against the float network run by hand from the rounded tensor on."""
+    network, windows = quiet
+    graph, (first, norm, last) = network.graph, network.graph.nodes
+    q, sample = network.params[first.name], {network.graph.inputs[0]: windows[0]}
+    (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
+    real = run_real(graph, sample)
+    steps = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127)
+    x = torch.tensor((steps - q.zero_point) * q.scale, dtype=torch.float64)
+    gain, shift = (torch.tensor(graph.constants[name]).double() for name in norm.inputs[1:])
+    x = nn.functional.layer_norm(x, (24,), gain, shift, norm.attrs["eps"])
+    w, b = (torch.tensor(graph.constants[name]).double() for name in last.inputs[1:])
+    wanted = float(np.sum(((x @ w.T + b).numpy() - real[last.name]) ** 2))
+    assert found[0] == pytest.approx(wanted, rel=1e-3)
+
+
+def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
+    noise = np.array([0.01])
+    left = [Choice((name,), cost, np.array([0.003])) for name, cost in (("a", 9.0), ("b", 1.0))]
+    assert [c.names for c in picks(left, noise, 0.008)] == [("b",)]
+    assert [c.names for c in picks(left, noise, 0.005)] == [("b",), ("a",)]
+    assert picks(left, noise, 0.02) == []
+    assert picks([Choice(("c",), 1.0, np.array([1e-6]))], noise, 0.008) == []
+
+
+def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:
+    """A linear layer reads 8 bits, so that what a norm writes is none of them."""
+    network, windows = quiet
+    found = choices(network, {network.graph.inputs[0]: windows})
+    nodes = network.graph.nodes
+    assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
+    assert all(math.isfinite(choice.cost) and choice.cost > 0 for choice in found)
