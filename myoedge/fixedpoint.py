@@ -127,7 +127,8 @@ def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
 def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
     """Of the worst channel, in output steps squared.
 
-    The multiplier's error counts at a typical output of so many steps; what the pre-shift drops is spread evenly.
+    The multiplier's error counts at a typical output of so many steps; what the pre-shift drops is
+    spread evenly.
     """
     error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
     typical = np.minimum(bound, steps / np.maximum(real, 1e-30))

@@ -181,8 +181,8 @@ class OpDef:
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
-    reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands, gives
-               results of 16 bits, where they have a scale so; None: never
+    reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
+               gives results of 16 bits, where they have a scale so; None: never
     wide       inputs that have 16 bits always
     in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
                axis; None, also as its result: it needs the whole axis at once

@@ -423,7 +423,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether windows are pieces of the input, one behind the other: patches of a row, or pixels."""
+    """Whether windows are pieces of the input, one behind the other: patches of a row, pixels."""
     x, kernel = shapes[0], shapes[1][1:-1]
     rows = all(r == s == 1 for r, s in zip(kernel[:-1], attrs["stride"][:-1], strict=True))
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]

@@ -23,7 +23,6 @@ from myoedge.quant.widths import samples, streams
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
 
-
 HEADROOM = 8.0  # of outputs of 16 bits: samples that nobody calibrated on go beyond the range
 
 

@@ -36,9 +36,7 @@ def noise_of(
     return found
 
 
-def signal_of(
-    graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]
-) -> Array:
+def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]) -> Array:
     """Sum of squares of each judged tensor."""
     total = np.zeros(len(judged))
     for sample in samples:

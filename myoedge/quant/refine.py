@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""16 bits where 8 are too few: tensors chosen by what they win at the outputs and what they cost."""
+"""16 bits where 8 are too few: tensors chosen by what they win at the outputs and cost."""
 
 from __future__ import annotations
 

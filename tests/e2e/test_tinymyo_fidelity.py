@@ -18,7 +18,9 @@ from tests.e2e.test_tinymyo_heads import graph_of, windows
 
 SMALL, BASE = (4, 200), (8, 1000)  # layers, samples
 QUICK = (*SMALL, 2, 1)  # in every run: 8 bits alone keep 18.6 dB of it
-EVERY = [(*size, version, seed) for size in (SMALL, BASE) for version in (1, 2) for seed in range(5)]
+EVERY = [
+    (*size, version, seed) for size in (SMALL, BASE) for version in (1, 2) for seed in range(5)
+]
 SEEDS = [pytest.param(*c, marks=[] if c == QUICK else [pytest.mark.slow]) for c in EVERY]
 
 

@@ -22,7 +22,7 @@ from myoedge.reference import run_real
 
 
 class Quiet(nn.Module):
-    """Windows of all strengths before a norm, which makes them alike: 8 bits lose the quiet ones."""
+    """Windows of all strengths before a norm that makes them alike: 8 bits lose the quiet ones."""
 
     def __init__(self) -> None:
         super().__init__()
