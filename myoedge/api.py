@@ -345,7 +345,7 @@ def energy(
 
     operating_point   "high", "low", or a clock between them as "300MHz"
     every             "50 ms": a window so often, for duty cycle and average power
-    battery_mah       with `every`: hours on it, at battery_volts on average
+    battery_mah       with `every`, or a stream whose rate is known: hours on it, at battery_volts
     The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
@@ -354,10 +354,10 @@ def energy(
 
     chosen = build if isinstance(build, Build) else load_build(build)
     given: dict[str, float | None] | None = None
-    if every is not None:
+    if every is not None or battery_mah is not None:
         mah = None if battery_mah is None else positive(battery_mah, "--battery")
         volts = positive(battery_volts, "--volts")
-        period_s = positive(seconds(every), "--every")
+        period_s = None if every is None else positive(seconds(every), "--every")
         given = {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
     return consumption(chosen, operating_point, given)
 

@@ -18,7 +18,7 @@ from myoedge.energy.model import PUBLISHED, Coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
 from myoedge.onchip import at_points
-from myoedge.report.energy import activity, counted, with_energy
+from myoedge.report.energy import activity, counted, period_s, with_energy
 from myoedge.target import OperatingPoint, chip
 
 IDLE = "idle"
@@ -51,7 +51,12 @@ def consumption(
         raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
     described = described.at(point_name or report["target"]["operating_point"])
     known = {**at_points(report, described), **_latency(report, described.point)}
-    found = with_energy(known if every is None else {**known, "every": every}, coefficients())
+    if every is not None:
+        known = {**known, "every": every}
+        if period_s(known) is None:
+            tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
+            raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
+    found = with_energy(known, coefficients())
     build.replace(report_files(found))
     return found
 

@@ -35,7 +35,7 @@ def command() -> None:
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--operating-point", metavar="NAME", help="high, low, or a clock as 300MHz.")
 @click.option("--every", metavar="TIME", help='A window every "50 ms": duty cycle, average power.')
-@click.option("--battery", type=float, metavar="MAH", help="With --every: hours on so many mAh.")
+@click.option("--battery", type=float, metavar="MAH", help="Then also: hours on so many mAh.")
 @click.option("--volts", type=float, default=3.7, metavar="V", help="Of the battery (3.7).")
 @common
 def show(voice: Voice, folder: str | None, **options: Any) -> None:
@@ -47,8 +47,6 @@ def show(voice: Voice, folder: str | None, **options: Any) -> None:
     from myoedge import api
     from myoedge.cli.newest import named_or_newest
 
-    if options["battery"] is not None and options["every"] is None:
-        raise click.UsageError("--battery goes with --every.")
     found = api.energy(
         named_or_newest(voice, folder),
         operating_point=options["operating_point"],

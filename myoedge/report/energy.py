@@ -68,14 +68,23 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
 def _duty(
     report: Mapping[str, Any], whole: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """With `every` in the report, a window in each such period."""
-    every = report.get("every")
-    if not every:
+    """An inference in every period, where one is known."""
+    known_s = period_s(report)
+    if known_s is None:
         return None
+    every = report.get("every") or {}
     mah = every.get("battery_mah")
     battery = None if mah is None else Battery(mah, every["battery_volts"])
-    found = duty(whole, point, by, every["period_s"], battery)
+    found = duty(whole, point, by, known_s, battery)
     return {**asdict(found), "keeps_up": found.keeps_up}
+
+
+def period_s(report: Mapping[str, Any]) -> float | None:
+    """What `energy --every` was told, else the time in which a stream's pass comes in."""
+    told: float | None = (report.get("every") or {}).get("period_s")
+    stream = report.get("stream") or {}
+    rate = stream.get("frame_hz")
+    return told or (stream["pass_frames"] / rate if rate else None)
 
 
 def _others(points: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:

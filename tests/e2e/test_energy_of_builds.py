@@ -112,7 +112,7 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
         (["--every", "soon"], "E232", 2),
         (["--every", "0 ms"], "E232", 2),
         (["--every", "1 s", "--battery", "-3"], "E232", 2),
-        (["--battery", "3"], "goes with --every", 2),
+        (["--battery", "3"], "E232", 2),
         (["--operating-point", "warp"], "E204", 2),
     ],
 )

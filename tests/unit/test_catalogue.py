@@ -25,6 +25,7 @@ SHARED = {
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
     "E204": {"budget", "ladder", "onchip", "target.chip"},  # a choice that there is not
+    "E232": {"config", "consumption"},  # a quantity that is none, or is missing
     "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names

@@ -15,7 +15,7 @@ from myoedge.energy.duty import Battery, duty
 from myoedge.energy.model import PUBLISHED, Coefficients, energy, power_mw, typical
 from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
-from myoedge.report.energy import amount, interval
+from myoedge.report.energy import amount, interval, period_s
 from myoedge.target import chip, gap9_energy
 from tests import energy_page
 from tests.layer_fit import non_negative
@@ -258,6 +258,16 @@ def test_a_memory_beside_the_chip_sleeps_too() -> None:
     far = replace(WINDOW, l3_bytes=1.0)
     slept = [duty(a, HIGH, PLAIN, 1.0).sleep_mw[0] for a in (WINDOW, far)]
     assert slept[1] - slept[0] == pytest.approx(40e-6 * 1.8 * 1e3)
+
+
+def test_the_period_of_a_report() -> None:
+    """Told, else that of a stream: the frames of a pass over their rate."""
+    stream = {"pass_frames": 16, "frame_hz": 125.0}
+    assert period_s({}) is None
+    assert period_s({"stream": {"pass_frames": 16}}) is None
+    assert period_s({"stream": stream}) == pytest.approx(0.128)
+    assert period_s({"stream": stream, "every": {"period_s": None}}) == pytest.approx(0.128)
+    assert period_s({"stream": stream, "every": {"period_s": 1.0}}) == 1.0
 
 
 # --- words ----------------------------------------------------------------------------------------
