@@ -161,21 +161,26 @@ def build(
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
-        pushed, plan = None, None
+        paced = None
         if stream:
-            pushed, plan = pace.plan(quantized.network, settings.stream, described, limits)
+            named = operating_point not in (None, budget.AUTO)
+            at = described.at(str(operating_point)) if named else described
+            paced = pace.plan(quantized.network, settings.stream, at, limits)
+            plan = budget.at_point(paced.plan, operating_point, limits, by)
+            paced = replace(paced, plan=plan)
         else:
             plan = budget.plan_within(quantized.network, described, limits)
-        plan = budget.at_point(plan, operating_point, limits, by)
-    warnings = (*quantized.warnings, *plan.warnings)
-    if strict and plan.warnings:
-        raise raised(plan.warnings[0])
+            plan = budget.at_point(plan, operating_point, limits, by)
+    found = (*plan.warnings, *(paced.warnings if paced else ()))
+    warnings = (*quantized.warnings, *found)
+    if strict and found:
+        raise raised(found[0])
     budget.check(limits, plan, quantized.fidelity, by)
     default = Path("build") / f"{quantized.model.name}-{described.name}"
     folder = Path(os.path.normpath(output)) if output else default
     with timed("emit", times_s, say):
         told = replace(quantized, warnings=warnings)
-        write_folder(folder, build_files(plan, told, by, asdict(limits), app, pushed))
+        write_folder(folder, build_files(plan, told, by, asdict(limits), app, paced))
     return Build(folder, times_s=times_s, warnings=warnings)
 
 

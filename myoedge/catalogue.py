@@ -123,8 +123,8 @@ file that is missing was perhaps not copied along. onnx.load and onnx.save make 
 E131 The network cannot run on a stream.
 With --stream a frame is computed from itself and from frames before it. A layer that pads behind
 the last frame, runs backwards, or takes an average, a softmax or attention over all frames needs
-what has not come yet; the message names it and its line. Pad in front only, cut off what is behind,
-or build without --stream and run the network on windows.
+what has not come yet; the message names it and its line. Pad in front only, or let [stream] past
+and future run the whole network on windows: outputs come as much later as there is future in them.
 
 E200 The command line is not understood.
 A verb, an option or a value is wrong, or something is missing. `myoedge --help` lists the verbs,
@@ -249,7 +249,8 @@ stream runs. Name it in myoedge.toml: [stream] axis counts from 0, the batch axi
 
 E236 A pass of the stream is not a whole number of frames.
 Convolutions and pooling with strides along time make one frame of several, so that frames must be
-computed in multiples of all strides together. The message has the next one.
+computed in multiples of all strides together; the message has the next one. On windows, past and
+future must leave some frames for outputs, and are times ("900 ms") only where rate is known.
 
 E237 The application takes no stream.
 The applications that --app writes run the network on whole samples, one after another. Build with
@@ -465,6 +466,11 @@ W301 A layer is computed in L2, as no tile of it fits L1.
 Cores reach L1 in a cycle and L2 in fifteen, so layers are computed in L1 in tiles. The smallest
 tile of this one is larger than what stacks and runtime leave of L1; the message says which operand
 takes most. It works, slowly: give it more L1, or make its kernel or its channels smaller.
+
+W302 The stream does not keep up.
+Frames come faster than the model of cycles says that they are computed, at this operating point.
+Weights that come from L3 come once a pass: more frames in a pass make each of them cheaper, and the
+first of them waits longer. [stream] rate without frames takes as few as keep up.
 
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real

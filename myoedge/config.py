@@ -80,10 +80,19 @@ class BudgetTable:
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """[stream]: which axis of the inputs is time, and how many frames are computed at once."""
+    """[stream]: which axis of the inputs is time, how many frames are computed at once.
+
+    rate           samples a second; a frame comes every `hop` samples and is made of `window`
+    past, future   frames around those of a pass, or "900 ms": for networks that need them
+    """
 
     axis: int | None = None
     frames: int | None = None
+    rate: float | None = None
+    hop: int = 1
+    window: int | None = None
+    past: int | str | None = None
+    future: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +210,7 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: percentile must lie between 50 and 100")
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
-    if config.stream.frames is not None and config.stream.frames < 1:
-        raise MyoedgeError("E232", f"{name}: stream.frames must be at least 1")
+    _check_stream(config.stream, name)
     if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
         raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
     for size in (config.budget.l1, config.budget.l2, config.budget.l3):
@@ -212,6 +220,19 @@ def _check_numbers(config: Config, name: str) -> None:
         seconds(config.budget.latency)
     if config.budget.energy is not None:
         joules(config.budget.energy)
+
+
+def _check_stream(table: StreamTable, name: str) -> None:
+    for key in ("frames", "rate", "hop", "window"):
+        value = getattr(table, key)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise MyoedgeError("E232", f"{name}: stream.{key} must be more than 0")
+    for key in ("past", "future"):
+        value = getattr(table, key)
+        if isinstance(value, str):
+            seconds(value)
+        elif value is not None and value < 0:
+            raise MyoedgeError("E232", f"{name}: stream.{key} must not be less than 0")
 
 
 def size_bytes(text: str | int) -> int:

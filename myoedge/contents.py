@@ -18,6 +18,7 @@ from myoedge.streaming import pushed
 if TYPE_CHECKING:
     from myoedge.emit.project import Sources
     from myoedge.energy.model import Coefficients
+    from myoedge.pace import Paced
     from myoedge.pipeline import Quantized
     from myoedge.plan.planned import Plan
     from myoedge.streaming.pushed import Stream
@@ -29,13 +30,13 @@ def build_files(
     by: Coefficients,
     limits: Mapping[str, float | None],
     app: str | None = None,
-    stream: Stream | None = None,
+    paced: Paced | None = None,
 ) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input.
 
     limits   what the build was held to, by name; kept in the report
     app      "gap-sdk": with an application of the GAP SDK beside src/
-    stream   what the plan is of, where that is not the network over whole samples
+    paced    the stream that the plan is of, where that is not the network over whole samples
     """
     from myoedge.emit.gap_sdk import sdk_application
     from myoedge.emit.project import make_sources
@@ -44,9 +45,10 @@ def build_files(
     from myoedge.plan.planned import describe as describe_plan
     from myoedge.report.energy import with_energy
     from myoedge.report.rows import Outcome, make_report
-    from myoedge.report.streams import stream_report
+    from myoedge.report.streams import stream_report, with_pace
 
     network, name = quantized.network, quantized.model.name
+    stream = None if paced is None else paced.stream
     golden = {key: x[0] for key, x in quantized.data.inputs.items()}
     integers = quantized_inputs(network, golden)
     values = run_integer(network.steps, network.constants, integers)
@@ -68,8 +70,9 @@ def build_files(
     reused = None if quantized.reused is None else asdict(quantized.reused)
     told = {**make_report(plan, outcome), "budget": dict(limits), "reused": reused}
     report = with_energy(told, by)
-    if stream is not None:
-        report["stream"] = stream_report(stream)
+    if paced is not None:
+        report["stream"] = stream_report(paced.stream, paced.frame_hz, paced.window_s, paced.least)
+        report = with_pace(report)
     if firmware is not None:
         report["memory"]["code_bytes"] = firmware.code_bytes
     files = {

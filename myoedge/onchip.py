@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.reference import one_blas_thread
 from myoedge.report.cycles import with_cycles
 from myoedge.report.energy import with_energy
+from myoedge.report.streams import with_pace
 from myoedge.report.trace import perfetto
 from myoedge.simulator import Simulation, Wanted, simulate
 from myoedge.target import Chip, chip
@@ -111,13 +112,17 @@ def _described(build: Build, name: str | None) -> Chip:
 
 def _reported(build: Build, measured: Measurement, described: Chip, auto: bool) -> dict[str, Any]:
     by, report = coefficients(), build.report
-    found = with_energy(with_cycles(at_points(report, described), measured, described.point), by)
+
+    def at(chosen: Chip) -> dict[str, Any]:
+        found = with_cycles(at_points(report, chosen), measured, chosen.point)
+        return with_pace(with_energy(found, by))
+
+    found = at(described)
     if not auto:
         return found
     limit = (report.get("budget") or {}).get("latency_s")
     rows = [(p["name"], p["latency_s"], p["value"]) for p in found["energy_uj"]["points"]]
-    chosen = described.at(cheapest(rows, limit))
-    return with_energy(with_cycles(at_points(report, chosen), measured, chosen.point), by)
+    return at(described.at(cheapest(rows, limit)))
 
 
 def at_points(report: Mapping[str, Any], described: Chip) -> dict[str, Any]:

@@ -35,6 +35,9 @@ chip = "gap9"
 # energy = "1 mJ"                # modelled too
 # l2 = "900 KiB"                 # also l1 and l3
 # sqnr = 25                      # dB, at least
+
+# [stream]                       # with --stream; docs/streaming.md
+# rate = 200                     # samples a second: passes of as few frames as keep up
 """
 
 _SCRIPT = """\

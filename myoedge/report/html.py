@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from myoedge import __version__
 from myoedge.emit.render import new_environment
-from myoedge.report import energy, maps, picture, speed, words
+from myoedge.report import energy, maps, picture, speed, streams, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.report.verdict import verdict
 from myoedge.report.wide import costs, wide
@@ -48,6 +48,7 @@ def environment() -> Environment:
     """As for the C, but with escaping."""
     env = new_environment(escape=True)
     env.globals.update(words=words, speed=speed, energy=energy, verdict=verdict, costs=costs)
+    env.globals.update(streams=streams)
     env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,

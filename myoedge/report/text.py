@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from myoedge.errors import Notice
 from myoedge.report import energy as joules
-from myoedge.report import speed, words
+from myoedge.report import speed, streams, words
 from myoedge.report.rows import WEAK_DB, Report, dims
 from myoedge.report.wide import costs, wide
 
@@ -181,6 +181,8 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", _text(joules.in_short(report))
         if average := joules.on_average(report):
             yield "on average", _text(average)
+    if "stream" in report:
+        yield "stream", _text("\n".join([streams.in_short(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
     yield "activations", _text(words.bound(report))
     found = wide(report)

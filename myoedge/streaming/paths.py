@@ -38,7 +38,7 @@ def paths(graph: Graph, axes: Axes) -> Paths:
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
     moves = dict(_followed(graph, axis, stride))
     if len({stride[name] for name in graph.outputs}) > 1:
-        raise _refused("the outputs come at different rates", "one rate for all outputs")
+        raise refused("the outputs come at different rates", "one rate for all outputs")
     return Paths(axis, stride, moves)
 
 
@@ -60,9 +60,9 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
         shape, border = graph.shape(name), graph.borders.get(name)
         axis = axes.get(name, 0)
         if not 0 <= axis < len(shape) or shape[axis] < 2:
-            raise _refused(f"input {name} has no frames along axis {axis}", f"shape {list(shape)}")
+            raise refused(f"input {name} has no frames along axis {axis}", f"shape {list(shape)}")
         if border is not None and border.axis == axis and len(border.scale) > 1:
-            raise _refused(f"factors of input {name} change from frame to frame", "the same ones")
+            raise refused(f"factors of input {name} change from frame to frame", "the same ones")
 
 
 def _move(graph: Graph, node: Node, name: str, axis: int) -> InTime:
@@ -96,17 +96,18 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
 
 def _not_causal(node: Node, reason: str) -> MyoedgeError:
     title = f"{node.where} cannot run on a stream: it {reason}"
-    return _refused(title, "what is known of a frame when it comes, and of those before it")
+    return refused(title, "what is known of a frame when it comes, and of those before it")
 
 
-def _refused(title: str, needs: str) -> MyoedgeError:
+def refused(title: str, needs: str) -> MyoedgeError:
+    """E131 with what to do about it."""
     return MyoedgeError(
         "E131",
         title,
         {"needs": needs},
         [
             "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding",
-            "build without --stream, and run the network on windows",
+            "[stream] past = 112, future = 12 runs the whole network on windows that overlap so",
         ],
     )
 

@@ -13,6 +13,8 @@ from myoedge.ir import Array, Graph, Shape, Tensor
 from myoedge.quant.choose import QuantGraph
 from myoedge.reference import run_integer
 
+NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -52,6 +54,7 @@ class Stream:
     early     frames of the inputs that pass 0 has in front of the first one that is pushed
     warmup    frames of the outputs that come first and are given to nobody
     stride    frames of the inputs from frame to frame of the outputs
+    future    frames of the inputs behind a frame of the outputs that it is made of
     """
 
     network: QuantGraph
@@ -61,6 +64,7 @@ class Stream:
     early: int
     warmup: int
     stride: int
+    future: int = 0
 
     @property
     def frames(self) -> int:
@@ -215,7 +219,7 @@ def to_json(stream: Stream) -> dict[str, Any]:
         "schema": "myoedge.stream/1",
         **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
         "states": [_fields(state) for state in stream.states],
-        **{name: getattr(stream, name) for name in ("early", "warmup", "stride")},
+        **{name: getattr(stream, name) for name in NUMBERS},
     }
 
 
@@ -227,5 +231,5 @@ def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
     """What to_json wrote, with the network that lies beside it."""
     ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
     states = tuple(State(**row) for row in document["states"])
-    numbers = {name: int(document[name]) for name in ("early", "warmup", "stride")}
+    numbers = {name: int(document[name]) for name in NUMBERS}
     return Stream(network, ports["inputs"], ports["outputs"], states, **numbers)

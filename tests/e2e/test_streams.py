@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ import myoedge
 from myoedge.built import Build
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
+from myoedge.report.text import summary
+from myoedge.zoo import emg2qwerty
 from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool
 from tests.conftest import Ran, save_exported
 
@@ -48,6 +51,16 @@ class TimeFirst(nn.Module):
         images = x.permute(1, 2, 0).reshape(1, 2, 4, t)
         y = self.conv(images).relu().reshape(1, 8, t - 3).permute(2, 0, 1) + x[3:]
         return self.head(self.norm(y)).log_softmax(-1)
+
+
+class BothWays(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(6, 5, bidirectional=True), nn.Linear(10, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.lstm(x)[0]).log_softmax(-1)
+        return found
 
 
 def samples(count: int = 3, frames: int = FRAMES) -> Array:
@@ -211,3 +224,127 @@ def test_frames_of_another_size_are_refused(streams: dict[int, Build]) -> None:
     with pytest.raises(MyoedgeError) as caught:
         streams[2].push(np.zeros(CHANNELS + 1, np.float32))
     assert caught.value.code == "E213"
+
+
+# ---- how it keeps up
+
+
+def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
+    """The report's figures follow from cycles, clock and rate; the fewest frames are the fewest."""
+    archive = save_exported(network(), (torch.zeros(1, CHANNELS, FRAMES),), tmp_path / "model.pt2")
+    toml = tmp_path / "myoedge.toml"
+
+    def at(rate: float, frames: int | None = None) -> dict[str, Any]:
+        chosen = "" if frames is None else f"frames = {frames}\n"
+        toml.write_text(f"[stream]\naxis = 2\nrate = {rate}\nhop = 5\nwindow = 20\n{chosen}")
+        build = myoedge.build(
+            archive, calib=samples(), output=tmp_path / "out", config=toml, stream=True
+        )
+        return build.report
+
+    slow = at(1000.0)
+    found, cycles = slow["stream"], slow["cycles"]["total"]
+    assert found["pass_frames"] == found["least_frames"]["high"] == 2
+    for point, clock_hz in zip(found["points"], (370e6, 240e6), strict=True):
+        period_s, pass_s = 2 * 5 / 1000.0, cycles / clock_hz
+        assert point["latency_s"] == pytest.approx(period_s + pass_s)
+        assert point["duty_cycle"] == pytest.approx(pass_s / period_s)
+        assert point["real_time_factor"] == pytest.approx(period_s / pass_s)
+        assert point["load_hz"] == pytest.approx(cycles / period_s)
+    assert found["first_output_s"] == pytest.approx(
+        (found["first_output_frames"] - 1) * 5 / 1000 + 20 / 1000
+    )
+
+    fast = 5 * 1.5 * 2 * 370e6 / cycles  # samples a second: two frames take too long
+    found = at(fast)
+    least = found["stream"]["least_frames"]["high"]
+    assert found["stream"]["pass_frames"] == least > 2
+    assert found["stream"]["points"][0]["keeps_up"]
+    assert not found["warnings"]
+    fewer = at(fast, least - 2)
+    assert not fewer["stream"]["points"][0]["keeps_up"]
+    assert [row["code"] for row in fewer["warnings"]] == ["W302"]
+
+
+def test_simulate_says_how_the_stream_keeps_up(streams: dict[int, Build], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    lstm = save_exported(BothWays(), (torch.zeros(20, 1, 6),), tmp_path / "model.pt2")
+    toml = tmp_path / "myoedge.toml"
+    toml.write_text('[stream]\nrate = 2000\nhop = 16\npast = "48 ms"\nfuture = 3\n')
+    x = np.random.default_rng(0).normal(size=(2, 20, 1, 6)).astype(np.float32)
+    build = myoedge.build(lstm, calib=x, output=tmp_path / "out", config=toml, stream=True)
+    more = np.random.default_rng(1).normal(size=(1, 70, 1, 6)).astype(np.float32)
+    checked = myoedge.validate(build, on=("host", "simulator"), input=more)
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+    simulated = myoedge.simulate(build)
+    (point, *_) = simulated.report["stream"]["points"]
+    cycles = simulated.report["cycles"]["total"]
+    assert simulated.report["stream"]["pass_frames"] == 20 - 6 - 3
+    assert point["latency_s"] == pytest.approx((11 + 3) * 16 / 2000 + cycles / 370e6)
+    assert "from sample to output" in " ".join(summary(build.report).split())
+
+
+# ---- the typing network
+
+
+@pytest.fixture(scope="module")
+def typing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Array]:
+    """The convolutional network over 400 frames, and a sample."""
+    folder = tmp_path_factory.mktemp("typing")
+    torch.manual_seed(0)
+    example = (torch.zeros(400, 1, 2, 16, 33),)
+    with torch.no_grad():
+        archive = save_exported(emg2qwerty.tds(), example, folder / "tds.pt2")
+    x = np.random.default_rng(0).normal(-4, 1, (1, 400, 1, 2, 16, 33))
+    return archive, x.astype(np.float32)
+
+
+def typed(typing: tuple[Path, Array], folder: Path, frames: int) -> Build:
+    toml = folder / "myoedge.toml"
+    toml.write_text(f"[stream]\nrate = 2000\nhop = 16\nwindow = 64\nframes = {frames}\n")
+    archive, x = typing
+    return myoedge.build(archive, calib=x, output=folder / "out", config=toml, stream=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_typing_pushed_over_400_frames(
+    typing: tuple[Path, Array], tmp_path: Path, frames: int
+) -> None:
+    """NumPy = C on the host in every layer of every pass; C = the network over all frames."""
+    build = typed(typing, tmp_path, frames)
+    checked = myoedge.validate(build)
+    assert checked.exact["host"], checked.difference
+    with np.load(build.folder / "golden" / "input.npz") as stored:
+        x = stored["x.q"]
+    with np.load(build.folder / "golden" / "output.npz") as stored:
+        wanted = next(stored[name] for name in stored.files if name.endswith(".q"))
+    assert wanted.shape == (276, 1, 99)
+    build.reset()
+    found = np.concatenate([build.push(frame, raw=True) for frame in x])
+    assert len(found) == 400 // frames * frames - 124
+    np.testing.assert_array_equal(found, wanted[: len(found)])
+
+
+@pytest.mark.slow
+def test_typing_frame_by_frame_on_the_chip(typing: tuple[Path, Array], tmp_path: Path) -> None:
+    build = typed(typing, tmp_path, 1)
+    simulated = myoedge.simulate(build, input=typing[1][:, :160])
+    assert simulated.exact
+    assert len(simulated.measurement.inferences) == 160
+
+
+@pytest.mark.slow
+def test_typing_in_passes_of_16_takes_few_cycles(
+    typing: tuple[Path, Array], tmp_path: Path
+) -> None:
+    """Weights from L3 included, a frame of 8.37 MMAC in at most 0.75 M cycles."""
+    build = typed(typing, tmp_path, 16)
+    simulated = myoedge.simulate(build, input=typing[1][:, :48])
+    assert simulated.exact
+    cycles = [inference.cycles for inference in simulated.measurement.inferences]
+    assert len(cycles) == 3
+    assert max(cycles) / 16 <= 0.75e6
+    point = simulated.report["stream"]["points"][0]
+    assert point["keeps_up"]

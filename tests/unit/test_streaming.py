@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from myoedge import pace
+from myoedge.config import StreamTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.exported import from_exported
 from myoedge.ir import Array, Graph
@@ -25,6 +28,7 @@ from myoedge.reference import run_integer
 from myoedge.streaming.carry import streamed
 from myoedge.streaming.paths import find_axes, paths
 from myoedge.streaming.pushed import firmware_head, from_json, passes, pushed, to_json
+from myoedge.streaming.windows import window_axes, windowed
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, causal
 
@@ -230,3 +234,94 @@ def test_what_is_kept_of_a_convolution(k: int, stride: int, dilation: int, pad: 
     reach = max((k - 1) * dilation + 1 - stride, pad)
     assert reach <= kept <= reach + stride - 1
     check(q, sample, 2, 6, 1)
+
+
+# ---- windows, for networks that need the future
+
+
+def as_windows(q: QuantGraph, x: Array, past: int, future: int) -> Array:
+    """The whole network on overlapping windows, which zeros come in front of: time first."""
+    name = q.graph.inputs[0]
+    window = q.graph.shape(name)[0]
+    hop = window - past - future
+    front = np.full((past + future, *x.shape[1:]), q.params[name].zero_point, x.dtype)
+    long = np.concatenate([front, x])
+    found = []
+    for first in range(0, len(long) - window + 1, hop):
+        values = run_integer(q.steps, q.constants, {name: long[first : first + window]})
+        found.append(values[q.graph.outputs[0]][past : past + hop])
+    return np.concatenate(found)[future:]
+
+
+@pytest.mark.parametrize(("past", "future"), [(0, 0), (5, 0), (0, 4), (7, 2)])
+def test_a_bidirectional_lstm_on_windows(past: int, future: int) -> None:
+    """Outputs come later by the future, and are those of windows cut by hand."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(4, 3, bidirectional=True), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.head(self.lstm(x)[0])
+            return found
+
+    q, _ = quantized(Both(), 16, 1, 4)
+    axes = window_axes(q.graph)
+    assert set(axes.values()) == {0}
+    stream = windowed(q, axes, past, future)
+    x = np.random.default_rng(4).integers(-128, 128, (70, 1, 4), np.int8)
+    (found,) = pushed(stream, {q.graph.inputs[0]: x})
+    wanted = as_windows(q, x, past, future)
+    hop = 16 - past - future
+    assert len(found) == 70 // hop * hop - future
+    np.testing.assert_array_equal(found, wanted[: len(found)])
+
+
+def test_windows_need_as_many_outputs_as_frames() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        window_axes(prepared(nn.Sequential(nn.Flatten(), nn.Linear(80, 3)), 1, 4, 20))
+    assert caught.value.code == "E131"
+    square = prepared(nn.ReLU(), 1, 8, 8)
+    with pytest.raises(MyoedgeError):
+        window_axes(square)
+    q, _ = quantized(nn.Conv1d(2, 3, 3, padding=1), 1, 2, 12)
+    assert window_axes(q.graph) == {**dict.fromkeys(q.graph.inputs, 2), q.graph.outputs[0]: 2}
+    for table in (StreamTable(past=8, future=4), StreamTable(past="20 ms")):
+        with pytest.raises(MyoedgeError) as caught:
+            pace.examine(q.graph, table)
+        assert caught.value.code == "E236"
+    pace.examine(q.graph, StreamTable(past="20 ms", rate=500.0))
+
+
+# ---- how many frames at once
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "most"), [(900, 10, 1), (100, 40, 2), (0, 10, 3), (7000, 49, 1)]
+)
+def test_as_few_frames_as_keep_up(
+    monkeypatch: pytest.MonkeyPatch, fixed: int, each: int, most: int
+) -> None:
+    """A pass of n frames takes fixed + each * n cycles: fewest n, by trying all of them."""
+    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: cycles)
+    tried: list[int] = []
+
+    def of(frames: int) -> Any:
+        tried.append(frames)
+        return None, fixed + each * frames
+
+    fit = [n for n in range(most, pace.MOST_FRAMES + 1, most) if fixed + each * n <= 50 * n]
+    assert pace.least_frames(of, 50.0, most) == (fit[0] if fit else None)
+    assert len(set(tried)) <= 20
+
+
+def test_what_finds_no_room_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: cycles)
+
+    def of(frames: int) -> Any:
+        if frames > 10:
+            raise MyoedgeError("E301", "too large")
+        return None, 10**6
+
+    assert pace.least_frames(of, 50.0, 1) is None
