@@ -36,8 +36,10 @@ from tests.layer_networks import HELD_OUT, REFERENCE, drawn
 
 ROUNDS = 12
 PULL = 0.01  # of a price towards what it was, where no layer says what it is
-GOOD = 0.15  # a relative error that is not weighted more than smaller ones
-KNOWN = ("dma_byte",)  # not fitted: two ports of 4 bytes
+GOOD = 0.10  # a relative error that is not weighted more than smaller ones
+# Not fitted: two ports of 4 bytes; from one command to the next in traces of the auto-encoder,
+# where their code has run before, and where it has not.
+KNOWN = ("dma_byte", "dma_command", "dma_first")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Network:
     labels: tuple[str, ...]
     tilings: tuple[Tiling | None, ...]
     simulated: tuple[int, ...]
+    hauls: tuple[int, ...] = ()
 
 
 def network(name: str, model: Path, calib: Any, folder: Path, l1: str | None = None) -> Network:
@@ -59,7 +62,8 @@ def network(name: str, model: Path, calib: Any, folder: Path, l1: str | None = N
     rows = myoedge.simulate(build).report["layers"]
     labels = tuple(f"{row['op']} {row['label']}" for row in rows)
     cycles = tuple(row["cycles"] for row in rows)
-    return Network(name, labels, plan.tilings, cycles)
+    hauls = tuple(haul.begins for haul in plan.hauls)
+    return Network(name, labels, plan.tilings, cycles, hauls)
 
 
 def of_module(
@@ -113,7 +117,7 @@ class Row:
 
 def rows_of(n: Network, prices: Prices = GAP9_TILES) -> list[Row]:
     """Of the layers that run in tiles."""
-    found = modelled(n.tilings, prices)
+    found = modelled(n.tilings, n.hauls, prices)
     rows = zip(n.labels, found, n.simulated, strict=True)
     return [Row(f"{n.name} {label}", m, s) for label, m, s in rows if m is not None]
 
@@ -155,7 +159,7 @@ def fit(networks: Sequence[Network], prices: Prices) -> Prices:
     for _ in range(ROUNDS):
         counts, cycles = table(networks, prices)
         off = np.abs(counts @ vector(prices) / cycles - 1)
-        weight = np.clip(off / GOOD, 1.0, 3.0)
+        weight = np.clip(off / GOOD, 1.0, 5.0)
         fixed = counts[:, known] @ vector(prices)[known]
         free = counts.copy()
         free[:, known] = 0
@@ -171,7 +175,7 @@ def table(networks: Sequence[Network], prices: Prices) -> tuple[Array, Array]:
     """(how often each layer pays each price, its cycles)."""
     counts, cycles = [], []
     for n in networks:
-        for found, simulated in zip(counted(n.tilings, prices), n.simulated, strict=True):
+        for found, simulated in zip(counted(n.tilings, n.hauls, prices), n.simulated, strict=True):
             if found is not None:
                 counts.append(found)
                 cycles.append(simulated)

@@ -252,20 +252,30 @@ class Spatial:
         copied = pieces > 1 or apart > 0
         return dense.work(step, taps, k, copied=copied, pieces=pieces, tail=piece % 4)
 
-    def around(self, prices: Prices, sizes: Sizes, padded: bool, gather: bool) -> Any:
-        """Bringing a tile's input in with its padding, or windows over its edges one by one."""
-        if padded:
-            rows, columns = self.reach(sizes)
-            each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
-            return -(-rows // dense.WORKERS) * each + prices.conv_padded
-        if not gather or self.pads == ((0, 0), (0, 0)):
-            return 0.0
-        inside = [1.0, 1.0]
-        for d, (stride, pads) in enumerate(zip(self.stride, self.pads, strict=True)):
-            inside[d] = max(1 - sum(-(-pad // stride) for pad in pads) / self.y[1 + d], 0.0)
-        edge = 1 - inside[0] * inside[1]
-        windows = -(-sizes["t0"] * sizes["t1"] // dense.WORKERS) * edge
-        return windows * (prices.conv_edge + self.kernel[0] * prices.conv_edge_row)
+    def padding(self, prices: Prices, sizes: Sizes) -> Any:
+        """Bringing a tile's input in with its padding."""
+        rows, columns = self.reach(sizes)
+        each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
+        return -(-rows // dense.WORKERS) * each + prices.conv_padded
+
+    def edges(self, prices: Prices) -> Any:
+        """A window that reaches over an edge."""
+        words = -(-math.prod(self.kernel) * self.x[-1] // 4)
+        each = self.kernel[0] * prices.conv_edge_row + words * prices.conv_edge_word
+        return prices.conv_edge + each
+
+    def at_edges(self, sizes: Sizes, share: Any) -> Any:
+        """How many of these a core has whose `share` is the first windows, or the last."""
+        (top, bottom), (left, right) = (
+            tuple(-(-pad // stride) for pad in pads)
+            for stride, pads in zip(self.stride, self.pads, strict=True)
+        )
+        columns = sizes["t1"]
+        whole = np.minimum(max(top, bottom) * columns, share)
+        in_row = np.minimum(left + right, columns)
+        ends = np.minimum(max(left, right), share)
+        at_ends = np.where(share < columns, ends, np.minimum(left + right, columns))
+        return np.maximum(whole + (share - whole) * in_row // columns, at_ends)
 
     def flat(self) -> Spatial:
         """All positions in a row, where they are alike."""
@@ -325,6 +335,14 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     together = room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise
     work = conv.work(step, conv.narrow)
 
+    def cycles(sizes: Sizes, prices: Prices) -> Any:
+        rows, blocks, columns = sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"]
+        share = -(-rows // dense.WORKERS) if together else dense.gathered(work, rows, blocks)
+        edges = conv.at_edges(sizes, share) if gather and not padded else 0
+        product = dense.together if together else dense.cycles
+        around = conv.padding(prices, sizes) if padded else edges * conv.edges(prices)
+        return product(prices, work, rows, blocks, columns, edges) + around
+
     def scratch(sizes: Sizes) -> Any:
         if padded:
             return room + conv.padded_bytes(sizes)
@@ -350,14 +368,11 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
         tile=fields,
         arrays=arrays,
         scratch=scratch,
-        cycles=lambda sizes, prices: (
-            (dense.together if together else dense.cycles)(
-                prices, work, sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"]
-            )
-            + conv.around(prices, sizes, padded, gather)
-        ),
+        cycles=cycles,
         first=lambda sizes, prices: (
-            dense.first(prices, work, sizes["t0"] * sizes["t1"], sizes["k"]) + prices.first_conv
+            dense.first(prices, work, sizes["t0"] * sizes["t1"], sizes["k"])
+            + prices.first_conv
+            + (prices.first_padded if padded else prices.first_edge if gather else 0.0)
         ),
     )
 

@@ -75,10 +75,11 @@ def _has_rest(w: Work, blocks: Any) -> Any:
     return (blocks * 4 > w.channels) * 1
 
 
-def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any:
+def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any, apart: Any = 0) -> Any:
     """Of the core that has most to do, of `rows` times `blocks` of 4 channels.
 
     columns   rows that lie in step, and are copied at once
+    apart     rows of that core that are brought together in another way
     """
     few, rest, narrow = rows <= PIXELS, rows % PIXELS, _has_rest(w, blocks)
     width = blocks - narrow * (1 - _share(w.channels % 4))
@@ -96,10 +97,18 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any
     call = np.where(few, 0, 1) * prices.dense_call + np.where(one, 1, 0) * prices.dense_one
     call = call + np.where(few & ~one, 1, 0) * prices.dense_few
     total = total + groups * prices.dense_group + call
-    return total + _rows(prices, w, groups * high, columns) + _losses(prices, w, units * share)
+    gathered = np.maximum(groups * high - apart, 0)
+    return total + _rows(prices, w, gathered, columns) + _losses(prices, w, units * share)
 
 
-def together(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> Any:
+def gathered(w: Work, rows: Any, blocks: Any) -> Any:
+    """Rows that the core brings together that has most to do."""
+    units = _up(np.where(rows <= PIXELS, blocks, _up(rows, PIXELS) * blocks), WORKERS)
+    groups = np.minimum(_up(units, blocks) + _split(units, blocks), _up(rows, PIXELS))
+    return np.minimum(groups * PIXELS, rows)
+
+
+def together(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any, apart: Any = 0) -> Any:
     """Of rows that all cores gather once; then blocks of four, two or one of them: what keeps most
     cores busy."""
     found: Any = 0.0 * prices.dense_block
@@ -111,8 +120,8 @@ def together(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any) -> A
         better = ((high == PIXELS) | (rows % high == 0)) & (taken < least)
         found = np.where(better, units * (each + _results(prices, w, high)), found)
         least = np.where(better, taken, least)
-    gathered = _rows(prices, w, _up(rows, WORKERS), columns)
-    return found + gathered + prices.dense_run + prices.dense_group + prices.dense_call
+    copied = _rows(prices, w, np.maximum(_up(rows, WORKERS) - apart, 0), columns)
+    return found + copied + prices.dense_run + prices.dense_group + prices.dense_call
 
 
 def _split(units: Any, blocks: Any) -> Any:
@@ -152,6 +161,8 @@ def _losses(prices: Prices, w: Work, units: Any) -> Any:
 
 def first(prices: Prices, w: Work, rows: Any, blocks: Any) -> Any:
     """Code of a dense kernel that is not in the caches: a block of each size has its own."""
+    if not (w.copied or w.zero) and np.all(rows == 1):
+        return prices.first_row + (prices.first_table if w.table else 0.0)
     sizes = (1 + _has_rest(w, blocks)) * (1 + np.where(rows > PIXELS, rows % PIXELS > 0, 0))
     total = prices.first_dense + sizes * prices.first_block
     copying = prices.first_copy if w.copied else 0.0

@@ -66,8 +66,12 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
             sizes,
             getattr(prices, price),
             prices.table_word if table else 0.0,
+            prices.mul_row if kernel == "me_mul" else prices.flat_row,
         ),
-        first=lambda sizes, prices: prices.first_flat,
+        first=lambda sizes, prices: (
+            (prices.first_mul if kernel == "me_mul" else prices.first_add)
+            + (prices.first_table if table else 0.0)
+        ),
     )
 
 
@@ -102,7 +106,13 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
 
 
 def _rows(
-    prices: Prices, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, word: Any, table: Any
+    prices: Prices,
+    dims: Sequence[Dim],
+    extents: Sequence[int],
+    sizes: Sizes,
+    word: Any,
+    table: Any,
+    around: Any,
 ) -> Any:
     """Of one core: words of four elements, the rows that they make up, what is behind words."""
     each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
@@ -112,7 +122,7 @@ def _rows(
     words, width = -(-total // (4 * WORKERS)), each[-1]
     rows = words * 4 / width
     inner = np.minimum(width, words * 4)
-    row = inner // 4 * word + inner % 4 * prices.flat_byte + prices.flat_row
+    row = inner // 4 * word + inner % 4 * prices.flat_byte + around
     return np.maximum(rows, 1) * row + words * table + prices.flat_call
 
 
@@ -145,7 +155,7 @@ def wide_sum(step: Step) -> Tiled | None:
         op={name: step[name] for name in numbers},
         tile=lambda regions: _wide_tile(regions, loops),
         cycles=lambda sizes, prices: _wide_cycles(prices, dims, extents, sizes),
-        first=lambda sizes, prices: prices.first_rows,
+        first=lambda sizes, prices: prices.first_wide,
     )
 
 
@@ -183,8 +193,10 @@ def lookup(step: Step) -> Tiled:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        cycles=lambda sizes, prices: _rows(prices, dims, shape, sizes, prices.table_word, 0.0),
-        first=lambda sizes, prices: prices.first_flat,
+        cycles=lambda sizes, prices: _rows(
+            prices, dims, shape, sizes, prices.table_word, 0.0, prices.flat_row
+        ),
+        first=lambda sizes, prices: prices.first_table,
     )
 
 
@@ -222,7 +234,7 @@ def per_channel(step: Step, x_zero: int) -> Tiled:
             + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * prices.flat_row
             + prices.flat_call
         ),
-        first=lambda sizes, prices: prices.first_flat,
+        first=lambda sizes, prices: prices.first_scaled,
     )
 
 

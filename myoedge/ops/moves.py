@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from myoedge.op import Step, strides
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, reach
 
 WORKERS = 8
 PARTS = 8  # ME_PARTS
@@ -144,15 +146,40 @@ def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = No
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
-        cycles=lambda sizes, prices: _copied(prices, y, sizes, len(sources)) + prices.move_call,
+        cycles=lambda sizes, prices: _put_together(prices, y, sizes, sources, fill is not None),
+        first=lambda sizes, prices: prices.first_joined,
     )
 
 
-def _copied(prices: Prices, y: Operand, sizes: Sizes, parts: int) -> Any:
-    """Of all cores: bytes, and of the one that has most to do rows of each part."""
-    size = y.footprint(sizes)
-    rows = size // replace(y, shape=y.shape[-1:], dims=y.dims[-1:]).footprint(sizes)
-    return size * prices.copy_byte + -(-rows * parts // WORKERS) * prices.copy_row
+def _put_together(
+    prices: Prices, y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool
+) -> Any:
+    """Of one core; a source that covers the innermost loop lies in one run."""
+    extents = _extents(y, sizes)
+    rows = math.prod(extents[:-1])
+    total = prices.move_call * (1 + fills)
+    if fills:
+        total = total + -(-rows * extents[-1] // WORKERS) * prices.fill_byte
+    for source in sources:
+        inner = source[-1]
+        apart = inner.size < inner.extent
+        width = inner.size if apart else extents[-1]
+        runs = -(-rows // WORKERS) + 1 if apart else 1
+        total = total + _runs(prices, rows * width / WORKERS, runs, width, inner.extent)
+    return total
+
+
+def _runs(prices: Prices, size: Any, runs: Any, width: Any, apart: Any) -> Any:
+    """Bytes that a core copies in so many runs; words that lie across two take longer."""
+    odd = np.where((runs > 1) & ((width % 4 > 0) | (apart % 4 > 0)), size, 0)
+    rest = runs * (width % 4)
+    each = size * prices.copy_byte + odd * prices.copy_odd + rest * prices.copy_rest
+    return each + runs * prices.copy_row
+
+
+def _extents(y: Operand, sizes: Sizes) -> list[Any]:
+    """Of a tile's results along every loop."""
+    return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(y.shape, y.dims, strict=True)]
 
 
 def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:
@@ -180,7 +207,6 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         return None
     axes, dims = _axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    rows = _innermost(loops, loops[-1]) and loops[-1].step == 1
     return Tiled(
         kernel="me_turned",
         axes=axes,
@@ -188,11 +214,49 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        cycles=lambda sizes, prices: (
-            (_copied(prices, y, sizes, 1) if rows else y.footprint(sizes) * prices.turn_byte)
-            + prices.move_call
-        ),
+        cycles=lambda sizes, prices: _turned(prices, _extents(y, sizes), loops),
+        first=lambda sizes, prices: prices.first_turned,
     )
+
+
+def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> Any:
+    """Of one core, as me_permute_run shares planes: groups of four columns, parts of their rows."""
+    inner = len(loops) - 1
+    if inner == 0:
+        size = -(-extents[0] // WORKERS)
+        return size * prices.turn_byte + prices.turn_run + prices.move_call
+    column = _columns(loops)
+    rows, columns = extents[inner], extents[column]
+    planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
+    groups = -(-columns // 4)
+    parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
+    rows = np.minimum((rows + 4 * parts - 1) // (4 * parts) * 4, rows)
+    share = -(-planes * parts * groups // WORKERS)
+    starts = -(-share // groups) + (share % groups > 0)
+    high = np.minimum(columns, 4)
+    total = prices.move_call + starts * prices.turn_plane
+    if _steps_by_1(loops, inner):
+        return total + _runs(prices, share * high * rows, share * high, rows, rows)
+    if not _steps_by_1(loops, column):
+        return total + share * high * (rows * prices.turn_byte + prices.turn_run)
+    single = share * (rows % 4) * 4 + starts * (columns % 4) * rows
+    calls = rows // 4 + rows % 4 + columns % 4
+    blocks = share * (rows // 4) * prices.turn_block
+    return total + blocks + single * prices.turn_byte + starts * calls * prices.turn_run
+
+
+def _columns(loops: Sequence[Along]) -> int:
+    """The loop that is a plane's columns: column_loop in me_move.c."""
+    inner = len(loops) - 1
+    if not _steps_by_1(loops, inner):
+        for d in range(inner - 1, -1, -1):
+            if _steps_by_1(loops, d) and loops[d].extent >= 4:
+                return d
+    return inner - 1
+
+
+def _steps_by_1(loops: Sequence[Along], d: int) -> bool:
+    return _innermost(loops, loops[d]) and loops[d].step == 1
 
 
 def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Fields:

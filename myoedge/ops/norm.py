@@ -182,7 +182,7 @@ def in_tiles(step: Step) -> Tiled:
         tile=_tile_fields,
         arrays={"pairs": pairs},
         cycles=lambda sizes, prices: _cycles(step, prices, sizes["row"]),
-        first=lambda sizes, prices: prices.first_rows,
+        first=lambda sizes, prices: prices.first_norm,
     )
 
 

@@ -329,6 +329,7 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
             )
             + prices.recurrent_call
         ),
+        first=lambda sizes, prices: prices.first_recurrent,
     )
 
 

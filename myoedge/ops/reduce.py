@@ -102,7 +102,7 @@ def in_tiles(step: Step) -> Tiled:
             if inner == 1
             else _windows(prices, sizes["o"] * y.footprint({**sizes, "o": 1}), reduced)
         ),
-        first=lambda sizes, prices: prices.first_pool,
+        first=lambda sizes, prices: prices.first_sums if inner == 1 else prices.first_average,
     )
 
 
@@ -117,7 +117,7 @@ def _windows(prices: Prices, results: Any, reduced: int) -> Any:
     each = reduced * prices.average_tap + prices.average_word
     alone = results % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
     total = -(-results // (4 * WORKERS)) * each + alone
-    return total + prices.average_run + prices.pool_call
+    return total + prices.window_run + prices.pool_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -104,7 +104,7 @@ def in_tiles(step: Step) -> Tiled:
             * (inner * (pairs * prices.rotary_pair + prices.rotary_row))
             + prices.rows_call
         ),
-        first=lambda sizes, prices: prices.first_rows,
+        first=lambda sizes, prices: prices.first_rotary,
     )
 
 

@@ -114,7 +114,7 @@ def _rows_in_tiles(
             * (length * getattr(prices, f"{price}_item") + getattr(prices, f"{price}_row"))
             + prices.rows_call
         ),
-        first=lambda sizes, prices: prices.first_rows,
+        first=lambda sizes, prices: prices.first_softmax,
     )
 
 

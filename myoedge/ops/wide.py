@@ -52,6 +52,7 @@ def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
             * (words * prices.gates_word + prices.gates_block)
             + prices.recurrent_call
         ),
+        first=lambda sizes, prices: prices.first_gates,
     )
 
 

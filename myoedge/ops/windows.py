@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,36 +56,66 @@ def _alike(windows: Sequence[Window]) -> int:
     return min(sum(1 for _ in itertools.takewhile(bool, same)), MOST_ALIKE)
 
 
+def _runs(windows: Array) -> int:
+    """Of windows that are alike, as `entries` tells them."""
+    at = count = 0
+    while at < len(windows):
+        at += int(windows[at, 2]) >> 8
+        count += 1
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Windows of so many taps: averages or maxima; of few taps, which have faster ways; a table."""
+    """Windows of so many taps: averages or maxima; of few taps, which have faster ways; a table.
+
+    runs   of windows that are alike, in a row
+    even   all are, along both axes
+    """
 
     taps: int
     average: bool
     few: bool
     table: bool
+    runs: int = 1
+    even: bool = False
 
 
 def _cycles(prices: Prices, w: Work, rows: Any, columns: Any, channels: Any) -> Any:
-    """Of the core that has most to do: a share of the pixels, or of channels where few are."""
+    """Of the core that has most to do: a share of the pixels, or of channels where few are; the
+    smaller one where all windows are alike."""
     pixels, words = rows * columns, channels // 4
     by_channel = (pixels < FEW_PIXELS) & (-(-channels // 4) >= WORKERS)
     share = np.where(by_channel, pixels, -(-pixels // WORKERS))
-    count = share * np.where(by_channel, -(-words // WORKERS), words)
-    runs = np.where(by_channel, rows, share / columns + 1)
+    own = np.where(by_channel, -(-words // WORKERS), words)
+    count, in_row = share * own, np.minimum(w.runs, columns)
+    runs = np.where(by_channel, rows * in_row, share * in_row / columns + 1)
+    if w.even:
+        count, runs = _shared(pixels, words), 1.0
     tail = share * (channels % 4) * (w.taps * prices.pool_tail_tap + prices.pool_tail)
     if w.table:
         tail = tail + (count * 4 + share * (channels % 4)) * prices.pool_table
-    if w.few and w.average:
-        each, run = prices.average_of_4, prices.average_run
-    elif w.few:
-        passes = -(-(w.taps - 1) // 3)
-        each, run = passes * prices.max_few, passes * prices.max_few_run
-    elif w.average:
-        each, run = w.taps * prices.average_tap + prices.average_word, prices.average_run
-    else:
-        each, run = w.taps * prices.max_tap + prices.max_word, prices.max_run
+    if not w.few:
+        runs = runs * np.maximum(np.minimum(own, columns / in_row), 1)
+    each, run = _window(prices, w)
     return count * each + runs * run + tail + prices.pool_call
+
+
+def _shared(pixels: Any, words: Any) -> Any:
+    """What a core has of channels of all pixels, or of pixels."""
+    return np.minimum(-(-words // WORKERS) * pixels, -(-pixels // WORKERS) * words)
+
+
+def _window(prices: Prices, w: Work) -> tuple[Any, Any]:
+    """(four results, what is around those side by side)."""
+    if w.few and w.average:
+        return prices.average_of_4, prices.average_run
+    if w.few:
+        passes = -(-(w.taps - 1) // 3)
+        return passes * prices.max_few, passes * prices.max_few_run + prices.max_run
+    if w.average:
+        return w.taps * prices.average_tap + prices.average_word, prices.window_run
+    return w.taps * prices.max_tap + prices.max_word, prices.window_run
 
 
 def in_tiles(
@@ -127,6 +157,9 @@ def in_tiles(
     )
     more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if "each" in arrays else []
     fields = {**op, **limits(step)} if more else dict(op)
+    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
+    even = max(runs) == 1 and c % 4 == 0 and work.few and not work.table
+    alike = replace(work, runs=runs[1], even=even)
 
     return Tiled(
         kernel=kernel,
@@ -138,9 +171,9 @@ def in_tiles(
         tile=_fields,
         arrays=arrays,
         cycles=lambda tile, prices: _cycles(
-            prices, work, tile["t0"], tile["t1"], tile["c"] * 4 if channels else c
+            prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if channels else c
         ),
-        first=lambda sizes, prices: prices.first_pool,
+        first=lambda sizes, prices: prices.first_average if work.average else prices.first_max,
     )
 
 

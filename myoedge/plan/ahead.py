@@ -21,8 +21,7 @@ MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at
 def moved_cycles(moved: Sequence[Transfer], prices: Prices = GAP9_TILES) -> float:
     """What the DMA needs for transfers one behind the other."""
     lines = sum(x.bytes // x.line for x in moved)
-    size = sum(x.bytes for x in moved)
-    return len(moved) * prices.dma_command + lines * prices.dma_line + size * prices.dma_byte
+    return lines * prices.dma_line + sum(x.bytes for x in moved) * prices.dma_byte
 
 
 def early(tiling: Tiling) -> list[Transfer]:
@@ -39,7 +38,7 @@ def first_constants(tiled: Tiled, every: Sequence[Spans]) -> list[Transfer]:
 def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:
     """What the DMA has left beside each tile of a layer."""
     sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
-    computed = float(tiling.tiled.cycles(sizes, prices))
+    computed = float(tiling.tiled.cycles(sizes, prices)) * (1 - prices.dma_slowed)
     loads = [tile.loads for tile in tiling.tiles[1:]] + [()]
     stores = [()] + [tile.stores for tile in tiling.tiles[:-1]]
     return [
@@ -73,3 +72,27 @@ def spent(spare: list[float], since: int, cycles: float) -> None:
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
         cycles -= taken
+
+
+def latest(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
+    """The tile of the network in which each fetch must start to cost nothing.
+
+    fetches   (first tile of the layer that needs it, cycles), in turn
+    One for which there is not enough to spare starts right behind what leaves the DMA idle first.
+    """
+    left, found, next_one = list(spare), [], len(spare)
+    for first, cycles in reversed(fetches):
+        tile = min(first - 1, next_one)
+        oldest = max(first - MOST_TILES, 0)
+        while tile > oldest and cycles > left[tile]:
+            cycles -= left[tile]
+            left[tile] = 0.0
+            tile -= 1
+        if cycles > left[max(tile, 0)]:
+            idle = (at for at in range(oldest, first) if spare[at] > 0)
+            tile = min(next(idle, first - 1) - 1, next_one)
+        else:
+            left[tile] -= cycles
+        next_one = max(tile, 0)
+        found.append(next_one)
+    return found[::-1]

@@ -16,6 +16,7 @@ from myoedge.plan.ahead import (
     early,
     first_constants,
     hidden_cycles,
+    latest,
     moved_cycles,
     spare_cycles,
     spent,
@@ -49,10 +50,30 @@ def plan_l1(
     while True:
         made = _attempt(tileds, kept, room, pick)
         if not isinstance(made, int):
-            return made
+            again = _attempt(tileds, kept, room, partial(_again, made), _begins(made))
+            return made if isinstance(again, int) else again
         there = [flow for flow in kept if made in flow.steps]
         assert there, "tiles that were chosen to fit do not"
         kept.remove(max(there, key=lambda flow: flow.size_bytes))
+
+
+def _again(made: Sequence[Tiling | None], index: int, *_: object) -> Choice | None:
+    """The tiles that were chosen before."""
+    tiling = made[index]
+    return None if tiling is None else tiling.choice
+
+
+def _begins(made: Sequence[Tiling | None]) -> Mapping[int, int]:
+    """Since when each layer's constants have to be fetched, now that all tiles are known."""
+    spare = [cycles for t in made for cycles in ([0.0] if t is None else spare_cycles(t))]
+    fetches = {index: _fetch(t) for index, t in enumerate(made) if t is not None and t.first > 0}
+    return dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
+
+
+def _fetch(tiling: Tiling) -> tuple[int, float]:
+    """(first tile, cycles) of a layer's constants."""
+    every = spans(tiling.tiled, tiling.choice)
+    return tiling.first, moved_cycles(first_constants(tiling.tiled, every))
 
 
 def declared(step: Step) -> Tiled | None:
@@ -62,12 +83,19 @@ def declared(step: Step) -> Tiled | None:
 
 
 def _attempt(
-    tileds: Sequence[Tiled | None], kept: Sequence[Flow], room: int, pick: Pick
+    tileds: Sequence[Tiled | None],
+    kept: Sequence[Flow],
+    room: int,
+    pick: Pick,
+    begins: Mapping[int, int] | None = None,
 ) -> tuple[Tiling | None, ...] | int:
-    """All layers, or the step for whose buffers what is kept leaves no place."""
+    """All layers, or the step for whose buffers what is kept leaves no place.
+
+    begins   tiles since which constants are fetched, at the earliest; None: it is not known yet
+    """
     made: list[Tiling | None] = []
     spare: list[float] = []
-    begins = [0]
+    enters = [0]
     offsets = kept_offsets(kept)
     for index, tiled in enumerate(tileds):
         tiling = None
@@ -79,14 +107,15 @@ def _attempt(
                 at = {
                     name: offsets[flow.producer] + more for name, (flow, more) in operands.items()
                 }
-                held = list(_held(index, kept, offsets, begins))
-                tiling = _placed(index, tiled, choice, spare, made, room, at, held)
+                held = list(_held(index, kept, offsets, enters))
+                begin = None if begins is None else begins.get(index)
+                tiling = _placed(index, tiled, choice, spare, made, room, at, held, begin)
             if tiling is None and (choice is not None or operands):
                 return index
         made.append(tiling)
         spare += [0.0] if tiling is None else spare_cycles(tiling)
-        begins.append(len(spare))
-    return tuple(_with_kept(made, kept, offsets, begins))
+        enters.append(len(spare))
+    return tuple(_with_kept(made, kept, offsets, enters))
 
 
 def _held(
@@ -148,6 +177,7 @@ def _placed(
     room: int,
     kept: Mapping[str, int],
     held: Taken,
+    begin: int | None,
 ) -> Tiling | None:
     """Buffers at the lowest offsets, constants since the best tile for which that finds room.
 
@@ -158,7 +188,8 @@ def _placed(
     recent = [t for t in made[-MOST_TILES:] if t is not None]
     taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
     cycles = moved_cycles(fetched)
-    for since in (*_starts(spare, cycles, fetched, recent), None):
+    possible = starts(spare, cycles) if begin is None else range(begin, first)
+    for since in (*_starts(possible, fetched, recent), None):
         placed = _place(lives(index, tiled, choice, every, first, since, kept), first, taken)
         if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
             if since is not None:
@@ -172,12 +203,12 @@ def _life(buffer: Buffer) -> Life:
 
 
 def _starts(
-    spare: Sequence[float], cycles: float, fetched: Sequence[Transfer], recent: Sequence[Tiling]
+    possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[Tiling]
 ) -> Iterator[int]:
     """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
     never with too many transfers under way."""
     order = max((t.since for t in recent if t.since is not None), default=0)
-    for since in starts(spare, cycles) if fetched else ():
+    for since in possible if fetched else ():
         under_way = sum(len(early(t)) for t in recent if t.since is not None and t.first > since)
         if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
             yield since

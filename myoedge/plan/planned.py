@@ -151,7 +151,7 @@ class Plan:
     @cached_property
     def cycles(self) -> tuple[float | None, ...]:
         """What each step is thought to take; None for those that work on L2 as a whole."""
-        return tuple(modelled(self.tilings))
+        return tuple(modelled(self.tilings, [haul.begins for haul in self.hauls]))
 
     @property
     def l1_bytes(self) -> int:

@@ -254,7 +254,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices
 
 def _move(operand: Operand, sizes: Mapping[str, Array | int], prices: Prices) -> Array:
     size, lines = operand.footprint(sizes), operand.lines(sizes)
-    return np.asarray(prices.dma_start + size * prices.dma_byte + lines * prices.dma_line)
+    return np.asarray(prices.dma_command + size * prices.dma_byte + lines * prices.dma_line)
 
 
 def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:

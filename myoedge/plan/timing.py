@@ -1,61 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each layer of a planned network takes: its own tiles and transfers, one by one.
+"""What each layer of a planned network takes: its own tiles and transfers, moment by moment.
 
-While the cores compute a tile, core 8 stores the one before and loads the one behind it; a step is
-as long as the longer of both. In front of the steps the first tile is loaded, behind them the last
-is stored. What is fetched for layers to come runs beside computation, and is paid by the layer that
-has to wait for it. The search for tiles (plan/tile.py) knows less, but pays the same prices.
+The core that steers starts what a moment needs, one command after another: stores of the tile
+before, loads of the one behind, then what layers to come need. The DMA works off each direction in
+that order. The moment lasts until the cores have computed their tile and all that the next one
+needs is there: also what it waits for only because the DMA has something else in front of it. What
+that leaves under way, the moments behind it find. The search for tiles (plan/tile.py) knows less,
+but pays the same prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from myoedge.ir import Array
-from myoedge.plan.ahead import early as fetched
+from myoedge.plan.ahead import early
+from myoedge.plan.moments import Clock
 from myoedge.plan.tiling import Tiling, Transfer, spans
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 
 NAMES = tuple(field.name for field in fields(Prices))
-BYTES = NAMES.index("dma_byte")
 ONES = Prices(*np.eye(len(NAMES)))  # of each price one: what is paid with them is counted by price
+NOTHING: Array = np.zeros(len(NAMES))
+MOST_HAULS = 8  # that L3 has under way
 
-Late = list[tuple[int, Array]]  # (layer, counts by price) of fetches that are not over, in turn
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Of the DMA; what it takes is counted by price.
+
+    layer   that needs it     issue   to start it     move   to do it, or what is left of that
+    """
+
+    layer: int
+    issue: Array
+    move: Array
+    bytes: int
+    out: bool
 
 
-def modelled(tilings: Sequence[Tiling | None], prices: Prices = GAP9_TILES) -> list[float | None]:
-    """Cycles of each layer; None for those that work on L2 as a whole."""
+Queue = tuple[Command, ...]  # under way into L1, in turn
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the cores and the one that steers do from one barrier to the next, counted by price.
+
+    needs   the layer for which all that was started before the end must be there
+    begins  what the core that steers does in front of its commands
+    """
+
+    computed: Array
+    commands: tuple[Command, ...]
+    needs: int
+    begins: Array
+
+
+def modelled(
+    tilings: Sequence[Tiling | None], hauls: Sequence[int] = (), prices: Prices = GAP9_TILES
+) -> list[float | None]:
+    """Cycles of each layer, without waiting for L3; None for those that work on L2 as a whole.
+
+    hauls   the moments in which transfers between L3 and L2 may begin
+    """
     values = vector(prices)
-    return [None if c is None else float(c @ values) for c in counted(tilings, prices)]
+    return [None if c is None else float(c @ values) for c in counted(tilings, hauls, prices)]
 
 
-def counted(tilings: Sequence[Tiling | None], prices: Prices) -> list[Array | None]:
+def counted(
+    tilings: Sequence[Tiling | None], hauls: Sequence[int], prices: Prices
+) -> list[Array | None]:
     """How often each layer pays each price; what is hidden behind something longer is not paid."""
-    values, early = vector(prices), _early(tilings)
-    before: Tiling | None = None
+    values, ahead = vector(prices), _ahead(tilings)
+    enters, asked = Clock.of(tilings, False).enters, Counter(hauls)
     found: list[Array | None] = []
-    late: Late = []
-    for index, here in enumerate(tilings):
-        paid = np.zeros(len(NAMES))
-        while late and here is not None and late[0][0] <= index:
-            paid = paid + late.pop(0)[1]
-        if here is None:
-            found.append(None)
-        else:
-            found.append(paid + _layer(before, here, early, late, values))
-        before = here
-    return found
-
-
-def _early(tilings: Sequence[Tiling | None]) -> Mapping[int, Late]:
-    """What is started in each tile of the network for layers to come."""
-    found: dict[int, Late] = {}
+    queue: Queue = ()
     for index, tiling in enumerate(tilings):
-        if tiling is not None and tiling.since is not None:
-            found.setdefault(tiling.since, []).append((index, _moved(fetched(tiling))))
+        if tiling is None:
+            found.append(None)
+            queue = ()  # such layers are long
+            continue
+        paid = NOTHING
+        begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
+        for moment in _moments(index, tilings, ahead):
+            begins = moment.begins + next(begun, 0) * ONES.haul
+            lasted, queue = _lasts(replace(moment, begins=begins), queue, values)
+            paid = paid + lasted
+        found.append(paid)
     return found
 
 
@@ -63,34 +98,109 @@ def vector(prices: Prices) -> Array:
     return np.array([getattr(prices, name) for name in NAMES])
 
 
-def _layer(
-    before: Tiling | None, tiling: Tiling, early: Mapping[int, Late], late: Late, values: Array
-) -> Array:
-    """What it pays, all that it fetched ahead being there; `late` goes on behind it."""
-    tiles, compute = tiling.tiles, _compute(tiling)
-    first = [x for x in tiles[0].loads if not tiling.early(x)]
-    total = ONES.layer + _code(before, tiling) + _moved(first)
+# --- one moment -----------------------------------------------------------------------------------
+
+
+def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
+    """How long, and what is under way into L1 then."""
+    busy, out = moment.begins, NOTHING
+    into = _until(queue, len(queue))
+    waits = _until(
+        queue, max((n for n, c in enumerate(queue, 1) if c.layer <= moment.needs), default=0)
+    )
+    started: list[tuple[float, Command]] = [(0.0, command) for command in queue]
+    for command in moment.commands:
+        busy = busy + command.issue
+        if command.out:
+            out = _longest(values, out, busy) + command.move
+        else:
+            started.append((float(busy @ values), command))
+            into = _longest(values, into, busy) + command.move
+            waits = into if command.layer <= moment.needs else waits
+    beside = ONES.dma_slowed * float(moment.computed @ values)
+    slowed = ONES.dma_slowed * min(float(moment.computed @ values), float(waits @ values))
+    moved = [x + slowed + ONES.dma_end for x in (waits, out) if x.any()]
+    lasted = _longest(values, moment.computed, busy, *moved)
+    return lasted, tuple(_left(started, float((lasted - beside) @ values), values))
+
+
+def _until(queue: Queue, count: int) -> Array:
+    return np.asarray(sum((command.move for command in queue[:count]), NOTHING))
+
+
+def _left(
+    started: Iterable[tuple[float, Command]], cycles: float, values: Array
+) -> Iterator[Command]:
+    """What is not over after that time, of commands and when each was started."""
+    end = 0.0
+    for at, command in started:
+        need = float(command.move @ values)
+        begin = min(max(end, at), cycles)
+        end = max(end, at) + need
+        if end > cycles:
+            yield replace(command, move=command.move * (1 - (cycles - begin) / need))
+
+
+def _longest(values: Array, *counts: Array) -> Array:
+    return max(counts, key=lambda each: float(each @ values))
+
+
+# --- the moments of a layer -----------------------------------------------------------------------
+
+
+def _ahead(tilings: Sequence[Tiling | None]) -> Mapping[int, list[Command]]:
+    """What is started in each tile of the network for layers to come."""
+    found: dict[int, list[Command]] = {}
+    for index, tiling in enumerate(tilings):
+        if tiling is not None and tiling.since is not None:
+            known: set[str] = set()
+            mine = [_command(index, x, known) for x in early(tiling)]
+            found.setdefault(tiling.since, []).extend(mine)
+    return found
+
+
+def _moments(
+    index: int, tilings: Sequence[Tiling | None], ahead: Mapping[int, list[Command]]
+) -> Iterator[Moment]:
+    """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
+    before begin with a tile."""
+    here, last = tilings[index], index + 1 == len(tilings)
+    assert here is not None
+    before, behind = tilings[index - 1] if index else None, None if last else tilings[index + 1]
+    known: set[str] = set()
+    tiles, compute = here.tiles, _compute(here)
+    first = [_command(index, x, known) for x in tiles[0].loads if not here.early(x)]
+    around = np.asarray((ONES.joined if here.joined else ONES.layer) + (index == 0) * ONES.network)
+    yield Moment(NOTHING, tuple(first), -1 if here.joined else index, around)
     for t, computed in enumerate(compute):
-        loads = tiles[t + 1].loads if t + 1 < len(tiles) else ()
-        moved = [*(tiles[t - 1].stores if t > 0 else ()), *loads]
-        ahead = early.get(tiling.first + t, [])
-        size = sum(x.bytes for x in moved) + sum(counts[BYTES] for _, counts in ahead)
-        shared = size * ONES.dma_contention
-        late.extend(ahead)
-        total = total + ONES.step + _step(computed + shared, _moved(moved), late, values)
-    return np.asarray(total + _moved(tiles[-1].stores))
+        at_end = t + 1 == len(tiles)
+        stores = tiles[t - 1].stores if t > 0 else ()
+        loads = () if at_end else tiles[t + 1].loads
+        own = [
+            *(_command(index, x, known, True) for x in stores),
+            *(_command(index, x, known) for x in loads),
+        ]
+        commands = (*own, *ahead.get(here.first + t, ()))
+        yield Moment(
+            computed
+            + (_code(before, here) if t == 0 else 0.0)
+            + ONES.step
+            + sum(c.bytes for c in commands) * ONES.dma_contention,
+            commands,
+            index + int(at_end and behind is not None and behind.joined),
+            NOTHING,
+        )
+    out = tuple(_command(index, x, known, True) for x in tiles[-1].stores)
+    yield Moment(NOTHING, out, -1, NOTHING)
 
 
-def _step(computed: Array, moved: Array, late: Late, values: Array) -> Array:
-    """The longer of both; where it is computation, fetches for other layers run beside it."""
-    room = float((computed - moved) @ values)
-    while late and room > 0:
-        index, rest = late.pop(0)
-        cycles = float(rest @ values)
-        if cycles > room:
-            late.insert(0, (index, rest * (1 - room / cycles)))
-        room -= cycles
-    return computed if float((computed - moved) @ values) > 0 else moved
+def _command(layer: int, x: Transfer, known: set[str], out: bool = False) -> Command:
+    """`known`: operands whose code has run before; else it is not in the caches yet."""
+    issue = ONES.dma_command + (0.0 if x.operand in known else ONES.dma_first)
+    known.add(x.operand)
+    line = ONES.dma_out_line if out else ONES.dma_line
+    move = x.bytes // x.line * line + x.bytes * ONES.dma_byte
+    return Command(layer, np.asarray(issue), np.asarray(move), x.bytes, out)
 
 
 def _code(before: Tiling | None, tiling: Tiling) -> Array:
@@ -115,13 +225,3 @@ def _compute(tiling: Tiling) -> list[Array]:
             known[key] = np.asarray(tiling.tiled.cycles(sizes, ONES))
         found.append(known[key])
     return found
-
-
-def _moved(transfers: Iterable[Transfer]) -> Array:
-    """One after another; the first byte of the first is waited for."""
-    commands = list(transfers)
-    if not commands:
-        return np.zeros(len(NAMES))
-    lines = sum(x.bytes // x.line for x in commands)
-    total = ONES.dma_start + len(commands) * ONES.dma_command + lines * ONES.dma_line
-    return np.asarray(total + sum(x.bytes for x in commands) * ONES.dma_byte)

@@ -17,12 +17,18 @@ class Prices:
 
     Kernels run on eight cores at once; what they do is counted for the core that has most to do.
 
-    layer                     from the end of a layer to the start of the next
+    network                   before the first layer: nothing is in the caches
+    layer, joined             from the end of a layer to the start of the next; of one that goes on
+                              without a stop
     first_*                   a kernel's first call in a layer: its code is not in the caches
     step                      a barrier and what is around the call of a kernel
-    dma_start, dma_command    until the first byte comes; every command of the DMA
-    dma_byte, dma_line        moved; every line of a transfer beside its bytes
+    haul                      to ask for a transfer between L3 and L2
+    dma_command, dma_first    to start a command of the DMA; what its code takes more the first time
+    dma_end                   from the last byte until the cores go on
+    dma_byte                  moved
+    dma_line, dma_out_line    every line of a transfer beside its bytes, into L1 and out of it
     dma_contention            a byte that is moved while cores compute: banks of L1 are shared
+    dma_slowed                what the DMA loses of a cycle in which cores compute, likewise
     dense_word, dense_block   4 x 4 sums of a word of taps; around them
     dense_result, _limits, _table    a result of a block; its limits; its table
     dense_group, _run         four rows at a time; rows that are gathered at once
@@ -32,7 +38,7 @@ class Prices:
     dense_sum, _sum_word      rows that are summed: each; its words
     matmul_block, _word       four columns that are packed; a word of taps of them
     conv_padded_row, _pair    rows of an input that gets its padding; eight bytes of them
-    conv_edge, conv_edge_row  a window over an edge; its rows
+    conv_edge, conv_edge_row, _word   a window over an edge; its rows; its words of taps
     depthwise_column, _limits, _table, _pre   3 x 3: two results of four channels
     depthwise_pair, _strip, _run    their input; a strip of two rows; strips behind each other
     depthwise_half, _half_row       3 x 3, stride 2: a result of four channels; a row of them
@@ -40,10 +46,12 @@ class Prices:
     add_word, add_word_8, mul_word  four sums, the same with multipliers of 8 bits, four products
     table_word, scaled_item, prelu_item   four results of a table; a factor for every channel
     wide_item                 a sum of 16 bits
-    flat_byte, _row, _call    behind the last whole word; a turn of an outer loop; a call
-    max_few, max_few_run      maxima of up to 4 taps, four channels; windows side by side
-    max_tap, _word, _run      any maxima: four channels of a tap; of a result; windows
-    average_of_4, _tap, _word, _run   averages in the same way
+    flat_byte, _row, mul_row, _call   behind the last whole word; a turn of an outer loop; a call
+    max_few, max_few_run, max_run     maxima of up to 4 taps, four channels; windows side by side,
+                              for every 3 taps and at all
+    max_tap, _word            any maxima: four channels of a tap; of a result
+    average_of_4, _tap, _word, _run   averages in the same way; four taps side by side
+    window_run                any windows side by side
     pool_tail, _tail_tap, _table, _call   single channels; their taps; a result's table; a call
     sums_word, _byte, _row    four numbers of a row that is added up; one; a row
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
@@ -56,30 +64,52 @@ class Prices:
     recurrent_word, _unit     an instruction on a word of h; a gate of a unit
     recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
-    copy_byte, turn_byte      of all cores: a byte that moves in order, in another one
-    copy_row                  of bytes that lie together
+    copy_byte, _row           of a core: a byte that moves in order; bytes that lie together
+    copy_odd, _rest, fill_byte   a byte of words that lie over two; behind the last word; filled
+    turn_byte, _block, _run   in another order: a byte; 4 x 4 of them; bytes side by side
+    turn_plane                the start of two loops that are turned
     move_call                 a call of these
     """
 
+    network: float
     layer: float
+    joined: float
     first_call: float
     first_dense: float
+    first_row: float
     first_block: float
     first_copy: float
     first_table: float
     first_conv: float
+    first_padded: float
+    first_edge: float
     first_linear: float
     first_matmul: float
     first_depthwise: float
-    first_flat: float
-    first_pool: float
-    first_rows: float
+    first_add: float
+    first_mul: float
+    first_scaled: float
+    first_wide: float
+    first_max: float
+    first_average: float
+    first_sums: float
+    first_norm: float
+    first_softmax: float
+    first_rotary: float
+    first_gates: float
+    first_recurrent: float
+    first_joined: float
+    first_turned: float
     first_attention: float
     step: float
-    dma_start: float
+    haul: float
+    dma_end: float
+    dma_slowed: float
     dma_command: float
+    dma_first: float
     dma_byte: float
     dma_line: float
+    dma_out_line: float
     dma_contention: float
     dense_word: float
     dense_block: float
@@ -106,6 +136,7 @@ class Prices:
     conv_padded_pair: float
     conv_edge: float
     conv_edge_row: float
+    conv_edge_word: float
     depthwise_column: float
     depthwise_limits: float
     depthwise_table: float
@@ -128,16 +159,18 @@ class Prices:
     wide_item: float
     flat_byte: float
     flat_row: float
+    mul_row: float
     flat_call: float
     max_few: float
     max_few_run: float
+    max_run: float
     max_tap: float
     max_word: float
-    max_run: float
     average_of_4: float
     average_tap: float
     average_word: float
     average_run: float
+    window_run: float
     pool_tail: float
     pool_tail_tap: float
     pool_table: float
@@ -165,7 +198,13 @@ class Prices:
     rows_call: float
     copy_byte: float
     copy_row: float
+    copy_odd: float
+    copy_rest: float
+    fill_byte: float
     turn_byte: float
+    turn_block: float
+    turn_run: float
+    turn_plane: float
     gates_word: float
     gates_block: float
     recurrent_word: float
@@ -179,118 +218,147 @@ class Prices:
 
 
 GAP9_TILES = Prices(
-    layer=128.0,
+    network=667.0,
+    layer=188.0,
+    joined=2.04,
     first_call=424.0,
-    first_dense=0.144,
-    first_block=194.0,
-    first_copy=667.0,
-    first_table=176.0,
-    first_conv=771.0,
-    first_linear=119.0,
-    first_matmul=672.0,
-    first_depthwise=357.0,
-    first_flat=0.0876,
-    first_pool=82.7,
-    first_rows=1.82,
-    first_attention=1530.0,
-    step=0.0734,
-    dma_start=0.00887,
-    dma_command=171.0,
+    first_dense=0.182,
+    first_row=557.0,
+    first_block=573.0,
+    first_copy=451.0,
+    first_table=245.0,
+    first_conv=524.0,
+    first_padded=0.295,
+    first_edge=147.0,
+    first_linear=0.0116,
+    first_matmul=659.0,
+    first_depthwise=222.0,
+    first_add=988.0,
+    first_mul=621.0,
+    first_scaled=412.0,
+    first_wide=300.0,
+    first_max=359.0,
+    first_average=684.0,
+    first_sums=0.114,
+    first_norm=743.0,
+    first_softmax=338.0,
+    first_rotary=300.0,
+    first_gates=513.0,
+    first_recurrent=369.0,
+    first_joined=323.0,
+    first_turned=434.0,
+    first_attention=1540.0,
+    step=0.167,
+    haul=733.0,
+    dma_end=0.00922,
+    dma_slowed=0.188,
+    dma_command=85.0,
+    dma_first=100.0,
     dma_byte=0.125,
-    dma_line=0.000201,
-    dma_contention=0.00248,
-    dense_word=24.8,
-    dense_block=124.0,
-    dense_result=9.69e-07,
+    dma_line=0.923,
+    dma_out_line=0.00931,
+    dma_contention=0.00145,
+    dense_word=25.0,
+    dense_block=68.0,
+    dense_result=3.21,
     dense_limits=0.5,
-    dense_odd=1.11,
-    dense_table=7.32,
-    dense_group=82.5,
-    dense_run=0.0391,
-    dense_call=2260.0,
-    dense_few=2050.0,
-    dense_one=871.0,
-    dense_row=61.4,
-    dense_piece=3.78,
-    dense_byte=0.029,
-    dense_copy=2.05,
-    dense_crossing=5.42,
-    dense_sum=79.5,
-    dense_sum_word=6.99,
-    matmul_block=1200.0,
-    matmul_word=0.0822,
-    conv_padded=527.0,
-    conv_padded_row=2.47,
-    conv_padded_pair=20.7,
-    conv_edge=1780.0,
-    conv_edge_row=0.246,
-    depthwise_column=67.5,
+    dense_odd=1.18,
+    dense_table=7.53,
+    dense_group=86.2,
+    dense_run=0.034,
+    dense_call=2060.0,
+    dense_few=1930.0,
+    dense_one=709.0,
+    dense_row=46.1,
+    dense_piece=3.57,
+    dense_byte=0.0083,
+    dense_copy=2.24,
+    dense_crossing=4.28,
+    dense_sum=46.4,
+    dense_sum_word=10.5,
+    matmul_block=1240.0,
+    matmul_word=0.0518,
+    conv_padded=762.0,
+    conv_padded_row=0.109,
+    conv_padded_pair=18.9,
+    conv_edge=542.0,
+    conv_edge_row=0.0196,
+    conv_edge_word=7.38,
+    depthwise_column=60.0,
     depthwise_limits=8.0,
     depthwise_table=8.0,
-    depthwise_pre=15.8,
-    depthwise_pair=5.97,
-    depthwise_strip=361.0,
-    depthwise_run=297.0,
-    depthwise_half=82.9,
-    depthwise_half_row=271.0,
-    depthwise_word=40.6,
-    depthwise_pixel=40.1,
-    depthwise_window=1070.0,
-    depthwise_call=1780.0,
-    add_word=33.0,
+    depthwise_pre=16.6,
+    depthwise_pair=12.1,
+    depthwise_strip=378.0,
+    depthwise_run=247.0,
+    depthwise_half=83.0,
+    depthwise_half_row=282.0,
+    depthwise_word=41.7,
+    depthwise_pixel=40.2,
+    depthwise_window=969.0,
+    depthwise_call=1930.0,
+    add_word=29.2,
     add_word_8=22.0,
-    mul_word=42.0,
-    table_word=11.7,
-    scaled_item=11.4,
-    prelu_item=23.4,
-    wide_item=8.71,
+    mul_word=39.8,
+    table_word=12.8,
+    scaled_item=11.8,
+    prelu_item=24.4,
+    wide_item=9.09,
     flat_byte=12.0,
-    flat_row=93.9,
-    flat_call=467.0,
-    max_few=12.2,
-    max_few_run=89.1,
+    flat_row=79.7,
+    mul_row=175.0,
+    flat_call=162.0,
+    max_few=11.3,
+    max_few_run=174.0,
+    max_run=94.9,
     max_tap=4.0,
     max_word=12.0,
-    max_run=60.0,
-    average_of_4=32.1,
-    average_tap=6.67,
-    average_word=58.8,
-    average_run=404.0,
-    pool_tail=65.0,
-    pool_tail_tap=4.81,
+    average_of_4=34.2,
+    average_tap=7.08,
+    average_word=10.3,
+    average_run=239.0,
+    window_run=426.0,
+    pool_tail=56.0,
+    pool_tail_tap=4.3,
     pool_table=12.0,
-    pool_call=1320.0,
-    sums_word=4.74e-07,
-    sums_byte=71.4,
-    sums_row=0.00774,
-    softmax_item=20.4,
-    softmax_row=53.8,
+    pool_call=646.0,
+    sums_word=2.59,
+    sums_byte=67.1,
+    sums_row=0.019,
+    softmax_item=18.3,
+    softmax_row=114.0,
     log_softmax_item=35.2,
     log_softmax_row=86.1,
     argmax_item=5.0,
     argmax_row=50.0,
-    attention_item=13.2,
+    attention_item=14.4,
     attention_bias=5.5,
-    attention_row=252.0,
-    attention_block=65.2,
-    attention_result=7.39,
-    attention_call=987.0,
+    attention_row=261.0,
+    attention_block=68.3,
+    attention_result=7.63,
+    attention_call=1010.0,
     rotary_pair=17.4,
     rotary_row=40.0,
-    norm_item=9.69,
-    norm_wide_item=17.8,
-    norm_row=664.0,
-    rows_call=807.0,
-    copy_byte=0.0822,
-    copy_row=46.3,
-    turn_byte=0.319,
-    gates_word=15.7,
-    gates_block=0.465,
-    recurrent_word=1.02,
-    recurrent_unit=34.0,
-    recurrent_step=250.0,
-    recurrent_call=3860.0,
-    move_call=657.0,
+    norm_item=10.9,
+    norm_wide_item=18.7,
+    norm_row=427.0,
+    rows_call=409.0,
+    copy_byte=0.455,
+    copy_row=45.7,
+    copy_odd=0.496,
+    copy_rest=13.8,
+    fill_byte=0.176,
+    turn_byte=1.95,
+    turn_block=25.6,
+    turn_run=16.1,
+    turn_plane=288.0,
+    gates_word=13.2,
+    gates_block=0.0225,
+    recurrent_word=0.823,
+    recurrent_unit=27.8,
+    recurrent_step=191.0,
+    recurrent_call=3750.0,
+    move_call=461.0,
     fourier_product=4.0,
     fourier_bin=30.0,
     fourier_call=600.0,

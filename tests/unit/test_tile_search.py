@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoedge.emit.numbers import Tables, expression
@@ -91,6 +91,7 @@ def test_regular_numbers_have_an_expression(period: int, kind: str) -> None:
     check(values)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 5), st.integers(-20, 20)), min_size=1, max_size=4),
     st.integers(1, 4), st.integers(-9, 9), st.booleans(),
