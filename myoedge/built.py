@@ -274,7 +274,7 @@ class Build:
             tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
             raise MyoedgeError("E601", "no board is named", tries=tries)
         layers = len(self.layer_names)
-        return board.run_on_board(self.line, self.application, inputs, self.output_specs, layers)
+        return board.run_on_board(self.line, self.application, inputs, self.given_specs, layers)
 
     @cached_property
     def application(self) -> str:
