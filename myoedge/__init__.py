@@ -40,6 +40,7 @@ __all__ = [
     "doctor",
     "energy",
     "explain",
+    "flash",
     "init",
     "inspect",
     "load",

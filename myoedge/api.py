@@ -18,6 +18,7 @@ from myoedge.samples import Given
 if TYPE_CHECKING:
     from myoedge.board import Board
     from myoedge.consumption import Calibration
+    from myoedge.flashing import Flashed
     from myoedge.ladder import Difference
     from myoedge.onchip import Simulated
     from myoedge.quant.choose import QuantGraph
@@ -37,6 +38,7 @@ __all__ = [
     "doctor",
     "energy",
     "explain",
+    "flash",
     "init",
     "inspect",
     "load",
@@ -293,6 +295,33 @@ def run(
     Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E608; else as simulate.
     """
     return simulate(build, on=on, input=input, board=board, port=port)
+
+
+def flash(
+    build: Build | StrPath,
+    *,
+    board: str | None = None,
+    to: str = "ram",
+    elf: StrPath | None = None,
+    port: str | None = None,
+    console: bool = True,
+    say: Say = _silent,
+) -> Flashed:
+    """Brings a build's application to a board through OpenOCD.
+
+    board     id or board.toml, "gap9_evk" without it
+    to        "ram" (and start it there), "mram", "octospi"
+    elf       what the SDK compiled, gap_sdk/build/myoedge_app of the build without it
+    console   ask the started program which build it is, over `port` or the probe's
+    Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
+    """
+    from myoedge.board import find_board
+    from myoedge.flashing import flash_build
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    line = _line(board, port) if console and to == "ram" else None
+    described = find_board(board or "gap9_evk")
+    return flash_build(chosen, described, to, None if elf is None else Path(elf), line, say)
 
 
 def _line(board: str | None, port: str | None) -> Line:

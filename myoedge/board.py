@@ -14,6 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.target import CHIPS
 
 FILE = "board.toml"
+FLASHES = ("mram", "octospi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Board:
     sources: tuple[str, ...] = ()
     clock: Clock | None = None
     ram: Ram | None = None
-    flash: dict[Literal["mram", "octospi"], Flash] = field(default_factory=dict)
+    flash: dict[str, Flash] = field(default_factory=dict)
     probe: Probe | None = None
     console: Console | None = None
     power: Power | None = None
@@ -168,6 +169,8 @@ def _problems(board: Board) -> dict[str, str]:
         found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
     sizes = {"ram.bytes": board.ram.bytes} if board.ram else {}
     for name, flash in board.flash.items():
+        if name not in FLASHES:
+            found[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
         sizes |= {f"flash.{name}.bytes": flash.bytes}
         sizes |= {f"flash.{name}.sector_bytes": flash.sector_bytes}
     found |= {key: "must be positive" for key, size in sizes.items() if size <= 0}

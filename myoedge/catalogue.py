@@ -383,6 +383,28 @@ E608 The board does not do what it is asked for.
 Its application answered, and refused. Where it did not run: the SDK starts cluster tasks on another
 core than 8, which app.c looks at.
 
+E609 OpenOCD could not do what it was asked for.
+It ended, or a command failed; the message has its own last words. A board that was unplugged in the
+middle, a probe that another program has, or scripts for another OpenOCD are the usual causes.
+
+E610 The chip at the probe is another.
+Its JTAG TAP has another number than board.toml says. Nothing was written to it.
+
+E611 What was written is not what is there.
+Memory was read back after it was written, and differs. The program was not started; what is in
+flash is not whole. Usually it is the cable, or a clock that is too fast for it.
+
+E612 The flasher does not answer.
+It was started on the board and did not say that it is ready. Reset the board and try again; the
+flash may hold a part of the image.
+
+E613 The program is not one for this board.
+`flash` takes what the SDK compiled out of gap_sdk/ of this very build, linked to the chip's memory:
+the program carries chip and digest, and they are compared before anything is written.
+
+W601 The program for simulators was written to a board.
+firmware.elf knows the chip's registers and no SDK. It has never run on silicon.
+
 E701 The simulated program met an illegal instruction.
 The cores run RV32IMC and Xpulpv2, without floating point. A jump through a wrong pointer, code that
 was overwritten, or a program compiled for another chip end this way. The message names core, pc,

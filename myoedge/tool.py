@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from myoedge.errors import MyoedgeError
 
@@ -102,7 +103,37 @@ def run(
     return Finished(process.returncode, stdout, stderr)
 
 
-def _started(command: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A program that runs beside this one; what it says goes to a file."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def says(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def beside(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
+    """A program that is ended at the end. Raises E501 where it cannot be started."""
+    with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
+        words = [str(part) for part in command]
+        process = _started(words, cwd, os.environ, output=log)
+        try:
+            yield Background(process, folder / "log")
+        finally:
+            _kill(process)
+
+
+def _started(
+    command: list[str], cwd: Path, env: Mapping[str, str], output: IO[str] | None = None
+) -> subprocess.Popen[str]:
     if not cwd.is_dir():
         raise NotADirectoryError(cwd)
     try:
@@ -111,8 +142,8 @@ def _started(command: list[str], cwd: Path, env: Mapping[str, str]) -> subproces
             cwd=cwd,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=output or subprocess.PIPE,
+            stderr=output or subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # so that the children of a hung program end with it

@@ -18,6 +18,7 @@ VERBS = {
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
     "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
+    "flash": "bring the application to a board: write, verify, start",
     "run": "run the application on a board: outputs and cycles",
     "report": "show a build's report, or what changed since another",
     "sweep": "many builds: models, budgets, options, operating points, and what got worse",

@@ -24,7 +24,7 @@ SHARED = {
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
-    "E204": {"budget", "ladder", "onchip", "target.chip"},  # a choice that there is not
+    "E204": {"budget", "flashing", "ladder", "onchip", "target.chip"},  # a choice that there is not
     "E232": {"config", "consumption"},  # a quantity that is none, or is missing
     "E240": {"built", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
@@ -43,8 +43,11 @@ SHARED = {
         "energy.calibrate",
         "sweep.engines",
         "run.console",
+        "run.openocd",
+        "flashing",
     },  # not installed
-    "E601": {"built", "run.board"},  # no board is known
+    "E601": {"built", "run.board", "run.openocd"},  # no board is known, or plugged in
+    "E602": {"flashing", "run.board"},  # nothing is known of a part of the board
     "E606": {"run.board", "run.console"},  # the board runs something else
 }
 

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application of a build to a board: looked at, written, verified, started, asked who it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from myoedge import tool
+from myoedge.board import FLASHES, Board, Flash, Probe
+from myoedge.built import Build
+from myoedge.elf import Program, read_elf
+from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.flash_image import boot_image, write_boot
+from myoedge.run import openocd
+from myoedge.run.board import check_identity
+from myoedge.run.console import Line, open_line
+
+SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
+BARE_METAL = "me_fabric_controller"  # a symbol of the program for simulators
+MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
+MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Flashed:
+    """What was done.
+
+    to        "ram", "mram" or "octospi"
+    says      what the started program says of itself; None where nobody asked
+    """
+
+    board: str
+    to: str
+    bytes: int
+    says: str | None
+    warnings: tuple[Notice, ...] = ()
+
+
+def flash_build(
+    build: Build, board: Board, to: str, elf: Path | None, line: Line | None, say: Say
+) -> Flashed:
+    """api.flash; the arguments are explained there."""
+    if board.probe is None:
+        raise _unknown(board, "a probe")
+    flash = _flash(board, to)
+    path = elf or build.folder / SDK_ELF
+    program = _read(path)
+    warnings = check_program(program, path, board, build)
+    found = openocd.find()
+    with tool.scratch() as folder, openocd.session(found, board.probe) as talk:
+        openocd.check_chain(talk, board, board.probe)
+        if flash is None:
+            openocd.start_in_memory(talk, board.probe, path.absolute(), program.entry, say)
+            size = sum(len(data) for _, data in program.segments)
+        else:
+            image = folder / "image.bin"
+            size = image.write_bytes(_image(program, flash))
+            _write(talk, found, board.probe, flash, image, say)
+        says = None if line is None or flash is not None else _banner(line, build, say)
+    return Flashed(board.id, to, size, says, warnings)
+
+
+def _flash(board: Board, to: str) -> Flash | None:
+    """None for memory. Errors: E204 no such place, E602 nothing known of it."""
+    if to == "ram":
+        return None
+    if to not in FLASHES:
+        raise MyoedgeError("E204", f"there is no memory {to}", {"has": "ram, mram, octospi"})
+    flash = board.flash.get(to)
+    if flash is None or not flash.flasher:
+        raise _unknown(board, f"a flasher for {to}")
+    return flash
+
+
+def _unknown(board: Board, what: str) -> MyoedgeError:
+    tries = ["fill it in, in a copy of the board's file: --board ./my/board.toml"]
+    return MyoedgeError("E602", f"nothing is known of {what} of {board.name}", tries=tries)
+
+
+def _read(path: Path) -> Program:
+    try:
+        return read_elf(path.read_bytes(), path.name)
+    except OSError as error:
+        tries = [
+            "build it with the SDK: cmake -S DIR/gap_sdk -B DIR/gap_sdk/build, and --build",
+            "--elf FILE",
+        ]
+        facts = {"looked for": path, "cause": error.strerror}
+        raise MyoedgeError("E613", "the application is not there", facts, tries) from None
+
+
+def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
+    """That it is the application of this build, for this board. Errors: E613 it is not."""
+    outside = [hex(at) for at, data in program.segments if not _inside(at, len(data))]
+    if outside:
+        raise _not_for(path, board, {"lies at": ", ".join(outside)})
+    if BARE_METAL in program.symbols:
+        return (
+            notice("W601", f"{path.name} is the program for simulators", {"board": board.name}),
+        )
+    found = MARKER.search(b"\0".join(data for _, data in program.segments))
+    if found is None:
+        raise _not_for(path, board, {"has": "no mark of a build"})
+    if found.group(1).decode() != board.chip:
+        raise _not_for(path, board, {"needs": board.chip, "has": found.group(1).decode()})
+    if found.group().decode() != build.application:
+        raise _not_for(path, board, {"needs": build.application, "has": found.group().decode()})
+    return ()
+
+
+def _inside(address: int, size: int) -> bool:
+    return any(at <= address and address + size <= at + room for at, room in MEMORIES)
+
+
+def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
+    tries = ["build gap_sdk/ again: cmake --build DIR/gap_sdk/build"]
+    title = f"{path.name} is not this build's application for {board.name}"
+    return MyoedgeError("E613", title, facts, tries)
+
+
+def _image(program: Program, flash: Flash) -> bytes:
+    image = write_boot(boot_image(program.entry, program.segments))
+    if len(image) > flash.bytes:
+        facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
+        raise MyoedgeError("E613", "the program does not fit the flash", facts, ["--to octospi"])
+    return image
+
+
+def _write(
+    talk: openocd.Session,
+    found: openocd.OpenOcd,
+    probe: Probe,
+    flash: Flash,
+    image: Path,
+    say: Say,
+) -> None:
+    flasher = found.tools / "gap_bins" / flash.flasher
+    if not flasher.is_file():
+        title = f"the flasher {flash.flasher} is missing"
+        raise MyoedgeError("E501", title, {"looked in": flasher.parent}, [openocd.TOOLS])
+    openocd.write_flash(talk, probe, flash, flasher, probe.flasher_entry, image, say)
+
+
+def _banner(line: Line, build: Build, say: Say) -> str:
+    say("ask who it is")
+    with open_line(line) as talk:
+        found = talk.identity()
+    check_identity(found, build.application)
+    return found.marker
