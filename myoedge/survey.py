@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from myoedge.board import known_boards
 from myoedge.errors import MyoedgeError
-from myoedge.run import gvsoc
-from myoedge.tool import ZIG, compiler
+from myoedge.run import gvsoc, openocd
+from myoedge.run.board import plugged_in
+from myoedge.tool import ZIG, compiler, run
 
+TALK = ("flash", "run")  # to a board
 State = Literal["ok", "missing", "wrong version"]
 
 
@@ -26,6 +30,7 @@ class ToolRow:
     where    a path, for the person at the terminal only
     blocks   the verbs that cannot run while the state is not "ok"; empty for optional tools
     fix      a command line; empty where all is well
+    needed   whether doctor fails without it: what only boards need is not
     """
 
     name: str
@@ -34,6 +39,7 @@ class ToolRow:
     where: str
     blocks: tuple[str, ...]
     fix: str
+    needed: bool = True
 
 
 # (name, requirement as in pyproject.toml, verbs that need it)
@@ -60,7 +66,58 @@ def survey() -> tuple[ToolRow, ...]:
         *(_package_row(*package) for package in PACKAGES),
         _row("cc", "", (), "optional: install gcc or clang, or set CC", _compiler_place("cc")),
         _row("gvsoc", "", (), f"optional: {gvsoc.HOW}, or gvsoc on PATH", _gvsoc_place()),
+        *(replace(row, needed=False) for row in _for_boards()),
     )
+
+
+def _for_boards() -> tuple[ToolRow, ...]:
+    """What flash, run and validate need on top to get at a board."""
+    serial, home = "pyserial>=3.5", os.environ.get("GAP_SDK_HOME", "")
+    return (
+        _row(
+            "pyserial",
+            serial,
+            TALK,
+            f'pip install "{serial}"',
+            _package_place("pyserial", "serial"),
+        ),
+        _row("openocd", "", ("flash",), openocd.HOW, _openocd_place()),
+        _row("openocd_tools", "", ("flash",), f"export {openocd.TOOLS}", _tools_place()),
+        _row(
+            "gap_sdk", "", ("flash",), "source GAP9_SDK/configs/gap9_evk_audio.sh", _sdk_place(home)
+        ),
+        _row(
+            "probe", "", TALK, "plug a board in, and switch it on: myoedge boards", _probe_place()
+        ),
+    )
+
+
+def _openocd_place() -> tuple[str, str] | None:
+    """The version as OpenOCD tells it, on its error stream."""
+    try:
+        program = openocd.find_program()
+        told = run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
+    except MyoedgeError:
+        return None
+    found = re.search(r"Open On-Chip Debugger (\S+)", told.stderr + told.stdout)
+    return (found.group(1), program) if found else None
+
+
+def _tools_place() -> tuple[str, str] | None:
+    folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
+    return ("", folder) if folder and Path(folder, "tcl").is_dir() else None
+
+
+def _sdk_place(home: str) -> tuple[str, str] | None:
+    return ("", home) if home and Path(home, "utils/cmake/setup.cmake").is_file() else None
+
+
+def _probe_place() -> tuple[str, str] | None:
+    """Serial ports of what could be the probe of a board that is known."""
+    probes = [board.probe for board in known_boards() if board.probe]
+    ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
+    ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
+    return ("", ", ".join(ports)) if ports else None
 
 
 def _row(
@@ -93,9 +150,9 @@ def _package_row(name: str, requirement: str, blocks: tuple[str, ...]) -> ToolRo
     return _row(name, requirement, blocks, f'pip install "{requirement}"', _package_place(name))
 
 
-def _package_place(name: str) -> tuple[str, str] | None:
+def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
     """Version and folder of a package that could be imported; importing it would take seconds."""
-    spec = importlib.util.find_spec(name)
+    spec = importlib.util.find_spec(module or name)
     if spec is None or spec.origin is None:
         return None
     try:

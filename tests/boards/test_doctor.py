@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What doctor says of boards: versions by running, which verbs are blocked, what to type."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from myoedge import survey
+from tests.conftest import Ran
+
+OPENOCD = """#!/bin/sh
+echo "Open On-Chip Debugger 0.10.0+dev-gap9 (2023-01-01)" >&2
+"""
+
+
+def rows_of(ran: Ran) -> dict[str, Any]:
+    return {row["name"]: row for row in ran.json["tools"]}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing for boards is there."""
+    monkeypatch.setenv("MYOEDGE_OPENOCD", "no-such-openocd")
+    monkeypatch.setenv("GAP_OPENOCD_TOOLS", "")
+    monkeypatch.setenv("GAP_SDK_HOME", "")
+    monkeypatch.setattr(survey, "plugged_in", list)
+
+
+@pytest.mark.usefixtures("bare")
+def test_what_only_boards_need_is_no_failure(run: Callable[..., Ran]) -> None:
+    shown = run("doctor", "--json")
+    rows = rows_of(shown)
+    assert shown.code == 0
+    for name in ("openocd", "openocd_tools", "gap_sdk", "probe"):
+        assert (rows[name]["state"], rows[name]["needed"]) == ("missing", False)
+        assert "flash" in rows[name]["blocks"]
+        assert rows[name]["fix"]
+    text = run("doctor").out
+    assert "missing (optional)   openocd" in text
+    assert "without it: no flash, run" in text
+
+
+@pytest.mark.usefixtures("bare")
+def test_versions_come_from_running(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "openocd"
+    program.write_text(OPENOCD)
+    program.chmod(0o755)
+    (tmp_path / "tcl").mkdir()
+    setup = tmp_path / "utils" / "cmake" / "setup.cmake"
+    setup.parent.mkdir(parents=True)
+    setup.touch()
+    monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
+    monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tmp_path))
+    monkeypatch.setenv("GAP_SDK_HOME", str(tmp_path))
+    monkeypatch.setattr(survey, "plugged_in", lambda: [("/dev/ttyUSB1", "0403:6010")])
+    rows = rows_of(run("doctor", "--json"))
+    assert rows["openocd"]["version"] == "0.10.0+dev-gap9"
+    assert rows["probe"]["where"] == "/dev/ttyUSB1"
+    assert all(rows[n]["state"] == "ok" for n in ("openocd_tools", "gap_sdk", "pyserial"))
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_openocd_that_does_not_run_is_missing(
+    run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "openocd"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
+    assert rows_of(run("doctor", "--json"))["openocd"]["state"] == "missing"
+
+
+def test_what_is_needed_fails(run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    shown = run("doctor", "--json")
+    assert shown.code == 5
+    assert json.loads(shown.out)["tools"]
