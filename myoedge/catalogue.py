@@ -256,6 +256,10 @@ E237 The application takes no stream.
 The applications that --app writes run the network on whole samples, one after another. Build with
 --stream alone, and call me_push and me_reset of src/ where frames come in.
 
+E238 The filters in front of the network cannot be.
+[conditioning] in myoedge.toml needs rate_hz, samples a second, and band_hz, two edges between 0 and
+half of it, or notch_hz. The network must have one input, along one axis of which is time.
+
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
 Build it for gap9; for boards with --app gap-sdk.

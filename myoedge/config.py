@@ -96,6 +96,22 @@ class StreamTable:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditioningTable:
+    """[conditioning]: causal filters in front of the network, at so many samples a second.
+
+    band_hz   edges of a Butterworth band-pass of that order      notch_hz   a line, and its Q
+    axis      of time in the input; its longest without it
+    """
+
+    rate_hz: float | None = None
+    band_hz: tuple[float, float] | None = None
+    order: int = 4
+    notch_hz: float | None = None
+    notch_q: float = 30.0
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All tables, each with its defaults; `folder` is where relative paths start."""
 
@@ -105,6 +121,7 @@ class Config:
     quant: dict[str, LayerTable] = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
     stream: StreamTable = field(default_factory=StreamTable)
+    conditioning: ConditioningTable = field(default_factory=ConditioningTable)
 
 
 def find(given: str | Path | None) -> tuple[Config, Path]:
@@ -173,6 +190,7 @@ _TABLES: Mapping[str, Any] = {
     "quant": None,
     "budget": BudgetTable,
     "stream": StreamTable,
+    "conditioning": ConditioningTable,
 }
 
 
@@ -211,6 +229,8 @@ def _check_numbers(config: Config, name: str) -> None:
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
     _check_stream(config.stream, name)
+    if config.conditioning.order < 1:
+        raise MyoedgeError("E232", f"{name}: conditioning.order must be at least 1")
     if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
         raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
     for size in (config.budget.l1, config.budget.l2, config.budget.l3):

@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from myoedge import config as configuration
 from myoedge import samples
@@ -22,6 +23,9 @@ from myoedge.quant.reuse import Reuse, compared, kept_params
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
+
+if TYPE_CHECKING:
+    from myoedge.passes.condition import Conditioning
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
@@ -100,11 +104,16 @@ class Quantized:
 
 
 def load_model(
-    path: Path, factory: str | None = None, calib: Given | None = None, ctc: int | None = None
+    path: Path,
+    factory: str | None = None,
+    calib: Given | None = None,
+    ctc: int | None = None,
+    filters: Conditioning | None = None,
 ) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
 
     ctc     class that is the blank, where symbols take the place of the output
+    filters what stands in front of the network
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
@@ -119,7 +128,7 @@ def load_model(
 
         found = load_onnx(path)
         return Model(
-            name, found.graph, _prepared(found.graph, ctc), found.params, None, found.notes
+            name, found.graph, _prepared(found.graph, ctc, filters), found.params, None, found.notes
         )
     notes: tuple[str, ...] = ()
     if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
@@ -136,14 +145,25 @@ def load_model(
         sniff.refuse(kind, path)
     imported = from_exported(program)
     params = sum(p.numel() for p in program.parameters())
-    return Model(name, imported, _prepared(imported, ctc), params, example_inputs(program), notes)
+    return Model(
+        name, imported, _prepared(imported, ctc, filters), params, example_inputs(program), notes
+    )
 
 
-def _prepared(imported: Graph, ctc: int | None) -> Graph:
+def _filters(settings: Config) -> Conditioning | None:
+    from myoedge.passes.condition import Conditioning
+
+    table = settings.conditioning
+    return None if table == configuration.ConditioningTable() else Conditioning(**asdict(table))
+
+
+def _prepared(imported: Graph, ctc: int | None, filters: Conditioning | None) -> Graph:
     from myoedge.passes import prepare
+    from myoedge.passes.condition import conditioned
     from myoedge.passes.decode import decoded
 
-    return prepare(imported if ctc is None else decoded(imported, ctc))
+    behind = imported if filters is None else conditioned(imported, filters)
+    return prepare(behind if ctc is None else decoded(behind, ctc))
 
 
 def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
@@ -174,7 +194,7 @@ def run_quantize(options: Options) -> Quantized:
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
         ctc = settings.model.ctc if options.ctc is None else options.ctc
-        model = load_model(path, factory, calib, ctc)
+        model = load_model(path, factory, calib, ctc, _filters(settings))
         options.examine(model.graph)
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():

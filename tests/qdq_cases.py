@@ -187,6 +187,12 @@ def draw_argmax(rng: np.random.Generator) -> Case:
     return {**attrs, "keepdim": bool(rng.integers(2))}, inputs, []
 
 
+def draw_biquads(rng: np.random.Generator) -> Case:
+    rows = [[0.4, -0.3, 0.2, 1.0, -1.1, 0.5], [0.5, 0.0, -0.5, 1.0, 0.4, 0.7]]
+    sections = np.array(rows[: int(rng.integers(1, 3))], np.float32)
+    return {"axis": int(rng.integers(3))}, [ints(rng, 1, 9, 3)], [sections]
+
+
 def draw_ctc(rng: np.random.Generator) -> Case:
     t, n, c = (int(rng.integers(1, most)) for most in (9, 3, 5))
     return {"blank": int(rng.integers(c))}, [(t, n, c)], []
@@ -293,6 +299,7 @@ CASES: Mapping[str, Draw] = {
     "avg_pool": draw_pool,
     "concat": draw_concat,
     "conv": draw_conv,
+    "biquads": draw_biquads,
     "ctc_greedy": draw_ctc,
     "expand": draw_expand,
     "gates": draw_linear,

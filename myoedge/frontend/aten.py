@@ -178,6 +178,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "attention": _calls(compute.attention, "scaled_dot_product_attention"),
     "rotary": {},  # found by passes/attention.py
     "ctc_greedy": {},  # asked for: --ctc
+    "biquads": {},  # asked for: [conditioning]
     "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
     "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {

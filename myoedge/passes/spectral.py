@@ -84,11 +84,16 @@ def check_samples(graph: Graph) -> None:
         seen.add(name)
         others = [n for n in graph.users[name] if n.op not in MOVES and not OPS[n.op].wide]
         made = graph.producer.get(name)
-        if others or (made is not None and made.op not in MOVES):
+        if others or not _gives_samples(made):
             raise _no_samples(reader, others[0] if others else made)
         around = [node for node in (made, *graph.users[name]) if node and node.op in MOVES]
         pending += [(reader, x) for node in around for x in (*node.inputs, node.name)]
         pending = [(reader, x) for reader, x in pending if x in graph.users]
+
+
+def _gives_samples(node: Node | None) -> bool:
+    """An input, what moves it, and filters: not what an activation is fused into."""
+    return node is None or node.op in MOVES or (node.op == "biquads" and "act" not in node.attrs)
 
 
 def _no_samples(reader: Node, other: Node | None) -> MyoedgeError:

@@ -27,7 +27,7 @@ FLOOR = 1e-6  # of a power
 
 
 class LogSpectrogram(nn.Module):
-    """Samples [T, N, 2, 16] -> log10 power [(T - 64) // 16 + 1, N, 2, 16, 33], as torchaudio's
+    """Samples [T, *E] -> log10 power [(T - 64) // 16 + 1, *E, 33], as torchaudio's
     Spectrogram(64, hop_length=16, normalized=True, center=False) has it."""
 
     window: Tensor
@@ -37,12 +37,19 @@ class LogSpectrogram(nn.Module):
         self.register_buffer("window", torch.hann_window(FRAME))
 
     def forward(self, x: Tensor) -> Tensor:
-        t, n = x.shape[:2]
-        rows = x.movedim(0, -1).reshape(-1, t)
+        rows = x.movedim(0, -1).reshape(-1, x.shape[0])
         found = torch.stft(rows, FRAME, HOP, window=self.window, center=False, return_complex=True)
         power = found.abs().pow(2.0) / self.window.pow(2.0).sum()
-        apart = power.reshape(n, BANDS, ELECTRODES, FREQUENCIES, -1)
+        apart = power.reshape(*x.shape[1:], FREQUENCIES, -1)
         return torch.log10(apart.movedim(-1, 0) + FLOOR)
+
+
+class Armband(nn.Module):
+    """Spectra [T, N, 8, 33] of an armband -> [T, N, 2, 16, 33]: its electrodes, twice a band."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        band = torch.cat([x, x], 2)
+        return torch.stack([band, band], 2)
 
 
 class SpectrogramNorm(nn.Module):
@@ -184,6 +191,11 @@ def lstm(plain: bool = False) -> Emg2Qwerty:
 def with_front_end(network: Emg2Qwerty) -> nn.Sequential:
     """The network from samples on: [T, N, 2, 16], band-passed, of 2 kHz."""
     return nn.Sequential(LogSpectrogram(), network)
+
+
+def kao_with_front_end() -> nn.Sequential:
+    """From the samples of an armband on: [T, N, 8] of 200 Hz."""
+    return nn.Sequential(LogSpectrogram(), Armband(), kao())
 
 
 def kao() -> Emg2Qwerty:

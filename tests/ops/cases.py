@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from scipy import signal
 from torch.nn import functional as F
 
 from myoedge.ir import Array, Shape
@@ -712,6 +713,45 @@ def curve_slack(case: Case) -> Array:
 
 
 @st.composite
+def biquads(draw: Draw) -> Case:
+    """Sections with poles inside the unit circle, some of them sharp."""
+    x = draw(shape(1, 3, 4))
+    axis = draw(st.integers(0, len(x) - 1))
+    x = tuple(draw(st.integers(1, 40)) if d == axis else n for d, n in enumerate(x))
+    drawn = common(draw, 1, act=True)
+    rng = np.random.default_rng(drawn["seed"] + 1)
+    rows = []
+    for _ in range(draw(st.integers(1, 4))):
+        radius, angle = draw(st.sampled_from([0.3, 0.7, 0.95, 0.99])), rng.uniform(0, np.pi, 2)
+        a0 = draw(st.sampled_from([1.0, 2.0]))
+        poles = np.array([1.0, -2 * radius * np.cos(angle[0]), radius**2])
+        zeros = np.array([1.0, -2 * np.cos(angle[1]), 1.0]) * rng.uniform(0.02, 0.8)
+        rows.append(a0 * np.concatenate([zeros, poles]))
+    drawn |= {"weights": (np.array(rows),), "slack": biquads_slack}
+
+    def meaning(x: torch.Tensor, sections: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(signal.sosfilt(_over_a0(sections.numpy()), x.numpy(), axis))
+
+    return Case("biquads", {"axis": axis}, (x,), meaning=meaning, **drawn)
+
+
+def _over_a0(sections: Array) -> Array:
+    return np.asarray(sections / sections[:, 3:4])
+
+
+def biquads_slack(case: Case) -> Array:
+    """Of coefficients and sums that are rounded, which each section rings on; of the factor."""
+    sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
+    impulse = np.zeros(4000)
+    impulse[0] = 1.0
+    rings = [np.abs(signal.sosfilt(sections[i:], impulse)).sum() for i in range(len(sections))]
+    poles = [np.abs(signal.lfilter([1.0], s[3:], impulse)).sum() for s in sections]
+    noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0 ** -case.step["guard"]
+    large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
+    return np.asarray((noise + large) * case.params("x0").scale / case.target.scale)
+
+
+@st.composite
 def ctc_greedy(draw: Draw) -> Case:
     """Few classes and levels, so that repetitions, blanks and equal values are many."""
     t, n, c = draw(st.integers(1, 9)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
@@ -756,6 +796,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "spectrogram": spectrogram(),
     "log_softmax": rows("log_softmax"),
     "argmax": argmax(),
+    "biquads": biquads(),
     "ctc_greedy": ctc_greedy(),
     "reshape": reshape(),
     "transpose": transpose(),

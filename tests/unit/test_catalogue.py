@@ -41,6 +41,7 @@ SHARED = {
         "run.ort",
         "run.gvsoc",
         "energy.calibrate",
+        "passes.condition",
         "sweep.engines",
         "run.console",
         "run.openocd",

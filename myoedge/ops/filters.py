@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Causal filters over samples of 16 bits: cascades of second-order sections, at rest before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.ir import Array, Attrs, Shape
+from myoedge.op import (
+    Integers,
+    Nest,
+    OpDef,
+    Site,
+    Step,
+    elementwise,
+    outer_inner,
+    register,
+    same_shape,
+)
+
+SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
+DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
+LONGEST = 1 << 17  # samples that it may take until then
+
+
+def biquads_real(attrs: Attrs, x: Array, sections: Array) -> Array:
+    """x [.., T, ..] along attrs["axis"], sections [S, 6] as b0, b1, b2, a0, a1, a2 -> the same."""
+    signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
+    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]))
+    coefficients = _normal(sections)
+    found = np.stack([_sample(coefficients, past, now) for now in signal])
+    return np.moveaxis(found, 0, attrs["axis"]).astype(np.float32)
+
+
+def _normal(sections: Array) -> Array:
+    """float64 [S, 5]: b0, b1, b2, a1, a2 over a0."""
+    wide = sections.astype(np.float64)
+    return np.asarray(np.delete(wide, 3, axis=1) / wide[:, 3:4])
+
+
+def _exact(acc: Array) -> Array:
+    return acc
+
+
+def _sample(
+    coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = _exact
+) -> Array:
+    """One sample through all sections; past: of every section's input, and of the output."""
+    for i, (b0, b1, b2, a1, a2) in enumerate(coefficients):
+        (x1, x2), (y1, y2) = past[i], past[i + 1]
+        acc = b0 * now + b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2
+        past[i] = np.stack([now, x1])
+        now = rounded(acc)
+    past[-1] = np.stack([now, past[-1][0]])
+    return now
+
+
+def biquads_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    return elementwise(attrs, shapes[:1], out)
+
+
+def biquads_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    return 5 * shapes[1][0] * math.prod(out)
+
+
+def gain(coefficients: Array) -> float:
+    """The largest factor from the input to any section's output: of sums of impulse responses.
+
+    Not finite where the filter is not stable, or rings for more than 2**17 samples.
+    """
+    past, sums = np.zeros((len(coefficients) + 1, 2, 1)), np.zeros(len(coefficients) + 1)
+    now = np.ones(1)
+    for _ in range(LONGEST):
+        _sample(coefficients, past, now)
+        latest = np.abs(past[:, 0, 0])
+        sums += latest
+        now = np.zeros(1)
+        if np.abs(past[1:]).max() <= DECAYED * sums.max():
+            return float(sums.max())
+        if not np.isfinite(sums).all():
+            break
+    return math.inf
+
+
+def biquads_quantize(site: Site) -> Integers:
+    """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
+    floats = _normal(site.constant(1))
+    fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
+    integers = np.rint(np.ldexp(floats, fraction)).astype(np.int32)
+    largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
+    assert math.isfinite(largest), "a filter that is not stable"
+    guard = max(14 - max(math.ceil(math.log2(largest)), 0), 0)
+    x, y = site.params(0), site.target
+    bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
+    real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
+    shift = min(30 - math.frexp(real)[1], SHIFT_MAX)
+    scalars = {
+        "fraction": fraction,
+        "guard": guard,
+        "mult": round(math.ldexp(real, shift)),
+        "offset": (1 << (shift - 1)) + (y.zero_point << shift),
+        "shift": shift,
+    }
+    return Integers({**scalars, "acc_bound": bound}, {"sections": integers})
+
+
+def biquads_integer(step: Step, x: Array) -> Array:
+    """x int16 [.., T, ..] -> int8 or int16 of the same shape."""
+    signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step["guard"]
+    sections, fraction = step["sections"].astype(np.int64), step["fraction"]
+    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64)
+    half = 1 << (fraction - 1)
+
+    def rounded(acc: Array) -> Array:
+        return np.asarray((acc + half) >> fraction)
+
+    found = np.stack([_sample(sections, past, now, rounded) for now in signal])
+    scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
+    kind = np.int16 if step.item == 2 else np.int8
+    y = np.clip(scaled, step.low, step.high).astype(kind)
+    return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
+
+
+def biquads_bound(step: Step) -> int:
+    return int(step["acc_bound"])
+
+
+def biquads_literals(step: Step) -> dict[str, Any]:
+    outer, steps, inner = outer_inner(step.out, step.attrs["axis"])
+    sizes = {"outer": outer, "steps": steps, "inner": inner}
+    return {**sizes, "count": len(step["sections"]), "wide": step.item == 2}
+
+
+BIQUADS = register(
+    OpDef(
+        name="biquads",
+        doc="causal filters over time, second-order sections one behind the other: [conditioning]",
+        shape=same_shape,
+        nest=biquads_nest,
+        real=biquads_real,
+        integer=biquads_integer,
+        quantize=biquads_quantize,
+        acc_bound=biquads_bound,
+        template="biquads.c.j2",
+        literals=biquads_literals,
+        weights=(1,),
+        epilogue=True,
+        products=biquads_products,
+        multiplies=True,
+        wide=(0,),
+    )
+)

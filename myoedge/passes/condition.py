@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters in front of a network: what recordings went through before it was trained, but causal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.ir import Array, Graph, Node, Origin, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """A Butterworth band-pass and a notch, as scipy.signal designs them.
+
+    rate_hz    samples a second      band_hz  its edges, 3 dB down; None: no band-pass
+    order      of the low-pass that the band-pass is made of
+    notch_hz, notch_q   the line and its sharpness; None: no notch
+    axis       of time in the input; None: its longest
+    """
+
+    rate_hz: float | None
+    band_hz: tuple[float, float] | None = None
+    order: int = 4
+    notch_hz: float | None = None
+    notch_q: float = 30.0
+    axis: int | None = None
+
+
+def sections(filters: Conditioning) -> Array:
+    """float64 [sections, 6]: b0, b1, b2, a0, a1, a2 of each. Errors: E238, E501 without scipy."""
+    try:
+        from scipy import signal
+    except ImportError:
+        tries = ["pip install 'myoedge[conditioning]'"]
+        raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
+    if filters.rate_hz is None:
+        raise _no_filter("rate_hz is not given")
+    parts = []
+    try:
+        if filters.band_hz is not None:
+            edges, rate = filters.band_hz, filters.rate_hz
+            parts.append(signal.butter(filters.order, edges, "bandpass", fs=rate, output="sos"))
+        if filters.notch_hz is not None:
+            made = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
+            parts.append(np.hstack(made)[None])
+    except ValueError as error:
+        raise _no_filter(str(error).splitlines()[0]) from None
+    if not parts:
+        raise _no_filter("there is neither a band nor a notch")
+    return np.vstack(parts)
+
+
+def conditioned(graph: Graph, filters: Conditioning) -> Graph:
+    """The network with these filters behind its input, at rest before the first sample.
+
+    Errors: E238 several inputs, no such axis, filters that cannot be; E501.
+    """
+    if len(graph.inputs) != 1:
+        raise _no_filter(f"the network has {len(graph.inputs)} inputs")
+    (x,) = graph.inputs
+    shape, given = graph.shape(x), filters.axis
+    if given is not None and not -len(shape) <= given < len(shape):
+        raise _no_filter(f"there is no axis {given} in {list(shape)}")
+    axis = int(np.argmax(shape)) if given is None else given % len(shape)
+    node = Node(
+        "biquads", (x, "conditioning.sections"), ("conditioning",), {"axis": axis}, (ORIGIN,)
+    )
+    readers = (
+        n.but(inputs=tuple(node.name if i == x else i for i in n.inputs)) for n in graph.nodes
+    )
+    return replace(
+        graph,
+        nodes=(node, *readers),
+        tensors={**graph.tensors, node.name: Tensor(node.name, shape)},
+        constants={**graph.constants, node.inputs[1]: sections(filters).astype(np.float32)},
+        outputs=tuple(node.name if name == x else name for name in graph.outputs),
+    )
+
+
+ORIGIN = Origin("conditioning", "")
+
+
+def _no_filter(why: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E238",
+        f"[conditioning] cannot be: {why}",
+        {"needs": "rate_hz, and band_hz between 0 and half of it or notch_hz; one input"},
+        ["[conditioning] rate_hz = 200, band_hz = [20, 90], notch_hz = 50"],
+    )

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`[conditioning]`: filters in front of a network, against scipy; samples go in as 16 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+from torch import nn
+
+import myoedge
+from myoedge.ir import Array
+from myoedge.quant.sqnr import quantized_inputs, real_values
+from myoedge.reference import run_integer
+from myoedge.zoo.emg2qwerty import LogSpectrogram
+from tests.conftest import save_exported
+
+pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
+RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"
+TABLE = "rate_hz = 200\nband_hz = [20, 90]\nnotch_hz = 50\n"
+SAMPLES = 400
+
+
+def filtered(x: Array, axis: int) -> Array:
+    """The pipeline of the armband's datasets, forwards alone, in float64."""
+    band = signal.butter(4, [20, 90], "bandpass", fs=200, output="sos")
+    b, a = signal.iirnotch(50, 30, 200)
+    return np.asarray(signal.lfilter(b, a, signal.sosfilt(band, x, axis), axis))
+
+
+def recording() -> Array:
+    """Four stretches [4, 1, 8, SAMPLES]."""
+    x = np.load(RECORDING)["emg"][: 4 * SAMPLES]
+    return x.reshape(4, SAMPLES, 8).swapaxes(1, 2)[:, None].astype(np.float32)
+
+
+def built(network: nn.Module, x: Array, folder: Path, table: str = TABLE, **more: Any) -> Any:
+    config = folder / "myoedge.toml"
+    config.write_text(f"[conditioning]\n{table}")
+    example = (torch.zeros(x.shape[1:]),)
+    model = save_exported(network.eval(), example, folder / "model.pt2")
+    return myoedge.build(model, calib=x, config=config, output=folder / "out", **more)
+
+
+def db(wanted: Array, found: Array) -> float:
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum()))
+
+
+def test_filters_stand_in_front_and_are_rectified_for_nothing(tmp_path: Path) -> None:
+    class Rectified(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.abs()
+
+    x = recording()
+    build = built(Rectified(), x, tmp_path)
+    assert [step.node.op for step in build.network.steps] == ["biquads"]
+    assert build.network.dtype("x") == "int16"
+    found = np.stack([build.run(window) for window in x])
+    wanted = np.abs(filtered(x, axis=3))
+    assert db(wanted, found) >= 30.0  # of int8 over a range that is 40 times the typical value
+    step = build.report["outputs"][0]["scale"]
+    assert np.abs(found - wanted).max() <= 1.6 * step
+    exact = myoedge.validate(build, on=("host", "simulator"), onnx=True)
+    assert exact.exact["simulator"] is True
+    assert exact.onnx_db is not None
+    assert exact.onnx_db >= 40.0
+
+
+def test_between_filters_and_spectra_there_are_16_bits(tmp_path: Path) -> None:
+    x = recording()[:, 0].swapaxes(1, 2)[:, :, None]
+    build = built(LogSpectrogram(), x, tmp_path, TABLE + "axis = 0\n", target="host")
+    q = build.network
+    (step,) = (step for step in q.steps if step.node.op == "biquads")
+    values = run_integer(q.steps, q.constants, quantized_inputs(q, {"x": x[0]}))
+    assert values[step.node.name].dtype == np.int16
+    found = real_values(q, step.node.name, values[step.node.name])
+    assert db(filtered(x[0], axis=0), found.reshape(x[0].shape)) >= 70.0
+    assert myoedge.validate(build).difference is None
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("band_hz = [20, 90]", "rate_hz is not given"),
+        ("rate_hz = 200", "neither a band nor a notch"),
+        ("rate_hz = 100\nband_hz = [20, 90]", "0 < Wn < fs/2"),
+        ("rate_hz = 200\nnotch_hz = 50\naxis = 7", "no axis 7"),
+    ],
+)
+def test_filters_that_cannot_be(table: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(myoedge.MyoedgeError) as caught:
+        built(nn.ReLU(), recording(), tmp_path, table)
+    assert caught.value.code == "E238"
+    assert said in str(caught.value)
+    assert not (tmp_path / "out").exists()
