@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Build",
     "MyoedgeError",
+    "bench",
     "boards",
     "build",
     "calibrate_energy",

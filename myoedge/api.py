@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import myoedge.ops  # noqa: F401  (fills the table of operators)
 from myoedge.built import Build, load_build
-from myoedge.errors import raised
+from myoedge.errors import MyoedgeError, raised
 from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
 from myoedge.samples import Given
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from myoedge.quant.choose import QuantGraph
     from myoedge.report.peaks import Peak
     from myoedge.run.console import Line
+    from myoedge.run.meter import Energy
     from myoedge.simulator import Simulation
     from myoedge.survey import ToolRow
     from myoedge.sweep.whole import Swept
@@ -32,6 +33,7 @@ __all__ = [
     "Build",
     "Inspection",
     "Validation",
+    "bench",
     "boards",
     "build",
     "calibrate_energy",
@@ -322,6 +324,36 @@ def flash(
     line = _line(board, port) if console and to == "ram" else None
     described = find_board(board or "gap9_evk")
     return flash_build(chosen, described, to, None if elf is None else Path(elf), line, say)
+
+
+def bench(
+    build: Build | StrPath,
+    *,
+    meter: str,
+    times: int = 20,
+    board: str | None = None,
+    port: str | None = None,
+) -> Energy:
+    """Energy of an inference of the golden sample on a board, by a power meter.
+
+    meter    serial port of a Nordic PPK2 between the supply and the board; D0 is the power pad
+    times    inferences
+    Errors: as `run`; E602 the board has no power pad, E614 the meter saw something else.
+    """
+    from myoedge import ladder
+    from myoedge.board import find_board
+    from myoedge.run.board import measure_on_board
+    from myoedge.run.meter import energy_of, open_ppk2
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    described = find_board(board or "gap9_evk")
+    if described.power is None:
+        raise MyoedgeError("E602", f"nothing is known of a power pad of {described.name}")
+    (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
+    line, supply_v = _line(board, port), described.power.supply_v
+    with open_ppk2(meter, supply_v) as opened:
+        recorded = measure_on_board(line, chosen.application, case, times, opened)
+    return energy_of(recorded, supply_v, times)
 
 
 def _line(board: str | None, port: str | None) -> Line:

@@ -369,11 +369,11 @@ Copy the file, fill it in, and name it: --board ./my/board.toml
 E603 A serial port does not open.
 It is gone, another program has it, or you may not use it (on Linux the group dialout may).
 
-E604 The board says nothing.
+E604 The board, or the meter, says nothing.
 The port opened and nothing came back. The application may not be there, may have been built to
 print instead of serving the line, or another port of the probe is the console.
 
-E605 What the board says makes no sense.
+E605 What the board, or the meter, says makes no sense.
 Bytes came, and no frame with a right CRC among them, several times over. Two speeds that differ are
 the usual cause; another program's text is another.
 
@@ -405,6 +405,10 @@ flash may hold a part of the image.
 E613 The program is not one for this board.
 `flash` takes what the SDK compiled out of gap_sdk/ of this very build, linked to the chip's memory:
 the program carries chip and digest, and they are compared before anything is written.
+
+E614 The meter saw something else than there was.
+Inferences are told by the board's power pad at the meter's D0: it must rise once for each. Samples
+are numbered, and none may be missing: a recording with holes gives no energy.
 
 W601 The program for simulators was written to a board.
 firmware.elf knows the chip's registers and no SDK. It has never run on silicon.

@@ -20,6 +20,7 @@ VERBS = {
     "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
     "flash": "bring the application to a board: write, verify, start",
     "run": "run the application on a board: outputs and cycles",
+    "bench": "energy of an inference on a board, by a power meter",
     "report": "show a build's report, or what changed since another",
     "sweep": "many builds: models, budgets, options, operating points, and what got worse",
     "ops": "list the operators that can be built",

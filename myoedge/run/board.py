@@ -13,6 +13,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.measurement import Inference, LayerCost, Measurement, Spec, input_bytes, outputs_of
 from myoedge.run.console import Conversation, Identity, Line, open_line
+from myoedge.run.meter import PowerMeter, Recorded
 
 RUN_S = 60.0  # for an inference
 
@@ -74,6 +75,21 @@ def run_on_board(
         if (found.input_bytes, found.output_bytes, found.layers) != sizes:
             raise MyoedgeError("E606", "the board's application has other inputs and outputs")
         return Measurement("board", tuple(_infer(talk, x, specs, layers) for x in samples))
+
+
+def measure_on_board(
+    line: Line, marker: str, sample: Sequence[Array], times: int, meter: PowerMeter
+) -> Recorded:
+    """The same inference so often, while a meter records. Errors: as run_on_board, E614."""
+    with open_line(line) as talk:
+        check_identity(talk.identity(), marker)
+        talk.put_inputs(input_bytes([sample]))
+        return meter.record(lambda: _run_often(talk, times))
+
+
+def _run_often(talk: Conversation, times: int) -> None:
+    for _ in range(times):
+        talk.run(1, RUN_S)
 
 
 def _bytes(specs: Sequence[Spec]) -> int:

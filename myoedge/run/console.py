@@ -163,11 +163,11 @@ class Conversation:
         return None
 
     def _read(self) -> bytes:
-        with _unplugged():
+        with unplugged():
             return self.port.read(4 * MOST_PAYLOAD)
 
     def _write(self, data: bytes) -> None:
-        with _unplugged():
+        with unplugged():
             self.port.write(data)
 
 
@@ -204,7 +204,7 @@ def _no_answer(heard: int, patience_s: float) -> MyoedgeError:
 
 
 @contextmanager
-def _unplugged() -> Iterator[None]:
+def unplugged() -> Iterator[None]:
     """Errors: E607 where the line is gone."""
     try:
         yield
@@ -221,6 +221,13 @@ def _unplugged() -> Iterator[None]:
 @contextmanager
 def open_line(line: Line) -> Iterator[Conversation]:
     """A conversation over a serial port. Errors: E501 no pyserial, E603 it does not open."""
+    with open_port(line) as port:
+        yield Conversation(port)
+
+
+@contextmanager
+def open_port(line: Line) -> Iterator[Port]:
+    """A serial port. Errors: as open_line."""
     try:
         import serial
     except ImportError:
@@ -233,7 +240,7 @@ def open_line(line: Line) -> Iterator[Conversation]:
         tries = ["myoedge doctor  lists the serial ports", "is another program using it?"]
         raise MyoedgeError("E603", "the serial port does not open", facts, tries) from None
     try:
-        yield Conversation(port)
+        yield port
     finally:
         with contextlib.suppress(OSError):
             port.close()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The power meter: words to amperes to joules, against a PPK2 that is played; and trouble."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.built import Build
+from myoedge.errors import MyoedgeError
+from myoedge.run import console, meter
+from myoedge.run.meter import Recorded, energy_of
+from tests.boards import sdk
+from tests.boards.peers import Firmware, Peer, at_the_line
+from tests.boards.test_gap_sdk import made
+from tests.conftest import myoedge as command
+from tests.networks import Two
+
+METADATA = (
+    b"Calibrated: 0\nR0: 1000.0\nR1: 100.0\nR2: 10.0\nGI2: 1.25\nO2: 8\nI2: 0.0001\nHW: 1\nEND\n"
+)
+STEP = 2
+RUNS, HIGH, LOW = 3, 40, 25  # inferences, samples with the pad high and between
+ADC = 1000
+
+
+def words(runs: int, lost: int = 0) -> bytes:
+    """Samples as a PPK2 sends them, without those from the tenth on that are lost."""
+    pad = ([0] * LOW + [1] * HIGH) * runs + [0] * LOW
+    rows = [
+        (ADC if high else 0) | STEP << 14 | (n % 64) << 18 | high << 24
+        for n, high in enumerate(pad)
+    ]
+    rows[10 : 10 + lost] = []
+    return np.array(rows, "<u4").tobytes()
+
+
+def ppk2(samples: bytes) -> Peer:
+    """Tells its calibration when it is asked, and its samples when it is started."""
+
+    def answer(came: bytes) -> bytes:
+        said = METADATA if b"\x19" in came else b""
+        return said + (samples if b"\x06" in came else b"")
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
+
+
+@pytest.fixture(scope="module")
+def elf(two: Build) -> bytes:
+    return sdk.for_chip(two, *sdk.UART).elf
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "GREETING_S", 2.0)
+    monkeypatch.setattr(meter, "_ANSWER_S", 0.5)
+
+
+def test_energy_of_inferences_on_a_board(two: Build, elf: bytes, tmp_path: Path) -> None:
+    with at_the_line(Firmware(elf, tmp_path)) as port, at_the_line(ppk2(words(RUNS))) as at:
+        arguments = ("--meter", at, "--port", port, "--times", RUNS, "--json")
+        ran = command("bench", two.folder, *arguments, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    volts = 1.8 / 163840 * (ADC * 4 - 8)  # over the shunt, as the data sheet's formula has it
+    amps = volts / 10.0 * 1.0 * (volts / 10.0) + volts / 10.0 * 1.25 + 0.0001
+    seconds = HIGH / 100_000
+    assert ran.json["inferences"] == RUNS
+    assert ran.json["seconds"] == pytest.approx(seconds)
+    assert ran.json["joules"] == pytest.approx(1.8 * amps * seconds)
+    assert ran.json["watts"] == pytest.approx(1.8 * amps)
+    assert ran.json["spread_joules"] == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("peer", "code"),
+    [
+        (ppk2(words(RUNS, lost=1)), "E614"),
+        (ppk2(words(RUNS + 1)), "E614"),
+        (ppk2(b""), "E604"),
+        (lambda _: b"", "E604"),
+        (lambda came: b"hello\n" * len(came), "E605"),
+    ],
+    ids=["lost", "another count", "no samples", "silent", "something else"],
+)
+def test_a_meter_in_trouble(two: Build, elf: bytes, tmp_path: Path, peer: Peer, code: str) -> None:
+    with at_the_line(Firmware(elf, tmp_path)) as port, at_the_line(peer) as at:
+        arguments = ("--meter", at, "--port", port, "--times", RUNS)
+        ran = command("bench", two.folder, *arguments, cwd=tmp_path)
+    assert (ran.code, code in ran.err) == (6, True), ran.err
+
+
+def test_energy_is_the_integral_while_the_pad_is_high() -> None:
+    rng = np.random.default_rng(0)
+    amps = rng.random(1000)
+    high = np.zeros(1000, bool)
+    high[100:150] = high[400:500] = high[999:] = True
+    found = energy_of(Recorded(amps, high, 1e5), 1.8, 3)
+    each = [amps[100:150].sum(), amps[400:500].sum(), amps[999]]
+    assert found.joules == pytest.approx(1.8 * np.mean(each) / 1e5)
+    assert found.spread_joules == pytest.approx(1.8 * np.std(each) / 1e5)
+    assert found.watts == pytest.approx(1.8 * np.sum(each) / 151)
+    with pytest.raises(MyoedgeError) as caught:
+        energy_of(Recorded(amps, high, 1e5), 1.8, 2)
+    assert caught.value.code == "E614"
