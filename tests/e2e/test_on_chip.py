@@ -7,14 +7,18 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 import myoedge
+from myoedge.cli import simulate
 from myoedge.errors import MyoedgeError
 from myoedge.reference import run_integer
 from myoedge.run import gvsoc
+from myoedge.simulator import machine
 from myoedge.target.gap9_cycles import GAP9_CYCLES
 from tests.conftest import Ran, started
 from tests.conftest import myoedge as command
@@ -65,6 +69,21 @@ def test_simulate_says_what_each_layer_costs(folder: Path, tmp_path: Path) -> No
     assert report["cycles"] == cycles
     assert report["cycles"]["source"] == "simulated"
     assert (folder / "manifest.json").read_bytes() == manifest
+
+
+def test_long_runs_show_how_far_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cycle, again and again; slices and pauses are short here, as the network is."""
+    monkeypatch.setattr(machine, "SLICE_CYCLES", 5_000)
+    monkeypatch.setattr(simulate, "BETWEEN_LINES_S", 0.0)
+    cycles: list[int] = []
+    myoedge.simulate(folder, progress=lambda cycle, _: cycles.append(cycle))
+    assert len(cycles) > 3
+    assert cycles == sorted({*cycles})
+    said: list[str] = []
+    voice = cast(Any, SimpleNamespace(say=said.append))
+    myoedge.simulate(folder, progress=simulate._progress(voice))
+    assert len(said) >= len(cycles) - 1  # the first look starts the clock
+    assert all(re.fullmatch(r"  \d+ M cycles \.\.\.", line) for line in said)
 
 
 def test_the_table_for_people(folder: Path, tmp_path: Path) -> None:

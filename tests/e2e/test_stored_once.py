@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -58,6 +58,7 @@ def test_shared_weights_are_stored_once(l2: str | None, tmp_path: Path) -> None:
     assert len(same) == (0 if l2 == "56KiB" else TIMES - 1), "what is shared stays if one can"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([b"a", b"b", b"ab", b""]), st.integers(1, 3)), max_size=9)
 )

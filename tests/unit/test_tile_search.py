@@ -93,7 +93,7 @@ def test_regular_numbers_have_an_expression(period: int, kind: str) -> None:
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(1, 5), st.integers(-20, 20)), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(1, 5), st.integers(-20, 20)), min_size=1, max_size=3),
     st.integers(1, 4), st.integers(-9, 9), st.booleans(),
 )  # fmt: skip
 def test_loops_have_expressions_and_periods_short_tables(
