@@ -127,7 +127,7 @@ def _coefficients() -> Iterator[str]:
     names = ("leakage, mW", "clocks, pJ a cycle", "factor of the weights", "L3, pJ a byte")
     yield "| coefficient at 0.80 V | value | 2 sigma | from |"
     yield "|---|---|---|---|"
-    sources = ("fitted", "fitted", "fitted", "estimates, not fitted")
+    sources = ("fitted", "fitted", "fitted", "a data sheet, and a guess at the chip's side")
     for i, (name, source) in enumerate(zip(names, sources, strict=True)):
         sigma = SIGMAS * math.sqrt(PUBLISHED.covariance[i][i])
         yield f"| {name} | {PUBLISHED.values[i]:.3g} | {sigma:.3g} | {source} |"

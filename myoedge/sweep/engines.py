@@ -61,6 +61,8 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
     Errors: E501 without distributed, E503 no scheduler there, or a task that kills its workers.
     """
     distributed = _distributed()
+    # ImportError: a worker without myoedge, or with another version of it
+    lost = (distributed.KilledWorker, distributed.CancelledError, OSError, ImportError)
     try:
         client = distributed.Client(address, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
@@ -72,8 +74,9 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
             for future, result in found:
                 future.release()
                 yield result
-        except (distributed.KilledWorker, distributed.CancelledError, OSError) as error:
-            raise _gone({"scheduler": address, "cause": str(error).splitlines()[0]}) from None
+        except lost as error:
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise _gone({"scheduler": address, "cause": cause}) from None
 
 
 def _distributed() -> Any:

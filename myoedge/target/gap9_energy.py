@@ -17,8 +17,9 @@ INSTRUCTION_PJ = 4.98
 ACCESS_PJ = 2.124  # of a word in L1
 DMA_BYTE_PJ = ACCESS_PJ / 4  # a word of L1; what L2 takes has no published figure and is left out
 
-# A byte from or to L3, chip and memory: not fitted. Estimates for HyperRAM beside chips of the same
-# family lie between 300 and 900 pJ; none is GAP9's own. The middle, 50 % to either side (2 sigma).
+# A byte from or to L3, chip and memory: not fitted. A memory of the same width, rate and supply
+# takes at most 324 pJ (HyperRAM S27KS0641, data sheet 001-97964 *L: 60 mA, 1.8 V, 333 MB/s); what
+# GAP9's pads and controller take has no published figure. 300 to 900 pJ (2 sigma).
 L3_BYTE_PJ, L3_SIGMA = 600.0, 0.25
 
 # Fitted: leakage (mW); clock trees, fabric controller idle (pJ a cycle); factor of the weights.

@@ -89,25 +89,38 @@ def test_errors_of_the_file(tmp_path: Path) -> None:
 def test_killed_in_the_middle_it_goes_on_where_it_was(small: Path, tmp_path: Path) -> None:
     options = "".join(f'[[options]]\nname = "o{n}"\nsamples = {n}\n' for n in range(4, 8))
     written(tmp_path, small, options)
-    process = started("sweep", "sweep.toml", "-o", "out", "-j", "2", cwd=tmp_path)
     runs = tmp_path / "out" / "runs"
-    while len(list(runs.glob("[0-9a-f]*.json"))) < 2:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    workers = children(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert workers
-    gone_by = time.monotonic() + 30
-    while any(alive(pid) for pid in workers):
-        assert time.monotonic() < gone_by, "workers outlive the sweep"
-        time.sleep(0.05)
+    assert ended(tmp_path, 2, signal.SIGKILL)[0] == -signal.SIGKILL
     done = {file.name: file.stat().st_mtime_ns for file in runs.glob("[0-9a-f]*.json")}
     ran = command("sweep", "sweep.toml", "-o", "out", "-j", "2", "--json", cwd=tmp_path)
     assert ran.json["computed"] == 8 - len(done)
     assert {name: (runs / name).stat().st_mtime_ns for name in done} == done
     assert command("sweep", "sweep.toml", "-o", "whole", "-q", cwd=tmp_path).code == 0
     assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_and_its_processes(small: Path, tmp_path: Path) -> None:
+    options = "".join(f'[[options]]\nname = "o{n}"\nsamples = {n}\n' for n in range(4, 8))
+    written(tmp_path, small, options)
+    assert ended(tmp_path, 1, signal.SIGINT) == (130, "interrupted")
+
+
+def ended(folder: Path, finished: int, by: signal.Signals) -> tuple[int, str]:
+    """Exit code and last line of a sweep that gets a signal when so many results are there."""
+    process = started("sweep", "sweep.toml", "-o", "out", "-j", "2", cwd=folder)
+    while len(list((folder / "out" / "runs").glob("[0-9a-f]*.json"))) < finished:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    workers = children(process.pid)
+    assert workers
+    os.kill(process.pid, by)
+    _, told = process.communicate()
+    gone_by = time.monotonic() + 30
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < gone_by, "workers outlive the sweep"
+        time.sleep(0.05)
+    return process.returncode, told.splitlines()[-1]
 
 
 def children(pid: int) -> list[int]:
