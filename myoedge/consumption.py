@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
 from myoedge.onchip import at_points
 from myoedge.report.energy import activity, counted, period_s, with_energy
+from myoedge.report.streams import with_pace
 from myoedge.target import OperatingPoint, chip
 
 IDLE = "idle"
@@ -56,7 +57,7 @@ def consumption(
         if period_s(known) is None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
-    found = with_energy(known, coefficients())
+    found = with_pace(with_energy(known, coefficients()))
     build.replace(report_files(found))
     return found
 

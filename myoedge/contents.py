@@ -69,10 +69,9 @@ def build_files(
     firmware = make_firmware(sources) if sources.on_chip else None
     reused = None if quantized.reused is None else asdict(quantized.reused)
     told = {**make_report(plan, outcome), "budget": dict(limits), "reused": reused}
-    report = with_energy(told, by)
     if paced is not None:
-        report["stream"] = stream_report(paced.stream, paced.frame_hz, paced.window_s, paced.least)
-        report = with_pace(report)
+        told["stream"] = stream_report(paced.stream, paced.frame_hz, paced.window_s, paced.least)
+    report = with_pace(with_energy(told, by))
     if firmware is not None:
         report["memory"]["code_bytes"] = firmware.code_bytes
     files = {

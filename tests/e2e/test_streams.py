@@ -251,6 +251,10 @@ def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
         assert point["duty_cycle"] == pytest.approx(pass_s / period_s)
         assert point["real_time_factor"] == pytest.approx(period_s / pass_s)
         assert point["load_hz"] == pytest.approx(cycles / period_s)
+    duty = slow["duty"]
+    assert duty["period_s"] == pytest.approx(2 * 5 / 1000.0)
+    assert duty["share"] == pytest.approx(found["points"][0]["duty_cycle"])
+    assert duty["average_mw"][0] * duty["period_s"] > slow["energy_uj"]["value"] * 1e-3
     assert found["first_output_s"] == pytest.approx(
         (found["first_output_frames"] - 1) * 5 / 1000 + 20 / 1000
     )
