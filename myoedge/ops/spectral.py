@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.fixedpoint import choose_combine
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
 from myoedge.pointwise import evaluate
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
@@ -72,6 +72,15 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
     half = int(length) // 2
     butterflies = half // 2 * (half.bit_length() - 1)
     return int(math.prod(out[:-1])) * (length + 4 * butterflies + 2 * half)
+
+
+def spectrogram_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> InTime | None:
+    """A frame of every hop samples, of as many as the window has."""
+    if index or axis:
+        return None
+    return InTime(0, lambda made: attrs, taps=shapes[1][0], stride=attrs["hop"])
 
 
 # ---- integers
@@ -291,5 +300,6 @@ SPECTROGRAM = register(
         products=spectrogram_products,
         multiplies=True,
         wide=(0,),
+        in_time=spectrogram_in_time,
     )
 )

@@ -96,6 +96,14 @@ def test_frames_that_meet_late_and_anchors_behind_valid_convolutions(frames: int
     check(q, sample, 2, frames, FRAMES - 12 - 2 * frames)
 
 
+@pytest.mark.parametrize("hops", [1, 3])
+def test_spectra_of_samples_that_come(hops: int) -> None:
+    """History has 16 bits, and a pass of a hop gives one spectrum."""
+    q, sample = quantized(emg2qwerty.LogSpectrogram(), 200, 1, 2, 3)
+    assert q.dtype(q.graph.inputs[0]) == "int16"
+    check(q, sample, 0, 16 * hops, 9 - hops)
+
+
 def test_a_pass_is_no_later_than_its_frames() -> None:
     """The frame that comes out with a pass is made of the last one that went in."""
     q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
