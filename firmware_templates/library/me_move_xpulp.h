@@ -185,11 +185,20 @@
 .macro pv_sra8_h rd, a
     .insn r 0x57, 6, 0x24, \rd, \a, x4
 .endm
+.macro pv_sra_sc_h rd, a, n
+    .insn r 0x57, 4, 0x24, \rd, \a, \n
+.endm
 .macro pv_sll8_h rd, a
     .insn r 0x57, 6, 0x28, \rd, \a, x4
 .endm
 .macro pv_sub_sc_h rd, a, b
     .insn r 0x57, 4, 0x04, \rd, \a, \b
+.endm
+.macro pv_min_h rd, a, b
+    .insn r 0x57, 0, 0x10, \rd, \a, \b
+.endm
+.macro pv_max_h rd, a, b
+    .insn r 0x57, 0, 0x18, \rd, \a, \b
 .endm
 .macro pv_min_b rd, a, b
     .insn r 0x57, 1, 0x10, \rd, \a, \b

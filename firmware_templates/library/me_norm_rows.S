@@ -36,24 +36,28 @@ me_end me_moments_b
 me_function me_moments_h
     li t0, 0
     li t1, 0
-    srli a4, a1, 1
+    li t2, 0x00010001
+    srli a4, a1, 2
     beqz a4, .Lmoments_h_rest
     lp_setup 0, a4, .Lmoments_h_last
-    p_lh t3, 2, a0
-    p_lh t4, 2, a0
-    sra t3, t3, a2
-    sra t4, t4, a2
-    add t0, t0, t3
-    p_mac t1, t3, t3
-    add t0, t0, t4
+    p_lw t3, 4, a0
+    p_lw t4, 4, a0
+    pv_sra_sc_h t3, t3, a2
+    pv_sra_sc_h t4, t4, a2
+    pv_sdotsp_h t0, t3, t2
+    pv_sdotsp_h t1, t3, t3
+    pv_sdotsp_h t0, t4, t2
 .Lmoments_h_last:
-    p_mac t1, t4, t4
+    pv_sdotsp_h t1, t4, t4
 .Lmoments_h_rest:
-    andi a1, a1, 1
+    andi a1, a1, 3
     beqz a1, .Lmoments_h_done
-    lh t3, 0(a0)
+    lp_setup 0, a1, .Lmoments_h_one
+    p_lh t3, 2, a0
+    nop
     sra t3, t3, a2
     add t0, t0, t3
+.Lmoments_h_one:
     p_mac t1, t3, t3
 .Lmoments_h_done:
     sw t0, 0(a3)
@@ -61,63 +65,68 @@ me_function me_moments_h
     ret
 me_end me_moments_h
 
-/* a0 x, a1 n */
+/* a0 x, a1 n; highest and lowest numbers of even and of odd places in t0, t1 */
 me_function me_reach_h
     li t0, 0
     li t1, -1
-    srli a3, a1, 1
+    srli a3, a1, 2
     beqz a3, .Lreach_rest
     lp_setup 0, a3, .Lreach_last
-    p_lh t3, 2, a0
-    p_lh t4, 2, a0
-    p_max t0, t0, t3
-    p_min t1, t1, t3
-    p_max t0, t0, t4
+    p_lw t3, 4, a0
+    p_lw t4, 4, a0
+    pv_max_h t0, t0, t3
+    pv_min_h t1, t1, t3
+    pv_max_h t0, t0, t4
 .Lreach_last:
-    p_min t1, t1, t4
+    pv_min_h t1, t1, t4
 .Lreach_rest:
-    andi a1, a1, 1
+    andi a1, a1, 3
     beqz a1, .Lreach_done
-    lh t3, 0(a0)
-    p_max t0, t0, t3
-    p_min t1, t1, t3
+    lp_setup 0, a1, .Lreach_one
+    p_lh t3, 2, a0
+    nop
+    pv_max_h t0, t0, t3
+.Lreach_one:
+    pv_min_h t1, t1, t3
 .Lreach_done:
-    not t1, t1
+    not t1, t1                  /* of both halves */
+    pv_max_h t0, t0, t1
+    srli t1, t0, 16
+    slli t0, t0, 16
+    srli t0, t0, 16
     p_max a0, t0, t1
     ret
 me_end me_reach_h
 
 /* t1, t2: the lines' values of two numbers x in t1, t2; pairs at a3; stored at a1 */
 .macro normalised_pair
-    mv t3, t5
-    mv t4, t5
-    p_mac t3, t1, t6
-    p_mac t4, t2, t6
-    p_lw t1, 4, a3
-    sra t3, t3, a6
-    p_lw t2, 4, a3
-    sra t4, t4, a6
+    mul t1, t1, t6
+    mul t2, t2, t6
+    p_lw t3, 4, a3
+    p_addN_r t1, t5, a6
+    p_lw t4, 4, a3
+    p_addN_r t2, t5, a6
     p_lw a0, 4, a3
-    p_mac t2, t1, t3
-    p_lw t1, 4, a3
-    sra t2, t2, a5
-    p_clip8 t2, t2
-    p_mac t1, a0, t4
-    p_sb t2, 1, a1
-    sra t1, t1, a5
+    mul t1, t1, t3
+    p_lw t3, 4, a3
+    mul t2, t2, a0
+    p_addN_r t1, t4, a5
     p_clip8 t1, t1
+    p_addN_r t2, t3, a5
+    p_sb t1, 1, a1
+    p_clip8 t2, t2
 .endm
 /* the last one, x in t1 */
 .macro normalised_one
-    mv t3, t5
-    p_mac t3, t1, t6
-    lw t1, 0(a3)
-    lw t2, 4(a3)
-    sra t3, t3, a6
-    p_mac t2, t1, t3
-    sra t2, t2, a5
-    p_clip8 t2, t2
-    sb t2, 0(a1)
+    mul t1, t1, t6
+    lw t3, 0(a3)
+    lw t4, 4(a3)
+    p_addN_r t1, t5, a6
+    mul t1, t1, t3
+    nop
+    p_addN_r t1, t4, a5
+    p_clip8 t1, t1
+    sb t1, 0(a1)
 .endm
 .macro begin_line
     lw t6, 0(a4)
@@ -136,7 +145,7 @@ me_function me_norm_row_b
     p_lb t2, 1, a4
     normalised_pair
 .Lrow_b_last:
-    p_sb t1, 1, a1
+    p_sb t2, 1, a1
 .Lrow_b_rest:
     andi a2, a2, 1
     beqz a2, .Lrow_b_done
@@ -160,7 +169,7 @@ me_function me_norm_row_h
     sra t2, t2, a7
     normalised_pair
 .Lrow_h_last:
-    p_sb t1, 1, a1
+    p_sb t2, 1, a1
 .Lrow_h_rest:
     andi a2, a2, 1
     beqz a2, .Lrow_h_done
