@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.kernels.dense import Asked, Case, Ran, conv_case, matmul_case, run_on_chip
+from tests.kernels.dense import Ran, run_on_chip
+from tests.kernels.dense_cases import Asked, Case, conv_case, matmul_case
 
 AROUND = ((1, 1), (1, 1))
 

@@ -10,15 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.kernels.dense import (
-    Asked,
-    Case,
-    conv_case,
-    in_child,
-    matmul_case,
-    run_on_chip,
-    run_on_host,
-)
+from tests.kernels.dense import in_child, run_on_chip, run_on_host
+from tests.kernels.dense_cases import Asked, Case, conv_case, matmul_case
 from tests.kernels.dense_speed import measured
 
 COUNT = 120

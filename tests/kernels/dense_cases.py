@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases of the dense kernels: operands, and what must come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.fixedpoint import choose_requant, lookup
+from myoedge.ir import Array, Node
+from myoedge.op import OPS, Integers, Step
+from myoedge.ops.packing import packed_channels, packed_weights, up
+
+KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
+
+Fields = Mapping[str, int | str | None]  # of a C struct in its order: a number, or whose address
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a kernel.
+
+    op, tile   its two structs: numbers, or names of operands
+    operands   what is read, by name       shift   bytes that an operand lies behind a multiple of 4
+    expected   every byte of y afterwards, gaps included (they hold GAP)
+    scratch, padded   bytes of them, undefined afterwards
+    """
+
+    name: str
+    kernel: str
+    op: Fields
+    tile: Fields
+    operands: Mapping[str, Array]
+    expected: Array
+    scratch: int
+    padded: int
+    macs: int
+    shift: Mapping[str, int] = field(default_factory=dict)
+
+
+GAP = 0x5B
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A convolution. 1-D ones have height 1, linear layers are kernels of 1x1 over one column."""
+
+    h: int
+    w: int
+    c: int
+    k: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pads: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    row_gap: int = 0  # bytes between rows of x
+    y_gap: int = 0  # bytes between pixels of y
+    low: int = -128
+    high: int = 127
+    table: bool = False
+    shift: tuple[int, int] = (0, 0)  # of x and y
+    linear: bool = False
+    padded: bool = False  # there is room for x with its padding
+    together: bool = False  # windows are gathered once, by all cores
+    seed: int = 0
+
+    @property
+    def in_place(self) -> bool:
+        """Whether every row is read where it lies."""
+        places = (self.c, self.w * self.c + self.row_gap, self.shift[0])
+        return self.linear and all(place % 4 == 0 for place in places)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows of the kernel are filled to words: three taps each."""
+        three = self.kernel[1] * self.c == 3 and self.kernel[0] > 1
+        return self.padded and three and self.dilation[1] == 1
+
+
+def _drawn(rng: np.random.Generator, *shape: int) -> Array:
+    """int8, with many extremes."""
+    values = rng.integers(-128, 128, shape)
+    extreme = rng.choice([-128, 127], shape)
+    return np.where(rng.random(shape) < 0.1, extreme, values).astype(np.int8)
+
+
+def _table(rng: np.random.Generator, wanted: bool) -> Array | None:
+    return _drawn(rng, 256) if wanted else None
+
+
+def _scale(pre: int, low: int, high: int, table: Array | None) -> dict[str, int | str | None]:
+    return {"pre": pre, "low": low, "high": high, "table": None if table is None else "table"}
+
+
+def _spread(rows: Array, gap: int) -> Array:
+    """Rows with `gap` bytes between them, none behind the last."""
+    wide = np.full((rows.shape[0], rows.shape[1] + gap), GAP, np.int8)
+    wide[:, : rows.shape[1]] = rows
+    return wide.reshape(-1)[: wide.size - gap]
+
+
+def _after(y: Array, table: Array | None) -> Array:
+    return y if table is None else lookup(y, table)
+
+
+def scratch_bytes(taps: int) -> int:
+    """me_dense_scratch of me_dense.h."""
+    return 8 * 4 * min(8, max(1, 512 // up(taps))) * 4 * (up(taps) // 4 | 1)
+
+
+def gathered_bytes(a: Asked, taps: int, windows: int) -> int:
+    """What a tile's scratch has to hold."""
+    if a.together:
+        return windows * 4 * (up(taps) // 4 | 1)
+    return 0 if a.in_place else scratch_bytes(taps)
+
+
+def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
+    """me_conv_padded of me_dense.h; 0 where it is not wanted."""
+    sizes = zip(out[1:3], a.kernel, a.stride, a.dilation, strict=True)
+    rows, columns = ((n - 1) * s + (k - 1) * d + 1 for n, k, s, d in sizes)
+    return up(rows * columns * a.c) + 4 if a.padded else 0
+
+
+def packed(a: Asked, weight: Array) -> Array:
+    """Of rows of three taps, each with a zero behind it."""
+    if not a.narrow:
+        return packed_weights(weight)
+    rows = weight.reshape(a.k, a.kernel[0], 3)
+    return packed_weights(np.pad(rows, ((0, 0), (0, 0), (0, 1))))
+
+
+def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, Step]:
+    """x, and a layer whose multipliers are chosen so that outputs fill their range."""
+    x, weight = _drawn(rng, 1, a.h, a.w, a.c), _drawn(rng, a.k, *a.kernel, a.c)
+    bias = rng.integers(-(2**15), 2**15, a.k)
+    zero, taps = int(rng.integers(-128, 128)), weight[0].size
+    bound = np.abs(bias) + 128 * np.abs(weight.reshape(a.k, -1).astype(np.int64)).sum(axis=1)
+    real = rng.uniform(0.2, 2.0, a.k) * 60.0 / (74.0 * 74.0 * np.sqrt(taps))
+    r = choose_requant(real, bound, int(rng.integers(-40, 40)))
+    attrs = {"stride": a.stride, "dilation": a.dilation, "pads": a.pads, "groups": 1}
+    out = OPS["conv"].shape(attrs, x.shape, weight.shape)
+    arrays = {"weight": weight, "bias": bias.astype(np.int32)}
+    arrays |= {"mult": r.mult, "offset": r.offset, "shift": r.shift}
+    node = Node("conv", ("x", "w"), ("y",), attrs)
+    integers = Integers({"x_zero": zero, "pre": r.pre}, arrays)
+    return x, Step(node, ("x",), (x.shape,), out, integers, a.low, a.high)
+
+
+OPERANDS = {"weights": "weights", "channels": "channels", "y": "y"}
+
+
+def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
+    """me_linear and me_linear_tile."""
+    x = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
+    ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch"}
+    return {"c": a.c, **scale}, {**x, **OPERANDS, **ends}
+
+
+def _conv_structs(a: Asked, step: Step, scale: Fields) -> tuple[Fields, Fields]:
+    """me_conv and me_conv_tile."""
+    names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
+    shape = dict(zip(names, (*a.kernel, *a.stride, *a.dilation), strict=True))
+    ways = {"narrow": int(a.narrow), "together": int(a.together)}
+    region = {"x": "x", "h": a.h, "w": a.w, "pad_top": a.pads[0][0], "pad_left": a.pads[1][0]}
+    region["row_stride"] = a.w * a.c + a.row_gap
+    ends = {"oh": step.out[1], "ow": step.out[2], "k": a.k, "y_stride": a.k + a.y_gap}
+    padded = "padded" if a.padded else None
+    op = {"c": a.c, **shape, "x_zero": step["x_zero"], **scale, **ways}
+    return op, {**region, **OPERANDS, **ends, "scratch": "scratch", "padded": padded}
+
+
+def conv_case(a: Asked) -> Case:
+    """Weights and data drawn."""
+    rng = np.random.default_rng(a.seed)
+    x, step = _conv_step(a, rng)
+    table = _table(rng, a.table)
+    scale, out, taps = _scale(step["pre"], a.low, a.high, table), step.out, step["weight"][0].size
+    op, tile = _linear_structs(a, scale) if a.linear else _conv_structs(a, step, scale)
+    operands = {
+        "x": _spread(x.reshape(a.h, -1), a.row_gap),
+        "weights": packed(a, step["weight"]),
+        "channels": packed_channels(step),
+        **({} if table is None else {"table": table}),
+    }
+    y = _after(OPS["conv"].integer(step, x), table).reshape(-1, a.k)
+    return Case(
+        str(a),
+        KERNELS[int(a.linear)],
+        op,
+        tile,
+        operands,
+        _spread(y, a.y_gap),
+        gathered_bytes(a, taps, out[1] * out[2]),
+        padded_bytes(a, out),
+        out[1] * out[2] * a.k * taps,
+        {"x": a.shift[0], "y": a.shift[1]},
+    )
+
+
+def _product(
+    rng: np.random.Generator, a: Array, b: Array, zeros: tuple[int, int], limits: tuple[int, int]
+) -> Step:
+    c = a.shape[1]
+    reach = [max(127 - z, z + 128) for z in zeros]
+    real = [60.0 / (74.0 * 74.0 * np.sqrt(c))]
+    r = choose_requant(real, [c * reach[0] * reach[1]], int(rng.integers(-40, 40)))
+    one = {"mult": int(r.mult[0]), "offset": int(r.offset[0]), "shift": int(r.shift[0])}
+    scalars = {"a_zero": zeros[0], "b_zero": zeros[1], "pre": r.pre, **one}
+    node = Node("matmul", ("a", "b"), ("y",), {})
+    out = (a.shape[0], b.shape[1])
+    return Step(node, ("a", "b"), (a.shape, b.shape), out, Integers(scalars), *limits)
+
+
+def matmul_case(
+    m: int,
+    c: int,
+    n: int,
+    *,
+    turned: bool = False,
+    zeros: tuple[int, int] = (3, -5),
+    gaps: tuple[int, int, int] = (0, 0, 0),
+    limits: tuple[int, int] = (-128, 127),
+    table: bool = False,
+    shift: tuple[int, int, int] = (0, 0, 0),
+    seed: int = 0,
+) -> Case:
+    """a [m, c] times b [c, n]; gaps and shift of a, b and y."""
+    rng = np.random.default_rng(seed)
+    a, b = _drawn(rng, m, c), _drawn(rng, c, n)
+    step = _product(rng, a, b, zeros, limits)
+    looked = _table(rng, table)
+    lies = np.ascontiguousarray(b.T) if turned else b
+    operands = {"a": _spread(a, gaps[0]), "b": _spread(lies, gaps[1])}
+    operands |= {} if looked is None else {"table": looked}
+    factors = {name: step[name] for name in ("mult", "offset", "shift")}
+    op = {"c": c, "a_zero": zeros[0], "b_zero": zeros[1], "turned": int(turned), **factors}
+    strides = {"a_stride": c + gaps[0], "b_stride": lies.shape[1] + gaps[1], "y": "y"}
+    tile: Fields = {"a": "a", "b": "b", "m": m, "n": n, **strides}
+    return Case(
+        f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {seed}",
+        KERNELS[2],
+        {**op, **_scale(step["pre"], *limits, looked)},
+        {**tile, "y_stride": n + gaps[2], "scratch": "scratch"},
+        operands,
+        _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),
+        n * (up(c) + 16) + scratch_bytes(c),
+        0,
+        m * c * n,
+        dict(zip("aby", shift, strict=True)),
+    )
