@@ -118,33 +118,34 @@ static void start(const me_recurrent *op, bool lstm)
 
 typedef void units_work(const me_units *);
 
-/* What is the same for all steps. */
+/* This core's share of the units, and what is the same for all steps. */
 ME_INLINE me_units units_of(const me_recurrent *op)
 {
+    const int32_t first = ME_FIRST(op->units);
     me_units some;
     some.words = filled(op->units) / 4;
+    some.weights = op->weights + 16 * some.words * first;
+    some.channels = op->channels + 4 * first;
     some.sigmoid = op->sigmoid + 256;
     some.tanh = op->tanh + 256;
     some.pre = op->pre;
+    some.units = ME_LAST(op->units) - first;
     return some;
 }
 
-/* This core's share of a step of all batches; y may be 0. */
+/* A step of these units in all batches; y may be 0. */
 ME_INLINE void run_step(const me_recurrent *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
                         int32_t gates, units_work *work)
 {
-    const int32_t units = op->units, row = filled(units), last = ME_LAST(op->batch * units);
-    for (int32_t i = ME_FIRST(op->batch * units); i < last; i += some->units) {
-        const int32_t n = op->batch == 1 ? 0 : i / units, unit = i - n * units;
+    const int32_t first = ME_FIRST(op->units), row = 4 * some->words;
+    for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
+        const int32_t unit = n * op->units + first;
         some->h = s->from + n * row;
-        some->weights = op->weights + 4 * row * unit;
-        some->channels = op->channels + 4 * unit;
-        some->now = now + i * gates;
-        some->state = s->wide + i;
-        some->to = s->to + n * row + unit;
-        some->y = y ? y + i : some->to;
-        some->units = units - unit < last - i ? units - unit : last - i;
-        some->keep = s->keep ? s->keep + i : 0;
+        some->now = now + unit * gates;
+        some->state = s->wide + unit;
+        some->to = s->to + n * row + first;
+        some->y = y ? y + unit : some->to;
+        some->keep = s->keep ? s->keep + unit : 0;
         work(some);
     }
 }

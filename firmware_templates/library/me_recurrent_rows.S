@@ -117,15 +117,15 @@ me_end me_four_sums
 .else
     pv_sdotsp_b t3, t4, s5
 .endif
+.if \count == 1
     requantised t0, 16 * \first
-.if \count > 1
-    requantised t1, 16 * \first + 16
+.else
+    both_requantised t0, t1, 16 * \first
 .endif
-.if \count > 2
+.if \count == 3
     requantised t2, 16 * \first + 32
-.endif
-.if \count > 3
-    requantised t3, 16 * \first + 48
+.elseif \count == 4
+    both_requantised t2, t3, 16 * \first + 32
 .endif
     addi a3, a3, 64
 .endm
@@ -138,6 +138,23 @@ me_end me_four_sums
     nop
     p_addN_r \x, t5, t6
     p_clip16 \x, \x
+.endm
+/* the same of this channel and the next one, neither waits for its product */
+.macro both_requantised x, y, channel
+    lw t4, \channel + 4(a3)
+    sra \x, \x, s2
+    lw t5, \channel + 8(a3)
+    mul \x, \x, t4
+    lw t6, \channel + 12(a3)
+    lw t4, \channel + 20(a3)
+    sra \y, \y, s2
+    p_addN_r \x, t5, t6
+    lw t5, \channel + 24(a3)
+    mul \y, \y, t4
+    lw t6, \channel + 28(a3)
+    p_clip16 \x, \x
+    p_addN_r \y, t5, t6
+    p_clip16 \y, \y
 .endm
 
 /* x becomes the function at x, between two entries of its table, which are read at once; a step of

@@ -320,7 +320,8 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
         cycles=lambda sizes, prices: (
             sizes["t"]
             * (
-                -(-n * units // 8)
+                n
+                * -(-units // 8)
                 * (
                     up(units) // 4 * (1 + 2 * loads) * prices.recurrent_word
                     + loads * prices.recurrent_unit
