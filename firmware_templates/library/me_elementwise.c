@@ -90,10 +90,12 @@ static void each_row(const me_pair *tile, me_pair_row *row, const void *op, cons
         through(table, tile->y + part.first, tile->y + part.first, part.last - part.first);
 }
 
-static void repeat(int8_t word[4], int8_t x)
+/* The row x; where it is one number, step 0, a word of it. */
+static const int8_t *word_or_row(const int8_t *x, int32_t step, int8_t word[4])
 {
-    for (int32_t i = 0; i < 4; i++)
-        word[i] = x;
+    for (int32_t i = 0; step == 0 && i < 4; i++)
+        word[i] = *x;
+    return step == 0 ? word : x;
 }
 
 static bool fits_8(int32_t x) { return x >= -128 && x <= 127; }
@@ -104,11 +106,7 @@ static void add_row(const void *operator, const int8_t *a, const int8_t *b, int8
     const me_add *op = operator;
     const int32_t words = n / 4;
     _Alignas(4) int8_t same_a[4], same_b[4];
-    const int8_t *from_a = a, *from_b = b;
-    if (a_step == 0)
-        repeat(same_a, *a), from_a = same_a;
-    if (b_step == 0)
-        repeat(same_b, *b), from_b = same_b;
+    const int8_t *from_a = word_or_row(a, a_step, same_a), *from_b = word_or_row(b, b_step, same_b);
     if (words > 0)
         (fits_8(op->a_mult) && fits_8(op->b_mult) ? me_add_words_8 : me_add_words)(
             op, from_a, from_b, y, words, 4 * a_step, 4 * b_step);
@@ -127,11 +125,7 @@ static void mul_row(const void *operator, const int8_t *a, const int8_t *b, int8
     const me_scale *scale = &op->scale;
     const int32_t words = n / 4;
     _Alignas(4) int8_t same_a[4], same_b[4];
-    const int8_t *from_a = a, *from_b = b;
-    if (a_step == 0)
-        repeat(same_a, *a), from_a = same_a;
-    if (b_step == 0)
-        repeat(same_b, *b), from_b = same_b;
+    const int8_t *from_a = word_or_row(a, a_step, same_a), *from_b = word_or_row(b, b_step, same_b);
     if (words > 0)
         me_mul_words(op, from_a, from_b, y, words, 4 * a_step, 4 * b_step);
     for (int32_t i = 4 * words; i < n; i++) {

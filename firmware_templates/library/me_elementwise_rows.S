@@ -48,8 +48,8 @@
     pv_min_b \word, \word, \high
 .endm
 
-/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
-me_function me_add_words
+/* t0, t1 multipliers, t2 offset, a7 shift, t3, t4 limits in all bytes; s0 and s1 are free */
+.macro begin_add
     addi sp, sp, -16
     sw s0, 0(sp)
     sw s1, 4(sp)
@@ -61,6 +61,11 @@ me_function me_add_words
     lw t1, AT_B_MULT(a0)
     lw t2, AT_ADD_OFFSET(a0)
     lw a7, AT_ADD_SHIFT(a0)
+.endm
+
+/* a0 op, a1 a, a2 b, a3 y, a4 words, a5 a_step, a6 b_step */
+me_function me_add_words
+    begin_add
     pv_pack_h t0, t0, t0
     pv_pack_h t1, t1, t1
     .balign 16
@@ -87,17 +92,7 @@ me_function me_add_words
 me_end me_add_words
 
 me_function me_add_words_8
-    addi sp, sp, -16
-    sw s0, 0(sp)
-    sw s1, 4(sp)
-    lw t3, AT_ADD_LOW(a0)
-    lw t4, AT_ADD_HIGH(a0)
-    me_repeat_b t3, t0
-    me_repeat_b t4, t0
-    lw t0, AT_A_MULT(a0)
-    lw t1, AT_B_MULT(a0)
-    lw t2, AT_ADD_OFFSET(a0)
-    lw a7, AT_ADD_SHIFT(a0)
+    begin_add
     andi t0, t0, 255
     andi t1, t1, 255
     pv_pack_h t0, t1, t0        /* for bytes 0 of a and of b */
