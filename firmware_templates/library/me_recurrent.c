@@ -44,20 +44,24 @@ static void gates_row(const me_gates_block *block, int32_t c, int32_t row, int32
         block->y[row * (block->y_stride / 2) + k] = scaled(sum[k], block->pre, &block->channels[k]);
 }
 
-/* Four channels of up to four rows. */
-static void gates_block(const me_gates *op, const me_gates_tile *tile, int32_t row, int32_t at)
+/* Blocks of four channels, of up to four rows. */
+static void gates_blocks(const me_gates *op, const me_gates_tile *tile, int32_t row, int32_t first, int32_t last)
 {
     const int32_t c = op->c, k = tile->k, rows = tile->rows - row;
-    const me_gates_block block = {
-        tile->x + row * c, c, tile->weights + at * 4 * filled(c), c / 4, tile->channels + 4 * at,
-        op->pre, tile->y + row * k + 4 * at, 2 * k,
+    const int32_t whole = rows >= 4 && c % 4 == 0 ? (last < k / 4 ? last : k / 4) : first;
+    me_gates_block block = {
+        tile->x + row * c, c, tile->weights + first * 4 * filled(c), c / 4, tile->channels + 4 * first,
+        op->pre, tile->y + row * k + 4 * first, 2 * k, whole - first,
     };
-    const int32_t channels = k - 4 * at < 4 ? k - 4 * at : 4;
-    if (rows >= 4 && channels == 4 && c % 4 == 0)
+    if (whole > first)
         me_gates_4x4(&block);
-    else
+    for (int32_t at = whole; at < last; at++) {
+        block.weights = tile->weights + at * 4 * filled(c);
+        block.channels = tile->channels + 4 * at;
+        block.y = tile->y + row * k + 4 * at;
         for (int32_t i = 0; i < rows && i < 4; i++)
-            gates_row(&block, c, i, channels);
+            gates_row(&block, c, i, k - 4 * at < 4 ? k - 4 * at : 4);
+    }
 }
 
 void me_gates_run(const me_gates *op, const me_gates_tile *tile)
@@ -65,12 +69,11 @@ void me_gates_run(const me_gates *op, const me_gates_tile *tile)
     const int32_t blocks = (tile->k + 3) / 4, all = (tile->rows + 3) / 4 * blocks;
     const int32_t first = ME_FIRST(all), last = ME_LAST(all);
     int32_t group = first / blocks, block = first - group * blocks;
-    for (int32_t i = first; i < last; i++) {
-        gates_block(op, tile, 4 * group, block);
-        if (++block == blocks) {
-            block = 0;
-            group++;
-        }
+    for (int32_t left = last - first; left > 0; group++) {
+        const int32_t end = block + left < blocks ? block + left : blocks;
+        gates_blocks(op, tile, 4 * group, block, end);
+        left -= end - block;
+        block = 0;
     }
 }
 

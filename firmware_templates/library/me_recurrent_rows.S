@@ -305,11 +305,19 @@ me_end me_renew_units
 /* a0 me_gates_block; sums of row r and channel c are numbers 4 r + c of t0 .. t6, s0 .. s8; rows are
  * read at a0, a1, a5, a6 */
 me_function me_gates_4x4
-    addi sp, sp, -64
+    addi sp, sp, -80
     me_saved sw
-    sw a0, 48(sp)
+    sw ra, 48(sp)
     lw a5, 16(a0)
     lw a2, 8(a0)
+    lw a7, 24(a0)
+    lw a3, 32(a0)
+    mv ra, a0
+.Lgates_block:
+    sw a3, 52(sp)               /* blocks left, channels, y of this one */
+    sw a5, 56(sp)
+    sw a7, 60(sp)
+    mv a0, ra
     lw a3, 12(a0)
     lw a1, 4(a0)
     lw a0, 0(a0)
@@ -361,36 +369,42 @@ me_function me_gates_4x4
     pv_sdotsp_b s7, a4, s11
 .Lgates_last:
     pv_sdotsp_b s8, a4, a7
-    lw a0, 48(sp)
-    lw a5, 16(a0)
-    lw a6, 20(a0)
-    lw a1, 24(a0)
-    lw a2, 28(a0)
+    lw a5, 56(sp)
+    lw a6, 20(ra)
+    lw a1, 60(sp)
     scaled_column 0, t0, t4, s1, s5
     scaled_column 16, t1, t5, s2, s6
     scaled_column 32, t2, t6, s3, s7
     scaled_column 48, t3, s0, s4, s8
+    lw a0, 28(ra)
+    mv a7, a1
     pv_pack_h t0, t1, t0
     pv_pack_h t2, t3, t2
     sw t0, 0(a1)
     sw t2, 4(a1)
-    add a1, a1, a2
+    add a1, a1, a0
     pv_pack_h t4, t5, t4
     pv_pack_h t6, s0, t6
     sw t4, 0(a1)
     sw t6, 4(a1)
-    add a1, a1, a2
+    add a1, a1, a0
     pv_pack_h s1, s2, s1
     pv_pack_h s3, s4, s3
     sw s1, 0(a1)
     sw s3, 4(a1)
-    add a1, a1, a2
+    add a1, a1, a0
     pv_pack_h s5, s6, s5
     pv_pack_h s7, s8, s7
     sw s5, 0(a1)
     sw s7, 4(a1)
+    lw a3, 52(sp)
+    addi a7, a7, 8
+    addi a5, a5, 64
+    addi a3, a3, -1
+    bnez a3, .Lgates_block
     me_saved lw
-    addi sp, sp, 64
+    lw ra, 48(sp)
+    addi sp, sp, 80
     ret
 me_end me_gates_4x4
 

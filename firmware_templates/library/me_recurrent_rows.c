@@ -98,11 +98,12 @@ void me_gru_units(const me_units *some)
 
 void me_gates_4x4(const me_gates_block *block)
 {
-    for (int32_t row = 0; row < 4; row++) {
-        const me_channel *to = block->channels;
-        int16_t *y = block->y + row * (block->y_stride / 2);
+    for (int32_t i = 0; i < 4 * block->blocks; i++) {
+        const int32_t row = i % 4, at = i / 4;
+        const me_channel *to = block->channels + 4 * at;
+        int16_t *y = block->y + row * (block->y_stride / 2) + 4 * at;
         int32_t sum[4] = { to[0].bias, to[1].bias, to[2].bias, to[3].bias };
-        me_four_sums(block->x + row * block->x_stride, block->weights, block->words, sum);
+        me_four_sums(block->x + row * block->x_stride, block->weights + 16 * block->words * at, block->words, sum);
         for (int32_t k = 0; k < 4; k++)
             y[k] = (int16_t)me_clips(me_requant(sum[k], block->pre, to[k].mult, to[k].offset, to[k].shift), 16);
     }

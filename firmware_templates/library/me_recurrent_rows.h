@@ -35,8 +35,9 @@ void me_gru_units(const me_units *some);  /* state: h in 16 bits */
 void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
 void me_renew_units(const me_units *some); /* from h that is reset */
 
-/* Four channels of four rows, as me_gates has them: `words` words of each row, x_stride bytes apart;
- * y_stride bytes between rows of y. me_recurrent_rows.S knows these offsets. */
+/* `blocks` blocks of four channels, at least one, of four rows, as me_gates has them: `words` words of
+ * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.
+ * me_recurrent_rows.S knows these offsets. */
 typedef struct {
     const int8_t *x;
     int32_t x_stride;
@@ -45,7 +46,7 @@ typedef struct {
     const me_channel *channels;
     int32_t pre;
     int16_t *y;
-    int32_t y_stride;
+    int32_t y_stride, blocks;
 } me_gates_block;
 
 void me_gates_4x4(const me_gates_block *block);

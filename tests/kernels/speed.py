@@ -34,16 +34,18 @@ from tests.kernels.test_elementwise import ALIGNED, eight_bit_cases, pair_case, 
 from tests.kernels.test_elementwise import FAMILIES as elementwise
 from tests.kernels.test_move import FAMILIES as move
 from tests.kernels.test_move import move_case, permute_case
+from tests.kernels.test_norm import case_of as norm_case
 from tests.kernels.test_pool import FAMILIES as pool
 from tests.kernels.test_pool import both, pool_case
 from tests.kernels.test_recurrent_kernels import FAMILIES as recurrent
-from tests.kernels.test_recurrent_kernels import steps_case
+from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
 
 FAMILIES = {
     "depthwise": depthwise,
     "elementwise": elementwise,
     "move": move,
+    "norm": ("norm",),
     "pool": pool,
     "recurrent": recurrent,
 }
@@ -110,6 +112,10 @@ def steps(kernel: str, units: int) -> Callable[[], tuple[str, Case]]:
     return lambda: ("recurrent", steps_case(seeded(), kernel, 32, 1, units))
 
 
+def normed(*, wide: bool) -> Callable[[], tuple[str, Case]]:
+    return lambda: ("norm", norm_case(seeded(), "layer_norm", 128, 192, wide=wide))
+
+
 ROWS: Mapping[str, Row] = {
     "linear 64 x 192 x 64": Row(
         786_432, "linear 64 x 192 x 64", from_l2=linear(64, 192, 64), wanted=(17.5, 16.5)
@@ -172,6 +178,9 @@ ROWS: Mapping[str, Row] = {
     "matrix times vector 256 x 256": Row(
         65_536, "linear 1 x 256 x 256", from_l2=linear(1, 256, 256), wanted=(11.0, 6.0)
     ),
+    "gates 32 x 192 x 384": Row(
+        32 * 192 * 384, kernel=lambda: ("recurrent", gates_case(seeded(), 32, 192, 384))
+    ),
     "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("me_lstm", 96)),
     "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("me_lstm", 30)),
     "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("me_gru", 96)),
@@ -205,6 +214,8 @@ ROWS: Mapping[str, Row] = {
     "average 2x2 28x28x8": Row(
         1568, kernel=pooled("avg_pool", 28, 8), wanted=(0.7, 0.0), unit="result"
     ),
+    "layer norm 128 x 192": Row(24_576, kernel=normed(wide=False), unit="result"),
+    "layer norm 128 x 192, 16 bits": Row(24_576, kernel=normed(wide=True), unit="result"),
     "transpose 128 x 128": Row(
         16_384,
         kernel=lambda: ("move", permute_case(seeded(), (128, 128), (1, 0))),
