@@ -90,7 +90,7 @@ def latest(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list
             tile -= 1
         if cycles > left[max(tile, 0)]:
             idle = (at for at in range(oldest, first) if spare[at] > 0)
-            tile = min(next(idle, first - 1) - 1, next_one)
+            tile = min(max(next(idle, first - 1) - 1, oldest), next_one)
         else:
             left[tile] -= cycles
         next_one = max(tile, 0)
