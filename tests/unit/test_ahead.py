@@ -8,16 +8,16 @@ import pytest
 
 from myoedge.plan.ahead import MOST_TILES, latest
 
-CYCLES = (0.0, 10.0, 1e3, 1e5)
+SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_a_fetch_starts_within_reach_of_its_layer_and_in_turn(seed: int) -> None:
     rng = np.random.default_rng(seed)
     tiles = int(rng.integers(1, 60))
-    spare = rng.choice(CYCLES, tiles).tolist()
+    spare = rng.choice(SPARE, tiles).tolist()
     firsts = np.unique(rng.integers(1, tiles + 1, 6)).tolist()
-    fetches = [(first, float(rng.choice(CYCLES))) for first in firsts]
+    fetches = [(first, float(rng.choice(FETCH))) for first in firsts]
     found = latest(fetches, spare)
     assert found == sorted(found)
     for first, tile in zip(firsts, found, strict=True):
