@@ -121,6 +121,25 @@ def _zero(step: Step) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a recurrent operator hands from frame to frame, beginning with one of its operands.
+
+    operand   its number          name   for people and tensors
+    params    in which it is kept, such that nothing is lost
+    first     (Step, the operand) -> its integers in these params
+    scalars   of the operator where the operand has these params
+    last      operator that gives what is left behind the last frame; empty: that frame itself
+    """
+
+    operand: int
+    name: str
+    params: QParams
+    first: Callable[[Step, Array], Array]
+    scalars: Mapping[str, int]
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class InTime:
     """How an operator goes along one axis of an operand, the axis of time in a stream.
 
@@ -130,6 +149,7 @@ class InTime:
     behind    frames behind the last one that it reaches into, which a stream does not have yet
     resized   frames of the result -> attributes on just what they are made of, nothing around it
     fill      Step -> the integer in place of frames in front of the first one
+    carries   what goes from frame to frame besides
     """
 
     axis: int
@@ -139,6 +159,12 @@ class InTime:
     before: int = 0
     behind: int = 0
     fill: Callable[[Step], int] = _zero
+    carries: tuple[Carried, ...] = ()
+
+    @property
+    def anchored(self) -> bool:
+        """Whether frame 0 has to be the first of a pass, as something is put in front of it."""
+        return self.before > 0 or bool(self.carries)
 
 
 def _all_at_once(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:

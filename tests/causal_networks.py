@@ -67,10 +67,22 @@ class PerFrame(nn.Module):
         return (y + self.down(F.gelu(self.up(self.norm(y))))).transpose(1, 2)
 
 
+class Recurrent(nn.Module):
+    """A unidirectional LSTM over the frames."""
+
+    def __init__(self, c: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(c, c, 1, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.lstm(x.transpose(1, 2))[0]
+        return x + y.transpose(1, 2)
+
+
 def layer(rng: np.random.Generator, c: int) -> nn.Module:
     """One that gives [1, c, T'] of [1, c, T]."""
     k = int(rng.integers(1, 6))
-    kind = int(rng.integers(7))
+    kind = int(rng.integers(8))
     if kind == 0:
         return CropAdd(c, k)
     if kind == 1:
@@ -79,6 +91,8 @@ def layer(rng: np.random.Generator, c: int) -> nn.Module:
         return Pool(k, int(rng.integers(1, 3)), int(rng.integers(0, k)), bool(rng.integers(2)))
     if kind == 3:
         return PerFrame(c)
+    if kind == 4:
+        return Recurrent(c)
     stride = int(rng.choice([1, 1, 1, 2]))
     dilation, groups = int(rng.integers(1, 4)), int(rng.choice([1, c]))
     pad = int(rng.integers(0, (k - 1) * dilation + 1))

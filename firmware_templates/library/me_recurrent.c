@@ -96,6 +96,11 @@ static int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
     return (x * mult + offset) >> shift;
 }
 
+static int32_t first_cell(const me_recurrent *op, int32_t i)
+{
+    return op->wide ? ((const int16_t *)(const void *)op->c0)[i] : op->c0[i];
+}
+
 static void start(const me_recurrent *op, bool lstm)
 {
     const states s = states_of(op, 0);
@@ -108,7 +113,7 @@ static void start(const me_recurrent *op, bool lstm)
         const int32_t h = started(op->h0[i], op->h_mult, op->h_offset, op->h_shift);
         if (lstm) {
             s.from[at] = me_clip8(h);
-            s.wide[i] = (int16_t)me_clips(started(op->c0[i], op->c_mult, op->c_offset, op->c_shift), 16);
+            s.wide[i] = (int16_t)me_clips(started(first_cell(op, i), op->c_mult, op->c_offset, op->c_shift), 16);
         } else {
             s.wide[i] = (int16_t)me_clips(h, 15);
             s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
@@ -177,8 +182,14 @@ void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
     run(op, tile, 0, 4, me_lstm_units);
     const int16_t *cell = states_of(op, 0).wide;
     const int32_t all = op->batch * op->units;
-    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++)
-        tile->y[i] = me_clip8(started(cell[i], op->y_mult, op->y_offset, op->y_shift));
+    int16_t *wide = (int16_t *)(void *)tile->y;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+        const int32_t y = started(cell[i], op->y_mult, op->y_offset, op->y_shift);
+        if (op->wide)
+            wide[i] = (int16_t)me_clips(y, 16);
+        else
+            tile->y[i] = me_clip8(y);
+    }
 }
 
 void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile)

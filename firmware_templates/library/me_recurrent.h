@@ -32,9 +32,10 @@ void me_gates_run(const me_gates *op, const me_gates_tile *tile);
 
 /* states   me_states_bytes; they stay from tile to tile
  * h0, c0   [batch][units], with their factors: read at the first step
+ * wide     c0 and the y of me_lstm_cell_run are int16
  * reverse  whether steps go from the last to the first */
 typedef struct {
-    int32_t units, batch, reverse, pre;
+    int32_t units, batch, reverse, pre, wide;
     const int8_t *weights;
     const me_channel *channels;
     const int16_t *sigmoid, *tanh;

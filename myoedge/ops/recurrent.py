@@ -22,7 +22,7 @@ from myoedge.fixedpoint import (
     rescale,
 )
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register
+from myoedge.op import Carried, Integers, InTime, Nest, OpDef, Site, Step, exact_matmul, register
 from myoedge.ops import conv
 from myoedge.ops.gates import GATE
 from myoedge.ops.packing import up
@@ -161,8 +161,11 @@ def _recurrent_quantize(site: Site, weights: tuple[Array | None, ...]) -> Intege
 
 def _start(site: Site, index: int, name: str, bits: int) -> dict[str, int]:
     """Factor and offset from a first state to so many bits of fraction."""
-    q = site.params(index)
-    c = choose_combine([q.scale * 2.0**bits], [128], [q.zero_point], 0.0)
+    return _from(site.params(index), name, bits)
+
+
+def _from(q: QParams, name: str, bits: int) -> dict[str, int]:
+    c = choose_combine([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
     return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
 
 
@@ -218,16 +221,17 @@ def _lstm_steps(step: Step, gates: Array, h: Array, c: Array) -> Iterator[tuple[
 
 
 def lstm_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
-    """gates int16 [T, N, 4H], h and c int8 [N, H] -> int8 [T, N, H]."""
+    """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> int8 [T, N, H]."""
     found = [h for h, _ in _lstm_steps(step, gates, h, c)]
     return _in_order(step.attrs, found).astype(np.int8)
 
 
 def cell_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
-    """The same arguments -> c of the last step, int8 [N, H]."""
+    """The same arguments -> c of the last step, of the same type [N, H]."""
     (*_, (_, last)) = _lstm_steps(step, gates, h, c)
     to = Combine((step["y_mult"],), step["y_offset"], step["y_shift"])
-    return combine((last,), to, step.low, step.high)
+    kind = np.int16 if "wide" in step.integers.scalars else np.int8
+    return combine((last,), to, step.low, step.high, kind)
 
 
 def gru_integer(step: Step, gates: Array, h: Array) -> Array:
@@ -287,13 +291,19 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
         "tanh": step["tanh"],
     }
     whole = len(step.out) == 2  # the last c alone
+    wide = step.integers.scalars.get("wide", 0)  # c as it is kept between steps
     time: Dim = (("t", 1),)
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
     operands = (
         Operand("gates", 0, (t, n * units * gates), (time, ()), item=2),
-        *(Operand(name, i + 1, (n * units,), ((),)) for i, name in enumerate(states)),
+        *(
+            Operand(name, i + 1, (n * units,), ((),), item=2 if wide and name == "c0" else 1)
+            for i, name in enumerate(states)
+        ),
         *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
-        Operand("y", OUT, (1 if whole else t, n * units), (() if whole else time, ())),
+        Operand(
+            "y", OUT, (1 if whole else t, n * units), (() if whole else time, ()), item=step.item
+        ),
     )
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     pointers = {name: f"@{name}" for name in (*states, *arrays)}
@@ -310,6 +320,7 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
             "batch": n,
             "reverse": int(step.attrs["reverse"]),
             "pre": step["pre"],
+            "wide": wide,
             **starts,
             **pointers,
             "states": "@scratch",
@@ -342,6 +353,26 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
 
 
+CELL = QParams(2.0**-CELL_BITS, 0, "int16")
+
+
+def lstm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Forwards, with h and c as one frame leaves them for the next: exact in their own bits."""
+    if index or axis or attrs["reverse"]:
+        return None
+
+    def first_h(step: Step, x: Array) -> Array:
+        return _first(step, "h", x, (-128, 127))
+
+    def first_c(step: Step, x: Array) -> Array:
+        return _first(step, "c", x, (HALF.min, HALF.max))
+
+    cell = {**_from(CELL, "c", CELL_BITS), **_from(CELL, "y", CELL_BITS), "wide": 1}
+    h = Carried(1, "h", HIDDEN, first_h, _from(HIDDEN, "h", 7))
+    c = Carried(2, "c", CELL, first_c, cell, last="lstm_cell")
+    return InTime(0, lambda made: attrs, carries=(h, c))
+
+
 def lstm_in_tiles(step: Step) -> Tiled:
     return _in_tiles(step, "me_lstm")
 
@@ -370,6 +401,7 @@ LSTM = register(
         weights=(3,),
         fixed=HIDDEN,
         multiplies=True,
+        in_time=lstm_in_time,
     )
 )
 

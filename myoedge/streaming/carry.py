@@ -9,6 +9,7 @@ from myoedge.streaming.parts import Parts, network
 from myoedge.streaming.paths import Axes, Paths, paths
 from myoedge.streaming.pushed import Stream
 from myoedge.streaming.reads import Read, Reads, best_reads
+from myoedge.streaming.recurrent import add_recurrent
 
 Shared = dict[tuple[str, Read, int], str]  # what is read of a tensor, for all who read the same
 
@@ -44,8 +45,13 @@ def _add(parts: Parts, shared: Shared, step: Step, found: Paths, timing: Reads) 
     """The step on what it reads in a pass."""
     moves, reads = found.moves[step.node.name], timing.reads[step.node.name]
     names = {n: _operand(parts, shared, n, reads[n], m.fill(step)) for n, m in moves.items()}
-    made = timing.frames // found.stride[step.node.name]
-    parts.add_on(step, names, next(iter(moves.values())).resized(made))
+    inputs = [names.get(name, name) for name in step.node.inputs]
+    made, move = timing.frames // found.stride[step.node.name], next(iter(moves.values()))
+    if move.carries:
+        begins = next(iter(reads.values())).begins
+        add_recurrent(parts, step, inputs, move, begins or 0)
+    else:
+        parts.add_on(step, inputs, move.resized(made))
 
 
 def _operand(parts: Parts, shared: Shared, name: str, read: Read, fill: int = 0) -> str:

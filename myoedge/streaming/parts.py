@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from myoedge.fixedpoint import QParams
 from myoedge.ir import Attrs, Node, Shape, Tensor
 from myoedge.op import OPS, Integers, Step
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.legal import QUANTIZED
+from myoedge.quant.ties import operand_names
 from myoedge.spec import enforce
 from myoedge.streaming.paths import Axes
 from myoedge.streaming.pushed import Port, State
@@ -22,7 +24,7 @@ class Parts:
     """Steps, tensors and states so far.
 
     axis   of time, of tensors of `q`
-    like   the tensor of `q` whose integers a new one has
+    like   the tensor of `q` whose integers a new one has     params   of those that are like none
     """
 
     q: QuantGraph
@@ -31,6 +33,7 @@ class Parts:
     steps: list[Step] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     like: dict[str, str] = field(default_factory=dict)
+    params: dict[str, QParams] = field(default_factory=dict)
 
     def shape(self, name: str) -> Shape:
         known = self.tensors.get(name)
@@ -49,14 +52,20 @@ class Parts:
         self.tensor(step.node.name, step.out, like)
         self.steps.append(step)
 
-    def add_on(self, step: Step, names: Mapping[str, str], attrs: Attrs) -> None:
-        """A step of `q` on other operands."""
-        inputs = tuple(names.get(name, name) for name in step.node.inputs)
-        node = step.node.but(inputs=inputs, attrs=attrs)
-        operands = tuple(names.get(name, name) for name in step.operands)
+    def plain(self, name: str, shape: Shape, params: QParams) -> None:
+        """A tensor with parameters of its own."""
+        self.tensors[name] = Tensor(name, shape)
+        self.params[name] = params
+
+    def add_on(self, step: Step, inputs: Sequence[str], attrs: Attrs) -> Step:
+        """A step of `q` on other tensors, in the order of its node's inputs."""
+        node = step.node.but(inputs=tuple(inputs), attrs=attrs)
+        operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
         out = OPS[node.op].shape(attrs, *map(self.shape, inputs))
-        self.add(replace(step, node=node, operands=operands, shapes=shapes, out=out), node.name)
+        made = replace(step, node=node, operands=operands, shapes=shapes, out=out)
+        self.add(made, node.name)
+        return made
 
     def behind(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
         """The last `count` frames of the passes before, and behind them those of x."""
@@ -96,6 +105,14 @@ class Parts:
             name += "_"
         return name
 
+    def last(self, like: str, name: str) -> str:
+        """The last frame, without the axis of time."""
+        shape, axis = self.shape(like), self.axis[like]
+        one = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
+        return self._move(
+            like, "reshape", (one,), {"shape": shape[:axis] + shape[axis + 1 :]}, name
+        )
+
     def fill(self, name: str) -> int:
         """The integer of 0.0."""
         params = self.q.params.get(name)
@@ -119,6 +136,8 @@ def network(parts: Parts, outputs: Sequence[str]) -> QuantGraph:
         tensors=parts.tensors,
     )
     params = {new: q.params[old] for new, old in parts.like.items() if old in q.params}
-    found = replace(q, graph=graph, steps=tuple(parts.steps), params={**q.params, **params})
+    found = replace(
+        q, graph=graph, steps=tuple(parts.steps), params={**q.params, **params, **parts.params}
+    )
     enforce(QUANTIZED, found, graph, "cut into frames")
     return found

@@ -69,16 +69,16 @@ def _move(graph: Graph, node: Node, name: str, axis: int) -> InTime:
     shapes = [graph.shape(x) for x in node.inputs]
     move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axis)
     if move is None:
-        raise _not_causal(node, "takes all frames at once")
+        raise not_causal(node, "takes all frames at once")
     if move.behind:
-        raise _not_causal(node, f"reaches {move.behind} frames into the future")
+        raise not_causal(node, f"reaches {move.behind} frames into the future")
     return move
 
 
 def _one(found: Iterable[int], node: Node) -> int:
     values = list(found)
     if len(values) != 1:
-        raise _not_causal(node, "brings frames of different times together")
+        raise not_causal(node, "brings frames of different times together")
     return values[0]
 
 
@@ -91,10 +91,11 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
         for own, extent in enumerate(shapes[index]):
             move = OPS[node.op].in_time(node.attrs, shapes, index, own)
             if extent > 1 and move is not None and move.axis == axis:
-                raise _not_causal(node, "has constants that change from frame to frame")
+                raise not_causal(node, "has constants that change from frame to frame")
 
 
-def _not_causal(node: Node, reason: str) -> MyoedgeError:
+def not_causal(node: Node, reason: str) -> MyoedgeError:
+    """E131 of a node."""
     title = f"{node.where} cannot run on a stream: it {reason}"
     return refused(title, "what is known of a frame when it comes, and of those before it")
 

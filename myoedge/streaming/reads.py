@@ -88,7 +88,7 @@ def _together(node: Node, moves: Mapping[str, InTime], start: Mapping[str, int],
     the first one of a pass.
     """
     last = min(start[name] for name in moves)
-    return last - (last % count if any(move.before > 0 for move in moves.values()) else 0)
+    return last - (last % count if any(move.anchored for move in moves.values()) else 0)
 
 
 def _first(move: InTime, now: int) -> int:
@@ -103,5 +103,5 @@ def _read(move: InTime, start: int, now: int, count: int) -> Read:
         delay=start - now,
         history=now + move.before - _first(move, now) * move.stride,
         taken=(made - 1) * move.stride + move.taps,
-        begins=-now // count if move.before > 0 else None,
+        begins=-now // count if move.anchored else None,
     )

@@ -57,7 +57,7 @@ def windowed(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:
     parts = Parts(q, axes)
     joined = {name: _with_past(parts, name, hop) for name in q.graph.inputs}
     for step in q.steps:
-        parts.add_on(step, joined, step.attrs)
+        parts.add_on(step, [joined.get(name, name) for name in step.node.inputs], step.attrs)
     outputs = [parts.cut(name, name, past, hop) for name in q.graph.outputs]
     inputs = tuple(parts.port(name, name) for name in q.graph.inputs)
     made = tuple(parts.port(of, name) for of, name in zip(q.graph.outputs, outputs, strict=True))

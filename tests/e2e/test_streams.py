@@ -19,14 +19,14 @@ from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.report.text import summary
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool
+from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, Recurrent
 from tests.conftest import Ran, save_exported
 
 FRAMES, CHANNELS = 48, 4
 
 
 def network() -> nn.Module:
-    """Valid and padded convolutions, dilation, a stride, a pool, frames that meet late."""
+    """Valid and padded convolutions, dilation, stride, pool, frames that meet late, an LSTM."""
     torch.manual_seed(3)
     c = CHANNELS
     return nn.Sequential(
@@ -35,6 +35,7 @@ def network() -> nn.Module:
         Pool(2, 2, 1, largest=True),
         PerFrame(c),
         Late(2),
+        Recurrent(c),
         Convolution(c, 4, 1, 1, 3, c),
     ).eval()
 

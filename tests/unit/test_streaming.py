@@ -30,7 +30,15 @@ from myoedge.streaming.paths import find_axes, paths
 from myoedge.streaming.pushed import firmware_head, from_json, passes, pushed, to_json
 from myoedge.streaming.windows import window_axes, windowed
 from myoedge.zoo import emg2qwerty
-from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, causal
+from tests.causal_networks import (
+    Convolution,
+    CropAdd,
+    Late,
+    PerFrame,
+    Pool,
+    Recurrent,
+    causal,
+)
 
 FRAMES = 60
 
@@ -104,6 +112,26 @@ def test_spectra_of_samples_that_come(hops: int) -> None:
     check(q, sample, 0, 16 * hops, 9 - hops)
 
 
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_lstms_go_on_where_they_were(frames: int) -> None:
+    """h and c from pass to pass, exact; behind frames that there never were they begin at 0."""
+    network = nn.Sequential(CropAdd(4, 6), Recurrent(4), PerFrame(4), Recurrent(4), CropAdd(4, 3))
+    q, sample = quantized(network, 1, 4, FRAMES)
+    check(q, sample, 2, frames, FRAMES - 7 - 2 * frames)
+
+
+def test_c_of_an_lstm_is_kept_in_16_bits() -> None:
+    """With 8 bits the streams would part: c is 16 bits between steps, its result is not."""
+    q, sample = quantized(Recurrent(4), 1, 4, FRAMES)
+    stream = streamed(q, find_axes(q.graph, 2), 1)
+    kinds = {s.input: stream.network.dtype(s.input) for s in stream.states}
+    assert sorted(kinds.values()) == ["int16", "int8"]
+    values = [
+        one.values[name] for one in passes(stream, sample) for name in kinds if "c_past" in name
+    ]
+    assert max(np.abs(c).max() for c in values) > 127
+
+
 def test_a_pass_is_no_later_than_its_frames() -> None:
     """The frame that comes out with a pass is made of the last one that went in."""
     q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
@@ -161,6 +189,16 @@ class Function(nn.Module):
         return self.function(x)
 
 
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.gru(x.permute(2, 0, 1))[0]
+        return found
+
+
 class BothWays(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -181,6 +219,10 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
         "all frames at once",
     ),
     "the order of time turned": (Function(lambda x: x.flip(2)), "all frames at once"),
+    "a GRU, whose state has more bits than its outputs": (
+        Gated(),
+        "all frames at once",
+    ),
     "attention over time": (
         Function(lambda x: F.scaled_dot_product_attention(*[x.transpose(1, 2)[:, None]] * 3)),
         "all frames at once",

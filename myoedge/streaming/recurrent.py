@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recurrent steps in passes: what one frame leaves for the next goes from pass to pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.op import Carried, InTime, Step
+from myoedge.streaming.parts import Parts
+from myoedge.streaming.paths import not_causal
+from myoedge.streaming.pushed import State
+
+
+def add_recurrent(
+    parts: Parts, step: Step, inputs: Sequence[str], move: InTime, begins: int
+) -> None:
+    """The step on frames of a pass, from the states of the pass before.
+
+    inputs   in the order of the node's, before they are states
+    Errors: E131 a first state that is not one number for all of it.
+    """
+    fills = [_fill(parts, step, state) for state in move.carries]
+    taken, scalars = list(inputs), dict(step.integers.scalars)
+    for state in move.carries:
+        taken[state.operand] = past = f"{step.node.name}_{state.name}_past"
+        parts.plain(past, parts.q.graph.shape(inputs[state.operand]), state.params)
+        scalars |= state.scalars
+    given = replace(step, integers=replace(step.integers, scalars=scalars))
+    made = parts.add_on(given, taken, step.attrs)
+    for state, fill in zip(move.carries, fills, strict=True):
+        kept = _kept(parts, made, state)
+        parts.states.append(State(taken[state.operand], kept, fill, begins))
+
+
+def _fill(parts: Parts, step: Step, state: Carried) -> int:
+    """The one number that all of a first state has."""
+    given = parts.q.constants.get(step.node.inputs[state.operand])
+    values = set() if given is None else set(state.first(step, given).reshape(-1).tolist())
+    if len(values) != 1:
+        raise not_causal(step.node, f"begins with a {state.name} that is not one number all over")
+    return int(values.pop())
+
+
+def _kept(parts: Parts, step: Step, state: Carried) -> str:
+    """What is left behind the last frame."""
+    name = f"{step.node.name}_{state.name}_kept"
+    if not state.last:
+        return parts.last(step.node.name, name)
+    shape = parts.shape(step.node.inputs[state.operand])
+    parts.plain(name, shape, state.params)
+    node = step.node.but(op=state.last, outputs=(name,))
+    low, high = state.params.low, state.params.high
+    item = np.dtype(state.params.dtype).itemsize
+    parts.steps.append(replace(step, node=node, out=shape, low=low, high=high, item=item))
+    return name
