@@ -52,6 +52,7 @@ def flash_build(
     program = _read(path)
     warnings = check_program(program, path, board, build)
     found = openocd.find()
+    say(f"OpenOCD {openocd.version(found.program) or 'of no version'}")
     with tool.scratch() as folder, openocd.session(found, board.probe) as talk:
         openocd.check_chain(talk, board, board.probe)
         if flash is None:

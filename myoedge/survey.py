@@ -17,7 +17,7 @@ from myoedge.board import known_boards
 from myoedge.errors import MyoedgeError
 from myoedge.run import gvsoc, openocd
 from myoedge.run.board import plugged_in
-from myoedge.tool import ZIG, compiler, run
+from myoedge.tool import ZIG, compiler
 
 TALK = ("flash", "run")  # to a board
 State = Literal["ok", "missing", "wrong version"]
@@ -93,14 +93,12 @@ def _for_boards() -> tuple[ToolRow, ...]:
 
 
 def _openocd_place() -> tuple[str, str] | None:
-    """The version as OpenOCD tells it, on its error stream."""
     try:
         program = openocd.find_program()
-        told = run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
     except MyoedgeError:
         return None
-    found = re.search(r"Open On-Chip Debugger (\S+)", told.stderr + told.stdout)
-    return (found.group(1), program) if found else None
+    found = openocd.version(program)
+    return None if found is None else (found, program)
 
 
 def _tools_place() -> tuple[str, str] | None:

@@ -49,6 +49,16 @@ def find_program() -> str:
     return found
 
 
+def version(program: str) -> str | None:
+    """As it tells it, on its error stream; None where it does not run."""
+    try:
+        told = tool.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
+    except MyoedgeError:
+        return None
+    found = re.search(r"Open On-Chip Debugger (\S+)", told.stderr + told.stdout)
+    return found.group(1) if found else None
+
+
 def find() -> OpenOcd:
     """OpenOCD and the vendor's scripts. Errors: E501 what is missing."""
     tools = Path(os.environ.get("GAP_OPENOCD_TOOLS", "")).absolute()

@@ -6,16 +6,28 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import torch
+
+import myoedge
 from myoedge import tool
 from myoedge.built import Build
 from myoedge.emit.gap_sdk import FOLDER
 from myoedge.emit.project import runtime
 from myoedge.firmware import Firmware, check_instructions, link
+from tests.conftest import save_exported
 
 SHIM = Path(__file__).parent / "pmsis"
 BUILTINS = Path(__file__).parents[1] / "firmware" / "programs"
 DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_MILLIVOLTS=800", "ME_CLOCK_HZ=370000000")
 UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
+
+
+def made(
+    folder: Path, network: torch.nn.Module, *shapes: tuple[int, ...], l2: str = "1MiB"
+) -> Build:
+    torch.manual_seed(0)
+    model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
+    return myoedge.build(model, calib="random", output=folder / "out", app="gap-sdk", l2=l2)
 
 
 def _texts(folder: Path, pattern: str) -> dict[str, str]:

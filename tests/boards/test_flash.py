@@ -20,7 +20,6 @@ from myoedge.flash_image import read_boot
 from myoedge.run import console, openocd
 from tests.boards import sdk
 from tests.boards.peers import Firmware, at_the_line
-from tests.boards.test_gap_sdk import made
 from tests.conftest import Ran
 from tests.conftest import myoedge as command
 from tests.networks import Two
@@ -30,14 +29,9 @@ FLASHER = 0x1C010080
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
-
-
-@pytest.fixture(scope="module")
-def elf(two: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def elf(served: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("elf") / "app"
-    path.write_bytes(sdk.for_chip(two, *sdk.UART).elf)
+    path.write_bytes(served)
     return path
 
 
@@ -59,7 +53,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elf: Path) -> Path:
     monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
     monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tools))
     monkeypatch.setenv("FAKE_OPENOCD", str(plan))
-    monkeypatch.setattr(console, "GREETING_S", 1.0)
+    monkeypatch.setattr(console, "GREETING_S", 60.0)
     monkeypatch.setattr(openocd, "FLASHER_S", 0.5)
     return plan
 
@@ -91,6 +85,7 @@ def test_to_flash_sector_by_sector(two: Build, elf: Path, state: Path, to: str) 
     ran = flash(two, elf, "--to", to)
     assert ran.code == 0, ran.err
     assert "reset the board" in ran.out
+    assert "OpenOCD 0.12.0-fake" in ran.err
     image = read_boot(bytes.fromhex(ended(state)["flash"]))
     program = read_elf(elf.read_bytes())
     assert image.entry == program.entry
@@ -136,7 +131,7 @@ def refused(ran: Ran, state: Path, code: str) -> None:
 
 
 def test_the_program_of_another_build(two: Build, elf: Path, state: Path, tmp_path: Path) -> None:
-    other = made(tmp_path, Two(), (1, 5), (1, 7))  # with weights of its own
+    other = sdk.made(tmp_path, Two(), (1, 5), (1, 7))  # with weights of its own
     refused(flash(other, elf), state, "E613")
     assert flash(two, elf).code == 0
 

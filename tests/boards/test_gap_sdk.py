@@ -23,28 +23,14 @@ from tests.boards import sdk
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
-from tests.networks import Two
 
 CLOSE, LARGE_CYCLES = 0.02, 20_000
-
-
-def made(
-    folder: Path, network: torch.nn.Module, *shapes: tuple[int, ...], l2: str = "1MiB"
-) -> Build:
-    torch.manual_seed(0)
-    model = save_exported(network, tuple(torch.zeros(s) for s in shapes), folder / "model.pt2")
-    return myoedge.build(model, calib="random", output=folder / "out", app="gap-sdk", l2=l2)
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
 
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Its weights have no room in L2."""
-    return made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
+    return sdk.made(tmp_path_factory.mktemp("deep"), Deep(), SHAPE, l2="23KiB")
 
 
 def golden_run(build: Build, folder: Path, *defines: str) -> str:
@@ -84,7 +70,7 @@ def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_
 
 def test_cycles_are_those_of_the_bare_metal_program(tmp_path: Path) -> None:
     """Layers of some size; what a small layer differs by is where its code happens to lie."""
-    build = made(tmp_path, hd(), (1, 1, 16, 8))
+    build = sdk.made(tmp_path, hd(), (1, 1, 16, 8))
     found = cycles(golden_run(build, tmp_path))
     (bare,) = myoedge.simulate(build).measurement.inferences
     wanted = [*(layer.cycles for layer in bare.layers), bare.cycles]
@@ -144,6 +130,49 @@ def test_l3_that_is_read_as_memory_is_a_fault(deep: Build, tmp_path: Path) -> No
 
 
 # ---- what build writes
+
+
+SETUP = """
+set(CMAKE_C_COMPILER_WORKS 1)
+set(CMAKE_ASM_COMPILER_WORKS 1)
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+function(setupos target)
+  get_target_property(sources ${target} SOURCES)
+  get_target_property(macros ${target} COMPILE_DEFINITIONS)
+  message(STATUS "SOURCES ${sources}")
+  message(STATUS "MACROS ${macros}")
+  message(STATUS "RUNNER ${GAPY_RUNNER_ARGS}")
+endfunction()
+"""
+
+
+def configured(build: Build, folder: Path, *options: str) -> str:
+    """What CMake says of the project, with an SDK that does nothing but look."""
+    setup = folder / "sdk" / "utils" / "cmake" / "setup.cmake"
+    setup.parent.mkdir(parents=True)
+    setup.write_text(SETUP)
+    places = ("-S", str(build.folder / FOLDER), "-B", str(folder / "made"))
+    done = tool.run(
+        ["cmake", *places, *options], cwd=folder, env={"GAP_SDK_HOME": str(folder / "sdk")}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("cc")), reason="cmake or cc is not installed"
+)
+def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
+    said = configured(deep, tmp_path, "-DME_POINT=low", "-DME_BAUD_RATE=1000000")
+    for name in ("network.c", "weights.c", "me_dense.c", "app.c", "serve.c", "ports.c"):
+        assert f"/{name}" in said
+    assert "selftest.c" not in said
+    assert "firmware/main.c" not in said
+    macros = re.search("MACROS (.*)", said)
+    assert macros is not None
+    wanted = {"ME_GAP9", "ME_PMSIS", "ME_MILLIVOLTS=650", "ME_UART=1", "ME_BAUD_RATE=1000000u"}
+    assert wanted <= {*macros.group(1).split(";")}
+    assert "l3.bin@flash:readfs_flash:files" in said
 
 
 def test_the_digest_names_sources_and_l3(two: Build, deep: Build) -> None:

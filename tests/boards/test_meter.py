@@ -12,11 +12,8 @@ from myoedge.built import Build
 from myoedge.errors import MyoedgeError
 from myoedge.run import console, meter
 from myoedge.run.meter import Recorded, energy_of
-from tests.boards import sdk
 from tests.boards.peers import Firmware, Peer, at_the_line
-from tests.boards.test_gap_sdk import made
 from tests.conftest import myoedge as command
-from tests.networks import Two
 
 METADATA = (
     b"Calibrated: 0\nR0: 1000.0\nR1: 100.0\nR2: 10.0\nGI2: 1.25\nO2: 8\nI2: 0.0001\nHW: 1\nEND\n"
@@ -47,24 +44,16 @@ def ppk2(samples: bytes) -> Peer:
     return answer
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
-
-
-@pytest.fixture(scope="module")
-def elf(two: Build) -> bytes:
-    return sdk.for_chip(two, *sdk.UART).elf
-
-
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "GREETING_S", 2.0)
-    monkeypatch.setattr(meter, "_ANSWER_S", 0.5)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with much to do takes longer than a board and a meter."""
+    monkeypatch.setattr(console, "GREETING_S", 60.0)
+    monkeypatch.setattr(console, "PATIENCE_S", 15.0)
+    monkeypatch.setattr(meter, "_SETTLE_S", 1.0)
 
 
-def test_energy_of_inferences_on_a_board(two: Build, elf: bytes, tmp_path: Path) -> None:
-    with at_the_line(Firmware(elf, tmp_path)) as port, at_the_line(ppk2(words(RUNS))) as at:
+def test_energy_of_inferences_on_a_board(two: Build, served: bytes, tmp_path: Path) -> None:
+    with at_the_line(Firmware(served, tmp_path)) as port, at_the_line(ppk2(words(RUNS))) as at:
         arguments = ("--meter", at, "--port", port, "--times", RUNS, "--json")
         ran = command("bench", two.folder, *arguments, cwd=tmp_path)
     assert ran.code == 0, ran.err
@@ -89,8 +78,10 @@ def test_energy_of_inferences_on_a_board(two: Build, elf: bytes, tmp_path: Path)
     ],
     ids=["lost", "another count", "no samples", "silent", "something else"],
 )
-def test_a_meter_in_trouble(two: Build, elf: bytes, tmp_path: Path, peer: Peer, code: str) -> None:
-    with at_the_line(Firmware(elf, tmp_path)) as port, at_the_line(peer) as at:
+def test_a_meter_in_trouble(
+    two: Build, served: bytes, tmp_path: Path, peer: Peer, code: str
+) -> None:
+    with at_the_line(Firmware(served, tmp_path)) as port, at_the_line(peer) as at:
         arguments = ("--meter", at, "--port", port, "--times", RUNS)
         ran = command("bench", two.folder, *arguments, cwd=tmp_path)
     assert (ran.code, code in ran.err) == (6, True), ran.err

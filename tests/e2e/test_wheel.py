@@ -28,6 +28,8 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "myoedge/_data/firmware_templates/kernels/conv.c.j2" in names
     assert "myoedge/_data/gvsoc/gap9like.py" in names
+    assert "myoedge/_data/boards/gap9_evk/board.toml" in names
+    assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names
     assert not [n for n in names if n.endswith(".pyc")]
     assert not [n for n in names if n.startswith(("tests", "examples"))]
     ran([sys.executable, "-m", "venv", "--without-pip", "fresh"], tmp_path)

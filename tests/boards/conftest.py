@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several files share: a small build with the GAP SDK application, and its program."""
+
+from __future__ import annotations
+
+import pytest
+
+from myoedge.built import Build
+from myoedge.simulator import simulate
+from tests.boards import sdk
+from tests.networks import Two
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return sdk.made(tmp_path_factory.mktemp("two"), Two(), (1, 5), (1, 7))
+
+
+@pytest.fixture(scope="session")
+def served(two: Build, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An ELF for the simulated chip that serves the serial line, every PMSIS call checked."""
+    elf = sdk.for_chip(two, "SHIM_CHECKS", *sdk.UART).elf
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "uart.in").touch()
+    assert simulate(elf, folder=folder).exit_code == 0  # also: the simulator has been compiled
+    return elf
