@@ -286,6 +286,11 @@ def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return True
 
 
+def limited(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """The same of those that know limits as well."""
+    return all(name == "clamp" for name, *_ in attrs.get("act", ()))
+
+
 def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     """The same of those whose kernels of 16 bits know no activation."""
     return "act" not in attrs

@@ -17,7 +17,7 @@ from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.ir import Array, Graph
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate, flat_inputs
+from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
@@ -201,7 +201,12 @@ def run_quantize(options: Options) -> Quantized:
         limit = options.samples or settings.calib.samples
         rules = _rules(model.graph, settings)
         data = samples.thin(given, limit)
-        network = _quantized(model.graph, data, observer, rules, options)
+
+        def calibrated(graph: Graph) -> Calibration:
+            return _calibrated(graph, data, observer, rules)
+
+        kept = {} if options.reuse is None else kept_params(model.graph, options.reuse, rules)
+        network = quantize_graph(model.graph, calibrated(model.graph), rules, kept)
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
@@ -210,7 +215,7 @@ def run_quantize(options: Options) -> Quantized:
         wider = network
         if options.reuse is None:  # else what the older build chose stays
             aim_db = settings.budget.sqnr or AIM_DB
-            wider = refined(network, fidelity, measured, rules, aim_db)
+            wider = refined(network, fidelity, measured, calibrated, rules, aim_db)
         if wider is not network:
             network, fidelity = wider, measure(wider, measured)
         judged = _accuracies(network, given)
@@ -287,22 +292,16 @@ def _rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     return rules
 
 
-def _quantized(
-    graph: Graph,
-    data: Data,
-    observer: Observer,
-    rules: tuple[LayerRule, ...],
-    options: Options,
-) -> QuantGraph:
+def _calibrated(
+    graph: Graph, data: Data, observer: Observer, rules: Sequence[LayerRule]
+) -> Calibration:
     overrides = {
         node.name: rule.observer
         for rule in rules
         for node in graph.nodes
         if rule.observer is not None and rule.matches(node)
     }
-    calibration = calibrate(graph, data.inputs, observer, data.source, overrides)
-    kept = {} if options.reuse is None else kept_params(graph, options.reuse, rules)
-    return quantize_graph(graph, calibration, rules, kept)
+    return calibrate(graph, data.inputs, observer, data.source, overrides)
 
 
 def _layer_rule(pattern: str, table: configuration.LayerTable) -> LayerRule:

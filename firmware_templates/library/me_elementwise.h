@@ -54,9 +54,10 @@ void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y);
 void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n);
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
- * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart */
+ * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart.
+ * low, high: limits of y where it has 8 bits */
 typedef struct {
-    int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift;
+    int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high;
 } me_wide_sum;
 
 typedef struct {

@@ -270,7 +270,12 @@ me_end me_table_words
     p_mac t2, t0, t3
     p_mac t2, t1, t4
     sra t2, t2, t6
+    .if \bits == 8
+    p_max t2, t2, a5
+    p_min t2, t2, a6
+    .else
     .insn r 0x33, 1, 0x0a, t2, t2, x\bits
+    .endif
 .Lwide_last\@:
     \y_store t2, \y_size, a3
     ret
@@ -292,6 +297,8 @@ me_function me_wide_row
     lw t4, 16(a0)
     lw t5, 20(a0)
     lw t6, 24(a0)
+    lw a5, 28(a0)
+    lw a6, 32(a0)
     beqz t2, .Lwide_to_bytes
     wide_sums_to p_sh, 2, 16
 .Lwide_to_bytes:

@@ -49,7 +49,7 @@ void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, i
         if (op->y_wide)
             ((int16_t *)y)[i] = (int16_t)me_clips(sum, 16);
         else
-            ((int8_t *)y)[i] = me_clip8(sum);
+            ((int8_t *)y)[i] = me_clip(sum, op->low, op->high);
     }
 }
 

@@ -27,6 +27,7 @@ from myoedge.op import (
     beside_axis,
     broadcast_in_time,
     elementwise,
+    limited,
     not_activated,
     outer_inner,
     register,
@@ -114,7 +115,7 @@ ADD = register(
         tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
-        reads_wide=not_activated,
+        reads_wide=limited,
         writes_wide=not_activated,
         in_time=broadcast_in_time,
     )

@@ -152,7 +152,7 @@ def wide_sum(step: Step) -> Tiled | None:
         split=(f"i{max(last - 1, 0)}",),
         single=tuple(f"i{d}" for d in range(last - 1)),
         operands=(*reads, Operand("y", OUT, extents, tuple(dims), item=1 + step["y_wide"])),
-        op={name: step[name] for name in numbers},
+        op={**{name: step[name] for name in numbers}, "low": step.low, "high": step.high},
         tile=lambda regions: _wide_tile(regions, loops),
         cycles=lambda sizes, prices: _wide_cycles(prices, dims, extents, sizes),
         first=lambda sizes, prices: prices.first_wide,

@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from myoedge.ir import Array
+from myoedge.ir import Array, Graph
 from myoedge.quant.choose import LayerRule, QuantGraph, choose_params, quantize_graph
+from myoedge.quant.even import evened
 from myoedge.quant.noise import Group, noise_of, signal_of
-from myoedge.quant.observe import Samples, each
+from myoedge.quant.observe import Calibration, Samples, each
 from myoedge.quant.sqnr import Fidelity, judged, measure
 from myoedge.quant.widths import candidates, cost_cycles
 
 AIM_DB = 20.0  # SQNR at the worst output
 MARGIN_DB = 3.0  # that samples nobody calibrated on may have less
-NOISE_SAMPLES = 4  # on which the noise of single tensors is measured
+MEASURED = 8  # samples that forms of the network are measured with
+NOISE_SAMPLES = 4  # those that the noise of single tensors is measured with
 TRIES = 3  # networks that are measured: noise adds up nearly, not quite
-LEAST_SHARE = 0.01  # of the noise at an output that a tensor must win
+LEAST_SHARE = 0.002  # of the noise at an output that a tensor must win
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +45,51 @@ def refined(
     network: QuantGraph,
     found: Fidelity,
     samples: Samples,
+    calibrated: Callable[[Graph], Calibration],
     rules: Sequence[LayerRule] = (),
     aim_db: float = AIM_DB,
 ) -> QuantGraph:
-    """The network with as many tensors of 16 bits as the aim asks for; itself if it needs none.
+    """The network with channels evened out and as many tensors of 16 bits as the aim asks for;
+    itself if it needs neither.
 
-    found    what the network was measured to keep of these samples
-    aim_db   at the worst output; MARGIN_DB more is asked of the samples
-    Outputs are the first: few samples do not know their range, and they cost next to nothing.
+    found        what the network was measured to keep of these samples
+    calibrated   calibrates another form of the graph
+    aim_db       at the worst output; MARGIN_DB more is asked of the samples
     Where the aim is out of reach, the best network found.
     """
     most = 10 ** (-(aim_db + MARGIN_DB) / 10)
-    noise = least = relative_noise(found)
-    if noise.max(initial=0.0) <= most:
+    if relative_noise(found).max(initial=0.0) <= most:
         return network
+    few = _spread(samples, MEASURED)
+    best = min(_forms(network, few, calibrated, rules), key=lambda form: _worst(form, few))
+    return _widened(best, few, rules, most)
+
+
+def _forms(
+    network: QuantGraph,
+    samples: Samples,
+    calibrated: Callable[[Graph], Calibration],
+    rules: Sequence[LayerRule],
+) -> Iterator[QuantGraph]:
+    """As it is, and with channels evened out, which costs nothing."""
+    yield network
+    graph = evened(network.graph, samples)
+    if graph is not network.graph:
+        yield replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
+
+
+def _worst(network: QuantGraph, samples: Samples) -> float:
+    return float(relative_noise(measure(network, samples, layers=False)).max())
+
+
+def _widened(
+    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], most: float
+) -> QuantGraph:
+    """With 16 bits until noise is below `most`, or the best on the way there.
+
+    Outputs are the first: few samples do not know their range, and they cost next to nothing.
+    """
+    noise = least = relative_noise(measure(network, samples, layers=False))
     best, left = network, choices(network, samples)
     chosen = [choice for choice in left if set(choice.names).intersection(network.graph.outputs)]
     for _ in range(TRIES):
@@ -67,6 +100,7 @@ def refined(
         chosen += picked
         wider = frozenset(name for choice in chosen for name in choice.names)
         tried = quantize_graph(network.graph, network.calibration, rules, None, wider)
+        tried = replace(tried, digest=network.digest)
         noise = relative_noise(measure(tried, samples, layers=False))
         if noise.max() < least.max():
             best, least = tried, noise
@@ -79,15 +113,20 @@ def choices(network: QuantGraph, samples: Samples) -> list[Choice]:
     """All that could be chosen, measured on a few samples spread evenly."""
     graph, ranges = network.graph, network.calibration.ranges
     groups = candidates(graph, network.params)
-    count = len(next(iter(samples.values())))
-    at = np.unique(np.linspace(0, count - 1, NOISE_SAMPLES).astype(int))
-    few = list(each({name: values[at] for name, values in samples.items()}))
+    few = list(each(_spread(samples, NOISE_SAMPLES)))
     names = [judged(network, output) for output in dict.fromkeys(graph.outputs)]
     signal = np.maximum(signal_of(graph, few, names), 1e-30)
     noise = noise_of(graph, choose_params(graph, ranges), few, groups, names)
     costs = (1.0 + cost_cycles(graph, group) for group in groups)
     rows = zip(groups, costs, noise, strict=True)
     return [Choice(group, cost, square / signal) for group, cost, square in rows]
+
+
+def _spread(samples: Samples, count: int) -> Samples:
+    """At most so many of them, evenly."""
+    given = len(next(iter(samples.values())))
+    at = np.unique(np.linspace(0, given - 1, count).astype(int))
+    return {name: values[at] for name, values in samples.items()}
 
 
 def picks(left: Sequence[Choice], noise: Array, most: float) -> list[Choice]:

@@ -31,13 +31,13 @@ OF_FEATURES = ("sleepecg_bigru",)
 LONG = ("rxn_albert_embeds",)  # to build: make test-all
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
 # SQNR in dB by output, of int8 with min-max ranges: docs/real-networks.md, less what another
-# NumPy's rounding may move. Two networks are below the 20 dB that are wanted; the page says why.
+# NumPy's rounding may move. One network is below the 20 dB that are wanted; the page says why.
 LEAST: Mapping[str, Mapping[str, float]] = {
     "crepe_tiny": {"output": 38.0},
     "fer_minixception": {"output": 32.0},
     "metadrive_ppo": {"output": 44.0},
     "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
-    "mp_blazeface_128": {"output0": 18.5, "output1": 15.5},
+    "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
     "silero_vad_v6_16k": {"output": 6.0, "stateN": 4.5},
     "sleepecg_bigru": {"output": 47.5},
     "rxn_albert_embeds": {"output": 21.5},

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.ir import Array
+from myoedge.ir import Array, Graph
 from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.observe import Calibration, Observer, Samples, calibrate
 from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.sqnr import measure, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
@@ -46,8 +46,13 @@ def built(model: torch.nn.Module, calib: Array) -> QuantGraph:
     """As `myoedge build` quantises it."""
     graph = graph_of(model, calib.shape[1:])
     given = {graph.inputs[0]: calib}
-    network = quantize_graph(graph, calibrate(graph, given, Observer(), "windows"))
-    return refined(network, measure(network, given, layers=False), given)
+    network = quantize_graph(graph, calibrated(graph, given))
+    measured = measure(network, given, layers=False)
+    return refined(network, measured, given, lambda other: calibrated(other, given))
+
+
+def calibrated(graph: Graph, given: Samples) -> Calibration:
+    return calibrate(graph, given, Observer(), "windows")
 
 
 def logits(network: QuantGraph, x: Array) -> Array:

@@ -16,6 +16,7 @@ from myoedge.ops.elementwise import ADD
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
+LIMITS = ((-128, 127), (-100, 127), (-3, 60))  # of results of 8 bits
 SAME = ((True, False), (False, True))
 WIDTHS = [w for w in itertools.product((False, True), repeat=3) if any(w)]
 SIZES = ((1, 4096), (1, 1), (1, 7), (1, 8), (1, 333), (5, 33), (40, 8), (3, 1))  # rows of so many
@@ -38,7 +39,8 @@ def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) ->
     a, b, y = (params(rng, wide=wide) for wide in widths)
     site = Site({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
-    return Step(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), y.low, y.high)
+    limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
+    return Step(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), *limits)
 
 
 def case_of(
@@ -52,7 +54,8 @@ def case_of(
     data = blob(*x)
     fields = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     steps = (0 if one else n for one in same)
-    numbers = (*(step[name] for name in fields), *data.starts, n, rows, *steps)
+    limits = (step.low, step.high)
+    numbers = (*(step[name] for name in fields), *limits, *data.starts, n, rows, *steps)
     expected = integer_step(step, [np.broadcast_to(v.reshape(-1, n), shape) for v in x])
     assert expected.dtype == (np.int16 if widths[2] else np.int8)
     name = f"{shape} {widths} {same}"

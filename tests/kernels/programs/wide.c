@@ -9,8 +9,8 @@ static me_wide_sum_tile tile ME_L1;
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
-    op = (me_wide_sum){ n[0], n[1], n[2], n[3], n[4], n[5], n[6] };
-    tile = (me_wide_sum_tile){ in + n[7], in + n[8], out, n[9], n[10], n[11], n[12] };
+    op = (me_wide_sum){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8] };
+    tile = (me_wide_sum_tile){ in + n[9], in + n[10], out, n[11], n[12], n[13], n[14] };
 }
 
 static void run_case(void)
