@@ -36,6 +36,18 @@ class Choice:
     noise: Array = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A form of the network, and its noise at each output, relative to the signal."""
+
+    network: QuantGraph
+    noise: Array = field(repr=False)
+
+    @staticmethod
+    def of(network: QuantGraph, samples: Samples) -> Tried:
+        return Tried(network, relative_noise(measure(network, samples, layers=False)))
+
+
 def relative_noise(found: Fidelity) -> Array:
     """At each output, of the signal there."""
     return np.array([0.0 if db is None else 10 ** (-db / 10) for db in found.outputs_db.values()])
@@ -61,8 +73,8 @@ def refined(
     if relative_noise(found).max(initial=0.0) <= most:
         return network
     few = _spread(samples, MEASURED)
-    best = min(_forms(network, few, calibrated, rules), key=lambda form: _worst(form, few))
-    return _widened(best, few, rules, most)
+    forms = [Tried.of(form, few) for form in _forms(network, few, calibrated, rules)]
+    return _widened(min(forms, key=lambda form: float(form.noise.max())), few, rules, most)
 
 
 def _forms(
@@ -78,35 +90,27 @@ def _forms(
         yield replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
 
 
-def _worst(network: QuantGraph, samples: Samples) -> float:
-    return float(relative_noise(measure(network, samples, layers=False)).max())
-
-
-def _widened(
-    network: QuantGraph, samples: Samples, rules: Sequence[LayerRule], most: float
-) -> QuantGraph:
+def _widened(form: Tried, samples: Samples, rules: Sequence[LayerRule], most: float) -> QuantGraph:
     """With 16 bits until noise is below `most`, or the best on the way there.
 
     Outputs are the first: few samples do not know their range, and they cost next to nothing.
     """
-    noise = least = relative_noise(measure(network, samples, layers=False))
-    best, left = network, choices(network, samples)
+    network, best, tried = form.network, form, form
+    left = choices(network, samples)
     chosen = [choice for choice in left if set(choice.names).intersection(network.graph.outputs)]
     for _ in range(TRIES):
         left = [choice for choice in left if choice not in chosen]
-        picked = picks(left, noise, most)
+        picked = picks(left, tried.noise, most)
         if not picked:
             break
         chosen += picked
         wider = frozenset(name for choice in chosen for name in choice.names)
-        tried = quantize_graph(network.graph, network.calibration, rules, None, wider)
-        tried = replace(tried, digest=network.digest)
-        noise = relative_noise(measure(tried, samples, layers=False))
-        if noise.max() < least.max():
-            best, least = tried, noise
-        if noise.max() <= most:
+        wide = quantize_graph(network.graph, network.calibration, rules, None, wider)
+        tried = Tried.of(replace(wide, digest=network.digest), samples)
+        best = min(best, tried, key=lambda form: float(form.noise.max()))
+        if tried.noise.max() <= most:
             break
-    return best
+    return best.network
 
 
 def choices(network: QuantGraph, samples: Samples) -> list[Choice]:
