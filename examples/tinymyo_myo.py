@@ -32,12 +32,14 @@ Labelled = tuple[Floats, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Float network and generated C on the same windows: shares that are right, and that agree."""
+    """Float network and generated C on the same windows: shares that are right, and that agree, and
+    what the logits keep."""
 
     windows: int
     right_float: float
     right_int8: float
     agreement: float
+    sqnr_db: float
 
 
 def data(reps: Collection[int], hop: int) -> Labelled:
@@ -80,10 +82,12 @@ def compare(model: torch.nn.Module, made: myoedge.Build, labelled: Labelled) -> 
     """By the bytes that the device computes: the generated C, run here."""
     x, y = labelled
     with torch.no_grad():
-        floats = np.array([int(model(torch.from_numpy(one)).argmax()) for one in x])
-    device = np.array([int(np.argmax(made.run(one))) for one in x])
+        real = np.stack([model(torch.from_numpy(one)).numpy().ravel() for one in x])
+    mine = np.stack([np.ravel(made.run(one)) for one in x])
+    floats, device = real.argmax(1), mine.argmax(1)
     shares = [float(np.mean(a)) for a in (floats == y, device == y, floats == device)]
-    return Comparison(len(x), *shares)
+    noise = np.sum((real - mine) ** 2) / np.sum(real**2)
+    return Comparison(len(x), *shares, float(-10 * np.log10(noise)))
 
 
 def main() -> None:
@@ -95,12 +99,13 @@ def main() -> None:
     model = train(training, options.epochs)
     with tempfile.TemporaryDirectory() as folder:
         made = build(model, training[0][::8], Path(folder))
-        found = compare(model, made, data(TEST_REPS, 10))
+        found = compare(model, made, data(TEST_REPS, 2))
         myoedge.simulate(made)
         cycles = made.report["cycles"]["total"]
     print(f"{found.windows} windows of a repetition that was not trained on:")
     print(f"right in floats {found.right_float:.1%}, on the device {found.right_int8:.1%}")
-    print(f"the same answer {found.agreement:.1%}; {cycles / 1e6:.2f} M cycles a window")
+    print(f"the same answer {found.agreement:.1%}, {found.sqnr_db:.1f} dB of the logits")
+    print(f"{cycles / 1e6:.2f} M cycles a window")
 
 
 if __name__ == "__main__":

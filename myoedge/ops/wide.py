@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import CHANNELS, channel_axes, packed_channels, packed_weights, up
+from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 
 BLOCK = 4  # sums of a micro-kernel
@@ -28,8 +29,11 @@ def channels_in_blocks(step: Step) -> Array:
     return np.pad(channels, ((0, -len(channels) % BLOCK), (0, 0)))
 
 
-def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
-    """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other."""
+def wide_rows(step: Step, rows: int, c: int, k: int, prices_of: str = "wide") -> Tiled:
+    """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other.
+
+    prices_of   what its prices are called: the gates of a step are few rows of many taps
+    """
     arrays = {"weights": in_blocks(step["weight"].reshape(k, c))}
     arrays["channels"] = channels_in_blocks(step)
     words, full = up(c) // 4, up(k)
@@ -48,12 +52,17 @@ def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
         tile=_tile,
         arrays=arrays,
         cycles=lambda sizes, prices: (
-            -(-(-(-sizes["row"] // 4) * sizes["k"]) // WORKERS)
-            * (words * prices.gates_word + prices.gates_block)
+            -(-(-(-sizes["row"] // BLOCK) * sizes["k"]) // WORKERS)
+            * _block(prices, words, prices_of)
             + prices.recurrent_call
         ),
         first=lambda sizes, prices: prices.first_gates,
     )
+
+
+def _block(prices: Prices, words: int, name: str) -> Any:
+    """Of four channels of four rows."""
+    return words * getattr(prices, f"{name}_word") + getattr(prices, f"{name}_block")
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:

@@ -61,6 +61,7 @@ class Prices:
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
     gates_word, _block        4 x 4 sums of a word of taps; around them
+    wide_word, _block         the same of many rows, as layers with results of 16 bits have them
     recurrent_word, _unit     an instruction on a word of h; a gate of a unit
     recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
@@ -207,6 +208,8 @@ class Prices:
     turn_plane: float
     gates_word: float
     gates_block: float
+    wide_word: float
+    wide_block: float
     recurrent_word: float
     recurrent_unit: float
     recurrent_step: float
@@ -354,6 +357,8 @@ GAP9_TILES = Prices(
     turn_plane=288.0,
     gates_word=13.2,
     gates_block=0.0225,
+    wide_word=24.5,
+    wide_block=355.0,
     recurrent_word=0.823,
     recurrent_unit=27.8,
     recurrent_step=110.0,
