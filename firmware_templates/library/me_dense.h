@@ -95,10 +95,12 @@ static inline int32_t me_dense_stride(int32_t taps)
     return 4 * ((taps + 3) / 4 | 1);
 }
 
-/* How many pixels a core gathers at a time: 4 to 32, and not more than 2 KiB of them if it can. */
+/* How many pixels a core gathers at a time: 4 to 16 that take 2 KiB at most, if it can, and as many
+ * as 32 where they take 1 KiB: L1 may be small. */
 static inline int32_t me_dense_pixels(int32_t taps)
 {
-    const int32_t groups = 512 / me_dense_row(taps);
+    const int32_t row = me_dense_row(taps), few = 256 / row, many = 512 / row;
+    const int32_t groups = few > 4 ? few : many > 4 ? 4 : many;
     return 4 * (groups < 1 ? 1 : groups > 8 ? 8 : groups);
 }
 

@@ -30,7 +30,8 @@ def stride(taps: int) -> int:
 
 def _groups_at_a_time(taps: int) -> int:
     """me_dense_pixels, in groups of four."""
-    return min(max(512 // (-(-taps // 4) * 4), 1), 8)
+    row = -(-taps // 4) * 4
+    return max(min(512 // row, 4), min(256 // row, 8), 1)
 
 
 @dataclass(frozen=True, slots=True)

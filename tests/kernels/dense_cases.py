@@ -107,7 +107,8 @@ def _after(y: Array, table: Array | None) -> Array:
 
 def scratch_bytes(taps: int) -> int:
     """me_dense_scratch of me_dense.h."""
-    return 8 * 4 * min(8, max(1, 512 // up(taps))) * 4 * (up(taps) // 4 | 1)
+    groups = max(1, min(4, 512 // up(taps)), min(8, 256 // up(taps)))
+    return 8 * 4 * groups * 4 * (up(taps) // 4 | 1)
 
 
 def gathered_bytes(a: Asked, taps: int, windows: int) -> int:

@@ -309,7 +309,7 @@ def test_inspect_of_what_is_no_build(run: Run, small: Path, tmp_path: Path) -> N
         ("nowhere", "--memory"): (2, "E222"),
         ("--memory",): (2, "E222"),
         (small / "model.pt2", "--memory"): (2, "E222"),
-        ("empty",): (1, "E102"),
+        ("empty",): (2, "E222"),
     }
     for arguments, (code, name) in cases.items():
         ran = run("inspect", *arguments)
