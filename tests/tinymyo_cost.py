@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What TinyMyo takes on the simulated chip, its weights from L3, and which of its layers take it.
 
-python -m tests.tinymyo_cost            the tables, from runs
-python -m tests.tinymyo_cost --record   the same, kept in tests/fixtures/tinymyo_cycles.json and
-                                        docs/performance.md
+python -m tests.tinymyo_cost                       the networks, from runs
+python -m tests.tinymyo_cost --record              the same, and by kind of layer, kept in
+                                                   tests/fixtures/tinymyo_cycles.json and
+                                                   docs/performance.md
+python -m tests.tinymyo_cost --record "neuromotor" of some, the others as they are recorded
 """
 
 from __future__ import annotations
@@ -53,12 +55,13 @@ NO_STALLS = {
 class Full:
     """A network as it was published.
 
-    shape   of its input     most_cycles   that an inference may take, L3 included; 0: not said
+    shape   of its input     version   0 where there is one only
+    most_cycles   that an inference may take, L3 included; 0: not said
     """
 
     make: Callable[..., torch.nn.Module]
     shape: tuple[int, int, int]
-    version: int
+    version: int = 0
     most_cycles: int = 0
 
 
@@ -70,20 +73,28 @@ FULL: Mapping[str, Full] = {
     **_both("small", tinymyo.small_epn, (1, 8, 200), 10_200_000),
     **_both("db5", tinymyo.db5, (1, 16, 200), 42_000_000),
     **_both("epn", tinymyo.epn, (1, 8, 1000), 125_000_000),
-    "800 tokens, version 1": Full(tinymyo.pretraining, (1, 16, 1000), 1),  # 800 tokens
+    "pretraining, version 1": Full(tinymyo.pretraining, (1, 16, 1000), 1),
+    "db8, version 2": Full(tinymyo.db8, (1, 16, 200), 2),
+    "production": Full(tinymyo.production, (1, 1600, 8)),
+    "recognition": Full(tinymyo.recognition, (1, 1600, 8)),
+    "neuromotor": Full(tinymyo.neuromotor, (1, 16, 2000)),
 }
 TITLES = {
-    "small": "TinyMyo small, 8 x 200",
-    "db5": "TinyMyo DB5, 16 x 200",
-    "epn": "TinyMyo EPN-612, 8 x 1000",
-    "800 tokens": "TinyMyo's pretraining, 16 x 1000",
+    "small": "small, 8 x 200",
+    "db5": "DB5, 16 x 200",
+    "epn": "EPN-612, 8 x 1000",
+    "pretraining": "pretraining, 16 x 1000, 800 tokens",
+    "db8": "DB8, 16 x 200",
+    "production": "speech production, 1600 x 8",
+    "recognition": "speech recognition, 1600 x 8",
+    "neuromotor": "neuromotor, 16 x 2000, causal",
 }
 
 
 def built(full: Full, folder: Path, samples: int = 16) -> Build:
     """With random weights, and ranges from windows of a real recording."""
     torch.manual_seed(3)
-    network = full.make(full.shape[2], version=full.version).eval()
+    network = full.make(**({"version": full.version} if full.version else {})).eval()
     model = save_exported(network, (torch.zeros(full.shape),), folder / "model.pt2")
     return myoedge.build(model, calib=windows(full.shape, samples, 1), output=folder / "out")
 
@@ -238,7 +249,7 @@ def lines(recorded: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
 
 def title(name: str) -> str:
     network, _, version = name.partition(", ")
-    return f"{TITLES[network]}, {version}"
+    return ", ".join([TITLES[network], *([version] if version else [])])
 
 
 def _cells(full: Full, row: Mapping[str, int]) -> list[str]:
@@ -247,7 +258,7 @@ def _cells(full: Full, row: Mapping[str, int]) -> list[str]:
         f"{row['macs'] / 1e6:,.1f} M",
         f"{cycles:,}",
         f"{full.most_cycles:,}" if full.most_cycles else "",
-        f"{100 * (cycles / row['without_l3'] - 1):.1f} %",
+        f"{round(100 * (cycles / row['without_l3'] - 1), 1) + 0.0} %",
         *(f"{cycles / clock_hz:.3f} s" for clock_hz in CLOCKS_HZ),
     ]
 
@@ -257,25 +268,33 @@ def kind_lines(recorded: Mapping[str, Any]) -> list[list[str]]:
     return [Row(*row).cells(total) for row in recorded["kinds"]]
 
 
-def measured() -> dict[str, Any]:
+def measured(*names: str) -> dict[str, Any]:
     networks: dict[str, Any] = {}
-    kinds: list[Any] = []
-    for name, full in FULL.items():
+    found_kinds: list[Any] = []
+    for name in names or FULL:
         with tempfile.TemporaryDirectory() as folder:
-            found = ran(full, built(full, Path(folder)))
+            found = ran(FULL[name], built(FULL[name], Path(folder)))
             assert found.exact, f"{name} is not what the reference computes"
             networks[name] = figures(found)
             if name == SHOWN:
-                kinds = [(r.kind, r.macs, round(r.cycles), round(r.best)) for r in by_kind(found)]
-    return {"networks": networks, "kinds": kinds}
+                rows = by_kind(found)
+                found_kinds = [(r.kind, r.macs, round(r.cycles), round(r.best)) for r in rows]
+    return {"networks": networks, "kinds": found_kinds}
+
+
+def with_earlier(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured, and of all else what is recorded."""
+    earlier = json.loads(RECORDED.read_text())
+    networks = {**earlier["networks"], **found["networks"]}
+    known = {name: networks[name] for name in FULL if name in networks}
+    return {"networks": known, "kinds": found["kinds"] or earlier["kinds"]}
 
 
 def main() -> None:
-    found = measured()
-    print(
-        markdown(HEAD, lines(found["networks"])), markdown(KIND_HEAD, kind_lines(found)), sep="\n"
-    )
+    found = measured(*(name for name in sys.argv[1:] if name != "--record"))
+    print(markdown(HEAD, lines(found["networks"])))
     if "--record" in sys.argv[1:]:
+        found = with_earlier(found)
         RECORDED.write_text(json.dumps(found, indent=1) + "\n")
         put(HEAD, lines(found["networks"]))
         put(KIND_HEAD, kind_lines(found))
