@@ -15,6 +15,7 @@ from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Operand, Tiled, reach
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
+NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
@@ -68,10 +69,23 @@ def choose(
     limits  what L2 has no room for
     kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
     """
+    return next(iter(choices(tiled, room, ahead, prices, limits, kept)), None)
+
+
+def choices(
+    tiled: Tiled,
+    room: int,
+    ahead: float = 0.0,
+    prices: Prices = GAP9_TILES,
+    limits: Limits = NO_LIMITS,
+    kept: frozenset[str] = frozenset(),
+) -> list[Choice]:
+    """Those that are about as fast as the fastest, the best of each number of tiles."""
     grid = Grid.of(tiled)
-    found = [_best(grid, order, room, ahead, prices, limits, kept) for order in _orders(tiled)]
-    known = [choice for choice in found if choice is not None]
-    return min(known, key=lambda c: (c.cycles, c.l1_bytes), default=None)
+    orders = _orders(tiled)
+    found = [c for o in orders for c in _best(grid, o, room, ahead, prices, limits, kept)]
+    found.sort(key=lambda c: (c.cycles, c.l1_bytes))
+    return [c for c in found if c.cycles <= NEAR * found[0].cycles]
 
 
 def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
@@ -150,7 +164,7 @@ def _best(
     prices: Prices,
     limits: Limits,
     kept: frozenset[str],
-) -> Choice | None:
+) -> Iterator[Choice]:
     tiled, n = grid.tiled, len(grid.tiles)
     moved = tuple(o for o in tiled.operands if o.name not in kept)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
@@ -166,12 +180,15 @@ def _best(
         if o.name in kept:
             fits &= in_one_run(o, grid)
     if not fits.any():
-        return None
+        return
     cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
-    at = int(np.lexsort((grid.tiles, np.round(cycles)))[0])
-    sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
-    return Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
+    ranked = np.lexsort((grid.tiles, np.round(cycles)))
+    ranked = ranked[cycles[ranked] <= NEAR * cycles[ranked[0]]]
+    for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
+        at = int(ranked[first])
+        sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
+        yield Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:

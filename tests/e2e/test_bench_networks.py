@@ -37,7 +37,7 @@ NETWORKS = {
     "all_convnet_16x8": Bench(hd, (1, 1, 16, 8), 14_368_768, 900_000),
     "mobilenet_96": Bench(mobilenet, (1, 3, 96, 96), 7_489_664, 900_000),
     "resnet_8": Bench(resnet8, (1, 3, 32, 32), 12_501_632, 900_000),
-    "autoencoder": Bench(autoencoder, (1, 640), 264_192),
+    "autoencoder": Bench(autoencoder, (1, 640), 264_192, 50_000),
 }
 
 
