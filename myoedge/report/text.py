@@ -157,7 +157,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         _text(
             f"{model['params']:,} parameters, {words.count(model['macs'])} MACs, "
             f"{len(report['layers'])} layers; "
-            f"{words.shapes(report['inputs'])} -> {words.shapes(report['outputs'])}"
+            f"{words.shapes(_shown(report, 'inputs'))} -> {words.shapes(_shown(report, 'outputs'))}"
         ),
     )
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
@@ -192,6 +192,12 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield "exact", _ladder(report)
     if memory["l1_peak_bytes"] is not None:
         yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} at its peak")
+
+
+def _shown(report: Report, ports: str) -> list[dict[str, Any]]:
+    """Inputs or outputs; of a stream those that carry frames."""
+    found: list[dict[str, Any]] = report[ports]
+    return found[: len(report["stream"][ports])] if "stream" in report else found
 
 
 def _accuracy(report: Report) -> Text:

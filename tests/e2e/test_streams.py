@@ -287,7 +287,9 @@ def test_simulate_says_how_the_stream_keeps_up(streams: dict[int, Build], tmp_pa
     cycles = simulated.report["cycles"]["total"]
     assert simulated.report["stream"]["pass_frames"] == 20 - 6 - 3
     assert point["latency_s"] == pytest.approx((11 + 3) * 16 / 2000 + cycles / 370e6)
-    assert "from sample to output" in " ".join(summary(build.report).split())
+    told = " ".join(summary(build.report).split())
+    assert "from sample to output" in told
+    assert "x 11x1x6 -> output 11x1x4 " in told  # and not what is kept
 
 
 # ---- the typing network
