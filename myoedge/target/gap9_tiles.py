@@ -364,7 +364,7 @@ GAP9_TILES = Prices(
     recurrent_step=110.0,
     recurrent_call=3750.0,
     move_call=461.0,
-    fourier_product=4.0,
-    fourier_bin=30.0,
-    fourier_call=600.0,
+    fourier_product=8.74,
+    fourier_bin=87.4,
+    fourier_call=2000.0,
 )
