@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cascade of sections makes of its largest input, and the filters that scipy designs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from myoedge.ops.filters import gain
+from myoedge.passes.condition import Conditioning, sections
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Conditioning(200.0, (20.0, 90.0), notch_hz=50.0),
+        Conditioning(2000.0, (20.0, 450.0), notch_hz=50.0),
+        Conditioning(2000.0, notch_hz=60.0, notch_q=10.0),
+    ],
+)
+def test_the_gain_is_the_largest_sum_of_impulse_responses(filters: Conditioning) -> None:
+    rows = sections(filters)
+    impulse = np.zeros(60_000)
+    impulse[0] = 1.0
+    sums = [np.abs(signal.sosfilt(rows[: i + 1], impulse)).sum() for i in range(len(rows))]
+    wanted = max(1.0, *sums)
+    assert gain(np.delete(rows, 3, axis=1)) == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("poles", [(-2.1, 1.2), (-2.0, 1.0), (0.0, 1.0)])
+def test_what_does_not_die_away_has_none(poles: tuple[float, float]) -> None:
+    assert gain(np.array([[1.0, 0.0, 0.0, *poles]])) == math.inf
+
+
+def test_a_band_and_a_notch_are_where_they_should_be() -> None:
+    rows = sections(Conditioning(200.0, (20.0, 90.0), notch_hz=50.0))
+    assert rows.shape == (5, 6)
+    _, h = signal.sosfreqz(rows, [5.0, 20.0, 50.0, 70.0, 90.0], fs=200.0)
+    low, edge, line, inside, top = 20 * np.log10(np.abs(h) + 1e-12)
+    assert low < -40
+    assert line < -100
+    assert abs(inside) < 0.1
+    assert edge == pytest.approx(-3.0, abs=0.1)
+    assert top == pytest.approx(-3.0, abs=0.1)
