@@ -8,8 +8,8 @@ on either, on two repetitions of the armband's five gestures, and asked about th
 network that was trained on what looked ahead is asked about what did not.
 
 Measured with two seeds, 150 steps, windows of 50 ms (300 of them): looking ahead 97.3 and 99.0 %,
-causal 99.3 and 98.3 %, trained looking ahead and asked without 94.0 and 93.7 %. So a network that
-is trained on causal filters loses nothing that these windows show, and one that is not loses 3 to 5.
+causal 99.3 and 98.3 %, trained looking ahead and asked without 94.0 and 93.7 %. So a network
+trained on causal filters loses nothing that these windows show, and one that is not loses 3 to 5.
 """
 
 from __future__ import annotations
