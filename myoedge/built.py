@@ -276,13 +276,17 @@ class Build:
         layers = len(self.layer_names)
         return board.run_on_board(self.line, self.application, inputs, self.given_specs, layers)
 
-    @cached_property
-    def application(self) -> str:
-        """What the GAP SDK application says of itself. Errors: E240 a build without one."""
+    def check_application(self) -> None:
+        """Errors: E240 where the build has no application of the GAP SDK."""
         if APPLICATION not in self._files:
             facts = {"needs": "an application of the GAP SDK"}
             tries = ["myoedge build ... --app gap-sdk"]
             raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
+
+    @cached_property
+    def application(self) -> str:
+        """What the GAP SDK application says of itself. Errors: E240 a build without one."""
+        self.check_application()
         return self.written(APPLICATION).decode().split('me_digest[] = "')[1].split('"')[0]
 
     @cached_property

@@ -310,17 +310,15 @@ def _quiet() -> Iterator[list[BaseException]]:
     handler = logging.Handler()
     handler.addFilter(keep)
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export")]
-    before = [logger.propagate for logger in loggers]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]  # torch gives them its own
     for logger in loggers:
-        logger.addHandler(handler)
-        logger.propagate = False
+        logger.handlers, logger.propagate = [handler], False
     try:
         with warnings.catch_warnings(action="ignore"):
             yield causes
     finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.propagate = propagate
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
 
 
 def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) -> MyoedgeError:

@@ -34,7 +34,10 @@ def find_line(board: Board, port: str | None = None, ports: Iterable[tuple[str, 
     found = [device for device, usb_id in ports if usb_id.lower() in ids]
     if len(found) != 1:
         title = "no board is plugged in" if not found else "several serial ports could be it"
-        facts = {"looked for": f"USB {', '.join(sorted(ids)) or '?'}", "found": ", ".join(found)}
+        facts = {
+            "looked for": f"USB {', '.join(sorted(ids)) or '?'}",
+            "found": ", ".join(found) or "none",
+        }
         tries = ["plug it in, and switch it on", "--port /dev/ttyUSB1, say"]
         raise MyoedgeError("E601", title, facts, tries)
     return Line(found[0], board.console.baud_rate)

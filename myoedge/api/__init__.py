@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One function per verb of the command line, with the same arguments."""
+
+from __future__ import annotations
+
+from myoedge.api.devices import bench, boards, flash, run
+from myoedge.api.models import Inspection, Operator, build, inspect, load, ops, quantize
+from myoedge.api.others import check_regressions, doctor, explain, init, sweep
+from myoedge.api.runs import (
+    Validation,
+    calibrate_energy,
+    energy,
+    peaks,
+    report,
+    simulate,
+    simulate_elf,
+    validate,
+)
+from myoedge.built import Build, load_build
+
+__all__ = [
+    "Build",
+    "Inspection",
+    "Operator",
+    "Validation",
+    "bench",
+    "boards",
+    "build",
+    "calibrate_energy",
+    "check_regressions",
+    "doctor",
+    "energy",
+    "explain",
+    "flash",
+    "init",
+    "inspect",
+    "load",
+    "load_build",
+    "ops",
+    "peaks",
+    "quantize",
+    "report",
+    "run",
+    "simulate",
+    "simulate_elf",
+    "sweep",
+    "validate",
+]

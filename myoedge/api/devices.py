@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds on boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.api.models import silent
+from myoedge.api.runs import line_of, simulate
+from myoedge.built import Build, load_build
+from myoedge.errors import MyoedgeError
+from myoedge.pipeline import Say, StrPath
+from myoedge.samples import Given
+
+if TYPE_CHECKING:
+    from myoedge.board import Board
+    from myoedge.flashing import Flashed
+    from myoedge.onchip import Simulated
+    from myoedge.run.meter import Energy
+
+
+def run(
+    build: Build | StrPath,
+    *,
+    on: str = "board",
+    input: Given | None = None,
+    board: str | None = None,
+    port: str | None = None,
+) -> Simulated:
+    """Runs a build's application on a board, over its serial line: outputs, cycles of every layer.
+
+    board   id or board.toml, "gap9_evk" without it; port: its serial port, else looked for by the
+            USB ids of the board's probe
+    Errors: E240 a build without --app gap-sdk, E252, E253, E601 .. E608; else as simulate.
+    """
+    return simulate(build, on=on, input=input, board=board, port=port)
+
+
+def flash(
+    build: Build | StrPath,
+    *,
+    board: str | None = None,
+    to: str = "ram",
+    elf: StrPath | None = None,
+    port: str | None = None,
+    console: bool = True,
+    say: Say = silent,
+) -> Flashed:
+    """Brings a build's application to a board through OpenOCD.
+
+    board     id or board.toml, "gap9_evk" without it
+    to        "ram" (and start it there), "mram", "octospi"
+    elf       what the SDK compiled, gap_sdk/build/myoedge_app of the build without it
+    console   ask the started program which build it is, over `port` or the probe's
+    Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
+    """
+    from myoedge.board import find_board
+    from myoedge.flashing import flash_build
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    if elf is None:
+        chosen.check_application()
+    line = line_of(board, port) if console and to == "ram" else None
+    described = find_board(board or "gap9_evk")
+    return flash_build(chosen, described, to, None if elf is None else Path(elf), line, say)
+
+
+def bench(
+    build: Build | StrPath,
+    *,
+    meter: str,
+    times: int = 20,
+    board: str | None = None,
+    port: str | None = None,
+) -> Energy:
+    """Energy of an inference of the golden sample on a board, by a power meter.
+
+    meter    serial port of a Nordic PPK2 between the supply and the board; D0 is the power pad
+    times    inferences
+    Errors: as `run`; E602 the board has no power pad, E614 the meter saw something else.
+    """
+    from myoedge import ladder
+    from myoedge.board import find_board
+    from myoedge.run.board import measure_on_board
+    from myoedge.run.meter import energy_of, open_ppk2
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    described = find_board(board or "gap9_evk")
+    if described.power is None:
+        raise MyoedgeError("E602", f"nothing is known of a power pad of {described.name}")
+    (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
+    line, supply_v = line_of(board, port), described.power.supply_v
+    with open_ppk2(meter, supply_v) as opened:
+        recorded = measure_on_board(line, chosen.application, case, times, opened)
+    return energy_of(recorded, supply_v, times)
+
+
+def boards(board: str | None = None) -> tuple[Board, ...]:
+    """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
+    from myoedge.board import find_board, known_boards
+
+    return known_boards() if board is None else (find_board(board),)

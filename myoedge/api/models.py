@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a model file to a build folder, and what is in a model file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import myoedge.ops  # noqa: F401  (fills the table of operators)
+from myoedge.built import Build, load_build
+from myoedge.errors import raised
+from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
+from myoedge.samples import Given
+
+if TYPE_CHECKING:
+    from myoedge.quant.choose import QuantGraph
+
+
+def silent(_: str) -> None:
+    """For callers that do not watch the stages go by."""
+
+
+def load(model: StrPath, *, factory: str | None = None, calib: Given | None = None) -> Model:
+    """Loads a torch.export archive, an ONNX model, or a checkpoint through its factory.
+
+    factory  "pkg.mod:make_model"     calib  gives a checkpoint's network its input shapes
+    Errors: E101 .. E121 (see `explain`).
+    """
+    return load_model(Path(model), factory, calib)
+
+
+def quantize(
+    model: StrPath | None = None,
+    *,
+    calib: Given | None = None,
+    factory: str | None = None,
+    method: str | None = None,
+    percentile: float | None = None,
+    samples: int | None = None,
+    strict: bool = False,
+    config: StrPath | None = None,
+    ctc: int | None = None,
+    reuse: Build | StrPath | None = None,
+    say: Say = silent,
+) -> Quantized:
+    """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing.
+
+    The arguments are those of pipeline.Options; `reuse` is a build or its folder.
+    Errors: those of load; E202 .. E219, E222, E230 .. E233.
+    """
+    from myoedge.pipeline import run_quantize
+
+    chosen = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
+    return run_quantize(replace(chosen, ctc=ctc, reuse=_network_of(reuse)))
+
+
+def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
+    if build is None:
+        return None
+    return (build if isinstance(build, Build) else load_build(build)).network
+
+
+def build(
+    model: StrPath | None = None,
+    *,
+    target: str | None = None,
+    calib: Given | None = None,
+    output: StrPath | None = None,
+    factory: str | None = None,
+    method: str | None = None,
+    percentile: float | None = None,
+    samples: int | None = None,
+    strict: bool = False,
+    config: StrPath | None = None,
+    ctc: int | None = None,
+    reuse: Build | StrPath | None = None,
+    l1: str | int | None = None,
+    l2: str | int | None = None,
+    l3: str | int | None = None,
+    operating_point: str | None = None,
+    app: str | None = None,
+    stream: bool = False,
+    say: Say = silent,
+) -> Build:
+    """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
+
+    target   chip, "gap9" without it
+    ctc      class that is the blank: greedy CTC's symbols take the place of the output
+    reuse    an older build, whose ranges and integers the layers with its weights keep
+    output   folder, build/<model>-<target> without it; an earlier build there is replaced
+    l1 .. l3 "64KiB": no more of these memories than so much; else [budget], else what the chip has
+    app      "gap-sdk": with an application of the GAP SDK in gap_sdk/, and L1 left for the SDK
+    operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
+                      latency of [budget]
+    stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
+    Errors: those of quantize; E131, E235, E236 no stream; E201 target, E204 operating point, E234,
+    E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
+    """
+    from myoedge import budget, pace
+    from myoedge import config as configuration
+    from myoedge.coefficients import coefficients
+    from myoedge.contents import build_files
+    from myoedge.folder import check_output, write_folder
+    from myoedge.pipeline import run_quantize, timed
+    from myoedge.target import chip
+
+    settings, _ = configuration.find(config)
+    options = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
+    options = replace(options, ctc=ctc, reuse=_network_of(reuse))
+    if stream:
+        pace.check_app(app)
+        options = replace(options, examine=lambda graph: pace.examine(graph, settings.stream))
+    described = chip(target or settings.target.chip or "gap9")
+    limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
+    by = coefficients()
+    if operating_point not in (None, budget.AUTO):
+        described.at(operating_point)
+    budget.within(described, limits)  # what cannot be is told before the long part
+    if output:
+        check_output(Path(os.path.normpath(output)))
+    quantized = run_quantize(options)
+    times_s = dict(quantized.times_s)
+    with timed("plan", times_s, say):
+        paced = None
+        if stream:
+            named = operating_point not in (None, budget.AUTO)
+            at = described.at(str(operating_point)) if named else described
+            paced = pace.plan(quantized.network, settings.stream, at, limits)
+            plan = budget.at_point(paced.plan, operating_point, limits, by)
+            paced = replace(paced, plan=plan)
+        else:
+            plan = budget.plan_within(quantized.network, described, limits)
+            plan = budget.at_point(plan, operating_point, limits, by)
+    found = (*plan.warnings, *(paced.warnings if paced else ()))
+    warnings = (*quantized.warnings, *found)
+    if strict and found:
+        raise raised(found[0])
+    budget.check(limits, plan, quantized.fidelity, by)
+    default = Path("build") / f"{quantized.model.name}-{described.name}"
+    folder = Path(os.path.normpath(output)) if output else default
+    with timed("emit", times_s, say):
+        told = replace(quantized, warnings=warnings)
+        write_folder(folder, build_files(plan, told, by, asdict(limits), app, paced))
+    return Build(folder, times_s=times_s, warnings=warnings)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a model file, before anything is decided.
+
+    inputs, outputs   (name, shape)
+    operators         how often each occurs after folding and fusing
+    layers            (module path, operator, output shape, MACs)
+    params, macs      learnt numbers; multiply-accumulates of one run
+    notes             what was done to get at the network
+    """
+
+    name: str
+    digest: str
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, tuple[int, ...]], ...]
+    operators: dict[str, int]
+    layers: tuple[tuple[str, str, tuple[int, ...], int], ...]
+    params: int
+    macs: int
+    notes: tuple[str, ...] = ()
+
+
+def inspect(
+    model: StrPath, *, factory: str | None = None, calib: Given | None = None
+) -> Inspection:
+    """What a model file holds; works without calibration and without a target. Errors: as load.
+
+    For a build folder see `report` and `peaks`.
+    """
+    from collections import Counter
+
+    from myoedge.op import OPS, macs
+
+    loaded = load(model, factory=factory, calib=calib)
+    graph = loaded.graph
+    nodes = [node for node in graph.nodes if not OPS[node.op].view]
+    work = [macs(n, [graph.shape(x) for x in n.inputs], graph.shape(n.name)) for n in nodes]
+    return Inspection(
+        loaded.name,
+        graph.digest,
+        tuple((name, graph.shape(name)) for name in graph.inputs),
+        tuple(
+            (shown, graph.shape(name))
+            for shown, name in zip(graph.output_names, graph.outputs, strict=True)
+        ),
+        dict(sorted(Counter(node.op for node in nodes).items())),
+        tuple((n.label, n.op, graph.shape(n.name), m) for n, m in zip(nodes, work, strict=True)),
+        loaded.params,
+        sum(work),
+        loaded.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A row of the operator table; `torch` and `onnx` list the calls that become it."""
+
+    name: str
+    doc: str
+    fuses_activation: bool
+    torch: tuple[str, ...]
+    onnx: tuple[str, ...]
+
+
+def ops() -> tuple[Operator, ...]:
+    """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
+    from myoedge.frontend.table import calls_of, onnx_of
+    from myoedge.op import OPS
+
+    return tuple(
+        Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))
+        for op in OPS.values()
+    )

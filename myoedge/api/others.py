@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many builds at once, and the verbs that need no build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.api.models import silent
+from myoedge.pipeline import Say, StrPath
+
+if TYPE_CHECKING:
+    from myoedge.survey import ToolRow
+    from myoedge.sweep.whole import Swept
+
+
+def sweep(
+    file: StrPath,
+    *,
+    output: StrPath | None = None,
+    jobs: int | None = None,
+    against: StrPath | None = None,
+    scheduler: str | None = None,
+    say: Say = silent,
+) -> Swept:
+    """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
+
+    output      folder, build/<file>-sweep without it; results that are there are not computed again
+    jobs        processes, as many as processors without it
+    against     an earlier sweep's folder or sweep.json; what is worse is in the result
+    scheduler   "tcp://host:8786": a Dask cluster does the work, not this computer
+    A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
+    E501, E503, and bugs.
+    """
+    from myoedge.sweep.whole import sweep as whole
+
+    paths = (None if path is None else Path(path) for path in (output, against))
+    folder, old = paths
+    return whole(Path(file), folder, jobs, old, scheduler, say)
+
+
+def check_regressions(found: Swept) -> None:
+    """Errors: E305 where something is worse than the bounds allow."""
+    from myoedge.sweep.compare import raise_worse
+
+    raise_worse(found.regressions)
+
+
+def doctor() -> tuple[ToolRow, ...]:
+    """Which programs and packages are there, in which version, and how to get what is missing."""
+    from myoedge.survey import survey
+
+    return survey()
+
+
+def explain(code: str) -> str:
+    """What an error or warning means and what to do about it. Errors: E208 unknown code."""
+    from myoedge.catalogue import explanation
+
+    return explanation(code)
+
+
+def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, ...]:
+    """Writes myoedge.toml and make_calib.py into a folder; never over files that are there.
+
+    model   named in the file, and looked into for the input's shape
+    Errors: E223 where a file exists, E220 not writable.
+    """
+    from myoedge.starter import write_starter
+
+    return write_starter(Path(folder), model)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done with a build: compared, simulated, reported, its energy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge.api.models import silent
+from myoedge.built import Build, load_build
+from myoedge.pipeline import Say, StrPath
+from myoedge.samples import Given
+
+if TYPE_CHECKING:
+    from myoedge.consumption import Calibration
+    from myoedge.ladder import Difference
+    from myoedge.onchip import Simulated
+    from myoedge.report.peaks import Peak
+    from myoedge.run.console import Line
+    from myoedge.simulator import Simulation
+
+RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
+RANDOM_CHECKS_ON_CHIP = 2  # the same on a simulated chip
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the ladder said.
+
+    exact        by rung: True, False; None where it was not run
+    samples      inputs compared on each rung: the golden one, random ones, and those given
+    difference   the first place where a rung differs
+    onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
+    """
+
+    exact: dict[str, bool | None]
+    samples: dict[str, int]
+    difference: Difference | None
+    onnx_db: float | None = None
+
+
+def validate(
+    build: Build | StrPath,
+    *,
+    on: Sequence[str] = ("host",),
+    input: Given | None = None,
+    onnx: bool = False,
+    cc: str = "zig",
+    board: str | None = None,
+    port: str | None = None,
+    say: Say = silent,
+) -> Validation:
+    """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
+
+    on      rungs of the ladder: "host", "simulator" (every layer), "gvsoc", "board" (the outputs)
+    input   float samples to compare in addition, as for calibration
+    onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
+    cc      "zig", "cc" or a compiler's path
+    board   id or board.toml of the board whose console is looked for; port: its serial port
+    The reports in the folder are replaced. It stops at the first rung that differs.
+    Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
+    """
+    from myoedge import ladder
+    from myoedge.contents import report_files
+
+    ladder.check_rungs(on)
+    chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
+    if "board" in on:
+        chosen = replace(chosen, line=line_of(board, port))
+    exact, counts, difference = dict(chosen.report["exact"]), {}, None
+    for rung in dict.fromkeys(on):
+        say(f"compare with {rung}")
+        on_chip = rung != "host"
+        random = RANDOM_CHECKS_ON_CHIP if on_chip else RANDOM_CHECKS
+        samples = ladder.all_samples(chosen, random, input, short=on_chip)
+        counts[rung], difference = ladder.first_difference(chosen, samples, rung)
+        exact[rung] = difference is None
+        if difference is not None:
+            break
+    onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
+    report = chosen.report  # anew: a simulate may have written there since
+    exact = {**report["exact"], **{rung: exact[rung] for rung in counts}}
+    chosen.replace(report_files({**report, "exact": exact}))
+    return Validation(exact, counts, difference, onnx_db)
+
+
+def simulate(
+    build: Build | StrPath,
+    *,
+    on: str = "simulator",
+    input: Given | None = None,
+    operating_point: str | None = None,
+    like: str = "silicon",
+    trace: bool = False,
+    board: str | None = None,
+    port: str | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Simulated:
+    """Runs the firmware of a build: what it gives, and in how many cycles.
+
+    on                "simulator", "gvsoc" where one is installed, "board" (see `run`)
+    input             float samples as for calibration, one inference each; without them the golden
+    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them as
+                      "300MHz", or "auto": the cheapest within the build's [budget] latency; without
+                      it the one that was built for
+    like              "silicon", or "public-gvsoc": the costs that platform is documented to have
+    trace             also writes trace.json for ui.perfetto.dev
+    progress          called now and then with the cycle and what the program has printed since
+    The reports in the folder are replaced, except with a `like` of your own.
+    Errors: E204, E222, E240, E501, E701 .. E711.
+    """
+    from myoedge import onchip
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    if on == "board":
+        chosen = replace(chosen, line=line_of(board, port))
+    return onchip.simulate_build(chosen, on, input, operating_point, like, trace, progress)
+
+
+def simulate_elf(
+    elf: StrPath,
+    *,
+    folder: StrPath | None = None,
+    dump: Sequence[tuple[int, int]] = (),
+    max_cycles: int | None = None,
+    bank_conflicts: bool = True,
+    like: str = "silicon",
+    profile: bool = False,
+    window: tuple[int, int] | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Simulation:
+    """Runs any bare-metal program for GAP9's register map.
+
+    folder           where it may read and write files by plain name; without it nowhere
+    dump             (address, size in bytes) of L1 or L2 to keep at the end
+    bank_conflicts   False: any number of accesses to a bank of L1 in a cycle
+    profile          cycles by address of the instruction
+    window           (from, to): every instruction executed between these cycles
+    Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
+    """
+    from myoedge import onchip
+
+    return onchip.simulate_program(
+        Path(elf),
+        None if folder is None else Path(folder),
+        dump,
+        max_cycles,
+        bank_conflicts,
+        like,
+        profile,
+        window,
+        progress,
+    )
+
+
+def energy(
+    build: Build | StrPath,
+    *,
+    operating_point: str | None = None,
+    every: str | None = None,
+    battery_mah: float | None = None,
+    battery_volts: float = 3.7,
+) -> dict[str, Any]:
+    """report.json with what an inference costs in joules, by the coefficients of today.
+
+    operating_point   "high", "low", or a clock between them as "300MHz"
+    every             "50 ms": a window so often, for duty cycle and average power
+    battery_mah       with `every`, or a stream whose rate is known: hours on it, at battery_volts
+    The reports in the folder are replaced, and remember `every`.
+    Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
+    """
+    from myoedge.config import positive, seconds
+    from myoedge.consumption import consumption
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    given: dict[str, float | None] | None = None
+    if every is not None or battery_mah is not None:
+        mah = None if battery_mah is None else positive(battery_mah, "--battery")
+        volts = positive(battery_volts, "--volts")
+        period_s = None if every is None else positive(seconds(every), "--every")
+        given = {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
+    return consumption(chosen, operating_point, given)
+
+
+def calibrate_energy(measurements: StrPath) -> Calibration:
+    """Fits the coefficients of energy to measurements of a board, and keeps them.
+
+    measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw,
+                   and sigma_percent where the meter is not good for 2 %
+    They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
+    Errors: E204, E220, E222, E250 measurements, E501 without scipy.
+    """
+    from myoedge.consumption import calibration
+
+    return calibration(Path(measurements))
+
+
+def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
+    """Who makes the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
+    from myoedge.report.peaks import peaks as found
+
+    chosen = build if isinstance(build, Build) else load_build(build)
+    return found(chosen.mapped_report)
+
+
+def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:
+    """report.json of a build; with `against`, the rows of what changed since that build."""
+    new = build if isinstance(build, Build) else load_build(build)
+    if against is None:
+        return new.report
+    from myoedge.report.diff import compare
+
+    old = against if isinstance(against, Build) else load_build(against)
+    return compare(old.report, new.report)
+
+
+def line_of(board: str | None, port: str | None) -> Line:
+    """The serial line of a board that is plugged in. Errors: E252, E253, E601, E602."""
+    from myoedge.board import find_board
+    from myoedge.run.board import find_line, plugged_in
+
+    return find_line(find_board(board or "gap9_evk"), port, plugged_in())
