@@ -180,6 +180,8 @@ def _problems(board: Board) -> dict[str, str]:
             found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
     if board.console and board.console.baud_rate <= 0:
         found["console.baud_rate"] = "must be positive"
+    if board.power and not 0 < board.power.supply_v < 100:
+        found["power.supply_v"] = "must be volts"
     return found
 
 

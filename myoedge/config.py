@@ -26,6 +26,9 @@ _SIZES = {
     "MB": 1e6,
     "GB": 1e9,
 }
+MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
+LARGEST = 1e9  # of rates, frequencies, frames
+MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
@@ -229,10 +232,9 @@ def _check_numbers(config: Config, name: str) -> None:
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
     _check_stream(config.stream, name)
-    if config.conditioning.order < 1:
-        raise MyoedgeError("E232", f"{name}: conditioning.order must be at least 1")
-    if config.budget.sqnr is not None and not math.isfinite(config.budget.sqnr):
-        raise MyoedgeError("E232", f"{name}: budget.sqnr must be a finite number of dB")
+    _check_conditioning(config.conditioning, name)
+    if config.budget.sqnr is not None:
+        decibels(config.budget.sqnr)
     for size in (config.budget.l1, config.budget.l2, config.budget.l3):
         if size is not None:
             size_bytes(size)
@@ -242,17 +244,41 @@ def _check_numbers(config: Config, name: str) -> None:
         joules(config.budget.energy)
 
 
+def _check_conditioning(table: ConditioningTable, name: str) -> None:
+    if not 1 <= table.order <= MOST_ORDER:
+        raise MyoedgeError("E232", f"{name}: conditioning.order must be 1 to {MOST_ORDER}")
+    given = {"rate_hz": table.rate_hz, "notch_hz": table.notch_hz, "notch_q": table.notch_q}
+    given |= {"band_hz": min(table.band_hz, key=_size)} if table.band_hz else {}
+    for key, value in given.items():
+        if value is not None and not _size(value) > 0:
+            raise MyoedgeError("E232", f"{name}: conditioning.{key} must be more than 0")
+
+
+def _size(value: float) -> float:
+    """A number as it is; 0 for one that is none, or beyond 1e9: nothing here is that large."""
+    return value if -LARGEST <= value <= LARGEST else 0.0
+
+
 def _check_stream(table: StreamTable, name: str) -> None:
     for key in ("frames", "rate", "hop", "window"):
         value = getattr(table, key)
-        if value is not None and not (math.isfinite(value) and value > 0):
+        if value is not None and not _size(value) > 0:
             raise MyoedgeError("E232", f"{name}: stream.{key} must be more than 0")
+    if table.frames is not None and table.frames > MOST_FRAMES:
+        raise MyoedgeError("E232", f"{name}: stream.frames must be at most {MOST_FRAMES:,}")
     for key in ("past", "future"):
         value = getattr(table, key)
         if isinstance(value, str):
             seconds(value)
         elif value is not None and value < 0:
             raise MyoedgeError("E232", f"{name}: stream.{key} must not be less than 0")
+
+
+def decibels(value: float) -> float:
+    """The same number. Errors: E232 where it is none."""
+    if not math.isfinite(value):
+        raise MyoedgeError("E232", "budget.sqnr must be a finite number of dB")
+    return value
 
 
 def size_bytes(text: str | int) -> int:

@@ -46,11 +46,20 @@ def sections(filters: Conditioning) -> Array:
         if filters.notch_hz is not None:
             made = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
             parts.append(np.hstack(made)[None])
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise _no_filter(str(error).splitlines()[0]) from None
     if not parts:
         raise _no_filter("there is neither a band nor a notch")
-    return np.vstack(parts)
+    found: Array = np.vstack(parts)
+    if not (np.isfinite(found).all() and _stable(found)):
+        raise _no_filter("its poles do not lie inside the unit circle: a lower order, a wider band")
+    return found
+
+
+def _stable(found: Array) -> bool:
+    """In float32, which is what constants are, too."""
+    rows = found.astype(np.float32).astype(np.float64)
+    return all(np.abs(np.roots(row[3:])).max() < 1.0 for row in rows)
 
 
 def conditioned(graph: Graph, filters: Conditioning) -> Graph:

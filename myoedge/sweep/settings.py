@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.config import BudgetTable, LayerTable, Method, joules, seconds, size_bytes
+from myoedge.config import BudgetTable, LayerTable, Method, decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
 
 STRICT = {"extra": "forbid"}
@@ -107,6 +108,9 @@ def _checked(path: Path, tables: Mapping[str, Any]) -> Sweep:
     for what, names in _names(sweep):
         if twice := [name for name in names if names.count(name) > 1]:
             raise _wrong(path, {"cause": f"two {what} are named {twice[0]}"})
+    for key, bound in asdict(sweep.bounds).items():
+        if not (math.isfinite(bound) and bound >= 0):
+            raise _wrong(path, {f"bounds.{key}": "must be a number, 0 or more"})
     for budget in sweep.budget:
         _check_budget(budget)
     return sweep
@@ -132,6 +136,8 @@ def _check_budget(budget: SweepBudget) -> None:
         seconds(budget.latency)
     if budget.energy is not None:
         joules(budget.energy)
+    if budget.sqnr is not None:
+        decibels(budget.sqnr)
 
 
 def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:

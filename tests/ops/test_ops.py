@@ -108,7 +108,9 @@ def through_table(case: Case, before: torch.Tensor, slack: Array) -> tuple[Array
     """The least and the largest value of the activation within reach of the requantised value."""
     pre, post = case.target, case.params("y")
     at = steps_from(before.numpy(), pre)
-    near = [np.clip(at + f * slack, -128, 127) for f in np.linspace(-1.0, 1.0, 17)]
+    low, high = np.clip(at - slack, -128, 127), np.clip(at + slack, -128, 127)
+    points = 17 + 2 * int(np.max(high - low, initial=0.0))  # not every function is monotone
+    near = [low + f * (high - low) for f in np.linspace(0.0, 1.0, points)]
     reals = [torch.as_tensor((n - pre.zero_point) * pre.scale) for n in near]
     steps = np.stack([steps_from(activated(case.act, r).numpy(), post) for r in reals])
     return steps.min(axis=0) - 1.0, steps.max(axis=0) + 1.0

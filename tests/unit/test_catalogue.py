@@ -48,7 +48,7 @@ SHARED = {
         "flashing",
     },  # not installed
     "E601": {"built", "run.board", "run.openocd"},  # no board is known, or plugged in
-    "E602": {"api", "flashing", "run.board"},  # nothing is known of a part of the board
+    "E602": {"api.devices", "flashing", "run.board"},  # nothing is known of a part of the board
     "E604": {"run.console", "run.meter"},  # nothing comes over the line
     "E605": {"run.console", "run.meter"},  # what comes makes no sense
     "E606": {"run.board", "run.console"},  # the board runs something else

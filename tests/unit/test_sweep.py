@@ -68,6 +68,7 @@ def test_every_combination_in_order(folder: Path) -> None:
         ONE + "[[model]]\npath = 'm.pt2'",
         ONE + "colour = 1",
         ONE + "[bounds]\nspeed = 1",
+        ONE + "[bounds]\nlatency = nan",
         ONE + "[[budget]]\nl1 = 1.5",
         ONE + "[[options]]\nmethod = 'magic'",
         ONE + "[[options]]\nquant = { a = { weights = 'none' } }",
@@ -85,7 +86,9 @@ def test_files_that_describe_no_sweep(folder: Path, text: str) -> None:
     assert raised.value.code == "E260"
 
 
-@pytest.mark.parametrize("budget", ['latency = "fast"', 'energy = "3"', 'l2 = "1 acre"'])
+@pytest.mark.parametrize(
+    "budget", ['latency = "fast"', 'energy = "3"', 'l2 = "1 acre"', "sqnr = nan"]
+)
 def test_budgets_that_are_none(folder: Path, budget: str) -> None:
     with pytest.raises(MyoedgeError) as raised:
         found(folder, ONE + f"[[budget]]\n{budget}")
