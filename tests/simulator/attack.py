@@ -102,7 +102,16 @@ def main() -> None:
             print(f"{time.monotonic() - start:.2f} {ended}", flush=True)
         if not is_untouched(Path(root)):
             sys.exit("a file outside the folder was touched")
-    print("memory", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, "MiB")
+    print("memory", most_kib() >> 10, "MiB")
+
+
+def most_kib() -> int:
+    """The most memory that this program had: ru_maxrss has what its parent had as it forked, too."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1])
 
 
 if __name__ == "__main__":
