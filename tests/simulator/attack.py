@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def most_kib() -> int:
-    """The most memory that this program had: ru_maxrss has what its parent had as it forked, too."""
+    """The most memory that this program had; ru_maxrss has what its parent had as it forked."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
