@@ -115,24 +115,18 @@ def build(
     described = chip(target or settings.target.chip or "gap9")
     limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
     by = coefficients()
-    if operating_point not in (None, budget.AUTO):
-        described.at(operating_point)
+    fixed = operating_point is not None and operating_point != budget.AUTO
+    named = described.at(str(operating_point)) if fixed else described
     budget.within(described, limits)  # what cannot be is told before the long part
     if output:
         check_output(Path(os.path.normpath(output)))
     quantized = run_quantize(options)
     times_s = dict(quantized.times_s)
     with timed("plan", times_s, say):
-        paced = None
-        if stream:
-            named = operating_point not in (None, budget.AUTO)
-            at = described.at(str(operating_point)) if named else described
-            paced = pace.plan(quantized.network, settings.stream, at, limits)
-            plan = budget.at_point(paced.plan, operating_point, limits, by)
-            paced = replace(paced, plan=plan)
-        else:
-            plan = budget.plan_within(quantized.network, described, limits)
-            plan = budget.at_point(plan, operating_point, limits, by)
+        paced = pace.plan(quantized.network, settings.stream, named, limits) if stream else None
+        plan = paced.plan if paced else budget.plan_within(quantized.network, described, limits)
+        plan = budget.at_point(plan, operating_point, limits, by)
+        paced = replace(paced, plan=plan) if paced else None
     found = (*plan.warnings, *(paced.warnings if paced else ()))
     warnings = (*quantized.warnings, *found)
     if strict and found:
