@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 import torch
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.preflight import load_exported, preflight
+from myoedge.frontend.preflight import _quiet, load_exported, preflight
 from myoedge.frontend.sniff import Kind, refuse, sniff
 from tests import attacks
 
@@ -224,6 +226,24 @@ def test_flipped_and_cut_archives_raise_only_our_errors(plain: Path, tmp_path: P
         outcomes.append(front_door(tmp_path / "f.pt2"))
     assert outcomes[:2] == ["loaded", "E104"]
     assert "E104" in outcomes[2:]
+
+
+def test_what_torch_logs_of_a_file_it_cannot_read_is_not_shown() -> None:
+    """Its loggers may have handlers of their own, which write to the terminal."""
+    shown = io.StringIO()
+    handler, logger = logging.StreamHandler(shown), logging.getLogger("torch.export")
+    logger.addHandler(handler)
+    try:
+        with _quiet() as causes:
+            try:
+                raise ValueError("strides")
+            except ValueError:
+                logger.error("Ran into the following error", exc_info=True)
+        assert (shown.getvalue(), [str(cause) for cause in causes]) == ("", ["strides"])
+        logger.error("later")
+        assert shown.getvalue() == "later\n", "the handlers are there again"
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_changed_members_raise_only_our_errors(
