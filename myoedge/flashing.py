@@ -42,15 +42,21 @@ class Flashed:
 
 
 def flash_build(
-    build: Build, board: Board, to: str, elf: Path | None, line: Line | None, say: Say
+    build: Build,
+    board: Board,
+    to: str,
+    elf: Path | None,
+    find_line: Callable[[], Line] | None,
+    say: Say,
 ) -> Flashed:
-    """api.flash; the arguments are explained there."""
+    """api.flash; the arguments are explained there. The line is looked for behind the program."""
     if board.probe is None:
         raise _unknown(board, "a probe")
     flash = _flash(board, to)
     path = elf or build.folder / SDK_ELF
     program = _read(path)
     warnings = check_program(program, path, board, build)
+    line = None if find_line is None else find_line()
     found = openocd.find()
     say(f"OpenOCD {openocd.version(found.program) or 'of no version'}")
     with tool.scratch() as folder, openocd.session(found, board.probe) as talk:

@@ -16,6 +16,7 @@ from myoedge import samples
 from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.ir import Array, Graph
+from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
@@ -157,6 +158,13 @@ def _filters(settings: Config) -> Conditioning | None:
     return None if table == configuration.ConditioningTable() else Conditioning(**asdict(table))
 
 
+def check_work(model: Model) -> None:
+    """Errors: E122 where every output is an input as it came."""
+    if all(OPS[node.op].view for node in model.graph.nodes):
+        facts = {"has": "outputs that are the inputs, in another shape at most"}
+        raise MyoedgeError("E122", f"{model.name} computes nothing", facts)
+
+
 def _prepared(imported: Graph, ctc: int | None, filters: Conditioning | None) -> Graph:
     from myoedge.passes import prepare
     from myoedge.passes.condition import conditioned
@@ -195,6 +203,7 @@ def run_quantize(options: Options) -> Quantized:
     with timed("load", times_s, options.say):
         ctc = settings.model.ctc if options.ctc is None else options.ctc
         model = load_model(path, factory, calib, ctc, _filters(settings))
+        check_work(model)
         options.examine(model.graph)
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():
@@ -263,11 +272,17 @@ def _relative(base: Path, path: str | None) -> str | None:
 
 
 def choose_samples(model: Model, calib: Given | None) -> Data:
-    """The data given, else the archive's example inputs. Errors: E219 where there are neither."""
+    """The data given, else the archive's example inputs.
+
+    Errors: those of samples.read and fit, E219 where there are neither, E225 labels.
+    """
     if is_random(calib):
         return samples.at_random(model.graph)
     if calib is not None:
-        return samples.fit(samples.read(calib), model.graph)
+        found = samples.fit(samples.read(calib), model.graph)
+        if found.labels is not None:
+            samples.check_classes(found.labels, model.graph)
+        return found
     if model.examples is None:
         raise samples.none_given(model.graph)
     return samples.from_examples(model.graph, model.examples)
@@ -278,6 +293,9 @@ def _observer(options: Options, settings: Config) -> Observer:
     percentile = settings.calib.percentile if options.percentile is None else options.percentile
     if method not in METHODS:
         raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
+    if options.percentile is not None and method != "percentile":
+        title = f"a percentile changes nothing with the method {method}"
+        raise MyoedgeError("E203", title, tries=["--method percentile"])
     if not 50.0 < percentile <= 100.0:
         facts = {"needs": "more than 50, at most 100", "has": percentile}
         raise MyoedgeError("E203", "the percentile is out of range", facts)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,10 +49,15 @@ def read(given: Given) -> Data:
     if isinstance(given, np.ndarray):
         return _named({"input": given}, "the array given")
     path = Path(given)
+    check_there(path)
+    return _named(_load(path), path.name)
+
+
+def check_there(path: Path) -> None:
+    """Errors: E210 where no file of samples is."""
     if not path.is_file():
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
-    return _named(_load(path), path.name)
 
 
 MAKE_CALIBRATION = """import numpy as np
@@ -190,6 +196,26 @@ def _as_labels(labels: Array) -> Array:
     if not whole:
         raise MyoedgeError("E214", "label must hold class numbers", {"has": str(labels.dtype)})
     return labels.astype(np.int64)
+
+
+def check_classes(labels: Array, graph: Graph) -> None:
+    """Errors: E225 labels that the network has no class for, as accuracy would be measured."""
+    classes, least, most = _classes(graph), int(labels.min()), int(labels.max())
+    if least >= 0 and most < classes:
+        return
+    facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
+    tries = ["leave out windows without a class, or label altogether: it is for accuracy alone"]
+    if least > 0 and most - least < classes:
+        tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
+    raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+
+
+def _classes(graph: Graph) -> int:
+    """What the first output tells apart: its values, or those that argmax chose from."""
+    made = graph.producer.get(graph.outputs[0])
+    if made is not None and made.op == "argmax":
+        return graph.shape(made.inputs[0])[made.attrs["axis"]]
+    return math.prod(graph.shape(graph.outputs[0]))
 
 
 def thin(data: Data, limit: int) -> Data:

@@ -62,6 +62,8 @@ def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
             arrays=_made(shapes), names=", ".join(f"{n}={n}" for n in shapes or ["input"])
         ),
     }
+    if folder.exists() and not folder.is_dir():
+        raise _no_folder(folder)
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise MyoedgeError(
@@ -75,6 +77,11 @@ def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
         for name, text in files.items():
             (folder / name).write_text(text)
     return tuple(folder / name for name in files)
+
+
+def _no_folder(path: Path) -> MyoedgeError:
+    facts = {"needs": "the folder of a project, to write myoedge.toml into"}
+    return MyoedgeError("E220", f"{path} is no folder", facts, [f"myoedge init --from {path}"])
 
 
 def _seen_from(folder: Path, model: str | Path | None) -> str:

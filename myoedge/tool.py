@@ -330,7 +330,10 @@ def _compile(
     # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
-        return run([*cc.command, *flags, *plain, *places, *names, *objects], cwd=root, env=env)
+        done = run([*cc.command, *flags, *plain, *places, *names, *objects], cwd=root, env=env)
+    if done.returncode == 0 and not output.exists():
+        raise _missing(f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc")
+    return done
 
 
 def _located(sources: Path | Files) -> tuple[Path, list[Path]]:

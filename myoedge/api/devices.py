@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,9 @@ def flash(
     chosen = build if isinstance(build, Build) else load_build(build)
     if elf is None:
         chosen.check_application()
-    line = line_of(board, port) if console and to == "ram" else None
+    asked = partial(line_of, board, port) if console and to == "ram" else None
     described = find_board(board or "gap9_evk")
-    return flash_build(chosen, described, to, None if elf is None else Path(elf), line, say)
+    return flash_build(chosen, described, to, None if elf is None else Path(elf), asked, say)
 
 
 def bench(
@@ -89,6 +90,7 @@ def bench(
     described = find_board(board or "gap9_evk")
     if described.power is None:
         raise MyoedgeError("E602", f"nothing is known of a power pad of {described.name}")
+    chosen.check_application()
     (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
     line, supply_v = line_of(board, port), described.power.supply_v
     with open_ppk2(meter, supply_v) as opened:

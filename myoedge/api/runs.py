@@ -68,6 +68,7 @@ def validate(
     ladder.check_rungs(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     if "board" in on:
+        chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
     exact, counts, difference = dict(chosen.report["exact"]), {}, None
     for rung in dict.fromkeys(on):
@@ -115,6 +116,7 @@ def simulate(
 
     chosen = build if isinstance(build, Build) else load_build(build)
     if on == "board":
+        chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
     return onchip.simulate_build(chosen, on, input, operating_point, like, trace, progress)
 

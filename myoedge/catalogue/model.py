@@ -100,6 +100,10 @@ Weights may lie in files beside the model, and nowhere else: a path that leads o
 folder, by "..", from the root, or through a link, is not followed. The message names the tensor. A
 file that is missing was perhaps not copied along. onnx.load and onnx.save make one file of it all.
 
+E122 The network computes nothing.
+Every output is an input, in another shape at most, so that there is nothing to build. Usually the
+wrong module was exported, or layers were replaced by nn.Identity and left so.
+
 E131 The network cannot run on a stream.
 With --stream a frame is computed from itself and from frames before it. A layer that pads behind
 the last frame, runs backwards, or takes an average, a softmax or attention over all frames needs

@@ -13,8 +13,8 @@ E202 No model is named.
 Name the file on the command line or as [model] path in myoedge.toml; `myoedge init` writes one.
 
 E203 An option that decides how ranges are observed is out of bounds.
-The method is minmax, percentile or mse; the percentile is more than 50 and at most 100; at least
-one sample is needed.
+The method is minmax, percentile or mse; the percentile is more than 50 and at most 100, and goes
+with the method of that name; at least one sample is needed.
 
 E204 There is no such choice.
 --on names rungs of the ladder: host, the generated C on the computer you sit at (validate alone);
@@ -99,6 +99,12 @@ E224 A layer gives NaN or infinity for a calibration sample.
 No range holds such a value. The logarithm or root of something negative, a division by zero or an
 exponential of something large are the usual causes: clamp in front of it, log(x.clamp(min=1e-6)),
 and look at that sample.
+
+E225 A label is not a class of the network.
+Labels are counted as the values of the first output are, from 0. Where they start at 1, or stand
+for no class (-1, say), accuracy would be measured against answers that the network cannot give.
+Subtract what they start from, and leave out windows without a class. A network that tells no
+classes apart needs no labels: SQNR says what int8 costs it.
 
 E230 myoedge.toml has a key that means nothing.
 A mistyped key would be ignored in silence, so it is an error. The message lists what is known there

@@ -22,6 +22,8 @@ def command(voice: Voice, md: bool) -> None:
     from myoedge import api
     from myoedge.report.operators import markdown
 
+    if md and voice.as_json:
+        raise click.UsageError("--md and --json are two formats: one of them.")
     found = api.ops()
     if md:
         click.echo(markdown(found), nl=False)

@@ -31,7 +31,7 @@ def command(voice: Voice, **options: Any) -> None:
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
     from myoedge.op import OPS
-    from myoedge.report.rows import activation
+    from myoedge.report.functions import activation
 
     steps = [step for step in found.network.steps if not OPS[step.node.op].view]
     return [
@@ -74,7 +74,7 @@ def _show(voice: Voice, found: Quantized) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for row in _rows(found):
         values = (words.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
-        table.add_row(escape(row["name"]), words.what(row), *values)
+        table.add_row(escape(row["name"]), escape(words.what(row)), *values)
     show(table, voice.out)
     source = found.network.calibration.source
     total = words.decibels(_db(found.fidelity.total_db))

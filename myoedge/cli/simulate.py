@@ -167,7 +167,7 @@ def _window(text: str | None) -> tuple[int, int] | None:
         first, last = (int(part, 0) for part in text.split(":"))
     except ValueError:
         raise click.BadParameter(f"{text}: needs FROM:TO, two numbers of cycles") from None
-    if first >= last:
+    if not 0 <= first < last:
         raise click.BadParameter(f"{text}: no cycle is from {first} on and before {last}")
     return first, last
 

@@ -83,6 +83,13 @@ def sniff(path: Path) -> Kind:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
 
+def check_file(path: Path) -> None:
+    """Errors: E101 there is no such file, E102 it is a folder."""
+    kind = sniff(path)
+    if kind in (Kind.MISSING, Kind.FOLDER):
+        refuse(kind, path)
+
+
 def refuse(kind: Kind, path: Path) -> NoReturn:
     """Raise what a person needs to hear about a file that cannot be built as it is."""
     if kind is Kind.MISSING:

@@ -16,9 +16,9 @@ from myoedge.ir import Border, Node, plain
 from myoedge.op import OPS
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
-from myoedge.pointwise import defaults
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
+from myoedge.report.functions import activation
 from myoedge.report.memory import (
     memory,
     moved_l3_bytes,
@@ -31,7 +31,6 @@ from myoedge.simulator.result import STALLS
 SCHEMA = "myoedge.report/1"
 RUNGS = ("host", "simulator", "gvsoc", "board")
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
-CLAMPS: Mapping[tuple[float, ...], str] = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6"}
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
 WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
@@ -243,27 +242,6 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
 
 def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
     return [{"path": o.path, "source": o.source} for o in origin]
-
-
-def activation(node: Node) -> str:
-    """What is fused into an operator, or in a table: "relu", "clamp(-1, 1)", "elu"; or ""."""
-    chain = node.attrs.get("act") or node.attrs.get("chain") or ()
-    return " + ".join(_one_activation(*act) for act in chain)
-
-
-def _one_activation(name: str, *parameters: Any) -> str:
-    if name == "clamp" and parameters in CLAMPS:
-        return CLAMPS[parameters]
-    if parameters == defaults(name)[: len(parameters)]:
-        return name
-    return f"{name}({', '.join(map(_parameter, parameters))})"
-
-
-def _parameter(value: Any) -> str:
-    """A number, or what is nested: numbers, names, functions."""
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_parameter, value))}]"
-    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _read_bytes(plan: Plan, node: Node) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Graph, Node
+from myoedge.ir import Graph, Node, Shape
 from myoedge.op import OPS, InTime
 
 Axes = Mapping[str, int]  # of tensors, by name
@@ -60,7 +60,7 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
         shape, border = graph.shape(name), graph.borders.get(name)
         axis = axes.get(name, 0)
         if not 0 <= axis < len(shape) or shape[axis] < 2:
-            raise refused(f"input {name} has no frames along axis {axis}", f"shape {list(shape)}")
+            raise no_frames(name, axis, shape)
         if border is not None and border.axis == axis and len(border.scale) > 1:
             raise refused(f"factors of input {name} change from frame to frame", "the same ones")
 
@@ -100,6 +100,14 @@ def not_causal(node: Node, reason: str) -> MyoedgeError:
     return refused(title, "what is known of a frame when it comes, and of those before it")
 
 
+def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
+    """E131 of an input: it has no such axis, or a single frame along it."""
+    facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
+    tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
+    tries += ["export the network with some frames of input: how many does not matter"]
+    return MyoedgeError("E131", f"input {name} has no frames along axis {axis}", facts, tries)
+
+
 def refused(title: str, needs: str) -> MyoedgeError:
     """E131 with what to do about it."""
     return MyoedgeError(
@@ -118,6 +126,8 @@ def find_axes(graph: Graph, named: int | None = None) -> dict[str, int]:
 
     Errors: E131 there is none; E235 there are several.
     """
+    if not graph.shape(graph.inputs[0]):
+        raise no_frames(graph.inputs[0], named or 0, ())
     if named is not None:
         axes = {name: named % max(len(graph.shape(name)), 1) for name in graph.inputs}
         paths(graph, axes)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from typing import Any
 from myoedge import __version__
 from myoedge.config import BudgetTable
 from myoedge.errors import MyoedgeError
-from myoedge.samples import RANDOM
+from myoedge.frontend.sniff import check_file
+from myoedge.samples import RANDOM, check_there
 from myoedge.sweep.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
 
 SCHEMA = "myoedge.sweep/1"
 Axes = tuple[SweepModel, SweepBudget, SweepOptions, str]
+Check = Callable[[Path], None]  # that a file is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
 
     base      the folder that paths start in
     depends   what results depend on besides the file
-    Errors: E260 a file that cannot be read.
+    Errors: E101, E102 a model, E210 samples that are not there; E260 what cannot be read.
     """
     digests: dict[str, Source] = {}
     axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.operating_points)
@@ -82,16 +84,18 @@ def _task(sweep: Sweep, base: Path, depends: str, known: dict[str, Source], axes
     limits = {f.name: getattr(budget, f.name) for f in fields(BudgetTable)}
     toml = {"budget": limits, "quant": {k: asdict(rule) for k, rule in options.quant.items()}}
     is_random = model.calib == RANDOM
-    calib = None if model.calib is None or is_random else _source(base, model.calib, known)
+    given = None if is_random else model.calib
+    calib = None if given is None else _source(base, given, known, check_there)
     chosen |= {"calib": RANDOM} if is_random else {}
-    found = _source(base, model.path, known)
+    found = _source(base, model.path, known, check_file)
     about = [found.sha256, calib and calib.sha256, chosen, toml, sweep.simulate, labels, depends]
     return Task(_digest(about), labels, found, calib, chosen, toml, sweep.simulate)
 
 
-def _source(base: Path, path: str, known: dict[str, Source]) -> Source:
+def _source(base: Path, path: str, known: dict[str, Source], check: Check) -> Source:
     whole = str((base / path).absolute())
     if whole not in known:
+        check(Path(whole))
         known[whole] = Source(whole, hashlib.sha256(_bytes(Path(whole), path)).hexdigest())
     return known[whole]
 

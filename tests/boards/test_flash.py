@@ -143,9 +143,10 @@ def test_the_program_of_another_chip(two: Build, elf: Path, state: Path, tmp_pat
 
 
 def test_a_program_that_is_not_there(two: Build, elf: Path, state: Path) -> None:
-    ran = command("flash", two.folder, "--no-console", cwd=elf.parent)
-    refused(ran, state, "E613")
-    assert "cmake" in ran.err
+    for options in (("--no-console",), ()):  # nor is a board looked for
+        ran = command("flash", two.folder, *options, cwd=elf.parent)
+        refused(ran, state, "E613")
+        assert "cmake" in ran.err
 
 
 def test_the_program_for_simulators_is_marked(two: Build, state: Path) -> None:

@@ -127,6 +127,13 @@ def test_labels_that_are_no_class_numbers(
     assert run("quantize", small / "model.pt2", "--calib", given).code == 0
 
 
+def test_labels_that_are_no_classes(run: Run, small: Path, calib: Callable[..., Path]) -> None:
+    windows = np.random.default_rng(0).standard_normal((4, 1, 2, 12), np.float32)
+    for labels, told in (([1, 2, 3, 1], "label - 1"), ([0, 1, 2, -1], "has    -1 to 2")):
+        ran = run("quantize", small / "model.pt2", "--calib", calib(input=windows, label=labels))
+        refused(ran, 2, "E225", told)
+
+
 @pytest.mark.parametrize("shape", ["(((", "(99999999999999999999999,)", "(True,)", "(-1,)"])
 def test_calibration_with_a_broken_header(
     run: Run, small: Path, tmp_path: Path, shape: str
@@ -226,6 +233,8 @@ def test_wrong_words(run: Run, small: Path) -> None:
     refused(run("build", model, "--target", "gap8"), 2, "E201", "gap9")
     refused(run("build", model, "--samples", "0"), 2, "E203")
     refused(run("build", model, "--percentile", "20", "--method", "percentile"), 2, "E203")
+    refused(run("build", model, "--percentile", "99.9"), 2, "E203", "--method percentile")
+    refused(run("init", model), 2, "E220", "is no folder", "init --from")
     refused(run("validate", small), 2, "E222")
     refused(run("validate"), 2, "E222")
     refused(run("inspect", small), 2, "E222")
@@ -235,6 +244,27 @@ def test_wrong_words(run: Run, small: Path) -> None:
         assert (ran.code, "is given, but empty" in ran.err) == (2, True), ran.err
     assert run("build", model, "--nonsense").code == 2
     assert "build" in run("bulid").err
+
+
+@pytest.mark.parametrize("model", [nn.Identity(), nn.Flatten()], ids=["identity", "view"])
+def test_a_network_that_computes_nothing(run: Run, tmp_path: Path, model: nn.Module) -> None:
+    save_exported(model, (torch.zeros(1, 2, 3),), tmp_path / "m.pt2")
+    refused(run("build", "m.pt2", "--calib", "random"), 1, "E122", "in another shape")
+    assert run("inspect", "m.pt2").code == 0
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1, 1)], ids=str)
+def test_an_input_without_frames(run: Run, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    save_exported(nn.ReLU(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    ran = run("build", "m.pt2", "--calib", "random", "--stream")
+    refused(ran, 1, "E131", "two frames", "some frames of input")
+
+
+def test_a_compiler_and_boards_that_cannot_be_used(run: Run, small: Path) -> None:
+    assert run("build", small / "model.pt2", "--calib", "random", "-o", "out").code == 0
+    refused(run("validate", "out", "--cc", "/bin/true"), 5, "E501", "compiles nothing")
+    for verb in (("run",), ("bench", "--meter", "none"), ("validate", "--on", "board")):
+        refused(run(*verb, "out"), 2, "E240", "--app gap-sdk")
 
 
 def test_errors_as_json(run: Run) -> None:

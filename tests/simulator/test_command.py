@@ -161,7 +161,7 @@ def test_a_window_shows_instructions(run: Run, tmp_path: Path) -> None:
     rows = [row.split() for row in ran.out.splitlines()]
     assert [row[4] for row in rows[:3]] == ["x5=00000005", "x6=0000000b", "x7=00000012"]
     assert all(0 <= int(row[0]) < 40 for row in rows)
-    for wrong in ("5", "a:b", "1:2:3", "40:0", "7:7"):
+    for wrong in ("5", "a:b", "1:2:3", "40:0", "7:7", "-5:5"):
         assert run("simulate", "--elf", "p.elf", "--window", wrong).code == 2
 
 

@@ -31,7 +31,7 @@ SHARED = {
     "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
     "E213": {"samples", "built"},  # data of another shape than the input
     "E214": {"samples", "built"},  # data of another type
-    "E220": {"folder", "simulator.machine"},  # a folder that cannot be used
+    "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
     "E222": {"built", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
     "E301": {"plan.supply", "budget"},  # the memory is too small; with a budget it is E302

@@ -28,13 +28,13 @@ from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import measure
 from myoedge.report.diff import compare, difference, print_diff
+from myoedge.report.functions import activation
 from myoedge.report.html import report_html
 from myoedge.report.rows import (
     COLUMNS,
     EXACT_DB,
     Outcome,
     Report,
-    activation,
     decibels,
     layers_csv,
     make_report,
@@ -240,6 +240,20 @@ def test_usual_parameters_of_a_function_are_not_shown() -> None:
     assert shown(("elu", 0.5, 1.0, 2.0)) == "elu(0.5, 1, 2)"
     assert shown(("leaky_relu", 0.01), ("sqrt",), ("clamp", -1.0, 1.0)) == (
         "leaky_relu + sqrt + clamp(-1, 1)"
+    )
+
+
+def test_functions_that_exporters_write_out_have_their_name() -> None:
+    def shown(*chain: tuple[Any, ...]) -> str:
+        return activation(Node("table", ("x",), ("y",), {"chain": chain}, ()))
+
+    half, third = np.float32(0.5**0.5).item(), ("affine", 1.0 / 3.0, 0.0)
+    normal = (("affine", half, 0.0), ("erf",), ("affine", 1.0, 1.0))
+    assert shown(("product", (), normal), ("affine", 0.5, 0.0)) == "gelu"
+    assert shown(("product", (("sigmoid",),), ())) == "silu"
+    assert shown(("product", (), (("hardsigmoid",),))) == "hardswish"
+    assert shown(("product", (), normal), third) == (
+        "product(x, affine(0.707107, 0) then erf then affine(1, 1)) + affine(0.333333, 0)"
     )
 
 

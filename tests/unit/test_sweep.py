@@ -76,14 +76,28 @@ def test_every_combination_in_order(folder: Path) -> None:
         "operating_points = ['low', 'low']\n" + ONE,
         "simulate = 2024-01-01\n" + ONE,
         "[[model",
-        "[[model]]\npath = 'elsewhere.pt2'",
-        "[[model]]\npath = 'm.pt2'\ncalib = 'none.npz'",
     ],
 )
 def test_files_that_describe_no_sweep(folder: Path, text: str) -> None:
     with pytest.raises(MyoedgeError) as raised:
         found(folder, text)
     assert raised.value.code == "E260"
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("path = 'elsewhere.pt2'", "E101"),
+        ("path = '.'", "E102"),
+        ("path = 'm.pt2'\ncalib = 'none.npz'", "E210"),
+    ],
+)
+def test_a_file_that_is_not_there_has_the_code_that_it_has_in_build(
+    folder: Path, model: str, code: str
+) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        found(folder, f"[[model]]\n{model}")
+    assert raised.value.code == code
 
 
 @pytest.mark.parametrize(
