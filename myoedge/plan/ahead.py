@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from myoedge.plan.tiling import Spans, Tiling, Transfer, transfers
+from myoedge.plan.cut import cut
+from myoedge.plan.tile import Choice
+from myoedge.plan.tiling import Tiling, Transfer, transfers
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Tiled
 
@@ -29,10 +31,10 @@ def early(tiling: Tiling) -> list[Transfer]:
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
-def first_constants(tiled: Tiled, every: Sequence[Spans]) -> list[Transfer]:
+def first_constants(tiled: Tiled, choice: Choice) -> list[Transfer]:
     """What the first tile needs that no layer computes; where it goes is not known yet."""
-    constant = (o for o in tiled.operands if o.constant)
-    return [x for o in constant for x in transfers(o, o.region(every[0]), 0)]
+    constant = (use for use in cut(tiled, choice).uses if use.operand.constant)
+    return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 
 
 def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +25,7 @@ from myoedge.plan.ahead import (
 from myoedge.plan.kept import Flow, Pick, choose_kept, kept_offsets, kept_operands, room_left
 from myoedge.plan.place import Life, first_gap
 from myoedge.plan.tile import ALIGNMENT, NO_LIMITS, Choice, Limits, choices, smallest, tile_count
-from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling, spans
+from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.timing import modelled
 from myoedge.tiled import Tiled
 
@@ -37,7 +37,8 @@ HIDDEN_CYCLES = (0.0, 2048.0)
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 
 Placed = list[tuple[str, int, Life, int]]
-Known = dict[str, Choice | None]
+Known = dict[Hashable, Choice | None]  # the best tiles by what decides about them
+Alone = dict[Hashable, float]  # cycles by layers that are alike, and their tiles
 Taken = Sequence[tuple[int, int, Life]]
 
 
@@ -53,10 +54,9 @@ def plan_l1(
     flows   tensors that may stay in L1 between layers
     """
     tileds = [declared(step) for step in steps]
-    made = (
-        _fitting(tileds, flows, room, partial(_chosen, limits or {}, least, {}))
-        for least in HIDDEN_CYCLES
-    )
+    alike = [None if tiled is None else _alike(tiled) for tiled in tileds]
+    chosen = partial(_chosen, limits or {}, alike, {}, {})
+    made = (_fitting(tileds, flows, room, partial(chosen, least)) for least in HIDDEN_CYCLES)
     return min(made, key=_cycles)
 
 
@@ -94,8 +94,7 @@ def _begins(made: Sequence[Tiling | None]) -> Mapping[int, int]:
 
 def _fetch(tiling: Tiling) -> tuple[int, float]:
     """(first tile, cycles) of a layer's constants."""
-    every = spans(tiling.tiled, tiling.choice)
-    return tiling.first, moved_cycles(first_constants(tiling.tiled, every))
+    return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice))
 
 
 def declared(step: Step) -> Tiled | None:
@@ -172,10 +171,17 @@ def _with_kept(
         yield replace(tiling, buffers=buffers, joined=nothing and index - 1 in by_producer)
 
 
+def _alike(tiled: Tiled) -> str:
+    """What layers share that have the same tiles."""
+    return repr((tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op)))
+
+
 def _chosen(
     limits: Mapping[int, Limits],
-    least: float,
+    alike: Sequence[str | None],
     known: Known,
+    alone: Alone,
+    least: float,
     index: int,
     tiled: Tiled,
     room: int,
@@ -185,34 +191,47 @@ def _chosen(
     """Layers that are alike are searched once; `least`: what they think is hidden before them."""
     hidden = max(hidden, least)
     own = limits.get(index, NO_LIMITS)
-    alike = (tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op), round(hidden))
-    key = repr((alike, room, sorted(kept), own))
+    key = (alike[index], round(hidden), room, kept, own)
     if key not in known:
         found = choices(tiled, room, hidden, limits=own, kept=kept)
-        known[key] = _fastest(tiled, found, hidden, kept)
+        cycles = partial(_known_alone, alone, (alike[index], kept), tiled, kept)
+        known[key] = _fastest(tiled, found, hidden, cycles)
     return known[key]
 
 
 def _fastest(
-    tiled: Tiled, found: Sequence[Choice], hidden: float, kept: frozenset[str]
+    tiled: Tiled, found: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
 ) -> Choice | None:
     """Of choices that the search takes for about as fast, by their own transfers one by one."""
     few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
     if not few or few[0] is not found[0]:
         return found[0] if found else None
-    alone = {id(choice): _alone(tiled, choice, hidden, kept) for choice in few}
-    best = min(few, key=lambda choice: alone[id(choice)])
-    return replace(best, cycles=alone[id(best)])
+    cycles = [alone(choice) - _saved(tiled, choice, hidden) for choice in few]
+    best = cycles.index(min(cycles))
+    return replace(few[best], cycles=cycles[best])
 
 
-def _alone(tiled: Tiled, choice: Choice, hidden: float, kept: frozenset[str]) -> float:
+def _saved(tiled: Tiled, choice: Choice, hidden: float) -> float:
+    """What a layer does not wait for where so much of a fetch is hidden before it."""
+    return min(hidden, moved_cycles(first_constants(tiled, choice)))
+
+
+def _known_alone(
+    known: Alone, alike: Hashable, tiled: Tiled, kept: frozenset[str], choice: Choice
+) -> float:
+    key = (alike, tuple(choice.sizes.items()), choice.order)
+    if key not in known:
+        known[key] = _alone(tiled, choice, kept)
+    return known[key]
+
+
+def _alone(tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
     """Cycles of a layer that nothing is fetched beside."""
-    every = spans(tiled, choice)
-    placed = [(*found, 0) for found in lives(0, tiled, choice, every, 0, None, kept)]
-    tiling = make_tiling(tiled, choice, every, 0, None, placed, dict.fromkeys(kept, 0))
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None, kept)]
+    tiling = make_tiling(tiled, choice, 0, None, placed, dict.fromkeys(kept, 0))
     (cycles,) = modelled([tiling])
     assert cycles is not None
-    return cycles - min(hidden, moved_cycles(first_constants(tiled, every)))
+    return cycles
 
 
 def _placed(
@@ -230,18 +249,18 @@ def _placed(
 
     kept, held   where operands lie that are kept in L1; what all kept tensors take of it
     """
-    every, first = spans(tiled, choice), len(spare)
-    fetched = first_constants(tiled, every)
+    first = len(spare)
+    fetched = first_constants(tiled, choice)
     recent = [t for t in made[-MOST_TILES:] if t is not None]
     taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
     cycles = moved_cycles(fetched)
     possible = starts(spare, cycles) if begin is None else range(begin, first)
     for since in (*_starts(possible, fetched, recent), None):
-        placed = _place(lives(index, tiled, choice, every, first, since, kept), first, taken)
+        placed = _place(lives(index, tiled, choice, first, since, kept), first, taken)
         if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
             if since is not None:
                 spent(spare, since, cycles)
-            return make_tiling(tiled, choice, every, first, since, placed, kept)
+            return make_tiling(tiled, choice, first, since, placed, kept)
     return None
 
 

@@ -7,11 +7,14 @@ import itertools
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from myoedge.ir import Shape
+from myoedge.plan.cut import Use, cut
 from myoedge.plan.place import Life
 from myoedge.plan.tile import Choice
-from myoedge.tiled import Operand, Region, Span, Tiled
+from myoedge.tiled import Operand, Region, Tiled
 
 SCRATCH = "scratch"
 
@@ -99,94 +102,31 @@ def _operand(tiled: Tiled, name: str) -> Operand:
     return next(o for o in tiled.operands if o.name == name)
 
 
-Spans = Mapping[str, Span]
-
-
-def spans(tiled: Tiled, choice: Choice) -> list[Spans]:
-    """The loops of every tile, in the order in which tiles are computed."""
-    whole = {axis: (0, extent) for axis, extent in tiled.axes.items()}
-    parts = [_parts(tiled, axis, choice.sizes[axis]) for axis in choice.order]
-    return [
-        {**whole, **dict(zip(choice.order, combination, strict=True))}
-        for combination in itertools.product(*parts)
-    ]
-
-
-def _parts(tiled: Tiled, axis: str, size: int) -> list[Span]:
-    parts = list(_cut(tiled.axes[axis], size))
-    return parts[::-1] if axis in tiled.backwards else parts
-
-
-def _cut(extent: int, size: int) -> Iterator[Span]:
-    for start in range(0, extent, size):
-        yield start, min(size, extent - start)
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """The buffers of an operand: which of them each tile uses, and when that was loaded."""
-
-    operand: Operand
-    slot: tuple[int, ...]
-    loaded: tuple[int, ...]
-    size_bytes: int
-
-    def complete(self, t: int) -> bool:
-        """Whether the tile behind t goes on with another part of it."""
-        return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
-
-    @property
-    def slots(self) -> int:
-        return max(self.slot) + 1
-
-
-def uses(tiled: Tiled, every: Sequence[Spans]) -> list[Use]:
-    return [_use(operand, every) for operand in tiled.operands]
-
-
-def _use(operand: Operand, every: Sequence[Spans]) -> Use:
-    slot: list[int] = []
-    loaded: list[int] = []
-    size, before = 0, None
-    for t, tile in enumerate(every):
-        region = operand.region(tile)
-        size = max(size, region.size * operand.item)
-        if region != before:
-            slot.append((slot[-1] + 1) % 2 if slot else 0)
-            loaded.append(t)
-        else:
-            slot.append(slot[-1])
-            loaded.append(loaded[-1])
-        before = region
-    return Use(operand, tuple(slot), tuple(loaded), size)
-
-
 def lives(
     index: int,
     tiled: Tiled,
     choice: Choice,
-    every: Sequence[Spans],
     first: int,
     since: int | None,
     kept: Container[str] = (),
 ) -> list[tuple[str, int, Life]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
-    found = []
-    for use in uses(tiled, every):
+    made = cut(tiled, choice)
+    found, count = [], len(made.every)
+    for use in made.uses:
         if use.operand.name in kept:
             continue
-        for slot in range(use.slots):
-            tiles = [t for t, s in enumerate(use.slot) if s == slot]
-            start = min(use.loaded[t] for t in tiles) - (0 if use.operand.written else 1)
-            stop = min(max(tiles) + (1 if use.operand.written else 0), len(every) - 1)
-            early = since is not None and use.operand.constant and use.loaded[tiles[0]] == 0
+        for slot, (_, last, loaded) in enumerate(use.turns()):
+            start = loaded - (0 if use.operand.written else 1)
+            stop = min(last + (1 if use.operand.written else 0), count - 1)
+            early = since is not None and use.operand.constant and loaded == 0
             start = since - first if early and since is not None else max(start, 0)
             name = f"{index} {use.operand.name} {slot}"
             life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
     scratch = int(tiled.scratch({**tiled.axes, **choice.sizes}))
     if scratch:
-        last = first + len(every) - 1
+        last = first + count - 1
         found.append((SCRATCH, 0, Life(f"{index} scratch", scratch, first, last)))
     return found
 
@@ -194,7 +134,6 @@ def lives(
 def make_tiling(
     tiled: Tiled,
     choice: Choice,
-    every: Sequence[Spans],
     first: int,
     since: int | None,
     placed: Sequence[tuple[str, int, Life, int]],
@@ -206,19 +145,18 @@ def make_tiling(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
         for operand, slot, life, offset in placed
     )
-    known = uses(tiled, every)
-    tiles = tuple(_tile(t, spans_, known, offsets, kept) for t, spans_ in enumerate(every))
+    made = cut(tiled, choice)
+    tiles = tuple(_tile(t, made.uses, offsets, kept) for t in range(len(made.every)))
     return Tiling(tiled, choice, first, since, buffers, tiles, kept)
 
 
 def _tile(
     t: int,
-    tile: Spans,
     known: Sequence[Use],
     offsets: Mapping[tuple[str, int], int],
     kept: Mapping[str, int],
 ) -> Tile:
-    regions = {use.operand.name: use.operand.region(tile) for use in known}
+    regions = {use.operand.name: use.regions[t] for use in known}
     at = {use.operand.name: _lies(use, t, regions, offsets, kept) for use in known}
     at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
     loads: list[Transfer] = []
@@ -253,9 +191,9 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     """The region as runs of bytes, as many of them in one command as can be."""
     if region.size == 0:
         return
-    run, loops = _runs(operand, region)
+    run, loops = _runs(operand.shape, operand.item, region.extent)
     start = start_bytes(operand, region)
-    *outer, (count, stride) = loops or [(1, 0)]
+    *outer, (count, stride) = loops or ((1, 0),)
     for index in itertools.product(*(range(n) for n, _ in outer)):
         at = start + sum(i * s for i, (_, s) in zip(index, outer, strict=True))
         yield Transfer(operand.name, at, l1, run * count, run, stride if count > 1 else 0)
@@ -264,19 +202,21 @@ def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
 
 def start_bytes(operand: Operand, region: Region) -> int:
     """From the start of an operand to that of a region."""
-    return sum(s * stride for s, stride in zip(region.start, _strides(operand), strict=True))
+    strides = _strides(operand.shape, operand.item)
+    return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
 
-def _strides(operand: Operand) -> list[int]:
-    shape = operand.shape
-    return [operand.item * math.prod(shape[d + 1 :]) for d in range(len(shape))]
+@lru_cache
+def _strides(shape: Shape, item: int) -> tuple[int, ...]:
+    return tuple(item * math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
-def _runs(operand: Operand, region: Region) -> tuple[int, list[tuple[int, int]]]:
+@lru_cache
+def _runs(shape: Shape, item: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
     """(bytes of a run, (count, stride) of the loops over runs, outermost first)."""
-    run = operand.item
+    run = item
     loops: list[tuple[int, int]] = []
-    for extent, stride in zip(reversed(region.extent), reversed(_strides(operand)), strict=True):
+    for extent, stride in zip(reversed(part), reversed(_strides(shape, item)), strict=True):
         if extent == 1:
             continue
         if not loops and stride == run:
@@ -285,7 +225,7 @@ def _runs(operand: Operand, region: Region) -> tuple[int, list[tuple[int, int]]]
             loops[0] = (loops[0][0] * extent, loops[0][1])
         else:
             loops.insert(0, (extent, stride))
-    return run, loops
+    return run, tuple(loops)
 
 
 def describe(tiling: Tiling) -> dict[str, Any]:

@@ -19,8 +19,9 @@ import numpy as np
 
 from myoedge.ir import Array
 from myoedge.plan.ahead import early
+from myoedge.plan.cut import spans
 from myoedge.plan.moments import Clock
-from myoedge.plan.tiling import Tiling, Transfer, spans
+from myoedge.plan.tiling import Tiling, Transfer
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 
 NAMES = tuple(field.name for field in fields(Prices))

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoedge.emit.numbers import Tables, expression
-from myoedge.plan.tile import choose, distinct, tile_count
-from myoedge.plan.tiling import spans, transfers
+from myoedge.plan.cut import cut, spans
+from myoedge.plan.tile import Choice, choose, distinct, tile_count
+from myoedge.plan.tiling import transfers
 from myoedge.tiled import OUT, Operand, Tiled
 
 
@@ -47,14 +50,37 @@ def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, ro
         assert tile_count(tiled, choice) == len(spans(tiled, choice))
 
 
+@given(st.integers(1, 30), st.integers(1, 4), st.integers(0, 3), st.integers(1, 9))
+def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
+    n: int, c: int, halo: int, size: int
+) -> None:
+    tiled = replace(copying(n, c, halo), backwards=("row",) if c % 2 else ())
+    made = cut(tiled, Choice({"row": min(size, n)}, ("row",), 0.0, 0))
+    rows = [row for tile in made.every for row in [tile["row"]]]
+    assert rows == sorted(rows, reverse=bool(tiled.backwards))
+    assert sorted(at for start, count in rows for at in range(start, start + count)) == [*range(n)]
+    for use, more in zip(made.uses, (halo, 0), strict=True):
+        assert [r.start[0] for r in use.regions] == [start for start, _ in rows]
+        assert [r.extent[0] for r in use.regions] == [count + more for _, count in rows]
+        assert use.size_bytes == max(r.extent[0] for r in use.regions) * c
+        assert use.loaded == tuple(range(len(rows)))
+        assert use.slot == tuple(t % 2 for t in range(len(rows)))
+
+
+def test_layers_that_are_alike_are_cut_once() -> None:
+    choice = Choice({"row": 3}, ("row",), 0.0, 0)
+    assert cut(copying(8, 2), choice) is cut(copying(8, 2), choice)
+    assert cut(copying(8, 2), choice) is not cut(copying(9, 2), choice)
+
+
 @st.composite
 def regions(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
     shape = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=4)))
-    cut = []
+    cuts = []
     for extent in shape:
         start = draw(st.integers(0, extent - 1))
-        cut.append((start, draw(st.integers(1, extent - start))))
-    return shape, tuple(cut)
+        cuts.append((start, draw(st.integers(1, extent - start))))
+    return shape, tuple(cuts)
 
 
 @given(regions(), st.sampled_from([1, 4]))
@@ -62,18 +88,18 @@ def test_transfers_bring_a_region(
     drawn: tuple[tuple[int, ...], tuple[tuple[int, int], ...]], item: int
 ) -> None:
     """Against NumPy's own slices."""
-    shape, cut = drawn
+    shape, cuts = drawn
     array = np.arange(np.prod(shape), dtype=np.int32).astype({1: np.int8, 4: np.int32}[item])
     array = array.reshape(shape)
     index = tuple(((f"a{d}", 1),) for d in range(len(shape)))
     operand = Operand("x", 0, shape, index, item=item)
-    region = operand.region({f"a{d}": span for d, span in enumerate(cut)})
+    region = operand.region({f"a{d}": span for d, span in enumerate(cuts)})
     outside, inside = array.tobytes(), b""
     for x in transfers(operand, region, 0):
         assert x.l1 == len(inside)
         for line in range(x.bytes // x.line):
             inside += outside[x.at + line * x.stride :][: x.line]
-    assert inside == array[tuple(slice(a, a + n) for a, n in cut)].tobytes()
+    assert inside == array[tuple(slice(a, a + n) for a, n in cuts)].tobytes()
 
 
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=12))
