@@ -13,6 +13,8 @@ TOLERANCE = 1e-9
 def non_negative(a: Array, b: Array, most: int = 2000) -> Array:
     """x >= 0 with the smallest |a x - b| (Solving Least Squares Problems, 1974, chapter 23)."""
     n = a.shape[1]
+    turned = np.linalg.qr(np.column_stack([a, b]), mode="r")  # fewer rows, the same lengths
+    a, b = turned[:, :-1], turned[:, -1]
     x, free = np.zeros(n), np.zeros(n, bool)
     for _ in range(most):
         slope = a.T @ (b - a @ x)

@@ -80,6 +80,7 @@ def conv(rng: Rng) -> Layer:
     w, size, stride = h + pick(rng, -2, 0, 0, 5), pick(rng, 3, 3, 3, 5), pick(rng, 1, 1, 2)
     c = min(c, 32) if size == 5 else c  # more do not fit the smallest budget
     pad = pick(rng, 0, size // 2, size // 2) if h > size else size // 2
+    pad = pad if w >= size else size // 2
     made = nn.Conv2d(c, k, size, stride, pad)
     return Layer(Last(activated(rng, made)), ((1, h, w + (size == 5) * 2, c),))
 

@@ -40,6 +40,7 @@ from tests.kernels.test_pool import both, pool_case
 from tests.kernels.test_recurrent_kernels import FAMILIES as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
+from tests.pages import head, put
 
 FAMILIES = {
     "depthwise": depthwise,
@@ -50,10 +51,8 @@ FAMILIES = {
     "recurrent": recurrent,
 }
 RECORDED = Path(__file__).resolve().parents[1] / "fixtures" / "kernel_cycles.json"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-HEAD = (
-    "| work a cycle on eight cores | in L1 | wanted | from L2 | wanted |\n|---|---|---|---|---|\n"
-)
+COLUMNS = ("work a cycle on eight cores", "in L1", "wanted", "from L2", "wanted")
+HEAD = head(*COLUMNS)
 # Instruction caches that hold all code: what is left does not depend on how a program is laid out.
 ROOMY = {
     **GAP9_CYCLES,
@@ -293,30 +292,18 @@ def lines(found: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
 
 
 def table(found: Mapping[str, Mapping[str, int]]) -> Table:
-    made = Table("work a cycle on eight cores", "in L1", "wanted", "from L2", "wanted")
+    made = Table(*COLUMNS)
     for cells in lines(found):
         made.add_row(*cells)
     return made
-
-
-def markdown(found: Mapping[str, Mapping[str, int]]) -> str:
-    return HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in lines(found))
-
-
-def record(found: Mapping[str, Mapping[str, int]]) -> None:
-    RECORDED.write_text(json.dumps(found, indent=1) + "\n")
-    before, _, after = PAGE.read_text().partition(HEAD)
-    rest = after.splitlines(keepends=True)
-    while rest and rest[0].startswith("|"):
-        rest.pop(0)
-    PAGE.write_text(before + markdown(found) + "".join(rest))
 
 
 def main() -> None:
     found = measured()
     Console().print(table(found))
     if "--record" in sys.argv[1:]:
-        record(found)
+        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
+        put(HEAD, lines(found))
 
 
 if __name__ == "__main__":

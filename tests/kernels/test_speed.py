@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.kernels.speed import PAGE, RECORDED, ROOMY, from_l2, in_l1, markdown
+from tests.kernels.speed import HEAD, RECORDED, ROOMY, from_l2, in_l1, lines
+from tests.pages import PAGE, markdown
 
 
 def differing(place: str, found: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -25,7 +26,7 @@ def test_kernels() -> None:
 
 
 def test_the_page_has_what_is_recorded() -> None:
-    assert markdown(json.loads(RECORDED.read_text())) in PAGE.read_text()
+    assert markdown(HEAD, lines(json.loads(RECORDED.read_text()))) in PAGE.read_text()
 
 
 @pytest.mark.slow
