@@ -120,22 +120,30 @@ def _zero(step: Step) -> int:
     return 0
 
 
+def _as_it_is(step: Step, x: Array) -> Array:
+    return x
+
+
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a recurrent operator hands from frame to frame, beginning with one of its operands.
+    """What an operator hands from frame to frame, beginning with one of its operands.
 
-    operand   its number          name   for people and tensors
+    operand   its number; one behind the others is read where it is there
+    name      for people and tensors      shape   of it
     params    in which it is kept, such that nothing is lost
     first     (Step, the operand) -> its integers in these params
+    fill      Step -> the integer that all of it is at first, where there is no such operand
     scalars   of the operator where the operand has these params
     last      operator that gives what is left behind the last frame; empty: that frame itself
     """
 
     operand: int
     name: str
+    shape: Shape
     params: QParams
-    first: Callable[[Step, Array], Array]
-    scalars: Mapping[str, int]
+    first: Callable[[Step, Array], Array] = _as_it_is
+    fill: Callable[[Step], int] = _zero
+    scalars: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
 
 

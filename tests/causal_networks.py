@@ -68,14 +68,14 @@ class PerFrame(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A unidirectional LSTM over the frames."""
+    """An LSTM or GRU over the frames, forwards."""
 
-    def __init__(self, c: int) -> None:
+    def __init__(self, c: int, kind: type[nn.RNNBase] = nn.LSTM) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(c, c, 1, batch_first=True)
+        self.layer = kind(c, c, 1, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.lstm(x.transpose(1, 2))[0]
+        y: Tensor = self.layer(x.transpose(1, 2))[0]
         return x + y.transpose(1, 2)
 
 
@@ -92,7 +92,7 @@ def layer(rng: np.random.Generator, c: int) -> nn.Module:
     if kind == 3:
         return PerFrame(c)
     if kind == 4:
-        return Recurrent(c)
+        return Recurrent(c, nn.GRU if rng.integers(2) else nn.LSTM)
     stride = int(rng.choice([1, 1, 1, 2]))
     dilation, groups = int(rng.integers(1, 4)), int(rng.choice([1, c]))
     pad = int(rng.integers(0, (k - 1) * dilation + 1))

@@ -262,21 +262,21 @@ def draw_concat(rng: np.random.Generator) -> Case:
 
 
 # Their states are kept in steps of 2**-7 and 2**-11 and to +-16, which floats are not.
-RECURRENT = ("lstm", "lstm_cell", "gru")
+RECURRENT = ("lstm", "lstm_cell", "gru", "gru_state")
 
 
 def draw_recurrent(op: str) -> Draw:
     """Gates come from a layer in front. Weights are small: what is rounded otherwise fades."""
-    per_unit = 3 if op == "gru" else 4
+    per_unit = 3 if op.startswith("gru") else 4
 
     def draw(rng: np.random.Generator) -> Case:
         steps, batch, units = ints(rng, 1, 4, 3)
         columns = per_unit * units
         r = 0.2 / units * normal(rng, columns, units)
-        bias = [0.2 * normal(rng, columns)] if op == "gru" else []
-        states = [(batch, units)] * (1 if op == "gru" else 2)
+        bias = [0.2 * normal(rng, columns)] if op.startswith("gru") else []
+        states = [(batch, units)] * (1 if op.startswith("gru") else 2)
         attrs = {"reverse": bool(rng.integers(2))}
-        attrs |= {"reset_first": bool(rng.integers(2))} if op == "gru" else {}
+        attrs |= {"reset_first": bool(rng.integers(2))} if op.startswith("gru") else {}
         return attrs, [(steps, batch, columns), *states], [r.astype(np.float32), *bias]
 
     return draw
@@ -300,10 +300,12 @@ CASES: Mapping[str, Draw] = {
     "concat": draw_concat,
     "conv": draw_conv,
     "biquads": draw_biquads,
+    "biquads_past": draw_biquads,
     "ctc_greedy": draw_ctc,
     "expand": draw_expand,
     "gates": draw_linear,
     "gru": draw_recurrent("gru"),
+    "gru_state": draw_recurrent("gru_state"),
     "layer_norm": draw_norm,
     "linear": draw_linear,
     "log_softmax": draw_row,
@@ -360,7 +362,10 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
     return [before, node.but(inputs=("sums", *node.inputs[1:]))]
 
 
-STEPS = {"attention": 10}  # an exponential is off by 1.3 % of itself, and by 1/510 of the largest
+STEPS = {
+    "attention": 10,  # an exponential is off by 1.3 % of itself, and by 1/510 of the largest
+    "biquads_past": 8,  # of steps of up to 2**-14 of a sample: what sections round rings on
+}
 
 
 def allowed(table: Array | None) -> int:

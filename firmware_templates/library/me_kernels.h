@@ -103,6 +103,10 @@ typedef me_recurrent me_gru;
 typedef me_recurrent_tile me_gru_tile;
 typedef me_recurrent me_gru_reset_first;
 typedef me_recurrent_tile me_gru_reset_first_tile;
+typedef me_recurrent me_gru_state;
+typedef me_recurrent_tile me_gru_state_tile;
+typedef me_recurrent me_gru_reset_first_state;
+typedef me_recurrent_tile me_gru_reset_first_state_tile;
 
 typedef me_pair me_add_tile;
 typedef me_pair me_mul_tile;

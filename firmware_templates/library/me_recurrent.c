@@ -96,9 +96,10 @@ static int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
     return (x * mult + offset) >> shift;
 }
 
-static int32_t first_cell(const me_recurrent *op, int32_t i)
+/* Of the state that is kept in 16 bits. */
+static int32_t first_wide(const me_recurrent *op, const int8_t *states, int32_t i)
 {
-    return op->wide ? ((const int16_t *)(const void *)op->c0)[i] : op->c0[i];
+    return op->wide ? ((const int16_t *)(const void *)states)[i] : states[i];
 }
 
 static void start(const me_recurrent *op, bool lstm)
@@ -110,12 +111,13 @@ static void start(const me_recurrent *op, bool lstm)
         s.from[at] = s.to[at] = 0;
         if (unit >= op->units)
             continue;
-        const int32_t h = started(op->h0[i], op->h_mult, op->h_offset, op->h_shift);
         if (lstm) {
-            s.from[at] = me_clip8(h);
-            s.wide[i] = (int16_t)me_clips(started(first_cell(op, i), op->c_mult, op->c_offset, op->c_shift), 16);
+            const int32_t c = first_wide(op, op->c0, i);
+            s.from[at] = me_clip8(started(op->h0[i], op->h_mult, op->h_offset, op->h_shift));
+            s.wide[i] = (int16_t)me_clips(started(c, op->c_mult, op->c_offset, op->c_shift), 16);
         } else {
-            s.wide[i] = (int16_t)me_clips(h, 15);
+            const int32_t h = first_wide(op, op->h0, i);
+            s.wide[i] = (int16_t)me_clips(started(h, op->h_mult, op->h_offset, op->h_shift), 15);
             s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
         }
     }
@@ -177,14 +179,14 @@ void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile)
     run(op, tile, tile->y, 4, me_lstm_units);
 }
 
-void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
+/* What has 16 bits, as it is behind these steps. */
+static void put_state(const me_recurrent *op, const me_recurrent_tile *tile)
 {
-    run(op, tile, 0, 4, me_lstm_units);
-    const int16_t *cell = states_of(op, 0).wide;
+    const int16_t *state = states_of(op, 0).wide;
     const int32_t all = op->batch * op->units;
     int16_t *wide = (int16_t *)(void *)tile->y;
     for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
-        const int32_t y = started(cell[i], op->y_mult, op->y_offset, op->y_shift);
+        const int32_t y = started(state[i], op->y_mult, op->y_offset, op->y_shift);
         if (op->wide)
             wide[i] = (int16_t)me_clips(y, 16);
         else
@@ -192,12 +194,24 @@ void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
     }
 }
 
+void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run(op, tile, 0, 4, me_lstm_units);
+    put_state(op, tile);
+}
+
 void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile)
 {
     run(op, tile, tile->y, 3, me_gru_units);
 }
 
-void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile)
+void me_gru_state_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run(op, tile, 0, 3, me_gru_units);
+    put_state(op, tile);
+}
+
+ME_INLINE void run_reset_first(const me_recurrent *op, const me_recurrent_tile *tile, int8_t *y)
 {
     const int32_t row = filled(op->units), all = op->batch * op->units;
     int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
@@ -215,7 +229,18 @@ void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *til
         const int16_t *now = tile->gates + 3 * t * all;
         run_step(op, &some, &reset, now, 0, 3, me_reset_units);
         ME_SYNC();
-        run_step(op, &some, &renew, now, tile->y + t * all, 3, me_renew_units);
+        run_step(op, &some, &renew, now, y ? y + t * all : 0, 3, me_renew_units);
         ME_SYNC();
     }
+}
+
+void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run_reset_first(op, tile, tile->y);
+}
+
+void me_gru_reset_first_state_run(const me_recurrent *op, const me_recurrent_tile *tile)
+{
+    run_reset_first(op, tile, 0);
+    put_state(op, tile);
 }

@@ -32,7 +32,7 @@ void me_gates_run(const me_gates *op, const me_gates_tile *tile);
 
 /* states   me_states_bytes; they stay from tile to tile
  * h0, c0   [batch][units], with their factors: read at the first step
- * wide     c0 and the y of me_lstm_cell_run are int16
+ * wide     c0 (a GRU's h0) and what me_lstm_cell_run, me_gru_state_run give are int16
  * reverse  whether steps go from the last to the first */
 typedef struct {
     int32_t units, batch, reverse, pre, wide;
@@ -45,7 +45,7 @@ typedef struct {
 } me_recurrent;
 
 /* gates    int16 [steps][batch][units][4 or 3]
- * y        [steps][batch][units]; of me_lstm_cell_run the last c, [batch][units]
+ * y        [steps][batch][units]; of the kernels of a cell or state the last one, [batch][units]
  * done     steps before these */
 typedef struct {
     const int16_t *gates;
@@ -56,9 +56,11 @@ typedef struct {
 void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile);
 void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile);
 void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile);
+void me_gru_state_run(const me_recurrent *op, const me_recurrent_tile *tile);
 
 /* h is reset before it is multiplied for the new gate, with twice as many states. */
 void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile);
+void me_gru_reset_first_state_run(const me_recurrent *op, const me_recurrent_tile *tile);
 
 /* Two vectors h, each filled to words, and the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units)

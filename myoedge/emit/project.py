@@ -50,6 +50,7 @@ FAMILIES = {
     **dict.fromkeys(
         ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first"), "me_recurrent"
     ),
+    **dict.fromkeys(("me_gru_state", "me_gru_reset_first_state"), "me_recurrent"),
 }
 
 PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work

@@ -95,7 +95,7 @@ def _db(value: float | None) -> str:
 
 def _output(w: Writer, q: QuantGraph, name: str, output: str) -> None:
     w.label, w.notes = output, {"output": output}
-    if name not in q.params:
+    if w.integers[name] == w.reals.get(name):
         w.node("Identity", w.integers[name], output=output)
         return
     dequantize(w, name, q.params[name], output)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.emit import qdq_filters as filters
 from myoedge.emit import qdq_recurrent as recurrent
 from myoedge.emit.qdq_pool import avg_pool, max_pool
 from myoedge.emit.qdq_spectral import spectrogram
 from myoedge.emit.qdq_writer import Write, Writer, channels_first, channels_last
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array
-from myoedge.op import OPS, Step, outer_inner
+from myoedge.op import Step
 from myoedge.ops.attention import mask
 from myoedge.ops.conv import quantize_weights
 from myoedge.ops.rotary import split
@@ -242,21 +243,6 @@ def _argmax(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("Cast", index, to=onnx_type("INT32"))
 
 
-def _biquads(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
-    """A convolution with as much of the filter's response as there are samples."""
-    outer, steps, inner = outer_inner(step.out, step.attrs["axis"])
-    sections = q.graph.constants[step.node.inputs[1]]
-    impulse = np.zeros(steps)
-    impulse[0] = 1.0
-    response = OPS["biquads"].real({"axis": 0}, impulse, sections)
-    apart = w.node("Reshape", x, w.whole(outer, steps, inner))
-    rows = w.node("Reshape", w.node("Transpose", apart, perm=[0, 2, 1]), w.whole(-1, 1, steps))
-    kernel = w.constant(response[::-1].reshape(1, 1, steps).copy())
-    y = w.node("Conv", rows, kernel, pads=[steps - 1, 0])
-    turned = w.node("Transpose", w.node("Reshape", y, w.whole(outer, inner, steps)), perm=[0, 2, 1])
-    return w.node("Reshape", turned, w.whole(*step.out))
-
-
 def _ctc_greedy(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     """The count so far is the place of what is kept; the others go behind the end."""
     steps, batch, _ = step.shapes[0]
@@ -315,11 +301,13 @@ WRITE: Mapping[str, Write] = {
     "avg_pool": avg_pool,
     "concat": _along_axis("Concat"),
     "conv": _conv,
-    "biquads": _biquads,
+    "biquads": filters.write(kept=False),
+    "biquads_past": filters.write(kept=True),
     "ctc_greedy": _ctc_greedy,
     "expand": _to_shape("Expand"),
     "gates": _linear,
     "gru": recurrent.write("GRU", result=0),
+    "gru_state": recurrent.write("GRU", result=1),
     "layer_norm": _layer_norm,
     "linear": _linear,
     "log_softmax": _along_axis("LogSoftmax"),

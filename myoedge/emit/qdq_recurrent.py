@@ -12,7 +12,7 @@ from myoedge.emit.qdq_writer import Write, Writer, store
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.conv import quantize_weights
-from myoedge.ops.recurrent import CELL_REACH, HIDDEN, STATE_REACH
+from myoedge.ops.recurrent_steps import CELL_REACH, HIDDEN, STATE_REACH
 from myoedge.quant.choose import QuantGraph
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours

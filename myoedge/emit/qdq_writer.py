@@ -65,7 +65,10 @@ Write = Callable[..., str]  # (Writer, QuantGraph, Step, *float inputs) -> float
 
 
 def store(w: Writer, name: str, value: str, params: QParams) -> None:
-    """Our tensor `name` is `value`, quantised."""
+    """Our tensor `name` is `value`, quantised; as it is where that takes more than 16 bits."""
+    if np.dtype(params.dtype).itemsize > 2:
+        w.integers[name] = w.reals[name] = value
+        return
     scale, zero = parameters(w, name, params)
     w.integers[name] = w.node("QuantizeLinear", value, scale, zero, output=w.free(f"{name}.q"))
     w.reals[name] = w.node("DequantizeLinear", w.integers[name], scale, zero)

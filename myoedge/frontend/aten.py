@@ -179,6 +179,8 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "rotary": {},  # found by passes/attention.py
     "ctc_greedy": {},  # asked for: --ctc
     "biquads": {},  # asked for: [conditioning]
+    "biquads_past": {},  # on streams
+    "gru_state": {},
     "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
     "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {

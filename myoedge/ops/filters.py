@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal filters over samples of 16 bits: cascades of second-order sections, at rest before."""
+"""Causal filters over samples of 16 bits: cascades of second-order sections.
+
+Before the first sample they are at rest, or, on a stream, in the state that samples before left.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.fixedpoint import QParams
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import (
+    Carried,
     Integers,
+    InTime,
     Nest,
     OpDef,
     Site,
     Step,
+    beside_axis,
     elementwise,
     outer_inner,
     register,
@@ -24,17 +31,34 @@ from myoedge.op import (
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
 Pair = tuple[float, float]  # the latest two samples
+SAMPLES = QParams(1.0, 0, "int32")  # what is kept between them: `guard` bits behind the point
 DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
 LONGEST = 1 << 17  # samples that it may take until then
 
 
-def biquads_real(attrs: Attrs, x: Array, sections: Array) -> Array:
-    """x [.., T, ..] along attrs["axis"], sections [S, 6] as b0, b1, b2, a0, a1, a2 -> the same."""
-    signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
-    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]))
-    coefficients = _normal(sections)
-    found = np.stack([_sample(coefficients, past, now) for now in signal])
+def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
+    """x [.., T, ..] along attrs["axis"], sections [S, 6] as b0, b1, b2, a0, a1, a2 -> like x.
+
+    before   what past_real gave
+    """
+    found, _ = _floats(attrs, x, sections, before)
     return np.moveaxis(found, 0, attrs["axis"]).astype(np.float32)
+
+
+def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
+    """The same -> [S + 1, 2, .., ..]: the last two samples before each section, and behind all."""
+    _, past = _floats(attrs, x, sections, before)
+    return past.astype(np.float32)
+
+
+def _floats(
+    attrs: Attrs, x: Array, sections: Array, before: Sequence[Array]
+) -> tuple[Array, Array]:
+    """(all results, time first; what is left behind the last one)."""
+    signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
+    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
+    coefficients = _normal(sections)
+    return np.stack([_sample(coefficients, past, now) for now in signal]), past
 
 
 def _normal(sections: Array) -> Array:
@@ -60,12 +84,21 @@ def _sample(
     return now
 
 
+def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
+    axis = attrs["axis"]
+    return (sections[0] + 1, 2, *x[:axis], *x[axis + 1 :])
+
+
 def biquads_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     return elementwise(attrs, shapes[:1], out)
 
 
+def past_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    return elementwise(attrs, [], out)
+
+
 def biquads_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    return 5 * shapes[1][0] * math.prod(out)
+    return 5 * shapes[1][0] * math.prod(shapes[0])
 
 
 def gain(coefficients: Array) -> float:
@@ -118,21 +151,40 @@ def biquads_quantize(site: Site) -> Integers:
     return Integers({**scalars, "acc_bound": bound}, {"sections": integers})
 
 
-def biquads_integer(step: Step, x: Array) -> Array:
-    """x int16 [.., T, ..] -> int8 or int16 of the same shape."""
+def _integers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+    """(all results with their guard bits, time first; what is left behind the last one)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step["guard"]
     sections, fraction = step["sections"].astype(np.int64), step["fraction"]
-    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64)
+    past = np.zeros((len(sections) + 1, 2, *signal.shape[1:]), np.int64) + sum(before)
     half = 1 << (fraction - 1)
 
     def rounded(acc: Array) -> Array:
         return np.asarray((acc + half) >> fraction)
 
-    found = np.stack([_sample(sections, past, now, rounded) for now in signal])
+    return np.stack([_sample(sections, past, now, rounded) for now in signal]), past
+
+
+def biquads_integer(step: Step, x: Array, *before: Array) -> Array:
+    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what past_integer gave."""
+    found, _ = _integers(step, x, before)
     scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
     kind = np.int16 if step.item == 2 else np.int8
     y = np.clip(scaled, step.low, step.high).astype(kind)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
+
+
+def past_integer(step: Step, x: Array, *before: Array) -> Array:
+    """The same -> int32 [S + 1, 2, .., ..]."""
+    _, past = _integers(step, x, before)
+    return past.astype(np.int32)
+
+
+def biquads_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Along time with what is between samples, along other axes frame by frame."""
+    if index or axis != attrs["axis"]:
+        return beside_axis(attrs, shapes, index, axis)
+    past = Carried(2, "samples", past_shape(attrs, *shapes), SAMPLES, last="biquads_past")
+    return InTime(axis, lambda made: attrs, carries=(past,))
 
 
 def biquads_bound(step: Step) -> int:
@@ -140,7 +192,7 @@ def biquads_bound(step: Step) -> int:
 
 
 def biquads_literals(step: Step) -> dict[str, Any]:
-    outer, steps, inner = outer_inner(step.out, step.attrs["axis"])
+    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     sizes = {"outer": outer, "steps": steps, "inner": inner}
     return {**sizes, "count": len(step["sections"]), "wide": step.item == 2}
 
@@ -159,6 +211,27 @@ BIQUADS = register(
         literals=biquads_literals,
         weights=(1,),
         epilogue=True,
+        products=biquads_products,
+        multiplies=True,
+        wide=(0,),
+        in_time=biquads_in_time,
+    )
+)
+
+BIQUADS_PAST = register(
+    OpDef(
+        name="biquads_past",
+        doc="what biquads keep between samples, behind the last one, by running them once more",
+        shape=past_shape,
+        nest=past_nest,
+        real=past_real,
+        integer=past_integer,
+        quantize=biquads_quantize,
+        acc_bound=biquads_bound,
+        template="biquads.c.j2",
+        literals=biquads_literals,
+        weights=(1,),
+        fixed=SAMPLES,
         products=biquads_products,
         multiplies=True,
         wide=(0,),

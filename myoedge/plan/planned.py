@@ -26,7 +26,7 @@ from myoedge.plan.timing import modelled
 from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
-ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4}
+ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8}
 LAYERS = 100  # whose code the chip's reserve of L2 holds
 LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last

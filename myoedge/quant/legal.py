@@ -69,7 +69,7 @@ def _integers_in_range(q: QuantGraph, step: Step) -> bool:
 
 def _limits_in_range(q: QuantGraph, step: Step) -> bool:
     pre = step.integers.scalars.get("pre", 0)
-    kind = np.iinfo("int16" if q.dtype(step.node.name) == "int16" else "int8")
+    kind = np.iinfo(q.dtype(step.node.name))
     return kind.min <= step.low <= step.high <= kind.max and 0 <= pre <= PRE_MAX
 
 

@@ -23,11 +23,13 @@ def add_recurrent(
     Errors: E131 a first state that is not one number for all of it.
     """
     fills = [_fill(parts, step, state) for state in move.carries]
-    taken, scalars = list(inputs), dict(step.integers.scalars)
+    scalars, pasts = dict(step.integers.scalars), dict[int, str]()
     for state in move.carries:
-        taken[state.operand] = past = f"{step.node.name}_{state.name}_past"
-        parts.plain(past, parts.q.graph.shape(inputs[state.operand]), state.params)
+        pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
+        parts.plain(past, state.shape, state.params)
         scalars |= state.scalars
+    count = max(len(inputs), *(at + 1 for at in pasts))
+    taken = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
     given = replace(step, integers=replace(step.integers, scalars=scalars))
     made = parts.add_on(given, taken, step.attrs)
     for state, fill in zip(move.carries, fills, strict=True):
@@ -37,6 +39,8 @@ def add_recurrent(
 
 def _fill(parts: Parts, step: Step, state: Carried) -> int:
     """The one number that all of a first state has."""
+    if state.operand >= len(step.node.inputs):
+        return state.fill(step)
     given = parts.q.constants.get(step.node.inputs[state.operand])
     values = set() if given is None else set(state.first(step, given).reshape(-1).tolist())
     if len(values) != 1:
@@ -49,10 +53,9 @@ def _kept(parts: Parts, step: Step, state: Carried) -> str:
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last:
         return parts.last(step.node.name, name)
-    shape = parts.shape(step.node.inputs[state.operand])
-    parts.plain(name, shape, state.params)
+    parts.plain(name, state.shape, state.params)
     node = step.node.but(op=state.last, outputs=(name,))
     low, high = state.params.low, state.params.high
     item = np.dtype(state.params.dtype).itemsize
-    parts.steps.append(replace(step, node=node, out=shape, low=low, high=high, item=item))
+    parts.steps.append(replace(step, node=node, out=state.shape, low=low, high=high, item=item))
     return name

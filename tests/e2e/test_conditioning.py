@@ -82,6 +82,22 @@ def test_between_filters_and_spectra_there_are_16_bits(tmp_path: Path) -> None:
     assert myoedge.validate(build).difference is None
 
 
+def test_filters_on_a_stream_are_those_of_scipy_over_the_whole_recording(tmp_path: Path) -> None:
+    """Frame by frame through the C: one filter, at rest before the first sample and never again."""
+    x = np.load(RECORDING)["emg"][: 3 * SAMPLES, :].T.astype(np.float32)
+    table = TABLE + "[stream]\naxis = 2\n"
+    build = built(nn.ReLU(), x[None, None, :, :SAMPLES], tmp_path, table, stream=True)
+    found = np.concatenate([build.push(x[None, :, at]) for at in range(x.shape[1])])[:, 0].T
+    wanted = np.maximum(filtered(x, axis=1), 0.0)
+    step = build.report["outputs"][0]["scale"]
+    inside = wanted < 254 * step
+    assert inside.mean() > 0.99
+    assert np.abs(found - wanted)[inside].max() <= 1.6 * step
+    checked = myoedge.validate(build, on=("host", "simulator"), input=x[None, None, :, :50])
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

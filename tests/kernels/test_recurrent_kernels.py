@@ -14,7 +14,10 @@ from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
 FAMILIES = ("recurrent",)
-KERNELS = ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first")
+KERNELS = (
+    "me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first", "me_gru_state",
+    "me_gru_reset_first_state",
+)  # fmt: skip
 ROWS = (
     (1, 4, 4),
     (4, 4, 4),
@@ -47,12 +50,12 @@ def _wide(step: Step) -> Step:
 
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
-    op = kernel.removeprefix("me_").removesuffix("_reset_first")
-    per_unit, states = (3, 1) if op == "gru" else (4, 2)
+    op = kernel.removeprefix("me_").replace("_reset_first", "")
+    per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
     size = float(rng.choice([0.3, 3.0]))
     r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
-    b = (rng.normal(size=per_unit * units),) if op == "gru" else ()
-    attrs = {"reverse": bool(rng.integers(2)), "reset_first": kernel.endswith("first")}
+    b = (rng.normal(size=per_unit * units),) if op.startswith("gru") else ()
+    attrs = {"reverse": bool(rng.integers(2)), "reset_first": "first" in kernel}
     shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
     constants = (r, *b)
     whole = (*shapes, *(x.shape for x in constants))

@@ -46,6 +46,10 @@ def _no_slack(case: Case) -> float:
     return 0.0
 
 
+def _as_parameters_say(case: Case) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Case:
     """A node, its data, and its float meaning.
@@ -56,6 +60,7 @@ class Case:
     meaning   torch: float64 tensors, weights included -> the result before a fused activation
     kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
     slack     output steps of error that the operator's own roundings add to that of all
+    unit      what the meaning has for a result of 1, where parameters do not say so
     pattern   how the data are drawn     seed   of data and weights
     """
 
@@ -73,6 +78,7 @@ class Case:
     kinds: tuple[str, ...] = ()
     per_tensor: bool = False
     slack: Slack = field(default=_no_slack, repr=False)
+    unit: Callable[[Case], float] = field(default=_as_parameters_say, repr=False)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from hypothesis import assume
 from hypothesis import strategies as st
 from scipy import signal
 from torch.nn import functional as F
@@ -550,7 +551,7 @@ def gates_slack(case: Case) -> Array:
 
 def recurrent(op: str) -> st.SearchStrategy[Case]:
     """LSTMs and GRUs of a few units; the weights of most forget what was long ago."""
-    per_unit, states = (3, 1) if op == "gru" else (4, 2)
+    per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
 
     @st.composite
     def strategy(draw: Draw) -> Case:
@@ -560,14 +561,14 @@ def recurrent(op: str) -> st.SearchStrategy[Case]:
         drawn = common(draw, states + 1, act=False)
         rng = np.random.default_rng(drawn["seed"] + 1)
         r = rng.normal(size=(per_unit * units, units)) * size / units
-        bias = (rng.normal(size=per_unit * units) * size,) if op == "gru" else ()
+        bias = (rng.normal(size=per_unit * units) * size,) if op.startswith("gru") else ()
         shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
         kinds = ("int16", *("float32",) * states)
         drawn |= {"kinds": kinds, "weights": (r, *bias), "slack": recurrent_slack}
         attrs = {"reverse": reverse}
-        attrs |= {"reset_first": draw(st.booleans())} if op == "gru" else {}
+        attrs |= {"reset_first": draw(st.booleans())} if op.startswith("gru") else {}
         early = attrs.get("reset_first", False)
-        meaning = _gru_reset_first(reverse) if early else _by_cells(op, reverse)
+        meaning = _gru_reset_first(op, reverse) if early else _by_cells(op, reverse)
         return Case(op, attrs, shapes, meaning=meaning, **drawn)
 
     return strategy()
@@ -577,26 +578,29 @@ def _by_cells(op: str, reverse: bool) -> Callable[..., torch.Tensor]:
     """torch's own cells, to which what comes in is given ready: the identity as its weights."""
 
     def meaning(x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        per_unit = 3 if op == "gru" else 4
-        states, (r, *bias) = (rest[:1], rest[1:]) if op == "gru" else (rest[:2], rest[2:])
+        per_unit = 3 if op.startswith("gru") else 4
+        states, (r, *bias) = (rest[:1], rest[1:]) if op.startswith("gru") else (rest[:2], rest[2:])
         units = r.shape[1]
         order = torch.arange(per_unit * units).reshape(units, per_unit).T.reshape(-1)
         eye = torch.eye(per_unit * units, dtype=x.dtype)
         none = torch.zeros(per_unit * units, dtype=x.dtype)
         own = (eye, r[order], none, bias[0][order] if bias else none)
-        h: torch.Tensor | tuple[torch.Tensor, ...] = states[0] if op == "gru" else tuple(states)
-        step, found = (torch.gru_cell if op == "gru" else torch.lstm_cell), []
+        gru, found = op.startswith("gru"), []
+        h: torch.Tensor | tuple[torch.Tensor, ...] = states[0] if gru else tuple(states)
+        step = torch.gru_cell if gru else torch.lstm_cell
         for now in x.flip(0) if reverse else x:
             h = step(now[:, order], h, *own)
-            found.append(h if op == "gru" else h[0])
+            found.append(h if gru else h[0])
         if op == "lstm_cell":
             return h[1]
+        if op == "gru_state":
+            return h
         return torch.stack(found[::-1] if reverse else found)
 
     return meaning
 
 
-def _gru_reset_first(reverse: bool) -> Callable[..., torch.Tensor]:
+def _gru_reset_first(op: str, reverse: bool) -> Callable[..., torch.Tensor]:
     """The formulas of ONNX's GRU with linear_before_reset = 0, which torch has not."""
 
     def meaning(x: torch.Tensor, h: torch.Tensor, r: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -610,6 +614,8 @@ def _gru_reset_first(reverse: bool) -> Callable[..., torch.Tensor]:
             new = torch.tanh(x_n + (reset * h) @ of_n.T + b_n)
             h = (1 - update) * new + update * h
             found.append(h)
+        if op == "gru_state":
+            return h
         return torch.stack(found[::-1] if reverse else found)
 
     return meaning
@@ -619,8 +625,9 @@ def recurrent_slack(case: Case) -> Array:
     """What roundings may add up to, step after step; see _grown."""
     steps = case.shapes[0][0]
     errors = _grown(case, steps)
-    last = errors[-1][1] if case.op == "lstm_cell" else np.array([h for h, _ in errors])
-    if case.op == "lstm_cell":
+    alone = case.op in ("lstm_cell", "gru_state")
+    last = errors[-1][1] if alone else np.array([h for h, _ in errors])
+    if alone:
         return np.asarray(last / case.target.scale)
     ordered = last[::-1] if case.attrs["reverse"] else last
     return np.asarray(ordered[:, None, None] / case.target.scale)
@@ -634,16 +641,17 @@ def _grown(case: Case, steps: int) -> list[tuple[float, float]]:
     """
     r = np.abs(case.weights[0])
     total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
-    if case.op == "gru":
+    if case.op.startswith("gru"):
         weights += float(np.abs(case.weights[1]).max()) / 254
     first = [case.params(name).scale for name in case.names[1:]]
     reach = [255 * scale for scale in first]
     outside = max(reach[0] - 1.0, 0.0)  # h is kept to +-1
-    h, c = 2.0**-7 + outside, (2.0**-11 + max(reach[-1] - 15.9, 0.0))
+    beyond = outside if case.op == "gru_state" else max(reach[-1] - 15.9, 0.0)
+    h, c = 2.0**-7 + outside, 2.0**-11 + beyond
     largest, found = min(reach[-1], 16.0), []
     for _ in range(steps):
         gate = 2.0**-8 * (1 + total) + weights + total * h
-        if case.op == "gru":
+        if case.op.startswith("gru"):
             size = max(float(total), 1.0)
             new = gate * (1 + size / 4) + 2.0**-10
             c = c + new + (2 + max(reach[0] - 1.0, 0.0)) * (gate / 4 + 2.0**-10) + 2.0**-13
@@ -713,26 +721,46 @@ def curve_slack(case: Case) -> Array:
 
 
 @st.composite
-def biquads(draw: Draw) -> Case:
+def biquads(draw: Draw, kept: bool = False) -> Case:
     """Sections with poles inside the unit circle, some of them sharp."""
     x = draw(shape(1, 3, 4))
     axis = draw(st.integers(0, len(x) - 1))
     x = tuple(draw(st.integers(1, 40)) if d == axis else n for d, n in enumerate(x))
-    drawn = common(draw, 1, act=True)
+    drawn = common(draw, 1, act=not kept)
     rng = np.random.default_rng(drawn["seed"] + 1)
     rows = []
     for _ in range(draw(st.integers(1, 4))):
-        radius, angle = draw(st.sampled_from([0.3, 0.7, 0.95, 0.99])), rng.uniform(0, np.pi, 2)
+        radius = draw(st.sampled_from([0.3, 0.7, 0.95, 0.99]))
+        angle = rng.uniform(0, np.pi, 2)
         a0 = draw(st.sampled_from([1.0, 2.0]))
         poles = np.array([1.0, -2 * radius * np.cos(angle[0]), radius**2])
         zeros = np.array([1.0, -2 * np.cos(angle[1]), 1.0]) * rng.uniform(0.02, 0.8)
         rows.append(a0 * np.concatenate([zeros, poles]))
+    assume(_peak(np.array(rows)) < 2.0**14)  # more has no room in 32 bits: E117
     drawn |= {"weights": (np.array(rows),), "slack": biquads_slack}
 
     def meaning(x: torch.Tensor, sections: torch.Tensor) -> torch.Tensor:
         return torch.as_tensor(signal.sosfilt(_over_a0(sections.numpy()), x.numpy(), axis))
 
+    def latest(x: torch.Tensor, sections: torch.Tensor) -> torch.Tensor:
+        """Of the samples and of every section's results the last one and the one before."""
+        rows = _over_a0(sections.numpy())
+        some = [x.numpy(), *(signal.sosfilt(rows[: i + 1], x, axis) for i in range(len(rows)))]
+        pairs = np.pad(np.stack(some), [(0, 0), *((2 * (d == axis), 0) for d in range(x.ndim))])
+        found = np.take(pairs, [pairs.shape[axis + 1] - 1, pairs.shape[axis + 1] - 2], axis + 1)
+        return torch.as_tensor(np.moveaxis(found, axis + 1, 1))
+
+    if kept:
+        drawn["unit"] = lambda case: case.params("x0").scale * 2.0 ** -case.step["guard"]
+        return Case("biquads_past", {"axis": axis}, (x,), meaning=latest, **drawn)
     return Case("biquads", {"axis": axis}, (x,), meaning=meaning, **drawn)
+
+
+def _peak(sections: Array) -> float:
+    """The largest sum of a section's impulse response from the input on."""
+    rows, impulse = _over_a0(sections), np.zeros(4000)
+    impulse[0] = 1.0
+    return max(np.abs(signal.sosfilt(rows[: i + 1], impulse)).sum() for i in range(len(rows)))
 
 
 def _over_a0(sections: Array) -> Array:
@@ -748,7 +776,8 @@ def biquads_slack(case: Case) -> Array:
     poles = [np.abs(signal.lfilter([1.0], s[3:], impulse)).sum() for s in sections]
     noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0 ** -case.step["guard"]
     large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
-    return np.asarray((noise + large) * case.params("x0").scale / case.target.scale)
+    step = case.unit(case) if case.op == "biquads_past" else case.target.scale
+    return np.asarray((noise + large) * case.params("x0").scale / step)
 
 
 @st.composite
@@ -786,6 +815,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "lstm": recurrent("lstm"),
     "lstm_cell": recurrent("lstm_cell"),
     "gru": recurrent("gru"),
+    "gru_state": recurrent("gru_state"),
     "prelu": prelu(),
     "attention": attention(),
     "layer_norm": norm("layer_norm"),
@@ -797,6 +827,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "log_softmax": rows("log_softmax"),
     "argmax": argmax(),
     "biquads": biquads(),
+    "biquads_past": biquads(kept=True),
     "ctc_greedy": ctc_greedy(),
     "reshape": reshape(),
     "transpose": transpose(),

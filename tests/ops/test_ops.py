@@ -83,7 +83,7 @@ def check_meaning(case: Case) -> None:
     if op.out_dtype == "int32" or (op.same_scale and case.op != "pad"):
         np.testing.assert_array_equal(y, case.real(case.data).numpy())
         return
-    before = case.real(case.dequantized)
+    before = case.real(case.dequantized) / case.unit(case)
     slack = ROUNDING + np.asarray(case.slack(case)) + finer(case)
     if not case.has_table:
         wanted = steps_from(activated(case.act, before).numpy(), case.params("y"))

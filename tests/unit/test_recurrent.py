@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.exported import from_exported
 from myoedge.ir import Array, Graph
-from myoedge.ops.recurrent import (
+from myoedge.ops.recurrent_steps import (
     SIGMOID_REACH,
     SIGMOID_STEP,
     TANH_REACH,

@@ -21,6 +21,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.exported import from_exported
 from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
+from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import quantized_inputs
@@ -132,6 +133,42 @@ def test_c_of_an_lstm_is_kept_in_16_bits() -> None:
     assert max(np.abs(c).max() for c in values) > 127
 
 
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_grus_go_on_where_they_were(frames: int) -> None:
+    """The state between steps has 16 bits, as between passes: with 8 the streams would part."""
+    network = nn.Sequential(
+        CropAdd(4, 6), Recurrent(4, nn.GRU), PerFrame(4), Recurrent(4, nn.GRU), CropAdd(4, 3)
+    )
+    q, sample = quantized(network, 1, 4, FRAMES)
+    check(q, sample, 2, frames, FRAMES - 7 - 2 * frames)
+    stream = streamed(q, find_axes(q.graph, 2), frames)
+    kept = [s.output for s in stream.states if "_h_" in s.input]
+    assert [stream.network.dtype(name) for name in kept] == ["int16"] * 2
+    assert max(np.abs(one.values[kept[0]]).max() for one in passes(stream, sample)) > 127
+
+
+def filtered(network: nn.Module, *filters: float) -> tuple[QuantGraph, dict[str, Array]]:
+    """The network behind a band-pass and a notch, over a time axis of 60."""
+    rate_hz, low_hz, high_hz, notch_hz = filters
+    given = Conditioning(rate_hz, (low_hz, high_hz), notch_hz=notch_hz, axis=2)
+    exported = torch.export.export(network.eval(), (torch.zeros(1, 4, FRAMES),))
+    graph = prepare(conditioned(from_exported(exported), given))
+    x = np.random.default_rng(0).normal(size=(3, 1, 4, FRAMES)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer("minmax"), "noise"))
+    return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_filters_go_on_where_they_were(frames: int) -> None:
+    """Between passes there are the last two samples of every section, with their guard bits."""
+    q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), 200.0, 20.0, 90.0, 50.0)
+    check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
+    stream = streamed(q, find_axes(q.graph, 2), frames)
+    state = next(s for s in stream.states if "samples" in s.input)
+    assert stream.network.dtype(state.input) == "int32"
+    assert stream.network.graph.shape(state.input) == (6, 2, 1, 4)
+
+
 def test_a_pass_is_no_later_than_its_frames() -> None:
     """The frame that comes out with a pass is made of the last one that went in."""
     q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
@@ -189,16 +226,6 @@ class Function(nn.Module):
         return self.function(x)
 
 
-class Gated(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.gru = nn.GRU(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.gru(x.permute(2, 0, 1))[0]
-        return found
-
-
 class BothWays(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -219,10 +246,6 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
         "all frames at once",
     ),
     "the order of time turned": (Function(lambda x: x.flip(2)), "all frames at once"),
-    "a GRU, whose state has more bits than its outputs": (
-        Gated(),
-        "all frames at once",
-    ),
     "attention over time": (
         Function(lambda x: F.scaled_dot_product_attention(*[x.transpose(1, 2)[:, None]] * 3)),
         "all frames at once",

@@ -44,6 +44,8 @@ static void run_case(void)
     case 1: me_lstm_run(&op, &steps); break;
     case 2: me_lstm_cell_run(&op, &steps); break;
     case 3: me_gru_run(&op, &steps); break;
-    default: me_gru_reset_first_run(&op, &steps);
+    case 4: me_gru_reset_first_run(&op, &steps); break;
+    case 5: me_gru_state_run(&op, &steps); break;
+    default: me_gru_reset_first_state_run(&op, &steps);
     }
 }

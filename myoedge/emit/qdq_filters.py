@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filters as ONNX writes them: they are linear, in the samples and in what was kept before."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.emit.qdq_writer import Write, Writer
+from myoedge.ir import Array
+from myoedge.op import Step, outer_inner
+from myoedge.ops.filters import biquads_real, past_real
+from myoedge.quant.choose import QuantGraph
+
+TIME = {"axis": 0}
+
+
+def write(*, kept: bool) -> Write:
+    """`kept`: what is left behind the last sample, in place of the results."""
+
+    def node(w: Writer, q: QuantGraph, step: Step, x: str, *before: str) -> str:
+        outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+        sections = q.graph.constants[step.node.inputs[1]]
+        rows = _signals(w, x, (outer, steps, inner))
+        unit = q.params[step.node.inputs[0]].scale * 2.0 ** -step["guard"]  # of what is kept
+        y = _of_samples(w, rows, sections, steps, kept)
+        for state in before:
+            y = w.node(
+                "Add", y, _of_state(w, _lanes(w, state, outer * inner), sections, steps, kept, unit)
+            )
+        if kept:
+            return _scaled(w, w.node("Transpose", y, perm=[1, 0]), 1 / unit, step.out)
+        apart = w.node("Reshape", y, w.whole(outer, inner, steps))
+        return w.node("Reshape", w.node("Transpose", apart, perm=[0, 2, 1]), w.whole(*step.out))
+
+    return node
+
+
+def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
+    """[outer, T, inner] -> a row for every signal."""
+    apart = w.node("Transpose", w.node("Reshape", x, w.whole(*sizes)), perm=[0, 2, 1])
+    return w.node("Reshape", apart, w.whole(-1, sizes[1]))
+
+
+def _lanes(w: Writer, state: str, lanes: int) -> str:
+    return w.node("Transpose", w.node("Reshape", state, w.whole(-1, lanes)), perm=[1, 0])
+
+
+def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
+    """What samples make: a convolution with as much of the response as there are of them."""
+    impulse = np.zeros(steps)
+    impulse[0] = 1.0
+    if not kept:
+        kernel = biquads_real(TIME, impulse, sections)[::-1].reshape(1, 1, steps)
+        y = w.node(
+            "Conv",
+            w.node("Unsqueeze", rows, w.whole(1)),
+            w.constant(kernel.copy()),
+            pads=[steps - 1, 0],
+        )
+        return w.node("Squeeze", y, w.whole(1))
+    each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
+    return w.node("MatMul", rows, w.constant(each.T.copy()))
+
+
+def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
+    """What is left of the state before: rows of it times the response to each of its numbers."""
+    count = 2 * len(sections) + 2
+    before = np.eye(count).reshape(len(sections) + 1, 2, count)
+    none = np.zeros((steps, count))
+    found = (past_real if kept else biquads_real)(TIME, none, sections, before)
+    each = unit * found.reshape(-1, count)
+    return w.node("MatMul", rows, w.constant(each.T.astype(np.float32)))
+
+
+def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
+    y = w.node("Mul", x, w.constant(np.array(factor, np.float32)))
+    return w.node("Reshape", y, w.whole(*shape))
