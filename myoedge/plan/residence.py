@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which constants stay in L2 and which come from L3 in every run: by cycles saved for a byte."""
+"""Which constants stay in L2 and which come from L3 in every run.
+
+First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
+by energy: a byte from L3 costs it in every run, even where the time is hidden, one that stays costs
+it once, at start. So what is left of L2 is filled as far as no run waits longer for it.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.plan.moments import Piece
@@ -42,15 +47,12 @@ def residences(
 def _choices(
     known: Mapping[Key, Sequence[Piece]], durations: Sequence[float], room: int, rate: Rate
 ) -> Iterator[Residence]:
-    sizes = {
-        key: sum(p.room_bytes for p in pieces if (p.step, p.array) == key)
-        for key, pieces in known.items()
-    }
+    sizes = sizes_bytes(known)
     owner = {(p.step, p.array): key for key, pieces in known.items() for p in pieces}
     spare = room - most_read([p for pieces in known.values() for p in pieces])
     streamed = {*known} - {*_small(sizes, spare)}
     while True:
-        stays = sum(size for key, size in sizes.items() if key not in streamed)
+        stays = _stays(sizes, streamed)
         hauls = in_order([p for key in streamed for p in known[key]])
         begins, stuck = queued(hauls, room - stays)
         if stuck is None:
@@ -66,6 +68,58 @@ def _choices(
         if not fits:
             return
         streamed.discard(max(fits, key=lambda key: _worth(key, known[key], sizes[key], rate)))
+
+
+def fill(
+    known: Mapping[Key, Sequence[Piece]],
+    streamed: frozenset[Key],
+    durations: Sequence[float],
+    room: int,
+    rate: Rate,
+) -> list[Key]:
+    """Of the arrays that stream, in the order of their use, those that can stay.
+
+    known, durations, room, rate   as in `residences`
+
+    None of them makes a run wait longer.
+    """
+    sizes, left, found = sizes_bytes(known), {*streamed}, []
+    cycles = _cycles(known, left, durations, room - _stays(sizes, left), rate)
+    for key in sorted(streamed):
+        tried = left - {key}
+        now = _cycles(known, tried, durations, room - _stays(sizes, tried), rate)
+        if now is not None and (cycles is None or now <= cycles):
+            left, cycles = tried, now
+            found.append(key)
+    return found
+
+
+def sizes_bytes(known: Mapping[Key, Sequence[Piece]]) -> dict[Key, int]:
+    """Of L2, for each array that stays; those that are alike are stored once."""
+    return {
+        key: sum(p.room_bytes for p in pieces if (p.step, p.array) == key)
+        for key, pieces in known.items()
+    }
+
+
+def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
+    return sum(size for key, size in sizes.items() if key not in streamed)
+
+
+def _cycles(
+    known: Mapping[Key, Sequence[Piece]],
+    streamed: Collection[Key],
+    durations: Sequence[float],
+    window: int,
+    rate: Rate,
+) -> float | None:
+    """Of a run with hauls in so many bytes of L2; None where these are too few."""
+    hauls = in_order([p for key in streamed for p in known[key]])
+    begins, stuck = queued(hauls, window)
+    if stuck is not None or window < 0:
+        return None
+    costs = [rate.cycles(p) for p in hauls]
+    return timeline(costs, begins, [p.first for p in hauls], durations).cycles
 
 
 def _worth(key: Key, pieces: Sequence[Piece], size: int, rate: Rate) -> tuple[float, int]:

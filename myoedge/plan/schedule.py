@@ -15,7 +15,7 @@ from myoedge.plan.moments import Clock
 from myoedge.plan.place import Life, Place, Placement, place
 from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.spill import Roots, spilled
-from myoedge.plan.supply import fits, too_large, window_bytes, with_hauls
+from myoedge.plan.supply import filled, fits, too_large, window_bytes, with_hauls
 from myoedge.plan.tile import Limits
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.whole import modelled_cycles
@@ -79,7 +79,7 @@ def _streaming(network: Network, plan: Plan) -> Plan:
         made = spilled(_tiled(network, None, ()), network.roots, network.placing)
     if made is None:
         raise too_large(plan)
-    return made
+    return filled(made)
 
 
 def _weights_streaming(network: Network, plan: Plan) -> Plan | None:

@@ -10,10 +10,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.plan.far import far_hauls
 from myoedge.plan.moments import Piece, candidates, pieces
 from myoedge.plan.planned import Plan
-from myoedge.plan.residence import residences
+from myoedge.plan.residence import fill, residences, sizes_bytes
 from myoedge.plan.shared import Key, stored_once
 from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
-from myoedge.plan.whole import durations
+from myoedge.plan.whole import durations, waiting_cycles
 
 PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
 PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
@@ -35,24 +35,49 @@ def window_bytes(plan: Plan) -> int:
 
 def with_hauls(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
-    window, arena = window_bytes(plan), plan.placement.arena_bytes
-    most = min(PIECE_BYTES, max(window, 0) // PIECES)
-    known = _known(plan, most)
-    maps = map_hauls(plan)
-    others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
-    rate = Rate.of(plan.chip)
-    for choice in residences(known, durations(plan), window, rate)[:CHOICES]:
-        hauls = _streamed(known, choice.streamed)
-        found = place_hauls(hauls, others, window + arena - choice.stays_bytes, maps)
-        if found is not None:
-            made = replace(plan, hauls=tuple(stored_once(found, plan.content)))
+    window, known = window_bytes(plan), _known(plan)
+    for choice in residences(known, durations(plan), window, Rate.of(plan.chip))[:CHOICES]:
+        made = _hauling(plan, known, choice.streamed)
+        if made is not None:
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
     return None
 
 
-def _known(plan: Plan, most: int) -> dict[Key, list[Piece]]:
+def filled(plan: Plan) -> Plan:
+    """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
+    bare, computed, best = replace(plan, hauls=()), durations(plan), plan
+    known, streamed = _known(bare), frozenset(plan.owners[key] for key in plan.streamed)
+    keys = fill(known, streamed, computed, window_bytes(bare), Rate.of(plan.chip))
+    cycles = waiting_cycles(plan, computed)
+    fewest, most = 0, len(keys)
+    count = most
+    while fewest < most:  # places in L2 are worse than its sum: as many as find one
+        made = _hauling(bare, known, streamed.difference(keys[:count]))
+        if made is not None and waiting_cycles(made, computed) <= cycles:
+            fewest, best = count, made
+        else:
+            most = count - 1
+        count = (fewest + most + 1) // 2
+    return best
+
+
+def _hauling(
+    plan: Plan, known: Mapping[Key, Sequence[Piece]], streamed: frozenset[Key]
+) -> Plan | None:
+    """With hauls for these arrays; None where one finds no place."""
+    others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
+    stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
+    room = window_bytes(plan) + plan.placement.arena_bytes - stays
+    found = place_hauls(_streamed(known, streamed), others, room, map_hauls(plan))
+    if found is None:
+        return None
+    return replace(plan, hauls=tuple(stored_once(found, plan.content)))
+
+
+def _known(plan: Plan) -> dict[Key, list[Piece]]:
     """Pieces of every constant that can come from L3, those that are alike together."""
     found: dict[Key, list[Piece]] = {}
+    most = min(PIECE_BYTES, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.steps, plan.tilings):
         own = pieces(index, name, size, plan.tilings[index], plan.clock, most)
         found.setdefault(plan.owners[index, name], []).extend(own)

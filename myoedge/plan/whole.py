@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from myoedge.op import OPS, Step
 from myoedge.plan.planned import Plan
 from myoedge.plan.stream import Rate, timeline
@@ -41,10 +43,15 @@ def modelled_cycles(plan: Plan) -> float:
     """Of a run, waiting for L3 included."""
     if not plan.hauls:
         return float(sum(layer_cycles(plan)))
+    return waiting_cycles(plan, durations(plan))
+
+
+def waiting_cycles(plan: Plan, durations: Sequence[float]) -> float:
+    """Of a run that computes so long in each moment, and waits for its hauls."""
     rate = Rate.of(plan.chip)
     costs = [rate.cycles(haul.piece) for haul in plan.hauls]
     begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
-    return timeline(costs, begins, needed, durations(plan)).cycles
+    return timeline(costs, begins, needed, durations).cycles
 
 
 def latency_s(plan: Plan) -> float | None:

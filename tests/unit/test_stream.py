@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from myoedge.plan.moments import Piece
 from myoedge.plan.place import Life, place
-from myoedge.plan.residence import most_read, residences
+from myoedge.plan.residence import fill, most_read, residences
 from myoedge.plan.stream import Rate, in_order, place_hauls, queued, timeline, turns
 
 MOMENTS = 24
@@ -140,3 +140,39 @@ def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
     hauls = place_hauls(wanted, [], 16)
     assert hauls is not None
     assert [*turns(hauls)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
+
+
+def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
+    """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
+    known = {(n, "w"): [Piece(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
+    every = frozenset(known)
+    assert residences(known, [2e4] * 6, 32000, RATE)[0].streamed == every
+    assert fill(known, every, [2e4] * 6, 32000, RATE) == [*known]
+    assert fill(known, every, [2e4] * 6, 31999, RATE) == [(0, "w"), (1, "w")]
+    assert fill(known, every, [2e4] * 6, 23999, RATE) == [(0, "w")]
+    assert fill(known, every, [2e4] * 6, 8000, RATE) == []
+
+
+@settings(drawn, max_examples=60)
+@given(pieces(), st.data())
+def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
+    wanted: list[Piece], data: st.DataObject
+) -> None:
+    durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
+    known = {(p.step, p.array): [p] for p in wanted}
+    room = most_read(wanted) + data.draw(st.integers(0, 200))
+
+    def cycles(left: list[Piece]) -> float | None:
+        stays = sum(p.room_bytes for p in wanted) - sum(p.room_bytes for p in left)
+        begins, stuck = queued(left, room - stays)
+        if stuck is not None:
+            return None
+        return by_time(left, begins, durations)
+
+    kept = fill(known, frozenset(known), durations, room, RATE)
+    left = [p for p in wanted if (p.step, p.array) not in kept]
+    assert sum(known[key][0].room_bytes for key in kept) <= room
+    before, after = cycles(wanted), cycles(left)
+    if kept and before is not None:
+        assert after is not None
+        assert after <= before + len(wanted) + MOMENTS
