@@ -28,9 +28,9 @@ class ToolRow:
     """One need of myoedge as doctor shows it.
 
     where    a path, for the person at the terminal only
-    blocks   the verbs that cannot run while the state is not "ok"; empty for optional tools
+    blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
     fix      a command line; empty where all is well
-    needed   whether doctor fails without it: what only boards need is not
+    needed   whether doctor fails without it: what only boards or an option need is not
     """
 
     name: str
@@ -42,37 +42,38 @@ class ToolRow:
     needed: bool = True
 
 
-# (name, requirement as in pyproject.toml, verbs that need it)
-PACKAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("torch", "torch==2.13.0", ("inspect", "quantize", "build")),
-    ("ortools", "ortools>=9.11", ()),  # buffers are placed greedily without it
-    ("onnx", "onnx>=1.17", ("build",)),
-    ("onnxruntime", "onnxruntime>=1.20", ()),
+# (name, requirement as in pyproject.toml, verbs that need it, whether it is needed)
+PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
+    ("torch", "torch==2.13.0", ("inspect", "quantize", "build"), True),
+    ("ortools", "ortools>=9.11", (), False),  # buffers are placed greedily without it
+    ("onnx", "onnx>=1.17", ("build",), True),
+    ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
 )
+ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
+CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
 def survey() -> tuple[ToolRow, ...]:
     """Everything outside this package that myoedge uses, versions from running or metadata."""
     python = platform.python_version(), sys.executable
+    compiles = ("build", "validate", "simulate")
+    optional = (
+        _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
+        _row("gvsoc", "", ON_GVSOC, gvsoc.GET, _gvsoc_place()),
+        *_for_boards(),
+    )
     return (
-        _row("python", "python>=3.11", ("build",), "install Python 3.11 or newer", python),
-        _row(
-            "zig",
-            ZIG,
-            ("build", "validate", "simulate"),
-            f"pip install {ZIG}",
-            _compiler_place("zig"),
-        ),
+        _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
+        _row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
         *(_package_row(*package) for package in PACKAGES),
-        _row("cc", "", (), "optional: install gcc or clang, or set CC", _compiler_place("cc")),
-        _row("gvsoc", "", (), f"optional: {gvsoc.HOW}, or gvsoc on PATH", _gvsoc_place()),
-        *(replace(row, needed=False) for row in _for_boards()),
+        *(replace(row, needed=False) for row in optional),
     )
 
 
 def _for_boards() -> tuple[ToolRow, ...]:
     """What flash, run and validate need on top to get at a board."""
     serial, home = "pyserial>=3.5", os.environ.get("GAP_SDK_HOME", "")
+    source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
     return (
         _row(
             "pyserial",
@@ -81,14 +82,10 @@ def _for_boards() -> tuple[ToolRow, ...]:
             f'pip install "{serial}"',
             _package_place("pyserial", "serial"),
         ),
-        _row("openocd", "", ("flash",), openocd.HOW, _openocd_place()),
-        _row("openocd_tools", "", ("flash",), f"export {openocd.TOOLS}", _tools_place()),
-        _row(
-            "gap_sdk", "", ("flash",), "source GAP9_SDK/configs/gap9_evk_audio.sh", _sdk_place(home)
-        ),
-        _row(
-            "probe", "", TALK, "plug a board in, and switch it on: myoedge boards", _probe_place()
-        ),
+        _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
+        _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _tools_place()),
+        _row("gap_sdk", "", ("flash",), source, _sdk_place(home)),
+        _row("probe", "", TALK, "myoedge boards  (plug one in, switch it on)", _probe_place()),
     )
 
 
@@ -144,8 +141,11 @@ def _gvsoc_place() -> tuple[str, str] | None:
         return None
 
 
-def _package_row(name: str, requirement: str, blocks: tuple[str, ...]) -> ToolRow:
-    return _row(name, requirement, blocks, f'pip install "{requirement}"', _package_place(name))
+def _package_row(
+    name: str, requirement: str, blocks: tuple[str, ...], needed: bool = True
+) -> ToolRow:
+    fix = f'pip install "{requirement}"'
+    return replace(_row(name, requirement, blocks, fix, _package_place(name)), needed=needed)
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:

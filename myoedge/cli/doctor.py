@@ -25,13 +25,13 @@ def command(voice: Voice) -> None:
 
     rows = api.doctor()
     voice.result({"tools": [asdict(row) for row in rows]}, lambda: _show(voice, rows))
-    if any(row.state != "ok" and row.blocks and row.needed for row in rows):
+    if any(row.state != "ok" and row.needed for row in rows):
         sys.exit(MISSING)
 
 
 def _show(voice: Voice, rows: tuple[ToolRow, ...]) -> None:
     for row in rows:
-        optional = "" if (row.blocks and row.needed) or row.state == "ok" else " (optional)"
+        optional = "" if row.needed or row.state == "ok" else " (optional)"
         voice.out.print(
             f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}".rstrip(),
             markup=False,

@@ -34,6 +34,11 @@ _PARTS = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
 _LEAVINGS = ("power_report.csv", "trace_file.txt")
 HOW = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
+# The revision that this package is held against; later ones import a package that is not public.
+GET = (
+    "git clone https://github.com/gvsoc/gvsoc && git -C gvsoc checkout 209c147 && "
+    'make -C gvsoc all TARGETS=pulp-open && export GVSOC_HOME="$PWD/gvsoc/install"'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ NO_PROBE = re.compile(r"(?i)unable to open \w+ device|no device found|could not 
 TAP = re.compile(r"^\s*\d+\s+\S+\s+[YN]\s+(0x[0-9a-fA-F]+)", re.MULTILINE)  # found, not expected
 HOW = "the OpenOCD of GreenWaves' gap_utils or SDK: MYOEDGE_OPENOCD=its path, or on PATH"
 TOOLS = "GAP_OPENOCD_TOOLS=the folder openocd_tools of gap_utils or SDK"
+_CLONE = "git clone https://github.com/GreenWaves-Technologies/gap_utils && export "
+GET = f'{_CLONE}MYOEDGE_OPENOCD="$PWD/gap_utils/openocd_ubuntu2204/bin/openocd"'
+GET_TOOLS = f'{_CLONE}GAP_OPENOCD_TOOLS="$PWD/gap_utils/openocd_tools"'
 
 # What a flasher and its host tell each other, 4 bytes each.
 HOST_READY, BOARD_READY, BUFFER, BUFFER_BYTES, RUN, ADDRESS, SIZE, TYPE = range(0, 32, 4)

@@ -83,3 +83,27 @@ def test_what_is_needed_fails(run: Callable[..., Ran], monkeypatch: pytest.Monke
     shown = run("doctor", "--json")
     assert shown.code == 5
     assert json.loads(shown.out)["tools"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_every_row_says_what_it_blocks_and_a_command(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing cc, GVSoC or onnxruntime blocks an option only, and doctor succeeds."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("GVSOC_HOME", "no-such-folder")
+    monkeypatch.setitem(sys.modules, "serial", None)
+    shown = run("doctor", "--json")
+    missing = {name: row for name, row in rows_of(shown).items() if row["state"] == "missing"}
+    assert {"cc", "gvsoc", "openocd", "openocd_tools", "gap_sdk", "probe"} <= missing.keys()
+    assert shown.code == 0
+    commands = ("git clone", "sudo apt-get", "xcode-select", "pip install", "source", "myoedge")
+    for name, row in missing.items():
+        assert row["blocks"] or name == "ortools", name
+        assert row["fix"].startswith(commands), name
+    verbs = {verb for row in rows_of(shown).values() for verb in row["blocks"]}
+    for verb in verbs:
+        name, *option = verb.split()[:2]
+        helped = run(name, "--help")
+        assert helped.code == 0
+        assert all(x in helped.out for x in option), verb

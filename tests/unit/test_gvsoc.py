@@ -104,7 +104,8 @@ def test_doctor_shows_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (rows["gvsoc"].state, rows["gvsoc"].where) == ("ok", str(home))
     monkeypatch.setenv("GVSOC_HOME", str(home / "bin"))
     rows = {row.name: row for row in survey.survey()}
-    assert (rows["gvsoc"].state, rows["gvsoc"].blocks) == ("missing", ())
+    assert (rows["gvsoc"].state, rows["gvsoc"].blocks) == ("missing", survey.ON_GVSOC)
+    assert not rows["gvsoc"].needed
     assert "GVSOC_HOME" in rows["gvsoc"].fix
 
 
