@@ -65,21 +65,24 @@ static void score_blocks(const work *w, int32_t group, int32_t first, int32_t la
     const me_attention *op = w->op;
     const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
     me_products of;
-    four_rows(of.a, w->tile->q, 4 * group, w->tile->rows - 1, op->width);
+    const int32_t words = op->width / 4, turn = words * ME_FIRST(8) / 8;
+    const int8_t *const q = w->tile->q + 4 * turn, *const k = w->tile->k + 4 * turn;
+    four_rows(of.a, q, 4 * group, w->tile->rows - 1, op->width);
     of.b_step = 4 * op->width;
     of.y_stride = w->row;
-    of.words = op->width / 4;
+    of.words = words;
+    of.turn = turn;
     of.add = 0;
     of.y = (int32_t *)(void *)row_of(w, 4 * group) + 4 * first;
     of.blocks = whole - first;
     if (of.blocks > 0) {
-        four_rows(of.b, w->tile->k, 4 * first - start, keys - 1, op->width);
+        four_rows(of.b, k, 4 * first - start, keys - 1, op->width);
         me_products_signed(&of);
         of.y += 4 * of.blocks;
     }
     if (last > whole) {
         of.blocks = 1;
-        four_rows(of.b, w->tile->k, 4 * whole - start, keys - 1, op->width);
+        four_rows(of.b, k, 4 * whole - start, keys - 1, op->width);
         me_products_signed(&of);
     }
 }
@@ -154,6 +157,7 @@ static void sum_blocks(const work *w, int32_t group, int32_t first, int32_t last
     of.y_stride = w->row;
     of.blocks = last - first;
     of.add = keys.first > all.first;
+    of.turn = 0;
     of.y = (int32_t *)(void *)(row_of(w, 4 * group) + w->filled) + 4 * first;
     me_products_unsigned(&of);
 }

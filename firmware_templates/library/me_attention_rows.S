@@ -6,15 +6,16 @@
 #include "me_move_xpulp.h"
 
 /* the frame: what changes from block to block, then what is saved */
-    .set AT_A, 0                /* four pointers */
-    .set AT_Y, 16
-    .set AT_Y_STRIDE, 20
-    .set AT_WORDS, 24
-    .set AT_BLOCKS, 28
-    .set AT_NEXT, 32            /* from the end of a row of b to the next block's */
-    .set AT_ADD, 36
-    .set SAVED, 40
-    .set FRAME, 112
+    .set AT_Y, 0
+    .set AT_Y_STRIDE, 4
+    .set AT_BLOCKS, 8
+    .set AT_B_STEP, 12
+    .set AT_ADD, 16
+    .set AT_FIRST, 20           /* words of a row from `turn` on */
+    .set AT_TURN, 24            /* words before */
+    .set AT_ROW, 28             /* bytes of all */
+    .set SAVED, 32
+    .set FRAME, 96
 
 .macro each_saved what
     \what ra, SAVED(sp)
@@ -25,48 +26,20 @@
 
 /* rows of a: t2 s0 s1 a0 (x7 .. x10); of b: ra gp tp a5; their words: t0 t1; a1 .. a4;
  * sum (i, j) is x16 + 4 i + j */
-.macro products name, dot
-me_function \name
-    addi sp, sp, -FRAME
-    each_saved sw
-    lw t2, 0(a0)
-    lw t0, 4(a0)
-    lw t1, 8(a0)
-    lw s0, 12(a0)
-    sw t2, AT_A(sp)
-    sw t0, AT_A+4(sp)
-    sw t1, AT_A+8(sp)
-    sw s0, AT_A+12(sp)
-    lw ra, 16(a0)
-    lw gp, 20(a0)
-    lw tp, 24(a0)
-    lw a5, 28(a0)
-    lw t0, 32(a0)
-    lw t1, 36(a0)
-    lw t2, 40(a0)
-    lw s0, 44(a0)
-    lw s1, 48(a0)
-    slli a1, s0, 2
-    sub t1, t1, a1
-    sw t0, AT_Y(sp)
-    sw t1, AT_NEXT(sp)
-    sw t2, AT_Y_STRIDE(sp)
-    lw a1, 52(a0)
-    sw s0, AT_WORDS(sp)
-    sw s1, AT_BLOCKS(sp)
-    sw a1, AT_ADD(sp)
-    .balign 16
-1:  lw a1, AT_ADD(sp)
-    lw t0, AT_WORDS(sp)
-    lw t2, AT_A(sp)
-    lw s0, AT_A+4(sp)
-    lw s1, AT_A+8(sp)
-    lw a0, AT_A+12(sp)
-    bnez a1, 4f
-    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    mv x\n, zero
-    .endr
-3:  lp_setup 0, t0, 2f
+.macro each_row what, by
+    \what t2, t2, \by
+    \what s0, s0, \by
+    \what s1, s1, \by
+    \what a0, a0, \by
+    \what ra, ra, \by
+    \what gp, gp, \by
+    \what tp, tp, \by
+    \what a5, a5, \by
+.endm
+
+/* t0 words of all rows */
+.macro summed dot
+    lp_setup 0, t0, .Lsummed\@
     p_lw t0, 4, t2
     p_lw a1, 4, ra
     p_lw a2, 4, gp
@@ -90,24 +63,69 @@ me_function \name
     \dot x28, t1, a1
     \dot x29, t1, a2
     \dot x30, t1, a3
-2:  \dot x31, t1, a4
-    lw t0, AT_Y(sp)
-    lw t1, AT_Y_STRIDE(sp)
-    lw t2, AT_NEXT(sp)
-    addi s0, t0, 16
-    sw s0, AT_Y(sp)
-    .irp n, 16, 20, 24, 28
-    four_words sw, \n, t0
-    add t0, t0, t1
+.Lsummed\@:
+    \dot x31, t1, a4
+.endm
+
+.macro products name, dot
+me_function \name
+    addi sp, sp, -FRAME
+    each_saved sw
+    lw a1, 32(a0)
+    lw a2, 36(a0)
+    lw a3, 40(a0)
+    lw a4, 44(a0)
+    lw t0, 48(a0)
+    lw t1, 52(a0)
+    lw t2, 56(a0)
+    sub s0, a4, t2
+    slli a4, a4, 2
+    sw a1, AT_Y(sp)
+    sw a2, AT_B_STEP(sp)
+    sw a3, AT_Y_STRIDE(sp)
+    sw a4, AT_ROW(sp)
+    sw t0, AT_BLOCKS(sp)
+    sw t1, AT_ADD(sp)
+    sw t2, AT_TURN(sp)
+    sw s0, AT_FIRST(sp)
+    lw t2, 0(a0)
+    lw s0, 4(a0)
+    lw s1, 8(a0)
+    lw ra, 16(a0)
+    lw gp, 20(a0)
+    lw tp, 24(a0)
+    lw a5, 28(a0)
+    lw a0, 12(a0)
+    .balign 16
+1:  lw a1, AT_ADD(sp)
+    lw t0, AT_FIRST(sp)
+    bnez a1, 4f
+    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+    mv x\n, zero
     .endr
-    lw s0, AT_BLOCKS(sp)
-    add ra, ra, t2
-    add gp, gp, t2
-    addi s0, s0, -1
-    sw s0, AT_BLOCKS(sp)
-    add tp, tp, t2
-    add a5, a5, t2
-    bnez s0, 1b
+3:  summed \dot
+    lw t1, AT_ROW(sp)
+    lw t0, AT_TURN(sp)
+    each_row sub, t1
+    beqz t0, 2f
+    summed \dot
+2:  lw a1, AT_Y(sp)
+    lw t1, AT_Y_STRIDE(sp)
+    lw a2, AT_B_STEP(sp)
+    addi a3, a1, 16
+    sw a3, AT_Y(sp)
+    .irp n, 16, 20, 24, 28
+    four_words sw, \n, a1
+    add a1, a1, t1
+    .endr
+    lw t0, AT_BLOCKS(sp)
+    add ra, ra, a2
+    add gp, gp, a2
+    addi t0, t0, -1
+    sw t0, AT_BLOCKS(sp)
+    add tp, tp, a2
+    add a5, a5, a2
+    bnez t0, 1b
     each_saved lw
     addi sp, sp, FRAME
     ret

@@ -11,7 +11,8 @@
         for (int32_t block = 0; block < of->blocks; block++)                                    \
             for (int32_t i = 0; i < 4; i++)                                                     \
                 for (int32_t j = 0; j < 4; j++) {                                               \
-                    const int8_t *a = of->a[i], *b = of->b[j] + block * of->b_step;             \
+                    const int8_t *a = of->a[i] - 4 * of->turn;                                  \
+                    const int8_t *b = of->b[j] - 4 * of->turn + block * of->b_step;             \
                     int32_t *y = of->y + i * (of->y_stride / 4) + 4 * block + j;                \
                     int32_t sum = of->add ? *y : 0;                                             \
                     for (int32_t word = 0; word < of->words; word++)                            \

@@ -10,11 +10,13 @@
 /* Four rows a times four rows b, `blocks` times, b_step bytes further each time: y[i][j] = sum over
  * `words` words, and what y was if `add`. y is int32, 16 bytes further each time, y_stride bytes
  * between rows.
+ * turn: sums begin with word `turn` of every row, to which a and b point, and end with those before
+ * it. That changes no sum; cores that do not begin alike read from different banks.
  * me_attention_rows.S knows these offsets. */
 typedef struct {
     const int8_t *a[4], *b[4];
     int32_t *y;
-    int32_t b_step, y_stride, words, blocks, add;
+    int32_t b_step, y_stride, words, blocks, add, turn;
 } me_products;
 
 void me_products_signed(const me_products *of);   /* bytes of both are signed */
