@@ -7,6 +7,7 @@
 #include "me_dense_block.h"
 #include "me_intrinsics.h"
 #include "me_share.h"
+#include "me_table.h"
 
 #define MOST_PIXELS 64
 
@@ -229,10 +230,24 @@ static ME_APART place place_of(const work *w, int32_t part)
     return (place){ group, unit - group * blocks };
 }
 
+/* What blocks first .. last-1 of pixels from y on have computed becomes its entries: with that among
+ * them blocks would be larger than a core's instruction cache. */
+static ME_APART void look_up(const work *w, int8_t *y, int32_t pixels, int32_t first, int32_t last)
+{
+    int32_t n = at_most(4 * last, w->k) - 4 * first;
+    if (n == w->y_stride) {
+        n *= pixels;
+        pixels = 1;
+    }
+    for (y += 4 * first; pixels > 0; pixels--, y += w->y_stride)
+        me_table_row(w->scale->table, y, y, n);
+}
+
 /* Blocks first .. last-1 of `pixels` pixels, which are whole groups or one. */
 static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first, int32_t last)
 {
-    const int32_t in_block = at_most(pixels, 4), full = w->k / 4, row = me_dense_row(w->taps);
+    int8_t *const y = b->y;
+    const int32_t begins = first, in_block = at_most(pixels, 4), full = w->k / 4, row = me_dense_row(w->taps);
     b->y += 4 * first;
     b->weights = w->weights + (ptrdiff_t)(4 * row) * first;
     b->channels = w->channels + 4 * first;
@@ -257,6 +272,8 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
         b->blocks = 1;
         me_block_kernels[in_block - 1][w->k % 4 - 1](b);
     }
+    if (w->scale->table)
+        look_up(w, y, pixels, begins, last);
 }
 
 /* What is the same for all blocks. */
@@ -269,8 +286,7 @@ static inline void begin(const work *w, me_block *b)
     b->pre = scale->pre;
     b->low = in_all_bytes(scale->low);
     b->high = in_all_bytes(scale->high);
-    b->table = scale->table ? scale->table + 128 : 0;
-    b->special = scale->table || scale->low > -128 || scale->high < 127;
+    b->limits = scale->low > -128 || scale->high < 127;
 }
 
 /* One row, where it lies. */

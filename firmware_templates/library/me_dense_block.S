@@ -20,14 +20,13 @@
     .set HIGH, 9
     .set Y, 10
     .set STRIDE, 11
-    .set TABLE, 12
 
 /* the frame; what a block reads lies below 64, where compressed instructions reach */
     .set AT_X, 0                /* the pointers of this group */
     .set AT_ROWS, 4
     .set AT_STEPS, 8
     .set AT_PRE, 12
-    .set AT_SPECIAL, 16
+    .set AT_LIMITS, 16
     .set AT_STRIDE, 20
     .set AT_Y, 24               /* of this block */
     .set AT_Y_GROUP, 28
@@ -38,7 +37,6 @@
     .set AT_ROWS_STEP, 48       /* 16, or 0 without rows */
     .set AT_LOW, 52
     .set AT_HIGH, 56
-    .set AT_TABLE, 60
     .set SAVED, 64              /* to 119 */
     .set FRAME, 128
 
@@ -55,9 +53,8 @@
     .set OF_PRE, 36
     .set OF_LOW, 40
     .set OF_HIGH, 44
-    .set OF_TABLE, 48
-    .set OF_SPECIAL, 52
-    .set OF_X_STEP, 56
+    .set OF_LIMITS, 48
+    .set OF_X_STEP, 52
 
     .macro r_type opcode, f3, f7, rd, rs1, rs2
     .4byte (\opcode) | (\f3) << 12 | (\f7) << 25 | (\rd) << 7 | (\rs1) << 15 | (\rs2) << 20
@@ -170,30 +167,6 @@
     r_type 0x57, 1, 0x10, SUM+4*\p, SUM+4*\p, HIGH              /* pv.min.b */
     .endm
 
-/* They go through the table; x5, x6, x7 and x13 are free. */
-    .macro looked_up nc, p
-    .irp c, 0, 1, 2, 3
-    .if \c < \nc
-    r_type 0x33, 0, 0x67, 5+\c+5*(\c/3), SUM+4*\p, 8*\c         /* p.extract */
-    .endif
-    .endr
-    .irp c, 0, 1, 2, 3
-    .if \c < \nc
-    r_type 0x03, 7, 0x00, 5+\c+5*(\c/3), TABLE, 5+\c+5*(\c/3)   /* p.lb rd, rs2(rs1) */
-    .endif
-    .endr
-    .if \nc == 1
-    c_mv SUM+4*\p, 5
-    .else
-    r_type 0x57, 1, 0x70, SUM+4*\p, 6, 5
-    .if \nc == 3
-    r_type 0x57, 1, 0x6c, SUM+4*\p, 7, 7
-    .elseif \nc == 4
-    r_type 0x57, 1, 0x6c, SUM+4*\p, 13, 7
-    .endif
-    .endif
-    .endm
-
     .macro stored nc, p
     .if \nc == 4
     r_type 0x2b, 6, 0, STRIDE, Y, SUM+4*\p                      /* p.sw, post-increment */
@@ -222,10 +195,9 @@
     lw a3, OF_PRE(a0)
     lw a4, OF_ROWS(a0)
     lw a5, OF_Y_STRIDE(a0)
-    lw a6, OF_SPECIAL(a0)
+    lw a6, OF_LIMITS(a0)
     lw a7, OF_LOW(a0)
     lw s2, OF_HIGH(a0)
-    lw s3, OF_TABLE(a0)
     lw gp, OF_X_STEP(a0)
     snez a0, a4
     slli a0, a0, 4
@@ -239,10 +211,9 @@
     sw a3, AT_PRE(sp)
     sw a4, AT_ROWS(sp)
     sw a5, AT_STRIDE(sp)
-    sw a6, AT_SPECIAL(sp)
+    sw a6, AT_LIMITS(sp)
     sw a7, AT_LOW(sp)
     sw s2, AT_HIGH(sp)
-    sw s3, AT_TABLE(sp)
     sw a0, AT_ROWS_STEP(sp)
     .endm
     .macro left
@@ -251,27 +222,14 @@
     ret
     .endm
 
-    .macro special np, nc
+    .macro within_limits np, nc
 9:  /* the same with other limits */
-    lw a2, AT_TABLE(sp)
     c_lwsp LOW, AT_LOW
     c_lwsp HIGH, AT_HIGH
-    bnez a2, 9f
     .irp p, 0, 1, 2, 3
     .if \p < \np
     packed \nc, \p
     limited \p
-    stored \nc, \p
-    .endif
-    .endr
-    j 6b
-
-9:  /* and with a table */
-    .irp p, 0, 1, 2, 3
-    .if \p < \np
-    packed \nc, \p
-    limited \p
-    looked_up \nc, \p
     stored \nc, \p
     .endif
     .endr
@@ -401,7 +359,7 @@ me_block_\np\()x\nc:
     requantised \np, \nc, 3, 11, 12, 13, 8, 9, 10
     .endif
     c_lwsp Y, AT_Y
-    c_lwsp TABLE, AT_SPECIAL
+    c_lwsp 12, AT_LIMITS
     addi t0, a0, \nc
     c_swsp XA, AT_Y
     c_lwsp STRIDE, AT_STRIDE
@@ -452,7 +410,7 @@ me_block_\np\()x\nc:
     .endr
     j 3b
 
-    special \np, \nc
+    within_limits \np, \nc
     .size me_block_\np\()x\nc, . - me_block_\np\()x\nc
     .endm
 
@@ -511,7 +469,7 @@ me_block_1x8:
     requantised 1, 8, 6, 8, 9, 10, 11, 12, 13
     requantised 1, 8, 7, 11, 12, 13, 8, 9, 10
     lw a0, AT_Y(sp)
-    lw a2, AT_SPECIAL(sp)
+    lw a2, AT_LIMITS(sp)
     addi t0, a0, 8
     sw t0, AT_Y(sp)
     li a1, 4
@@ -527,7 +485,7 @@ me_block_1x8:
     c_add SUM+\c, XB
     .endr
     j 3b
-    special 2, 4
+    within_limits 2, 4
     .size me_block_1x8, . - me_block_1x8
     .endm
 

@@ -32,8 +32,7 @@ ME_INLINE void sums(const me_block *b, const int8_t *const *x, const int8_t **we
 ME_INLINE int8_t scaled(const me_block *b, int32_t sum, const me_channel *to)
 {
     const int32_t q = me_clip8(me_requant(sum, b->pre, to->mult, to->offset, to->shift));
-    const int32_t limited = me_clip(q, (int8_t)b->low, (int8_t)b->high);
-    return b->table ? b->table[limited] : (int8_t)limited;
+    return (int8_t)me_clip(q, (int8_t)b->low, (int8_t)b->high);
 }
 
 ME_INLINE void blocks(const me_block *b, int32_t pixels, int32_t channels)

@@ -17,8 +17,7 @@
  *   channels  C for every block
  *   y         of the first pixel and the first channel; y_stride bytes from pixel to pixel
  *   low, high the limits, the same in all four bytes
- *   table     the entry of 0, so table[-128] is the first; or 0
- *   special   there is a table, or limits other than those of int8
+ *   limits    they are other than those of int8
  * steps, groups and blocks are at least 1. me_dense_block.S knows these offsets. */
 typedef struct {
     const int8_t *const *x;
@@ -28,8 +27,7 @@ typedef struct {
     int8_t *y;
     int32_t y_stride, steps, groups, blocks, pre;
     uint32_t low, high;
-    const int8_t *table;
-    int32_t special, x_step;
+    int32_t limits, x_step;
 } me_block;
 
 typedef void me_block_kernel(const me_block *block);

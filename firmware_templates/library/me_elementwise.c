@@ -6,6 +6,7 @@
 #include "me_elementwise_rows.h"
 #include "me_math.h"
 #include "me_share.h"
+#include "me_table.h"
 
 /* The elements of a result that this core computes: whole words of four but for the last core. */
 typedef struct {
@@ -18,19 +19,10 @@ static me_part part_of(int32_t n)
     return (me_part){ 4 * ME_FIRST(words), last < n ? last : n };
 }
 
-static void through(const int8_t *table, const int8_t *x, int8_t *y, int32_t n)
-{
-    const int32_t words = n / 4;
-    if (words > 0)
-        me_table_words(table + 128, x, y, words);
-    for (int32_t i = 4 * words; i < n; i++)
-        y[i] = me_lookup(table, x[i]);
-}
-
 void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n)
 {
     const me_part part = part_of(n);
-    through(table, x + part.first, y + part.first, part.last - part.first);
+    me_table_row(table, x + part.first, y + part.first, part.last - part.first);
 }
 
 /* ---- pairs */
@@ -87,7 +79,7 @@ static void each_row(const me_pair *tile, me_pair_row *row, const void *op, cons
         next_row(tile, index, &a, &b);
     }
     if (table)
-        through(table, tile->y + part.first, tile->y + part.first, part.last - part.first);
+        me_table_row(table, tile->y + part.first, tile->y + part.first, part.last - part.first);
 }
 
 /* The row x; where it is one number, step 0, a word of it. */
@@ -183,7 +175,7 @@ void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y)
         c = c + 1 < op->channels ? c + 1 : 0;
     }
     if (op->scale.table && part.last > part.first)
-        through(op->scale.table, y + part.first, y + part.first, part.last - part.first);
+        me_table_row(op->scale.table, y + part.first, y + part.first, part.last - part.first);
 }
 
 /* ---- sums of 16 bits */

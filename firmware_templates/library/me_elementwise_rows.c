@@ -53,10 +53,4 @@ void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, i
     }
 }
 
-void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words)
-{
-    for (int32_t i = 0; i < 4 * words; i++)
-        y[i] = zero[x[i]];
-}
-
 #endif

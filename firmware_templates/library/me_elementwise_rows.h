@@ -23,7 +23,4 @@ void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *
  * offsets of op */
 void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, int32_t n);
 
-/* zero: the entry for 0, so zero[-128] is the first */
-void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words);
-
 #endif

@@ -53,6 +53,8 @@ FAMILIES = {
     **dict.fromkeys(("me_gru_state", "me_gru_reset_first_state"), "me_recurrent"),
 }
 
+SHARED = "me_table"  # what kernels of several families call
+
 PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
@@ -150,7 +152,7 @@ def library(kernels: Iterable[str]) -> dict[str, str]:
     if not families:
         return {}
     every = sorted(path.name for path in (template_dir() / "library").iterdir())
-    needed = [n for n in every if n.endswith(".h") or n.startswith(tuple(families))]
+    needed = [n for n in every if n.endswith(".h") or n.startswith((*families, SHARED))]
     return _copied("library", needed, to="library/")
 
 

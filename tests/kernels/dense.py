@@ -29,7 +29,11 @@ from tests.kernels.dense_cases import GAP, KERNELS, Case, Fields
 POINTERS = ("table", "x", "weights", "channels", "y", "scratch", "padded", "a", "b")
 HEADER_WORDS = 24
 ARENA, ARENA_BYTES = "me_arena", 114688
-LIBRARY = ("me_scale.h", "me_dense.h", "me_dense.c", "me_dense_block.h", "me_dense_block.c")
+LIBRARY = (
+    "me_scale.h", "me_dense.h", "me_dense.c", "me_dense_block.h", "me_dense_block.c", "me_table.h",
+    "me_table.c",
+)  # fmt: skip
+ASSEMBLY = ("me_move_xpulp.h", "me_dense_block.S", "me_table.S")
 
 # ---- on this machine
 
@@ -121,7 +125,7 @@ def firmware() -> Firmware:
     """programs/dense.c with the kernels on the runtime."""
     folder = template_dir()
     files = {path.name: path.read_text() for path in sorted((folder / "include").iterdir())}
-    for name in (*LIBRARY, "me_dense_block.S"):
+    for name in (*LIBRARY, *ASSEMBLY):
         files[name] = (folder / "library" / name).read_text()
     source = (Path(__file__).parent / "programs" / "dense.c").read_text()
     made = link({**files, **runtime(), "dense.c": source})

@@ -60,7 +60,7 @@ def blob(*arrays: Array, shift: int = 0) -> Blob:
 def library(*families: str) -> dict[str, str]:
     """The library's files of these families, and what they include."""
     folder = template_dir() / "library"
-    files = [p for f in families for p in folder.glob(f"me_{f}*")]
+    files = [p for f in (*families, "table") for p in folder.glob(f"me_{f}*")]
     return {p.name: p.read_text() for p in {*files, folder / "me_scale.h", *folder.glob("*xpulp*")}}
 
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tables of 256 entries, the first for -128, in L1: what follows the arithmetic of several kernels.
+ * Two bodies: me_table.S for GAP9's cores, me_table.c in C.
+ */
+#ifndef ME_TABLE_H
+#define ME_TABLE_H
+
+#include <stdint.h>
+
+#include "me_math.h"
+
+/* At any address, best at aligned ones; words >= 1, y may be x. zero: the entry for 0, so zero[-128]
+ * is the first */
+void me_table_words(const int8_t *zero, const int8_t *x, int8_t *y, int32_t words);
+
+/* n of them; y may be x */
+static inline void me_table_row(const int8_t *table, const int8_t *x, int8_t *y, int32_t n)
+{
+    const int32_t words = n / 4;
+    if (words > 0)
+        me_table_words(table + 128, x, y, words);
+    for (int32_t i = 4 * words; i < n; i++)
+        y[i] = me_lookup(table, x[i]);
+}
+
+#endif
