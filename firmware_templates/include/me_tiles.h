@@ -49,6 +49,9 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 static uint32_t me_pending ME_L1, me_under_way ME_L1;
 static uint32_t me_early[16] ME_L1, *me_kind ME_L1;
 
+/* The first layer of a run: no layer before it tells its first tile. */
+static const me_layer_work *me_first_layer ME_L1;
+
 static void me_wait_for(uint32_t *transfers)
 {
     if (*transfers)
@@ -101,18 +104,18 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
     me_move((int8_t *)(uintptr_t)l1, l2, (uint32_t)bytes, (uint32_t)line, (uint32_t)stride, ME_L1_TO_L2);
 }
 
-/* Nothing is under way, whatever an earlier run left; the first tile is told. */
+/* Nothing is under way, whatever an earlier run left. */
 static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
 {
+    (void)in, (void)out;
     if (me_core() != ME_STEERING)
         return;
+    me_first_layer = first;
     me_kind = &me_under_way;
     me_pending = me_under_way = 0;
     for (int32_t i = 0; i < 16; i++)
         me_early[i] = 0;
     me_hauls_begin();
-    if (first->set)
-        first->set(0, in, out);
 }
 
 /* What the last layer sent to L3 is there. */
@@ -141,6 +144,8 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
     if (!layer->joined) {
         if (layer->load)
             layer->load(0, in, out);
+        if (layer == me_first_layer && layer->set)
+            layer->set(0, in, out);
         me_wait_for_transfers();
         me_wait_for(&me_early[layer->number & 15]);
     }
