@@ -218,6 +218,8 @@ class OpDef:
     reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
                gives results of 16 bits, where they have a scale so; None: never
     wide       inputs that have 16 bits always
+    wide_weights   float weights -> as 8 bits have them, where they have 16 beside an operand of 16
+               bits, so that this is won as well; None: they have 8 always
     in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
                axis; None, also as its result: it needs the whole axis at once
     """
@@ -246,6 +248,7 @@ class OpDef:
     reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     wide: tuple[int, ...] = ()
+    wide_weights: Callable[[Array], Array] | None = None
     in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
 
 

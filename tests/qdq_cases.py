@@ -229,6 +229,11 @@ def draw_norm(rng: np.random.Generator, parts: int = 2) -> Case:
     return {"eps": 1e-5}, [(*lead, length)], [normal(rng, length) for _ in range(parts)]
 
 
+def draw_magnitude(rng: np.random.Generator) -> Case:
+    shape = tuple(ints(rng, 1, 5, 3))
+    return {}, [shape, shape], []
+
+
 def draw_rotary(rng: np.random.Generator) -> Case:
     period, pairs, heads = ints(rng, 1, 5, 3)
     angle = rng.normal(size=(period, pairs))
@@ -312,6 +317,7 @@ CASES: Mapping[str, Draw] = {
     "lstm": draw_recurrent("lstm"),
     "lstm_cell": draw_recurrent("lstm_cell"),
     "matmul": draw_matmul,
+    "magnitude": draw_magnitude,
     "max_pool": draw_pool,
     "mean": draw_reduce,
     "mul": draw_binary,

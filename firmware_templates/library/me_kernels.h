@@ -9,6 +9,8 @@
 #include "me_dense.h"
 #include "me_depthwise.h"
 #include "me_elementwise.h"
+#include "me_wide_conv.h"
+#include "me_magnitude.h"
 #include "me_move.h"
 #include "me_norm.h"
 #include "me_pool.h"

@@ -40,6 +40,8 @@ FAMILIES = {
     **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
     **dict.fromkeys(("me_add", "me_mul", "me_wide_sum", "me_lut", "me_scaled"), "me_elementwise"),
     "me_attention": "me_attention",
+    "me_wide_conv": "me_wide_conv",
+    "me_magnitude": "me_magnitude",
     "me_rotary": "me_rotary",
     "me_norm": "me_norm",
     **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),

@@ -18,7 +18,7 @@ from myoedge.fixedpoint import QParams
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.attention import mask
-from myoedge.ops.conv import quantize_weights
+from myoedge.ops.conv import quantize_weights, quantize_wide_weights
 from myoedge.ops.rotary import split
 from myoedge.pointwise import Chain, evaluate
 from myoedge.quant.choose import QuantGraph
@@ -103,7 +103,7 @@ def _table(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return pointwise(w, q, step.operands[0], step.attrs["chain"])
 
 
-# Products with weights: int8 initialisers, dequantised per output channel.
+# Products with weights: integer initialisers, dequantised per output channel.
 
 
 def _weight_scale(q: QuantGraph, step: Step) -> Array:
@@ -112,8 +112,12 @@ def _weight_scale(q: QuantGraph, step: Step) -> Array:
     weight = floats[0].astype(np.float64)
     bias = floats[1].astype(np.float64) if len(floats) > 1 else np.zeros(len(weight))
     unfolded = _unfolded_bias(step)
+    wide = step["weight"].dtype == np.int16
     for per_channel in (True, False):
-        integers, scale = quantize_weights(weight, bias, x.scale, per_channel)
+        if wide:
+            integers, scale = quantize_wide_weights(weight, bias, x, per_channel)
+        else:
+            integers, scale = quantize_weights(weight, bias, x.scale, per_channel)
         same_bias = np.array_equal(np.rint(bias / (x.scale * scale)), unfolded)
         if same_bias and np.array_equal(integers, step["weight"]):
             return scale
@@ -172,6 +176,10 @@ def _linear(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
 
 def _binary(op: str) -> Write:
     return lambda w, q, step, a, b: w.node(op, a, b)
+
+
+def _magnitude(w: Writer, q: QuantGraph, step: Step, a: str, b: str) -> str:
+    return w.node("Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b)))
 
 
 def _along(w: Writer, q: QuantGraph, step: Step, index: int) -> str:
@@ -313,6 +321,7 @@ WRITE: Mapping[str, Write] = {
     "log_softmax": _along_axis("LogSoftmax"),
     "lstm": recurrent.write("LSTM", result=0),
     "lstm_cell": recurrent.write("LSTM", result=2),
+    "magnitude": _magnitude,
     "matmul": _binary("MatMul"),
     "max_pool": max_pool,
     "mean": _reduce("ReduceMean"),

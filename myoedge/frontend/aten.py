@@ -176,6 +176,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     },
     "prelu": _calls(_prelu, "prelu"),
     "attention": _calls(compute.attention, "scaled_dot_product_attention"),
+    "magnitude": {},  # found by passes/fuse.py
     "rotary": {},  # found by passes/attention.py
     "ctc_greedy": {},  # asked for: --ctc
     "biquads": {},  # asked for: [conditioning]

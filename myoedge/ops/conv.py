@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from myoedge.fixedpoint import INT32_MAX, Requant, choose_requant, requantize
+from myoedge.fixedpoint import INT32_MAX, QParams, Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import (
     Integers,
@@ -21,10 +21,11 @@ from myoedge.op import (
     Site,
     Step,
     exact_matmul,
+    limited,
     not_activated,
     register,
 )
-from myoedge.ops import dense, depthwise
+from myoedge.ops import dense, depthwise, wide_conv
 from myoedge.ops.depthwise import packed_depthwise
 from myoedge.ops.packing import (
     CHANNELS,
@@ -42,6 +43,8 @@ from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
+WIDE_BIAS_MAX = 2**28  # of one beside products of 16 bits, which have the rest of int32
+WIDE_TAPS_MAX = 2**14  # of these products in a sum: fewer bits of each are left, the more there are
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -112,19 +115,60 @@ def quantize_weights(
     return np.asarray(np.clip(np.rint(w / spread), -127, 127), np.int8), scale
 
 
+def quantize_wide_weights(
+    w: Array, bias: Array, x: QParams, per_channel: bool
+) -> tuple[Array, Array]:
+    """(int16 weights, float64 scale per output channel), symmetric; as large as int32 has room for
+    the sum of their magnitudes times the largest input, its zero point, and WIDE_BIAS_MAX."""
+    rows = np.abs(w.reshape(w.shape[0], -1))
+    most = (2**31 - WIDE_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
+    scale = np.maximum(rows.max(axis=1) / 32767.0, rows.sum(axis=1) / most)
+    scale = np.maximum(scale, np.abs(bias) / (x.scale * WIDE_BIAS_MAX)).astype(np.float32)
+    scale = scale.astype(np.float64) if per_channel else np.full(len(scale), float(scale.max()))
+    scale = np.where(scale > 0, scale, 1.0)
+    spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
+    return np.asarray(np.clip(np.rint(w / spread), -32767, 32767), np.int16), scale
+
+
+def eight_bits(w: Array) -> Array:
+    """float weights [K, ...] as they are where they have 8 bits."""
+    integers, scale = quantize_weights(w.astype(np.float64), np.zeros(len(w)), 1.0, True)
+    return (integers * scale.reshape(-1, *([1] * (w.ndim - 1)))).astype(w.dtype)
+
+
 def quantize(site: Site) -> Integers:
     """Weights symmetric per output channel; the input's zero point is folded into the bias."""
-    x, w = site.params(0), site.constant(1).astype(np.float64)
+    x, w, bias = site.params(0), *_floats(site)
+    return _integers(site, *quantize_weights(w, bias, x.scale, site.per_channel))
+
+
+def quantize_conv(site: Site) -> Integers:
+    """The same, with weights of 16 bits where the input has them, or where the result has and its
+    windows do not lie side by side."""
+    shapes, attrs, wide = site.shapes, site.attrs, site.params(0).dtype == "int16"
+    if not wide and (site.target.dtype == "int8" or side_by_side(attrs, shapes, site.out)):
+        return quantize(site)
+    w, bias = _floats(site)
+    weights = quantize_wide_weights(w, bias, site.params(0), site.per_channel)
+    return _integers(site, *weights, x_wide=int(wide))
+
+
+def _floats(site: Site) -> tuple[Array, Array]:
+    """Weights and bias in float64."""
+    w = site.constant(1).astype(np.float64)
     bias = site.constants[2] if len(site.constants) > 2 else None
-    bias = np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
-    weight, scale = quantize_weights(w, bias, x.scale, site.per_channel)
+    return w, np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
+
+
+def _integers(site: Site, weight: Array, scale: Array, **scalars: int) -> Integers:
+    x, (_, bias) = site.params(0), _floats(site)
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight, signed=True)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
-    bound = _bound(weight, folded)
+    bound = _bound(weight, folded, -x.low)
     y = site.target
     r = choose_requant(x.scale * scale / y.scale, bound, y.zero_point, y.dtype)
     return Integers(
-        {"x_zero": x.zero_point, "pre": r.pre},
+        {"x_zero": x.zero_point, "pre": r.pre, **scalars},
         {
             "weight": weight,
             "bias": folded.astype(np.int32),
@@ -140,14 +184,15 @@ def _row_sums(weight: Array, *, signed: bool) -> Array:
     return np.asarray((rows if signed else np.abs(rows)).sum(axis=1))
 
 
-def _bound(weight: Array, bias: Array) -> Array:
-    """Largest |acc| per channel over all int8 inputs, at every point of the summation."""
-    return np.asarray(np.abs(bias.astype(np.int64)) + 128 * _row_sums(weight, signed=False))
+def _bound(weight: Array, bias: Array, reach: int) -> Array:
+    """Largest |acc| per channel over all inputs, at every point of the summation."""
+    return np.asarray(np.abs(bias.astype(np.int64)) + reach * _row_sums(weight, signed=False))
 
 
 def acc_bound(step: Step) -> int:
     """Proves that no order of summation leaves int32 for these weights and this bias."""
-    return int(_bound(step["weight"], step["bias"]).max())
+    reach = 32768 if step.integers.scalars.get("x_wide") else 128
+    return int(_bound(step["weight"], step["bias"], reach).max())
 
 
 def requant_of(step: Step) -> Requant:
@@ -156,7 +201,7 @@ def requant_of(step: Step) -> Requant:
 
 
 def integer(step: Step, x: Array) -> Array:
-    """x int8 [N, *S, C] -> int8 or int16 [N, *T, K]; padding has the value of the zero point."""
+    """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding is the zero point."""
     weight, groups = step["weight"], step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
@@ -184,6 +229,7 @@ def literals(step: Step) -> dict[str, Any]:
         "c_group": weight.shape[-1],
         "k_out": weight.shape[0],
         "k_group": weight.shape[0] // attrs["groups"],
+        "weight_type": f"{weight.dtype}_t",
     }
 
 
@@ -314,6 +360,8 @@ class Spatial:
 def in_tiles(step: Step) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
+    if step["weight"].dtype == np.int16:
+        return _wide_in_tiles(step, Spatial.of(step))
     if step.kind is np.int16:
         taps = math.prod(step["weight"].shape[1:])
         return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
@@ -375,6 +423,35 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
             + (prices.first_padded if padded else prices.first_edge if gather else 0.0)
         ),
     )
+
+
+def _wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    """Products of 16 bits."""
+    c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
+    arrays = wide_conv.arrays(step)
+    table = with_table(step, arrays)
+    wide = {"x_wide": step["x_wide"], "y_wide": step.item - 1}
+    x, y = replace(conv.read(()), item=1 + wide["x_wide"]), conv.write(CHANNELS)
+    return Tiled(
+        kernel="me_wide_conv",
+        axes={**conv.axes(), **channel_axes(k)},
+        split=("k", "t0", "t1"),
+        single=("n", "g"),
+        operands=(x, *wide_conv.weight_operands(arrays), *table, replace(y, item=step.item)),
+        op={**conv.fields(c, step), **wide},
+        tile=_wide_tile,
+        arrays=arrays,
+        scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
+        cycles=lambda sizes, prices: wide_conv.cycles(
+            prices, sizes["t0"] * sizes["t1"], sizes["k"], math.prod(conv.kernel), c
+        ),
+        first=lambda sizes, prices: prices.first_wide_conv,
+    )
+
+
+def _wide_tile(regions: Mapping[str, Region]) -> Fields:
+    fields = _tile_fields(regions)
+    return {name: fields[name] for name in fields if name not in ("row_stride", "y_stride")}
 
 
 def _packed(weight: Array, conv: Spatial) -> Array:
@@ -446,6 +523,15 @@ def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return rows and dense and plain and not_activated(attrs, shapes, out)
 
 
+def in_one_group(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """Whether there is a kernel for products of 16 bits."""
+    return attrs["groups"] == 1 and math.prod(shapes[1][1:]) <= WIDE_TAPS_MAX
+
+
+def writes_wide(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    return in_one_group(attrs, shapes, out) and limited(attrs, shapes, out)
+
+
 def attributes(rank: int) -> dict[str, object]:
     """Attributes of a convolution with stride and dilation 1, no padding, one group."""
     ones = (1,) * rank
@@ -482,7 +568,7 @@ CONV = register(
         nest=nest,
         real=real,
         integer=integer,
-        quantize=quantize,
+        quantize=quantize_conv,
         acc_bound=acc_bound,
         template="conv.c.j2",
         literals=literals,
@@ -491,6 +577,8 @@ CONV = register(
         epilogue=True,
         multiplies=True,
         in_time=in_time,
-        writes_wide=side_by_side,
+        reads_wide=in_one_group,
+        writes_wide=writes_wide,
+        wide_weights=eight_bits,
     )
 )

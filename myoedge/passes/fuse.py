@@ -49,6 +49,25 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     return Patch(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
 
 
+SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
+
+
+def magnitude(graph: Graph, node: Node) -> Rewrite | None:
+    """sqrt(a^2 + b^2), with squares that nobody else reads: they would need twice the bits."""
+    root, *rest = node.attrs.get("act", (("",),))
+    if node.op != "add" or root not in (("sqrt",), ("pow", 0.5)):
+        return None
+    squares = [made_by(graph, name, "table") for name in node.inputs]
+    found = [s for s in squares if s is not None and s.attrs["chain"] in SQUARES]
+    if len(found) < 2 or not all(feeds_only(graph, s.name, node) for s in found):
+        return None
+    a, b = (s.inputs[0] for s in found)
+    if graph.shape(a) != graph.shape(b):
+        return None
+    attrs, origin = {"act": tuple(rest)} if rest else {}, joined(*found, node)
+    return Patch(graph, node).last("magnitude", a, b, **attrs, origin=origin)
+
+
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
     """clamp(max_pool(x)) = max_pool(clamp(x)): the clamp is then fused where it costs nothing."""
     if node.op != "table" or bounds(node.attrs["chain"]) is None:
@@ -142,5 +161,6 @@ FUSE: tuple[Rule, ...] = (
     drop_softmax_before_argmax,
     drop_softmax_before_symbols,
     clamp_before_max,
+    magnitude,
     fuse_activation,
 )

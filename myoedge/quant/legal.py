@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.fixedpoint import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
+from myoedge.ir import Array
 from myoedge.op import OPS, Step
 from myoedge.spec import Check, Spec
 
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
     from myoedge.quant.choose import QuantGraph
 
 RANGES = {
-    "weight": ("int8", -127, 127),
-    "bias": ("int32", -INT32_MAX, INT32_MAX),
-    "mult": ("int32", -MULT_MAX, MULT_MAX),
-    "shift": ("int32", 0, SHIFT_MAX),
-    "table": ("int8", -128, 127),
-    "lut": ("int8", -128, 127),
+    "weight": {"int8": (-127, 127), "int16": (-32767, 32767)},
+    "bias": {"int32": (-INT32_MAX, INT32_MAX)},
+    "mult": {"int32": (-MULT_MAX, MULT_MAX)},
+    "shift": {"int32": (0, SHIFT_MAX)},
+    "table": {"int8": (-128, 127)},
+    "lut": {"int8": (-128, 127)},
 }
 
 
@@ -62,9 +63,12 @@ def _scale_is_shared(q: QuantGraph, step: Step) -> bool:
 def _integers_in_range(q: QuantGraph, step: Step) -> bool:
     found = ((RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES)
     return all(
-        str(a.dtype) == dtype and a.size and low <= int(a.min()) and int(a.max()) <= high
-        for (dtype, low, high), a in found
+        str(a.dtype) in kinds and a.size and _within(a, *kinds[str(a.dtype)]) for kinds, a in found
     )
+
+
+def _within(values: Array, low: int, high: int) -> bool:
+    return low <= int(values.min()) and int(values.max()) <= high
 
 
 def _limits_in_range(q: QuantGraph, step: Step) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams, dequantize, quantize
 from myoedge.ir import Array, Graph
+from myoedge.op import OPS
 from myoedge.reference import PRE, every_value, real_node
 
 Group = tuple[str, ...]
@@ -23,7 +24,8 @@ def noise_of(
 ) -> list[Array]:
     """Squared error at each judged tensor, summed over the samples, for every group alone.
 
-    params   of 8 bits; the group's tensors are rounded to them, and nothing else is
+    params   of 8 bits; the group's tensors are rounded to them, with the weights that have 8 bits
+             where these have, and nothing else is
     judged   tensors, or `name.pre` for what comes before a table
     The rounding of tensors is independent, nearly: together they cost the sum.
     """
@@ -48,8 +50,8 @@ def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequ
 def _disturbed(
     graph: Graph, params: Mapping[str, QParams], real: Mapping[str, Array], group: frozenset[str]
 ) -> dict[str, Array]:
-    """All values that differ when the group's tensors are rounded."""
-    changed: dict[str, Array] = {}
+    """All values that differ when the group's tensors are rounded, and the weights beside them."""
+    changed = _rounded_weights(graph, group)
     for node in graph.nodes:
         name, touched = node.name, any(x in changed for x in node.inputs)
         if touched:
@@ -60,6 +62,16 @@ def _disturbed(
                 quantize(changed.get(name, real[name]), params[name]), params[name]
             )
     return changed
+
+
+def _rounded_weights(graph: Graph, group: frozenset[str]) -> dict[str, Array]:
+    """Those that have 16 bits where the group has."""
+    found = ((node, OPS[node.op].wide_weights) for node in graph.nodes)
+    return {
+        node.inputs[1]: rounded(graph.constants[node.inputs[1]])
+        for node, rounded in found
+        if rounded is not None and group.intersection(node.inputs)
+    }
 
 
 def _square(x: Array) -> float:

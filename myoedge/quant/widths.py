@@ -81,11 +81,17 @@ def _may_be_wide(graph: Graph, name: str) -> bool:
 
 def cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     """What 16 bits instead of 8 cost a group of tensors, roughly: to choose among them."""
-    return sum(_cost_of(graph, graph.producer[name]) for name in names)
+    made = [graph.producer[name] for name in names]
+    readers = {n.name: n for name in names for n in graph.users.get(name, ())}
+    wider = [n for n in readers.values() if OPS[n.op].wide_weights is not None]
+    return sum(_cost_of(graph, node) for node in made) + sum(_products(graph, n) for n in wider)
 
 
 def _cost_of(graph: Graph, node: Node) -> float:
     if OPS[node.op].view:
         return 0.0
-    shapes, out = _shapes(graph, node)
-    return math.prod(out) + macs(node, shapes, out) / PRODUCTS_A_CYCLE
+    return math.prod(graph.shape(node.name)) + _products(graph, node)
+
+
+def _products(graph: Graph, node: Node) -> float:
+    return macs(node, *_shapes(graph, node)) / PRODUCTS_A_CYCLE

@@ -57,11 +57,14 @@ class Prices:
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
     attention_item, _bias, _row   an exponential; what is added to its score; a row of them
     attention_block, _result, _call  4 x 4 sums beside their words; a sum divided; a call
+    magnitude_item            a root of two squares
     rotary_pair, _row         a pair of the rotary embedding; a row of them
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
     gates_word, _block        4 x 4 sums of a word of taps; around them
     wide_word, _block         the same of many rows, as layers with results of 16 bits have them
+    wide_conv_word, _result      4 x 4 sums of two taps of 16 bits; a result of theirs
+    wide_conv_item, _piece, _call   a tap that is gathered; a place of a window; a call
     recurrent_word, _unit     an instruction on a word of h; a gate of a unit
     recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
@@ -97,7 +100,9 @@ class Prices:
     first_norm: float
     first_softmax: float
     first_rotary: float
+    first_magnitude: float
     first_gates: float
+    first_wide_conv: float
     first_recurrent: float
     first_joined: float
     first_turned: float
@@ -191,6 +196,7 @@ class Prices:
     attention_block: float
     attention_result: float
     attention_call: float
+    magnitude_item: float
     rotary_pair: float
     rotary_row: float
     norm_item: float
@@ -210,6 +216,11 @@ class Prices:
     gates_block: float
     wide_word: float
     wide_block: float
+    wide_conv_word: float
+    wide_conv_result: float
+    wide_conv_item: float
+    wide_conv_piece: float
+    wide_conv_call: float
     recurrent_word: float
     recurrent_unit: float
     recurrent_step: float
@@ -246,7 +257,9 @@ GAP9_TILES = Prices(
     first_norm=743.0,
     first_softmax=338.0,
     first_rotary=300.0,
+    first_magnitude=300.0,
     first_gates=472.0,
+    first_wide_conv=500.0,
     first_recurrent=291.0,
     first_joined=323.0,
     first_turned=434.0,
@@ -340,6 +353,7 @@ GAP9_TILES = Prices(
     attention_block=68.3,
     attention_result=7.63,
     attention_call=1010.0,
+    magnitude_item=140.0,
     rotary_pair=17.4,
     rotary_row=40.0,
     norm_item=10.2,
@@ -359,6 +373,11 @@ GAP9_TILES = Prices(
     gates_block=0.0157,
     wide_word=24.5,
     wide_block=355.0,
+    wide_conv_word=25.0,
+    wide_conv_result=30.0,
+    wide_conv_item=3.0,
+    wide_conv_piece=60.0,
+    wide_conv_call=500.0,
     recurrent_word=0.956,
     recurrent_unit=34.2,
     recurrent_step=134.0,

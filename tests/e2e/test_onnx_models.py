@@ -28,17 +28,19 @@ ROUNDING = {"silero_vad_v6_16k": 2e-5}
 ROWS = {row["name"]: row for row in json.loads((MODELS / "manifest.json").read_text())}
 CALIBRATION = 32
 OF_FEATURES = ("sleepecg_bigru",)
+STREAMS = ("silero_vad_v6_16k",)
+STREAM_CHUNKS = 8
 LONG = ("rxn_albert_embeds",)  # to build: make test-all
 BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in ROWS]
-# SQNR in dB by output, of int8 with min-max ranges: docs/real-networks.md, less what another
-# NumPy's rounding may move. One network is below the 20 dB that are wanted; the page says why.
+# SQNR in dB by output, with min-max ranges: docs/real-networks.md, less what another NumPy's
+# rounding may move.
 LEAST: Mapping[str, Mapping[str, float]] = {
     "crepe_tiny": {"output": 38.0},
     "fer_minixception": {"output": 32.0},
     "metadrive_ppo": {"output": 44.0},
     "mtcnn_rnet": {"output0": 29.0, "output1": 32.0},
     "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
-    "silero_vad_v6_16k": {"output": 6.0, "stateN": 6.0},
+    "silero_vad_v6_16k": {"output": 37.5, "stateN": 28.0},
     "sleepecg_bigru": {"output": 47.5},
     "rxn_albert_embeds": {"output": 21.5},
 }
@@ -56,10 +58,13 @@ def pairs(name: str) -> Mapping[str, Array]:
         return dict(stored)
 
 
-def variations(x: Array, count: int = CALIBRATION, seed: int = 0, features: bool = False) -> Array:
+def variations(
+    x: Array, count: int = CALIBRATION, seed: int = 0, features: bool = False, own: bool = False
+) -> Array:
     """Samples like the stored inputs: other gain, offset and place, a little noise.
 
     features   the last axis has no places but features, each of a spread of its own
+    own        offset and noise are relative to a sample alone, so that silence stays silence
     """
     rng = np.random.default_rng(seed)
     spread = x.std(axis=tuple(range(x.ndim - 1))) if features else float(x.std())
@@ -67,13 +72,27 @@ def variations(x: Array, count: int = CALIBRATION, seed: int = 0, features: bool
     for i in range(count):
         moved = np.roll(x[i % len(x)], int(rng.integers(-3, 4)), axis=-2 if features else -1)
         offset, noise = rng.normal(0, 0.05), rng.normal(0, 0.02, moved.shape)
-        made.append(moved * rng.uniform(0.8, 1.2) + (offset + noise) * spread)
+        around = float(moved.std()) if own else spread
+        made.append(moved * rng.uniform(0.8, 1.2) + (offset + noise) * around)
     return np.stack(made).astype(np.float32)
 
 
 def calibration(name: str) -> dict[str, Array]:
     inputs = {key[3:]: x for key, x in pairs(name).items() if key.startswith("in:")}
+    if name in STREAMS:
+        return run_along(name, variations(inputs["input"], own=True), inputs["state"][0])
     return {port: variations(x, features=name in OF_FEATURES) for port, x in inputs.items()}
+
+
+def run_along(name: str, chunks: Array, first: Array) -> dict[str, Array]:
+    """Chunks of a stream, and the state before each, which floats leave behind the chunk before;
+    `first` before every eighth, where another stream begins."""
+    graph, states, left = load_model(MODELS / f"{name}.onnx").graph, [], first
+    after = graph.outputs[graph.output_names.index("stateN")]
+    for i, chunk in enumerate(chunks):
+        states.append(first if i % STREAM_CHUNKS == 0 else left)
+        left = run_real(graph, {"input": chunk, "state": states[-1]})[after]
+    return {"input": chunks, "state": np.stack(states)}
 
 
 def samples(stored: Mapping[str, Array]) -> list[dict[str, Array]]:

@@ -90,9 +90,19 @@ class Case:
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
         return tuple(
-            self._samples(rng, shape) if i in OPS[self.op].wide else self._values(rng, shape, kind)
+            self._samples(rng, shape) if i in self.wide else self._values(rng, shape, kind)
             for i, (shape, kind) in enumerate(pairs)
         )
+
+    @property
+    def wide(self) -> tuple[int, ...]:
+        """Inputs of 16 bits: those that always have them, or of some products the first."""
+        op = OPS[self.op]
+        shapes = [*self.shapes, *(w.shape for w in self.weights)]
+        products = op.wide_weights is not None and op.reads_wide is not None and self.seed % 5 < 2
+        if products and op.reads_wide(self.attrs, shapes, op.shape(self.attrs, *shapes)):
+            return (0,)
+        return op.wide
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -151,7 +161,7 @@ class Case:
         shapes = [*self.shapes, *(w.shape for w in weights.values())]
         able = None if OPS[self.op].same_scale else able  # what it moves has the same bits
         wide = self.seed % 3 > 0 and able is not None and able(attrs, shapes, out)
-        wider = frozenset({"y"} if wide else ())
+        wider = frozenset([*(["y"] if wide else []), *(self.names[i] for i in self.wide)])
         return quantize_graph(graph, self._calibration(weights), rules, None, wider)
 
     def _calibration(self, weights: dict[str, Array]) -> Calibration:
@@ -166,7 +176,7 @@ class Case:
 
     def _real(self, index: int, x: Array, span: Range) -> Array:
         low, high = span
-        if index in OPS[self.op].wide:
+        if index in self.wide:
             return np.asarray(x * (max(-low, high) / 32767))
         if x.dtype == np.int16:
             return np.asarray(x * GATE.scale)

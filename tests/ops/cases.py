@@ -100,14 +100,19 @@ def weight_slack(case: Case) -> Array:
     w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
     rows = np.abs(w.reshape(w.shape[0], -1))
     bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))
-    largest = np.full(len(rows), rows.max()) if case.per_tensor else rows.max(axis=1)
-    step = np.maximum(largest / 127, bias / (x.scale * 2**22))
+    step = np.maximum(rows.max(axis=1) / 127, bias / (x.scale * 2**22))
+    if case.step["weight"].dtype == np.int16:  # what int32 has room for, docs/integer-semantics.md
+        most = 1.75 * 2**30 / (abs(x.zero_point) - x.low) - rows.shape[1] / 2 - 2
+        step = np.maximum(
+            np.maximum(rows.max(axis=1) / 32767, rows.sum(axis=1) / most), bias / (x.scale * 2**28)
+        )
+    step = np.full(len(rows), step.max()) if case.per_tensor else step
     exact = np.zeros(len(rows), bool)
     used = step > 0
     units = rows[used] / step[used, None]
     exact[used] = np.abs(units - np.rint(units)).max(axis=1) < 1e-5
     exact[~used] = True
-    reach = 255 * x.scale * rows.shape[1]
+    reach = (x.high - x.low) * x.scale * rows.shape[1]
     return (
         np.where(exact, 1e-4 * rows.max(), step / 2) * reach + step * x.scale / 2
     ) / case.target.scale
@@ -326,6 +331,25 @@ def rows(op: str) -> st.SearchStrategy[Case]:
         return Case(op, {"axis": axis}, (x,), meaning=lambda x: run(x, axis), slack=slack, **drawn)
 
     return strategy()
+
+
+@st.composite
+def magnitude(draw: Draw) -> Case:
+    """Of one scale and zero point, or of two of each."""
+    x, drawn = draw(shape(0, 4)), common(draw, 2, act=True)
+    if draw(st.booleans()):
+        drawn["spans"] = drawn["spans"][:1] * 2
+    return Case("magnitude", {}, (x, x), meaning=torch.hypot, slack=magnitude_slack, **drawn)
+
+
+def magnitude_slack(case: Case) -> float:
+    """A root rounded down, of squares times whole factors: where one of them is far below 1, what
+    it leaves out is still below half a step of 16 bits times the other's range."""
+    a, b = (case.params(name) for name in case.names)
+    most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
+    rounding = 2.0 * most / 65536
+    lost = math.sqrt(255**2 / 2) * most / 65536
+    return (rounding + lost) / case.target.scale
 
 
 @st.composite
@@ -821,6 +845,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "layer_norm": norm("layer_norm"),
     "rms_norm": norm("rms_norm"),
     "rotary": rotary(),
+    "magnitude": magnitude(),
     "table": table(),
     "softmax": rows("softmax"),
     "spectrogram": spectrogram(),

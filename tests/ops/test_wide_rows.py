@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from myoedge.op import OPS
+from myoedge.ops.conv import side_by_side
 from tests.ops.case import Case
 from tests.ops.cases import weight_slack
 from tests.ops.harness import mismatches, run_c
@@ -63,11 +64,15 @@ def test_tiles_equal_numpy(tmp_path: Path) -> None:
     assert not differences(CASES, tmp_path)
 
 
-def test_windows_that_overlap_or_reach_over_an_edge_have_8_bits() -> None:
+def test_windows_that_overlap_or_reach_over_an_edge_have_weights_of_16_bits() -> None:
     able = OPS["conv"].writes_wide
     assert able is not None
     attrs = {"stride": (1, 2), "dilation": (1, 1), "pads": ((0, 0), (0, 0)), "groups": 1}
-    assert able(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
-    for other in ({"stride": (1, 1)}, {"pads": ((0, 0), (0, 1))}, {"groups": 3}):
-        assert not able({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
-    assert not able(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    assert side_by_side(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    for other in ({"stride": (1, 1)}, {"pads": ((0, 0), (0, 1))}):
+        assert able({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+        assert not side_by_side({**attrs, **other}, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    assert not able({**attrs, "groups": 3}, [(1, 4, 8, 3), (5, 1, 2, 1)], (1, 4, 4, 5))
+    assert not side_by_side(attrs, [(1, 4, 9, 3), (5, 1, 2, 3)], (1, 4, 4, 5))
+    kinds = [(str(case.step["weight"].dtype), bool(case.wide)) for case in CASES]
+    assert {*kinds} == {("int8", False), ("int16", True)}

@@ -32,7 +32,7 @@ def test_these_are_the_operators() -> None:
         "conv", "linear", "matmul", "max_pool", "avg_pool", "mean", "sum", "add", "sub", "mul",
         "affine", "prelu", "table", "softmax", "log_softmax", "argmax", "reshape", "transpose",
         "slice", "expand", "pad", "concat", "layer_norm", "rms_norm", "gates", "lstm",
-        "lstm_cell", "gru", "attention", "rotary", "spectrogram",
+        "lstm_cell", "gru", "attention", "rotary", "spectrogram", "magnitude",
         "ctc_greedy", "biquads", "biquads_past", "gru_state",
     }  # fmt: skip
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * sqrt(a^2 + b^2), operands in L1. Cores 0 .. 7 call together, each takes its share of the numbers,
+ * and no barrier is inside.
+ */
+#ifndef ME_MAGNITUDE_H
+#define ME_MAGNITUDE_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* The root of (a - a_zero)^2 * a_mult + (b - b_zero)^2 * b_mult, which are below 2^32, rounded down,
+ * is requantised; y_wide: y is int16, else int8 */
+typedef struct {
+    int32_t a_zero, b_zero, a_mult, b_mult, mult, offset, shift, y_wide;
+    me_scale scale;
+} me_magnitude;
+
+typedef struct {
+    const int8_t *a, *b;
+    void *y;
+    int32_t n;
+} me_magnitude_tile;
+
+void me_magnitude_run(const me_magnitude *op, const me_magnitude_tile *tile);
+
+#endif

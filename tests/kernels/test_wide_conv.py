@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""me_wide_conv: products of 16 bits against the operator's integer meaning."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.fixedpoint import INT32_MAX
+from myoedge.ir import Attrs, Node, Shape
+from myoedge.op import Site, Step
+from myoedge.ops import wide_conv
+from myoedge.ops.conv import CONV, literals
+from myoedge.reference import integer_step
+from tests.kernels.drawn import RUNS, Case, blob, check
+from tests.kernels.test_wide import draw, params
+
+# x [N, H, W, C], channels of the result, kernel, stride, dilation, pads
+SHAPES: tuple[tuple[Shape, int, Shape, Shape, Shape, tuple[Shape, Shape]], ...] = (
+    ((1, 1, 4, 129), 20, (1, 3), (1, 1), (1, 1), ((0, 0), (1, 1))),
+    ((1, 1, 4, 32), 7, (1, 3), (1, 2), (1, 1), ((0, 0), (1, 1))),
+    ((1, 1, 1, 1), 1, (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))),
+    ((1, 5, 6, 3), 5, (3, 3), (2, 1), (1, 2), ((1, 2), (2, 1))),
+    ((1, 9, 1, 2), 9, (4, 1), (1, 1), (2, 1), ((3, 3), (0, 0))),
+    ((1, 3, 5, 8), 16, (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0))),
+)
+WIDTHS = ((True, True), (True, False), (False, True))
+LIMITS = {"int8": ((-128, 127), (-7, 100)), "int16": ((-32768, 32767), (0, 32767), (-300, 9000))}
+
+
+def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Step:
+    shape, k, kernel, stride, dilation, pads = SHAPES[number]
+    attrs: Attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": 1}
+    x, y = (params(rng, wide=one) for one in wide)
+    w = rng.normal(0, 0.3, (k, *kernel, shape[-1])).astype(np.float32)
+    w[0] *= rng.choice([1.0, 300.0], w[0].shape, p=[0.9, 0.1])
+    bias = rng.normal(0, 2.0, k).astype(np.float32)
+    out = CONV.shape(attrs, shape, w.shape)
+    if wide == (False, True) and not any(map(any, pads)) and kernel == stride:
+        attrs = {**attrs, "pads": ((0, 0), (0, 1))}  # else its windows lie side by side
+        out = CONV.shape(attrs, shape, w.shape)
+    site = Site(attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias))
+    limits = LIMITS[y.dtype][number % len(LIMITS[y.dtype])]
+    node, item = Node("conv", ("x", "w", "b"), ("y",), attrs), 2 if wide[1] else 1
+    return Step(node, ("x",), (shape,), out, CONV.quantize(site), *limits, item)
+
+
+def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
+    step = step_of(rng, number, wide)
+    stored, sizes = wide_conv.arrays(step), literals(step)
+    x = draw(rng, int(np.prod(step.shapes[0])), "int16" if wide[0] else "int8")
+    data = blob(x, stored["weights"], stored["channels"])
+    (top, _), (left, _) = sizes["pads"]
+    both = (*sizes["kernel"], *sizes["stride"], *sizes["dilation"])
+    numbers = (
+        *(sizes["c_in"], *both, step["x_zero"], int(wide[0]), int(wide[1])),
+        *(step["pre"], step.low, step.high, -1),
+        *(data.starts[0], sizes["h_in"], sizes["w_in"], top, left, *data.starts[1:]),
+        *(sizes["h_out"], sizes["w_out"], sizes["k_out"]),
+    )
+    expected = integer_step(step, [x.reshape(step.shapes[0])])
+    assert expected.dtype == (np.int16 if wide[1] else np.int8)
+    name = f"{SHAPES[number]} {wide}"
+    return Case(name, numbers, data.data, expected.ravel().view(np.int8))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_results_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(67)
+    cases = [case_of(rng, n, w) for n, w in itertools.product(range(len(SHAPES)), WIDTHS)]
+    check(cases, run("wide_conv", ("wide_conv",), cases, tmp_path))
+
+
+@pytest.mark.parametrize("wide", WIDTHS)
+def test_weights_are_as_large_as_int32_has_room_for(wide: tuple[bool, bool]) -> None:
+    """Summed over whole numbers, the largest inputs of either sign stay in int32, and weights use
+    15 bits or as many as that leaves, or a large bias."""
+    rng = np.random.default_rng(71)
+    for number in range(len(SHAPES)):
+        step = step_of(rng, number, wide)
+        rows = step["weight"].reshape(len(step["weight"]), -1).astype(object)
+        reach = 32768 if wide[0] else 128
+        sums = [
+            abs(int(b)) + reach * sum(abs(w) for w in row)
+            for row, b in zip(rows, step["bias"], strict=True)
+        ]
+        assert max(sums) == CONV.acc_bound(step) <= INT32_MAX
+        largest = np.array([max(abs(w) for w in row) for row in rows])
+        full = np.array([s > 0.8 * 2**31 for s in sums]) | (np.abs(step["bias"]) > 0.99 * 2**28)
+        assert ((largest > 32000) | full).all(), (number, largest, sums)
