@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -162,28 +163,51 @@ def _reasons(error: Exception) -> dict[str, str]:
     return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
 
 
+WORD = (0, 2**32 - 1)
+# What a value can be at all, by its key.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "clock.oscillator_hz": (1, 10**9),
+    "ram.bytes": (1, 2**32),
+    "flash.bytes": (1, 2**32),
+    "flash.sector_bytes": (1, 2**24),
+    "probe.speed_khz": (1, 100_000),
+    "probe.idcode": WORD,
+    "probe.flasher_entry": WORD,
+    "probe.flasher_struct": WORD,
+    "console.uart": (0, 15),
+    "console.baud_rate": (300, 12_000_000),
+    "power.pad": (0, 255),
+    "power.supply_v": (0.5, 60),
+}
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
+
+
 def _problems(board: Board) -> dict[str, str]:
     """What types cannot say."""
     found = {}
+    if not ID.fullmatch(board.id):
+        found["id"] = "is at most 64 of a-z, 0-9, _ and -"
     if board.chip not in CHIPS:
         found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
-    sizes = {"ram.bytes": board.ram.bytes} if board.ram else {}
-    for name, flash in board.flash.items():
+    for name in board.flash:
         if name not in FLASHES:
             found[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
-        sizes |= {f"flash.{name}.bytes": flash.bytes}
-        sizes |= {f"flash.{name}.sector_bytes": flash.sector_bytes}
-    found |= {key: "must be positive" for key, size in sizes.items() if size <= 0}
     for usb_id in board.probe.usb_ids if board.probe else ():
-        parts = usb_id.split(":")
-        if len(parts) != 2 or any(len(p) != 4 or not _is_hex(p) for p in parts):
+        if not USB_ID.fullmatch(usb_id):
             found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
-    if board.console and board.console.baud_rate <= 0:
-        found["console.baud_rate"] = "must be positive"
-    if board.power and not 0 < board.power.supply_v < 100:
-        found["power.supply_v"] = "must be volts"
+    for key, value, (least, most) in _limited(board):
+        if not least <= value <= most:
+            found[key] = f"{value:,} is not {least:,} to {most:,}"
     return found
 
 
-def _is_hex(text: str) -> bool:
-    return all(c in "0123456789abcdefABCDEF" for c in text)
+def _limited(board: Board) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """(key, value, limits) of every number in the tables that are there."""
+    flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
+    for key, limits in LIMITS.items():
+        kind, _, name = key.partition(".")
+        tables = flashes if kind == "flash" else {kind: getattr(board, kind)}
+        for table, described in tables.items():
+            if described is not None:
+                yield f"{table}.{name}", getattr(described, name), limits

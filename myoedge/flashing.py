@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from myoedge import tool
@@ -13,7 +14,7 @@ from myoedge.board import FLASHES, Board, Flash, Probe
 from myoedge.built import Build
 from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError, Notice, notice
-from myoedge.flash_image import boot_image, write_boot
+from myoedge.flash_image import boot_image, write_boot, write_files
 from myoedge.run import openocd
 from myoedge.run.board import check_identity
 from myoedge.run.console import Line, open_line
@@ -21,6 +22,7 @@ from myoedge.run.console import Line, open_line
 SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
 BARE_METAL = "me_fabric_controller"  # a symbol of the program for simulators
 MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
+L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
 Say = Callable[[str], None]
@@ -31,12 +33,14 @@ class Flashed:
     """What was done.
 
     to        "ram", "mram" or "octospi"
+    bytes     of the program; files_bytes: of the file system with l3.bin, 0 without one
     says      what the started program says of itself; None where nobody asked
     """
 
     board: str
     to: str
     bytes: int
+    files_bytes: int
     says: str | None
     warnings: tuple[Notice, ...] = ()
 
@@ -56,20 +60,22 @@ def flash_build(
     path = elf or build.folder / SDK_ELF
     program = _read(path)
     warnings = check_program(program, path, board, build)
+    files = _files(build, program, board, to)
     line = None if find_line is None else find_line()
     found = openocd.find()
     say(f"OpenOCD {openocd.version(found.program) or 'of no version'}")
     with tool.scratch() as folder, openocd.session(found, board.probe) as talk:
         openocd.check_chain(talk, board, board.probe)
+        write = partial(_write, talk, found, board.probe, folder / "image.bin", say)
+        if files is not None:
+            write(*files)
         if flash is None:
             openocd.start_in_memory(talk, board.probe, path.absolute(), program.entry, say)
             size = sum(len(data) for _, data in program.segments)
         else:
-            image = folder / "image.bin"
-            size = image.write_bytes(_image(program, flash))
-            _write(talk, found, board.probe, flash, image, say)
+            size = write(flash, _image(program, flash))
         says = None if line is None or flash is not None else _banner(line, build, say)
-    return Flashed(board.id, to, size, says, warnings)
+    return Flashed(board.id, to, size, 0 if files is None else len(files[1]), says, warnings)
 
 
 def _flash(board: Board, to: str) -> Flash | None:
@@ -138,19 +144,42 @@ def _image(program: Program, flash: Flash) -> bytes:
     return image
 
 
+def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash, bytes] | None:
+    """Where the application looks for its files, and their image; None for one that has none.
+
+    The image begins with the flash's first byte, as flash.bin_0 of the vendor's tools does.
+    Errors: E602 nothing known of the flash, E613 no room.
+    """
+    if not build.l3_image or BARE_METAL in program.symbols:
+        return None
+    if to == FILES_IN:
+        title = f"l3.bin lies where the program would, at the first byte of {to}"
+        raise MyoedgeError("E613", title, tries=["--to mram", "--to ram"])
+    flash, image = _flash(board, FILES_IN), write_files({L3_FILE: build.l3_image})
+    if flash is None or len(image) > flash.bytes:
+        has = "nothing" if flash is None else f"{flash.bytes:,}, {flash.part}"
+        facts = {"needs": f"{len(image):,} bytes", "has": has}
+        raise MyoedgeError("E613", "l3.bin does not fit the flash", facts)
+    return flash, image
+
+
 def _write(
     talk: openocd.Session,
     found: openocd.OpenOcd,
     probe: Probe,
-    flash: Flash,
-    image: Path,
+    path: Path,
     say: Say,
-) -> None:
+    flash: Flash,
+    data: bytes,
+) -> int:
+    """Bytes from the flash's first one on, by way of a file at `path`; how many these are."""
     flasher = found.tools / "gap_bins" / flash.flasher
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"
         raise MyoedgeError("E501", title, {"looked in": flasher.parent}, [openocd.TOOLS])
-    openocd.write_flash(talk, probe, flash, flasher, probe.flasher_entry, image, say)
+    path.write_bytes(data)
+    openocd.write_flash(talk, probe, flash, flasher, probe.flasher_entry, path, say)
+    return len(data)
 
 
 def _banner(line: Line, build: Build, say: Say) -> str:

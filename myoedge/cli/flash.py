@@ -45,5 +45,7 @@ def _show(voice: Voice, found: Flashed) -> None:
     voice.out.print(
         f"{found.bytes:,} bytes in {found.to} of {found.board}; {started}", markup=False
     )
+    if found.files_bytes:
+        voice.out.print(f"{found.files_bytes:,} bytes in octospi: l3.bin", markup=False)
     if found.says is not None:
         voice.out.print(f"it says: {found.says}", markup=False, soft_wrap=True)

@@ -23,14 +23,8 @@ HOST_READY, BOARD_READY, BUF, BUF_BYTES, RUN, ADDRESS, SIZE = range(0, 28, 4)
 
 class Chip:
     def __init__(self):
-        self.memory, self.flash, self.pc, self.halted, self.running = (
-            {},
-            bytearray(),
-            0,
-            False,
-            None,
-        )
-        self.target, self.commands = "", []
+        self.memory, self.flashes, self.commands = {}, {}, []
+        self.pc, self.halted, self.running, self.loaded, self.target = 0, False, None, "", ""
 
     def write(self, at, data):
         for i, byte in enumerate(data):
@@ -54,7 +48,8 @@ class Chip:
         size = self.word(STRUCT + SIZE)
         if size:
             at = self.word(STRUCT + ADDRESS)
-            self.flash[at : at + size] = self.read(BUFFER, size)
+            flash = self.flashes.setdefault(self.loaded, bytearray())
+            flash[at : at + size] = self.read(BUFFER, size)
             self.put(STRUCT + SIZE, 0)
             if self.word(STRUCT + RUN) == 0:
                 self.put(STRUCT + RUN, 1)
@@ -75,56 +70,91 @@ def segments(data):
             yield address, data[offset : offset + size]
 
 
+def set_target(chip, name):
+    chip.target = name
+    return ""
+
+
+def halt(chip):
+    chip.halted = True
+    return ""
+
+
+def capture(chip, text):
+    return executed(chip, text)
+
+
+def scan_chain(chip):
+    code = "0x10102001" if TROUBLE == "other chip" else "0x20020bcb"
+    return f"   0 gap9.riscv  Y  {code} 0x20020bcb 5 0x01 0x03\n"
+
+
+def mdw(chip, at):
+    return f"{at}: {chip.word(int(at, 0)):08x} \n"
+
+
+def mww(chip, at, value):
+    chip.put(int(at, 0), int(value, 0))
+    return ""
+
+
+def reg(chip, _, value):
+    if not chip.halted:
+        raise ValueError("target not halted")
+    chip.pc = int(value, 0)
+    return ""
+
+
+def resume(chip):
+    chip.resume()
+    return ""
+
+
+def dump_image(chip, file, at, size):
+    Path(file).write_bytes(chip.read(int(at, 0), int(size, 0)))
+    return ""
+
+
+def load_image(chip, file, first, kind, least="0", most="0"):
+    data = Path(file).read_bytes()
+    if kind == "elf":
+        return load_elf(chip, Path(file).name, data)
+    shift = (int(least, 0) - int(first, 0)) % 2**32
+    chip.write(int(least, 0), data[shift : shift + int(most, 0)])
+    if TROUBLE == "bad cable in flash":
+        chip.write(int(least, 0) + 2, bytes([data[shift + 2] ^ 8]))
+    return "loaded"
+
+
+def load_elf(chip, name, data):
+    chip.loaded = name
+    for at, part in segments(data):
+        chip.write(at, part)
+    if TROUBLE == "bad cable":
+        chip.write(at, bytes([part[0] ^ 8]))
+    return "loaded"
+
+
+def verify_image(chip, file, *_):
+    data = Path(file).read_bytes()
+    if any(chip.read(at, len(part)) != part for at, part in segments(data)):
+        raise ValueError("checksum mismatch, diff 0 address 0x1c010000")
+    return "verified"
+
+
+LIKE_THEIR_FUNCTIONS = (
+    *(halt, capture, scan_chain, mdw, mww, reg, resume),
+    *(dump_image, load_image, verify_image),
+)
+COMMANDS = {"targets": set_target, **{f.__name__: f for f in LIKE_THEIR_FUNCTIONS}}
+
+
 def executed(chip, text):
     chip.commands.append(text)
-    name, *words = re.findall(r"\{[^{}]*\}|\S+", text)
-    words = [word.strip("{}") for word in words]
-    if name == "targets":
-        chip.target = words[0]
-        return ""
-    if name == "halt":
-        chip.halted = True
-        return ""
-    if name == "capture":
-        return executed(chip, words[0])
-    if name == "scan_chain":
-        code = "0x10102001" if TROUBLE == "other chip" else "0x20020bcb"
-        return f"   0 gap9.riscv  Y  {code} 0x20020bcb 5 0x01 0x03\n"
-    if name == "mdw":
-        return f"{words[0]}: {chip.word(int(words[0], 0)):08x} \n"
-    if name == "mww":
-        chip.put(int(words[0], 0), int(words[1], 0))
-        return ""
-    if name == "reg":
-        if not chip.halted:
-            raise ValueError("target not halted")
-        chip.pc = int(words[1], 0)
-        return ""
-    if name == "resume":
-        chip.resume()
-        return ""
-    if name == "dump_image":
-        Path(words[0]).write_bytes(chip.read(int(words[1], 0), int(words[2], 0)))
-        return ""
-    data = Path(words[0]).read_bytes()
-    if name == "load_image" and words[2] == "elf":
-        for at, part in segments(data):
-            chip.write(at, part)
-        if TROUBLE == "bad cable":
-            chip.write(at, bytes([part[0] ^ 8]))
-        return "loaded"
-    if name == "load_image":
-        first, least, most = int(words[1], 0), int(words[3], 0), int(words[4], 0)
-        shift = (least - first) % 2**32
-        chip.write(least, data[shift : shift + most])
-        if TROUBLE == "bad cable in flash":
-            chip.write(least + 2, bytes([data[shift + 2] ^ 8]))
-        return "loaded"
-    if name == "verify_image":
-        if any(chip.read(at, len(part)) != part for at, part in segments(data)):
-            raise ValueError("checksum mismatch, diff 0 address 0x1c010000")
-        return "verified"
-    raise ValueError(f'invalid command name "{name}"')
+    name, *words = (word.strip("{}") for word in re.findall(r"\{[^{}]*\}|\S+", text))
+    if name not in COMMANDS:
+        raise ValueError(f'invalid command name "{name}"')
+    return COMMANDS[name](chip, *words)
 
 
 def serve(port):
@@ -143,7 +173,8 @@ def serve(port):
                 answer = f"ok {executed(chip, text)}"
             except (ValueError, OSError) as error:
                 answer = f"error {error}"
-            state = {"flash": chip.flash.hex(), "running": chip.running, "commands": chip.commands}
+            flashes = {name: flash.hex() for name, flash in chip.flashes.items()}
+            state = {"flashes": flashes, "running": chip.running, "commands": chip.commands}
             STATE.with_suffix(".end").write_text(json.dumps(state))
             connection.sendall(answer.encode() + b"\x1a")
 

@@ -57,10 +57,22 @@ WRONG = [
     ('"0403:6010"', '"0403-6010"', "probe.usb_ids"),
     ('id = "gap9_evk"', "", "id"),
     ("[power]", "[power", "cause"),
+    ('id = "gap9_evk"', f'id = "{"x" * 65}"', "id"),
+    ('id = "gap9_evk"', 'id = "../evk"', "id"),
+    ("speed_khz = 5000", "speed_khz = 0", "probe.speed_khz"),
+    ("speed_khz = 5000", "speed_khz = 1_000_000", "probe.speed_khz"),
+    ("idcode = 0x20020bcb", "idcode = 0x1_2002_0bcb", "probe.idcode"),
+    ("flasher_entry = 0x1c010080", "flasher_entry = -1", "probe.flasher_entry"),
+    ("oscillator_hz = 24_576_000", "oscillator_hz = -1", "clock.oscillator_hz"),
+    ("bytes = 33_554_432", "bytes = 9_000_000_000_000_000_000", "ram.bytes"),
+    ("uart = 1", "uart = -1", "console.uart"),
+    ("baud_rate = 115_200", "baud_rate = 1", "console.baud_rate"),
+    ("pad = 89", "pad = 256", "power.pad"),
+    ("supply_v = 1.8", "supply_v = nan", "power.supply_v"),
 ]
 
 
-@pytest.mark.parametrize(("text", "instead", "key"), WRONG, ids=[w[2] for w in WRONG])
+@pytest.mark.parametrize(("text", "instead", "key"), WRONG, ids=[w[1] for w in WRONG])
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, instead: str, key: str) -> None:
     before = EVK.read_text()
     assert text in before

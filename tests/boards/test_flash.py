@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 import myoedge
 from myoedge.board import boards_dir, find_board
@@ -33,6 +35,14 @@ def elf(served: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("elf") / "app"
     path.write_bytes(served)
     return path
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """A build whose weights come from L3."""
+    layers = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
+    folder = tmp_path_factory.mktemp("far")
+    return sdk.made(folder, nn.Sequential(*layers), (1, 64), l2="24KiB")
 
 
 @pytest.fixture
@@ -62,6 +72,11 @@ def ended(state: Path) -> Any:
     return json.loads(state.with_suffix(".end").read_text())
 
 
+def flashed(state: Path, to: str) -> bytes:
+    """What lies in a flash at the end."""
+    return bytes.fromhex(ended(state)["flashes"][find_board("gap9_evk").flash[to].flasher])
+
+
 def flash(build: Build, elf: Path, *options: str) -> Ran:
     arguments = ("flash", build.folder, "--elf", elf, "--no-console", *options)
     return command(*arguments, cwd=elf.parent)
@@ -86,11 +101,45 @@ def test_to_flash_sector_by_sector(two: Build, elf: Path, state: Path, to: str) 
     assert ran.code == 0, ran.err
     assert "reset the board" in ran.out
     assert "OpenOCD 0.12.0-fake" in ran.err
-    image = read_boot(bytes.fromhex(ended(state)["flash"]))
+    image = read_boot(flashed(state, to))
     program = read_elf(elf.read_bytes())
     assert image.entry == program.entry
     assert [(s.address, s.data) for s in image.segments] == list(program.segments)
-    assert len(ended(state)["flash"]) // 2 > 2 * 8192, "more than one sector"
+    assert len(flashed(state, to)) > 2 * 8192, "more than one sector"
+    assert len(ended(state)["flashes"]) == 1, "no l3.bin"
+
+
+@pytest.mark.parametrize("to", ["ram", "mram"])
+def test_l3_bin_goes_to_the_file_system(far: Build, state: Path, tmp_path: Path, to: str) -> None:
+    """Found by the layout that was decoded from an image of the vendor's, not by our reader."""
+    app = tmp_path / "app"
+    app.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
+    ran = flash(far, app, "--to", to)
+    assert ran.code == 0, ran.err
+    assert "l3.bin" in ran.out
+    image = flashed(state, "octospi")
+    header, zero, count, at, size, length = struct.unpack_from("<6I", image)
+    assert (header, zero, count, length) == (24 + 7, 0, 1, 7)
+    assert image[24:31] == b"l3.bin\0"
+    assert image[at : at + size] == far.l3_image
+    entry = read_elf(app.read_bytes()).entry
+    if to == "ram":
+        assert ended(state)["running"] == entry, "the program starts behind the file system"
+    else:
+        assert read_boot(flashed(state, "mram")).entry == entry
+
+
+def test_l3_bin_and_the_program_do_not_share_a_flash(
+    far: Build, state: Path, tmp_path: Path
+) -> None:
+    app = tmp_path / "app"
+    app.write_bytes(sdk.for_chip(far, *sdk.UART).elf)
+    ran = flash(far, app, "--to", "octospi")
+    refused(ran, state, "E613")
+    assert "--to mram" in ran.err
+    text = (boards_dir() / "gap9_evk" / "board.toml").read_text()
+    (tmp_path / "board.toml").write_text(text.replace("bytes = 67_108_864", "bytes = 4096"))
+    refused(flash(far, app, "--board", "./board.toml"), state, "E613")
 
 
 TROUBLE = {
