@@ -87,6 +87,7 @@ class StreamTable:
 
     rate           samples a second; a frame comes every `hop` samples and is made of `window`
     past, future   frames around those of a pass, or "900 ms": for networks that need them
+    states         outputs by the input that they are in the next pass: of networks of one step
     """
 
     axis: int | None = None
@@ -96,6 +97,7 @@ class StreamTable:
     window: int | None = None
     past: int | str | None = None
     future: int | str | None = None
+    states: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

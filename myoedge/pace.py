@@ -17,6 +17,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.streaming.carry import streamed
 from myoedge.streaming.paths import Axes, find_axes, paths
 from myoedge.streaming.pushed import Stream
+from myoedge.streaming.stated import stated, without_states
 from myoedge.streaming.windows import window_axes, windowed
 from myoedge.target import Chip
 
@@ -71,12 +72,18 @@ def check_app(app: str | None) -> None:
         raise MyoedgeError("E237", f"--app {app} does not push frames", facts)
 
 
-def examine(graph: Graph, table: StreamTable) -> None:
-    """Before anything takes time. Errors: E131 not causal, E235 which axis, E236 frames."""
+def examine(graph: Graph, table: StreamTable) -> Graph:
+    """What of the network runs on the stream, before anything takes time.
+
+    Errors: E131 not causal, E235 which axis, E236 frames, E239 states.
+    """
+    if table.states:
+        return without_states(graph, table.states)
     if in_windows(table):
         _overlap(graph, window_axes(graph, table.axis), table)
     else:
         _asked(graph, find_axes(graph, table.axis), table)
+    return graph
 
 
 def in_windows(table: StreamTable) -> bool:
@@ -88,6 +95,9 @@ def plan(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget) -> Paced
     """The network in passes, and their plan. Errors: as examine, plan_within; E306."""
     frame_hz = None if table.rate is None else table.rate / table.hop
     window_s = None if table.rate is None else (table.window or table.hop) / table.rate
+    if table.states:
+        stream = stated(q, table.states)
+        return Paced(stream, _planned(stream, chip, budget), frame_hz, window_s)
     if in_windows(table):
         axes = window_axes(q.graph, table.axis)
         stream = windowed(q, axes, *_overlap(q.graph, axes, table))

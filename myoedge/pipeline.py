@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,8 @@ class Options:
     method      "minmax", "percentile" or "mse": how ranges follow from what was seen
     samples     at most so many calibration samples, evenly spread
     strict      warnings become errors
-    examine     is shown the network when it is loaded, before the long part, and may refuse it
+    examine     is shown the network when it is loaded, before the long part: gives what of it is
+                built, or refuses it
     say         is told every stage as it starts
     ctc         class that is the blank: symbols by greedy CTC take the place of the output
     reuse       network of an older build, whose choices unchanged layers keep
@@ -60,7 +61,7 @@ class Options:
     samples: int | None = None
     strict: bool = False
     config: StrPath | None = None
-    examine: Callable[[Graph], object] = field(default=lambda graph: None)
+    examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
     say: Say = field(default=lambda stage: None)
     ctc: int | None = None
     reuse: QuantGraph | None = None
@@ -204,7 +205,7 @@ def run_quantize(options: Options) -> Quantized:
         ctc = settings.model.ctc if options.ctc is None else options.ctc
         model = load_model(path, factory, calib, ctc, _filters(settings))
         check_work(model)
-        options.examine(model.graph)
+        model = replace(model, graph=options.examine(model.graph))
         given = choose_samples(model, calib)
     with timed("quantise", times_s, options.say), one_blas_thread():
         limit = options.samples or settings.calib.samples

@@ -95,8 +95,8 @@ def build(
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
-    Errors: those of quantize; E131, E235, E236 no stream; E201 target, E204 operating point, E234,
-    E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
+    Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
+    E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
     """
     from myoedge import budget, pace
     from myoedge import config as configuration

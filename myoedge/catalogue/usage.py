@@ -142,6 +142,11 @@ E238 The filters in front of the network cannot be.
 [conditioning] in myoedge.toml needs rate_hz, samples a second, and band_hz, two edges between 0 and
 half of it, or notch_hz. The network must have one input, along one axis of which is time.
 
+E239 A state of the stream is not one.
+[stream] states names an input and the output that it will be in the next pass. They must be what
+recurrent layers of one step begin with and what these leave, in the same places, and nothing else
+may read them: the message says what does, or which names there are.
+
 E240 A build has no firmware.
 It was made for a target without a chip (--target host), or by a version that did not compile it.
 Build it for gap9; for boards with --app gap-sdk.

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A detector of voices over a whole recording, chunk by chunk, its state from push to push."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.fixedpoint import quantize
+from myoedge.ir import Array
+from myoedge.op import OPS
+from myoedge.pipeline import load_model
+from myoedge.quant.sqnr import real_values
+from myoedge.reference import PRE, every_value
+from myoedge.streaming import pushed
+from tests.e2e.test_onnx_models import MODELS, PAGE, calibration
+
+NAME = "silero_vad_v6_16k"
+MYO = Path(__file__).resolve().parents[2] / "examples" / "data" / "libemg_myo.npz"
+HOP, CONTEXT = 512, 64  # samples of a chunk, and how many of the one before it sees
+GAIN = 0.25  # of full scale: as loud as speech
+CALIBRATED = 32
+FEW = 3  # chunks that the simulator runs in every test
+SETTINGS = """[stream]
+rate = 16000
+hop = 512
+window = 576
+states = { state = "stateN" }
+"""
+
+
+def chunks(channels: slice) -> Array:
+    """[n, 1, 576]: channels of an armband, one behind the other, as if they were sound."""
+    with np.load(MYO) as stored:
+        sound = stored["emg"][:, channels].astype(np.float32).T.ravel() / 128 * GAIN
+    padded = np.concatenate([np.zeros(CONTEXT, np.float32), sound])
+    starts = range(0, len(sound) - HOP + 1, HOP)
+    return np.stack([padded[at : at + HOP + CONTEXT] for at in starts])[:, None]
+
+
+def in_floats(recording: Array) -> tuple[Array, Array]:
+    """(logit of every chunk, the state before it)"""
+    graph = load_model(MODELS / f"{NAME}.onnx").graph
+    after = graph.outputs[graph.output_names.index("stateN")]
+    logits, states = [], [np.zeros(graph.shape("state"), np.float32)]
+    for chunk in recording:
+        values = every_value(graph, {"input": chunk, "state": states[-1]})
+        logits.append(float(values["sigmoid" + PRE].ravel()[0]))
+        states.append(values[after])
+    return np.array(logits), np.stack(states[:-1])
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
+    """Calibrated on variations of the stored pairs, and on other channels of the recording."""
+    folder = tmp_path_factory.mktemp("stated")
+    (folder / "myoedge.toml").write_text(SETTINGS)
+    others = chunks(slice(0, 4))
+    at = np.linspace(0, len(others) - 1, CALIBRATED).astype(int)
+    seen = {"input": others[at], "state": in_floats(others)[1][at]}
+    calib = {name: np.concatenate([x, seen[name]]) for name, x in calibration(NAME).items()}
+    model, config = MODELS / f"{NAME}.onnx", folder / "myoedge.toml"
+    return myoedge.build(model, calib=calib, output=folder / "out", config=config, stream=True)
+
+
+@pytest.fixture(scope="module")
+def recording() -> Array:
+    return chunks(slice(4, 8))
+
+
+def integers(build: myoedge.Build, recording: Array) -> dict[str, Array]:
+    """As chunks one behind the other along the first axis."""
+    return {"input": quantize(recording[:, 0].astype(np.float64), build.network.params["input"])}
+
+
+def test_the_state_is_kept_in_its_own_bits(build: myoedge.Build) -> None:
+    """h in 8, c in 16, both 0 at first; the model packs them into one tensor."""
+    kinds = [(s.input, build.network.dtype(s.input), s.fill) for s in build.streaming.states]
+    assert kinds == [("lstm_3_h_past", "int8", 0), ("lstm_3_c_past", "int16", 0)]
+    assert build.frame_inputs == ("input",)
+    assert build.report["stream"]["frame_hz"] == 16000 / 512
+
+
+def test_a_whole_recording_on_this_computer(build: myoedge.Build, recording: Array) -> None:
+    """The C's bytes are the reference's, from push to push and after a reset."""
+    given = integers(build, recording)
+    (wanted,) = pushed.pushed(build.streaming, given)
+    for part in (slice(None), slice(5)):
+        build.reset()
+        found = [build.push(x, raw=True) for x in given["input"][part]]
+        assert np.array_equal(np.concatenate(found).ravel(), wanted[part].ravel())
+
+
+def test_logits_of_a_whole_recording(build: myoedge.Build, recording: Array) -> None:
+    """Before the sigmoid, and of the probability, as the page of real networks has them."""
+    network, wanted = build.network, in_floats(recording)[0]
+    step = next(step for step in network.steps if step.node.name == "sigmoid")
+    found = []
+    for one in pushed.passes(build.streaming, integers(build, recording)):
+        before = OPS[step.node.op].integer(step, *(one.values[x] for x in step.operands))
+        found.append(float(real_values(network, "sigmoid" + PRE, before).ravel()[0]))
+    said = re.search(r"chunk by chunk: ([\d.]+) dB .*?and ([\d.]+) dB", PAGE.read_text(), re.DOTALL)
+    assert said is not None
+    pair = (decibels(wanted, np.array(found)), decibels(*map(sigmoid, (wanted, np.array(found)))))
+    assert pair == pytest.approx(tuple(map(float, said.groups())), abs=1.0)
+    assert pair[0] >= 20.0
+
+
+def decibels(wanted: Array, found: Array) -> float:
+    return float(10 * np.log10(np.sum(wanted**2) / np.sum((wanted - found) ** 2)))
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+@pytest.mark.parametrize("count", [FEW, pytest.param(None, marks=pytest.mark.slow)])
+def test_exact_on_the_simulator(build: myoedge.Build, recording: Array, count: int | None) -> None:
+    given = {"input": recording[:count].transpose(1, 0, 2)}
+    checked = myoedge.validate(build, on=("host", "simulator"), input=given)
+    assert checked.difference is None
+    assert checked.exact["host"]
+    assert checked.exact["simulator"]
