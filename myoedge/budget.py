@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -176,43 +176,75 @@ def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None
     return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A budget that a build does not keep, the layers that cost most of it, and what could help."""
+
+    name: str
+    budget: str
+    build: str
+    layers: Sequence[str]
+    remedy: str
+
+
 def check(budget: Budget, plan: Plan, fidelity: Fidelity, by: Coefficients = PUBLISHED) -> None:
-    """Errors: E302 over the latency or the energy, or below the SQNR, with who costs most of it."""
+    """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once."""
+    judged = (
+        _latency(budget, plan),
+        _energy(budget, plan, for_typical(by)),
+        _noise(budget, plan, fidelity),
+    )
+    broken = [found for found in judged if found is not None]
+    if broken:
+        raise _over(broken)
+
+
+def _latency(budget: Budget, plan: Plan) -> Broken | None:
     found = latency_s(plan)
-    if budget.latency_s is not None and found is not None and found > budget.latency_s:
-        raise _over(
-            "latency",
-            duration(budget.latency_s),
-            f"{duration(found)}, modelled, {_point(plan.chip)}",
-            _slowest(plan),
-            "fewer channels or smaller maps in the layers named",
-        )
-    if budget.energy_j is not None:
-        _check_energy(budget.energy_j, plan, for_typical(by))
-    if budget.sqnr_db is not None and (fidelity.total_db or 0.0) < budget.sqnr_db:
-        raise _over(
-            "sqnr",
-            f"{budget.sqnr_db:g} dB",
-            f"{fidelity.total_db or 0.0:.1f} dB",
-            _noisiest(plan, fidelity),
-            "--method mse or percentile; myoedge quantize shows the noise of every layer",
-        )
+    if budget.latency_s is None or found is None or found <= budget.latency_s:
+        return None
+    return Broken(
+        "latency",
+        duration(budget.latency_s),
+        f"{duration(found)}, modelled, {_point(plan.chip)}",
+        _slowest(plan),
+        "fewer channels or smaller maps in the layers named",
+    )
 
 
-def _check_energy(limit_j: float, plan: Plan, by: Coefficients) -> None:
+def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
+    if budget.energy_j is None:
+        return None
     layers = [_layer_energy(plan, index, by) for index in range(len(plan.steps))]
     far = sum(moved_l3_bytes(plan, index) for index in range(len(plan.steps)))
     found = energy(typical(modelled_cycles(plan), far), plan.chip.point, by)
-    if found.joules > limit_j:
-        shown = interval(found.joules, found.low_j, found.high_j)
-        most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
-        raise _over(
-            "energy",
-            amount(limit_j),
-            f"{shown}, modelled, {_point(plan.chip)}",
-            [f"{amount(e.joules)}  {step.node.where}" for e, step in most[:MOST_NAMED]],
-            "--operating-point low, or fewer channels in the layers named",
-        )
+    if found.joules <= budget.energy_j:
+        return None
+    most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
+    return Broken(
+        "energy",
+        amount(budget.energy_j),
+        f"{_shown(found)}, modelled, {_point(plan.chip)}",
+        [f"{_shown(e)}  {step.node.where}" for e, step in most[:MOST_NAMED]],
+        "--operating-point low, or fewer channels in the layers named",
+    )
+
+
+def _shown(found: Energy) -> str:
+    return interval(found.joules, found.low_j, found.high_j)
+
+
+def _noise(budget: Budget, plan: Plan, fidelity: Fidelity) -> Broken | None:
+    found_db = fidelity.total_db or 0.0
+    if budget.sqnr_db is None or found_db >= budget.sqnr_db:
+        return None
+    return Broken(
+        "sqnr",
+        f"{budget.sqnr_db:g} dB",
+        f"{found_db:.1f} dB",
+        _noisiest(plan, fidelity),
+        "--method mse or percentile; myoedge quantize shows the noise of every layer",
+    )
 
 
 def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
@@ -220,13 +252,17 @@ def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
     return energy(typical(cycles, moved_l3_bytes(plan, index)), plan.chip.point, by)
 
 
-def _over(name: str, budget: str, build: str, layers: Iterable[str], remedy: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E302",
-        f"over budget: {name}",
-        {"budget": budget, "build": build, "most": "\n".join(layers)},
-        [remedy, f"[budget] {name} = ..., if the build's value will do"],
-    )
+def _over(broken: Sequence[Broken]) -> MyoedgeError:
+    """Facts are named after their budget where there are several."""
+    facts, tries = {}, []
+    for found in broken:
+        before = f"{found.name}, " if len(broken) > 1 else ""
+        facts[f"{before}budget"] = found.budget
+        facts[f"{before}build"] = found.build
+        facts[f"{before}most"] = "\n".join(found.layers)
+        tries += [found.remedy, f"[budget] {found.name} = ..., if the build's value will do"]
+    names = ", ".join(found.name for found in broken)
+    return MyoedgeError("E302", f"over budget: {names}", facts, tries)
 
 
 def _point(chip: Chip) -> str:

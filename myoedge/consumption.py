@@ -97,6 +97,8 @@ def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     joules, power = (_number(row, key, file, where) for key in ("energy_uj", "power_mw"))
     if (joules is None) == (power is None):
         raise _wrong(file, f"{where}: either energy_uj or power_mw")
+    if name == IDLE and power is None:
+        raise _wrong(file, f"{where}: what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
     found = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
     sigma = _number(row, "sigma_percent", file, where)

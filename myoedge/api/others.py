@@ -40,9 +40,12 @@ def sweep(
 
 
 def check_regressions(found: Swept) -> None:
-    """Errors: E305 where something is worse than the bounds allow."""
-    from myoedge.sweep.compare import raise_worse
+    """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
+    order, E401 where outputs are not the reference's.
+    """
+    from myoedge.sweep.compare import raise_worse, raise_wrong
 
+    raise_wrong(found.results)
     raise_worse(found.regressions)
 
 

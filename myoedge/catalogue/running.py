@@ -29,6 +29,14 @@ With --against every result that was in order before is compared by its name, an
 worse than [bounds] allow, or a result that is refused or gone, ends with this error. The tables
 are written before. Look at sweep.html, mend it, or make the new results the ones to compare with.
 
+E307 Nothing in a sweep could be built.
+Every result was refused: over its budget, or its model cannot be used. The tables are written, and
+name the error of each; `myoedge build` with the same options tells it in full.
+
+E401 Outputs in a sweep are not the reference's.
+The simulated program gave other bytes than the NumPy reference, which must not happen: `myoedge
+validate` on a build of the same model names the first layer that differs. It is a bug of myoedge.
+
 E306 The stream does not fit the chip's L2.
 Frames of a pass and what is kept of those before lie in L2, the latter twice: what one pass reads
 and what it writes. Weights and activations can come from L3 instead, these cannot. Fewer frames in

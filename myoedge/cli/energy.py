@@ -12,6 +12,7 @@ from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
     from myoedge.consumption import Calibration
+    from myoedge.energy.calibrate import Residual
 
 
 class ShowUnlessNamed(click.Group):
@@ -58,7 +59,8 @@ def show(voice: Voice, folder: str | None, **options: Any) -> None:
 
 
 def _as_json(report: dict[str, Any]) -> dict[str, Any]:
-    keys = ("name", "label", "op", "cycles", "cycles_modelled", "energy_uj")
+    energies = ("energy_uj", "energy_low_uj", "energy_high_uj")
+    keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
     return {
         "target": report["target"],
         "cycles": report["cycles"],
@@ -104,9 +106,8 @@ def _calibrated(found: Calibration) -> dict[str, Any]:
         {
             "build": r.measured.name,
             "operating_point": r.measured.point.name,
-            "measured_uj": r.measured.joules * 1e6,
-            "before_uj": r.before_j * 1e6,
-            "after_uj": r.after_j * 1e6,
+            **{f"{name}_uj": _of_inference(r, j) for name, j in _joules(r).items()},
+            **{f"{name}_mw": j / r.seconds * 1e3 for name, j in _joules(r).items()},
             "residual": r.relative,
         }
         for r in found.residuals
@@ -119,10 +120,29 @@ def _calibrated(found: Calibration) -> dict[str, Any]:
     }
 
 
+def _joules(row: Residual) -> dict[str, float]:
+    return {"measured": row.measured.joules, "before": row.before_j, "after": row.after_j}
+
+
+def _of_inference(row: Residual, joules: float) -> float | None:
+    """Microjoules; None for a chip that idles, which has a power alone."""
+    return None if row.measured.idles else joules * 1e6
+
+
+def _shown(row: Residual, joules: float) -> str:
+    """ "144 µJ", or of a chip that idles "16.4 mW"."""
+    from myoedge.report.energy import amount
+    from myoedge.report.words import three_digits
+
+    if row.measured.idles:
+        return f"{three_digits(joules / row.seconds * 1e3)} mW"
+    return amount(joules)
+
+
 def _show_calibration(voice: Voice, found: Calibration) -> None:
     from rich.table import Table
 
-    from myoedge.report.energy import amount, widths
+    from myoedge.report.energy import widths
     from myoedge.report.text import clean
     from myoedge.report.text import show as printed
 
@@ -130,9 +150,9 @@ def _show_calibration(voice: Voice, found: Calibration) -> None:
     for title in ("build", "point", "measured", "before", "after", "residual"):
         table.add_column(title, justify="left" if title in ("build", "point") else "right")
     for r in found.residuals:
-        joules = (amount(j) for j in (r.measured.joules, r.before_j, r.after_j))
+        shown = (_shown(r, joules) for joules in _joules(r).values())
         name = clean(r.measured.name)
-        table.add_row(name, r.measured.point.name, *joules, f"{r.relative:+.1%}")
+        table.add_row(name, r.measured.point.name, *shown, f"{r.relative:+.1%}")
     printed(table, voice.out)
     voice.out.print(widths(found.residuals, found.before, found.coefficients), markup=False)
     voice.say(f"kept in {found.path}")

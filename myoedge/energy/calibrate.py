@@ -32,6 +32,11 @@ class Measured:
     joules: float
     sigma: float = METER
 
+    @property
+    def idles(self) -> bool:
+        """Whether nothing is computed: a power is all that there is."""
+        return not self.activity.instructions
+
 
 @dataclass(frozen=True, slots=True)
 class Residual:
@@ -40,6 +45,10 @@ class Residual:
     measured: Measured
     before_j: float
     after_j: float
+
+    @property
+    def seconds(self) -> float:
+        return self.measured.activity.cycles / self.measured.point.clock_hz
 
     @property
     def relative(self) -> float:

@@ -169,13 +169,7 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
 
 def _names(layers: Sequence[Mapping[str, Any]], has_operators: bool) -> list[str]:
     """Places, with the operator where no column has it and the place could be another layer's."""
-    places = [words.place(row) for row in layers]
-    if has_operators:
-        return places
-    return [
-        f"{row['op']} {place}" if places.count(place) > 1 else words.named(row)
-        for place, row in zip(places, layers, strict=True)
-    ]
+    return [words.place(row) for row in layers] if has_operators else words.told_apart(layers)
 
 
 def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,15 +157,21 @@ def compare(old: Report, new: Report) -> list[Change]:
     return changes
 
 
-TIMES = frozenset(("cycles.total", "cycles.macs_per_cycle", "latency_s", "energy_uj.value"))
+# What a run measures and a model or a plan tells before it.
+MEASURED = frozenset(
+    (
+        *("cycles.total", "cycles.macs_per_cycle", "latency_s", "energy_uj.value"),
+        "memory.l1_peak_bytes",
+    )
+)
 
 
 def _incomparable(old: Report, new: Report) -> frozenset[str]:
-    """Times of which one build has counted, modelled or none, and the other something else."""
+    """Figures of which one build has counted, modelled or none, and the other something else."""
     kinds = {_kind(old), _kind(new)}
     of_layers = {"cycles": "counted", "cycles_modelled": "modelled"}
     hidden = {path for path, kind in of_layers.items() if kinds != {kind}}
-    return frozenset(hidden) | (TIMES if kinds == {"counted", "modelled"} else frozenset())
+    return frozenset(hidden) | (MEASURED if kinds == {"counted", "modelled"} else frozenset())
 
 
 def _kind(report: Report) -> str:

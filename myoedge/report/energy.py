@@ -47,8 +47,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     whole, at = activity(report), as_point(chosen)
     found = energy(whole, at, sure)
     layers = [
-        {**row, "energy_uj": _uj(energy(layer_activity(row), at, sure).joules)}
-        for row in report["layers"]
+        {**row, **_of_layer(energy(layer_activity(row), at, sure))} for row in report["layers"]
     ]
     return {
         **report,
@@ -122,6 +121,11 @@ def _interval(found: Energy) -> dict[str, float]:
     return {name: _uj(joules) for name, joules in values.items()}
 
 
+def _of_layer(found: Energy) -> dict[str, float]:
+    ends = {"": found.joules, "low_": found.low_j, "high_": found.high_j}
+    return {f"energy_{end}uj": _uj(joules) for end, joules in ends.items()}
+
+
 def _at(whole: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
     found, seconds = energy(whole, point, by), whole.cycles / point.clock_hz
     return {
@@ -163,6 +167,13 @@ def interval(value: float, low: float, high: float) -> str:
 def in_joules(row: Mapping[str, Any]) -> str:
     """Of a row with value, low and high in microjoules."""
     return interval(*(row[key] / MICRO for key in ("value", "low", "high")))
+
+
+def of_result(row: Mapping[str, Any]) -> str:
+    """Of a sweep's result, or of a layer; "" where it is not known."""
+    found = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
+    joules = [uj / MICRO for uj in found if uj is not None]
+    return interval(*joules) if len(joules) == len(found) else ""
 
 
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
@@ -207,9 +218,10 @@ MOST_NAMED = 3
 
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
-    """The layers that cost most: "250 µJ  head.fc"."""
-    rows = sorted(report["layers"], key=lambda row: -(row["energy_uj"] or 0))[:MOST_NAMED]
-    return [f"{amount(row['energy_uj'] / MICRO)}  {words.named(row)}" for row in rows]
+    """The layers that cost most: "250 µJ (186 to 314)  head.fc"."""
+    named = zip(report["layers"], words.told_apart(report["layers"]), strict=True)
+    rows = sorted(named, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MOST_NAMED]
+    return [f"{of_result(row)}  {name}" for row, name in rows]
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
@@ -183,6 +183,19 @@ def named(row: Mapping[str, Any]) -> str:
     """A layer where its operator is not beside it: "head.fc", or "add net.py:41" without a path."""
     has_path = any(o["path"] for o in row["origin"])
     return place(row) if has_path else f"{row['op']} {place(row)}"
+
+
+def told_apart(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`named` of all, with the operator where a place is several layers', and their number where
+    that is the same too: "linear net.py:41 (2)".
+    """
+    places = [place(row) for row in layers]
+    found = [
+        f"{row['op']} {place}" if places.count(place) > 1 else named(row)
+        for place, row in zip(places, layers, strict=True)
+    ]
+    seen = [found[: index + 1].count(name) for index, name in enumerate(found)]
+    return [f"{name} ({n})" if n > 1 else name for name, n in zip(found, seen, strict=True)]
 
 
 def judged(report: Report) -> str:

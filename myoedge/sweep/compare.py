@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.sweep.results import name_of
 from myoedge.sweep.settings import Bounds
-from myoedge.sweep.work import OK, Result
+from myoedge.sweep.work import DIFFERS, OK, Result
 
 GONE = "result"
 
@@ -71,11 +71,28 @@ def raise_worse(found: Sequence[Regression]) -> None:
     """Errors: E305 with the first of them, where there are any."""
     if not found:
         return
-    lines = [_line(row) for row in found[:MOST_NAMED]]
-    lines += [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
-    facts = {"worse": "\n".join(lines)}
+    facts = {"worse": _listed([_line(row) for row in found])}
     tries = ["[bounds] in the sweep's file, if that will do", "a new sweep to compare with"]
     raise MyoedgeError("E305", "the sweep is worse than the earlier one", facts, tries)
+
+
+def raise_wrong(rows: Sequence[Result]) -> None:
+    """Errors: E401 where outputs are not the reference's, E307 where no result is in order."""
+    differing = [name_of(row) for row in rows if row["status"] == DIFFERS]
+    if differing:
+        tries = ["myoedge validate, on a build of it: the first layer that differs"]
+        facts = {"differ": _listed(differing)}
+        raise MyoedgeError("E401", "outputs in the sweep are not the reference's", facts, tries)
+    if all(row["status"] != OK for row in rows):
+        facts = {
+            "refused": _listed([f"{name_of(row)}: {row['code']} {row['title']}" for row in rows])
+        }
+        raise MyoedgeError("E307", "nothing in the sweep could be built", facts)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = [f"{len(lines) - MOST_NAMED} more"] if len(lines) > MOST_NAMED else []
+    return "\n".join([*lines[:MOST_NAMED], *more])
 
 
 def _line(row: Regression) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from myoedge import __version__
 from myoedge.report import words
-from myoedge.report.energy import amount
+from myoedge.report.energy import amount, of_result
 from myoedge.report.html import environment
 from myoedge.report.speed import duration
 from myoedge.sweep.compare import Regression
@@ -24,17 +24,21 @@ PAD = 0.06  # of the range, on either side
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A figure, how it is shown, and which end is the good one (-1: less)."""
+    """A figure, how it is shown, and which end is the good one (-1: less).
+
+    unit   ticks are round numbers of it
+    """
 
     figure: str
     title: str
     show: Callable[[float], str]
     better: int = -1
+    unit: float = 1.0
 
 
 LATENCY = Axis("latency_s", "latency", duration)
 ENERGY = Axis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
-MEMORY = Axis("l2_bytes", "L2 memory", lambda b: words.size(round(b)))
+MEMORY = Axis("l2_bytes", "L2 memory", lambda b: words.size(round(b)), unit=1024.0)
 SQNR = Axis("sqnr_db", "SQNR", words.decibels, better=1)
 PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), (MEMORY, SQNR))
 
@@ -90,8 +94,8 @@ def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
     y_at = _scale([row[y.figure] for row in known], HEIGHT - BOTTOM, EDGE)
     dots = tuple(
         Dot(x_at(row[x.figure]), y_at(row[y.figure]), _title(row, x, y), on)
-        for row, on in zip(known, best, strict=True)
-    )
+        for on, row in sorted(zip(best, known, strict=True), key=lambda pair: pair[0])
+    )  # the best above the others
     return Plot(x, y, dots, _ticks(known, x, x_at), _ticks(known, y, y_at))
 
 
@@ -101,8 +105,13 @@ def _has(row: Mapping[str, Any], axis: Axis) -> bool:
 
 
 def _title(row: Result, x: Axis, y: Axis) -> str:
-    shown = (f"{axis.title} {axis.show(row[axis.figure])}" for axis in (x, y))
+    shown = (f"{axis.title} {_shown(row, axis)}" for axis in (x, y))
     return f"{name_of(row)}: {', '.join(shown)}"
+
+
+def _shown(row: Result, axis: Axis) -> str:
+    """With the interval where there is one."""
+    return of_result(row) if axis is ENERGY else axis.show(row[axis.figure])
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:
@@ -111,8 +120,12 @@ def _scale(values: Sequence[float], start: float, end: float) -> Callable[[float
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
+    """(least, width) of an axis; a single value is in its middle."""
     low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
+    if low == high:
+        span = abs(high) or 1.0
+        return low - span / 2, span
+    span = high - low
     return low - PAD * span, (1 + 2 * PAD) * span
 
 
@@ -120,8 +133,15 @@ def _ticks(
     rows: Sequence[Result], axis: Axis, at: Callable[[float], float]
 ) -> tuple[tuple[float, str], ...]:
     low, span = _range([row[axis.figure] for row in rows])
-    values = (low + span * (i + 0.5) / TICKS for i in range(TICKS))
-    return tuple((at(value), axis.show(value)) for value in values)
+    step = axis.unit * round_step(span / axis.unit / TICKS)
+    first, last = math.ceil(low / step), math.floor((low + span) / step)
+    return tuple((at(n * step), axis.show(n * step)) for n in range(first, last + 1))
+
+
+def round_step(least: float) -> float:
+    """1, 2 or 5 times a power of ten, at least so much."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return power * next((factor for factor in (1, 2, 5) if factor * power >= least), 10)
 
 
 def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
@@ -136,7 +156,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
 def _cells(row: Result) -> dict[str, str]:
     """Every column as people read it."""
     axes = {axis.figure: axis for axis in (LATENCY, ENERGY, MEMORY, SQNR)}
-    shown = {key: axes[key].show(row[key]) if row[key] is not None else "" for key in axes}
+    shown = {key: _shown(row, x) if row[key] is not None else "" for key, x in axes.items()}
     cycles = f"{row['cycles']:,}" if row["cycles"] else ""
     l1 = words.size(row["l1_bytes"]) if row["l1_bytes"] else ""
     outcome = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"

@@ -26,7 +26,8 @@ def kept(folder: Path, task: Task) -> Result | None:
         found = json.loads(_file(folder, task.key).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.get("key") == task.key else None
+    whole = isinstance(found, dict) and found.get("key") == task.key
+    return found if whole and {*COLUMNS} <= found.keys() else None
 
 
 def keep(folder: Path, result: Result) -> None:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from myoedge.config import BudgetTable, LayerTable, Method, decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
+from myoedge.target import chip
 
 STRICT = {"extra": "forbid"}
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
@@ -75,10 +76,21 @@ class Sweep:
     model: list[SweepModel]
     budget: list[SweepBudget] = field(default_factory=lambda: [SweepBudget()])
     options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
-    operating_points: list[str] = field(default_factory=lambda: ["high"])
+    operating_points: list[str] | None = None
     target: str = "gap9"
     simulate: bool = True
     bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def points(self) -> Sequence[str | None]:
+        """Operating points: the chip's first without any named; None where it has none itself.
+
+        Errors: E201 no such target.
+        """
+        if self.operating_points is not None:
+            return self.operating_points
+        described = chip(self.target)
+        return [described.point.name if described.point.clock_hz else None]
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -102,7 +114,7 @@ def _checked(path: Path, tables: Mapping[str, Any]) -> Sweep:
         raise _wrong(path, reasons) from None
     except TypeError as error:  # dates and times
         raise _wrong(path, {"cause": str(error)}) from None
-    for rows in (sweep.model, sweep.operating_points, sweep.budget, sweep.options):
+    for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
         if not rows:
             raise _wrong(path, {"cause": "an empty list: nothing would be built"})
     for what, names in _names(sweep):
@@ -120,7 +132,7 @@ def _names(sweep: Sweep) -> Iterator[tuple[str, Sequence[str]]]:
     yield "models", [name_of(model) for model in sweep.model]
     yield "budgets", [budget.name for budget in sweep.budget]
     yield "options", [options.name for options in sweep.options]
-    yield "operating points", sweep.operating_points
+    yield "operating points", [name for name in sweep.points if name]
 
 
 def name_of(model: SweepModel) -> str:

@@ -19,7 +19,8 @@ from myoedge.samples import RANDOM, check_there
 from myoedge.sweep.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
 
 SCHEMA = "myoedge.sweep/1"
-Axes = tuple[SweepModel, SweepBudget, SweepOptions, str]
+NO_POINT = "-"  # the name of what runs on a chip without operating points
+Axes = tuple[SweepModel, SweepBudget, SweepOptions, str | None]
 Check = Callable[[Path], None]  # that a file is there
 
 
@@ -61,7 +62,7 @@ def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
     Errors: E101, E102 a model, E210 samples that are not there; E260 what cannot be read.
     """
     digests: dict[str, Source] = {}
-    axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.operating_points)
+    axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.points)
     return tuple(_task(sweep, base, depends, digests, combination) for combination in axes)
 
 
@@ -71,7 +72,7 @@ def _task(sweep: Sweep, base: Path, depends: str, known: dict[str, Source], axes
         "model": name_of(model),
         "budget": budget.name,
         "options": options.name,
-        "operating_point": point,
+        "operating_point": point or NO_POINT,
     }
     chosen = {
         "target": sweep.target,

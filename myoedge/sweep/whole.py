@@ -11,7 +11,7 @@ from pathlib import Path
 
 from myoedge.coefficients import coefficients
 from myoedge.folder import explained, replace_files
-from myoedge.report.energy import amount
+from myoedge.report.energy import of_result
 from myoedge.report.speed import duration
 from myoedge.sweep.compare import Regression, regressions
 from myoedge.sweep.engines import on_cluster, on_processes
@@ -88,13 +88,13 @@ def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) ->
 
 
 def in_short(row: Result) -> str:
-    """ "model / free / default / high: 2.32 ms, 131 µJ, 46.1 dB"; or why there is none."""
+    """ "m / free / default / high: 2.3 ms, 131 µJ (97 to 165), 46 dB"; or why there is none."""
     if row["status"] != OK:
         said = (row["status"], row["code"], row["title"])
         return f"{name_of(row)}: {' '.join(filter(None, said))}"
     parts = [
         duration(row["latency_s"]) if row["latency_s"] else "",
-        amount(row["energy_uj"] * 1e-6) if row["energy_uj"] else "",
+        of_result(row),
         f"{row['sqnr_db']:.1f} dB" if row["sqnr_db"] is not None else "",
     ]
     return f"{name_of(row)}: {', '.join(filter(None, parts))}"

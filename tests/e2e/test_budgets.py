@@ -168,6 +168,18 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     assert told == pytest.approx(noisiest[:3], abs=0.06)
 
 
+def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path) -> None:
+    table = 'latency = "10 us"\nenergy = "0.001 uJ"\nsqnr = 1'
+    told = refusal(model, tmp_path, table)
+    assert told.title == "over budget: latency, energy"
+    facts = dict(told.facts)
+    assert (facts["latency, budget"], facts["energy, budget"]) == ("10 µs", "1 nJ")
+    assert len(facts["latency, most"].splitlines()) == len(facts["energy, most"].splitlines()) == 3
+    assert all(" to " in line for line in facts["energy, most"].splitlines()), "intervals"
+    assert "sqnr, budget" not in facts
+    assert sum("[budget]" in line for line in told.tries) == 2
+
+
 def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) -> None:
     wide = with_table(model, tmp_path, 'l1 = "128 KiB"').report["memory"]["l1_peak_bytes"]
     limited = with_table(model, tmp_path, 'l1 = "25 KiB"')

@@ -150,6 +150,9 @@ def test_calibrated_from_a_file(build: Build, tmp_path: Path, own_coefficients: 
     ran = command("energy", "calibrate", measurements(tmp_path, *rows), cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert "residual" in ran.out
+    shown = [line.split() for line in ran.out.splitlines()]
+    assert ["idle", "high", "17.5", "mW"] in [words[:4] for words in shown], "idle has a power"
+    assert any(words[:2] == [str(build.folder), "high"] and "µJ" in words for words in shown)
     assert own_coefficients.is_file()
     after = myoedge.energy(build)["energy_uj"]
     assert after["coefficients"] == "calibrated with 3 measurements"
@@ -165,6 +168,7 @@ def test_calibrated_from_a_file(build: Build, tmp_path: Path, own_coefficients: 
     [
         "idle,high,,,",
         "idle,high,3,4,",
+        "idle,high,3,,",
         "idle,high,,much,",
         "idle,high,,-4,",
         "idle,high,,nan,",

@@ -79,6 +79,13 @@ def check_what_is_worse_ends_with_3(folder: Path) -> None:
     assert json.loads(ran.out.splitlines()[0])["regressions"][0]["what"] == "latency_s"
 
 
+def test_where_everything_is_refused_the_exit_code_is_3(small: Path, tmp_path: Path) -> None:
+    written(tmp_path, small, '[[budget]]\nlatency = "1 us"\n', "simulate = false\n")
+    ran = command("sweep", "sweep.toml", "-o", "out", "-j", "1", "--json", cwd=tmp_path)
+    assert (ran.code, "E307" in ran.err, "E302" in ran.err) == (3, True, True)
+    assert [row["code"] for row in results(tmp_path / "out").values()] == ["E302", "E302"]
+
+
 def test_errors_of_the_file(tmp_path: Path) -> None:
     ran = command("sweep", "none.toml", cwd=tmp_path)
     assert (ran.code, "E260" in ran.err) == (2, True)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from myoedge.measurement import Inference, LayerCost, Measurement
 from myoedge.plan.schedule import make_plan
-from myoedge.report import speed
+from myoedge.report import speed, words
 from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
 from myoedge.report.html import report_html
@@ -424,10 +424,13 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
 
 
 def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: Report) -> None:
+    ran = copy.deepcopy(ran)  # L1 was planned in one, and written to in the other
+    ran["memory"]["l1_peak_bytes"] = (built["memory"]["l1_peak_bytes"] or 0) + 100
     changes: list[Any] = [*compare(built, ran), *compare(ran, built)]
     paths = {change.measure.path for change in changes}
     assert "cycles.source" in paths
     assert not paths & {"cycles.total", "latency_s", "cycles.macs_per_cycle"}
+    assert "memory.l1_peak_bytes" not in paths
     assert [change for change in changes if change.where] == []
 
 
@@ -468,3 +471,13 @@ def test_the_page_names_every_column_and_cause() -> None:
         row = f"| `{cause}` | {name} | {meaning[0].lower()}{meaning[1:]} |"
         assert row in page
     assert all(f"`{key}`" in page for key in ("cycles.total", "cycles.source", "latency_s"))
+
+
+def layer(op: str, path: str, line: int = 0) -> dict[str, Any]:
+    return {"op": op, "origin": [{"path": path, "file": "net.py", "line": line}]}
+
+
+def test_layers_of_one_module_are_told_apart() -> None:
+    layers = [layer("linear", "head"), layer("add", "head"), layer("linear", "head")]
+    assert words.told_apart(layers) == ["linear head", "add head", "linear head (2)"]
+    assert words.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from myoedge.config import from_tables
 from myoedge.errors import MyoedgeError
 from myoedge.sweep import engines
-from myoedge.sweep.compare import raise_worse, regressions
+from myoedge.sweep.compare import raise_worse, raise_wrong, regressions
 from myoedge.sweep.engines import on_cluster, on_processes
-from myoedge.sweep.page import pareto, sweep_html
+from myoedge.sweep.page import LATENCY, MEMORY, SQNR, pareto, plot, round_step, sweep_html
 from myoedge.sweep.results import COLUMNS, keep, kept, read_table, table_csv, table_json
 from myoedge.sweep.settings import Bounds, read_sweep
 from myoedge.sweep.tasks import Task, tasks, toml_lines, with_files
@@ -98,6 +98,16 @@ def test_a_file_that_is_not_there_has_the_code_that_it_has_in_build(
     with pytest.raises(MyoedgeError) as raised:
         found(folder, f"[[model]]\n{model}")
     assert raised.value.code == code
+
+
+def test_a_chip_without_operating_points_has_results_too(folder: Path) -> None:
+    (task,) = found(folder, "target = 'host'\n" + ONE)
+    assert (task.name, task.chosen["operating_point"]) == ("m / free / default / -", None)
+    (task,) = found(folder, ONE)
+    assert task.labels["operating_point"] == task.chosen["operating_point"] == "high"
+    with pytest.raises(MyoedgeError) as raised:
+        found(folder, "target = 'gap10'\n" + ONE)
+    assert raised.value.code == "E201"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +192,13 @@ def test_a_result_is_whole_or_not_there(folder: Path) -> None:
     keep(folder, row(key=task.key))
     assert kept(folder, task) == row(key=task.key)
     file = folder / "runs" / f"{task.key}.json"
-    for damaged in ("", file.read_text()[:-20], "[]", '{"key": "another"}'):
+    for damaged in (
+        "",
+        file.read_text()[:-20],
+        "[]",
+        '{"key": "another"}',
+        f'{{"key": "{task.key}"}}',
+    ):
         file.write_text(damaged)
         assert kept(folder, task) is None, damaged
 
@@ -352,3 +368,73 @@ def busy_process(log: Path) -> int:
         busy = [pid for pid, what in last.items() if what == "begin"]
         if busy:
             return int(busy[-1])
+
+
+# --- what ends with which code --------------------------------------------------------------------
+
+
+def rows_of(*states: str) -> list[dict[str, Any]]:
+    labels = ("model", "budget", "options", "operating_point")
+    about = {"code": "E302", "title": "over budget"}
+    return [
+        {**dict.fromkeys(labels, str(n)), "status": state, **about}
+        for n, state in enumerate(states)
+    ]
+
+
+def test_results_that_are_in_order_beside_refused_ones_are_no_error() -> None:
+    raise_wrong(rows_of("ok", "refused"))
+
+
+@pytest.mark.parametrize(
+    ("states", "code", "exit_code"),
+    [
+        (("refused",), "E307", 3),
+        (("refused",) * 20, "E307", 3),
+        (("ok", "differs"), "E401", 4),
+        (("refused", "differs"), "E401", 4),
+    ],
+)
+def test_nothing_in_order_or_other_outputs_are(
+    states: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        raise_wrong(rows_of(*states))
+    assert (raised.value.code, raised.value.exit_code) == (code, exit_code)
+    assert len(str(raised.value).splitlines()) < 14
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+@given(st.floats(1e-12, 1e12))
+def test_ticks_are_at_round_steps(least: float) -> None:
+    step = round_step(least)
+    assert least * (1 - 1e-9) <= step <= 2.5 * least
+    assert f"{step:.0e}"[0] in "125"
+
+
+def test_a_plot_of_equal_figures_has_them_in_its_middle_and_the_best_on_top() -> None:
+    rows = [row(sqnr_db=db, latency_s=1e-3) for db in (40.0, 20.0, 30.0)]
+    shown = plot(rows, LATENCY, SQNR)
+    assert shown is not None
+    middle = (shown.left + shown.width - 16) / 2
+    assert [dot.x for dot in shown.dots] == [pytest.approx(middle)] * 3
+    assert [dot.best for dot in shown.dots] == [False, False, True]
+    assert all("dB" in text for _, text in shown.y_ticks)
+    heights = [at for at, _ in shown.y_ticks]
+    assert len(heights) >= 3
+    assert heights == sorted(heights, reverse=True)
+    assert [text for _, text in shown.y_ticks] == [
+        "20.0 dB",
+        "25.0 dB",
+        "30.0 dB",
+        "35.0 dB",
+        "40.0 dB",
+    ]
+
+
+def test_ticks_of_memory_are_round_in_its_unit() -> None:
+    shown = plot([row(l2_bytes=b * 1024) for b in (100, 400)], LATENCY, MEMORY)
+    assert shown is not None
+    assert [text for _, text in shown.y_ticks] == ["100 KiB", "200 KiB", "300 KiB", "400 KiB"]
