@@ -9,41 +9,81 @@
 
 static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
-static void copy(const me_wide_conv *op, const void *x, ptrdiff_t at, int16_t *to)
+static void fill(int16_t **to, int32_t n, int32_t value)
 {
-    if (op->x_wide)
-        me_copy_halves((const int16_t *)x + at, op->c, to);
-    else
-        me_widen_bytes((const int8_t *)x + at, op->c, to);
+    for (; n > 0; n--)
+        *(*to)++ = (int16_t)value;
 }
 
-/* What one place of the kernel sees in one window: c numbers. */
-static void gather(const me_wide_conv *op, const me_wide_conv_tile *tile, int32_t window, int32_t spot)
+static void copy(const me_wide_conv *op, const void *x, ptrdiff_t at, int32_t n, int16_t **to)
 {
-    const int32_t spots = op->k_h * op->k_w, taps = spots * op->c;
-    const int32_t i = window / tile->ow, j = window - i * tile->ow, r = spot / op->k_w, s = spot - r * op->k_w;
-    const int32_t row = i * op->stride_h - tile->pad_top + r * op->dilation_h;
-    const int32_t column = j * op->stride_w - tile->pad_left + s * op->dilation_w;
-    int16_t *to = tile->scratch + window * (me_wide_conv_row(taps) / 2) + spot * op->c;
-    if (row >= 0 && row < tile->h && column >= 0 && column < tile->w) {
-        copy(op, tile->x, ((ptrdiff_t)row * tile->w + column) * op->c, to);
-    } else {
-        for (int32_t c = 0; c < op->c; c++)
-            to[c] = (int16_t)op->x_zero;
+    if (n > 0 && op->x_wide)
+        me_copy_halves((const int16_t *)x + at, n, *to);
+    else if (n > 0)
+        me_widen_bytes((const int8_t *)x + at, n, *to);
+    *to += n > 0 ? n : 0;
+}
+
+/* What a row of the kernel sees from a column of x on. */
+static void gather_row(const me_wide_conv *op, const me_wide_conv_tile *tile, int32_t row, int32_t left, int16_t *to)
+{
+    const int32_t c = op->c, step = op->dilation_w;
+    const ptrdiff_t start = (ptrdiff_t)row * tile->w;
+    if (step > 1) {
+        for (int32_t s = 0, column = left; s < op->k_w; s++, column += step) {
+            if (column >= 0 && column < tile->w)
+                copy(op, tile->x, (start + column) * c, c, &to);
+            else
+                fill(&to, c, op->x_zero);
+        }
+        return;
     }
-    if (spot == spots - 1 && taps % 2)
-        to[op->c] = 0;
+    const int32_t from = at_most(left < 0 ? -left : 0, op->k_w), end = at_most(tile->w - left, op->k_w);
+    const int32_t behind = end > from ? end : from;
+    fill(&to, from * c, op->x_zero);
+    copy(op, tile->x, (start + left + from) * c, (behind - from) * c, &to);
+    fill(&to, (op->k_w - behind) * c, op->x_zero);
 }
 
-static void store(const me_wide_conv *op, const me_wide_conv_tile *tile, int32_t at, int32_t sum, const me_channel *to)
+/* Row r of the kernel in one window. */
+static void gather(const me_wide_conv *op, const me_wide_conv_tile *tile, int32_t window, int32_t r)
 {
-    const me_scale *scale = &op->scale;
-    const int32_t free = me_requant(sum, scale->pre, to->mult, to->offset, to->shift);
-    const int32_t q = me_min(me_max(free, scale->low), scale->high);
-    if (op->y_wide)
-        ((int16_t *)tile->y)[at] = (int16_t)q;
+    const int32_t taps = op->k_h * op->k_w * op->c, in_row = op->k_w * op->c;
+    const int32_t i = tile->oh == 1 ? 0 : window / tile->ow, j = window - i * tile->ow;
+    const int32_t row = i * op->stride_h - tile->pad_top + r * op->dilation_h;
+    int16_t *to = tile->scratch + window * (me_wide_conv_row(taps) / 2) + r * in_row;
+    if (r == op->k_h - 1 && taps % 2)
+        to[in_row] = 0;
+    if (row >= 0 && row < tile->h)
+        gather_row(op, tile, row, j * op->stride_w - tile->pad_left, to);
     else
-        ((int8_t *)tile->y)[at] = scale->table ? me_lookup(scale->table, (int8_t)q) : (int8_t)q;
+        fill(&to, in_row, op->x_zero);
+}
+
+static int32_t scaled(int32_t sum, const me_scale *scale, const me_channel *to)
+{
+    return me_min(me_max(me_requant(sum, scale->pre, to->mult, to->offset, to->shift), scale->low), scale->high);
+}
+
+/* Results of some windows in one channel, `step` apart; their sums are four apart. */
+static void store_halves(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int16_t *y,
+                         int32_t step)
+{
+    const me_scale scale = *shared;
+    const me_channel to = *given;
+    for (int32_t i = 0; i < n; i++)
+        y[i * step] = (int16_t)scaled(sum[4 * i], &scale, &to);
+}
+
+static void store_bytes(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int8_t *y,
+                        int32_t step)
+{
+    const me_scale scale = *shared;
+    const me_channel to = *given;
+    for (int32_t i = 0; i < n; i++) {
+        const int8_t q = (int8_t)scaled(sum[4 * i], &scale, &to);
+        y[i * step] = scale.table ? me_lookup(scale.table, q) : q;
+    }
 }
 
 /* Up to four channels of up to four windows. */
@@ -62,17 +102,22 @@ static void block(const me_wide_conv *op, const me_wide_conv_tile *tile, int32_t
         for (int32_t i = 0; i < windows; i++)
             me_four_sums_h(x + i * (row / 2), weights, words, sum + 4 * i);
     }
-    for (int32_t i = 0; i < windows; i++)
-        for (int32_t k = 0; k < channels; k++)
-            store(op, tile, (window + i) * tile->k + channel + k, sum[4 * i + k], to + k);
+    for (int32_t k = 0, at = window * tile->k + channel; k < channels; k++, at++) {
+        if (op->y_wide)
+            store_halves(&op->scale, to + k, sum + k, windows, (int16_t *)tile->y + at, tile->k);
+        else
+            store_bytes(&op->scale, to + k, sum + k, windows, (int8_t *)tile->y + at, tile->k);
+    }
 }
 
 void me_wide_conv_run(const me_wide_conv *op, const me_wide_conv_tile *tile)
 {
-    const int32_t spots = op->k_h * op->k_w, windows = tile->oh * tile->ow, blocks = (tile->k + 3) / 4;
-    const int32_t pieces = windows * spots, units = (windows + 3) / 4 * blocks;
-    for (int32_t piece = ME_FIRST(pieces); piece < ME_LAST(pieces); piece++)
-        gather(op, tile, piece / spots, piece % spots);
+    const int32_t windows = tile->oh * tile->ow, blocks = (tile->k + 3) / 4;
+    const int32_t rows = windows * op->k_h, units = (windows + 3) / 4 * blocks;
+    for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
+        const int32_t window = op->k_h == 1 ? row : row / op->k_h;
+        gather(op, tile, window, row - window * op->k_h);
+    }
     ME_SYNC();
     for (int32_t unit = ME_FIRST(units); unit < ME_LAST(units); unit++)
         block(op, tile, unit / blocks * 4, unit % blocks * 4);

@@ -96,20 +96,38 @@ me_end me_sixteen_sums_h
 
 /* a0 x, a1 how many, a2 to */
 me_function me_copy_halves
+    andi a3, a1, 1
+    srli a1, a1, 1
+    beqz a1, .Lcopy_one
     lp_setup 0, a1, .Lcopy_last
-    p_lh t0, 2, a0
+    p_lw t0, 4, a0
     nop
 .Lcopy_last:
+    p_sw t0, 4, a2
+.Lcopy_one:
+    beqz a3, .Lcopy_done
+    p_lh t0, 2, a0
     p_sh t0, 2, a2
+.Lcopy_done:
     ret
 me_end me_copy_halves
 
 me_function me_widen_bytes
+    andi a3, a1, 1
+    srli a1, a1, 1
+    beqz a1, .Lwiden_one
     lp_setup 0, a1, .Lwiden_last
     p_lb t0, 1, a0
+    p_lb t1, 1, a0
     nop
+    pv_pack_h t0, t1, t0
 .Lwiden_last:
+    p_sw t0, 4, a2
+.Lwiden_one:
+    beqz a3, .Lwiden_done
+    p_lb t0, 1, a0
     p_sh t0, 2, a2
+.Lwiden_done:
     ret
 me_end me_widen_bytes
 

@@ -443,7 +443,7 @@ def _wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
         cycles=lambda sizes, prices: wide_conv.cycles(
-            prices, sizes["t0"] * sizes["t1"], sizes["k"], math.prod(conv.kernel), c
+            prices, sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c
         ),
         first=lambda sizes, prices: prices.first_wide_conv,
     )

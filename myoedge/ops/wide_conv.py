@@ -49,14 +49,12 @@ def row_bytes(taps: int) -> int:
     return 4 * (-(-taps // 2) | 1)
 
 
-def cycles(prices: Prices, windows: Any, blocks: Any, spots: int, c: int) -> Any:
-    """Of windows of `spots` times `c` taps and blocks of four channels, of the core that has most
-    to do; and of gathering them."""
-    words, units = -(-spots * c // 2), -(-(-(-windows // WINDOWS) * blocks) // WORKERS)
+def cycles(prices: Prices, windows: Any, blocks: Any, rows: int, in_row: int) -> Any:
+    """Of windows of `rows` rows of taps and blocks of four channels, of the core that has most to
+    do; and of gathering them."""
+    words, units = -(-rows * in_row // 2), -(-(-(-windows // WINDOWS) * blocks) // WORKERS)
     high = np.minimum(windows, WINDOWS)
     share = np.where(windows < WINDOWS, windows * ONE_ROW, 1.0)
     sums = units * (share * words * prices.wide_conv_word + BLOCK * high * prices.wide_conv_result)
-    pieces = -(-windows * spots // WORKERS)
-    return (
-        sums + pieces * (c * prices.wide_conv_item + prices.wide_conv_piece) + prices.wide_conv_call
-    )
+    gathered = in_row * prices.wide_conv_item + prices.wide_conv_piece
+    return sums + -(-windows * rows // WORKERS) * gathered + prices.wide_conv_call

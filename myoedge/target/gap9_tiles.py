@@ -64,7 +64,7 @@ class Prices:
     gates_word, _block        4 x 4 sums of a word of taps; around them
     wide_word, _block         the same of many rows, as layers with results of 16 bits have them
     wide_conv_word, _result      4 x 4 sums of two taps of 16 bits; a result of theirs
-    wide_conv_item, _piece, _call   a tap that is gathered; a place of a window; a call
+    wide_conv_item, _piece, _call   a tap that is gathered; a row of a window; a call
     recurrent_word, _unit     an instruction on a word of h; a gate of a unit
     recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
@@ -257,9 +257,9 @@ GAP9_TILES = Prices(
     first_norm=743.0,
     first_softmax=338.0,
     first_rotary=300.0,
-    first_magnitude=300.0,
+    first_magnitude=537.0,
     first_gates=472.0,
-    first_wide_conv=500.0,
+    first_wide_conv=1540.0,
     first_recurrent=291.0,
     first_joined=323.0,
     first_turned=434.0,
@@ -353,7 +353,7 @@ GAP9_TILES = Prices(
     attention_block=68.3,
     attention_result=7.63,
     attention_call=1010.0,
-    magnitude_item=140.0,
+    magnitude_item=139.0,
     rotary_pair=17.4,
     rotary_row=40.0,
     norm_item=10.2,
@@ -373,11 +373,11 @@ GAP9_TILES = Prices(
     gates_block=0.0157,
     wide_word=24.5,
     wide_block=355.0,
-    wide_conv_word=25.0,
-    wide_conv_result=30.0,
-    wide_conv_item=3.0,
-    wide_conv_piece=60.0,
-    wide_conv_call=500.0,
+    wide_conv_word=23.5,
+    wide_conv_result=34.4,
+    wide_conv_item=4.21,
+    wide_conv_piece=186.0,
+    wide_conv_call=631.0,
     recurrent_word=0.956,
     recurrent_unit=34.2,
     recurrent_step=134.0,

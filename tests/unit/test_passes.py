@@ -337,3 +337,33 @@ def test_cuts_into_the_signal_stay() -> None:
     deeper = nn.Sequential(nn.Conv1d(3, 4, 3, padding=1), Chomp(2))
     graph = agrees(deeper, torch.randn(1, 3, 9))
     assert "slice" in [node.op for node in graph.nodes]
+
+
+class Magnitude(nn.Module):
+    """Sines and cosines by convolution, and a function of their magnitude."""
+
+    def __init__(self, behind: Callable[[Tensor], Tensor], power: float = 0.5) -> None:
+        super().__init__()
+        self.waves, self.behind, self.power = nn.Conv1d(1, 10, 8, stride=4), behind, power
+
+    def forward(self, x: Tensor) -> Tensor:
+        re, im = self.waves(x).chunk(2, 1)
+        return self.behind((re.pow(2) + im.square()).pow(self.power))
+
+
+@pytest.mark.parametrize("behind", [lambda x: x, lambda x: torch.log1p(x), F.relu])
+def test_squares_under_a_root_are_a_magnitude(behind: Callable[[Tensor], Tensor]) -> None:
+    graph = agrees(Magnitude(behind), seeded(1, 1, 32))
+    assert ops(graph).count("magnitude") == 1
+    assert {"add", "table"}.isdisjoint(ops(graph))
+
+
+def test_squares_that_somebody_else_reads_or_under_no_root_stay() -> None:
+    class Read(Magnitude):
+        def forward(self, x: Tensor) -> Tensor:
+            re, im = self.waves(x).chunk(2, 1)
+            square = re.pow(2)
+            return (square + im.pow(2)).sqrt() + square
+
+    for model in (Read(F.relu), Magnitude(F.relu, power=0.25)):
+        assert "magnitude" not in ops(agrees(model, seeded(1, 1, 32)))

@@ -120,3 +120,58 @@ def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph
     nodes = network.graph.nodes
     assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
     assert all(math.isfinite(choice.cost) and choice.cost > 0 for choice in found)
+
+
+class Spread(nn.Module):
+    """Two convolutions; in the second's weights a few are some hundred times the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv1d(4, 12, 3, padding=1), nn.Conv1d(12, 5, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(x)))
+
+
+def spread() -> tuple[QuantGraph, Array]:
+    torch.manual_seed(3)
+    model = Spread()
+    with torch.no_grad():
+        model.last.weight[:, 0] *= 300.0
+        model.first.weight[0] *= 0.001  # so that the large ones count no more than the others
+        model.first.bias[0] *= 0.001
+    windows = np.random.default_rng(3).standard_normal((16, 1, 4, 20)).astype(np.float32)
+    graph = graph_of(model, 1, 4, 20)
+    ranges = calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test")
+    return quantize_graph(graph, ranges), windows
+
+
+def test_noise_of_a_tensor_is_that_of_the_weights_beside_it_as_well() -> None:
+    """Against torch with the rounded tensor and the weights in 8 bits a channel."""
+    network, windows = spread()
+    graph = network.graph
+    first, last = (node for node in graph.nodes if node.op == "conv")
+    q, sample = network.params[first.name], {graph.inputs[0]: windows[0]}
+    (found,) = noise_of(graph, network.params, [sample], [(first.name,)], [last.name])
+    real = run_real(graph, sample)
+    x = np.clip(np.rint(real[first.name] / q.scale + q.zero_point), -128, 127) - q.zero_point
+    w, b = (torch.tensor(graph.constants[name]).double() for name in last.inputs[1:])
+    step = w.abs().amax((1, 2), keepdim=True) / 127
+    w = (w / step).round() * step
+    given = torch.tensor(x * q.scale, dtype=torch.float64).movedim(-1, 1)
+    y = nn.functional.conv1d(given, w.movedim(-1, 1), b, padding=1).movedim(1, -1).numpy()
+    assert found[0] == pytest.approx(float(np.sum((y - real[last.name]) ** 2)), rel=1e-3)
+
+
+def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:
+    network, windows = spread()
+    first, last = (node.name for node in network.graph.nodes if node.op == "conv")
+    given = {network.graph.inputs[0]: windows}
+    before = measure(network, given, layers=False).total_db
+    wide = quantize_graph(network.graph, network.calibration, (), None, frozenset([first]))
+    after = measure(wide, given, layers=False).total_db
+    kinds = {step.node.name: step["weight"].dtype for step in wide.steps if step.node.op == "conv"}
+    assert kinds == {first: np.int16, last: np.int16}
+    assert before is not None
+    assert after is not None
+    assert after > before + 10.0
