@@ -36,11 +36,15 @@ _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """[model]: the file, what makes the network for a checkpoint, and the blank of greedy CTC."""
+    """[model]: the file, what makes the network for a checkpoint, and what stands behind it.
+
+    ctc   the blank of greedy CTC     vote   the last so many frames choose a class together
+    """
 
     path: str | None = None
     factory: str | None = None
     ctc: int | None = None
+    vote: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ class ConditioningTable:
     """[conditioning]: causal filters in front of the network, at so many samples a second.
 
     band_hz   edges of a Butterworth band-pass of that order      notch_hz   a line, and its Q
+    zscore_s  over how long the running z-score forgets           deviation  what it begins with
+    rectify   whether the network sees magnitudes
     axis      of time in the input; its longest without it
     """
 
@@ -113,6 +119,9 @@ class ConditioningTable:
     order: int = 4
     notch_hz: float | None = None
     notch_q: float = 30.0
+    zscore_s: float | None = None
+    deviation: float | None = None
+    rectify: bool = False
     axis: int | None = None
 
 
@@ -233,6 +242,9 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: percentile must lie between 50 and 100")
     if config.calib.samples < 1:
         raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
+    vote = config.model.vote
+    if vote is not None and not 1 <= vote <= MOST_FRAMES:
+        raise MyoedgeError("E232", f"{name}: model.vote must be 1 to {MOST_FRAMES:,} frames")
     _check_stream(config.stream, name)
     _check_conditioning(config.conditioning, name)
     if config.budget.sqnr is not None:
@@ -250,6 +262,7 @@ def _check_conditioning(table: ConditioningTable, name: str) -> None:
     if not 1 <= table.order <= MOST_ORDER:
         raise MyoedgeError("E232", f"{name}: conditioning.order must be 1 to {MOST_ORDER}")
     given = {"rate_hz": table.rate_hz, "notch_hz": table.notch_hz, "notch_q": table.notch_q}
+    given |= {"zscore_s": table.zscore_s, "deviation": table.deviation}
     given |= {"band_hz": min(table.band_hz, key=_size)} if table.band_hz else {}
     for key, value in given.items():
         if value is not None and not _size(value) > 0:

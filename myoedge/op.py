@@ -220,6 +220,7 @@ class OpDef:
     wide       inputs that have 16 bits always
     wide_weights   float weights -> as 8 bits have them, where they have 16 beside an operand of 16
                bits, so that this is won as well; None: they have 8 always
+    reads_indices  whether it reads classes as argmax gives them
     in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
                axis; None, also as its result: it needs the whole axis at once
     """
@@ -249,6 +250,7 @@ class OpDef:
     writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     wide: tuple[int, ...] = ()
     wide_weights: Callable[[Array], Array] | None = None
+    reads_indices: bool = False
     in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
 
 

@@ -51,6 +51,7 @@ class Options:
     say         is told every stage as it starts
     ctc         class that is the blank: symbols by greedy CTC take the place of the output
     reuse       network of an older build, whose choices unchanged layers keep
+    stream      whether frames are pushed: what is decoded comes frame by frame
     """
 
     model: StrPath | None = None
@@ -65,6 +66,21 @@ class Options:
     say: Say = field(default=lambda stage: None)
     ctc: int | None = None
     reuse: QuantGraph | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Around:
+    """What stands in front of a network and behind it.
+
+    ctc      class that is the blank, where symbols take the place of the output; frame by frame
+    vote     the last so many frames choose a class together
+    """
+
+    filters: Conditioning | None = None
+    ctc: int | None = None
+    vote: int | None = None
+    framewise: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,13 +125,9 @@ def load_model(
     path: Path,
     factory: str | None = None,
     calib: Given | None = None,
-    ctc: int | None = None,
-    filters: Conditioning | None = None,
+    around: Around | None = None,
 ) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
-
-    ctc     class that is the blank, where symbols take the place of the output
-    filters what stands in front of the network
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
@@ -130,7 +142,7 @@ def load_model(
 
         found = load_onnx(path)
         return Model(
-            name, found.graph, _prepared(found.graph, ctc, filters), found.params, None, found.notes
+            name, found.graph, _prepared(found.graph, around), found.params, None, found.notes
         )
     notes: tuple[str, ...] = ()
     if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
@@ -148,7 +160,7 @@ def load_model(
     imported = from_exported(program)
     params = sum(p.numel() for p in program.parameters())
     return Model(
-        name, imported, _prepared(imported, ctc, filters), params, example_inputs(program), notes
+        name, imported, _prepared(imported, around), params, example_inputs(program), notes
     )
 
 
@@ -166,13 +178,24 @@ def check_work(model: Model) -> None:
         raise MyoedgeError("E122", f"{model.name} computes nothing", facts)
 
 
-def _prepared(imported: Graph, ctc: int | None, filters: Conditioning | None) -> Graph:
+def _around(options: Options, settings: Config) -> Around:
+    ctc = settings.model.ctc if options.ctc is None else options.ctc
+    return Around(_filters(settings), ctc, settings.model.vote, options.stream)
+
+
+def _prepared(imported: Graph, around: Around | None) -> Graph:
     from myoedge.passes import prepare
     from myoedge.passes.condition import conditioned
-    from myoedge.passes.decode import decoded
+    from myoedge.passes.decode import decoded, voted
 
-    behind = imported if filters is None else conditioned(imported, filters)
-    return prepare(behind if ctc is None else decoded(behind, ctc))
+    given, graph = around or Around(), imported
+    if given.filters is not None:
+        graph = conditioned(graph, given.filters)
+    if given.ctc is not None:
+        graph = decoded(graph, given.ctc, framewise=given.framewise)
+    if given.vote is not None:
+        graph = voted(graph, given.vote)
+    return prepare(graph)
 
 
 def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
@@ -202,8 +225,7 @@ def run_quantize(options: Options) -> Quantized:
     path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
-        ctc = settings.model.ctc if options.ctc is None else options.ctc
-        model = load_model(path, factory, calib, ctc, _filters(settings))
+        model = load_model(path, factory, calib, _around(options, settings))
         check_work(model)
         model = replace(model, graph=options.examine(model.graph))
         given = choose_samples(model, calib)

@@ -111,7 +111,8 @@ def _short_rows(graph: Graph, node: Node) -> bool:
 
 
 def _indices_unread(graph: Graph, node: Node) -> bool:
-    return all(graph.tensors[x].dtype != "int32" for x in node.inputs if x in graph.tensors)
+    read = [graph.tensors[x].dtype for x in node.inputs if x in graph.tensors]
+    return OPS[node.op].reads_indices or "int32" not in read
 
 
 def _borders_fit(graph: Graph) -> Iterator[str]:

@@ -36,6 +36,13 @@ chip = "gap9"
 # l2 = "900 KiB"                 # also l1 and l3
 # sqnr = 25                      # dB, at least
 
+# [conditioning]                 # filters in front of the network; docs/streaming.md
+# rate_hz = 200
+# band_hz = [20, 90]
+# notch_hz = 50
+# zscore_s = 0.5                 # a running z-score that begins with deviation = 8.0
+# rectify = true
+
 # [stream]                       # with --stream; docs/streaming.md
 # rate = 200                     # samples a second: passes of as few frames as keep up
 """

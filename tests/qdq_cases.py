@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,19 @@ def draw_biquads(rng: np.random.Generator) -> Case:
     return {"axis": int(rng.integers(3))}, [ints(rng, 1, 9, 3)], [sections]
 
 
+def draw_running(rng: np.random.Generator) -> Case:
+    attrs = {"share": float(rng.uniform(0.01, 0.25)), "start": float(rng.uniform(0.002, 0.02))}
+    return {**attrs, "axis": int(rng.integers(3))}, [ints(rng, 1, 9, 3)], []
+
+
+def draw_classes(op: str, rng: np.random.Generator) -> Case:
+    """Scores of three classes: an argmax makes indices of them."""
+    frames, axis = int(rng.integers(2, 4)), int(rng.integers(2))
+    attrs = {"axis": axis, "before": int(rng.integers(2)), "blank": 1}
+    attrs |= {"frames": frames, "classes": 3} if op == "majority" else {}
+    return attrs, [(*ints(rng, 3, 9, 2), 3)], []
+
+
 def draw_ctc(rng: np.random.Generator) -> Case:
     t, n, c = (int(rng.integers(1, most)) for most in (9, 3, 5))
     return {"blank": int(rng.integers(c))}, [(t, n, c)], []
@@ -304,6 +318,10 @@ CASES: Mapping[str, Draw] = {
     "avg_pool": draw_pool,
     "concat": draw_concat,
     "conv": draw_conv,
+    "running_norm": draw_running,
+    "running_power": draw_running,
+    "majority": partial(draw_classes, "majority"),
+    "ctc_new": partial(draw_classes, "ctc_new"),
     "biquads": draw_biquads,
     "biquads_past": draw_biquads,
     "ctc_greedy": draw_ctc,
@@ -360,7 +378,10 @@ def one_operator(op: str, case: Case, rng: np.random.Generator, act: Any = ()) -
 
 
 def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array]) -> list[Node]:
-    """A recurrent layer reads 16 bits: what makes them of its input comes before it."""
+    """A recurrent layer reads 16 bits, votes are of indices: what makes them comes before."""
+    if OPS[node.op].reads_indices:
+        best = Node("argmax", ("x0",), ("best",), {"axis": 2, "keepdim": False}, node.origin)
+        return [best, node.but(inputs=("best",))]
     if node.op not in RECURRENT:
         return [node]
     constants["eye"] = np.eye(inputs["x0"][-1], dtype=np.float32)
@@ -370,6 +391,7 @@ def _with_gates(node: Node, inputs: dict[str, Shape], constants: dict[str, Array
 
 STEPS = {
     "attention": 10,  # an exponential is off by 1.3 % of itself, and by 1/510 of the largest
+    "running_power": 2**26,  # of steps of 2**-16 of a square, and powers here reach 2**43
     "biquads_past": 8,  # of steps of up to 2**-14 of a sample: what sections round rings on
 }
 

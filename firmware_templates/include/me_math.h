@@ -64,6 +64,22 @@ static inline uint32_t me_root(uint32_t x)
     return root;
 }
 
+/* 1 / sqrt(x) = inverse / 2**(30 + half) */
+typedef struct {
+    int32_t inverse, half;
+} me_inverse_root;
+
+/* x   1 .. 2**62 */
+static inline me_inverse_root me_inverse_of_root(uint64_t x)
+{
+    const uint32_t high = (uint32_t)(x >> 32);
+    const int32_t top = high ? 32 + me_fl1(high) : me_fl1((uint32_t)x);
+    const int32_t half = (top - 30) >> 1;
+    const uint32_t mantissa = half >= 0 ? (uint32_t)(x >> (2 * half)) : (uint32_t)x << (-2 * half);
+    const uint32_t root = me_root(mantissa);
+    return (me_inverse_root){ (int32_t)(((1u << 30) + (root >> 1)) / root), half };
+}
+
 /* A row's normalised numbers: (x * slope + start) >> shift, product and sum modulo 2**32. */
 typedef struct {
     int32_t slope, start, shift;
@@ -73,12 +89,8 @@ typedef struct {
  * bits     after the point of what is normalised */
 static inline me_line me_norm_line(uint64_t spread, int32_t length, int32_t middle, int32_t bits)
 {
-    const uint32_t high = (uint32_t)(spread >> 32);
-    const int32_t top = high ? 32 + me_fl1(high) : me_fl1((uint32_t)spread);
-    const int32_t half = (top - 30) >> 1;
-    const uint32_t mantissa = half >= 0 ? (uint32_t)(spread >> (2 * half)) : (uint32_t)spread << (-2 * half);
-    const uint32_t root = me_root(mantissa);
-    const int32_t inverse = (int32_t)(((1u << 30) + (root >> 1)) / root);
+    const me_inverse_root found = me_inverse_of_root(spread);
+    const int32_t inverse = found.inverse, half = found.half;
     const int32_t drop = me_max(15 + half - bits, 0), shift = 30 + half - bits - drop;
     const uint32_t below = (uint32_t)((int64_t)middle * inverse >> drop);
     return (me_line){ length * inverse >> drop, (int32_t)(((1u << shift) >> 1) - below), shift };

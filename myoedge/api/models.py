@@ -111,7 +111,9 @@ def build(
     options = replace(options, ctc=ctc, reuse=_network_of(reuse))
     if stream:
         pace.check_app(app)
-        options = replace(options, examine=lambda graph: pace.examine(graph, settings.stream))
+        options = replace(
+            options, stream=True, examine=lambda graph: pace.examine(graph, settings.stream)
+        )
     described = chip(target or settings.target.chip or "gap9")
     limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
     by = coefficients()

@@ -33,7 +33,8 @@ the cause names the line.
 
 E207 The output of the network cannot be decoded.
 --ctc BLANK puts greedy CTC behind the output, which has to be [frames, batch, classes] or [frames,
-classes], and BLANK one of its classes; negative numbers count from the last.
+classes], and BLANK one of its classes; negative numbers count from the last. [model] vote
+needs the same, and no --ctc beside it.
 
 E208 There is no such code.
 Codes are an E or a W and three digits, as in error[E213]. The first digit is the exit code.

@@ -53,7 +53,10 @@ def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
     w.label, w.notes = name, {"input": name}
     border = q.graph.borders.get(name)
     value = port if border is None else _border(w, border, port, len(q.graph.shape(name)))
-    store(w, name, value, q.params[name])
+    if name in q.params:
+        store(w, name, value, q.params[name])
+    else:
+        w.integers[name] = w.reals[name] = value
 
 
 def _border(w: Writer, border: Border, x: str, rank: int) -> str:

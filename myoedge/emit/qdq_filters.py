@@ -29,8 +29,7 @@ def write(*, kept: bool) -> Write:
             )
         if kept:
             return _scaled(w, w.node("Transpose", y, perm=[1, 0]), 1 / unit, step.out)
-        apart = w.node("Reshape", y, w.whole(outer, inner, steps))
-        return w.node("Reshape", w.node("Transpose", apart, perm=[0, 2, 1]), w.whole(*step.out))
+        return _in_place(w, y, (outer, inner, steps), step.out)
 
     return node
 
@@ -39,6 +38,12 @@ def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
     """[outer, T, inner] -> a row for every signal."""
     apart = w.node("Transpose", w.node("Reshape", x, w.whole(*sizes)), perm=[0, 2, 1])
     return w.node("Reshape", apart, w.whole(-1, sizes[1]))
+
+
+def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]) -> str:
+    """A row for every signal -> the shape that they came in."""
+    apart = w.node("Transpose", w.node("Reshape", rows, w.whole(*sizes)), perm=[0, 2, 1])
+    return w.node("Reshape", apart, w.whole(*shape))
 
 
 def _lanes(w: Writer, state: str, lanes: int) -> str:
@@ -75,3 +80,28 @@ def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, uni
 def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
     y = w.node("Mul", x, w.constant(np.array(factor, np.float32)))
     return w.node("Reshape", y, w.whole(*shape))
+
+
+def running(*, kept: bool) -> Write:
+    """Samples over the root of a power that forgets; `kept`: the last power."""
+
+    def node(w: Writer, q: QuantGraph, step: Step, x: str, *before: str) -> str:
+        outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+        share, unit = step.attrs["share"], q.params[step.node.inputs[0]].scale ** 2
+        rows = _signals(w, x, (outer, steps, inner))
+        fades = (1.0 - share) ** np.arange(1, steps + 1)
+        images = w.node("Unsqueeze", w.node("Mul", rows, rows), w.whole(1))
+        kernel = (share / (1.0 - share) * fades[::-1]).astype(np.float32)
+        recent = w.node("Conv", images, w.constant(kernel.reshape(1, 1, -1)), pads=[steps - 1, 0])
+        first = w.constant(np.array([[step.attrs["start"] ** 2]], np.float32))
+        for state in before:
+            first = _scaled(w, state, unit, (outer * inner, 1))
+        old = w.node("Mul", first, w.constant(fades[None].astype(np.float32)))
+        powers = w.node("Add", w.node("Squeeze", recent, w.whole(1)), old)
+        if kept:
+            last = w.node("Slice", powers, *map(w.whole, (steps - 1, steps, 1)))
+            return _scaled(w, last, 1 / unit, step.out)
+        y = w.node("Div", rows, w.node("Sqrt", powers))
+        return _in_place(w, y, (outer, inner, steps), step.out)
+
+    return node

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.emit import qdq_classes as classes
 from myoedge.emit import qdq_filters as filters
 from myoedge.emit import qdq_recurrent as recurrent
 from myoedge.emit.qdq_pool import avg_pool, max_pool
@@ -312,6 +313,7 @@ WRITE: Mapping[str, Write] = {
     "biquads": filters.write(kept=False),
     "biquads_past": filters.write(kept=True),
     "ctc_greedy": _ctc_greedy,
+    "ctc_new": classes.ctc_new,
     "expand": _to_shape("Expand"),
     "gates": _linear,
     "gru": recurrent.write("GRU", result=0),
@@ -322,6 +324,7 @@ WRITE: Mapping[str, Write] = {
     "lstm": recurrent.write("LSTM", result=0),
     "lstm_cell": recurrent.write("LSTM", result=2),
     "magnitude": _magnitude,
+    "majority": classes.majority,
     "matmul": _binary("MatMul"),
     "max_pool": max_pool,
     "mean": _reduce("ReduceMean"),
@@ -331,6 +334,8 @@ WRITE: Mapping[str, Write] = {
     "reshape": _to_shape("Reshape"),
     "rms_norm": _rms_norm,
     "rotary": _rotary,
+    "running_norm": filters.running(kept=False),
+    "running_power": filters.running(kept=True),
     "slice": _slice,
     "softmax": _along_axis("Softmax"),
     "spectrogram": spectrogram,

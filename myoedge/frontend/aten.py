@@ -182,6 +182,10 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "biquads": {},  # asked for: [conditioning]
     "biquads_past": {},  # on streams
     "gru_state": {},
+    "running_norm": {},  # asked for: [conditioning], [model] vote, --ctc on streams
+    "running_power": {},
+    "majority": {},
+    "ctc_new": {},
     "layer_norm": _calls(compute.norm("layer_norm"), "layer_norm"),
     "rms_norm": _calls(compute.norm("rms_norm"), "rms_norm"),
     "table": {

@@ -3,6 +3,7 @@
 
 from myoedge.ops import (
     attention,
+    classes,
     conv,
     ctc,
     elementwise,
@@ -16,12 +17,14 @@ from myoedge.ops import (
     recurrent,
     reduce,
     rotary,
+    running,
     softmax,
     spectral,
 )
 
 __all__ = [
     "attention",
+    "classes",
     "conv",
     "ctc",
     "elementwise",
@@ -35,6 +38,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "rotary",
+    "running",
     "softmax",
     "spectral",
 ]

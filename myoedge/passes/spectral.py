@@ -68,6 +68,7 @@ def _lanes(graph: Graph, node: Node, before: Node) -> Array | None:
 
 
 MOVES = ("reshape", "transpose", "slice", "expand", "pad", "concat")
+SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
 
 
 def check_samples(graph: Graph) -> None:
@@ -93,7 +94,7 @@ def check_samples(graph: Graph) -> None:
 
 def _gives_samples(node: Node | None) -> bool:
     """An input, what moves it, and filters: not what an activation is fused into."""
-    return node is None or node.op in MOVES or (node.op == "biquads" and "act" not in node.attrs)
+    return node is None or node.op in MOVES or (node.op in SAMPLED and "act" not in node.attrs)
 
 
 def _no_samples(reader: Node, other: Node | None) -> MyoedgeError:

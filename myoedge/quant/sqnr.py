@@ -17,6 +17,7 @@ from myoedge.quant.observe import Samples, each
 from myoedge.reference import PRE, at_border, every_value, integer_step, run_integer
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
+BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
 
 
 @dataclass
@@ -75,7 +76,7 @@ def before_final(q: QuantGraph, name: str) -> str:
     node = q.graph.producer.get(name)
     if node is not None and node.op in FINAL:
         return node.inputs[0]
-    return before_final(q, node.inputs[0]) if node is not None and node.op == "reshape" else name
+    return before_final(q, node.inputs[0]) if node is not None and node.op in BEHIND else name
 
 
 def judged(q: QuantGraph, output: str) -> str:

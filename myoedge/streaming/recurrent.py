@@ -49,13 +49,17 @@ def _fill(parts: Parts, step: Step, state: Carried) -> int:
 
 
 def _kept(parts: Parts, step: Step, state: Carried) -> str:
-    """What is left behind the last frame."""
+    """What is left behind the last frame; activations are of results alone."""
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last:
         return parts.last(step.node.name, name)
     parts.plain(name, state.shape, state.params)
-    node = step.node.but(op=state.last, outputs=(name,))
+    attrs = {key: value for key, value in step.attrs.items() if key != "act"}
+    arrays = {key: value for key, value in step.integers.arrays.items() if key != "table"}
+    node = step.node.but(op=state.last, outputs=(name,), attrs=attrs)
+    integers = replace(step.integers, arrays=arrays)
     low, high = state.params.low, state.params.high
     item = np.dtype(state.params.dtype).itemsize
-    parts.steps.append(replace(step, node=node, out=state.shape, low=low, high=high, item=item))
+    made = replace(step, node=node, out=state.shape, low=low, high=high, item=item)
+    parts.steps.append(replace(made, integers=integers))
     return name

@@ -98,6 +98,25 @@ def test_filters_on_a_stream_are_those_of_scipy_over_the_whole_recording(tmp_pat
     assert checked.exact["simulator"], checked.difference
 
 
+def test_a_running_z_score_on_a_stream(tmp_path: Path) -> None:
+    """Against scipy's filters and a power of first order from the deviation given, in floats."""
+    x = np.load(RECORDING)["emg"][: 2 * SAMPLES, :].T.astype(np.float32)
+    more = "zscore_s = 0.5\ndeviation = 8.0\nrectify = true\n[stream]\naxis = 2\nframes = 4\n"
+    build = built(nn.Identity(), x[None, None], tmp_path, TABLE + more, stream=True)
+    ready = [build.push(x[None, :, at]) for at in range(x.shape[1])]
+    found = np.concatenate(ready)[:, 0].T
+    y, share = filtered(x, axis=1), 1 / (0.5 * 200)
+    begin = np.full((8, 1), (1 - share) * 8.0**2)
+    power, _ = signal.lfilter([share], [1.0, share - 1.0], y**2, zi=begin)
+    wanted = np.abs(y / np.sqrt(power))
+    step = build.report["outputs"][0]["scale"]
+    assert np.abs(found - wanted).max() <= 2.0 * step
+    assert db(wanted, found) >= 34.0
+    checked = myoedge.validate(build, on=("host", "simulator"), input=x[None, None, :, :40])
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -105,6 +124,8 @@ def test_filters_on_a_stream_are_those_of_scipy_over_the_whole_recording(tmp_pat
         ("rate_hz = 200", "neither a band nor a notch"),
         ("rate_hz = 100\nband_hz = [20, 90]", "0 < Wn < fs/2"),
         ("rate_hz = 200\nnotch_hz = 50\naxis = 7", "no axis 7"),
+        ("rate_hz = 200\nzscore_s = 1", "zscore_s and deviation go together"),
+        ("rate_hz = 200\nzscore_s = 60\ndeviation = 1", "4 to 4,096 samples"),
     ],
 )
 def test_filters_that_cannot_be(table: str, said: str, tmp_path: Path) -> None:

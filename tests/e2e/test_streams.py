@@ -227,6 +227,54 @@ def test_frames_of_another_size_are_refused(streams: dict[int, Build]) -> None:
     assert caught.value.code == "E213"
 
 
+def decoding(folder: Path, table: str, **more: Any) -> Build:
+    """The time-first network with something behind its scores, in passes of two frames."""
+    torch.manual_seed(5)
+    archive = save_exported(TimeFirst(), (torch.zeros(20, 1, 8),), folder / "model.pt2")
+    toml = folder / "myoedge.toml"
+    toml.write_text(f"{table}[stream]\nframes = 2\n")
+    x = np.random.default_rng(2).normal(size=(2, 20, 1, 8)).astype(np.float32)
+    return myoedge.build(archive, calib=x, output=folder / "out", config=toml, **more)
+
+
+def test_symbols_frame_by_frame(tmp_path: Path) -> None:
+    """--ctc on a stream: a symbol where it is new, the same ones as over the whole recording."""
+    (tmp_path / "whole").mkdir()
+    whole = decoding(tmp_path / "whole", "[model]\nctc = 0\n")
+    build = decoding(tmp_path, "[model]\nctc = 0\n", stream=True)
+    x = np.random.default_rng(9).normal(size=(20, 1, 8)).astype(np.float32)
+    found = np.concatenate([build.push(frame) for frame in x])
+    assert found.shape == (16, 1)
+    assert found.dtype == np.int32
+    count, *symbols = whole.run(x)[0]
+    told = found[found >= 0].tolist()
+    assert told
+    assert count - len(told) in (0, 1)  # the last frame of 17 is in a pass that is not full
+    assert told == symbols[: len(told)]
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+def test_the_last_frames_vote(tmp_path: Path) -> None:
+    build = decoding(tmp_path, "[model]\nvote = 3\n", stream=True)
+    x = np.random.default_rng(9).normal(size=(20, 1, 8)).astype(np.float32)
+    found = np.concatenate([build.push(frame) for frame in x])[:, 0]
+    torch.manual_seed(5)
+    with torch.no_grad():
+        scores = TimeFirst().eval()(torch.from_numpy(x)).numpy()[:, 0]
+    best = scores.argmax(1)
+    voted = [np.bincount(best[max(t - 2, 0) : t + 1]).argmax() for t in range(len(found))]
+    close = np.sort(scores, axis=1)
+    clear = np.ptp(close[:, 1:], axis=1) > 0.1  # else floats and integers may differ
+    sure = [t for t in range(len(found)) if clear[max(t - 2, 0) : t + 1].all()]
+    assert len(sure) > 6
+    assert [found[t] for t in sure] == [voted[t] for t in sure]
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
 # ---- how it keeps up
 
 

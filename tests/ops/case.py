@@ -60,6 +60,7 @@ class Case:
     meaning   torch: float64 tensors, weights included -> the result before a fused activation
     kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
     slack     output steps of error that the operator's own roundings add to that of all
+    classes   that indices are of; 0: int32 data are any numbers
     unit      what the meaning has for a result of 1, where parameters do not say so
     pattern   how the data are drawn     seed   of data and weights
     """
@@ -78,6 +79,7 @@ class Case:
     kinds: tuple[str, ...] = ()
     per_tensor: bool = False
     slack: Slack = field(default=_no_slack, repr=False)
+    classes: int = 0
     unit: Callable[[Case], float] = field(default=_as_parameters_say, repr=False)
 
     @property
@@ -110,6 +112,8 @@ class Case:
         return self.kinds or (self.dtype,) * len(self.shapes)
 
     def _values(self, rng: np.random.Generator, shape: Shape, kind: str) -> Array:
+        if kind == "int32" and self.classes:
+            return rng.integers(0, self.classes, shape).astype(np.int32)
         if kind == "int32":
             return rng.integers(-(2**31), 2**31, shape).astype(np.int32)
         if kind == "int16":

@@ -823,6 +823,81 @@ def ctc_greedy(draw: Draw) -> Case:
     return Case("ctc_greedy", {"blank": blank}, ((t, n, c),), meaning=meaning, **drawn)
 
 
+@st.composite
+def classes(draw: Draw, op: str) -> Case:
+    """Indices as argmax gives them: few classes, so that repetitions and ties are many."""
+    count, frames = draw(st.integers(1, 4)), draw(st.integers(1, 5)) if op == "majority" else 2
+    before = draw(st.integers(0, frames - 1))
+    x = draw(shape(1, 3, 4))
+    axis = draw(st.integers(0, len(x) - 1))
+    x = tuple(draw(st.integers(frames, 12)) if d == axis else n for d, n in enumerate(x))
+    blank = draw(st.integers(0, count - 1))
+    attrs = {"axis": axis, "before": before}
+    attrs |= {"frames": frames, "classes": count} if op == "majority" else {"blank": blank}
+
+    def vote(x: torch.Tensor) -> torch.Tensor:
+        """torch's mode is the smallest of several."""
+        made = range(x.shape[axis] + before - frames + 1)
+        spans = [(max(t - before, 0), t - before + frames) for t in made]
+        found = [x.narrow(axis, low, high - low).mode(axis).values for low, high in spans]
+        return torch.stack(found, axis)
+
+    def new(x: torch.Tensor) -> torch.Tensor:
+        was = torch.cat([torch.full_like(x.narrow(axis, 0, 1), -1)] * before + [x], axis)
+        same = was.narrow(axis, 0, was.shape[axis] - 1)
+        now = was.narrow(axis, 1, was.shape[axis] - 1)
+        return now.where((now != same) & (now != blank), -torch.ones_like(now))
+
+    drawn = common(draw, 1, act=False) | {"dtype": "int32", "classes": count}
+    meaning = vote if op == "majority" else new
+    return Case(op, attrs, (x,), meaning=meaning, **drawn)
+
+
+@st.composite
+def running(draw: Draw, op: str) -> Case:
+    """Signals and what they begin with, of any size."""
+    x = draw(shape(1, 3, 4))
+    axis = draw(st.integers(0, len(x) - 1))
+    x = tuple(draw(st.integers(1, 40)) if d == axis else n for d, n in enumerate(x))
+    drawn = common(draw, 1, act=op == "running_norm")
+    share = draw(st.sampled_from([0.25, 0.1, 0.01, 1 / 4096]))
+    largest = max(abs(edge) for edge in drawn["spans"][0])
+    start = max(largest, 1e-6) * draw(st.sampled_from([0.01, 0.1, 1.0]))
+    attrs = {"axis": axis, "share": share, "start": start}
+
+    def power(x: torch.Tensor) -> Array:
+        """A filter of first order, as scipy has it, from its steady state on."""
+        squares = np.moveaxis(x.numpy() ** 2, axis, -1)
+        begin = np.full((*squares.shape[:-1], 1), (1 - share) * start**2)
+        found, _ = signal.lfilter([share], [1.0, share - 1.0], squares, zi=begin)
+        return np.asarray(np.moveaxis(found, -1, axis))
+
+    def meaning(x: torch.Tensor) -> torch.Tensor:
+        return x / torch.as_tensor(power(x)).sqrt()
+
+    def last(x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(np.take(power(x), -1, axis))
+
+    if op == "running_power":
+        drawn["unit"] = lambda case: case.params("x0").scale ** 2
+        return Case(op, attrs, (x,), meaning=last, slack=power_slack, **drawn)
+    return Case(op, attrs, (x,), meaning=meaning, slack=running_slack, **drawn)
+
+
+def power_slack(case: Case) -> Array:
+    """Results are in steps of 2**-16 of a square: of the share's bits, and of sums of halves."""
+    x0 = case.params("x0")
+    largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
+    return np.asarray((largest * 2.0**-13 * 4 + 8 / case.attrs["share"] * 2.0**-16) * 2.0**16)
+
+
+def running_slack(case: Case) -> Array:
+    """What its power and the root's bits are off by, of the result itself."""
+    x = case.dequantized[0]
+    wanted = np.abs(case.meaning(torch.as_tensor(x)).numpy())
+    return np.asarray((wanted * 2.0**-10 + 2.0**-11) / case.target.scale)
+
+
 STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "conv": conv(),
     "linear": linear(),
@@ -854,6 +929,10 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "biquads": biquads(),
     "biquads_past": biquads(kept=True),
     "ctc_greedy": ctc_greedy(),
+    "ctc_new": classes("ctc_new"),
+    "majority": classes("majority"),
+    "running_norm": running("running_norm"),
+    "running_power": running("running_power"),
     "reshape": reshape(),
     "transpose": transpose(),
     "slice": slice_(),

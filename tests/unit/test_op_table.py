@@ -33,7 +33,8 @@ def test_these_are_the_operators() -> None:
         "affine", "prelu", "table", "softmax", "log_softmax", "argmax", "reshape", "transpose",
         "slice", "expand", "pad", "concat", "layer_norm", "rms_norm", "gates", "lstm",
         "lstm_cell", "gru", "attention", "rotary", "spectrogram", "magnitude",
-        "ctc_greedy", "biquads", "biquads_past", "gru_state",
+        "ctc_greedy", "biquads", "biquads_past", "gru_state", "running_norm", "running_power",
+        "majority", "ctc_new",
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor, nn
 
 from myoedge import pace
@@ -22,6 +24,7 @@ from myoedge.frontend.exported import from_exported
 from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
 from myoedge.passes.condition import Conditioning, conditioned
+from myoedge.passes.decode import decoded, voted
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import quantized_inputs
@@ -147,10 +150,11 @@ def test_grus_go_on_where_they_were(frames: int) -> None:
     assert max(np.abs(one.values[kept[0]]).max() for one in passes(stream, sample)) > 127
 
 
-def filtered(network: nn.Module, *filters: float) -> tuple[QuantGraph, dict[str, Array]]:
-    """The network behind a band-pass and a notch, over a time axis of 60."""
-    rate_hz, low_hz, high_hz, notch_hz = filters
-    given = Conditioning(rate_hz, (low_hz, high_hz), notch_hz=notch_hz, axis=2)
+BAND = Conditioning(200.0, (20.0, 90.0), notch_hz=50.0, axis=2)
+
+
+def filtered(network: nn.Module, given: Conditioning) -> tuple[QuantGraph, dict[str, Array]]:
+    """The network behind what stands in front of it, over a time axis of 60."""
     exported = torch.export.export(network.eval(), (torch.zeros(1, 4, FRAMES),))
     graph = prepare(conditioned(from_exported(exported), given))
     x = np.random.default_rng(0).normal(size=(3, 1, 4, FRAMES)).astype(np.float32)
@@ -161,12 +165,77 @@ def filtered(network: nn.Module, *filters: float) -> tuple[QuantGraph, dict[str,
 @pytest.mark.parametrize("frames", [1, 3, 16])
 def test_filters_go_on_where_they_were(frames: int) -> None:
     """Between passes there are the last two samples of every section, with their guard bits."""
-    q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), 200.0, 20.0, 90.0, 50.0)
+    q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), BAND)
     check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
     stream = streamed(q, find_axes(q.graph, 2), frames)
     state = next(s for s in stream.states if "samples" in s.input)
     assert stream.network.dtype(state.input) == "int32"
     assert stream.network.graph.shape(state.input) == (6, 2, 1, 4)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+@pytest.mark.parametrize("band_hz", [(20.0, 90.0), None])
+def test_running_deviations_go_on_where_they_were(
+    frames: int, band_hz: tuple[float, float] | None
+) -> None:
+    """The power is kept in 64 bits, and is the deviation that was given in front of all frames."""
+    given = replace(BAND, band_hz=band_hz, zscore_s=0.1, deviation=0.5, rectify=True)
+    q, sample = filtered(CropAdd(4, 6), given)
+    check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
+    stream = streamed(q, find_axes(q.graph, 2), frames)
+    state = next(s for s in stream.states if "power" in s.input)
+    assert stream.network.dtype(state.input) == "int64"
+    norm = next(step for step in q.steps if step.node.op == "running_norm")
+    unit = q.params[norm.operands[0]].scale
+    assert np.sqrt(state.fill / 2**16) * unit == pytest.approx(0.5, rel=1e-3)
+
+
+class Scores(nn.Module):
+    """[T, 1, 4] of [1, 4, T], as CTC and votes take them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = CropAdd(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.first(x).permute(2, 0, 1).log_softmax(-1)
+        return found
+
+
+def around(put: Callable[[Graph], Graph]) -> tuple[QuantGraph, dict[str, Array]]:
+    """Scores with something behind them."""
+    torch.manual_seed(0)
+    exported = torch.export.export(Scores().eval(), (torch.zeros(1, 4, FRAMES),))
+    graph = prepare(put(from_exported(exported)))
+    x = np.random.default_rng(0).normal(size=(3, 1, 4, FRAMES)).astype(np.float32)
+    q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer("minmax"), "noise"))
+    return q, quantized_inputs(q, {graph.inputs[0]: x[0]})
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
+    """The symbol of the frame before goes from pass to pass: nothing is told twice."""
+    q, sample = around(lambda graph: decoded(graph, 0, framewise=True))
+    check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
+    stream = streamed(q, find_axes(q.graph, 2), frames)
+    (found,) = pushed(stream, sample)
+    whole, _ = around(lambda graph: decoded(graph, 0))
+    (listed,) = run_integer(whole.steps, whole.constants, sample)[whole.graph.outputs[0]]
+    symbols = found[found >= 0]
+    assert 0 < len(symbols) <= listed[0]
+    np.testing.assert_array_equal(symbols, listed[1 : 1 + len(symbols)])
+
+
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_votes_are_those_of_the_frames_that_there_are(frames: int) -> None:
+    q, sample = around(lambda graph: voted(graph, 5))
+    check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
+    (best, found) = (q.graph.nodes[-2].name, q.graph.outputs[0])
+    values = run_integer(q.steps, q.constants, sample)
+    wanted = [
+        stats.mode(values[best][max(t - 4, 0) : t + 1, 0]).mode for t in range(len(values[found]))
+    ]
+    np.testing.assert_array_equal(values[found][:, 0], wanted)
 
 
 def test_a_pass_is_no_later_than_its_frames() -> None:
