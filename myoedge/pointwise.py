@@ -18,6 +18,7 @@ Chain = tuple[Step, ...]  # applied from left to right
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
+BLOCK = 16384  # elements that a chain is evaluated for at once, at least: they stay in a cache
 ERF_EXACT = 4096  # elements that are worth a call of math.erf each
 _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double precision
 
@@ -27,24 +28,22 @@ def erf(x: Array) -> Array:
     between points that are (cubic, by values and derivatives)."""
     if x.size <= ERF_EXACT:
         return np.asarray(_erf(x), dtype=np.float64)
-    value, slope = _erf_points()
-    at = np.clip(np.abs(np.nan_to_num(x)), 0.0, _ERF_END) / _ERF_STEP
-    left = np.minimum(at.astype(np.int64), len(value) - 2)
+    value, slope, square, cube = _erf_curves()
+    at = np.fmin(np.abs(x), _ERF_END) / _ERF_STEP
+    left = np.minimum(at.astype(np.int64), len(value) - 1)
     t = at - left
-    y = value[left] + t * (
-        slope[left]
-        + t * (3 * (value[left + 1] - value[left]) - 2 * slope[left] - slope[left + 1])
-        + t * t * (2 * (value[left] - value[left + 1]) + slope[left] + slope[left + 1])
-    )
+    y = value[left] + t * (slope[left] + t * square[left] + t * t * cube[left])
     return np.asarray(np.where(np.isnan(x), np.nan, np.copysign(y, x)))
 
 
 @cache
-def _erf_points() -> tuple[Array, Array]:
-    """(values, derivatives times the step) from 0 to _ERF_END."""
+def _erf_curves() -> tuple[Array, Array, Array, Array]:
+    """Coefficients of the cubic between each two points from 0 to _ERF_END."""
     at = np.arange(round(_ERF_END / _ERF_STEP) + 1) * _ERF_STEP
     slope = 2.0 / math.sqrt(math.pi) * np.exp(-np.square(at)) * _ERF_STEP
-    return np.asarray(_erf(at), dtype=np.float64), slope
+    value = np.asarray(_erf(at), dtype=np.float64)
+    (v, w), (a, b) = (value[:-1], value[1:]), (slope[:-1], slope[1:])
+    return v, a, 3 * (w - v) - 2 * a - b, 2 * (v - w) + a + b
 
 
 def _sigmoid(x: Array) -> Array:
@@ -121,11 +120,16 @@ def defaults(name: str) -> tuple[float, ...]:
 
 def evaluate(chain: Sequence[Step], x: Array) -> Array:
     """The chain at every element, in float64; NaN and infinities where it is not defined."""
-    y = np.asarray(x, dtype=np.float64)
+    blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
     with np.errstate(all="ignore"):
-        for name, *parameters in chain:
-            y = FUNCTIONS[name](y, *parameters)
-    return y
+        found = [_evaluated(chain, block.astype(np.float64)) for block in blocks]
+    return np.concatenate(found).reshape(np.shape(x))
+
+
+def _evaluated(chain: Sequence[Step], x: Array) -> Array:
+    for name, *parameters in chain:
+        x = FUNCTIONS[name](x, *parameters)
+    return x
 
 
 def bounds(chain: Sequence[Step]) -> tuple[float, float] | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -70,24 +70,16 @@ def refined(
     Where the aim is out of reach, the best network found.
     """
     most = 10 ** (-(aim_db + MARGIN_DB) / 10)
-    if relative_noise(found).max(initial=0.0) <= most:
+    form = Tried(network, relative_noise(found))
+    if form.noise.max(initial=0.0) <= most:
         return network
     few = _spread(samples, MEASURED)
-    forms = [Tried.of(form, few) for form in _forms(network, few, calibrated, rules)]
-    return _widened(min(forms, key=lambda form: float(form.noise.max())), few, rules, most)
-
-
-def _forms(
-    network: QuantGraph,
-    samples: Samples,
-    calibrated: Callable[[Graph], Calibration],
-    rules: Sequence[LayerRule],
-) -> Iterator[QuantGraph]:
-    """As it is, and with channels evened out, which costs nothing."""
-    yield network
-    graph = evened(network.graph, samples)
-    if graph is not network.graph:
-        yield replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
+    graph = evened(network.graph, few)
+    if graph is not network.graph:  # which costs nothing
+        even = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
+        forms = [Tried.of(other, few) for other in (network, even)]
+        form = min(forms, key=lambda other: float(other.noise.max()))
+    return _widened(form, few, rules, most)
 
 
 def _widened(form: Tried, samples: Samples, rules: Sequence[LayerRule], most: float) -> QuantGraph:
