@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.plan.moments import WORD, Clock, Piece
 from myoedge.plan.place import Life
 from myoedge.plan.stream import Haul
-from myoedge.plan.tiling import Tiling, Transfer
+from myoedge.plan.tile import strips
+from myoedge.plan.tiling import Tile, Tiling, Transfer
 from myoedge.tiled import Operand
 
 SLOTS = 2  # of a window: one moves while the other is used
@@ -17,16 +19,13 @@ SLOTS = 2  # of a window: one moves while the other is used
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Bytes of an operand that move as one, and the tiles from first to last that use them."""
+    """Bytes of an operand, or of each of its strips, and the tiles from first to last that use
+    them."""
 
     start: int
     size_bytes: int
     first: int
     last: int
-
-    @property
-    def room_bytes(self) -> int:
-        return -(-self.size_bytes // WORD) * WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,9 @@ class Access:
 
     tensor, offset   the map, and where in it the operand starts, in bytes
     parts            in the order of the tiles; those that are read may overlap
+    strips           that the operand is of, alike: its channels, where its axes are turned; each of
+                     them has a part of its own of everything, a haul each
+    strip_bytes      of the operand, from a strip to the next
     """
 
     step: int
@@ -43,10 +45,39 @@ class Access:
     tensor: str
     offset: int
     parts: tuple[Part, ...]
+    strips: int
+    strip_bytes: int
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from a strip to the next in a window: words as they are in L3."""
+        least = max(part.size_bytes for part in self.parts) + 3 * WORD
+        return least + (self.strip_bytes - least) % WORD
 
     @property
     def slot_bytes(self) -> int:
-        return max(part.room_bytes for part in self.parts)
+        ends = (at + _up(size) for n in range(len(self.parts)) for _, size, at in self.pieces(n))
+        return max(ends)
+
+    def lead(self, n: int, strip: int) -> int:
+        """Bytes from a word to a part of a strip, in L3."""
+        return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
+
+    def pieces(self, n: int) -> Iterator[tuple[int, int, int]]:
+        """(start, size, place in the window's slot) of what comes or goes for a part: words."""
+        part = self.parts[n]
+        for strip in range(self.strips):
+            lead = self.lead(n, strip)
+            start = strip * self.strip_bytes + part.start - lead
+            yield start, lead + part.size_bytes, self.lead(n, 0) + strip * self.pitch - lead
+
+    def placed(self, n: int, x: Transfer) -> Transfer:
+        """A transfer of a tile that uses a part, as it is in the window's slot."""
+        strip, at = divmod(x.at, self.strip_bytes)
+        across = x.stride % self.strip_bytes == 0
+        stride = x.stride // self.strip_bytes * self.pitch if across else x.stride
+        at += self.lead(n, 0) + strip * self.pitch - self.parts[n].start
+        return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> Life:
         """Its buffer in the arena, in steps; what is written leaves it during the next layer."""
@@ -58,34 +89,52 @@ class Access:
         return next(n for n, part in enumerate(self.parts) if part.first <= tile <= part.last)
 
 
+def _up(size: int) -> int:
+    return -(-size // WORD) * WORD
+
+
 def access(
     step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
 ) -> Access | None:
     """In parts of at most so many bytes, where tiles are small; None where no parts can be moved.
 
-    Parts start at words; what is written in one is all of its bytes.
+    Pieces start at words; what is written in one is all of its bytes.
     """
-    found: list[Part] = []
-    for low, high, first, last in _groups(tiling, operand, most):
-        start = low - (low + offset) % WORD
-        if operand.written and start != low:
-            return None
-        found.append(Part(start, high - start, first, last))
-    return Access(step, operand.name, operand.written, tensor, offset, tuple(found))
+    count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
+    size = math.prod(operand.shape) * operand.item // count
+    if not all(_within(x, size) for tile in tiling.tiles for x in _moved(tile, operand.name)):
+        return None
+    groups = _groups(tiling, operand, size, count, most // count)
+    parts = tuple(Part(low, high - low, first, last) for low, high, first, last in groups)
+    found = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
+    leads = (found.lead(n, strip) for n in range(len(parts)) for strip in range(count))
+    return None if operand.written and any(leads) else found
 
 
-def _groups(tiling: Tiling, operand: Operand, most: int) -> Iterator[tuple[int, int, int, int]]:
-    """(first byte, byte behind the last, first tile, last tile)"""
+def _moved(tile: Tile, operand: str) -> list[Transfer]:
+    return [x for x in (*tile.loads, *tile.stores) if x.operand == operand]
+
+
+def _within(x: Transfer, strip_bytes: int) -> bool:
+    """Whether a transfer stays in a strip, or its lines go from one to another."""
+    across = x.stride % strip_bytes == 0
+    return x.at % strip_bytes + (x.line if across else _end(x) - x.at) <= strip_bytes
+
+
+def _groups(
+    tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """(first byte, byte behind the last, first tile, last tile); of every strip"""
     group: tuple[int, int, int] | None = None
     held = last = 0
     for t, tile in enumerate(tiling.tiles):
-        moved = [x for x in (*tile.loads, *tile.stores) if x.operand == operand.name]
+        moved = _moved(tile, operand.name)
         if not moved:
             continue
-        low, high = min(x.at for x in moved), max(_end(x) for x in moved)
+        low, high = _reach(moved, strip_bytes)
         if group is not None:
             whole = not operand.written or (
-                held == group[1] - group[0] and group[1] % WORD == 0 and group[0] <= low
+                held == strips * (group[1] - group[0]) and group[1] % WORD == 0 and group[0] <= low
             )
             grown = max(high, group[1]) - min(low, group[0])
             if whole and grown > most:
@@ -100,6 +149,15 @@ def _groups(tiling: Tiling, operand: Operand, most: int) -> Iterator[tuple[int, 
         yield *group[:2], group[2], max(last, len(tiling.tiles) - 1)
 
 
+def _reach(moved: Sequence[Transfer], strip_bytes: int) -> tuple[int, int]:
+    """(first byte, byte behind the last) of transfers, from the start of the strips they are in."""
+    ends = [
+        x.at % strip_bytes + (x.line if x.stride % strip_bytes == 0 else _end(x) - x.at)
+        for x in moved
+    ]
+    return min(x.at % strip_bytes for x in moved), max(ends)
+
+
 def _end(x: Transfer) -> int:
     return x.at + (x.bytes // x.line - 1) * x.stride + x.line
 
@@ -108,14 +166,14 @@ def far_hauls(found: Access, tiling: Tiling, clock: Clock, l3: int, l2: int) -> 
     """The hauls of all parts: l3 is where the map starts there, l2 the window in the arena."""
     moments = list(_moments(found, tiling, clock))
     hauls = []
-    for n, (part, (first, last)) in enumerate(zip(found.parts, moments, strict=True)):
-        at = l2 + n % SLOTS * found.slot_bytes
+    for n, (first, last) in enumerate(moments):
+        slot = l2 + n % SLOTS * found.slot_bytes
         begins, end = _turn(found, clock, moments, n)
         span = (first, end) if found.written else (first, last)
-        piece = Piece(
-            found.step, found.operand, part.start, part.size_bytes, *span, tensor=found.tensor
-        )
-        hauls.append(Haul(piece, l3 + found.offset + part.start, at, begins, out=found.written))
+        for start, size, at in found.pieces(n):
+            piece = Piece(found.step, found.operand, start, size, *span, tensor=found.tensor)
+            l3_at = l3 + found.offset + start
+            hauls.append(Haul(piece, l3_at, slot + at, begins, out=found.written))
     return hauls
 
 
@@ -163,8 +221,8 @@ def through_windows(
             return x
         mine = by_name[x.operand]
         n = mine.part_of(t)
-        slot = windows[x.operand] + n % SLOTS * mine.slot_bytes
-        return replace(x, at=slot + x.at - mine.parts[n].start)
+        near = mine.placed(n, x)
+        return replace(near, at=windows[x.operand] + n % SLOTS * mine.slot_bytes + near.at)
 
     tiles = tuple(
         replace(

@@ -266,15 +266,22 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
         tiles = () if tiling is None else tiling.tiles
         for t, tile in enumerate(tiles):
             moment = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
-            for x in (*tile.loads, *tile.stores):
-                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
-                mine = hauls.get((found.step, found.operand), ())
-                there = any(_covers(h, x.at, end, moment, moment) for h in mine)
-                if x.operand == found.operand and not there:
+            mine = [
+                h
+                for h in hauls.get((found.step, found.operand), ())
+                if _covers(h, h.piece.start, h.piece.start, moment, moment)
+            ]
+            for x in (x for x in (*tile.loads, *tile.stores) if x.operand == found.operand):
+                if not all(any(_covers(h, *run, moment, moment) for h in mine) for run in _runs(x)):
                     yield plan.steps[found.step].node.name
     for n, haul in enumerate(plan.hauls):
         if haul.piece.tensor and not haul.out and _unwritten(plan, n):
             yield plan.steps[haul.piece.step].node.name
+
+
+def _runs(x: Transfer) -> Iterator[tuple[int, int]]:
+    """(first byte, byte behind the last) of every line."""
+    return ((x.at + k * x.stride, x.at + k * x.stride + x.line) for k in range(x.bytes // x.line))
 
 
 def _unwritten(plan: Plan, n: int) -> bool:

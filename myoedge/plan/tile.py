@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Operand, Tiled, reach
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
+MOST_STRIPS = 64  # of an operand in L3: a haul for each
 NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
@@ -39,7 +41,8 @@ class Limits:
 
     held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
            twice; None: all of it lies there
-    far    operands that lie in L3, and come and go in rows of at most `part` bytes
+    far    operands that lie in L3, and come and go in rows of at most `part` bytes: in one piece
+           or, where that cannot be, one of each of a few strips
     """
 
     held: int | None = None
@@ -82,8 +85,11 @@ def choices(
 ) -> list[Choice]:
     """Those that are about as fast as the fastest, the best of each number of tiles."""
     grid = Grid.of(tiled)
-    orders = _orders(tiled)
-    found = [c for o in orders for c in _best(grid, o, room, ahead, prices, limits, kept)]
+    orders = list(_orders(tiled))
+    found: list[Choice] = []
+    for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
+        search = partial(_best, grid, room, ahead, prices, limits, kept, most_strips)
+        found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= NEAR * found[0].cycles]
 
@@ -158,12 +164,13 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 
 def _best(
     grid: Grid,
-    order: tuple[str, ...],
     room: int,
     ahead: float,
     prices: Prices,
     limits: Limits,
     kept: frozenset[str],
+    most_strips: int,
+    order: tuple[str, ...],
 ) -> Iterator[Choice]:
     tiled, n = grid.tiled, len(grid.tiles)
     moved = tuple(o for o in tiled.operands if o.name not in kept)
@@ -176,7 +183,7 @@ def _best(
         if limits.held is not None and o.constant:
             fits &= _streams(grid, o, times[o.name], limits.held)
         if o.name in limits.far:
-            fits &= _in_rows(grid, o, order, limits.part)
+            fits &= _in_rows(grid, o, order, limits, most_strips)
         if o.name in kept:
             fits &= in_one_run(o, grid)
     if not fits.any():
@@ -201,21 +208,21 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     return np.asarray((operand.footprint(grid.whole) <= held) & (times <= own))
 
 
-def _in_rows(grid: Grid, operand: Operand, order: Sequence[str], part: int) -> Array:
+def _in_rows(
+    grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
+) -> Array:
     """Whether tiles go through a feature map row by row, of so many bytes at a time."""
-    axis = _rows_axis(operand, grid.counts)
-    if axis is None or order[0] != axis:
+    axis = order[0] if order else ""
+    if axis not in operand.axes or strips(operand, axis) > most_strips:
         return np.zeros(len(grid.tiles), bool)
-    return np.asarray(operand.footprint({**grid.tiled.axes, axis: grid.sizes[axis]}) <= part)
+    part = operand.footprint({**grid.tiled.axes, axis: grid.sizes[axis]})
+    return np.asarray(part <= limits.part)
 
 
-def _rows_axis(operand: Operand, cut: Mapping[str, Array]) -> str | None:
-    """The axis along which parts of an operand follow each other in memory."""
-    for extent, dim in zip(operand.shape, operand.dims, strict=True):
-        axes = [axis for axis, _ in dim if axis in cut]
-        if axes or extent > 1:
-            return axes[0] if axes else None
-    return None
+def strips(operand: Operand, axis: str) -> int:
+    """Parts of an operand, one behind the other, that each have all rows along an axis."""
+    d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
+    return math.prod(operand.shape[:d])
 
 
 def in_one_run(operand: Operand, grid: Grid) -> Array:

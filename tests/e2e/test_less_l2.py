@@ -273,6 +273,22 @@ def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
         np.testing.assert_array_equal(inference.outputs[0], build.run_raw(given)[0])
 
 
+def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None:
+    """All channels' rows come into L2 side by side, from places apart in L3, and leave so."""
+    torch.manual_seed(0)
+    shape = (1, 3, 61, 49)
+    layers = (nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 2))
+    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", l2="8KiB", l1="40KiB")
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
+    plan = json.loads(build.written("plan.json"))
+    turning = [step["name"] for step in plan["steps"] if step["op"] == "transpose"]
+    maps = {haul["map"] for haul in plan["hauls"] if haul.get("map")}
+    assert {"input", turning[-1]} <= maps
+    assert len(turning) == 2
+
+
 def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = (1, 2, 900, 120)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows on feature maps in L3: what tiles find there is what lies in the map."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myoedge.ir import Array
+from myoedge.plan.cut import spans
+from myoedge.plan.far import SLOTS, access
+from myoedge.plan.moments import WORD
+from myoedge.plan.tile import Choice
+from myoedge.plan.tiling import Tiling, Transfer, lives, make_tiling
+from myoedge.tiled import OUT, Operand, Tiled
+
+
+def turned(channels: int, rows: int, halo: int, size: int) -> Tiling:
+    """Tiles of rows of an operand that has all rows of a channel before those of the next."""
+    x = Operand("x", 0, (channels, rows + halo), ((("c", 1),), (("r", 1), ("k", 1))))
+    y = Operand("y", OUT, (rows, channels), ((("r", 1),), (("c", 1),)))
+    axes = {"r": rows, "k": halo + 1, "c": channels}
+    tiled = Tiled("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s, p: s["r"] * 5.0)
+    choice = Choice({"r": min(size, rows)}, ("r",), 0.0, 0)
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None)]
+    return make_tiling(tiled, choice, 0, None, placed, {})
+
+
+def read(memory: Array, x: Transfer) -> bytes:
+    lines = range(x.bytes // x.line)
+    return b"".join(memory[x.at + n * x.stride :][: x.line].tobytes() for n in lines)
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.integers(0, 4),
+    st.integers(1, 9),
+    st.integers(0, 7),
+    st.integers(1, 90),
+)
+def test_what_tiles_read_in_a_window_is_the_map(
+    channels: int, rows: int, halo: int, size: int, offset: int, most: int
+) -> None:
+    tiling = turned(channels, size + rows, halo, size)
+    operand = tiling.tiled.operands[0]
+    found = access(0, tiling, operand, "map", offset, most)
+    assert found is not None
+    whole = np.arange(offset + math.prod(operand.shape), dtype=np.int64).astype(np.uint8)
+    whole = np.append(whole, np.zeros(WORD, np.uint8))
+    for n, part in enumerate(found.parts):
+        slot = np.full(found.slot_bytes, 255, np.uint8)
+        taken = np.zeros(found.slot_bytes, bool)
+        for start, count, at in found.pieces(n):
+            assert (start + offset) % WORD == 0
+            assert at % WORD == 0
+            assert not taken[at : at + count].any()
+            taken[at : at + -(-count // WORD) * WORD] = True
+            slot[at : at + count] = whole[offset + start :][:count]
+        for t in range(part.first, part.last + 1):
+            for x in tiling.tiles[t].loads:
+                if x.operand == "x" and found.part_of(t) == n:
+                    assert read(slot, found.placed(n, x)) == read(whole[offset:], x)
+    assert found.window(9).size_bytes == found.slot_bytes * min(SLOTS, len(found.parts))
+    assert found.part_of(len(spans(tiling.tiled, tiling.choice)) - 1) == len(found.parts) - 1
