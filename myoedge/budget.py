@@ -12,6 +12,7 @@ from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_ty
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
+from myoedge.plan.supply import SHORT_OF_L1
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
@@ -96,17 +97,19 @@ def within(chip: Chip, budget: Budget) -> Chip:
 def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
     """The plan for as much of a chip as the budget allows.
 
-    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of L2 and L3; E304
-    a layer has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
+    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of it; E304 a layer
+    has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
     """
     try:
         plan = make_plan(network, within(chip, budget))
     except MyoedgeError as error:
-        less = [name for name in ("l2", "l3") if _limits(budget, name, chip)]
+        told = dict(error.notice.facts)
+        blamed = ("l1", "l2", "l3") if SHORT_OF_L1 in told else ("l2", "l3")
+        less = [name for name in blamed if _limits(budget, name, chip)]
         if error.code != "E301" or not less:
             raise
         tries = [f"a larger --{less[0]} or [budget] {less[0]}", *error.notice.tries[:1]]
-        facts = {**dict(error.notice.facts), **_l3_fact(budget)}
+        facts = {**told, **_l3_fact(budget)}
         raise MyoedgeError("E302", f"over budget: {less[0]}", facts, tries) from None
     if _limits(budget, "l1", chip) and plan.without_tiles:
         raise _no_tile(plan, chip)

@@ -5,9 +5,9 @@ PARAGRAPHS = """\
 E301 The network does not fit the chip's memory.
 Weights, activations, inputs and outputs come from L3 in parts where the second-level memory (L2)
 has no room for all of them; what a few tiles of a layer need has to fit at a time, and all that a
-layer without tiles, or one that turns axes, reads and writes. The message says what there is, and
-which buffers are the largest. Fewer channels, pooling earlier or shorter windows help; --target
-host builds anyway, to see the rest of the report.
+layer without tiles reads and writes. The message says what there is, which buffers are the largest,
+and which layers would leave more in L3 if they had more of L1. Fewer channels, pooling earlier or
+shorter windows help; --target host builds anyway, to see the rest of the report.
 
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit

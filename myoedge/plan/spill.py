@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.plan.far import Access, access
-from myoedge.plan.l1 import plan_l1
+from myoedge.plan.l1 import declared, plan_l1
 from myoedge.plan.moments import WORD, Clock
 from myoedge.plan.place import Place
 from myoedge.plan.planned import Location, Plan, l1_room_bytes, size_bytes
-from myoedge.plan.supply import window_bytes, with_hauls
-from myoedge.plan.tile import Limits
+from myoedge.plan.supply import least_bytes, too_large, window_bytes, with_hauls
+from myoedge.plan.tile import Limits, choices
 
 PART_BYTES = 65536  # of a map, that move as one at most
 PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
@@ -20,23 +20,37 @@ PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave ro
 Roots = Mapping[str, tuple[str, int]]
 
 
-def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan | None:
-    """The plan with as few maps in L3 as will do, the largest first; None where none will."""
-    sizes = (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS)
-    return next(filter(None, (_spilled(plan, roots, placing, part) for part in sizes)), None)
+def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan:
+    """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
+    least = plan
+    for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
+        for tried in _with_more(plan, roots, part, placing):
+            made = with_hauls(tried) if window_bytes(tried) > 0 else None
+            if made is not None:
+                return made
+            least = min(least, tried, key=least_bytes)
+    raise too_large(plan, least, list(_short_of_l1(plan, roots, least)))
 
 
-def _spilled(plan: Plan, roots: Roots, placing: Place, part: int) -> Plan | None:
+def _with_more(plan: Plan, roots: Roots, part: int, placing: Place) -> Iterator[Plan]:
     chosen: list[str] = []
     for name in _candidates(plan, roots):
         tried = _with_maps(plan, roots, [*chosen, name], part, placing)
-        if tried is None:
-            continue
-        chosen.append(name)
-        made = with_hauls(tried) if window_bytes(tried) > 0 else None
-        if made is not None:
-            return made
-    return None
+        if tried is not None:
+            chosen.append(name)
+            yield tried
+
+
+def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
+    """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
+    yield from (step.node.where for step in plan.without_tiles)
+    stay = [name for name in _candidates(plan, roots) if name not in least.maps]
+    for index, operand, _, _ in _uses(plan, roots, stay):
+        step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
+        tiled = declared(step)
+        rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
+        if tiled and [bool(choices(tiled, room, limits=limits)) for room in rooms] == [False, True]:
+            yield step.node.where
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
+from myoedge.ir import Graph
 from myoedge.plan.far import far_hauls
 from myoedge.plan.moments import Piece, candidates, pieces
-from myoedge.plan.planned import Plan
-from myoedge.plan.residence import fill, residences, sizes_bytes
+from myoedge.plan.planned import Plan, size_bytes
+from myoedge.plan.residence import fill, most_read, residences, sizes_bytes
 from myoedge.plan.shared import Key, stored_once
 from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
 from myoedge.plan.whole import durations, waiting_cycles
@@ -18,6 +19,7 @@ from myoedge.plan.whole import durations, waiting_cycles
 PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
 PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
 CHOICES = 8  # of what stays in L2 that are tried
+SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
 
 
 def fits(plan: Plan) -> bool:
@@ -102,27 +104,72 @@ def _streamed(known: Mapping[Key, Sequence[Piece]], keys: frozenset[Key]) -> lis
     return in_order([piece for key in keys for piece in known[key]])
 
 
-def too_large(plan: Plan) -> MyoedgeError:
-    """E301, with what stays in L2 whatever comes from L3."""
+def least_bytes(plan: Plan) -> int:
+    """What L2 has to hold at least, with all constants in L3 until they are read."""
+    read = most_read([piece for pieces in _known(plan).values() for piece in pieces])
+    return plan.l2_room_bytes - window_bytes(plan) + read
+
+
+def too_large(
+    plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
+) -> MyoedgeError:
+    """E301, with what stays in L2 whatever comes from L3.
+
+    least         the plan that needs least of L2, where there is L3
+    short_of_l1   layers that would leave more of it in L3 if they had more of L1
+    """
     chip = plan.chip
+    l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
     return MyoedgeError(
         "E301",
         f"the network does not fit {chip.name}'s L2 memory",
         {
-            "needs": f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B, "
-            f"activations {plan.arena_bytes:,} B, inputs and outputs {plan.border_bytes:,} B",
-            "has": f"{plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes:,} B",
-            "stays in L2": _stays(plan),
+            "needs": _needs(plan, least, l2_bytes),
+            "has": f"{l2_bytes:,} B",
+            "stays in L2": "everything: there is no L3" if least is None else _stays(least),
+            **_l1_fact(plan, short_of_l1),
             "largest": "\n".join(_largest(plan)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
 
 
-def _stays(plan: Plan) -> str:
-    if not plan.chip.l3_bytes:
-        return "everything: there is no L3"
-    return "what a few tiles of a layer need at a time, and all that layers without tiles touch"
+def _needs(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+    """All of it where L3 is what is too small, or is not there."""
+    if least is None or least_bytes(least) <= l2_bytes:
+        return _parts(plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B")
+    total = least_bytes(least)
+    weights = total - least.arena_bytes - least.border_bytes
+    return _parts(least, f"at least {total:,} B: weights that are read at once {weights:,} B")
+
+
+def _parts(plan: Plan, weights: str) -> str:
+    activations, border = plan.arena_bytes, plan.border_bytes
+    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
+
+
+def _stays(least: Plan) -> str:
+    """The largest of what does."""
+    graph = least.quant.graph
+    sizes = [(life.size_bytes, _told(graph, life.name)) for life in least.lives]
+    ports = [*graph.inputs, *graph.outputs]
+    near = [name for name in ports if least.where[name].kind in ("input", "output")]
+    sizes += [(size_bytes(least.quant, name), _told(graph, name)) for name in near]
+    rows = [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]
+    return "\n".join(
+        ["what a few tiles need at a time, and all that layers without tiles touch", *rows]
+    )
+
+
+def _told(graph: Graph, name: str) -> str:
+    """Of a tensor; windows have names that say what they are."""
+    return f"output of {graph.producer[name].where}" if name in graph.producer else name
+
+
+def _l1_fact(plan: Plan, layers: Sequence[str]) -> dict[str, str]:
+    names = list(dict.fromkeys(layers))
+    found = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
+    return {SHORT_OF_L1: "\n".join([found, *names[:3]])} if names else {}
 
 
 def _largest(plan: Plan) -> list[str]:
@@ -131,7 +178,7 @@ def _largest(plan: Plan) -> list[str]:
         for index, step in enumerate(plan.steps)
     ]
     sizes += [
-        (life.size_bytes, f"output of {plan.quant.graph.producer[life.name].where}")
+        (life.size_bytes, _told(plan.quant.graph, life.name))
         for life in plan.lives
         if life.name in plan.quant.graph.producer
     ]

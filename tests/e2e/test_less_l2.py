@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge import tool
+from myoedge.budget import Budget, plan_within
 from myoedge.emit.project import make_sources
 from myoedge.errors import MyoedgeError
 from myoedge.firmware import make_firmware
@@ -287,6 +288,29 @@ def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None
     maps = {haul["map"] for haul in plan["hauls"] if haul.get("map")}
     assert {"input", turning[-1]} <= maps
     assert len(turning) == 2
+
+
+def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
+    """The same L2 is enough with more of L1; what is needed is what the best plan leaves in L2."""
+    shape = (1, 3, 61, 49)
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 2)).eval()
+    calib = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    q = quantized(torch.export.export(layers, (torch.zeros(shape),)), calib)
+
+    def told(l1_bytes: int, l2_bytes: int) -> dict[str, str]:
+        with pytest.raises(MyoedgeError) as raised:
+            plan_within(q, chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
+        return {"title": raised.value.notice.title, **dict(raised.value.notice.facts)}
+
+    short, small = told(16 << 10, 8192), told(40 << 10, 2048)
+    assert (short["title"], small["title"]) == ("over budget: l1", "over budget: l2")
+    assert "conv" in short["L1"]
+    assert "L1" not in small
+    assert short["needs"].startswith("at least 21,")
+    assert f"{4 * 61 * 49:,} B" in short["stays in L2"]
+    plan = plan_within(q, chip("gap9"), Budget(l1_bytes=40 << 10, l2_bytes=8192))
+    assert plan.l2_bytes <= 8192
 
 
 def test_a_feature_map_of_three_megabytes(tmp_path: Path) -> None:
