@@ -25,6 +25,7 @@ static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) *
 typedef struct {
     const int8_t *x;
     bool in_place;                   /* all windows are read where they lie */
+    bool in_step;                    /* and all `step` apart, whatever their row */
     int32_t row_step, step, columns; /* columns: pixels of a row */
     int32_t first_row, end_row, first, end;
     int32_t piece, pieces, skip, planes, plane_step;
@@ -186,6 +187,14 @@ static ME_APART void gather(const work *w, spot *at, int32_t count, int8_t *scra
     at->j = j;
 }
 
+/* The same of pixels in step. */
+static ME_APART void spread(const work *w, int32_t pixel, int32_t count, const int8_t **x)
+{
+    const int8_t *from = w->x + (ptrdiff_t)pixel * w->step;
+    for (; count > 0; count--, from += w->step)
+        *x++ = from;
+}
+
 /* What -b_zero adds to the sums of each pixel, four of them at a time. */
 static ME_APART void add_rows(const work *w, int32_t count, const int8_t *const *x, int32_t *rows)
 {
@@ -320,7 +329,9 @@ static void run_part(const work *w, int32_t core, place from, place to)
     b.x = at.x;
     b.rows = w->b_zero ? at.both.rows : 0;
     begin(w, &b);
-    spot pixel = spot_of(w, 4 * from.group);
+    spot pixel = { 0, 0 };
+    if (!w->in_step)
+        pixel = spot_of(w, 4 * from.group);
     while (from.group < to.group || from.block < to.block) {
         const int32_t first = from.block;
         const int32_t last = from.group < to.group ? blocks : to.block;
@@ -329,7 +340,10 @@ static void run_part(const work *w, int32_t core, place from, place to)
             groups = at_most(most, at_most(to.group, w->pixels / 4) - from.group);
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
-        gather(w, &pixel, pixels, scratch, at.x);
+        if (w->in_step)
+            spread(w, 4 * from.group, pixels, at.x);
+        else
+            gather(w, &pixel, pixels, scratch, at.x);
         if (w->b_zero)
             add_rows(w, pixels, at.both.x, at.both.rows);
         b.y = w->y + (ptrdiff_t)(4 * from.group) * w->y_stride;
@@ -456,7 +470,7 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.scratch = tile->scratch;
     w.b_zero = 0;
     w.x_step = 4;
-    w.in_place = false;
+    w.in_place = w.in_step = false;
     const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
         && me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h) <= tile->h + tile->pad_top
         && me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w) <= tile->w + tile->pad_left;
@@ -465,9 +479,10 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.end = tile->ow;
     if (tile->padded && (conv->narrow || !inside))
         use_padded(&w);
-    else if (inside && !conv->together)
+    else if (inside && !conv->together) {
         w.in_place = lies_in_words(&w);
-    else if (!inside)
+        w.in_step = w.in_place && w.row_step == w.columns * w.step;
+    } else if (!inside)
         find_edges(&w);
     if (conv->together)
         run_together(&w);
@@ -487,7 +502,7 @@ static void take_rows(work *w, const int8_t *x, int32_t rows, int32_t step, int3
     w->piece = w->taps = taps;
     w->skip = w->plane_step = 0;
     w->x_step = 4;
-    w->in_place = lies_in_words(w);
+    w->in_place = w->in_step = lies_in_words(w);
 }
 
 void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
