@@ -86,6 +86,12 @@
     .macro c_addi rd, number
     .2byte 0x0001 | (\rd) << 7 | ((\number) & 31) << 2 | (((\number) >> 5) & 1) << 12
     .endm
+    .macro c_bnez_a2 target                     /* within 256 bytes */
+    .option push
+    .option rvc
+    c.bnez a2, \target
+    .option pop
+    .endm
     .macro sdot p, c, x
     r_type 0x57, 1, 0x5c, SUM+4*(\p)+\c, \x, WEIGHT+\c
     .endm
@@ -141,7 +147,7 @@
     .endif
     .endr
     .if \c+1 < \nc
-    load_word \next_shift, 16*\c+28, CHANNEL                     /* what follows stays aligned */
+    c_lw \next_shift, 16*\c+28, CHANNEL
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -363,7 +369,7 @@ me_block_\np\()x\nc:
     addi t0, a0, \nc
     c_swsp XA, AT_Y
     c_lwsp STRIDE, AT_STRIDE
-    bnez a2, 9f
+    c_bnez_a2 9f
     .irp p, 0, 1, 2, 3
     .if \p < \np
     packed \nc, \p
@@ -393,6 +399,8 @@ me_block_\np\()x\nc:
     .endif
     left
 
+    within_limits \np, \nc
+
 8:  /* what is added to each pixel */
     .irp p, 0, 1, 2, 3
     .if \p < \np
@@ -409,8 +417,6 @@ me_block_\np\()x\nc:
     .endif
     .endr
     j 3b
-
-    within_limits \np, \nc
     .size me_block_\np\()x\nc, . - me_block_\np\()x\nc
     .endm
 
