@@ -369,13 +369,20 @@ me_block_\np\()x\nc:
     addi t0, a0, \nc
     c_swsp XA, AT_Y
     c_lwsp STRIDE, AT_STRIDE
-    c_bnez_a2 9f
+    .if \nc & 1
+    bnez a2, 9f
+    .else
+    c_bnez_a2 9f                                                /* the loop's end stays aligned */
+    .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
     packed \nc, \p
     stored \nc, \p
     .endif
     .endr
+    .if \nc == 3 && \np & 1
+    .2byte 1
+    .endif
 6:  addi a5, a5, 16*\nc                                          /* ends lp.setup 1 */
 
     .if \np == 4
@@ -479,7 +486,7 @@ me_block_1x8:
     addi t0, a0, 8
     sw t0, AT_Y(sp)
     li a1, 4
-    bnez a2, 9f
+    c_bnez_a2 9f
     packed 4, 0
     packed 4, 1
     stored 4, 0

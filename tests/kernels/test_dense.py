@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from tests.kernels.dense import in_child, run_on_chip, run_on_host
+from myoedge.elf import Program
+from tests.kernels.dense import firmware, in_child, run_on_chip, run_on_host
 from tests.kernels.dense_cases import Asked, Case, conv_case, matmul_case
 from tests.kernels.dense_speed import measured
 
@@ -132,3 +134,35 @@ def test_none_has_become_slow() -> None:
         if case.macs / ran.warm < least
     ]
     assert slow == []
+
+
+CORE_CACHE_BYTES = 512  # a core's instruction cache: 8 sets of 4 lines of 16 bytes
+
+
+def loops(program: Program, name: str) -> Iterator[tuple[int, int]]:
+    """Of a function's hardware loops, inner ones too: the first instruction, and behind the last."""
+    first, end, _ = next(row for row in program.functions if row[2] == name)
+    start, code = next((at, code) for at, code in program.segments if at <= first < at + len(code))
+    at = first
+    while at < end:
+        (word,) = struct.unpack_from("<I", code, at - start)
+        if word & 0x707F == 0x407B:  # lp.setup: the last instruction is so many halfwords further
+            last = at + 2 * (word >> 20)
+            yield at + 4, last + 4
+        at += 4 if word & 3 == 3 else 2
+
+
+def test_loops_of_blocks_begin_and_end_with_whole_words() -> None:
+    """What the chip does with others is not known."""
+    program = firmware().program
+    blocks = [f"me_block_{p}x{c}" for p in (1, 2, 3, 4) for c in (1, 2, 3, 4)]
+    found = {name: [*loops(program, name)] for name in [*blocks, "me_block_1x8"]}
+    assert {len(each) for each in found.values()} == {2}
+    assert [at % 4 for each in found.values() for loop in each for at in loop] == [0] * 4 * 17
+
+
+def test_the_largest_block_fits_a_cores_instruction_cache() -> None:
+    """From the start of a line: what follows the loop over blocks is rarely run."""
+    begin, end = next(loops(firmware().program, "me_block_4x4"))
+    assert begin % 16 == 0
+    assert end - begin <= CORE_CACHE_BYTES
