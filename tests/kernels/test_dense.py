@@ -140,7 +140,7 @@ CORE_CACHE_BYTES = 512  # a core's instruction cache: 8 sets of 4 lines of 16 by
 
 
 def loops(program: Program, name: str) -> Iterator[tuple[int, int]]:
-    """Of a function's hardware loops, inner ones too: the first instruction, and behind the last."""
+    """Of a function's hardware loops: the first instruction, and behind the last."""
     first, end, _ = next(row for row in program.functions if row[2] == name)
     start, code = next((at, code) for at, code in program.segments if at <= first < at + len(code))
     at = first

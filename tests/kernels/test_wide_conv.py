@@ -13,7 +13,8 @@ from myoedge.fixedpoint import INT32_MAX
 from myoedge.ir import Attrs, Node, Shape
 from myoedge.op import Site, Step
 from myoedge.ops import wide_conv
-from myoedge.ops.conv import CONV, literals
+from myoedge.ops.conv import CONV
+from myoedge.ops.spatial import literals
 from myoedge.reference import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
