@@ -64,6 +64,21 @@
     add a4, a4, \x
 .endm
 
+/* words of results, `inner` of them `outer` times; then the end of the share, or of a row */
+.macro pieces outer, inner, name, body, more
+    lp_setup 1, \outer, .Louter\@
+    lp_setup 0, \inner, .Linner\@
+    \body
+.Linner\@:
+    p_sw_r t0, a7, a5
+    step_taps s0, s1, \more
+.Louter\@:
+    add a5, a5, s1
+    beqz s9, .L\name\()_done
+    lw t0, OF_X_ROW(a0)
+    lw s10, OF_WIDTH(a0)
+.endm
+
 /* One piece of a row after the other: t4 pixels of t6 words, the longer of both in the inner loop,
  * where \body reads taps a1 .. a4 and makes t0. s9: pixels left, s10: those of this row, s11: bytes
  * of a pixel's words. */
@@ -79,17 +94,7 @@
 .L\name\()_words:
     p_min t4, s9, s10
     sub s9, s9, t4
-    lp_setup 1, t4, .L\name\()_words_outer
-    lp_setup 0, t6, .L\name\()_words_last
-    \body
-.L\name\()_words_last:
-    p_sw_r t0, a7, a5
-    step_taps s0, s1, \more
-.L\name\()_words_outer:
-    add a5, a5, s1
-    beqz s9, .L\name\()_done
-    lw t0, OF_X_ROW(a0)
-    lw s10, OF_WIDTH(a0)
+    pieces t4, t6, \name, "\body", \more
     step_taps t0, x0, \more
     j .L\name\()_words
 .L\name\()_by_pixel:
@@ -102,17 +107,7 @@
     li s1, 4
     p_msu s0, t4, a6
     p_msu s1, t4, a7
-    lp_setup 1, t6, .L\name\()_pixels_outer
-    lp_setup 0, t4, .L\name\()_pixels_last
-    \body
-.L\name\()_pixels_last:
-    p_sw_r t0, a7, a5
-    step_taps s0, s1, \more
-.L\name\()_pixels_outer:
-    add a5, a5, s1
-    beqz s9, .L\name\()_done
-    lw t0, OF_X_ROW(a0)
-    lw s10, OF_WIDTH(a0)
+    pieces t6, t4, \name, "\body", \more
     sub a5, a5, s11
     sub t0, t0, s11
     p_mac a5, t4, a7
