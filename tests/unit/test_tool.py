@@ -254,13 +254,14 @@ def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
 
 
 FOR_BOARDS = ("pyserial", "openocd", "openocd_tools", "gap_sdk", "probe")
+OPTIONAL = {"ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
 
 
 def test_doctor_finds_what_is_installed() -> None:
     rows = {row.name: row for row in survey.survey()}
     here = ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc", "gvsoc"]
     assert list(rows) == [*here, *FOR_BOARDS]
-    assert {name for name, row in rows.items() if not row.needed} == set(FOR_BOARDS)
+    assert {name for name, row in rows.items() if not row.needed} == OPTIONAL
     assert rows["python"].version == ".".join(map(str, sys.version_info[:3]))
     zig = rows["zig"]
     assert (zig.state, zig.version, zig.fix) == ("ok", "0.17.0", "")
@@ -283,7 +284,10 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["zig"].fix == "pip install ziglang==0.17.0"
     assert rows["torch"].fix == 'pip install "torch==2.13.0"'
     assert rows["torch"].blocks == ("inspect", "quantize", "build")
-    assert rows["onnxruntime"].blocks == rows["cc"].blocks == ()
+    assert rows["onnxruntime"].blocks == ("validate --onnx",)
+    assert rows["cc"].blocks == ("validate --cc cc",)
+    assert rows["gvsoc"].blocks == ("validate --on gvsoc", "simulate --on gvsoc")
+    assert all(row.blocks for name, row in rows.items() if row.needed)
 
 
 def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +318,7 @@ def test_versions_are_compared_as_numbers(version: str, requirement: str, good: 
 def test_requirements_are_those_of_the_package() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
-    assert {tool.ZIG, *(requirement for _, requirement, _ in survey.PACKAGES)} <= declared
+    assert {tool.ZIG, *(requirement for _, requirement, *_ in survey.PACKAGES)} <= declared
     assert project["requires-python"] == ">=3.11"
 
 
