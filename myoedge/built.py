@@ -30,6 +30,7 @@ from myoedge.streaming.pushed import Stream
 
 if TYPE_CHECKING:
     from myoedge.measurement import Measurement
+    from myoedge.run.board import Turn
     from myoedge.run.console import Line
     from myoedge.run.simulator import Progress
     from myoedge.simulator import Program, Simulation, Wanted
@@ -266,15 +267,18 @@ class Build:
             l3=self.l3_image,
         )
 
-    def run_on_board(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """The same on the board at `line`. Errors: E240 no application, E601, E603 .. E608."""
+    def run_on_board(self, turns: Sequence[Turn]) -> Measurement:
+        """On the board at `line`, turns as ladder.board_turns makes them.
+
+        Errors: E240 no application, E601, E603 .. E608.
+        """
         from myoedge.run import board
 
         if self.line is None:
             tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
             raise MyoedgeError("E601", "no board is named", tries=tries)
         layers = len(self.layer_names)
-        return board.run_on_board(self.line, self.application, inputs, self.given_specs, layers)
+        return board.run_on_board(self.line, self.application, turns, self.given_specs, layers)
 
     def check_application(self) -> None:
         """Errors: E240 where the build has no application of the GAP SDK."""

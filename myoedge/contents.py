@@ -65,7 +65,7 @@ def build_files(
         quantized.warnings,
         quantized.model.params,
     )
-    app_files = sdk_application(plan, name, sources) if app == "gap-sdk" else {}
+    app_files = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
     reused = None if quantized.reused is None else asdict(quantized.reused)
     told = {**make_report(plan, outcome), "budget": dict(limits), "reused": reused}

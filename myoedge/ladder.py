@@ -16,6 +16,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
 from myoedge.run import gvsoc, host, ort
+from myoedge.run.board import Turn
 from myoedge.samples import Given, fit, read
 from myoedge.streaming import pushed
 from myoedge.streaming.pushed import Pass, Stream
@@ -80,6 +81,20 @@ def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
     if build.stream is None or not given:
         return given
     return [[pushed.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
+
+
+def board_turns(build: Build, runs: Sequence[Case]) -> list[Turn]:
+    """What goes over a board's serial line, run by run."""
+    if build.stream is None:
+        return [Turn([run.given]) for run in runs]
+    count = len(build.stream.inputs)
+    return [
+        Turn(
+            [run.given[at : at + count] for at in range(0, len(run.given), count)],
+            restarts=run.number == 0,
+        )
+        for run in runs
+    ]
 
 
 PASSES = 4  # of the golden sample of a stream, where a pass takes long
@@ -264,7 +279,7 @@ def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
 
 def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    measured = build.run_on_board(chip_inputs(build, listed))
+    measured = build.run_on_board(board_turns(build, listed))
     for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, ({}, inference.outputs)
 

@@ -77,7 +77,7 @@ def simulate_build(
     elif on == "board":
         if trace:
             raise MyoedgeError("E204", "a board records no trace here", {"has": "simulator"})
-        measured = build.run_on_board(inputs)
+        measured = build.run_on_board(ladder.board_turns(build, runs))
     elif on == "simulator":
         wanted = Wanted(spans=trace)
         measured, run = build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)

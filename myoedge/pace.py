@@ -65,13 +65,6 @@ def _keeps_up(paced: Paced, cycles: float, clock_hz: float) -> bool:
     return cycles * (paced.frame_hz or 0.0) <= clock_hz * paced.stream.frames
 
 
-def check_app(app: str | None) -> None:
-    """Errors: E237 an application that runs the network on whole samples."""
-    if app is not None:
-        facts = {"needs": "--stream alone: src/ has me_push for an application of your own"}
-        raise MyoedgeError("E237", f"--app {app} does not push frames", facts)
-
-
 def examine(graph: Graph, table: StreamTable) -> Graph:
     """What of the network runs on the stream, before anything takes time.
 

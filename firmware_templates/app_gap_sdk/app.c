@@ -96,13 +96,15 @@ static int32_t start_memory(void)
 /* ---- the network */
 
 static volatile int32_t started_on;
+static const void *const *given;
+static void *const *made;
 
 static void on_each_core(void *unused)
 {
     (void)unused;
     if (me_core() == ME_STEERING)
         me_mark(-1);
-    me_run(me_inputs, me_outputs);
+    me_run(given, made);
 }
 
 /* Cluster tasks must start on core 8, which nobody computes on. */
@@ -113,9 +115,10 @@ static void on_cluster(void *unused)
         me_team_run(on_each_core, unused);
 }
 
-bool me_infer(void)
+static bool computed(const void *const in[], void *const out[])
 {
     void *const stacks = task.stacks;
+    given = in, made = out;
     pi_cluster_task(&task, on_cluster, 0);
     task.stacks = stacks;
     task.slave_stack_size = SLAVE_STACK_BYTES;
@@ -124,6 +127,36 @@ bool me_infer(void)
     me_pad_set(ME_POWER_PAD, 0);
     return started_on == ME_STEERING;
 }
+
+#ifdef ME_PASS_FRAMES /* a stream: what lies at the inputs is a frame */
+static int pass(const void *const in[], void *const out[])
+{
+    return computed(in, out) ? 0 : -1;
+}
+
+bool me_infer(void)
+{
+    me_pass = pass;
+    for (uint32_t i = 0; i < me_output_count; i++)
+        for (uint32_t at = 0; at < me_output_ports[i].bytes; at++)
+            me_output_ports[i].l2[at] = 0;
+    return me_push(me_inputs, me_outputs) >= 0;
+}
+
+void me_restart(void)
+{
+    me_reset();
+}
+#else
+bool me_infer(void)
+{
+    return computed(me_inputs, me_outputs);
+}
+
+void me_restart(void)
+{
+}
+#endif
 
 uint32_t me_cycles_of(uint32_t row)
 {

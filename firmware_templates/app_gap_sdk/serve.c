@@ -2,7 +2,9 @@
  * What the host may ask for; each question has one answer of the same number.
  *   'i'             -> 'I' version, bytes of inputs, bytes of outputs, layers, then me_digest
  *   'w' at, bytes   -> 'W'                inputs, one behind the other
- *   'r' times       -> 'R'                runs the network that often, cycles are of the last
+ *   'r' times       -> 'R'                runs the network that often, cycles are of the last;
+ *                                         of a stream: takes the inputs as a frame
+ *   'z'             -> 'Z'                forgets the frames of a stream
  *   'g' at, count   -> 'G' bytes          outputs, and behind them the cycles of layers and all
  *   'q'             -> 'Q'                ends the program
  * Anything else, or a frame that did not come through: 'N' and why.
@@ -147,6 +149,12 @@ static void run(void)
         refuse(NOT_RUN);
 }
 
+static void restart(void)
+{
+    me_restart();
+    answer('Z', 0);
+}
+
 static void give_results(void)
 {
     const uint32_t outputs = total(me_output_ports, me_output_count);
@@ -168,6 +176,7 @@ static void respond(void)
     case 'i': introduce(); break;
     case 'w': take_inputs(); break;
     case 'r': run(); break;
+    case 'z': restart(); break;
     case 'g': give_results(); break;
     case 'q': answer('Q', 0); break;
     default: refuse(UNKNOWN);

@@ -7,8 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The network once, with what lies at its inputs. -> false where cluster tasks start elsewhere */
+/* The network once, with what lies at its inputs; of a stream that is a frame, and outputs are those
+ * that it makes ready, zeros behind them. -> false where cluster tasks start elsewhere */
 bool me_infer(void);
+
+/* Forgets the frames of a stream. */
+void me_restart(void);
 
 /* Of a layer; of all from the first layer's start to the last one's end for row me_layer_count. */
 uint32_t me_cycles_of(uint32_t row);

@@ -79,7 +79,8 @@ def bench(
 
     meter    serial port of a Nordic PPK2 between the supply and the board; D0 is the power pad
     times    inferences
-    Errors: as `run`; E602 the board has no power pad, E614 the meter saw something else.
+    Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 the meter saw something
+    else.
     """
     from myoedge import ladder
     from myoedge.board import find_board
@@ -91,6 +92,8 @@ def bench(
     if described.power is None:
         raise MyoedgeError("E602", f"nothing is known of a power pad of {described.name}")
     chosen.check_application()
+    if chosen.stream is not None:
+        raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
     (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
     line, supply_v = line_of(board, port), described.power.supply_v
     with open_ppk2(meter, supply_v) as opened:

@@ -110,7 +110,6 @@ def build(
     options = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
     options = replace(options, ctc=ctc, reuse=_network_of(reuse))
     if stream:
-        pace.check_app(app)
         options = replace(
             options, stream=True, examine=lambda graph: pace.examine(graph, settings.stream)
         )

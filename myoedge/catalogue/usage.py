@@ -135,9 +135,10 @@ Convolutions and pooling with strides along time make one frame of several, so t
 computed in multiples of all strides together; the message has the next one. On windows, past and
 future must leave some frames for outputs, and are times ("900 ms") only where rate is known.
 
-E237 The application takes no stream.
-The applications that --app writes run the network on whole samples, one after another. Build with
---stream alone, and call me_push and me_reset of src/ where frames come in.
+E237 A stream is not measured with a meter.
+`bench --meter` runs the same inference over and over. Frames of a stream compute nothing until
+there are enough for a pass: measure a build without --stream, or the board with frames that come in
+at their rate.
 
 E238 The filters in front of the network cannot be.
 [conditioning] in myoedge.toml needs rate_hz, samples a second, and band_hz, two edges between 0 and

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +17,18 @@ from myoedge.run.console import Conversation, Identity, Line, open_line
 from myoedge.run.meter import PowerMeter, Recorded
 
 RUN_S = 60.0  # for an inference
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What goes to the board for one result, in the model's order.
+
+    inputs    of an inference; of a stream's pass, frame by frame
+    restarts  a stream begins with it
+    """
+
+    inputs: Sequence[Sequence[Array]]
+    restarts: bool = False
 
 
 def find_line(board: Board, port: str | None = None, ports: Iterable[tuple[str, str]] = ()) -> Line:
@@ -62,22 +75,21 @@ def check_identity(found: Identity, marker: str) -> None:
 
 
 def run_on_board(
-    line: Line, marker: str, samples: Sequence[Sequence[Array]], specs: Sequence[Spec], layers: int
+    line: Line, marker: str, turns: Sequence[Turn], specs: Sequence[Spec], layers: int
 ) -> Measurement:
-    """Inferences one after another.
+    """Inferences, or passes of streams, one after another.
 
-    marker    what the application must say of itself
-    samples   int8 inputs of each inference, in the model's order
-    specs     shape and dtype of the outputs
+    marker   what the application must say of itself
+    specs    shape and dtype of the outputs
     Errors: E603 .. E608.
     """
     with open_line(line) as talk:
         found = talk.identity()
         check_identity(found, marker)
-        sizes = (sum(x.nbytes for x in samples[0]), _bytes(specs), layers)
+        sizes = (sum(x.nbytes for x in turns[0].inputs[0]), _bytes(specs), layers)
         if (found.input_bytes, found.output_bytes, found.layers) != sizes:
             raise MyoedgeError("E606", "the board's application has other inputs and outputs")
-        return Measurement("board", tuple(_infer(talk, x, specs, layers) for x in samples))
+        return Measurement("board", tuple(_infer(talk, x, specs, layers) for x in turns))
 
 
 def measure_on_board(
@@ -99,11 +111,12 @@ def _bytes(specs: Sequence[Spec]) -> int:
     return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs)
 
 
-def _infer(
-    talk: Conversation, sample: Sequence[Array], specs: Sequence[Spec], layers: int
-) -> Inference:
-    talk.put_inputs(input_bytes([sample]))
-    talk.run(1, RUN_S)
+def _infer(talk: Conversation, turn: Turn, specs: Sequence[Spec], layers: int) -> Inference:
+    if turn.restarts:
+        talk.restart()
+    for inputs in turn.inputs:
+        talk.put_inputs(input_bytes([inputs]))
+        talk.run(1, RUN_S)
     size = _bytes(specs)
     data = talk.results(size + 4 * (layers + 1))
     cycles = struct.unpack(f"<{layers + 1}I", data[size:])

@@ -140,6 +140,10 @@ class Conversation:
         """The network, so often."""
         self.ask("r", struct.pack("<I", times), patience_s)
 
+    def restart(self) -> None:
+        """Forgets the frames of a stream."""
+        self.ask("z")
+
     def results(self, size: int) -> bytes:
         """Outputs, and behind them cycles of each layer and of all."""
         parts = [

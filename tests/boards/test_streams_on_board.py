@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GAP SDK application of a stream: frames over the serial line, exact pass by pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.built import Build
+from myoedge.errors import MyoedgeError
+from myoedge.run import console
+from tests.boards import sdk
+from tests.boards.peers import Firmware, at_the_line
+from tests.causal_networks import Convolution
+from tests.conftest import save_exported
+
+CHANNELS, FRAMES = 4, 12
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Two causal convolutions, four frames a pass: the second reads states of the first pass."""
+    torch.manual_seed(5)
+    folder, shape = tmp_path_factory.mktemp("stream"), (1, CHANNELS, FRAMES)
+    layers = (Convolution(CHANNELS, 3, 1, 1, 2, 1), Convolution(CHANNELS, 4, 1, 1, 3, 1))
+    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), folder / "m.pt2")
+    config = folder / "myoedge.toml"
+    config.write_text("[stream]\naxis = 2\nframes = 4\n")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    chosen = {"calib": calib, "output": folder / "out", "config": config}
+    return myoedge.build(model, app="gap-sdk", stream=True, **chosen)
+
+
+@pytest.fixture(scope="module")
+def served(build: Build) -> bytes:
+    return sdk.for_chip(build, "SHIM_CHECKS", *sdk.UART).elf
+
+
+def test_frames_over_the_line_are_exact_pass_by_pass(
+    build: Build, served: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The simulated bare-metal program and the reference say what they must be; a second stream
+    begins anew."""
+    monkeypatch.setattr(console, "GREETING_S", 60.0)
+    monkeypatch.setattr(console, "PATIENCE_S", 30.0)
+    x = np.random.default_rng(7).standard_normal((2, 1, CHANNELS, FRAMES)).astype(np.float32)
+    with at_the_line(Firmware(served, tmp_path)) as port:
+        ran = myoedge.run(build, input=x, port=port)
+    assert ran.exact
+    assert len(ran.measurement.inferences) == 2 * FRAMES // 4
+    bare = myoedge.simulate(build, input=x).measurement
+    for found, wanted in zip(ran.measurement.inferences, bare.inferences, strict=True):
+        for y, z in zip(found.outputs, wanted.outputs, strict=True):
+            np.testing.assert_array_equal(y, z)
+        assert len(found.layers) == len(wanted.layers)
+        assert all(layer.cycles > 0 for layer in found.layers)
+
+
+def test_without_a_line_a_stream_is_no_program(build: Build) -> None:
+    with pytest.raises(MyoedgeError, match="comes over the serial line"):
+        sdk.for_chip(build)
+
+
+def test_a_meter_measures_no_stream(build: Build) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        myoedge.bench(build, meter="/dev/null")
+    assert caught.value.code == "E237"
