@@ -132,9 +132,14 @@ def quantize_conv(site: Site) -> Integers:
     shapes, attrs, wide = site.shapes, site.attrs, site.params(0).dtype == "int16"
     if not wide and (site.target.dtype == "int8" or side_by_side(attrs, shapes, site.out)):
         return quantize(site)
-    w, bias = _floats(site)
-    weights = quantize_wide_weights(w, bias, site.params(0), site.per_channel)
-    return _integers(site, *weights, x_wide=int(wide))
+    return quantize_wide(site)
+
+
+def quantize_wide(site: Site) -> Integers:
+    """The same, with weights of 16 bits."""
+    x, w, bias = site.params(0), *_floats(site)
+    weights = quantize_wide_weights(w, bias, x, site.per_channel)
+    return _integers(site, *weights, x_wide=int(x.dtype == "int16"))
 
 
 def _floats(site: Site) -> tuple[Array, Array]:
@@ -203,13 +208,13 @@ def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return rows and dense and plain and not_activated(attrs, shapes, out)
 
 
-def in_one_group(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+def reads_wide(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     """Whether there is a kernel for products of 16 bits."""
-    return attrs["groups"] == 1 and math.prod(shapes[1][1:]) <= WIDE_TAPS_MAX
+    return attrs.get("groups", 1) == 1 and math.prod(shapes[1][1:]) <= WIDE_TAPS_MAX
 
 
 def writes_wide(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    return in_one_group(attrs, shapes, out) and limited(attrs, shapes, out)
+    return reads_wide(attrs, shapes, out) and limited(attrs, shapes, out)
 
 
 def attributes(rank: int) -> dict[str, object]:
@@ -257,7 +262,7 @@ CONV = register(
         epilogue=True,
         multiplies=True,
         in_time=in_time,
-        reads_wide=in_one_group,
+        reads_wide=reads_wide,
         writes_wide=writes_wide,
         wide_weights=eight_bits,
     )

@@ -35,7 +35,7 @@ def in_tiles(step: Step) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
     if step["weight"].dtype == np.int16:
-        return _wide_in_tiles(step, Spatial.of(step))
+        return wide_in_tiles(step, Spatial.of(step))
     if step.kind is np.int16:
         taps = math.prod(step["weight"].shape[1:])
         return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
@@ -128,7 +128,7 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     )
 
 
-def _wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
+def wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     arrays = wide_conv.arrays(step)

@@ -25,7 +25,15 @@ from myoedge.op import (
     stored_bound,
 )
 from myoedge.ops import dense
-from myoedge.ops.conv import acc_bound, quantize, requant_of
+from myoedge.ops.conv import (
+    acc_bound,
+    eight_bits,
+    quantize,
+    quantize_wide,
+    reads_wide,
+    requant_of,
+)
+from myoedge.ops.conv_tiles import wide_in_tiles
 from myoedge.ops.loops import Loop, broadcast_steps, merged
 from myoedge.ops.packing import (
     CHANNELS,
@@ -37,6 +45,7 @@ from myoedge.ops.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
@@ -62,20 +71,28 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
 
 
 def linear_integer(step: Step, x: Array) -> Array:
-    """x int8 [..., C] -> int8 or int16 [..., K]."""
+    """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
     return requantize(acc, requant_of(step), step.low, step.high, step.kind)
 
 
+def linear_quantize(site: Site) -> Integers:
+    """Weights of 16 bits where the input has them."""
+    return quantize_wide(site) if site.params(0).dtype == "int16" else quantize(site)
+
+
 def linear_literals(step: Step) -> dict[str, Any]:
-    return {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
+    sizes = {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
+    return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
 
 
 def linear_in_tiles(step: Step) -> Tiled:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    if step["weight"].dtype == np.int16:
+        return wide_in_tiles(step, Spatial.of_pixels(rows, c, k))
     if step.kind is np.int16:
         return wide_rows(step, rows, c, k)
     gather = c % 4 != 0
@@ -125,7 +142,7 @@ LINEAR = register(
         nest=linear_nest,
         real=linear_real,
         integer=linear_integer,
-        quantize=quantize,
+        quantize=linear_quantize,
         acc_bound=acc_bound,
         template="linear.c.j2",
         literals=linear_literals,
@@ -134,7 +151,9 @@ LINEAR = register(
         epilogue=True,
         multiplies=True,
         in_time=beside_last,
+        reads_wide=reads_wide,
         writes_wide=not_activated,
+        wide_weights=eight_bits,
     )
 )
 

@@ -65,6 +65,12 @@ class Spatial:
         )
         return Spatial(x, y, kernel, stride, dilation, pads, groups)
 
+    @staticmethod
+    def of_pixels(count: int, c: int, k: int) -> Spatial:
+        """Rows of c numbers that become rows of k, as pixels."""
+        ones, none = (1, 1), ((0, 0), (0, 0))
+        return Spatial((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
+
     @property
     def taps(self) -> int:
         return math.prod(self.kernel) * self.x[-1]

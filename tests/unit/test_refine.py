@@ -114,7 +114,7 @@ def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
 
 
 def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:
-    """A linear layer reads 8 bits, so that what a norm writes is none of them."""
+    """A norm writes 8 bits, so that what it writes is none of them."""
     network, windows = quiet
     found = choices(network, {network.graph.inputs[0]: windows})
     nodes = network.graph.nodes
