@@ -18,7 +18,6 @@ from pathlib import Path
 
 from myoedge.energy.calibrate import Measured, free_fit
 from myoedge.energy.model import PUBLISHED, SIGMAS, Coefficients, energy, power_mw
-from myoedge.energy.model import typical as typical_activity
 from myoedge.measurement import Activity
 from myoedge.target import chip, gap9_energy
 from tests.energy_counters import recorded
@@ -79,26 +78,33 @@ def typical(counters: Iterable[Activity]) -> tuple[float, ...]:
     return tuple(round(statistics.fmean(column), 2) for column in zip(*rows, strict=True))
 
 
-def typical_error(by: Coefficients) -> float:
+def typical_error(by: Coefficients, rates: tuple[float, ...] = gap9_energy.TYPICAL) -> float:
     """Root mean square over the recorded networks: typical activity against the counted one."""
     point, errors = POINTS["high"], []
     for activity in recorded().values():
-        rough = energy(typical_activity(activity.cycles, activity.l3_bytes), point, by)
-        errors.append(rough.joules / energy(activity, point, by).joules - 1)
+        instructions, accesses, dma_bytes = (rate * activity.cycles for rate in rates)
+        rough = replace(
+            activity,
+            instructions=instructions,
+            fc_instructions=0,
+            accesses=accesses,
+            dma_bytes=dma_bytes,
+        )
+        errors.append(energy(rough, point, by).joules / energy(activity, point, by).joules - 1)
     return round(math.sqrt(statistics.fmean(e * e for e in errors)), 3)
 
 
 def write_fit() -> None:
     """What is fitted, in gap9_energy.py."""
-    by, path = fitted(), Path(gap9_energy.__file__)
+    by, path, rates = fitted(), Path(gap9_energy.__file__), typical(recorded().values())
     shown = ", ".join(f"{value:.{OFTEN}g}" for value in by.values[:3])
     rows = "".join(f"    {_row(row)},\n" for row in by.covariance[:3])
     new = {
         r"VALUES = \(.*?\)": f"VALUES = ({shown}, L3_BYTE_PJ)",
         r"COVARIANCE = \(\n.*?    (?=\(0\.0, 0\.0, 0\.0, \(L3)": f"COVARIANCE = (\n{rows}    ",
         r"WORKLOAD = [0-9.]+": f"WORKLOAD = {by.workload}",
-        r"TYPICAL = \(.*?\)": f"TYPICAL = {typical(recorded().values())}",
-        r"TYPICAL_ERROR = [0-9.]+": f"TYPICAL_ERROR = {typical_error(by)}",
+        r"TYPICAL = \(.*?\)": f"TYPICAL = {rates}",
+        r"TYPICAL_ERROR = [0-9.]+": f"TYPICAL_ERROR = {typical_error(by, rates)}",
     }
     text = path.read_text()
     for pattern, line in new.items():

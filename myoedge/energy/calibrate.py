@@ -58,25 +58,32 @@ class Residual:
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
     """Coefficients for the board that was measured; the fewer the rows, the nearer to the prior.
 
+    Twice: what the first fit leaves says how well the formula does on this board, and so how much a
+    row weighs against the prior in the second.
     Errors: E501 without scipy.
     """
+    first = _fitted(rows, prior, prior.workload)
+    found = _fitted(rows, prior, min(first.workload, prior.workload))
+    return found, [_residual(row, prior, found) for row in rows]
+
+
+def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
+    """Least squares with rows that are as wrong as their meter and so much besides."""
     spread = _prior_covariance(prior)
     root = np.linalg.inv(np.linalg.cholesky(spread))  # root.T @ root is the inverse of the spread
-    noise = np.array([np.hypot(row.sigma, prior.workload) for row in rows])
+    noise = np.array([np.hypot(row.sigma, workload) for row in rows])
     a, b = _relative(rows)
     stacked = np.vstack([a / noise[:, None], root])
     values = non_negative(stacked, np.concatenate([b / noise, root @ np.array(prior.values)]))
-    covariance = np.linalg.inv(stacked.T @ stacked)
     residuals = a @ values - b
     scatter = PRIOR_COUNT * prior.workload**2 + float(residuals @ residuals)
-    found = Coefficients(
+    return Coefficients(
         _vector(values),
-        tuple(map(_vector, covariance)),
+        tuple(map(_vector, np.linalg.inv(stacked.T @ stacked))),
         workload=float(np.sqrt(scatter / (PRIOR_COUNT + len(rows)))),
         board=0.0,
         source=f"calibrated with {len(rows)} measurement{'s' * (len(rows) != 1)}",
     )
-    return found, [_residual(row, prior, found) for row in rows]
 
 
 def _relative(rows: Sequence[Measured]) -> tuple[Array, Array]:
