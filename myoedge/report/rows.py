@@ -13,7 +13,7 @@ from typing import Any
 from myoedge.emit.kernels import function_name
 from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
-from myoedge.op import OPS
+from myoedge.op import OPS, Step
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.observe import describe as describe_calibration
@@ -214,6 +214,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "out_shape": list(step.out),
         "dtype": plan.quant.dtype(node.name),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
+        "weight_dtype": _weight_dtype(step),
         "macs": step_macs(plan.quant, step),
         "cycles": None,
         "cycles_compute": None,
@@ -264,6 +265,11 @@ def _read_bytes(plan: Plan, node: Node) -> int:
     )
 
 
+def _weight_dtype(step: Step) -> str | None:
+    weight = step.integers.arrays.get("weight")
+    return None if weight is None else str(weight.dtype)
+
+
 def _warning(notice: Notice) -> dict[str, Any]:
     return {
         "code": notice.code,
@@ -286,6 +292,7 @@ COLUMNS = (
     "out_shape",
     "dtype",
     "in_dtypes",
+    "weight_dtype",
     "macs",
     "cycles",
     "cycles_compute",

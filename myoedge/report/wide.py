@@ -18,12 +18,14 @@ class Wide:
 
     rows        the layers that write them
     more_bytes  than in int8, all of them together
+    weighted    the layers whose weights have 16 bits
     cycles      of the layers that read or write one; None where nothing is known of cycles
     """
 
     rows: tuple[Row, ...]
     more_bytes: int
     cycles: int | None
+    weighted: tuple[Row, ...] = ()
 
 
 def wide(report: Report) -> Wide | None:
@@ -34,13 +36,19 @@ def wide(report: Report) -> Wide | None:
     touch = [row for row in report["layers"] if WIDE in (row["dtype"], *row["in_dtypes"])]
     known = speed.cycles(report) is not None
     cycles = sum(speed.layer_cycles(row) or 0 for row in touch) if known else None
-    return Wide(rows, sum(row["out_bytes"] // 2 for row in rows), cycles)
+    weighted = tuple(row for row in report["layers"] if row.get("weight_dtype") == WIDE)
+    return Wide(rows, sum(row["out_bytes"] // 2 for row in rows), cycles, weighted)
 
 
 def costs(report: Report, found: Wide) -> str:
-    """ "3 tensors, 12 KiB more than in int8; layers that read or write them take 34 % ..."."""
+    """ "3 tensors, 12 KiB more than in int8; 2 layers with weights of 16 bits, 90 KiB; layers that
+    read or write them take 34 % of the cycles"."""
     count, more = words.several(len(found.rows), "tensor"), words.size(found.more_bytes)
     text = f"{count}, {more} more than in int8"
+    if found.weighted:
+        layers = words.several(len(found.weighted), "layer")
+        size = words.size(sum(row["weights_bytes"] for row in found.weighted))
+        text += f"; {layers} with weights of 16 bits, {size}"
     if found.cycles is None:
         return text
     part = words.rough_percent(found.cycles, report["cycles"]["total"])

@@ -411,6 +411,14 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     Page(page)
 
 
+def test_weights_of_16_bits_are_told_beside_them(usual: Report) -> None:
+    assert [row["weight_dtype"] for row in usual["layers"]].count("int16") == 0
+    other = copy.deepcopy(usual)
+    other["layers"][0] |= {"dtype": "int16"}
+    other["layers"][1] |= {"weight_dtype": "int16", "weights_bytes": 2048}
+    assert "; 1 layer with weights of 16 bits, 2 KiB" in " ".join(summary(other, width=160).split())
+
+
 # --- differences ----------------------------------------------------------------------------------
 
 
