@@ -118,7 +118,10 @@ def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
             "E306",
             "frames and states of the stream do not fit L2",
             {"needs": f"{stream.state_bytes:,} B twice, besides frames, weights and activations"},
-            ["[stream] frames = ..., fewer of them", "shorter kernels, fewer channels"],
+            [
+                "[stream] frames = ..., fewer of them; of windows: a shorter one in the export",
+                "shorter kernels, fewer channels",
+            ],
         )
     return found
 

@@ -20,7 +20,7 @@ from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
-from myoedge.quant.reuse import Reuse, compared, kept_params
+from myoedge.quant.reuse import Reuse, compared, kept_params, kin
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
@@ -251,7 +251,8 @@ def run_quantize(options: Options) -> Quantized:
         if wider is not network:
             network, fidelity = wider, measure(wider, measured)
         judged = _accuracies(network, given)
-        warnings = (*warnings, *_weak_layers(network, fidelity))
+        warnings = (*warnings, *_weak_layers(network, fidelity), *_unjudged(given, judged))
+        warnings = (*warnings, *_strange(network, options.reuse))
     _raise_first(options, warnings)
     reused = None if options.reuse is None else compared(network, options.reuse)
     return Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
@@ -374,4 +375,27 @@ def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float |
     if judged.labels is None:
         return None, None
     found = measure(network, judged.inputs, layers=False)
-    return accuracy(found.real, judged.labels), accuracy(found.integer, judged.labels)
+    real, integer = (
+        accuracy(network.graph, outputs, judged.labels) for outputs in (found.real, found.integer)
+    )
+    return real, integer
+
+
+def _unjudged(given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
+    if given.labels is not None and None in accuracies:
+        yield notice(
+            "W202",
+            "the accuracy is not measured: what has the classes in the output is not known",
+            {"found": f"label {list(given.labels.shape)}"},
+            ["label [samples, frames], a class for every frame", "a softmax over the classes"],
+        )
+
+
+def _strange(network: QuantGraph, older: QuantGraph | None) -> Iterable[Notice]:
+    if older is not None and not kin(network, older):
+        yield notice(
+            "W203",
+            "no layer of this network has the weights that it has in the older build",
+            {"found": f"the older network is {older.digest[:12]}, this one {network.digest[:12]}"},
+            ["--reuse a build of this network, of before it was fine-tuned"],
+        )

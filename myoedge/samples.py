@@ -26,7 +26,7 @@ class Data:
     """Samples of every input.
 
     inputs   float32 [samples, *input shape] by input name, or by the name in the file until `fit`
-    labels   int64 [samples], None without
+    labels   int64 [samples], or [samples, frames]; None without
     source   for reports: "300 samples of calib.npz"
     """
 
@@ -101,7 +101,13 @@ def _named(arrays: dict[str, Array], source: str) -> Data:
     labels = arrays.pop(LABEL, None)
     if not arrays:
         raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
-    return Data(arrays, None if labels is None else np.asarray(labels).reshape(-1), source)
+    return Data(arrays, None if labels is None else _by_sample(np.asarray(labels)), source)
+
+
+def _by_sample(labels: Array) -> Array:
+    """[samples], or [samples, frames] where there is one for every frame."""
+    rows = labels.reshape(len(labels), -1) if labels.ndim > 1 and len(labels) else labels
+    return rows if rows.ndim > 1 and rows.shape[1] > 1 else rows.reshape(-1)
 
 
 def fit(data: Data, graph: Graph) -> Data:
@@ -200,7 +206,8 @@ def _as_labels(labels: Array) -> Array:
 
 def check_classes(labels: Array, graph: Graph) -> None:
     """Errors: E225 labels that the network has no class for, as accuracy would be measured."""
-    classes, least, most = _classes(graph), int(labels.min()), int(labels.max())
+    frames = labels.shape[1] if labels.ndim > 1 else None
+    classes, least, most = _classes(graph, frames), int(labels.min()), int(labels.max())
     if least >= 0 and most < classes:
         return
     facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
@@ -210,12 +217,17 @@ def check_classes(labels: Array, graph: Graph) -> None:
     raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
 
 
-def _classes(graph: Graph) -> int:
-    """What the first output tells apart: its values, or those that argmax chose from."""
+def _classes(graph: Graph, frames: int | None) -> int:
+    """What the first output tells apart: of its values, or those that argmax chose from."""
+    from myoedge.quant.sqnr import class_axis
+
     made = graph.producer.get(graph.outputs[0])
+    if made is not None and made.op == "majority":
+        return int(made.attrs["classes"])
     if made is not None and made.op == "argmax":
         return graph.shape(made.inputs[0])[made.attrs["axis"]]
-    return math.prod(graph.shape(graph.outputs[0]))
+    shape, axis = graph.shape(graph.outputs[0]), class_axis(graph, frames)
+    return math.prod(shape) if axis is None else shape[axis]
 
 
 def thin(data: Data, limit: int) -> Data:

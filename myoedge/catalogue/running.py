@@ -202,4 +202,13 @@ first of them waits longer. [stream] rate without frames takes as few as keep up
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
 recordings.
+
+W202 The accuracy is not measured.
+The samples have labels, but the output has several axes and no softmax at its end, so that its
+classes could lie along any of them; or it is a list of symbols. With a label for every frame,
+[samples, frames], the axis follows from their number.
+
+W203 Nothing of the older build is in this network.
+--reuse keeps what an older build chose for layers whose weights stayed. Here no layer with weights
+is as it was: it may be the build of another network, or a training that moved them all.
 """

@@ -92,5 +92,14 @@ def compared(network: QuantGraph, old: QuantGraph) -> Reuse:
     return Reuse(old.digest, _labels(kept), _labels(others))
 
 
+def kin(network: QuantGraph, old: QuantGraph) -> bool:
+    """Whether there is a layer with the weights that it had, or none has weights."""
+    steps = {step.node.name: step for step in old.steps}
+    weighted = [step for step in network.steps if OPS[step.node.op].weights]
+    pairs = [(step, steps.get(step.node.name)) for step in weighted]
+    same = (before is not None and equal(step, before) for step, before in pairs)
+    return not weighted or any(same)
+
+
 def _labels(steps: Iterable[Step]) -> tuple[str, ...]:
     return tuple(step.node.label for step in steps)

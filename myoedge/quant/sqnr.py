@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from myoedge.fixedpoint import dequantize, quantize
-from myoedge.ir import Array
+from myoedge.ir import Array, Graph
 from myoedge.op import OPS
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.observe import Samples, each
 from myoedge.reference import PRE, at_border, every_value, integer_step, run_integer
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
+SYMBOLS = ("ctc_greedy", "ctc_new")  # of which none has a label
 BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
 
 
@@ -144,13 +145,46 @@ def _exact_input(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
     return q.constants[name] if name in q.constants else quantize(real[name], q.params[name])
 
 
-def accuracy(outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float:
-    """Share of samples whose first output is largest (or, for argmax, equal) at the label."""
-    hits = [
-        _predicted(first[0]) == int(label) for first, label in zip(outputs, labels, strict=True)
-    ]
-    return float(np.mean(hits))
+def class_axis(graph: Graph, frames: int | None = None) -> int | None:
+    """The axis of the first output along which classes lie; None where nothing tells.
+
+    frames   labels of a sample, where every frame has one
+    The axis of a final softmax, the only one that is longer than 1, or else the one besides which
+    there are as many numbers as labels.
+    """
+    name = graph.outputs[0]
+    shape, node = graph.shape(name), graph.producer.get(name)
+    if node is not None and node.op in ("softmax", "log_softmax"):
+        return int(node.attrs["axis"] % len(shape))
+    long = [d for d, n in enumerate(shape) if n > 1]
+    if len(long) < 2:
+        return long[0] if long else len(shape) - 1
+    size = math.prod(shape)
+    fit = [d for d in long if size // shape[d] == frames]
+    return fit[0] if len(fit) == 1 else None
 
 
-def _predicted(output: Array) -> int:
-    return int(output.reshape(-1)[0]) if output.dtype.kind == "i" else int(np.argmax(output))
+def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float | None:
+    """Share of frames whose class in the first output, scores or indices, is the label's.
+
+    labels   [samples], of all frames of a sample, or [samples, frames]
+    None where the classes' axis is not known, or the output is a list of symbols.
+    """
+    made = graph.producer.get(graph.outputs[0])
+    if made is not None and made.op in SYMBOLS:
+        return None
+    frames = labels.shape[1] if labels.ndim > 1 else None
+    axis = class_axis(graph, frames)
+    if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
+        return None
+    found = [_best(first[0], axis) for first in outputs]
+    if frames is not None and found[0].size != frames:
+        return None
+    pairs = zip(found, labels, strict=True)
+    return float(np.mean([np.mean(best == label) for best, label in pairs]))
+
+
+def _best(output: Array, axis: int | None) -> Array:
+    """Of every frame."""
+    found = output if output.dtype.kind == "i" else output.argmax(axis)
+    return np.asarray(found).reshape(-1)

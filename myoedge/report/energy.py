@@ -267,5 +267,7 @@ def on_average(report: Mapping[str, Any]) -> str:
     rows = dict(duty_rows(report))
     if not rows:
         return ""
+    if not report["duty"]["keeps_up"]:
+        return f"an inference takes longer than the {rows['every']} from one to the next"
     found = f"{rows['average']} with one every {rows['every']}"
     return f"{found}; {rows['battery']} on the battery" if "battery" in rows else found

@@ -19,7 +19,14 @@ from tests.conftest import save_exported
 WINDOWS: dict[str, tuple[Callable[[], nn.Module], int, int, float]] = {
     "kao": (emg2qwerty.kao, 59, 137_340_672, 13.5),
     "lstm": (emg2qwerty.lstm, 125, 299_808_000, 13.5),
+    "lstm, a window of training": (emg2qwerty.lstm, 622, 1_491_844_608, 13.5),
     "lstm_plain": (lambda: emg2qwerty.lstm(plain=True), 59, 139_334_400, 13.5),
+    "lstm_plain, a window of training": (
+        lambda: emg2qwerty.lstm(plain=True),
+        622,
+        1_468_915_200,
+        13.5,
+    ),
 }
 
 

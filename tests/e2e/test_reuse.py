@@ -35,7 +35,7 @@ class Typing(nn.Module):
         return y
 
 
-def built(network: nn.Module, calib: Array, folder: Path, **options: Any) -> myoedge.Build:
+def built(network: nn.Module, calib: Any, folder: Path, **options: Any) -> myoedge.Build:
     example = (torch.zeros(FRAMES, 1, 6),)
     model = save_exported(network.eval(), example, folder.parent / f"{folder.name}.pt2")
     return myoedge.build(model, target="host", calib=calib, output=folder, **options)
@@ -95,6 +95,7 @@ def test_the_same_network_is_kept_whole(tmp_path: Path) -> None:
     old = built(network, samples(), tmp_path / "old")
     new = built(network, samples(3.0), tmp_path / "new", reuse=old)
     assert not new.report["reused"]["requantised"]
+    assert "W203" not in [row["code"] for row in new.report["warnings"]]
     assert (new.folder / "weights.safetensors").read_bytes() == (
         old.folder / "weights.safetensors"
     ).read_bytes()
@@ -105,6 +106,38 @@ def test_another_network_shares_nothing(tmp_path: Path) -> None:
     old = built(Typing(), samples(), tmp_path / "old")
     new = built(Typing(), samples(), tmp_path / "new", reuse=old)
     assert not {"body.0 + body.1", "body.2 + body.3", "head"} & set(new.report["reused"]["kept"])
+    assert "W203" in [row["code"] for row in new.report["warnings"]]
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_accuracy_is_of_frames(each: bool, tmp_path: Path) -> None:
+    """A label for every frame, or one for all frames of a sample; classes are the last axis."""
+    torch.manual_seed(0)
+    network, x = Typing(), samples()
+    with torch.no_grad():
+        best = network(torch.from_numpy(x.swapaxes(0, 1)[:, :, 0])).argmax(-1).numpy().T
+    labels = best.copy() if each else best[:, 0].copy()
+    if each:
+        labels[0] = (labels[0] + 1) % CLASSES  # one of eight samples is wrong throughout
+    given = {"input": x, "label": labels}
+    report = built(network, given, tmp_path / "out").report["quantization"]
+    wanted = 7 / 8 if each else (best == best[:, :1]).mean()
+    assert report["accuracy_float"] == pytest.approx(wanted)
+    assert report["accuracy_int8"] == pytest.approx(
+        wanted, abs=0.1
+    )  # weights are random: near ties
+
+
+def test_accuracy_that_nobody_knows_is_not_measured(tmp_path: Path) -> None:
+    """Scores of frames without a softmax, and one label a sample: either axis may be classes."""
+    torch.manual_seed(0)
+    x = samples()
+    network = nn.Linear(6, CLASSES)
+    build = built(network, {"input": x, "label": np.zeros(8, int)}, tmp_path / "out")
+    assert build.report["quantization"]["accuracy_float"] is None
+    assert [row["code"] for row in build.report["warnings"]] == ["W202"]
+    told = {"input": x, "label": np.zeros((8, FRAMES), int)}
+    assert built(network, told, tmp_path / "told").report["quantization"]["accuracy_float"] >= 0
 
 
 def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:

@@ -403,3 +403,23 @@ def test_typing_in_passes_of_16_takes_few_cycles(
     assert max(cycles) / 16 <= 0.75e6
     point = simulated.report["stream"]["points"][0]
     assert point["keeps_up"]
+
+
+@pytest.mark.slow
+def test_the_bidirectional_encoder_on_windows(tmp_path: Path) -> None:
+    """At full size, with 900 ms of past and 100 ms of future, as it was trained: 36 new frames."""
+    torch.manual_seed(0)
+    archive = save_exported(
+        emg2qwerty.lstm().eval(), (torch.zeros(160, 1, 2, 16, 33),), tmp_path / "lstm.pt2"
+    )
+    toml = tmp_path / "myoedge.toml"
+    rate = "rate = 2000\nhop = 16\nwindow = 64\n"
+    toml.write_text(f'[stream]\n{rate}past = "900 ms"\nfuture = "100 ms"\n')
+    x = np.random.default_rng(0).normal(-4, 1, (2, 160, 1, 2, 16, 33)).astype(np.float32)
+    build = myoedge.build(archive, calib=x, output=tmp_path / "out", config=toml, stream=True)
+    assert build.report["stream"]["pass_frames"] == 36
+    checked = myoedge.validate(build)
+    assert checked.exact["host"], checked.difference
+    simulated = myoedge.simulate(build, input=x[:1])
+    assert simulated.exact
+    assert all(point["keeps_up"] for point in simulated.report["stream"]["points"])
