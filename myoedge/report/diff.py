@@ -111,6 +111,8 @@ NETWORK = (
     Measure("latency_s", "latency", -1, speed.duration),
     Measure("cycles.startup", "start-up cycles", -1, _number),
     Measure("energy_uj.value", "energy, uJ", -1, _number),
+    Measure("energy_uj.low", "energy, uJ, at least", -1, _number),
+    Measure("energy_uj.high", "energy, uJ, at most", -1, _number),
     Measure("energy_uj.coefficients", "energy by", 0),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),
@@ -160,7 +162,8 @@ def compare(old: Report, new: Report) -> list[Change]:
 # What a run measures and a model or a plan tells before it.
 MEASURED = frozenset(
     (
-        *("cycles.total", "cycles.macs_per_cycle", "latency_s", "energy_uj.value"),
+        *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
+        *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
         "memory.l1_peak_bytes",
     )
 )

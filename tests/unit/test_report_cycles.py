@@ -434,6 +434,19 @@ def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: 
     assert [change for change in changes if change.where] == []
 
 
+def test_energies_are_compared_with_their_intervals(ran: Report) -> None:
+    old, new = copy.deepcopy(ran), copy.deepcopy(ran)
+    old["energy_uj"] = {"value": 10.0, "low": 7.0, "high": 13.0}
+    new["energy_uj"] = {"value": 8.0, "low": 5.6, "high": 10.4}
+    changes = compare(old, new)
+    assert [(c.measure.path, c.old, c.new) for c in changes] == [
+        ("energy_uj.value", 10.0, 8.0),
+        ("energy_uj.low", 7.0, 5.6),
+        ("energy_uj.high", 13.0, 10.4),
+    ]
+    assert all(change.is_better for change in changes)
+
+
 def test_modelled_cycles_are_compared_with_modelled_ones(built: Report) -> None:
     other = copy.deepcopy(built)
     other["layers"][1]["cycles_modelled"] *= 2
