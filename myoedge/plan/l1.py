@@ -27,6 +27,7 @@ from myoedge.plan.place import Life, first_gap
 from myoedge.plan.tile import ALIGNMENT, NO_LIMITS, Choice, Limits, choices, smallest, tile_count
 from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.timing import modelled
+from myoedge.target.gap9_tiles import GAP9_TILES
 from myoedge.tiled import Tiled
 
 # Thought to be hidden before a layer, at least: nothing but what is spare there, or 16 KiB, so that
@@ -172,8 +173,13 @@ def _with_kept(
 
 
 def _alike(tiled: Tiled) -> str:
-    """What layers share that have the same tiles."""
-    return repr((tiled.kernel, dict(tiled.axes), tiled.operands, dict(tiled.op)))
+    """What layers share that have the same tiles: loops, operands, and what the largest tile and
+    the smallest cost; multipliers and scales are their own."""
+    costs = [
+        (tiled.scratch(s), tiled.cycles(s, GAP9_TILES), tiled.first(s, GAP9_TILES))
+        for s in (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
+    ]
+    return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, costs))
 
 
 def _chosen(

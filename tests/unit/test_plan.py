@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,8 +18,12 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.plan.place import Life, Placement, lower_bound, place
-from myoedge.plan.schedule import contiguous_slice
+from myoedge.plan.schedule import contiguous_slice, make_plan
+from myoedge.plan.tile import Choice, choices
+from myoedge.target import chip
+from myoedge.tiled import Tiled
 from tests.conftest import save_exported
+from tests.unit.test_report import quantized, residual
 
 
 @st.composite
@@ -168,3 +173,21 @@ def test_outputs_that_share_bytes(tmp_path: Path) -> None:
         assert got.shape == real.shape
         if i != 8:
             assert np.abs(real - got).max() < 0.1, i
+
+
+def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deeper network takes no more searches for tiles, though every layer has its own scales."""
+    searched: list[str] = []
+
+    def counting(tiled: Tiled, *rest: Any, **options: Any) -> list[Choice]:
+        searched.append(tiled.kernel)
+        return choices(tiled, *rest, **options)
+
+    def searches(blocks: int) -> int:
+        searched.clear()
+        made = make_plan(quantized(residual(blocks=blocks)), chip("gap9"))
+        assert len(made.steps) == 3 * blocks
+        return len(searched)
+
+    monkeypatch.setattr("myoedge.plan.l1.choices", counting)
+    assert 0 < searches(12) == searches(8)
