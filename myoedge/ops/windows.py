@@ -130,51 +130,65 @@ def in_tiles(
     """Axes t0 and t1 of the results and c."""
     if max(sizes["h_in"], sizes["w_in"]) > LONGEST:
         return None
-    n, c = sizes["n"], sizes["channels"]
-    rows, columns = sizes["windows_h"], sizes["windows_w"]
+    c, rows, columns = sizes["channels"], sizes["windows_h"], sizes["windows_w"]
     arrays |= {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
     table = with_table(step, arrays)
-    (first_h, stride_h, size_h), (first_w, stride_w, size_w) = reach(rows), reach(columns)
-    axes = {"n": n, "t0": len(rows), "t1": len(columns), "r0": size_h, "r1": size_w}
-    channels: Dim = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
-    axes |= {"c": c // 4, "c4": 4} if channels else {}
-    index: tuple[Dim, ...] = (
-        (("n", 1),),
-        (("t0", stride_h), ("r0", 1)),
-        (("t1", stride_w), ("r1", 1)),
-        channels,
-    )
-    x = Operand("x", 0, (n, sizes["h_in"], sizes["w_in"], c), index, (0, first_h, first_w, 0))
-    y = Operand(
-        "y",
-        OUT,
-        (n, len(rows), len(columns), c),
-        ((("n", 1),), (("t0", 1),), (("t1", 1),), channels),
-    )
-    lists = (
-        Operand("rows", "rows", (len(rows), ENTRY), ((("t0", 1),), ())),
-        Operand("columns", "columns", (len(columns), ENTRY), ((("t1", 1),), ())),
-    )
-    more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if "each" in arrays else []
-    fields = {**op, **limits(step)} if more else dict(op)
-    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
-    even = max(runs) == 1 and c % 4 == 0 and work.few and not work.table
-    alike = replace(work, runs=runs[1], even=even)
-
+    x, y = _images(sizes)
+    averages = "each" in arrays
+    more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if averages else []
+    alike = _alike_in(work, arrays, c)
+    in_fours = c % 4 == 0
     return Tiled(
         kernel=kernel,
-        axes=axes,
-        split=("c", "t0", "t1") if channels else ("t0", "t1"),
+        axes=_axes(sizes),
+        split=("c", "t0", "t1") if in_fours else ("t0", "t1"),
         single=("n",),
-        operands=(x, *lists, *more, *table, y),
-        op=fields,
+        operands=(x, *_lists(len(rows), len(columns)), *more, *table, y),
+        op={**op, **limits(step)} if averages else dict(op),
         tile=_fields,
         arrays=arrays,
         cycles=lambda tile, prices: _cycles(
-            prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if channels else c
+            prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c
         ),
         first=lambda sizes, prices: prices.first_average if work.average else prices.first_max,
     )
+
+
+def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:
+    """Images, windows, taps of the largest of them, channels: those in fours where they are."""
+    rows, columns, c = sizes["windows_h"], sizes["windows_w"], sizes["channels"]
+    axes = {"n": sizes["n"], "t0": len(rows), "t1": len(columns)}
+    axes |= {"r0": reach(rows)[2], "r1": reach(columns)[2]}
+    return axes | ({"c": c // 4, "c4": 4} if c % 4 == 0 else {})
+
+
+def _images(sizes: Mapping[str, Any]) -> tuple[Operand, Operand]:
+    """(what windows lie over, a result for each of them)."""
+    n, c, rows, columns = (sizes[key] for key in ("n", "channels", "windows_h", "windows_w"))
+    (first_h, stride_h, _), (first_w, stride_w, _) = reach(rows), reach(columns)
+    channels: Dim = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
+    image, across, down = (("n", 1),), (("t1", stride_w), ("r1", 1)), (("t0", stride_h), ("r0", 1))
+    given, first = (n, sizes["h_in"], sizes["w_in"], c), (0, first_h, first_w, 0)
+    made = (n, len(rows), len(columns), c)
+    return (
+        Operand("x", 0, given, (image, down, across, channels), first),
+        Operand("y", OUT, made, (image, (("t0", 1),), (("t1", 1),), channels)),
+    )
+
+
+def _lists(rows: int, columns: int) -> tuple[Operand, Operand]:
+    """Where windows begin and end, along both axes."""
+    return (
+        Operand("rows", "rows", (rows, ENTRY), ((("t0", 1),), ())),
+        Operand("columns", "columns", (columns, ENTRY), ((("t1", 1),), ())),
+    )
+
+
+def _alike_in(work: Work, arrays: Mapping[str, Array], channels: int) -> Work:
+    """The work with what of its windows is alike."""
+    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
+    even = max(runs) == 1 and channels % 4 == 0 and work.few and not work.table
+    return replace(work, runs=runs[1], even=even)
 
 
 def _fields(regions: Mapping[str, Region]) -> Fields:
