@@ -18,46 +18,66 @@ from myoedge.streaming import pushed
 if TYPE_CHECKING:
     from myoedge.emit.project import Sources
     from myoedge.energy.model import Coefficients
-    from myoedge.pace import Paced
+    from myoedge.goal import Goal, Planned
     from myoedge.pipeline import Quantized
-    from myoedge.plan.planned import Plan
     from myoedge.streaming.pushed import Stream
 
 
 def build_files(
-    plan: Plan,
-    quantized: Quantized,
-    by: Coefficients,
-    limits: Mapping[str, float | None],
-    app: str | None = None,
-    paced: Paced | None = None,
+    planned: Planned, quantized: Quantized, wanted: Goal, by: Coefficients
 ) -> dict[str, bytes]:
-    """Every file of a build folder, the manifest last; the same bytes for the same input.
-
-    limits   what the build was held to, by name; kept in the report
-    app      "gap-sdk": with an application of the GAP SDK beside src/
-    paced    the stream that the plan is of, where that is not the network over whole samples
-    """
+    """Every file of a build folder, the manifest last; the same bytes for the same input."""
     from myoedge.emit.gap_sdk import sdk_application
     from myoedge.emit.project import make_sources
-    from myoedge.emit.qdq import qdq_model
     from myoedge.firmware import make_firmware
-    from myoedge.plan.planned import describe as describe_plan
+
+    plan, name = planned.plan, quantized.model.name
+    integers, values = _golden_run(quantized)
+    border = _at_border(planned, integers, values)
+    sources = make_sources(plan, name, border, planned.stream)
+    app = sdk_application(plan, name, sources, planned.stream) if wanted.app == "gap-sdk" else {}
+    firmware = make_firmware(sources) if sources.on_chip else None
+    report = _report(planned, quantized, wanted, by)
+    if firmware is not None:
+        report["memory"]["code_bytes"] = firmware.code_bytes
+    files = {
+        **_described(planned, quantized),
+        **{f"src/{key}": text.encode() for key, text in sources.files.items()},
+        **{key: text.encode() for key, text in app.items()},
+        **({"firmware.elf": firmware.elf} if firmware is not None else {}),
+        **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
+        **_golden(quantized, integers, values),
+        **report_files(report),
+    }
+    return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
+
+
+def _described(planned: Planned, quantized: Quantized) -> dict[str, bytes]:
+    """The network in integers and its plan, for programs."""
+    from myoedge.emit.qdq import qdq_model
+    from myoedge.plan.planned import describe
+
+    plan, stream = planned.plan, planned.stream
+    documents = {"graph.json": store.to_json(plan.quant), "plan.json": describe(plan)}
+    if stream is not None:
+        documents["stream.json"] = pushed.to_json(stream)
+    return {
+        **{key: to_json(document).encode() for key, document in documents.items()},
+        "weights.safetensors": store.to_safetensors(plan.quant),
+        "model.int8.onnx": qdq_model(plan, quantized.model.name, quantized.fidelity),
+    }
+
+
+def _report(
+    planned: Planned, quantized: Quantized, wanted: Goal, by: Coefficients
+) -> dict[str, Any]:
+    """report.json before anything has run; what the build was held to is in it."""
     from myoedge.report.energy import with_energy
     from myoedge.report.rows import Outcome, make_report
     from myoedge.report.streams import stream_report, with_pace
 
-    network, name = quantized.network, quantized.model.name
-    stream = None if paced is None else paced.stream
-    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
-    integers = quantized_inputs(network, golden)
-    values = run_integer(network.steps, network.constants, integers)
-    tried = (integers, values) if stream is None else _one_pass(stream, integers)
-    border = (plan.graph_inputs, plan.graph_outputs)
-    arrays = [[found[n] for n in names] for found, names in zip(tried, border, strict=True)]
-    sources = make_sources(plan, name, (arrays[0], arrays[1]), stream)
     outcome = Outcome(
-        name,
+        quantized.model.name,
         quantized.fidelity,
         quantized.accuracy_float,
         quantized.accuracy_int8,
@@ -65,29 +85,32 @@ def build_files(
         quantized.warnings,
         quantized.model.params,
     )
-    app_files = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
-    firmware = make_firmware(sources) if sources.on_chip else None
-    reused = None if quantized.reused is None else asdict(quantized.reused)
-    told = {**make_report(plan, outcome), "budget": dict(limits), "reused": reused}
+    reused, paced = quantized.reused, planned.paced
+    told = {
+        **make_report(planned.plan, outcome),
+        "budget": asdict(wanted.limits),
+        "reused": None if reused is None else asdict(reused),
+    }
     if paced is not None:
         told["stream"] = stream_report(paced.stream, paced.frame_hz, paced.window_s, paced.least)
-    report = with_pace(with_energy(told, by))
-    if firmware is not None:
-        report["memory"]["code_bytes"] = firmware.code_bytes
-    files = {
-        "graph.json": to_json(store.to_json(plan.quant)).encode(),
-        "weights.safetensors": store.to_safetensors(plan.quant),
-        **({} if stream is None else {"stream.json": to_json(pushed.to_json(stream)).encode()}),
-        "plan.json": to_json(describe_plan(plan)).encode(),
-        "model.int8.onnx": qdq_model(plan, name, quantized.fidelity),
-        **{f"src/{key}": text.encode() for key, text in sources.files.items()},
-        **{key: text.encode() for key, text in app_files.items()},
-        **({"firmware.elf": firmware.elf} if firmware is not None else {}),
-        **({"l3.bin": plan.l3_image()} if plan.l3_bytes else {}),
-        **_golden(quantized, integers, values),
-        **report_files(report),
-    }
-    return {**files, MANIFEST: _manifest(quantized, report, sources, files)}
+    return with_pace(with_energy(told, by))
+
+
+def _golden_run(quantized: Quantized) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+    """The first sample in integers, and what the reference makes of it: (inputs, all tensors)."""
+    network = quantized.network
+    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
+    integers = quantized_inputs(network, golden)
+    return integers, run_integer(network.steps, network.constants, integers)
+
+
+def _at_border(
+    planned: Planned, integers: Mapping[str, Array], values: Mapping[str, Array]
+) -> tuple[list[Array], list[Array]]:
+    """What the program takes and gives: (inputs, outputs), of a stream those of its last pass."""
+    plan, stream = planned.plan, planned.stream
+    given, found = (integers, values) if stream is None else _one_pass(stream, integers)
+    return [given[n] for n in plan.graph_inputs], [found[n] for n in plan.graph_outputs]
 
 
 def _one_pass(

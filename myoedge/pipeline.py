@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from myoedge import config as configuration
 from myoedge import samples
 from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
-from myoedge.ir import Array, Graph
-from myoedge.op import OPS
+from myoedge.ir import Graph
+from myoedge.loading import Around, Model, check_work, filters, is_random, load_model
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
@@ -24,9 +23,6 @@ from myoedge.quant.reuse import Reuse, compared, kept_params, kin
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
 from myoedge.samples import Data, Given
-
-if TYPE_CHECKING:
-    from myoedge.passes.condition import Conditioning
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
@@ -70,39 +66,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Around:
-    """What stands in front of a network and behind it.
-
-    ctc      class that is the blank, where symbols take the place of the output; frame by frame
-    vote     the last so many frames choose a class together
-    """
-
-    filters: Conditioning | None = None
-    ctc: int | None = None
-    vote: int | None = None
-    framewise: bool = False
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network as it was loaded.
-
-    name       of the file, without its ending
-    imported   as captured        graph   folded and fused
-    params     numbers that were learnt
-    examples   the archive's example inputs, or None
-    notes      what was done to get at it ("took the weights from 'state_dict'")
-    """
-
-    name: str
-    imported: Graph
-    graph: Graph
-    params: int
-    examples: tuple[Array, ...] | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Quantized:
     """A network in integers, and what that costs.
 
@@ -120,92 +83,10 @@ class Quantized:
     times_s: Mapping[str, float]
     reused: Reuse | None = None
 
-
-def load_model(
-    path: Path,
-    factory: str | None = None,
-    calib: Given | None = None,
-    around: Around | None = None,
-) -> Model:
-    """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
-
-    calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
-            are trained, or where that fails a sample as it is
-    """
-    from myoedge.frontend import sniff
-    from myoedge.frontend.exported import example_inputs, from_exported
-
-    kind = sniff.sniff(path)
-    name = os.fsencode(path.stem).decode("utf-8", "replace")  # files may be named by any bytes
-    if kind is sniff.Kind.ONNX:
-        from myoedge.frontend.onnx_model import load_onnx
-
-        found = load_onnx(path)
-        return Model(
-            name, found.graph, _prepared(found.graph, around), found.params, None, found.notes
-        )
-    notes: tuple[str, ...] = ()
-    if factory and kind in (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS):
-        from myoedge.frontend.checkpoint import load_checkpoint
-
-        sample = _first_sample(calib)
-        batch = None if sample is None else tuple(x[None] for x in sample)
-        program, notes = load_checkpoint(path, factory, batch, otherwise=sample)
-    elif kind is sniff.Kind.EXPORTED:
-        from myoedge.frontend.preflight import load_exported
-
-        program = load_exported(path)
-    else:
-        sniff.refuse(kind, path)
-    imported = from_exported(program)
-    params = sum(p.numel() for p in program.parameters())
-    return Model(
-        name, imported, _prepared(imported, around), params, example_inputs(program), notes
-    )
-
-
-def _filters(settings: Config) -> Conditioning | None:
-    from myoedge.passes.condition import Conditioning
-
-    table = settings.conditioning
-    return None if table == configuration.ConditioningTable() else Conditioning(**asdict(table))
-
-
-def check_work(model: Model) -> None:
-    """Errors: E122 where every output is an input as it came."""
-    if all(OPS[node.op].view for node in model.graph.nodes):
-        facts = {"has": "outputs that are the inputs, in another shape at most"}
-        raise MyoedgeError("E122", f"{model.name} computes nothing", facts)
-
-
-def _around(options: Options, settings: Config) -> Around:
-    ctc = settings.model.ctc if options.ctc is None else options.ctc
-    return Around(_filters(settings), ctc, settings.model.vote, options.stream)
-
-
-def _prepared(imported: Graph, around: Around | None) -> Graph:
-    from myoedge.passes import prepare
-    from myoedge.passes.condition import conditioned
-    from myoedge.passes.decode import decoded, voted
-
-    given, graph = around or Around(), imported
-    if given.filters is not None:
-        graph = conditioned(graph, given.filters)
-    if given.ctc is not None:
-        graph = decoded(graph, given.ctc, framewise=given.framewise)
-    if given.vote is not None:
-        graph = voted(graph, given.vote)
-    return prepare(graph)
-
-
-def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
-    if calib is None or is_random(calib):
-        return None
-    return tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
-
-
-def is_random(calib: Given | None) -> bool:
-    return isinstance(calib, str) and calib == samples.RANDOM
+    def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
+        """With more warnings. Errors: the first of them, where warnings are errors."""
+        _raise_first(strict, more)
+        return replace(self, warnings=(*self.warnings, *more))
 
 
 @contextmanager
@@ -221,45 +102,46 @@ def run_quantize(options: Options) -> Quantized:
     """Loads, calibrates, quantises, and measures SQNR layer by layer."""
     settings, base = configuration.find(options.config)
     observer = _observer(options, settings)
-    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
-    path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
     times_s: dict[str, float] = {}
     with timed("load", times_s, options.say):
-        model = load_model(path, factory, calib, _around(options, settings))
-        check_work(model)
-        model = replace(model, graph=options.examine(model.graph))
-        given = choose_samples(model, calib)
+        model, given = _loaded(options, settings, base)
     with timed("quantise", times_s, options.say), one_blas_thread():
-        limit = options.samples or settings.calib.samples
         rules = _rules(model.graph, settings)
-        data = samples.thin(given, limit)
-
-        def calibrated(graph: Graph) -> Calibration:
-            return _calibrated(graph, data, observer, rules)
-
+        data = samples.thin(given, options.samples or settings.calib.samples)
+        calibrated = partial(_calibrated, data=data, observer=observer, rules=rules)
         kept = {} if options.reuse is None else kept_params(model.graph, options.reuse, rules)
         network = quantize_graph(model.graph, calibrated(model.graph), rules, kept)
         warnings = (*_flat(model.graph, given), *network.warnings)
-    _raise_first(options, warnings)
+    _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
         fidelity = measure(network, measured)
-        wider = network
         if options.reuse is None:  # else what the older build chose stays
             aim_db = settings.budget.sqnr or AIM_DB
-            wider = refined(network, fidelity, measured, calibrated, rules, aim_db)
-        if wider is not network:
-            network, fidelity = wider, measure(wider, measured)
+            widened = refined(network, fidelity, measured, calibrated, rules, aim_db)
+            if widened is not network:
+                network, fidelity = widened, measure(widened, measured)
         judged = _accuracies(network, given)
-        warnings = (*warnings, *_weak_layers(network, fidelity), *_unjudged(given, judged))
-        warnings = (*warnings, *_strange(network, options.reuse))
-    _raise_first(options, warnings)
     reused = None if options.reuse is None else compared(network, options.reuse)
-    return Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
+    found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
+    noted = (*_weak_layers(network, fidelity), *_unjudged(given, judged))
+    return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
 
 
-def _raise_first(options: Options, warnings: Sequence[Notice]) -> None:
-    if options.strict and warnings:
+def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
+    """The network and its samples, or why there are none, before anything takes time."""
+    path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
+    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    ctc = settings.model.ctc if options.ctc is None else options.ctc
+    around = Around(filters(settings.conditioning), ctc, settings.model.vote, options.stream)
+    model = load_model(path, factory, calib, around)
+    check_work(model)
+    model = replace(model, graph=options.examine(model.graph))
+    return model, choose_samples(model, calib)
+
+
+def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
+    if strict and warnings:
         raise raised(warnings[0])
 
 

@@ -102,7 +102,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _shapes(model: str | Path) -> dict[str, tuple[int, ...]]:
-    from myoedge.pipeline import load_model
+    from myoedge.loading import load_model
     from myoedge.samples import window
 
     graph = load_model(Path(model)).graph

@@ -22,7 +22,7 @@ import myoedge
 from myoedge.budget import Budget, within
 from myoedge.config import size_bytes
 from myoedge.ir import Array
-from myoedge.pipeline import load_model
+from myoedge.loading import load_model
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.timing import NAMES, counted, modelled, vector

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import myoedge.ops  # noqa: F401  (fills the table of operators)
 from myoedge.built import Build, load_build
-from myoedge.errors import raised
-from myoedge.pipeline import Model, Options, Quantized, Say, StrPath, load_model
+from myoedge.loading import Model, load_model
+from myoedge.pipeline import Options, Quantized, Say, StrPath
 from myoedge.samples import Given
 
 if TYPE_CHECKING:
+    from myoedge.goal import Goal
     from myoedge.quant.choose import QuantGraph
 
 
@@ -52,8 +53,14 @@ def quantize(
     """
     from myoedge.pipeline import run_quantize
 
-    chosen = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
-    return run_quantize(replace(chosen, ctc=ctc, reuse=_network_of(reuse)))
+    return run_quantize(
+        Options(
+            *(model, calib, factory, method, percentile, samples, strict, config),
+            ctc=ctc,
+            reuse=_network_of(reuse),
+            say=say,
+        )
+    )
 
 
 def _network_of(build: Build | StrPath | None) -> QuantGraph | None:
@@ -98,47 +105,44 @@ def build(
     Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
     E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
     """
-    from myoedge import budget, pace
     from myoedge import config as configuration
+    from myoedge.goal import goal
+
+    settings, _ = configuration.find(config)
+    sizes = {"l1": l1, "l2": l2, "l3": l3}
+    wanted = goal(settings, target, sizes, operating_point, app, stream)
+    options = Options(
+        *(model, calib, factory, method, percentile, samples, strict, config),
+        ctc=ctc,
+        reuse=_network_of(reuse),
+        examine=wanted.examine,
+        stream=stream,
+        say=say,
+    )
+    return _built(options, wanted, Path(os.path.normpath(output)) if output else None)
+
+
+def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
+    """The whole arrow: what is wrong with the folder is told before the long part."""
+    from myoedge import budget
     from myoedge.coefficients import coefficients
     from myoedge.contents import build_files
     from myoedge.folder import check_output, write_folder
+    from myoedge.goal import planned
     from myoedge.pipeline import run_quantize, timed
-    from myoedge.target import chip
 
-    settings, _ = configuration.find(config)
-    options = Options(model, calib, factory, method, percentile, samples, strict, config, say=say)
-    options = replace(options, ctc=ctc, reuse=_network_of(reuse))
-    if stream:
-        options = replace(
-            options, stream=True, examine=lambda graph: pace.examine(graph, settings.stream)
-        )
-    described = chip(target or settings.target.chip or "gap9")
-    limits = budget.for_app(app, described, budget.given(settings.budget, l1=l1, l2=l2, l3=l3))
-    by = coefficients()
-    fixed = operating_point is not None and operating_point != budget.AUTO
-    named = described.at(str(operating_point)) if fixed else described
-    budget.within(described, limits)  # what cannot be is told before the long part
-    if output:
-        check_output(Path(os.path.normpath(output)))
-    quantized = run_quantize(options)
-    times_s = dict(quantized.times_s)
-    with timed("plan", times_s, say):
-        paced = pace.plan(quantized.network, settings.stream, named, limits) if stream else None
-        plan = paced.plan if paced else budget.plan_within(quantized.network, described, limits)
-        plan = budget.at_point(plan, operating_point, limits, by)
-        paced = replace(paced, plan=plan) if paced else None
-    found = (*plan.warnings, *(paced.warnings if paced else ()))
-    warnings = (*quantized.warnings, *found)
-    if strict and found:
-        raise raised(found[0])
-    budget.check(limits, plan, quantized.fidelity, by)
-    default = Path("build") / f"{quantized.model.name}-{described.name}"
-    folder = Path(os.path.normpath(output)) if output else default
-    with timed("emit", times_s, say):
-        told = replace(quantized, warnings=warnings)
-        write_folder(folder, build_files(plan, told, by, asdict(limits), app, paced))
-    return Build(folder, times_s=times_s, warnings=warnings)
+    if output is not None:
+        check_output(output)
+    found, by = run_quantize(options), coefficients()
+    times_s = dict(found.times_s)
+    with timed("plan", times_s, options.say):
+        plan = planned(found.network, wanted, by)
+    found = found.warned(plan.warnings, options.strict)
+    budget.check(wanted.limits, plan.plan, found.fidelity, by)
+    folder = output or Path("build") / f"{found.model.name}-{wanted.chip.name}"
+    with timed("emit", times_s, options.say):
+        write_folder(folder, build_files(plan, found, wanted, by))
+    return Build(folder, times_s=times_s, warnings=found.warnings)
 
 
 @dataclass(frozen=True)

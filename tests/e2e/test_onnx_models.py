@@ -15,8 +15,8 @@ import pytest
 
 import myoedge
 from myoedge.ir import Array
+from myoedge.loading import load_model
 from myoedge.op import OPS
-from myoedge.pipeline import load_model
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import before_final, quantized_inputs, real_values
 from myoedge.reference import PRE, run_integer, run_real

@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import nn
 
 import myoedge
-from myoedge.pipeline import load_model
+from myoedge.loading import load_model
 from myoedge.target.gap9_cycles import GAP9_CYCLES
 from tests.conftest import save_exported
 from tests.kernels.dense import run_on_chip

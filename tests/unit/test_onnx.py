@@ -22,9 +22,9 @@ from myoedge.frontend.onnx_model import load_onnx
 from myoedge.frontend.onnx_names import port_names
 from myoedge.frontend.table import onnx_folded, onnx_of
 from myoedge.ir import Array, Graph
+from myoedge.loading import Model, load_model
 from myoedge.op import OPS
 from myoedge.passes import prepare
-from myoedge.pipeline import Model, load_model
 from myoedge.reference import run_real
 from tests.conftest import ROOT, Ran
 from tests.networks import Small
@@ -402,7 +402,7 @@ def test_no_torch_and_no_pickle_through_this_door(tmp_path: Path) -> None:
         "import sys; sys.modules['torch'] = None\n"
         "import myoedge.api, myoedge.frontend.table\n"
         "assert 'onnx' not in sys.modules\n"
-        "from myoedge.pipeline import load_model\n"
+        "from myoedge.loading import load_model\n"
         "from pathlib import Path\n"
         "load_model(Path('model.onnx'))\n"
     )

@@ -11,7 +11,7 @@ import pytest
 from onnx import ModelProto, TensorProto
 
 from myoedge.errors import MyoedgeError
-from myoedge.pipeline import load_model
+from myoedge.loading import load_model
 from tests.onnx_models import FLOAT, gemm, model, node, saved
 
 HUGE = 2**40

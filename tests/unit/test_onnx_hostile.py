@@ -13,7 +13,7 @@ from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, hel
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx_model import load_onnx
-from myoedge.pipeline import load_model
+from myoedge.loading import load_model
 from tests.onnx_models import FLOAT, gemm, model, node, relu, saved, tensor
 
 HUGE = 2**40

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build is for: a chip, its operating point, what it must keep to; and the plan for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from myoedge import budget, pace
+from myoedge.budget import Budget
+from myoedge.config import Config, StreamTable
+from myoedge.ir import Graph
+from myoedge.quant.choose import QuantGraph
+from myoedge.target import Chip, chip
+
+if TYPE_CHECKING:
+    from myoedge.energy.model import Coefficients
+    from myoedge.errors import Notice
+    from myoedge.pace import Paced
+    from myoedge.plan.planned import Plan
+    from myoedge.streaming.pushed import Stream
+
+DEFAULT_CHIP = "gap9"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What was asked for.
+
+    chip     at its first operating point
+    limits   of memories, latency, energy, SQNR
+    point    operating point, "auto", or None
+    app      "gap-sdk", or None
+    frames   how they come; None for a network over whole samples
+    """
+
+    chip: Chip
+    limits: Budget
+    point: str | None = None
+    app: str | None = None
+    frames: StreamTable | None = None
+
+    def examine(self, graph: Graph) -> Graph:
+        """What of the network is built, before anything takes time. Errors: as pace.examine."""
+        return graph if self.frames is None else pace.examine(graph, self.frames)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan, and the stream that it is of, where that is not the network over whole samples."""
+
+    plan: Plan
+    paced: Paced | None = None
+
+    @property
+    def stream(self) -> Stream | None:
+        return None if self.paced is None else self.paced.stream
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        return (*self.plan.warnings, *(self.paced.warnings if self.paced else ()))
+
+
+def goal(
+    settings: Config,
+    target: str | None,
+    sizes: Mapping[str, str | int | None],
+    operating_point: str | None,
+    app: str | None,
+    stream: bool,
+) -> Goal:
+    """What the arguments and myoedge.toml ask for together; `sizes` of l1, l2 and l3.
+
+    What cannot be is told here, before the long part. Errors: E201 target, E204 operating point or
+    application, E232, E234, E302 limits.
+    """
+    described = chip(target or settings.target.chip or DEFAULT_CHIP)
+    limits = budget.for_app(app, described, budget.given(settings.budget, **sizes))
+    found = Goal(described, limits, operating_point, app, settings.stream if stream else None)
+    _named(found)
+    budget.within(described, limits)
+    return found
+
+
+def _named(wanted: Goal) -> Chip:
+    """The chip at the operating point, where one is named."""
+    fixed = wanted.point is not None and wanted.point != budget.AUTO
+    return wanted.chip.at(str(wanted.point)) if fixed else wanted.chip
+
+
+def planned(network: QuantGraph, wanted: Goal, by: Coefficients) -> Planned:
+    """The plan that keeps to the memories. Errors: E236, E301, E302, E304, E306."""
+    if wanted.frames is None:
+        plan = budget.plan_within(network, wanted.chip, wanted.limits)
+        return Planned(budget.at_point(plan, wanted.point, wanted.limits, by))
+    paced = pace.plan(network, wanted.frames, _named(wanted), wanted.limits)
+    plan = budget.at_point(paced.plan, wanted.point, wanted.limits, by)
+    return Planned(plan, replace(paced, plan=plan))
