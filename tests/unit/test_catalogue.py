@@ -26,13 +26,13 @@ SHARED = {
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
     "E204": {"budget", "flashing", "ladder", "onchip", "target.chip"},  # a choice that there is not
     "E232": {"config", "consumption"},  # a quantity that is none, or is missing
-    "E240": {"built", "consumption"},  # a build for a target without a chip
+    "E240": {"stored", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
-    "E213": {"samples", "built"},  # data of another shape than the input
-    "E214": {"samples", "built"},  # data of another type
+    "E213": {"samples", "inputs"},  # data of another shape than the input
+    "E214": {"samples", "inputs"},  # data of another type
     "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
-    "E222": {"built", "cli.newest", "ladder"},  # no whole build
+    "E222": {"built", "stored", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
     "E301": {"plan.supply", "budget"},  # the memory is too small; with a budget it is E302
     "E501": {
