@@ -133,7 +133,7 @@ def _one_pass(
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """What simulate and validate replace."""
     from myoedge.report.html import report_html
-    from myoedge.report.rows import layers_csv
+    from myoedge.report.table import layers_csv
 
     return {
         "report.json": to_json(report).encode(),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,28 +63,43 @@ def validate(
     Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
     from myoedge import ladder
-    from myoedge.contents import report_files
 
     ladder.check_rungs(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     if "board" in on:
         chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
-    exact, counts, difference = dict(chosen.report["exact"]), {}, None
-    for rung in dict.fromkeys(on):
-        say(f"compare with {rung}")
-        on_chip = rung != "host"
-        random = RANDOM_CHECKS_ON_CHIP if on_chip else RANDOM_CHECKS
-        samples = ladder.all_samples(chosen, random, input, short=on_chip)
-        counts[rung], difference = ladder.first_difference(chosen, samples, rung)
-        exact[rung] = difference is None
-        if difference is not None:
-            break
+    counts, difference = _compared(chosen, tuple(dict.fromkeys(on)), input, say)
     onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
-    report = chosen.report  # anew: a simulate may have written there since
-    exact = {**report["exact"], **{rung: exact[rung] for rung in counts}}
-    chosen.replace(report_files({**report, "exact": exact}))
-    return Validation(exact, counts, difference, onnx_db)
+    same = {rung: difference is None or difference.rung != rung for rung in counts}
+    return Validation(_noted(chosen, same), counts, difference, onnx_db)
+
+
+def _compared(
+    build: Build, rungs: Sequence[str], given: Given | None, say: Say
+) -> tuple[dict[str, int], Difference | None]:
+    """(samples by rung, the first difference, behind which no rung was run)"""
+    from myoedge import ladder
+
+    counts: dict[str, int] = {}
+    for rung in rungs:
+        say(f"compare with {rung}")
+        random = RANDOM_CHECKS if rung == "host" else RANDOM_CHECKS_ON_CHIP
+        samples = ladder.all_samples(build, random, given, short=rung != "host")
+        counts[rung], difference = ladder.first_difference(build, samples, rung)
+        if difference is not None:
+            return counts, difference
+    return counts, None
+
+
+def _noted(build: Build, same: Mapping[str, bool]) -> dict[str, bool | None]:
+    """What is exact, all told, as the reports in the folder say it from now on."""
+    from myoedge.contents import report_files
+
+    report = build.report  # as it is now: a simulate may have written there meanwhile
+    exact: dict[str, bool | None] = {**report["exact"], **same}
+    build.replace(report_files({**report, "exact": exact}))
+    return exact
 
 
 def simulate(

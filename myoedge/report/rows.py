@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan + Outcome -> report.json ("myoedge.report/1") and layers.csv."""
+"""Plan + Outcome -> report.json ("myoedge.report/1")."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +13,7 @@ from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
 from myoedge.op import OPS, Step
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.plan.tiling import Tiling
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.observe import describe as describe_calibration
 from myoedge.quant.sqnr import Fidelity
@@ -34,6 +33,11 @@ EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comp
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
 WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
+
+MEASURED = (  # of a layer, when it has run
+    *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
+    *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
+)
 
 Report = dict[str, Any]
 
@@ -201,8 +205,6 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
-    weights = sum(array.nbytes for array in plan.stored(index).values())
-    tiling = plan.tilings[index]
     return {
         "name": node.name,
         "label": node.label,
@@ -216,21 +218,30 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
         "weight_dtype": _weight_dtype(step),
         "macs": step_macs(plan.quant, step),
-        "cycles": None,
-        "cycles_compute": None,
-        "cycles_dma": None,
-        "macs_per_cycle": None,
-        "energy_uj": None,
-        "energy_low_uj": None,
-        "energy_high_uj": None,
-        "activity": None,
-        "instructions": None,
-        "stalls": None,
+        **dict.fromkeys(MEASURED),
+        **_tiles(plan.tilings[index]),
+        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
+        "engine": "cluster" if plan.chip.l1_bytes else None,
+        **_moved(plan, index),
+        "sqnr_db": decibels(cumulative.get(node.name)),
+        "sqnr_local_db": decibels(local.get(node.name)),
+    }
+
+
+def _tiles(tiling: Tiling | None) -> dict[str, Any]:
+    """How a layer is cut; None of all for one that is computed in L2."""
+    return {
         "l1_bytes": None if tiling is None else tiling.l1_bytes,
         "tile": None if tiling is None else dims(tiling.shape),
         "tiles": None if tiling is None else len(tiling.tiles),
-        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
-        "engine": "cluster" if plan.chip.l1_bytes else None,
+    }
+
+
+def _moved(plan: Plan, index: int) -> dict[str, Any]:
+    """Where a layer's weights lie, and the bytes that it reads and writes."""
+    node = plan.steps[index].node
+    weights = sum(array.nbytes for array in plan.stored(index).values())
+    return {
         "weights_in": weights_in(plan, index),
         "weights_bytes": weights,
         "weights_l2_bytes": weights_in_l2(plan, index),
@@ -238,8 +249,6 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "l3_moved_bytes": moved_l3_bytes(plan, index),
         "read_bytes": _read_bytes(plan, node) + weights,
         "out_bytes": size_bytes(plan.quant, node.name),
-        "sqnr_db": decibels(cumulative.get(node.name)),
-        "sqnr_local_db": decibels(local.get(node.name)),
     }
 
 
@@ -277,70 +286,6 @@ def _warning(notice: Notice) -> dict[str, Any]:
         "facts": [list(pair) for pair in notice.facts],
         "tries": list(notice.tries),
     }
-
-
-# --- layers.csv -----------------------------------------------------------------------------------
-
-COLUMNS = (
-    "name",
-    "label",
-    "op",
-    "activation",
-    "function",
-    "origin",
-    "in_shapes",
-    "out_shape",
-    "dtype",
-    "in_dtypes",
-    "weight_dtype",
-    "macs",
-    "cycles",
-    "cycles_compute",
-    "cycles_dma",
-    "macs_per_cycle",
-    "energy_uj",
-    "energy_low_uj",
-    "energy_high_uj",
-    "instructions",
-    *(f"{cause}_percent" for cause in CAUSES),
-    "l1_bytes",
-    "tile",
-    "tiles",
-    "cycles_modelled",
-    "engine",
-    "weights_in",
-    "weights_bytes",
-    "weights_l2_bytes",
-    "weights_l3_bytes",
-    "l3_moved_bytes",
-    "read_bytes",
-    "out_bytes",
-    "sqnr_db",
-    "sqnr_local_db",
-)
-
-
-def layers_csv(report: Report) -> str:
-    """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in report["layers"]:
-        stalls = {f"{cause}_percent": share for cause, share in (row.get("stalls") or {}).items()}
-        writer.writerow([_cell(key, {**row, **stalls}.get(key)) for key in COLUMNS])
-    return text.getvalue()
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if key == "origin":
-        return " + ".join(f"{o['path']} ({o['source']})".strip() for o in value)
-    if key == "in_dtypes":
-        return " ".join(value)
-    if key == "in_shapes":
-        return " ".join(map(dims, value))
-    return dims(value) if key == "out_shape" else str(value)
 
 
 def dims(shape: Iterable[int]) -> str:

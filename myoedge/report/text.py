@@ -151,27 +151,43 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
-    model, q, memory = report["model"], report["quantization"], report["memory"]
-    yield (
-        "network",
-        _text(
-            f"{model['params']:,} parameters, {words.count(model['macs'])} MACs, "
-            f"{len(report['layers'])} layers; "
-            f"{words.shapes(_shown(report, 'inputs'))} -> {words.shapes(_shown(report, 'outputs'))}"
-        ),
-    )
+    memory, found = report["memory"], wide(report)
+    yield "network", _text(_network(report))
+    yield from _fidelity(report)
+    if report.get("reused"):
+        yield "reused", _text(words.reused(report["reused"]))
+    yield from _time(report)
+    if "stream" in report:
+        yield "stream", _text("\n".join([streams.in_short(report), *streams.by_point(report)]))
+    yield "L2 memory", _l2(report)
+    yield "activations", _text(words.bound(report))
+    if found is not None:
+        yield "16 bits", _text(costs(report, found))
+    yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
+    yield "exact", _ladder(report)
+    if memory["l1_peak_bytes"] is not None:
+        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} at its peak")
+
+
+def _network(report: Report) -> str:
+    model = report["model"]
+    work = f"{words.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
+    border = (words.shapes(_shown(report, ports)) for ports in ("inputs", "outputs"))
+    layers = words.several(len(report["layers"]), "layer")
+    return f"{words.several(model['params'], 'parameter')}, {work}, {layers}; {' -> '.join(border)}"
+
+
+def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
+    q = report["quantization"]
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
         yield "accuracy", _accuracy(report)
     if q["sqnr_db"] is not None:
-        yield (
-            "SQNR",
-            _text(
-                f"{words.decibels(q['sqnr_db'])} at the output, "
-                f"{words.several(q['samples'], 'sample')}"
-            ),
-        )
-    if report.get("reused"):
-        yield "reused", _text(words.reused(report["reused"]))
+        samples = words.several(q["samples"], "sample")
+        yield "SQNR", _text(f"{words.decibels(q['sqnr_db'])} at the output, {samples}")
+
+
+def _time(report: Report) -> Iterable[tuple[str, Text]]:
+    """Cycles, modelled or measured, and the energy that goes with them."""
     if speed.is_modelled(report):
         yield "modelled", _text(speed.in_short(report))
     elif speed.cycles(report):
@@ -181,17 +197,6 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", _text(joules.in_short(report))
         if average := joules.on_average(report):
             yield "on average", _text(average)
-    if "stream" in report:
-        yield "stream", _text("\n".join([streams.in_short(report), *streams.by_point(report)]))
-    yield "L2 memory", _l2(report)
-    yield "activations", _text(words.bound(report))
-    found = wide(report)
-    if found is not None:
-        yield "16 bits", _text(costs(report, found))
-    yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
-    yield "exact", _ladder(report)
-    if memory["l1_peak_bytes"] is not None:
-        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} at its peak")
 
 
 def _shown(report: Report, ports: str) -> list[dict[str, Any]]:

@@ -31,14 +31,13 @@ from myoedge.report.diff import compare, difference, print_diff
 from myoedge.report.functions import activation
 from myoedge.report.html import report_html
 from myoedge.report.rows import (
-    COLUMNS,
     EXACT_DB,
     Outcome,
     Report,
     decibels,
-    layers_csv,
     make_report,
 )
+from myoedge.report.table import COLUMNS, layers_csv
 from myoedge.report.text import MOST_LAYERS, print_report, shown_layers, summary
 from myoedge.report.wide import wide
 from myoedge.target import Chip, chip

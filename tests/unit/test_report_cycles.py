@@ -20,7 +20,8 @@ from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
 from myoedge.report.html import report_html
 from myoedge.report.picture import MOST_BARS, time
-from myoedge.report.rows import CAUSES, COLUMNS, Outcome, Report, layers_csv, make_report
+from myoedge.report.rows import CAUSES, Outcome, Report, make_report
+from myoedge.report.table import COLUMNS, layers_csv
 from myoedge.report.text import MOST_LAYERS, shown_layers, summary
 from myoedge.report.verdict import verdict
 from myoedge.run.simulator import _measurement as measurement_of
