@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 
 from myoedge import __version__
-from myoedge.emit.constants import alike, array_values, constant_name, constants, hauled_arrays
-from myoedge.emit.kernels import comment, function_name, kernel
+from myoedge.emit.calls import network_values
+from myoedge.emit.constants import alike, array_values, constants
+from myoedge.emit.kernels import comment
 from myoedge.emit.pushes import stream_values
 from myoedge.emit.render import C_TYPES, render, template_dir
-from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.ir import Array, Border
-from myoedge.plan.far import through_windows
-from myoedge.plan.planned import Location, Plan, size_bytes
-from myoedge.plan.stream import Haul, in_arena, turns
+from myoedge.plan.planned import Plan, size_bytes
 from myoedge.streaming.pushed import Stream
-from myoedge.tiled import Operand
 
 INCLUDES = (
     "me_math.h",
@@ -57,8 +54,6 @@ FAMILIES = {
 
 SHARED = "me_table"  # what kernels of several families call
 
-PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work
-
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
 
@@ -90,20 +85,15 @@ def make_sources(
         **_border(plan),
         "stream": None if stream is None else stream_values(plan, stream),
     }
+    sized = {**common, **_sizes(plan)}
     files = {
-        "network.h": render("project/network.h.j2", {**common, **_sizes(plan)}),
-        "network.c": render("project/network.c.j2", {**common, **_sizes(plan), **_network(plan)}),
+        "network.h": render("project/network.h.j2", sized),
+        "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
         **_copied("include", INCLUDES),
         **library({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
         "Makefile": render("project/Makefile.j2", common),
+        **_weights(plan, common["banner"]),
     }
-    stored = {
-        "banner": common["banner"],
-        "arrays": [array_values(n, a) for n, a in constants(plan).items()],
-        "alike": alike(plan),
-    }
-    files["weights.h"] = render("project/weights.h.j2", stored)
-    files["weights.c"] = render("project/weights.c.j2", stored)
     if golden is not None:
         files["golden.h"] = render("project/golden.h.j2", {**common, "arrays": _golden(golden)})
         files["selftest.c"] = render("project/selftest.c.j2", common)
@@ -112,6 +102,16 @@ def make_sources(
     if on_chip:
         files |= _firmware(plan, common)
     return Sources(dict(sorted(files.items())), plan.quant.digest, on_chip)
+
+
+def _weights(plan: Plan, banner: str) -> dict[str, str]:
+    stored = {
+        "banner": banner,
+        "arrays": [array_values(n, a) for n, a in constants(plan).items()],
+        "alike": alike(plan),
+    }
+    names = ("weights.h", "weights.c")
+    return {name: render(f"project/{name}.j2", stored) for name in names}
 
 
 def _banner(plan: Plan, model_name: str) -> str:
@@ -224,149 +224,3 @@ def _golden(golden: Golden) -> list[dict[str, Any]]:
     inputs, outputs = golden
     rows = [array_values(f"golden_input{i}", np.asarray(a)) for i, a in enumerate(inputs)]
     return rows + [array_values(f"golden_output{i}", np.asarray(a)) for i, a in enumerate(outputs)]
-
-
-def _network(plan: Plan) -> dict[str, Any]:
-    calls = [_call(plan, index) for index in range(len(plan.steps))]
-    copies = [_copy(plan, index, name) for index, name in plan.copies]
-    return {
-        "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
-        "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
-        "calls": calls,
-        "copies": copies,
-        "hauls": [_haul(plan, haul) for haul in plan.hauls],
-        "map_bytes": plan.map_bytes,
-        "turns": list(turns(plan.hauls)),
-        "work": _work(plan, calls),
-    }
-
-
-def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Initialisers of me_layer_work; the copies at the end are a layer too."""
-    rows: list[tuple[int, bool, tuple[str, ...]]] = []
-    for call, tiling in zip(calls, plan.tilings, strict=True):
-        known = (
-            *(parts(tiling) if tiling else ("compute",)),
-            *(("meanwhile",) if call["ahead"] else ()),
-        )
-        names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
-        rows.append((call["tiles"] or 1, bool(tiling and tiling.joined), tuple(names)))
-    if plan.copies:
-        rows.append((1, False, ("0", "0", "copy_outputs", "0", "0")))
-    return [
-        f"{{ {', '.join(map(str, (i, tiles, int(joined), int(i + 1 == len(rows)), *names)))} }}"
-        for i, (tiles, joined, names) in enumerate(rows)
-    ]
-
-
-def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
-    piece = haul.piece
-    kind = ("ME_MAP_OUT" if haul.out else "ME_MAP_IN") if piece.tensor else "ME_CONSTANT"
-    return {
-        "l3": haul.l3 + (plan.l3_bytes if piece.tensor else 0),
-        "l2": haul.l2,
-        "bytes": piece.room_bytes,
-        "kind": kind,
-        "what": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
-    }
-
-
-def _layer(plan: Plan, index: int) -> str:
-    """The C of a layer: in tiles, or as a whole in L2."""
-    step, tiling = plan.steps[index], plan.tilings[index]
-    if tiling is None:
-        return hauled_arrays(plan, index) + kernel(plan, index, step)
-    near = in_arena(
-        tiling, {name: hauls for (at, name), hauls in plan.streamed.items() if at == index}
-    )
-    mine = [access for access in plan.accesses if access.step == index]
-    near = through_windows(near, mine, plan.windows(index))
-    return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand))
-
-
-def _outside(plan: Plan, index: int, operand: Operand) -> str:
-    """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
-    step, source = plan.steps[index], operand.source
-    if operand.name in plan.windows(index):
-        return "me_arena"
-    if isinstance(source, int) or operand.written:
-        name = step.node.name if operand.written else step.operands[int(source)]
-        return _bytes(plan, name)
-    if (index, source) in plan.streamed:
-        return "me_arena"
-    text = f"{function_name(index, step)}_{source}"
-    is_bytes = plan.stored(index)[source].dtype == np.int8
-    return text if is_bytes else f"(const int8_t *){text}"
-
-
-def _bytes(plan: Plan, name: str) -> str:
-    """The C of where a tensor lies, as a pointer to bytes."""
-    location = plan.where[name]
-    text = pointer(plan, name)
-    if location.kind in ("input", "output") and not location.offset:
-        const = "const " if location.kind == "input" else ""
-        return f"({const}int8_t *){text}"
-    return text
-
-
-def _call(plan: Plan, index: int) -> dict[str, Any]:
-    step, tiling = plan.steps[index], plan.tilings[index]
-    names = (*step.operands, step.node.name)
-    return {
-        "number": index,
-        "function": function_name(index, step),
-        "arguments": [_argument(plan, name) for name in names],
-        "result": pointer(plan, step.node.name),
-        "bytes": size_bytes(plan.quant, step.node.name),
-        "in_l2": plan.where[step.node.name].kind != "far",
-        "tiles": None if tiling is None else len(tiling.tiles),
-        "ahead": _fetched_ahead(plan, index),
-    }
-
-
-def _argument(plan: Plan, name: str) -> str:
-    """The C expression for where a tensor lies, of any type where it has more than 8 bits."""
-    text = pointer(plan, name)
-    inside = plan.where[name].kind == "arena" and plan.quant.dtype(name) != "int8"
-    return f"(void *)({text})" if inside else text
-
-
-def _fetched_ahead(plan: Plan, index: int) -> list[tuple[str, int]]:
-    """C functions that start what layers to come can have early, and beside which tile of this."""
-    begins = [0]
-    for tiling in plan.tilings:
-        begins.append(begins[-1] + (len(tiling.tiles) if tiling else 1))
-    return [
-        (f"{function_name(behind, plan.steps[behind])}_ahead", tiling.since - begins[index])
-        for behind, tiling in enumerate(plan.tilings)
-        if tiling is not None
-        and tiling.since is not None
-        and begins[index] <= tiling.since < begins[index + 1]
-    ]
-
-
-def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    size = size_bytes(plan.quant, name)
-    return {"to": f"out[{index}]", "source": pointer(plan, name), "bytes": size}
-
-
-def pointer(plan: Plan, name: str) -> str:
-    """The C expression for where a tensor lies."""
-    location = plan.where[name]
-    base = _base(plan, location)
-    if not location.offset:
-        return base
-    if location.kind in ("input", "output"):
-        const = "const " if location.kind == "input" else ""
-        base = f"({const}int8_t *){base}"
-    return f"{base} + {location.offset}"
-
-
-def _base(plan: Plan, location: Location) -> str:
-    if location.kind == "constant":
-        return constant_name(plan, str(location.index))
-    if location.kind in ("arena", "far"):
-        return "me_arena"
-    if location.kind == "l1":
-        return "me_l1"
-    return f"{'in' if location.kind == 'input' else 'out'}[{location.index}]"
