@@ -162,20 +162,22 @@ def time(report: Report) -> dict[str, Any] | None:
     slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MOST_BARS]
     longest = max((speed.layer_cycles(row) or 0 for row in slowest), default=0)
     kept = {row["name"] for row in slowest}
+    named = zip(layers, words.told_apart(layers), strict=True)
+    bars = [_bar(row, name, longest) for row, name in named if row["name"] in kept]
     rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in kept]
     return {
-        "bars": [_bar(row, longest) for row in layers if row["name"] in kept],
-        "longest_name": max((len(words.place(row)) for row in slowest), default=0),
+        "bars": bars,
+        "longest_name": max((len(bar.name) for bar in bars), default=0),
         "parts": _parts(found.get("stalls")),
         "hidden": len(rest),
         "hidden_cycles": sum(rest),
     }
 
 
-def _bar(row: Mapping[str, Any], longest: int) -> Bar:
+def _bar(row: Mapping[str, Any], name: str, longest: int) -> Bar:
     cycles = speed.layer_cycles(row) or 0
     return Bar(
-        name=words.place(row),
+        name=name,
         note=words.what(dict(row)),
         cycles=cycles,
         rate=speed.rate(row["macs"], cycles),

@@ -30,9 +30,10 @@ def _speed(report: Report) -> str:
     if speed.cycles(report) is None:
         return ""
     time, point = speed.latencies(report)[0]
+    what = "A pass of the stream" if "stream" in report else "An inference"
     if speed.is_modelled(report):
-        return f"An inference is modelled to take {time} at {point}; it has not run yet."
-    said = f"An inference takes {time} at {point} on {speed.the_place(report)}"
+        return f"{what} is modelled to take {time} at {point}; it has not run yet."
+    said = f"{what} takes {time} at {point} on {speed.the_place(report)}"
     found = energy.known(report)
     return (
         f"{said}, and some {energy.in_joules(found)} by the model of energy."

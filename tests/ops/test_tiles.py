@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.emit.kernels import arrays, function_name
 from myoedge.emit.calls import PARTS
+from myoedge.emit.kernels import arrays, function_name
 from myoedge.emit.project import library
 from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.op import OPS
