@@ -16,6 +16,7 @@ import pytest
 import myoedge
 from myoedge.cli import simulate
 from myoedge.errors import MyoedgeError
+from myoedge.inputs import integers
 from myoedge.reference import run_integer
 from myoedge.run import gvsoc
 from myoedge.simulator import machine
@@ -44,7 +45,8 @@ def reference(build: myoedge.Build, windows: np.ndarray) -> list[np.ndarray]:
     name = q.graph.inputs[0]
     found = []
     for window in windows:
-        sample = {name: build._integers([window], raw=False)[0]}
+        (values,) = integers(q, [window], {name: q.graph.shape(name)}, raw=False)
+        sample = {name: values}
         found.append(run_integer(q.steps, q.constants, sample)[q.graph.outputs[0]])
     return found
 
