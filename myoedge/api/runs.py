@@ -69,6 +69,7 @@ def validate(
     if "board" in on:
         chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
+    assert chosen.manifest  # read now: another build may take this one's place meanwhile
     counts, difference = _compared(chosen, tuple(dict.fromkeys(on)), input, say)
     onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
     same = {rung: difference is None or difference.rung != rung for rung in counts}

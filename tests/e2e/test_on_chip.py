@@ -39,14 +39,19 @@ def folder(built: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def in_integers(build: myoedge.Build, window: np.ndarray) -> list[np.ndarray]:
+    graph = build.network.graph
+    shapes = {name: graph.shape(name) for name in graph.inputs}
+    return integers(build.network, [window], shapes, raw=False)
+
+
 def reference(build: myoedge.Build, windows: np.ndarray) -> list[np.ndarray]:
     """What the network gives in integers, by the NumPy interpreter."""
     q = build.network
     name = q.graph.inputs[0]
     found = []
     for window in windows:
-        (values,) = integers(q, [window], {name: q.graph.shape(name)}, raw=False)
-        sample = {name: values}
+        sample = {name: in_integers(build, window)[0]}
         found.append(run_integer(q.steps, q.constants, sample)[q.graph.outputs[0]])
     return found
 
@@ -123,7 +128,7 @@ def test_only_the_instruction_caches_make_inferences_take_different_times(folder
     """
     build = myoedge.load_build(folder)
     window = next(iter(build.golden_inputs.values()))
-    inputs = [build._integers([window], raw=False)] * 20
+    inputs = [in_integers(build, window)] * 20
     roomy = ("l0_sets", "l0_master_sets", "l1_cache_sets", "fc_cache_sets")
     measured, _ = build.simulate(inputs, cycles={**GAP9_CYCLES, **dict.fromkeys(roomy, 4096)})
     first, _, *others = (inference.cycles for inference in measured.inferences)
