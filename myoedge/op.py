@@ -202,6 +202,8 @@ class OpDef:
     integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
     acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
     template   file below firmware_templates/kernels; empty where no code is emitted
+    phases     Step -> of a layer that works on L2, phase by phase: how many lanes the cores share,
+               and the cycles of one; None: all iterations of the nest take about the same
     literals   Step -> numbers its template writes into the C, besides shapes and integers
     tiled      Step -> how it runs in tiles in L1; None, also as its result: as a whole, in L2
     weights    positions of the inputs that `quantize` turns into `integers`
@@ -235,6 +237,7 @@ class OpDef:
     acc_bound: Callable[[Step], int] = _no_bound
     template: str = ""
     literals: Callable[[Step], Mapping[str, Any]] = _no_literals
+    phases: Callable[[Step], Sequence[tuple[int, float]]] | None = None
     tiled: Callable[[Step], Tiled | None] | None = None
     weights: tuple[int, ...] = ()
     same_scale: bool = False

@@ -47,6 +47,12 @@ def greedy_literals(step: Step) -> dict[str, Any]:
     return {"steps": t, "batch": n, "classes": c, "nothing": NOTHING}
 
 
+def greedy_phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: some 43 cycles a class of a frame, which lie in L2, then 20 a frame of a lane."""
+    t, n, c = step.shapes[0]
+    return [(t * n, 43.0 * c), (n, 20.0 * t)]
+
+
 CTC_GREEDY = register(
     OpDef(
         name="ctc_greedy",
@@ -57,6 +63,7 @@ CTC_GREEDY = register(
         integer=greedy_integer,
         template="ctc.c.j2",
         literals=greedy_literals,
+        phases=greedy_phases,
         out_dtype="int32",
     )
 )

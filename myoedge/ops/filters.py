@@ -197,6 +197,12 @@ def biquads_literals(step: Step) -> dict[str, Any]:
     return {**sizes, "count": len(step["sections"]), "wide": step.item == 2}
 
 
+def biquads_phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: 93 to 108 cycles a section for a sample of a lane."""
+    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    return [(outer * inner, steps * 100.0 * len(step["sections"]))]
+
+
 BIQUADS = register(
     OpDef(
         name="biquads",
@@ -209,6 +215,7 @@ BIQUADS = register(
         acc_bound=biquads_bound,
         template="biquads.c.j2",
         literals=biquads_literals,
+        phases=biquads_phases,
         weights=(1,),
         epilogue=True,
         products=biquads_products,
@@ -230,6 +237,7 @@ BIQUADS_PAST = register(
         acc_bound=biquads_bound,
         template="biquads.c.j2",
         literals=biquads_literals,
+        phases=biquads_phases,
         weights=(1,),
         fixed=SAMPLES,
         products=biquads_products,

@@ -145,6 +145,12 @@ def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -
     return InTime(axis, lambda made: attrs, carries=(power,))
 
 
+def phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: 216 to 221 cycles a sample of a lane, 25 where only its power is wanted."""
+    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    return [(outer * inner, steps * (25.0 if step.node.op == "running_power" else 218.0))]
+
+
 RUNNING_NORM = register(
     OpDef(
         name="running_norm",
@@ -157,6 +163,7 @@ RUNNING_NORM = register(
         acc_bound=stored_bound,
         template="running.c.j2",
         literals=literals,
+        phases=phases,
         epilogue=True,
         wide=(0,),
         in_time=norm_in_time,
@@ -175,6 +182,7 @@ RUNNING_POWER = register(
         acc_bound=stored_bound,
         template="running.c.j2",
         literals=literals,
+        phases=phases,
         fixed=POWER,
         wide=(0,),
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from myoedge.op import OPS, Step
@@ -24,6 +25,10 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 def _in_l2(plan: Plan, step: Step) -> float:
     graph, node = plan.quant.graph, step.node
+    phases = OPS[node.op].phases
+    if phases is not None:
+        cores = plan.chip.engines[0].cores
+        return LAYER_CYCLES + sum(math.ceil(n / cores) * cycles for n, cycles in phases(step))
     shapes = [graph.shape(name) for name in node.inputs]
     nest = OPS[node.op].nest(node.attrs, shapes, graph.shape(node.name))
     return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations

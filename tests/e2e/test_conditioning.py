@@ -134,3 +134,21 @@ def test_filters_that_cannot_be(table: str, said: str, tmp_path: Path) -> None:
     assert caught.value.code == "E238"
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("channels", "samples", "table"),
+    [(8, 40, ""), (3, 100, "notch_hz = 50\n"), (16, 60, "zscore_s = 0.5\ndeviation = 20\n")],
+)
+def test_filters_take_about_what_is_modelled(
+    channels: int, samples: int, table: str, tmp_path: Path
+) -> None:
+    x = np.random.default_rng(0).normal(0, 20, (4, 1, channels, samples)).astype(np.float32)
+    band = "rate_hz = 200\nband_hz = [20, 90]\n" + table
+    build = built(nn.Conv1d(channels, 4, 3), x[:, 0], tmp_path, band, target="gap9")
+    rows = myoedge.simulate(build).report["layers"]
+    filters = [row for row in rows if row["op"] in ("biquads", "running_norm")]
+    assert len(filters) == 1 + ("zscore_s" in table)
+    assert [r["cycles_modelled"] for r in filters] == pytest.approx(
+        [r["cycles"] for r in filters], rel=0.2
+    )

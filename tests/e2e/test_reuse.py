@@ -160,6 +160,16 @@ def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:
     assert myoedge.validate(build).difference is None
 
 
+def test_greedy_decoding_takes_about_what_is_modelled(tmp_path: Path) -> None:
+    network, x = nn.Linear(8, 27), torch.randn(4, 90, 1, 8).numpy()
+    example = (torch.zeros(x.shape[1:]),)
+    model = save_exported(network.eval(), example, tmp_path / "model.pt2")
+    build = myoedge.build(model, calib=x, output=tmp_path / "out", target="gap9", ctc=-1)
+    row = myoedge.simulate(build).report["layers"][-1]
+    assert row["op"] == "ctc_greedy"
+    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=0.2)
+
+
 @pytest.mark.parametrize("blank", [CLASSES, -CLASSES - 1])
 def test_a_blank_that_is_no_class(blank: int, tmp_path: Path) -> None:
     with pytest.raises(myoedge.MyoedgeError, match="is not among its 5") as caught:
