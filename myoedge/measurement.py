@@ -109,7 +109,11 @@ def check_exit(code: int, printed: str) -> None:
         raise MyoedgeError(
             "E711",
             "the firmware ended with an error",
-            {"exit code": code, "meaning": "src/exit_codes.h", "printed": printed.strip()[-400:]},
+            {
+                "exit code": code,
+                "meaning": "src/firmware/exit_codes.h",
+                "printed": printed.strip()[-400:],
+            },
         )
 
 

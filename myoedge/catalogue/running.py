@@ -149,7 +149,7 @@ E710 The firmware wrote a file of the wrong size.
 output.bin and cycles.bin must hold what the network gives for the inputs it was given. Build again.
 
 E711 The firmware ended with an error of its own.
-The exit code says which: src/exit_codes.h lists them. 101 is a stack that overflowed.
+The exit code says which: src/firmware/exit_codes.h lists them. 101 is a stack that overflowed.
 
 E712 The computer has no memory left for what a simulated run records.
 Ask for less: a shorter --window, no --profile.

@@ -140,7 +140,9 @@ def _needs(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
         return _parts(plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B")
     total = least_bytes(least)
     weights = total - least.arena_bytes - least.border_bytes
-    return _parts(least, f"at least {total:,} B: weights that are read at once {weights:,} B")
+    return _parts(
+        least, f"{total:,} B in the tiles tried: weights that are read at once {weights:,} B"
+    )
 
 
 def _parts(plan: Plan, weights: str) -> str:

@@ -166,7 +166,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
     yield "exact", _ladder(report)
     if memory["l1_peak_bytes"] is not None:
-        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} at its peak")
+        ran = speed.cycles(report) is not None and not speed.is_modelled(report)
+        said = "written to by the run" if ran else "planned, at its peak"
+        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} {said}")
 
 
 def _network(report: Report) -> str:

@@ -105,6 +105,7 @@ def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     facts = {"needs": "two frames at least along the axis of time", "has": list(shape)}
     tries = ["[stream] axis counts from 0, the batch axis included"] * any(n > 1 for n in shape)
     tries += ["export the network with some frames of input: how many does not matter"]
+    tries += [f'[stream] states = {{ {name} = "output" }}, where it is a state that comes back']
     return MyoedgeError("E131", f"input {name} has no frames along axis {axis}", facts, tries)
 
 

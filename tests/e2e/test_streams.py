@@ -166,6 +166,12 @@ def test_cycles_are_those_of_passes(streams: dict[int, Build]) -> None:
     assert len(streams[6].report["cycles"]["inferences"]) == passes
 
 
+def test_any_number_of_streams_runs_behind_each_other(streams: dict[int, Build]) -> None:
+    simulated = myoedge.simulate(streams[6], input=samples(70, 18))
+    assert simulated.exact
+    assert len(simulated.measurement.inferences) % 70 == 0
+
+
 def test_a_state_that_is_lost_is_found(streams: dict[int, Build], tmp_path: Path) -> None:
     """The ladder can fail: C that forgets its states between passes differs in the second one."""
     files = [f for f in streams[2].folder.rglob("*") if f.is_file()]
