@@ -18,15 +18,21 @@ from myoedge.op import (
     Carried,
     Integers,
     InTime,
-    Nest,
     OpDef,
     Site,
     Step,
     beside_axis,
-    elementwise,
-    outer_inner,
     register,
     same_shape,
+)  # fmt: skip
+from myoedge.ops.signals import (
+    each_sample,
+    factor,
+    kept_nest,
+    like_first,
+    sizes,
+    stored,
+    without_time,
 )
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
@@ -85,16 +91,7 @@ def _sample(
 
 
 def past_shape(attrs: Attrs, x: Shape, sections: Shape, *_: Shape) -> Shape:
-    axis = attrs["axis"]
-    return (sections[0] + 1, 2, *x[:axis], *x[axis + 1 :])
-
-
-def biquads_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    return elementwise(attrs, shapes[:1], out)
-
-
-def past_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    return elementwise(attrs, [], out)
+    return (sections[0] + 1, 2, *without_time(attrs, x))
 
 
 def biquads_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -140,15 +137,8 @@ def biquads_quantize(site: Site) -> Integers:
     x, y = site.params(0), site.target
     bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
     real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
-    shift = min(30 - math.frexp(real)[1], SHIFT_MAX)
-    scalars = {
-        "fraction": fraction,
-        "guard": guard,
-        "mult": round(math.ldexp(real, shift)),
-        "offset": (1 << (shift - 1)) + (y.zero_point << shift),
-        "shift": shift,
-    }
-    return Integers({**scalars, "acc_bound": bound}, {"sections": integers})
+    scalars = {"fraction": fraction, "guard": guard, "acc_bound": bound}
+    return Integers({**scalars, **factor(real, y, SHIFT_MAX)}, {"sections": integers})
 
 
 def _integers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
@@ -167,10 +157,7 @@ def _integers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
 def biquads_integer(step: Step, x: Array, *before: Array) -> Array:
     """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what past_integer gave."""
     found, _ = _integers(step, x, before)
-    scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
-    kind = np.int16 if step.item == 2 else np.int8
-    y = np.clip(scaled, step.low, step.high).astype(kind)
-    return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
+    return stored(step, found)
 
 
 def past_integer(step: Step, x: Array, *before: Array) -> Array:
@@ -192,15 +179,12 @@ def biquads_bound(step: Step) -> int:
 
 
 def biquads_literals(step: Step) -> dict[str, Any]:
-    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    sizes = {"outer": outer, "steps": steps, "inner": inner}
-    return {**sizes, "count": len(step["sections"]), "wide": step.item == 2}
+    return {**sizes(step), "count": len(step["sections"])}
 
 
 def biquads_phases(step: Step) -> Sequence[tuple[int, float]]:
     """Simulated: 93 to 108 cycles a section for a sample of a lane."""
-    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return [(outer * inner, steps * 100.0 * len(step["sections"]))]
+    return each_sample(step, 100.0 * len(step["sections"]))
 
 
 BIQUADS = register(
@@ -208,7 +192,7 @@ BIQUADS = register(
         name="biquads",
         doc="causal filters over time, second-order sections one behind the other: [conditioning]",
         shape=same_shape,
-        nest=biquads_nest,
+        nest=like_first,
         real=biquads_real,
         integer=biquads_integer,
         quantize=biquads_quantize,
@@ -230,7 +214,7 @@ BIQUADS_PAST = register(
         name="biquads_past",
         doc="what biquads keep between samples, behind the last one, by running them once more",
         shape=past_shape,
-        nest=past_nest,
+        nest=kept_nest,
         real=past_real,
         integer=past_integer,
         quantize=biquads_quantize,

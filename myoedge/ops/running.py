@@ -18,17 +18,23 @@ from myoedge.op import (
     Carried,
     Integers,
     InTime,
-    Nest,
     OpDef,
     Site,
     Step,
     beside_axis,
-    elementwise,
-    outer_inner,
     register,
     same_shape,
     stored_bound,
 )  # fmt: skip
+from myoedge.ops.signals import (
+    each_sample,
+    factor,
+    kept_nest,
+    like_first,
+    sizes,
+    stored,
+    without_time,
+)
 
 POINT = 16  # bits behind the point of a power: of x**2, in steps of x
 SHARE_BITS = 15  # of the share as it is multiplied
@@ -61,35 +67,19 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     return signal, np.stack(found)
 
 
-def power_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
-
-
-def norm_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    return elementwise(attrs, shapes[:1], out)
-
-
-def power_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    return elementwise(attrs, [], out)
-
-
 def quantize(site: Site) -> Integers:
     """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
     x, y, share = site.params(0), site.target, site.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
     real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
-    shift = 30 - math.frexp(real)[1]
     start = round((site.attrs["start"] / x.scale) ** 2 * 2**POINT)
     scalars = {
         "share": min(round(math.ldexp(share, bits)), 2**SHARE_BITS - 1),
         "bits": bits,
         "start": min(max(start, LEAST), 1 << (30 + POINT)),
-        "mult": round(math.ldexp(real, shift)),
-        "offset": (1 << (shift - 1)) + (y.zero_point << shift),
-        "shift": shift,
         "acc_bound": 2**30,  # a sample times what is divided by
     }
-    return Integers(scalars)
+    return Integers({**scalars, **factor(real, y)})
 
 
 def _powers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
@@ -108,9 +98,7 @@ def norm_integer(step: Step, x: Array, *before: Array) -> Array:
     inverse, half = _inverse(np.maximum(powers, LEAST))
     drop = half + 30 - POINT // 2 - Q
     z = (signal * inverse + (np.int64(1) << (drop - 1))) >> drop
-    scaled = (np.clip(z, -MOST << Q, MOST << Q) * step["mult"] + step["offset"]) >> step["shift"]
-    y = np.clip(scaled, step.low, step.high).astype(step.kind)
-    return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
+    return stored(step, np.clip(z, -MOST << Q, MOST << Q))
 
 
 def _inverse(power: Array) -> tuple[Array, Array]:
@@ -129,9 +117,8 @@ def power_integer(step: Step, x: Array, *before: Array) -> Array:
 
 
 def literals(step: Step) -> dict[str, Any]:
-    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     fixed = {"point": POINT, "least": LEAST, "drop": 30 - POINT // 2 - Q, "most": MOST << Q}
-    return {"outer": outer, "steps": steps, "inner": inner, **fixed, "wide": step.item == 2}
+    return {**sizes(step), **fixed}
 
 
 def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
@@ -139,7 +126,7 @@ def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -
     if index or axis != attrs["axis"]:
         return beside_axis(attrs, shapes, index, axis)
     power = Carried(
-        1, "power", power_shape(attrs, *shapes), POWER,
+        1, "power", without_time(attrs, *shapes), POWER,
         fill=lambda step: int(step["start"]), last="running_power",
     )  # fmt: skip
     return InTime(axis, lambda made: attrs, carries=(power,))
@@ -147,8 +134,7 @@ def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -
 
 def phases(step: Step) -> Sequence[tuple[int, float]]:
     """Simulated: 216 to 221 cycles a sample of a lane, 25 where only its power is wanted."""
-    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return [(outer * inner, steps * (25.0 if step.node.op == "running_power" else 218.0))]
+    return each_sample(step, 25.0 if step.node.op == "running_power" else 218.0)
 
 
 RUNNING_NORM = register(
@@ -156,7 +142,7 @@ RUNNING_NORM = register(
         name="running_norm",
         doc="samples over the running deviation of their signal: [conditioning] zscore_s",
         shape=same_shape,
-        nest=norm_nest,
+        nest=like_first,
         real=norm_real,
         integer=norm_integer,
         quantize=quantize,
@@ -174,8 +160,8 @@ RUNNING_POWER = register(
     OpDef(
         name="running_power",
         doc="the power that running_norm goes on with, behind the last sample: on streams",
-        shape=power_shape,
-        nest=power_nest,
+        shape=without_time,
+        nest=kept_nest,
         real=power_real,
         integer=power_integer,
         quantize=quantize,
