@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,6 @@ from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_ty
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.supply import SHORT_OF_L1
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
@@ -24,6 +23,8 @@ from myoedge.target import Chip
 if TYPE_CHECKING:
     from myoedge.plan.planned import Plan
 
+MEMORIES = ("l1", "l2", "l3")
+NO_TILE = "E304"
 MOST_NAMED = 3  # layers, of those that cost most
 KIB = 1024
 SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
@@ -78,7 +79,7 @@ def within(chip: Chip, budget: Budget) -> Chip:
             )
     limits = {
         name: min(limit, getattr(chip, name))
-        for name in ("l1_bytes", "l2_bytes", "l3_bytes")
+        for name in (f"{memory}_bytes" for memory in MEMORIES)
         if (limit := getattr(budget, name)) is not None
     }
     # A budget of L2 is of data: code takes what it leaves of the chip's memory.
@@ -97,33 +98,28 @@ def within(chip: Chip, budget: Budget) -> Chip:
 def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
     """The plan for as much of a chip as the budget allows.
 
-    Errors: E301 does not fit the chip; E302 does not fit what the budget leaves of it; E304 a layer
-    has no tile for an L1 that was asked for (without a limit it is computed in L2: W301).
+    Errors: E301 does not fit that; E304 a layer has no tile for an L1 that was asked for (without a
+    limit it is computed in L2: W301).
     """
-    try:
-        plan = make_plan(network, within(chip, budget))
-    except MyoedgeError as error:
-        told = dict(error.notice.facts)
-        blamed = ("l1", "l2", "l3") if SHORT_OF_L1 in told else ("l2", "l3")
-        less = [name for name in blamed if _limits(budget, name, chip)]
-        if error.code != "E301" or not less:
-            raise
-        tries = [f"a larger --{less[0]} or [budget] {less[0]}", *error.notice.tries[:1]]
-        facts = {**told, **_l3_fact(budget)}
-        raise MyoedgeError("E302", f"over budget: {less[0]}", facts, tries) from None
-    if _limits(budget, "l1", chip) and plan.without_tiles:
+    plan = make_plan(network, within(chip, budget))
+    if _less(budget, "l1", chip) and plan.without_tiles:
         raise _no_tile(plan, chip)
     return plan
 
 
-def _limits(budget: Budget, name: str, chip: Chip) -> bool:
+def memories(budget: Budget, chip: Chip) -> list[str]:
+    """Those that have a limit below what the chip has: "l1", "l2", "l3"."""
+    return [name for name in MEMORIES if _less(budget, name, chip)]
+
+
+def without(budget: Budget, names: Iterable[str]) -> Budget:
+    """The limits but for those of these memories."""
+    return replace(budget, **{f"{name}_bytes": None for name in names})
+
+
+def _less(budget: Budget, name: str, chip: Chip) -> bool:
     limit = getattr(budget, f"{name}_bytes")
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
-
-
-def _l3_fact(budget: Budget) -> dict[str, str]:
-    limit = budget.l3_bytes
-    return {} if limit is None else {"l3": f"{limit:,} B at most for what L2 has no room for"}
 
 
 def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
@@ -142,7 +138,7 @@ def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
         "smaller kernels, fewer channels",
     ]
-    return MyoedgeError("E304", f"{worst.node.where} does not fit the L1 budget", facts, tries)
+    return MyoedgeError(NO_TILE, f"{worst.node.where} does not fit the L1 budget", facts, tries)
 
 
 # --- what came of it ------------------------------------------------------------------------------
@@ -181,32 +177,45 @@ def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A budget that a build does not keep, the layers that cost most of it, and what could help."""
+    """A budget that a build does not keep: what is to be said of it, and what could help.
+
+    code   of the error where no other budget is broken, and its title
+    """
 
     name: str
-    budget: str
-    build: str
-    layers: Sequence[str]
-    remedy: str
+    facts: Mapping[str, str]
+    tries: Sequence[str]
+    code: str = "E302"
+    title: str = ""
 
 
-def check(budget: Budget, plan: Plan, fidelity: Fidelity, by: Coefficients = PUBLISHED) -> None:
-    """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once."""
+def check(
+    budget: Budget,
+    plan: Plan,
+    fidelity: Fidelity,
+    by: Coefficients = PUBLISHED,
+    short: Broken | None = None,
+) -> None:
+    """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once.
+
+    short   memory that is too small, where `plan` is the one for all of the chip's
+    """
     judged = (
+        short,
         _latency(budget, plan),
         _energy(budget, plan, for_typical(by)),
         _noise(budget, plan, fidelity),
     )
     broken = [found for found in judged if found is not None]
     if broken:
-        raise _over(broken)
+        raise _over(broken, short)
 
 
 def _latency(budget: Budget, plan: Plan) -> Broken | None:
     found = latency_s(plan)
     if budget.latency_s is None or found is None or found <= budget.latency_s:
         return None
-    return Broken(
+    return _broken(
         "latency",
         duration(budget.latency_s),
         f"{duration(found)}, modelled, {_point(plan.chip)}",
@@ -224,7 +233,7 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
     if found.joules <= budget.energy_j:
         return None
     most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
-    return Broken(
+    return _broken(
         "energy",
         amount(budget.energy_j),
         f"{_shown(found)}, modelled, {_point(plan.chip)}",
@@ -241,7 +250,7 @@ def _noise(budget: Budget, plan: Plan, fidelity: Fidelity) -> Broken | None:
     found_db = fidelity.total_db or 0.0
     if budget.sqnr_db is None or found_db >= budget.sqnr_db:
         return None
-    return Broken(
+    return _broken(
         "sqnr",
         f"{budget.sqnr_db:g} dB",
         f"{found_db:.1f} dB",
@@ -255,16 +264,22 @@ def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
     return energy(typical(cycles, moved_l3_bytes(plan, index)), plan.chip.point, by)
 
 
-def _over(broken: Sequence[Broken]) -> MyoedgeError:
+def _broken(name: str, budget: str, build: str, layers: Sequence[str], remedy: str) -> Broken:
+    facts = {"budget": budget, "build": build, "most": "\n".join(layers)}
+    return Broken(name, facts, [remedy, f"[budget] {name} = ..., if the build's value will do"])
+
+
+def _over(broken: Sequence[Broken], short: Broken | None) -> MyoedgeError:
     """Facts are named after their budget where there are several."""
-    facts, tries = {}, []
-    for found in broken:
-        before = f"{found.name}, " if len(broken) > 1 else ""
-        facts[f"{before}budget"] = found.budget
-        facts[f"{before}build"] = found.build
-        facts[f"{before}most"] = "\n".join(found.layers)
-        tries += [found.remedy, f"[budget] {found.name} = ..., if the build's value will do"]
+    if len(broken) == 1:
+        (only,) = broken
+        title = only.title or f"over budget: {only.name}"
+        return MyoedgeError(only.code, title, only.facts, only.tries)
+    facts = {f"{found.name}, {key}": text for found in broken for key, text in found.facts.items()}
+    if short is not None:
+        facts["judged"] = f"{', '.join(found.name for found in broken[1:])}: with all memory"
     names = ", ".join(found.name for found in broken)
+    tries = [line for found in broken for line in found.tries]
     return MyoedgeError("E302", f"over budget: {names}", facts, tries)
 
 

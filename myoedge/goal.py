@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge import budget, pace
 from myoedge.budget import Budget
 from myoedge.config import Config, StreamTable
+from myoedge.errors import MyoedgeError
 from myoedge.ir import Graph
 from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip, chip
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from myoedge.errors import Notice
     from myoedge.pace import Paced
     from myoedge.plan.planned import Plan
+    from myoedge.quant.sqnr import Fidelity
     from myoedge.streaming.pushed import Stream
 
 DEFAULT_CHIP = "gap9"
@@ -89,11 +91,69 @@ def _named(wanted: Goal) -> Chip:
     return wanted.chip.at(str(wanted.point)) if fixed else wanted.chip
 
 
-def planned(network: QuantGraph, wanted: Goal, by: Coefficients) -> Planned:
-    """The plan that keeps to the memories. Errors: E236, E301, E302, E304, E306."""
+def planned(network: QuantGraph, wanted: Goal, by: Coefficients, fidelity: Fidelity) -> Planned:
+    """The plan that keeps to all limits.
+
+    Errors: E236, E301 does not fit the chip, E302 over budget: every one that is, E304, E306.
+    """
+    try:
+        found, short = _planned(network, wanted, by), None
+    except MyoedgeError as error:
+        names = _limited(wanted) if error.exit_code == pace.TOO_LARGE else []
+        if not names:
+            raise
+        found = _planned(network, _freed(wanted, names), by)  # else the chip itself is too small
+        short = _short(network, wanted, by, error.notice)
+    budget.check(wanted.limits, found.plan, fidelity, by, short)
+    return found
+
+
+def _planned(network: QuantGraph, wanted: Goal, by: Coefficients) -> Planned:
+    """The plan that keeps to the memories. Errors: E236, E301, E304, E306."""
     if wanted.frames is None:
         plan = budget.plan_within(network, wanted.chip, wanted.limits)
         return Planned(budget.at_point(plan, wanted.point, wanted.limits, by))
     paced = pace.plan(network, wanted.frames, _named(wanted), wanted.limits)
     plan = budget.at_point(paced.plan, wanted.point, wanted.limits, by)
     return Planned(plan, replace(paced, plan=plan))
+
+
+# --- memories that are too small ------------------------------------------------------------------
+
+
+def _limited(wanted: Goal) -> list[str]:
+    """Memories of which a person leaves less than there is for the application."""
+    most = _freed(wanted, budget.MEMORIES).limits.l1_bytes
+    spared = most is not None and wanted.limits.l1_bytes == most
+    names = budget.memories(wanted.limits, wanted.chip)
+    return [name for name in names if not (spared and name == "l1")]
+
+
+def _freed(wanted: Goal, names: Iterable[str]) -> Goal:
+    """With all that there is of these memories."""
+    limits = budget.without(wanted.limits, names)
+    return replace(wanted, limits=budget.for_app(wanted.app, wanted.chip, limits))
+
+
+def _short(network: QuantGraph, wanted: Goal, by: Coefficients, told: Notice) -> budget.Broken:
+    """The memory to blame: more of it alone would do; all that are limited, where none would."""
+    if told.code == budget.NO_TILE:
+        return budget.Broken("l1", dict(told.facts), told.tries, told.code, told.title)
+    names = _limited(wanted)
+    cures = [n for n in names if len(names) == 1 or _fits(network, _freed(wanted, [n]), by)]
+    more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
+    tries = more if cures else [", and ".join(more)]
+    l3_bytes = wanted.limits.l3_bytes
+    l3 = {} if l3_bytes is None else {"l3": f"{l3_bytes:,} B at most for what L2 has no room for"}
+    name = " or ".join(cures) or " and ".join(names)
+    return budget.Broken(name, {**dict(told.facts), **l3}, [*tries, *told.tries[:1]])
+
+
+def _fits(network: QuantGraph, wanted: Goal, by: Coefficients) -> bool:
+    try:
+        _planned(network, wanted, by)
+    except MyoedgeError as error:
+        if error.exit_code == pace.TOO_LARGE:
+            return False
+        raise
+    return True

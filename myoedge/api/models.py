@@ -124,7 +124,6 @@ def build(
 
 def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
     """The whole arrow: what is wrong with the folder is told before the long part."""
-    from myoedge import budget
     from myoedge.coefficients import coefficients
     from myoedge.contents import build_files
     from myoedge.folder import check_output, write_folder
@@ -136,9 +135,8 @@ def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
     found, by = run_quantize(options), coefficients()
     times_s = dict(found.times_s)
     with timed("plan", times_s, options.say):
-        plan = planned(found.network, wanted, by)
+        plan = planned(found.network, wanted, by, found.fidelity)
     found = found.warned(plan.warnings, options.strict)
-    budget.check(wanted.limits, plan.plan, found.fidelity, by)
     folder = output or Path("build") / f"{found.model.name}-{wanted.chip.name}"
     with timed("emit", times_s, options.say):
         write_folder(folder, build_files(plan, found, wanted, by))

@@ -12,8 +12,9 @@ shorter windows help; --target host builds anyway, to see the rest of the report
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit
 them; latency and energy are what the cost models say, at the operating point; SQNR is a lower
-bound. The message names the layers that cost most. Nothing was written. Change the network or the
-budget.
+bound. The message names every budget that is broken, and the layers that cost most; where a memory
+is too small the others are judged with all that the chip has of it. Nothing was written. Change the
+network or the budget.
 
 E303 The program does not fit the chip's memory.
 Code, weights, activations and the buffers of inputs and outputs share L2. The data alone may still

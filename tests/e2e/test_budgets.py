@@ -180,6 +180,18 @@ def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path
     assert sum("[budget]" in line for line in told.tries) == 2
 
 
+def test_a_memory_that_is_too_small_hides_no_other_budget(model: Path, tmp_path: Path) -> None:
+    """They are judged with all of the chip's memory: what is too slow then is too slow."""
+    table = 'l2 = "2 KiB"\nlatency = "10 us"\nenergy = "1 J"\nsqnr = 90'
+    told = refusal(model, tmp_path, table)
+    assert (told.code, told.title) == ("E302", "over budget: l2, latency, sqnr")
+    facts = dict(told.facts)
+    assert (facts["l2, has"], facts["latency, budget"]) == ("2,048 B", "10 µs")
+    assert facts["judged"] == "latency, sqnr: with all memory"
+    narrow = refusal(model, tmp_path, 'l1 = "13KiB"\nsqnr = 90')
+    assert (narrow.code, narrow.title) == ("E302", "over budget: l1, sqnr")
+
+
 def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) -> None:
     wide = with_table(model, tmp_path, 'l1 = "128 KiB"').report["memory"]["l1_peak_bytes"]
     limited = with_table(model, tmp_path, 'l1 = "25 KiB"')

@@ -21,15 +21,18 @@ import myoedge
 from myoedge import tool
 from myoedge.budget import Budget, plan_within
 from myoedge.emit.project import make_sources
+from myoedge.energy.model import PUBLISHED
 from myoedge.errors import MyoedgeError
 from myoedge.firmware import make_firmware
 from myoedge.frontend.exported import from_exported
+from myoedge.goal import Goal, planned
 from myoedge.passes import prepare
 from myoedge.plan.planned import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.stream import Haul
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import Fidelity
 from myoedge.reference import run_integer
 from myoedge.run import host
 from myoedge.run.simulator import run_firmware
@@ -42,6 +45,7 @@ from tests.random_networks import Random, windows
 SLACK = 2048  # bytes: other tiles cut arrays into other pieces
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
 SHAPE = (1, 3, 12, 10)
+UNKNOWN = Fidelity({}, {}, {}, None, (), ())
 
 
 class Deep(nn.Module):
@@ -291,7 +295,8 @@ def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None
 
 
 def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
-    """The same L2 is enough with more of L1; what is needed is what the best plan leaves in L2."""
+    """What is needed is what the best plan leaves in L2; who is to blame: what more of alone is
+    enough."""
     shape = (1, 3, 61, 49)
     torch.manual_seed(0)
     layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 2)).eval()
@@ -300,11 +305,20 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
 
     def told(l1_bytes: int, l2_bytes: int) -> dict[str, str]:
         with pytest.raises(MyoedgeError) as raised:
-            plan_within(q, chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
-        return {"title": raised.value.notice.title, **dict(raised.value.notice.facts)}
+            planned(q, asked(l1_bytes, l2_bytes), PUBLISHED, UNKNOWN)
+        told = raised.value.notice
+        return {"title": told.title, "try": told.tries[0], **dict(told.facts)}
 
-    short, small = told(16 << 10, 8192), told(40 << 10, 2048)
+    def asked(l1_bytes: int | None, l2_bytes: int | None) -> Goal:
+        return Goal(chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
+
+    short, small, both = told(16 << 10, 8192), told(40 << 10, 2048), told(14 << 10, 2048)
     assert (short["title"], small["title"]) == ("over budget: l1", "over budget: l2")
+    assert both["title"] == "over budget: l1 and l2"
+    assert "--l1" in both["try"]
+    assert "--l2" in both["try"]
+    for enough in (asked(None, 8192), asked(40 << 10, None)):
+        planned(q, enough, PUBLISHED, UNKNOWN)
     assert "conv" in short["L1"]
     assert "L1" not in small
     assert short["needs"].startswith("21,")

@@ -34,7 +34,6 @@ SHARED = {
     "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
     "E222": {"built", "stored", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
-    "E301": {"plan.supply", "budget"},  # the memory is too small; with a budget it is E302
     "E501": {
         "tool",
         "frontend.preflight",
