@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from myoedge.config import BudgetTable, joules, seconds, size_bytes
-from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_typical, typical
+from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_modelled, typical
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
@@ -203,7 +203,7 @@ def check(
     judged = (
         short,
         _latency(budget, plan),
-        _energy(budget, plan, for_typical(by)),
+        _energy(budget, plan, for_modelled(by)),
         _noise(budget, plan, fidelity),
     )
     broken = [found for found in judged if found is not None]

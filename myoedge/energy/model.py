@@ -122,5 +122,11 @@ def typical(cycles: float, l3_bytes: float = 0) -> Activity:
 
 
 def for_typical(by: Coefficients) -> Coefficients:
-    """With the error that comes from not having counted."""
+    """With the error that comes from not having counted what is done in these cycles."""
     return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
+
+
+def for_modelled(by: Coefficients) -> Coefficients:
+    """With that, and the error of cycles that nothing has counted either."""
+    wide = math.hypot(for_typical(by).workload, gap9_energy.MODELLED_ERROR)
+    return replace(by, workload=wide)

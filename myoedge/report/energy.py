@@ -15,6 +15,7 @@ from myoedge.energy.model import (
     Coefficients,
     Energy,
     energy,
+    for_modelled,
     for_typical,
     typical,
 )
@@ -43,7 +44,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     if not report.get("cycles") or not points:
         return dict(report)
     chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
-    sure = by if counted(report) else for_typical(by)
+    sure = _as_sure(report, by)
     whole, at = activity(report), as_point(chosen)
     found = energy(whole, at, sure)
     layers = [
@@ -62,6 +63,13 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         },
         "layers": layers,
     }
+
+
+def _as_sure(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
+    """The wider, the less of the report was counted."""
+    if counted(report):
+        return by
+    return for_modelled(by) if report["cycles"]["source"] == "modelled" else for_typical(by)
 
 
 def _duty(

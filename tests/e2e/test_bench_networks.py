@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.target.gap9_energy import MODELLED_ERROR
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.networks import autoencoder, mobilenet, resnet8
@@ -90,3 +91,5 @@ def test_cycles_are_as_modelled(ran: tuple[str, myoedge.Simulated]) -> None:
     errors = [abs(modelled / cycles - 1) for cycles, modelled in apart(tiled)]
     assert statistics.median(errors) <= MEDIAN_ERROR
     assert max(errors) <= LARGEST_ERROR
+    whole = sum(row["cycles_modelled"] for row in tiled) / sum(row["cycles"] for row in tiled)
+    assert abs(whole - 1) <= 2 * MODELLED_ERROR, "what the interval of energies allows for"

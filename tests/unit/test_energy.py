@@ -12,7 +12,15 @@ import pytest
 from myoedge.budget import cheapest
 from myoedge.energy.calibrate import Measured, calibrate
 from myoedge.energy.duty import Battery, duty
-from myoedge.energy.model import PUBLISHED, Coefficients, energy, power_mw, typical
+from myoedge.energy.model import (
+    PUBLISHED,
+    Coefficients,
+    energy,
+    for_modelled,
+    for_typical,
+    power_mw,
+    typical,
+)
 from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
 from myoedge.report.energy import amount, interval, period_s
@@ -153,6 +161,18 @@ def test_typical_activity_is_that_of_the_recorded_networks() -> None:
     recorded = energy_page.recorded().values()
     assert energy_page.typical(recorded) == gap9_energy.TYPICAL
     assert energy_page.typical_error(PUBLISHED) == gap9_energy.TYPICAL_ERROR
+
+
+def test_what_is_modelled_is_less_sure_than_what_is_counted() -> None:
+    """An error of 20 % in the cycles alone, which energy goes with, stays in the interval."""
+    counted, cycles, modelled = (
+        energy(typical(1e6), HIGH, by)
+        for by in (PUBLISHED, for_typical(PUBLISHED), for_modelled(PUBLISHED))
+    )
+    assert counted.sigma_j < cycles.sigma_j < modelled.sigma_j
+    more = math.sqrt(modelled.sigma_j**2 - cycles.sigma_j**2)
+    off = energy(typical(1.2e6), HIGH, PUBLISHED).joules - modelled.joules
+    assert 2 * more == pytest.approx(off)
 
 
 # --- calibration ----------------------------------------------------------------------------------
