@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.cached import out_of_room
 from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError
@@ -64,16 +64,16 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
     """The program that these files are, SCRIPT among them. Errors: as make_firmware, and E281."""
-    compiler = tool.compiler(cc)
+    compiler = toolchain.compiler(cc)
     with tool.scratch() as folder:
         written = _written(folder, files)
         include = (folder, folder / FOLDER)
-        flags = tool.firmware_flags(compiler, (*DEFINES, *defines))
+        flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
         shared = [path for path in written if _shared(path.relative_to(folder))]
         objects, finished = make_objects(shared, Recipe(folder, compiler, flags, include))
         output = folder / "firmware.elf"
         if finished.returncode == 0:
-            finished = tool.compile_firmware(
+            finished = toolchain.compile_firmware(
                 [path for path in written if path.suffix in SOURCES and path not in shared],
                 output,
                 cc=compiler,
@@ -103,7 +103,7 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return [*texts]
 
 
-def _rejected(compiler: tool.Compiler, says: str) -> MyoedgeError:
+def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
     found = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
     if not found and (full := out_of_room(says)):
         return full

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from myoedge import cached, tool
+from myoedge import cached, tool, toolchain
 from myoedge.errors import MyoedgeError
 from myoedge.objects import Recipe, make_objects
 
@@ -40,7 +40,7 @@ class How:
     """How C is compiled whatever a caller asks for."""
 
     optimize: str = "-O2"
-    warnings: Sequence[str] = tool.WARNINGS
+    warnings: Sequence[str] = toolchain.WARNINGS
 
 
 AS_GENERATED = How()
@@ -60,11 +60,11 @@ def build_library(
     where there is no C, E281 where the disk is full, E501 without a compiler, E910 where the
     compiler rejects the C.
     """
-    found = tool.compiler(cc)
+    found = toolchain.compiler(cc)
     files = _source_files(src_dir)
     # The headers decide too, and a cache in a shared home serves machines of several kinds.
     target = (sys.platform, platform.machine(), found.version)
-    flags = tool.compile_flags(found, sanitize, how.optimize, how.warnings, defines)
+    flags = toolchain.compile_flags(found, sanitize, how.optimize, how.warnings, defines)
     digest = cached.digest(src_dir, files, (*target, *flags))
     library = tool.cache_folder("libraries") / f"{digest}.so"
     if cached.taken(library):
@@ -83,7 +83,7 @@ def _compiled(
     src_dir: Path,
     files: Sequence[Path],
     fresh: Path,
-    cc: tool.Compiler,
+    cc: toolchain.Compiler,
     sanitize: Sequence[str],
     defines: Sequence[str],
     how: How,
@@ -91,12 +91,12 @@ def _compiled(
     """Kernels as objects, which know nothing of `defines`; then the rest, and all of it linked."""
     include = sorted({file.parent for file in files if file.suffix == ".h"})
     kernels = [file for file in files if _shared(src_dir, file)]
-    flags = tool.compile_flags(cc, sanitize, how.optimize, how.warnings)
+    flags = toolchain.compile_flags(cc, sanitize, how.optimize, how.warnings)
     recipe = Recipe(src_dir.resolve(), cc, ("-fPIC", *flags), include)
     objects, finished = make_objects([kernel.resolve() for kernel in kernels], recipe)
     if finished.returncode != 0:
         return finished
-    return tool.compile_library(
+    return toolchain.compile_library(
         [file for file in files if file.suffix == ".c" and file not in kernels],
         fresh,
         cc=cc,
@@ -123,7 +123,7 @@ def _source_files(src_dir: Path) -> list[Path]:
     return sorted(files)
 
 
-def _rejected(src_dir: Path, cc: tool.Compiler, finished: tool.Finished) -> MyoedgeError:
+def _rejected(src_dir: Path, cc: toolchain.Compiler, finished: tool.Finished) -> MyoedgeError:
     says = finished.stderr.strip()
     if full := cached.out_of_room(says):
         return full

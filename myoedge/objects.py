@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge import cached, tool
+from myoedge import cached, tool, toolchain
 
 OBJECTS_KEPT = 2048
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
@@ -28,7 +28,7 @@ class Recipe:
     """
 
     root: Path
-    cc: tool.Compiler
+    cc: toolchain.Compiler
     flags: Sequence[str]
     include: Sequence[Path]
 
@@ -69,7 +69,7 @@ def _read(source: Path, recipe: Recipe) -> list[Path]:
 def _made(source: Path, place: Path, recipe: Recipe) -> tool.Finished:
     with tool.scratch() as folder:
         fresh = folder / "fresh.o"
-        finished = tool.compile_object(
+        finished = toolchain.compile_object(
             source,
             fresh,
             root=recipe.root,

@@ -17,7 +17,7 @@ from myoedge.board import known_boards
 from myoedge.errors import MyoedgeError
 from myoedge.run import gvsoc, openocd
 from myoedge.run.board import plugged_in
-from myoedge.tool import ZIG, compiler
+from myoedge.toolchain import ZIG, compiler
 
 TALK = ("flash", "run")  # to a board
 State = Literal["ok", "missing", "wrong version"]

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.ir import Array
 from myoedge.run.host import Library, Spec, invoke
 
@@ -118,7 +118,7 @@ def _filled(shape: tuple[int, ...], dtype: DTypeLike, canary: int) -> Array:
     return array
 
 
-def asan_environment(cc: tool.Compiler) -> dict[str, str]:
+def asan_environment(cc: toolchain.Compiler) -> dict[str, str]:
     """What a Python process needs in its environment to load a library gcc built with ASan.
 
     Only gcc has a libasan.so that can be loaded first.

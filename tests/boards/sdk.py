@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import myoedge
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.built import Build
 from myoedge.emit.gap_sdk import FOLDER
 from myoedge.emit.project import runtime
@@ -83,7 +83,7 @@ def for_host(build: Build, folder: Path, *defines: str) -> Path:
     flags += [f"-D{define}" for define in ("ME_GAP9", "ME_SDK", *DEFINES, *defines)]
     places = [f"-I{place}" for place in (folder, BUILTINS, build.folder / "src")]
     program = folder / "app"
-    cc = tool.compiler()
+    cc = toolchain.compiler()
     command = [*cc.command, *flags, *places, "-include", "sdk_shim.h", *sources, "-o", program]
     env = {"ZIG_GLOBAL_CACHE_DIR": str(tool.cache_folder("zig"))}
     done = tool.run([str(part) for part in command], cwd=folder, env=env)

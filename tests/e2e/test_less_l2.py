@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.budget import Budget, plan_within
 from myoedge.emit.project import make_sources
 from myoedge.energy.model import PUBLISHED
@@ -163,7 +163,7 @@ def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
     src, program = small.folder / "src", tmp_path / "src" / "selftest"
     program.parent.mkdir()
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
-    done = tool.compile_program(sources, program, cc=tool.compiler("zig"), include=[src])
+    done = toolchain.compile_program(sources, program, cc=toolchain.compiler("zig"), include=[src])
     assert done.returncode == 0, done.stderr
     ran = tool.run([str(program)], cwd=program.parent)
     assert ran.returncode == 2

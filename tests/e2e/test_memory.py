@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.emit.project import make_sources
 from myoedge.plan.place import Life, Place, Placement
 from myoedge.plan.planned import Plan
@@ -132,7 +132,7 @@ def test_clean_under_ubsan(mixed: myoedge.Build, tmp_path: Path) -> None:
 
 def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
     try:
-        cc = tool.compiler("cc")
+        cc = toolchain.compiler("cc")
     except myoedge.MyoedgeError as error:
         pytest.skip(str(error))
     if not cc.can_asan:
@@ -141,7 +141,7 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
     kinds = ("address", "undefined")
     src = mixed.folder / "src"  # firmware/ is for the chip alone
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
-    done = tool.compile_program(sources, program, cc=cc, sanitize=kinds, include=[src])
+    done = toolchain.compile_program(sources, program, cc=cc, sanitize=kinds, include=[src])
     assert done.returncode == 0, done.stderr
     ran = tool.run([str(program)], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.emit.project import runtime
 from myoedge.emit.render import template_dir
 from myoedge.firmware import link
@@ -59,8 +59,8 @@ def drawn_on_host(folder: Path, text: str, *others: Path) -> bytes:
     source, binary = folder / "host.c", folder / "host"
     source.write_text(text)
     include = (PROGRAMS, template_dir() / "include")
-    done = tool.compile_program(
-        [source, *others], binary, cc=tool.compiler(), sanitize=("undefined",), include=include
+    done = toolchain.compile_program(
+        [source, *others], binary, cc=toolchain.compiler(), sanitize=("undefined",), include=include
     )
     assert done.returncode == 0, done.stderr
     with_results = f"{binary} > results.bin"

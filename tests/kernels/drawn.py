@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.emit.project import runtime
 from myoedge.emit.render import template_dir
 from myoedge.firmware import check_instructions, link
@@ -136,10 +136,10 @@ def _on_host(
         (folder / name).write_text(start + text if name.endswith(".c") else text)
     source, binary = folder / f"{program}.c", folder / "host"
     source.write_text(start + (PROGRAMS / source.name).read_text())
-    done = tool.compile_program(
+    done = toolchain.compile_program(
         [source, *folder.glob("me_*.c"), *others],
         binary,
-        cc=tool.compiler(),
+        cc=toolchain.compiler(),
         sanitize=("undefined",),
         include=(PROGRAMS, folder, SHIM),
     )

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from myoedge import tool
+from myoedge import toolchain
 from myoedge.emit.kernels import arrays, function_name, kernel
 from myoedge.emit.render import C_TYPES, initializer, template_dir
 from myoedge.ir import Array
@@ -107,10 +107,10 @@ def compiled_and_run(
     """The same of this text, which may need other files."""
     (folder / "cases.c").write_text(text)
     library = folder / "cases.so"
-    finished = tool.compile_library(
+    finished = toolchain.compile_library(
         [folder / "cases.c", *others],
         library,
-        cc=tool.compiler("zig"),
+        cc=toolchain.compiler("zig"),
         sanitize=("undefined",),
         optimize=optimize,
         include=[template_dir() / "include", folder],

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.run.gvsoc import run_elf
 from tests.simulator import networks, random_code
 from tests.simulator.fixture import COUNTERS, FOLDER, Recorded, Row, load, save
@@ -46,11 +46,11 @@ def build(name: str) -> bytes:
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         elf = folder / "program.elf"
-        ended = tool.compile_firmware(
+        ended = toolchain.compile_firmware(
             sorted(folder / file for file in files if file.endswith((".c", ".S"))),
             elf,
-            cc=(zig := tool.compiler("zig")),
-            flags=tool.firmware_flags(zig),
+            cc=(zig := toolchain.compiler("zig")),
+            flags=toolchain.firmware_flags(zig),
             script=folder / "bench.ld",
             include=(folder,),
         )

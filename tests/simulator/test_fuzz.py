@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.errors import MyoedgeError
 from tests.conftest import ROOT
 from tests.guard import asan_environment
@@ -71,7 +71,7 @@ def test_many_more(kind: str) -> None:
 def asan() -> dict[str, str]:
     """The environment of a process that loads a core with AddressSanitizer in it."""
     try:
-        cc = tool.compiler("cc")
+        cc = toolchain.compiler("cc")
     except MyoedgeError as error:
         pytest.skip(error.notice.title)
     if cc.is_clang or not cc.can_asan:

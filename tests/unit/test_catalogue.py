@@ -36,6 +36,7 @@ SHARED = {
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
     "E501": {
         "tool",
+        "toolchain",
         "frontend.preflight",
         "run.ort",
         "run.gvsoc",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import myoedge
-from myoedge import tool
+from myoedge import toolchain
 from myoedge.emit.project import runtime
 from myoedge.emit.render import template_dir
 from myoedge.errors import MyoedgeError
@@ -134,4 +134,4 @@ def test_a_stock_compiler_makes_it_too() -> None:
     made = link(files(EMPTY), cc="riscv64-unknown-elf-gcc")
     check_instructions(made)
     assert made.program.symbols["_start"] == 0x1C010000
-    assert not tool.compiler("riscv64-unknown-elf-gcc").is_zig
+    assert not toolchain.compiler("riscv64-unknown-elf-gcc").is_zig

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoedge import fixedpoint as fp
-from myoedge import tool
+from myoedge import toolchain
 from myoedge.emit.render import template_dir
 from myoedge.fixedpoint import Combine, QParams, Requant
 from myoedge.ir import Array
@@ -257,8 +257,8 @@ def primitives(folder: Path) -> host.Library:
     text = '#include "me_math.h"\n' + "".join(texts)
     (folder / "primitives.c").write_text(text)
     library = folder / "primitives.so"
-    finished = tool.compile_library(
-        [folder / "primitives.c"], library, cc=tool.compiler("zig"), sanitize=("undefined",),
+    finished = toolchain.compile_library(
+        [folder / "primitives.c"], library, cc=toolchain.compiler("zig"), sanitize=("undefined",),
         include=[template_dir() / "include"],
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr

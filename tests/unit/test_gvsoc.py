@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import survey, tool
+from myoedge import survey, tool, toolchain
 from myoedge.errors import MyoedgeError
 from myoedge.run import gvsoc
 
@@ -230,7 +230,7 @@ def built(folder: Path, body: str) -> Path:
     flags = "-target riscv32-freestanding-none -mcpu=generic_rv32+m+c -O1 -nostdlib -static"
     flags += " -fno-sanitize=all -fomit-frame-pointer -Wl,-T,firmware.ld"
     (folder / "firmware.ld").write_text(LINKS, encoding="utf-8")
-    zig = tool.compiler("zig")
+    zig = toolchain.compiler("zig")
     ended = tool.run([*zig.command, *flags.split(), "-o", elf, source], cwd=folder, timeout_s=300)
     assert ended.returncode == 0, ended.stderr
     return elf

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.run import host
@@ -73,7 +73,9 @@ def test_the_second_build_is_a_cache_hit(
 ) -> None:
     first = host.build_library(sources(tmp_path / "one", *scaling(3)))
     assert first.parent == cache / "libraries"
-    monkeypatch.setattr(tool, "compile_library", lambda *_, **__: pytest.fail("compiled again"))
+    monkeypatch.setattr(
+        toolchain, "compile_library", lambda *_, **__: pytest.fail("compiled again")
+    )
     assert host.build_library(sources(tmp_path / "two", *scaling(3))) == first
 
 
@@ -366,7 +368,7 @@ def test_address_sanitizer_of_a_system_compiler_catches_a_static_overflow(
     tmp_path: Path, cache: Path
 ) -> None:
     try:
-        cc = tool.compiler("cc")
+        cc = toolchain.compiler("cc")
     except MyoedgeError as error:
         pytest.skip(error.notice.title)
     if cc.is_clang or not cc.can_asan:

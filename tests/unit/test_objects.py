@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import tool
+from myoedge import tool, toolchain
 from myoedge.objects import Recipe, make_objects
 
 FILES = {
@@ -31,7 +31,7 @@ def made(folder: Path, *flags: str, **texts: str) -> tuple[Path, tool.Finished]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts.get(path.stem, text), encoding="utf-8")
-    cc = tool.compiler()
+    cc = toolchain.compiler()
     recipe = Recipe(folder, cc, ("-O1", "-Wall", "-Werror", *flags), (folder, folder / "library"))
     objects, finished = make_objects([folder / "library/a.c"], recipe)
     return objects[0], finished
@@ -52,7 +52,7 @@ def test_the_name_follows_text_headers_and_flags(tmp_path: Path, cache: Path) ->
 
 def test_compiled_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path / "one")
-    monkeypatch.setattr(tool, "compile_object", lambda *_, **__: pytest.fail("compiled again"))
+    monkeypatch.setattr(toolchain, "compile_object", lambda *_, **__: pytest.fail("compiled again"))
     made(tmp_path / "two")
 
 

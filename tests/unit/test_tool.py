@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import survey, tool
+from myoedge import survey, tool, toolchain
 from myoedge.errors import MyoedgeError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -53,8 +53,8 @@ def sha256(path: Path) -> str:
 
 def built(folder: Path, text: str = ADD, **options: object) -> Path:
     library = folder / "net.so"
-    cc = tool.compiler("zig")
-    finished = tool.compile_library([written(folder, text)], library, cc=cc, **options)  # type: ignore[arg-type]
+    cc = toolchain.compiler("zig")
+    finished = toolchain.compile_library([written(folder, text)], library, cc=cc, **options)  # type: ignore[arg-type]
     assert finished.returncode == 0, finished.stderr
     return library
 
@@ -94,21 +94,24 @@ def test_two_builds_in_two_folders_are_the_same_bytes(tmp_path: Path) -> None:
     assert sha256(built(tmp_path / "three", text, optimize="-O0")) != sha256(one)
 
 
-def installed_compilers() -> list[tool.Compiler]:
+def installed_compilers() -> list[toolchain.Compiler]:
     return [
-        tool.compiler(row.name) for row in survey.survey() if row.name in ("zig", "cc") if row.where
+        toolchain.compiler(row.name)
+        for row in survey.survey()
+        if row.name in ("zig", "cc")
+        if row.where
     ]
 
 
 @pytest.mark.parametrize("debug", ["-g0", "-g"])
 @pytest.mark.parametrize("cc", installed_compilers(), ids=lambda cc: cc.name)
 def test_no_folder_of_this_machine_is_in_a_library(
-    tmp_path: Path, cc: tool.Compiler, debug: str
+    tmp_path: Path, cc: toolchain.Compiler, debug: str
 ) -> None:
     # __FILE__ is kept in the library; -g adds the names of folders where nothing maps them.
     text = ADD.replace("return 0;", "return __FILE__[a[2]];")
     source, library = written(tmp_path / "inner", text), tmp_path / "net.so"
-    finished = tool.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
+    finished = toolchain.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
     assert finished == tool.Finished(0, "", "")
     strings = re.findall(rb"[\x20-\x7e]{4,}", library.read_bytes())
     assert any(b"net.c" in text for text in strings)
@@ -127,10 +130,10 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
     written(tmp_path / "src/include", "int me_sum(const int *a);\n", "sum.h")
     text = '#include "sum.h"\nint me_sum(const int *a) { return a[0] + a[1]; }\n'
     written(tmp_path / "src/deep", text, "sum.c")
-    finished = tool.compile_library(
+    finished = toolchain.compile_library(
         tmp_path / "src",
         tmp_path / "net.so",
-        cc=tool.compiler(),
+        cc=toolchain.compiler(),
         include=[tmp_path / "src/include"],
     )
     assert finished == tool.Finished(0, "", "")
@@ -146,7 +149,7 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
 )
 def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None:
     source = written(tmp_path, f"{ENTRY};\n{ENTRY} {{ (void)in; (void)out; {body} }}\n")
-    finished = tool.compile_library([source], tmp_path / "net.so", cc=tool.compiler())
+    finished = toolchain.compile_library([source], tmp_path / "net.so", cc=toolchain.compiler())
     assert finished.returncode != 0
     assert objection in finished.stderr
     assert not (tmp_path / "net.so").exists()
@@ -155,7 +158,9 @@ def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None
 def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -> tool.Finished:
     program = tmp_path / "add"
     source = written(tmp_path, ADD_PROGRAM, "main.c")
-    compiled = tool.compile_program([source], program, cc=tool.compiler(name), sanitize=sanitize)
+    compiled = toolchain.compile_program(
+        [source], program, cc=toolchain.compiler(name), sanitize=sanitize
+    )
     assert compiled.returncode == 0, compiled.stderr
     return tool.run([program, *numbers], cwd=tmp_path)
 
@@ -173,8 +178,8 @@ def test_undefined_behaviour_sanitizer_catches_a_signed_overflow(tmp_path: Path)
 
 
 def test_only_a_compiler_whose_address_sanitizer_was_seen_to_work_has_one(tmp_path: Path) -> None:
-    assert not tool.compiler("zig").can_asan
-    (zig, _) = tool.compiler("zig").command
+    assert not toolchain.compiler("zig").can_asan
+    (zig, _) = toolchain.compiler("zig").command
     # Takes the flag, links, and catches nothing.
     script = f"""#!/bin/sh
 [ "$1" = --version ] && echo some cc && exit
@@ -186,26 +191,26 @@ exec '{zig}' cc "$@"
 """
     deaf = written(tmp_path, script, "cc")
     deaf.chmod(0o755)
-    assert not tool.compiler(str(deaf)).can_asan
+    assert not toolchain.compiler(str(deaf)).can_asan
 
 
 def test_unknown_sanitizers_are_refused() -> None:
     with pytest.raises(ValueError, match="adress"):
-        tool.compile_flags(tool.compiler(), ("adress",))
+        toolchain.compile_flags(toolchain.compiler(), ("adress",))
 
 
 def test_zig_is_found_and_tells_its_version() -> None:
-    assert tool.compiler("zig").version == "zig 0.17.0"
-    assert tool.compiler("zig").is_clang
+    assert toolchain.compiler("zig").version == "zig 0.17.0"
+    assert toolchain.compiler("zig").is_clang
 
 
 def test_a_compiler_by_path_and_by_CC(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = written(tmp_path, "#!/bin/sh\necho my clang $1\n", "my cc")
     fake.chmod(0o755)
-    assert tool.compiler(str(fake)).version == "my clang --version"
+    assert toolchain.compiler(str(fake)).version == "my clang --version"
     monkeypatch.setenv("CC", f"'{fake}' -m64")
-    cc = tool.compiler("cc")
-    assert cc == tool.Compiler("cc", (str(fake), "-m64"), "my clang -m64")
+    cc = toolchain.compiler("cc")
+    assert cc == toolchain.Compiler("cc", (str(fake), "-m64"), "my clang -m64")
     assert (cc.is_clang, cc.is_zig) == (True, False)
 
 
@@ -214,19 +219,19 @@ def test_a_compiler_that_does_not_run_is_E501(tmp_path: Path, text: str) -> None
     fake = written(tmp_path, text, "cc")
     fake.chmod(0o755)
     with pytest.raises(MyoedgeError) as caught:
-        tool.compiler(str(fake))
+        toolchain.compiler(str(fake))
     assert caught.value.code == "E501"
 
 
 def test_a_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ziglang", None)
     with pytest.raises(MyoedgeError) as caught:
-        tool.compiler("zig")
+        toolchain.compiler("zig")
     assert caught.value.code == "E501"
     assert caught.value.notice.tries[0] == "pip install ziglang==0.17.0"
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(MyoedgeError, match="no-such-compiler") as caught:
-        tool.compiler("cc")
+        toolchain.compiler("cc")
     assert "zig" in caught.value.notice.tries[0]
 
 
@@ -318,11 +323,11 @@ def test_versions_are_compared_as_numbers(version: str, requirement: str, good: 
 def test_requirements_are_those_of_the_package() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
-    assert {tool.ZIG, *(requirement for _, requirement, *_ in survey.PACKAGES)} <= declared
+    assert {toolchain.ZIG, *(requirement for _, requirement, *_ in survey.PACKAGES)} <= declared
     assert project["requires-python"] == ">=3.11"
 
 
 def test_a_cc_that_is_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CC", "gcc '")
     with pytest.raises(MyoedgeError, match="E501"):
-        tool.compiler("cc")
+        toolchain.compiler("cc")
