@@ -11,7 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["MYOEDGE_ENERGY"] = ""  # never a calibration of this computer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """torch keeps to one thread, also where an example asks for two: tests run side by side, and
+    threads that wait for each other took twenty times the time of the training itself."""
+    import torch
+
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", lambda count: None)
+        yield
 
 
 @dataclass(frozen=True)
