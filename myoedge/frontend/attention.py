@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.ir import Array, Shape
 from myoedge.ops.attention import KEYS_MAX, mask
 
+WORD = 4  # bytes that kernels read at once
 HIDDEN = -1e4  # what is added to hide a key is below this
 
 
@@ -38,7 +39,7 @@ def attend(
     lead = (1,) * (4 - len(shape))
     q, k, v = (_ranked(d, x, (*lead, *d.shape(x))) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
-    turned = _filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)))
+    turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
     added = (_whole(d, bias, (*d.shape(q)[:3], d.shape(k)[2])),) if bias else ()
     y = d.add("attention", rows, columns, turned, *added, scale=scale, window=window)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
@@ -49,11 +50,11 @@ def _ranked(d: Adds, x: str, shape: Sequence[int]) -> str:
     return x if d.shape(x) == tuple(shape) else d.add("reshape", x, shape=tuple(shape))
 
 
-def _filled(d: Adds, x: str) -> str:
-    """The last axis filled to whole words."""
+def filled(d: Adds, x: str, axis: int) -> str:
+    """An axis filled to whole words with zeros."""
     shape = d.shape(x)
-    missing = -shape[-1] % 4
-    pads = ((0, 0), (0, 0), (0, 0), (0, missing))
+    missing = -shape[axis] % WORD
+    pads = tuple((0, missing if at == axis else 0) for at in range(len(shape)))
     return d.add("pad", x, pads=pads, value=0.0) if missing else x
 
 

@@ -39,9 +39,12 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Of scores and of values, masked ones included."""
+    """Of scores and of values, masked ones included.
+
+    attrs["widths"]   (of q and k, of v): what a head has without what fills its words
+    """
     (b, n, h, d), m = shapes[0], shapes[1][1]
-    return b * n * h * m * (d + out[3])
+    return b * n * h * m * sum(attrs.get("widths", (d, out[3])))
 
 
 def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:

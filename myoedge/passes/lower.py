@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from myoedge.fixedpoint import QParams
+from myoedge.frontend.attention import WORD, filled
 from myoedge.ir import Graph, Node, Shape
 from myoedge.op import OPS
 from myoedge.ops.moves import PARTS
@@ -60,6 +61,23 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("concat", *parts, **node.attrs)
 
 
+def fill_heads(graph: Graph, node: Node) -> Rewrite | None:
+    """Heads of any width are filled to whole words: zeros in queries add nothing to a score, and
+    what zeros among values give is cut off again."""
+    if node.op != "attention":
+        return None
+    q, k, v, *bias = node.inputs
+    (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
+    if d % WORD == e % WORD == 0:
+        return None
+    patch = Patch(graph, node)
+    rows, columns = (filled(patch, x, axis=3) for x in (q, k))
+    y = patch.add(
+        "attention", rows, columns, filled(patch, v, axis=2), *bias, **node.attrs, widths=(d, e)
+    )
+    return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
+
+
 SAME = (("affine", 1.0, 0.0),)
 
 
@@ -71,4 +89,4 @@ def fixed_scale(graph: Graph, name: str) -> QParams | None:
     return None if node is None else OPS[node.op].fixed
 
 
-LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat)
+LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, fill_heads)

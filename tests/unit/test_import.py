@@ -202,6 +202,14 @@ PRODUCTS = [
     case("addmm_matrix", lambda x: torch.addmm(torch.ones(3, 5), x, torch.ones(8, 5)), FLAT),
     case("addmm", torch.addmm, seeded(5), FLAT, WEIGHT),
     case("addmm_0d", lambda x, w: torch.addmm(torch.tensor(2.0), x, w), FLAT, WEIGHT),
+    *(
+        case(
+            f"attention_of_{width}_and_{out}",
+            F.scaled_dot_product_attention,
+            *(seeded(2, 3, 7, n, seed=at) for at, n in enumerate((width, width, out))),
+        )
+        for width, out in ((10, 10), (8, 3), (5, 8))
+    ),
     case("attention", lambda x: (x @ x.transpose(1, 2) / 4.0).softmax(-1) @ x, X1),
 ]
 
