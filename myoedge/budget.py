@@ -195,16 +195,18 @@ def check(
     fidelity: Fidelity,
     by: Coefficients = PUBLISHED,
     short: Broken | None = None,
+    reused: bool = False,
 ) -> None:
     """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once.
 
-    short   memory that is too small, where `plan` is the one for all of the chip's
+    short    memory that is too small, where `plan` is the one for all of the chip's
+    reused   whether the tensors of 16 bits are an older build's
     """
     judged = (
         short,
         _latency(budget, plan),
         _energy(budget, plan, for_modelled(by)),
-        _noise(budget, plan, fidelity),
+        _noise(budget, plan, fidelity, reused),
     )
     broken = [found for found in judged if found is not None]
     if broken:
@@ -246,16 +248,29 @@ def _shown(found: Energy) -> str:
     return interval(found.joules, found.low_j, found.high_j)
 
 
-def _noise(budget: Budget, plan: Plan, fidelity: Fidelity) -> Broken | None:
+def _noise(budget: Budget, plan: Plan, fidelity: Fidelity, reused: bool) -> Broken | None:
     found_db = fidelity.total_db or 0.0
     if budget.sqnr_db is None or found_db >= budget.sqnr_db:
         return None
-    return _broken(
+    found = _broken(
         "sqnr",
         f"{budget.sqnr_db:g} dB",
         f"{found_db:.1f} dB",
         _noisiest(plan, fidelity),
         "--method mse or percentile; myoedge quantize shows the noise of every layer",
+    )
+    return replace(found, facts={**found.facts, "16 bits": _widths(plan, reused)})
+
+
+def _widths(plan: Plan, reused: bool) -> str:
+    """Whether more of them could have helped."""
+    q = plan.quant
+    wide = sum(q.dtype(step.node.name) == "int16" for step in q.steps)
+    have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
+    if reused:
+        return f"not tried: --reuse keeps the older build's choice; {have}"
+    return (
+        f"tried where they win most: {have}, and more win nothing" if wide else "tried: win nothing"
     )
 
 

@@ -91,8 +91,14 @@ def _named(wanted: Goal) -> Chip:
     return wanted.chip.at(str(wanted.point)) if fixed else wanted.chip
 
 
-def planned(network: QuantGraph, wanted: Goal, by: Coefficients, fidelity: Fidelity) -> Planned:
-    """The plan that keeps to all limits.
+def planned(
+    network: QuantGraph,
+    wanted: Goal,
+    by: Coefficients,
+    fidelity: Fidelity,
+    reused: bool = False,
+) -> Planned:
+    """The plan that keeps to all limits; `reused`: whether its 16 bits are an older build's.
 
     Errors: E236, E301 does not fit the chip, E302 over budget: every one that is, E304, E306.
     """
@@ -104,7 +110,7 @@ def planned(network: QuantGraph, wanted: Goal, by: Coefficients, fidelity: Fidel
             raise
         found = _planned(network, _freed(wanted, names), by)  # else the chip itself is too small
         short = _short(network, wanted, by, error.notice)
-    budget.check(wanted.limits, found.plan, fidelity, by, short)
+    budget.check(wanted.limits, found.plan, fidelity, by, short, reused)
     return found
 
 

@@ -135,7 +135,7 @@ def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
     found, by = run_quantize(options), coefficients()
     times_s = dict(found.times_s)
     with timed("plan", times_s, options.say):
-        plan = planned(found.network, wanted, by, found.fidelity)
+        plan = planned(found.network, wanted, by, found.fidelity, found.reused is not None)
     found = found.warned(plan.warnings, options.strict)
     folder = output or Path("build") / f"{found.model.name}-{wanted.chip.name}"
     with timed("emit", times_s, options.say):

@@ -55,6 +55,7 @@ def _as_json(found: Quantized) -> dict[str, Any]:
     return {
         "model": found.model.name,
         "sqnr_db": _db(found.fidelity.total_db),
+        "sqnr_before": list(found.fidelity.passed),
         "accuracy_float": found.accuracy_float,
         "accuracy_int8": found.accuracy_int8,
         "calibration": found.network.calibration.source,
@@ -78,7 +79,8 @@ def _show(voice: Voice, found: Quantized) -> None:
     show(table, voice.out)
     source = found.network.calibration.source
     total = words.decibels(_db(found.fidelity.total_db))
-    lines = [f"\nSQNR      {total} at the output, calibrated on {source}"]
+    place = f"at the output{words.before(found.fidelity.passed)}"
+    lines = [f"\nSQNR      {total} {place}, calibrated on {source}"]
     if found.accuracy_float is not None and found.accuracy_int8 is not None:
         shares = (words.percent(found.accuracy_float), words.percent(found.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*shares))

@@ -48,8 +48,9 @@ class Fidelity:
     local       dB per tensor, this operator alone quantised
     cumulative  dB per tensor, everything up to it quantised
     outputs_db  dB per output, over all samples, before a final softmax or sigmoid
-    total_db    dB over all outputs
+    total_db    dB over all outputs, measured there
     outputs     float and integer outputs per sample, dequantised
+    passed      the functions at the end that the dB are measured before: "softmax"
     """
 
     local: Mapping[str, float | None]
@@ -58,6 +59,7 @@ class Fidelity:
     total_db: float | None
     real: tuple[tuple[Array, ...], ...] = field(repr=False)
     integer: tuple[tuple[Array, ...], ...] = field(repr=False)
+    passed: tuple[str, ...] = ()
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -86,6 +88,16 @@ def judged(q: QuantGraph, output: str) -> str:
     node = q.graph.producer.get(name)
     act = () if node is None else node.attrs.get("act", ())
     return name + PRE if [function for function, *_ in act] == ["sigmoid"] else name
+
+
+def passed(q: QuantGraph, output: str) -> str | None:
+    """The function between what is judged and the output: "softmax"; None where that is it."""
+    if judged(q, output).endswith(PRE):
+        return "sigmoid"
+    node = q.graph.producer.get(output)
+    if node is not None and node.op in BEHIND:
+        return passed(q, node.inputs[0])
+    return node.op if node is not None and node.op in FINAL else None
 
 
 def judged_values(q: QuantGraph, name: str, found: Mapping[str, Array]) -> Array:
@@ -122,6 +134,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         total.db,
         tuple(reals),
         tuple(integers),
+        tuple(dict.fromkeys(filter(None, (passed(q, name) for name in q.graph.outputs)))),
     )
 
 
@@ -164,14 +177,19 @@ def class_axis(graph: Graph, frames: int | None = None) -> int | None:
     return fit[0] if len(fit) == 1 else None
 
 
+def judges(graph: Graph) -> bool:
+    """Whether labels say anything of the first output: nothing of a list of symbols."""
+    made = graph.producer.get(graph.outputs[0])
+    return made is None or made.op not in SYMBOLS
+
+
 def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float | None:
     """Share of frames whose class in the first output, scores or indices, is the label's.
 
     labels   [samples], of all frames of a sample, or [samples, frames]
     None where the classes' axis is not known, or the output is a list of symbols.
     """
-    made = graph.producer.get(graph.outputs[0])
-    if made is not None and made.op in SYMBOLS:
+    if not judges(graph):
         return None
     frames = labels.shape[1] if labels.ndim > 1 else None
     axis = class_axis(graph, frames)

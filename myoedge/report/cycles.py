@@ -137,18 +137,17 @@ def _table(
     for title in ("layer", *fixed, *shown.values()):
         left = title in ("layer", "operator")
         table.add_column(title, justify="left" if left else "right", no_wrap=True)
-    for row in rows:
+    short = words.shortened([clean(row["layer"]) for row in rows[:-1]], max(name, LEAST_CHARS))
+    for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
         parts = _parts(row["stalls"], shown)
-        table.add_row(*_styled(row, fixed, max(name, LEAST_CHARS)), *parts)
+        table.add_row(*_styled(layer, row, fixed), *parts)
     return table
 
 
-def _styled(row: Mapping[str, Any], fixed: Iterable[str], most: int) -> Iterator[Text]:
+def _styled(layer: str, row: Mapping[str, Any], fixed: Iterable[str]) -> Iterator[Text]:
     from rich.text import Text
 
-    name = Text(clean(row["layer"]), "bold")
-    name.truncate(most, overflow="ellipsis")
-    yield name
+    yield Text(layer, "bold")
     for column in fixed:
         yield Text(clean(row[column]), "bold" if row["total"] else "")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from myoedge.report import speed, words
+from myoedge.report import energy, speed, words
 from myoedge.report.rows import Report
 from myoedge.report.text import clean, show
 
@@ -86,6 +86,10 @@ def _number(value: Any) -> str:
     return f"{value:,}" if _is_number(value) else str(value)
 
 
+def _energy(microjoules: Any) -> str:
+    return energy.amount(microjoules / energy.MICRO)
+
+
 def _answer(value: bool | None) -> str:
     return words.ANSWERS[value]
 
@@ -110,9 +114,9 @@ NETWORK = (
     Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
     Measure("latency_s", "latency", -1, speed.duration),
     Measure("cycles.startup", "start-up cycles", -1, _number),
-    Measure("energy_uj.value", "energy, uJ", -1, _number),
-    Measure("energy_uj.low", "energy, uJ, at least", -1, _number),
-    Measure("energy_uj.high", "energy, uJ, at most", -1, _number),
+    Measure("energy_uj.value", "energy", -1, _energy),
+    Measure("energy_uj.low", "energy, at least", -1, _energy),
+    Measure("energy_uj.high", "energy, at most", -1, _energy),
     Measure("energy_uj.coefficients", "energy by", 0),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),

@@ -54,6 +54,7 @@ def environment() -> Environment:
         dims=dims,
         size=words.size,
         count=words.count,
+        firm=words.firm,
         db=words.decibels,
         percent=words.percent,
         place=words.place,

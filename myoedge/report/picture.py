@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.report import speed, words
@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixe
 PLOT_WIDTH = 900
 NARROWEST, WIDEST = 24, 104  # of one step
 MOST_BARS = 40  # of layers' times
+MOST_NAME = 28  # characters beside a bar: what 210 px hold
 LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
 
 
@@ -151,6 +152,7 @@ class Bar:
     rate: str
     length: float
     parts: tuple[Part, ...]
+    short: str = ""  # of its name, what there is room for
 
 
 def time(report: Report) -> dict[str, Any] | None:
@@ -164,10 +166,12 @@ def time(report: Report) -> dict[str, Any] | None:
     kept = {row["name"] for row in slowest}
     named = zip(layers, words.told_apart(layers), strict=True)
     bars = [_bar(row, name, longest) for row, name in named if row["name"] in kept]
+    short = words.shortened([bar.name for bar in bars], MOST_NAME)
+    bars = [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)]
     rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in kept]
     return {
         "bars": bars,
-        "longest_name": max((len(bar.name) for bar in bars), default=0),
+        "longest_name": max((len(bar.short) for bar in bars), default=0),
         "parts": _parts(found.get("stalls")),
         "hidden": len(rest),
         "hidden_cycles": sum(rest),

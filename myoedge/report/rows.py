@@ -130,6 +130,7 @@ def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     fidelity = outcome.fidelity
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
+        "sqnr_before": [] if fidelity is None else list(fidelity.passed),
         "accuracy_float": _share(outcome.accuracy_float),
         "accuracy_int8": _share(outcome.accuracy_int8),
         "accuracy_source": _accuracy_source(outcome),

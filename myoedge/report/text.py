@@ -185,7 +185,8 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
         yield "accuracy", _accuracy(report)
     if q["sqnr_db"] is not None:
         samples = words.several(q["samples"], "sample")
-        yield "SQNR", _text(f"{words.decibels(q['sqnr_db'])} at the output, {samples}")
+        place = f"at the output{words.before(q.get('sqnr_before', ()))}"
+        yield "SQNR", _text(f"{words.decibels(q['sqnr_db'])} {place}, {samples}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
@@ -279,8 +280,10 @@ def _layers(report: Report, width: int) -> Table:
     for head in heads:
         justify: Literal["left", "right"] = "left" if head in LEFT else "right"
         table.add_column(titles.get(head, head), justify=justify, no_wrap=True)
-    for row in rows:
-        row["layer"].truncate(max(free - operator - 2, LEAST_CHARS), overflow="ellipsis")
+    names = [row["layer"].plain for row in rows]
+    short = words.shortened(names, max(free - operator - 2, LEAST_CHARS))
+    for name, row in zip(short, rows, strict=True):
+        row["layer"] = _text(name, "bold")
         row["operator"].truncate(max(operator - 2, LEAST_CHARS), overflow="ellipsis")
         table.add_row(*(row[head] for head in heads))
     return table

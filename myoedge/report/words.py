@@ -52,6 +52,14 @@ def percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
+UNITS = re.compile(r"(?<=\d) (?=(?:%|[mµn]?[JWVs]|[kMG]?Hz)(?!\w))")
+
+
+def firm(text: str) -> str:
+    """With numbers that no line ends behind, where their unit follows."""
+    return UNITS.sub("\u00a0", text)
+
+
 def share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
@@ -63,6 +71,12 @@ def points(report: Report) -> str:
         return ""
     lost = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
     return "no change" if lost == 0 else f"{lost:+.1f} points"
+
+
+def unjudged(report: Report) -> str:
+    """Why labels that were given say no accuracy; "" where none were given, or they do."""
+    told = any(warning["code"] == "W202" for warning in report["warnings"])
+    return "Labels were given; see W202 below for why they cannot be compared." if told else ""
 
 
 RUNG_NAMES = {
@@ -196,6 +210,48 @@ def told_apart(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     seen = [found[: index + 1].count(name) for index, name in enumerate(found)]
     return [f"{name} ({n})" if n > 1 else name for name, n in zip(found, seen, strict=True)]
+
+
+ELLIPSIS = "…"
+LONG_LEAD = 4  # characters that all names begin with and that are worth leaving out
+
+
+def shortened(names: Sequence[str], most: int) -> list[str]:
+    """Names of at most so many characters: where one is longer, without the modules that all begin
+    with, then cut where most of them stay apart: at the end, in the middle, or at the beginning.
+    """
+    if all(len(name) <= most for name in names):
+        return list(names)
+    lead = _shared(min(names), max(names))
+    same = lead.rfind("/" if "/" in lead else ".") + 1  # "layer.0" is one of ONNX's names
+    if same >= LONG_LEAD and len(names) > 1:
+        names = [ELLIPSIS + name[same:] for name in names]
+    kept = max(most - 1, 1)
+    ways = [[_cut(name, most, head) for name in names] for head in (kept, kept // 2, 0)]
+    return max(ways, key=lambda found: len(set(found)))
+
+
+def _shared(a: str, b: str) -> str:
+    """What both begin with."""
+    pairs = zip(a, b, strict=False)
+    return a[: next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))]
+
+
+def _cut(name: str, most: int, head: int) -> str:
+    """So many characters of its beginning, and as many of its end as there is room for."""
+    if len(name) <= most:
+        return name
+    tail = max(most - 1 - head, 0)
+    return name[:head] + ELLIPSIS + name[len(name) - tail :]
+
+
+ENDINGS = {"log_softmax": "log-softmax", "ctc_greedy": "greedy decoding"}
+
+
+def before(functions: Sequence[str]) -> str:
+    """Where an SQNR "at the output" is measured: ", before the softmax"; "" at the very end."""
+    names = [f"the {ENDINGS.get(name, name)}" for name in functions]
+    return f", before {' and '.join(names)}" if names else ""
 
 
 def judged(report: Report) -> str:

@@ -166,6 +166,11 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     noisiest = sorted(row["sqnr_local_db"] for row in rows if row["sqnr_local_db"] is not None)
     told = [float(line.split()[0]) for line in facts["most"].splitlines()]
     assert told == pytest.approx(noisiest[:3], abs=0.06)
+    assert facts["16 bits"].startswith("tried")
+    (tmp_path / "older").mkdir()
+    older = with_table(model, tmp_path / "older", "")
+    kept = refusal(model, tmp_path, "sqnr = 90.0", reuse=older.folder)
+    assert dict(kept.facts)["16 bits"].startswith("not tried: --reuse")
 
 
 def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path) -> None:

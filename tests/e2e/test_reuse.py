@@ -144,7 +144,10 @@ def test_symbols_of_greedy_decoding(tmp_path: Path) -> None:
     """As torch's argmax, collapsed; the last class is the blank."""
     torch.manual_seed(4)
     network, x = Typing(), 3 * samples()
-    build = built(network, x, tmp_path / "symbols", ctc=-1)
+    texts = {"input": x, "label": np.full((len(x), 9), 30)}  # which are not classes of frames
+    build = built(network, texts, tmp_path / "symbols", ctc=-1)
+    assert [row["code"] for row in build.report["warnings"]] == ["W202"]
+    assert build.report["quantization"]["sqnr_before"] == ["ctc_greedy"]
     assert build.report["outputs"][0]["shape"] == [1, 1 + FRAMES]
     assert build.report["quantization"]["sqnr_db"] > 20
     q = build.network

@@ -27,6 +27,7 @@ from myoedge.pointwise import FUNCTIONS
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
 from myoedge.quant.sqnr import measure
+from myoedge.report import words
 from myoedge.report.diff import compare, difference, print_diff
 from myoedge.report.functions import activation
 from myoedge.report.html import report_html
@@ -229,6 +230,52 @@ def test_long_operators_do_not_cut_numbers_and_lines_end_without_blanks(usual: R
     print_report(usual, Console(file=shown, width=80))
     print_diff(compare(report(residual(blocks=3)), usual), Console(file=shown, width=80))
     assert not [line for line in shown.getvalue().splitlines() if line != line.rstrip()]
+
+
+def test_long_names_stay_apart() -> None:
+    """Without the modules that all share; cut where they differ, not where they end."""
+    places = ("query", "key", "value")
+    usual = ["stem", "block.0.conv + relu"]
+    assert words.shortened(usual, 19) == usual
+    onnx = [f"/model/encoder/layer.{n}/attention/{x}/MatMul" for n in (0, 1) for x in places]
+    for most in (40, 24, 19):
+        found = words.shortened(onnx, most)
+        assert len(set(found)) == len(onnx), most
+        assert max(map(len, found)) <= most
+    assert words.shortened(onnx, 40)[0] == "…layer.0/attention/query/MatMul"
+    ends = [f"a_name_that_is_long_{n}" for n in range(3)]
+    assert [name[-1] for name in words.shortened(ends, 9)] == ["0", "1", "2"]
+    starts = [f"{n}_name_that_is_long" for n in range(3)]
+    assert words.shortened(starts, 6) == ["0_nam…", "1_nam…", "2_nam…"]
+
+
+def test_energies_of_a_comparison_are_rounded(usual: Report) -> None:
+    old, new = copy.deepcopy(usual), copy.deepcopy(usual)
+    old["energy_uj"] = {"value": 20.512345, "low": 1234.5678, "high": 3.0}
+    new["energy_uj"] = {"value": 25.612345, "low": 2345.6789, "high": 3.0}
+    found = io.StringIO()
+    print_diff(compare(old, new), Console(file=found, width=80))
+    rows = [line.split() for line in found.getvalue().splitlines()[1:]]
+    assert rows[0] == ["energy", "20.5", "µJ", "25.6", "µJ", "+24.9", "%"]
+    assert rows[1][3:7] == ["1.23", "mJ", "2.35", "mJ"]
+
+
+def test_labels_that_say_nothing_are_not_asked_for_again(usual: Report) -> None:
+    silent = copy.deepcopy(usual)
+    silent["quantization"] |= {"accuracy_float": None, "accuracy_int8": None}
+    assert "Give samples with a <code>label</code>" in report_html(silent)
+    told = {"code": "W202", "title": "the accuracy is not measured", "facts": [], "tries": []}
+    page = report_html({**silent, "warnings": [told]})
+    assert "Give samples" not in page
+    assert "Labels were given" in page
+
+
+def test_a_number_and_its_unit_stay_together() -> None:
+    text = words.firm("cores 57 %, 40.7 µJ (29.3 to 52.1) at 0.80 V, 370 MHz in 3 samples")
+    assert text.split(" ") == [
+        *("cores", "57\xa0%,", "40.7\xa0µJ", "(29.3", "to", "52.1)", "at", "0.80\xa0V,"),
+        *("370\xa0MHz", "in", "3", "samples"),
+    ]
 
 
 def test_usual_parameters_of_a_function_are_not_shown() -> None:
