@@ -32,7 +32,7 @@ from tests.conftest import save_exported
 from tests.e2e.test_bench_networks import NETWORKS
 from tests.e2e.test_onnx_models import MODELS, ROWS, calibration
 from tests.layer_fit import non_negative
-from tests.layer_networks import HELD_OUT, REFERENCE, drawn
+from tests.layer_networks import HELD_OUT, RECURRENT, REFERENCE, drawn, recurrent
 
 ROUNDS = 12
 PULL = 0.01  # of a price towards what it was, where no layer says what it is
@@ -90,6 +90,13 @@ def drawn_network(seed: int, folder: Path) -> Network:
     return of_module(f"drawn_{seed}", module, shapes, folder, l1)
 
 
+def recurrent_networks(folder: Path) -> Iterator[Network]:
+    """LSTMs and GRUs, of a single step too."""
+    for index in range(len(RECURRENT)):
+        module, shape = recurrent(index)
+        yield of_module(f"recurrent_{index}", module, [shape], folder)
+
+
 def real_networks(folder: Path) -> Iterator[Network]:
     """Whole networks, and models that somebody trained."""
     for name, bench in NETWORKS.items():
@@ -142,7 +149,8 @@ def groups(networks: Sequence[Network]) -> Iterator[tuple[str, list[Network]]]:
     held = {f"drawn_{seed}" for seed in HELD_OUT}
     drawn_ones = [n for n in networks if n.name.startswith("drawn_")]
     found = {
-        "networks": [n for n in networks if not n.name.startswith("drawn_")],
+        "networks": [n for n in networks if not n.name.startswith(("drawn_", "recurrent_"))],
+        "recurrent": [n for n in networks if n.name.startswith("recurrent_")],
         "drawn": [n for n in drawn_ones if n.name not in held],
         "held out": [n for n in drawn_ones if n.name in held],
     }
@@ -197,6 +205,7 @@ def main() -> None:
         folder = Path(scratch)
         networks = [
             *real_networks(folder),
+            *recurrent_networks(folder),
             *(drawn_network(seed, folder) for seed in (*REFERENCE, *HELD_OUT)),
         ]
     prices = GAP9_TILES

@@ -200,5 +200,33 @@ def drawn(seed: int) -> tuple[Side, tuple[tuple[int, ...], ...], str]:
     return Side(layers).eval(), shapes, BUDGETS[seed % len(BUDGETS)]
 
 
+class Steps(nn.Module):
+    """A recurrent layer: h of every step."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x)[0]
+        return found
+
+
+# Kind, features, units, steps, batch; a single step is what streams run frame by frame.
+RECURRENT = (
+    *((nn.LSTM, 16, 32, 1, 1), (nn.LSTM, 64, 64, 1, 1), (nn.LSTM, 33, 30, 2, 1)),
+    *((nn.LSTM, 8, 100, 3, 1), (nn.LSTM, 96, 96, 6, 2), (nn.LSTM, 64, 64, 64, 1)),
+    *((nn.GRU, 16, 32, 1, 1), (nn.GRU, 40, 96, 1, 1), (nn.GRU, 8, 8, 5, 1)),
+    *((nn.GRU, 12, 48, 2, 4), (nn.GRU, 30, 20, 12, 2), (nn.GRU, 16, 32, 16, 1)),
+)
+
+
+def recurrent(index: int) -> tuple[Steps, tuple[int, int, int]]:
+    """(network, shape of its input)."""
+    kind, features, units, steps, batch = RECURRENT[index]
+    torch.manual_seed(index)
+    return Steps(kind(features, units)).eval(), (steps, batch, features)
+
+
 REFERENCE = tuple(range(24))  # seeds of what is fitted
 HELD_OUT = tuple(range(100, 106))  # and of what only judges

@@ -25,7 +25,7 @@ def gates_integer(step: Step, x: Array) -> Array:
 
 def gates_in_tiles(step: Step) -> Tiled:
     sizes = linear_literals(step)
-    return wide_rows(step, sizes["rows"], sizes["c_in"], sizes["k_out"], "gates")
+    return wide_rows(step, sizes["rows"], sizes["c_in"], sizes["k_out"])
 
 
 GATES = register(

@@ -99,8 +99,9 @@ def _cycles(prices: Prices, steps: Any, sizes: Mapping[str, Any], parts: int) ->
     """Of the core that has most units; `parts` times h, and rows of weights, for a word of h."""
     words, loads = up(sizes["units"]) // 4, sizes["gates"] + parts - 1
     unit = words * (1 + 2 * loads) * prices.recurrent_word + loads * prices.recurrent_unit
-    share = sizes["batch"] * -(-sizes["units"] // 8)
-    return steps * (share * unit + parts * prices.recurrent_step) + prices.recurrent_call
+    batch, share = sizes["batch"], -(-sizes["units"] // 8)
+    step = batch * (share * unit + parts * prices.recurrent_run) + parts * prices.recurrent_step
+    return steps * step + batch * share * prices.recurrent_start + prices.recurrent_call
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:

@@ -16,6 +16,7 @@ from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 
 BLOCK = 4  # sums of a micro-kernel
 WORKERS = 8
+ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
 
 
 def in_blocks(rows: Array) -> Array:
@@ -29,14 +30,11 @@ def channels_in_blocks(step: Step) -> Array:
     return np.pad(channels, ((0, -len(channels) % BLOCK), (0, 0)))
 
 
-def wide_rows(step: Step, rows: int, c: int, k: int, prices_of: str = "wide") -> Tiled:
-    """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other.
-
-    prices_of   what its prices are called: the gates of a step are few rows of many taps
-    """
+def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
+    """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other."""
     arrays = {"weights": in_blocks(step["weight"].reshape(k, c))}
     arrays["channels"] = channels_in_blocks(step)
-    words, full = up(c) // 4, up(k)
+    full = up(k)
     operands = (
         Operand("x", 0, (rows, c), ((("row", 1),), ())),
         Operand("weights", "weights", (full, up(c)), (CHANNELS, ())),
@@ -51,18 +49,24 @@ def wide_rows(step: Step, rows: int, c: int, k: int, prices_of: str = "wide") ->
         op={"c": c, "pre": step["pre"]},
         tile=_tile,
         arrays=arrays,
-        cycles=lambda sizes, prices: (
-            -(-(-(-sizes["row"] // BLOCK) * sizes["k"]) // WORKERS)
-            * _block(prices, words, prices_of)
-            + prices.recurrent_call
-        ),
+        cycles=lambda sizes, prices: _cycles(prices, sizes["row"], sizes["k"], c),
         first=lambda sizes, prices: prices.first_gates,
     )
 
 
-def _block(prices: Prices, words: int, name: str) -> Any:
-    """Of four channels of four rows."""
-    return words * getattr(prices, f"{name}_word") + getattr(prices, f"{name}_block")
+def _cycles(prices: Prices, rows: Any, blocks: Any, c: int) -> Any:
+    """Four rows at a time where they are whole words; the others one by one."""
+    whole = rows // BLOCK if c % BLOCK == 0 else 0 * rows
+    rest = rows - BLOCK * whole
+    in_block = c // BLOCK * prices.wide_word + prices.wide_block
+    words = c // BLOCK + ODD_WORDS * (c % BLOCK)
+    in_row = words * prices.wide_row_word + prices.wide_row
+    block = _share(whole * blocks) * in_block + _share(rest * blocks) * in_row
+    return block + prices.wide_call
+
+
+def _share(count: Any) -> Any:
+    return -(-count // WORKERS)
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:

@@ -61,11 +61,12 @@ class Prices:
     rotary_pair, _row         a pair of the rotary embedding; a row of them
     norm_item, _wide_item, _row   an element of layer and RMS norm, of 16 bits; a row
     rows_call                 a call of these
-    gates_word, _block        4 x 4 sums of a word of taps; around them
-    wide_word, _block         the same of many rows, as layers with results of 16 bits have them
+    wide_word, _block         results of 16 bits, gates too: 4 x 4 sums of a word; around them
+    wide_row_word, _row, _call   four sums of a single row: a word; around them; a call
     wide_conv_word, _result      4 x 4 sums of two taps of 16 bits; a result of theirs
     wide_conv_item, _piece, _call   a tap that is gathered; a row of a window; a call
     recurrent_word, _unit     an instruction on a word of h; a gate of a unit
+    recurrent_start, _run     a unit's first state; the units of a step, of one batch
     recurrent_step, _call     a step of time, or a part with a barrier; a call
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
     copy_byte, _row           of a core: a byte that moves in order; bytes that lie together
@@ -212,10 +213,11 @@ class Prices:
     turn_block: float
     turn_run: float
     turn_plane: float
-    gates_word: float
-    gates_block: float
     wide_word: float
     wide_block: float
+    wide_row_word: float
+    wide_row: float
+    wide_call: float
     wide_conv_word: float
     wide_conv_result: float
     wide_conv_item: float
@@ -223,6 +225,8 @@ class Prices:
     wide_conv_call: float
     recurrent_word: float
     recurrent_unit: float
+    recurrent_start: float
+    recurrent_run: float
     recurrent_step: float
     recurrent_call: float
     move_call: float
@@ -258,9 +262,9 @@ GAP9_TILES = Prices(
     first_softmax=338.0,
     first_rotary=300.0,
     first_magnitude=537.0,
-    first_gates=472.0,
+    first_gates=995.0,
     first_wide_conv=1540.0,
-    first_recurrent=291.0,
+    first_recurrent=332.0,
     first_joined=323.0,
     first_turned=434.0,
     first_attention=1540.0,
@@ -369,19 +373,22 @@ GAP9_TILES = Prices(
     turn_block=25.6,
     turn_run=16.1,
     turn_plane=288.0,
-    gates_word=13.9,
-    gates_block=0.0157,
-    wide_word=24.5,
-    wide_block=355.0,
+    wide_word=24.8,
+    wide_block=195.0,
+    wide_row_word=13.3,
+    wide_row=134.0,
+    wide_call=323.0,
     wide_conv_word=23.5,
     wide_conv_result=34.4,
     wide_conv_item=4.21,
     wide_conv_piece=186.0,
     wide_conv_call=631.0,
-    recurrent_word=0.956,
-    recurrent_unit=34.2,
-    recurrent_step=134.0,
-    recurrent_call=2750.0,
+    recurrent_word=0.987,
+    recurrent_unit=34.0,
+    recurrent_start=64.0,
+    recurrent_run=76.0,
+    recurrent_step=97.5,
+    recurrent_call=1200.0,
     move_call=461.0,
     fourier_product=8.74,
     fourier_bin=87.4,
