@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from myoedge import samples
 from myoedge.config import ConditioningTable
 from myoedge.errors import MyoedgeError
-from myoedge.frontend import sniff
+from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.unusable import refuse
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
 from myoedge.samples import Given
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from myoedge.passes.condition import Conditioning
 
-WEIGHTS = (sniff.Kind.CHECKPOINT, sniff.Kind.SAFETENSORS)  # which a factory makes a network for
+WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def load_model(
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
     """
-    kind = sniff.sniff(path)
-    found = _of_onnx(path) if kind is sniff.Kind.ONNX else _of_torch(kind, path, factory, calib)
+    kind = sniff(path)
+    found = _of_onnx(path) if kind is Kind.ONNX else _of_torch(kind, path, factory, calib)
     return replace(found, graph=_prepared(found.imported, around or Around()))
 
 
@@ -80,7 +81,7 @@ def _of_onnx(path: Path) -> Model:
     return Model(_name(path), found.graph, found.graph, found.params, None, found.notes)
 
 
-def _of_torch(kind: sniff.Kind, path: Path, factory: str | None, calib: Given | None) -> Model:
+def _of_torch(kind: Kind, path: Path, factory: str | None, calib: Given | None) -> Model:
     from myoedge.frontend.exported import example_inputs, from_exported
 
     program, notes = _program(kind, path, factory, calib)
@@ -90,15 +91,15 @@ def _of_torch(kind: sniff.Kind, path: Path, factory: str | None, calib: Given | 
 
 
 def _program(
-    kind: sniff.Kind, path: Path, factory: str | None, calib: Given | None
+    kind: Kind, path: Path, factory: str | None, calib: Given | None
 ) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
     """What torch.export made of the network, now or earlier, and what was done to get at it."""
-    if kind is sniff.Kind.EXPORTED:
+    if kind is Kind.EXPORTED:
         from myoedge.frontend.preflight import load_exported
 
         return load_exported(path), ()
     if not factory or kind not in WEIGHTS:
-        sniff.refuse(kind, path)
+        refuse(kind, path)
     from myoedge.frontend.checkpoint import load_checkpoint
 
     sample = _first_sample(calib)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.archive import MAX_BYTES
 from myoedge.frontend.preflight import import_torch, unsafe_classes
-from myoedge.frontend.sniff import Kind, damaged, describe, refuse, sniff, wrong_format
+from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.unusable import damaged, describe, refuse, wrong_format
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx_external import load_external
 from myoedge.frontend.onnx_refusals import breaks_rules, wrong_opset
-from myoedge.frontend.sniff import damaged
+from myoedge.frontend.unusable import damaged
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto

@@ -14,7 +14,7 @@ from myoedge.frontend.onnx_call import FLOATS, array_of, type_name
 from myoedge.frontend.onnx_fold import Value, value_of
 from myoedge.frontend.onnx_names import origin_of, port_names, shown
 from myoedge.frontend.refusals import not_floating
-from myoedge.frontend.sniff import damaged
+from myoedge.frontend.unusable import damaged
 from myoedge.ir import Array
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from myoedge.frontend.archive import (
     runs_code,
     strange,
 )
-from myoedge.frontend.sniff import EXPORT_LINES, damaged
+from myoedge.frontend.unusable import EXPORT_LINES, damaged
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

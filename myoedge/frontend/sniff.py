@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from myoedge.errors import MyoedgeError
 
@@ -46,26 +46,6 @@ PICKLE_BYTES = 64 << 20
 LEGACY_MAGIC = b"\x8a\x0a" + 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 # onnx.proto, message ModelProto: the fields and their wire types (0 varint, 2 length-delimited)
 ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
-FOREIGN = (
-    (0, b"\x1f\x8b", "a gzip file: unpack it first"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip file: unpack it first"),
-    (257, b"ustar", "a tar file: unpack it first"),
-    (0, b"GGUF", "a GGUF language model"),
-    (4, b"ET12", "an ExecuTorch program"),
-    (0, b"\x7fELF", "a compiled program"),
-    (0, b"%PDF", "a PDF document"),
-)
-TEXTS = (
-    ("version https://git-lfs", "a Git LFS pointer: the model itself was not downloaded"),
-    ("<!doctype html", "a web page, saved instead of the model"),
-    ("<html", "a web page, saved instead of the model"),
-    ("matlab 5.0", "a MATLAB data file"),
-)
-EXPORT_LINES = (
-    "ep = torch.export.export(model.eval(), (example,))\n"
-    'torch.export.save(ep, "model.pt2")\n'
-    "# then: myoedge build model.pt2 --calib calib.npz"
-)
 
 
 def sniff(path: Path) -> Kind:
@@ -81,57 +61,6 @@ def sniff(path: Path) -> Kind:
             return _of_bytes(file, path.stat().st_size)
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
-
-
-def check_file(path: Path) -> None:
-    """Errors: E101 there is no such file, E102 it is a folder."""
-    kind = sniff(path)
-    if kind in (Kind.MISSING, Kind.FOLDER):
-        refuse(kind, path)
-
-
-def refuse(kind: Kind, path: Path) -> NoReturn:
-    """Raise what a person needs to hear about a file that cannot be built as it is."""
-    if kind is Kind.MISSING:
-        raise MyoedgeError("E101", f"{path} does not exist", {"looked in": path.absolute().parent})
-    if kind is Kind.FOLDER:
-        raise MyoedgeError("E102", f"{path} is a folder", {"needs": "one model file"})
-    if kind is Kind.EMPTY:
-        raise MyoedgeError("E105", f"{path} is empty", {}, ("save or copy the model again",))
-    if kind is Kind.TRUNCATED:
-        raise damaged(path, "it ends before its contents do")
-    if kind in (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS):
-        _refuse_weights(kind, path)
-    raise wrong_format(path, describe(kind, path), _hint(kind, path))
-
-
-def wrong_format(path: Path, what: str, hint: str = "") -> MyoedgeError:
-    """E103 with what the file is and the lines of Python that make a loadable one."""
-    needs = "a torch.export archive, an ONNX model, or weights with --factory pkg.mod:make_model"
-    facts = {"needs": needs}
-    return MyoedgeError("E103", f"{path} is {what}", facts, filter(None, (hint, EXPORT_LINES)))
-
-
-def damaged(path: Path, cause: str) -> MyoedgeError:
-    """E104 for a file whose contents do not hold together."""
-    return MyoedgeError(
-        "E104", f"{path} is damaged", {"cause": cause}, ("copy or save the model again",)
-    )
-
-
-def describe(kind: Kind, path: Path) -> str:
-    """The kind in words, with the class of a pickled module and the name of a known stranger."""
-    if kind is Kind.MODULE:
-        name = module_class(path)
-        return f"{kind} of class {name}" if name else str(kind)
-    if kind is Kind.TEXT:
-        start = _head(path).decode("utf-8", "ignore").lstrip().lower()
-        return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
-    if kind is Kind.UNKNOWN and path.is_file():
-        head = _head(path)
-        found = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
-        return next(found, "a zip file of something else" if _is_zip(head) else str(kind))
-    return str(kind)
 
 
 def module_class(path: Path) -> str:
@@ -165,41 +94,13 @@ def pickle_globals(data: bytes) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
-    facts = {"needs": "a function that makes the network these weights belong to"}
-    raise MyoedgeError(
-        "E106",
-        f"{path} is {kind}",
-        facts,
-        (f"myoedge build {path} --factory pkg.mod:make_model --calib calib.npz", EXPORT_LINES),
-    )
-
-
-def _hint(kind: Kind, path: Path) -> str:
-    if kind is Kind.MODULE:
-        load = f"model = torch.load({path.name!r}, weights_only=False)  # runs code in the file"
-        return f"only if you trust the file, where its class can be imported:\n{load}"
-    if kind is Kind.TORCHSCRIPT:
-        return "TorchScript has lost the network's Python; in the program that made it:"
-    if kind is Kind.ONNX:
-        return "an ONNX model needs no --factory; where an archive is asked for:"
-    if kind in (Kind.NPZ, Kind.NUMPY):
-        return "arrays go to --calib; the model file comes first"
-    if kind is Kind.TFLITE:
-        convert = f"python -m tf2onnx.convert --opset 17 --tflite {path.name} --output model.onnx"
-        return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
-    if kind is Kind.KERAS:
-        convert = 'keras.saving.load_model(...).export("model.onnx", format="onnx")  # Keras 3'
-        return f"{convert}\nor rebuild the network in PyTorch, load its weights, then:"
-    return ""
-
-
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first HEAD bytes of a file, or all of them."""
     with path.open("rb") as file:
         return file.read(HEAD)
 
 
-def _is_zip(head: bytes) -> bool:
+def is_zip(head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
@@ -207,7 +108,7 @@ def _of_bytes(file: BinaryIO, size: int) -> Kind:
     head = file.read(HEAD)
     if not head:
         return Kind.EMPTY
-    if _is_zip(head):
+    if is_zip(head):
         return _of_zip(file)
     return (
         _of_magic(head)

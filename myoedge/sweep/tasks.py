@@ -14,7 +14,7 @@ from typing import Any
 from myoedge import __version__
 from myoedge.config import BudgetTable
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.sniff import check_file
+from myoedge.frontend.unusable import check_file
 from myoedge.samples import RANDOM, check_there
 from myoedge.sweep.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
 

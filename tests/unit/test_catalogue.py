@@ -19,7 +19,12 @@ CODE = re.compile(r"[EW][0-9]{3}")
 
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
-    "E101": {"frontend.sniff", "frontend.preflight", "frontend.onnx_file"},  # cannot be opened
+    "E101": {
+        "frontend.sniff",
+        "frontend.unusable",
+        "frontend.preflight",
+        "frontend.onnx_file",
+    },  # cannot be opened
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},

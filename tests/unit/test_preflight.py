@@ -19,7 +19,8 @@ import torch
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.preflight import _quiet, load_exported, preflight
-from myoedge.frontend.sniff import Kind, refuse, sniff
+from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.unusable import refuse
 from tests import attacks
 
 RUN_PLAINLY = """

@@ -21,7 +21,8 @@ import torch
 from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.sniff import Kind, describe, refuse, sniff
+from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.unusable import describe, refuse
 from tests import attacks
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(64)
