@@ -275,71 +275,6 @@ def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
     return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
 
 
-def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """One loop per output dimension; inputs are broadcast."""
-    axes = {f"i{d}": extent for d, extent in enumerate(out)}
-    operands = {f"x{i}": _broadcast(shape, out) for i, shape in enumerate(shapes)}
-    return Nest(axes, {**operands, "y": _broadcast(out, out)})
-
-
-def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
-    lead = len(out) - len(shape)
-    return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
-
-
-def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
-    """`shape` of operators whose output has the shape of their first input."""
-    return x
-
-
-def stored_bound(step: Step) -> int:
-    """`acc_bound` of operators that work it out when they are quantised."""
-    return int(step["acc_bound"])
-
-
-def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`reads_wide`, `writes_wide` of operators that do not mind."""
-    return True
-
-
-def limited(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """The same of those that know limits as well."""
-    return all(name == "clamp" for name, *_ in attrs.get("act", ()))
-
-
-def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """The same of those whose kernels of 16 bits know no activation."""
-    return "act" not in attrs
-
-
-def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`turned` of operators on elements: they do not know axes."""
-    return attrs
-
-
-def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`turned` of operators along attrs["axis"]."""
-    return {**attrs, "axis": perm[attrs["axis"]]}
-
-
-def broadcast_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
-    """`in_time` of operators on elements: frame by frame, broadcast like all axes."""
-    rank = max(map(len, shapes))
-    return InTime(axis + rank - len(shapes[index]), lambda made: attrs)
-
-
-def beside_axis(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
-    """`in_time` of operators along attrs["axis"]: frame by frame along any other."""
-    same = axis == attrs["axis"] % len(shapes[0])
-    return None if same or index else InTime(axis, lambda made: attrs)
-
-
-def beside_last(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
-    """`in_time` of operators along the last axis: frame by frame along any other."""
-    last = axis == len(shapes[0]) - 1
-    return None if last or index else InTime(axis, lambda made: attrs)
-
-
 def strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Elements between neighbours along each dimension of a C-contiguous array."""
     return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
@@ -349,17 +284,6 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
     """(product before, extent, product after) an axis."""
     axis %= len(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
-def exact_matmul(a: Array, b: Array) -> Array:
-    """Integer matmul through floats, 40 times faster than int32: float32 where no sum goes beyond
-    2**24, else float64, exact below 2**53."""
-    kind = np.float32 if a.shape[-1] * _reach(a) * _reach(b) <= 2**24 else np.float64
-    return np.asarray(np.matmul(a.astype(kind), b.astype(kind)), np.int64)
-
-
-def _reach(x: Array) -> int:
-    return max(int(x.max(initial=0)), -int(x.min(initial=0)))
 
 
 def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:

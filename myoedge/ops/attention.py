@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.fixedpoint import INT32_MAX, MULT_MAX, QParams
+from myoedge.fixedpoint import INT32_MAX, MULT_MAX, QParams, exact_matmul
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, Nest, OpDef, Site, Step, exact_matmul, register, stored_bound
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.ops.answers import stored_bound
 from myoedge.ops.packing import up
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled

@@ -9,20 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from myoedge.fixedpoint import INT32_MAX, QParams, Requant, choose_requant, requantize
+from myoedge.fixedpoint import INT32_MAX, QParams, Requant, choose_requant, exact_matmul, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    InTime,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    exact_matmul,
-    limited,
-    not_activated,
-    register,
-)
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.ops.answers import limited, not_activated
 from myoedge.ops.conv_tiles import in_tiles
 from myoedge.ops.spatial import literals
 

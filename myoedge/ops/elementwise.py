@@ -18,24 +18,19 @@ from myoedge.fixedpoint import (
     requantize,
 )
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    OpDef,
-    Site,
-    Step,
+from myoedge.op import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.ops import flat
+from myoedge.ops.answers import (
     axis_turned,
     beside_axis,
     broadcast_in_time,
     elementwise,
     limited,
     not_activated,
-    outer_inner,
-    register,
     same_attrs,
     same_shape,
     stored_bound,
 )
-from myoedge.ops import flat
 from myoedge.ops.conv import requant_of
 from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import broadcast_steps, merged

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.fixedpoint import QParams, rescale
+from myoedge.fixedpoint import QParams, exact_matmul, rescale
 from myoedge.ir import Array
-from myoedge.op import OpDef, Step, beside_last, exact_matmul, register
+from myoedge.op import OpDef, Step, register
+from myoedge.ops.answers import beside_last
 from myoedge.ops.conv import acc_bound, quantize, requant_of
 from myoedge.ops.linear import linear_literals, linear_nest, linear_real, linear_shape
 from myoedge.ops.wide import wide_rows

@@ -1,42 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move bytes and change none: views, strided copies, padding, concatenation."""
+"""Operators that move bytes and change none: views and strided copies."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    InTime,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    always,
-    axis_turned,
-    elementwise,
-    register,
-    strides,
-)
+from myoedge.op import InTime, OpDef, Step, register, strides
 from myoedge.ops import moves
+from myoedge.ops.answers import always, by_output
 from myoedge.ops.loops import merged
 from myoedge.ops.moves import Along
-from myoedge.tiled import Dim, Tiled
+from myoedge.tiled import Tiled
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
-
-
-def _one_input(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """Every output element is read once; the operand is described by the output's own loops."""
-    nest = elementwise(attrs, [out], out)
-    return Nest(nest.axes, {"x": nest.operands["y"], "y": nest.operands["y"]})
 
 
 def reshape_shape(attrs: Attrs, x: Shape) -> Shape:
@@ -72,7 +52,7 @@ RESHAPE = register(
         name="reshape",
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
         shape=reshape_shape,
-        nest=_one_input,
+        nest=by_output,
         real=reshape_real,
         integer=reshape_integer,
         same_scale=True,
@@ -203,7 +183,7 @@ TRANSPOSE = register(
         name="transpose",
         doc="axes in another order: transpose, permute, movedim",
         shape=transpose_shape,
-        nest=_one_input,
+        nest=by_output,
         real=transpose_real,
         integer=transpose_integer,
         template="strided.c.j2",
@@ -219,7 +199,7 @@ SLICE = register(
         name="slice",
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=slice_shape,
-        nest=_one_input,
+        nest=by_output,
         real=slice_real,
         integer=slice_integer,
         template="strided.c.j2",
@@ -236,7 +216,7 @@ EXPAND = register(
         name="expand",
         doc="copies along axes of extent 1: expand, repeat of such axes",
         shape=expand_shape,
-        nest=_one_input,
+        nest=by_output,
         real=expand_real,
         integer=expand_integer,
         template="strided.c.j2",
@@ -244,133 +224,5 @@ EXPAND = register(
         tiled=expand_in_tiles,
         same_scale=True,
         in_time=_expand_in_time,
-    )
-)
-
-
-def pad_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(n + sum(pads) for n, pads in zip(x, attrs["pads"], strict=True))
-
-
-def pad_real(attrs: Attrs, x: Array) -> Array:
-    return np.pad(x, attrs["pads"], constant_values=attrs["value"])
-
-
-def pad_quantize(site: Site) -> Integers:
-    return Integers({"fill": int(quantize(site.attrs["value"], site.target))})
-
-
-def pad_integer(step: Step, x: Array) -> Array:
-    return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
-
-
-def pad_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    return elementwise(attrs, [out], out)
-
-
-def pad_literals(step: Step) -> dict[str, object]:
-    """Loops over the input, which lands `first` elements into the filled output."""
-    x, out = step.shapes[0], strides(step.out)
-    pads = step.attrs["pads"]
-    first = sum(before * s for (before, _), s in zip(pads, out, strict=True))
-    return {"first": first, "loops": merged(x, [strides(x), out])}
-
-
-def pad_in_tiles(step: Step) -> Tiled:
-    """What a tile has of the input lands in the filled output."""
-    rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
-    loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
-    return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
-
-
-def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
-    before, behind = attrs["pads"][axis]
-    return InTime(
-        axis,
-        lambda made: with_entry(attrs, "pads", axis, (0, 0)),
-        before=before,
-        behind=behind,
-        fill=lambda step: int(step["fill"]),
-    )
-
-
-PAD = register(
-    OpDef(
-        name="pad",
-        doc="a constant around a tensor, in front and behind on every axis",
-        shape=pad_shape,
-        nest=pad_nest,
-        real=pad_real,
-        integer=pad_integer,
-        quantize=pad_quantize,
-        template="pad.c.j2",
-        literals=pad_literals,
-        tiled=pad_in_tiles,
-        same_scale=True,
-        turned=cuts_turned,
-        in_time=_pad_in_time,
-    )
-)
-
-
-def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
-    axis = attrs["axis"]
-    total = sum(s[axis] for s in shapes)
-    return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
-
-
-def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """Loops over the output; operands are read along it, each within its own part."""
-    nest = elementwise(attrs, [out], out)
-    index: tuple[Dim, ...] = nest.operands["y"]
-    return Nest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
-
-
-def concat_real(attrs: Attrs, *xs: Array) -> Array:
-    return np.concatenate(xs, axis=attrs["axis"])
-
-
-def concat_integer(step: Step, *xs: Array) -> Array:
-    return concat_real(step.attrs, *xs)
-
-
-def concat_literals(step: Step) -> dict[str, Any]:
-    """Runs of bytes that follow each other, one per input, for every index before the axis."""
-    axis = step.attrs["axis"]
-    runs = [math.prod(shape[axis:]) for shape in step.shapes]
-    return {"outer": math.prod(step.out[:axis]), "runs": runs}
-
-
-def concat_in_tiles(step: Step) -> Tiled:
-    """Each input is a part of the loop over what they are together."""
-    literals = concat_literals(step)
-    runs = [n * step.item for n in literals["runs"]]
-    outer, total = literals["outer"], sum(runs)
-    starts = itertools.accumulate([0, *runs[:-1]])
-    sources = [
-        (Along(outer, outer, 0), Along(total, run, 1, -start))
-        for run, start in zip(runs, starts, strict=True)
-    ]
-    return moves.pieces(step, sources)
-
-
-def _concat_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
-    return None if axis == attrs["axis"] else InTime(axis, lambda made: attrs)
-
-
-CONCAT = register(
-    OpDef(
-        name="concat",
-        doc="tensors behind each other along one axis: cat, stack",
-        shape=concat_shape,
-        nest=concat_nest,
-        real=concat_real,
-        integer=concat_integer,
-        template="concat.c.j2",
-        literals=concat_literals,
-        tiled=concat_in_tiles,
-        same_scale=True,
-        turned=axis_turned,
-        in_time=_concat_in_time,
     )
 )

@@ -9,22 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, requantize
+from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, exact_matmul, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    InTime,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    beside_last,
-    exact_matmul,
-    not_activated,
-    register,
-    stored_bound,
-)
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
 from myoedge.ops import dense
+from myoedge.ops.answers import beside_last, not_activated, stored_bound
 from myoedge.ops.conv import (
     acc_bound,
     eight_bits,

@@ -10,15 +10,11 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    OpDef,
-    Site,
-    Step,
+from myoedge.op import Integers, OpDef, Site, Step, register
+from myoedge.ops.answers import (
     broadcast_in_time,
     elementwise,
     not_activated,
-    register,
     same_attrs,
     same_shape,
     stored_bound,

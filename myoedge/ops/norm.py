@@ -11,18 +11,8 @@ import numpy as np
 
 from myoedge.fixedpoint import CONSTANT_MAX, INT32_MAX, MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    always,
-    beside_last,
-    register,
-    same_shape,
-    stored_bound,
-)
+from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.ops.answers import always, beside_last, same_shape, stored_bound
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
 from myoedge.ops import windows
+from myoedge.ops.answers import stored_bound
 from myoedge.tiled import Dim, Tiled
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by

@@ -8,9 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.fixedpoint import INT32_MAX, Combine, QParams, choose_combine, combine, rescale
+from myoedge.fixedpoint import (
+    INT32_MAX,
+    Combine,
+    QParams,
+    choose_combine,
+    combine,
+    exact_matmul,
+    rescale,
+)
 from myoedge.ir import Array, Attrs
-from myoedge.op import Integers, Site, Step, exact_matmul
+from myoedge.op import Integers, Site, Step
 from myoedge.ops import conv
 from myoedge.ops.gates import GATE
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.fixedpoint import requantize
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.ops.answers import stored_bound
 from myoedge.ops.conv import requant_of
 from myoedge.ops.flat import axes_of
 from myoedge.ops.linear import scalar_requant

@@ -10,19 +10,8 @@ import numpy as np
 
 from myoedge.fixedpoint import MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    axis_turned,
-    elementwise,
-    outer_inner,
-    register,
-    same_shape,
-    stored_bound,
-)
+from myoedge.op import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.ops.answers import axis_turned, like_first, same_shape, stored_bound
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 WORKERS = 8
@@ -32,11 +21,6 @@ def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
     """(outer, positions, inner, pairs): position i of the axis is turned by row i % positions."""
     outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
     return outer * extent // period, period, inner, x[-1] // 2
-
-
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """Both numbers of a pair are read for either of its results."""
-    return elementwise(attrs, shapes[:1], out)
 
 
 def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
@@ -124,7 +108,7 @@ ROTARY = register(
         name="rotary",
         doc="rotary embedding: pairs of neighbours turned by constant angles",
         shape=same_shape,
-        nest=nest,
+        nest=like_first,
         real=real,
         integer=integer,
         quantize=quantize,

@@ -14,23 +14,12 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Carried,
-    Integers,
-    InTime,
-    OpDef,
-    Site,
-    Step,
-    beside_axis,
-    register,
-    same_shape,
-    stored_bound,
-)  # fmt: skip
+from myoedge.op import Carried, Integers, InTime, OpDef, Site, Step, register
+from myoedge.ops.answers import beside_axis, like_first, same_shape, stored_bound
 from myoedge.ops.signals import (
     each_sample,
     factor,
     kept_nest,
-    like_first,
     sizes,
     stored,
     without_time,

@@ -10,12 +10,8 @@ import numpy as np
 
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Nest, Step, elementwise, outer_inner
-
-
-def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
-    """`nest` of results that have the extents of the first input."""
-    return elementwise(attrs, shapes[:1], out)
+from myoedge.op import Nest, Step, outer_inner
+from myoedge.ops.answers import elementwise
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:

@@ -10,21 +10,8 @@ import numpy as np
 
 from myoedge.fixedpoint import Combine, QParams, choose_combine, combine
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import (
-    Integers,
-    InTime,
-    Nest,
-    OpDef,
-    Site,
-    Step,
-    axis_turned,
-    beside_axis,
-    elementwise,
-    outer_inner,
-    register,
-    same_shape,
-    stored_bound,
-)
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, outer_inner, register
+from myoedge.ops.answers import axis_turned, beside_axis, elementwise, same_shape, stored_bound
 from myoedge.ops.flat import axes_of
 from myoedge.ops.loops import Loop
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled

@@ -15,7 +15,8 @@ import numpy as np
 
 from myoedge.fixedpoint import choose_combine
 from myoedge.ir import Array, Attrs, Shape
-from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, stored_bound
+from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.ops.answers import stored_bound
 from myoedge.pointwise import evaluate
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 

@@ -16,7 +16,7 @@ import torch
 from myoedge import op as table
 from myoedge.emit import kernels
 from myoedge.emit.render import template_dir
-from myoedge.fixedpoint import QParams
+from myoedge.fixedpoint import QParams, exact_matmul
 from myoedge.ir import Node, Shape
 from myoedge.op import OPS, Dim, OpDef, Site, Step
 from myoedge.ops.conv import BIAS_MAX, attributes, quantize_weights
@@ -150,7 +150,7 @@ def test_an_exact_matmul_is_exact() -> None:
     rng = np.random.default_rng(0)
     a, b = (rng.integers(-128, 128, s) for s in ((3, 4608), (4608, 5)))
     wanted = a.astype(object) @ b.astype(object)
-    assert table.exact_matmul(a.astype(np.int8), b.astype(np.int8)).tolist() == wanted.tolist()
+    assert exact_matmul(a.astype(np.int8), b.astype(np.int8)).tolist() == wanted.tolist()
 
 
 # ---- weights
