@@ -118,8 +118,9 @@ def show(voice: Voice, found: Simulated) -> None:
 
     voice.out.print(cycles_table(found.report))
     count = len(found.measurement.inferences)
+    ones = ("pass", "passes") if "stream" in found.report else ("inference", "inferences")
     text = "equal to the reference" if found.exact else "NOT equal to the reference"
-    voice.out.print(f"{count} inference{'s' * (count != 1)}: outputs {text}", markup=False)
+    voice.out.print(f"{count} {ones[count != 1]}: outputs {text}", markup=False)
 
 
 # --- any program ----------------------------------------------------------------------------------

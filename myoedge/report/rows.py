@@ -116,6 +116,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
     return {
         "total": total,
         "source": "modelled",
+        "shown": None,
         "startup": None,
         "inferences": [],
         "macs_per_cycle": round(macs / total, 3) if macs and total else None,

@@ -127,10 +127,14 @@ def startup(report: Report) -> str:
 
 
 def repeats(report: Report) -> str:
-    """ "100 inferences of 1,234 to 1,240 cycles"; "" for a single one."""
+    """ "100 inferences of 1,234 to 1,240 cycles"; of a stream "the last of 4 passes; the first, its
+    code in no cache yet, took 1,300 cycles"; "" for a single one."""
     counted = report["cycles"].get("inferences") or []
     if len(counted) < 2:
         return ""
+    if report["cycles"].get("shown"):
+        first = f"the first, its code in no cache yet, took {counted[0]:,} cycles"
+        return f"the last of {len(counted):,} passes; {first}"
     low, high = min(counted), max(counted)
     span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return f"{len(counted):,} inferences of {span} cycles"

@@ -58,15 +58,18 @@ def with_pace(report: Report) -> Report:
 def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
     """duty_cycle: share of the time in which a pass is computed; load_hz: cycles a second.
 
-    latency_s: from the end of a hop's first sample to the outputs of its pass.
+    latency_s      from the end of a hop's first sample to the outputs of its pass
+    first_pass_s   of the first pass, its code in no cache; None before a run
     """
     found, cycles = report["stream"], report["cycles"]["total"]
+    counted = report["cycles"]["inferences"]
     hop_s = 1 / found["frame_hz"]
     period_s, pass_s = found["pass_frames"] * hop_s, cycles / point["clock_hz"]
     return {
         "name": point["name"],
         "clock_hz": point["clock_hz"],
         "pass_s": pass_s,
+        "first_pass_s": counted[0] / point["clock_hz"] if counted else None,
         "period_s": period_s,
         "latency_s": period_s + found["future_frames"] * hop_s + pass_s,
         "real_time_factor": period_s / pass_s if pass_s else None,

@@ -179,10 +179,10 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """As many of the first frames as so many passes take, or all."""
-    count = passes * stream.frames - stream.early
+    """As many frames as so many passes take; behind the last one the first comes again."""
+    moments = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
-    return {n: x[(*(slice(None),) * axes[n], slice(count))] for n, x in frames.items()}
+    return {n: np.take(x, moments, axes[n], mode="wrap") for n, x in frames.items()}
 
 
 def as_long_as(stream: Stream, inputs: Mapping[str, Array]) -> Graph:

@@ -341,6 +341,13 @@ def test_simulate_says_how_the_stream_keeps_up(streams: dict[int, Build], tmp_pa
     cycles = simulated.report["cycles"]["total"]
     assert simulated.report["stream"]["pass_frames"] == 20 - 6 - 3
     assert point["latency_s"] == pytest.approx((11 + 3) * 16 / 2000 + cycles / 370e6)
+    first, *_, last = (run.cycles for run in simulated.measurement.inferences)
+    assert last == cycles < first  # code is in the caches from the second pass on
+    assert point["first_pass_s"] == pytest.approx(first / 370e6)
+    activities = [layer.activity for layer in simulated.measurement.inferences[-1].layers]
+    assert [row["activity"]["cycles"] for row in simulated.report["layers"]] == [
+        activity.cycles for activity in activities if activity is not None
+    ]
     told = " ".join(summary(build.report).split())
     assert "from sample to output" in told
     assert "x 11x1x6 -> output 11x1x4 " in told  # and not what is kept

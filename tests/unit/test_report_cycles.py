@@ -89,6 +89,7 @@ def test_figures_worked_out_by_hand(ran: Report) -> None:
     assert ran["cycles"] == {
         "total": 4_000,
         "source": "simulated",
+        "shown": 0,
         "startup": 123_456,
         "inferences": [4_000, 4_100],
         "macs_per_cycle": 0.36,
@@ -296,6 +297,16 @@ def test_below_the_table_latency_and_startup_apart(ran: Report, on_gvsoc: Report
     bare = "\n".join(table(on_gvsoc, 100))
     assert "measured  GVSoC" in bare
     assert not any(word in bare for word in ("start-up", "repeated", "%", "busy"))
+
+
+def test_of_a_stream_the_last_pass_is_shown(ran: Report) -> None:
+    """The first pass finds no code in the caches: its cycles are told apart."""
+    stream = with_cycles({**report(residual()), "stream": {}}, SIMULATED, HIGH)
+    assert (ran["cycles"]["total"], stream["cycles"]["total"]) == (TOTAL, 4_100)
+    assert [row["cycles"] for row in stream["layers"]] == [2_400, 600, 1_000]
+    assert stream["latency_s"] == pytest.approx(4_100 / 370e6)
+    told = f"the last of 2 passes; the first, its code in no cache yet, took {TOTAL:,} cycles"
+    assert speed.repeats(stream) == told
 
 
 def test_hostile_names_do_not_steer_the_terminal() -> None:

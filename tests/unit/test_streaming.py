@@ -31,7 +31,7 @@ from myoedge.quant.sqnr import quantized_inputs
 from myoedge.reference import run_integer
 from myoedge.streaming.carry import streamed
 from myoedge.streaming.paths import find_axes, paths
-from myoedge.streaming.pushed import firmware_head, from_json, passes, pushed, to_json
+from myoedge.streaming.pushed import firmware_head, first_frames, from_json, passes, pushed, to_json
 from myoedge.streaming.windows import window_axes, windowed
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
@@ -281,6 +281,16 @@ def test_a_stream_is_written_and_read() -> None:
 def test_streams_are_told_apart_in_the_input_of_the_firmware() -> None:
     assert firmware_head([0, 1, 2, 0, 1]).tolist() == [2, 3, 2]
     assert firmware_head([0]).tolist() == [1, 1]
+
+
+def test_a_short_sample_is_run_through_again_for_some_passes() -> None:
+    """So that there is a pass behind the first one to look at."""
+    q, sample = quantized(Pool(2, 2, 1, True), 1, 2, 6)
+    stream = streamed(q, find_axes(q.graph, 2), 4)
+    for count, wanted in ((1, [*range(4)]), (3, [*range(6), *range(6)])):
+        found = first_frames(stream, count, sample)["x"]
+        assert stream.early == 0
+        np.testing.assert_array_equal(found, sample["x"][..., wanted])
 
 
 # ---- what is refused
