@@ -31,7 +31,8 @@ class Ram:
 class Flash:
     """A memory that keeps programs.
 
-    flasher   the program of gap_bins/ that writes it, "" where there is none
+    sector_bytes   a power of two, and the memory a whole number of them
+    flasher        the program of gap_bins/ that writes it, "" where there is none
     """
 
     part: str
@@ -180,6 +181,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "power.supply_v": (0.5, 60),
 }
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
+WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 
 
@@ -190,15 +193,27 @@ def _problems(board: Board) -> dict[str, str]:
         found["id"] = "is at most 64 of a-z, 0-9, _ and -"
     if board.chip not in CHIPS:
         found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
-    for name in board.flash:
+    for name, flash in board.flash.items():
         if name not in FLASHES:
             found[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
+        found |= {f"flash.{name}.{key}": text for key, text in _wrong_flash(flash).items()}
+    if board.probe is not None and not WORDS.fullmatch(board.probe.target):
+        found["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
     for usb_id in board.probe.usb_ids if board.probe else ():
         if not USB_ID.fullmatch(usb_id):
             found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
     for key, value, (least, most) in _limited(board):
         if not least <= value <= most:
             found[key] = f"{value:,} is not {least:,} to {most:,}"
+    return found
+
+
+def _wrong_flash(flash: Flash) -> dict[str, str]:
+    found, sector_bytes = {}, flash.sector_bytes
+    if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
+        found["sector_bytes"] = f"{sector_bytes:,} is no power of two that divides {flash.bytes:,}"
+    if flash.flasher and not WORDS.fullmatch(flash.flasher):
+        found["flasher"] = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
     return found
 
 

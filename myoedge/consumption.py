@@ -12,8 +12,10 @@ from typing import Any
 
 from myoedge.built import Build, load_build
 from myoedge.coefficients import coefficients, keep
+from myoedge.config import positive, seconds
 from myoedge.contents import report_files
 from myoedge.energy.calibrate import METER, Measured, Residual, calibrate
+from myoedge.energy.duty import BATTERY_VOLTS
 from myoedge.energy.model import PUBLISHED, Coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.measurement import Activity
@@ -36,6 +38,21 @@ class Calibration:
     residuals: tuple[Residual, ...]
     before: Coefficients
     path: Path
+
+
+def told(
+    every: str | None, battery_mah: float | None, battery_volts: float | None
+) -> dict[str, float | None] | None:
+    """What `energy --every` asks for, checked; None for nothing. Errors: E232."""
+    if battery_mah is None and battery_volts is not None:
+        tries = ["--battery 150 --every 50ms"]
+        raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
+    if every is None and battery_mah is None:
+        return None
+    mah = None if battery_mah is None else positive(battery_mah, "--battery")
+    volts = positive(BATTERY_VOLTS if battery_volts is None else battery_volts, "--volts")
+    period_s = None if every is None else positive(seconds(every), "--every")
+    return {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
 
 
 def consumption(

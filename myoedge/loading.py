@@ -12,7 +12,7 @@ from myoedge import samples
 from myoedge.config import ConditioningTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.sniff import Kind, sniff
-from myoedge.frontend.unusable import refuse
+from myoedge.frontend.unusable import needs_no_factory, refuse
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
 from myoedge.samples import Given
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from myoedge.passes.condition import Conditioning
 
+WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
 WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
 
 
@@ -68,8 +69,11 @@ def load_model(
 
     calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
             are trained, or where that fails a sample as it is
+    Errors: those of the front ends; E206 a factory for a file that holds its network.
     """
     kind = sniff(path)
+    if factory and kind in WHOLE:
+        raise needs_no_factory(kind, path)
     found = _of_onnx(path) if kind is Kind.ONNX else _of_torch(kind, path, factory, calib)
     return replace(found, graph=_prepared(found.imported, around or Around()))
 

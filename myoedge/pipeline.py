@@ -14,8 +14,9 @@ from myoedge import config as configuration
 from myoedge import samples
 from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
+from myoedge.frontend.sniff import sniff
 from myoedge.ir import Graph
-from myoedge.loading import Around, Model, check_work, filters, is_random, load_model
+from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
@@ -130,7 +131,8 @@ def run_quantize(options: Options) -> Quantized:
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
     """The network and its samples, or why there are none, before anything takes time."""
-    path, factory = _model_path(options, settings, base), options.factory or settings.model.factory
+    path = _model_path(options, settings, base)
+    factory = _factory(options, settings, path)
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
     ctc = settings.model.ctc if options.ctc is None else options.ctc
     around = Around(filters(settings.conditioning), ctc, settings.model.vote, options.stream)
@@ -138,6 +140,13 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     check_work(model)
     model = replace(model, graph=options.examine(model.graph))
     return model, choose_samples(model, calib)
+
+
+def _factory(options: Options, settings: Config, path: Path) -> str | None:
+    """That of myoedge.toml is not for a whole network which the command line names instead."""
+    if options.factory is None and options.model is not None and sniff(path) in WHOLE:
+        return None
+    return options.factory or settings.model.factory
 
 
 def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:

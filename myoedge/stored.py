@@ -128,7 +128,7 @@ class Stored:
         try:
             content = (self.folder / name).read_bytes()
         except OSError as error:
-            raise damaged(self.folder, error) from None
+            raise damaged(self.folder, error, name) from None
         if sha256(content) != self.digests.get(name):
             raise damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
         return content
@@ -216,10 +216,15 @@ def _digest(document: Mapping[str, Any]) -> Any:
     return model.get("digest") if isinstance(model, dict) else None
 
 
-def damaged(folder: Path, error: Exception) -> MyoedgeError:
-    return MyoedgeError(
-        "E222",
-        f"{folder.name} is not a whole build folder",
-        {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__},
-        ["myoedge build ... again"],
-    )
+def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
+    """E222; `name` is the file that could not be read."""
+    title = f"{folder.name} is not a whole build folder"
+    return MyoedgeError("E222", title, {"cause": _cause(error, name)}, ["myoedge build ... again"])
+
+
+def _cause(error: Exception, name: str) -> str:
+    if isinstance(error, FileNotFoundError) and name:
+        return f"{name} is gone"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}" if name else error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

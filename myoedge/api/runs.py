@@ -179,27 +179,21 @@ def energy(
     operating_point: str | None = None,
     every: str | None = None,
     battery_mah: float | None = None,
-    battery_volts: float = 3.7,
+    battery_volts: float | None = None,
 ) -> dict[str, Any]:
     """report.json with what an inference costs in joules, by the coefficients of today.
 
     operating_point   "high", "low", or a clock between them as "300MHz"
     every             "50 ms": a window so often, for duty cycle and average power
-    battery_mah       with `every`, or a stream whose rate is known: hours on it, at battery_volts
+    battery_mah       with `every`, or a stream whose rate is known: hours on it
+    battery_volts     of the battery, 3.7 without it
     The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
-    from myoedge.config import positive, seconds
-    from myoedge.consumption import consumption
+    from myoedge.consumption import consumption, told
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    given: dict[str, float | None] | None = None
-    if every is not None or battery_mah is not None:
-        mah = None if battery_mah is None else positive(battery_mah, "--battery")
-        volts = positive(battery_volts, "--volts")
-        period_s = None if every is None else positive(seconds(every), "--every")
-        given = {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
-    return consumption(chosen, operating_point, given)
+    return consumption(chosen, operating_point, told(every, battery_mah, battery_volts))
 
 
 def calibrate_energy(measurements: StrPath) -> Calibration:

@@ -29,7 +29,7 @@ factory return (model, example_inputs).
 E206 The factory cannot be used.
 --factory names a function as pkg.mod:make_model. It was not found, takes arguments, raised an
 error, or returned something that is not a torch module. It is imported from the folder you are in;
-the cause names the line.
+the cause names the line. A torch.export archive or an ONNX model holds its network and needs none.
 
 E207 The output of the network cannot be decoded.
 --ctc BLANK puts greedy CTC behind the output, which has to be [frames, batch, classes] or [frames,

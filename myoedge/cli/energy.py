@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--operating-point", metavar="NAME", help="high, low, or a clock as 300MHz.")
 @click.option("--every", metavar="TIME", help='A window every "50 ms": duty cycle, average power.')
 @click.option("--battery", type=float, metavar="MAH", help="Then also: hours on so many mAh.")
-@click.option("--volts", type=float, default=3.7, metavar="V", help="Of the battery (3.7).")
+@click.option("--volts", type=float, metavar="V", help="Of the battery (3.7).")
 @common
 def show(voice: Voice, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.

@@ -10,6 +10,7 @@ from myoedge.measurement import Activity
 from myoedge.target import OperatingPoint
 from myoedge.target.gap9_energy import L3_ASLEEP_MW, SLEEP_MW, WAKE_S
 
+BATTERY_VOLTS = 3.7  # of a lithium cell, on average
 Range = tuple[float, float, float]  # value, low, high
 
 
@@ -18,7 +19,7 @@ class Battery:
     """Capacity and its mean voltage; what converters lose is not in it."""
 
     capacity_mah: float
-    volts: float = 3.7
+    volts: float = BATTERY_VOLTS
 
     @property
     def joules(self) -> float:

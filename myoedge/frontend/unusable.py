@@ -82,6 +82,13 @@ def describe(kind: Kind, path: Path) -> str:
     return str(kind)
 
 
+def needs_no_factory(kind: Kind, path: Path) -> MyoedgeError:
+    """E206: for a file that holds its network whole."""
+    facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
+    tries = [f"myoedge build {path}, without --factory or [model] factory"]
+    return MyoedgeError("E206", "the factory would not be used", facts, tries)
+
+
 def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
     facts = {"needs": "a function that makes the network these weights belong to"}
     raise MyoedgeError(

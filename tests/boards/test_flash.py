@@ -138,7 +138,7 @@ def test_l3_bin_and_the_program_do_not_share_a_flash(
     refused(ran, state, "E613")
     assert "--to mram" in ran.err
     text = (boards_dir() / "gap9_evk" / "board.toml").read_text()
-    (tmp_path / "board.toml").write_text(text.replace("bytes = 67_108_864", "bytes = 4096"))
+    (tmp_path / "board.toml").write_text(text.replace("bytes = 67_108_864", "bytes = 8192"))
     refused(flash(far, app, "--board", "./board.toml"), state, "E613")
 
 

@@ -263,6 +263,23 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(named[0], mixed)
 
 
+def test_a_file_that_is_gone_is_named(built: tuple[Path, Ran], tmp_path: Path) -> None:
+    folder = shutil.copytree(built[0], tmp_path / "out")
+    (folder / "weights.safetensors").unlink()
+    ran = command("validate", folder, cwd=tmp_path)
+    assert (ran.code, "weights.safetensors is gone" in ran.err) == (2, True), ran.err
+    assert "Errno" not in ran.err
+
+
+def test_a_factory_for_a_whole_network_is_not_passed_over(tmp_path: Path, small: Path) -> None:
+    given = ("build", small / "model.pt2", "--calib", small / "calib.npz", "-o", tmp_path / "out")
+    ran = command(*given, "--factory", "tests.networks:make_small", cwd=tmp_path)
+    assert (ran.code, "E206" in ran.err) == (2, True), ran.err
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "myoedge.toml").write_text('[model]\nfactory = "tests.networks:make_small"\n')
+    assert command(*given, cwd=tmp_path).code == 0, "the file's factory is for the file's model"
+
+
 def test_checkpoint_with_factory(tmp_path: Path, small: Path) -> None:
     torch.manual_seed(0)
     torch.save({"state_dict": make_small().state_dict()}, tmp_path / "weights.ckpt")

@@ -30,6 +30,12 @@ def own_coefficients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "energy.json"
 
 
+def test_volts_without_a_battery(build: Build) -> None:
+    with pytest.raises(myoedge.MyoedgeError, match="--battery") as caught:
+        myoedge.energy(build, every="50 ms", battery_volts=3.0)
+    assert caught.value.code == "E232"
+
+
 def test_modelled_then_counted(build: Build) -> None:
     before = myoedge.energy(build)["energy_uj"]
     found = myoedge.simulate(build).report["energy_uj"]

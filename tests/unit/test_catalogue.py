@@ -30,6 +30,7 @@ SHARED = {
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
     "E204": {"budget", "flashing", "ladder", "onchip", "target.chip"},  # a choice that there is not
+    "E206": {"frontend.checkpoint", "frontend.unusable"},  # a factory that cannot be used
     "E232": {"config", "consumption"},  # a quantity that is none, or is missing
     "E240": {"stored", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
@@ -52,6 +53,7 @@ SHARED = {
         "run.openocd",
         "flashing",
     },  # not installed
+    "W202": {"pipeline", "report.words"},  # why labels say no accuracy, on the page
     "E601": {"built", "run.board", "run.openocd"},  # no board is known, or plugged in
     "E602": {"api.devices", "flashing", "run.board"},  # nothing is known of a part of the board
     "E604": {"run.console", "run.meter"},  # nothing comes over the line
