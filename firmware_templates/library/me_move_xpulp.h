@@ -253,4 +253,42 @@
     p_insert_low \d, \b
 .endm
 
+/* Sixteen sums, numbers 4 r + c of t0 .. t6, s0 .. s8 for row r and channel c, go on over a3 words:
+ * rows from a0 on, a1 bytes apart, each times four weights at a2. Behind it a2 is at the weights of
+ * the next block; a0, a1, a3 .. a7, s9 .. s11 are lost. `dot` adds products of bytes or of halves. */
+.macro me_block_4x4 dot
+    add a5, a0, a1
+    add a6, a5, a1
+    add a4, a6, a1
+    mv a1, a5
+    mv a5, a6
+    mv a6, a4
+    lp_setup 0, a3, .Lblock_last\@
+    p_lw a3, 4, a0
+    p_lw s9, 4, a2
+    p_lw s10, 4, a2
+    p_lw s11, 4, a2
+    p_lw a7, 4, a2
+    p_lw a4, 4, a1
+    \dot t0, a3, s9
+    \dot t1, a3, s10
+    \dot t2, a3, s11
+    \dot t3, a3, a7
+    p_lw a3, 4, a5
+    \dot t4, a4, s9
+    \dot t5, a4, s10
+    \dot t6, a4, s11
+    \dot s0, a4, a7
+    p_lw a4, 4, a6
+    \dot s1, a3, s9
+    \dot s2, a3, s10
+    \dot s3, a3, s11
+    \dot s4, a3, a7
+    \dot s5, a4, s9
+    \dot s6, a4, s10
+    \dot s7, a4, s11
+.Lblock_last\@:
+    \dot s8, a4, a7
+.endm
+
 #endif

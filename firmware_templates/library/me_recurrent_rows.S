@@ -302,8 +302,7 @@ me_end me_renew_units
     .endr
 .endm
 
-/* a0 me_gates_block; sums of row r and channel c are numbers 4 r + c of t0 .. t6, s0 .. s8; rows are
- * read at a0, a1, a5, a6 */
+/* a0 me_gates_block */
 me_function me_gates_4x4
     addi sp, sp, -80
     me_saved sw
@@ -337,38 +336,7 @@ me_function me_gates_4x4
     mv s6, t1
     mv s7, t2
     mv s8, t3
-    add a5, a0, a1
-    add a6, a5, a1
-    add a4, a6, a1
-    mv a1, a5
-    mv a5, a6
-    mv a6, a4
-    lp_setup 0, a3, .Lgates_last
-    p_lw a3, 4, a0
-    p_lw s9, 4, a2
-    p_lw s10, 4, a2
-    p_lw s11, 4, a2
-    p_lw a7, 4, a2
-    p_lw a4, 4, a1
-    pv_sdotsp_b t0, a3, s9
-    pv_sdotsp_b t1, a3, s10
-    pv_sdotsp_b t2, a3, s11
-    pv_sdotsp_b t3, a3, a7
-    p_lw a3, 4, a5
-    pv_sdotsp_b t4, a4, s9
-    pv_sdotsp_b t5, a4, s10
-    pv_sdotsp_b t6, a4, s11
-    pv_sdotsp_b s0, a4, a7
-    p_lw a4, 4, a6
-    pv_sdotsp_b s1, a3, s9
-    pv_sdotsp_b s2, a3, s10
-    pv_sdotsp_b s3, a3, s11
-    pv_sdotsp_b s4, a3, a7
-    pv_sdotsp_b s5, a4, s9
-    pv_sdotsp_b s6, a4, s10
-    pv_sdotsp_b s7, a4, s11
-.Lgates_last:
-    pv_sdotsp_b s8, a4, a7
+    me_block_4x4 pv_sdotsp_b
     lw a5, 56(sp)
     lw a6, 20(ra)
     lw a1, 60(sp)

@@ -5,6 +5,17 @@
 
 #include "me_move_xpulp.h"
 
+/* four bytes become their entries */
+.macro looked_up b0, b1, b2, b3
+    .irp b, \b0, \b1, \b2, \b3
+    p_lb_at \b, \b, a0
+    .endr
+.endm
+.macro packed rd, b0, b1, b2, b3
+    pv_packlo_b \rd, \b1, \b0
+    pv_packhi_b \rd, \b3, \b2
+.endm
+
 /* a0 zero, a1 x, a2 y, a3 words */
 me_function me_table_words
     srli a4, a3, 1
@@ -17,23 +28,15 @@ me_function me_table_words
     p_extract_1 t2, t0
     p_extract_2 t3, t0
     srai t0, t0, 24
-    p_lb_at t1, t1, a0
-    p_lb_at t2, t2, a0
-    p_lb_at t3, t3, a0
-    p_lb_at t0, t0, a0
+    looked_up t1, t2, t3, t0
     p_extbs t5, t4
-    pv_packlo_b t6, t2, t1
-    pv_packhi_b t6, t0, t3
+    packed t6, t1, t2, t3, t0
     p_extract_1 a5, t4
     p_extract_2 a6, t4
     srai t4, t4, 24
-    p_lb_at t5, t5, a0
-    p_lb_at a5, a5, a0
-    p_lb_at a6, a6, a0
-    p_lb_at t4, t4, a0
+    looked_up t5, a5, a6, t4
     p_sw t6, 4, a2
-    pv_packlo_b t6, a5, t5
-    pv_packhi_b t6, t4, a6
+    packed t6, t5, a5, a6, t4
 .Ltable_last:
     p_sw t6, 4, a2
 .Ltable_one:
@@ -44,12 +47,8 @@ me_function me_table_words
     p_extbs t1, t0
     p_extract_2 t3, t0
     srai t0, t0, 24
-    p_lb_at t1, t1, a0
-    p_lb_at t2, t2, a0
-    p_lb_at t3, t3, a0
-    p_lb_at t0, t0, a0
-    pv_packlo_b t6, t2, t1
-    pv_packhi_b t6, t0, t3
+    looked_up t1, t2, t3, t0
+    packed t6, t1, t2, t3, t0
     p_sw t6, 4, a2
 .Ltable_done:
     ret

@@ -49,44 +49,13 @@ me_end me_four_sums_h
     \op s8, 60(a4)
 .endm
 
-/* a0 x, a1 bytes between rows, a2 weights, a3 words, a4 sums; rows are read at a0, a1, a5, a6 */
+/* a0 x, a1 bytes between rows, a2 weights, a3 words, a4 sums */
 me_function me_sixteen_sums_h
     addi sp, sp, -64
     me_saved sw
     sw a4, 48(sp)
     sums lw
-    add a5, a0, a1
-    add a6, a5, a1
-    add a4, a6, a1
-    mv a1, a5
-    mv a5, a6
-    mv a6, a4
-    lp_setup 0, a3, .Lsixteen_last
-    p_lw a3, 4, a0
-    p_lw s9, 4, a2
-    p_lw s10, 4, a2
-    p_lw s11, 4, a2
-    p_lw a7, 4, a2
-    p_lw a4, 4, a1
-    pv_sdotsp_h t0, a3, s9
-    pv_sdotsp_h t1, a3, s10
-    pv_sdotsp_h t2, a3, s11
-    pv_sdotsp_h t3, a3, a7
-    p_lw a3, 4, a5
-    pv_sdotsp_h t4, a4, s9
-    pv_sdotsp_h t5, a4, s10
-    pv_sdotsp_h t6, a4, s11
-    pv_sdotsp_h s0, a4, a7
-    p_lw a4, 4, a6
-    pv_sdotsp_h s1, a3, s9
-    pv_sdotsp_h s2, a3, s10
-    pv_sdotsp_h s3, a3, s11
-    pv_sdotsp_h s4, a3, a7
-    pv_sdotsp_h s5, a4, s9
-    pv_sdotsp_h s6, a4, s10
-    pv_sdotsp_h s7, a4, s11
-.Lsixteen_last:
-    pv_sdotsp_h s8, a4, a7
+    me_block_4x4 pv_sdotsp_h
     lw a4, 48(sp)
     sums sw
     me_saved lw
