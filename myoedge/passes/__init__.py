@@ -9,7 +9,7 @@ from dataclasses import replace
 from myoedge.ir import Graph, prune
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_borders
-from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, merge_tables
+from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, magnitude, merge_tables
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.spectral import SPECTRAL, check_samples
@@ -20,7 +20,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", FIND),
     ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, cut_into_padding)),
     ("lower", (*FOLD, *LOWER)),
-    ("views", (*FOLD, *SPECTRAL, *VIEWS, merge_tables)),
+    ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
 

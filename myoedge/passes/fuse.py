@@ -50,22 +50,40 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
+ROOTS = (("sqrt",), ("pow", 0.5))
 
 
 def magnitude(graph: Graph, node: Node) -> Rewrite | None:
-    """sqrt(a^2 + b^2), with squares that nobody else reads: they would need twice the bits."""
-    root, *rest = node.attrs.get("act", (("",),))
-    if node.op != "add" or root not in (("sqrt",), ("pow", 0.5)):
+    """sqrt(a^2 + b^2), with squares that nobody else reads: they would need twice the bits.
+
+    Before functions go into what computes a and b: a square is not seen there.
+    """
+    if node.op != "table" or node.attrs["chain"][0] not in ROOTS:
         return None
-    squares = [made_by(graph, name, "table") for name in node.inputs]
-    found = [s for s in squares if s is not None and s.attrs["chain"] in SQUARES]
-    if len(found) < 2 or not all(feeds_only(graph, s.name, node) for s in found):
+    total = made_by(graph, node.inputs[0], "add")
+    if total is None or not feeds_only(graph, total.name, node):
         return None
-    a, b = (s.inputs[0] for s in found)
+    squares = [found for name in total.inputs if (found := _square(graph, name, total)) is not None]
+    if len(squares) < 2:
+        return None
+    a, b = (square.inputs[0] for square in squares)
     if graph.shape(a) != graph.shape(b):
         return None
-    attrs, origin = {"act": tuple(rest)} if rest else {}, joined(*found, node)
-    return Patch(graph, node).last("magnitude", a, b, **attrs, origin=origin)
+    patch, (_, *rest) = Patch(graph, node), node.attrs["chain"]
+    origin = joined(*squares, total, node)
+    if not rest:
+        return patch.last("magnitude", a, b, origin=origin)
+    return patch.last("table", patch.add("magnitude", a, b, origin=origin), chain=tuple(rest))
+
+
+def _square(graph: Graph, name: str, reader: Node) -> Node | None:
+    """A square that `reader` alone reads: a function, or a product of a tensor with itself."""
+    made = made_by(graph, name, "table", "mul")
+    if made is None or not feeds_only(graph, made.name, reader):
+        return None
+    if made.op == "mul":
+        return made if made.inputs[0] == made.inputs[1] else None
+    return made if made.attrs["chain"] in SQUARES else None
 
 
 def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
@@ -161,6 +179,5 @@ FUSE: tuple[Rule, ...] = (
     drop_softmax_before_argmax,
     drop_softmax_before_symbols,
     clamp_before_max,
-    magnitude,
     fuse_activation,
 )

@@ -358,6 +358,28 @@ def test_squares_under_a_root_are_a_magnitude(behind: Callable[[Tensor], Tensor]
     assert {"add", "table"}.isdisjoint(ops(graph))
 
 
+class Apart(Magnitude):
+    """The same of two convolutions, the squares written in another way."""
+
+    def __init__(self, square: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(F.relu)
+        self.other, self.square = nn.Conv1d(1, 10, 8, stride=4), square
+
+    def forward(self, x: Tensor) -> Tensor:
+        re, im = self.waves(x), self.other(x)
+        return self.behind((self.square(re) + self.square(im)).sqrt())
+
+
+@pytest.mark.parametrize("square", [lambda x: x * x, torch.square, lambda x: x**2])
+def test_squares_behind_convolutions_are_a_magnitude_too(
+    square: Callable[[Tensor], Tensor],
+) -> None:
+    graph = agrees(Apart(square), seeded(1, 1, 32))
+    assert ops(graph).count("magnitude") == 1
+    assert {"add", "mul", "table"}.isdisjoint(ops(graph))
+    assert "act" not in next(n for n in graph.nodes if n.op == "conv").attrs
+
+
 def test_squares_that_somebody_else_reads_or_under_no_root_stay() -> None:
     class Read(Magnitude):
         def forward(self, x: Tensor) -> Tensor:
