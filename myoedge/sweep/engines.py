@@ -6,10 +6,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 from myoedge.errors import MyoedgeError
@@ -29,7 +32,9 @@ def on_processes(tasks: Sequence[Task], jobs: int, do: Work = work) -> Iterator[
     os.environ.update({name: os.environ.get(name, "1") for name in ONE_THREAD})
     pool = ProcessPoolExecutor(min(jobs, len(tasks)), context, initializer=_started)
     try:
-        for future in as_completed([pool.submit(do, task) for task in tasks]):
+        with _apart_from_the_caller():
+            futures = [pool.submit(do, task) for task in tasks]  # which starts the processes
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         cause = {"cause": "a process of the sweep was ended from outside, or had no memory left"}
@@ -38,6 +43,19 @@ def on_processes(tasks: Sequence[Task], jobs: int, do: Work = work) -> Iterator[
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
+
+
+@contextmanager
+def _apart_from_the_caller() -> Iterator[None]:
+    """A script that calls is no part of the work: a process that imported it would run it again,
+    where it has no `if __name__ == "__main__":`.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _started() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +26,7 @@ from myoedge.sweep.results import COLUMNS, keep, kept, read_table, table_csv, ta
 from myoedge.sweep.settings import Bounds, read_sweep
 from myoedge.sweep.tasks import Task, tasks, toml_lines, with_files
 from tests import sweep_work
+from tests.conftest import ROOT
 
 ONE = '[[model]]\npath = "m.pt2"\n'
 
@@ -315,6 +318,27 @@ def test_results_come_from_other_processes_once(
     lines = [line.split() for line in log.read_text().splitlines()]
     assert sorted(key for what, _, key in lines if what == "end") == sorted(t.key for t in work)
     assert str(os.getpid()) not in {pid for _, pid, _ in lines}
+
+
+def test_a_script_that_calls_is_not_run_again(folder: Path) -> None:
+    """Without `if __name__ == "__main__":`, which a process that imported it would need."""
+    script = folder / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from myoedge.sweep.engines import on_processes\n"
+        "from myoedge.sweep.tasks import tasks\n"
+        "from myoedge.sweep.settings import read_sweep\n"
+        "from tests.sweep_work import named\n"
+        "print('ran')\n"
+        f"work = tasks(read_sweep(Path({str(folder / 's.toml')!r})), Path({str(folder)!r}), '')\n"
+        "print(list(on_processes(work, 1, named)))\n"
+    )
+    (folder / "s.toml").write_text(ONE)
+    ran = subprocess.run(
+        [sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout.count("ran"), "'key'" in ran.stdout) == (0, 1, True), ran
 
 
 @pytest.mark.parametrize(("do", "code"), [(sweep_work.fails, "E501"), (sweep_work.dies, "E503")])
