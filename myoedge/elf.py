@@ -23,6 +23,11 @@ _MOST_LINES = 1 << 20  # bytes of line programs
 _SYMBOL = struct.Struct("<IIIBBH")  # name, value, size, type, visibility, section
 _FUNCTION = 2  # STT_FUNC
 _OF_64_BITS = 0xFFFFFFFF  # in the place of a length: DWARF of 64 bits follows
+# pyelftools meets damaged files with whatever its parsers happen to raise
+_DAMAGED = (
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
+    *(struct.error, RecursionError, MemoryError, OSError),
+)
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,7 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         return Program(data, elf["e_entry"], segments, symbols, functions, tuple(_code(elf)))
     except MyoedgeError:
         raise
-    # pyelftools meets damaged files with whatever its parsers happen to raise
-    except (
-        ELFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        ArithmeticError,
-        struct.error,
-        AssertionError,
-        UnicodeError,
-        RecursionError,
-        MemoryError,
-        OSError,
-    ) as error:
+    except (ELFError, *_DAMAGED) as error:
         raise _not_usable(name, f"{type(error).__name__}: {error}"[:200]) from None
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SILICON = "silicon"
 TRACE = "trace.json"
+RUNGS = {"simulator": "the simulator", "gvsoc": "GVSoC", "board": "a board"}
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
@@ -68,21 +69,7 @@ def simulate_build(
     samples = short if given is None else ladder.given_samples(build, given)
     with one_blas_thread():
         runs = [*ladder.cases(build, samples)]
-    inputs = ladder.chip_inputs(build, runs)
-    run = None
-    if on == "gvsoc":
-        if trace:
-            raise MyoedgeError("E204", "GVSoC records no trace here", {"has": "simulator"})
-        measured = build.run_on_gvsoc(inputs)
-    elif on == "board":
-        if trace:
-            raise MyoedgeError("E204", "a board records no trace here", {"has": "simulator"})
-        measured = build.run_on_board(ladder.board_turns(build, runs))
-    elif on == "simulator":
-        wanted = Wanted(spans=trace)
-        measured, run = build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
-    else:
-        raise MyoedgeError("E204", f"there is no rung {on}", {"has": "simulator, gvsoc, board"})
+    measured, run = _measured(build, on, runs, like, trace, progress)
     exact = _exact(runs, measured)
     report = _reported(build, measured, described, point_name == AUTO)
     report["exact"] = {**report["exact"], on: exact}
@@ -92,6 +79,29 @@ def simulate_build(
         files[TRACE] = perfetto(run, report["layers"], report["target"]["clock_hz"])
     build.replace(files)
     return Simulated(measured, exact, report, run)
+
+
+def _measured(
+    build: Build,
+    on: str,
+    runs: Sequence[ladder.Case],
+    like: str,
+    trace: bool,
+    progress: Progress | None,
+) -> tuple[Measurement, Simulation | None]:
+    """Inferences on a rung, with counters of the run where it has some. Errors: E204 no rung, or
+    a trace of one that records none."""
+    if on not in RUNGS:
+        raise MyoedgeError("E204", f"there is no rung {on}", {"has": ", ".join(RUNGS)})
+    if trace and on != "simulator":
+        raise MyoedgeError("E204", f"{RUNGS[on]} records no trace here", {"has": "simulator"})
+    if on == "board":
+        return build.run_on_board(ladder.board_turns(build, runs)), None
+    inputs = ladder.chip_inputs(build, runs)
+    if on == "gvsoc":
+        return build.run_on_gvsoc(inputs), None
+    wanted = Wanted(spans=trace)
+    return build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
 
 
 def _exact(runs: Sequence[ladder.Case], measured: Measurement) -> bool:

@@ -99,35 +99,29 @@ def _refuse_empty(values: Mapping[str, Any]) -> None:
             raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
 
 
+MODEL_OPTIONS = (
+    click.argument("model", required=False, type=click.Path()),
+    click.option("--calib", metavar="FILE", help="npz/npy with real input windows, or 'random'."),
+    click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint."),
+    click.option(
+        "--method",
+        type=click.Choice(["minmax", "percentile", "mse"]),
+        help="How ranges follow from the samples (minmax).",
+    ),
+    click.option("--percentile", type=float, help="Percent kept by --method percentile (99.99)."),
+    click.option("--samples", type=int, help="At most so many of the samples (256)."),
+    click.option("--ctc", type=int, metavar="BLANK", help="Symbols by greedy CTC; -1: the last."),
+    click.option(
+        "--reuse", type=click.Path(), metavar="DIR", help="Keep unchanged layers of a build."
+    ),
+    click.option("--strict", is_flag=True, help="Warnings become errors."),
+    click.option("--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."),
+)
+
+
 def model_options(verb: Verb) -> Verb:
     """The options of verbs that load and quantise a model."""
-    options = (
-        click.argument("model", required=False, type=click.Path()),
-        click.option(
-            "--calib", metavar="FILE", help="npz/npy with real input windows, or 'random'."
-        ),
-        click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint."),
-        click.option(
-            "--method",
-            type=click.Choice(["minmax", "percentile", "mse"]),
-            help="How ranges follow from the samples (minmax).",
-        ),
-        click.option(
-            "--percentile", type=float, help="Percent kept by --method percentile (99.99)."
-        ),
-        click.option("--samples", type=int, help="At most so many of the samples (256)."),
-        click.option(
-            "--ctc", type=int, metavar="BLANK", help="Symbols by greedy CTC; -1: the last."
-        ),
-        click.option(
-            "--reuse", type=click.Path(), metavar="DIR", help="Keep unchanged layers of a build."
-        ),
-        click.option("--strict", is_flag=True, help="Warnings become errors."),
-        click.option(
-            "--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."
-        ),
-    )
-    for option in reversed(options):
+    for option in reversed(MODEL_OPTIONS):
         verb = option(verb)
     return verb
 

@@ -76,15 +76,7 @@ def make_sources(
 
     For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
-    on_chip = plan.chip.name in ON_CHIP
-    common = {
-        "banner": _banner(plan, model_name),
-        "on_chip": on_chip,
-        "l3_bytes": plan.l3_bytes,
-        "in_l3": bool(plan.hauls),
-        **_border(plan),
-        "stream": None if stream is None else stream_values(plan, stream),
-    }
+    common = _common(plan, model_name, stream)
     sized = {**common, **_sizes(plan)}
     files = {
         "network.h": render("project/network.h.j2", sized),
@@ -99,9 +91,21 @@ def make_sources(
         files["selftest.c"] = render("project/selftest.c.j2", common)
     if stream is not None:
         files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
-    if on_chip:
+    if common["on_chip"]:
         files |= _firmware(plan, common)
-    return Sources(dict(sorted(files.items())), plan.quant.digest, on_chip)
+    return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
+
+
+def _common(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
+    """What the templates of all files may read."""
+    return {
+        "banner": _banner(plan, model_name),
+        "on_chip": plan.chip.name in ON_CHIP,
+        "l3_bytes": plan.l3_bytes,
+        "in_l3": bool(plan.hauls),
+        **_border(plan),
+        "stream": None if stream is None else stream_values(plan, stream),
+    }
 
 
 def _weights(plan: Plan, banner: str) -> dict[str, str]:

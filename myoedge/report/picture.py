@@ -86,12 +86,7 @@ class Frame:
 
 def noise(report: Report) -> dict[str, Any] | None:
     """SQNR of every layer, alone and so far, on one scale in dB."""
-    found = [
-        value
-        for row in report["layers"]
-        for value in (row["sqnr_local_db"], row["sqnr_db"])
-        if value is not None and value < EXACT_DB
-    ]
+    found = _decibels(report)
     if not found:
         return None
     low, high = 10 * math.floor((min(found) - 2) / 10), 10 * math.ceil((max(found) + 2) / 10)
@@ -111,13 +106,24 @@ def noise(report: Report) -> dict[str, Any] | None:
                 frame.x(i + 0.5),
                 y(row["sqnr_local_db"]),
                 y(row["sqnr_db"]),
-                f"{words.named(row)}: {words.decibels(row['sqnr_local_db'])} alone, "
-                f"{words.decibels(row['sqnr_db'])} so far",
+                _noise_of(row),
                 row["name"] == (report["quantization"]["weakest"] or {}).get("name"),
             )
             for i, row in enumerate(report["layers"])
         ],
     }
+
+
+def _decibels(report: Report) -> list[float]:
+    """All of them, of layers alone and so far; what is exact has no place on the scale."""
+    rows = report["layers"]
+    found = [row[key] for row in rows for key in ("sqnr_local_db", "sqnr_db")]
+    return [value for value in found if value is not None and value < EXACT_DB]
+
+
+def _noise_of(row: Mapping[str, Any]) -> str:
+    alone, so_far = (words.decibels(row[key]) for key in ("sqnr_local_db", "sqnr_db"))
+    return f"{words.named(row)}: {alone} alone, {so_far} so far"
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:

@@ -204,20 +204,25 @@ def write_flash(
     for at in range(0, len(data), flash.sector_bytes):
         part = data[at : at + flash.sector_bytes]
         say(f"flash {at + len(part):,} of {len(data):,} bytes")
-        _waited(talk, base + BOARD_READY, lambda word: word == 1)
-        buffer = talk.word(base + BUFFER)
-        talk.put_word(base + HOST_READY, 0)
-        if at + len(part) == len(data):
-            talk.put_word(base + RUN, 0)
-        talk.put_word(base + ADDRESS, at)
-        talk.put_word(base + SIZE, len(part))
-        talk.ask(f"load_image {{{image}}} {(buffer - at) % 2**32:#x} bin {buffer:#x} {len(part)}")
-        _check_part(talk, buffer, part, at, image.with_suffix(".back"))
-        talk.put_word(base + BOARD_READY, 0)
-        talk.put_word(base + HOST_READY, 1)
+        _write_part(talk, base, image, part, at, last=at + len(part) == len(data))
     _waited(talk, base + RUN, lambda word: word == 1)
     for field in (BOARD_READY, HOST_READY):
         talk.put_word(base + field, 0)
+
+
+def _write_part(talk: Session, base: int, image: Path, part: bytes, at: int, *, last: bool) -> None:
+    """Bytes from `at` on of the image, for the flasher whose words lie at `base`."""
+    _waited(talk, base + BOARD_READY, lambda word: word == 1)
+    buffer = talk.word(base + BUFFER)
+    talk.put_word(base + HOST_READY, 0)
+    if last:
+        talk.put_word(base + RUN, 0)
+    talk.put_word(base + ADDRESS, at)
+    talk.put_word(base + SIZE, len(part))
+    talk.ask(f"load_image {{{image}}} {(buffer - at) % 2**32:#x} bin {buffer:#x} {len(part)}")
+    _check_part(talk, buffer, part, at, image.with_suffix(".back"))
+    talk.put_word(base + BOARD_READY, 0)
+    talk.put_word(base + HOST_READY, 1)
 
 
 def _waited(talk: Session, address: int, holds: Callable[[int], bool]) -> int:
