@@ -21,12 +21,14 @@
 typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[]);
 
 /* A layer, one of an array in their order.
+ * depth   buffers of what is read: where they are more than two, load(t) starts what tile
+ *         t + depth - 2 needs, and the first one all up to it
  * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
  *         first tile: it is the next tile of both
  * set     writes what the kernel is told of a tile
  * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
 typedef struct {
-    int32_t number, tiles, joined, last;
+    int32_t number, tiles, depth, joined, last;
     me_tile_work set, load, compute, store;
     void (*ahead)(int32_t t);
 } me_layer_work;
@@ -44,10 +46,10 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #define ME_IDS 16u
 
-/* Transfers that nobody has waited for: all; those of the tile at hand; those of layers to come, no
- * more than fifteen of them. Only core 8 knows these. */
+/* Transfers that nobody has waited for: all; those of the tile at hand; of tiles of a layer with more
+ * than two buffers; those of layers to come, no more than fifteen of them. Only core 8 knows these. */
 static uint32_t me_pending ME_L1, me_under_way ME_L1;
-static uint32_t me_early[16] ME_L1, *me_kind ME_L1;
+static uint32_t me_of_tile[16] ME_L1, me_early[16] ME_L1, *me_kind ME_L1;
 
 /* The first layer of a run: no layer before it tells its first tile. */
 static const me_layer_work *me_first_layer ME_L1;
@@ -68,17 +70,24 @@ static void me_wait_for_transfers(void)
 static void me_wait_for_all(void)
 {
     me_wait_for_transfers();
-    for (int32_t i = 0; i < 16; i++)
+    for (int32_t i = 0; i < 16; i++) {
+        me_wait_for(&me_of_tile[i]);
         me_wait_for(&me_early[i]);
+    }
 }
 
-/* Around what is started for a layer to come. */
+/* Around what is started for a layer to come, and for a tile further ahead. */
 static inline void me_for_layer(int32_t layer)
 {
     me_kind = &me_early[layer & 15];
 }
 
-static inline void me_for_tile(void)
+static inline void me_for_tile(int32_t t)
+{
+    me_kind = &me_of_tile[t & 15];
+}
+
+static inline void me_for_this(void)
 {
     me_kind = &me_under_way;
 }
@@ -114,7 +123,7 @@ static inline void me_tiles_begin(const me_layer_work *first, const void *const 
     me_kind = &me_under_way;
     me_pending = me_under_way = 0;
     for (int32_t i = 0; i < 16; i++)
-        me_early[i] = 0;
+        me_of_tile[i] = me_early[i] = 0;
     me_hauls_begin();
 }
 
@@ -147,6 +156,8 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
         if (layer == me_first_layer && layer->set)
             layer->set(0, in, out);
         me_wait_for_transfers();
+        if (layer->depth > 2)
+            me_wait_for(&me_of_tile[0]);
         me_wait_for(&me_early[layer->number & 15]);
     }
     for (int32_t t = 0; t < tiles; t++) {
@@ -164,6 +175,8 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
         if (layer->ahead)
             layer->ahead(t);
         me_wait_for_transfers();
+        if (layer->depth > 2)
+            me_wait_for(&me_of_tile[(t + 1) & 15]);
     }
     if (behind && behind->joined)
         me_wait_for(&me_early[behind->number & 15]);
@@ -221,7 +234,12 @@ static inline void me_for_layer(int32_t layer)
     (void)layer;
 }
 
-static inline void me_for_tile(void)
+static inline void me_for_tile(int32_t t)
+{
+    (void)t;
+}
+
+static inline void me_for_this(void)
 {
 }
 
@@ -254,6 +272,17 @@ static inline void me_layer_ends(int32_t layer)
 }
 
 #endif
+
+/* The loads of tiles `first` to `last`, of `tiles` that there are. */
+static inline void me_load_tiles(me_tile_work load, int32_t first, int32_t last, int32_t tiles,
+                                 const void *const in[], void *const out[])
+{
+    for (; first <= last && first < tiles; first++) {
+        me_for_tile(first);
+        load(first, in, out);
+    }
+    me_for_this();
+}
 
 static inline void me_fetch_all(const me_transfer *first, const me_transfer *end, int8_t *l1, const int8_t *l2)
 {

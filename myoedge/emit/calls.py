@@ -37,19 +37,20 @@ def network_values(plan: Plan) -> dict[str, Any]:
 
 def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
     """Initialisers of me_layer_work; the copies at the end are a layer too."""
-    rows: list[tuple[int, bool, tuple[str, ...]]] = []
+    rows: list[tuple[int, int, bool, tuple[str, ...]]] = []
     for call, tiling in zip(calls, plan.tilings, strict=True):
         known = (
             *(parts(tiling) if tiling else ("compute",)),
             *(("meanwhile",) if call["ahead"] else ()),
         )
         names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
-        rows.append((call["tiles"] or 1, bool(tiling and tiling.joined), tuple(names)))
+        depth = tiling.choice.depth if tiling else 2
+        rows.append((call["tiles"] or 1, depth, bool(tiling and tiling.joined), tuple(names)))
     if plan.copies:
-        rows.append((1, False, ("0", "0", "copy_outputs", "0", "0")))
+        rows.append((1, 2, False, ("0", "0", "copy_outputs", "0", "0")))
     return [
-        f"{{ {', '.join(map(str, (i, tiles, int(joined), int(i + 1 == len(rows)), *names)))} }}"
-        for i, (tiles, joined, names) in enumerate(rows)
+        f"{{ {', '.join(map(str, (i, *sizes, int(joined), int(i + 1 == len(rows)), *names)))} }}"
+        for i, (*sizes, joined, names) in enumerate(rows)
     ]
 
 

@@ -30,6 +30,8 @@ def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
         "heading": heading(step),
         "summary": summary(tiling),
         "count": len(tiling.tiles),
+        "depth": tiling.choice.depth,
+        "first": int(tiling.joined),
         "ahead": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": list(_stores(tiling, base, tables)),
@@ -63,7 +65,8 @@ def summary(tiling: Tiling) -> str:
     for buffer in tiling.buffers:
         sizes.setdefault(buffer.operand, []).append(buffer.size_bytes)
     parts = [
-        f"{name} {'2 x ' if len(each) > 1 else ''}{max(each):,}" for name, each in sizes.items()
+        f"{name} {f'{len(each)} x ' if len(each) > 1 else ''}{max(each):,}"
+        for name, each in sizes.items()
     ]
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
     return f"{tiles}; in L1 {', '.join(parts)} bytes"

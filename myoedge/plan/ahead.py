@@ -41,12 +41,18 @@ def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:
     """What the DMA has left beside each tile of a layer."""
     sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
     computed = float(tiling.tiled.cycles(sizes, prices)) * (1 - prices.dma_slowed)
-    loads = [tile.loads for tile in tiling.tiles[1:]] + [()]
-    stores = [()] + [tile.stores for tile in tiling.tiles[:-1]]
-    return [
-        max(computed - moved_cycles((*load, *store), prices), 0.0)
-        for load, store in zip(loads, stores, strict=True)
-    ]
+    tiles, depth = tiling.tiles, tiling.choice.depth
+    stores = [0.0, *(moved_cycles(tile.stores, prices) for tile in tiles[:-1])]
+    until = [0.0]  # what the DMA needs for all loads to a tile's, but the first one's
+    for tile in tiles[1:]:
+        until.append(until[-1] + moved_cycles(tile.loads, prices))
+    done, found, last = 0.0, [], len(tiles) - 1
+    for t, store in enumerate(stores):
+        asked = until[min(t + depth - 1, last)] - done
+        lasted = max(computed - store, until[min(t + 1, last)] - done)
+        found.append(max(lasted - asked, 0.0))
+        done += min(asked, lasted)
+    return found
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:

@@ -59,18 +59,21 @@ def cut(tiled: Tiled, choice: Choice) -> Cut:
         (axis, extent, choice.sizes.get(axis, extent), axis in tiled.backwards)
         for axis, extent in tiled.axes.items()
     )
-    return _cut(tiled.operands, loops, choice.order)
+    return _cut(tiled.operands, loops, choice.order, choice.depth)
 
 
 @lru_cache(MOST_KNOWN)
-def _cut(operands: tuple[Operand, ...], loops: tuple[Loop, ...], order: tuple[str, ...]) -> Cut:
+def _cut(
+    operands: tuple[Operand, ...], loops: tuple[Loop, ...], order: tuple[str, ...], depth: int
+) -> Cut:
     whole = {axis: (0, extent) for axis, extent, _, _ in loops}
     parts = {loop[0]: _parts(*loop[1:]) for loop in loops if loop[0] in order}
     every = tuple(
         {**whole, **dict(zip(order, combination, strict=True))}
         for combination in itertools.product(*(parts[axis] for axis in order))
     )
-    return Cut(every, tuple(_use(operand, every) for operand in operands))
+    uses = (_use(operand, every, 2 if operand.written else depth) for operand in operands)
+    return Cut(every, tuple(uses))
 
 
 def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
@@ -78,7 +81,7 @@ def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
     return parts[::-1] if backwards else parts
 
 
-def _use(operand: Operand, every: tuple[Spans, ...]) -> Use:
+def _use(operand: Operand, every: tuple[Spans, ...], buffers: int) -> Use:
     slot: list[int] = []
     loaded: list[int] = []
     regions = _regions(operand, every)
@@ -90,7 +93,7 @@ def _use(operand: Operand, every: tuple[Spans, ...]) -> Use:
             slot.append(slot[-1])
             loaded.append(loaded[-1])
         else:
-            slot.append(1 - slot[-1])
+            slot.append((slot[-1] + 1) % buffers)
             loaded.append(t)
     size = max(region.size for region in {id(region): region for region in regions}.values())
     return Use(operand, regions, tuple(slot), tuple(loaded), size * operand.item)

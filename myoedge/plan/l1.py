@@ -22,10 +22,11 @@ from myoedge.plan.ahead import (
     spent,
     starts,
 )
+from myoedge.plan.deep import deeper
 from myoedge.plan.kept import Flow, Pick, choose_kept, kept_offsets, kept_operands, room_left
 from myoedge.plan.place import Life, first_gap
 from myoedge.plan.tile import ALIGNMENT, NO_LIMITS, Choice, Limits, choices, smallest, tile_count
-from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling
+from myoedge.plan.tiling import Buffer, Tiling, Transfer, lives, make_tiling, unplaced
 from myoedge.plan.timing import modelled
 from myoedge.target.gap9_tiles import GAP9_TILES
 from myoedge.tiled import Tiled
@@ -34,6 +35,10 @@ from myoedge.tiled import Tiled
 # constants have larger tiles. Which is better the model of the whole network tells: the latter,
 # where the DMA is what is slow.
 HIDDEN_CYCLES = (0.0, 2048.0)
+
+DEEP_SAVES = (
+    0.98  # of a layer's cycles are left with more buffers, at most: they take L1 from others
+)
 
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 
@@ -201,17 +206,33 @@ def _chosen(
     if key not in known:
         found = choices(tiled, room, hidden, limits=own, kept=kept)
         cycles = partial(_known_alone, alone, (alike[index], kept), tiled, kept)
-        known[key] = _fastest(tiled, found, hidden, cycles)
+        deep = partial(deeper, tiled, room if own == NO_LIMITS else 0, kept)
+        known[key] = _fastest(tiled, found, hidden, cycles, deep)
     return known[key]
 
 
 def _fastest(
-    tiled: Tiled, found: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
+    tiled: Tiled,
+    found: Sequence[Choice],
+    hidden: float,
+    alone: Callable[[Choice], float],
+    deep: Callable[[Choice], Iterator[Choice]],
 ) -> Choice | None:
     """Of choices that the search takes for about as fast, by their own transfers one by one."""
     few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
     if not few or few[0] is not found[0]:
         return found[0] if found else None
+    best = _least(tiled, few, hidden, alone)
+    more = [deeper for choice in few for deeper in deep(choice)]
+    if not more:
+        return best
+    other = _least(tiled, more, hidden, alone)
+    return other if other.cycles < DEEP_SAVES * best.cycles else best
+
+
+def _least(
+    tiled: Tiled, few: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
+) -> Choice:
     cycles = [alone(choice) - _saved(tiled, choice, hidden) for choice in few]
     best = cycles.index(min(cycles))
     return replace(few[best], cycles=cycles[best])
@@ -225,7 +246,7 @@ def _saved(tiled: Tiled, choice: Choice, hidden: float) -> float:
 def _known_alone(
     known: Alone, alike: Hashable, tiled: Tiled, kept: frozenset[str], choice: Choice
 ) -> float:
-    key = (alike, tuple(choice.sizes.items()), choice.order)
+    key = (alike, tuple(choice.sizes.items()), choice.order, choice.depth)
     if key not in known:
         known[key] = _alone(tiled, choice, kept)
     return known[key]
@@ -233,9 +254,7 @@ def _known_alone(
 
 def _alone(tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
     """Cycles of a layer that nothing is fetched beside."""
-    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None, kept)]
-    tiling = make_tiling(tiled, choice, 0, None, placed, dict.fromkeys(kept, 0))
-    (cycles,) = modelled([tiling])
+    (cycles,) = modelled([unplaced(tiled, choice, kept)])
     assert cycles is not None
     return cycles
 

@@ -247,7 +247,7 @@ def _hauled_when_read(plan: Plan) -> Iterator[str]:
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
-                first = last = enter + t
+                first, last = enter + tiling.loads_in(t), enter + t
                 if t == 0 and tiling.since is not None and tiling.early(x):
                     first = plan.clock.beside(tiling.since)
                 if not any(_covers(haul, x.at, end, first, last) for haul in hauls):

@@ -109,13 +109,15 @@ def reads_of(
 ) -> Iterator[tuple[int, int, int]]:
     """(moment, first byte, byte behind the last) of every fetch of an operand into L1.
 
-    What is fetched ahead is read from the moment in which that starts until the layer is entered.
+    What is fetched ahead is read from the moment in which that starts until the layer is entered;
+    what has more than two buffers until the moment before its tile.
     """
     for t, tile in enumerate(tiling.tiles):
         mine = [x for x in tile.loads if x.operand == operand]
         if mine:
             span = (min(x.at for x in mine), max(_end(x) for x in mine))
-            yield (enter + t, *span)
+            for moment in sorted({enter + tiling.loads_in(t), enter + t}):
+                yield (moment, *span)
             if t == 0 and tiling.since is not None and tiling.early(mine[0]):
                 yield (clock.beside(tiling.since), *span)
 

@@ -27,12 +27,14 @@ class Choice:
 
     sizes   of the axes that are cut    order   of these axes, outermost first
     cycles  that the layer is thought to take    l1_bytes   buffers and scratch
+    depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
     """
 
     sizes: Mapping[str, int]
     order: tuple[str, ...]
     cycles: float
     l1_bytes: int
+    depth: int = 2
 
 
 @dataclass(frozen=True, slots=True)

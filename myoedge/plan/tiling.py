@@ -93,6 +93,10 @@ class Tiling:
         """Of the first tile's results."""
         return self.tiles[0].regions[self.tiled.out.name].extent
 
+    def loads_in(self, tile: int) -> int:
+        """The moment of the layer in which a tile's loads start: 0 in front of the first tile."""
+        return max(tile - self.choice.depth + 2, int(self.joined and tile > 0))
+
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
         return self.since is not None and _operand(self.tiled, transfer.operand).constant
@@ -117,7 +121,7 @@ def lives(
         if use.operand.name in kept:
             continue
         for slot, (_, last, loaded) in enumerate(use.turns()):
-            start = loaded - (0 if use.operand.written else 1)
+            start = loaded - (0 if use.operand.written else choice.depth - 1)
             stop = min(last + (1 if use.operand.written else 0), count - 1)
             early = since is not None and use.operand.constant and loaded == 0
             start = since - first if early and since is not None else max(start, 0)
@@ -148,6 +152,13 @@ def make_tiling(
     made = cut(tiled, choice)
     tiles = tuple(_tile(t, made.uses, offsets, kept) for t in range(len(made.every)))
     return Tiling(tiled, choice, first, since, buffers, tiles, kept)
+
+
+def unplaced(tiled: Tiled, choice: Choice, kept: Container[str]) -> Tiling:
+    """A layer by itself, whose buffers have no places yet."""
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None, kept)]
+    there = {o.name: 0 for o in tiled.operands if o.name in kept}
+    return make_tiling(tiled, choice, 0, None, placed, there)
 
 
 def _tile(
@@ -237,6 +248,7 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "shape": list(tiling.shape),
         "order": list(tiling.choice.order),
         "sizes": dict(tiling.choice.sizes),
+        "depth": tiling.choice.depth,
         "first_tile": tiling.first,
         "fetched_since_tile": tiling.since,
         "kept_in_l1": dict(tiling.kept),

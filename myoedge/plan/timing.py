@@ -27,17 +27,20 @@ from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 NAMES = tuple(field.name for field in fields(Prices))
 ONES = Prices(*np.eye(len(NAMES)))  # of each price one: what is paid with them is counted by price
 NOTHING: Array = np.zeros(len(NAMES))
+_BEFORE = (-1, 0)  # what nothing is due until
 MOST_HAULS = 8  # that L3 has under way
+Due = tuple[int, int]  # layer and tile
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """Of the DMA; what it takes is counted by price.
 
-    layer   that needs it     issue   to start it     move   to do it, or what is left of that
+    due     layer and tile that need it
+    issue   to start it     move   to do it, or what is left of that
     """
 
-    layer: int
+    due: Due
     issue: Array
     move: Array
     bytes: int
@@ -51,13 +54,13 @@ Queue = tuple[Command, ...]  # under way into L1, in turn
 class Moment:
     """What the cores and the one that steers do from one barrier to the next, counted by price.
 
-    needs   the layer for which all that was started before the end must be there
+    needs   all that is due until then must be there at the end
     begins  what the core that steers does in front of its commands
     """
 
     computed: Array
     commands: tuple[Command, ...]
-    needs: int
+    needs: Due
     begins: Array
 
 
@@ -107,7 +110,7 @@ def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
     busy, out = moment.begins, NOTHING
     into = _until(queue, len(queue))
     waits = _until(
-        queue, max((n for n, c in enumerate(queue, 1) if c.layer <= moment.needs), default=0)
+        queue, max((n for n, c in enumerate(queue, 1) if c.due <= moment.needs), default=0)
     )
     started: list[tuple[float, Command]] = [(0.0, command) for command in queue]
     for command in moment.commands:
@@ -117,7 +120,7 @@ def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
         else:
             started.append((float(busy @ values), command))
             into = _longest(values, into, busy) + command.move
-            waits = into if command.layer <= moment.needs else waits
+            waits = into if command.due <= moment.needs else waits
     beside = ONES.dma_slowed * float(moment.computed @ values)
     slowed = ONES.dma_slowed * min(float(moment.computed @ values), float(waits @ values))
     moved = [x + slowed + ONES.dma_end for x in (waits, out) if x.any()]
@@ -155,7 +158,7 @@ def _ahead(tilings: Sequence[Tiling | None]) -> Mapping[int, list[Command]]:
     for index, tiling in enumerate(tilings):
         if tiling is not None and tiling.since is not None:
             known: set[str] = set()
-            mine = [_command(index, x, known) for x in early(tiling)]
+            mine = [_command((index, 0), x, known) for x in early(tiling)]
             found.setdefault(tiling.since, []).extend(mine)
     return found
 
@@ -169,39 +172,49 @@ def _moments(
     assert here is not None
     before, behind = tilings[index - 1] if index else None, None if last else tilings[index + 1]
     known: set[str] = set()
-    tiles, compute = here.tiles, _compute(here)
-    first = [_command(index, x, known) for x in tiles[0].loads if not here.early(x)]
+    tiles, compute, loads = here.tiles, _compute(here), _loads(here)
     around = np.asarray((ONES.joined if here.joined else ONES.layer) + (index == 0) * ONES.network)
-    yield Moment(NOTHING, tuple(first), -1 if here.joined else index, around)
+    first = [_command((index, t), x, known) for t, x in loads[0]]
+    yield Moment(NOTHING, tuple(first), _BEFORE if here.joined else (index, 0), around)
     for t, computed in enumerate(compute):
         at_end = t + 1 == len(tiles)
         stores = tiles[t - 1].stores if t > 0 else ()
-        loads = () if at_end else tiles[t + 1].loads
         own = [
-            *(_command(index, x, known, True) for x in stores),
-            *(_command(index, x, known) for x in loads),
+            *(_command((index, t), x, known, True) for x in stores),
+            *(_command((index, due), x, known) for due, x in loads[t + 1]),
         ]
         commands = (*own, *ahead.get(here.first + t, ()))
+        joined = at_end and behind is not None and behind.joined
         yield Moment(
             computed
             + (_code(before, here) if t == 0 else 0.0)
             + ONES.step
             + sum(c.bytes for c in commands) * ONES.dma_contention,
             commands,
-            index + int(at_end and behind is not None and behind.joined),
+            (index + 1, 0) if joined else (index, t + 1),
             NOTHING,
         )
-    out = tuple(_command(index, x, known, True) for x in tiles[-1].stores)
-    yield Moment(NOTHING, out, -1, NOTHING)
+    out = tuple(_command((index, len(tiles)), x, known, True) for x in tiles[-1].stores)
+    yield Moment(NOTHING, out, _BEFORE, NOTHING)
 
 
-def _command(layer: int, x: Transfer, known: set[str], out: bool = False) -> Command:
+def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
+    """(tile, transfer) of what is started in front of the first tile, and beside each."""
+    found: list[list[tuple[int, Transfer]]] = [[] for _ in range(len(tiling.tiles) + 1)]
+    for t, tile in enumerate(tiling.tiles):
+        found[tiling.loads_in(t)] += [
+            (t, x) for x in tile.loads if not (t == 0 and tiling.early(x))
+        ]
+    return found
+
+
+def _command(due: Due, x: Transfer, known: set[str], out: bool = False) -> Command:
     """`known`: operands whose code has run before; else it is not in the caches yet."""
     issue = ONES.dma_command + (0.0 if x.operand in known else ONES.dma_first)
     known.add(x.operand)
     line = ONES.dma_out_line if out else ONES.dma_line
     move = x.bytes // x.line * line + x.bytes * ONES.dma_byte
-    return Command(layer, np.asarray(issue), np.asarray(move), x.bytes, out)
+    return Command(due, np.asarray(issue), np.asarray(move), x.bytes, out)
 
 
 def _code(before: Tiling | None, tiling: Tiling) -> Array:

@@ -68,7 +68,8 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     yield tiled_layer(index, case.step, tiling, base)
     name = f"int case_{index}{ARGUMENTS}"
     names = (f"{fn}_{part}" if part in parts(tiling) else "0" for part in PARTS)
-    work = f"{{ {index}, {len(tiling.tiles)}, 0, 1, {', '.join(names)} }}"
+    sizes = f"{len(tiling.tiles)}, {tiling.choice.depth}"
+    work = f"{{ {index}, {sizes}, 0, 1, {', '.join(names)} }}"
     yield f"static const me_layer_work work_{index} = {work};"
     call = f"me_tiles_begin(&work_{index}, in, out);\n    me_layer(&work_{index}, in, out);"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"

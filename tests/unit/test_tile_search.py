@@ -50,12 +50,12 @@ def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, ro
         assert tile_count(tiled, choice) == len(spans(tiled, choice))
 
 
-@given(st.integers(1, 30), st.integers(1, 4), st.integers(0, 3), st.integers(1, 9))
+@given(*map(st.integers, (1, 1, 0, 1, 2), (30, 4, 3, 9, 5)))
 def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
-    n: int, c: int, halo: int, size: int
+    n: int, c: int, halo: int, size: int, depth: int
 ) -> None:
     tiled = replace(copying(n, c, halo), backwards=("row",) if c % 2 else ())
-    made = cut(tiled, Choice({"row": min(size, n)}, ("row",), 0.0, 0))
+    made = cut(tiled, Choice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
     rows = [row for tile in made.every for row in [tile["row"]]]
     assert rows == sorted(rows, reverse=bool(tiled.backwards))
     assert sorted(at for start, count in rows for at in range(start, start + count)) == [*range(n)]
@@ -64,7 +64,8 @@ def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
         assert [r.extent[0] for r in use.regions] == [count + more for _, count in rows]
         assert use.size_bytes == max(r.extent[0] for r in use.regions) * c
         assert use.loaded == tuple(range(len(rows)))
-        assert use.slot == tuple(t % 2 for t in range(len(rows)))
+        buffers = 2 if use.operand.written else depth
+        assert use.slot == tuple(t % buffers for t in range(len(rows)))
 
 
 def test_layers_that_are_alike_are_cut_once() -> None:
