@@ -71,8 +71,9 @@ class Build(Stored):
                  the input's shape (axes of extent 1 may be left out); integers with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs
-        Errors: E213 shapes, E214 not the integers of `network.h` with raw, E216 NaN.
+        Errors: E213 shapes, E214 not the integers of `network.h` with raw, E216 NaN, E254 a stream.
         """
+        self.check_no_stream()
         graph = self.network.graph
         shapes = {name: graph.shape(name) for name in graph.inputs}
         results = self.run_raw(integers(self.network, inputs, shapes, raw))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -152,8 +152,13 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
 
 
 def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
-    """What a person gives, as floats [samples, *shape] by input name."""
+    """What a person gives, as floats [samples, *shape] by input name.
+
+    A file for calibration may have the states of a stream too, which come from its own passes.
+    """
     data, stream = read(given), build.stream
+    inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
+    data = replace(data, inputs=inputs or data.inputs)
     graph = build.network.graph if stream is None else pushed.as_long_as(stream, data.inputs)
     return fit(data, graph).inputs
 

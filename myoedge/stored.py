@@ -105,6 +105,13 @@ class Stored:
             raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
         return self.stream
 
+    def check_no_stream(self) -> None:
+        """Errors: E254 where frames are pushed."""
+        if self.stream is not None:
+            title, facts = f"{self.folder.name} takes frames", {"needs": "build without --stream"}
+            tries = ["b.reset(); ready = [b.push(frame) for frame in frames]"]
+            raise MyoedgeError("E254", title, facts, tries)
+
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Tensors that the generated functions write, in order."""
@@ -116,6 +123,14 @@ class Stored:
         packed = io.BytesIO(self.written("golden/input.npz"))
         with np.load(packed, allow_pickle=False) as stored:
             return {name: stored[name] for name in self.frame_inputs}
+
+    @cached_property
+    def given_states(self) -> frozenset[str]:
+        """States that a sample for calibration has as well, and a stream gives itself."""
+        packed = io.BytesIO(self.written("golden/input.npz"))
+        with np.load(packed, allow_pickle=False) as stored:
+            known = {name for name in stored.files if f"{name}.q" in stored.files}
+        return frozenset(known.difference(self.frame_inputs))
 
     @property
     def frame_inputs(self) -> tuple[str, ...]:

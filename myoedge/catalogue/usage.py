@@ -183,7 +183,7 @@ key. All that is wrong is told at once, by key. Nothing is guessed: what is not 
 E253 There is no such board.
 `myoedge boards` lists those that come along. A board of your own is a file: --board ./my/board.toml
 
-E254 The build takes no frames.
+E254 The build takes no frames, or nothing else.
 push and reset are for builds with --stream, which keep what they need of the frames before. Any
 other build runs the network once, on a whole sample: run, with nothing left for the next time.
 

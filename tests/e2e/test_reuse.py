@@ -173,6 +173,20 @@ def test_greedy_decoding_takes_about_what_is_modelled(tmp_path: Path) -> None:
     assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=0.2)
 
 
+@pytest.mark.parametrize(("frames", "classes", "vote"), [(96, 5, 40), (40, 50, 5)])
+def test_votes_take_about_what_is_modelled(
+    frames: int, classes: int, vote: int, tmp_path: Path
+) -> None:
+    network, x = nn.Linear(8, classes), torch.randn(2, frames, 1, 8).numpy()
+    model = save_exported(network.eval(), (torch.zeros(x.shape[1:]),), tmp_path / "model.pt2")
+    config = tmp_path / "myoedge.toml"
+    config.write_text(f"[model]\nvote = {vote}\n")
+    build = myoedge.build(model, calib=x, output=tmp_path / "out", target="gap9", config=config)
+    row = myoedge.simulate(build).report["layers"][-1]
+    assert row["op"] == "majority"
+    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=0.2)
+
+
 @pytest.mark.parametrize("blank", [CLASSES, -CLASSES - 1])
 def test_a_blank_that_is_no_class(blank: int, tmp_path: Path) -> None:
     with pytest.raises(myoedge.MyoedgeError, match="is not among its 5") as caught:

@@ -110,6 +110,18 @@ def test_logits_of_a_whole_recording(build: myoedge.Build, recording: Array) -> 
     assert pair[0] >= 20.0
 
 
+def test_a_file_for_calibration_is_taken_without_its_states(
+    build: myoedge.Build, recording: Array
+) -> None:
+    """Every sample of it is a recording, whose states begin with 0."""
+    states = np.ones((2, 2, 1, 128), np.float32)
+    simulated = myoedge.simulate(build, input={"input": recording[:2], "state": states})
+    assert simulated.exact
+    wanted = [pushed.pushed(build.streaming, integers(build, x[None]))[0] for x in recording[:2]]
+    found = [run.outputs[0] for run in simulated.measurement.inferences]
+    assert np.array_equal(np.array(found).ravel(), np.array(wanted).ravel())
+
+
 def decibels(wanted: Array, found: Array) -> float:
     return float(10 * np.log10(np.sum(wanted**2) / np.sum((wanted - found) ** 2)))
 

@@ -227,6 +227,11 @@ def test_builds_that_take_no_frames_say_so(small: Path, tmp_path: Path) -> None:
         build.reset()
 
 
+def test_a_stream_says_how_it_is_given_frames(streams: dict[int, Build]) -> None:
+    with pytest.raises(MyoedgeError, match=r"E254[\s\S]*b\.push\(frame\)"):
+        streams[2].run(samples()[0])
+
+
 def test_frames_of_another_size_are_refused(streams: dict[int, Build]) -> None:
     with pytest.raises(MyoedgeError) as caught:
         streams[2].push(np.zeros(CHANNELS + 1, np.float32))
