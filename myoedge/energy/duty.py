@@ -58,7 +58,8 @@ def duty(
     """Between windows the chip sleeps with its memories kept, and idles while it wakes.
 
     period_s   hop / rate
-    Sleep is known between two bounds only (target/gap9_energy.py); the average has both in it.
+    Sleep is known between two bounds only (target/gap9_energy.py): an average goes with the
+    lower one, its interval with both.
     """
     active_s = inference.cycles / point.clock_hz
     pause_s = max(period_s - active_s, 0.0)

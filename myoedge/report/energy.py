@@ -267,15 +267,18 @@ def _asleep(found: Mapping[str, Any]) -> str:
     if not found["asleep_s"]:
         return "never: no time to fall asleep and wake"
     _, low, high = found["sleep_mw"]
-    return f"{speed.duration(found['asleep_s'])} of each period, at {low:.2g} to {high:.2g} mW"
+    asleep = f"{speed.duration(found['asleep_s'])} of each period"
+    return f"{asleep}, at {low:.2g} to {high:.2g} mW; the average is with the lower one"
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """ "2.07 mW (1.53 to 6.63) with one every 50 ms; 268 h (84 to 363) on the battery"."""
+    """ "2.07 mW (1.53 to 6.63) with one every 50 ms, sleep at its lower bound; 268 h (84 to 363) on
+    the battery"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
-    found = f"{rows['average']} with one every {rows['every']}"
+    sleep = ", sleep at its lower bound" * bool(report["duty"]["asleep_s"])
+    found = f"{rows['average']} with one every {rows['every']}{sleep}"
     return f"{found}; {rows['battery']} on the battery" if "battery" in rows else found

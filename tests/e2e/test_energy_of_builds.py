@@ -109,7 +109,10 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     again = myoedge.simulate(build, operating_point="low").report
     assert again["every"]["period_s"] == 1.0
     assert again["duty"]["average_mw"][0] < average[0], "a period is remembered"
-    assert "with one every 1 s" in command("report", build.folder, cwd=tmp_path).out
+    assert (
+        "with one every 1 s, sleep at its lower bound"
+        in command("report", build.folder, cwd=tmp_path).out
+    )
 
 
 @pytest.mark.parametrize(
