@@ -28,6 +28,7 @@ _SIZES = {
 }
 MOST_ORDER = 64  # of a filter: beyond, its sections lose what doubles hold
 LARGEST = 1e9  # of rates, frequencies, frames
+WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6}
@@ -266,7 +267,7 @@ def _check_conditioning(table: ConditioningTable, name: str) -> None:
     given |= {"band_hz": min(table.band_hz, key=_size)} if table.band_hz else {}
     for key, value in given.items():
         if value is not None and not _size(value) > 0:
-            raise MyoedgeError("E232", f"{name}: conditioning.{key} must be more than 0")
+            raise MyoedgeError("E232", f"{name}: conditioning.{key} must be {WITHIN}")
 
 
 def _size(value: float) -> float:
@@ -278,7 +279,7 @@ def _check_stream(table: StreamTable, name: str) -> None:
     for key in ("frames", "rate", "hop", "window"):
         value = getattr(table, key)
         if value is not None and not _size(value) > 0:
-            raise MyoedgeError("E232", f"{name}: stream.{key} must be more than 0")
+            raise MyoedgeError("E232", f"{name}: stream.{key} must be {WITHIN}")
     if table.frames is not None and table.frames > MOST_FRAMES:
         raise MyoedgeError("E232", f"{name}: stream.frames must be at most {MOST_FRAMES:,}")
     for key in ("past", "future"):

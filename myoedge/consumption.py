@@ -17,7 +17,7 @@ from myoedge.contents import report_files
 from myoedge.energy.calibrate import METER, Measured, Residual, calibrate
 from myoedge.energy.duty import BATTERY_VOLTS
 from myoedge.energy.model import PUBLISHED, Coefficients
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.measurement import Activity
 from myoedge.onchip import at_points
 from myoedge.report.energy import activity, counted, period_s, with_energy
@@ -142,7 +142,7 @@ def _activity(name: str, file: Path) -> Activity:
     build = load_build(file.parent / name)
     if not counted(build.report):
         facts = {"needs": "a build that was simulated, with its counters", "has": name}
-        tries = [f"myoedge simulate {name}"]
+        tries = [command("simulate", name)]
         raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
     found = activity(build.report)
     return replace(found, cycles=float(found.cycles))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -82,6 +83,13 @@ def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[st
 def raised(warning: Notice) -> MyoedgeError:
     """The same notice as an error, for `--strict`."""
     return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
+
+
+def command(*words: object) -> str:
+    """A command to copy: quoted where a shell would read it otherwise, without what steers a
+    terminal."""
+    text = shlex.join(["myoedge", *map(str, words)])
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _aligned(rows: list[tuple[str, str]]) -> list[str]:

@@ -173,11 +173,14 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
             {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
             ["the first axis counts samples; the others are the input's own"],
         )
-    values = full.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = full.astype(np.float32)
     if not np.isfinite(values).all():
         bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
         raise MyoedgeError(
-            "E216", f"array {name} holds NaN or infinite values", {"first in sample": bad}
+            "E216",
+            f"array {name} holds NaN or infinite values, as float32",
+            {"first in sample": bad},
         )
     return values
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myoedge.config import FILE
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.folder import explained
 
 CALIB_SCRIPT = "make_calib.py"
@@ -88,7 +88,7 @@ def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
 
 def _no_folder(path: Path) -> MyoedgeError:
     facts = {"needs": "the folder of a project, to write myoedge.toml into"}
-    return MyoedgeError("E220", f"{path} is no folder", facts, [f"myoedge init --from {path}"])
+    return MyoedgeError("E220", f"{path} is no folder", facts, [command("init", "--from", path)])
 
 
 def _seen_from(folder: Path, model: str | Path | None) -> str:

@@ -219,7 +219,7 @@ class Stored:
         try:
             return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise damaged(self.folder, error) from None
+            raise damaged(self.folder, error, name) from None
 
     def _repr_html_(self) -> str:
         """The report, for notebooks."""
@@ -240,6 +240,6 @@ def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
 def _cause(error: Exception, name: str) -> str:
     if isinstance(error, FileNotFoundError) and name:
         return f"{name} is gone"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}" if name else error.strerror
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    first = said.splitlines()[0]
+    return f"{name}: {first}" if name else first

@@ -29,6 +29,7 @@ def command(voice: Voice, **options: Any) -> None:
     src/, the report, the quantised ONNX, and a golden sample.
     """
     from myoedge import api
+    from myoedge.errors import command as command_line
     from myoedge.report.text import print_report
 
     built = api.build(**options, say=voice.stage)
@@ -39,4 +40,4 @@ def command(voice: Voice, **options: Any) -> None:
         {"folder": str(built.folder), "report": built.report},
         lambda: print_report(summary, voice.out, html=str(built.folder / "report.html")),
     )
-    voice.say(f"next: myoedge validate {built.folder}")
+    voice.say(f"next: {command_line('validate', built.folder)}")

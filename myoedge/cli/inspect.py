@@ -11,6 +11,7 @@ import click
 
 from myoedge.cli.newest import named_or_newest
 from myoedge.cli.shell import Voice, common
+from myoedge.errors import command as command_line
 
 if TYPE_CHECKING:
     from myoedge.api import Inspection
@@ -42,8 +43,8 @@ def _of_model(voice: Voice, model: str, factory: str | None, calib: str | None) 
 
     found = api.inspect(model, factory=factory, calib=calib)
     voice.result(asdict(found), lambda: _show(voice, found))
-    given = f" --factory {factory}" if factory else ""
-    voice.say(f"\nnext: myoedge build {model}{given} --calib calib.npz")
+    given = ("--factory", factory) if factory else ()
+    voice.say(f"\nnext: {command_line('build', model, *given, '--calib', 'calib.npz')}")
 
 
 def _of_build(voice: Voice, folder: Path, memory: bool) -> None:
@@ -59,7 +60,7 @@ def _of_build(voice: Voice, folder: Path, memory: bool) -> None:
     report = api.load_build(folder).report
     page = str(folder / "report.html")
     voice.result(report, lambda: print_report(report, voice.out, html=page))
-    voice.say(f"next: myoedge inspect {folder} --memory")
+    voice.say(f"next: {command_line('inspect', folder, '--memory')}")
 
 
 def _show(voice: Voice, found: Inspection) -> None:

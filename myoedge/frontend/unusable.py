@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.frontend.sniff import Kind, head_of, is_zip, module_class, sniff
 
 FOREIGN = (
@@ -82,10 +82,13 @@ def describe(kind: Kind, path: Path) -> str:
     return str(kind)
 
 
+WITH_FACTORY = ("--factory", "pkg.mod:make_model", "--calib", "calib.npz")
+
+
 def needs_no_factory(kind: Kind, path: Path) -> MyoedgeError:
     """E206: for a file that holds its network whole."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
-    tries = [f"myoedge build {path}, without --factory or [model] factory"]
+    tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
 
 
@@ -95,7 +98,7 @@ def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
         "E106",
         f"{path} is {kind}",
         facts,
-        (f"myoedge build {path} --factory pkg.mod:make_model --calib calib.npz", EXPORT_LINES),
+        (command("build", path, *WITH_FACTORY), EXPORT_LINES),
     )
 
 

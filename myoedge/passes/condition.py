@@ -44,6 +44,7 @@ def sections(filters: Conditioning) -> Array:
         raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
     if filters.rate_hz is None:
         raise _no_filter("rate_hz is not given")
+    _check_edges(filters, filters.rate_hz / 2)
     parts = []
     try:
         if filters.band_hz is not None:
@@ -62,6 +63,15 @@ def sections(filters: Conditioning) -> Array:
     if not (np.isfinite(found).all() and _stable(found)):
         raise _no_filter("its poles do not lie inside the unit circle: a lower order, a wider band")
     return found
+
+
+def _check_edges(filters: Conditioning, most_hz: float) -> None:
+    """Errors: E238 frequencies that samples of this rate do not have."""
+    low, high = filters.band_hz or (0.0, most_hz)
+    if filters.band_hz is not None and not 0 < low < high < most_hz:
+        raise _no_filter(f"band_hz has to rise, between 0 and {most_hz:g}, half of rate_hz")
+    if filters.notch_hz is not None and not 0 < filters.notch_hz < most_hz:
+        raise _no_filter(f"notch_hz has to lie between 0 and {most_hz:g}, half of rate_hz")
 
 
 def _share(filters: Conditioning) -> float:

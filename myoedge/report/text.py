@@ -84,7 +84,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     for line in _notices(report):
         show(line, console)
     if html:
-        console.print(_text(f"\nreport: {html}"), soft_wrap=True)
+        console.print(_text("\n").append(f"report: {clean(html)}"), soft_wrap=True)
 
 
 def show(block: Table | Padding | Text, console: Console) -> None:

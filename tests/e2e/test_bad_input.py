@@ -134,6 +134,13 @@ def test_labels_that_are_no_classes(run: Run, small: Path, calib: Callable[..., 
         refused(ran, 2, "E225", told)
 
 
+def test_numbers_beyond_float32(run: Run, small: Path, calib: Callable[..., Path]) -> None:
+    given = calib(input=np.full((4, 1, 2, 12), 1e300))
+    ran = run("quantize", small / "model.pt2", "--calib", given)
+    refused(ran, 2, "E216", "as float32")
+    assert "Warning" not in ran.err
+
+
 @pytest.mark.parametrize("shape", ["(((", "(99999999999999999999999,)", "(True,)", "(-1,)"])
 def test_calibration_with_a_broken_header(
     run: Run, small: Path, tmp_path: Path, shape: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 import myoedge
 from myoedge.catalogue import entries, explanation
-from myoedge.errors import EXIT_CODES, MyoedgeError
+from myoedge.errors import EXIT_CODES, MyoedgeError, command
 
 PACKAGE = Path(myoedge.__file__).parent
 CODE = re.compile(r"[EW][0-9]{3}")
@@ -90,6 +91,13 @@ def test_codes_named_in_the_source_exist() -> None:
         for code in re.findall(r"\b[EW][0-9]{3}\b", file.read_text(encoding="utf-8"))
     }
     assert named <= set(entries())
+
+
+def test_commands_to_copy_are_one_line_that_a_shell_reads_as_meant() -> None:
+    folder = "out; $(id) `id` 'x'"
+    assert shlex.split(command("validate", folder)) == ["myoedge", "validate", folder]
+    assert command("build", "model.pt2") == "myoedge build model.pt2"
+    assert command("build", "a\n\x1b[31m").isprintable()
 
 
 def test_modules_that_share_a_code_are_known() -> None:
