@@ -115,6 +115,9 @@ def test_a_running_z_score_on_a_stream(tmp_path: Path) -> None:
     checked = myoedge.validate(build, on=("host", "simulator"), input=x[None, None, :, :40])
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
+    layers = myoedge.simulate(build).report["layers"]
+    (row,) = (row for row in layers if row["op"] == "running_power")
+    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=0.3)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +142,21 @@ def test_filters_that_cannot_be(table: str, said: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "samples", "table"),
-    [(8, 40, ""), (3, 100, "notch_hz = 50\n"), (16, 60, "zscore_s = 0.5\ndeviation = 20\n")],
+    ("channels", "samples", "axis", "table"),
+    [
+        (8, 40, 1, ""),
+        (3, 100, 0, "notch_hz = 50\n"),
+        (16, 60, 1, "zscore_s = 0.5\ndeviation = 20\n"),
+    ],
 )
 def test_filters_take_about_what_is_modelled(
-    channels: int, samples: int, table: str, tmp_path: Path
+    channels: int, samples: int, axis: int, table: str, tmp_path: Path
 ) -> None:
-    x = np.random.default_rng(0).normal(0, 20, (4, 1, channels, samples)).astype(np.float32)
-    band = "rate_hz = 200\nband_hz = [20, 90]\n" + table
-    build = built(nn.Conv1d(channels, 4, 3), x[:, 0], tmp_path, band, target="gap9")
+    shape = (channels, samples) if axis else (samples, channels)
+    x = np.random.default_rng(0).normal(0, 20, (4, *shape)).astype(np.float32)
+    band = f"rate_hz = 200\nband_hz = [20, 90]\naxis = {axis}\n" + table
+    head = nn.Conv1d(channels, 4, 3) if axis else nn.Linear(channels, 4)
+    build = built(head, x, tmp_path, band, target="gap9")
     rows = myoedge.simulate(build).report["layers"]
     filters = [row for row in rows if row["op"] in ("biquads", "running_norm")]
     assert len(filters) == 1 + ("zscore_s" in table)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from myoedge.fixedpoint import QParams
+from myoedge.op import Site
 from myoedge.ops.filters import gain
+from myoedge.ops.running import POINT, quantize
 from myoedge.passes.condition import Conditioning, sections
 
 
@@ -45,3 +48,14 @@ def test_a_band_and_a_notch_are_where_they_should_be() -> None:
     assert abs(inside) < 0.1
     assert edge == pytest.approx(-3.0, abs=0.1)
     assert top == pytest.approx(-3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("deviation", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("share", [0.25, 1 / 4096])
+def test_running_powers_have_room_in_64_bits(deviation: float, share: float) -> None:
+    """Whatever deviation they begin with: of the largest samples, or of the first power itself."""
+    x, y = QParams(0.01, 0, "int16"), QParams(0.05, 0, "int8")
+    attrs = {"axis": 1, "share": share, "start": deviation}
+    found = quantize(Site(attrs, ((2, 9),), (2, 9), (x,), y, (None,))).scalars
+    largest = max(2**30 << POINT, found["start"])
+    assert largest * found["share"] + (1 << found["bits"]) < 2**63
