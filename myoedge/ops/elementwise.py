@@ -54,11 +54,17 @@ def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(a * b)
 
 
+def _limit(a: str, b: str, y: str) -> float:
+    """Of the factors: a step of a term is 16 ranges of results or more, unless terms have 16 bits
+    as well, whose products with more would leave int32."""
+    return 2.0**20 if y == "int16" and (a, b) == ("int8", "int8") else 2.0**14
+
+
 def _quantize_sum(site: Site, sign: int) -> Integers:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = site.params(0), site.params(1), site.target
     wide = "int16" in (a.dtype, b.dtype, y.dtype)
-    limit = 2.0**14 if wide else math.inf
+    limit = _limit(a.dtype, b.dtype, y.dtype) if wide else math.inf
     real = (min(a.scale / y.scale, limit), sign * min(b.scale / y.scale, limit))
     bounds = (-a.low, -b.low)
     choose = choose_wide if wide else choose_combine

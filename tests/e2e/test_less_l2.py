@@ -408,7 +408,9 @@ def budget_of(plan: Plan, rng: np.random.Generator) -> int:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("block", range(5))
+@pytest.mark.parametrize(
+    "block", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 10))]
+)
 def test_random_networks_in_little_memory(block: int, tmp_path: Path) -> None:
     """Host and simulated chip give the reference's bytes; some networks are too small to stream."""
     streamed = 0

@@ -86,3 +86,21 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
         wanted = np.clip(real / y.scale + y.zero_point, y.low, y.high)
         off = np.abs(integer_step(step, x) - wanted).max()
         assert off < (2.0 if widths[2] else 0.6)
+
+
+@pytest.mark.parametrize("exponent", [12, 15, 17, 19])
+def test_terms_far_beyond_the_range_of_16_bits_cancel(exponent: int) -> None:
+    """A step of the second term is 2**exponent steps of the result, of the first 400: what is left
+    of both is exact to a thousandth, and saturates where it should."""
+    y = QParams(2.0**-20, 0, "int16")
+    a, b = QParams(400 * y.scale, -51), QParams(2.0**exponent * y.scale, -3)
+    site = Site({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
+    x = [np.arange(-128, 128), np.resize([-3, -4, -2], 256)]
+    step = Step(
+        Node("add", ("a", "b"), ("y",)), ("a", "b"), ((256,), (256,)), (256,),
+        ADD.quantize(site), y.low, y.high,
+    )  # fmt: skip
+    found = integer_step(step, [v.astype(np.int8) for v in x])
+    terms = 400.0 * (x[0] + 51), 2.0**exponent * (x[1] + 3)
+    wanted = np.clip(sum(terms), y.low, y.high)
+    assert np.abs(found - wanted).max() <= 1 + 2e-3 * np.abs(terms[0]).max()

@@ -19,7 +19,7 @@ from tests.ops.case import Case, activated
 from tests.ops.cases import STRATEGIES
 from tests.ops.harness import drawn, mismatches, run_c
 
-COUNT = 240
+COUNT = 160
 SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
 ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
 EVERY = sorted(OPS)
@@ -119,7 +119,18 @@ def through_table(case: Case, before: torch.Tensor, slack: Array) -> tuple[Array
 @pytest.mark.parametrize("op", EVERY)
 def test_an_operator_follows_torch(op: str) -> None:
     """An independent oracle: a wrong meaning that C and NumPy share shows here."""
-    for case in drawn(op, COUNT):
+    follow(drawn(op, COUNT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("op", EVERY)
+def test_an_operator_follows_torch_at_length(op: str, number: int) -> None:
+    follow(drawn(op, SLOW_COUNT, number))
+
+
+def follow(cases: tuple[Case, ...]) -> None:
+    for case in cases:
         check_meaning(case)
         check_floats(case)
         check_what_the_compiler_is_told(case)

@@ -72,6 +72,13 @@ class Half(Step):
         return self.head(torch.relu(y)), torch.cat([h, c])
 
 
+class Mean(Step):
+    """One step of four frames."""
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(x.mean(0, keepdim=True), state)
+
+
 def graph_of(model: nn.Module, *given: Tensor) -> Graph:
     return prepare(from_exported(torch.export.export(model.eval(), given)))
 
@@ -138,8 +145,10 @@ def test_names_that_are_none_are_refused_with_those_there_are() -> None:
         assert graph.inputs[1] in str(told.value)
 
 
-def test_frames_are_batches_of_one() -> None:
-    model = Step(nn.LSTM)
+@pytest.mark.parametrize(("kind", "said"), [(Step, "one step alone"), (Mean, "a batch of one")])
+def test_frames_are_batches_of_one(kind: type[Step], said: str) -> None:
+    model = kind(nn.LSTM)
     graph = graph_of(model, torch.zeros(4, 1, INPUTS), state_of(model))
-    with pytest.raises(MyoedgeError, match="E239"):
+    with pytest.raises(MyoedgeError, match=said) as told:
         without_states(graph, names(graph))
+    assert told.value.code == "E239"

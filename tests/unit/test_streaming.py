@@ -375,6 +375,25 @@ def test_outputs_at_different_rates_are_refused() -> None:
         find_axes(prepared(Two(), 1, 4, FRAMES), 2)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_a_first_state_that_is_not_one_number_is_refused(kind: type[nn.LSTM | nn.GRU]) -> None:
+    class Begun(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = kind(4, 3)
+            self.register_buffer("first", torch.tensor([[[0.5, 0.5, -0.5]]]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.first if kind is nn.GRU else (self.first, self.first)
+            found: Tensor = self.inner(x, first)[0]
+            return found
+
+    q, _ = quantized(Begun(), FRAMES, 1, 4)
+    with pytest.raises(MyoedgeError, match="not one number all over") as caught:
+        streamed(q, find_axes(q.graph, 0), 4)
+    assert caught.value.code == "E131"
+
+
 @pytest.mark.parametrize(
     ("k", "stride", "dilation", "pad"), [*itertools.product((1, 4), (1, 2, 3), (1, 2), (0, 2))]
 )
