@@ -12,11 +12,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from myoedge.api import (
         Build,
+        bench,
+        boards,
         build,
         calibrate_energy,
         doctor,
         energy,
         explain,
+        flash,
         init,
         inspect,
         load,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
         ops,
         quantize,
         report,
+        run,
         simulate,
         simulate_elf,
         sweep,

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Shape
 from myoedge.quant.choose import QuantGraph
 from myoedge.reference import at_border
-from myoedge.samples import as_inputs
 
 
 def integers(q: QuantGraph, given: Any, shapes: Mapping[str, Shape], raw: bool) -> list[Array]:
@@ -19,13 +20,36 @@ def integers(q: QuantGraph, given: Any, shapes: Mapping[str, Shape], raw: bool) 
 
     shapes   of the inputs that are given, by name
     raw      they are integers as they are
-    Errors: E212 names or count, E213 shapes, E214 types, E216 NaN.
+    Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite.
     """
-    named = as_inputs(tuple(shapes), given)
+    named = _named(tuple(shapes), given)
     shaped = {name: _shaped(name, x, shapes[name]) for name, x in named.items()}
     if raw:
         return [_raw(q, name, x) for name, x in shaped.items()]
     return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
+
+
+def _named(graph_inputs: Sequence[str], values: Any) -> dict[str, Array]:
+    """Arrays of real numbers by name."""
+    listed = values if isinstance(values, list | tuple | Mapping) else [values]
+    named = listed if isinstance(listed, Mapping) else dict(zip(graph_inputs, listed, strict=False))
+    if len(listed) != len(graph_inputs) or any(name not in named for name in graph_inputs):
+        shown = (
+            ", ".join(map(str, named)) if isinstance(values, Mapping) else f"{len(listed)} arrays"
+        )
+        facts = {"needs": ", ".join(graph_inputs), "has": shown}
+        raise MyoedgeError("E212", "these are not the inputs of the network", facts)
+    return {name: _real(name, named[name]) for name in graph_inputs}
+
+
+def _real(name: str, value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        facts = {"needs": "real numbers", "has": str(array.dtype)}
+        raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
+    if not np.isfinite(array).all():
+        raise MyoedgeError("E216", f"input {name} holds NaN or infinite values")
+    return array
 
 
 def _shaped(name: str, x: Array, shape: Shape) -> Array:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -283,29 +282,3 @@ def none_given(graph: Graph) -> MyoedgeError:
             "myoedge build ... --calib calib.npz",
         ],
     )
-
-
-def as_inputs(graph_inputs: Sequence[str], values: Any) -> dict[str, Array]:
-    """What a person passes to `run`: one array, a sequence in order, or a mapping by name.
-
-    Errors: E212 names or count, E214 what is no array of real numbers, E216 NaN or infinite.
-    """
-    listed = values if isinstance(values, list | tuple | Mapping) else [values]
-    named = listed if isinstance(listed, Mapping) else dict(zip(graph_inputs, listed, strict=False))
-    if len(listed) != len(graph_inputs) or any(name not in named for name in graph_inputs):
-        shown = (
-            ", ".join(map(str, named)) if isinstance(values, Mapping) else f"{len(listed)} arrays"
-        )
-        facts = {"needs": ", ".join(graph_inputs), "has": shown}
-        raise MyoedgeError("E212", "these are not the inputs of the network", facts)
-    return {name: _real(name, named[name]) for name in graph_inputs}
-
-
-def _real(name: str, value: Any) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        facts = {"needs": "real numbers", "has": str(array.dtype)}
-        raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
-    if not np.isfinite(array).all():
-        raise MyoedgeError("E216", f"input {name} holds NaN or infinite values")
-    return array

@@ -223,7 +223,7 @@ class Stored:
 
     def _repr_html_(self) -> str:
         """The report, for notebooks."""
-        return (self.folder / "report.html").read_text()
+        return (self.folder / "report.html").read_text(encoding="utf-8")
 
 
 def _digest(document: Mapping[str, Any]) -> Any:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
-from myoedge.ir import Attrs, Shape
+from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import InTime, Nest, Step
 from myoedge.tiled import Dim
 
@@ -40,6 +41,16 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 def stored_bound(step: Step) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
     return int(step["acc_bound"])
+
+
+def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
+    """`integer` of operators that move, compare or count: what `real` does, to integers."""
+
+    @functools.wraps(real)
+    def integer(step: Step, *xs: Array) -> Array:
+        return real(step.attrs, *xs)
+
+    return integer
 
 
 def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:

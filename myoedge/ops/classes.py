@@ -15,6 +15,7 @@ import numpy as np
 
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import InTime, Nest, OpDef, Step, outer_inner, register
+from myoedge.ops.answers import as_in_floats
 from myoedge.ops.ctc import NOTHING
 
 PAIR = 2  # frames that a new symbol is told by
@@ -44,14 +45,9 @@ def _windows(attrs: Attrs, x: Array) -> Array:
 
 
 def new_real(attrs: Attrs, x: Array) -> Array:
-    """x int32 [.., T, ..] -> a class where it is not that of the frame before, nor the blank."""
+    """x int32 [.., T, ..] -> a class that is not the one before, nor the blank; else NOTHING."""
     was, now = np.moveaxis(_windows(attrs, x), -1, 0)
     return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
-
-
-def new_integer(step: Step, x: Array) -> Array:
-    """x int32 -> int32: -1 where nothing is new."""
-    return new_real(step.attrs, x)
 
 
 def vote_real(attrs: Attrs, x: Array) -> Array:
@@ -59,11 +55,6 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
     windows = _windows(attrs, x)
     votes = np.stack([(windows == c).sum(-1) for c in range(attrs["classes"])])
     return np.asarray(votes.argmax(0), np.int32)
-
-
-def vote_integer(step: Step, x: Array) -> Array:
-    """x int32, 0 .. classes - 1 -> int32."""
-    return vote_real(step.attrs, x)
 
 
 def classes_literals(step: Step) -> dict[str, Any]:
@@ -102,7 +93,7 @@ CTC_NEW = register(
         shape=classes_shape,
         nest=classes_nest,
         real=new_real,
-        integer=new_integer,
+        integer=as_in_floats(new_real),
         template="classes.c.j2",
         literals=classes_literals,
         phases=new_phases,
@@ -119,7 +110,7 @@ MAJORITY = register(
         shape=classes_shape,
         nest=classes_nest,
         real=vote_real,
-        integer=vote_integer,
+        integer=as_in_floats(vote_real),
         template="classes.c.j2",
         literals=classes_literals,
         phases=vote_phases,

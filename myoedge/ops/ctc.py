@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Nest, OpDef, Step, register
+from myoedge.ops.answers import as_in_floats
 
 NOTHING = -1  # behind the last symbol
 
@@ -26,7 +27,10 @@ def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
-    """x [T, N, C] -> int32 [N, 1 + T]: repetitions and blanks left out, the rest -1."""
+    """x [T, N, C] -> int32 [N, 1 + T]: repetitions and blanks left out, the rest -1.
+
+    The class of a frame is the first of its largest values.
+    """
     best = x.argmax(-1)
     before = np.vstack([np.full_like(best[:1], NOTHING), best[:-1]])
     kept = (best != before) & (best != attrs["blank"])
@@ -35,11 +39,6 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
         row[0] = keep.sum()
         row[1 : 1 + row[0]] = symbols[keep]
     return y
-
-
-def greedy_integer(step: Step, x: Array) -> Array:
-    """x int8 [T, N, C] -> int32 [N, 1 + T]; of equal values the first."""
-    return greedy_real(step.attrs, x)
 
 
 def greedy_literals(step: Step) -> dict[str, Any]:
@@ -60,7 +59,7 @@ CTC_GREEDY = register(
         shape=greedy_shape,
         nest=greedy_nest,
         real=greedy_real,
-        integer=greedy_integer,
+        integer=as_in_floats(greedy_real),
         template="ctc.c.j2",
         literals=greedy_literals,
         phases=greedy_phases,

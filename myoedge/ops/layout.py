@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import InTime, OpDef, Step, register, strides
 from myoedge.ops import moves
-from myoedge.ops.answers import always, by_output
+from myoedge.ops.answers import always, as_in_floats, by_output
 from myoedge.ops.loops import merged
 from myoedge.ops.moves import Along
 from myoedge.tiled import Tiled
@@ -72,10 +72,6 @@ def transpose_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(x.transpose(attrs["perm"]))
 
 
-def transpose_integer(step: Step, x: Array) -> Array:
-    return transpose_real(step.attrs, x)
-
-
 def slice_shape(attrs: Attrs, x: Shape) -> Shape:
     return tuple(len(range(*cut)) for cut in attrs["cuts"])
 
@@ -87,20 +83,12 @@ def slice_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(x)
 
 
-def slice_integer(step: Step, x: Array) -> Array:
-    return slice_real(step.attrs, x)
-
-
 def expand_shape(attrs: Attrs, x: Shape) -> Shape:
     return tuple(attrs["shape"])
 
 
 def expand_real(attrs: Attrs, x: Array) -> Array:
     return np.ascontiguousarray(np.broadcast_to(x, attrs["shape"]))
-
-
-def expand_integer(step: Step, x: Array) -> Array:
-    return expand_real(step.attrs, x)
 
 
 def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
@@ -185,7 +173,7 @@ TRANSPOSE = register(
         shape=transpose_shape,
         nest=by_output,
         real=transpose_real,
-        integer=transpose_integer,
+        integer=as_in_floats(transpose_real),
         template="strided.c.j2",
         literals=strided_literals,
         tiled=transpose_in_tiles,
@@ -201,7 +189,7 @@ SLICE = register(
         shape=slice_shape,
         nest=by_output,
         real=slice_real,
-        integer=slice_integer,
+        integer=as_in_floats(slice_real),
         template="strided.c.j2",
         literals=strided_literals,
         tiled=slice_in_tiles,
@@ -218,7 +206,7 @@ EXPAND = register(
         shape=expand_shape,
         nest=by_output,
         real=expand_real,
-        integer=expand_integer,
+        integer=as_in_floats(expand_real),
         template="strided.c.j2",
         literals=strided_literals,
         tiled=expand_in_tiles,

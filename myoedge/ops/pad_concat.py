@@ -14,7 +14,7 @@ from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register, strides
 from myoedge.ops import moves
-from myoedge.ops.answers import axis_turned, by_output
+from myoedge.ops.answers import as_in_floats, axis_turned, by_output
 from myoedge.ops.layout import cuts_turned, with_entry
 from myoedge.ops.loops import merged
 from myoedge.ops.moves import Along
@@ -99,10 +99,6 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
     return np.concatenate(xs, axis=attrs["axis"])
 
 
-def concat_integer(step: Step, *xs: Array) -> Array:
-    return concat_real(step.attrs, *xs)
-
-
 def concat_literals(step: Step) -> dict[str, Any]:
     """Runs of bytes that follow each other, one per input, for every index before the axis."""
     axis = step.attrs["axis"]
@@ -134,7 +130,7 @@ CONCAT = register(
         shape=concat_shape,
         nest=concat_nest,
         real=concat_real,
-        integer=concat_integer,
+        integer=as_in_floats(concat_real),
         template="concat.c.j2",
         literals=concat_literals,
         tiled=concat_in_tiles,

@@ -14,7 +14,7 @@ from myoedge.fixedpoint import Requant, choose_requant, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
 from myoedge.ops import windows
-from myoedge.ops.answers import stored_bound
+from myoedge.ops.answers import as_in_floats, stored_bound
 from myoedge.tiled import Dim, Tiled
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
@@ -92,15 +92,11 @@ def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
 
 
 def max_real(attrs: Attrs, x: Array) -> Array:
+    """x [N, *S, C] -> [N, *S', C] of the same parameters; padding never wins."""
     y = np.empty(shape(attrs, x.shape), x.dtype)
     for position, taps, _ in _patches(attrs, x):
         y[at(position)] = taps.max(axis=1)
     return y
-
-
-def max_integer(step: Step, x: Array) -> Array:
-    """x int8 [N, *S, C] -> int8 of the same parameters; padding never wins."""
-    return max_real(step.attrs, x)
 
 
 def literals(step: Step) -> dict[str, Any]:
@@ -169,7 +165,7 @@ MAX_POOL = register(
         shape=shape,
         nest=nest,
         real=max_real,
-        integer=max_integer,
+        integer=as_in_floats(max_real),
         template="pool.c.j2",
         literals=literals,
         tiled=max_in_tiles,

@@ -11,7 +11,14 @@ import numpy as np
 from myoedge.fixedpoint import Combine, QParams, choose_combine, combine
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, outer_inner, register
-from myoedge.ops.answers import axis_turned, beside_axis, elementwise, same_shape, stored_bound
+from myoedge.ops.answers import (
+    as_in_floats,
+    axis_turned,
+    beside_axis,
+    elementwise,
+    same_shape,
+    stored_bound,
+)
 from myoedge.ops.flat import axes_of
 from myoedge.ops.loops import Loop
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
@@ -204,13 +211,9 @@ def argmax_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
 
 
 def argmax_real(attrs: Attrs, x: Array) -> Array:
+    """int32 index of the first maximum."""
     y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
     return np.asarray(y, np.int32)
-
-
-def argmax_integer(step: Step, x: Array) -> Array:
-    """x int8 -> int32 index of the first maximum."""
-    return argmax_real(step.attrs, x)
 
 
 def argmax_in_tiles(step: Step) -> Tiled:
@@ -230,7 +233,7 @@ ARGMAX = register(
         shape=argmax_shape,
         nest=argmax_nest,
         real=argmax_real,
-        integer=argmax_integer,
+        integer=as_in_floats(argmax_real),
         template="softmax.c.j2",
         literals=row_literals,
         tiled=argmax_in_tiles,

@@ -77,10 +77,8 @@ def call(
     """
     if takes is not None:
         _check(inputs, takes)
-    given = [_plain(index, array) for index, array in enumerate(inputs)]
-    results: list[Array] = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    places = [[a.ctypes.data for a in group] for group in (given, results)]
-    invoke(library, symbol, *places, l3=l3)
+    given, results = _plain(inputs), _room(outputs)
+    invoke(library, symbol, *_addresses(given, results), l3=l3)
     return results
 
 
@@ -94,10 +92,8 @@ def push(
     -> those that are ready
     Raises E911 where me_push returns less than 0.
     """
-    given = [_plain(index, array) for index, array in enumerate(frame)]
-    results: list[Array] = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    places = [[a.ctypes.data for a in group] for group in (given, results)]
-    ready = _called(library, PUSH, *places, l3=l3)
+    given, results = _plain(frame), _room(outputs)
+    ready = _called(library, PUSH, *_addresses(given, results), l3=l3)
     if ready < 0:
         raise _failed(PUSH, ready)
     return [y[:ready] for y in results]
@@ -180,8 +176,18 @@ def _check(inputs: Sequence[Array], takes: Sequence[Spec]) -> None:
             raise ValueError(f"input {index} is {has[1]}{has[0]}, needs {needs[1]}{needs[0]}")
 
 
-def _plain(index: int, array: Array) -> Array:
-    """The array as C reads it: contiguous, aligned, numbers in the byte order of the machine."""
-    if array.dtype.kind not in "biuf" or not array.dtype.isnative:
-        raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")
-    return np.require(array, requirements=["C", "A"])
+def _plain(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays as C reads them: contiguous, aligned, in the byte order of the machine."""
+    for index, array in enumerate(arrays):
+        if array.dtype.kind not in "biuf" or not array.dtype.isnative:
+            raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")
+    return [np.require(array, requirements=["C", "A"]) for array in arrays]
+
+
+def _room(outputs: Sequence[Spec]) -> list[Array]:
+    return [np.zeros(shape, dtype) for shape, dtype in outputs]
+
+
+def _addresses(*groups: Sequence[Array]) -> list[list[int]]:
+    """Good as long as the arrays are held."""
+    return [[array.ctypes.data for array in group] for group in groups]

@@ -36,8 +36,10 @@ SHARED = {
     "E240": {"stored", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
+    "E212": {"samples", "inputs"},  # data of other names than the inputs
     "E213": {"samples", "inputs"},  # data of another shape than the input
     "E214": {"samples", "inputs"},  # data of another type
+    "E216": {"samples", "inputs"},  # data with NaN
     "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
     "E222": {"built", "stored", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
