@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from myoedge.energy.model import PUBLISHED, Coefficients
@@ -34,11 +36,15 @@ def coefficients() -> Coefficients:
 
 
 def _checked(found: Coefficients) -> Coefficients:
-    """Numbers as numbers; a ValueError where there are not four of them."""
+    """Numbers as numbers; a ValueError where there are not four, or one cannot be."""
     values = tuple(float(x) for x in found.values)
     rows = tuple(tuple(float(x) for x in row) for row in found.covariance)
-    if len(values) != 4 or [len(row) for row in rows] != [4] * 4 or min(values) < 0:
+    if len(values) != 4 or [len(row) for row in rows] != [4] * 4:
         raise ValueError("it does not hold four coefficients")
+    variances = [row[n] for n, row in enumerate(rows)]
+    sure = (*values, *variances, float(found.workload), float(found.board))
+    if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
+        raise ValueError("a number in it is infinite, or below 0")
     return Coefficients(values, rows, float(found.workload), float(found.board), str(found.source))
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from myoedge.target import OperatingPoint, chip
 
 IDLE = "idle"
 IDLE_CYCLES = 1e6
+LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
 COLUMNS = ("build", "operating_point", "energy_uj", "power_mw", "sigma_percent")
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
 
@@ -130,8 +130,8 @@ def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float |
         found = float(text)
     except ValueError:
         raise _wrong(file, f"{where}: {key} is not a number: {text}") from None
-    if not (math.isfinite(found) and found > 0):
-        raise _wrong(file, f"{where}: {key} must be above 0: {text}")
+    if not 0 < found <= LARGEST:
+        raise _wrong(file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}")
     return found
 
 

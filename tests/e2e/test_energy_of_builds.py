@@ -6,11 +6,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import myoedge
+from myoedge.coefficients import coefficients
+from myoedge.energy.model import PUBLISHED
 from myoedge.errors import MyoedgeError
 from tests.conftest import myoedge as command
 
@@ -220,3 +225,24 @@ def test_a_damaged_calibration_is_told(
     own_coefficients.write_text(content)
     ran = command("energy", build.folder, cwd=tmp_path)
     assert (ran.code, "E251" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("values", [math.inf, 1, 1, 1]), ("values", [1, math.nan, 1, 1]), ("values", [-1, 1, 1, 1]),
+     ("workload", -0.1), ("board", math.inf), ("covariance", [[-1.0] * 4] * 4)],
+)  # fmt: skip
+def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: Any) -> None:
+    sound = asdict(PUBLISHED)
+    own_coefficients.write_text(json.dumps(sound))
+    assert coefficients().values == PUBLISHED.values
+    own_coefficients.write_text(json.dumps({**sound, key: value}))
+    with pytest.raises(MyoedgeError) as raised:
+        coefficients()
+    assert raised.value.code == "E251"
+
+
+def test_a_power_that_nobody_measures(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="at most") as raised:
+        myoedge.calibrate_energy(measurements(tmp_path, "idle,high,,1e300,"))
+    assert raised.value.code == "E250"
