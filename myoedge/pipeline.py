@@ -15,6 +15,7 @@ from myoedge import samples
 from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.frontend.sniff import sniff
+from myoedge.frontend.unusable import EXPORT_LINES
 from myoedge.ir import Graph
 from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
@@ -178,6 +179,9 @@ def _model_path(options: Options, settings: Config, base: Path) -> Path:
             f"[model] path in {configuration.FILE}",
         ]
         raise MyoedgeError("E202", "no model is named", tries=tries)
+    if not isinstance(chosen, str | Path):
+        title = f"a model is named by its file, not by a {type(chosen).__name__}"
+        raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
     return Path(chosen)
 
 

@@ -44,7 +44,7 @@ class Validation:
 def validate(
     build: Build | StrPath,
     *,
-    on: Sequence[str] = ("host",),
+    on: str | Sequence[str] = ("host",),
     input: Given | None = None,
     onnx: bool = False,
     cc: str = "zig",
@@ -54,7 +54,8 @@ def validate(
 ) -> Validation:
     """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
 
-    on      rungs of the ladder: "host", "simulator" (every layer), "gvsoc", "board" (the outputs)
+    on      rungs of the ladder: "host", "simulator" (every layer), "gvsoc", "board" (the outputs);
+            "host,simulator" too
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
@@ -64,6 +65,7 @@ def validate(
     """
     from myoedge import ladder
 
+    on = on.split(",") if isinstance(on, str) else on
     ladder.check_rungs(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     if "board" in on:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from torch import nn
 
+import myoedge
 from tests.conftest import ROOT, Ran, save_exported, started
 from tests.networks import Small, Unsupported
 
@@ -132,6 +133,13 @@ def test_labels_that_are_no_classes(run: Run, small: Path, calib: Callable[..., 
     for labels, told in (([1, 2, 3, 1], "label - 1"), ([0, 1, 2, -1], "has    -1 to 2")):
         ran = run("quantize", small / "model.pt2", "--calib", calib(input=windows, label=labels))
         refused(ran, 2, "E225", told)
+
+
+def test_a_module_is_no_model_file() -> None:
+    with pytest.raises(myoedge.MyoedgeError, match="named by its file, not by a ReLU") as raised:
+        myoedge.build(torch.nn.ReLU(), calib="random")
+    assert raised.value.code == "E202"
+    assert "torch.export.save" in raised.value.notice.tries[0]
 
 
 def test_numbers_beyond_float32(run: Run, small: Path, calib: Callable[..., Path]) -> None:
