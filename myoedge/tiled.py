@@ -139,6 +139,7 @@ class Tiled:
     inner     those of `split` whose loops are innermost: the kernel goes on in the next of their
               tiles with what it has in scratch
     backwards those whose last tile comes first
+    waits     the kernel waits by itself for operands of a layer's first tile
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
@@ -162,6 +163,7 @@ class Tiled:
     single: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
+    waits: bool = False
 
     @property
     def out(self) -> Operand:

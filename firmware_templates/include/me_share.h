@@ -13,6 +13,7 @@
 #define ME_LAST(n) me_share(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
+#define ME_READY() me_barrier_all() /* what core 8 waited for is there */
 #else
 #define ME_NOINIT
 #define ME_L1
@@ -20,6 +21,7 @@
 #define ME_LAST(n) (n)
 #define ME_CORE() 0
 #define ME_SYNC() ((void)0)
+#define ME_READY() ((void)0)
 #endif
 
 static inline void me_copy(void *restrict to, const void *restrict from, int32_t bytes)

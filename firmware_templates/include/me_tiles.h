@@ -25,10 +25,11 @@ typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[
  *         t + depth - 2 needs, and the first one all up to it
  * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
  *         first tile: it is the next tile of both
+ * waits   the kernel waits by itself for what the first tile needs: until then it prepares
  * set     writes what the kernel is told of a tile
  * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
 typedef struct {
-    int32_t number, tiles, depth, joined, last;
+    int32_t number, tiles, depth, joined, waits, last;
     me_tile_work set, load, compute, store;
     void (*ahead)(int32_t t);
 } me_layer_work;
@@ -51,29 +52,18 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 static uint32_t me_pending ME_L1, me_under_way ME_L1;
 static uint32_t me_of_tile[16] ME_L1, me_early[16] ME_L1, *me_kind ME_L1;
 
-/* The first layer of a run: no layer before it tells its first tile. */
-static const me_layer_work *me_first_layer ME_L1;
-
 static void me_wait_for(uint32_t *transfers)
 {
-    if (*transfers)
-        me_dma_wait_all(*transfers);
-    me_pending &= ~*transfers;
+    const uint32_t pending = *transfers & me_pending;
     *transfers = 0;
+    if (pending)
+        me_dma_wait_all(pending);
+    me_pending &= ~pending;
 }
 
 static void me_wait_for_transfers(void)
 {
     me_wait_for(&me_under_way);
-}
-
-static void me_wait_for_all(void)
-{
-    me_wait_for_transfers();
-    for (int32_t i = 0; i < 16; i++) {
-        me_wait_for(&me_of_tile[i]);
-        me_wait_for(&me_early[i]);
-    }
 }
 
 /* Around what is started for a layer to come, and for a tile further ahead. */
@@ -85,6 +75,7 @@ static inline void me_for_layer(int32_t layer)
 static inline void me_for_tile(int32_t t)
 {
     me_kind = &me_of_tile[t & 15];
+    *me_kind = 0;
 }
 
 static inline void me_for_this(void)
@@ -95,8 +86,10 @@ static inline void me_for_this(void)
 static void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
                     me_dma_direction direction)
 {
-    if (me_pending == (1u << ME_IDS) - 1)
-        me_wait_for_all();
+    if (me_pending == (1u << ME_IDS) - 1) {
+        me_dma_wait_all(me_pending);
+        me_pending = 0;
+    }
     const uint32_t id = stride ? me_dma_start_2d(l1, l2, bytes, line, stride, direction)
                                : me_dma_start(l1, l2, bytes, direction);
     me_pending |= 1u << id;
@@ -116,14 +109,11 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 /* Nothing is under way, whatever an earlier run left. */
 static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
 {
-    (void)in, (void)out;
+    (void)first, (void)in, (void)out;
     if (me_core() != ME_STEERING)
         return;
-    me_first_layer = first;
     me_kind = &me_under_way;
     me_pending = me_under_way = 0;
-    for (int32_t i = 0; i < 16; i++)
-        me_of_tile[i] = me_early[i] = 0;
     me_hauls_begin();
 }
 
@@ -134,11 +124,26 @@ static inline void me_tiles_end(void)
         me_moment();
 }
 
+/* While core 8 fetches: no layer before the first one tells its first tile. */
+static void me_first_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+{
+    for (int32_t i = 0; i < 16; i++)
+        me_early[i] = 0;
+    if (layer->set)
+        layer->set(0, in, out);
+}
+
 static void me_compute_layer(const me_layer_work *layer, const void *const in[], void *const out[])
 {
     const int32_t tiles = layer->tiles;
+    if (layer->number == 0) {
+        if (me_core() == 0)
+            me_first_layer(layer, in, out);
+        if (layer->waits)
+            me_barrier_workers();
+    }
     for (int32_t t = 0; t < tiles; t++) {
-        if (t > 0 || !layer->joined)
+        if (t > 0 || !(layer->joined || layer->waits))
             me_barrier_all();
         layer->compute(t, in, out);
     }
@@ -153,12 +158,11 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
     if (!layer->joined) {
         if (layer->load)
             layer->load(0, in, out);
-        if (layer == me_first_layer && layer->set)
-            layer->set(0, in, out);
         me_wait_for_transfers();
         if (layer->depth > 2)
             me_wait_for(&me_of_tile[0]);
-        me_wait_for(&me_early[layer->number & 15]);
+        if (layer->number > 0)
+            me_wait_for(&me_early[layer->number & 15]);
     }
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !layer->joined)
@@ -175,7 +179,7 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
         if (layer->ahead)
             layer->ahead(t);
         me_wait_for_transfers();
-        if (layer->depth > 2)
+        if (layer->depth > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
     }
     if (behind && behind->joined)

@@ -32,6 +32,7 @@ typedef struct {
     int32_t b_zero;                  /* of what takes the place of weights, in a matrix product */
     int32_t pixels, k, taps, y_stride;
     int32_t x_step;                  /* bytes between the words of a window: 4, or a row's if narrow */
+    int32_t awaited;                 /* as in the tile */
     const int8_t *weights;
     const me_channel *channels;
     int8_t *y, *scratch;
@@ -39,6 +40,19 @@ typedef struct {
     const me_conv *conv;             /* only where windows reach over an edge */
     const me_conv_tile *tile;
 } work;
+
+static ME_APART void wait_now(work *w)
+{
+    w->awaited = 0;
+    ME_READY();
+}
+
+/* By each core, before it touches what lies in L1. */
+static inline void wait_for_operands(work *w)
+{
+    if (w->awaited)
+        wait_now(w);
+}
 
 /* Whether every window is one piece of whole words, where words lie. */
 static bool lies_in_words(const work *w)
@@ -253,7 +267,7 @@ static ME_APART void look_up(const work *w, int8_t *y, int32_t pixels, int32_t f
 }
 
 /* Blocks first .. last-1 of `pixels` pixels, which are whole groups or one. */
-static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first, int32_t last)
+static void run_blocks(work *w, me_block *b, int32_t pixels, int32_t first, int32_t last)
 {
     int8_t *const y = b->y;
     const int32_t begins = first, in_block = at_most(pixels, 4), full = w->k / 4, row = me_dense_row(w->taps);
@@ -262,6 +276,9 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
     b->channels = w->channels + 4 * first;
     b->groups = pixels / in_block;
     b->blocks = at_most(last, full) - first;
+    me_block_kernel *const *const kernels = me_block_kernels[in_block - 1];
+    me_block_kernel *const whole = kernels[3];
+    wait_for_operands(w);
     if (in_block == 1 && b->blocks > 1) {
         const int32_t pairs = b->blocks / 2;
         b->blocks = pairs;
@@ -273,13 +290,13 @@ static void run_blocks(const work *w, me_block *b, int32_t pixels, int32_t first
         b->blocks = at_most(last, full) - first;
     }
     if (b->blocks > 0)
-        me_block_kernels[in_block - 1][3](b);
+        whole(b);
     if (last > full) {
         b->y += 4 * (full - first);
         b->weights = w->weights + (ptrdiff_t)(4 * row) * full;
         b->channels = w->channels + 4 * full;
         b->blocks = 1;
-        me_block_kernels[in_block - 1][w->k % 4 - 1](b);
+        kernels[w->k % 4 - 1](b);
     }
     if (w->scale->table)
         look_up(w, y, pixels, begins, last);
@@ -299,7 +316,7 @@ static inline void begin(const work *w, me_block *b)
 }
 
 /* One row, where it lies. */
-static void run_row(const work *w, int32_t first, int32_t last)
+static void run_row(work *w, int32_t first, int32_t last)
 {
     me_block b;
     b.x = &w->x;
@@ -309,7 +326,7 @@ static void run_row(const work *w, int32_t first, int32_t last)
     run_blocks(w, &b, 1, first, last);
 }
 
-static void run_part(const work *w, int32_t core, place from, place to)
+static void run_part(work *w, int32_t core, place from, place to)
 {
     union {
         const int8_t *x[MOST_PIXELS];
@@ -342,7 +359,9 @@ static void run_part(const work *w, int32_t core, place from, place to)
         const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
         if (w->in_step)
             spread(w, 4 * from.group, pixels, at.x);
-        else
+        if (!w->in_step || w->b_zero)
+            wait_for_operands(w);
+        if (!w->in_step)
             gather(w, &pixel, pixels, scratch, at.x);
         if (w->b_zero)
             add_rows(w, pixels, at.both.x, at.both.rows);
@@ -352,20 +371,19 @@ static void run_part(const work *w, int32_t core, place from, place to)
     }
 }
 
-static void run(const work *w)
+static void run(work *w)
 {
     const int32_t first = ME_FIRST(8), last = ME_LAST(8);
     if (w->pixels > 4) {
         run_part(w, first, place_of(w, first), place_of(w, last));
-        return;
+    } else {
+        const int32_t blocks = (w->k + 3) / 4, from = blocks * first / 8, to = blocks * last / 8;
+        if (from < to && w->pixels == 1 && w->in_place && w->b_zero == 0)
+            run_row(w, from, to);
+        else if (from < to)
+            run_part(w, first, (place){ 0, from }, to == blocks ? (place){ 1, 0 } : (place){ 0, to });
     }
-    const int32_t blocks = (w->k + 3) / 4, from = blocks * first / 8, to = blocks * last / 8;
-    if (from == to)
-        return;
-    if (w->pixels == 1 && w->in_place && w->b_zero == 0)
-        run_row(w, from, to);
-    else
-        run_part(w, first, (place){ 0, from }, to == blocks ? (place){ 1, 0 } : (place){ 0, to });
+    wait_for_operands(w); /* where there was nothing to do */
 }
 
 /* ---- convolution */
@@ -413,6 +431,7 @@ static ME_APART void use_padded(work *w)
     const me_conv *conv = w->conv;
     const me_conv_tile *tile = w->tile;
     const int32_t columns = me_conv_span(tile->ow, conv->k_w, conv->stride_w, conv->dilation_w);
+    wait_for_operands(w);
     bring_padded(conv, tile, me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h), columns);
     const int32_t row = columns * conv->c, rows_apart = conv->dilation_h * row;
     w->x = tile->padded;
@@ -469,6 +488,7 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.y_stride = tile->y_stride;
     w.scratch = tile->scratch;
     w.b_zero = 0;
+    w.awaited = tile->awaited;
     w.x_step = 4;
     w.in_place = w.in_step = false;
     const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
@@ -517,6 +537,7 @@ void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
     w.y_stride = tile->y_stride;
     w.scratch = tile->scratch;
     w.b_zero = 0;
+    w.awaited = tile->awaited;
     run(&w);
 }
 
@@ -596,7 +617,6 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
 {
     int8_t *packed = tile->scratch + tile->n * (int32_t)sizeof(me_channel);
     me_channel *channels = (me_channel *)(void *)tile->scratch;
-    pack_columns(matmul, tile, packed, channels);
     work w;
     take_rows(&w, tile->a, tile->m, tile->a_stride, matmul->c);
     w.scale = &matmul->scale;
@@ -607,6 +627,9 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
     w.y_stride = tile->y_stride;
     w.scratch = packed + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
     w.b_zero = matmul->b_zero;
+    w.awaited = tile->awaited;
+    wait_for_operands(&w);
+    pack_columns(matmul, tile, packed, channels);
     run(&w);
 }
 
@@ -615,6 +638,7 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
 /* All windows, each once, by all cores: rows in words from now on. */
 static ME_APART void gather_together(work *w)
 {
+    wait_for_operands(w);
     const int32_t row = me_dense_stride(w->taps), last = ME_LAST(w->pixels);
     int8_t *rows = w->scratch;
     for (int32_t pixel = ME_FIRST(w->pixels); pixel < last;) {
@@ -648,7 +672,7 @@ static ME_APART int32_t thin_block(const work *w)
 }
 
 /* Blocks of so many pixels, all of which are read where they lie. */
-static ME_APART void run_thin(const work *w)
+static ME_APART void run_thin(work *w)
 {
     const int32_t size = thin_block(w), blocks = (w->k + 3) / 4;
     const int32_t units = w->pixels / size * blocks, end = ME_LAST(units);

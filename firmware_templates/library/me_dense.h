@@ -2,6 +2,9 @@
  * Convolution, linear and matrix product on operands in L1. All of cores 0 .. 7 call a kernel and
  * share its work; only me_matmul_run needs a barrier, which is inside. There is none at the end.
  *
+ * Where a tile is `awaited`, its operands may not have come yet: each core waits for them once, when
+ * it has prepared what it can (ME_READY).
+ *
  * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
  * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights, channels and scratch are aligned to 4; x and y need not be, but it
  * is faster. Nothing outside the operands is read or written.
@@ -41,6 +44,7 @@ typedef struct {
     int8_t *y;
     int32_t oh, ow, k, y_stride;
     int8_t *scratch, *padded;
+    int32_t awaited;
 } me_conv_tile;
 
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile);
@@ -60,6 +64,7 @@ typedef struct {
     int8_t *y;
     int32_t k, y_stride;
     int8_t *scratch;
+    int32_t awaited;
 } me_linear_tile;
 
 void me_linear_run(const me_linear *linear, const me_linear_tile *tile);
@@ -79,6 +84,7 @@ typedef struct {
     int8_t *y;
     int32_t y_stride;
     int8_t *scratch;
+    int32_t awaited;
 } me_matmul_tile;
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile);

@@ -99,6 +99,8 @@ def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
             found.append((name, text.replace("(intptr_t)me_l1 + -", "(intptr_t)me_l1 - ")))
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
+    if tiling.tiled.waits:
+        found.append(("awaited", "0" if tiling.joined else "t == 0"))
     return found
 
 

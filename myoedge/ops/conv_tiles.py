@@ -115,6 +115,7 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
     return Tiled(
         kernel="me_conv",
+        waits=True,
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
         single=("n", "g"),

@@ -92,6 +92,7 @@ def linear_in_tiles(step: Step) -> Tiled:
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
         kernel="me_linear",
+        waits=True,
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=(x, *weight_operands(arrays, k), *table, y),
@@ -230,6 +231,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     return Tiled(
         kernel="me_matmul",
+        waits=True,
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         single=tuple(batch),

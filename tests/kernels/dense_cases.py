@@ -156,7 +156,7 @@ OPERANDS = {"weights": "weights", "channels": "channels", "y": "y"}
 def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
     """me_linear and me_linear_tile."""
     x = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
-    ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch"}
+    ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch", "awaited": 0}
     return {"c": a.c, **scale}, {**x, **OPERANDS, **ends}
 
 
@@ -170,7 +170,7 @@ def _conv_structs(a: Asked, step: Step, scale: Fields) -> tuple[Fields, Fields]:
     ends = {"oh": step.out[1], "ow": step.out[2], "k": a.k, "y_stride": a.k + a.y_gap}
     padded = "padded" if a.padded else None
     op = {"c": a.c, **shape, "x_zero": step["x_zero"], **scale, **ways}
-    return op, {**region, **OPERANDS, **ends, "scratch": "scratch", "padded": padded}
+    return op, {**region, **OPERANDS, **ends, "scratch": "scratch", "padded": padded, "awaited": 0}
 
 
 def conv_case(a: Asked) -> Case:
@@ -244,7 +244,7 @@ def matmul_case(
         f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {seed}",
         KERNELS[2],
         {**op, **_scale(step["pre"], *limits, looked)},
-        {**tile, "y_stride": n + gaps[2], "scratch": "scratch"},
+        {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "awaited": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),
         n * (up(c) + 16) + scratch_bytes(c),
