@@ -20,20 +20,27 @@ from tests.causal_networks import Convolution
 from tests.conftest import save_exported
 
 CHANNELS, FRAMES = 4, 12
+WIDE = 128  # channels of layers that take a while
+CLOSE, LARGE_CYCLES = 0.02, 20_000
+
+
+def streamed(folder: Path, channels: int, *, frames: int, recording: int) -> Build:
+    """Two causal convolutions: the second reads states of the first pass."""
+    torch.manual_seed(5)
+    shape = (1, channels, recording)
+    layers = (Convolution(channels, 3, 1, 1, 2, 1), Convolution(channels, 4, 1, 1, 3, 1))
+    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), folder / "m.pt2")
+    config = folder / "myoedge.toml"
+    config.write_text(f"[stream]\naxis = 2\nframes = {frames}\n")
+    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
+    chosen = {"calib": calib, "output": folder / "out", "config": config}
+    return myoedge.build(model, app="gap-sdk", stream=True, **chosen)
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Two causal convolutions, four frames a pass: the second reads states of the first pass."""
-    torch.manual_seed(5)
-    folder, shape = tmp_path_factory.mktemp("stream"), (1, CHANNELS, FRAMES)
-    layers = (Convolution(CHANNELS, 3, 1, 1, 2, 1), Convolution(CHANNELS, 4, 1, 1, 3, 1))
-    model = save_exported(nn.Sequential(*layers).eval(), (torch.zeros(shape),), folder / "m.pt2")
-    config = folder / "myoedge.toml"
-    config.write_text("[stream]\naxis = 2\nframes = 4\n")
-    calib = np.random.default_rng(0).standard_normal((4, *shape)).astype(np.float32)
-    chosen = {"calib": calib, "output": folder / "out", "config": config}
-    return myoedge.build(model, app="gap-sdk", stream=True, **chosen)
+    """Four frames a pass."""
+    return streamed(tmp_path_factory.mktemp("stream"), CHANNELS, frames=4, recording=FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +66,29 @@ def test_frames_over_the_line_are_exact_pass_by_pass(
             np.testing.assert_array_equal(y, z)
         assert len(found.layers) == len(wanted.layers)
         assert all(layer.cycles > 0 for layer in found.layers)
+
+
+@pytest.mark.slow
+def test_cycles_of_a_stream_are_those_of_the_bare_metal_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pass by pass and layer by layer, the first one with its cold caches too."""
+    monkeypatch.setattr(console, "GREETING_S", 60.0)
+    monkeypatch.setattr(console, "PATIENCE_S", 30.0)
+    build = streamed(tmp_path, WIDE, frames=16, recording=32)
+    x = np.random.default_rng(8).standard_normal((1, 1, WIDE, 48)).astype(np.float32)
+    with at_the_line(Firmware(sdk.for_chip(build, *sdk.UART).elf, tmp_path)) as port:
+        served = myoedge.run(build, input=x, port=port).measurement.inferences
+    bare = myoedge.simulate(build, input=x).measurement.inferences
+    pairs = [
+        (f.cycles, w.cycles)
+        for found, wanted in zip(served, bare, strict=True)
+        for f, w in zip((*found.layers, found), (*wanted.layers, wanted), strict=True)
+    ]
+    large = [(f, w) for f, w in pairs if w >= LARGE_CYCLES]
+    assert len(served) == 3
+    assert len(large) == 3 * 3, "two layers and their sum, each pass"
+    assert all(abs(f - w) <= CLOSE * w for f, w in large), pairs
 
 
 def test_without_a_line_a_stream_is_no_program(build: Build) -> None:
