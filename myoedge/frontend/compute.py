@@ -128,9 +128,16 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
     given, window = a.get("attn_mask"), (rows + keys, 0) if a["is_causal"] else None
     bias = "" if given is None else str(given)
     if bias in d.constants:
+        bias = _added(d, bias)
         found = window_of(d.constants[bias])
         bias, window = ("", found) if found and window is None else (finite(d, bias), window)
     return attend(d, q, k, v, scale=scale, bias=bias, window=window)
+
+
+def _added(d: Draft, bias: str) -> str:
+    """What is added to scores: of a mask of truth values nothing where it is true."""
+    values = d.constants[bias]
+    return d.constant(np.where(values, 0.0, -np.inf)) if values.dtype == bool else bias
 
 
 def norm(op: str) -> Row:

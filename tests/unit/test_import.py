@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -177,6 +178,13 @@ POOLINGS = [
 ]
 
 WEIGHT = seeded(8, 5, seed=1)
+BANDED = torch.ones(7, 7, dtype=torch.bool).tril().triu(-2)  # a frame and two before it
+MASKS = {
+    "truth_values": BANDED,
+    "holes": torch.eye(7, dtype=torch.bool) | (torch.arange(7) % 3 == 0),
+    "large_numbers": torch.zeros(7, 7).masked_fill(~BANDED, -1e9),
+    "numbers": seeded(7, 7, seed=4),
+}
 PRODUCTS = [
     module("linear", nn.Linear(8, 5), FLAT),
     module("linear_no_bias", nn.Linear(8, 5, bias=False), FLAT),
@@ -209,6 +217,16 @@ PRODUCTS = [
             *(seeded(2, 3, 7, n, seed=at) for at, n in enumerate((width, width, out))),
         )
         for width, out in ((10, 10), (8, 3), (5, 8))
+    ),
+    *(
+        case(
+            f"attention_masked_by_{name}",
+            functools.partial(
+                lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m), m=m
+            ),
+            seeded(2, 3, 7, 8),
+        )
+        for name, m in MASKS.items()
     ),
     case("attention", lambda x: (x @ x.transpose(1, 2) / 4.0).softmax(-1) @ x, X1),
 ]
