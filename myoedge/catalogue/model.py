@@ -109,4 +109,5 @@ With --stream a frame is computed from itself and from frames before it. A layer
 the last frame, runs backwards, or takes an average, a softmax or attention over all frames needs
 what has not come yet; the message names it and its line. Pad in front only, or let [stream] past
 and future run the whole network on windows: outputs come as much later as there is future in them.
+Causal attention is refused as well: its keys and values of frames before are not kept.
 """

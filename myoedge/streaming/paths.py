@@ -48,7 +48,7 @@ def _followed(
     """Node by node what it does in time; `axis` and `stride` grow with it."""
     _check_inputs(graph, axis)
     for node in graph.nodes:
-        found = {name: _move(graph, node, name, axis[name]) for name in node.inputs if name in axis}
+        found = {name: _move(graph, node, name, axis) for name in node.inputs if name in axis}
         axis[node.name] = _one({move.axis for move in found.values()}, node)
         stride[node.name] = _one({stride[n] * m.stride for n, m in found.items()}, node)
         _check_constants(graph, node, axis[node.name])
@@ -65,9 +65,11 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
             raise refused(f"factors of input {name} change from frame to frame", "the same ones")
 
 
-def _move(graph: Graph, node: Node, name: str, axis: int) -> InTime:
+def _move(graph: Graph, node: Node, name: str, axes: Axes) -> InTime:
     shapes = [graph.shape(x) for x in node.inputs]
-    move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axis)
+    move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axes[name])
+    if move is None and node.op == "attention" and axes[name] != 0:
+        raise _attends(node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
     if move is None:
         raise not_causal(node, "takes all frames at once")
     if move.behind:
@@ -98,6 +100,27 @@ def not_causal(node: Node, reason: str) -> MyoedgeError:
     """E131 of a node."""
     title = f"{node.where} cannot run on a stream: it {reason}"
     return refused(title, "what is known of a frame when it comes, and of those before it")
+
+
+def _attends(node: Node, window: int) -> MyoedgeError:
+    """E131 of attention in a network that was exported over so many frames."""
+    before, after = node.attrs["window"] or (window, window)
+    reason = "keeps no keys and values of frames before"
+    if after > 0:
+        reason = "attends to frames to come"
+    elif before >= window - 1:
+        reason = "attends to all frames before, however many these become"
+    facts = {
+        "needs": "what can be kept of the frames before in a state that does not grow",
+        "has": f"keys and values of {min(before, window - 1) + 1} frames, as it was exported",
+    }
+    tries = [
+        f"[stream] past = {window - 1} runs the network on the last {window} frames, as it was "
+        "exported, for every new one; a smaller past for several new ones at once",
+        "export it over as many frames as it looks back: a window takes as long as it has frames",
+        "an LSTM, a GRU or causal convolutions in its place, which keep little",
+    ]
+    return MyoedgeError("E131", f"{node.where} cannot run on a stream: it {reason}", facts, tries)
 
 
 def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:

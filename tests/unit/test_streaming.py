@@ -315,6 +315,13 @@ class BothWays(nn.Module):
         return found
 
 
+BANDED = torch.ones(FRAMES, FRAMES, dtype=torch.bool).tril().triu(-5)
+
+
+def attended(x: Tensor, **more: Any) -> Tensor:
+    return F.scaled_dot_product_attention(*[x.transpose(1, 2)[:, None]] * 3, **more)
+
+
 FUTURE: Mapping[str, tuple[nn.Module, str]] = {
     "padding behind": (nn.Conv1d(4, 4, 3, padding=1), "1 frames into the future"),
     "an average over time": (Function(lambda x: x.mean(2)), "all frames at once"),
@@ -326,8 +333,16 @@ FUTURE: Mapping[str, tuple[nn.Module, str]] = {
     ),
     "the order of time turned": (Function(lambda x: x.flip(2)), "all frames at once"),
     "attention over time": (
-        Function(lambda x: F.scaled_dot_product_attention(*[x.transpose(1, 2)[:, None]] * 3)),
-        "all frames at once",
+        Function(attended),
+        "attends to frames to come",
+    ),
+    "causal attention": (
+        Function(lambda x: attended(x, is_causal=True)),
+        "attends to all frames before, however many these become",
+    ),
+    "causal attention to some frames": (
+        Function(lambda x: attended(x, attn_mask=BANDED)),
+        "keeps no keys and values of frames before",
     ),
     "a constant for every frame": (
         Function(lambda x: x + torch.arange(FRAMES) / FRAMES),
@@ -349,6 +364,17 @@ def test_what_needs_frames_to_come_is_refused(what: str) -> None:
         find_axes(prepared(network, *shape), shape.index(FRAMES))
     assert caught.value.code == "E131"
     assert reason in str(caught.value)
+
+
+def test_attention_is_told_how_it_can_run_on_windows() -> None:
+    network = Function(lambda x: attended(x, is_causal=True).transpose(-1, -2)[:, 0])
+    graph = prepared(network, 1, 4, FRAMES)
+    with pytest.raises(MyoedgeError, match=f"past = {FRAMES - 1} ") as caught:
+        find_axes(graph, 2)
+    assert "60 frames, as it was exported" in str(caught.value)
+    assert window_axes(graph, 2)  # so that what is told can be done
+    table = StreamTable(axis=2, past=FRAMES - 1)
+    assert pace.examine(graph, table) is graph
 
 
 def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
