@@ -15,7 +15,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.ir import Array, Shape
 
 MAGIC, VERSION = 0x4359454D, 1
-WORKERS = 8  # cores 0..7 compute; core 8 steers
 
 Spec = tuple[Shape, str]  # shape and dtype of an output
 

@@ -16,6 +16,7 @@ Span = tuple[int, int]  # first, how many
 Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
 
 OUT = "out"  # the source of what is written
+WORKERS = 8  # cores 0 to 7 compute, core 8 steers: ME_WORKERS of the runtime
 
 
 @dataclass(frozen=True, slots=True)

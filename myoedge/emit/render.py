@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.ir import Array
+from myoedge.tiled import WORKERS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-WORKERS = 8  # ME_WORKERS of the runtime
 C_TYPES = {
     "int8": "int8_t",
     "int16": "int16_t",

@@ -15,9 +15,8 @@ from myoedge.op import Integers, Nest, OpDef, Site, Step, register
 from myoedge.ops.answers import stored_bound
 from myoedge.ops.packing import up
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 
-WORKERS = 8
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits

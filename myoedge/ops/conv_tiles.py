@@ -25,7 +25,7 @@ from myoedge.ops.packing import (
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
@@ -78,7 +78,7 @@ class _Dense:
 
     def cycles(self, sizes: Sizes, prices: Prices) -> Any:
         rows, blocks, columns = sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"]
-        share = -(-rows // dense.WORKERS)
+        share = -(-rows // WORKERS)
         if not self.together:
             share = dense.gathered(self.work, rows, blocks)
         edges = self.conv.at_edges(sizes, share) if self.gather and not self.padded else 0

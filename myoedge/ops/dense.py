@@ -10,8 +10,8 @@ import numpy as np
 
 from myoedge.op import Step
 from myoedge.target.gap9_tiles import Prices
+from myoedge.tiled import WORKERS
 
-WORKERS = 8
 PIXELS = 4  # rows of a block
 IDEAL = 24  # instructions of a 4 x 4 block for a word of taps
 AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results

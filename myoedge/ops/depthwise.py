@@ -11,8 +11,8 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.target.gap9_tiles import Prices
+from myoedge.tiled import WORKERS
 
-WORKERS = 8
 Pair = tuple[int, int]
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
 

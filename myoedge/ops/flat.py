@@ -15,12 +15,11 @@ from myoedge.op import Step, outer_inner, strides
 from myoedge.ops.loops import Loop, broadcast_steps, merged
 from myoedge.ops.packing import limits, with_table
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
-WORKERS = 8
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:

@@ -23,10 +23,9 @@ from myoedge.ops.conv import requant_of
 from myoedge.ops.flat import axes_of
 from myoedge.ops.loops import Loop
 from myoedge.ops.packing import scale_fields, with_table
-from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Fields, Operand, Region, Tiled
 
 ROOT_MAX = 2**16 - 1
-WORKERS = 8
 
 
 def real(attrs: Attrs, a: Array, b: Array) -> Array:

@@ -12,9 +12,8 @@ import numpy as np
 
 from myoedge.op import Step, strides
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, reach
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled, reach
 
-WORKERS = 8
 PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
 CUT = 3  # loops that tiles may cut, the longest: more only make the search longer

@@ -14,12 +14,11 @@ from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register
 from myoedge.ops.answers import always, beside_last, same_shape, stored_bound
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Fields, Operand, Region, Tiled
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
 EPS_MAX = 2**61
-WORKERS = 8
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:

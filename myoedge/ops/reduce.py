@@ -19,9 +19,7 @@ from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import Loop
 from myoedge.ops.packing import scale_fields, with_table
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
-
-WORKERS = 8
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:

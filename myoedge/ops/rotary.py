@@ -12,9 +12,7 @@ from myoedge.fixedpoint import MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, OpDef, Site, Step, outer_inner, register
 from myoedge.ops.answers import axis_turned, like_first, same_shape, stored_bound
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
-
-WORKERS = 8
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:

@@ -21,11 +21,10 @@ from myoedge.ops.answers import (
 )
 from myoedge.ops.flat import axes_of
 from myoedge.ops.loops import Loop
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
-WORKERS = 8
 LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 

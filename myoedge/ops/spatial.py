@@ -14,7 +14,7 @@ from myoedge.op import Step
 from myoedge.ops import dense
 from myoedge.ops.packing import scale_fields
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Operand, Sizes
+from myoedge.tiled import OUT, WORKERS, Dim, Operand, Sizes
 
 
 def literals(step: Step) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Spatial:
         """Bringing a tile's input in with its padding."""
         rows, columns = self.reach(sizes)
         each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
-        return -(-rows // dense.WORKERS) * each + prices.conv_padded
+        return -(-rows // WORKERS) * each + prices.conv_padded
 
     def edges(self, prices: Prices) -> Any:
         """A window that reaches over an edge."""

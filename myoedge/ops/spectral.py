@@ -18,14 +18,13 @@ from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
 from myoedge.ops.answers import stored_bound
 from myoedge.pointwise import evaluate
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 1,024
 # What a curve may hold, as it is taken between points; other functions follow as tables.
 CURVES = frozenset(
     ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
 )
-WORKERS = 8
 HALF = np.iinfo(np.int16)
 OCTAVE = 16  # points of the curve in an octave of power
 CURVE = 63 * OCTAVE + 1  # powers of the transform lie below 2**63

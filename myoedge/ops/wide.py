@@ -12,10 +12,9 @@ from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import CHANNELS, channel_axes, packed_channels, packed_weights, up
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Fields, Operand, Region, Tiled
 
 BLOCK = 4  # sums of a micro-kernel
-WORKERS = 8
 ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
 
 

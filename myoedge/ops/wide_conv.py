@@ -11,9 +11,8 @@ from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import BLOCK, CHANNELS, packed_channels
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import Operand
+from myoedge.tiled import WORKERS, Operand
 
-WORKERS = 8
 WINDOWS = 4  # of a block
 ONE_ROW = 9 / 24  # of a block's instructions, a window alone
 

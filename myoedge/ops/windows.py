@@ -14,10 +14,9 @@ from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import limits, with_table
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 Window = tuple[int, int, int]
-WORKERS = 8
 FEW_PIXELS = 32
 ENTRY = 6  # bytes of me_window
 MOST_ALIKE = 127  # the byte is the upper one of a signed number

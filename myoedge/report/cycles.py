@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from myoedge.measurement import WORKERS, LayerCost, Measurement
+from myoedge.measurement import LayerCost, Measurement
 from myoedge.report import energy as joules
 from myoedge.report import speed, words
 from myoedge.report.rows import CAUSES
 from myoedge.report.text import LEAST_CHARS, Lines, clean, facts
 from myoedge.target import OperatingPoint
+from myoedge.tiled import WORKERS
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,6 @@ from itertools import pairwise
 from myoedge import tool
 from myoedge.ir import Array
 from myoedge.measurement import (
-    WORKERS,
     Activity,
     Inference,
     LayerCost,
@@ -23,6 +22,7 @@ from myoedge.measurement import (
 )
 from myoedge.simulator import CoreCounts, Mark, Program, Simulation, Wanted, simulate
 from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.tiled import WORKERS
 
 STARTED = -1  # the value of the mark before the first layer
 
