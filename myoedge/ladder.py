@@ -12,6 +12,7 @@ import numpy as np
 from myoedge.built import Build
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
+from myoedge.measurement import Measurement
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Noise, quantized_inputs, real_values
 from myoedge.reference import one_blas_thread, run_integer
@@ -40,7 +41,11 @@ class Difference:
     got: int
 
 
+PASSES = 4  # of the golden sample of a stream, where a pass takes long
+
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
+Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
+Found = tuple[Layers, Sequence[Array]]  # and the outputs
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ class Case:
     values: Mapping[str, Array]
     outputs: Sequence[Array]
     number: int = 0
+
+
+Pairs = Iterator[tuple[Case, Found]]
 
 
 def cases(build: Build, samples: Iterable[Sample]) -> Iterator[Case]:
@@ -95,9 +103,6 @@ def board_turns(build: Build, runs: Sequence[Case]) -> list[Turn]:
         )
         for run in runs
     ]
-
-
-PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 
 def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
@@ -242,11 +247,6 @@ def _bytes(q: QuantGraph, name: str) -> int:
     return np.dtype(q.dtype(name)).itemsize
 
 
-Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
-Found = tuple[Layers, Sequence[Array]]  # and the outputs
-Pairs = Iterator[tuple[Case, Found]]
-
-
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
     library = build.compiled("ME_TRACE")
     for case in runs:
@@ -277,15 +277,16 @@ def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
 
 def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    measured = build.run_on_gvsoc(chip_inputs(build, listed))
-    for case, inference in zip(listed, measured.inferences, strict=True):
-        yield case, ({}, inference.outputs)
+    return _outputs_alone(listed, build.run_on_gvsoc(chip_inputs(build, listed)))
 
 
 def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    measured = build.run_on_board(board_turns(build, listed))
-    for case, inference in zip(listed, measured.inferences, strict=True):
+    return _outputs_alone(listed, build.run_on_board(board_turns(build, listed)))
+
+
+def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:
+    for case, inference in zip(runs, measured.inferences, strict=True):
         yield case, ({}, inference.outputs)
 
 

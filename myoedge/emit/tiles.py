@@ -64,12 +64,12 @@ def summary(tiling: Tiling) -> str:
     sizes: dict[str, list[int]] = {}
     for buffer in tiling.buffers:
         sizes.setdefault(buffer.operand, []).append(buffer.size_bytes)
-    parts = [
+    held = [
         f"{name} {f'{len(each)} x ' if len(each) > 1 else ''}{max(each):,}"
         for name, each in sizes.items()
     ]
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
-    return f"{tiles}; in L1 {', '.join(parts)} bytes"
+    return f"{tiles}; in L1 {', '.join(held)} bytes"
 
 
 def _op(tiling: Tiling) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from myoedge.pointwise import bounds
 from myoedge.quant.legal import QUANTIZED
 from myoedge.quant.observe import Calibration, Observer, Range
 from myoedge.quant.ties import operand_names, other_kinds, tied
-from myoedge.quant.widths import samples, streams
+from myoedge.quant.widths import always_wide, residual_streams
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
 
@@ -109,10 +109,10 @@ def choose_params(
     """
     known = kept or {}
     spans = {**ranges, **_declared(graph)}
-    groups, balanced, wide = tied(graph, spans), _balanced(graph), streams(graph) | wider
+    groups, balanced, wide = tied(graph, spans), _balanced(graph), residual_streams(graph) | wider
     outputs, params = set(graph.outputs), dict[str, QParams]()
     for names in groups:
-        wide |= frozenset(names if samples(graph).intersection(names) else ())
+        wide |= frozenset(names if always_wide(graph).intersection(names) else ())
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
         fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]

@@ -14,7 +14,7 @@ NORMS = ("layer_norm", "rms_norm")
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
 
 
-def streams(graph: Graph) -> frozenset[str]:
+def residual_streams(graph: Graph) -> frozenset[str]:
     """Sums that a norm reads, and else nobody but norms and other sums; outputs are none of them.
 
     Their noise would add up from block to block. Sums of 16 bits cost little, as they are bound by
@@ -24,7 +24,7 @@ def streams(graph: Graph) -> frozenset[str]:
     return frozenset(node.name for node in graph.nodes if _in_stream(graph, node))
 
 
-def samples(graph: Graph) -> set[str]:
+def always_wide(graph: Graph) -> set[str]:
     """Tensors that an operator reads with 16 bits always: what a converter measured."""
     return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].wide}
 
@@ -67,7 +67,7 @@ def candidates(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
     names   of all tensors with parameters
     """
-    wide = streams(graph)
+    wide = residual_streams(graph)
     groups = (tuple(group) for group in tied(graph, names) if not wide.issuperset(group))
     return [group for group in groups if all(_may_be_wide(graph, name) for name in group)]
 

@@ -105,7 +105,6 @@ class Conversation:
         """The answer's payload.
 
         patience_s   for the answer, PATIENCE_S without it
-
         Errors: E604 silence, E605 nothing that makes sense, E607 unplugged, E608 it refuses.
         """
         patience_s = patience_s or PATIENCE_S
@@ -132,20 +131,20 @@ class Conversation:
         return Identity(inputs, outputs, layers, marker)
 
     def put_inputs(self, data: bytes) -> None:
-        """All inputs, one behind the other."""
+        """All inputs, one behind the other, from the first byte on. Errors: as ask."""
         for at in range(0, len(data), PART):
             self.ask("w", struct.pack("<I", at) + data[at : at + PART])
 
     def run(self, times: int, patience_s: float) -> None:
-        """The network, so often."""
+        """The network, so often, within so many seconds. Errors: as ask."""
         self.ask("r", struct.pack("<I", times), patience_s)
 
     def restart(self) -> None:
-        """Forgets the frames of a stream."""
+        """Forgets the frames of a stream. Errors: as ask."""
         self.ask("z")
 
     def results(self, size: int) -> bytes:
-        """Outputs, and behind them cycles of each layer and of all."""
+        """Outputs, behind them cycles by layer and of all: `size` bytes. Errors: as ask."""
         parts = [
             self.ask("g", struct.pack("<II", at, min(PART, size - at)))
             for at in range(0, size, PART)
