@@ -721,8 +721,9 @@ def spectrogram(draw: Draw) -> Case:
 
 
 def curve_slack(case: Case) -> Array:
-    """Of chords between 16 points an octave, and of magnitudes that some steps of 2**-15 blur."""
-    window, scale, _ = case.weights
+    """Of chords between 16 points an octave, which lie within the output's range and an eighth of
+    it beyond, and of magnitudes that some steps of 2**-15 blur."""
+    window, scale, offset = case.weights
     unit = case.params("x0").scale * len(window) * float(np.abs(window).max()) * 2.0**-15
     attrs = {**case.attrs, "chain": ()}
     ones, none = np.ones(scale.size), np.zeros(scale.size)
@@ -735,13 +736,23 @@ def curve_slack(case: Case) -> Array:
     power = np.maximum(size, 1.0) ** 2
     octave = np.exp2(np.floor(np.log2(power)))
     first = octave * (1 + np.floor((power / octave - 1) * 16) / 16)
-    ends = f(np.sqrt(first)), f(np.sqrt(first + octave / 16))
-    chord = ends[0] + (ends[1] - ends[0]) * (power - first) / (octave / 16)
+    points = (np.sqrt(n) for n in (first, first + octave / 16))
+    low, high = (within_reach(case, f(point), scale, offset) for point in points)
+    chord = low + (high - low) * (power - first) / (octave / 16)
     blur = 4 * np.log2(len(window)) + size * 2.0**-12  # floors; 15 bits, 256 parts
     around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
     steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
     lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
     return np.asarray(steps * lanes + 0.1)
+
+
+def within_reach(case: Case, y: Array, scale: Array, offset: Array) -> Array:
+    """Where a curve's points lie that would be far beyond what any lane can give."""
+    y_q = case.target
+    edges = (np.array([[y_q.low], [y_q.high]]) - y_q.zero_point) * y_q.scale
+    seen = (edges - offset) / scale
+    beyond = np.ptp(seen) / 8
+    return np.clip(y, seen.min() - beyond, seen.max() + beyond)
 
 
 @st.composite
