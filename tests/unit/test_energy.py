@@ -233,6 +233,19 @@ def test_measurements_that_disagree_widen_what_is_left_for_workloads() -> None:
     assert found.workload > 1.5 * PUBLISHED.workload
 
 
+def test_a_measurement_of_an_unsure_meter_hardly_counts() -> None:
+    rows = measured(BOARD)
+    idle = rows[0]
+
+    def found(*more: Measured) -> float:
+        by, _ = calibrate([*rows, *more], PUBLISHED)
+        return energy(idle.activity, idle.point, by).joules
+
+    wrong = replace(idle, joules=1.15 * idle.joules)
+    sure, unsure = (abs(found(replace(wrong, sigma=s)) - found()) for s in (0.01, 1.0))
+    assert unsure < 0.1 * sure
+
+
 def test_no_coefficient_is_below_zero() -> None:
     rows = [
         replace(r, joules=r.joules * (0.01 if r.name == "idle" else 1.5)) for r in measured(BOARD)

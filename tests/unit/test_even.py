@@ -13,7 +13,8 @@ from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
 from myoedge.quant.choose import quantize_graph
 from myoedge.quant.even import evened
-from myoedge.quant.observe import Observer, Samples, calibrate
+from myoedge.quant.observe import Calibration, Observer, Samples, calibrate
+from myoedge.quant.refine import refined
 from myoedge.quant.sqnr import measure
 from myoedge.reference import run_real
 
@@ -88,3 +89,21 @@ def test_a_dead_channel_keeps_its_weights() -> None:
     even = evened(graph, given(graph))
     assert all(np.isfinite(x).all() for x in even.constants.values())
     assert decibels(even, given(graph)) > decibels(graph, given(graph))
+
+
+def test_channels_are_evened_out_where_that_is_all_it_takes() -> None:
+    """Not before 16 bits are asked for, and kept only where it is better."""
+    graph = graph_of(separable(nn.ReLU()), 1, 8, 6, 6)
+    samples = given(graph)
+
+    def calibrated(form: Graph) -> Calibration:
+        return calibrate(form, samples, Observer(), "test")
+
+    for form, kept in ((graph, "even"), (evened(graph, samples), "itself")):
+        network = quantize_graph(form, calibrated(form))
+        before = measure(network, samples, layers=False)
+        aim = decibels(evened(graph, samples), samples) - 4.0
+        found = refined(network, before, samples, calibrated, aim_db=aim)
+        assert "int16" not in {p.dtype for p in found.params.values()}
+        assert (found is network) == (kept == "itself")
+        assert measure(found, samples, layers=False).total_db >= aim

@@ -168,3 +168,9 @@ def test_the_error_function_of_many_numbers() -> None:
     wanted = np.array([math.erf(v) for v in x])
     np.testing.assert_allclose(erf(x), wanted, rtol=1e-11, atol=1e-13)
     assert np.isnan(erf(np.full(5000, np.nan))).all()
+
+
+def test_many_numbers_are_evaluated_block_by_block_in_their_places() -> None:
+    x = np.arange(90_000.0).reshape(3, 30_000) - 45_000
+    found = evaluate((("affine", 2.0, 1.0), ("clamp", -80_000.0, 70_000.0)), x)
+    np.testing.assert_array_equal(found, np.clip(2 * x + 1, -80_000, 70_000))

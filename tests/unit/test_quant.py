@@ -18,7 +18,7 @@ from myoedge.passes import prepare
 from myoedge.quant import store
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import measure, quantized_inputs
+from myoedge.quant.sqnr import accuracy, measure, quantized_inputs
 from myoedge.reference import run_integer
 
 NO_BITS = 2.0**-11  # rounding up to 12 bits adds at most this share
@@ -181,3 +181,16 @@ def test_stored_network_computes_the_same(joined: tuple[nn.Module, Graph, Array]
         first, second = (run_integer(n.steps, n.constants, sample) for n in (q, again))
         for step in q.steps:
             np.testing.assert_array_equal(first[step.node.name], second[step.node.name])
+
+
+def test_labels_of_frames_say_which_axis_has_the_classes() -> None:
+    """Classes in front of the frames, as a convolution has them, and behind."""
+    scores = np.random.default_rng(0).standard_normal((1, 4, 9)).astype(np.float32)
+    best = scores.argmax(1)
+    best[0, 0] = (best[0, 0] + 1) % 4
+    for axes in ((0, 1, 2), (0, 2, 1)):
+        x = scores.transpose(axes)
+        exported = torch.export.export(nn.ReLU(), (torch.zeros(x.shape),))
+        graph = from_exported(exported)
+        assert accuracy(graph, ((x,),), best) == pytest.approx(8 / 9)
+        assert accuracy(graph, ((x,),), best[:, :5]) is None

@@ -438,10 +438,13 @@ def test_cycles_of_two_runs_are_compared(built: Report, ran: Report) -> None:
 def test_counted_cycles_are_not_compared_with_modelled_ones(built: Report, ran: Report) -> None:
     ran = copy.deepcopy(ran)  # L1 was planned in one, and written to in the other
     ran["memory"]["l1_peak_bytes"] = (built["memory"]["l1_peak_bytes"] or 0) + 100
+    ran["energy_uj"] = {"value": 1.5, "low": 1.0, "high": 2.0}
+    built["energy_uj"] = {"value": 1.8, "low": 0.9, "high": 2.7}
     changes: list[Any] = [*compare(built, ran), *compare(ran, built)]
     paths = {change.measure.path for change in changes}
     assert "cycles.source" in paths
     assert not paths & {"cycles.total", "latency_s", "cycles.macs_per_cycle"}
+    assert not paths & {"energy_uj.value", "energy_uj.low", "energy_uj.high"}
     assert "memory.l1_peak_bytes" not in paths
     assert [change for change in changes if change.where] == []
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from myoedge.emit.numbers import Tables, expression
 from myoedge.plan.cut import cut, spans
+from myoedge.plan.l1 import _alike
 from myoedge.plan.tile import Choice, choose, distinct, tile_count
 from myoedge.plan.tiling import transfers
 from myoedge.tiled import OUT, Operand, Tiled
@@ -23,6 +24,18 @@ def copying(n: int, c: int, halo: int = 0) -> Tiled:
     y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
     axes = {"row": n, "r": halo + 1}
     return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s, p: s["row"] * 5.0)
+
+
+def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
+    """Those that cost something else, or need other scratch, are searched for themselves."""
+    tiled = copying(40, 8)
+    assert _alike(replace(tiled, op={"mult": 3})) == _alike(replace(tiled, op={"mult": 4}))
+    for other in (
+        replace(tiled, cycles=lambda s, p: s["row"] * 6.0),
+        replace(tiled, scratch=lambda s: 64),
+        replace(tiled, first=lambda s, p: 700.0),
+    ):
+        assert _alike(other) != _alike(tiled)
 
 
 @given(st.integers(1, 400))
