@@ -55,6 +55,23 @@ def together(seed: int) -> Asked:
     return replace(asked, c=4 * (1 + asked.c % 5), padded=False, together=True)
 
 
+def in_words(seed: int) -> Asked:
+    """The same with windows that are read where they lie; rows of them lie in step, or do not."""
+    asked = drawn_conv(seed)
+    (top, bottom), (left, right) = asked.pads
+    return replace(
+        asked,
+        h=asked.h + top + bottom,
+        w=asked.w + left + right,
+        c=4 * (1 + asked.c % 5),
+        kernel=(1, asked.kernel[1]) if seed % 2 else (1, 1),
+        pads=((0, 0), (0, 0)),
+        row_gap=4 * (seed % 3 // 2),
+        shift=(0, asked.shift[1]),
+        padded=False,
+    )
+
+
 def drawn_linear(seed: int) -> Asked:
     rng = np.random.default_rng(seed)
     rows, c = (
@@ -96,6 +113,7 @@ def drawn() -> Sequence[Case]:
     convs = [conv_case(drawn_conv(seed)) for seed in range(COUNT)]
     linears = [conv_case(drawn_linear(seed)) for seed in range(COUNT // 2)]
     convs += [conv_case(together(seed)) for seed in range(COUNT, COUNT + COUNT // 2)]
+    convs += [conv_case(in_words(seed)) for seed in range(2 * COUNT, 2 * COUNT + COUNT // 3)]
     return [*convs, *linears, *(drawn_matmul(seed) for seed in range(COUNT // 2))]
 
 
