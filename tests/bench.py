@@ -30,6 +30,7 @@ from tests import layer_costs, network_cycles
 from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.networks import Small
+from tests.pages import shown
 
 RUNS = 5
 
@@ -148,8 +149,8 @@ def main() -> None:
             columns[name] = stages(model, calib, folder / "out")
         console = Console()
         console.print(table_of(columns), command_line(), simulator_speed(folder))
-        console.print(speed.table(speed.measured()))
-        console.print(network_cycles.table(network_cycles.measured()))
+        for kind in (speed, network_cycles):
+            console.print(shown(kind.COLUMNS, kind.lines(kind.measured())))
         layer_costs.show(list(layer_costs.real_networks(folder)))
 
 

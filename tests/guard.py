@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 from numpy.typing import DTypeLike
 
 from myoedge import tool, toolchain
+from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.run.host import Library, Spec, invoke
 
@@ -116,6 +118,17 @@ def _filled(shape: tuple[int, ...], dtype: DTypeLike, canary: int) -> Array:
     array: Array = np.empty(shape, dtype)
     array.reshape(-1).view(np.uint8)[...] = canary
     return array
+
+
+def asan_at_hand() -> dict[str, str]:
+    """The environment for a library that the system's compiler built; skips where it cannot."""
+    try:
+        cc = toolchain.compiler("cc")
+    except MyoedgeError as error:
+        pytest.skip(error.notice.title)
+    if cc.is_clang or not cc.can_asan:
+        pytest.skip(f"no AddressSanitizer to load first in {cc.version}")
+    return asan_environment(cc)
 
 
 def asan_environment(cc: toolchain.Compiler) -> dict[str, str]:

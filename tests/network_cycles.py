@@ -8,8 +8,6 @@ python -m tests.network_cycles --record   the same, kept in tests/fixtures/netwo
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 import myoedge
@@ -26,7 +22,7 @@ from myoedge.zoo import emg2qwerty
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.networks import autoencoder, mobilenet, resnet8, resnet18
-from tests.pages import head, put
+from tests.pages import head, show
 
 RECORDED = Path(__file__).resolve().parent / "fixtures" / "network_cycles.json"
 COLUMNS = ("network, first inference", "MACs", "cycles", "wanted", "MAC/cycle", "of L3's own time")
@@ -117,19 +113,9 @@ def _cells(row: Row, found: Found) -> list[str]:
     return [f"{macs / 1e6:,.2f} M", f"{cycles:,}", shown, f"{macs / cycles:.1f}", of_l3]
 
 
-def table(found: Mapping[str, Found]) -> Table:
-    made = Table(*COLUMNS)
-    for cells in lines(found):
-        made.add_row(*cells)
-    return made
-
-
 def main() -> None:
     found = measured()
-    Console().print(table(found))
-    if "--record" in sys.argv[1:]:
-        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
-        put(HEAD, lines(found))
+    show(found, COLUMNS, lines(found), RECORDED)
 
 
 if __name__ == "__main__":

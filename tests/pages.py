@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
@@ -27,3 +32,21 @@ def put(head: str, rows: Sequence[Sequence[str]], page: Path = PAGE) -> None:
     while rest and rest[0].startswith("|"):
         rest.pop(0)
     page.write_text(before + markdown(head, rows) + "".join(rest))
+
+
+def shown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The same for a terminal."""
+    made = Table(*columns)
+    for cells in rows:
+        made.add_row(*cells)
+    return made
+
+
+def show(
+    found: object, columns: Sequence[str], rows: Sequence[Sequence[str]], recorded: Path
+) -> None:
+    """The table of what was found; kept in a file and in the page where --record is asked for."""
+    Console().print(shown(columns, rows))
+    if "--record" in sys.argv[1:]:
+        recorded.write_text(json.dumps(found, indent=1) + "\n")
+        put(head(*columns), rows)

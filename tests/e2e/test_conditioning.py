@@ -144,9 +144,9 @@ def test_filters_that_cannot_be(table: str, said: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("channels", "samples", "axis", "table"),
     [
-        (8, 40, 1, ""),
+        (16, 40, 1, ""),
         (3, 100, 0, "notch_hz = 50\n"),
-        (16, 60, 1, "zscore_s = 0.5\ndeviation = 20\n"),
+        (16, 60, 0, "zscore_s = 0.5\ndeviation = 20\n"),
     ],
 )
 def test_filters_take_about_what_is_modelled(

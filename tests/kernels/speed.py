@@ -8,8 +8,6 @@ python -m tests.kernels.speed --record   the same, kept in tests/fixtures/kernel
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 import myoedge
@@ -40,7 +36,7 @@ from tests.kernels.test_pool import both, pool_case
 from tests.kernels.test_recurrent_kernels import FAMILIES as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
-from tests.pages import head, put
+from tests.pages import head, show
 
 FAMILIES = {
     "depthwise": depthwise,
@@ -291,19 +287,9 @@ def lines(found: Mapping[str, Mapping[str, int]]) -> list[list[str]]:
     return made
 
 
-def table(found: Mapping[str, Mapping[str, int]]) -> Table:
-    made = Table(*COLUMNS)
-    for cells in lines(found):
-        made.add_row(*cells)
-    return made
-
-
 def main() -> None:
     found = measured()
-    Console().print(table(found))
-    if "--record" in sys.argv[1:]:
-        RECORDED.write_text(json.dumps(found, indent=1) + "\n")
-        put(HEAD, lines(found))
+    show(found, COLUMNS, lines(found), RECORDED)
 
 
 if __name__ == "__main__":

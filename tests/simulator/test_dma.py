@@ -16,6 +16,8 @@ from tests.simulator.cores import (
     ITC_STATUS,
     L1,
     L1_BYTES,
+    L2,
+    L2_BYTES,
     MASK,
     S2,
     T0,
@@ -36,8 +38,6 @@ from tests.simulator.cores import (
     until,
 )
 
-L2 = 0x1C110000  # what transfers go to and come from
-L2_BYTES = 0x40000
 DMA_EVENT = 1 << 8
 
 

@@ -12,10 +12,9 @@ import sys
 
 import pytest
 
-from myoedge import tool, toolchain
-from myoedge.errors import MyoedgeError
+from myoedge import tool
 from tests.conftest import ROOT
-from tests.guard import asan_environment
+from tests.guard import asan_at_hand
 
 RECORDED = ROOT / "tests/fixtures/gvsoc"
 TIMEOUT_S = 3000.0
@@ -70,13 +69,7 @@ def test_many_more(kind: str) -> None:
 @pytest.fixture(scope="module")
 def asan() -> dict[str, str]:
     """The environment of a process that loads a core with AddressSanitizer in it."""
-    try:
-        cc = toolchain.compiler("cc")
-    except MyoedgeError as error:
-        pytest.skip(error.notice.title)
-    if cc.is_clang or not cc.can_asan:
-        pytest.skip(f"no AddressSanitizer to load first in {cc.version}")
-    return asan_environment(cc)
+    return asan_at_hand()
 
 
 @pytest.mark.slow

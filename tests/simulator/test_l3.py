@@ -16,6 +16,8 @@ from tests.firmware.programs import program
 from tests.simulator.cores import (
     ITC_MASK,
     ITC_STATUS_CLEAR,
+    L2,
+    L2_BYTES,
     WFI,
     Code,
     make,
@@ -25,10 +27,6 @@ from tests.simulator.cores import (
     spin,
     until,
 )
-
-L2 = 0x1C110000  # what transfers go to and come from
-L2_BYTES = 0x40000
-
 
 UDMA, V4, V3, V3_COMMON = 0x1A102000, 0x1A102700, 0x1A102480, 0x1A102880
 L3_END = 1 << 30

@@ -8,9 +8,8 @@ import random
 import pytest
 
 from myoedge.errors import MyoedgeError
-from tests.simulator.cores import DMA, L1, Code, get, make, put, run, spin, until
+from tests.simulator.cores import DMA, L1, L2, Code, get, make, put, run, spin, until
 
-L2 = 0x1C110000
 SIZE = 8192
 LINES = [(SIZE, 0), (512, 600), (64, 100), (64, 64), (48, 2000), (128, 96)]
 RACE = "E705"

@@ -18,10 +18,12 @@ from myoedge.plan.tiling import Tiling, Transfer, lives, make_tiling
 from myoedge.tiled import OUT, Operand, Tiled
 
 
-def turned(channels: int, rows: int, halo: int, size: int) -> Tiling:
-    """Tiles of rows of an operand that has all rows of a channel before those of the next."""
+def turned(channels: int, rows: int, halo: int, size: int, *, back: bool = False) -> Tiling:
+    """Tiles of rows of an operand that has all rows of a channel before those of the next; `back`:
+    so has the one that is written."""
     x = Operand("x", 0, (channels, rows + halo), ((("c", 1),), (("r", 1), ("k", 1))))
-    y = Operand("y", OUT, (rows, channels), ((("r", 1),), (("c", 1),)))
+    shape, ways = (rows, channels), ((("r", 1),), (("c", 1),))
+    y = Operand("y", OUT, shape[::-1], ways[::-1]) if back else Operand("y", OUT, shape, ways)
     axes = {"r": rows, "k": halo + 1, "c": channels}
     tiled = Tiled("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s, p: s["r"] * 5.0)
     choice = Choice({"r": min(size, rows)}, ("r",), 0.0, 0)
@@ -66,3 +68,16 @@ def test_what_tiles_read_in_a_window_is_the_map(
                     assert read(slot, found.placed(n, x)) == read(whole[offset:], x)
     assert found.window(9).size_bytes == found.slot_bytes * min(SLOTS, len(found.parts))
     assert found.part_of(len(spans(tiling.tiled, tiling.choice)) - 1) == len(found.parts) - 1
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 9), st.integers(0, 7))
+def test_what_is_written_is_moved_in_words_or_not_at_all(
+    channels: int, rows: int, size: int, offset: int
+) -> None:
+    """A word that begins before a part would take bytes of what lies before it along."""
+    rows = max(rows, size + 1)  # two tiles at least
+    tiling = turned(channels, rows, 0, size, back=True)
+    operand = next(x for x in tiling.tiled.operands if x.written)
+    found = access(0, tiling, operand, "map", offset, rows * channels)
+    starts = [strip * rows + offset for strip in range(channels)]
+    assert (found is not None) == all(start % WORD == 0 for start in starts)

@@ -18,7 +18,7 @@ from myoedge import tool, toolchain
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array
 from myoedge.run import host
-from tests.guard import asan_environment, run_guarded
+from tests.guard import asan_at_hand, run_guarded
 
 REPOSITORY = Path(__file__).parents[2]
 ARGUMENTS = "(const void *const in[], void *const out[])"
@@ -367,12 +367,7 @@ for one in (0, 1):
 def test_address_sanitizer_of_a_system_compiler_catches_a_static_overflow(
     tmp_path: Path, cache: Path
 ) -> None:
-    try:
-        cc = toolchain.compiler("cc")
-    except MyoedgeError as error:
-        pytest.skip(error.notice.title)
-    if cc.is_clang or not cc.can_asan:
-        pytest.skip(f"no AddressSanitizer to load first in {cc.version}")
+    environment = asan_at_hand()
     # Guard pages do not see this: the arena lies in the library itself.
     body = (
         "static int arena[4]; arena[*(const int *)in[0]] = 1; *(int *)out[0] = arena[0]; return 0;"
@@ -387,7 +382,7 @@ for index in (0, 4):
     at = np.array([index], np.int32)
     print(host.run(library, [at], [((1,), np.int32)])[0].tolist(), flush=True)
 """
-    caught = python(script, **asan_environment(cc))
+    caught = python(script, **environment)
     assert caught.stdout == "[1]\n"
     assert caught.returncode != 0
     assert "global-buffer-overflow" in caught.stderr

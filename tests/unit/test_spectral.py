@@ -21,18 +21,10 @@ from myoedge.quant.sqnr import quantized_inputs
 from myoedge.reference import run_integer, run_real
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
+from tests.networks import Function
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
 RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 def graph_of(module: nn.Module, *shape: int) -> Graph:

@@ -43,6 +43,7 @@ from tests.causal_networks import (
     Recurrent,
     causal,
 )
+from tests.networks import Function
 
 FRAMES = 60
 
@@ -294,15 +295,6 @@ def test_a_short_sample_is_run_through_again_for_some_passes() -> None:
 
 
 # ---- what is refused
-
-
-class Function(nn.Module):
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
 
 
 class BothWays(nn.Module):
