@@ -15,6 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.target import CHIPS
 
 FILE = "board.toml"
+USUAL = "gap9_evk"  # the board that is meant where none is named
 FLASHES = ("mram", "octospi")
 
 
@@ -120,8 +121,12 @@ def known_boards() -> tuple[Board, ...]:
     return tuple(read_board(path) for path in sorted(boards_dir().glob(f"*/{FILE}")))
 
 
-def find_board(name: str) -> Board:
-    """A board by id, or by the path of a board.toml. Errors: E252 wrong, E253 no such board."""
+def find_board(name: str | None = None) -> Board:
+    """A board by id, or by the path of a board.toml; USUAL without a name.
+
+    Errors: E252 wrong, E253 no such board.
+    """
+    name = name or USUAL
     path = Path(name)
     if path.suffix == ".toml" or path.is_dir():
         return read_board(path / FILE if path.is_dir() else path)

@@ -63,7 +63,7 @@ def flash(
     if elf is None:
         chosen.check_application()
     asked = partial(line_of, board, port) if console and to == "ram" else None
-    described = find_board(board or "gap9_evk")
+    described = find_board(board)
     return flash_build(chosen, described, to, None if elf is None else Path(elf), asked, say)
 
 
@@ -83,22 +83,29 @@ def bench(
     else.
     """
     from myoedge import ladder
-    from myoedge.board import find_board
     from myoedge.run.board import measure_on_board
     from myoedge.run.meter import energy_of, open_ppk2
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    described = find_board(board or "gap9_evk")
-    if described.power is None:
-        raise MyoedgeError("E602", f"nothing is known of a power pad of {described.name}")
+    supply_v = _supply_v(board)
     chosen.check_application()
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
     (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
-    line, supply_v = line_of(board, port), described.power.supply_v
+    line = line_of(board, port)
     with open_ppk2(meter, supply_v) as opened:
         recorded = measure_on_board(line, chosen.application, case, times, opened)
     return energy_of(recorded, supply_v, times)
+
+
+def _supply_v(board: str | None) -> float:
+    """What a meter has to supply. Errors: E252, E253, E602 the board has no power pad."""
+    from myoedge.board import find_board
+
+    found = find_board(board)
+    if found.power is None:
+        raise MyoedgeError("E602", f"nothing is known of a power pad of {found.name}")
+    return found.power.supply_v
 
 
 def boards(board: str | None = None) -> tuple[Board, ...]:

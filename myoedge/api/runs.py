@@ -235,4 +235,4 @@ def line_of(board: str | None, port: str | None) -> Line:
     from myoedge.board import find_board
     from myoedge.run.board import find_line, plugged_in
 
-    return find_line(find_board(board or "gap9_evk"), port, plugged_in())
+    return find_line(find_board(board), port, plugged_in())
