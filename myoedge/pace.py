@@ -129,28 +129,30 @@ def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
 def least_frames(of: Planned, frame_cycles: float, most: int) -> int | None:
     """The fewest frames of a pass, a multiple of `most`, that take so many cycles each or fewer.
 
-    Cycles of a frame fall with the frames of a pass, as weights come once: doubled until it is
-    enough, then halved between.
+    Cycles of a frame fall with the frames of a pass, as weights come once, and their memory grows:
+    doubled until it is enough or does not fit, then halved between.
     """
 
-    def enough(times: int) -> bool:
+    @cache
+    def answer(times: int) -> str:
         try:
-            return modelled_cycles(of(times * most)[1]) <= frame_cycles * times * most
+            cycles = modelled_cycles(of(times * most)[1])
         except MyoedgeError as error:
             if error.exit_code == TOO_LARGE:
-                return False
+                return "large"
             raise
+        return "slow" if cycles > frame_cycles * times * most else "enough"
 
     high = 1
-    while not enough(high):
+    while answer(high) == "slow":
         high *= 2
         if high * most > MOST_FRAMES:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high * most
+        low, high = (middle, high) if answer(middle) == "slow" else (low, middle)
+    return high * most if answer(high) == "enough" else None
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:

@@ -508,9 +508,15 @@ def test_as_few_frames_as_keep_up(
 def test_what_finds_no_room_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: cycles)
 
+    tried: list[int] = []
+
     def of(frames: int) -> Any:
+        tried.append(frames)
         if frames > 10:
             raise MyoedgeError("E301", "too large")
-        return None, 10**6
+        return None, 10**6 if frames < 9 else 0
 
+    assert pace.least_frames(of, 50.0, 1) == 9, "between what is slow and what is too large"
+    assert max(tried) == 16, "what is larger than what is too large is not tried"
+    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: 10**6)
     assert pace.least_frames(of, 50.0, 1) is None
