@@ -19,7 +19,7 @@ from tests.ops.case import Case, activated
 from tests.ops.cases import STRATEGIES
 from tests.ops.harness import drawn, mismatches, run_c
 
-COUNT = 160
+COUNT = 120
 SLOW_BATCHES, SLOW_COUNT = 20, 250  # 5,000 cases an operator
 ROUNDING = 0.75  # output steps: half of one, and what the fixed-point factors lose
 EVERY = sorted(OPS)

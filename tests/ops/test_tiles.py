@@ -21,7 +21,7 @@ from myoedge.tiled import Operand
 from tests.ops.case import Case
 from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
 
-COUNT, SLOW_COUNT = 80, 120
+COUNT, SLOW_COUNT = 60, 120
 TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
 ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 
