@@ -412,7 +412,7 @@ def budget_of(plan: Plan, rng: np.random.Generator) -> int:
     "block", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 10))]
 )
 def test_random_networks_in_little_memory(block: int, tmp_path: Path) -> None:
-    """Host and simulated chip give the reference's bytes; some networks are too small to stream."""
+    """Host and simulated chip give the reference's bytes; where so little is not enough, in all."""
     streamed = 0
     for seed in range(1000 + 20 * block, 1020 + 20 * block):
         streamed += in_little_memory(seed, tmp_path / str(seed))
@@ -433,7 +433,7 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     except MyoedgeError as error:
         if error.code != "E301":
             raise
-        return False
+        plan = whole
     (name,) = q.graph.inputs
     x = rng.integers(-128, 128, q.graph.shape(name), np.int8)
     values = run_integer(q.steps, q.constants, {name: x})
