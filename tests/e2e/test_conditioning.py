@@ -115,9 +115,10 @@ def test_a_running_z_score_on_a_stream(tmp_path: Path) -> None:
     checked = myoedge.validate(build, on=("host", "simulator"), input=x[None, None, :, :40])
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
-    layers = myoedge.simulate(build).report["layers"]
-    (row,) = (row for row in layers if row["op"] == "running_power")
-    assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=0.3)
+    first = myoedge.simulate(build).measurement.inferences[0]
+    rows = zip(build.report["layers"], first.layers, strict=True)
+    (pair,) = ((row, cost) for row, cost in rows if row["op"] == "running_power")
+    assert pair[0]["cycles_modelled"] == pytest.approx(pair[1].cycles, rel=0.3)
 
 
 @pytest.mark.parametrize(
