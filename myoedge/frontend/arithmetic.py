@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.frontend.attention import HIDDEN
 from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape
-from myoedge.ir import Shape
+from myoedge.ir import Array, Shape
 
 
 def _scalar(d: Draft, value: Any) -> float | None:
@@ -121,6 +121,12 @@ def extreme(low: bool) -> Row:
 def finite(d: Draft, name: str) -> str:
     """A constant whose minus infinities, which hide keys among zeros, are large numbers."""
     value = d.constants.get(name)
-    floats = value is not None and value.dtype.kind == "f" and value.ndim > 1
-    hides = floats and value is not None and (np.isneginf(value) | (value == 0)).all()
-    return d.constant(np.maximum(d.constants[name], np.float32(1e4 * HIDDEN))) if hides else name
+    if value is None or not hides(value):
+        return name
+    return d.constant(np.maximum(value, np.float32(1e4 * HIDDEN)))
+
+
+def hides(value: Array) -> bool:
+    """Whether a constant is a mask: minus infinities, which hide keys, among zeros."""
+    floats = value.dtype.kind == "f" and value.ndim > 1
+    return floats and bool((np.isneginf(value) | (value == 0)).all())

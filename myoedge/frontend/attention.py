@@ -64,10 +64,12 @@ def _whole(d: Adds, bias: str, shape: Shape) -> str:
     return full if d.shape(full) == shape else d.add("expand", full, shape=shape)
 
 
-def window_of(values: Array) -> Window:
-    """The window that a mask [.., N, M] of zeros and very negative numbers leaves, if it is one."""
-    rows, keys = values.shape[-2:]
-    flat = values.reshape(-1, rows, keys)
+def window_of(values: Array, rows: int, keys: int) -> Window:
+    """The window that a mask of zeros and very negative numbers leaves, if it is one.
+
+    values   as they are added to scores [.., rows, keys]: one for all rows or keys is for each
+    """
+    flat = np.broadcast_to(values, (*values.shape[:-2], rows, keys)).reshape(-1, rows, keys)
     if not np.array_equal(flat, np.broadcast_to(flat[:1], flat.shape)):
         return None
     open_ = flat[0] == 0.0

@@ -129,7 +129,7 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
     bias = "" if given is None else str(given)
     if bias in d.constants:
         bias = _added(d, bias)
-        found = window_of(d.constants[bias])
+        found = window_of(d.constants[bias], rows, keys)
         bias, window = ("", found) if found and window is None else (finite(d, bias), window)
     return attend(d, q, k, v, scale=scale, bias=bias, window=window)
 
@@ -137,7 +137,11 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
 def _added(d: Draft, bias: str) -> str:
     """What is added to scores: of a mask of truth values nothing where it is true."""
     values = d.constants[bias]
-    return d.constant(np.where(values, 0.0, -np.inf)) if values.dtype == bool else bias
+    if values.dtype != bool:
+        return bias
+    if not values.any(axis=-1).all():
+        raise Unsupported("attention in which a query may look at no key")
+    return d.constant(np.where(np.atleast_2d(values), 0.0, -np.inf))
 
 
 def norm(op: str) -> Row:

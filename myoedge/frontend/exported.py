@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.arithmetic import hides
 from myoedge.frontend.calls import imported
 from myoedge.frontend.draft import Draft
 from myoedge.frontend.refusals import (
@@ -136,7 +137,8 @@ def _parameter(draft: Draft, program: torch.export.ExportedProgram, target: str)
         found = program.constants[target]
     draft.stem = target
     value = array(found)
-    _refuse_not_finite(target, value)
+    if not hides(value):
+        _refuse_not_finite(target, value)
     return draft.constant(value)
 
 

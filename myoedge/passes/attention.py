@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from myoedge.frontend.attention import Window, attend, fits, window_of
-from myoedge.ir import Array, Graph, Node
+from myoedge.ir import Array, Graph, Node, Shape
 from myoedge.passes.patch import Patch, feeds_only, made_by
 from myoedge.pointwise import Chain
 from myoedge.rewrite import Rewrite, Rule
@@ -30,7 +30,7 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
     if not fits(graph.shape(q), turned, graph.shape(v)):
         return None
-    window, bias = _added(patch, [x for x in terms if x != main])
+    window, bias = _added(patch, graph.shape(soft.name), [x for x in terms if x != main])
     perm = (*range(len(turned) - 2), len(turned) - 1, len(turned) - 2)
     keys = patch.add("transpose", k, perm=perm)
     y = attend(patch, q, keys, v, scale=scale, bias=bias, window=window)
@@ -66,12 +66,12 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(chain[0][1]) if chain else 1.0
 
 
-def _added(patch: Patch, terms: list[str]) -> tuple[Window, str]:
-    """(window, bias): masks that are windows, and the sum of everything else."""
+def _added(patch: Patch, scores: Shape, terms: list[str]) -> tuple[Window, str]:
+    """(window, bias): masks of scores that are windows, and the sum of everything else."""
     graph, window, rest = patch.graph, None, []
     for name in terms:
         value = graph.constants.get(name)
-        found = None if value is None or value.ndim < 2 else window_of(value)
+        found = None if value is None else window_of(value, *scores[-2:])
         if found is not None and window is None:
             window = found
         else:

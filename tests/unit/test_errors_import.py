@@ -37,6 +37,11 @@ def of(function: Callable[..., Any], *inputs: Any, **modules: nn.Module) -> Myoe
     return refused(Net(whole, **modules).eval(), *inputs)
 
 
+def test_a_query_that_may_look_at_no_key_is_refused() -> None:
+    mask = torch.arange(6)[:, None] >= torch.arange(1, 7)
+    assert of(lambda x: F.scaled_dot_product_attention(x, x, x, mask), X1).code == "E111"
+
+
 NETWORK = """
 import torch
 import torch.nn.functional as F

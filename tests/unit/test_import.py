@@ -184,6 +184,11 @@ MASKS = {
     "holes": torch.eye(7, dtype=torch.bool) | (torch.arange(7) % 3 == 0),
     "large_numbers": torch.zeros(7, 7).masked_fill(~BANDED, -1e9),
     "numbers": seeded(7, 7, seed=4),
+    "keys_of_all_queries": (torch.arange(7) > 2)[None],
+    "large_numbers_of_keys": torch.zeros(1, 1, 7).masked_fill(torch.arange(7) > 4, -1e9),
+    "queries": torch.ones(7, 1, dtype=torch.bool),
+    "infinities": torch.zeros(7, 7).masked_fill(~BANDED, -torch.inf),
+    "infinities_of_keys": torch.zeros(1, 7).masked_fill(torch.arange(7) > 4, -torch.inf),
 }
 PRODUCTS = [
     module("linear", nn.Linear(8, 5), FLAT),
