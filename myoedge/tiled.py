@@ -136,18 +136,20 @@ class Tiled:
 
     kernel    the C function, called with an op and a tile: pointers to structs of that name
     axes      extent of every loop     split   those that may be cut
+    units     of axes of `split` that are computed by so many at a time: whole units are tried
     single    those that are cut to 1, as the kernel knows them not
     inner     those of `split` whose loops are innermost: the kernel goes on in the next of their
               tiles with what it has in scratch
     backwards those whose last tile comes first
     waits     the kernel waits by itself for operands of a layer's first tile
+    helped    the core that moves data calls the kernel too, when it has started what a tile needs
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
-    cycles    sizes of a tile, prices -> cycles of its computation on eight cores: how often the
-              kernel does what, times the price of it, so that it is linear in the prices
+    cycles    sizes of a tile, prices -> cycles of its computation on the cores that share it: how
+              often the kernel does what, times the price of it, so that it is linear in the prices
     first     the same for what the first call takes besides: code that is not in the caches yet
     """
 
@@ -165,6 +167,8 @@ class Tiled:
     inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
     waits: bool = False
+    units: Mapping[str, int] = field(default_factory=dict)
+    helped: bool = False
 
     @property
     def out(self) -> Operand:

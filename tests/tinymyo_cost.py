@@ -156,7 +156,7 @@ KINDS: tuple[tuple[str, str], ...] = (  # the first that matches "operator label
 )
 PARTS: Mapping[str, tuple[str, ...]] = {  # of attention: functions of the kernel
     "scores": ("me_products_signed",),
-    "exponentials": ("me_row_most", "me_row_biased", "me_row_exponentials", "me_row_total"),
+    "exponentials": ("me_row_most", "me_row_biased", "me_row_exponentials"),
     "values": ("me_products_unsigned", "me_row_scaled"),
     "around them": ("me_attention_run",),
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a layer runs in tiles. Cores 0 .. 7 compute a tile while core 8 stores the one before and
- * loads the one behind it; a barrier ends every step. On a host one thread does the same in an
- * order in which a buffer that is written too early shows.
+ * loads the one behind it, and then helps, where the kernel can be shared with it; a barrier ends
+ * every step. On a host one thread does the same in an order in which a buffer that is written too
+ * early shows.
  */
 #ifndef ME_TILES_H
 #define ME_TILES_H
@@ -26,10 +27,11 @@ typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[
  * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
  *         first tile: it is the next tile of both
  * waits   the kernel waits by itself for what the first tile needs: until then it prepares
+ * helped  the core that steers computes as well, when it has started what a tile needs
  * set     writes what the kernel is told of a tile
  * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
 typedef struct {
-    int32_t number, tiles, depth, joined, waits, last;
+    int32_t number, tiles, depth, joined, waits, helped, last;
     me_tile_work set, load, compute, store;
     void (*ahead)(int32_t t);
 } me_layer_work;
@@ -178,6 +180,8 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
             behind->set(0, in, out);
         if (layer->ahead)
             layer->ahead(t);
+        if (layer->helped)
+            layer->compute(t, in, out);
         me_wait_for_transfers();
         if (layer->depth > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);

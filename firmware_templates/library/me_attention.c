@@ -21,6 +21,7 @@ typedef struct {
     divisor *divisors;
     int32_t row; /* bytes */
     int32_t filled; /* keys, whole words */
+    int32_t cores;  /* that share the work */
 } work;
 
 static int32_t first_of(const work *w, int32_t row)
@@ -65,7 +66,7 @@ static void score_blocks(const work *w, int32_t group, int32_t first, int32_t la
     const me_attention *op = w->op;
     const int32_t start = w->tile->first_key, keys = w->tile->keys, whole = me_min(last, (start + keys) / 4);
     me_products of;
-    const int32_t words = op->width / 4, turn = words * ME_FIRST(8) / 8;
+    const int32_t words = op->width / 4, turn = ME_FIRST_OF(w->cores, words);
     const int8_t *const q = w->tile->q + 4 * turn, *const k = w->tile->k + 4 * turn;
     four_rows(of.a, q, 4 * group, w->tile->rows - 1, op->width);
     of.b_step = 4 * op->width;
@@ -99,7 +100,7 @@ static void scores(const work *w)
     int32_t total = 0;
     for (int32_t group = 0; group < groups; group++)
         total += (scored(w, group).end - scored(w, group).first) / 4;
-    int32_t first = ME_FIRST(total), last = ME_LAST(total);
+    int32_t first = ME_FIRST_OF(w->cores, total), last = ME_LAST_OF(w->cores, total);
     for (int32_t group = 0; group < groups && last > 0; group++) {
         const span keys = scored(w, group);
         const int32_t blocks = (keys.end - keys.first) / 4;
@@ -124,18 +125,18 @@ static void exponentials(const work *w, int32_t row)
         me_row_biased(x + first, w->tile->bias + row * op->keys + first, end - first, op->bias_mult, op->bias_shift);
     const int32_t top = me_row_most(x + first, end - first) + op->half;
     int32_t at = first;
+    uint32_t sum = 0;
     for (; at < end && at & 3; at++)
-        to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
     if (end - at >= 4)
-        me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
+        sum += me_row_exponentials(x + at, to + at, (end - at) / 4, top, op->most, op->mult, op->shift, op->exp);
     at += (end - at) & ~3;
     for (; at < end; at++)
-        to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
+        sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
     for (int32_t i = keys.first; i < first; i++)
         to[i] = 0;
     for (int32_t i = end; i < keys.end; i++)
         to[i] = 0;
-    const uint32_t sum = me_row_total(to + keys.first, (keys.end - keys.first) / 4);
     const int32_t high = me_fl1(sum);
     const uint32_t mantissa = high <= 15 ? sum << (15 - high) : sum >> (high - 15);
     w->divisors[row] = (divisor){ high - 7, (int32_t)((uint32_t)op->share / mantissa) };
@@ -177,8 +178,8 @@ static void scale_blocks(const work *w, int32_t group, int32_t first, int32_t la
 static void values(const work *w)
 {
     const int32_t blocks = w->op->out_width / 4, total = (w->tile->rows + 3) / 4 * blocks;
-    int32_t first = ME_FIRST(total);
-    const int32_t last = ME_LAST(total);
+    int32_t first = ME_FIRST_OF(w->cores, total);
+    const int32_t last = ME_LAST_OF(w->cores, total);
     while (first < last) {
         const int32_t group = first / blocks, from = first - group * blocks;
         const int32_t to = me_min(blocks, last - group * blocks);
@@ -191,15 +192,17 @@ static void values(const work *w)
 
 void me_attention_run(const me_attention *op, const me_attention_tile *tile)
 {
-    work w = { op, tile, 0, me_attention_row(op->keys, op->out_width), (op->keys + 3) / 4 * 4 };
+    const int32_t filled = (op->keys + 3) / 4 * 4, cores = ME_TEAM(op->helped);
+    work w = { op, tile, 0, me_attention_row(op->keys, op->out_width), filled, cores };
     w.divisors = (divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
     if (tile->keys > 0)
         scores(&w);
     if (tile->keys > 0 && tile->first_key + tile->keys == op->keys) {
-        ME_SYNC();
-        for (int32_t row = ME_FIRST(tile->rows); row < ME_LAST(tile->rows); row++)
+        const int32_t end = ME_LAST_OF(cores, tile->rows);
+        ME_SYNC_OF(cores);
+        for (int32_t row = ME_FIRST_OF(cores, tile->rows); row < end; row++)
             exponentials(&w, row);
-        ME_SYNC();
+        ME_SYNC_OF(cores);
     }
     if (tile->values > 0)
         values(&w);

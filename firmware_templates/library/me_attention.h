@@ -15,11 +15,13 @@
  * bias_*           added to a score: bias * bias_mult >> bias_shift
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
+ * helped   core 8 calls it as well
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
+    int32_t helped;
 } me_attention;
 
 /* first_row   number of the first of these rows among all      bias   rows x all keys, or 0

@@ -8,13 +8,14 @@
 /* the frame: what changes from block to block, then what is saved */
     .set AT_Y, 0
     .set AT_Y_STRIDE, 4
-    .set AT_BLOCKS, 8
+    .set AT_END, 8              /* AT_Y behind the last block */
     .set AT_B_STEP, 12
     .set AT_ADD, 16
     .set AT_FIRST, 20           /* words of a row from `turn` on */
     .set AT_TURN, 24            /* words before */
     .set AT_ROW, 28             /* bytes of all */
-    .set SAVED, 32
+    .set AT_LEFT, 32            /* words of AT_FIRST behind the first one */
+    .set SAVED, 36
     .set FRAME, 96
 
 .macro each_saved what
@@ -24,7 +25,8 @@
     me_saved \what, 12, SAVED+12
 .endm
 
-/* rows of a: t2 s0 s1 a0 (x7 .. x10); of b: ra gp tp a5; their words: t0 t1; a1 .. a4;
+/* The first word of a row makes its sums, the others add to them.
+ * rows of a: t2 s0 s1 a0 (x7 .. x10); of b: ra gp tp a5; their words: t0 t1; a1 .. a4;
  * sum (i, j) is x16 + 4 i + j */
 .macro each_row what, by
     \what t2, t2, \by
@@ -37,9 +39,8 @@
     \what a5, a5, \by
 .endm
 
-/* t0 words of all rows */
-.macro summed dot
-    lp_setup 0, t0, .Lsummed\@
+/* A word of all rows; an instruction between each load and its use. */
+.macro word dot
     p_lw t0, 4, t2
     p_lw a1, 4, ra
     p_lw a2, 4, gp
@@ -63,11 +64,17 @@
     \dot x28, t1, a1
     \dot x29, t1, a2
     \dot x30, t1, a3
+.endm
+
+/* t0 words of all rows */
+.macro summed dot
+    lp_setup 0, t0, .Lsummed\@
+    word \dot
 .Lsummed\@:
     \dot x31, t1, a4
 .endm
 
-.macro products name, dot
+.macro products name, dot, first
 me_function \name
     addi sp, sp, -FRAME
     each_saved sw
@@ -84,10 +91,14 @@ me_function \name
     sw a2, AT_B_STEP(sp)
     sw a3, AT_Y_STRIDE(sp)
     sw a4, AT_ROW(sp)
-    sw t0, AT_BLOCKS(sp)
+    slli t0, t0, 4
+    add t0, t0, a1
+    sw t0, AT_END(sp)
     sw t1, AT_ADD(sp)
     sw t2, AT_TURN(sp)
     sw s0, AT_FIRST(sp)
+    addi s0, s0, -1
+    sw s0, AT_LEFT(sp)
     lw t2, 0(a0)
     lw s0, 4(a0)
     lw s1, 8(a0)
@@ -100,11 +111,12 @@ me_function \name
 1:  lw a1, AT_ADD(sp)
     lw t0, AT_FIRST(sp)
     bnez a1, 4f
-    .irp n, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
-    mv x\n, zero
-    .endr
+    word \first
+    lw t0, AT_LEFT(sp)
+    \first x31, t1, a4
+    beqz t0, 5f
 3:  summed \dot
-    lw t1, AT_ROW(sp)
+5:  lw t1, AT_ROW(sp)
     lw t0, AT_TURN(sp)
     each_row sub, t1
     beqz t0, 2f
@@ -116,16 +128,16 @@ me_function \name
     sw a3, AT_Y(sp)
     .irp n, 16, 20, 24, 28
     four_words sw, \n, a1
+    .if \n < 28
     add a1, a1, t1
+    .endif
     .endr
-    lw t0, AT_BLOCKS(sp)
+    lw t0, AT_END(sp)
     add ra, ra, a2
     add gp, gp, a2
-    addi t0, t0, -1
-    sw t0, AT_BLOCKS(sp)
     add tp, tp, a2
     add a5, a5, a2
-    bnez t0, 1b
+    bne a3, t0, 1b
     each_saved lw
     addi sp, sp, FRAME
     ret
@@ -161,8 +173,8 @@ me_end \name
     .endif
 .endm
 
-products me_products_signed, pv_sdotsp_b
-products me_products_unsigned, pv_sdotusp_b
+products me_products_signed, pv_sdotsp_b, pv_dotsp_b
+products me_products_unsigned, pv_sdotusp_b, pv_dotusp_b
 
 /* a0 x, a1 n */
 me_function me_row_most
@@ -198,63 +210,43 @@ me_function me_row_biased
     ret
 me_end me_row_biased
 
-/* t\n becomes the entry of the score in it */
-.macro distance t
-    sub \t, a3, \t
-    p_min \t, \t, a4
-.endm
-
-/* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp */
+/* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp. With x at least top - most, its
+ * distance times mult is top * mult - x * mult, whatever wraps on the way. */
 me_function me_row_exponentials
+    sub a4, a3, a4
+    mul a3, a3, a5
+    neg a5, a5
+    li t4, 0
+    li t5, 0x01010101
     lp_setup 0, a2, .Lexponentials_last
     p_lw t0, 4, a0
     p_lw t1, 4, a0
     p_lw t2, 4, a0
     p_lw t3, 4, a0
-    distance t0
-    distance t1
-    distance t2
-    distance t3
+    p_max t0, t0, a4
+    p_max t1, t1, a4
+    p_max t2, t2, a4
+    p_max t3, t3, a4
     mul t0, t0, a5
     mul t1, t1, a5
     mul t2, t2, a5
     mul t3, t3, a5
-    srl t0, t0, a6
-    srl t1, t1, a6
-    srl t2, t2, a6
-    srl t3, t3, a6
+    p_addN_r t0, a3, a6
+    p_addN_r t1, a3, a6
+    p_addN_r t2, a3, a6
+    p_addN_r t3, a3, a6
     p_lbu_at t0, t0, a7
     p_lbu_at t1, t1, a7
     p_lbu_at t2, t2, a7
     p_lbu_at t3, t3, a7
     pv_packlo_b t0, t1, t0
     pv_packhi_b t0, t3, t2
+    pv_sdotup_b t4, t0, t5
 .Lexponentials_last:
     p_sw t0, 4, a1
+    mv a0, t4
     ret
 me_end me_row_exponentials
-
-/* a0 x, a1 words */
-me_function me_row_total
-    li t0, 0
-    li t1, 0x01010101
-    srli a2, a1, 1
-    beqz a2, .Ltotal_rest
-    lp_setup 0, a2, .Ltotal_last
-    p_lw t2, 4, a0
-    p_lw t3, 4, a0
-    pv_sdotup_b t0, t2, t1
-.Ltotal_last:
-    pv_sdotup_b t0, t3, t1
-.Ltotal_rest:
-    andi a1, a1, 1
-    beqz a1, .Ltotal_done
-    lw t2, 0(a0)
-    pv_sdotup_b t0, t2, t1
-.Ltotal_done:
-    mv a0, t0
-    ret
-me_end me_row_total
 
 /* a0 x, a1 y, a2 fours, a3 down, a4 factor, a5 offset, a6 shift */
 me_function me_row_scaled

@@ -38,19 +38,12 @@ void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int3
         x[i] += bias[i] * mult >> shift;
 }
 
-void me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
-                         int32_t mult, int32_t shift, const uint8_t *exp)
+uint32_t me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
+                             int32_t mult, int32_t shift, const uint8_t *exp)
 {
-    for (int32_t i = 0; i < 4 * fours; i++)
-        to[i] = exp[me_min(top - x[i], most) * mult >> shift];
-}
-
-uint32_t me_row_total(const uint8_t *x, int32_t words)
-{
-    const int8_t *at = (const int8_t *)x;
     uint32_t sum = 0;
-    for (int32_t i = 0; i < words; i++)
-        sum = (uint32_t)me_sdotup_b((int32_t)sum, me_next_w(&at), 0x01010101u);
+    for (int32_t i = 0; i < 4 * fours; i++)
+        sum += to[i] = exp[me_min(top - x[i], most) * mult >> shift];
     return sum;
 }
 

@@ -27,12 +27,10 @@ int32_t me_row_most(const int32_t *x, int32_t n);
 /* x += bias * mult >> shift */
 void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int32_t shift);
 
-/* Four of them at a time: entry = exp[min(top - x, most) * mult >> shift]. to may be x. */
-void me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
-                         int32_t mult, int32_t shift, const uint8_t *exp);
-
-/* The sum of all bytes of words. */
-uint32_t me_row_total(const uint8_t *x, int32_t words);
+/* Four of them at a time: entry = exp[min(top - x, most) * mult >> shift], and the sum of these. to
+ * may be x. */
+uint32_t me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,
+                             int32_t mult, int32_t shift, const uint8_t *exp);
 
 /* Four of them at a time: y = clip((((x >> down) * factor) + offset) >> shift) */
 void me_row_scaled(const int32_t *x, int8_t *y, int32_t fours, int32_t down, int32_t factor,

@@ -31,6 +31,7 @@ typedef struct {
     int32_t piece, pieces, skip, planes, plane_step;
     int32_t b_zero;                  /* of what takes the place of weights, in a matrix product */
     int32_t pixels, k, taps, y_stride;
+    int32_t cores;                   /* that share the work */
     int32_t x_step;                  /* bytes between the words of a window: 4, or a row's if narrow */
     int32_t awaited;                 /* as in the tile */
     const int8_t *weights;
@@ -234,17 +235,17 @@ typedef struct {
     int32_t group, block;
 } place;
 
-/* The place before which `part` of 8 of all work is done: a block of 4 pixels takes 24 for a word of
- * taps, one of less pixels 9, 14 or 19. */
+/* The place before which `part` of all cores' parts of the work is done: a block of 4 pixels takes
+ * 24 for a word of taps, one of less pixels 9, 14 or 19. */
 static ME_APART place place_of(const work *w, int32_t part)
 {
     const int32_t blocks = (w->k + 3) / 4, rest = w->pixels % 4;
     const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
     int32_t unit = whole;
     if (rest == 0) {
-        unit = whole * part / 8;
+        unit = whole * part / w->cores;
     } else {
-        const int32_t at = (24 * whole + last * blocks) * part / 8;
+        const int32_t at = (24 * whole + last * blocks) * part / w->cores;
         unit = at <= 24 * whole ? (at + 12) / 24 : whole + (at - 24 * whole + last / 2) / last;
     }
     if (unit < blocks)
@@ -373,11 +374,12 @@ static void run_part(work *w, int32_t core, place from, place to)
 
 static void run(work *w)
 {
-    const int32_t first = ME_FIRST(8), last = ME_LAST(8);
+    const int32_t first = ME_FIRST_OF(w->cores, w->cores), last = ME_LAST_OF(w->cores, w->cores);
     if (w->pixels > 4) {
         run_part(w, first, place_of(w, first), place_of(w, last));
     } else {
-        const int32_t blocks = (w->k + 3) / 4, from = blocks * first / 8, to = blocks * last / 8;
+        const int32_t blocks = (w->k + 3) / 4;
+        const int32_t from = blocks * first / w->cores, to = blocks * last / w->cores;
         if (from < to && w->pixels == 1 && w->in_place && w->b_zero == 0)
             run_row(w, from, to);
         else if (from < to)
@@ -489,6 +491,7 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.scratch = tile->scratch;
     w.b_zero = 0;
     w.awaited = tile->awaited;
+    w.cores = ME_TEAM(0);
     w.x_step = 4;
     w.in_place = w.in_step = false;
     const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
@@ -521,6 +524,7 @@ static void take_rows(work *w, const int8_t *x, int32_t rows, int32_t step, int3
     w->end_row = w->pieces = w->planes = 1;
     w->piece = w->taps = taps;
     w->skip = w->plane_step = 0;
+    w->cores = ME_TEAM(0);
     w->x_step = 4;
     w->in_place = w->in_step = lies_in_words(w);
 }
@@ -529,6 +533,7 @@ void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
 {
     work w;
     take_rows(&w, tile->x, tile->rows, tile->x_stride, linear->c);
+    w.cores = ME_TEAM(linear->helped);
     w.scale = &linear->scale;
     w.k = tile->k;
     w.weights = tile->weights;

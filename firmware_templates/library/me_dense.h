@@ -50,10 +50,12 @@ typedef struct {
 void me_conv_run(const me_conv *conv, const me_conv_tile *tile);
 
 /* y = x W^T + b: rows of c bytes, x_stride bytes apart; k channels, y_stride bytes between rows.
- * scratch as above with c taps: needed unless x, x_stride and c are multiples of 4 */
+ * scratch as above with c taps: needed unless x, x_stride and c are multiples of 4
+ * helped: core 8 calls the kernel as well; only where no scratch is needed */
 typedef struct {
     int32_t c;
     me_scale scale;
+    int32_t helped;
 } me_linear;
 
 typedef struct {

@@ -187,8 +187,9 @@ static const int8_t *further(const void *x, int32_t n, int32_t wide)
 
 void me_wide_sum_run(const me_wide_sum *op, const me_wide_sum_tile *tile)
 {
-    const int32_t width = tile->n, all = tile->rows * width, last = ME_LAST(all);
-    for (int32_t at = ME_FIRST(all), n; at < last; at += n) {
+    const int32_t width = tile->n, all = tile->rows * width, cores = ME_TEAM(op->helped);
+    const int32_t last = ME_LAST_OF(cores, all);
+    for (int32_t at = ME_FIRST_OF(cores, all), n; at < last; at += n) {
         const int32_t row = at / width, column = at - row * width;
         n = width - column < last - at ? width - column : last - at;
         me_wide_row(op, further(tile->a, row * tile->a_row + column, op->a_wide),

@@ -55,9 +55,9 @@ void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n);
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
  * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart.
- * low, high: limits of y where it has 8 bits */
+ * low, high: limits of y where it has 8 bits; helped: core 8 calls it as well */
 typedef struct {
-    int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high;
+    int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high, helped;
 } me_wide_sum;
 
 typedef struct {

@@ -216,10 +216,9 @@ me_end me_affine_row
     lp_setup 0, a4, .Lwide_last\@
     \a_load t0, \a_size, a1
     \b_load t1, \b_size, a2
-    mv t2, t5
-    p_mac t2, t0, t3
+    mul t2, t0, t3
     p_mac t2, t1, t4
-    sra t2, t2, t6
+    p_addN_r t2, t5, t6
     .if \bits == 8
     p_max t2, t2, a5
     p_min t2, t2, a6

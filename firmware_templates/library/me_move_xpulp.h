@@ -218,6 +218,9 @@
 .macro pv_sdotup_b rd, a, b
     .insn r 0x57, 1, 0x50, \rd, \a, \b
 .endm
+.macro pv_dotusp_b rd, a, b
+    .insn r 0x57, 1, 0x44, \rd, \a, \b
+.endm
 .macro pv_sdotusp_b rd, a, b
     .insn r 0x57, 1, 0x54, \rd, \a, \b
 .endm

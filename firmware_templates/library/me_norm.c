@@ -43,7 +43,8 @@ static void row_h(const me_norm *op, const int16_t *x, int8_t *y)
 
 void me_norm_run(const me_norm *op, const me_norm_tile *tile)
 {
-    for (int32_t row = ME_FIRST(tile->rows); row < ME_LAST(tile->rows); row++) {
+    const int32_t cores = ME_TEAM(op->helped), last = ME_LAST_OF(cores, tile->rows);
+    for (int32_t row = ME_FIRST_OF(cores, tile->rows); row < last; row++) {
         const int32_t at = row * op->length;
         if (op->wide)
             row_h(op, (const int16_t *)tile->x + at, tile->y + at);

@@ -12,10 +12,11 @@ import numpy as np
 from myoedge.fixedpoint import INT32_MAX, MULT_MAX, QParams, exact_matmul
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.ops import team
 from myoedge.ops.answers import stored_bound
 from myoedge.ops.packing import up
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
@@ -193,6 +194,7 @@ def in_tiles(step: Step) -> Tiled | None:
     if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
     kept = ("keys", "width", "out_width", "before", "after")
+    helped = team.helped(products(step.attrs, step.shapes, step.out))
     return Tiled(
         kernel="me_attention",
         axes={
@@ -205,13 +207,20 @@ def in_tiles(step: Step) -> Tiled | None:
         split=("row", "keys"),
         single=("b", "h"),
         inner=("keys",),
+        units={"row": 4},
         operands=tuple(_operands(step)),
-        op={**{n: sizes[n] for n in kept}, **{n: step[n] for n in SCALARS}, "exp": "@exp"},
+        op={
+            **{n: sizes[n] for n in kept},
+            **{n: step[n] for n in SCALARS},
+            "exp": "@exp",
+            "helped": int(helped),
+        },
         tile=_tile_fields,
         arrays={"exp": step["exp"]},
         scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
-        cycles=lambda tile, prices: _cycles(step, tile, prices),
+        cycles=lambda tile, prices: _cycles(step, team.cores(helped), tile, prices),
         first=lambda tile, prices: prices.first_attention,
+        helped=helped,
     )
 
 
@@ -241,7 +250,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
 
 
-def _cycles(step: Step, sizes: Sizes, prices: Prices) -> Any:
+def _cycles(step: Step, cores: int, sizes: Sizes, prices: Prices) -> Any:
     """Scores and values in blocks of four by four, exponentials row by row; of a tile that has part
     of the keys, that part of it all."""
     numbers = literals(step)
@@ -249,13 +258,13 @@ def _cycles(step: Step, sizes: Sizes, prices: Prices) -> Any:
     keys = float((end - first).mean())
     part = sizes["keys"] / (2 * _words(step))
     rows, words = -(-sizes["row"] // 4), -(-keys // 4)
-    scores = -(-rows * words // WORKERS)
-    blocks = -(-rows * (numbers["out_width"] // 4) // WORKERS)
+    scores = -(-rows * words // cores)
+    blocks = -(-rows * (numbers["out_width"] // 4) // cores)
     products = scores * (numbers["width"] // 4 * prices.dense_word) + blocks * (
         words * prices.dense_word + 16 * prices.attention_result
     )
     item = prices.attention_item + (prices.attention_bias if numbers["biased"] else 0.0)
-    exponentials = -(-sizes["row"] // WORKERS) * (keys * item + prices.attention_row)
+    exponentials = -(-sizes["row"] // cores) * (keys * item + prices.attention_row)
     # every tile with values, half of them, goes through all blocks
     visits = scores * part + blocks * np.maximum(part, 0.5)
     around = visits * prices.attention_block

@@ -44,6 +44,7 @@ class Work:
     crossing  words of rows lie where they like
     limits, table   what becomes of a result
     zero      sums of rows are needed as well
+    cores     that share it
     """
 
     words: int
@@ -55,6 +56,7 @@ class Work:
     limits: bool = False
     table: bool = False
     zero: bool = False
+    cores: int = WORKERS
 
 
 def work(step: Step, taps: int, channels: int, **more: Any) -> Work:
@@ -85,7 +87,7 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any, apart:
     few, rest, narrow = rows <= PIXELS, rows % PIXELS, _has_rest(w, blocks)
     width = blocks - narrow * (1 - _share(w.channels % 4))
     last = np.where(rest > 0, _share(rest), 0.0)
-    units = _up(np.where(few, width, (rows // PIXELS + last) * width), WORKERS)
+    units = _up(np.where(few, width, (rows // PIXELS + last) * width), w.cores)
     high = np.where(few, rows, PIXELS)
     share = np.where(few, _share(rows), 1.0)
     split = _split(units, blocks)
@@ -104,7 +106,7 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, columns: Any, apart:
 
 def gathered(w: Work, rows: Any, blocks: Any) -> Any:
     """Rows that the core brings together that has most to do."""
-    units = _up(np.where(rows <= PIXELS, blocks, _up(rows, PIXELS) * blocks), WORKERS)
+    units = _up(np.where(rows <= PIXELS, blocks, _up(rows, PIXELS) * blocks), w.cores)
     groups = np.minimum(_up(units, blocks) + _split(units, blocks), _up(rows, PIXELS))
     return np.minimum(groups * PIXELS, rows)
 

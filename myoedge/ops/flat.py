@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.ir import Array
 from myoedge.op import Step, outer_inner, strides
+from myoedge.ops import team
 from myoedge.ops.loops import Loop, broadcast_steps, merged
 from myoedge.ops.packing import limits, with_table
 from myoedge.target.gap9_tiles import Prices
@@ -20,6 +21,7 @@ from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Til
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
+AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
 def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
@@ -144,6 +146,7 @@ def wide_sum(step: Step) -> Tiled | None:
         replace(_read(name, i, loops, dims), item=1 + step[f"{name}_wide"])
         for i, name in enumerate("ab")
     )
+    helped = team.helped(AS_MACS * math.prod(extents))
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     return Tiled(
         kernel="me_wide_sum",
@@ -151,10 +154,16 @@ def wide_sum(step: Step) -> Tiled | None:
         split=(f"i{max(last - 1, 0)}",),
         single=tuple(f"i{d}" for d in range(last - 1)),
         operands=(*reads, Operand("y", OUT, extents, tuple(dims), item=1 + step["y_wide"])),
-        op={**{name: step[name] for name in numbers}, "low": step.low, "high": step.high},
+        op={
+            **{name: step[name] for name in numbers},
+            "low": step.low,
+            "high": step.high,
+            "helped": int(helped),
+        },
         tile=lambda regions: _wide_tile(regions, loops),
-        cycles=lambda sizes, prices: _wide_cycles(prices, dims, extents, sizes),
+        cycles=lambda sizes, prices: _wide_cycles(prices, team.cores(helped), dims, extents, sizes),
         first=lambda sizes, prices: prices.first_wide,
+        helped=helped,
     )
 
 
@@ -165,12 +174,14 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
     return {"a": "@a", "b": "@b", "y": "@y", **sizes}
 
 
-def _wide_cycles(prices: Prices, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> Any:
+def _wide_cycles(
+    prices: Prices, cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes
+) -> Any:
     """Elements and rows of one core."""
     total: Any = 1
     for extent, dim in zip(extents, dims, strict=True):
         total = total * _least(extent, _extent(dim, sizes))
-    elements = -(-total // WORKERS)
+    elements = -(-total // cores)
     rows = elements / extents[-1] if len(extents) > 1 else 0
     return elements * prices.wide_item + rows * prices.flat_row + prices.flat_call
 

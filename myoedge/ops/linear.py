@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, exact_matmul, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
-from myoedge.ops import dense
+from myoedge.ops import dense, team
 from myoedge.ops.answers import beside_last, not_activated, stored_bound
 from myoedge.ops.conv import (
     acc_bound,
@@ -87,7 +87,8 @@ def linear_in_tiles(step: Step) -> Tiled:
     gather = c % 4 != 0
     arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
     table = with_table(step, arrays)
-    work = dense.work(step, c, k, copied=gather, tail=c % 4)
+    helped = not gather and team.helped(rows * c * k)
+    work = dense.work(step, c, k, copied=gather, tail=c % 4, cores=team.cores(helped))
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
@@ -96,7 +97,7 @@ def linear_in_tiles(step: Step) -> Tiled:
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=(x, *weight_operands(arrays, k), *table, y),
-        op={"c": c, **scale_fields(step)},
+        op={"c": c, **scale_fields(step), "helped": int(helped)},
         tile=_linear_tile,
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,
@@ -106,6 +107,7 @@ def linear_in_tiles(step: Step) -> Tiled:
         first=lambda sizes, prices: (
             dense.first(prices, work, sizes["row"], sizes["k"]) + prices.first_linear
         ),
+        helped=helped,
     )
 
 

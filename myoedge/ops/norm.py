@@ -12,13 +12,15 @@ import numpy as np
 from myoedge.fixedpoint import CONSTANT_MAX, INT32_MAX, MULT_MAX
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register
+from myoedge.ops import team
 from myoedge.ops.answers import always, beside_last, same_shape, stored_bound
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, WORKERS, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, Fields, Operand, Region, Tiled
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
 EPS_MAX = 2**61
+AS_MACS = 32  # products of weights that take as long as one number that is normalised
 
 
 def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
@@ -151,6 +153,7 @@ def in_tiles(step: Step) -> Tiled:
     pairs = np.stack([step["gain"], step["offset"]], axis=1)
     row = ((("row", 1),), ())
     x = Operand("x", 0, (rows, length), row, item=1 + step["wide"])
+    helped = team.helped(AS_MACS * rows * length)
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
     return Tiled(
         kernel="me_norm",
@@ -167,17 +170,19 @@ def in_tiles(step: Step) -> Tiled:
             **_kind(step),
             **{name: step[name] for name in numbers},
             "pairs": "@pairs",
+            "helped": int(helped),
         },
         tile=_tile_fields,
         arrays={"pairs": pairs},
-        cycles=lambda sizes, prices: _cycles(step, prices, sizes["row"]),
+        cycles=lambda sizes, prices: _cycles(step, team.cores(helped), prices, sizes["row"]),
         first=lambda sizes, prices: prices.first_norm,
+        helped=helped,
     )
 
 
-def _cycles(step: Step, prices: Prices, rows: Any) -> Any:
+def _cycles(step: Step, cores: int, prices: Prices, rows: Any) -> Any:
     item = prices.norm_wide_item if step["wide"] else prices.norm_item
-    return -(-rows // WORKERS) * (step.out[-1] * item + prices.norm_row) + prices.rows_call
+    return -(-rows // cores) * (step.out[-1] * item + prices.norm_row) + prices.rows_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -106,6 +106,13 @@ def _cut(tiled: Tiled) -> list[str]:
     return [axis for axis in (*tiled.single, *tiled.split) if tiled.axes[axis] > 1]
 
 
+def _tried(tiled: Tiled, axis: str) -> list[int]:
+    """Sizes that differ, and each of them filled to whole units."""
+    extent, unit = tiled.axes[axis], tiled.units.get(axis, 1)
+    sizes = distinct(extent)
+    return sorted({*sizes, *(min(-(-size // unit) * unit, extent) for size in sizes)})
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """All combinations of tile sizes, flat.
@@ -121,7 +128,7 @@ class Grid:
     @staticmethod
     def of(tiled: Tiled) -> Grid:
         cut = _cut(tiled)
-        each = [[1] if axis in tiled.single else distinct(tiled.axes[axis]) for axis in cut]
+        each = [[1] if axis in tiled.single else _tried(tiled, axis) for axis in cut]
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
         flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
         counts = {axis: -(-tiled.axes[axis] // size) for axis, size in flat.items()}

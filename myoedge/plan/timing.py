@@ -56,12 +56,14 @@ class Moment:
 
     needs   all that is due until then must be there at the end
     begins  what the core that steers does in front of its commands
+    helped  it computes behind them
     """
 
     computed: Array
     commands: tuple[Command, ...]
     needs: Due
     begins: Array
+    helped: bool = False
 
 
 def modelled(
@@ -124,6 +126,8 @@ def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
     beside = ONES.dma_slowed * float(moment.computed @ values)
     slowed = ONES.dma_slowed * min(float(moment.computed @ values), float(waits @ values))
     moved = [x + slowed + ONES.dma_end for x in (waits, out) if x.any()]
+    if moment.helped:
+        busy = busy + moment.computed
     lasted = _longest(values, moment.computed, busy, *moved)
     return lasted, tuple(_left(started, float((lasted - beside) @ values), values))
 
@@ -193,6 +197,7 @@ def _moments(
             commands,
             (index + 1, 0) if joined else (index, t + 1),
             NOTHING,
+            here.tiled.helped,
         )
     out = tuple(_command((index, len(tiles)), x, known, True) for x in tiles[-1].stores)
     yield Moment(NOTHING, out, _BEFORE, NOTHING)

@@ -64,6 +64,7 @@ class Asked:
     linear: bool = False
     padded: bool = False  # there is room for x with its padding
     together: bool = False  # windows are gathered once, by all cores
+    helped: bool = False  # core 8 computes as well: a linear layer whose rows are read in place
     seed: int = 0
 
     @property
@@ -157,7 +158,7 @@ def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
     """me_linear and me_linear_tile."""
     x = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
     ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch", "awaited": 0}
-    return {"c": a.c, **scale}, {**x, **OPERANDS, **ends}
+    return {"c": a.c, **scale, "helped": int(a.helped)}, {**x, **OPERANDS, **ends}
 
 
 def _conv_structs(a: Asked, step: Step, scale: Fields) -> tuple[Fields, Fields]:

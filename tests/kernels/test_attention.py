@@ -35,7 +35,7 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool, part: int,
+    biased: bool, part: int, *, helped: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
@@ -54,8 +54,15 @@ def case_of(
     sizes = literals(step)
     keys_ = ("keys", "width", "out_width", "before", "after")
     starts = data.starts if biased else (*data.starts, -1)
-    numbers = (*(sizes[n] for n in keys_), *(step[n] for n in FIELDS), *starts, rows, part)
-    name = f"{rows} {keys} {width} {columns} {window} {biased} {part}"
+    numbers = (
+        *(sizes[n] for n in keys_),
+        *(step[n] for n in FIELDS),
+        *starts,
+        rows,
+        part,
+        int(helped),
+    )
+    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {helped}"
     return Case(name, numbers, data.data, integer_step(step, operands))
 
 
@@ -65,7 +72,7 @@ def _parts(v: Array, part: int) -> list[Array]:
 
 def every_case() -> list[Case]:
     rng = np.random.default_rng(47)
-    return [case_of(rng, *size) for size in SIZES for _ in "ab"]
+    return [case_of(rng, *size, helped=helped) for size in SIZES for helped in (False, True)]
 
 
 @pytest.mark.parametrize("run", RUNS)

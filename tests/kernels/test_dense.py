@@ -77,7 +77,8 @@ def drawn_linear(seed: int) -> Asked:
     rows, c = (
         int(rng.choice(v)) for v in ((1, 1, 2, 3, 4, 5, 9, 17, 34), (1, 2, 3, 4, 7, 16, 64, 129))
     )
-    return Asked(rows, 1, c, int(rng.integers(1, 70)), linear=True, **drawn_layout(rng), seed=seed)
+    asked = Asked(rows, 1, c, int(rng.integers(1, 70)), linear=True, **drawn_layout(rng), seed=seed)
+    return replace(asked, helped=asked.in_place and seed % 4 > 0)
 
 
 def drawn_layout(rng: np.random.Generator) -> dict[str, object]:

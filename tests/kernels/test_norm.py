@@ -42,21 +42,29 @@ def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -
     return x.astype(np.int16)
 
 
-def case_of(rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool) -> Case:
+def case_of(
+    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool, helped: bool = False
+) -> Case:
     step = step_of(rng, op, rows, length, wide=wide)
     x = draw_rows(rng, rows, length, wide=wide)
     data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
     numbers = (
         length, fraction_bits(length), int(op == "layer_norm"), int(wide), step["x_zero"],
-        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows,
+        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows, int(helped),
     )  # fmt: skip
-    return Case(f"{op} {rows} {length} {wide}", numbers, data.data, integer_step(step, [x]))
+    return Case(
+        f"{op} {rows} {length} {wide} {helped}", numbers, data.data, integer_step(step, [x])
+    )
 
 
 def every_case() -> list[Case]:
     rng = np.random.default_rng(43)
     kinds = [(op, wide) for op in ("layer_norm", "rms_norm") for wide in (False, True)]
-    return [case_of(rng, op, *size, wide=wide) for op, wide in kinds for size in SIZES]
+    return [
+        case_of(rng, op, *size, wide=wide, helped=size[0] % 2 == 1)
+        for op, wide in kinds
+        for size in SIZES
+    ]
 
 
 @pytest.mark.parametrize("run", RUNS)

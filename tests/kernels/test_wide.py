@@ -44,7 +44,11 @@ def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) ->
 
 
 def case_of(
-    rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...], same: tuple[bool, bool]
+    rng: np.random.Generator,
+    shape: Shape,
+    widths: tuple[bool, ...],
+    same: tuple[bool, bool],
+    helped: bool = False,
 ) -> Case:
     """same: of which operand all rows are the same one."""
     step, (rows, n) = step_of(rng, shape, widths), shape
@@ -55,7 +59,15 @@ def case_of(
     fields = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     steps = (0 if one else n for one in same)
     limits = (step.low, step.high)
-    numbers = (*(step[name] for name in fields), *limits, *data.starts, n, rows, *steps)
+    numbers = (
+        *(step[name] for name in fields),
+        *limits,
+        *data.starts,
+        n,
+        rows,
+        *steps,
+        int(helped),
+    )
     expected = integer_step(step, [np.broadcast_to(v.reshape(-1, n), shape) for v in x])
     assert expected.dtype == (np.int16 if widths[2] else np.int8)
     name = f"{shape} {widths} {same}"
@@ -66,7 +78,7 @@ def case_of(
 def test_sums_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(53)
     cases = [case_of(rng, shape, w, (False, False)) for w in WIDTHS for shape in SIZES]
-    cases += [case_of(rng, (9, 12), w, same) for w in WIDTHS for same in SAME]
+    cases += [case_of(rng, (9, 12), w, same, True) for w in WIDTHS for same in SAME]
     check(cases, run("wide", ("elementwise",), cases, tmp_path))
 
 

@@ -35,6 +35,11 @@ static void run(void)
         me_matmul_run((const void *)now.op, (const void *)now.tile);
 }
 
+static int32_t calls(int32_t core)
+{
+    return core < ME_WORKERS || (now.kernel == 1 && ((const me_linear *)(const void *)now.op)->helped);
+}
+
 static void work(int32_t core, void *unused)
 {
     (void)unused;
@@ -46,7 +51,7 @@ static void work(int32_t core, void *unused)
     for (int32_t i = 0; i < now.runs; i++) {
         me_barrier_all();
         const uint32_t before = me_cycles();
-        if (core < ME_WORKERS)
+        if (calls(core))
             run();
         me_barrier_all();
         if (core == ME_STEERING)

@@ -25,6 +25,12 @@
 #define ME_NOINIT
 #endif
 
+/* Whether core 8 calls the kernel as well: a program that knows defines HELPED, and this. */
+static inline int32_t helped(void);
+#ifndef HELPED
+static inline int32_t helped(void) { return 0; }
+#endif
+
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch);
 static void run_case(void);
 
@@ -68,15 +74,14 @@ static void keep(const me_case *c)
 static void work(int32_t core, void *argument)
 {
     me_case *c = argument;
-    if (core == ME_STEERING)
-        return;
     for (int32_t round = 0; round < ROUNDS; round++) {
         if (core == 0)
             prepare(c);
-        me_barrier_workers();
+        me_barrier_all();
         const uint32_t start = me_cycles();
-        run_case();
-        me_barrier_workers();
+        if (core < ME_WORKERS || helped())
+            run_case();
+        me_barrier_all();
         if (core == 0)
             c->cycles = (int32_t)(me_cycles() - start);
     }
@@ -86,6 +91,7 @@ static void work(int32_t core, void *argument)
 #else
 static void work(me_case *c)
 {
+    (void)helped;
     prepare(c);
     run_case();
     keep(c);
