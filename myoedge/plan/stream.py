@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,8 +81,12 @@ def timeline(
     begins: Sequence[int],
     needed: Sequence[int],
     durations: Sequence[float],
+    helped: Collection[int] = (),
 ) -> Timeline:
-    """Of hauls in order, by their cycles; durations are the cycles that each moment computes."""
+    """Of hauls in order, by their cycles; durations are the cycles that each moment computes.
+
+    helped   moments in which the core that waits for hauls computes behind that
+    """
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
@@ -96,7 +100,7 @@ def timeline(
             ends.append(free)
         then = now + duration
         while read < len(wanted) and needed[wanted[read]] <= moment:
-            end = ends[wanted[read]]
+            end = ends[wanted[read]] + (duration if moment in helped else 0.0)
             waited[wanted[read]] = end > then
             then = max(then, end)
             read += 1

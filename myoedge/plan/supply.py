@@ -14,7 +14,7 @@ from myoedge.plan.planned import Plan, size_bytes
 from myoedge.plan.residence import fill, most_read, residences, sizes_bytes
 from myoedge.plan.shared import Key, stored_once
 from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
-from myoedge.plan.whole import durations, waiting_cycles
+from myoedge.plan.whole import durations, helped_moments, waiting_cycles
 
 PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
 PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
@@ -37,8 +37,9 @@ def window_bytes(plan: Plan) -> int:
 
 def with_hauls(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
-    window, known = window_bytes(plan), _known(plan)
-    for choice in residences(known, durations(plan), window, Rate.of(plan.chip))[:CHOICES]:
+    window, known, helped = window_bytes(plan), _known(plan), helped_moments(plan)
+    every = residences(known, durations(plan), window, Rate.of(plan.chip), helped)
+    for choice in every[:CHOICES]:
         made = _hauling(plan, known, choice.streamed)
         if made is not None:
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
@@ -49,7 +50,8 @@ def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
     bare, computed, best = replace(plan, hauls=()), durations(plan), plan
     known, streamed = _known(bare), frozenset(plan.owners[key] for key in plan.streamed)
-    keys = fill(known, streamed, computed, window_bytes(bare), Rate.of(plan.chip))
+    room, helped = window_bytes(bare), helped_moments(bare)
+    keys = fill(known, streamed, computed, room, Rate.of(plan.chip), helped)
     cycles = waiting_cycles(plan, computed)
     fewest, most = 0, len(keys)
     count = most

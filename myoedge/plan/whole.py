@@ -44,6 +44,17 @@ def durations(plan: Plan) -> list[float]:
     return found
 
 
+def helped_moments(plan: Plan) -> frozenset[int]:
+    """Those in which the core that waits for hauls computes behind that."""
+    enters = plan.clock.enters
+    spans = [
+        range(enters[index] + 1, enters[index + 1])
+        for index, tiling in enumerate(plan.tilings)
+        if tiling is not None and tiling.tiled.helped
+    ]
+    return frozenset(moment for span in spans for moment in span)
+
+
 def modelled_cycles(plan: Plan) -> float:
     """Of a run, waiting for L3 included."""
     if not plan.hauls:
@@ -56,7 +67,7 @@ def waiting_cycles(plan: Plan, durations: Sequence[float]) -> float:
     rate = Rate.of(plan.chip)
     costs = [rate.cycles(haul.piece) for haul in plan.hauls]
     begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
-    return timeline(costs, begins, needed, durations).cycles
+    return timeline(costs, begins, needed, durations, helped_moments(plan)).cycles
 
 
 def latency_s(plan: Plan) -> float | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import myoedge
+from myoedge.energy.model import PUBLISHED, energy
 from myoedge.target import chip
+from tests.energy_counters import counted
 from tests.pages import PAGE, markdown
 from tests.tinymyo_cost import (
     CLOCKS_HZ,
@@ -27,6 +29,7 @@ from tests.tinymyo_cost import (
 )
 
 MOST_FOR_L3 = 0.02  # of an inference
+MOST_JOULES = {"low": 14e-3, "high": 20e-3}  # of an inference of EPN-612, by operating point
 L2_BYTES = 1536 * 1024
 
 
@@ -68,3 +71,11 @@ def test_exact_and_fast_enough(name: str, tmp_path: Path) -> None:
     assert found.waits <= MOST_FOR_L3
     recorded = json.loads(RECORDED.read_text())["networks"][name]
     assert found.cycles == pytest.approx(recorded["cycles"], rel=0.01)
+
+
+@pytest.mark.slow
+def test_an_inference_takes_no_more_energy_than_wanted(tmp_path: Path) -> None:
+    activity = counted("TinyMyo", tmp_path)
+    points = {point.name: point for point in chip("gap9").points}
+    joules = {name: energy(activity, points[name], PUBLISHED).joules for name in MOST_JOULES}
+    assert {name for name in joules if joules[name] > MOST_JOULES[name]} == set()

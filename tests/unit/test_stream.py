@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -82,8 +83,14 @@ def test_what_is_alive_all_the_time_leaves_no_place() -> None:
     assert place_hauls([Piece(0, "w", 0, 8, 3, 3)], [(4, Life("x", 8, 0, 9))], 12) is None
 
 
-def by_time(wanted: list[Piece], begins: list[int], durations: list[int]) -> float:
-    """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait."""
+def by_time(
+    wanted: list[Piece],
+    begins: list[int],
+    durations: list[int],
+    helped: Collection[int] = (),
+) -> float:
+    """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait; in some
+    moments the one that computes longest starts when all that is needed is there."""
     left = [RATE.cycles(p) for p in wanted]
     done, moment, computed, now = 0, 0, 0, 0
     while moment < len(durations):
@@ -96,7 +103,8 @@ def by_time(wanted: list[Piece], begins: list[int], durations: list[int]) -> flo
         if done < len(wanted) and begins[done] <= moment:
             left[done] -= 1
             done += left[done] <= 0
-        computed, now = computed + 1, now + 1
+        computed += moment not in helped or done >= needed
+        now += 1
     return now
 
 
@@ -106,11 +114,12 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.
     durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
     window = most_read(wanted) + data.draw(st.integers(0, 60))
     begins, stuck = queued(wanted, window)
+    helped = data.draw(st.frozensets(st.integers(0, MOMENTS - 1)))
     if stuck is None:
-        found = timeline(
-            [RATE.cycles(p) for p in wanted], begins, [p.first for p in wanted], durations
-        )
-        assert abs(found.cycles - by_time(wanted, begins, durations)) <= len(wanted) + MOMENTS
+        costs, needed = [RATE.cycles(p) for p in wanted], [p.first for p in wanted]
+        found = timeline(costs, begins, needed, durations, helped)
+        true = by_time(wanted, begins, durations, helped)
+        assert abs(found.cycles - true) <= len(wanted) + MOMENTS
 
 
 def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
