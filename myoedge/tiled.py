@@ -142,7 +142,8 @@ class Tiled:
               tiles with what it has in scratch
     backwards those whose last tile comes first
     waits     the kernel waits by itself for operands of a layer's first tile
-    helped    the core that moves data calls the kernel too, when it has started what a tile needs
+    helped    the core that moves data calls the kernel too, when it has started what a tile needs;
+              None: of this kernel it never does
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
@@ -168,7 +169,7 @@ class Tiled:
     backwards: tuple[str, ...] = ()
     waits: bool = False
     units: Mapping[str, int] = field(default_factory=dict)
-    helped: bool = False
+    helped: bool | None = None
 
     @property
     def out(self) -> Operand:

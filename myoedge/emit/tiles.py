@@ -74,7 +74,10 @@ def summary(tiling: Tiling) -> str:
 
 def _op(tiling: Tiling) -> list[tuple[str, str]]:
     first = tiling.tiles[0].l1
-    return [(name, _value(value, first)) for name, value in tiling.tiled.op.items()]
+    found = [(name, _value(value, first)) for name, value in tiling.tiled.op.items()]
+    if tiling.tiled.helped is not None:
+        found.append(("helped", str(int(tiling.tiled.helped))))
+    return found
 
 
 def _value(value: int | str, l1: Mapping[str, int]) -> str:

@@ -213,7 +213,6 @@ def in_tiles(step: Step) -> Tiled | None:
             **{n: sizes[n] for n in kept},
             **{n: step[n] for n in SCALARS},
             "exp": "@exp",
-            "helped": int(helped),
         },
         tile=_tile_fields,
         arrays={"exp": step["exp"]},

@@ -158,7 +158,6 @@ def wide_sum(step: Step) -> Tiled | None:
             **{name: step[name] for name in numbers},
             "low": step.low,
             "high": step.high,
-            "helped": int(helped),
         },
         tile=lambda regions: _wide_tile(regions, loops),
         cycles=lambda sizes, prices: _wide_cycles(prices, team.cores(helped), dims, extents, sizes),

@@ -97,7 +97,7 @@ def linear_in_tiles(step: Step) -> Tiled:
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=(x, *weight_operands(arrays, k), *table, y),
-        op={"c": c, **scale_fields(step), "helped": int(helped)},
+        op={"c": c, **scale_fields(step)},
         tile=_linear_tile,
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,

@@ -170,7 +170,6 @@ def in_tiles(step: Step) -> Tiled:
             **_kind(step),
             **{name: step[name] for name in numbers},
             "pairs": "@pairs",
-            "helped": int(helped),
         },
         tile=_tile_fields,
         arrays={"pairs": pairs},

@@ -36,9 +36,8 @@ from myoedge.tiled import Tiled
 # where the DMA is what is slow.
 HIDDEN_CYCLES = (0.0, 2048.0)
 
-DEEP_SAVES = (
-    0.98  # of a layer's cycles are left with more buffers, at most: they take L1 from others
-)
+# Of a layer's cycles so many are left with more buffers, at most: they take L1 from others.
+DEEP_SAVES = 0.98
 
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 

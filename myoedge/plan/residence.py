@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from myoedge.plan.moments import Piece
 from myoedge.plan.shared import Key
-from myoedge.plan.stream import Rate, in_order, queued, timeline
+from myoedge.plan.stream import Computed, Rate, in_order, queued, timeline
 
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no moment needs
@@ -31,30 +31,27 @@ class Residence:
 
 def residences(
     known: Mapping[Key, Sequence[Piece]],
-    durations: Sequence[float],
+    computed: Computed,
     room: int,
     rate: Rate,
-    helped: Collection[int] = (),
 ) -> list[Residence]:
     """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
 
     known   pieces of an array and of those that are alike: one of them is enough to stay for all
-    helped  moments in which the core that waits for hauls computes behind that
 
     One array after another stays: of those that a run waits for, the one that saves most for its
     bytes.
     """
-    found = list(_choices(known, durations, room, rate, helped))
+    found = list(_choices(known, computed, room, rate))
     possible = [choice for choice in found if choice.cycles is not None]
     return sorted(possible, key=lambda c: (c.cycles, c.stays_bytes))
 
 
 def _choices(
     known: Mapping[Key, Sequence[Piece]],
-    durations: Sequence[float],
+    computed: Computed,
     room: int,
     rate: Rate,
-    helped: Collection[int],
 ) -> Iterator[Residence]:
     sizes = sizes_bytes(known)
     owner = {(p.step, p.array): key for key, pieces in known.items() for p in pieces}
@@ -66,7 +63,7 @@ def _choices(
         begins, stuck = queued(hauls, room - stays)
         if stuck is None:
             costs = [rate.cycles(p) for p in hauls]
-            times = timeline(costs, begins, [p.first for p in hauls], durations, helped)
+            times = timeline(costs, begins, [p.first for p in hauls], computed)
             wanted, cycles = times.late, times.cycles
             yield Residence(frozenset(streamed), stays, cycles)
         else:
@@ -82,22 +79,21 @@ def _choices(
 def fill(
     known: Mapping[Key, Sequence[Piece]],
     streamed: frozenset[Key],
-    durations: Sequence[float],
+    computed: Computed,
     room: int,
     rate: Rate,
-    helped: Collection[int] = (),
 ) -> list[Key]:
     """Of the arrays that stream, in the order of their use, those that can stay.
 
-    known, durations, room, rate, helped   as in `residences`
+    known, computed, room, rate   as in `residences`
 
     None of them makes a run wait longer.
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
-    cycles = _cycles(known, left, durations, room - _stays(sizes, left), rate, helped)
+    cycles = _cycles(known, left, computed, room - _stays(sizes, left), rate)
     for key in sorted(streamed):
         tried = left - {key}
-        now = _cycles(known, tried, durations, room - _stays(sizes, tried), rate, helped)
+        now = _cycles(known, tried, computed, room - _stays(sizes, tried), rate)
         if now is not None and (cycles is None or now <= cycles):
             left, cycles = tried, now
             found.append(key)
@@ -119,10 +115,9 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
 def _cycles(
     known: Mapping[Key, Sequence[Piece]],
     streamed: Collection[Key],
-    durations: Sequence[float],
+    computed: Computed,
     window: int,
     rate: Rate,
-    helped: Collection[int],
 ) -> float | None:
     """Of a run with hauls in so many bytes of L2; None where these are too few."""
     hauls = in_order([p for key in streamed for p in known[key]])
@@ -130,7 +125,7 @@ def _cycles(
     if stuck is not None or window < 0:
         return None
     costs = [rate.cycles(p) for p in hauls]
-    return timeline(costs, begins, [p.first for p in hauls], durations, helped).cycles
+    return timeline(costs, begins, [p.first for p in hauls], computed).cycles
 
 
 def _worth(key: Key, pieces: Sequence[Piece], size: int, rate: Rate) -> tuple[float, int]:

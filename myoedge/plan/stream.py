@@ -62,6 +62,18 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """What the moments of a run compute.
+
+    cycles   of each, without what it waits for
+    helped   those in which the core that waits for hauls computes behind that
+    """
+
+    cycles: Sequence[float]
+    helped: Collection[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """What hauls make of a run: its cycles, and which of them it waits for.
 
@@ -80,27 +92,23 @@ def timeline(
     costs: Sequence[float],
     begins: Sequence[int],
     needed: Sequence[int],
-    durations: Sequence[float],
-    helped: Collection[int] = (),
+    computed: Computed,
 ) -> Timeline:
-    """Of hauls in order, by their cycles; durations are the cycles that each moment computes.
-
-    helped   moments in which the core that waits for hauls computes behind that
-    """
+    """Of hauls in order, by their cycles."""
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
     waited = [False] * len(costs)
     wanted = sorted(range(len(costs)), key=lambda n: needed[n])
     read = 0
-    for moment, duration in enumerate(durations):
+    for moment, duration in enumerate(computed.cycles):
         while len(ends) < len(costs) and begins[len(ends)] <= moment:
             pauses.append(now > free)
             free = max(free, now) + costs[len(ends)]
             ends.append(free)
         then = now + duration
         while read < len(wanted) and needed[wanted[read]] <= moment:
-            end = ends[wanted[read]] + (duration if moment in helped else 0.0)
+            end = ends[wanted[read]] + (duration if moment in computed.helped else 0.0)
             waited[wanted[read]] = end > then
             then = max(then, end)
             read += 1

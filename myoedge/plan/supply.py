@@ -14,7 +14,7 @@ from myoedge.plan.planned import Plan, size_bytes
 from myoedge.plan.residence import fill, most_read, residences, sizes_bytes
 from myoedge.plan.shared import Key, stored_once
 from myoedge.plan.stream import Haul, Rate, in_order, place_hauls
-from myoedge.plan.whole import durations, helped_moments, waiting_cycles
+from myoedge.plan.whole import computed, waiting_cycles
 
 PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
 PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
@@ -37,8 +37,8 @@ def window_bytes(plan: Plan) -> int:
 
 def with_hauls(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
-    window, known, helped = window_bytes(plan), _known(plan), helped_moments(plan)
-    every = residences(known, durations(plan), window, Rate.of(plan.chip), helped)
+    window, known = window_bytes(plan), _known(plan)
+    every = residences(known, computed(plan), window, Rate.of(plan.chip))
     for choice in every[:CHOICES]:
         made = _hauling(plan, known, choice.streamed)
         if made is not None:
@@ -48,16 +48,15 @@ def with_hauls(plan: Plan) -> Plan | None:
 
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
-    bare, computed, best = replace(plan, hauls=()), durations(plan), plan
+    bare, work, best = replace(plan, hauls=()), computed(plan), plan
     known, streamed = _known(bare), frozenset(plan.owners[key] for key in plan.streamed)
-    room, helped = window_bytes(bare), helped_moments(bare)
-    keys = fill(known, streamed, computed, room, Rate.of(plan.chip), helped)
-    cycles = waiting_cycles(plan, computed)
+    keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
+    cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # places in L2 are worse than its sum: as many as find one
         made = _hauling(bare, known, streamed.difference(keys[:count]))
-        if made is not None and waiting_cycles(made, computed) <= cycles:
+        if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
         else:
             most = count - 1

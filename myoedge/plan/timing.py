@@ -197,7 +197,7 @@ def _moments(
             commands,
             (index + 1, 0) if joined else (index, t + 1),
             NOTHING,
-            here.tiled.helped,
+            bool(here.tiled.helped),
         )
     out = tuple(_command((index, len(tiles)), x, known, True) for x in tiles[-1].stores)
     yield Moment(NOTHING, out, _BEFORE, NOTHING)

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from myoedge.op import OPS, Step
 from myoedge.plan.planned import Plan
-from myoedge.plan.stream import Rate, timeline
+from myoedge.plan.stream import Computed, Rate, timeline
 
 # Of a layer that works on L2 as a whole: simulated moves and grouped convolutions take 3.9 to 6.5
 # cycles an iteration of their loop nest, shared by the cores, and some 800 cycles to start.
@@ -34,18 +33,18 @@ def _in_l2(plan: Plan, step: Step) -> float:
     return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations
 
 
-def durations(plan: Plan) -> list[float]:
-    """Cycles that each moment is thought to compute, without what it waits for."""
+def computed(plan: Plan) -> Computed:
+    """What each moment is thought to compute."""
     found = [0.0] * (plan.clock.count + 1)
     for index, cycles in enumerate(layer_cycles(plan)):
         enter, leave = plan.clock.enters[index : index + 2]
         tiles = leave - enter - 1
         found[enter + 1 : leave] = [cycles / tiles] * tiles
-    return found
+    return Computed(found, _helped(plan))
 
 
-def helped_moments(plan: Plan) -> frozenset[int]:
-    """Those in which the core that waits for hauls computes behind that."""
+def _helped(plan: Plan) -> frozenset[int]:
+    """Moments in which the core that waits for hauls computes behind that."""
     enters = plan.clock.enters
     spans = [
         range(enters[index] + 1, enters[index + 1])
@@ -59,15 +58,15 @@ def modelled_cycles(plan: Plan) -> float:
     """Of a run, waiting for L3 included."""
     if not plan.hauls:
         return float(sum(layer_cycles(plan)))
-    return waiting_cycles(plan, durations(plan))
+    return waiting_cycles(plan, computed(plan))
 
 
-def waiting_cycles(plan: Plan, durations: Sequence[float]) -> float:
-    """Of a run that computes so long in each moment, and waits for its hauls."""
+def waiting_cycles(plan: Plan, computed: Computed) -> float:
+    """Of a run that computes this, and waits for its hauls."""
     rate = Rate.of(plan.chip)
     costs = [rate.cycles(haul.piece) for haul in plan.hauls]
     begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
-    return timeline(costs, begins, needed, durations, helped_moments(plan)).cycles
+    return timeline(costs, begins, needed, computed).cycles
 
 
 def latency_s(plan: Plan) -> float | None:

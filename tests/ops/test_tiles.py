@@ -69,7 +69,7 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     name = f"int case_{index}{ARGUMENTS}"
     names = (f"{fn}_{part}" if part in parts(tiling) else "0" for part in PARTS)
     sizes = f"{len(tiling.tiles)}, {tiling.choice.depth}"
-    work = f"{{ {index}, {sizes}, 0, 0, {int(tiling.tiled.helped)}, 1, {', '.join(names)} }}"
+    work = f"{{ {index}, {sizes}, 0, 0, {int(bool(tiling.tiled.helped))}, 1, {', '.join(names)} }}"
     yield f"static const me_layer_work work_{index} = {work};"
     call = f"me_tiles_begin(&work_{index}, in, out);\n    me_layer(&work_{index}, in, out);"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"

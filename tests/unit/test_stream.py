@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myoedge.plan.moments import Piece
 from myoedge.plan.place import Life, place
 from myoedge.plan.residence import fill, most_read, residences
-from myoedge.plan.stream import Rate, in_order, place_hauls, queued, timeline, turns
+from myoedge.plan.stream import Computed, Rate, in_order, place_hauls, queued, timeline, turns
 
 MOMENTS = 24
 RATE = Rate(2.0, 100.0)
@@ -117,7 +117,7 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.
     helped = data.draw(st.frozensets(st.integers(0, MOMENTS - 1)))
     if stuck is None:
         costs, needed = [RATE.cycles(p) for p in wanted], [p.first for p in wanted]
-        found = timeline(costs, begins, needed, durations, helped)
+        found = timeline(costs, begins, needed, Computed(durations, helped))
         true = by_time(wanted, begins, durations, helped)
         assert abs(found.cycles - true) <= len(wanted) + MOMENTS
 
@@ -125,8 +125,8 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.
 def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
     wanted = [Piece(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
     needed = [p.first for p in wanted]
-    ahead = timeline([300.0] * 3, [0, 0, 0], needed, [400.0] * 8)
-    late = timeline([500.0] * 3, needed, needed, [400.0] * 8)
+    ahead = timeline([300.0] * 3, [0, 0, 0], needed, Computed([400.0] * 8))
+    late = timeline([500.0] * 3, needed, needed, Computed([400.0] * 8))
     assert (ahead.cycles, ahead.late) == (3200.0, (False, False, False))
     assert late.cycles == 3200.0 + 3 * 100.0
     assert late.late == (True, True, True)
@@ -139,7 +139,7 @@ def test_the_array_that_is_waited_for_stays() -> None:
         (1, "hidden"): [Piece(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
-    best = residences(known, durations, 16000, RATE)[0]
+    best = residences(known, Computed(durations), 16000, RATE)[0]
     assert best.streamed == {(1, "hidden")}
     assert best.cycles == sum(durations)
 
@@ -154,12 +154,12 @@ def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
 def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
     known = {(n, "w"): [Piece(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
-    every = frozenset(known)
-    assert residences(known, [2e4] * 6, 32000, RATE)[0].streamed == every
-    assert fill(known, every, [2e4] * 6, 32000, RATE) == [*known]
-    assert fill(known, every, [2e4] * 6, 31999, RATE) == [(0, "w"), (1, "w")]
-    assert fill(known, every, [2e4] * 6, 23999, RATE) == [(0, "w")]
-    assert fill(known, every, [2e4] * 6, 8000, RATE) == []
+    every, computed = frozenset(known), Computed([2e4] * 6)
+    assert residences(known, computed, 32000, RATE)[0].streamed == every
+    assert fill(known, every, computed, 32000, RATE) == [*known]
+    assert fill(known, every, computed, 31999, RATE) == [(0, "w"), (1, "w")]
+    assert fill(known, every, computed, 23999, RATE) == [(0, "w")]
+    assert fill(known, every, computed, 8000, RATE) == []
 
 
 @settings(drawn, max_examples=60)
@@ -178,7 +178,7 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
             return None
         return by_time(left, begins, durations)
 
-    kept = fill(known, frozenset(known), durations, room, RATE)
+    kept = fill(known, frozenset(known), Computed(durations), room, RATE)
     left = [p for p in wanted if (p.step, p.array) not in kept]
     assert sum(known[key][0].room_bytes for key in kept) <= room
     before, after = cycles(wanted), cycles(left)
