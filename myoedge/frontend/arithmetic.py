@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.frontend.attention import HIDDEN
-from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape
+from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape, weights
 from myoedge.ir import Array, Shape
+
+LOWEST = 1e4 * HIDDEN  # what stands for minus infinity
 
 
 def _scalar(d: Draft, value: Any) -> float | None:
@@ -118,12 +120,47 @@ def extreme(low: bool) -> Row:
     return row
 
 
+def masked_fill(d: Draft, a: Arguments, out: Shape) -> str:
+    return where(d, {"condition": a["mask"], "self": a["value"], "other": a["self"]}, out)
+
+
+def where(d: Draft, a: Arguments, out: Shape) -> str:
+    """A constant choice: both sides, each with zeros where it is not chosen, added up."""
+    chosen = weights(d, a["condition"], "a mask").astype(bool)
+    sides = ((a["self"], chosen), (a["other"], ~chosen))
+    (x, kept), (y, _) = sides if _value(d, a["self"]) is None else sides[::-1]
+    value = _value(d, y)
+    if value is None:
+        total = combined(d, "add", _masked(d, x, kept), _masked(d, y, ~kept), 1.0, out)
+    else:
+        total = _filled(d, x, kept, np.where(kept, np.float32(0), value), out)
+    return total if d.shape(total) == tuple(out) else d.add("expand", total, shape=tuple(out))
+
+
+def _value(d: Draft, x: Any) -> Array | None:
+    """A number, or a constant; None of what is computed."""
+    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.constants.get(x)
+
+
+def _masked(d: Draft, x: str, mask: Array) -> str:
+    return d.add("mul", x, d.constant(mask.astype(np.float32)))
+
+
+def _filled(d: Draft, x: str, kept: Array, rest: Array, out: Shape) -> str:
+    """x where it is kept, and the rest; what hides keys is added to x, as attention takes it."""
+    hidden = bool(((rest < HIDDEN) != kept).all())
+    if not hidden:
+        x = _masked(d, x, kept)
+    added = d.constant(np.maximum(rest, np.float32(LOWEST)))
+    return combined(d, "add", x, added, 1.0, out) if rest.any() else x
+
+
 def finite(d: Draft, name: str) -> str:
     """A constant whose minus infinities, which hide keys among zeros, are large numbers."""
     value = d.constants.get(name)
     if value is None or not hides(value):
         return name
-    return d.constant(np.maximum(value, np.float32(1e4 * HIDDEN)))
+    return d.constant(np.maximum(value, np.float32(LOWEST)))
 
 
 def hides(value: Array) -> bool:

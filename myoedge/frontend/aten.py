@@ -111,7 +111,10 @@ RANKS = (1, 2)
 MAX_POOL = {r: compute.pool("max_pool", r, compute.regular) for r in RANKS}
 LSTM, GRU = recurrent.aten("lstm"), recurrent.aten("gru")
 RECURRENT = {**_calls(LSTM, "lstm.input"), **_calls(GRU, "gru.input")}
-PRODUCTS = _calls(compute.matmul, "matmul", "mm", "bmm", "mv", "dot")
+PRODUCTS = {
+    **_calls(compute.matmul, "matmul", "mm", "bmm", "mv", "dot"),
+    **_calls(compute.addmm, "addmm", "baddbmm"),
+}
 
 # Under the operator that does a call's work, whatever else is put around it; under "" what leaves
 # no operator. Products are under two: with a constant matrix they are linear layers.
@@ -128,7 +131,6 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     },
     "linear": {
         **_calls(compute.linear, "linear"),
-        **_calls(compute.addmm, "addmm"),
         **_calls(move.upsample_linear, "upsample_linear1d.vec"),
         **PRODUCTS,
     },
@@ -159,7 +161,11 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     },
     "mean": _calls(compute.reduce("mean"), "mean", "mean.dim"),
     "sum": _calls(compute.reduce("sum"), "sum", "sum.dim_IntList"),
-    "add": _calls(arithmetic.binary("add"), "add.Tensor", "add.Scalar"),
+    "add": {
+        **_calls(arithmetic.binary("add"), "add.Tensor", "add.Scalar"),
+        **_calls(arithmetic.masked_fill, "masked_fill.Scalar", "masked_fill.Tensor"),
+        **_calls(arithmetic.where, "where.self", "where.ScalarSelf", "where.ScalarOther"),
+    },
     "sub": {
         **_calls(arithmetic.binary("sub"), "sub.Tensor", "subtract.Tensor", "sub.Scalar"),
         **_calls(arithmetic.rsub, "rsub.Tensor", "rsub.Scalar"),

@@ -21,13 +21,15 @@ from myoedge.frontend.traced import (
     type_of,
 )
 
-# Run by torch here, once, where nothing but constants goes in, as is all that IMPORT names.
+# Run by torch here, once, where nothing but constants goes in, as are all that IMPORT names and
+# what works element by element: what a file can ask for besides could crash torch, or open files.
 _FACTORIES = frozenset(
     f"aten.{name}"
     for name in (
         "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m",
         "full.default", "linspace.default", "ones.default", "scalar_tensor.default",
-        "zeros.default", "tril.default", "triu.default", "eq.Scalar", "eq.Tensor", "where.self",
+        "zeros.default", "tril.default", "triu.default", "cumsum.default", "any.default",
+        "any.dim", "all.default", "all.dim",
         "fill.Scalar", "outer.default", "min.default", "linalg_vector_norm.default",
         "norm.ScalarOpt_dim", "var.dim", "var.correction", "std.dim", "std.correction",
         "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
@@ -96,7 +98,8 @@ def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
         return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
     arguments = _by_name(node, values)
     row = IMPORT.get(target)
-    if (row or target in _FACTORIES) and _is_constant(draft, node, values):
+    known = row or target in _FACTORIES or _by_element(node.target)
+    if known and _is_constant(draft, node, values):
         return _folded(draft, node, values)
     if row is None:
         raise Unsupported("")
@@ -138,6 +141,18 @@ def _shape(value: Any) -> Any:
 def _is_constant(draft: Draft, node: Any, values: Mapping[str, Any]) -> bool:
     names = [values[n.name] for n in node.all_input_nodes]
     return all(isinstance(name, str) and name in draft.constants for name in names)
+
+
+def _by_element(target: Any) -> bool:
+    """Whether each element of a call's result comes of one of each operand: comparisons, logic,
+    choices. torch tags one overload of a name, and operators (__or__) not at all."""
+    import torch
+
+    packet = getattr(target, "overloadpacket", None)
+    if packet is None or target.namespace != "aten" or target._schema.is_mutable:
+        return False
+    tags = {tag for name in packet.overloads() for tag in getattr(packet, name).tags}
+    return torch.Tag.pointwise in tags or packet.__name__.startswith("__")
 
 
 def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:

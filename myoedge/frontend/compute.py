@@ -93,14 +93,20 @@ def matmul(d: Draft, a: Arguments, out: Shape) -> str:
 
 
 def addmm(d: Draft, a: Arguments, out: Shape) -> str:
+    """A product of matrices, or of as many as a batch has, and what is added to it."""
     if a["beta"] != 1 or a["alpha"] != 1:
-        raise Unsupported("addmm with alpha or beta")
-    bias, right = a["self"], a["mat2"]
-    if right in d.constants and bias in d.constants and d.constants[bias].ndim == 1:
-        return d.add("linear", a["mat1"], d.constant(d.constants[right].T), bias)
-    shape = (d.shape(a["mat1"])[0], d.shape(right)[1])
-    product = matmul(d, {"self": a["mat1"], "other": right}, shape)
-    return combined(d, "add", product, bias, 1.0, out)
+        raise Unsupported("a product with alpha or beta")
+    bias = a["self"]
+    left, right = (next(a[n] for n in (f"mat{i}", f"batch{i}") if n in a) for i in (1, 2))
+    if {right, bias} <= d.constants.keys() and _is_linear(d, right, bias):
+        return d.add("linear", left, d.constant(d.constants[right].T), bias)
+    shape = (*d.shape(left)[:-1], d.shape(right)[-1])
+    product = matmul(d, {"self": left, "other": right}, shape)
+    return combined(d, "add", product, finite(d, bias), 1.0, out)
+
+
+def _is_linear(d: Draft, right: str, bias: str) -> bool:
+    return len(d.shape(right)) == 2 and len(d.shape(bias)) == 1
 
 
 def batch_norm(d: Draft, a: Arguments, out: Any) -> Any:

@@ -34,7 +34,6 @@ INSTEAD = {
     "lstm": "an LSTM without projections (proj_size=0), and a weight that is a parameter",
     "rnn": "an LSTM or a GRU instead of a plain recurrent layer",
     "einsum": "matmul, permute and reshape written out, which are supported",
-    "baddbmm": "matmul and add, which are supported",
     "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
@@ -44,8 +43,8 @@ INSTEAD = {
     "var": "batch norm, or normalise the windows on the host",
     "max.dim": "only the values of max, or argmax at the output",
     "maximum": "max_pool over stacked tensors, or clamp by a number",
-    "where": "clamp, relu or leaky_relu, which are supported",
-    "masked_fill": "mul by a constant mask",
+    "where": "clamp, relu or leaky_relu, which are supported, or a condition that is a buffer",
+    "masked_fill": "a mask that is a buffer of the module (one build for each), not an input",
     "scatter": "cat or stack of the parts instead of writing into a slice",
 }
 
@@ -124,12 +123,16 @@ def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
         "E116",
         f"input {name} is {dtype}: inputs must be floating point",
         {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
-        [
-            "pass one-hot vectors and use a linear layer instead of an embedding"
-            if any("embedding" in reader or "Gather" in reader for reader in readers)
-            else f"export with example inputs of torch.float32 for {name}"
-        ],
+        [_as_floats(name, dtype, readers)],
     )
+
+
+def _as_floats(name: str, dtype: str, readers: Sequence[str]) -> str:
+    if any("embedding" in reader or "Gather" in reader for reader in readers):
+        return "pass one-hot vectors and use a linear layer instead of an embedding"
+    if dtype == "bool":
+        return f"keep {name} in the module (register_buffer), one build for each that there is"
+    return f"export with example inputs of torch.float32 for {name}"
 
 
 def constant_output(name: str, value: str) -> MyoedgeError:

@@ -118,7 +118,6 @@ def test_a_refused_use_behind_another_is_listed_too() -> None:
 
 UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
     "einsum": (lambda x: torch.einsum("nct,ndt->ncd", x, x), "matmul, permute and reshape"),
-    "baddbmm": (lambda x: torch.baddbmm(x[:, :, :6], x, x.mT), "matmul and add"),
     "group_norm": (lambda x: F.group_norm(x, 2), "batch norm"),
     "instance_norm": (F.instance_norm, "batch norm"),
     "linalg_vector_norm": (lambda x: F.normalize(x, dim=1), "normalise the windows on the host"),
@@ -127,6 +126,7 @@ UNSUPPORTED: dict[str, tuple[Callable[..., Any], str]] = {
     "cumsum": (lambda x: x.cumsum(1), "rewrite cumsum"),
     "topk": (lambda x: x.topk(2)[0], "rewrite topk"),
     "gt": (lambda x: torch.where(x > 0, x, -x), "clamp, relu or leaky_relu"),
+    "masked_fill": (lambda x: x.masked_fill(x > 0, 0.0), "mask that is a buffer of the module"),
     "bilinear": (
         lambda x: F.interpolate(x[None], scale_factor=2, mode="bilinear"),
         "nearest-neighbour",
@@ -274,6 +274,18 @@ def test_inputs_that_are_not_floating_point(dtype: torch.dtype) -> None:
     assert error.code == "E116"
     assert "inputs must be floating point" in error.notice.title
     assert str(dtype).removeprefix("torch.") in error.notice.title
+
+
+def test_a_mask_as_an_input_is_to_be_kept_in_the_module() -> None:
+    error = of(lambda x, m: x.masked_fill(m, 0.0), X1, X1 > 0)
+    assert error.code == "E116"
+    assert "register_buffer" in error.notice.tries[0]
+
+
+def test_nothing_drawn_is_computed_beforehand() -> None:
+    error = of(lambda x: x + torch.bernoulli(torch.full((17,), 0.5)), X1)
+    assert error.code == "E111"
+    assert "bernoulli" in error.notice.title
 
 
 def test_an_embedding_is_named() -> None:

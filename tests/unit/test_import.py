@@ -190,6 +190,45 @@ MASKS = {
     "infinities": torch.zeros(7, 7).masked_fill(~BANDED, -torch.inf),
     "infinities_of_keys": torch.zeros(1, 7).masked_fill(torch.arange(7) > 4, -torch.inf),
 }
+PADDED = (torch.arange(6) > 3)[None].repeat(2, 1)  # as keys of X1's two samples
+
+
+def attending(q: Tensor, **options: Any) -> Case:
+    """nn.MultiheadAttention over itself, its masks kept in the module."""
+    name, made = "module_" + "_".join(options), nn.MultiheadAttention(8, 2, batch_first=True)
+    return case(name, lambda net, x: net.a(x, x, x, **options)[0], q, a=made)
+
+
+def written_out(scores: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: scores(x @ x.mT / 4.0).softmax(-1) @ x
+
+
+CHOICES = [
+    attending(seeded(2, 6, 8), key_padding_mask=PADDED),
+    attending(seeded(2, 6, 8), key_padding_mask=PADDED, need_weights=False),
+    attending(
+        seeded(2, 6, 8),
+        key_padding_mask=PADDED,
+        attn_mask=torch.ones(6, 6, dtype=torch.bool).triu(1),
+    ),
+    case(
+        "attention_of_joined_masks",
+        lambda q: F.scaled_dot_product_attention(
+            q, q, q, ~torch.logical_or(~BANDED, torch.arange(7) == 3) | (torch.eye(7) > 0)
+        ),
+        seeded(2, 3, 7, 8),
+    ),
+    case("filled_scores", written_out(lambda s: s.masked_fill(PADDED[:1], -torch.inf)), X1),
+    case("filled_by_1e9", written_out(lambda s: s.masked_fill(PADDED[0], -1e9)), X1),
+    case("chosen_scores", written_out(lambda s: torch.where(~PADDED[0], s, -torch.inf)), X1),
+    case("filled_by_0", lambda x: x.masked_fill(torch.arange(8) > 4, 0.0), FLAT),
+    case("filled_by_a_number", lambda x: x.masked_fill(torch.arange(8) > 4, 2.5), FLAT),
+    case("chosen_constant", lambda x: torch.where(torch.arange(8) > 4, WEIGHT[:3, :1], x), FLAT),
+    case("chosen_tensor", lambda x: torch.where(torch.arange(8) > 4, x, x * 3 - 1), FLAT),
+    case("chosen_wider", lambda x: torch.where(torch.ones(2, 1, 1) > 0, x, 0.0), FLAT),
+    case("baddbmm", torch.baddbmm, seeded(5), seeded(2, 3, 4), seeded(2, 4, 5)),
+    case("baddbmm_const", lambda x: torch.baddbmm(WEIGHT[0], x, x.mT[:, :, :5]), X1),
+]
 PRODUCTS = [
     module("linear", nn.Linear(8, 5), FLAT),
     module("linear_no_bias", nn.Linear(8, 5, bias=False), FLAT),
@@ -369,6 +408,7 @@ ALL = [
     *CONVOLUTIONS,
     *POOLINGS,
     *PRODUCTS,
+    *CHOICES,
     *NORMS,
     *ARITHMETIC,
     *REDUCTIONS,
