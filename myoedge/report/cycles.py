@@ -38,6 +38,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
         "target": target,
         "cycles": {
             "total": found.cycles,
+            "outside_layers": found.cycles - sum(cost.cycles for cost in found.layers),
             "source": measured.source,
             "shown": shown,
             "startup": measured.startup_cycles,
@@ -157,7 +158,7 @@ def _styled(layer: str, row: Mapping[str, Any], fixed: Iterable[str]) -> Iterato
 
 
 def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
-    """Every layer, and their sum last."""
+    """Every layer, what is outside of them, and the sum of all last."""
     layers = report["layers"]
     names = _names(layers, has_operators)
     rows = [
@@ -165,6 +166,9 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
         for name, row in zip(names, layers, strict=True)
     ]
     found = report["cycles"]
+    if outside := speed.outside_layers(report):
+        name, cycles = outside
+        rows.append(_row(name, "", 0, {"cycles": cycles, "stalls": None}))
     whole = {"cycles": found["total"], "stalls": found.get("stalls")}
     last = _row("total", "", report["model"]["macs"], whole)
     return [*rows, {**last, "total": True}]

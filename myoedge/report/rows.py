@@ -115,6 +115,7 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
     total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
     return {
         "total": total,
+        "outside_layers": total - sum(layer_cycles(plan)),
         "source": "modelled",
         "shown": None,
         "startup": None,

@@ -57,6 +57,17 @@ def layer_cycles(row: Mapping[str, Any]) -> int | None:
     return row.get("cycles_modelled") if counted is None else counted
 
 
+def outside_layers(report: Report) -> tuple[str, int] | None:
+    """(what it is, cycles) of the total beyond the sum of all layers; None where that is all."""
+    found = cycles(report)
+    outside = (found or {}).get("outside_layers") or 0
+    if outside <= 0:
+        return None
+    if is_modelled(report):
+        return "waiting for L3", outside
+    return ("states kept" if "stream" in report else "outputs copied"), outside
+
+
 def measured_on(report: Report) -> str:
     """ "simulated GAP9", "GVSoC"."""
     return MEASURED_ON[report["cycles"]["source"]].format(report["target"]["chip"].upper())

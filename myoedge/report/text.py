@@ -286,7 +286,15 @@ def _layers(report: Report, width: int) -> Table:
         row["layer"] = _text(name, "bold")
         row["operator"].truncate(max(operator - 2, LEAST_CHARS), overflow="ellipsis")
         table.add_row(*(row[head] for head in heads))
+    if (outside := speed.outside_layers(report)) and "cycles" in heads:
+        table.add_row(*_outside(*outside, heads, report))
     return table
+
+
+def _outside(name: str, cycles: int, heads: Iterable[str], report: Report) -> Iterator[Text]:
+    share = words.rough_percent(cycles, report["cycles"]["total"])
+    cells = {"layer": name, "cycles": f"{cycles:,}", "share": share}
+    return (_text(cells.get(head, ""), "dim") for head in heads)
 
 
 def _columns(report: Report) -> tuple[tuple[str, int], ...]:

@@ -44,6 +44,10 @@ SIMULATED = Measurement(
     l1_bytes=96 * 1024,
 )
 BARE = tuple(LayerCost(cost.cycles) for cost in (FIRST, SECOND, LAST))
+STREAM = {
+    "pass_frames": 4, "state_bytes": 8, "first_output_frames": 4, "points": [], "frame_hz": None,
+    "inputs": ["x"], "outputs": ["y"],
+}  # fmt: skip
 ON_GVSOC = Measurement("gvsoc", (Inference((), TOTAL, BARE),))
 
 
@@ -88,6 +92,7 @@ def large(blocks: int, first: int = 1_000) -> Report:
 def test_figures_worked_out_by_hand(ran: Report) -> None:
     assert ran["cycles"] == {
         "total": 4_000,
+        "outside_layers": 0,
         "source": "simulated",
         "shown": 0,
         "startup": 123_456,
@@ -307,6 +312,17 @@ def test_of_a_stream_the_last_pass_is_shown(ran: Report) -> None:
     assert stream["latency_s"] == pytest.approx(4_100 / 370e6)
     told = f"the last of 2 passes; the first, its code in no cache yet, took {TOTAL:,} cycles"
     assert speed.repeats(stream) == told
+
+
+def test_rows_add_up_to_the_total_of_a_stream(ran: Report) -> None:
+    """4,100 cycles, 4,000 of them in layers: the others copy what is kept."""
+    stream = with_cycles({**report(residual()), "stream": STREAM}, SIMULATED, HIGH)
+    for told in (table(stream, 100), summary(stream, width=130).splitlines()):
+        assert [row.split()[2] for row in told if row.startswith("states kept")] == ["100"]
+    assert '<th scope="row">states kept</th>' in report_html(stream)
+    assert not any("kept" in row for row in table(ran, 100))
+    waiting = {**ran, "cycles": {**ran["cycles"], "source": "modelled", "outside_layers": 7}}
+    assert speed.outside_layers(waiting) == ("waiting for L3", 7)
 
 
 def test_hostile_names_do_not_steer_the_terminal() -> None:
