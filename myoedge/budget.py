@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.config import BudgetTable, joules, seconds, size_bytes
+from myoedge.config import BudgetTable, decibels, joules, seconds, size_bytes
 from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_modelled, typical
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1 import least_bytes, tile_facts
@@ -51,7 +51,8 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     bytes_ = {f"{name}_bytes": size_bytes(x) for name, x in chosen.items() if x is not None}
     latency = None if table.latency is None else seconds(table.latency)
     energy_j = None if table.energy is None else joules(table.energy)
-    return Budget(**bytes_, latency_s=latency, energy_j=energy_j, sqnr_db=table.sqnr)
+    sqnr_db = None if table.sqnr is None else decibels(table.sqnr)
+    return Budget(**bytes_, latency_s=latency, energy_j=energy_j, sqnr_db=sqnr_db)
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -78,12 +78,12 @@ class LayerTable:
 class BudgetTable:
     """[budget]: what a build must keep to; "20 ms", "900 KiB", "1 mJ", sqnr in dB."""
 
-    latency: str | None = None
-    l1: str | int | None = None
-    l2: str | int | None = None
-    l3: str | int | None = None
-    energy: str | None = None
-    sqnr: float | None = None
+    latency: str | float | None = None
+    l1: str | int | float | None = None
+    l2: str | int | float | None = None
+    l3: str | int | float | None = None
+    energy: str | float | None = None
+    sqnr: float | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,15 +248,7 @@ def _check_numbers(config: Config, name: str) -> None:
         raise MyoedgeError("E232", f"{name}: model.vote must be 1 to {MOST_FRAMES:,} frames")
     _check_stream(config.stream, name)
     _check_conditioning(config.conditioning, name)
-    if config.budget.sqnr is not None:
-        decibels(config.budget.sqnr)
-    for size in (config.budget.l1, config.budget.l2, config.budget.l3):
-        if size is not None:
-            size_bytes(size)
-    if config.budget.latency is not None:
-        seconds(config.budget.latency)
-    if config.budget.energy is not None:
-        joules(config.budget.energy)
+    check_limits(config.budget)
 
 
 def _check_conditioning(table: ConditioningTable, name: str) -> None:
@@ -290,24 +282,42 @@ def _check_stream(table: StreamTable, name: str) -> None:
             raise MyoedgeError("E232", f"{name}: stream.{key} must not be less than 0")
 
 
-def decibels(value: float) -> float:
+def check_limits(table: BudgetTable) -> None:
+    """Errors: E232 no size, latency, energy or number of dB."""
+    readers: tuple[tuple[Callable[[Any], float], tuple[str, ...]], ...] = (
+        (decibels, ("sqnr",)),
+        (size_bytes, ("l1", "l2", "l3")),
+        (seconds, ("latency",)),
+        (joules, ("energy",)),
+    )
+    for reader, keys in readers:
+        for key in keys:
+            if (value := getattr(table, key)) is not None:
+                reader(value)
+
+
+def decibels(value: float | str) -> float:
     """The same number. Errors: E232 where it is none."""
+    if isinstance(value, str):
+        tries = ["sqnr = 25.0  (a number of dB, without quotes and unit)"]
+        raise MyoedgeError("E232", f"budget.sqnr: {value!r} is not a number", {}, tries)
     if not math.isfinite(value):
         raise MyoedgeError("E232", "budget.sqnr must be a finite number of dB")
     return value
 
 
-def size_bytes(text: str | int) -> int:
-    """ "900 KiB" -> 921600; a bare number is bytes. Errors: E232."""
-    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare="B"))
+def size_bytes(text: str | float) -> int:
+    """ "900 KiB" -> 921600; a bare whole number is bytes. Errors: E232."""
+    bare = "" if isinstance(text, float) else "B"
+    return round(_quantity(text, _SIZES, "a size", "900 KiB", bare))
 
 
-def seconds(text: str) -> float:
+def seconds(text: str | float) -> float:
     """ "785 us" -> 0.000785; the unit must be there. Errors: E232."""
     return _quantity(text, _TIMES, "a latency", "20 ms")
 
 
-def joules(text: str) -> float:
+def joules(text: str | float) -> float:
     """ "20 mJ" -> 0.02; the unit must be there. Errors: E232."""
     return _quantity(text, _ENERGIES, "an energy", "1 mJ")
 
@@ -320,13 +330,17 @@ def positive(number: float, name: str) -> float:
 
 
 def _quantity(
-    text: str | int, units: Mapping[str, float], what: str, example: str, bare: str = ""
+    text: str | float, units: Mapping[str, float], what: str, example: str, bare: str = ""
 ) -> float:
     """A number and its unit; `bare` stands for a unit that is left out."""
-    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", str(text))
+    shown = f"{text:.15g}" if isinstance(text, float) else str(text)
+    found = re.fullmatch(r"\s*([0-9]{1,15}(?:\.[0-9]+)?)\s*([A-Za-zµ]*)\s*", shown)
     by_name = {unit.upper(): factor for unit, factor in units.items()}
     factor = by_name.get((found.group(2) or bare).upper()) if found else None
     if found is None or factor is None:
         facts = {"units": ", ".join(units)}
-        raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
+        if found is None or found.group(2):
+            raise MyoedgeError("E232", f"{text!r} is not {what}", facts, [f'"{example}", say'])
+        tries = [f'"{found.group(1)} {example.split()[1]}", say']
+        raise MyoedgeError("E232", f"{what} needs a unit: {found.group(1)}", facts, tries)
     return float(found.group(1)) * factor

@@ -119,7 +119,8 @@ def run_quantize(options: Options) -> Quantized:
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
         fidelity = measure(network, measured)
         if options.reuse is None:  # else what the older build chose stays
-            aim_db = settings.budget.sqnr or AIM_DB
+            sqnr = settings.budget.sqnr
+            aim_db = AIM_DB if sqnr is None else configuration.decibels(sqnr)
             widened = refined(network, fidelity, measured, calibrated, rules, aim_db)
             if widened is not network:
                 network, fidelity = widened, measure(widened, measured)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from myoedge.config import BudgetTable, LayerTable, Method, decibels, joules, seconds, size_bytes
+from myoedge.config import BudgetTable, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.target import chip
 
@@ -124,7 +124,7 @@ def _checked(path: Path, tables: Mapping[str, Any]) -> Sweep:
         if not (math.isfinite(bound) and bound >= 0):
             raise _wrong(path, {f"bounds.{key}": "must be a number, 0 or more"})
     for budget in sweep.budget:
-        _check_budget(budget)
+        check_limits(budget)
     return sweep
 
 
@@ -137,19 +137,6 @@ def _names(sweep: Sweep) -> Iterator[tuple[str, Sequence[str]]]:
 
 def name_of(model: SweepModel) -> str:
     return model.name or Path(model.path).stem
-
-
-def _check_budget(budget: SweepBudget) -> None:
-    """Errors: E232 no size, latency or energy."""
-    for size in (budget.l1, budget.l2, budget.l3):
-        if size is not None:
-            size_bytes(size)
-    if budget.latency is not None:
-        seconds(budget.latency)
-    if budget.energy is not None:
-        joules(budget.energy)
-    if budget.sqnr is not None:
-        decibels(budget.sqnr)
 
 
 def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:

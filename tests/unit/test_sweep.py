@@ -72,7 +72,7 @@ def test_every_combination_in_order(folder: Path) -> None:
         ONE + "colour = 1",
         ONE + "[bounds]\nspeed = 1",
         ONE + "[bounds]\nlatency = nan",
-        ONE + "[[budget]]\nl1 = 1.5",
+        ONE + "[[budget]]\nl1 = true",
         ONE + "[[options]]\nmethod = 'magic'",
         ONE + "[[options]]\nquant = { a = { weights = 'none' } }",
         "operating_points = []\n" + ONE,
@@ -114,7 +114,8 @@ def test_a_chip_without_operating_points_has_results_too(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "budget", ['latency = "fast"', 'energy = "3"', 'l2 = "1 acre"', "sqnr = nan"]
+    "budget",
+    ['latency = "fast"', "latency = 20", "l1 = 1.5", 'energy = "3"', 'l2 = "1 acre"', "sqnr = nan"],
 )
 def test_budgets_that_are_none(folder: Path, budget: str) -> None:
     with pytest.raises(MyoedgeError) as raised:
