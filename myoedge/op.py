@@ -217,6 +217,7 @@ class OpDef:
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
+    rather_symmetric   inputs whose zero point is 0 where their range hardly suffers from it
     reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
                gives results of 16 bits, where they have a scale so; None: never
     wide       inputs that have 16 bits always
@@ -249,6 +250,7 @@ class OpDef:
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
+    rather_symmetric: tuple[int, ...] = ()
     reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     wide: tuple[int, ...] = ()

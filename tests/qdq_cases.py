@@ -128,7 +128,10 @@ def draw_linear(rng: np.random.Generator) -> Case:
 
 def draw_matmul(rng: np.random.Generator) -> Case:
     b, m, c, k = ints(rng, 1, 7, 4)
-    return {}, [(b, m, c), [(b, c, k), (c, k), (1, c, k)][int(rng.integers(3))]], []
+    turned = bool(rng.integers(2))
+    right = (k, c) if turned else (c, k)
+    attrs = {"b_turned": True} if turned else {}
+    return attrs, [(b, m, c), [(b, *right), right, (1, *right)][int(rng.integers(3))]], []
 
 
 def draw_pool(rng: np.random.Generator) -> Case:

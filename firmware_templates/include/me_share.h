@@ -13,8 +13,9 @@
 #define ME_LAST(n) me_share(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
+#define ME_STEERS() (me_core() == ME_STEERING) /* core 8 */
 /* what core 8 waited for is there; core 8 was at this barrier before it came to help */
-#define ME_READY() (me_core() == ME_STEERING ? (void)0 : me_barrier_all())
+#define ME_READY() (ME_STEERS() ? (void)0 : me_barrier_all())
 /* The same where the core that steers may compute as well: among 8 or 9 cores. */
 #define ME_TEAM(helped) (ME_WORKERS + (helped))
 #define ME_FIRST_OF(cores, n) me_share_of((cores), me_core(), (n))
@@ -32,6 +33,7 @@ static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
 #define ME_LAST(n) (n)
 #define ME_CORE() 0
 #define ME_SYNC() ((void)0)
+#define ME_STEERS() 0
 #define ME_READY() ((void)0)
 #define ME_TEAM(helped) (8 + (helped))
 #define ME_FIRST_OF(cores, n) ((void)(cores), 0)

@@ -598,7 +598,7 @@ static int32_t parts_of(int32_t blocks)
     return whole <= halves && whole <= quarters ? 1 : halves <= quarters ? 2 : 4;
 }
 
-/* Packed b, and channels for its columns, by all cores. */
+/* Packed b, and channels for its columns, by eight cores. */
 static ME_APART void pack_columns(const me_matmul *matmul, const me_matmul_tile *tile, int8_t *packed,
                                   me_channel *channels)
 {
@@ -615,7 +615,6 @@ static ME_APART void pack_columns(const me_matmul *matmul, const me_matmul_tile 
         const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum);
         channels[i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
     }
-    ME_SYNC();
 }
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
@@ -633,8 +632,11 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
     w.scratch = packed + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
     w.b_zero = matmul->b_zero;
     w.awaited = tile->awaited;
+    w.cores = ME_TEAM(matmul->helped);
     wait_for_operands(&w);
-    pack_columns(matmul, tile, packed, channels);
+    if (!ME_STEERS()) /* who comes late */
+        pack_columns(matmul, tile, packed, channels);
+    ME_SYNC_OF(w.cores);
     run(&w);
 }
 

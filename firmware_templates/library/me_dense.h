@@ -72,10 +72,12 @@ typedef struct {
 void me_linear_run(const me_linear *linear, const me_linear_tile *tile);
 
 /* y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero), one factor for all.
- * b_turned: b is given as [n][c] */
+ * b_turned: b is given as [n][c]
+ * helped: as above */
 typedef struct {
     int32_t c, a_zero, b_zero, b_turned, mult, offset, shift;
     me_scale scale;
+    int32_t helped;
 } me_matmul;
 
 /* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch bytes, or as many

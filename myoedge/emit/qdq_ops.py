@@ -179,6 +179,13 @@ def _binary(op: str) -> Write:
     return lambda w, q, step, a, b: w.node(op, a, b)
 
 
+def _matmul(w: Writer, q: QuantGraph, step: Step, a: str, b: str) -> str:
+    if step.attrs.get("b_turned", False):
+        rank = len(step.shapes[1])
+        b = w.node("Transpose", b, perm=[*range(rank - 2), rank - 1, rank - 2])
+    return w.node("MatMul", a, b)
+
+
 def _magnitude(w: Writer, q: QuantGraph, step: Step, a: str, b: str) -> str:
     return w.node("Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b)))
 
@@ -325,7 +332,7 @@ WRITE: Mapping[str, Write] = {
     "lstm_cell": recurrent.write("LSTM", result=2),
     "magnitude": _magnitude,
     "majority": classes.majority,
-    "matmul": _binary("MatMul"),
+    "matmul": _matmul,
     "max_pool": max_pool,
     "mean": _reduce("ReduceMean"),
     "mul": _binary("Mul"),

@@ -150,8 +150,19 @@ LINEAR = register(
 )
 
 
+def _turned(attrs: Attrs) -> bool:
+    """Whether b is given as rows: [..., K, C], where it is [..., C, K] else."""
+    return bool(attrs.get("b_turned", False))
+
+
+def _columns(attrs: Attrs, b: Array) -> Array:
+    """b as [..., C, K]."""
+    return np.swapaxes(b, -1, -2) if _turned(attrs) else b
+
+
 def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
-    return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1])
+    columns = b[-2 if _turned(attrs) else -1]
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
 
 
 def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
@@ -159,7 +170,8 @@ def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
     axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
     m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
-    operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), c, k)}
+    inner = (k, c) if _turned(attrs) else (c, k)
+    operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), *inner)}
     return Nest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
 
 
@@ -169,7 +181,7 @@ def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
 
 
 def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.asarray(np.matmul(a, b))
+    return np.asarray(np.matmul(a, _columns(attrs, b)))
 
 
 def matmul_quantize(site: Site) -> Integers:
@@ -203,9 +215,10 @@ def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]
 
 
 def matmul_integer(step: Step, a: Array, b: Array) -> Array:
-    """a int8 [..., M, C], b int8 [..., C, K] -> int8 [..., M, K]."""
+    """a int8 [..., M, C], b int8 [..., C, K] or as rows -> int8 [..., M, K]."""
     wide_a = a.astype(np.int64) - step["a_zero"]
-    acc = exact_matmul(wide_a, b.astype(np.int64) - step["b_zero"])
+    columns = _columns(step.attrs, b).astype(np.int64)
+    acc = exact_matmul(wide_a, columns - step["b_zero"])
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
@@ -213,7 +226,10 @@ def matmul_literals(step: Step) -> dict[str, Any]:
     """Loops over the batch axes; within, rows of a times columns of b."""
     (a, b), batch = step.shapes, step.out[:-2]
     steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
-    return {"loops": merged(batch, steps), "rows": a[-2], "c_in": a[-1], "k_out": b[-1]}
+    c, k = a[-1], step.out[-1]
+    c_step, k_step = (1, c) if _turned(step.attrs) else (k, 1)
+    sizes = {"rows": a[-2], "c_in": c, "k_out": k, "c_step": c_step, "k_step": k_step}
+    return {"loops": merged(batch, steps), **sizes}
 
 
 def matmul_in_tiles(step: Step) -> Tiled:
@@ -225,11 +241,14 @@ def matmul_in_tiles(step: Step) -> Tiled:
     arrays: dict[str, Array] = {}
     table = with_table(step, arrays)
     a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
-    b = _matmul_read("b", 1, loops, (c, n), ((), CHANNELS))
+    turned = _turned(step.attrs)
+    inner: tuple[Dim, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
+    b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
     every = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
     zero, gather = step["b_zero"] != 0, c % 4 != 0
-    work = dense.work(step, c, n, copied=gather, tail=c % 4, zero=zero)
+    helped = not gather and team.helped(m * c * n)
+    work = dense.work(step, c, n, copied=gather, tail=c % 4, zero=zero, cores=team.cores(helped))
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     return Tiled(
         kernel="me_matmul",
@@ -238,7 +257,12 @@ def matmul_in_tiles(step: Step) -> Tiled:
         split=("k", "m"),
         single=tuple(batch),
         operands=(a, b, *table, y),
-        op={"c": c, **{name: step[name] for name in numbers}, "b_turned": 0, **scale_fields(step)},
+        op={
+            "c": c,
+            **{name: step[name] for name in numbers},
+            "b_turned": int(turned),
+            **scale_fields(step),
+        },
         tile=_matmul_tile,
         arrays=arrays,
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
@@ -249,6 +273,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
         first=lambda sizes, prices: (
             dense.first(prices, work, sizes["m"], sizes["k"]) + prices.first_matmul
         ),
+        helped=helped,
     )
 
 
@@ -263,24 +288,25 @@ def _matmul_read(
 
 
 def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
-    c, n = regions["b"].extent[-2:]
-    m = regions["a"].extent[-2]
+    (m, c), n = regions["a"].extent[-2:], regions["y"].extent[-1]
     places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
-    return {**places, "m": m, "n": n, "a_stride": c, "b_stride": n, "y_stride": n}
+    strides: Fields = {"a_stride": c, "b_stride": regions["b"].extent[-1], "y_stride": n}
+    return {**places, "m": m, "n": n, **strides}
 
 
 def _matmul_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
     """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
-    rank = len(shapes[index])
-    if axis == rank - 1 - index:
+    rank, turned = len(shapes[index]), index == 1 and _turned(attrs)
+    if axis == rank - 1 - (index and not turned):
         return None
-    return InTime(axis + max(map(len, shapes)) - rank, lambda made: attrs)
+    made = axis + turned if axis == rank - 2 else axis
+    return InTime(made + max(map(len, shapes)) - rank, lambda made: attrs)
 
 
 MATMUL = register(
     OpDef(
         name="matmul",
-        doc="product of two activations, batch axes broadcast",
+        doc="product of two activations, batch axes broadcast; the right one as columns or rows",
         shape=matmul_shape,
         nest=matmul_nest,
         real=matmul_real,
@@ -292,6 +318,7 @@ MATMUL = register(
         tiled=matmul_in_tiles,
         epilogue=True,
         multiplies=True,
+        rather_symmetric=(1,),
         in_time=_matmul_in_time,
     )
 )

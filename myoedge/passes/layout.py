@@ -224,4 +224,18 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     return Patch(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
 
 
-VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape)
+def turn_rows(graph: Graph, node: Node) -> Rewrite | None:
+    """a b^T reads b as it lies: of a transpose of its last axes nothing is left, of one of others
+    as well what moves rows."""
+    if node.op != "matmul" or node.attrs.get("b_turned"):
+        return None
+    before = made_by(graph, node.inputs[1], "transpose")
+    if before is None or before.attrs["perm"][-2] != len(before.attrs["perm"]) - 1:
+        return None
+    *lead, first, last = before.attrs["perm"]
+    patch = Patch(graph, node)
+    rows = patch.add("transpose", before.inputs[0], perm=(*lead, last, first), origin=before.origin)
+    return patch.last("matmul", node.inputs[0], rows, **{**node.attrs, "b_turned": True})
+
+
+VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape, turn_rows)

@@ -23,6 +23,7 @@ from myoedge.quant.widths import always_wide, residual_streams
 from myoedge.reference import PRE, has_table
 from myoedge.spec import enforce
 
+NEARLY = 1.125  # times a zero point's steps, which is 1 dB: what else may do without one
 HEADROOM = 8.0  # of outputs of 16 bits: samples that nobody calibrated on go beyond the range
 
 
@@ -96,6 +97,28 @@ def _operands(graph: Graph) -> dict[str, None]:
     return dict.fromkeys(name for name in names if graph.is_const(name))
 
 
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Tensors without a zero point: that an operator wants so, or is faster with."""
+
+    wanted: frozenset[str]
+    rather: frozenset[str]
+
+    @staticmethod
+    def of(graph: Graph) -> Balance:
+        found = [(node.inputs, OPS[node.op]) for node in graph.nodes]
+        wanted = frozenset(inputs[i] for inputs, op in found for i in op.symmetric)
+        rather = frozenset(inputs[i] for inputs, op in found for i in op.rather_symmetric)
+        return Balance(wanted, rather)
+
+    def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QParams:
+        if wide:
+            return symmetric_qparams(low, high, "int16")
+        plain, balanced = range_qparams(low, high), symmetric_qparams(low, high)
+        nearly = balanced.scale <= NEARLY * plain.scale and self.rather.intersection(names)
+        return balanced if nearly or self.wanted.intersection(names) else plain
+
+
 def choose_params(
     graph: Graph,
     ranges: Mapping[str, Range],
@@ -109,7 +132,7 @@ def choose_params(
     """
     known = kept or {}
     spans = {**ranges, **_declared(graph)}
-    groups, balanced, wide = tied(graph, spans), _balanced(graph), residual_streams(graph) | wider
+    groups, balance, wide = tied(graph, spans), Balance.of(graph), residual_streams(graph) | wider
     outputs, params = set(graph.outputs), dict[str, QParams]()
     for names in groups:
         wide |= frozenset(names if always_wide(graph).intersection(names) else ())
@@ -119,23 +142,11 @@ def choose_params(
         settled = (*fixed, *(known.get(name) for name in names))
         chosen = next((q for q in settled if q is not None), None)
         if chosen is None:
-            room = HEADROOM if wide.issuperset(names) and outputs.intersection(names) else 1.0
-            chosen = _chosen(room * low, room * high, names, wide, balanced)
+            is_wide = wide.issuperset(names)
+            room = HEADROOM if is_wide and outputs.intersection(names) else 1.0
+            chosen = balance.chosen(room * low, room * high, names, is_wide)
         params.update(dict.fromkeys(names, chosen))
     return params | _fixed_wide(graph)
-
-
-def _chosen(
-    low: float, high: float, names: Sequence[str], wide: frozenset[str], balanced: set[str]
-) -> QParams:
-    if wide.issuperset(names):
-        return symmetric_qparams(low, high, "int16")
-    return (symmetric_qparams if balanced.intersection(names) else range_qparams)(low, high)
-
-
-def _balanced(graph: Graph) -> set[str]:
-    """Tensors that an operator wants without a zero point."""
-    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].symmetric}
 
 
 def _declared(graph: Graph) -> dict[str, Range]:

@@ -227,9 +227,10 @@ def matmul_case(
     limits: tuple[int, int] = (-128, 127),
     table: bool = False,
     shift: tuple[int, int, int] = (0, 0, 0),
+    helped: bool = False,
     seed: int = 0,
 ) -> Case:
-    """a [m, c] times b [c, n]; gaps and shift of a, b and y."""
+    """a [m, c] times b [c, n]; gaps and shift of a, b and y. helped: where a is read in place."""
     rng = np.random.default_rng(seed)
     a, b = _drawn(rng, m, c), _drawn(rng, c, n)
     step = _product(rng, a, b, zeros, limits)
@@ -239,12 +240,13 @@ def matmul_case(
     operands |= {} if looked is None else {"table": looked}
     factors = {name: step[name] for name in ("mult", "offset", "shift")}
     op = {"c": c, "a_zero": zeros[0], "b_zero": zeros[1], "turned": int(turned), **factors}
+    in_place = all(place % 4 == 0 for place in (c, c + gaps[0], shift[0]))
     strides = {"a_stride": c + gaps[0], "b_stride": lies.shape[1] + gaps[1], "y": "y"}
     tile: Fields = {"a": "a", "b": "b", "m": m, "n": n, **strides}
     return Case(
-        f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {seed}",
+        f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {helped} {seed}",
         KERNELS[2],
-        {**op, **_scale(step["pre"], *limits, looked)},
+        {**op, **_scale(step["pre"], *limits, looked), "helped": int(helped and in_place)},
         {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "awaited": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),

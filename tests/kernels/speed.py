@@ -87,6 +87,11 @@ def product(m: int, c: int, k: int) -> Callable[[], Layer]:
     return lambda: Layer(Function(torch.matmul), ((m, c), (c, k)))
 
 
+def product_of_rows(m: int, c: int, k: int) -> Callable[[], Layer]:
+    """b is given as rows: a @ b.transpose(-1, -2)."""
+    return lambda: Layer(Function(lambda a, b: a @ b.transpose(-1, -2)), ((m, c), (k, c)))
+
+
 def patches() -> Layer:
     return Layer(Last(nn.Conv2d(1, 192, (1, 20), (1, 20))), ((1, 1, 1280, 1),))
 
@@ -125,9 +130,21 @@ ROWS: Mapping[str, Row] = {
         wanted=(17.5, 16.5),
     ),
     "matmul 64 x 192 x 64": Row(
-        786_432, "matmul 64 x 192 x 64", from_l2=product(64, 192, 64), wanted=(17.5, 16.5)
+        786_432,
+        "matmul 64 x 192 x 64, b_zero = 0",
+        from_l2=product(64, 192, 64),
+        wanted=(17.5, 16.5),
     ),
     "matmul 64 x 768 x 64": Row(3_145_728, from_l2=product(64, 768, 64), wanted=(19.5, 18.0)),
+    "matmul 64 x 192 x 64, b in rows": Row(
+        786_432,
+        "the same, b_zero = 0",
+        from_l2=product_of_rows(64, 192, 64),
+        wanted=(17.5, 16.5),
+    ),
+    "matmul 64 x 768 x 64, b in rows": Row(
+        3_145_728, from_l2=product_of_rows(64, 768, 64), wanted=(19.5, 18.0)
+    ),
     "conv 3x3 16x16, 64 -> 64": Row(
         9_437_184,
         "conv 3x3, 16x16, 64 -> 64",

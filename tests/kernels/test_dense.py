@@ -105,6 +105,7 @@ def drawn_matmul(seed: int) -> Case:
         limits=((-128, 127), (-128, 127), (-30, 40))[int(rng.integers(3))],
         table=bool(rng.random() < 0.3),
         shift=(shift[0], shift[1], shift[2] % 4),
+        helped=seed % 4 > 0,
         seed=seed,
     )
 

@@ -162,8 +162,16 @@ def matmul(draw: Draw) -> Case:
     batch_a, batch_b = broadcast_pair(draw, 0, 3)
     m, k = draw(EXTENTS), draw(EXTENTS)
     c = draw(st.sampled_from([1, 2, 3, 5, 9, 100]))
+    drawn = common(draw, 2, act=True)
+    if draw(st.booleans()):
+        shapes = ((*batch_a, m, c), (*batch_b, k, c))
+        return Case("matmul", {"b_turned": True}, shapes, meaning=_by_rows, **drawn)
     shapes = ((*batch_a, m, c), (*batch_b, c, k))
-    return Case("matmul", {}, shapes, meaning=torch.matmul, **common(draw, 2, act=True))
+    return Case("matmul", {}, shapes, meaning=torch.matmul, **drawn)
+
+
+def _by_rows(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.matmul(a, b.transpose(-1, -2))
 
 
 # ---- elementwise operators

@@ -112,6 +112,9 @@ def test_a_matmul_repeats_what_is_broadcast() -> None:
     assert op.shape({}, *shapes) == (3, 4, 2, 2)
     assert touched(op, {}, shapes, "a") == whole((3, 1, 2, 5))
     assert touched(op, {}, shapes, "b") == whole((4, 5, 2))
+    turned, shapes = {"b_turned": True}, [(3, 1, 2, 5), (4, 7, 5)]
+    assert op.shape(turned, *shapes) == (3, 4, 2, 7)
+    assert touched(op, turned, shapes, "b") == whole((4, 7, 5))
 
 
 # ---- multiply-accumulates, with PyTorch's own count

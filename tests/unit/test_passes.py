@@ -389,3 +389,23 @@ def test_squares_that_somebody_else_reads_or_under_no_root_stay() -> None:
 
     for model in (Read(F.relu), Magnitude(F.relu, power=0.25)):
         assert "magnitude" not in ops(agrees(model, seeded(1, 1, 32)))
+
+
+@pytest.mark.parametrize(
+    ("turn", "left"),
+    [
+        (lambda b: b.transpose(-1, -2), []),
+        (lambda b: b.permute(1, 0, 2).permute(1, 2, 0), []),
+        (lambda b: b.permute(1, 2, 0), [(1, 0, 2)]),
+        (lambda b: b.permute(2, 0, 1), [(2, 0, 1)]),
+    ],
+    ids=["last axes", "in two goes", "rows as well", "no rows"],
+)
+def test_a_product_by_rows_turns_no_numbers(
+    turn: Callable[[Tensor], Tensor], left: list[tuple[int, ...]]
+) -> None:
+    """What moves rows alone stays; where numbers of a row come apart, all of it does."""
+    graph = agrees(Net(lambda self, a, b: a @ turn(b)), seeded(6, 6, 6), seeded(6, 6, 6, seed=1))
+    assert [n.attrs["perm"] for n in graph.nodes if n.op == "transpose"] == left
+    (product,) = (n for n in graph.nodes if n.op == "matmul")
+    assert product.attrs.get("b_turned", False) == (left != [(2, 0, 1)])

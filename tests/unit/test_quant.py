@@ -194,3 +194,22 @@ def test_labels_of_frames_say_which_axis_has_the_classes() -> None:
         graph = from_exported(exported)
         assert accuracy(graph, ((x,),), best) == pytest.approx(8 / 9)
         assert accuracy(graph, ((x,),), best[:, :5]) is None
+
+
+@pytest.mark.parametrize(("low", "zero"), [(-1.0, 0), (-0.79, 0), (-0.77, -17), (0.0, -128)])
+def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, zero: int) -> None:
+    """A range of -0.79 to 1 has steps of 1.79 / 255; 2 / 255 are 1.12 times as large."""
+
+    class Product(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return a @ b
+
+    shapes = torch.zeros(1, 2, 3), torch.zeros(1, 3, 4)
+    graph = prepare(from_exported(torch.export.export(Product().eval(), shapes)))
+    a, b = graph.inputs
+    both = {a: np.linspace(-1.0, 3.0, 6), b: np.linspace(low, 1.0, 12)}
+    shaped = {a: both[a].reshape(1, 1, 2, 3), b: both[b].reshape(1, 1, 3, 4)}
+    windows = {name: value.astype(np.float32) for name, value in shaped.items()}
+    params = quantize_graph(graph, calibrate(graph, windows, Observer(), "test")).params
+    assert params[b].zero_point == zero
+    assert params[a].zero_point == -64

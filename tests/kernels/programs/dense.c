@@ -37,7 +37,9 @@ static void run(void)
 
 static int32_t calls(int32_t core)
 {
-    return core < ME_WORKERS || (now.kernel == 1 && ((const me_linear *)(const void *)now.op)->helped);
+    if (now.kernel == 1)
+        return core < ME_WORKERS || ((const me_linear *)(const void *)now.op)->helped;
+    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul *)(const void *)now.op)->helped);
 }
 
 static void work(int32_t core, void *unused)
