@@ -31,6 +31,7 @@ class Validation:
 
     exact        by rung: True, False; None where it was not run
     samples      inputs compared on each rung: the golden one, random ones, and those given
+    in_passes    of a stream, whose passes these are
     difference   the first place where a rung differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     """
@@ -39,6 +40,7 @@ class Validation:
     samples: dict[str, int]
     difference: Difference | None
     onnx_db: float | None = None
+    in_passes: bool = False
 
 
 def validate(
@@ -75,7 +77,8 @@ def validate(
     counts, difference = _compared(chosen, tuple(dict.fromkeys(on)), input, say)
     onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
     same = {rung: difference is None or difference.rung != rung for rung in counts}
-    return Validation(_noted(chosen, same), counts, difference, onnx_db)
+    in_passes = chosen.stream is not None
+    return Validation(_noted(chosen, same), counts, difference, onnx_db, in_passes)
 
 
 def _compared(

@@ -65,8 +65,8 @@ def _as_json(found: Validation) -> dict[str, Any]:
 def _show(voice: Voice, found: Validation) -> None:
     for rung, count in found.samples.items():
         if found.exact[rung]:
-            samples = f"{count:,} sample{'s' * (count != 1)}"
-            text = f"exact: reference = {RUNGS[rung]}, {samples}"
+            one, many = ("pass", "passes") if found.in_passes else ("sample", "samples")
+            text = f"exact: reference = {RUNGS[rung]}, {count:,} {one if count == 1 else many}"
             voice.out.print(text, markup=False)
     if found.onnx_db is not None:
         same = found.onnx_db == float("inf")
@@ -74,10 +74,10 @@ def _show(voice: Voice, found: Validation) -> None:
         voice.out.print(f"onnxruntime on model.int8.onnx: {text}", markup=False)
     if found.difference is None:
         return
-    d = found.difference
+    d, of = found.difference, "pass" if found.in_passes else "sample"
     lines = (
         f"{d.where} differs on {d.rung}",
-        f"  layer     {d.layer} ({d.name}), sample {d.sample}, index {list(d.index)}",
+        f"  layer     {d.layer} ({d.name}), {of} {d.sample}, index {list(d.index)}",
         f"  expected  {d.expected}",
         f"  got       {d.got}",
     )

@@ -93,16 +93,17 @@ def in_short(report: Report) -> str:
 
 def by_point(report: Report) -> list[str]:
     """ "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to output"."""
-    return [_told(point) for point in report["stream"]["points"]]
+    found = report["stream"]
+    return [_told(point, found["pass_frames"]) for point in found["points"]]
 
 
-def _told(point: Mapping[str, Any]) -> str:
+def _told(point: Mapping[str, Any], frames: int) -> str:
     least = point["least_frames"]
     busy = words.percent(point["duty_cycle"])
     keeps = f"{point['real_time_factor']:.2f} times real time, {busy} busy"
     if not point["keeps_up"]:
         keeps = f"does NOT keep up: a pass takes {point['duty_cycle']:.2f} of its time"
     parts = [keeps, f"{duration(point['latency_s'])} from sample to output"]
-    if least is not None:
+    if least is not None and least != frames:
         parts.append(f"passes of {words.several(least, 'frame')} would do")
     return f"{point['name']}: {', '.join(parts)}"

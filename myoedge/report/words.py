@@ -36,6 +36,11 @@ def several(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def run_of(report: Report) -> str:
+    """What figures are of: a pass of a stream, or an inference."""
+    return "pass" if "stream" in report else "inference"
+
+
 def three_digits(value: float) -> str:
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     text = f"{value:,.{decimals}f}"

@@ -38,7 +38,7 @@ def paths(graph: Graph, axes: Axes) -> Paths:
     axis, stride = dict(axes), dict.fromkeys(graph.inputs, 1)
     moves = dict(_followed(graph, axis, stride))
     if len({stride[name] for name in graph.outputs}) > 1:
-        raise refused("the outputs come at different rates", "one rate for all outputs")
+        raise refused(graph, "the outputs come at different rates", "one rate for all outputs")
     return Paths(axis, stride, moves)
 
 
@@ -49,8 +49,8 @@ def _followed(
     _check_inputs(graph, axis)
     for node in graph.nodes:
         found = {name: _move(graph, node, name, axis) for name in node.inputs if name in axis}
-        axis[node.name] = _one({move.axis for move in found.values()}, node)
-        stride[node.name] = _one({stride[n] * m.stride for n, m in found.items()}, node)
+        axis[node.name] = _one({move.axis for move in found.values()}, graph, node)
+        stride[node.name] = _one({stride[n] * m.stride for n, m in found.items()}, graph, node)
         _check_constants(graph, node, axis[node.name])
         yield node.name, found
 
@@ -62,25 +62,26 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
         if not 0 <= axis < len(shape) or shape[axis] < 2:
             raise no_frames(name, axis, shape)
         if border is not None and border.axis == axis and len(border.scale) > 1:
-            raise refused(f"factors of input {name} change from frame to frame", "the same ones")
+            title = f"factors of input {name} change from frame to frame"
+            raise refused(graph, title, "the same ones")
 
 
 def _move(graph: Graph, node: Node, name: str, axes: Axes) -> InTime:
     shapes = [graph.shape(x) for x in node.inputs]
     move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axes[name])
     if move is None and node.op == "attention" and axes[name] != 0:
-        raise _attends(node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
+        raise _attends(graph, node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
     if move is None:
-        raise not_causal(node, "takes all frames at once")
+        raise not_causal(graph, node, "takes all frames at once")
     if move.behind:
-        raise not_causal(node, f"reaches {move.behind} frames into the future")
+        raise not_causal(graph, node, f"reaches {move.behind} frames into the future", PAD)
     return move
 
 
-def _one(found: Iterable[int], node: Node) -> int:
+def _one(found: Iterable[int], graph: Graph, node: Node) -> int:
     values = list(found)
     if len(values) != 1:
-        raise not_causal(node, "brings frames of different times together")
+        raise not_causal(graph, node, "brings frames of different times together")
     return values[0]
 
 
@@ -93,16 +94,17 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
         for own, extent in enumerate(shapes[index]):
             move = OPS[node.op].in_time(node.attrs, shapes, index, own)
             if extent > 1 and move is not None and move.axis == axis:
-                raise not_causal(node, "has constants that change from frame to frame")
+                raise not_causal(graph, node, "has constants that change from frame to frame")
 
 
-def not_causal(node: Node, reason: str) -> MyoedgeError:
+def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
     """E131 of a node."""
     title = f"{node.where} cannot run on a stream: it {reason}"
-    return refused(title, "what is known of a frame when it comes, and of those before it")
+    needs = "what is known of a frame when it comes, and of those before it"
+    return refused(graph, title, needs, *tries)
 
 
-def _attends(node: Node, window: int) -> MyoedgeError:
+def _attends(graph: Graph, node: Node, window: int) -> MyoedgeError:
     """E131 of attention in a network that was exported over so many frames."""
     before, after = node.attrs["window"] or (window, window)
     reason = "keeps no keys and values of frames before"
@@ -114,10 +116,13 @@ def _attends(node: Node, window: int) -> MyoedgeError:
         "needs": "what can be kept of the frames before in a state that does not grow",
         "has": f"keys and values of {min(before, window - 1) + 1} frames, as it was exported",
     }
-    tries = [
+    overlapping = (
         f"[stream] past = {window - 1} runs the network on the last {window} frames, as it was "
         "exported, for every new one; a smaller past for several new ones at once",
         "export it over as many frames as it looks back: a window takes as long as it has frames",
+    )
+    tries = [
+        *(overlapping if _window(graph) else _by_window(graph)),
         "an LSTM, a GRU or causal convolutions in its place, which keep little",
     ]
     return MyoedgeError("E131", f"{node.where} cannot run on a stream: it {reason}", facts, tries)
@@ -132,16 +137,63 @@ def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     return MyoedgeError("E131", f"input {name} has no frames along axis {axis}", facts, tries)
 
 
-def refused(title: str, needs: str) -> MyoedgeError:
-    """E131 with what to do about it."""
-    return MyoedgeError(
-        "E131",
-        title,
-        {"needs": needs},
-        [
-            "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding",
-            "[stream] past = 112, future = 12 runs the whole network on windows that overlap so",
-        ],
+PAD = "pad in front only: F.pad(x, (k - 1, 0)), then a convolution without padding"
+
+
+def refused(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
+    """E131 with what to do about it: `tries`, then what fits outputs with a frame for every frame
+    of the inputs, or those of whole windows."""
+    window = _window(graph)
+    last = [_overlapping(window)] if window else _by_window(graph)
+    return MyoedgeError("E131", title, {"needs": needs}, [*tries, *last])
+
+
+def _overlapping(window: int) -> str:
+    parts = f"past = {window * 3 // 4}, future = {window // 8}"
+    return f"[stream] {parts} runs the whole network on windows that overlap so"
+
+
+def _by_window(graph: Graph) -> list[str]:
+    batch = ", ".join(map(str, (4, *graph.shape(graph.inputs[0])[1:])))
+    many = f"export it over some windows as a batch, [{batch}] say: each is a frame then"
+    alone = "build without --stream: me_run takes a window each time"
+    return [alone, many] if _is_batched(graph) else [alone]
+
+
+def _window(graph: Graph) -> int:
+    """Frames of the windows that the network could run on whole; 0: it gives no frame for each."""
+    shape = graph.shape(graph.inputs[0])
+    return max((n for axis, n in enumerate(shape) if alike(graph, axis) is not None), default=0)
+
+
+def _is_batched(graph: Graph) -> bool:
+    """Whether every operator takes what lies along the first axis one after the other."""
+    axes = dict.fromkeys(graph.inputs, 0)
+    for node in graph.nodes:
+        shapes = [graph.shape(x) for x in node.inputs]
+        found = [
+            OPS[node.op].in_time(node.attrs, shapes, index, axes[name])
+            for index, name in enumerate(node.inputs)
+            if name in axes
+        ]
+        along = {None if move is None else move.axis for move in found}
+        if len(along) != 1 or (axis := along.pop()) is None:
+            return False
+        axes[node.name] = axis
+    return True
+
+
+def alike(graph: Graph, axis: int) -> dict[str, int] | None:
+    """The axes of all ports, where the inputs have this one and each output one as long."""
+    frames = graph.shape(graph.inputs[0])[axis]
+    found = dict.fromkeys(graph.inputs, axis)
+    for name in graph.outputs:
+        same = [d for d, n in enumerate(graph.shape(name)) if n == frames]
+        if frames < 2 or len(same) != 1:
+            return None
+        found[name] = same[0]
+    return (
+        found if all(graph.shape(n)[axis : axis + 1] == (frames,) for n in graph.inputs) else None
     )
 
 

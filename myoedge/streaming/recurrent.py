@@ -44,7 +44,8 @@ def _fill(parts: Parts, step: Step, state: Carried) -> int:
     given = parts.q.constants.get(step.node.inputs[state.operand])
     values = set() if given is None else set(state.first(step, given).reshape(-1).tolist())
     if len(values) != 1:
-        raise not_causal(step.node, f"begins with a {state.name} that is not one number all over")
+        reason = f"begins with a {state.name} that is not one number all over"
+        raise not_causal(parts.q.graph, step.node, reason)
     return int(values.pop())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from myoedge.ir import Graph
 from myoedge.quant.choose import QuantGraph
 from myoedge.streaming.parts import Parts, network
-from myoedge.streaming.paths import Axes, refused, several
+from myoedge.streaming.paths import Axes, alike, refused, several
 from myoedge.streaming.pushed import Stream
 
 
@@ -22,27 +22,13 @@ def window_axes(graph: Graph, named: int | None = None) -> dict[str, int]:
     """
     shape = graph.shape(graph.inputs[0])
     tried = range(len(shape)) if named is None else [named % len(shape)]
-    fit = {axis: found for axis in tried if (found := _alike(graph, axis)) is not None}
+    fit = {axis: found for axis in tried if (found := alike(graph, axis)) is not None}
     if len(fit) == 1:
         return next(iter(fit.values()))
     if fit:
         raise several([*fit])
     title = "the outputs have no frame for every frame of the inputs"
-    raise refused(title, "one axis that is as long in all inputs and outputs")
-
-
-def _alike(graph: Graph, axis: int) -> dict[str, int] | None:
-    """The axes of all ports, where the inputs have this one and each output one as long."""
-    frames = graph.shape(graph.inputs[0])[axis]
-    found = dict.fromkeys(graph.inputs, axis)
-    for name in graph.outputs:
-        same = [d for d, n in enumerate(graph.shape(name)) if n == frames]
-        if frames < 2 or len(same) != 1:
-            return None
-        found[name] = same[0]
-    return (
-        found if all(graph.shape(n)[axis : axis + 1] == (frames,) for n in graph.inputs) else None
-    )
+    raise refused(graph, title, "one axis that is as long in all inputs and outputs")
 
 
 def windowed(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:

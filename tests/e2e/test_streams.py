@@ -121,6 +121,7 @@ def test_the_ladder_pushes_frames(streams: dict[int, Build], frames: int) -> Non
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
     assert checked.samples["host"] > (2 * FRAMES) // frames
+    assert checked.in_passes
 
 
 def test_the_selftest_runs_a_pass(streams: dict[int, Build]) -> None:

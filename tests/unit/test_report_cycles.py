@@ -15,7 +15,7 @@ from rich.console import Console
 
 from myoedge.measurement import Inference, LayerCost, Measurement
 from myoedge.plan.schedule import make_plan
-from myoedge.report import speed, words
+from myoedge.report import speed, streams, words
 from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
 from myoedge.report.html import report_html
@@ -319,10 +319,20 @@ def test_rows_add_up_to_the_total_of_a_stream(ran: Report) -> None:
     stream = with_cycles({**report(residual()), "stream": STREAM}, SIMULATED, HIGH)
     for told in (table(stream, 100), summary(stream, width=130).splitlines()):
         assert [row.split()[2] for row in told if row.startswith("states kept")] == ["100"]
-    assert '<th scope="row">states kept</th>' in report_html(stream)
+    page = report_html(stream)
+    assert '<th scope="row">states kept</th>' in page
+    assert "One pass on the simulated GAP9" in page
     assert not any("kept" in row for row in table(ran, 100))
     waiting = {**ran, "cycles": {**ran["cycles"], "source": "modelled", "outside_layers": 7}}
     assert speed.outside_layers(waiting) == ("waiting for L3", 7)
+
+
+@pytest.mark.parametrize(("least", "said"), [(4, False), (2, True), (None, False)])
+def test_other_passes_are_named_where_they_would_do(least: int | None, said: bool) -> None:
+    point = {"name": "high", "keeps_up": True, "real_time_factor": 2.0, "duty_cycle": 0.5}
+    row = {**point, "latency_s": 0.01, "least_frames": least}
+    (told,) = streams.by_point({"stream": {**STREAM, "points": [row]}})
+    assert ("would do" in told) == said
 
 
 def test_hostile_names_do_not_steer_the_terminal() -> None:

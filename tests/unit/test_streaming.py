@@ -356,6 +356,16 @@ def test_what_needs_frames_to_come_is_refused(what: str) -> None:
         find_axes(prepared(network, *shape), shape.index(FRAMES))
     assert caught.value.code == "E131"
     assert reason in str(caught.value)
+    advised = any("[stream] past = " in line for line in caught.value.notice.tries)
+    assert advised == fits_windows(prepared(network, *shape)), "the try leads on"
+
+
+def fits_windows(graph: Graph) -> bool:
+    try:
+        window_axes(graph)
+    except MyoedgeError as error:
+        return error.code != "E131"
+    return True
 
 
 def test_attention_is_told_how_it_can_run_on_windows() -> None:
@@ -471,6 +481,8 @@ def test_windows_need_as_many_outputs_as_frames() -> None:
     with pytest.raises(MyoedgeError) as caught:
         window_axes(prepared(nn.Sequential(nn.Flatten(), nn.Linear(80, 3)), 1, 4, 20))
     assert caught.value.code == "E131"
+    assert caught.value.notice.tries[0].startswith("build without --stream")
+    assert "[4, 4, 20]" in caught.value.notice.tries[1]
     square = prepared(nn.ReLU(), 1, 8, 8)
     with pytest.raises(MyoedgeError):
         window_axes(square)
