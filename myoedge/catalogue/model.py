@@ -110,6 +110,5 @@ the last frame, runs backwards, or takes an average, a softmax or attention over
 what has not come yet; the message names it and its line. Pad in front only, or let [stream] past
 and future run the whole network on windows: outputs come as much later as there is future in them.
 Causal attention is refused as well: its keys and values of frames before are not kept.
-A network that classifies a whole window has no output for each frame, on windows either: call
-me_run for each, or export it over some of them as a batch, which are the frames of its stream.
+A network that classifies whole windows runs on one each time: build it without --stream.
 """
