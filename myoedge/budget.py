@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,13 +88,22 @@ def within(chip: Chip, budget: Budget) -> Chip:
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     reserved = max(chip.l2_reserved_bytes - spared, 0)
     found = replace(chip, **limits, l2_reserved_bytes=reserved)
-    if chip.l1_bytes and found.l1_bytes <= chip.l1_reserved_bytes:
+    if empty := [*_empty(chip, found)]:
+        raise _over(empty, None)
+    return found
+
+
+def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
+    """Memories in which no network has room, whichever it is."""
+    if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
-            "has": f"{found.l1_bytes:,} B: nothing would be left for the operands of layers",
+            "has": f"{limited.l1_bytes:,} B: nothing would be left for the operands of layers",
         }
-        raise MyoedgeError("E302", "over budget: l1", facts, ["--l1 64KiB", "[budget] l1 = ..."])
-    return found
+        yield Broken("l1", facts, ["--l1 64KiB"])
+    if not limited.l2_bytes:
+        facts = {"needs": "room for inputs, outputs and what tiles read", "has": "0 B"}
+        yield Broken("l2", facts, ["--l2 512KiB"])
 
 
 def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
@@ -146,6 +156,7 @@ def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
 
 
 AUTO = "auto"
+SMALLER = "fewer channels in the layers named"  # as E301 says it
 
 
 def at_point(plan: Plan, name: str | None, budget: Budget, by: Coefficients) -> Plan:
@@ -223,7 +234,7 @@ def _latency(budget: Budget, plan: Plan) -> Broken | None:
         duration(budget.latency_s),
         f"{duration(found)}, modelled, {_point(plan.chip)}",
         _slowest(plan),
-        "fewer channels or smaller maps in the layers named",
+        [SMALLER],
     )
 
 
@@ -236,12 +247,28 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
     if found.joules <= budget.energy_j:
         return None
     most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
+    thrifty = _thrifty_point(budget, plan, far, by)
     return _broken(
         "energy",
         amount(budget.energy_j),
         f"{_shown(found)}, modelled, {_point(plan.chip)}",
         [f"{_shown(e)}  {step.node.where}" for e, step in most[:MOST_NAMED]],
-        "--operating-point low, or fewer channels in the layers named",
+        [f"--operating-point {thrifty}", SMALLER] if thrifty else [SMALLER],
+    )
+
+
+def _thrifty_point(budget: Budget, plan: Plan, far: int, by: Coefficients) -> str:
+    """An operating point that keeps the energy, and the latency; "": there is none."""
+    cycles, most_s = modelled_cycles(plan), budget.latency_s or math.inf
+    return next(
+        (
+            point.name
+            for point in plan.chip.points
+            if point.clock_hz
+            and cycles / point.clock_hz <= most_s
+            and energy(typical(cycles, far), point, by).joules <= (budget.energy_j or 0.0)
+        ),
+        "",
     )
 
 
@@ -258,7 +285,7 @@ def _noise(budget: Budget, plan: Plan, fidelity: Fidelity, reused: bool) -> Brok
         f"{budget.sqnr_db:g} dB",
         f"{found_db:.1f} dB",
         _noisiest(plan, fidelity),
-        "--method mse or percentile; myoedge quantize shows the noise of every layer",
+        ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
     return replace(found, facts={**found.facts, "16 bits": _widths(plan, reused)})
 
@@ -280,22 +307,27 @@ def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
     return energy(typical(cycles, moved_l3_bytes(plan, index)), plan.chip.point, by)
 
 
-def _broken(name: str, budget: str, build: str, layers: Sequence[str], remedy: str) -> Broken:
+def _broken(
+    name: str, budget: str, build: str, layers: Sequence[str], tries: Sequence[str]
+) -> Broken:
     facts = {"budget": budget, "build": build, "most": "\n".join(layers)}
-    return Broken(name, facts, [remedy, f"[budget] {name} = ..., if the build's value will do"])
+    return Broken(name, facts, tries)
 
 
 def _over(broken: Sequence[Broken], short: Broken | None) -> MyoedgeError:
-    """Facts are named after their budget where there are several."""
+    """Facts are named after their budget where there are several; tries hold for all of them."""
+    tries = [*dict.fromkeys(line for found in broken for line in found.tries)]
+    if loose := [found.name for found in broken if "build" in found.facts]:
+        values = "value" if len(loose) == 1 else "values"
+        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
     if len(broken) == 1:
         (only,) = broken
         title = only.title or f"over budget: {only.name}"
-        return MyoedgeError(only.code, title, only.facts, only.tries)
+        return MyoedgeError(only.code, title, only.facts, tries)
     facts = {f"{found.name}, {key}": text for found in broken for key, text in found.facts.items()}
     if short is not None:
         facts["judged"] = f"{', '.join(found.name for found in broken[1:])}: with all memory"
     names = ", ".join(found.name for found in broken)
-    tries = [line for found in broken for line in found.tries]
     return MyoedgeError("E302", f"over budget: {names}", facts, tries)
 
 

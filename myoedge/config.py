@@ -31,7 +31,7 @@ LARGEST = 1e9  # of rates, frequencies, frames
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
-_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6}
+_ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 

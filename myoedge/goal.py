@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from myoedge.streaming.pushed import Stream
 
 DEFAULT_CHIP = "gap9"
+L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def planned(
         if not names:
             raise
         found = _planned(network, _freed(wanted, names), by)  # else the chip itself is too small
-        short = _short(network, wanted, by, error.notice)
+        short = _short(network, wanted, by, error.notice, found.plan)
     budget.check(wanted.limits, found.plan, fidelity, by, short, reused)
     return found
 
@@ -141,18 +143,40 @@ def _freed(wanted: Goal, names: Iterable[str]) -> Goal:
     return replace(wanted, limits=budget.for_app(wanted.app, wanted.chip, limits))
 
 
-def _short(network: QuantGraph, wanted: Goal, by: Coefficients, told: Notice) -> budget.Broken:
-    """The memory to blame: more of it alone would do; all that are limited, where none would."""
+def _short(
+    network: QuantGraph, wanted: Goal, by: Coefficients, told: Notice, free: Plan
+) -> budget.Broken:
+    """The memory to blame: more of it alone would do; all that are limited, where none would.
+
+    free   the plan with all that there is of them
+    """
     if told.code == budget.NO_TILE:
         return budget.Broken("l1", dict(told.facts), told.tries, told.code, told.title)
     names = _limited(wanted)
     cures = [n for n in names if len(names) == 1 or _fits(network, _freed(wanted, [n]), by)]
-    more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
+    if cures == ["l2"] and (enough := _enough_l2(network, wanted, by, free)):
+        more = [f"--l2 {enough}KiB"]
+    else:
+        more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
     tries = more if cures else [", and ".join(more)]
     l3_bytes = wanted.limits.l3_bytes
     l3 = {} if l3_bytes is None else {"l3": f"{l3_bytes:,} B at most for what L2 has no room for"}
     name = " or ".join(cures) or " and ".join(names)
     return budget.Broken(name, {**dict(told.facts), **l3}, [*tries, *told.tries[:1]])
+
+
+def _enough_l2(network: QuantGraph, wanted: Goal, by: Coefficients, free: Plan) -> int | None:
+    """KiB of L2 that would do, looked for between what there is and what the free plan has."""
+    low = max((wanted.limits.l2_bytes or 0) // budget.KIB, 1)
+    high, found = -(-free.l2_bytes // budget.KIB), None
+    for _ in range(L2_TRIES):
+        middle = math.isqrt(low * high) + 1
+        limits = replace(wanted.limits, l2_bytes=middle * budget.KIB)
+        if _fits(network, replace(wanted, limits=limits), by):
+            high = found = middle
+        else:
+            low = middle
+    return found
 
 
 def _fits(network: QuantGraph, wanted: Goal, by: Coefficients) -> bool:

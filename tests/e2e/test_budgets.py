@@ -12,8 +12,10 @@ import pytest
 import torch
 
 import myoedge
+from myoedge.budget import Budget, within
 from myoedge.config import seconds
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.target import chip
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
 
@@ -84,6 +86,8 @@ def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> No
         facts = dict(raised.value.notice.facts)
         assert "12,288 B" in facts["needs"]
         assert "nothing would be left" in facts["has"]
+    with pytest.raises(MyoedgeError, match="over budget: l1, l2"):
+        within(chip("gap9"), Budget(l1_bytes=0, l2_bytes=0))
 
 
 # --- [budget] -------------------------------------------------------------------------------------
@@ -125,8 +129,13 @@ def test_energy_is_judged_at_the_operating_point(model: Path, tmp_path: Path) ->
     high, low = report["energy_uj"]["points"]
     shutil.rmtree(tmp_path / "out")
     limit = f'energy = "{(high["value"] + low["value"]) / 2:.6f} uJ"'
-    facts = dict(refusal(model, tmp_path, limit).facts)
+    refused = refusal(model, tmp_path, limit)
+    facts = dict(refused.facts)
     assert "modelled, at 0.80 V, 370 MHz" in facts["build"]
+    assert refused.tries[0] == "--operating-point low"
+    in_between = f'latency = "{(high["latency_s"] + low["latency_s"]) / 2 * 1e6:.3f} us"'
+    hurried = refusal(model, tmp_path, f"{limit}\n{in_between}")
+    assert not any("--operating-point" in line for line in hurried.tries), "too slow there"
     told = [line.split("  ", 1) for line in facts["most"].splitlines()]
     assert len(told) == 3
     joules = [float(text.split()[0]) for text, _ in told]
@@ -182,7 +191,8 @@ def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path
     assert len(facts["latency, most"].splitlines()) == len(facts["energy, most"].splitlines()) == 3
     assert all(" to " in line for line in facts["energy, most"].splitlines()), "intervals"
     assert "sqnr, budget" not in facts
-    assert sum("[budget]" in line for line in told.tries) == 2
+    assert len(told.tries) == 2, "one that helps both, one that gives both up"
+    assert told.tries[1].startswith("[budget] latency, energy = ")
 
 
 def test_a_memory_that_is_too_small_hides_no_other_budget(model: Path, tmp_path: Path) -> None:
@@ -212,6 +222,9 @@ def test_l2_that_is_too_small(model: Path, tmp_path: Path) -> None:
         assert (told.code, told.title) == ("E302", "over budget: l2")
         assert facts["has"] == "2,048 B"
         assert len(facts["largest"].splitlines()) == 3
+    option, size = told.tries[0].split()
+    assert option == "--l2"
+    assert with_table(model, tmp_path, "", l2=size).layers, "what is advised does"
 
 
 @pytest.mark.parametrize(
