@@ -22,9 +22,10 @@ MANIFEST = "manifest.json"
 SCHEMA = "myoedge.manifest/1"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # What make, cmake, simulate, a killed simulate or validate and macOS leave in a build folder.
+_REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
 _WRITTEN_LATER = re.compile(
     r"manifest\.json|trace\.json|gap_sdk/build/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|firmware\.elf)"
-    r"|\.(report\.json|report\.html|layers\.csv|trace\.json)\.[0-9]+|(.*/)?\.DS_Store"
+    rf"|\.({_REPLACED})\.[0-9]+|(.*/)?\.DS_Store"
 )
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
@@ -44,7 +45,8 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         target = Path(os.path.realpath(target))  # what a link stands for is replaced, not the link
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _drop_abandoned(target)
+        ours = rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(?:-old)?"
+        _drop_abandoned(target.parent, ours)
         fresh = target.parent / f".{target.name}.myoedge-{os.getpid()}"
         shutil.rmtree(fresh, ignore_errors=True)
         try:
@@ -152,19 +154,21 @@ def _exchange(a: Path, b: Path) -> bool:
     return int(rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)) == 0
 
 
-def _drop_abandoned(target: Path) -> None:
-    """Removes what killed builds of the same folder left behind."""
-    ours = re.compile(rf"\.{re.escape(target.name)}\.myoedge-([0-9]{{1,10}})(-old)?")
-    for path in target.parent.iterdir():
-        found = ours.fullmatch(path.name)
+def _drop_abandoned(folder: Path, ours: str) -> None:
+    """Removes what processes that were killed left in a folder; `ours` matches their ids."""
+    for path in folder.iterdir():
+        found = re.fullmatch(ours, path.name)
         if found and not _alive(int(found[1])):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # or no number of a process at all
         return False
     except OSError:
         return True
@@ -195,6 +199,8 @@ def explained(target: Path) -> Iterator[None]:
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Replaces single files of a build: all are written first, then renamed one by one."""
     with explained(folder):
+        if is_build(folder):
+            _drop_abandoned(folder, rf"\.(?:{_REPLACED})\.([0-9]{{1,10}})")
         fresh = {folder / name: folder / f".{name}.{os.getpid()}" for name in files}
         try:
             for path, temporary in fresh.items():

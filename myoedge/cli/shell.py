@@ -9,7 +9,9 @@ import functools
 import io
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -144,6 +146,7 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     as_json = "--json" in given
     _write_what_there_is()
     try:
+        _end_as_by_ctrl_c()
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given)) as context:
             group.invoke(context)
@@ -184,6 +187,12 @@ def _write_what_there_is() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="myoedge.plainer")
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Asked to end (SIGTERM) a verb clears away what it began, as on Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _discard(stream: TextIO) -> None:

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from myoedge.folder import replace_files
 from tests.conftest import Ran, myoedge
 from tests.e2e.test_bad_input import refused, whole
 
@@ -97,6 +99,17 @@ def one_of_a_kind(names: list[str]) -> list[str]:
     """Files of the firmware and of the library are alike: one of every ending."""
     kinds = {(Path(n).parent, Path(n).suffix) if n.startswith("src/") else n: n for n in names}
     return list({**kinds, **{n: n for n in names if n.startswith(NEEDED)}}.values())
+
+
+def test_what_killed_runs_left_goes_with_the_next(build: Path, tmp_path: Path) -> None:
+    """Not what a process that runs writes just now, nor what only looks alike."""
+    shutil.copytree(build, tmp_path / "out")
+    mine = f".report.json.{os.getpid()}"
+    for name in (".report.html.99999999", ".layers.csv.9999999999", mine, ".notes.99999999"):
+        (tmp_path / "out" / name).touch()
+    replace_files(tmp_path / "out", {"report.html": b"new"})
+    left = sorted(path.name for path in (tmp_path / "out").glob(".*"))
+    assert left == [".notes.99999999", mine]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

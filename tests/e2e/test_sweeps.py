@@ -107,10 +107,13 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(small: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_it_and_its_processes(small: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_and_its_processes(
+    small: Path, tmp_path: Path, by: signal.Signals
+) -> None:
     options = "".join(f'[[options]]\nname = "o{n}"\nsamples = {n}\n' for n in range(4, 8))
     written(tmp_path, small, options)
-    assert ended(tmp_path, 1, signal.SIGINT) == (130, "interrupted")
+    assert ended(tmp_path, 1, by) == (130, "interrupted")
 
 
 def ended(folder: Path, finished: int, by: signal.Signals) -> tuple[int, str]:
