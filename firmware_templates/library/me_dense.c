@@ -40,18 +40,34 @@ typedef struct {
     const me_scale *scale;
     const me_conv *conv;             /* only where windows reach over an edge */
     const me_conv_tile *tile;
+    const me_matmul *matmul;         /* whose b is to be packed yet; or 0 */
+    const me_matmul_tile *factors;
 } work;
+
+static void pack_columns(work *w);
+
+/* Until here each core prepares what it can. */
+static ME_APART void come_together(work *w)
+{
+    if (w->awaited)
+        ME_READY();
+    w->awaited = 0;
+}
 
 static ME_APART void wait_now(work *w)
 {
-    w->awaited = 0;
-    ME_READY();
+    if (w->matmul && !ME_STEERS()) /* who comes late, and does not pack */
+        pack_columns(w);
+    come_together(w);
+    if (w->matmul)
+        ME_SYNC_OF(w->cores);
+    w->matmul = 0;
 }
 
 /* By each core, before it touches what lies in L1. */
 static inline void wait_for_operands(work *w)
 {
-    if (w->awaited)
+    if (w->awaited || w->matmul)
         wait_now(w);
 }
 
@@ -493,6 +509,7 @@ void me_conv_run(const me_conv *conv, const me_conv_tile *tile)
     w.awaited = tile->awaited;
     w.cores = ME_TEAM(0);
     w.x_step = 4;
+    w.matmul = 0;
     w.in_place = w.in_step = false;
     const bool inside = tile->pad_top <= 0 && tile->pad_left <= 0
         && me_conv_span(tile->oh, conv->k_h, conv->stride_h, conv->dilation_h) <= tile->h + tile->pad_top
@@ -526,6 +543,7 @@ static void take_rows(work *w, const int8_t *x, int32_t rows, int32_t step, int3
     w->skip = w->plane_step = 0;
     w->cores = ME_TEAM(0);
     w->x_step = 4;
+    w->matmul = 0;
     w->in_place = w->in_step = lies_in_words(w);
 }
 
@@ -562,16 +580,22 @@ static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, i
     return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
 }
 
-static int32_t *sums_of(me_channel *channels, int32_t i) { return (int32_t *)(void *)(channels + i); }
+static me_channel *channels_of(const me_matmul_tile *tile) { return (me_channel *)(void *)tile->scratch; }
+
+static int8_t *packed_of(const me_matmul_tile *tile) { return (int8_t *)(channels_of(tile) + tile->n); }
+
+static int32_t *sums_of(me_channel *channel) { return (int32_t *)(void *)channel; }
 
 /* A part of the taps of four columns; channels hold the sum of each column and part meanwhile. */
-static ME_APART void pack_part(const me_matmul *matmul, const me_matmul_tile *tile, int32_t first,
-                               int32_t part, int32_t parts, int8_t *packed, me_channel *channels)
+static ME_APART void pack_part(work *w, int32_t first, int32_t part, int32_t parts)
 {
+    const me_matmul *matmul = w->matmul;
+    const me_matmul_tile *tile = w->factors;
     const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
     const int32_t from = words * part / parts, some = words * (part + 1) / parts - from;
     int32_t sum[4] = { 0 }, c = 4 * from;
-    int8_t *to = packed + (ptrdiff_t)first * me_dense_row(matmul->c) + 4 * columns * from;
+    int8_t *to = packed_of(tile) + (ptrdiff_t)first * me_dense_row(matmul->c) + 4 * columns * from;
+    come_together(w);
     if (columns == 4 && some > 0) {
         const int8_t *b = matmul->b_turned ? tile->b + first * tile->b_stride + c
                                            : tile->b + first + c * tile->b_stride;
@@ -586,7 +610,7 @@ static ME_APART void pack_part(const me_matmul *matmul, const me_matmul_tile *ti
             me_put_w(&to, taps);
         }
     for (int32_t i = 0; i < columns; i++)
-        sums_of(channels, first + i)[part] = sum[i];
+        sums_of(channels_of(tile) + first + i)[part] = sum[i];
 }
 
 /* Into how many parts of its taps, 1, 2 or 4, a block of columns is cut, so that eight cores have
@@ -598,20 +622,26 @@ static int32_t parts_of(int32_t blocks)
     return whole <= halves && whole <= quarters ? 1 : halves <= quarters ? 2 : 4;
 }
 
-/* Packed b, and channels for its columns, by eight cores. */
-static ME_APART void pack_columns(const me_matmul *matmul, const me_matmul_tile *tile, int8_t *packed,
-                                  me_channel *channels)
+/* Packed b, and channels for its columns, by eight cores. Where columns are whole, each makes the
+ * channels of its own. */
+static ME_APART void pack_columns(work *w)
 {
-    const int32_t blocks = (tile->n + 3) / 4, parts = parts_of(blocks), units = blocks * parts;
-    for (int32_t unit = ME_FIRST(units); unit < ME_LAST(units); unit++) {
+    const me_matmul *matmul = w->matmul;
+    me_channel *channels = channels_of(w->factors);
+    const int32_t n = w->factors->n, blocks = (n + 3) / 4, parts = parts_of(blocks), units = blocks * parts;
+    const int32_t first = ME_FIRST(units), last = ME_LAST(units);
+    for (int32_t unit = first; unit < last; unit++) {
         const int32_t block = unit / parts;
-        pack_part(matmul, tile, 4 * block, unit - block * parts, parts, packed, channels);
+        pack_part(w, 4 * block, unit - block * parts, parts);
     }
-    ME_SYNC();
-    for (int32_t i = ME_FIRST(tile->n); i < ME_LAST(tile->n); i++) {
+    come_together(w); /* where there was nothing to do */
+    if (parts > 1)
+        ME_SYNC();
+    const int32_t end = parts > 1 ? ME_LAST(n) : at_most(4 * last, n);
+    for (int32_t i = parts > 1 ? ME_FIRST(n) : 4 * first; i < end; i++) {
         int32_t sum = 0;
         for (int32_t part = 0; part < parts; part++)
-            sum += sums_of(channels, i)[part];
+            sum += sums_of(channels + i)[part];
         const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum);
         channels[i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
     }
@@ -619,24 +649,20 @@ static ME_APART void pack_columns(const me_matmul *matmul, const me_matmul_tile 
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
 {
-    int8_t *packed = tile->scratch + tile->n * (int32_t)sizeof(me_channel);
-    me_channel *channels = (me_channel *)(void *)tile->scratch;
     work w;
     take_rows(&w, tile->a, tile->m, tile->a_stride, matmul->c);
+    w.cores = ME_TEAM(matmul->helped);
     w.scale = &matmul->scale;
     w.k = tile->n;
-    w.weights = packed;
-    w.channels = channels;
+    w.weights = packed_of(tile);
+    w.channels = channels_of(tile);
     w.y = tile->y;
     w.y_stride = tile->y_stride;
-    w.scratch = packed + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
+    w.scratch = packed_of(tile) + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
     w.b_zero = matmul->b_zero;
     w.awaited = tile->awaited;
-    w.cores = ME_TEAM(matmul->helped);
-    wait_for_operands(&w);
-    if (!ME_STEERS()) /* who comes late */
-        pack_columns(matmul, tile, packed, channels);
-    ME_SYNC_OF(w.cores);
+    w.matmul = matmul;
+    w.factors = tile;
     run(&w);
 }
 

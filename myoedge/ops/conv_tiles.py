@@ -22,6 +22,7 @@ from myoedge.ops.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.ops.rows import rows_in_tiles
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.target.gap9_tiles import Prices
@@ -42,6 +43,8 @@ def in_tiles(step: Step) -> Tiled:
     if 1 < groups == step.shapes[0][-1] == step.out[-1]:
         return _depthwise_in_tiles(step, Spatial.of(step))
     conv = Spatial.of(step, groups)
+    if conv.pointwise and groups == 1:
+        return rows_in_tiles(step, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
     return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
 
 

@@ -27,13 +27,11 @@ from myoedge.ops.loops import Loop, broadcast_steps, merged
 from myoedge.ops.packing import (
     CHANNELS,
     channel_axes,
-    packed_channels,
-    packed_weights,
     scale_fields,
     up,
-    weight_operands,
     with_table,
 )
+from myoedge.ops.rows import rows_in_tiles
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
@@ -84,46 +82,7 @@ def linear_in_tiles(step: Step) -> Tiled:
         return wide_in_tiles(step, Spatial.of_pixels(rows, c, k))
     if step.kind is np.int16:
         return wide_rows(step, rows, c, k)
-    gather = c % 4 != 0
-    arrays = {"weights": packed_weights(step["weight"]), "channels": packed_channels(step)}
-    table = with_table(step, arrays)
-    helped = not gather and team.helped(rows * c * k)
-    work = dense.work(step, c, k, copied=gather, tail=c % 4, cores=team.cores(helped))
-    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
-    y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
-    return Tiled(
-        kernel="me_linear",
-        waits=True,
-        axes={"row": rows, **channel_axes(k)},
-        split=("k", "row"),
-        operands=(x, *weight_operands(arrays, k), *table, y),
-        op={"c": c, **scale_fields(step)},
-        tile=_linear_tile,
-        arrays=arrays,
-        scratch=lambda sizes: dense.scratch(c) if gather else 0,
-        cycles=lambda sizes, prices: dense.cycles(
-            prices, work, sizes["row"], sizes["k"], sizes["row"]
-        ),
-        first=lambda sizes, prices: (
-            dense.first(prices, work, sizes["row"], sizes["k"]) + prices.first_linear
-        ),
-        helped=helped,
-    )
-
-
-def _linear_tile(regions: Mapping[str, Region]) -> Fields:
-    (rows, c), (_, k) = regions["x"].extent, regions["y"].extent
-    return {
-        "x": "@x",
-        "rows": rows,
-        "x_stride": c,
-        "weights": "@weights",
-        "channels": "@channels",
-        "y": "@y",
-        "k": k,
-        "y_stride": k,
-        "scratch": "@scratch",
-    }
+    return rows_in_tiles(step, rows, c, k)
 
 
 LINEAR = register(

@@ -9,7 +9,7 @@ EVERYONE = WORKERS + 1
 
 # The ninth core comes some hundred cycles late to every tile, when it has started what is to be
 # moved meanwhile. A layer of so many MACs has tiles that are longer than nine times that.
-LEAST_MACS = 2**20
+LEAST_MACS = 2**18
 
 
 def helped(macs: int) -> bool:
