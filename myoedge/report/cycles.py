@@ -176,7 +176,7 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
 
 def _names(layers: Sequence[Mapping[str, Any]], has_operators: bool) -> list[str]:
     """Places, with the operator where no column has it and the place could be another layer's."""
-    return [words.place(row) for row in layers] if has_operators else words.told_apart(layers)
+    return words.places(layers) if has_operators else words.told_apart(layers)
 
 
 def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def report_html(report: Report) -> str:
             budget=maps.budget(report),
             time=picture.time(report),
             wide=wide(report),
+            places=words.layer_places(report),
             embedded=Markup(embedded),
         )
     )
@@ -57,7 +58,6 @@ def environment() -> Environment:
         firm=words.firm,
         db=words.decibels,
         percent=words.percent,
-        place=words.place,
         what=words.what,
     )
     return env

@@ -40,9 +40,10 @@ def l2(report: Report) -> dict[str, Any] | None:
     last = max(buffer["last_step"] for buffer in found["buffers"])
     frame = Frame(max(len(report["layers"]), last + 1), 280, longest(report))
     top = max(found["arena_bytes"], found["lower_bound_bytes"]) * HEADROOM
+    named = words.layer_names(report)
     return {
         **_axes(report, frame, top, found["peak_step"]),
-        "boxes": [_result(report, buffer, frame, top) for buffer in found["buffers"]],
+        "boxes": [_result(report, named, buffer, frame, top) for buffer in found["buffers"]],
         "bound": frame.y(found["lower_bound_bytes"] / top),
     }
 
@@ -54,9 +55,10 @@ def l1(report: Report) -> dict[str, Any] | None:
         return None
     frame = Frame(len(report["layers"]), 280, longest(report))
     top = max(b["offset"] + b["size_bytes"] for b in buffers) * HEADROOM
+    named = words.layer_names(report)
     return {
         **_axes(report, frame, top, int(fullest(buffers))),
-        "boxes": [_operand(report, buffer, frame, top) for buffer in buffers],
+        "boxes": [_operand(report, named, buffer, frame, top) for buffer in buffers],
         "bound": None,
     }
 
@@ -113,16 +115,17 @@ def _fitting(names: Names, width: float, height: float) -> tuple[str, ...]:
 # --- L2 -------------------------------------------------------------------------------------------
 
 
-def _result(report: Report, buffer: Row, frame: Frame, top: float) -> Box:
+def _result(report: Report, named: Mapping[str, str], buffer: Row, frame: Frame, top: float) -> Box:
     row = owner(report, buffer)
+    name = named[row["name"]]
     path = next((o["path"] for o in row["origin"] if o["path"]), "")
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
-    names = ((words.named(row), *tail, row["op"]),)
+    names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{words.named(row)}: {ARENA[buffer['kind']]}, {_where(buffer)}"
+        title = f"{name}: {ARENA[buffer['kind']]}, {_where(buffer)}"
         return _box(buffer, frame, top, title, names, "hauled")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
-    title = _result_title(report, buffer, words.named(row))
+    title = _result_title(report, buffer, name)
     return _box(buffer, frame, top, title, names, look)
 
 
@@ -160,18 +163,18 @@ def budget(report: Report) -> list[dict[str, Any]]:
 # --- L1 -------------------------------------------------------------------------------------------
 
 
-def _operand(report: Report, buffer: Row, frame: Frame, top: float) -> Box:
+def _operand(
+    report: Report, named: Mapping[str, str], buffer: Row, frame: Frame, top: float
+) -> Box:
     row = report["layers"][buffer["step"]]
     shape = (dims(buffer["shape"]),) if buffer["shape"] else ()
     names = ((str(buffer["operand"]),), shape)
-    return _box(buffer, frame, top, _operand_title(row, buffer), names, buffer["kind"])
+    title = _operand_title(named[row["name"]], row, buffer)
+    return _box(buffer, frame, top, title, names, buffer["kind"])
 
 
-def _operand_title(row: Mapping[str, Any], buffer: Row) -> str:
+def _operand_title(layer: str, row: Mapping[str, Any], buffer: Row) -> str:
     shape = f" {dims(buffer['shape'])}" if buffer["shape"] else ""
     name = "" if buffer["kind"] == buffer["operand"] else f"{buffer['operand']}{shape}, "
     tiles = words.several(row["tiles"], "tile")
-    return (
-        f"{words.named(row)}: {name}{buffer['kind']}, {_where(buffer)}; "
-        f"{tiles}, of results {row['tile']}"
-    )
+    return f"{layer}: {name}{buffer['kind']}, {_where(buffer)}; {tiles}, of results {row['tile']}"

@@ -71,7 +71,7 @@ def _l1(report: Report) -> Peak:
     buffers = found["l1_buffers"]
     at = fullest(buffers)
     parts: list[tuple[Held, Row | None]] = [
-        (_of_layer(_operand(row), layers[row["step"]], row["size_bytes"]), row)
+        (_of_layer(report, _operand(row), layers[row["step"]], row["size_bytes"]), row)
         for row in alive(buffers, at)
     ]
     parts.append((Held(RUNTIME, "", "", found["l1_reserved_bytes"] or 0), None))
@@ -88,12 +88,12 @@ def _l2(report: Report) -> Peak:
     found = report["memory"]
     at = fullest(found["buffers"])
     parts: list[tuple[Held, Row | None]] = [
-        (_of_layer(ARENA[row["kind"]], owner(report, row), row["size_bytes"]), row)
+        (_of_layer(report, ARENA[row["kind"]], owner(report, row), row["size_bytes"]), row)
         for row in alive(found["buffers"], at)
     ]
     stay = ((row, row["weights_l2_bytes"]) for row in report["layers"])
     constants = Held("constants", "", "", found["constants_bytes"])
-    always = (*_of_layers("weights", stay), *_ports(report), constants)
+    always = (*_of_layers(report, "weights", stay), *_ports(report), constants)
     parts += [(held, None) for held in always]
     used, limit = found["l2_peak_bytes"], report["target"]["l2_bytes"]
     return _peak("L2", used, limit, report, parts, found["buffers"], at)
@@ -110,7 +110,7 @@ def _l3(report: Report) -> Peak:
     far = ((row, row["weights_l3_bytes"]) for row in report["layers"])
     found = report["memory"]["l3_maps"]
     maps = ((owner(report, row), row["size_bytes"]) for row in found)
-    every = (*_of_layers("weights", far), *_of_layers("result", maps))
+    every = (*_of_layers(report, "weights", far), *_of_layers(report, "result", maps))
     parts = [(held, None) for held in every]
     used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
     return _peak("L3", used, limit, report, parts, (), 0.0)
@@ -145,13 +145,18 @@ def _saved(part: Held, row: Row | None, buffers: Sequence[Row], at: float) -> in
     return alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
 
 
-def _of_layers(what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
+def _of_layers(report: Report, what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
+    places = words.layer_places(report)
     for row, size in sizes:
-        yield _of_layer(what, row, size)
+        yield _held(what, row, places[row["name"]], size)
 
 
-def _of_layer(what: str, row: Mapping[str, Any], size: int) -> Held:
-    return Held(what, f"{row['op']} {words.place(row)}", words.source(dict(row)), size)
+def _of_layer(report: Report, what: str, row: Mapping[str, Any], size: int) -> Held:
+    return _held(what, row, words.layer_places(report)[row["name"]], size)
+
+
+def _held(what: str, row: Mapping[str, Any], place: str, size: int) -> Held:
+    return Held(what, f"{row['op']} {place}", words.source(dict(row)), size)
 
 
 def _ports(report: Report) -> Iterator[Held]:

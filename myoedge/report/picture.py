@@ -93,6 +93,8 @@ def noise(report: Report) -> dict[str, Any] | None:
     frame = Frame(len(report["layers"]), 200, longest(report))
     step = 10 if high - low <= 60 else 20
 
+    names = words.layer_names(report)
+
     def y(value: float | None) -> float | None:
         return None if value is None else frame.y((min(value, high) - low) / (high - low))
 
@@ -106,7 +108,7 @@ def noise(report: Report) -> dict[str, Any] | None:
                 frame.x(i + 0.5),
                 y(row["sqnr_local_db"]),
                 y(row["sqnr_db"]),
-                _noise_of(row),
+                _noise_of(row, names[row["name"]]),
                 row["name"] == (report["quantization"]["weakest"] or {}).get("name"),
             )
             for i, row in enumerate(report["layers"])
@@ -121,15 +123,16 @@ def _decibels(report: Report) -> list[float]:
     return [value for value in found if value is not None and value < EXACT_DB]
 
 
-def _noise_of(row: Mapping[str, Any]) -> str:
+def _noise_of(row: Mapping[str, Any], name: str) -> str:
     alone, so_far = (words.decibels(row[key]) for key in ("sqnr_local_db", "sqnr_db"))
-    return f"{words.named(row)}: {alone} alone, {so_far} so far"
+    return f"{name}: {alone} alone, {so_far} so far"
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
     """The operator of every step, and its layer."""
-    rows = enumerate(report["layers"])
-    return [Tick(frame.x(i + 0.5), row["op"], words.named(row)) for i, row in rows]
+    layers = report["layers"]
+    rows = enumerate(zip(layers, words.told_apart(layers), strict=True))
+    return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
 
 
 def longest(report: Report) -> int:
@@ -170,8 +173,8 @@ def time(report: Report) -> dict[str, Any] | None:
     slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MOST_BARS]
     longest = max((speed.layer_cycles(row) or 0 for row in slowest), default=0)
     kept = {row["name"] for row in slowest}
-    named = zip(layers, words.told_apart(layers), strict=True)
-    bars = [_bar(row, name, longest) for row, name in named if row["name"] in kept]
+    names = words.layer_names(report)
+    bars = [_bar(row, names[row["name"]], longest) for row in layers if row["name"] in kept]
     short = words.shortened([bar.name for bar in bars], MOST_NAME)
     bars = [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)]
     rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in kept]

@@ -158,7 +158,8 @@ def most_time(report: Report) -> str:
     longest = layer_cycles(row) if row else None
     if not row or not longest:
         return ""
-    found = f"{words.named(row)} takes {words.rough_percent(longest, total)} of the time"
+    name = words.layer_names(report)[row["name"]]
+    found = f"{name} takes {words.rough_percent(longest, total)} of the time"
     lost = [pair for pair in (report["cycles"].get("stalls") or {}).items() if pair[0] != "busy"]
     if not lost:
         return found

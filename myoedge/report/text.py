@@ -268,7 +268,8 @@ def _layers(report: Report, width: int) -> Table:
 
     heads = [head for head, least in _columns(report) if width >= least]
     titles = {"cycles": "modelled"} if speed.is_modelled(report) else {}
-    rows = [_cells(row, report) for row in shown_layers(report["layers"])]
+    places = words.layer_places(report)
+    rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     least = {
         head: max(len(titles.get(head, head)), *(len(row[head]) for row in rows)) + 2
@@ -303,12 +304,12 @@ def _columns(report: Report) -> tuple[tuple[str, int], ...]:
     return MODELLED_COLUMNS if speed.is_modelled(report) else MEASURED_COLUMNS
 
 
-def _cells(row: dict[str, Any], report: Report) -> dict[str, Text]:
+def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
     found, cycles = speed.cycles(report), speed.layer_cycles(row)
     part = (cycles or 0, found["total"]) if found else (row["macs"], report["model"]["macs"])
     weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
     return {
-        "layer": _text(words.place(row), "bold"),
+        "layer": _text(place, "bold"),
         "operator": _text(words.what(row)),
         "output": _text(dims(row["out_shape"]), "dim"),
         "MACs": _text(words.count(row["macs"]) if row["macs"] else ""),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from myoedge.report import words
 from myoedge.simulator import Mark, Simulation
 
 MOST_BYTES = 50 << 20
@@ -107,9 +108,10 @@ def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
     """Each layer's row with the marks around it."""
+    names = words.told_apart(layers)
     for before, after in pairwise(run.marks):
         if 0 <= after.value < len(layers):
-            yield layers[after.value], before, after
+            yield {**layers[after.value], "told": names[after.value]}, before, after
 
 
 def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -121,7 +123,7 @@ def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Sl
             "dma_bytes": after.dma_bytes - before.dma_bytes,
             "l3_bytes": after.l3_bytes - before.l3_bytes,
         }
-        yield Slice(_NETWORK, row["label"], before.cycle, after.cycle, facts)
+        yield Slice(_NETWORK, row["told"], before.cycle, after.cycle, facts)
 
 
 def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -130,7 +132,7 @@ def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[S
             did = after.counts[core].since(before.counts[core])
             facts = {"instructions": did.instructions, "macs": did.macs, **did.stalls}
             known = {name: n for name, n in facts.items() if n}
-            yield Slice(core, row["label"], before.cycle, after.cycle, known)
+            yield Slice(core, row["told"], before.cycle, after.cycle, known)
 
 
 # --- spans ----------------------------------------------------------------------------------------

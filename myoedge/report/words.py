@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -188,7 +189,8 @@ def advice(report: Report) -> str:
     weakest = report["quantization"]["weakest"]
     if weakest is None:
         return ""
-    found = f"{named(weakest)} adds most noise: {decibels(weakest['sqnr_local_db'])} on its own"
+    name = layer_names(report)[weakest["name"]]
+    found = f"{name} adds most noise: {decibels(weakest['sqnr_local_db'])} on its own"
     if weakest["sqnr_local_db"] >= WEAK_DB:
         return f"{found}, which is good"
     return f"{found}; try another observer (percentile, mse) for it, or more calibration samples"
@@ -208,13 +210,35 @@ def told_apart(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """`named` of all, with the operator where a place is several layers', and their number where
     that is the same too: "linear net.py:41 (2)".
     """
-    places = [place(row) for row in layers]
-    found = [
-        f"{row['op']} {place}" if places.count(place) > 1 else named(row)
-        for place, row in zip(places, layers, strict=True)
+    known = Counter(place(row) for row in layers)
+    return [
+        f"{row['op']} {numbered}" if known[place(row)] > 1 else named(row)
+        for row, numbered in zip(layers, places(layers), strict=True)
     ]
-    seen = [found[: index + 1].count(name) for index, name in enumerate(found)]
-    return [f"{name} ({n})" if n > 1 else name for name, n in zip(found, seen, strict=True)]
+
+
+def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`place` of all, the operator beside it; with their number where both are the same."""
+    seen = Counter[tuple[str, str]]()
+    found = []
+    for row in layers:
+        key = (str(row["op"]), place(row))
+        seen[key] += 1
+        found.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
+    return found
+
+
+def layer_names(report: Report) -> dict[str, str]:
+    """Layers by what report.json calls them, as people read them everywhere."""
+    layers = report["layers"]
+    names = (row["name"] for row in layers)
+    return dict(zip(names, told_apart(layers), strict=True))
+
+
+def layer_places(report: Report) -> dict[str, str]:
+    """The same where the operator stands beside them."""
+    layers = report["layers"]
+    return {row["name"]: name for row, name in zip(layers, places(layers), strict=True)}
 
 
 ELLIPSIS = "…"
@@ -281,12 +305,12 @@ def source(row: dict[str, Any]) -> str:
 
 def step_name(report: Report, step: int) -> str:
     layers = report["layers"]
-    return named(layers[step]) if step < len(layers) else "the copy to the outputs"
+    return told_apart(layers)[step] if step < len(layers) else "the copy to the outputs"
 
 
 def peak(report: Report) -> str:
     """Who makes the peak: "features.0 + 1 1.5 KiB, features.2 + 3 1.5 KiB"."""
-    names = {row["name"]: named(row) for row in report["layers"]}
+    names = layer_names(report)
     memory = report["memory"]
     alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
     results = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]

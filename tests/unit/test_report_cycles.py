@@ -19,6 +19,7 @@ from myoedge.report import speed, streams, words
 from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
 from myoedge.report.html import report_html
+from myoedge.report.peaks import peaks
 from myoedge.report.picture import MOST_BARS, time
 from myoedge.report.rows import CAUSES, Outcome, Report, make_report
 from myoedge.report.table import COLUMNS, layers_csv
@@ -250,6 +251,33 @@ def test_layers_of_one_place_are_told_apart(ran: Report) -> None:
         ["n.py:2", "mean"],
     ]
     assert layers_csv(alike).count(",(n.py:2),") == 1
+
+
+def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
+    """The second and the third of the same operator at the same place."""
+    twice = [
+        {**row, "op": "conv", "origin": [{"path": "e", "source": ""}]} for row in ran["layers"]
+    ]
+    weakest = {**ran["quantization"]["weakest"], "name": twice[1]["name"]}
+    alike = {
+        **ran,
+        "layers": twice,
+        "quantization": {**ran["quantization"], "weakest": weakest},
+    }
+    named = ["conv e", "conv e (2)", "conv e (3)"]
+    assert words.layer_names(alike) == {row["name"]: n for row, n in zip(twice, named, strict=True)}
+    assert words.advice(alike).startswith("conv e (2) adds most noise")
+    assert [row.split("conv")[0].strip() for row in table(alike, 120)[1:4]] == [
+        "e",
+        "e (2)",
+        "e (3)",
+    ]
+    assert any(row.startswith("e (3)") for row in summary(alike, width=130).splitlines())
+    held = {part.layer for peak in peaks(alike) for part in peak.held if part.what == "weights"}
+    assert {"conv e", "conv e (2)"} <= held <= {*named}
+    page = report_html(alike)
+    assert ">e (2)<span>" in page
+    assert all(page.count(f"{name}:") >= 2 for name in named), "noise, and the maps of memory"
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])

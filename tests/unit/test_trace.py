@@ -16,8 +16,8 @@ from myoedge.simulator import CoreCounts, Mark, Simulation, Span
 
 CLOCK_HZ = 370_000_000
 LAYERS = [
-    {"label": "stem", "op": "conv", "macs": 800},
-    {"label": 'head </script>"\x1b', "op": "linear", "macs": 80},
+    {"label": name, "op": op, "macs": macs, "origin": [{"path": name, "source": "n.py:1"}]}
+    for name, op, macs in (("stem", "conv", 800), ('head </script>"\x1b', "linear", 80))
 ]
 Event = dict[str, Any]
 
@@ -102,6 +102,13 @@ def check_format(document: dict[str, Any]) -> None:
             stack.pop()
         assert not stack or end <= stack[-1], f"{event} stands out of what it lies in"
         stack.append(end)
+
+
+def test_layers_alike_are_numbered_as_in_the_reports() -> None:
+    found = run(TWICE)
+    (document, events) = read(trace.perfetto(found, [LAYERS[0], LAYERS[0]], CLOCK_HZ))
+    names = [name for name, _, _ in on(document, events, "network")]
+    assert names[2:4] == ["conv stem", "conv stem (2)"]
 
 
 # --- what is in it --------------------------------------------------------------------------------
