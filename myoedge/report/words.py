@@ -283,6 +283,14 @@ def before(functions: Sequence[str]) -> str:
     return f", before {' and '.join(names)}" if names else ""
 
 
+def last_so_far(report: Report) -> str:
+    """Whether "so far" of the last layer is the SQNR of the network."""
+    if functions := report["quantization"].get("sqnr_before"):
+        return f" The network's SQNR is that{before(functions).removeprefix(',')}."
+    outputs = report["stream"]["outputs"] if "stream" in report else report["outputs"]
+    return " The last layer's is the network's." if len(outputs) == 1 else ""
+
+
 def judged(report: Report) -> str:
     """What SQNR was measured with: "integer reference ..., 1,000 samples"."""
     q = report["quantization"]

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -173,6 +174,16 @@ def test_peak_buffers_are_the_lower_bound() -> None:
     memory = report(residual(blocks=3), FLAT)["memory"]
     sizes = {b["name"]: b["size_bytes"] for b in memory["buffers"]}
     assert sum(sizes[name] for name in memory["peak_buffers"]) == memory["lower_bound_bytes"] == 240
+
+
+def test_the_last_layer_is_the_network_where_nothing_follows(usual: Report) -> None:
+    assert "The last layer's is the network's." in unescape(report_html(usual))
+    squashed = {**usual, "quantization": {**usual["quantization"], "sqnr_before": ["sigmoid"]}}
+    page = unescape(report_html(squashed))
+    assert "The network's SQNR is that before the sigmoid." in page
+    assert "The last layer's" not in page
+    several = {**usual, "outputs": usual["outputs"] * 2}
+    assert "The last layer's" not in unescape(report_html(several))
 
 
 def test_weakest_layer_is_the_one_with_least_sqnr(usual: Report) -> None:
