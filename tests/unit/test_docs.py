@@ -73,6 +73,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", text(ROOT / "README.md")))
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+
+
 @PAGE
 def test_commands_are_verbs(page: Path) -> None:
     """`myoedge build ...`, in backquotes or at the start of an indented line."""
