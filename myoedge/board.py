@@ -188,6 +188,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
 WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+SCRIPT = re.compile(rf"{WORDS.pattern}(/{WORDS.pattern})*")  # below the SDK's openocd_tools
 USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 
 
@@ -204,6 +205,9 @@ def _problems(board: Board) -> dict[str, str]:
         found |= {f"flash.{name}.{key}": text for key, text in _wrong_flash(flash).items()}
     if board.probe is not None and not WORDS.fullmatch(board.probe.target):
         found["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
+    for script in board.probe.scripts if board.probe else ():
+        if not SCRIPT.fullmatch(script):
+            found["probe.scripts"] = f"{script!r} is no file's path in openocd_tools of the SDK"
     for usb_id in board.probe.usb_ids if board.probe else ():
         if not USB_ID.fullmatch(usb_id):
             found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"

@@ -68,6 +68,8 @@ WRONG = [
     ("speed_khz = 5000", "speed_khz = 0", "probe.speed_khz"),
     ("speed_khz = 5000", "speed_khz = 1_000_000", "probe.speed_khz"),
     ("idcode = 0x20020bcb", "idcode = 0x1_2002_0bcb", "probe.idcode"),
+    ('"tcl/gap9revb.tcl"', '"/tmp/other.tcl"', "probe.scripts"),
+    ('"tcl/gap9revb.tcl"', '"tcl/../../other.tcl"', "probe.scripts"),
     ("flasher_entry = 0x1c010080", "flasher_entry = -1", "probe.flasher_entry"),
     ("oscillator_hz = 24_576_000", "oscillator_hz = -1", "clock.oscillator_hz"),
     ("bytes = 33_554_432", "bytes = 9_000_000_000_000_000_000", "ram.bytes"),
