@@ -94,7 +94,7 @@ class Build(Stored):
         Errors: E213, E214, E216 as `run`; E254 a build without --stream.
         """
         stream = self.streaming
-        rows = integers(self.network, frame, pushed.frame_shapes(stream), raw)
+        rows = integers(self.network, frame, pushed.frame_shapes(stream), raw, True)
         ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 

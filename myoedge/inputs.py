@@ -14,16 +14,21 @@ from myoedge.ir import Array, Shape
 from myoedge.quant.choose import QuantGraph
 from myoedge.reference import at_border
 
+FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
 
-def integers(q: QuantGraph, given: Any, shapes: Mapping[str, Shape], raw: bool) -> list[Array]:
+
+def integers(
+    q: QuantGraph, given: Any, shapes: Mapping[str, Shape], raw: bool, pushed: bool = False
+) -> list[Array]:
     """One array, a sequence in order, or a mapping by name; axes of extent 1 may be left out.
 
     shapes   of the inputs that are given, by name
     raw      they are integers as they are
+    pushed   they are a frame of a stream
     Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite.
     """
     named = _named(tuple(shapes), given)
-    shaped = {name: _shaped(name, x, shapes[name]) for name, x in named.items()}
+    shaped = {name: _shaped(name, x, shapes[name], pushed) for name, x in named.items()}
     if raw:
         return [_raw(q, name, x) for name, x in shaped.items()]
     return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
@@ -52,13 +57,16 @@ def _real(name: str, value: Any) -> Array:
     return array
 
 
-def _shaped(name: str, x: Array, shape: Shape) -> Array:
+def _shaped(name: str, x: Array, shape: Shape, pushed: bool) -> Array:
     """The array with all axes of its shape; those of extent 1 may be left out."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
         several = x.shape[1:] in (shape, shape[1:])
         tries = ["one window at a time: [b.run(x) for x in windows]"] if several else []
-        raise MyoedgeError("E213", f"input {name} has the wrong shape", facts, tries)
+        what = f"a frame of {name}" if pushed else f"input {name}"
+        raise MyoedgeError(
+            "E213", f"{what} has the wrong shape", facts, [FRAME] if pushed else tries
+        )
     return x.reshape(shape)
 
 

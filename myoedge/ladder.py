@@ -159,11 +159,12 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
 def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     """What a person gives, as floats [samples, *shape] by input name.
 
-    A file for calibration may have the states of a stream too, which come from its own passes.
+    A file for calibration may have the states of a stream too, which come from its own passes, and
+    labels, which say nothing of integers that are the same.
     """
     data, stream = read(given), build.stream
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
-    data = replace(data, inputs=inputs or data.inputs)
+    data = replace(data, inputs=inputs or data.inputs, labels=None)
     graph = build.network.graph if stream is None else pushed.as_long_as(stream, data.inputs)
     return fit(data, graph).inputs
 

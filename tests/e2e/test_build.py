@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge import ladder
 from tests.conftest import ROOT, Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
@@ -381,6 +382,14 @@ def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None
     with pytest.raises(myoedge.MyoedgeError) as refused:
         build.run(x, raw=True)
     assert refused.value.code == "E214"
+
+
+def test_labels_that_validate_would_not_use_are_no_reason_to_refuse(
+    built: tuple[Path, Ran],
+) -> None:
+    given = {"input": np.zeros((3, 1, 2, 12), np.float32), "label": np.full(3, 0.5)}
+    (found,) = ladder.given_inputs(myoedge.load_build(built[0]), given).values()
+    assert found.shape == (3, 1, 2, 12)
 
 
 def test_a_loaded_network_knows_its_digest(built: tuple[Path, Ran]) -> None:

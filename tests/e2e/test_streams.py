@@ -237,6 +237,7 @@ def test_frames_of_another_size_are_refused(streams: dict[int, Build]) -> None:
     with pytest.raises(MyoedgeError) as caught:
         streams[2].push(np.zeros(CHANNELS + 1, np.float32))
     assert caught.value.code == "E213"
+    assert "b.push(frame)" in caught.value.notice.tries[0]
 
 
 def decoding(folder: Path, table: str, **more: Any) -> Build:
