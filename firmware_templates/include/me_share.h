@@ -20,12 +20,9 @@
 #define ME_TEAM(helped) (ME_WORKERS + (helped))
 #define ME_FIRST_OF(cores, n) me_share_of((cores), me_core(), (n))
 #define ME_LAST_OF(cores, n) me_share_of((cores), me_core() + 1, (n))
+#define ME_FIRST_PART(cores) ((void)(cores), me_core()) /* of as many parts as cores */
+#define ME_END_PART(cores) ((void)(cores), me_core() + 1)
 #define ME_SYNC_OF(cores) ((cores) == ME_CORES ? me_barrier_all() : me_barrier_workers())
-
-static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
-{
-    return (int32_t)((uint32_t)core * (uint32_t)n / (uint32_t)cores);
-}
 #else
 #define ME_NOINIT
 #define ME_L1
@@ -38,8 +35,17 @@ static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
 #define ME_TEAM(helped) (8 + (helped))
 #define ME_FIRST_OF(cores, n) ((void)(cores), 0)
 #define ME_LAST_OF(cores, n) ((void)(cores), (n))
+#define ME_FIRST_PART(cores) ((void)(cores), 0)
+#define ME_END_PART(cores) (cores)
 #define ME_SYNC_OF(cores) ((void)(cores))
 #endif
+
+/* Where a core's part of n begins: of 8 or 9, numbers that need no division of up to 35 cycles. */
+static inline int32_t me_share_of(int32_t cores, int32_t core, int32_t n)
+{
+    const uint32_t all = (uint32_t)core * (uint32_t)n;
+    return (int32_t)(cores == 8 ? all / 8 : all / 9);
+}
 
 static inline void me_copy(void *restrict to, const void *restrict from, int32_t bytes)
 {

@@ -259,9 +259,9 @@ static ME_APART place place_of(const work *w, int32_t part)
     const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
     int32_t unit = whole;
     if (rest == 0) {
-        unit = whole * part / w->cores;
+        unit = me_share_of(w->cores, part, whole);
     } else {
-        const int32_t at = (24 * whole + last * blocks) * part / w->cores;
+        const int32_t at = me_share_of(w->cores, part, 24 * whole + last * blocks);
         unit = at <= 24 * whole ? (at + 12) / 24 : whole + (at - 24 * whole + last / 2) / last;
     }
     if (unit < blocks)
@@ -390,12 +390,12 @@ static void run_part(work *w, int32_t core, place from, place to)
 
 static void run(work *w)
 {
-    const int32_t first = ME_FIRST_OF(w->cores, w->cores), last = ME_LAST_OF(w->cores, w->cores);
+    const int32_t first = ME_FIRST_PART(w->cores), last = ME_END_PART(w->cores);
     if (w->pixels > 4) {
         run_part(w, first, place_of(w, first), place_of(w, last));
     } else {
         const int32_t blocks = (w->k + 3) / 4;
-        const int32_t from = blocks * first / w->cores, to = blocks * last / w->cores;
+        const int32_t from = me_share_of(w->cores, first, blocks), to = me_share_of(w->cores, last, blocks);
         if (from < to && w->pixels == 1 && w->in_place && w->b_zero == 0)
             run_row(w, from, to);
         else if (from < to)
