@@ -85,7 +85,7 @@ static inline void me_for_this(void)
     me_kind = &me_under_way;
 }
 
-static void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
+static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
                     me_dma_direction direction)
 {
     if (me_pending == (1u << ME_IDS) - 1) {
