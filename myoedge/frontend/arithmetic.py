@@ -148,6 +148,8 @@ def _masked(d: Draft, x: str, mask: Array) -> str:
 
 def _filled(d: Draft, x: str, kept: Array, rest: Array, out: Shape) -> str:
     """x where it is kept, and the rest; what hides keys is added to x, as attention takes it."""
+    if np.isneginf(np.atleast_1d(rest)).all(axis=-1).any():
+        raise Unsupported("rows that are minus infinity all over: a query that may look at no key")
     hidden = bool(((rest < HIDDEN) != kept).all())
     if not hidden:
         x = _masked(d, x, kept)

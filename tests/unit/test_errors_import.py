@@ -40,6 +40,8 @@ def of(function: Callable[..., Any], *inputs: Any, **modules: nn.Module) -> Myoe
 def test_a_query_that_may_look_at_no_key_is_refused() -> None:
     mask = torch.arange(6)[:, None] >= torch.arange(1, 7)
     assert of(lambda x: F.scaled_dot_product_attention(x, x, x, mask), X1).code == "E111"
+    filled = of(lambda x: (x @ x.mT).masked_fill(~mask, -torch.inf).softmax(-1) @ x, X1)
+    assert "no key" in dict(filled.notice.facts)["found"]
 
 
 NETWORK = """
