@@ -166,9 +166,12 @@ def _short(
 
 
 def _enough_l2(network: QuantGraph, wanted: Goal, by: Coefficients, free: Plan) -> int | None:
-    """KiB of L2 that would do, looked for between what there is and what the free plan has."""
+    """KiB of L2 that would do, looked for between what there is and what the free plan has; None
+    where none of the plans does, or each would be a search for a pace."""
+    if wanted.frames is not None and wanted.frames.rate is not None:
+        return None
     low = max((wanted.limits.l2_bytes or 0) // budget.KIB, 1)
-    high, found = -(-free.l2_bytes // budget.KIB), None
+    high, found = max(-(-free.l2_bytes // budget.KIB), low), None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
         limits = replace(wanted.limits, l2_bytes=middle * budget.KIB)
