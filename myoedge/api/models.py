@@ -149,7 +149,7 @@ class Inspection:
 
     inputs, outputs   (name, shape)
     operators         how often each occurs after folding and fusing
-    layers            (module path, operator, output shape, MACs)
+    layers            (place as in reports, operator, output shape, MACs)
     params, macs      learnt numbers; multiply-accumulates of one run
     notes             what was done to get at the network
     """
@@ -175,6 +175,7 @@ def inspect(
     from collections import Counter
 
     from myoedge.op import OPS, macs
+    from myoedge.report import words
 
     loaded = load(model, factory=factory, calib=calib)
     graph = loaded.graph
@@ -189,7 +190,10 @@ def inspect(
             for shown, name in zip(graph.output_names, graph.outputs, strict=True)
         ),
         dict(sorted(Counter(node.op for node in nodes).items())),
-        tuple((n.label, n.op, graph.shape(n.name), m) for n, m in zip(nodes, work, strict=True)),
+        tuple(
+            (place, n.op, graph.shape(n.name), m)
+            for place, n, m in zip(words.node_places(nodes), nodes, work, strict=True)
+        ),
         loaded.params,
         sum(work),
         loaded.notes,

@@ -31,18 +31,19 @@ def command(voice: Voice, **options: Any) -> None:
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
     from myoedge.op import OPS
+    from myoedge.report import words
     from myoedge.report.functions import activation
 
     steps = [step for step in found.network.steps if not OPS[step.node.op].view]
     return [
         {
-            "name": step.node.label,
+            "name": name,
             "op": step.node.op,
             "activation": activation(step.node),
             "sqnr_local_db": _db(found.fidelity.local.get(step.node.name)),
             "sqnr_db": _db(found.fidelity.cumulative.get(step.node.name)),
         }
-        for step in steps
+        for step, name in zip(steps, words.node_places(s.node for s in steps), strict=True)
     ]
 
 

@@ -196,7 +196,7 @@ def _border(border: Border | None) -> dict[str, Any] | None:
         "scale": plain(border.scale),
         "offset": plain(border.offset),
         "axis": border.axis,
-        "origin": _origin_rows(border.origin),
+        "origin": origin_rows(border.origin),
     }
 
 
@@ -214,7 +214,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "op": node.op,
         "activation": activation(node),
         "function": function_name(index, step),
-        "origin": _origin_rows(node.origin),
+        "origin": origin_rows(node.origin),
         "in_shapes": [list(shape) for shape in step.shapes],
         "out_shape": list(step.out),
         "dtype": plan.quant.dtype(node.name),
@@ -255,7 +255,8 @@ def _moved(plan: Plan, index: int) -> dict[str, Any]:
     }
 
 
-def _origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
+def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
+    """Module paths and source lines, as JSON."""
     return [{"path": o.path, "source": o.source} for o in origin]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
+from myoedge.ir import Node
+from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims, origin_rows
 
 KIB = 1024
 UNKNOWN = "–"
@@ -226,6 +227,11 @@ def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
         seen[key] += 1
         found.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
     return found
+
+
+def node_places(nodes: Iterable[Node]) -> list[str]:
+    """`places` of what is not in a report yet."""
+    return places([{"op": n.op, "label": n.label, "origin": origin_rows(n.origin)} for n in nodes])
 
 
 def layer_names(report: Report) -> dict[str, str]:

@@ -17,6 +17,7 @@ from torch import nn
 
 import myoedge
 from myoedge import ladder
+from myoedge.report import words
 from tests.conftest import ROOT, Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
@@ -382,6 +383,18 @@ def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None
     with pytest.raises(myoedge.MyoedgeError) as refused:
         build.run(x, raw=True)
     assert refused.value.code == "E214"
+
+
+def test_layers_are_called_alike_before_the_build(
+    small: Path, built: tuple[Path, Ran], tmp_path: Path
+) -> None:
+    names = words.places(myoedge.load_build(built[0]).layers)
+    ran = command(
+        *("quantize", small / "model.pt2", "--calib", small / "calib.npz", "--json"), cwd=tmp_path
+    )
+    assert [row["name"] for row in ran.json["layers"]] == names
+    found = myoedge.inspect(small / "model.pt2")
+    assert [place for place, *_ in found.layers] == names
 
 
 def test_labels_that_validate_would_not_use_are_no_reason_to_refuse(
