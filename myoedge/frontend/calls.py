@@ -191,6 +191,8 @@ def _shapes(node: Any) -> list[tuple[int, ...]]:
 def _kept(draft: Draft, result: Any) -> Any:
     if isinstance(result, list | tuple):
         return tuple(_kept(draft, item) for item in result)
+    if not hasattr(result, "detach"):
+        raise Unsupported("a result that is no tensor")
     return draft.constant(array(result))
 
 

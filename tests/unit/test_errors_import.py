@@ -284,6 +284,17 @@ def test_a_mask_as_an_input_is_to_be_kept_in_the_module() -> None:
     assert "register_buffer" in error.notice.tries[0]
 
 
+def test_what_is_no_tensor_is_no_constant() -> None:
+    """torch.export never writes this call; an archive may."""
+    ones = torch.ones(17)
+    program = torch.export.export(Net(lambda net, x: x + (ones == 1.0)).eval(), (X1,))
+    (node,) = (n for n in program.graph.nodes if "aten.eq" in str(n.target))
+    node.target, node.args = torch.ops.aten.equal.default, (node.args[0], node.args[0])
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(program)
+    assert "equal: a result that is no tensor" in str(caught.value)
+
+
 def test_nothing_drawn_is_computed_beforehand() -> None:
     error = of(lambda x: x + torch.bernoulli(torch.full((17,), 0.5)), X1)
     assert error.code == "E111"
