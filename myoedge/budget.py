@@ -260,16 +260,14 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
 def _thrifty_point(budget: Budget, plan: Plan, far: int, by: Coefficients) -> str:
     """An operating point that keeps the energy, and the latency; "": there is none."""
     cycles, most_s = modelled_cycles(plan), budget.latency_s or math.inf
-    return next(
-        (
-            point.name
-            for point in plan.chip.points
-            if point.clock_hz
-            and cycles / point.clock_hz <= most_s
-            and energy(typical(cycles, far), point, by).joules <= (budget.energy_j or 0.0)
-        ),
-        "",
+    keep = (
+        point.name
+        for point in plan.chip.points
+        if point.clock_hz
+        and cycles / point.clock_hz <= most_s
+        and energy(typical(cycles, far), point, by).joules <= (budget.energy_j or 0.0)
     )
+    return next(keep, "")
 
 
 def _shown(found: Energy) -> str:
