@@ -661,7 +661,7 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)
     w.scratch = packed_of(tile) + (ptrdiff_t)tile->n * me_dense_row(matmul->c);
     w.b_zero = matmul->b_zero;
     w.awaited = tile->awaited;
-    w.matmul = matmul;
+    w.matmul = tile->packed ? 0 : matmul;
     w.factors = tile;
     run(&w);
 }

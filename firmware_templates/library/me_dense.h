@@ -81,14 +81,15 @@ typedef struct {
 } me_matmul;
 
 /* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch bytes, or as many
- * less as me_dense_scratch says where a, a_stride and c are multiples of 4 */
+ * less as me_dense_scratch says where a, a_stride and c are multiples of 4
+ * packed: scratch has b from the tile before, of the same columns */
 typedef struct {
     const int8_t *a, *b;
     int32_t m, n, a_stride, b_stride;
     int8_t *y;
     int32_t y_stride;
     int8_t *scratch;
-    int32_t awaited;
+    int32_t packed, awaited;
 } me_matmul_tile;
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile);

@@ -215,6 +215,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         single=tuple(batch),
+        inner=("m",),
         operands=(a, b, *table, y),
         op={
             "c": c,
@@ -227,7 +228,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
         cycles=lambda sizes, prices: (
             dense.cycles(prices, work, sizes["m"], sizes["k"], sizes["m"])
-            + dense.packing(prices, work, sizes["k"])
+            + dense.packing(prices, work, sizes["k"]) * sizes["m"] / m  # once for all rows
         ),
         first=lambda sizes, prices: (
             dense.first(prices, work, sizes["m"], sizes["k"]) + prices.first_matmul
@@ -250,7 +251,8 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
     (m, c), n = regions["a"].extent[-2:], regions["y"].extent[-1]
     places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
     strides: Fields = {"a_stride": c, "b_stride": regions["b"].extent[-1], "y_stride": n}
-    return {**places, "m": m, "n": n, **strides}
+    packed = int(regions["a"].start[-2] > 0)
+    return {**places, "m": m, "n": n, **strides, "packed": packed}
 
 
 def _matmul_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:

@@ -247,7 +247,7 @@ def matmul_case(
         f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {helped} {seed}",
         KERNELS[2],
         {**op, **_scale(step["pre"], *limits, looked), "helped": int(helped and in_place)},
-        {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "awaited": 0},
+        {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "packed": 0, "awaited": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),
         n * (up(c) + 16) + scratch_bytes(c),

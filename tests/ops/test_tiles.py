@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ from myoedge.emit.project import library
 from myoedge.emit.tiles import parts, tiled_layer
 from myoedge.op import OPS
 from myoedge.plan.l1 import plan_l1
-from myoedge.plan.tile import smallest
-from myoedge.plan.tiling import Tiling
+from myoedge.plan.tile import _orders, smallest
+from myoedge.plan.tiling import Tiling, unplaced
 from myoedge.reference import integer_step
 from myoedge.tiled import Operand
 from tests.ops.case import Case
@@ -94,6 +96,21 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     found = compiled_and_run(cases, text, folder, "-O0", sorted((folder / "library").glob("*.c")))
     wanted = [integer_step(case.step, case.data) for case in cases]
     return mismatches(cases, wanted, found)
+
+
+def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
+    """In every order of its tiles that the search looks at."""
+    packed = 0
+    for number, case in enumerate(drawn("matmul", COUNT, 0)):
+        tiling = in_rooms(case, number)
+        assert tiling is not None
+        for order in _orders(tiling.tiled):
+            tiles = unplaced(tiling.tiled, replace(tiling.choice, order=order), frozenset()).tiles
+            for before, now in pairwise(tile.regions for tile in tiles):
+                if tiling.tiled.tile(now)["packed"]:
+                    packed += 1
+                    assert now["b"] == before["b"]
+    assert packed > COUNT
 
 
 @pytest.mark.parametrize("op", TILED)
