@@ -29,6 +29,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_exported(Mixed(), (torch.zeros(1, 3, 19, 17),), folder / "m.pt2")
 
 
+JOULES = {"nJ": 1e-9, "µJ": 1e-6, "mJ": 1e-3}
+
+
 def built(model: Path, folder: Path, l1: str) -> myoedge.Build:
     calib = np.random.default_rng(0).standard_normal((8, 1, 3, 19, 17), np.float32)
     return myoedge.build(model, calib=calib, output=folder, l1=l1)
@@ -138,7 +141,7 @@ def test_energy_is_judged_at_the_operating_point(model: Path, tmp_path: Path) ->
     assert not any("--operating-point" in line for line in hurried.tries), "too slow there"
     told = [line.split("  ", 1) for line in facts["most"].splitlines()]
     assert len(told) == 3
-    joules = [float(text.split()[0]) for text, _ in told]
+    joules = [float(text.split()[0]) * JOULES[text.split()[1]] for text, _ in told]
     assert joules == sorted(joules, reverse=True)
     assert all(".py:" in where for _, where in told), "source lines"
     built_low = with_table(model, tmp_path, limit, operating_point="low").report
