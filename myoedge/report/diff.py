@@ -148,7 +148,7 @@ def compare(old: Report, new: Report) -> list[Change]:
     Cycles that were counted are never compared with modelled ones, and cycles of layers only where
     both builds have them: else each of them would be a difference.
     """
-    before, after = _layers(old), _layers(new)
+    before, after = _layers(old, new), _layers(new, old)
     hidden = _incomparable(old, new)
     changes = list(_changes("", (m for m in NETWORK if m.path not in hidden), old, new))
     measures = [measure for measure in LAYER if measure.path not in hidden]
@@ -204,14 +204,10 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def _layers(report: Report) -> dict[str, dict[str, Any]]:
-    """Layers by module path, which outlives changes elsewhere; the second of one is "name (2)"."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in report["layers"]:
-        name = words.named(row)
-        same = sum(1 for known in found if known == name or known.startswith(f"{name} ("))
-        found[f"{name} ({same + 1})" if same else name] = row
-    return found
+def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
+    """Layers by module path, which outlives changes elsewhere, told apart as in both reports."""
+    layers = report["layers"]
+    return dict(zip(words.told_apart(layers, other["layers"]), layers, strict=True))
 
 
 # --- for people -----------------------------------------------------------------------------------

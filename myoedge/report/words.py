@@ -207,11 +207,15 @@ def named(row: Mapping[str, Any]) -> str:
     return place(row) if has_path else f"{row['op']} {place(row)}"
 
 
-def told_apart(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+def told_apart(
+    layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
     """`named` of all, with the operator where a place is several layers', and their number where
     that is the same too: "linear net.py:41 (2)".
+
+    older   layers of another build: what is several there is told apart here as well
     """
-    known = Counter(place(row) for row in layers)
+    known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [
         f"{row['op']} {numbered}" if known[place(row)] > 1 else named(row)
         for row, numbered in zip(layers, places(layers), strict=True)

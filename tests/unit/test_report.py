@@ -511,6 +511,23 @@ def test_layers_are_matched_by_module_path(usual: Report) -> None:
     assert [(c.kind, c.where) for c in back] == [("added", "enc.0")]
 
 
+def test_layers_of_one_place_have_the_names_of_their_report(usual: Report) -> None:
+    """Also where the other build has one layer there: it is the same as the one of its operator."""
+    place = [{"path": "mha", "source": ""}]
+    new = copy.deepcopy(usual)
+    for row, op in zip(new["layers"], ("slice", "linear", "linear"), strict=False):
+        row |= {"op": op, "origin": place, "macs": 7}
+    names = words.told_apart(new["layers"])[:3]
+    assert names == ["slice mha", "linear mha", "linear mha (2)"]
+    old = copy.deepcopy(new)
+    for row in old["layers"]:
+        row["macs"] += 1
+    assert [c.where for c in compare(old, new) if c.measure.path == "macs"][:3] == names
+    del old["layers"][2], old["layers"][0]
+    found = {(c.where, c.kind) for c in compare(old, new) if c.where.endswith(("mha", "(2)"))}
+    assert found == {(names[0], "added"), (names[1], "changed"), (names[2], "added")}
+
+
 def test_values_that_come_with_later_parts_are_compared(usual: Report) -> None:
     old, new = copy.deepcopy(usual), copy.deepcopy(usual)
     old["cycles"], new["cycles"] = None, {"total": 900, "source": "simulated"}
