@@ -146,17 +146,17 @@ def _saved(part: Held, row: Row | None, buffers: Sequence[Row], at: float) -> in
 
 
 def _of_layers(report: Report, what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
-    places = words.layer_places(report)
+    names = words.layer_names(report)
     for row, size in sizes:
-        yield _held(what, row, places[row["name"]], size)
+        yield _held(what, row, names[row["name"]], size)
 
 
 def _of_layer(report: Report, what: str, row: Mapping[str, Any], size: int) -> Held:
-    return _held(what, row, words.layer_places(report)[row["name"]], size)
+    return _held(what, row, words.layer_names(report)[row["name"]], size)
 
 
-def _held(what: str, row: Mapping[str, Any], place: str, size: int) -> Held:
-    return Held(what, f"{row['op']} {place}", words.source(dict(row)), size)
+def _held(what: str, row: Mapping[str, Any], name: str, size: int) -> Held:
+    return Held(what, name, words.source(dict(row)), size)
 
 
 def _ports(report: Report) -> Iterator[Held]:

@@ -184,6 +184,7 @@ def time(report: Report) -> dict[str, Any] | None:
         "parts": _parts(found.get("stalls")),
         "hidden": len(rest),
         "hidden_cycles": sum(rest),
+        "outside": speed.outside_layers(report),
     }
 
 

@@ -80,6 +80,12 @@ def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def given(report: Report, ports: str) -> list[dict[str, Any]]:
+    """Inputs or outputs; of a stream those that carry frames."""
+    found: list[dict[str, Any]] = report[ports]
+    return found[: len(report["stream"][ports])] if "stream" in report else found
+
+
 def in_short(report: Report) -> str:
     """ "passes of 16 frames, 95,232 B kept; first output after 128 frames"."""
     found = report["stream"]

@@ -174,7 +174,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
 def _network(report: Report) -> str:
     model = report["model"]
     work = f"{words.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
-    border = (words.shapes(_shown(report, ports)) for ports in ("inputs", "outputs"))
+    border = (words.shapes(streams.given(report, ports)) for ports in ("inputs", "outputs"))
     layers = words.several(len(report["layers"]), "layer")
     return f"{words.several(model['params'], 'parameter')}, {work}, {layers}; {' -> '.join(border)}"
 
@@ -200,12 +200,6 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", _text(joules.in_short(report))
         if average := joules.on_average(report):
             yield "on average", _text(average)
-
-
-def _shown(report: Report, ports: str) -> list[dict[str, Any]]:
-    """Inputs or outputs; of a stream those that carry frames."""
-    found: list[dict[str, Any]] = report[ports]
-    return found[: len(report["stream"][ports])] if "stream" in report else found
 
 
 def _accuracy(report: Report) -> Text:

@@ -210,10 +210,8 @@ def named(row: Mapping[str, Any]) -> str:
 def told_apart(
     layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
 ) -> list[str]:
-    """`named` of all, with the operator where a place is several layers', and their number where
-    that is the same too: "linear net.py:41 (2)".
-
-    older   layers of another build: what is several there is told apart here as well
+    """`named` of all, with the operator where a place is several layers', here or in an older
+    build, and their number where that is the same too: "linear net.py:41 (2)".
     """
     known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
     return [

@@ -465,6 +465,9 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     page = report_html(other)
     assert text in page
     assert "Results of 16 bits" in page
+    alike = {"op": "add", "origin": [], "label": "net.py:19", "dtype": "int16"}
+    page = report_html({**other, "layers": [{**row, **alike} for row in other["layers"]]})
+    assert all(f'">add net.py:19{number} <b>' in page for number in ("", " (2)", " (3)"))
     Page(page)
 
 

@@ -349,10 +349,23 @@ def test_rows_add_up_to_the_total_of_a_stream(ran: Report) -> None:
         assert [row.split()[2] for row in told if row.startswith("states kept")] == ["100"]
     page = report_html(stream)
     assert '<th scope="row">states kept</th>' in page
+    assert '<span class="name rest">states kept</span><span class="n">100</span>' in page, "bars"
+    assert "name rest" not in report_html(ran)
     assert "One pass on the simulated GAP9" in page
     assert not any("kept" in row for row in table(ran, 100))
     waiting = {**ran, "cycles": {**ran["cycles"], "source": "modelled", "outside_layers": 7}}
     assert speed.outside_layers(waiting) == ("waiting for L3", 7)
+
+
+def test_a_page_lists_the_ports_that_a_caller_of_a_stream_hands_over(ran: Report) -> None:
+    (x,), (y,) = ran["inputs"], ran["outputs"]
+    states = ({**x, "name": "conv_past"}, {**y, "name": "conv_kept"})
+    ports = {"inputs": [x, states[0]], "outputs": [y, states[1]]}
+    given = {**STREAM, "inputs": [x["name"]], "outputs": [y["name"]]}
+    page = report_html({**ran, **ports, "stream": given})
+    rows = [f'<th scope="row">{port["name"]}<span>' for port in (x, y, *states)]
+    assert [row in page for row in rows] == [True, True, False, False]
+    assert rows[2] in report_html({**ran, **ports}), "without a stream it is an input"
 
 
 @pytest.mark.parametrize(("least", "said"), [(4, False), (2, True), (None, False)])

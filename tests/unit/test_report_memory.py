@@ -217,6 +217,15 @@ def test_the_table_names_layers_and_advice() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_a_peak_s_layer_has_the_same_name_in_its_rows() -> None:
+    found = make_report(planned(), Outcome("net"))
+    layers = dict(zip(words.told_apart(found["layers"]), found["layers"], strict=True))
+    for peak in peaks(found):
+        assert {part.layer for part in peak.held if part.source} <= {*layers}
+    fullest_l1 = of(found)["L1"]
+    assert fullest_l1.layer in {part.layer for part in fullest_l1.held}
+
+
 def test_hostile_names_do_not_steer_the_terminal() -> None:
     bad = make_report(planned(1, HOSTILE), Outcome("net"))
     text = io.StringIO()
