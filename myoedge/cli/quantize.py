@@ -30,32 +30,30 @@ def command(voice: Voice, **options: Any) -> None:
 
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
+    """With the keys of report.json's `layers`."""
     from myoedge.op import OPS
-    from myoedge.report import words
     from myoedge.report.functions import activation
+    from myoedge.report.nodes import node_rows
+    from myoedge.report.rows import decibels
 
-    steps = [step for step in found.network.steps if not OPS[step.node.op].view]
+    nodes = [step.node for step in found.network.steps if not OPS[step.node.op].view]
     return [
         {
-            "name": name,
-            "op": step.node.op,
-            "activation": activation(step.node),
-            "sqnr_local_db": _db(found.fidelity.local.get(step.node.name)),
-            "sqnr_db": _db(found.fidelity.cumulative.get(step.node.name)),
+            **row,
+            "activation": activation(node),
+            "sqnr_local_db": decibels(found.fidelity.local.get(node.name)),
+            "sqnr_db": decibels(found.fidelity.cumulative.get(node.name)),
         }
-        for step, name in zip(steps, words.node_places(s.node for s in steps), strict=True)
+        for row, node in zip(node_rows(nodes), nodes, strict=True)
     ]
 
 
-def _db(value: float | None) -> float | None:
-    """Rounded; 999 where there is no error at all, as in report.json."""
-    return None if value is None else round(min(value, 999.0), 2)
-
-
 def _as_json(found: Quantized) -> dict[str, Any]:
+    from myoedge.report.rows import decibels
+
     return {
         "model": found.model.name,
-        "sqnr_db": _db(found.fidelity.total_db),
+        "sqnr_db": decibels(found.fidelity.total_db),
         "sqnr_before": list(found.fidelity.passed),
         "accuracy_float": found.accuracy_float,
         "accuracy_int8": found.accuracy_int8,
@@ -69,17 +67,19 @@ def _show(voice: Voice, found: Quantized) -> None:
     from rich.table import Table
 
     from myoedge.report import words
+    from myoedge.report.rows import decibels
     from myoedge.report.text import show
 
     table = Table("layer", "operator", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("dB alone", "dB so far"):
         table.add_column(title, justify="right", no_wrap=True)
-    for row in _rows(found):
+    rows = _rows(found)
+    for row, place in zip(rows, words.places(rows), strict=True):
         values = (words.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
-        table.add_row(escape(row["name"]), escape(words.what(row)), *values)
+        table.add_row(escape(place), escape(words.what(row)), *values)
     show(table, voice.out)
     source = found.network.calibration.source
-    total = words.decibels(_db(found.fidelity.total_db))
+    total = words.decibels(decibels(found.fidelity.total_db))
     place = f"at the output{words.before(found.fidelity.passed)}"
     lines = [f"\nSQNR      {total} {place}, calibrated on {source}"]
     if found.accuracy_float is not None and found.accuracy_int8 is not None:

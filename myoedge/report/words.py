@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.ir import Node
-from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims, origin_rows
+from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 
 KIB = 1024
 UNKNOWN = "–"
@@ -231,11 +230,6 @@ def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def node_places(nodes: Iterable[Node]) -> list[str]:
-    """`places` of what is not in a report yet."""
-    return places([{"op": n.op, "label": n.label, "origin": origin_rows(n.origin)} for n in nodes])
-
-
 def layer_names(report: Report) -> dict[str, str]:
     """Layers by what report.json calls them, as people read them everywhere."""
     layers = report["layers"]
@@ -313,7 +307,7 @@ def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
     return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MOST_FACTORS]
 
 
-def source(row: dict[str, Any]) -> str:
+def source(row: Mapping[str, Any]) -> str:
     """The line of the user's program, unless `place` says it already."""
     found = next((o["source"] for o in row["origin"] if o["source"]), "")
     return "" if found == place(row) else found

@@ -388,11 +388,15 @@ def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None
 def test_layers_are_called_alike_before_the_build(
     small: Path, built: tuple[Path, Ran], tmp_path: Path
 ) -> None:
-    names = words.places(myoedge.load_build(built[0]).layers)
-    ran = command(
-        *("quantize", small / "model.pt2", "--calib", small / "calib.npz", "--json"), cwd=tmp_path
-    )
-    assert [row["name"] for row in ran.json["layers"]] == names
+    report = myoedge.load_build(built[0]).report
+    names = words.places(report["layers"])
+    quantize = ("quantize", small / "model.pt2", "--calib", small / "calib.npz")
+    told = command(*quantize, "--json", cwd=tmp_path).json
+    assert told["sqnr_db"] == report["quantization"]["sqnr_db"]
+    rows = [{key: row[key] for key in told["layers"][0]} for row in report["layers"]]
+    assert told["layers"] == rows, "keys mean the same"
+    table = command(*quantize, cwd=tmp_path).out.splitlines()[1:]
+    assert [line.split("  ")[0] for line in table[: len(names)]] == names
     found = myoedge.inspect(small / "model.pt2")
     assert [place for place, *_ in found.layers] == names
 
