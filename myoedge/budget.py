@@ -18,6 +18,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.report.energy import amount, interval
 from myoedge.report.memory import moved_l3_bytes
+from myoedge.report.nodes import located
 from myoedge.report.speed import duration
 from myoedge.target import Chip
 
@@ -246,13 +247,13 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
     found = energy(typical(modelled_cycles(plan), far), plan.chip.point, by)
     if found.joules <= budget.energy_j:
         return None
-    most = sorted(zip(layers, plan.steps, strict=True), key=lambda row: -row[0].joules)
+    most = sorted(zip(layers, located(plan.steps), strict=True), key=lambda row: -row[0].joules)
     thrifty = _thrifty_point(budget, plan, far, by)
     return _broken(
         "energy",
         amount(budget.energy_j),
         f"{_shown(found)}, modelled, {_point(plan.chip)}",
-        [f"{_shown(e)}  {step.node.where}" for e, step in most[:MOST_NAMED]],
+        [f"{_shown(e)}  {name}" for e, name in most[:MOST_NAMED]],
         [f"--operating-point {thrifty}", SMALLER] if thrifty else [SMALLER],
     )
 
@@ -335,15 +336,15 @@ def _point(chip: Chip) -> str:
 
 def _slowest(plan: Plan) -> list[str]:
     layers = layer_cycles(plan)
-    rows = [*zip(layers, (step.node.where for step in plan.steps), strict=True)]
+    rows = zip(layers, located(plan.steps), strict=True)
     slowest = sorted(rows, key=lambda row: -row[0])[:MOST_NAMED]
     waited = round(modelled_cycles(plan)) - sum(layers)
     slowest += [(waited, "waiting for L3: a larger --l2 keeps more weights there")][: waited > 0]
-    return [f"{cycles:,} cycles  {where}" for cycles, where in slowest]
+    return [f"{cycles:,} cycles  {name}" for cycles, name in slowest]
 
 
 def _noisiest(plan: Plan, fidelity: Fidelity) -> list[str]:
-    """By their own noise."""
-    own = [(fidelity.local.get(step.node.name), step.node.where) for step in plan.steps]
-    noisiest = sorted((db, where) for db, where in own if db is not None)[:MOST_NAMED]
-    return [f"{db:.1f} dB  {where}" for db, where in noisiest]
+    own = (fidelity.local.get(step.node.name) for step in plan.steps)
+    rows = zip(own, located(plan.steps), strict=True)
+    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MOST_NAMED]
+    return [f"{db:.1f} dB  {name}" for db, name in noisiest]

@@ -18,12 +18,14 @@ from myoedge.frontend.sniff import sniff
 from myoedge.frontend.unusable import EXPORT_LINES
 from myoedge.ir import Graph
 from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
+from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params, kin
 from myoedge.quant.sqnr import Fidelity, accuracy, measure
 from myoedge.reference import one_blas_thread
+from myoedge.report.nodes import located
 from myoedge.samples import Data, Given
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
@@ -158,12 +160,13 @@ def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
 
 def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
     """Layers that lose much on their own: int8 is too coarse for what they compute."""
-    for step in network.steps:
+    steps = [step for step in network.steps if not OPS[step.node.op].view]
+    for step, name in zip(steps, located(steps), strict=True):
         loss = fidelity.local.get(step.node.name)
         if loss is not None and loss < WEAK_LAYER_DB:
             yield notice(
                 "W102",
-                f"{step.node.where} keeps only {loss:.1f} dB in int8, on its own",
+                f"{name} keeps only {loss:.1f} dB in int8, on its own",
                 {"found": f"noise above {10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"},
                 [
                     "look at its values: few large and many small ones do not share 256 steps",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from myoedge.ir import Node
+from myoedge.op import Step
 from myoedge.report import words
 from myoedge.report.rows import origin_rows
 
@@ -19,11 +20,11 @@ def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     ]
 
 
-def located(nodes: Iterable[Node]) -> list[str]:
-    """Names with operator and source line: "head (linear, net.py:9)", of several at one place
-    "linear head (2) (net.py:9)".
+def located(steps: Iterable[Step]) -> list[str]:
+    """Names of layers with operator and source line: "head (linear, net.py:9)"; of several at one
+    place "linear head (2) (net.py:9)".
     """
-    rows = node_rows(nodes)
+    rows = node_rows(step.node for step in steps)
     names = words.told_apart(rows)
     return [_located(row, name) for row, name in zip(rows, names, strict=True)]
 

@@ -15,6 +15,7 @@ import myoedge
 from myoedge.budget import Budget, within
 from myoedge.config import seconds
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.report import words
 from myoedge.target import chip
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
@@ -183,6 +184,34 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     older = with_table(model, tmp_path / "older", "")
     kept = refusal(model, tmp_path, "sqnr = 90.0", reuse=older.folder)
     assert dict(kept.facts)["16 bits"].startswith("not tried: --reuse")
+
+
+class Twice(torch.nn.Module):
+    """One layer at two places of the network, which have one place in the program."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.fc(x)))
+
+
+def test_layers_of_one_place_are_told_apart_as_in_reports(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = save_exported(Twice(), (torch.zeros(1, 6),), tmp_path / "twice.pt2")
+    given = {"calib": np.random.default_rng(0).standard_normal((8, 1, 6), np.float32)}
+    names = words.told_apart(myoedge.build(model, **given, output=tmp_path / "out").layers)
+    assert names == ["linear fc", "linear fc (2)"]
+    table = 'sqnr = 120\nlatency = "1 us"\nenergy = "0.001 uJ"'
+    (tmp_path / "myoedge.toml").write_text(f"[budget]\n{table}\n")
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.build(model, **given, config=tmp_path / "myoedge.toml", output=tmp_path / "no")
+    facts = dict(raised.value.notice.facts)
+    for name in ("sqnr", "latency", "energy"):
+        told = [line.split("  ")[1] for line in facts[f"{name}, most"].splitlines()]
+        assert sorted(line.rpartition(" (")[0] for line in told) == sorted(names), "then lines"
+        assert all(".py:" in line for line in told)
 
 
 def test_every_budget_that_is_broken_is_told_at_once(model: Path, tmp_path: Path) -> None:
