@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.frontend.attention import HIDDEN
 from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape, weights
+from myoedge.frontend.masks import NO_KEY
 from myoedge.ir import Array, Shape
 
 LOWEST = 1e4 * HIDDEN  # what stands for minus infinity
@@ -149,7 +150,7 @@ def _masked(d: Draft, x: str, mask: Array) -> str:
 def _filled(d: Draft, x: str, kept: Array, rest: Array, out: Shape) -> str:
     """x where it is kept, and the rest; what hides keys is added to x, as attention takes it."""
     if np.isneginf(np.atleast_1d(rest)).all(axis=-1).any():
-        raise Unsupported("rows that are minus infinity all over: a query that may look at no key")
+        raise Unsupported(NO_KEY)
     hidden = bool(((rest < HIDDEN) != kept).all())
     if not hidden:
         x = _masked(d, x, kept)

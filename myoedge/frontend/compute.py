@@ -25,6 +25,7 @@ from myoedge.frontend.draft import (
     transpose,
     weights,
 )
+from myoedge.frontend.masks import refuse_masked_rows, refuse_no_key
 from myoedge.ir import Shape
 from myoedge.op import outer_inner
 from myoedge.ops.conv import attributes
@@ -135,6 +136,7 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
     bias = "" if given is None else str(given)
     if bias in d.constants:
         bias = _added(d, bias)
+        refuse_no_key(d.constants[bias])
         found = window_of(d.constants[bias], rows, keys)
         bias, window = ("", found) if found and window is None else (finite(d, bias), window)
     return attend(d, q, k, v, scale=scale, bias=bias, window=window)
@@ -145,8 +147,6 @@ def _added(d: Draft, bias: str) -> str:
     values = d.constants[bias]
     if values.dtype != bool:
         return bias
-    if not values.any(axis=-1).all():
-        raise Unsupported("attention in which a query may look at no key")
     return d.constant(np.where(np.atleast_2d(values), 0.0, -np.inf))
 
 
@@ -244,6 +244,7 @@ def along(op: str) -> Row:
         axis = a["dim"] % len(d.shape(x))
         if d.shape(x)[axis] > ROW_MAX:
             raise Unsupported(f"{op} over {d.shape(x)[axis]} elements, at most {ROW_MAX}")
+        refuse_masked_rows(d, x, axis)
         return d.add(op, x, axis=axis)
 
     return row

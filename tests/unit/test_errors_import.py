@@ -37,11 +37,55 @@ def of(function: Callable[..., Any], *inputs: Any, **modules: nn.Module) -> Myoe
     return refused(Net(whole, **modules).eval(), *inputs)
 
 
-def test_a_query_that_may_look_at_no_key_is_refused() -> None:
-    mask = torch.arange(6)[:, None] >= torch.arange(1, 7)
-    assert of(lambda x: F.scaled_dot_product_attention(x, x, x, mask), X1).code == "E111"
-    filled = of(lambda x: (x @ x.mT).masked_fill(~mask, -torch.inf).softmax(-1) @ x, X1)
-    assert "no key" in dict(filled.notice.facts)["found"]
+CAUSAL = torch.ones(6, 6, dtype=torch.bool).triu(1)  # what is hidden: frames to come
+FIRST = torch.arange(6) < 2  # and padding in front of the recording: together all of rows 0 and 1
+ADDED, ADDED_FIRST = (
+    torch.zeros(m.shape).masked_fill(m, -torch.inf) for m in (CAUSAL, FIRST[None])
+)
+
+
+def _softmax_of(change: Callable[[Tensor], Tensor]) -> Callable[[nn.Module, Tensor], Tensor]:
+    return lambda a, x: change(x @ x.mT / 4.0).softmax(-1) @ x
+
+
+def _attended(**options: Any) -> Callable[[nn.Module, Tensor], Tensor]:
+    return lambda a, x: a(x, x, x, **options)[0]
+
+
+def _by_mask(mask: Tensor) -> Callable[[nn.Module, Tensor], Tensor]:
+    return lambda a, x: F.scaled_dot_product_attention(x, x, x, mask)
+
+
+PADDED = FIRST[None].repeat(2, 1)
+NO_KEY = {
+    "truth values": _by_mask(~(CAUSAL | FIRST)),
+    "numbers": _by_mask(ADDED + ADDED_FIRST),
+    "large numbers": _by_mask((CAUSAL | FIRST) * -1e9),
+    "module": _attended(attn_mask=CAUSAL, key_padding_mask=PADDED, need_weights=False),
+    "module with weights": _attended(attn_mask=CAUSAL, key_padding_mask=PADDED),
+    "module, float masks": _attended(
+        attn_mask=ADDED, key_padding_mask=ADDED_FIRST.repeat(2, 1), need_weights=False
+    ),
+    "module, all padded": _attended(key_padding_mask=PADDED | True, need_weights=False),
+    "module, all padded, with weights": _attended(key_padding_mask=PADDED | True),
+    "filled": _softmax_of(lambda s: s.masked_fill(CAUSAL | FIRST, -torch.inf)),
+    "filled twice": _softmax_of(lambda s: s.masked_fill(CAUSAL, -1e9).masked_fill(FIRST, -1e9)),
+    "added twice": _softmax_of(lambda s: s + ADDED + ADDED_FIRST),
+    "subtracted": _softmax_of(lambda s: s + ADDED - 1e9 * FIRST[None]),
+    "added before scaling": _softmax_of(lambda s: (s + (ADDED + ADDED_FIRST)) / 8.0),
+    "added by head": _softmax_of(lambda s: (s[:, None] + ADDED + ADDED_FIRST).view(2, 6, 6)),
+    "added in columns": _softmax_of(lambda s: (s + ADDED.mT + ADDED_FIRST.mT).mT),
+}
+
+
+@pytest.mark.parametrize("way", NO_KEY.values(), ids=NO_KEY)
+def test_a_query_that_may_look_at_no_key_is_refused(
+    way: Callable[[nn.Module, Tensor], Tensor],
+) -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    error = of(lambda net, x: way(net.a, x), seeded(2, 6, 8), a=attention)
+    assert error.code == "E111"
+    assert "a query that may look at no key" in dict(error.notice.facts)["found"]
 
 
 NETWORK = """

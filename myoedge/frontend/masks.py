@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What masks leave of the keys, once all of those that are added to scores have come together."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.frontend.attention import HIDDEN
+from myoedge.frontend.draft import Draft, Unsupported
+from myoedge.ir import Array, Node
+
+NO_KEY = "a query that may look at no key"
+
+
+def refuse_no_key(added: Array, axis: int = -1) -> None:
+    """Unsupported where all keys of a query, which lie along an axis, are hidden: torch has zeros,
+    NaN or a mean of all values for it, each in another of its ways through attention."""
+    if bool((np.atleast_1d(added) < HIDDEN).all(axis=axis).any()):
+        raise Unsupported(NO_KEY)
+
+
+def refuse_masked_rows(d: Draft, scores: str, axis: int) -> None:
+    """The same of scores on their way into a softmax: masks may be added to them in several steps,
+    each of which leaves some keys."""
+    known = _known_part(d, {node.name: node for node in d.nodes}, scores)
+    if known.ndim:
+        refuse_no_key(np.broadcast_to(known, d.shape(scores)), axis)
+
+
+def _known_part(d: Draft, made: dict[str, Node], name: str) -> Array:
+    """The sum of the constants that were added to a tensor; a zero without axes: none were."""
+    if name in d.constants:
+        return d.constants[name]
+    node = made.get(name)
+    if node is None or not _keeps_sums(node):
+        return np.zeros((), np.float32)
+    parts = [_known_part(d, made, x) for x in node.inputs]
+    return _after(d, node, parts) if any(part.ndim for part in parts) else parts[0]
+
+
+def _keeps_sums(node: Node) -> bool:
+    """Whether what was added to a tensor is still an addend of what a step makes of it."""
+    if node.op == "table":
+        return [step[0] for step in node.attrs["chain"]] == ["affine"]
+    return node.op in ("add", "sub", "reshape", "transpose", "expand")
+
+
+def _after(d: Draft, node: Node, parts: list[Array]) -> Array:
+    whole = np.broadcast_to(parts[0], d.shape(node.inputs[0]))
+    if node.op == "table":
+        ((_, factor, offset),) = node.attrs["chain"]
+        return np.asarray(factor * whole + offset)
+    if node.op in ("add", "sub"):
+        return np.asarray(parts[0] + parts[1] if node.op == "add" else parts[0] - parts[1])
+    if node.op == "transpose":
+        return whole.transpose(node.attrs["perm"])
+    return whole.reshape(d.shape(node.name)) if node.op == "reshape" else whole
