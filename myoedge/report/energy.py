@@ -59,6 +59,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
             "counted": counted(report),
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in found.parts.items()},
+            "outside_layers": _outside(report, at, sure),
             "points": [_at(whole, as_point(p), sure) for p in (chosen, *_others(points, chosen))],
         },
         "layers": layers,
@@ -122,6 +123,17 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     if known:
         return Activity(**known)
     return typical(speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
+
+
+def _outside(
+    report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
+) -> dict[str, float] | None:
+    """Of what no layer takes, so that rows add up; L3's bytes are those of layers."""
+    outside = speed.outside_layers(dict(report))
+    if outside is None:
+        return None
+    _, cycles = outside
+    return _interval(energy(Activity(cycles) if counted(report) else typical(cycles), point, by))
 
 
 def _interval(found: Energy) -> dict[str, float]:
@@ -226,10 +238,13 @@ MOST_NAMED = 3
 
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
-    """The layers that cost most: "250 µJ (186 to 314)  head.fc"."""
+    """The layers that cost most, and what no layer takes: "250 µJ (186 to 314)  head.fc"."""
     named = zip(report["layers"], words.told_apart(report["layers"]), strict=True)
     rows = sorted(named, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MOST_NAMED]
-    return [f"{of_result(row)}  {name}" for row, name in rows]
+    told = [f"{of_result(row)}  {name}" for row, name in rows]
+    outside = speed.outside_layers(dict(report))
+    cost = (known(report) or {}).get("outside_layers")
+    return [*told, f"{in_joules(cost)}  {outside[0]}"] if outside and cost else told
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:

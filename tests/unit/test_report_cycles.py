@@ -7,17 +7,20 @@ import copy
 import csv
 import io
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from myoedge.measurement import Inference, LayerCost, Measurement
+from myoedge.energy.model import PUBLISHED
+from myoedge.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.plan.schedule import make_plan
 from myoedge.report import speed, streams, words
 from myoedge.report.cycles import cycles_table, shares, with_cycles
 from myoedge.report.diff import compare, difference
+from myoedge.report.energy import costliest, with_energy
 from myoedge.report.html import report_html
 from myoedge.report.peaks import peaks
 from myoedge.report.picture import MOST_BARS, time
@@ -366,6 +369,25 @@ def test_a_page_lists_the_ports_that_a_caller_of_a_stream_hands_over(ran: Report
     rows = [f'<th scope="row">{port["name"]}<span>' for port in (x, y, *states)]
     assert [row in page for row in rows] == [True, True, False, False]
     assert rows[2] in report_html({**ran, **ports}), "without a stream it is an input"
+
+
+@pytest.mark.parametrize("source", ["modelled", "simulated"])
+def test_energies_of_layers_and_of_what_is_outside_add_up(ran: Report, source: str) -> None:
+    layers = [{**row, "cycles_modelled": row["cycles"]} for row in ran["layers"]]
+    if source == "modelled":
+        layers = [{**row, "cycles": None, "activity": None} for row in layers]
+    else:
+        layers = [{**row, "activity": asdict(Activity(row["cycles"], 5e3, 7))} for row in layers]
+    total = sum(row["cycles_modelled"] for row in layers) + 3_000
+    cycles = {**ran["cycles"], "source": source, "total": total, "outside_layers": 3_000}
+    found = with_energy({**ran, "layers": layers, "cycles": cycles}, PUBLISHED)
+    whole, outside = found["energy_uj"], found["energy_uj"]["outside_layers"]
+    rows = sum(row["energy_uj"] for row in found["layers"])
+    assert rows + outside["value"] == pytest.approx(whole["value"], rel=1e-4)
+    assert outside["low"] < outside["value"] < outside["high"]
+    name = "waiting for L3" if source == "modelled" else "outputs copied"
+    assert costliest(found)[-1].endswith(f")  {name}")
+    assert with_energy(ran, PUBLISHED)["energy_uj"]["outside_layers"] is None
 
 
 @pytest.mark.parametrize(("least", "said"), [(4, False), (2, True), (None, False)])
