@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.masks import NO_KEY
 from myoedge.ir import Origin
 
 
@@ -49,6 +50,12 @@ INSTEAD = {
 }
 
 
+KEEP_A_KEY = (
+    "leave every query a key, its own frame say: hidden & ~torch.eye(frames, dtype=torch.bool), "
+    "where hidden joins all masks; multiply the rows by 0 behind it where they must be zeros"
+)
+
+
 def instead(target: str) -> str:
     """What to write in place of an operator that is missing."""
     for part, advice in INSTEAD.items():
@@ -67,12 +74,18 @@ def unsupported(
         kinds.setdefault(refusal.what, []).append(str(refusal.origin))
     more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
     place = str(first.origin) or "the network"
+    tries = (_by_reason(r.reason) or advice(r.target) for r in refusals)
     return MyoedgeError(
         "E111",
         f"{place} uses an operator that is not supported: {short(first.target)}{more}",
         {"found": "\n".join(_line(what, places) for what, places in kinds.items())},
-        [*dict.fromkeys(advice(r.target) for r in refusals), "myoedge ops  lists what there is"],
+        [*dict.fromkeys(tries), "myoedge ops  lists what there is"],
     )
+
+
+def _by_reason(reason: str) -> str:
+    """What to do where the operator is supported and what it is given is not."""
+    return KEEP_A_KEY if reason == NO_KEY else ""
 
 
 def _line(what: str, places: Iterable[str]) -> str:

@@ -86,6 +86,15 @@ def test_a_query_that_may_look_at_no_key_is_refused(
     error = of(lambda net, x: way(net.a, x), seeded(2, 6, 8), a=attention)
     assert error.code == "E111"
     assert "a query that may look at no key" in dict(error.notice.facts)["found"]
+    assert error.notice.tries[0].startswith("leave every query a key, its own frame say")
+
+
+def test_a_query_that_is_left_its_own_frame_is_imported() -> None:
+    """What the refusal above says to do."""
+    hidden = (CAUSAL | FIRST) & ~torch.eye(6, dtype=torch.bool)
+    made = nn.MultiheadAttention(8, 2, batch_first=True)
+    for way in (_by_mask(~hidden), _attended(attn_mask=hidden)):
+        agrees(Net(lambda net, x, way=way: way(net.a, x), a=made), seeded(2, 6, 8))
 
 
 NETWORK = """
