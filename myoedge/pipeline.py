@@ -23,7 +23,7 @@ from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params, kin
-from myoedge.quant.sqnr import Fidelity, accuracy, measure
+from myoedge.quant.sqnr import Fidelity, accuracy, judges, measure
 from myoedge.reference import one_blas_thread
 from myoedge.report.nodes import located
 from myoedge.samples import Data, Given
@@ -129,7 +129,7 @@ def run_quantize(options: Options) -> Quantized:
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else compared(network, options.reuse)
     found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
-    noted = (*_weak_layers(network, fidelity), *_unjudged(given, judged))
+    noted = (*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged))
     return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
 
 
@@ -280,17 +280,15 @@ def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float |
     return real, integer
 
 
-def _unjudged(given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
+def _unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
+    scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
+    symbols = ("a build without --ctc: lists of symbols are not judged",)
     if given.labels is not None and None in accuracies:
         yield notice(
             "W202",
             "the accuracy is not measured: what has the classes in the output is not known",
             {"found": f"label {list(given.labels.shape)}"},
-            [
-                "label [samples, frames], a class for every frame",
-                "a softmax over the classes",
-                "a build without --ctc: lists of symbols are not judged",
-            ],
+            scores if judges(graph) else symbols,
         )
 
 
