@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from myoedge.config import BudgetTable, decibels, joules, seconds, size_bytes
@@ -20,7 +21,7 @@ from myoedge.report.energy import amount, interval
 from myoedge.report.memory import moved_l3_bytes
 from myoedge.report.nodes import located
 from myoedge.report.speed import duration
-from myoedge.target import Chip
+from myoedge.target import Chip, OperatingPoint
 
 if TYPE_CHECKING:
     from myoedge.plan.planned import Plan
@@ -217,7 +218,7 @@ def check(
     """
     judged = (
         short,
-        _latency(budget, plan),
+        _latency(budget, plan, for_modelled(by)),
         _energy(budget, plan, for_modelled(by)),
         _noise(budget, plan, fidelity, reused),
     )
@@ -226,7 +227,7 @@ def check(
         raise _over(broken, short)
 
 
-def _latency(budget: Budget, plan: Plan) -> Broken | None:
+def _latency(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
     found = latency_s(plan)
     if budget.latency_s is None or found is None or found <= budget.latency_s:
         return None
@@ -235,7 +236,7 @@ def _latency(budget: Budget, plan: Plan) -> Broken | None:
         duration(budget.latency_s),
         f"{duration(found)}, modelled, {_point(plan.chip)}",
         _slowest(plan),
-        [SMALLER],
+        [*_other_point(budget, plan, by), SMALLER],
     )
 
 
@@ -243,32 +244,31 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
     if budget.energy_j is None:
         return None
     layers = [_layer_energy(plan, index, by) for index in range(len(plan.steps))]
-    far = sum(moved_l3_bytes(plan, index) for index in range(len(plan.steps)))
-    found = energy(typical(modelled_cycles(plan), far), plan.chip.point, by)
+    found = _energy_at(plan, plan.chip.point, by)
     if found.joules <= budget.energy_j:
         return None
     most = sorted(zip(layers, located(plan.steps), strict=True), key=lambda row: -row[0].joules)
-    thrifty = _thrifty_point(budget, plan, far, by)
     return _broken(
         "energy",
         amount(budget.energy_j),
         f"{_shown(found)}, modelled, {_point(plan.chip)}",
         [f"{_shown(e)}  {name}" for e, name in most[:MOST_NAMED]],
-        [f"--operating-point {thrifty}", SMALLER] if thrifty else [SMALLER],
+        [*_other_point(budget, plan, by), SMALLER],
     )
 
 
-def _thrifty_point(budget: Budget, plan: Plan, far: int, by: Coefficients) -> str:
-    """An operating point that keeps the energy, and the latency; "": there is none."""
-    cycles, most_s = modelled_cycles(plan), budget.latency_s or math.inf
-    keep = (
-        point.name
-        for point in plan.chip.points
-        if point.clock_hz
-        and cycles / point.clock_hz <= most_s
-        and energy(typical(cycles, far), point, by).joules <= (budget.energy_j or 0.0)
-    )
-    return next(keep, "")
+def _other_point(budget: Budget, plan: Plan, by: Coefficients) -> list[str]:
+    """The option of an operating point that keeps latency and energy, if there is one."""
+    most_s, most_j = budget.latency_s or math.inf, budget.energy_j or math.inf
+    points = (point for point in plan.chip.points if point.clock_hz)
+    quick = (point for point in points if modelled_cycles(plan) / point.clock_hz <= most_s)
+    keep = (point.name for point in quick if _energy_at(plan, point, by).joules <= most_j)
+    return [f"--operating-point {name}" for name in islice(keep, 1)]
+
+
+def _energy_at(plan: Plan, point: OperatingPoint, by: Coefficients) -> Energy:
+    far = sum(moved_l3_bytes(plan, index) for index in range(len(plan.steps)))
+    return energy(typical(modelled_cycles(plan), far), point, by)
 
 
 def _shown(found: Energy) -> str:

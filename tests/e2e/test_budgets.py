@@ -140,6 +140,10 @@ def test_energy_is_judged_at_the_operating_point(model: Path, tmp_path: Path) ->
     in_between = f'latency = "{(high["latency_s"] + low["latency_s"]) / 2 * 1e6:.3f} us"'
     hurried = refusal(model, tmp_path, f"{limit}\n{in_between}")
     assert not any("--operating-point" in line for line in hurried.tries), "too slow there"
+    slow = refusal(model, tmp_path, in_between, operating_point="low")
+    assert slow.tries[0] == "--operating-point high"
+    frugal = refusal(model, tmp_path, f"{limit}\n{in_between}", operating_point="low")
+    assert not any("--operating-point" in line for line in frugal.tries), "too much there"
     told = [line.split("  ", 1) for line in facts["most"].splitlines()]
     assert len(told) == 3
     joules = [float(text.split()[0]) * JOULES[text.split()[1]] for text, _ in told]
