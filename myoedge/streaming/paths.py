@@ -74,7 +74,8 @@ def _move(graph: Graph, node: Node, name: str, axes: Axes) -> InTime:
     if move is None:
         raise not_causal(graph, node, "takes all frames at once")
     if move.behind:
-        raise not_causal(graph, node, f"reaches {move.behind} frames into the future", PAD)
+        ahead = "1 frame" if move.behind == 1 else f"{move.behind} frames"
+        raise not_causal(graph, node, f"reaches {ahead} into the future", PAD)
     return move
 
 

@@ -215,7 +215,7 @@ def test_a_network_that_needs_the_future_is_refused_before_the_long_part(
     ran = run("build", "model.pt2", "--calib", "nowhere.npz", "--stream")
     assert ran.code == 1
     assert "E131" in ran.err
-    assert "reaches 1 frames into the future" in ran.err
+    assert "reaches 1 frame into the future" in ran.err
     assert not (tmp_path / "build").exists()
 
 

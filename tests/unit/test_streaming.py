@@ -315,7 +315,7 @@ def attended(x: Tensor, **more: Any) -> Tensor:
 
 
 FUTURE: Mapping[str, tuple[nn.Module, str]] = {
-    "padding behind": (nn.Conv1d(4, 4, 3, padding=1), "1 frames into the future"),
+    "padding behind": (nn.Conv1d(4, 4, 3, padding=1), "1 frame into the future"),
     "an average over time": (Function(lambda x: x.mean(2)), "all frames at once"),
     "softmax over time": (Function(lambda x: x.softmax(2)), "all frames at once"),
     "pooling of everything": (nn.AdaptiveAvgPool1d(1), "all frames at once"),
@@ -381,7 +381,7 @@ def test_attention_is_told_how_it_can_run_on_windows() -> None:
 
 def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
     network = nn.Sequential(Convolution(4, 3, 1, 1, 2, 1), nn.Conv1d(4, 4, 3, padding=1))
-    with pytest.raises(MyoedgeError, match=r"1 \(conv.*reaches 1 frames into the future"):
+    with pytest.raises(MyoedgeError, match=r"1 \(conv.*reaches 1 frame into the future"):
         find_axes(prepared(network, 1, 4, FRAMES))
 
 
