@@ -111,7 +111,7 @@ def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[s
         if spec.kind == InputKind.USER_INPUT:
             values[node.name] = _user_input(draft, node, spec.arg)
         elif spec.target is not None:
-            values[node.name] = _parameter(draft, program, spec.target)
+            values[node.name] = _parameter(draft, program, spec.target, read=bool(node.users))
     return values
 
 
@@ -131,13 +131,15 @@ def _readers(node: Any) -> Iterable[str]:
             yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
 
 
-def _parameter(draft: Draft, program: torch.export.ExportedProgram, target: str) -> str:
+def _parameter(
+    draft: Draft, program: torch.export.ExportedProgram, target: str, *, read: bool
+) -> str:
     found = program.state_dict.get(target)
     if found is None:
         found = program.constants[target]
     draft.stem = target
     value = array(found)
-    if not hides(value):
+    if read and not hides(value):
         _refuse_not_finite(target, value)
     return draft.constant(value)
 

@@ -261,6 +261,12 @@ def test_weights_that_are_not_finite(value: float) -> None:
     assert "1 of 90" in str(error)
 
 
+def test_constants_that_nothing_reads_are_not_judged() -> None:
+    net = nn.Linear(17, 5)
+    net.register_buffer("unread", torch.tensor(-torch.inf))
+    agrees(net, X1)
+
+
 def test_constants_that_are_not_finite() -> None:
     error = of(lambda x: x + torch.full((17,), float("-inf")), X1)
     assert error.code == "E112"
