@@ -119,10 +119,6 @@ def _where(condition: Any, a: Any, b: Any) -> Any:
     return np.where(condition, a, b)
 
 
-def first_call(sizes: Sizes, prices: Prices) -> Any:
-    return prices.first_call
-
-
 def no_scratch(sizes: Sizes) -> Any:
     return 0
 
@@ -144,6 +140,8 @@ class Tiled:
     waits     the kernel waits by itself for operands of a layer's first tile
     helped    the core that moves data calls the kernel too, when it has started what a tile needs;
               None: of this kernel it never does
+    ends      those along which the first tile and the last take longer: where tiles are known,
+              sizes say of such an axis "t0 first" and "t0 last"
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
@@ -151,7 +149,7 @@ class Tiled:
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
     cycles    sizes of a tile, prices -> cycles of its computation on the cores that share it: how
               often the kernel does what, times the price of it, so that it is linear in the prices
-    first     the same for what the first call takes besides: code that is not in the caches yet
+    code      sizes of a tile -> the functions that it runs, in turn: names of gap9_code.CODE_LINES
     """
 
     kernel: str
@@ -161,15 +159,16 @@ class Tiled:
     op: Fields
     tile: Callable[[Mapping[str, Region]], Fields]
     cycles: Callable[[Sizes, Prices], Any]
+    code: Callable[[Sizes], tuple[str, ...]]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = no_scratch
-    first: Callable[[Sizes, Prices], Any] = first_call
     single: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
     waits: bool = False
     units: Mapping[str, int] = field(default_factory=dict)
     helped: bool | None = None
+    ends: tuple[str, ...] = ()
 
     @property
     def out(self) -> Operand:

@@ -228,5 +228,10 @@ def recurrent(index: int) -> tuple[Steps, tuple[int, int, int]]:
     return Steps(kind(features, units)).eval(), (steps, batch, features)
 
 
-REFERENCE = tuple(range(24))  # seeds of what is fitted
-HELD_OUT = tuple(range(100, 106))  # and of what only judges
+REFERENCE = (
+    *range(24),
+    *range(100, 106),
+    *range(300, 324),
+    *range(700, 712),
+)  # seeds of what is fitted
+HELD_OUT = tuple(range(900, 912))  # and of what only judges

@@ -218,7 +218,7 @@ def in_tiles(step: Step) -> Tiled | None:
         arrays={"exp": step["exp"]},
         scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
         cycles=lambda tile, prices: _cycles(step, team.cores(helped), tile, prices),
-        first=lambda tile, prices: prices.first_attention,
+        code=lambda _: ("me_attention_run",),
         helped=helped,
     )
 

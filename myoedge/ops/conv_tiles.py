@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from myoedge.ops.packing import (
 from myoedge.ops.rows import rows_in_tiles
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
+from myoedge.target.gap9_code import WAITS
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import Dim, Fields, Operand, Region, Sizes, Tiled
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
@@ -69,34 +71,35 @@ class _Dense:
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
-        room = dense.scratch(conv.taps)
+        room, padded = dense.scratch(conv.taps), conv.narrow or (few and reaches_over)
         return _Dense(
             conv,
             conv.work(step, conv.narrow),
             gather=not conv.pointwise or c % 4 != 0,
-            padded=conv.narrow or (few and reaches_over),
+            padded=padded,
             together=room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise,
             room=room,
         )
 
-    def cycles(self, sizes: Sizes, prices: Prices) -> Any:
-        rows, blocks, columns = sizes["t0"] * sizes["t1"], sizes["k"], sizes["t1"]
-        share = -(-rows // WORKERS)
-        if not self.together:
-            share = dense.gathered(self.work, rows, blocks)
-        edges = self.conv.at_edges(sizes, share) if self.gather and not self.padded else 0
-        product = dense.together if self.together else dense.cycles
-        around = edges * self.conv.edges(prices)
-        if self.padded:
-            around = self.conv.padding(prices, sizes)
-        return product(prices, self.work, rows, blocks, columns, edges) + around
+    @property
+    def has_edges(self) -> bool:
+        """Whether windows reach over the edges of what lies there."""
+        return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
 
-    def first(self, sizes: Sizes, prices: Prices) -> Any:
-        rows = sizes["t0"] * sizes["t1"]
-        more = prices.first_edge if self.gather else 0.0
-        if self.padded:
-            more = prices.first_padded
-        return dense.first(prices, self.work, rows, sizes["k"]) + prices.first_conv + more
+    def cycles(self, sizes: Sizes, prices: Prices) -> Any:
+        rows, at = sizes["t0"] * sizes["t1"], dense.Rows(sizes["t1"])
+        padding = self.conv.padding(prices, sizes) if self.padded else 0.0
+        if self.has_edges:
+            edges, edge = partial(self.conv.at_edges, sizes), self.conv.edges(prices)
+            at = dense.Rows(sizes["t1"], self.conv.over(1, sizes), edges, edge)
+        product = dense.together if self.together else dense.cycles
+        return product(prices, self.work, rows, sizes["k"], at) + padding
+
+    def code(self, sizes: Sizes) -> tuple[str, ...]:
+        rows, edges = sizes["t0"] * sizes["t1"], self.has_edges
+        more = ("find_edges",) if edges else (WAITS, "use_padded") if self.padded else ()
+        product = dense.code(self.work, rows, sizes["k"], self.together, edges)
+        return ("me_conv_run", *more, *product)
 
     def scratch(self, sizes: Sizes) -> Any:
         if self.padded:
@@ -128,7 +131,8 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
         arrays=arrays,
         scratch=how.scratch,
         cycles=how.cycles,
-        first=how.first,
+        code=how.code,
+        ends=("t0", "t1") if how.has_edges else (),
     )
 
 
@@ -152,7 +156,7 @@ def wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
         cycles=lambda sizes, prices: wide_conv.cycles(
             prices, sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c
         ),
-        first=lambda sizes, prices: prices.first_wide_conv,
+        code=lambda _: ("me_wide_conv_run", "me_sixteen_sums_h"),
     )
 
 
@@ -197,7 +201,7 @@ def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
         cycles=lambda sizes, prices: depthwise.cycles(
             prices, work, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4)
         ),
-        first=lambda sizes, prices: prices.first_depthwise,
+        code=lambda _: work.code,
     )
 
 

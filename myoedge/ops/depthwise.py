@@ -51,6 +51,13 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
     return WORKERS * 4 * (np.maximum(strip, lists) + 1)
 
 
+_CODE = {
+    "strips": ("me_depthwise_run", "me_depthwise_pairs", "me_depthwise_strip"),
+    "halving": ("me_depthwise_run wide", "me_depthwise_row_2"),
+    "any": ("me_depthwise_run any", "me_depthwise_pixel"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A kernel of its own for every channel: which of the ways of me_depthwise.c it takes.
@@ -72,6 +79,11 @@ class Work:
         limits = step.low > -128 or step.high < 127
         table, pre = step.table is not None, step["pre"] > 0
         return Work(way, tap_words(*kernel), limits, table, pre)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        table = ("me_table_words",) if self.table else ()
+        return (*_CODE[self.way], *table)
 
 
 def cycles(prices: Prices, work: Work, rows: Any, columns: Any, groups: Any) -> Any:

@@ -21,6 +21,10 @@ from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Til
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
+_CODE = {
+    "me_add": ("me_add_run", "each_row", "add_row", "me_add_words"),
+    "me_mul": ("me_mul_run", "each_row", "mul_row", "me_mul_words"),
+}
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -69,10 +73,7 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
             prices.table_word if table else 0.0,
             prices.mul_row if kernel == "me_mul" else prices.flat_row,
         ),
-        first=lambda sizes, prices: (
-            (prices.first_mul if kernel == "me_mul" else prices.first_add)
-            + (prices.first_table if table else 0.0)
-        ),
+        code=lambda _: (*_CODE[kernel], *(("me_table_words",) if table else ())),
     )
 
 
@@ -161,7 +162,7 @@ def wide_sum(step: Step) -> Tiled | None:
         },
         tile=lambda regions: _wide_tile(regions, loops),
         cycles=lambda sizes, prices: _wide_cycles(prices, team.cores(helped), dims, extents, sizes),
-        first=lambda sizes, prices: prices.first_wide,
+        code=lambda _: ("me_wide_sum_run",),
         helped=helped,
     )
 
@@ -205,7 +206,7 @@ def lookup(step: Step) -> Tiled:
         cycles=lambda sizes, prices: _rows(
             prices, dims, shape, sizes, prices.table_word, 0.0, prices.flat_row
         ),
-        first=lambda sizes, prices: prices.first_table,
+        code=lambda _: ("me_table_run", "me_table_words"),
     )
 
 
@@ -243,7 +244,7 @@ def per_channel(step: Step, x_zero: int) -> Tiled:
             + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * prices.flat_row
             + prices.flat_call
         ),
-        first=lambda sizes, prices: prices.first_scaled,
+        code=lambda _: ("me_affine_run",),
     )
 
 

@@ -34,6 +34,7 @@ from myoedge.ops.packing import (
 from myoedge.ops.rows import rows_in_tiles
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
+from myoedge.target.gap9_code import WAITS
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
 
 
@@ -207,7 +208,8 @@ def matmul_in_tiles(step: Step) -> Tiled:
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
     zero, gather = step["b_zero"] != 0, c % 4 != 0
     helped = not gather and team.helped(m * c * n)
-    work = dense.work(step, c, n, copied=gather, tail=c % 4, zero=zero, cores=team.cores(helped))
+    how = {"copied": gather, "gathers": gather, "tail": c % 4, "zero": zero}
+    work = dense.work(step, c, n, **how, cores=team.cores(helped))
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
     return Tiled(
         kernel="me_matmul",
@@ -227,14 +229,19 @@ def matmul_in_tiles(step: Step) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
         cycles=lambda sizes, prices: (
-            dense.cycles(prices, work, sizes["m"], sizes["k"], sizes["m"])
+            dense.cycles(prices, work, sizes["m"], sizes["k"], dense.Rows(sizes["m"]))
             + dense.packing(prices, work, sizes["k"]) * sizes["m"] / m  # once for all rows
         ),
-        first=lambda sizes, prices: (
-            dense.first(prices, work, sizes["m"], sizes["k"]) + prices.first_matmul
-        ),
+        code=lambda sizes: _packing(turned, dense.code(work, sizes["m"], sizes["k"])),
         helped=helped,
     )
+
+
+def _packing(turned: bool, product: Sequence[str]) -> tuple[str, ...]:
+    """Functions of a product that packs its right operand when it comes."""
+    at = product.index(WAITS)
+    rest = ("pack_part", "me_interleave_rows" if turned else "me_interleave_columns")
+    return ("me_matmul_run", *product[:at], "pack_columns", WAITS, *rest, *product[at + 1 :])
 
 
 def _matmul_read(

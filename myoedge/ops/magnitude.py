@@ -84,7 +84,7 @@ def in_tiles(step: Step) -> Tiled:
             -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // WORKERS) * prices.magnitude_item
             + prices.flat_call
         ),
-        first=lambda sizes, prices: prices.first_magnitude,
+        code=lambda _: ("me_magnitude_run",),
     )
 
 

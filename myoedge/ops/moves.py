@@ -146,7 +146,7 @@ def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = No
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
         cycles=lambda sizes, prices: _put_together(prices, y, sizes, sources, fill is not None),
-        first=lambda sizes, prices: prices.first_joined,
+        code=lambda _: ("me_joined_run", "each_piece", "me_move_words"),
     )
 
 
@@ -214,7 +214,7 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
         cycles=lambda sizes, prices: _turned(prices, _extents(y, sizes), loops),
-        first=lambda sizes, prices: prices.first_turned,
+        code=lambda _: ("me_permute_run", "me_transpose_blocks"),
     )
 
 
@@ -233,9 +233,10 @@ def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> A
     share = -(-planes * parts * groups // WORKERS)
     starts = -(-share // groups) + (share % groups > 0)
     high = np.minimum(columns, 4)
-    total = prices.move_call + starts * prices.turn_plane
     if _steps_by_1(loops, inner):
+        total = prices.move_call + starts * prices.copy_plane
         return total + _runs(prices, share * high * rows, share * high, rows, rows)
+    total = prices.move_call + starts * prices.turn_plane
     if not _steps_by_1(loops, column):
         return total + share * high * (rows * prices.turn_byte + prices.turn_run)
     single = share * (rows % 4) * 4 + starts * (columns % 4) * rows

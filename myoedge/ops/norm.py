@@ -174,7 +174,7 @@ def in_tiles(step: Step) -> Tiled:
         tile=_tile_fields,
         arrays={"pairs": pairs},
         cycles=lambda sizes, prices: _cycles(step, team.cores(helped), prices, sizes["row"]),
-        first=lambda sizes, prices: prices.first_norm,
+        code=lambda _: ("me_norm_run", "me_moments_b", "line_of", "me_norm_row_b"),
         helped=helped,
     )
 

@@ -50,7 +50,7 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
         arrays=arrays,
         scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
         cycles=lambda tile, prices: _cycles(prices, tile["t"], sizes, parts),
-        first=lambda sizes, prices: prices.first_recurrent,
+        code=lambda _: ("me_gru_run", "start", "me_gru_units"),
     )
 
 

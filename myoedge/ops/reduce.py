@@ -101,8 +101,14 @@ def in_tiles(step: Step) -> Tiled:
             if inner == 1
             else _windows(prices, sizes["o"] * y.footprint({**sizes, "o": 1}), reduced)
         ),
-        first=lambda sizes, prices: prices.first_sums if inner == 1 else prices.first_average,
+        code=lambda _: _code(inner),
     )
+
+
+def _code(inner: int) -> tuple[str, ...]:
+    if inner == 1:
+        return ("me_reduce_run", "me_sum_bytes")
+    return ("me_reduce_run windows", "any_window", "me_average_window")
 
 
 def _rows(prices: Prices, rows: Any, reduced: int) -> Any:

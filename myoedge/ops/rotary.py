@@ -86,7 +86,7 @@ def in_tiles(step: Step) -> Tiled:
             * (inner * (pairs * prices.rotary_pair + prices.rotary_row))
             + prices.rows_call
         ),
-        first=lambda sizes, prices: prices.first_rotary,
+        code=lambda _: ("me_rotary_run",),
     )
 
 

@@ -29,7 +29,8 @@ def rows_in_tiles(step: Step, rows: int, c: int, k: int) -> Tiled:
     }
     table = with_table(step, arrays)
     helped = not gather and team.helped(rows * c * k)
-    work = dense.work(step, c, k, copied=gather, tail=c % 4, cores=team.cores(helped))
+    cores = team.cores(helped)
+    work = dense.work(step, c, k, copied=gather, gathers=gather, tail=c % 4, cores=cores)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
@@ -43,11 +44,9 @@ def rows_in_tiles(step: Step, rows: int, c: int, k: int) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,
         cycles=lambda sizes, prices: dense.cycles(
-            prices, work, sizes["row"], sizes["k"], sizes["row"]
+            prices, work, sizes["row"], sizes["k"], dense.Rows(sizes["row"])
         ),
-        first=lambda sizes, prices: (
-            dense.first(prices, work, sizes["row"], sizes["k"]) + prices.first_linear
-        ),
+        code=lambda sizes: ("me_linear_run", *dense.code(work, sizes["row"], sizes["k"])),
         helped=helped,
     )
 

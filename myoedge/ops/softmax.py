@@ -107,7 +107,7 @@ def _rows_in_tiles(
             * (length * getattr(prices, f"{price}_item") + getattr(prices, f"{price}_row"))
             + prices.rows_call
         ),
-        first=lambda sizes, prices: prices.first_softmax,
+        code=lambda _: ("me_softmax_run", "me_row_max", "me_row_sum", "me_row_shares"),
     )
 
 

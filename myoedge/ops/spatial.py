@@ -106,13 +106,14 @@ class Spatial:
         """What me_conv multiplies; narrow windows lie anywhere, a word for every row."""
         c, k = self.x[-1], self.y[-1]
         if narrow:
-            return dense.work(step, 4 * self.kernel[0], k, crossing=True)
+            return dense.work(step, 4 * self.kernel[0], k, gathers=True, crossing=True)
         in_one = self.kernel[1] == 1 or self.dilation[1] == 1
         pieces = self.kernel[0] * (1 if in_one else self.kernel[1])
         piece = c * (self.kernel[1] if in_one else 1)
         apart = (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
         copied = pieces > 1 or apart > 0
-        return dense.work(step, self.taps, k, copied=copied, pieces=pieces, tail=piece % 4)
+        how = {"copied": copied, "gathers": copied or not self.pointwise}
+        return dense.work(step, self.taps, k, **how, pieces=pieces, tail=piece % 4)
 
     def padding(self, prices: Prices, sizes: Sizes) -> Any:
         """Bringing a tile's input in with its padding."""
@@ -122,22 +123,37 @@ class Spatial:
 
     def edges(self, prices: Prices) -> Any:
         """A window that reaches over an edge."""
-        words = -(-self.taps // 4)
+        c = self.x[-1]
+        single = self.kernel[0] * (0 if c % 8 == 0 else 2 if c % 4 == 0 else 5)
+        words = max(self.taps - single, 0) / 4
         each = self.kernel[0] * prices.conv_edge_row + words * prices.conv_edge_word
-        return prices.conv_edge + each
+        return prices.conv_edge + each + min(single, self.taps) * prices.conv_edge_byte
 
-    def at_edges(self, sizes: Sizes, share: Any) -> Any:
-        """How many of these a core has whose `share` is the first windows, or the last."""
-        (top, bottom), (left, right) = (
-            tuple(-(-pad // stride) for pad in pads)
-            for stride, pads in zip(self.stride, self.pads, strict=True)
-        )
-        columns = sizes["t1"]
-        whole = np.minimum(max(top, bottom) * columns, share)
+    def at_edges(self, sizes: Sizes, first: Any, count: Any) -> Any:
+        """How many of `count` windows from one on reach over an edge."""
+        return self._edges_before(sizes, first + count) - self._edges_before(sizes, first)
+
+    def _edges_before(self, sizes: Sizes, end: Any) -> Any:
+        rows, columns = sizes["t0"], sizes["t1"]
+        (top, bottom), (left, right) = (self.over(d, sizes) for d in (0, 1))
+        row, column = end // columns, end % columns
+        at_rows = np.minimum(row, top) + np.maximum(row - np.maximum(rows - bottom, top), 0)
         in_row = np.minimum(left + right, columns)
-        ends = np.minimum(max(left, right), share)
-        at_ends = np.where(share < columns, ends, np.minimum(left + right, columns))
-        return np.maximum(whole + (share - whole) * in_row // columns, at_ends)
+        inside = (row >= top) & (row < rows - bottom)
+        some = np.minimum(column, left) + np.maximum(column - np.maximum(columns - right, left), 0)
+        last = np.where(inside, some, column)
+        return at_rows * columns + (row - at_rows) * in_row + last
+
+    def over(self, d: int, sizes: Sizes) -> tuple[Any, Any]:
+        """How many windows of a tile reach over the start of an axis, and over its end; of any tile
+        about as many as of the first, where it is not said which."""
+        stride, (pad, _), count = self.stride[d], self.pads[d], self.y[1 + d]
+        size, reach = sizes[f"t{d}"], (self.kernel[d] - 1) * self.dilation[d] + 1
+        fit = max((self.x[1 + d] + pad - reach) // stride + 1, 0)
+        start = np.minimum(-(-pad // stride), size)
+        end = np.minimum(max(count - fit, 0), size - start)
+        first, last = sizes.get(f"t{d} first", True), sizes.get(f"t{d} last", size >= count)
+        return start * first, end * last
 
     def flat(self) -> Spatial:
         """All positions in a row, where they are alike."""

@@ -276,6 +276,7 @@ def spectrogram_in_tiles(step: Step) -> Tiled:
             * (transforms * prices.fourier_product + bins * prices.fourier_bin)
             + prices.fourier_call
         ),
+        code=lambda _: ("me_spectrogram_run",),
     )
 
 

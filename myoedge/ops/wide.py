@@ -49,7 +49,7 @@ def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
         tile=_tile,
         arrays=arrays,
         cycles=lambda sizes, prices: _cycles(prices, sizes["row"], sizes["k"], c),
-        first=lambda sizes, prices: prices.first_gates,
+        code=lambda _: ("me_gates_run", "me_gates_4x4", "me_four_sums"),
     )
 
 

@@ -18,6 +18,8 @@ from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 Window = tuple[int, int, int]
 FEW_PIXELS = 32
+_AVERAGES, _MAXIMA = ("me_average_words",), ("me_max_words",)
+_MORE_MAXIMA = ("max_of_many", "me_max_more")
 ENTRY = 6  # bytes of me_window
 MOST_ALIKE = 127  # the byte is the upper one of a signed number
 LONGEST = 2**15 - 1
@@ -83,21 +85,22 @@ class Work:
 def _cycles(prices: Prices, w: Work, rows: Any, columns: Any, channels: Any) -> Any:
     """Of the core that has most to do: a share of the pixels, or of channels where few are; the
     smaller one where all windows are alike."""
-    pixels, words = rows * columns, channels // 4
-    by_channel = (pixels < FEW_PIXELS) & (-(-channels // 4) >= WORKERS)
+    pixels, words, parts = rows * columns, channels // 4, -(-channels // 4)
+    by_channel = (pixels < FEW_PIXELS) & (parts >= WORKERS)
     share = np.where(by_channel, pixels, -(-pixels // WORKERS))
-    own = np.where(by_channel, -(-words // WORKERS), words)
+    own = np.where(by_channel, -(-parts // WORKERS), words)
     count, in_row = share * own, np.minimum(w.runs, columns)
-    runs = np.where(by_channel, rows * in_row, share * in_row / columns + 1)
+    runs = np.where(by_channel, rows * in_row, np.minimum(share * in_row / columns + 1, share))
     if w.even:
         count, runs = _shared(pixels, words), 1.0
+    # Of channels that are shared the core with the last ones has no word in their place.
+    count = count - np.where(by_channel & (channels % 4 > 0), share, 0)
     tail = share * (channels % 4) * (w.taps * prices.pool_tail_tap + prices.pool_tail)
     if w.table:
         tail = tail + (count * 4 + share * (channels % 4)) * prices.pool_table
-    if not w.few:
-        runs = runs * np.maximum(np.minimum(own, columns / in_row), 1)
     each, run = _window(prices, w)
-    return count * each + runs * run + tail + prices.pool_call
+    total = count * each + runs * run + tail + prices.pool_call
+    return total if w.few else total + np.minimum(share, runs * own) * prices.window_side
 
 
 def _shared(pixels: Any, words: Any) -> Any:
@@ -149,8 +152,17 @@ def in_tiles(
         cycles=lambda tile, prices: _cycles(
             prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c
         ),
-        first=lambda sizes, prices: prices.first_average if work.average else prices.first_max,
+        code=lambda _: _code(alike),
     )
+
+
+def _code(w: Work) -> tuple[str, ...]:
+    begin = "me_avg_pool_run" if w.average else "me_max_pool_run"
+    few = _AVERAGES if w.average else _MAXIMA if w.taps <= 4 else (*_MAXIMA, *_MORE_MAXIMA)
+    if w.even:
+        return (begin, "run_even", *few)
+    many = ("any_window", "me_average_window" if w.average else "me_max_window")
+    return (begin, "run_any", *(("few_words", *few) if w.few else many))
 
 
 def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from myoedge.plan.ahead import hidden_cycles
 from myoedge.plan.place import Life, greedy
 from myoedge.plan.tile import ALIGNMENT, Choice
+from myoedge.target.gap9_tiles import GAP9_TILES
 from myoedge.tiled import Tiled
 
 LONGEST = 8  # layers that a tensor may stay for
+MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
 LARGEST = 2  # of L1's room, the part of it that a tensor may take
 
 
@@ -69,14 +73,34 @@ def room_left(index: int, kept: Iterable[Flow], room: int) -> int:
 def choose_kept(
     tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, pick: Pick
 ) -> list[Flow]:
-    """Those that make the layers between faster, the earliest first."""
+    """Those that make the layers between faster, the earliest first: while a layer computes, the
+    constants of the next are thought to be fetched."""
     kept: list[Flow] = []
+    hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
+    pick = partial(_beside, pick, hidden)
     for flow in sorted(flows, key=lambda f: f.producer):
         if _possible(tileds, flow, room):
             with_it = _cycles(tileds, flow.steps, [*kept, flow], room, pick)
-            if with_it < _cycles(tileds, flow.steps, kept, room, pick):
+            if with_it < MORE * _cycles(tileds, flow.steps, kept, room, pick):
                 kept.append(flow)
     return kept
+
+
+def _computed(tiled: Tiled | None) -> float:
+    """Of a layer as one tile, roughly."""
+    return 0.0 if tiled is None else float(tiled.cycles(tiled.axes, GAP9_TILES))
+
+
+def _beside(
+    pick: Pick,
+    hidden: Sequence[float],
+    index: int,
+    tiled: Tiled,
+    room: int,
+    kept: frozenset[str],
+    at_least: float,
+) -> Choice | None:
+    return pick(index, tiled, room, kept, max(at_least, hidden[index]))
 
 
 def _possible(tileds: Sequence[Tiled | None], flow: Flow, room: int) -> bool:

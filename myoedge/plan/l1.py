@@ -31,14 +31,18 @@ from myoedge.plan.timing import modelled
 from myoedge.target.gap9_tiles import GAP9_TILES
 from myoedge.tiled import Tiled
 
-# Thought to be hidden before a layer, at least: nothing but what is spare there, or 16 KiB, so that
+# Thought to be hidden before a layer, at least: nothing but what is spare there, or 32 KiB, so that
 # constants have larger tiles. Which is better the model of the whole network tells: the latter,
 # where the DMA is what is slow.
-HIDDEN_CYCLES = (0.0, 2048.0)
+HIDDEN_CYCLES = (0.0, 4096.0)
+
+BEFORE = -1  # a tile in front of all
 
 # Of a layer's cycles so many are left with more buffers, at most: they take L1 from others.
 DEEP_SAVES = 0.98
 
+# Times the fewest cycles: of tiles about as fast the largest, in least of L1, for their energy.
+EVEN = 1.002
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 
 Placed = list[tuple[str, int, Life, int]]
@@ -180,7 +184,7 @@ def _alike(tiled: Tiled) -> str:
     """What layers share that have the same tiles: loops, operands, and what the largest tile and
     the smallest cost; multipliers and scales are their own."""
     costs = [
-        (tiled.scratch(s), tiled.cycles(s, GAP9_TILES), tiled.first(s, GAP9_TILES))
+        (tiled.scratch(s), tiled.cycles(s, GAP9_TILES), tiled.code(s))
         for s in (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
     ]
     return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, costs))
@@ -232,14 +236,15 @@ def _fastest(
 def _least(
     tiled: Tiled, few: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
 ) -> Choice:
-    cycles = [alone(choice) - _saved(tiled, choice, hidden) for choice in few]
-    best = cycles.index(min(cycles))
+    cycles = [alone(choice) + _waited(tiled, choice, hidden) for choice in few]
+    about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
+    best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
     return replace(few[best], cycles=cycles[best])
 
 
-def _saved(tiled: Tiled, choice: Choice, hidden: float) -> float:
-    """What a layer does not wait for where so much of a fetch is hidden before it."""
-    return min(hidden, moved_cycles(first_constants(tiled, choice)))
+def _waited(tiled: Tiled, choice: Choice, hidden: float) -> float:
+    """What a layer waits for its constants where so much of their fetch is hidden before it."""
+    return max(moved_cycles(first_constants(tiled, choice)) - hidden, 0.0)
 
 
 def _known_alone(
@@ -252,8 +257,8 @@ def _known_alone(
 
 
 def _alone(tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
-    """Cycles of a layer that nothing is fetched beside."""
-    (cycles,) = modelled([unplaced(tiled, choice, kept)])
+    """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
+    (cycles,) = modelled([unplaced(tiled, choice, kept, BEFORE)])
     assert cycles is not None
     return cycles
 

@@ -48,8 +48,15 @@ def with_hauls(plan: Plan) -> Plan | None:
 
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
+    found = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
+    return min(found, key=lambda made: sum(haul.piece.size_bytes for haul in made.hauls))
+
+
+def _filled(plan: Plan, most: int) -> Plan:
+    """With hauls of at most so many bytes: smaller ones need less room, and take longer."""
     bare, work, best = replace(plan, hauls=()), computed(plan), plan
-    known, streamed = _known(bare), frozenset(plan.owners[key] for key in plan.streamed)
+    known = _known(bare, most)
+    streamed = frozenset(plan.owners[key] for key in plan.streamed)
     keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
     cycles = waiting_cycles(plan, work)
     fewest, most = 0, len(keys)
@@ -77,10 +84,10 @@ def _hauling(
     return replace(plan, hauls=tuple(stored_once(found, plan.content)))
 
 
-def _known(plan: Plan) -> dict[Key, list[Piece]]:
+def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Piece]]:
     """Pieces of every constant that can come from L3, those that are alike together."""
     found: dict[Key, list[Piece]] = {}
-    most = min(PIECE_BYTES, max(window_bytes(plan), 0) // PIECES)
+    most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.steps, plan.tilings):
         own = pieces(index, name, size, plan.tilings[index], plan.clock, most)
         found.setdefault(plan.owners[index, name], []).extend(own)

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from myoedge.ir import Array
+from myoedge.target.gap9_code import code_lines
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Operand, Tiled, reach
 
@@ -265,7 +266,8 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices
     """Fill, then every step the longer of computation and transfers, then drain."""
     tiled, tiles = grid.tiled, grid.tiles
     move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands if o.name in times}
-    compute = grid.compute(prices) / tiles + prices.step
+    code = code_lines(tiled.code(tiled.axes)) * prices.code_run
+    compute = grid.compute(prices) / tiles + prices.step + code
     reads = [o for o in tiled.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]

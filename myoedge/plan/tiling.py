@@ -154,11 +154,13 @@ def make_tiling(
     return Tiling(tiled, choice, first, since, buffers, tiles, kept)
 
 
-def unplaced(tiled: Tiled, choice: Choice, kept: Container[str]) -> Tiling:
+def unplaced(
+    tiled: Tiled, choice: Choice, kept: Container[str], since: int | None = None
+) -> Tiling:
     """A layer by itself, whose buffers have no places yet."""
-    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None, kept)]
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, since, kept)]
     there = {o.name: 0 for o in tiled.operands if o.name in kept}
-    return make_tiling(tiled, choice, 0, None, placed, there)
+    return make_tiling(tiled, choice, 0, since, placed, there)
 
 
 def _tile(

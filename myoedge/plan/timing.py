@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 
 from myoedge.ir import Array
 from myoedge.plan.ahead import early
+from myoedge.plan.caches import Fetched, fetches
 from myoedge.plan.cut import spans
 from myoedge.plan.moments import Clock
 from myoedge.plan.tiling import Tiling, Transfer
@@ -54,16 +56,29 @@ Queue = tuple[Command, ...]  # under way into L1, in turn
 class Moment:
     """What the cores and the one that steers do from one barrier to the next, counted by price.
 
+    cold    what code takes beside that is not in the caches: L1 is free meanwhile
     needs   all that is due until then must be there at the end
     begins  what the core that steers does in front of its commands
     helped  it computes behind them
+    sets    what it does between those of the layer and those for layers to come, `ahead`
     """
 
     computed: Array
+    cold: Array
     commands: tuple[Command, ...]
     needs: Due
     begins: Array
+    sets: Array
+    ahead: tuple[Command, ...]
     helped: bool = False
+
+    @property
+    def in_turn(self) -> tuple[Command, ...]:
+        """All commands, what comes between them in the issue of the first behind it."""
+        if not self.ahead:
+            return self.commands
+        first, *others = self.ahead
+        return (*self.commands, replace(first, issue=first.issue + self.sets), *others)
 
 
 def modelled(
@@ -85,6 +100,7 @@ def counted(
     enters, asked = Clock.of(tilings, False).enters, Counter(hauls)
     found: list[Array | None] = []
     queue: Queue = ()
+    code = fetches(map(_functions, tilings))
     for index, tiling in enumerate(tilings):
         if tiling is None:
             found.append(None)
@@ -92,12 +108,27 @@ def counted(
             continue
         paid = NOTHING
         begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
-        for moment in _moments(index, tilings, ahead):
+        for moment in _moments(index, tilings, ahead, code[index]):
             begins = moment.begins + next(begun, 0) * ONES.haul
             lasted, queue = _lasts(replace(moment, begins=begins), queue, values)
             paid = paid + lasted
         found.append(paid)
     return found
+
+
+def computed(tilings: Sequence[Tiling | None]) -> list[Array | None]:
+    """The same of the cores alone, without what they wait for."""
+    code = fetches(map(_functions, tilings))
+    return [
+        None if tiling is None else sum(_compute(tiling), _code(fetched, len(tiling.tiles)))
+        for tiling, fetched in zip(tilings, code, strict=True)
+    ]
+
+
+def _code(fetched: Fetched, tiles: int) -> Array:
+    """What it takes to bring code to cores, of all tiles."""
+    missing = fetched.first + (tiles - 1) * fetched.again
+    return np.asarray(ONES.code * missing + tiles * fetched.lines * ONES.code_run)
 
 
 def vector(prices: Prices) -> Array:
@@ -115,7 +146,7 @@ def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
         queue, max((n for n, c in enumerate(queue, 1) if c.due <= moment.needs), default=0)
     )
     started: list[tuple[float, Command]] = [(0.0, command) for command in queue]
-    for command in moment.commands:
+    for command in moment.in_turn:
         busy = busy + command.issue
         if command.out:
             out = _longest(values, out, busy) + command.move
@@ -123,12 +154,13 @@ def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
             started.append((float(busy @ values), command))
             into = _longest(values, into, busy) + command.move
             waits = into if command.due <= moment.needs else waits
+    busy = busy if moment.ahead else busy + moment.sets
     beside = ONES.dma_slowed * float(moment.computed @ values)
     slowed = ONES.dma_slowed * min(float(moment.computed @ values), float(waits @ values))
     moved = [x + slowed + ONES.dma_end for x in (waits, out) if x.any()]
     if moment.helped:
-        busy = busy + moment.computed
-    lasted = _longest(values, moment.computed, busy, *moved)
+        busy = busy + moment.computed + ONES.help
+    lasted = _longest(values, moment.computed + moment.cold, busy, *moved)
     return lasted, tuple(_left(started, float((lasted - beside) @ values), values))
 
 
@@ -163,23 +195,32 @@ def _ahead(tilings: Sequence[Tiling | None]) -> Mapping[int, list[Command]]:
         if tiling is not None and tiling.since is not None:
             known: set[str] = set()
             mine = [_command((index, 0), x, known) for x in early(tiling)]
+            if mine:
+                mine[0] = replace(mine[0], issue=mine[0].issue + ONES.steer_ahead)
             found.setdefault(tiling.since, []).extend(mine)
     return found
 
 
 def _moments(
-    index: int, tilings: Sequence[Tiling | None], ahead: Mapping[int, list[Command]]
+    index: int,
+    tilings: Sequence[Tiling | None],
+    ahead: Mapping[int, list[Command]],
+    fetched: Fetched,
 ) -> Iterator[Moment]:
     """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
     before begin with a tile."""
     here, last = tilings[index], index + 1 == len(tilings)
     assert here is not None
-    before, behind = tilings[index - 1] if index else None, None if last else tilings[index + 1]
+    behind = None if last else tilings[index + 1]
     known: set[str] = set()
     tiles, compute, loads = here.tiles, _compute(here), _loads(here)
     around = np.asarray((ONES.joined if here.joined else ONES.layer) + (index == 0) * ONES.network)
-    first = [_command((index, t), x, known) for t, x in loads[0]]
-    yield Moment(NOTHING, tuple(first), _BEFORE if here.joined else (index, 0), around)
+    first = tuple(_command((index, t), x, known) for t, x in loads[0])
+    due = _BEFORE if here.joined else (index, 0)
+    compute = [each + fetched.lines * ONES.code_run for each in compute]
+    prepared = _prepared(here, compute[0], fetched)
+    begun = prepared + (index == 0) * ONES.network if prepared.any() else NOTHING
+    yield Moment(NOTHING, np.asarray(begun), first, due, around, NOTHING, ())
     for t, computed in enumerate(compute):
         at_end = t + 1 == len(tiles)
         stores = tiles[t - 1].stores if t > 0 else ()
@@ -187,20 +228,28 @@ def _moments(
             *(_command((index, t), x, known, True) for x in stores),
             *(_command((index, due), x, known) for due, x in loads[t + 1]),
         ]
-        commands = (*own, *ahead.get(here.first + t, ()))
+        others = tuple(ahead.get(here.first + t, ()))
         joined = at_end and behind is not None and behind.joined
         yield Moment(
-            computed
-            + (_code(before, here) if t == 0 else 0.0)
-            + ONES.step
-            + sum(c.bytes for c in commands) * ONES.dma_contention,
-            commands,
+            computed + ONES.step + sum(c.bytes for c in (*own, *others)) * ONES.dma_contention,
+            ONES.code * (fetched.again if t else fetched.first) - (NOTHING if t else prepared),
+            tuple(own),
             (index + 1, 0) if joined else (index, t + 1),
             NOTHING,
+            _sets(behind) if at_end else np.asarray(ONES.steer_tile),
+            others,
             bool(here.tiled.helped),
         )
     out = tuple(_command((index, len(tiles)), x, known, True) for x in tiles[-1].stores)
-    yield Moment(NOTHING, out, _BEFORE, NOTHING)
+    yield Moment(NOTHING, NOTHING, out, _BEFORE, NOTHING, NOTHING, ())
+
+
+def _sets(behind: Tiling | None) -> Array:
+    """What the core that steers does for the next layer: its kernel is told of the first tile."""
+    if behind is None:
+        return NOTHING
+    told = len(behind.tiled.op) + len(behind.tiled.tile(behind.tiles[0].regions))
+    return np.asarray(ONES.steer_layer + told * ONES.steer_field)
 
 
 def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
@@ -215,30 +264,43 @@ def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
 
 def _command(due: Due, x: Transfer, known: set[str], out: bool = False) -> Command:
     """`known`: operands whose code has run before; else it is not in the caches yet."""
-    issue = ONES.dma_command + (0.0 if x.operand in known else ONES.dma_first)
+    issue, move = _paid(x.bytes, x.bytes // x.line, x.operand in known, out)
     known.add(x.operand)
+    return Command(due, issue, move, x.bytes, out)
+
+
+@lru_cache(maxsize=4096)
+def _paid(size: int, lines: int, known: bool, out: bool) -> tuple[Array, Array]:
+    """(to start a command, to do it)."""
+    issue = ONES.dma_command + (0.0 if known else ONES.dma_first)
     line = ONES.dma_out_line if out else ONES.dma_line
-    move = x.bytes // x.line * line + x.bytes * ONES.dma_byte
-    return Command(due, np.asarray(issue), np.asarray(move), x.bytes, out)
+    return np.asarray(issue), np.asarray(lines * line + size * ONES.dma_byte)
 
 
-def _code(before: Tiling | None, tiling: Tiling) -> Array:
-    """Of code that is not in the caches: they are small, and forget all but the layer before."""
-    needs = tiling.tiled.first(_first_sizes(tiling), ONES)
-    has = 0.0 if before is None else before.tiled.first(_first_sizes(before), ONES)
-    return np.asarray(np.maximum(needs - has, 0))
+def _functions(tiling: Tiling | None) -> tuple[str, ...]:
+    if tiling is None:
+        return ()
+    return tiling.tiled.code({**tiling.tiled.axes, **tiling.choice.sizes})
 
 
-def _first_sizes(tiling: Tiling) -> dict[str, int]:
-    return {**tiling.tiled.axes, **tiling.choice.sizes}
+def _prepared(tiling: Tiling, first: Array, fetched: Fetched) -> Array:
+    """What a kernel does of its first tile while operands come."""
+    if tiling.joined or not tiling.tiled.waits:
+        return NOTHING
+    ready = first * (np.array(NAMES) == "dense_ready") if fetched.ready else NOTHING
+    return np.asarray(fetched.prepared * ONES.code + ready)
 
 
 def _compute(tiling: Tiling) -> list[Array]:
     """Of every tile; those of one size take the same."""
     known: dict[tuple[int, ...], Array] = {}
     found = []
+    axes = tiling.tiled.axes
     for tile in spans(tiling.tiled, tiling.choice):
-        sizes = {axis: size for axis, (_, size) in tile.items()}
+        sizes: dict[str, int] = {axis: size for axis, (_, size) in tile.items()}
+        for axis in tiling.tiled.ends:
+            first, size = tile[axis]
+            sizes |= {f"{axis} first": first == 0, f"{axis} last": first + size == axes[axis]}
         key = tuple(sizes.values())
         if key not in known:
             known[key] = np.asarray(tiling.tiled.cycles(sizes, ONES))

@@ -20,9 +20,13 @@ class Prices:
     network                   before the first layer: nothing is in the caches
     layer, joined             from the end of a layer to the start of the next; of one that goes on
                               without a stop
-    first_*                   a kernel's first call in a layer: its code is not in the caches
+    code, code_run            a line of code that runs and is not in the caches; any in a tile
     step                      a barrier and what is around the call of a kernel
     haul                      to ask for a transfer between L3 and L2
+    steer_tile                to tell the kernel of a layer's next tile
+    steer_layer, _field       the same of the next layer; each number that it is told
+    help                      of a tile that the core that steers computes as well
+    steer_ahead               to fetch for a layer to come, beside the commands of that
     dma_command, dma_first    to start a command of the DMA; what its code takes more the first time
     dma_end                   from the last byte until the cores go on
     dma_byte                  moved
@@ -30,15 +34,18 @@ class Prices:
     dma_contention            a byte that is moved while cores compute: banks of L1 are shared
     dma_slowed                what the DMA loses of a cycle in which cores compute, likewise
     dense_word, dense_block   4 x 4 sums of a word of taps; around them
-    dense_result, _limits, _table    a result of a block; its limits; its table
+    dense_single, _pair       around sums of one row; of two blocks of them
+    dense_limits, _odd        a result's limits; where the last block has fewer channels
+    dense_table, _table_row   four results through their table; those side by side
     dense_group, _run         four rows at a time; rows that are gathered at once
+    dense_ready               of a call what is over before operands are touched
     dense_call, _few, _one    a call; one of up to four rows; of one that lies in words
     dense_row, _piece, _byte, _copy  rows that are gathered: each; its pieces, single bytes, words
     dense_crossing            a word of taps of four rows that lie where they like
     dense_sum, _sum_word      rows that are summed: each; its words
     matmul_block, _word       four columns that are packed; a word of taps of them
     conv_padded_row, _pair    rows of an input that gets its padding; eight bytes of them
-    conv_edge, conv_edge_row, _word   a window over an edge; its rows; its words of taps
+    conv_edge, _row, _word, _byte   a window over an edge; its rows; words of taps; single ones
     depthwise_column, _limits, _table, _pre   3 x 3: two results of four channels
     depthwise_pair, _strip, _run    their input; a strip of two rows; strips behind each other
     depthwise_half, _half_row       3 x 3, stride 2: a result of four channels; a row of them
@@ -51,7 +58,7 @@ class Prices:
                               for every 3 taps and at all
     max_tap, _word            any maxima: four channels of a tap; of a result
     average_of_4, _tap, _word, _run   averages in the same way; four taps side by side
-    window_run                any windows side by side
+    window_run, window_side   any windows that are alike in a row; each, or each word of channels
     pool_tail, _tail_tap, _table, _call   single channels; their taps; a result's table; a call
     sums_word, _byte, _row    four numbers of a row that is added up; one; a row
     softmax_item, _row        an element of a row; a row; log_softmax and argmax in the same way
@@ -71,6 +78,7 @@ class Prices:
     fourier_product, _bin, _call   a product of a transform; a result of the curve; a call
     copy_byte, _row           of a core: a byte that moves in order; bytes that lie together
     copy_odd, _rest, fill_byte   a byte of words that lie over two; behind the last word; filled
+    copy_plane                the start of two loops whose rows are copied
     turn_byte, _block, _run   in another order: a byte; 4 x 4 of them; bytes side by side
     turn_plane                the start of two loops that are turned
     move_call                 a call of these
@@ -79,37 +87,15 @@ class Prices:
     network: float
     layer: float
     joined: float
-    first_call: float
-    first_dense: float
-    first_row: float
-    first_block: float
-    first_copy: float
-    first_table: float
-    first_conv: float
-    first_padded: float
-    first_edge: float
-    first_linear: float
-    first_matmul: float
-    first_depthwise: float
-    first_add: float
-    first_mul: float
-    first_scaled: float
-    first_wide: float
-    first_max: float
-    first_average: float
-    first_sums: float
-    first_norm: float
-    first_softmax: float
-    first_rotary: float
-    first_magnitude: float
-    first_gates: float
-    first_wide_conv: float
-    first_recurrent: float
-    first_joined: float
-    first_turned: float
-    first_attention: float
+    code: float
+    code_run: float
     step: float
     haul: float
+    steer_tile: float
+    steer_layer: float
+    steer_field: float
+    steer_ahead: float
+    help: float
     dma_end: float
     dma_slowed: float
     dma_command: float
@@ -120,12 +106,15 @@ class Prices:
     dma_contention: float
     dense_word: float
     dense_block: float
-    dense_result: float
+    dense_single: float
+    dense_pair: float
     dense_limits: float
     dense_odd: float
     dense_table: float
+    dense_table_row: float
     dense_group: float
     dense_run: float
+    dense_ready: float
     dense_call: float
     dense_few: float
     dense_one: float
@@ -144,6 +133,7 @@ class Prices:
     conv_edge: float
     conv_edge_row: float
     conv_edge_word: float
+    conv_edge_byte: float
     depthwise_column: float
     depthwise_limits: float
     depthwise_table: float
@@ -178,6 +168,7 @@ class Prices:
     average_word: float
     average_run: float
     window_run: float
+    window_side: float
     pool_tail: float
     pool_tail_tap: float
     pool_table: float
@@ -208,6 +199,7 @@ class Prices:
     copy_row: float
     copy_odd: float
     copy_rest: float
+    copy_plane: float
     fill_byte: float
     turn_byte: float
     turn_block: float
@@ -236,160 +228,144 @@ class Prices:
 
 
 GAP9_TILES = Prices(
-    network=667.0,
-    layer=188.0,
-    joined=2.04,
-    first_call=424.0,
-    first_dense=0.182,
-    first_row=557.0,
-    first_block=573.0,
-    first_copy=451.0,
-    first_table=245.0,
-    first_conv=524.0,
-    first_padded=0.295,
-    first_edge=147.0,
-    first_linear=0.0116,
-    first_matmul=659.0,
-    first_depthwise=222.0,
-    first_add=988.0,
-    first_mul=621.0,
-    first_scaled=412.0,
-    first_wide=300.0,
-    first_max=359.0,
-    first_average=684.0,
-    first_sums=0.114,
-    first_norm=743.0,
-    first_softmax=338.0,
-    first_rotary=300.0,
-    first_magnitude=537.0,
-    first_gates=995.0,
-    first_wide_conv=1540.0,
-    first_recurrent=332.0,
-    first_joined=323.0,
-    first_turned=434.0,
-    first_attention=1540.0,
-    step=0.167,
+    network=444.0,
+    layer=0.266,
+    joined=4.55,
+    code=14.6,
+    code_run=3.54,
+    step=9.1,
     haul=733.0,
-    dma_end=0.00922,
-    dma_slowed=0.188,
+    steer_tile=99.5,
+    steer_layer=444.0,
+    steer_field=2.94,
+    steer_ahead=1.18,
+    help=10.9,
+    dma_end=0.00999,
+    dma_slowed=0.194,
     dma_command=85.0,
-    dma_first=100.0,
+    dma_first=45.5,
     dma_byte=0.125,
-    dma_line=0.923,
-    dma_out_line=0.00931,
-    dma_contention=0.00145,
-    dense_word=25.0,
-    dense_block=68.0,
-    dense_result=3.21,
+    dma_line=0.217,
+    dma_out_line=0.011,
+    dma_contention=0.00249,
+    dense_word=24.7,
+    dense_block=131.0,
+    dense_single=34.8,
+    dense_pair=170.0,
     dense_limits=0.5,
-    dense_odd=1.18,
-    dense_table=7.53,
-    dense_group=86.2,
-    dense_run=0.034,
-    dense_call=2060.0,
-    dense_few=1930.0,
-    dense_one=709.0,
-    dense_row=46.1,
-    dense_piece=3.57,
-    dense_byte=0.0083,
-    dense_copy=2.24,
-    dense_crossing=4.28,
-    dense_sum=46.4,
-    dense_sum_word=10.5,
-    matmul_block=1240.0,
-    matmul_word=0.0518,
-    conv_padded=762.0,
-    conv_padded_row=0.109,
-    conv_padded_pair=18.9,
-    conv_edge=542.0,
-    conv_edge_row=0.0196,
-    conv_edge_word=7.38,
-    depthwise_column=60.0,
+    dense_odd=0.00921,
+    dense_table=12.4,
+    dense_table_row=118.0,
+    dense_group=0.0123,
+    dense_run=30.0,
+    dense_ready=150.0,
+    dense_call=571.0,
+    dense_few=321.0,
+    dense_one=0.212,
+    dense_row=47.7,
+    dense_piece=4.55,
+    dense_byte=0.00118,
+    dense_copy=2.05,
+    dense_crossing=7.07,
+    dense_sum=45.1,
+    dense_sum_word=3.43,
+    matmul_block=634.0,
+    matmul_word=0.0248,
+    conv_padded=292.0,
+    conv_padded_row=0.0411,
+    conv_padded_pair=19.7,
+    conv_edge=2.41,
+    conv_edge_row=0.0224,
+    conv_edge_word=7.43,
+    conv_edge_byte=73.6,
+    depthwise_column=51.0,
     depthwise_limits=8.0,
-    depthwise_table=8.0,
-    depthwise_pre=16.6,
-    depthwise_pair=12.1,
-    depthwise_strip=378.0,
-    depthwise_run=247.0,
-    depthwise_half=83.0,
-    depthwise_half_row=282.0,
-    depthwise_word=41.7,
-    depthwise_pixel=40.2,
-    depthwise_window=969.0,
-    depthwise_call=1930.0,
-    add_word=29.2,
+    depthwise_table=30.3,
+    depthwise_pre=16.8,
+    depthwise_pair=20.1,
+    depthwise_strip=389.0,
+    depthwise_run=232.0,
+    depthwise_half=84.6,
+    depthwise_half_row=351.0,
+    depthwise_word=41.4,
+    depthwise_pixel=40.1,
+    depthwise_window=973.0,
+    depthwise_call=338.0,
+    add_word=30.4,
     add_word_8=22.0,
-    mul_word=39.8,
-    table_word=12.8,
-    scaled_item=11.8,
-    prelu_item=24.4,
-    wide_item=9.09,
+    mul_word=39.7,
+    table_word=13.5,
+    scaled_item=12.4,
+    prelu_item=25.7,
+    wide_item=8.84,
     flat_byte=12.0,
-    flat_row=79.7,
-    mul_row=175.0,
-    flat_call=162.0,
-    max_few=11.3,
-    max_few_run=174.0,
-    max_run=94.9,
+    flat_row=54.8,
+    mul_row=150.0,
+    flat_call=104.0,
+    max_few=10.0,
+    max_few_run=65.9,
+    max_run=265.0,
     max_tap=4.0,
     max_word=12.0,
-    average_of_4=34.2,
-    average_tap=7.08,
-    average_word=10.3,
-    average_run=239.0,
-    window_run=426.0,
-    pool_tail=56.0,
-    pool_tail_tap=4.3,
+    average_of_4=34.9,
+    average_tap=7.1,
+    average_word=37.2,
+    average_run=428.0,
+    window_run=272.0,
+    window_side=59.1,
+    pool_tail=38.2,
+    pool_tail_tap=7.37,
     pool_table=12.0,
-    pool_call=646.0,
-    sums_word=2.59,
-    sums_byte=67.1,
-    sums_row=0.019,
-    softmax_item=18.3,
-    softmax_row=114.0,
-    log_softmax_item=35.2,
-    log_softmax_row=86.1,
+    pool_call=75.7,
+    sums_word=6.74,
+    sums_byte=51.9,
+    sums_row=0.022,
+    softmax_item=19.3,
+    softmax_row=105.0,
+    log_softmax_item=34.8,
+    log_softmax_row=125.0,
     argmax_item=5.0,
     argmax_row=50.0,
-    attention_item=14.4,
+    attention_item=14.8,
     attention_bias=5.5,
-    attention_row=261.0,
-    attention_block=68.3,
-    attention_result=7.63,
-    attention_call=1010.0,
-    magnitude_item=139.0,
+    attention_row=264.0,
+    attention_block=69.9,
+    attention_result=7.75,
+    attention_call=502.0,
+    magnitude_item=146.0,
     rotary_pair=17.4,
     rotary_row=40.0,
-    norm_item=10.2,
+    norm_item=10.1,
     norm_wide_item=14.1,
-    norm_row=427.0,
-    rows_call=409.0,
-    copy_byte=0.455,
-    copy_row=45.7,
-    copy_odd=0.496,
-    copy_rest=13.8,
-    fill_byte=0.176,
-    turn_byte=1.95,
-    turn_block=25.6,
-    turn_run=16.1,
-    turn_plane=288.0,
-    wide_word=24.8,
-    wide_block=195.0,
-    wide_row_word=13.3,
-    wide_row=134.0,
-    wide_call=323.0,
-    wide_conv_word=23.5,
-    wide_conv_result=34.4,
-    wide_conv_item=4.21,
-    wide_conv_piece=186.0,
-    wide_conv_call=631.0,
-    recurrent_word=0.987,
-    recurrent_unit=34.0,
-    recurrent_start=64.0,
-    recurrent_run=76.0,
-    recurrent_step=97.5,
-    recurrent_call=1200.0,
-    move_call=461.0,
+    norm_row=412.0,
+    rows_call=179.0,
+    copy_byte=0.471,
+    copy_row=47.1,
+    copy_odd=0.515,
+    copy_rest=16.1,
+    copy_plane=73.6,
+    fill_byte=0.248,
+    turn_byte=1.77,
+    turn_block=24.8,
+    turn_run=0.0172,
+    turn_plane=331.0,
+    wide_word=24.9,
+    wide_block=183.0,
+    wide_row_word=11.3,
+    wide_row=116.0,
+    wide_call=0.0938,
+    wide_conv_word=23.9,
+    wide_conv_result=35.0,
+    wide_conv_item=3.32,
+    wide_conv_piece=184.0,
+    wide_conv_call=595.0,
+    recurrent_word=1.06,
+    recurrent_unit=29.3,
+    recurrent_start=80.6,
+    recurrent_run=63.8,
+    recurrent_step=131.0,
+    recurrent_call=218.0,
+    move_call=218.0,
     fourier_product=8.74,
     fourier_bin=87.4,
     fourier_call=2000.0,

@@ -10,6 +10,7 @@ import pytest
 
 from myoedge.op import OPS
 from myoedge.plan.timing import NAMES, ONES, vector
+from myoedge.target.gap9_code import CODE_LINES
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Tiled
 from tests.layer_fit import non_negative
@@ -31,12 +32,21 @@ def test_cycles_are_linear_in_the_prices(op: str) -> None:
     rng = np.random.default_rng(0)
     other = Prices(*rng.uniform(0.1, 50.0, len(NAMES)).tolist())
     for tiled in declared(op):
-        for of in (tiled.cycles, tiled.first):
-            counts = np.asarray(of(tiled.axes, ONES))
-            assert counts.shape == (len(NAMES),)
-            assert (counts >= 0).all()
-            for prices in (GAP9_TILES, other):
-                assert of(tiled.axes, prices) == pytest.approx(float(counts @ vector(prices)))
+        counts = np.asarray(tiled.cycles(tiled.axes, ONES))
+        assert counts.shape == (len(NAMES),)
+        assert (counts >= 0).all()
+        for prices in (GAP9_TILES, other):
+            found = tiled.cycles(tiled.axes, prices)
+            assert found == pytest.approx(float(counts @ vector(prices)))
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_every_function_that_runs_is_counted(op: str) -> None:
+    for tiled in declared(op):
+        for sizes in (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)}):
+            functions = tiled.code(sizes)
+            assert functions
+            assert {*functions} <= {*CODE_LINES}
 
 
 @pytest.mark.parametrize("op", TILED)

@@ -23,7 +23,9 @@ def copying(n: int, c: int, halo: int = 0) -> Tiled:
     x = Operand("x", 0, (n + halo, c), ((("row", 1), ("r", 1)), ()))
     y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
     axes = {"row": n, "r": halo + 1}
-    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s, p: s["row"] * 5.0)
+    return Tiled(
+        "k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s, p: s["row"] * 5.0, lambda s: ()
+    )
 
 
 def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
@@ -33,7 +35,7 @@ def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
     for other in (
         replace(tiled, cycles=lambda s, p: s["row"] * 6.0),
         replace(tiled, scratch=lambda s: 64),
-        replace(tiled, first=lambda s, p: 700.0),
+        replace(tiled, code=lambda s: ("run",)),
     ):
         assert _alike(other) != _alike(tiled)
 
