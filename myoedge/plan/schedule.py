@@ -18,13 +18,14 @@ from myoedge.plan.spill import Roots, spilled
 from myoedge.plan.supply import filled, fits, too_large, window_bytes, with_hauls
 from myoedge.plan.tile import Limits
 from myoedge.plan.tiling import Tiling
-from myoedge.plan.whole import modelled_cycles
+from myoedge.plan.whole import layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.spec import enforce
 from myoedge.target import Chip
 
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
-ENOUGH = 2  # plans to choose from
+ENOUGH = 2  # plans to choose from, where the best does not wait for L3
+WAITS = 1.1  # times what it computes
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,13 @@ def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
             made = with_hauls(plan if held is None else _tiled(network, held, _flows(network)))
             if made is not None:
                 found.append(made)
-            if len(found) == ENOUGH:
+            if len(found) >= ENOUGH and not _waits(min(found, key=modelled_cycles)):
                 break
     return min(found, key=modelled_cycles, default=None)
+
+
+def _waits(plan: Plan) -> bool:
+    return modelled_cycles(plan) > WAITS * sum(layer_cycles(plan))
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
