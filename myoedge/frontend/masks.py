@@ -10,6 +10,7 @@ from myoedge.frontend.draft import Draft, Unsupported
 from myoedge.ir import Array, Node
 
 NO_KEY = "a query that may look at no key"
+NOTHING: Array = np.zeros((), np.float32)
 
 
 def refuse_no_key(added: Array, axis: int = -1) -> None:
@@ -22,20 +23,14 @@ def refuse_no_key(added: Array, axis: int = -1) -> None:
 def refuse_masked_rows(d: Draft, scores: str, axis: int) -> None:
     """The same of scores on their way into a softmax: masks may be added to them in several steps,
     each of which leaves some keys."""
-    known = _known_part(d, {node.name: node for node in d.nodes}, scores)
-    if known.ndim:
-        refuse_no_key(np.broadcast_to(known, d.shape(scores)), axis)
-
-
-def _known_part(d: Draft, made: dict[str, Node], name: str) -> Array:
-    """The sum of the constants that were added to a tensor; a zero without axes: none were."""
-    if name in d.constants:
-        return d.constants[name]
-    node = made.get(name)
-    if node is None or not _keeps_sums(node):
-        return np.zeros((), np.float32)
-    parts = [_known_part(d, made, x) for x in node.inputs]
-    return _after(d, node, parts) if any(part.ndim for part in parts) else parts[0]
+    known = dict(d.constants)  # and the sum of the constants that were added to what is computed
+    for node in d.nodes:
+        parts = [known.get(name, NOTHING) for name in node.inputs]
+        if _keeps_sums(node) and any(part.ndim for part in parts):
+            known[node.name] = _after(d, node, parts)
+    added = known.get(scores, NOTHING)
+    if added.ndim:
+        refuse_no_key(np.broadcast_to(added, d.shape(scores)), axis)
 
 
 def _keeps_sums(node: Node) -> bool:

@@ -89,6 +89,19 @@ def test_a_query_that_may_look_at_no_key_is_refused(
     assert error.notice.tries[0].startswith("leave every query a key, its own frame say")
 
 
+def test_sums_of_sums_in_front_of_a_softmax_are_looked_at_once() -> None:
+    """Each way back through sixty of them would be 2^60 ways."""
+
+    class Doubled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(60):
+                x = x + x
+            return torch.softmax(x + 1e-30 * ADDED.clamp(min=-1.0), -1)
+
+    program = torch.export.export(Doubled().eval(), (torch.zeros(6, 6),))
+    assert from_exported(program).nodes[-1].op == "softmax"
+
+
 def test_a_query_that_is_left_its_own_frame_is_imported() -> None:
     """What the refusal above says to do."""
     hidden = (CAUSAL | FIRST) & ~torch.eye(6, dtype=torch.bool)
