@@ -94,7 +94,8 @@ def quantize(site: Site) -> Integers:
 
 def exp_table() -> Array:
     """uint8 [512]: exponentials of the distances from a row's largest score; 0 from 255 on."""
-    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * np.arange(512.0))), np.uint8)
+    at = np.arange(512.0)
+    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * at)) * (at < 255), np.uint8)
 
 
 def _bias_factor(factor: float) -> tuple[int, int]:

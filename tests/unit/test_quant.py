@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from myoedge.folder import to_json
 from myoedge.frontend.exported import from_exported
 from myoedge.ir import Array, Graph
+from myoedge.ops.attention import exp_table
 from myoedge.passes import prepare
 from myoedge.quant import store
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
@@ -213,3 +215,11 @@ def test_a_right_operand_has_no_zero_point_where_that_costs_little(low: float, z
     params = quantize_graph(graph, calibrate(graph, windows, Observer(), "test")).params
     assert params[b].zero_point == zero
     assert params[a].zero_point == -64
+
+
+def test_keys_far_behind_the_best_get_no_share_of_attention() -> None:
+    """The last entry before is 1/510 of the largest, half a step: 800 such keys would be three."""
+    table = exp_table()
+    assert table[0] == 255
+    assert table[255] == round(Fraction(255, 510)) == 0
+    assert not table[255:].any()
