@@ -179,6 +179,10 @@ def _all_at_once(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -
     return None
 
 
+def _none(attrs: Attrs) -> tuple[int, ...]:
+    return ()
+
+
 def _nothing(site: Site) -> Integers:
     return Integers()
 
@@ -217,6 +221,7 @@ class OpDef:
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
+    hiding     attrs -> inputs whose smallest integer says that something is hidden
     rather_symmetric   inputs whose zero point is 0 where their range hardly suffers from it
     reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
                gives results of 16 bits, where they have a scale so; None: never
@@ -250,6 +255,7 @@ class OpDef:
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
+    hiding: Callable[[Attrs], tuple[int, ...]] = _none
     rather_symmetric: tuple[int, ...] = ()
     reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None

@@ -121,8 +121,11 @@ static void exponentials(const work *w, int32_t row)
     const int32_t first = first_of(w, row), end = end_of(w, row);
     int32_t *x = (int32_t *)(void *)row_of(w, row);
     uint8_t *to = (uint8_t *)row_of(w, row);
-    if (w->tile->bias)
-        me_row_biased(x + first, w->tile->bias + row * op->keys + first, end - first, op->bias_mult, op->bias_shift);
+    const int8_t *bias = w->tile->bias ? w->tile->bias + row * op->keys + first : 0;
+    if (bias && op->bias_mult)
+        me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
+    if (bias && op->hides)
+        me_row_hidden(x + first, bias, end - first);
     const int32_t top = me_row_most(x + first, end - first) + op->half;
     int32_t at = first;
     uint32_t sum = 0;

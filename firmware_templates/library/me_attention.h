@@ -13,6 +13,7 @@
  * before, after    row i of all sees keys i - before .. i + after
  * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
  * bias_*           added to a score: bias * bias_mult >> bias_shift
+ * hides            whether a bias of -128 hides its key
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
  * helped   core 8 calls it as well
@@ -21,7 +22,7 @@ typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
-    int32_t helped;
+    int32_t hides, helped;
 } me_attention;
 
 /* first_row   number of the first of these rows among all      bias   rows x all keys, or 0

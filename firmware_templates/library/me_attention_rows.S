@@ -210,6 +210,20 @@ me_function me_row_biased
     ret
 me_end me_row_biased
 
+/* a0 x, a1 bias, a2 n: of all bytes -128 alone is negative with 127 more */
+me_function me_row_hidden
+    lp_setup 0, a2, .Lhidden_last
+    p_lb t0, 1, a1
+    lw t1, 0(a0)
+    addi t0, t0, 127
+    srai t0, t0, 31
+    slli t0, t0, 29
+    add t1, t1, t0
+.Lhidden_last:
+    p_sw t1, 4, a0
+    ret
+me_end me_row_hidden
+
 /* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp. With x at least top - most, its
  * distance times mult is top * mult - x * mult, whatever wraps on the way. */
 me_function me_row_exponentials

@@ -56,7 +56,9 @@ move to the host, in front of the network.
 
 E112 A weight is NaN or infinite.
 One such value spoils every output that depends on it, and no range fits it. The training run has
-diverged or the checkpoint is damaged: go back to an earlier one, or lower the learning rate.
+diverged or the checkpoint is damaged: go back to an earlier one, or lower the learning rate. Minus
+infinity in what is added to scores in front of a softmax is a mask and may be there, in a buffer of
+the module; where something else reads it the message names that.
 
 E113 The model was exported in training mode.
 Dropout would be active and batch norm would use the statistics of the batch, which a device does

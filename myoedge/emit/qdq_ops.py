@@ -18,7 +18,7 @@ from myoedge.emit.qdq_writer import Write, Writer, channels_first, channels_last
 from myoedge.fixedpoint import QParams
 from myoedge.ir import Array
 from myoedge.op import Step
-from myoedge.ops.attention import mask
+from myoedge.ops.attention import HIDING, hides, mask
 from myoedge.ops.conv import quantize_weights, quantize_wide_weights
 from myoedge.ops.rotary import split
 from myoedge.pointwise import Chain, evaluate
@@ -241,6 +241,9 @@ def _attention(w: Writer, q: QuantGraph, step: Step, *xs: str) -> str:
     )
     scores = _scaled(w, w.node("MatMul", left, right), step.attrs["scale"], 0.0)
     scores = w.node("Add", scores, xs[3]) if len(xs) > 3 else scores
+    if hides(step.attrs):
+        gone = np.where(q.constants[step.operands[3]] == HIDING, -1e9, 0.0)
+        scores = w.node("Add", scores, w.constant(gone.astype(np.float32)))
     if step.attrs["window"]:
         hidden = np.where(mask(step.attrs, rows, keys), 0.0, -1e9)
         scores = w.node("Add", scores, w.constant(hidden.astype(np.float32)))

@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.attention import HIDDEN
 from myoedge.frontend.draft import Arguments, Draft, Row, Unsupported, reshape, weights
-from myoedge.frontend.masks import NO_KEY
 from myoedge.ir import Array, Shape
-
-LOWEST = 1e4 * HIDDEN  # what stands for minus infinity
 
 
 def _scalar(d: Draft, value: Any) -> float | None:
@@ -26,10 +22,7 @@ def _scalar(d: Draft, value: Any) -> float | None:
 
 def binary(op: str) -> Row:
     def row(d: Draft, a: Arguments, out: Shape) -> str:
-        left, right, alpha = a["self"], a["other"], _alpha(a)
-        if op == "add":
-            left, right = (finite(d, x) if isinstance(x, str) else x for x in (left, right))
-        return combined(d, op, left, right, alpha, out)
+        return combined(d, op, a["self"], a["other"], _alpha(a), out)
 
     return row
 
@@ -46,6 +39,8 @@ def _alpha(a: Arguments) -> float:
 def combined(d: Draft, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
     """Scalars become a step of a table, tensors a node."""
     a, b = _scalar(d, left), _scalar(d, right)
+    if any(c is not None and math.isinf(c) for c in (a, b)):
+        raise Unsupported(f"{op} with an infinity")
     if b is not None and not _is_number(d, left):
         return _widened(d, left, _by_scalar(op, b, alpha, scalar_right=True), out)
     if a is not None and not _is_number(d, right):
@@ -148,25 +143,8 @@ def _masked(d: Draft, x: str, mask: Array) -> str:
 
 
 def _filled(d: Draft, x: str, kept: Array, rest: Array, out: Shape) -> str:
-    """x where it is kept, and the rest; what hides keys is added to x, as attention takes it."""
-    if np.isneginf(np.atleast_1d(rest)).all(axis=-1).any():
-        raise Unsupported(NO_KEY)
-    hidden = bool(((rest < HIDDEN) != kept).all())
-    if not hidden:
-        x = _masked(d, x, kept)
-    added = d.constant(np.maximum(rest, np.float32(LOWEST)))
-    return combined(d, "add", x, added, 1.0, out) if rest.any() else x
-
-
-def finite(d: Draft, name: str) -> str:
-    """A constant whose minus infinities, which hide keys among zeros, are large numbers."""
-    value = d.constants.get(name)
-    if value is None or not hides(value):
-        return name
-    return d.constant(np.maximum(value, np.float32(LOWEST)))
-
-
-def hides(value: Array) -> bool:
-    """Whether a constant is a mask: minus infinities, which hide keys, among zeros."""
-    floats = value.dtype.kind == "f" and value.ndim > 1
-    return floats and bool((np.isneginf(value) | (value == 0)).all())
+    """x where it is kept, and the rest; to x itself minus infinity may be added."""
+    left = kept | np.isneginf(rest)
+    if not left.all():
+        x = _masked(d, x, left)
+    return combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x

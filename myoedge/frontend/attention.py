@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from myoedge.ir import Array, Shape
-from myoedge.ops.attention import KEYS_MAX, mask
+from myoedge.ops.attention import KEYS_MAX, UNSEEN, mask
 
 WORD = 4  # bytes that kernels read at once
-HIDDEN = -1e4  # what is added to hide a key is below this
+HIDDEN = -1e4  # below it scores are lost in what is added to them: float32 has 24 bits
+LOWEST = -1e8  # what stands for minus infinity
 
 
 class Adds(Protocol):
@@ -20,9 +22,35 @@ class Adds(Protocol):
 
     def shape(self, name: str) -> Shape: ...
     def add(self, op: str, *inputs: str, **attrs: Any) -> str: ...
+    def constant(self, value: Array) -> str: ...
 
 
 Window = tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What is added to scores: the keys that all of a window sees, and the name of everything else.
+
+    hides   whether keys that are not seen are among that
+    """
+
+    window: Window = None
+    bias: str = ""
+    hides: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The same of a constant; rest: None where nothing is left."""
+
+    window: Window
+    rest: Array | None
+    hides: bool
+
+    def put(self, d: Adds) -> Added:
+        bias = "" if self.rest is None else d.constant(self.rest.astype(np.float32))
+        return Added(self.window, bias, self.hides)
 
 
 def fits(q: Shape, k: Shape, v: Shape) -> bool:
@@ -31,17 +59,16 @@ def fits(q: Shape, k: Shape, v: Shape) -> bool:
     return same and len(q) in (3, 4) and k[-2] <= KEYS_MAX
 
 
-def attend(
-    d: Adds, q: str, k: str, v: str, *, scale: float, bias: str = "", window: Window = None
-) -> str:
-    """softmax(q k^T * scale + bias) v of heads, as `fits` has them -> [.., H, N, E]."""
+def attend(d: Adds, q: str, k: str, v: str, *, scale: float, added: Added = Added()) -> str:
+    """softmax(q k^T * scale + what is added) v of heads, as `fits` has them -> [.., H, N, E]."""
     shape = d.shape(q)
     lead = (1,) * (4 - len(shape))
     q, k, v = (_ranked(d, x, (*lead, *d.shape(x))) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
-    added = (_whole(d, bias, (*d.shape(q)[:3], d.shape(k)[2])),) if bias else ()
-    y = d.add("attention", rows, columns, turned, *added, scale=scale, window=window)
+    bias = (_whole(d, added.bias, (*d.shape(q)[:3], d.shape(k)[2])),) if added.bias else ()
+    attrs = {"scale": scale, "window": added.window} | ({"hides": True} if added.hides else {})
+    y = d.add("attention", rows, columns, turned, *bias, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
     return _ranked(d, y, (*shape[:-1], d.shape(v)[-1]))
 
@@ -64,17 +91,26 @@ def _whole(d: Adds, bias: str, shape: Shape) -> str:
     return full if d.shape(full) == shape else d.add("expand", full, shape=shape)
 
 
-def window_of(values: Array, rows: int, keys: int) -> Window:
-    """The window that a mask of zeros and very negative numbers leaves, if it is one.
+def parted(values: Array, rows: int, keys: int) -> Parts:
+    """The window that a constant leaves, if that is one, and the rest of it.
 
     values   as they are added to scores [.., rows, keys]: one for all rows or keys is for each
     """
-    flat = np.broadcast_to(values, (*values.shape[:-2], rows, keys)).reshape(-1, rows, keys)
+    values = np.maximum(np.atleast_2d(values), LOWEST)
+    most = values.max(axis=-1, keepdims=True)
+    values = np.where(most <= UNSEEN, values - most, values)  # all keys alike far down: none is
+    hidden = values <= UNSEEN
+    window = _window_of(hidden, rows, keys) if hidden.any() else None
+    rest = values if window is None else np.where(hidden, 0.0, values)
+    return Parts(window, rest if rest.any() else None, window is None and bool(hidden.any()))
+
+
+def _window_of(hidden: Array, rows: int, keys: int) -> Window:
+    """The window of all rows that keys which are not hidden are, if they are one."""
+    flat = ~np.broadcast_to(hidden, (*hidden.shape[:-2], rows, keys)).reshape(-1, rows, keys)
     if not np.array_equal(flat, np.broadcast_to(flat[:1], flat.shape)):
         return None
-    open_ = flat[0] == 0.0
-    if not (open_ | (flat[0] < HIDDEN)).all() or not open_.any(axis=1).all():
-        return None
+    open_ = flat[0]
     at = np.arange(rows)
     before = at - open_.argmax(axis=1)
     after = keys - 1 - open_[:, ::-1].argmax(axis=1) - at

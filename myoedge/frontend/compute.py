@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.arithmetic import combined, finite
-from myoedge.frontend.attention import attend, fits, window_of
+from myoedge.frontend.arithmetic import combined
+from myoedge.frontend.attention import Added, attend, fits, parted
 from myoedge.frontend.draft import (
     Arguments,
     Draft,
@@ -26,7 +26,7 @@ from myoedge.frontend.draft import (
     weights,
 )
 from myoedge.frontend.masks import refuse_masked_rows, refuse_no_key
-from myoedge.ir import Shape
+from myoedge.ir import Array, Shape
 from myoedge.op import outer_inner
 from myoedge.ops.conv import attributes
 from myoedge.ops.norm import LENGTH_MAX
@@ -103,7 +103,7 @@ def addmm(d: Draft, a: Arguments, out: Shape) -> str:
         return d.add("linear", left, d.constant(d.constants[right].T), bias)
     shape = (*d.shape(left)[:-1], d.shape(right)[-1])
     product = matmul(d, {"self": left, "other": right}, shape)
-    return combined(d, "add", product, finite(d, bias), 1.0, out)
+    return combined(d, "add", product, bias, 1.0, out)
 
 
 def _is_linear(d: Draft, right: str, bias: str) -> bool:
@@ -132,22 +132,21 @@ def attention(d: Draft, a: Arguments, out: Shape) -> str:
         raise Unsupported(f"attention of {[list(d.shape(x)) for x in (q, k, v)]}")
     width, rows, keys = d.shape(q)[-1], d.shape(q)[-2], d.shape(k)[-2]
     scale = 1.0 / math.sqrt(width) if a.get("scale") is None else float(a["scale"])
-    given, window = a.get("attn_mask"), (rows + keys, 0) if a["is_causal"] else None
-    bias = "" if given is None else str(given)
-    if bias in d.constants:
-        bias = _added(d, bias)
-        refuse_no_key(d.constants[bias])
-        found = window_of(d.constants[bias], rows, keys)
-        bias, window = ("", found) if found and window is None else (finite(d, bias), window)
-    return attend(d, q, k, v, scale=scale, bias=bias, window=window)
+    mask = "" if a.get("attn_mask") is None else str(a["attn_mask"])
+    if mask in d.constants:
+        added = _known(d, d.constants[mask], rows, keys, causal=a["is_causal"])
+    else:
+        added = Added((rows + keys, 0) if a["is_causal"] else None, mask)
+    return attend(d, q, k, v, scale=scale, added=added)
 
 
-def _added(d: Draft, bias: str) -> str:
+def _known(d: Draft, mask: Array, rows: int, keys: int, *, causal: bool) -> Added:
     """What is added to scores: of a mask of truth values nothing where it is true."""
-    values = d.constants[bias]
-    if values.dtype != bool:
-        return bias
-    return d.constant(np.where(np.atleast_2d(values), 0.0, -np.inf))
+    values = np.where(mask, 0.0, -np.inf) if mask.dtype == bool else mask
+    if causal:
+        values = np.where(np.tri(rows, keys, dtype=bool), values, -np.inf)
+    refuse_no_key(values)
+    return parted(values, rows, keys).put(d)
 
 
 def norm(op: str) -> Row:

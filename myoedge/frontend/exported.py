@@ -6,16 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.arithmetic import hides
 from myoedge.frontend.calls import imported
 from myoedge.frontend.draft import Draft
+from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.refusals import (
     changes_state,
     constant_output,
-    not_finite,
     not_floating,
     short,
     training,
@@ -111,7 +108,13 @@ def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[s
         if spec.kind == InputKind.USER_INPUT:
             values[node.name] = _user_input(draft, node, spec.arg)
         elif spec.target is not None:
-            values[node.name] = _parameter(draft, program, spec.target, read=bool(node.users))
+            values[node.name] = _parameter(
+                draft,
+                program,
+                spec.target,
+                read=bool(node.users),
+                learnt=spec.kind == InputKind.PARAMETER,
+            )
     return values
 
 
@@ -132,21 +135,16 @@ def _readers(node: Any) -> Iterable[str]:
 
 
 def _parameter(
-    draft: Draft, program: torch.export.ExportedProgram, target: str, *, read: bool
+    draft: Draft, program: torch.export.ExportedProgram, target: str, *, read: bool, learnt: bool
 ) -> str:
     found = program.state_dict.get(target)
     if found is None:
         found = program.constants[target]
     draft.stem = target
     value = array(found)
-    if read and not hides(value):
-        _refuse_not_finite(target, value)
+    if read:
+        (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
     return draft.constant(value)
-
-
-def _refuse_not_finite(name: str, value: Array) -> None:
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
 
 
 def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:
@@ -161,7 +159,8 @@ def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:
         raise constant_output("the result of forward()", "no tensor")
+    hiding_only(draft, [str(value) for value in outputs])
     for name in dict.fromkeys(name for node in draft.nodes for name in node.inputs):
         if name in draft.constants:
-            _refuse_not_finite(name.removesuffix(".const"), draft.constants[name])
+            refuse_not_finite(name.removesuffix(".const"), [draft.constants[name]])
     return draft.graph([str(value) for value in outputs], names)

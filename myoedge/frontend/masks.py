@@ -26,15 +26,17 @@ def refuse_masked_rows(d: Draft, scores: str, axis: int) -> None:
     known = dict(d.constants)  # and the sum of the constants that were added to what is computed
     for node in d.nodes:
         parts = [known.get(name, NOTHING) for name in node.inputs]
-        if _keeps_sums(node) and any(part.ndim for part in parts):
+        if keeps_sums(d, node) and any(part.ndim for part in parts):
             known[node.name] = _after(d, node, parts)
     added = known.get(scores, NOTHING)
     if added.ndim:
         refuse_no_key(np.broadcast_to(added, d.shape(scores)), axis)
 
 
-def _keeps_sums(node: Node) -> bool:
+def keeps_sums(d: Draft, node: Node) -> bool:
     """Whether what was added to a tensor is still an addend of what a step makes of it."""
+    if node.op == "mul":  # what is filled after it was filled
+        return bool((d.constants.get(node.inputs[1], -np.ones(1)) >= 0.0).all())
     if node.op == "table":
         return [step[0] for step in node.attrs["chain"]] == ["affine"]
     return node.op in ("add", "sub", "reshape", "transpose", "expand")
@@ -47,6 +49,8 @@ def _after(d: Draft, node: Node, parts: list[Array]) -> Array:
         return np.asarray(factor * whole + offset)
     if node.op in ("add", "sub"):
         return np.asarray(parts[0] + parts[1] if node.op == "add" else parts[0] - parts[1])
+    if node.op == "mul":
+        return np.where(parts[1] == 0.0, 0.0, parts[0]) * parts[1]
     if node.op == "transpose":
         return whole.transpose(node.attrs["perm"])
     return whole.reshape(d.shape(node.name)) if node.op == "reshape" else whole

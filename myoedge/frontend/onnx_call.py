@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from myoedge.frontend.draft import Draft, Unsupported
-from myoedge.frontend.refusals import not_finite
+from myoedge.frontend.infinities import refuse_no_mask, refuse_not_finite
 from myoedge.ir import Array, Shape
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Call:
         if value.dtype.kind in "OSUc":
             raise Unsupported(f"a constant of type {value.dtype}")
         small = as_floats(value)
-        refuse_not_finite(name, [small])
+        refuse_no_mask(name, [small])
         return self.draft.constant(small)
 
     def array(self, index: int, what: str) -> Array:
@@ -69,7 +69,8 @@ class Call:
     def weights(self, index: int, what: str) -> Array:
         """The same as finite float32."""
         self.array(index, what)
-        return self.draft.constants[self.x(index)]
+        refuse_not_finite(self.inputs[index], [found := self.draft.constants[self.x(index)]])
+        return found
 
     def ints(self, attribute: str, index: int, what: str) -> tuple[int, ...] | None:
         """Whole numbers that are an attribute in older opsets, an input in newer; None without."""
@@ -86,13 +87,6 @@ PLAIN = FLOATS | frozenset((2, 3, 4, 5, 6, 7, 9, 12, 13))
 
 # (call) -> the draft's name of the first output, or of all outputs
 OnnxRow = Callable[[Call], str | tuple[str, ...]]
-
-
-def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
-    """Errors: E112 where an array of floats has a NaN or an infinity."""
-    for value in arrays:
-        if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
 
 
 def as_floats(value: Array) -> Array:

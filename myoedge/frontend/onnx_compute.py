@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.frontend import arithmetic, compute
-from myoedge.frontend.attention import attend
+from myoedge.frontend.attention import Added, attend
 from myoedge.frontend.draft import (
     Unsupported,
     back,
@@ -177,7 +177,7 @@ def attention(c: Call) -> str:
     )
     scale = float(c.attrs.get("scale") or 1.0 / math.sqrt(sizes[0] // heads))
     window = (ends[-1] + 2**20, 0) if c.attrs.get("unidirectional") else None
-    y = transpose(d, attend(d, q, k, v, scale=scale, window=window), (0, 2, 1, 3))
+    y = transpose(d, attend(d, q, k, v, scale=scale, added=Added(window)), (0, 2, 1, 3))
     return reshape(d, y, c.out)
 
 

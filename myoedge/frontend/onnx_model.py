@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from myoedge.errors import MyoedgeError
 from myoedge.frontend import onnx_refusals
 from myoedge.frontend.draft import Draft, Unsupported
-from myoedge.frontend.onnx_call import FLOATS, Call, OnnxRow, plain_attribute, refuse_not_finite
+from myoedge.frontend.infinities import hiding_only, refuse_not_finite
+from myoedge.frontend.onnx_call import FLOATS, Call, OnnxRow, plain_attribute
 from myoedge.frontend.onnx_file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx_fold import (
     MOST_CONSTANT_ELEMENTS,
@@ -274,6 +275,7 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in reached:
             raise constant_output(shown(name), "a constant")
+    hiding_only(state.draft, [state.names[name] for name in names])
     for node in state.draft.nodes:
         refuse_not_finite(node.label, [state.draft.constants.get(x) for x in node.inputs])
     ports = port_names(names)

@@ -120,12 +120,32 @@ def dynamic(name: str, axis: int, shape: Sequence[object]) -> MyoedgeError:
     )
 
 
+def infinite_mask(name: str, count: int, size: int, reader: str) -> MyoedgeError:
+    """E112 of minus infinities that no softmax hides."""
+    return MyoedgeError(
+        "E112",
+        f"{name} holds {count} values that are minus infinity, which {reader}",
+        {
+            "needs": "minus infinity only in what is added to scores in front of a softmax",
+            "has": f"{count} of {size} not finite",
+        },
+        [
+            "fill with a number below all that is there, masked_fill(mask, -10.0) say, "
+            "for a largest value over what is left",
+            "multiply by a mask of zeros and ones for a sum or a mean",
+        ],
+    )
+
+
 def not_finite(name: str, count: int, size: int) -> MyoedgeError:
     return MyoedgeError(
         "E112",
         f"{name} holds {count} values that are NaN or infinite",
         {"needs": "finite weights", "has": f"{count} of {size} not finite"},
-        ["look at the training run: the network has diverged, or the checkpoint is damaged"],
+        [
+            "look at the training run: the network has diverged, or the checkpoint is damaged",
+            "a mask of minus infinities is to be a buffer (register_buffer)",
+        ],
     )
 
 

@@ -20,7 +20,10 @@ from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
+UNSEEN = -5e3  # in what is added to scores: exp is 0 in float32, whatever scores there may be
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
+HIDING = -128  # what hides a key, of what is added to scores, where attrs say so
+BELOW = 2**29  # by how much
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
 
@@ -80,8 +83,11 @@ def quantize(site: Site) -> Integers:
     q, k, v = (site.params(i) for i in range(3))
     (_, _, _, width), keys = site.shapes[0], site.shapes[1][1]
     unit = q.scale * k.scale * site.attrs["scale"]
-    bias = _bias_factor(site.params(3).scale / unit) if len(site.inputs) > 3 else (0, 0)
-    bound = width * 128 * 128 + (128 * bias[0] >> bias[1])
+    if hides(site.attrs):
+        unit = max(unit, *_least_units(site.params(3)))
+    bias = _bias_factor(site.params(3).scale / unit) if _is_biased(site) else (0, 0)
+    hidden = BELOW if hides(site.attrs) else 0
+    bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     numbers = {
         **_distance(unit / EXP_STEP, 2 * bound),
         "bias_mult": bias[0],
@@ -90,6 +96,29 @@ def quantize(site: Site) -> Integers:
         "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
     }
     return Integers(numbers, {"exp": exp_table()})
+
+
+def hides(attrs: Attrs) -> bool:
+    """Whether what is added to scores hides keys.
+
+    attrs["hides"]   so it does, in integers where it is HIDING, else where it is very negative
+    """
+    return bool(attrs.get("hides"))
+
+
+def _is_biased(site: Site) -> bool:
+    """Whether something is added to scores that is not alike for all keys which are seen."""
+    if len(site.inputs) < 4:
+        return False
+    known = site.constants[3] if hides(site.attrs) else None
+    seen_ = None if known is None else known[known > UNSEEN]
+    return seen_ is None or bool((seen_ != seen_[:1]).any())
+
+
+def _least_units(bias: QParams) -> tuple[float, float]:
+    """Of a score of 1, so that hidden keys are far enough below: where these are larger than it
+    is, all scores together are less than a step of what is added to them."""
+    return 255 * EXP_STEP / (BELOW / 4), bias.scale / 2**20
 
 
 def exp_table() -> Array:
@@ -135,6 +164,8 @@ def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if bias:
         scores = scores + (bias[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+    if hides(step.attrs):
+        scores = scores - np.where(bias[0] == HIDING, BELOW, 0)
     open_ = mask(step.attrs, q.shape[1], keys)
     most = np.where(open_, scores, -(2**40)).max(axis=-1, keepdims=True)
     distance = np.minimum(most + step["half"] - np.where(open_, scores, most), step["most"])
@@ -159,6 +190,7 @@ def literals(step: Step) -> dict[str, Any]:
         "before": before,
         "after": after,
         "biased": len(step.shapes) > 3,
+        "hides": int(hides(step.attrs)),
     }
 
 
@@ -194,7 +226,7 @@ def in_tiles(step: Step) -> Tiled | None:
     sizes = literals(step)
     if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
-    kept = ("keys", "width", "out_width", "before", "after")
+    kept = ("keys", "width", "out_width", "before", "after", "hides")
     helped = team.helped(products(step.attrs, step.shapes, step.out))
     return Tiled(
         kernel="me_attention",
@@ -263,7 +295,8 @@ def _cycles(step: Step, cores: int, sizes: Sizes, prices: Prices) -> Any:
     products = scores * (numbers["width"] // 4 * prices.dense_word) + blocks * (
         words * prices.dense_word + 16 * prices.attention_result
     )
-    item = prices.attention_item + (prices.attention_bias if numbers["biased"] else 0.0)
+    item = prices.attention_item + (prices.attention_bias if step["bias_mult"] else 0.0)
+    item += prices.attention_hidden if numbers["hides"] else 0.0
     exponentials = -(-sizes["row"] // cores) * (keys * item + prices.attention_row)
     # every tile with values, half of them, goes through all blocks
     visits = scores * part + blocks * np.maximum(part, 0.5)
@@ -285,6 +318,7 @@ ATTENTION = register(
         literals=literals,
         tiled=in_tiles,
         symmetric=(0,),
+        hiding=lambda attrs: (3,) if hides(attrs) else (),
         multiplies=True,
         products=products,
     )

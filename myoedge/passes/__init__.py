@@ -12,12 +12,13 @@ from myoedge.passes.fold import FOLD, absorb_borders
 from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, magnitude, merge_tables
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
+from myoedge.passes.masks import MASKS
 from myoedge.passes.spectral import SPECTRAL, check_samples
 from myoedge.rewrite import Rule, apply
 from myoedge.spec import check
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("find", FIND),
+    ("find", (*MASKS, *FIND)),
     ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, cut_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),

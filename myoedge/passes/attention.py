@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
-from myoedge.frontend.attention import Window, attend, fits, window_of
+from myoedge.frontend.attention import Added, attend, fits, parted
 from myoedge.ir import Array, Graph, Node, Shape
 from myoedge.passes.patch import Patch, feeds_only, made_by
 from myoedge.pointwise import Chain
@@ -30,10 +31,12 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
     if not fits(graph.shape(q), turned, graph.shape(v)):
         return None
-    window, bias = _added(patch, graph.shape(soft.name), [x for x in terms if x != main])
+    added = _added(patch, graph.shape(soft.name), [x for x in terms if x != main])
+    if added is None:
+        return None
     perm = (*range(len(turned) - 2), len(turned) - 1, len(turned) - 2)
     keys = patch.add("transpose", k, perm=perm)
-    y = attend(patch, q, keys, v, scale=scale, bias=bias, window=window)
+    y = attend(patch, q, keys, v, scale=scale, added=added)
     return patch.same_as(y)
 
 
@@ -66,20 +69,20 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(chain[0][1]) if chain else 1.0
 
 
-def _added(patch: Patch, scores: Shape, terms: list[str]) -> tuple[Window, str]:
-    """(window, bias): masks of scores that are windows, and the sum of everything else."""
-    graph, window, rest = patch.graph, None, []
-    for name in terms:
-        value = graph.constants.get(name)
-        found = None if value is None else window_of(value, *scores[-2:])
-        if found is not None and window is None:
-            window = found
-        else:
-            rest.append(name)
-    bias = rest[0] if rest else ""
-    for name in rest[1:]:
-        bias = patch.add("add", bias, name)
-    return window, bias
+def _added(patch: Patch, scores: Shape, terms: list[str]) -> Added | None:
+    """Of all terms together; None where keys are hidden among numbers that are computed."""
+    constants = patch.graph.constants
+    computed = [name for name in terms if name not in constants]
+    known = sum((constants[name] for name in terms if name in constants), np.zeros(()))
+    parts = parted(known, *scores[-2:])
+    if not computed:
+        return parts.put(patch)
+    if parts.hides:
+        return None
+    added = parts.put(patch)
+    names = [*computed, added.bias] if added.bias else computed
+    bias = functools.reduce(functools.partial(patch.add, "add"), names)
+    return Added(added.window, bias)
 
 
 def find_rotary(graph: Graph, node: Node) -> Rewrite | None:

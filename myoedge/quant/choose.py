@@ -16,8 +16,9 @@ from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS, Integers, Site, Step
 from myoedge.ops.elementwise import make_table
 from myoedge.pointwise import bounds
+from myoedge.quant.hidden import Range, constants_of, swamped
 from myoedge.quant.legal import QUANTIZED
-from myoedge.quant.observe import Calibration, Observer, Range
+from myoedge.quant.observe import Calibration, Observer
 from myoedge.quant.ties import operand_names, other_kinds, tied
 from myoedge.quant.widths import always_wide, residual_streams
 from myoedge.reference import PRE, has_table
@@ -85,7 +86,10 @@ def quantize_graph(
     steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
         _prove_no_overflow(step)
-    warnings = tuple(_dead_layers(graph, calibration.ranges))
+    warnings = (
+        *_dead_layers(graph, calibration.ranges),
+        *_swamped_layers(graph, calibration.ranges),
+    )
     network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
@@ -131,7 +135,7 @@ def choose_params(
     wider   tensors of 16 bits besides residual streams
     """
     known = kept or {}
-    spans = {**ranges, **_declared(graph)}
+    spans = {**ranges, **_declared(graph, ranges)}
     groups, balance, wide = tied(graph, spans), Balance.of(graph), residual_streams(graph) | wider
     outputs, params = set(graph.outputs), dict[str, QParams]()
     for names in groups:
@@ -149,12 +153,9 @@ def choose_params(
     return params | _fixed_wide(graph)
 
 
-def _declared(graph: Graph) -> dict[str, Range]:
+def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges that follow from the graph itself: constants, and the values of padding."""
-    found = {
-        name: (float(graph.constants[name].min()), float(graph.constants[name].max()))
-        for name in _operands(graph)
-    }
+    found = constants_of(graph, ranges)
     for node in graph.nodes:
         if node.op == "pad":
             found[node.name + ".fill"] = (node.attrs["value"], node.attrs["value"])
@@ -235,3 +236,17 @@ def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
                 {"found": "the rest of the network learns nothing from it"},
                 ["calibrate with samples of every class", "look for a dying ReLU in training"],
             )
+
+
+def _swamped_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
+    """Layers that are filled with numbers far below all others, where no softmax hides them."""
+    for node, fill in swamped(graph, ranges):
+        yield notice(
+            "W103",
+            f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
+            {"found": f"steps of {-fill / 255:.3g}"},
+            [
+                "fill with a number just below what is there, masked_fill(mask, -10.0) say",
+                "only what a softmax alone reads may be hidden so",
+            ],
+        )

@@ -14,10 +14,10 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.fixedpoint import round_up_12_bits
 from myoedge.ir import Array, Graph
+from myoedge.quant.hidden import Range, rows_of, shown, views_follow
 from myoedge.reference import PRE, Watch, run_real
 
 BINS = 2048
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,10 @@ def _watched(graph: Graph, samples: Samples, watch: Watch) -> None:
 
 def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
+    rows = rows_of(graph)
 
     def widen(name: str, value: Array) -> None:
+        value = shown(value, rows[name]) if name in rows else value
         low, high = float(value.min()), float(value.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise _not_finite(graph, name)
@@ -107,7 +109,7 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     _watched(graph, samples, widen)
-    return ranges
+    return views_follow(graph, ranges)
 
 
 def _not_finite(graph: Graph, name: str) -> MyoedgeError:

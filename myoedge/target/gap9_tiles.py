@@ -184,6 +184,7 @@ class Prices:
     argmax_row: float
     attention_item: float
     attention_bias: float
+    attention_hidden: float
     attention_row: float
     attention_block: float
     attention_result: float
@@ -328,6 +329,7 @@ GAP9_TILES = Prices(
     argmax_row=50.0,
     attention_item=14.8,
     attention_bias=5.5,
+    attention_hidden=6.5,
     attention_row=264.0,
     attention_block=69.9,
     attention_result=7.75,

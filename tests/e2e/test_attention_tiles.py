@@ -21,14 +21,19 @@ BUDGETS = (None, "48KiB", "32KiB", "26KiB", "22KiB")
 
 
 class Attention(torch.nn.Module):
-    """Of heads, with what is added to scores; `causal`: of keys up to a row's own."""
+    """Of heads, with what is added to scores; `causal`: of keys up to a row's own; `holes`: with a
+    bias that hides a third of the keys, of so many tokens."""
 
-    def __init__(self, *, causal: bool = False) -> None:
+    def __init__(self, *, causal: bool = False, holes: int = 0) -> None:
         super().__init__()
         self.causal = causal
+        bias = torch.randn(2, holes, holes, generator=torch.Generator().manual_seed(0))
+        kept = torch.eye(holes, dtype=torch.bool) | (bias[:1] > -0.4)
+        self.register_buffer("holes", bias.masked_fill(~kept, -torch.inf) if holes else None)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, bias, is_causal=self.causal)
+        added = bias if self.holes is None else self.holes
+        return F.scaled_dot_product_attention(q, k, v, added, is_causal=self.causal)
 
 
 def built(
@@ -52,14 +57,15 @@ def tiles(build: myoedge.Build) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(layer["tiles"]["sizes"].items()))
 
 
-@pytest.mark.parametrize("kind", ["all", "causal", "added"])
+@pytest.mark.parametrize("kind", ["all", "causal", "added", "holes"])
 def test_bytes_do_not_depend_on_tiles(kind: str, tmp_path: Path) -> None:
     tokens, shape = 98, (1, 2, 98, 16)
     shapes = (shape, shape, shape, *([(1, 2, tokens, tokens)] if kind == "added" else []))
     shown: set[tuple[tuple[str, int], ...]] = set()
     results: list[Array] = []
     for l1 in BUDGETS:
-        build = built(Attention(causal=kind == "causal"), shapes, tmp_path, l1)
+        network = Attention(causal=kind == "causal", holes=tokens if kind == "holes" else 0)
+        build = built(network, shapes, tmp_path, l1)
         ran = myoedge.simulate(build)
         assert ran.exact
         assert not [w for w in build.report["warnings"] if w["code"] == "W301"]

@@ -18,6 +18,7 @@ from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Range
 from myoedge.reference import PRE
 
+HIDDEN = -1e8
 Meaning = Callable[..., torch.Tensor]
 Slack = Callable[["Case"], Array | float]
 
@@ -91,10 +92,14 @@ class Case:
         """Integer inputs."""
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
-        return tuple(
+        found = [
             self._samples(rng, shape) if i in self.wide else self._values(rng, shape, kind)
             for i, (shape, kind) in enumerate(pairs)
-        )
+        ]
+        for i in OPS[self.op].hiding(self.attrs):  # every row is left what stands where it stands
+            rows, last = np.arange(self.shapes[i][-2]), self.shapes[i][-1] - 1
+            found[i][..., rows, np.minimum(rows, last)] |= 1  # -127 for -128
+        return tuple(found)
 
     @property
     def wide(self) -> tuple[int, ...]:
@@ -184,7 +189,12 @@ class Case:
             return np.asarray(x * (max(-low, high) / 32767))
         if x.dtype == np.int16:
             return np.asarray(x * GATE.scale)
-        return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
+        return self._hidden(index, x, low + (x.astype(np.float64) + 128) / 255 * (high - low))
+
+    def _hidden(self, index: int, x: Array, values: Array) -> Array:
+        """The values of an operand, far below all others where its integers hide something."""
+        hides = index in OPS[self.op].hiding(self.attrs)
+        return np.where(x == -128, HIDDEN, values) if hides else np.asarray(values)
 
     @property
     def has_table(self) -> bool:
@@ -214,7 +224,10 @@ class Case:
         """What the integer inputs stand for, in float64."""
         pairs = zip(self.names, self.data, strict=True)
         params = ((x, self.quant.params.get(n, GATE)) for n, x in pairs)
-        return [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
+        values = [(x.astype(np.float64) - q.zero_point) * q.scale for x, q in params]
+        return [
+            self._hidden(i, x, v) for i, (x, v) in enumerate(zip(self.data, values, strict=True))
+        ]
 
     @property
     def size(self) -> int:

@@ -395,6 +395,7 @@ def attention(draw: Draw) -> Case:
     keys = max(keys, rows) if window else keys  # every row sees a key
     attrs = {"scale": draw(st.sampled_from([0.125, 1.0, 1e-3])), "window": window}
     biased = draw(st.booleans())
+    attrs |= {"hides": True} if biased and draw(st.booleans()) else {}
     q, k = (lead, rows, heads, width), (lead, keys, heads, width)
     v = (lead, heads, columns, -(-keys // 4) * 4)
     shapes = (q, k, v, *([(lead, heads, rows, keys)] if biased else []))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges of what a softmax alone reads: what masks hide in it is not seen, and gets no share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from myoedge.ir import Array, Graph, Node
+from myoedge.op import OPS
+from myoedge.ops.attention import UNSEEN
+from myoedge.quant.ties import operand_names
+
+STEPS = 512  # half a step of a softmax's results is one of these
+MOVES = ("reshape", "transpose")
+
+Range = tuple[float, float]
+
+
+def rows_of(graph: Graph) -> dict[str, int]:
+    """Tensors that softmax alone reads, each with the axis that its rows lie along."""
+    soft = (node for node in graph.nodes if node.op == "softmax")
+    return {
+        node.inputs[0]: node.attrs["axis"]
+        for node in soft
+        if graph.only_user(node.inputs[0]) is node
+    }
+
+
+def shown(values: Array, axis: int) -> Array:
+    """What of the rows is seen; where something is hidden, also where that has to begin so that all
+    of it together has less than half a step of the results."""
+    most = values.max(axis=axis, keepdims=True)
+    seen = values[values - most > UNSEEN]
+    if seen.size == values.size:
+        return values
+    return np.append(seen, most.min() - math.log(STEPS * values.shape[axis]))
+
+
+def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges with those of tensors that only become such rows, in another shape."""
+    found, rows = {**ranges}, {*rows_of(graph)}
+    for node in reversed(graph.nodes):
+        if node.op in MOVES and node.name in rows and graph.only_user(node.inputs[0]) is node:
+            rows.add(node.inputs[0])
+            found[node.inputs[0]] = found[node.name]
+    return found
+
+
+def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:
+    """(node, what it fills with) where that, and not what else there is, makes int8's range."""
+    for node in graph.nodes:
+        for value in (graph.constants[x] for x in node.inputs if x in graph.constants):
+            low, wide = (
+                float(value.min(initial=0.0)),
+                ranges.get(node.name, (0.0, 0.0))[0] <= UNSEEN,
+            )
+            if wide and low <= UNSEEN and bool((value > UNSEEN).any()):
+                yield node, low
+
+
+def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
+    """The range of a constant operand: where its smallest integer hides, or is added to what hides,
+    that of what does not."""
+    value = graph.constants[node.inputs[index]]
+    seen = value[value > UNSEEN]
+    if seen.size == value.size or not seen.size:
+        return float(value.min()), float(value.max())
+    low, high = float(seen.min()), float(seen.max())
+    if index in OPS[node.op].hiding(node.attrs):
+        return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
+    if node.op == "add" and ranges.get(node.name, (UNSEEN,))[0] > UNSEEN:
+        other = ranges[node.inputs[1 - index]]
+        return min(low, ranges[node.name][0] - other[1]), high
+    return float(value.min()), high
+
+
+def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges of all constants that operators read as integers."""
+    found: dict[str, Range] = {}
+    for node in graph.nodes:
+        for index, name in enumerate(node.inputs):
+            if name in graph.constants and name in operand_names(node):
+                low, high = declared(graph, node, index, ranges)
+                before = found.get(name, (low, high))
+                found[name] = min(before[0], low), max(before[1], high)
+    return found

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Masks in front of a softmax: what torch makes of them, in floats and in integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from myoedge.errors import MyoedgeError
+from myoedge.fixedpoint import dequantize
+from myoedge.frontend.exported import from_exported
+from myoedge.ir import Array, Graph
+from myoedge.passes import prepare
+from myoedge.quant.choose import QuantGraph, quantize_graph
+from myoedge.quant.observe import Observer, calibrate
+from myoedge.quant.sqnr import quantized_inputs
+from myoedge.reference import run_integer
+from tests.torch_oracle import Net, agrees
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FRAMES, INF = 12, math.inf
+AT = torch.arange(FRAMES)
+LATER = torch.ones(FRAMES, FRAMES, dtype=torch.bool).triu(1)
+OWN = torch.eye(FRAMES, dtype=torch.bool)
+FIRST = AT < 3
+HOLES = (LATER | FIRST) & ~OWN  # no window: frame 0 sees itself, frame 5 itself, 3 and 4
+SLOPES = torch.stack([(AT[None] - AT[:, None]) * 2.0**-n for n in (1, 2)])[None]
+BIAS = torch.randn(1, 2, FRAMES, FRAMES, generator=torch.Generator().manual_seed(5))
+WINDOWS = torch.randn(24, 1, FRAMES, 8, generator=torch.Generator().manual_seed(1)) * 1.5
+
+
+class Heads(nn.Module):
+    """Two heads of attention whose scores something is done to, and a layer behind them."""
+
+    def __init__(self, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.qkv, self.out, self.attend = nn.Linear(8, 24), nn.Linear(8, 4), attend
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(1, FRAMES, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        return self.out(self.attend(q, k, v).transpose(1, 2).reshape(1, FRAMES, 8))
+
+
+def given(mask: Tensor, *, is_causal: bool = False) -> Heads:
+    return Heads(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal))
+
+
+def written(change: Callable[[Tensor], Tensor]) -> Heads:
+    return Heads(lambda q, k, v: change(q @ k.mT / 2.0).softmax(-1) @ v)
+
+
+def read_twice(change: Callable[[Tensor], Tensor]) -> Heads:
+    """Shares that the network uses besides, so that attention is no single operator."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        shares = change(q @ k.mT / 2.0).softmax(-1)
+        return shares @ v + 0.1 * shares.mean()
+
+    return Heads(attend)
+
+
+FULL = torch.full((FRAMES, FRAMES), -INF)
+MIXED = BIAS.masked_fill(HOLES, -INF)
+FUSED = {
+    "slopes of causal heads": given(SLOPES.masked_fill(LATER, -INF)),
+    "slopes and -1e4": given(SLOPES.masked_fill(LATER, -1e4)),
+    "slopes plus -1e4": given(SLOPES + -1e4 * LATER),
+    "a bias with holes": given(MIXED),
+    "a bias with holes of -1e9": given(BIAS.masked_fill(HOLES, -1e9)),
+    "a bias with holes of float16": given(BIAS.masked_fill(HOLES, -65504.0)),
+    "holes of -1e4": given(torch.zeros(HOLES.shape).masked_fill(HOLES, -1e4)),
+    "causal besides": given(BIAS.masked_fill(FIRST & ~OWN, -INF), is_causal=True),
+    "added": written(lambda s: s + MIXED),
+    "added to what is scaled later": written(lambda s: (s + MIXED) * 0.5),
+    "chosen among tensors": written(lambda s: torch.where(HOLES, FULL, s + BIAS)),
+    "chosen with a number": written(lambda s: torch.where(HOLES, torch.tensor(-INF), s)),
+    "filled, then a bias": written(lambda s: s.masked_fill(HOLES, -1e9) + BIAS),
+    "filled by -1e4": written(lambda s: s.masked_fill(HOLES, -1e4)),
+    "filled by the smallest number": written(
+        lambda s: (s + BIAS).masked_fill(HOLES, torch.finfo(torch.float32).min)
+    ),
+    "filled twice": written(lambda s: s.masked_fill(LATER, -INF).masked_fill(FIRST & ~OWN, -1e9)),
+    "keys along one axis": written(lambda s: s + (0.1 * AT).masked_fill(FIRST, -INF)),
+}
+APART = {
+    "infinities": read_twice(lambda s: s + torch.zeros(HOLES.shape).masked_fill(HOLES, -INF)),
+    "a bias with holes": read_twice(lambda s: s + MIXED),
+    "filled by -1e4": read_twice(lambda s: s.masked_fill(HOLES, -1e4)),
+    "filled by -1e9, then a bias": read_twice(lambda s: s.masked_fill(HOLES, -1e9) + BIAS),
+    "scaled later": read_twice(lambda s: (s.masked_fill(HOLES, -1e9) + BIAS) / 2),
+    "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
+}
+
+
+def prepared(model: nn.Module, x: Tensor = WINDOWS[0]) -> Graph:
+    return prepare(from_exported(torch.export.export(model.eval(), (x,))))
+
+
+def quantized(graph: Graph, windows: Tensor = WINDOWS[:16]) -> QuantGraph:
+    found = calibrate(graph, {graph.inputs[0]: windows.numpy()}, Observer(), "test")
+    return quantize_graph(graph, found)
+
+
+def integers(q: QuantGraph, x: Array) -> Array:
+    values = run_integer(q.steps, q.constants, quantized_inputs(q, {q.graph.inputs[0]: x}))
+    return values[q.graph.outputs[0]]
+
+
+def kept_db(model: nn.Module, windows: Tensor = WINDOWS) -> float:
+    """Of all windows, eight of which nobody calibrated on, against torch."""
+    q = quantized(prepared(model, windows[0]), windows[:16])
+    with torch.no_grad():
+        wanted = np.stack([model(x).numpy() for x in windows])
+    params = q.params[q.graph.outputs[0]]
+    got = np.stack([dequantize(integers(q, x), params) for x in windows.numpy()])
+    return float(10 * np.log10(np.square(wanted).sum() / np.square(got - wanted).sum()))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_what_hides_keys_among_finite_numbers_costs_attention_nothing(name: str) -> None:
+    graph = agrees(FUSED[name], WINDOWS[0])
+    assert [node.op for node in graph.nodes].count("attention") == 1
+    assert kept_db(FUSED[name]) > 26.0  # 28 without a bias, 8 where int8 spans what hides
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_hides_keys_in_a_softmax_costs_it_nothing(name: str) -> None:
+    graph = agrees(APART[name], WINDOWS[0])
+    assert "attention" not in [node.op for node in graph.nodes]
+    assert kept_db(APART[name]) > 28.0  # 30 without a mask, 9 where int8 spans what hides
+
+
+def test_a_window_and_a_bias_part() -> None:
+    (node,) = (n for n in prepared(FUSED["slopes of causal heads"]).nodes if n.op == "attention")
+    assert node.attrs["window"] == (FRAMES - 1, 0)
+    assert "hides" not in node.attrs
+    assert len(node.inputs) == 4
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 30.0], ids=["scores", "tiny", "large"])
+@pytest.mark.parametrize("mask", [MIXED, MIXED.clamp(-1e9, 0.0).where(HOLES, 0.0)])
+def test_hidden_keys_have_no_weight_at_all(mask: Tensor, size: float) -> None:
+    """Frames 0 to 2 are seen by themselves alone, so that no other may depend on them."""
+    model = Heads(lambda q, k, v: F.scaled_dot_product_attention(size * q, size * k, v, mask))
+    q = quantized(prepared(model))
+    for x in WINDOWS[:4].numpy():
+        other = x.copy()
+        other[:, :3] = 4.0 * np.flip(x[:, :3], -1) - 3.0
+        np.testing.assert_array_equal(integers(q, x)[:, 3:], integers(q, other)[:, 3:])
+
+
+@pytest.mark.parametrize("fill", [-INF, -1e9, -1e4])
+def test_pooling_over_some_frames_keeps_what_pooling_over_all_keeps(fill: float) -> None:
+    torch.manual_seed(1)
+    score = nn.Linear(8, 1)
+
+    def pooling(hidden: Tensor) -> nn.Module:
+        def pooled(net: nn.Module, x: Tensor) -> Tensor:
+            scores = net.score(x).squeeze(-1).masked_fill(hidden, fill)
+            return scores.softmax(-1)[:, None] @ x
+
+        return Net(pooled, score=score)
+
+    agrees(pooling(FIRST), WINDOWS[0])
+    assert kept_db(pooling(FIRST)) > kept_db(pooling(FIRST & False)) - 1.5
+
+
+def test_rows_that_are_alike_far_down_see_all_keys() -> None:
+    """As in torch: -10000 added to all scores of a row changes no share of it."""
+    mask = torch.zeros(FRAMES, FRAMES).masked_fill(LATER | FIRST, -1e4)
+    agrees(given(mask), WINDOWS[0], tolerance=1e-3)
+    assert kept_db(given(mask)) > 26.0
+
+
+def refused(model: nn.Module) -> MyoedgeError:
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(torch.export.export(model.eval(), (WINDOWS[0],)))
+    return caught.value
+
+
+ELSEWHERE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "max_pool": (lambda x: x.masked_fill(FIRST[:, None], -INF).amax(1), "masked_fill(mask, -10.0)"),
+    "mean": (lambda x: x.masked_fill(FIRST[:, None], -INF).mean(1), "multiply by a mask"),
+    "log_softmax": (lambda x: F.log_softmax(x.masked_fill(AT[:8] < 2, -INF), -1), "below all"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_minus_infinity_that_no_softmax_hides_is_refused_as_a_mask(name: str) -> None:
+    function, advice = ELSEWHERE[name]
+    error = refused(Net(lambda net, x: function(x)))
+    assert error.code == "E112"
+    assert f"({name}" in error.notice.title
+    assert ".py:" in error.notice.title
+    assert "in front of a softmax" in dict(error.notice.facts)["needs"]
+    assert advice in "\n".join(error.notice.tries)
+
+
+def test_what_a_refused_maximum_is_told_to_do_works() -> None:
+    model = Net(lambda net, x: x.masked_fill(FIRST[:, None], -10.0).amax(1))
+    agrees(model, WINDOWS[0])
+    assert kept_db(model) > 25.0
+
+
+FILLED = {
+    "largest": lambda x: x.masked_fill(FIRST[:, None], -1e9).amax(1),
+    "log_softmax": lambda x: F.log_softmax(x + torch.zeros(8).masked_fill(AT[:8] < 2, -1e4), -1),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_fills_that_take_the_range_are_warned_of(name: str) -> None:
+    layers = {"into": nn.Linear(8, 8), "out": nn.Linear(8, 4)}
+    network = Net(lambda net, x: net.out(FILLED[name](net.into(x))), **layers)
+    codes = [w.code for w in quantized(prepared(network)).warnings]
+    assert "W103" in codes
+
+
+def test_masks_of_a_softmax_are_not_warned_of() -> None:
+    for network in (*FUSED.values(), *APART.values()):
+        assert not quantized(prepared(network)).warnings
+
+
+def test_minus_infinity_everywhere_is_no_mask() -> None:
+    assert refused(written(lambda s: s + torch.tensor(-INF))).code == "E111"
