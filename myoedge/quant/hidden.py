@@ -19,32 +19,43 @@ MOVES = ("reshape", "transpose")
 Range = tuple[float, float]
 
 
-def rows_of(graph: Graph) -> dict[str, int]:
-    """Tensors that softmax alone reads, each with the axis that its rows lie along."""
-    soft = (node for node in graph.nodes if node.op == "softmax")
-    return {
-        node.inputs[0]: node.attrs["axis"]
-        for node in soft
-        if graph.only_user(node.inputs[0]) is node
-    }
+def rows_of(graph: Graph) -> dict[str, int | None]:
+    """Tensors that softmax alone reads, each with the axis that its rows lie along; None where they
+    only become such rows, in another shape."""
+    found: dict[str, int | None] = {}
+    for node in reversed(graph.nodes):
+        moved = node.op in MOVES and node.name in found
+        if (node.op == "softmax" or moved) and graph.only_user(node.inputs[0]) is node:
+            found[node.inputs[0]] = None if moved else node.attrs["axis"]
+    return found
 
 
-def shown(values: Array, axis: int) -> Array:
+def seen(values: Array, axis: int | None) -> Array:
+    """bool: what of such rows is not hidden."""
+    most = 0.0 if axis is None else values.max(axis=axis, keepdims=True)
+    return np.asarray(values - most > UNSEEN)
+
+
+def counted(rows: Mapping[str, int | None], name: str, real: Array) -> Array:
+    """bool: what of a tensor says how well it is kept."""
+    return seen(real, rows[name]) if name in rows else np.ones(real.shape, bool)
+
+
+def shown(values: Array, axis: int | None) -> Array:
     """What of the rows is seen; where something is hidden, also where that has to begin so that all
     of it together has less than half a step of the results."""
-    most = values.max(axis=axis, keepdims=True)
-    seen = values[values - most > UNSEEN]
-    if seen.size == values.size:
+    left = seen(values, axis)
+    if axis is None or left.all():
         return values
-    return np.append(seen, most.min() - math.log(STEPS * values.shape[axis]))
+    smallest = values.max(axis=axis).min() - math.log(STEPS * values.shape[axis])
+    return np.append(values[left], smallest)
 
 
 def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """The ranges with those of tensors that only become such rows, in another shape."""
-    found, rows = {**ranges}, {*rows_of(graph)}
+    found, rows = {**ranges}, rows_of(graph)
     for node in reversed(graph.nodes):
-        if node.op in MOVES and node.name in rows and graph.only_user(node.inputs[0]) is node:
-            rows.add(node.inputs[0])
+        if node.op in MOVES and node.name in rows and rows.get(node.inputs[0], 0) is None:
             found[node.inputs[0]] = found[node.name]
     return found
 
@@ -65,10 +76,10 @@ def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) 
     """The range of a constant operand: where its smallest integer hides, or is added to what hides,
     that of what does not."""
     value = graph.constants[node.inputs[index]]
-    seen = value[value > UNSEEN]
-    if seen.size == value.size or not seen.size:
+    left = value[value > UNSEEN]
+    if left.size == value.size or not left.size:
         return float(value.min()), float(value.max())
-    low, high = float(seen.min()), float(seen.max())
+    low, high = float(left.min()), float(left.max())
     if index in OPS[node.op].hiding(node.attrs):
         return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
     if node.op == "add" and ranges.get(node.name, (UNSEEN,))[0] > UNSEEN:

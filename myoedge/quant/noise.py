@@ -10,6 +10,7 @@ import numpy as np
 from myoedge.fixedpoint import QParams, dequantize, quantize
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
+from myoedge.quant.hidden import counted, rows_of
 from myoedge.reference import PRE, every_value, real_node
 
 Group = tuple[str, ...]
@@ -29,21 +30,23 @@ def noise_of(
     judged   tensors, or `name.pre` for what comes before a table
     The rounding of tensors is independent, nearly: together they cost the sum.
     """
-    found = [np.zeros(len(judged)) for _ in groups]
+    found, rows = [np.zeros(len(judged)) for _ in groups], rows_of(graph)
     for sample in samples:
         real = every_value(graph, sample)
         for group, total in zip(groups, found, strict=True):
             changed = _disturbed(graph, params, real, frozenset(group))
-            total += [_square(changed[x] - real[x]) if x in changed else 0.0 for x in judged]
+            for at, x in enumerate(judged):
+                if x in changed:
+                    total[at] += _square((changed[x] - real[x])[counted(rows, x, real[x])])
     return found
 
 
 def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]) -> Array:
     """Sum of squares of each judged tensor."""
-    total = np.zeros(len(judged))
+    total, rows = np.zeros(len(judged)), rows_of(graph)
     for sample in samples:
         real = every_value(graph, sample)
-        total += [_square(real[name]) for name in judged]
+        total += [_square(real[name][counted(rows, name, real[name])]) for name in judged]
     return total
 
 

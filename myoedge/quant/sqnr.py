@@ -13,6 +13,7 @@ from myoedge.fixedpoint import dequantize, quantize
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
 from myoedge.quant.choose import QuantGraph
+from myoedge.quant.hidden import counted, rows_of
 from myoedge.quant.observe import Samples, each
 from myoedge.reference import PRE, at_border, every_value, integer_step, run_integer
 
@@ -115,7 +116,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []
-    outputs = {name: Noise() for name in q.graph.outputs}
+    outputs, rows = {name: Noise() for name in q.graph.outputs}, rows_of(q.graph)
     for sample in each(samples):
         real = every_value(q.graph, sample)
         found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
@@ -123,8 +124,9 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         for output, noise in outputs.items():
             name = judged(q, output)
             mine = judged_values(q, name, found)
-            noise.add(real[name], mine)
-            total.add(real[name], mine)
+            left = counted(rows, name, real[name])
+            noise.add(real[name][left], mine[left])
+            total.add(real[name][left], mine[left])
         reals.append(tuple(real[name] for name in q.graph.outputs))
         integers.append(tuple(real_values(q, name, found[name]) for name in q.graph.outputs))
     return Fidelity(
@@ -145,13 +147,15 @@ def _layers(
     local: Mapping[str, Noise],
     cumulative: Mapping[str, Noise],
 ) -> None:
+    rows = rows_of(q.graph)
     for step in q.steps:
         name = step.node.name
         if name not in local:
             continue
+        left, wanted = counted(rows, name, real[name]), real[name]
         alone = integer_step(step, [_exact_input(q, n, real) for n in step.operands])
-        local[name].add(real[name], real_values(q, name, alone.reshape(step.out)))
-        cumulative[name].add(real[name], real_values(q, name, found[name]))
+        local[name].add(wanted[left], real_values(q, name, alone.reshape(step.out))[left])
+        cumulative[name].add(wanted[left], real_values(q, name, found[name])[left])
 
 
 def _exact_input(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:

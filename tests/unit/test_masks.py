@@ -19,7 +19,7 @@ from myoedge.ir import Array, Graph
 from myoedge.passes import prepare
 from myoedge.quant.choose import QuantGraph, quantize_graph
 from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import quantized_inputs
+from myoedge.quant.sqnr import measure, quantized_inputs
 from myoedge.reference import run_integer
 from tests.torch_oracle import Net, agrees
 
@@ -227,6 +227,24 @@ def test_fills_that_take_the_range_are_warned_of(name: str) -> None:
 def test_masks_of_a_softmax_are_not_warned_of() -> None:
     for network in (*FUSED.values(), *APART.values()):
         assert not quantized(prepared(network)).warnings
+
+
+@pytest.mark.parametrize("shape", [(1, FRAMES, 8), (FRAMES, 8)])
+def test_what_is_hidden_is_not_measured(shape: tuple[int, ...]) -> None:
+    """Of masked classes at the end, and of a layer within: no warning, and the dB of the others."""
+
+    def classes(net: nn.Module, x: Tensor) -> Tensor:
+        return net.out(x).masked_fill(AT[:4] == 1, -1e9).view((*shape[:-1], 4)).softmax(-1)
+
+    torch.manual_seed(0)
+    q = quantized(prepared(Net(classes, out=nn.Linear(8, 4))))
+    found = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()})
+    assert found.total_db is not None
+    assert found.total_db > 25.0
+    assert min(db for db in found.local.values() if db is not None) > 25.0
+    q = quantized(prepared(APART["filled by -1e9, then a bias"]))
+    local = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()}).local
+    assert min(db for db in local.values() if db is not None) > 25.0
 
 
 def test_minus_infinity_everywhere_is_no_mask() -> None:
