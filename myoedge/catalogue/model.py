@@ -43,6 +43,7 @@ E109 The weights do not fit the network, or the file holds no weights.
 Names or sizes differ from what the factory's network has, so that some layers would keep random
 values. Wrappers such as "state_dict", "module." and "model." have been taken off already.
 Let the factory build the network that was trained, with the same arguments.
+In an archive of torch.export weights have the shapes that its graph reads; export it again.
 
 E110 The model has dynamic shapes.
 Firmware has fixed buffers: every size must be known when it is built. Export without

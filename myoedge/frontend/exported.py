@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
     """The graph of an exported program.
 
-    Errors: E110 dynamic shapes, E111 unsupported operators (all of them), E112 weights that are not
-    finite, E113 exported in training mode, E114 state that changes, E115 an output that is
-    constant, E116 inputs that are not floating point.
+    Errors: E109 weights of other shapes than it reads, E110 dynamic shapes, E111 unsupported
+    operators (all of them), E112 weights that are not finite, E113 exported in training mode, E114
+    state that changes, E115 an output that is constant, E116 inputs that are not floating point.
     """
     draft = Draft()
     _refuse_training(program)
@@ -108,13 +108,8 @@ def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[s
         if spec.kind == InputKind.USER_INPUT:
             values[node.name] = _user_input(draft, node, spec.arg)
         elif spec.target is not None:
-            values[node.name] = _parameter(
-                draft,
-                program,
-                spec.target,
-                read=bool(node.users),
-                learnt=spec.kind == InputKind.PARAMETER,
-            )
+            learnt = spec.kind == InputKind.PARAMETER
+            values[node.name] = _parameter(draft, program, spec.target, node, learnt=learnt)
     return values
 
 
@@ -135,16 +130,26 @@ def _readers(node: Any) -> Iterable[str]:
 
 
 def _parameter(
-    draft: Draft, program: torch.export.ExportedProgram, target: str, *, read: bool, learnt: bool
+    draft: Draft, program: torch.export.ExportedProgram, target: str, node: Any, *, learnt: bool
 ) -> str:
     found = program.state_dict.get(target)
     if found is None:
         found = program.constants[target]
     draft.stem = target
     value = array(found)
-    if read:
+    _refuse_other_shape(target, value.shape, node)
+    if node.users:
         (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
     return draft.constant(value)
+
+
+def _refuse_other_shape(name: str, found: Sequence[int], node: Any) -> None:
+    """No export writes it, but an archive may hold it."""
+    said = getattr(node.meta.get("val"), "shape", found)
+    if tuple(said) != tuple(found):
+        facts = {"needs": f"{[*said]}, as the graph says", "has": f"{[*found]}"}
+        tries = ["export the model again, with this version of torch"]
+        raise MyoedgeError("E109", f"{name} has another shape than the graph reads", facts, tries)
 
 
 def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:

@@ -408,3 +408,24 @@ def test_the_line_is_the_users_own_even_in_installed_modules(user_module: Module
     assert (conv.origin[0].path, conv.origin[0].source) == ("conv", "my_network.py:14")
     relu = next(node for node in graph.nodes if node.op == "table")
     assert (relu.origin[0].path, relu.origin[0].source) == ("", "my_network.py:16")
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (6,), (2, 3, 6, 6), (0, 6), ()])
+def test_a_buffer_of_another_shape_than_the_graph_says_is_refused(shape: tuple[int, ...]) -> None:
+    """torch.export never writes that; an archive may."""
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("mask", CAUSAL.clone())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.where(self.mask, -1e9, x).softmax(-1)
+
+    program = torch.export.export(Masked().eval(), (torch.zeros(1, 6, 6),))
+    program.state_dict["mask"] = torch.ones(shape, dtype=torch.bool)
+    with pytest.raises(MyoedgeError) as caught:
+        from_exported(program)
+    assert caught.value.code == "E109"
+    assert caught.value.notice.title.startswith("mask has another shape")
+    assert dict(caught.value.notice.facts)["needs"].startswith("[6, 6]")
