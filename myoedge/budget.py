@@ -24,6 +24,7 @@ from myoedge.report.speed import duration
 from myoedge.target import Chip, OperatingPoint
 
 if TYPE_CHECKING:
+    from myoedge.op import Step
     from myoedge.plan.planned import Plan
 
 MEMORIES = ("l1", "l2", "l3")
@@ -115,8 +116,9 @@ def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
     limit it is computed in L2: W301).
     """
     plan = make_plan(network, within(chip, budget))
-    if _less(budget, "l1", chip) and plan.without_tiles:
-        raise _no_tile(plan, chip)
+    large = [step for step in plan.without_tiles if least_bytes(step) > plan.l1_room_bytes]
+    if _less(budget, "l1", chip) and large:
+        raise _no_tile(plan, large, chip)
     return plan
 
 
@@ -135,10 +137,10 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
 
 
-def _no_tile(plan: Plan, chip: Chip) -> MyoedgeError:
+def _no_tile(plan: Plan, large: Sequence[Step], chip: Chip) -> MyoedgeError:
     """Told of the layer that needs most: an L1 that serves it serves the others too."""
-    worst = max(plan.without_tiles, key=least_bytes)
-    others = len(plan.without_tiles) - 1
+    worst = max(large, key=least_bytes)
+    others = len(large) - 1
     taken = plan.chip.l1_bytes - plan.l1_room_bytes
     facts = {
         **tile_facts(worst, plan.l1_room_bytes),

@@ -195,10 +195,11 @@ A fill of -10,000 or less stands for "not there", as masks have it in front of a
 costs nothing. Any other layer has to tell it from all other values, with 256 steps for both. Fill
 with a number just below what is there: a largest value over what is left is the same.
 
-W301 A layer is computed in L2, as no tile of it fits L1.
+W301 A layer is computed in L2, as no tile of it fits.
 Cores reach L1 in a cycle and L2 in fifteen, so layers are computed in L1 in tiles. The smallest
 tile of this one is larger than what stacks and runtime leave of L1; the message says which operand
-takes most. It works, slowly: give it more L1, or make its kernel or its channels smaller.
+takes most, or that L2 has no room for its constants. It works, slowly: give it more L1, or L2, or
+make its kernel or its channels smaller.
 
 W302 The stream does not keep up.
 Frames come faster than the model of cycles says that they are computed, at this operating point.

@@ -82,6 +82,33 @@ def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
     assert "no --l1" in raised.value.notice.tries[0], "128 KiB would not do"
 
 
+def test_a_layer_without_a_tile_that_a_small_l2_could_feed(tmp_path: Path) -> None:
+    """Its 512 B of exponentials are too many beside all else: that is no matter of L1."""
+
+    class Attending(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv = torch.nn.Linear(8, 24)
+            sizes = ((8, 64), (64, 64), (64, 8))
+            self.head = torch.nn.Sequential(*(torch.nn.Linear(a, b) for a, b in sizes))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            q, k, v = self.qkv(x).view(1, 12, 3, 2, 4).permute(2, 0, 3, 1, 4)
+            y = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.head(y.transpose(1, 2).reshape(1, 12, 8).mean(1).relu())
+
+    torch.manual_seed(0)
+    model = save_exported(Attending(), (torch.zeros(1, 12, 8),), tmp_path / "m.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, 1, 12, 8), np.float32)
+    for l1 in (None, "64KiB"):
+        build = myoedge.build(model, calib=calib, output=tmp_path / "out", l1=l1, l2=1800)
+        (told,) = build.warnings
+        assert told.code == "W301"
+        assert "no tile for which L2 has room" in told.title
+        assert "exp" in dict(told.facts)["needs"]
+        assert told.tries == ("a larger --l2",)
+
+
 def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> None:
     for l1 in ("8KiB", "12 KiB", "0"):
         with pytest.raises(MyoedgeError) as raised:
