@@ -8,7 +8,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,10 @@ WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
+_LIMITS = {  # as [budget] has them
+    "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
+    "l1": 'l1 = "96 KiB"', "l2": 'l2 = "900 KiB"', "l3": 'l3 = "4 MiB"',
+}  # fmt: skip
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 
 
@@ -183,7 +187,9 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     try:
         config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True)
     except (ValidationError, TypeError) as error:
-        raise MyoedgeError("E232", f"{name} has a wrong value", _reasons(error)) from None
+        reasons = _reasons(error)
+        tries = [line for key, line in _LIMITS.items() if f"budget.{key}" in reasons]
+        raise MyoedgeError("E232", f"{name} has a wrong value", reasons, tries) from None
     _check_numbers(config, name)
     return config
 
@@ -283,17 +289,14 @@ def _check_stream(table: StreamTable, name: str) -> None:
 
 
 def check_limits(table: BudgetTable) -> None:
-    """Errors: E232 no size, latency, energy or number of dB."""
-    readers: tuple[tuple[Callable[[Any], float], tuple[str, ...]], ...] = (
-        (decibels, ("sqnr",)),
-        (size_bytes, ("l1", "l2", "l3")),
-        (seconds, ("latency",)),
-        (joules, ("energy",)),
-    )
-    for reader, keys in readers:
-        for key in keys:
-            if (value := getattr(table, key)) is not None:
-                reader(value)
+    """Errors: E232 no size, latency, energy or number of dB, or one that nothing keeps to."""
+    for key in ("l1", "l2", "l3"):
+        if (size := getattr(table, key)) is not None:
+            size_bytes(size)
+    readers = {"sqnr": decibels, "latency": seconds, "energy": joules}
+    for key, reader in readers.items():
+        if (value := getattr(table, key)) is not None:
+            positive(reader(value), f"budget.{key}", [_LIMITS[key]])
 
 
 def decibels(value: float | str) -> float:
@@ -322,10 +325,10 @@ def joules(text: str | float) -> float:
     return _quantity(text, _ENERGIES, "an energy", "1 mJ")
 
 
-def positive(number: float, name: str) -> float:
+def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
     """Errors: E232 where it is not above 0."""
     if not (math.isfinite(number) and number > 0):
-        raise MyoedgeError("E232", f"{name} must be above 0", {"has": number})
+        raise MyoedgeError("E232", f"{name} must be above 0", {"has": f"{number:g}"}, tries)
     return number
 
 

@@ -13,7 +13,7 @@ import torch
 
 import myoedge
 from myoedge.budget import Budget, within
-from myoedge.config import seconds
+from myoedge.config import from_tables, seconds
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.report import words
 from myoedge.target import chip
@@ -314,3 +314,22 @@ def test_what_cannot_be_judged_is_refused(
 )
 def test_latencies(text: str, wanted: float) -> None:
     assert seconds(text) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("sqnr", -3, "budget.sqnr must be above 0"),
+        ("sqnr", 0.0, "budget.sqnr must be above 0"),
+        ("latency", "0 ms", "budget.latency must be above 0"),
+        ("energy", "0 uJ", "budget.energy must be above 0"),
+        ("latency", True, "latency = "),
+        ("l2", True, 'l2 = "900 KiB"'),
+    ],
+)
+def test_limits_that_no_build_could_keep_to(key: str, value: object, says: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        from_tables({"budget": {key: value}}, "myoedge.toml")
+    assert raised.value.code == "E232"
+    assert says in str(raised.value)
+    assert raised.value.notice.tries[0].startswith(f"{key} = ")
