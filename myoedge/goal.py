@@ -80,11 +80,24 @@ def goal(
     application, E232, E234, E302 limits.
     """
     described = chip(target or settings.target.chip or DEFAULT_CHIP)
-    limits = budget.for_app(app, described, budget.given(settings.budget, **sizes))
+    asked = possible(described, budget.given(settings.budget, **sizes))
+    limits = budget.for_app(app, described, asked)
     found = Goal(described, limits, operating_point, app, settings.stream if stream else None)
     _named(found)
     budget.within(described, limits)
     return found
+
+
+def possible(chip: Chip, limits: budget.Budget) -> budget.Budget:
+    """The limits. Errors: E232 more of a memory than the chip has, where it has any."""
+    for name in budget.MEMORIES:
+        limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
+        if limit is not None and 0 < most < limit:
+            title = f"{name}: {limit:,} B are more than {chip.name} has"
+            facts = {"has": f"{most:,} B of {name.upper()}"}
+            tries = [f"--{name} {most // budget.KIB}KiB", "without a limit all of it is used"]
+            raise MyoedgeError("E232", title, facts, tries)
+    return limits
 
 
 def _named(wanted: Goal) -> Chip:

@@ -13,8 +13,9 @@ import torch
 
 import myoedge
 from myoedge.budget import Budget, within
-from myoedge.config import from_tables, seconds
+from myoedge.config import from_tables, seconds, size_bytes
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.goal import possible
 from myoedge.report import words
 from myoedge.target import chip
 from tests.conftest import save_exported
@@ -68,12 +69,12 @@ def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> N
 
 
 def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
-    """All of L1, or more than there is, is no limit: the layer is computed in L2, which is told."""
+    """All of L1 is no limit: the layer is computed in L2, which is told."""
     torch.manual_seed(0)
     model = torch.nn.Conv2d(3, 5, (13, 97)).eval()  # its smallest tile takes 159 kB
     wide = save_exported(model, (torch.zeros(1, 3, 13, 101),), tmp_path / "wide.pt2")
     calib = np.random.default_rng(0).standard_normal((2, 1, 3, 13, 101), np.float32)
-    for l1 in (None, "128KiB", "1MiB"):
+    for l1 in (None, "128KiB"):
         build = myoedge.build(wide, calib=calib, output=tmp_path / "out", l1=l1)
         assert [told.code for told in build.warnings] == ["W301"], l1
     with pytest.raises(MyoedgeError) as raised:
@@ -333,3 +334,15 @@ def test_limits_that_no_build_could_keep_to(key: str, value: object, says: str) 
     assert raised.value.code == "E232"
     assert says in str(raised.value)
     assert raised.value.notice.tries[0].startswith(f"{key} = ")
+
+
+@pytest.mark.parametrize(("name", "size"), [("l1", "129KiB"), ("l2", "5MB"), ("l3", "33MiB")])
+def test_more_of_a_memory_than_there_is(model: Path, tmp_path: Path, name: str, size: str) -> None:
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.build(model, output=tmp_path / "out", **{name: size})
+    found = raised.value.notice
+    assert found.code == "E232"
+    assert "more than gap9 has" in found.title
+    most = found.tries[0].removeprefix(f"--{name} ")
+    assert size_bytes(most) == getattr(chip("gap9"), f"{name}_bytes")
+    assert possible(chip("host"), Budget(l1_bytes=10**6)).l1_bytes == 10**6, "host has no L1"

@@ -33,7 +33,7 @@ SHARED = {
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
     "E204": {"budget", "flashing", "ladder", "onchip", "target.chip"},  # a choice that there is not
     "E206": {"frontend.checkpoint", "frontend.unusable"},  # a factory that cannot be used
-    "E232": {"config", "consumption"},  # a quantity that is none, or is missing
+    "E232": {"config", "consumption", "goal"},  # a quantity that is none, missing, too large
     "E240": {"stored", "consumption"},  # a build for a target without a chip
     "E241": {"onchip", "elf"},  # no program for the chip
     "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
