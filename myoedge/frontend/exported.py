@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
 
 def _functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     try:
-        inlined: torch.export.ExportedProgram = program.run_decompositions({})
+        with warnings.catch_warnings(action="ignore"):  # of what torch does to its own trees
+            inlined: torch.export.ExportedProgram = program.run_decompositions({})
     except Exception as error:  # whatever torch makes of a graph that no export wrote
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
         tries = ["export the model again, with this version of torch"]

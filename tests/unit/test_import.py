@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from myoedge.frontend.exported import from_exported
 from tests.torch_oracle import (
     FLAT,
     SQUARE,
@@ -419,3 +421,21 @@ ALL = [
 @pytest.mark.parametrize("made", ALL, ids=lambda made: made.name)
 def test_graph_computes_what_torch_computes(made: Case) -> None:
     agrees(made.model, *made.inputs)
+
+
+def test_what_torch_warns_itself_of_is_not_passed_on() -> None:
+    """Its own pickling of trees, where in-place calls are taken out of an attention."""
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu_(self.attention(x, x, x)[0] * 1.0)
+
+    program = torch.export.export(Attending().eval(), (seeded(1, 6, 8),))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        from_exported(program)
+    assert not told
