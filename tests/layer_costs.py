@@ -24,9 +24,10 @@ from myoedge.budget import Budget, within
 from myoedge.config import size_bytes
 from myoedge.ir import Array
 from myoedge.loading import load_model
+from myoedge.plan.count import NAMES, vector
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.tiling import Tiling
-from myoedge.plan.timing import NAMES, computed, counted, modelled, vector
+from myoedge.plan.timing import computed, counted, modelled
 from myoedge.simulator import Mark
 from myoedge.target import chip, gap9_tiles
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
@@ -46,9 +47,12 @@ ROUGH, PULL_ROUGH = (
 )
 GOOD, MOST = 0.10, 8.0  # an error from which on it weighs more than smaller ones; how much at most
 OF_CORES = 0.5  # what a layer's computation alone weighs
-# Not fitted: two ports of 4 bytes; from one command to the next in traces of the auto-encoder; the
-# instructions of a call and of what is in front of it, roughly.
-KNOWN = ("dma_byte", "dma_command", "dense_run", "dense_ready")
+# Not fitted: two ports of 4 bytes; from one command to the next in traces of the auto-encoder; what
+# is around products, by the instructions that traces count, as a few of them do not tell it.
+KNOWN = (
+    *("dma_byte", "dma_command", "dense_run", "dense_ready"),
+    *("dense_call", "dense_few", "dense_pair"),
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from myoedge.tiled import WORKERS
 
 MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_dense.c
 AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results
+ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
 COPIED, EDGE = 60, 600  # of a row that is brought together, and of one that reaches over an edge
 
@@ -163,7 +164,17 @@ def _taken(w: Work, s: Share, high: Any, apart: Any) -> Any:
     each = AROUND + (240 if w.table else 0)
     read = (COPIED + 3 * w.words) * s.rows if w.copied else 0.0
     at_edge = apart * (EDGE + 6 * w.words)
-    return _words(w, s, high) * w.words * IDEAL + (s.whole + s.thin) * each + read + at_edge
+    kernels = ANOTHER * np.maximum(_kernels(s, high) - 1, 0)
+    return (
+        _words(w, s, high) * w.words * IDEAL + (s.whole + s.thin) * each + read + at_edge + kernels
+    )
+
+
+def _kernels(s: Share, high: Any) -> Any:
+    """How many kernels a core calls: blocks of each size have their own."""
+    wide, thin = s.whole - s.whole_rest, s.thin - s.thin_rest
+    of_thin = np.where(high == 1, (thin > 1) + thin % 2, thin > 0)
+    return (wide > 0) * 1 + (s.whole_rest > 0) * 1 + of_thin + (s.thin_rest > 0) * 1
 
 
 def together(prices: Prices, w: Work, rows: Any, blocks: Any, at: Rows) -> Any:

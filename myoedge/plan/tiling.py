@@ -202,20 +202,32 @@ def _lies(
 
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     """The region as runs of bytes, as many of them in one command as can be."""
+    for more, at, size, line, stride in _commands(operand.shape, operand.item, region):
+        yield Transfer(operand.name, at, l1 + more, size, line, stride)
+
+
+@lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
+def _commands(shape: Shape, item: int, region: Region) -> tuple[tuple[int, ...], ...]:
+    """(bytes in L1 in front of it, from the start of the operand, in all, of a run, stride)."""
     if region.size == 0:
-        return
-    run, loops = _runs(operand.shape, operand.item, region.extent)
-    start = start_bytes(operand, region)
+        return ()
+    run, loops = _runs(shape, item, region.extent)
+    start = _start(shape, item, region)
+    found: list[tuple[int, ...]] = []
     *outer, (count, stride) = loops or ((1, 0),)
     for index in itertools.product(*(range(n) for n, _ in outer)):
         at = start + sum(i * s for i, (_, s) in zip(index, outer, strict=True))
-        yield Transfer(operand.name, at, l1, run * count, run, stride if count > 1 else 0)
-        l1 += run * count
+        found.append((len(found) * run * count, at, run * count, run, stride if count > 1 else 0))
+    return tuple(found)
 
 
 def start_bytes(operand: Operand, region: Region) -> int:
     """From the start of an operand to that of a region."""
-    strides = _strides(operand.shape, operand.item)
+    return _start(operand.shape, operand.item, region)
+
+
+def _start(shape: Shape, item: int, region: Region) -> int:
+    strides = _strides(shape, item)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
 

@@ -12,23 +12,19 @@ but pays the same prices.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-
-import numpy as np
 
 from myoedge.ir import Array
 from myoedge.plan.ahead import early
 from myoedge.plan.caches import Fetched, fetches
+from myoedge.plan.count import Count, Paid, by_price, in_cycles
 from myoedge.plan.cut import spans
 from myoedge.plan.moments import Clock
 from myoedge.plan.tiling import Tiling, Transfer
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 
-NAMES = tuple(field.name for field in fields(Prices))
-ONES = Prices(*np.eye(len(NAMES)))  # of each price one: what is paid with them is counted by price
-NOTHING: Array = np.zeros(len(NAMES))
 _BEFORE = (-1, 0)  # what nothing is due until
 MOST_HAULS = 8  # that L3 has under way
 Due = tuple[int, int]  # layer and tile
@@ -36,15 +32,15 @@ Due = tuple[int, int]  # layer and tile
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Of the DMA; what it takes is counted by price.
+    """Of the DMA.
 
     due     layer and tile that need it
     issue   to start it     move   to do it, or what is left of that
     """
 
     due: Due
-    issue: Array
-    move: Array
+    issue: Paid
+    move: Paid
     bytes: int
     out: bool
 
@@ -54,7 +50,7 @@ Queue = tuple[Command, ...]  # under way into L1, in turn
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the cores and the one that steers do from one barrier to the next, counted by price.
+    """What the cores and the one that steers do from one barrier to the next.
 
     cold    what code takes beside that is not in the caches: L1 is free meanwhile
     needs   all that is due until then must be there at the end
@@ -63,12 +59,12 @@ class Moment:
     sets    what it does between those of the layer and those for layers to come, `ahead`
     """
 
-    computed: Array
-    cold: Array
+    computed: Paid
+    cold: Paid
     commands: tuple[Command, ...]
     needs: Due
-    begins: Array
-    sets: Array
+    begins: Paid
+    sets: Paid
     ahead: tuple[Command, ...]
     helped: bool = False
 
@@ -88,17 +84,20 @@ def modelled(
 
     hauls   the moments in which transfers between L3 and L2 may begin
     """
-    values = vector(prices)
-    return [None if c is None else float(c @ values) for c in counted(tilings, hauls, prices)]
+    return _counted(tilings, hauls, in_cycles(prices))
 
 
 def counted(
     tilings: Sequence[Tiling | None], hauls: Sequence[int], prices: Prices
 ) -> list[Array | None]:
     """How often each layer pays each price; what is hidden behind something longer is not paid."""
-    values, ahead = vector(prices), _ahead(tilings)
+    return _counted(tilings, hauls, by_price(prices))
+
+
+def _counted(tilings: Sequence[Tiling | None], hauls: Sequence[int], count: Count) -> list[Paid]:
+    ahead = _ahead(tilings, count)
     enters, asked = Clock.of(tilings, False).enters, Counter(hauls)
-    found: list[Array | None] = []
+    found: list[Paid] = []
     queue: Queue = ()
     code = fetches(map(_functions, tilings))
     for index, tiling in enumerate(tilings):
@@ -106,97 +105,93 @@ def counted(
             found.append(None)
             queue = ()  # such layers are long
             continue
-        paid = NOTHING
+        paid = count.nothing
         begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
-        for moment in _moments(index, tilings, ahead, code[index]):
-            begins = moment.begins + next(begun, 0) * ONES.haul
-            lasted, queue = _lasts(replace(moment, begins=begins), queue, values)
+        for moment in _moments(index, tilings, ahead, code[index], count):
+            begins = moment.begins + next(begun, 0) * count.one.haul
+            lasted, queue = _lasts(moment, begins, queue, count)
             paid = paid + lasted
         found.append(paid)
     return found
 
 
-def computed(tilings: Sequence[Tiling | None]) -> list[Array | None]:
-    """The same of the cores alone, without what they wait for."""
+def computed(tilings: Sequence[Tiling | None]) -> list[Paid | None]:
+    """How often each layer's cores alone pay each price, without what they wait for."""
+    count = by_price(GAP9_TILES)
     code = fetches(map(_functions, tilings))
+    pairs = zip(tilings, code, strict=True)
     return [
-        None if tiling is None else sum(_compute(tiling), _code(fetched, len(tiling.tiles)))
-        for tiling, fetched in zip(tilings, code, strict=True)
+        None if tiling is None else _of_cores(tiling, fetched, count) for tiling, fetched in pairs
     ]
 
 
-def _code(fetched: Fetched, tiles: int) -> Array:
-    """What it takes to bring code to cores, of all tiles."""
-    missing = fetched.first + (tiles - 1) * fetched.again
-    return np.asarray(ONES.code * missing + tiles * fetched.lines * ONES.code_run)
-
-
-def vector(prices: Prices) -> Array:
-    return np.array([getattr(prices, name) for name in NAMES])
+def _of_cores(tiling: Tiling, fetched: Fetched, count: Count) -> Paid:
+    """All tiles, and what it takes to bring code to cores."""
+    tiles = _compute(tiling, count)
+    missing = fetched.first + (len(tiles) - 1) * fetched.again
+    code = count.one.code * missing + len(tiles) * fetched.lines * count.one.code_run
+    return sum(tiles, code)
 
 
 # --- one moment -----------------------------------------------------------------------------------
 
 
-def _lasts(moment: Moment, queue: Queue, values: Array) -> tuple[Array, Queue]:
+def _lasts(moment: Moment, begins: Paid, queue: Queue, count: Count) -> tuple[Paid, Queue]:
     """How long, and what is under way into L1 then."""
-    busy, out = moment.begins, NOTHING
-    into = _until(queue, len(queue))
-    waits = _until(
-        queue, max((n for n, c in enumerate(queue, 1) if c.due <= moment.needs), default=0)
-    )
+    cycles, one = count.cycles, count.one
+    busy, out = begins, count.nothing
+    into = _until(queue, len(queue), count)
+    due = max((n for n, c in enumerate(queue, 1) if c.due <= moment.needs), default=0)
+    waits = _until(queue, due, count)
     started: list[tuple[float, Command]] = [(0.0, command) for command in queue]
     for command in moment.in_turn:
         busy = busy + command.issue
         if command.out:
-            out = _longest(values, out, busy) + command.move
+            out = max(out, busy, key=cycles) + command.move
         else:
-            started.append((float(busy @ values), command))
-            into = _longest(values, into, busy) + command.move
+            started.append((cycles(busy), command))
+            into = max(into, busy, key=cycles) + command.move
             waits = into if command.due <= moment.needs else waits
     busy = busy if moment.ahead else busy + moment.sets
-    beside = ONES.dma_slowed * float(moment.computed @ values)
-    slowed = ONES.dma_slowed * min(float(moment.computed @ values), float(waits @ values))
-    moved = [x + slowed + ONES.dma_end for x in (waits, out) if x.any()]
+    computed = cycles(moment.computed)
+    slowed = one.dma_slowed * min(computed, cycles(waits))
+    moved = [x + slowed + one.dma_end for x in (waits, out) if cycles(x) > 0]
     if moment.helped:
-        busy = busy + moment.computed + ONES.help
-    lasted = _longest(values, moment.computed + moment.cold, busy, *moved)
-    return lasted, tuple(_left(started, float((lasted - beside) @ values), values))
+        busy = busy + moment.computed + one.help
+    lasted = max(moment.computed + moment.cold, busy, *moved, key=cycles)
+    beside = cycles(one.dma_slowed * computed)
+    return lasted, tuple(_left(started, cycles(lasted) - beside, cycles))
 
 
-def _until(queue: Queue, count: int) -> Array:
-    return np.asarray(sum((command.move for command in queue[:count]), NOTHING))
+def _until(queue: Queue, several: int, count: Count) -> Paid:
+    return sum((command.move for command in queue[:several]), count.nothing)
 
 
 def _left(
-    started: Iterable[tuple[float, Command]], cycles: float, values: Array
+    started: Iterable[tuple[float, Command]], end_cycles: float, cycles: Callable[[Paid], float]
 ) -> Iterator[Command]:
     """What is not over after that time, of commands and when each was started."""
     end = 0.0
     for at, command in started:
-        need = float(command.move @ values)
-        begin = min(max(end, at), cycles)
+        need = cycles(command.move)
+        begin = min(max(end, at), end_cycles)
         end = max(end, at) + need
-        if end > cycles:
-            yield replace(command, move=command.move * (1 - (cycles - begin) / need))
-
-
-def _longest(values: Array, *counts: Array) -> Array:
-    return max(counts, key=lambda each: float(each @ values))
+        if end > end_cycles:
+            yield replace(command, move=command.move * (1 - (end_cycles - begin) / need))
 
 
 # --- the moments of a layer -----------------------------------------------------------------------
 
 
-def _ahead(tilings: Sequence[Tiling | None]) -> Mapping[int, list[Command]]:
+def _ahead(tilings: Sequence[Tiling | None], count: Count) -> Mapping[int, list[Command]]:
     """What is started in each tile of the network for layers to come."""
     found: dict[int, list[Command]] = {}
     for index, tiling in enumerate(tilings):
         if tiling is not None and tiling.since is not None:
             known: set[str] = set()
-            mine = [_command((index, 0), x, known) for x in early(tiling)]
+            mine = [_command((index, 0), x, known, count) for x in early(tiling)]
             if mine:
-                mine[0] = replace(mine[0], issue=mine[0].issue + ONES.steer_ahead)
+                mine[0] = replace(mine[0], issue=mine[0].issue + count.one.steer_ahead)
             found.setdefault(tiling.since, []).extend(mine)
     return found
 
@@ -206,6 +201,7 @@ def _moments(
     tilings: Sequence[Tiling | None],
     ahead: Mapping[int, list[Command]],
     fetched: Fetched,
+    count: Count,
 ) -> Iterator[Moment]:
     """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
     before begin with a tile."""
@@ -213,43 +209,57 @@ def _moments(
     assert here is not None
     behind = None if last else tilings[index + 1]
     known: set[str] = set()
-    tiles, compute, loads = here.tiles, _compute(here), _loads(here)
-    around = np.asarray((ONES.joined if here.joined else ONES.layer) + (index == 0) * ONES.network)
-    first = tuple(_command((index, t), x, known) for t, x in loads[0])
-    due = _BEFORE if here.joined else (index, 0)
-    compute = [each + fetched.lines * ONES.code_run for each in compute]
-    prepared = _prepared(here, compute[0], fetched)
-    begun = prepared + (index == 0) * ONES.network if prepared.any() else NOTHING
-    yield Moment(NOTHING, np.asarray(begun), first, due, around, NOTHING, ())
-    for t, computed in enumerate(compute):
+    one, nothing, tiles, loads = count.one, count.nothing, here.tiles, _loads(here)
+    prepared = _prepared(here, fetched, count)
+    yield _first_moment(index, here, loads[0], prepared, known, count)
+    runs = fetched.lines * one.code_run + one.step
+    for t, computed in enumerate(_compute(here, count)):
         at_end = t + 1 == len(tiles)
         stores = tiles[t - 1].stores if t > 0 else ()
         own = [
-            *(_command((index, t), x, known, True) for x in stores),
-            *(_command((index, due), x, known) for due, x in loads[t + 1]),
+            *(_command((index, t), x, known, count, True) for x in stores),
+            *(_command((index, due), x, known, count) for due, x in loads[t + 1]),
         ]
         others = tuple(ahead.get(here.first + t, ()))
         joined = at_end and behind is not None and behind.joined
+        moved_bytes = sum(c.bytes for c in (*own, *others))
         yield Moment(
-            computed + ONES.step + sum(c.bytes for c in (*own, *others)) * ONES.dma_contention,
-            ONES.code * (fetched.again if t else fetched.first) - (NOTHING if t else prepared),
+            computed + runs + moved_bytes * one.dma_contention,
+            one.code * (fetched.again if t else fetched.first) - (nothing if t else prepared),
             tuple(own),
             (index + 1, 0) if joined else (index, t + 1),
-            NOTHING,
-            _sets(behind) if at_end else np.asarray(ONES.steer_tile),
+            nothing,
+            _sets(behind, count) if at_end else one.steer_tile,
             others,
             bool(here.tiled.helped),
         )
-    out = tuple(_command((index, len(tiles)), x, known, True) for x in tiles[-1].stores)
-    yield Moment(NOTHING, NOTHING, out, _BEFORE, NOTHING, NOTHING, ())
+    out = tuple(_command((index, len(tiles)), x, known, count, True) for x in tiles[-1].stores)
+    yield Moment(nothing, nothing, out, _BEFORE, nothing, nothing, ())
 
 
-def _sets(behind: Tiling | None) -> Array:
+def _first_moment(
+    index: int,
+    here: Tiling,
+    loads: Iterable[tuple[int, Transfer]],
+    prepared: Paid,
+    known: set[str],
+    count: Count,
+) -> Moment:
+    """Until a layer's first tile is there; what the kernel has `prepared` by then."""
+    network = (index == 0) * count.one.network
+    around = (count.one.joined if here.joined else count.one.layer) + network
+    first = tuple(_command((index, t), x, known, count) for t, x in loads)
+    begun = prepared + network if count.cycles(prepared) > 0 else count.nothing
+    due = _BEFORE if here.joined else (index, 0)
+    return Moment(count.nothing, begun, first, due, around, count.nothing, ())
+
+
+def _sets(behind: Tiling | None, count: Count) -> Paid:
     """What the core that steers does for the next layer: its kernel is told of the first tile."""
     if behind is None:
-        return NOTHING
+        return count.nothing
     told = len(behind.tiled.op) + len(behind.tiled.tile(behind.tiles[0].regions))
-    return np.asarray(ONES.steer_layer + told * ONES.steer_field)
+    return count.one.steer_layer + told * count.one.steer_field
 
 
 def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
@@ -262,19 +272,20 @@ def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
     return found
 
 
-def _command(due: Due, x: Transfer, known: set[str], out: bool = False) -> Command:
+def _command(due: Due, x: Transfer, known: set[str], count: Count, out: bool = False) -> Command:
     """`known`: operands whose code has run before; else it is not in the caches yet."""
-    issue, move = _paid(x.bytes, x.bytes // x.line, x.operand in known, out)
+    issue, move = _paid(x.bytes, x.bytes // x.line, x.operand in known, out, count)
     known.add(x.operand)
     return Command(due, issue, move, x.bytes, out)
 
 
 @lru_cache(maxsize=4096)
-def _paid(size: int, lines: int, known: bool, out: bool) -> tuple[Array, Array]:
+def _paid(size: int, lines: int, known: bool, out: bool, count: Count) -> tuple[Paid, Paid]:
     """(to start a command, to do it)."""
-    issue = ONES.dma_command + (0.0 if known else ONES.dma_first)
-    line = ONES.dma_out_line if out else ONES.dma_line
-    return np.asarray(issue), np.asarray(lines * line + size * ONES.dma_byte)
+    one = count.one
+    issue = one.dma_command + (0.0 if known else one.dma_first)
+    line = one.dma_out_line if out else one.dma_line
+    return issue, lines * line + size * one.dma_byte
 
 
 def _functions(tiling: Tiling | None) -> tuple[str, ...]:
@@ -283,26 +294,33 @@ def _functions(tiling: Tiling | None) -> tuple[str, ...]:
     return tiling.tiled.code({**tiling.tiled.axes, **tiling.choice.sizes})
 
 
-def _prepared(tiling: Tiling, first: Array, fetched: Fetched) -> Array:
+def _prepared(tiling: Tiling, fetched: Fetched, count: Count) -> Paid:
     """What a kernel does of its first tile while operands come."""
     if tiling.joined or not tiling.tiled.waits:
-        return NOTHING
-    ready = first * (np.array(NAMES) == "dense_ready") if fetched.ready else NOTHING
-    return np.asarray(fetched.prepared * ONES.code + ready)
+        return count.nothing
+    first = next(_tile_sizes(tiling))
+    ready = tiling.tiled.cycles(first, count.ready) if fetched.ready else count.nothing
+    return fetched.prepared * count.one.code + ready
 
 
-def _compute(tiling: Tiling) -> list[Array]:
+def _compute(tiling: Tiling, count: Count) -> list[Paid]:
     """Of every tile; those of one size take the same."""
-    known: dict[tuple[int, ...], Array] = {}
+    known: dict[tuple[int, ...], Paid] = {}
     found = []
+    for sizes in _tile_sizes(tiling):
+        key = tuple(sizes.values())
+        if key not in known:
+            known[key] = tiling.tiled.cycles(sizes, count.one)
+        found.append(known[key])
+    return found
+
+
+def _tile_sizes(tiling: Tiling) -> Iterator[dict[str, int]]:
+    """Of every tile in turn; whether it is the first or the last along an axis where that tells."""
     axes = tiling.tiled.axes
     for tile in spans(tiling.tiled, tiling.choice):
         sizes: dict[str, int] = {axis: size for axis, (_, size) in tile.items()}
         for axis in tiling.tiled.ends:
             first, size = tile[axis]
             sizes |= {f"{axis} first": first == 0, f"{axis} last": first + size == axes[axis]}
-        key = tuple(sizes.values())
-        if key not in known:
-            known[key] = np.asarray(tiling.tiled.cycles(sizes, ONES))
-        found.append(known[key])
-    return found
+        yield sizes

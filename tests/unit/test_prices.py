@@ -3,20 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import myoedge
 from myoedge.op import OPS
-from myoedge.plan.timing import NAMES, ONES, vector
+from myoedge.plan.count import NAMES, by_price, vector
+from myoedge.plan.schedule import make_plan
+from myoedge.plan.timing import counted, modelled
+from myoedge.target import chip
 from myoedge.target.gap9_code import CODE_LINES
 from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 from myoedge.tiled import Tiled
+from tests.conftest import save_exported
 from tests.layer_fit import non_negative
+from tests.networks import autoencoder, keywords
 from tests.ops.harness import drawn
 
 CASES = 12
+HAULS = (0, 0, 3)  # moments in which L3 is asked for something
 TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
 
 
@@ -32,7 +42,7 @@ def test_cycles_are_linear_in_the_prices(op: str) -> None:
     rng = np.random.default_rng(0)
     other = Prices(*rng.uniform(0.1, 50.0, len(NAMES)).tolist())
     for tiled in declared(op):
-        counts = np.asarray(tiled.cycles(tiled.axes, ONES))
+        counts = np.asarray(tiled.cycles(tiled.axes, by_price(GAP9_TILES).one))
         assert counts.shape == (len(NAMES),)
         assert (counts >= 0).all()
         for prices in (GAP9_TILES, other):
@@ -76,3 +86,16 @@ def test_the_fit_finds_what_was_there() -> None:
     rng = np.random.default_rng(1)
     a, x = rng.random((40, 6)), np.array([3.0, 0.0, 1.5, 0.0, 20.0, 0.25])
     assert non_negative(a, a @ x) == pytest.approx(x, abs=1e-9)
+
+
+@pytest.mark.parametrize(("make", "shape"), [(autoencoder, (1, 640)), (keywords, (1, 1, 49, 10))])
+def test_cycles_of_a_plan_are_those_of_what_is_counted(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out")
+    tilings = make_plan(build.network, chip("gap9")).tilings
+    found = counted(tilings, HAULS, GAP9_TILES)
+    assert all(row is not None for row in found)
+    assert modelled(tilings, HAULS) == pytest.approx([row @ vector(GAP9_TILES) for row in found])
