@@ -100,17 +100,19 @@ def _counted(tilings: Sequence[Tiling | None], hauls: Sequence[int], count: Coun
     found: list[Paid] = []
     queue: Queue = ()
     code = fetches(map(_functions, tilings))
+    stored = 0.0  # cycles since the last tile of the layer before
     for index, tiling in enumerate(tilings):
         if tiling is None:
             found.append(None)
-            queue = ()  # such layers are long
+            queue, stored = (), 0.0  # such layers are long
             continue
         paid = count.nothing
         begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
-        for moment in _moments(index, tilings, ahead, code[index], count):
+        for moment in _moments(index, tilings, ahead, code[index], stored, count):
             begins = moment.begins + next(begun, 0) * count.one.haul
             lasted, queue = _lasts(moment, begins, queue, count)
             paid = paid + lasted
+        stored = count.cycles(lasted)
         found.append(paid)
     return found
 
@@ -201,17 +203,19 @@ def _moments(
     tilings: Sequence[Tiling | None],
     ahead: Mapping[int, list[Command]],
     fetched: Fetched,
+    stored: float,
     count: Count,
 ) -> Iterator[Moment]:
     """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
-    before begin with a tile."""
+    before begin with a tile. While that one stored its last tile, kernels prepared theirs."""
     here, last = tilings[index], index + 1 == len(tilings)
     assert here is not None
     behind = None if last else tilings[index + 1]
     known: set[str] = set()
     one, nothing, tiles, loads = count.one, count.nothing, here.tiles, _loads(here)
     prepared = _prepared(here, fetched, count)
-    yield _first_moment(index, here, loads[0], prepared, known, count)
+    begun = _left_over(prepared + (index == 0) * one.network, stored, count)
+    yield _first_moment(index, here, loads[0], begun, known, count)
     runs = fetched.lines * one.code_run + one.step
     for t, computed in enumerate(_compute(here, count)):
         at_end = t + 1 == len(tiles)
@@ -241,17 +245,21 @@ def _first_moment(
     index: int,
     here: Tiling,
     loads: Iterable[tuple[int, Transfer]],
-    prepared: Paid,
+    begun: Paid,
     known: set[str],
     count: Count,
 ) -> Moment:
-    """Until a layer's first tile is there; what the kernel has `prepared` by then."""
-    network = (index == 0) * count.one.network
-    around = (count.one.joined if here.joined else count.one.layer) + network
+    """Until a layer's first tile is there; the kernel prepares its own meanwhile."""
+    around = count.one.joined if here.joined else count.one.layer
+    around = around + (index == 0) * count.one.network
     first = tuple(_command((index, t), x, known, count) for t, x in loads)
-    begun = prepared + network if count.cycles(prepared) > 0 else count.nothing
     due = _BEFORE if here.joined else (index, 0)
     return Moment(count.nothing, begun, first, due, around, count.nothing, ())
+
+
+def _left_over(work: Paid, done_cycles: float, count: Count) -> Paid:
+    cycles = count.cycles(work)
+    return work * (1 - done_cycles / cycles) if cycles > done_cycles else count.nothing
 
 
 def _sets(behind: Tiling | None, count: Count) -> Paid:
