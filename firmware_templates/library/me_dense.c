@@ -16,6 +16,10 @@
 
 static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
 
+/* n / 4, rounded down and up; n is not below 0, which a division would have to mind. */
+static int32_t whole_fours(int32_t n) { return n >> 2; }
+static int32_t fours(int32_t n) { return (n + 3) >> 2; }
+
 static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) * 0x01010101u; }
 
 /* Pixels times channels. A pixel's taps are a window of x: `pieces` pieces of `piece` bytes, `skip`
@@ -33,7 +37,7 @@ typedef struct {
     int32_t pixels, k, taps, y_stride;
     int32_t cores;                   /* that share the work */
     int32_t x_step;                  /* bytes between the words of a window: 4, or a row's if narrow */
-    int32_t awaited;                 /* as in the tile */
+    int32_t awaited;                 /* as in the tile: how often yet */
     const int8_t *weights;
     const me_channel *channels;
     int8_t *y, *scratch;
@@ -44,30 +48,23 @@ typedef struct {
     const me_matmul_tile *factors;
 } work;
 
-static void pack_columns(work *w);
-
 /* Until here each core prepares what it can. */
-static ME_APART void come_together(work *w)
-{
-    if (w->awaited)
-        ME_READY();
-    w->awaited = 0;
-}
-
 static ME_APART void wait_now(work *w)
 {
-    if (w->matmul && !ME_STEERS()) /* who comes late, and does not pack */
-        pack_columns(w);
-    come_together(w);
-    if (w->matmul)
-        ME_SYNC_OF(w->cores);
-    w->matmul = 0;
+    if (w->awaited) {
+        ME_READY();
+        w->awaited--;
+    }
 }
+
+static ME_APART void pack_now(work *w);
 
 /* By each core, before it touches what lies in L1. */
 static inline void wait_for_operands(work *w)
 {
-    if (w->awaited || w->matmul)
+    if (w->matmul)
+        pack_now(w);
+    else if (w->awaited)
         wait_now(w);
 }
 
@@ -255,8 +252,8 @@ typedef struct {
  * 24 for a word of taps, one of less pixels 9, 14 or 19. */
 static ME_APART place place_of(const work *w, int32_t part)
 {
-    const int32_t blocks = (w->k + 3) / 4, rest = w->pixels % 4;
-    const int32_t whole = w->pixels / 4 * blocks, last = 4 + 5 * rest;
+    const int32_t blocks = fours(w->k), rest = w->pixels & 3;
+    const int32_t whole = whole_fours(w->pixels) * blocks, last = 4 + 5 * rest;
     int32_t unit = whole;
     if (rest == 0) {
         unit = me_share_of(w->cores, part, whole);
@@ -287,7 +284,7 @@ static ME_APART void look_up(const work *w, int8_t *y, int32_t pixels, int32_t f
 static void run_blocks(work *w, me_block *b, int32_t pixels, int32_t first, int32_t last)
 {
     int8_t *const y = b->y;
-    const int32_t begins = first, in_block = at_most(pixels, 4), full = w->k / 4, row = me_dense_row(w->taps);
+    const int32_t begins = first, in_block = at_most(pixels, 4), full = whole_fours(w->k), row = me_dense_row(w->taps);
     b->y += 4 * first;
     b->weights = w->weights + (ptrdiff_t)(4 * row) * first;
     b->channels = w->channels + 4 * first;
@@ -313,7 +310,7 @@ static void run_blocks(work *w, me_block *b, int32_t pixels, int32_t first, int3
         b->weights = w->weights + (ptrdiff_t)(4 * row) * full;
         b->channels = w->channels + 4 * full;
         b->blocks = 1;
-        kernels[w->k % 4 - 1](b);
+        kernels[(w->k & 3) - 1](b);
     }
     if (w->scale->table)
         look_up(w, y, pixels, begins, last);
@@ -352,7 +349,7 @@ static void run_part(work *w, int32_t core, place from, place to)
             int32_t rows[MOST_PIXELS / 2];
         } both;
     } at;
-    const int32_t blocks = (w->k + 3) / 4;
+    const int32_t blocks = fours(w->k);
     int32_t most = w->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
     int8_t *scratch = w->scratch;
     if (!w->in_place) {
@@ -371,7 +368,7 @@ static void run_part(work *w, int32_t core, place from, place to)
         const int32_t last = from.group < to.group ? blocks : to.block;
         int32_t groups = 1;
         if (first == 0 && last == blocks)
-            groups = at_most(most, at_most(to.group, w->pixels / 4) - from.group);
+            groups = at_most(most, at_most(to.group, whole_fours(w->pixels)) - from.group);
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = at_most(4 * groups, w->pixels - 4 * from.group);
         if (w->in_step)
@@ -394,7 +391,7 @@ static void run(work *w)
     if (w->pixels > 4) {
         run_part(w, first, place_of(w, first), place_of(w, last));
     } else {
-        const int32_t blocks = (w->k + 3) / 4;
+        const int32_t blocks = fours(w->k);
         const int32_t from = me_share_of(w->cores, first, blocks), to = me_share_of(w->cores, last, blocks);
         if (from < to && w->pixels == 1 && w->in_place && w->b_zero == 0)
             run_row(w, from, to);
@@ -568,16 +565,19 @@ void me_linear_run(const me_linear *linear, const me_linear_tile *tile)
 
 #define ONES 0x01010101u
 
-/* Taps c .. c+3 of column n, the first `left` of them; zeros behind. */
-static uint32_t last_taps(const me_matmul *matmul, const me_matmul_tile *tile, int32_t n, int32_t c)
+/* `left` taps from here on, at most four; zeros behind. */
+static uint32_t last_taps(const int8_t *at, int32_t along, int32_t left)
 {
-    const int32_t across = matmul->b_turned ? tile->b_stride : 1;
-    const int32_t along = matmul->b_turned ? 1 : tile->b_stride;
-    const int8_t *at = tile->b + n * across + c * along;
     int32_t taps[4] = { 0 };
-    for (int32_t i = 0; i < 4 && c + i < matmul->c; i++)
+    for (int32_t i = 0; i < left; i++)
         taps[i] = me_step_b(&at, along);
     return me_pack_b(taps[0], taps[1], taps[2], taps[3]);
+}
+
+static uint32_t four_taps(const int8_t *at, int32_t along)
+{
+    const int32_t one = me_step_b(&at, along), two = me_step_b(&at, along), three = me_step_b(&at, along);
+    return me_pack_b(one, two, three, me_step_b(&at, along));
 }
 
 static me_channel *channels_of(const me_matmul_tile *tile) { return (me_channel *)(void *)tile->scratch; }
@@ -586,65 +586,98 @@ static int8_t *packed_of(const me_matmul_tile *tile) { return (int8_t *)(channel
 
 static int32_t *sums_of(me_channel *channel) { return (int32_t *)(void *)channel; }
 
-/* A part of the taps of four columns; channels hold the sum of each column and part meanwhile. */
-static ME_APART void pack_part(work *w, int32_t first, int32_t part, int32_t parts)
+/* Taps c .. end-1 of a block of columns, one by one; adds to their sums. */
+static ME_APART void pack_rest(const work *w, int32_t first, int32_t c, int32_t end, int8_t *to, int32_t *sum)
+{
+    const me_matmul_tile *tile = w->factors;
+    const int32_t across = w->matmul->b_turned ? tile->b_stride : 1;
+    const int32_t along = w->matmul->b_turned ? 1 : tile->b_stride;
+    const int32_t columns = at_most(4, tile->n - first);
+    const int8_t *from = tile->b + first * across + c * along;
+    for (; c < end; c += 4, from += 4 * along)
+        for (int32_t i = 0; i < columns; i++) {
+            const int8_t *at = from + i * across;
+            const uint32_t taps = end - c < 4 ? last_taps(at, along, end - c) : four_taps(at, along);
+            sum[4 * i] = me_sdotsp_b(sum[4 * i], taps, ONES);
+            me_put_w(&to, taps);
+        }
+}
+
+/* Part `part` of 2^cut of the taps of a block of columns; channels hold the sum of each column and
+ * part meanwhile. */
+static inline void pack_part(const work *w, int32_t first, int32_t part, int32_t cut)
 {
     const me_matmul *matmul = w->matmul;
     const me_matmul_tile *tile = w->factors;
-    const int32_t columns = at_most(4, tile->n - first), words = matmul->c / 4;
-    const int32_t from = words * part / parts, some = words * (part + 1) / parts - from;
-    int32_t sum[4] = { 0 }, c = 4 * from;
-    int8_t *to = packed_of(tile) + (ptrdiff_t)first * me_dense_row(matmul->c) + 4 * columns * from;
-    come_together(w);
+    const int32_t columns = at_most(4, tile->n - first), words = whole_fours(matmul->c);
+    const int32_t from = words * part >> cut, some = (words * (part + 1) >> cut) - from;
+    const int32_t end = (part + 1) >> cut ? matmul->c : 4 * (from + some);
+    int32_t *const sum = sums_of(channels_of(tile) + first) + part;
+    int32_t c = 4 * from;
+    int8_t *to = packed_of(tile) + (ptrdiff_t)first * me_dense_row(matmul->c) + columns * c;
     if (columns == 4 && some > 0) {
-        const int8_t *b = matmul->b_turned ? tile->b + first * tile->b_stride + c
-                                           : tile->b + first + c * tile->b_stride;
-        to = (matmul->b_turned ? me_interleave_rows : me_interleave_columns)(b, tile->b_stride, some, to, sum);
+        to = matmul->b_turned
+            ? me_interleave_rows(tile->b + first * tile->b_stride + c, tile->b_stride, some, to, sum)
+            : me_interleave_columns(tile->b + first + c * tile->b_stride, tile->b_stride, some, to, sum);
         c += 4 * some;
-    }
-    const int32_t end = part + 1 < parts ? 4 * (from + some) : matmul->c;
-    for (; c < end; c += 4)
-        for (int32_t i = 0; i < columns; i++) {
-            const uint32_t taps = last_taps(matmul, tile, first + i, c);
-            sum[i] = me_sdotsp_b(sum[i], taps, ONES);
-            me_put_w(&to, taps);
-        }
-    for (int32_t i = 0; i < columns; i++)
-        sums_of(channels_of(tile) + first + i)[part] = sum[i];
+    } else
+        for (int32_t i = 0; i < columns; i++)
+            sum[4 * i] = 0;
+    if (c < end)
+        pack_rest(w, first, c, end, to, sum);
 }
 
-/* Into how many parts of its taps, 1, 2 or 4, a block of columns is cut, so that eight cores have
- * equally much to do. */
-static int32_t parts_of(int32_t blocks)
+/* Into how many parts of its taps, as a power of two, a block of columns is cut, so that eight cores
+ * have equally much to do. */
+static int32_t cut_of(int32_t blocks)
 {
-    const int32_t whole = 4 * ((blocks + 7) / 8), halves = 2 * ((2 * blocks + 7) / 8);
-    const int32_t quarters = (4 * blocks + 7) / 8;
-    return whole <= halves && whole <= quarters ? 1 : halves <= quarters ? 2 : 4;
+    const int32_t whole = (blocks + 7) >> 3 << 2, halves = (2 * blocks + 7) >> 3 << 1;
+    const int32_t quarters = (4 * blocks + 7) >> 3;
+    return whole <= halves && whole <= quarters ? 0 : halves <= quarters ? 1 : 2;
+}
+
+/* Channels first .. end-1 out of the sums of their columns. */
+static inline void make_channels(const work *w, int32_t first, int32_t end, int32_t parts)
+{
+    const me_matmul *matmul = w->matmul;
+    const int32_t mult = matmul->mult, offset = matmul->offset, shift = matmul->shift;
+    const int32_t a_zero = matmul->a_zero, of_zeros = a_zero * matmul->c * matmul->b_zero;
+    me_channel *channel = channels_of(w->factors) + first;
+    for (; first < end; first++, channel++) {
+        int32_t sum = 0;
+        for (int32_t part = 0; part < parts; part++)
+            sum += sums_of(channel)[part];
+        *channel = (me_channel){ of_zeros - a_zero * sum, mult, offset, shift };
+    }
 }
 
 /* Packed b, and channels for its columns, by eight cores. Where columns are whole, each makes the
  * channels of its own. */
 static ME_APART void pack_columns(work *w)
 {
-    const me_matmul *matmul = w->matmul;
-    me_channel *channels = channels_of(w->factors);
-    const int32_t n = w->factors->n, blocks = (n + 3) / 4, parts = parts_of(blocks), units = blocks * parts;
+    const int32_t n = w->factors->n, blocks = fours(n), cut = cut_of(blocks), units = blocks << cut;
     const int32_t first = ME_FIRST(units), last = ME_LAST(units);
-    for (int32_t unit = first; unit < last; unit++) {
-        const int32_t block = unit / parts;
-        pack_part(w, 4 * block, unit - block * parts, parts);
-    }
-    come_together(w); /* where there was nothing to do */
-    if (parts > 1)
+    wait_now(w);
+    for (int32_t unit = first; unit < last; unit++)
+        pack_part(w, 4 * (unit >> cut), unit & ((1 << cut) - 1), cut);
+    if (cut > 0)
         ME_SYNC();
-    const int32_t end = parts > 1 ? ME_LAST(n) : at_most(4 * last, n);
-    for (int32_t i = parts > 1 ? ME_FIRST(n) : 4 * first; i < end; i++) {
-        int32_t sum = 0;
-        for (int32_t part = 0; part < parts; part++)
-            sum += sums_of(channels + i)[part];
-        const int32_t bias = matmul->a_zero * (matmul->c * matmul->b_zero - sum);
-        channels[i] = (me_channel){ bias, matmul->mult, matmul->offset, matmul->shift };
-    }
+    const int32_t end = cut > 0 ? ME_LAST(n) : at_most(4 * last, n);
+    make_channels(w, cut > 0 ? ME_FIRST(n) : 4 * first, end, 1 << cut);
+}
+
+/* By each core but the one that steers, which comes late. A second wait for operands, which it has
+ * come to before, is one for all that pack, too. */
+static ME_APART void pack_now(work *w)
+{
+    const bool once = w->awaited < 2;
+    if (!ME_STEERS())
+        pack_columns(w);
+    wait_now(w);
+    if (once)
+        ME_SYNC_OF(w->cores);
+    w->awaited = 0;
+    w->matmul = 0;
 }
 
 void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile)

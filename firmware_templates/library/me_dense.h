@@ -3,7 +3,8 @@
  * share its work; only me_matmul_run needs a barrier, which is inside. There is none at the end.
  *
  * Where a tile is `awaited`, its operands may not have come yet: each core waits for them once, when
- * it has prepared what it can (ME_READY).
+ * it has prepared what it can (ME_READY). A product of two that awaits them twice packs the right one
+ * when it is there, and then waits for the left one.
  *
  * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
  * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights, channels and scratch are aligned to 4; x and y need not be, but it
@@ -97,13 +98,13 @@ void me_matmul_run(const me_matmul *matmul, const me_matmul_tile *tile);
 /* Bytes of a row of `taps`, filled to words. */
 static inline int32_t me_dense_row(int32_t taps)
 {
-    return (taps + 3) / 4 * 4;
+    return (taps + 3) & ~3;
 }
 
 /* Bytes between gathered rows: an odd number of words, so that rows start in different banks. */
 static inline int32_t me_dense_stride(int32_t taps)
 {
-    return 4 * ((taps + 3) / 4 | 1);
+    return me_dense_row(taps) | 4;
 }
 
 /* How many pixels a core gathers at a time: 4 to 16 that take 2 KiB at most, if it can, and as many

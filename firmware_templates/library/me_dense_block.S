@@ -613,20 +613,20 @@ me_interleave_rows:
 1:  .4byte 0x407b | 5 << 15 | ((2f - 1b) / 2) << 20             /* lp.setup 0, t0 */
     p_load 2, 4, 28+1, 10                                       /* t4 .. t6, t0 */
     p_load 2, 4, 28+2, 16
-    p_load 2, 4, 28+3, 17
-    p_load 2, 4, 5, 11
     add_up 6, 29
+    p_load 2, 4, 28+3, 17
     add_up 7, 30
+    p_store 2, 4, 29, 13
+    p_load 2, 4, 5, 11
+    p_store 2, 4, 30, 13
     add_up 12, 31
     add_up 28, 5
-    p_store 2, 4, 29, 13
-    p_store 2, 4, 30, 13
     p_store 2, 4, 31, 13
 2:  p_store 2, 4, 5, 13
     sw t1, 0(a4)
-    sw t2, 4(a4)
-    sw a2, 8(a4)
-    sw t3, 12(a4)
+    sw t2, 16(a4)
+    sw a2, 32(a4)
+    sw t3, 48(a4)
     mv a0, a3
     ret
     .size me_interleave_rows, . - me_interleave_rows
@@ -718,9 +718,9 @@ me_interleave_columns:
     add_up 31, 7
 2:  add_up 8, 28
     sw a2, 0(a4)
-    sw a7, 4(a4)
-    sw t6, 8(a4)
-    sw s0, 12(a4)
+    sw a7, 16(a4)
+    sw t6, 32(a4)
+    sw s0, 48(a4)
     mv a0, a3
     lw s0, 0(sp)
     addi sp, sp, 16

@@ -89,12 +89,12 @@ void me_copy_windows(const me_windows *windows)
 
 int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum)
 {
-    sum[0] = sum[1] = sum[2] = sum[3] = 0;
+    sum[0] = sum[4] = sum[8] = sum[12] = 0;
     for (int32_t word = 0; word < words; word++)
         for (int32_t row = 0; row < 4; row++) {
             const int8_t *at = b + row * stride + 4 * word;
             const uint32_t taps = me_next_w(&at);
-            sum[row] = me_sdotsp_b(sum[row], taps, ME_ONES);
+            sum[4 * row] = me_sdotsp_b(sum[4 * row], taps, ME_ONES);
             me_put_w(&to, taps);
         }
     return to;
@@ -102,12 +102,12 @@ int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_
 
 int8_t *me_interleave_columns(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum)
 {
-    sum[0] = sum[1] = sum[2] = sum[3] = 0;
+    sum[0] = sum[4] = sum[8] = sum[12] = 0;
     for (int32_t word = 0; word < words; word++)
         for (int32_t column = 0; column < 4; column++) {
             const int8_t *at = b + 4 * word * stride + column;
             const uint32_t taps = me_pack_b(at[0], at[stride], at[2 * stride], at[3 * stride]);
-            sum[column] = me_sdotsp_b(sum[column], taps, ME_ONES);
+            sum[4 * column] = me_sdotsp_b(sum[4 * column], taps, ME_ONES);
             me_put_w(&to, taps);
         }
     return to;

@@ -52,8 +52,8 @@ typedef struct {
 
 void me_copy_windows(const me_windows *windows);
 
-/* A word of each of four rows, `stride` bytes apart, in turn, `words` times; sum: of all bytes of
- * each row. -> behind what was written. words is at least 1, also below. */
+/* A word of each of four rows, `stride` bytes apart, in turn, `words` times; sum[4 * i]: of all bytes
+ * of row i. -> behind what was written. words is at least 1, also below. */
 int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum);
 
 /* The same of four columns, beside each other in 4 * words rows. */

@@ -20,6 +20,7 @@ MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_
 AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results
 ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
+ROW_WORD, COLUMN_WORD = 12, 28  # instructions for a word of taps of four columns that are packed
 COPIED, EDGE = 60, 600  # of a row that is brought together, and of one that reaches over an edge
 
 
@@ -315,8 +316,9 @@ def _blocks_code(w: Work, rows: Any, blocks: Any) -> Iterator[str]:
             yield f"me_block_{high}x{rest}"
 
 
-def packing(prices: Prices, w: Work, blocks: Any) -> Any:
+def packing(prices: Prices, w: Work, blocks: Any, turned: bool) -> Any:
     """Of b in a matrix product, four columns and up to four parts of them at a time."""
+    word = ROW_WORD if turned else COLUMN_WORD
     share = np.minimum(_up(blocks, WORKERS), _up(2 * blocks, WORKERS) / 2)
     share = np.minimum(share, _up(4 * blocks, WORKERS) / 4)
-    return share * w.words * prices.matmul_word + np.ceil(share) * prices.matmul_block
+    return share * w.words * word * prices.matmul_word + np.ceil(share) * prices.matmul_block

@@ -35,7 +35,8 @@ from myoedge.ops.rows import rows_in_tiles
 from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.target.gap9_code import WAITS
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.target.gap9_tiles import Prices
+from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -211,6 +212,10 @@ def matmul_in_tiles(step: Step) -> Tiled:
     how = {"copied": gather, "gathers": gather, "tail": c % 4, "zero": zero}
     work = dense.work(step, c, n, **how, cores=team.cores(helped))
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
+
+    def packing(sizes: Sizes, prices: Prices) -> Any:
+        return dense.packing(prices, work, sizes["k"], turned) * sizes["m"] / m  # once for all rows
+
     return Tiled(
         kernel="me_matmul",
         waits=True,
@@ -230,7 +235,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
         cycles=lambda sizes, prices: (
             dense.cycles(prices, work, sizes["m"], sizes["k"], dense.Rows(sizes["m"]))
-            + dense.packing(prices, work, sizes["k"]) * sizes["m"] / m  # once for all rows
+            + packing(sizes, prices)
         ),
         code=lambda sizes: _packing(turned, dense.code(work, sizes["m"], sizes["k"])),
         helped=helped,
@@ -240,8 +245,9 @@ def matmul_in_tiles(step: Step) -> Tiled:
 def _packing(turned: bool, product: Sequence[str]) -> tuple[str, ...]:
     """Functions of a product that packs its right operand when it comes."""
     at = product.index(WAITS)
-    rest = ("pack_part", "me_interleave_rows" if turned else "me_interleave_columns")
-    return ("me_matmul_run", *product[:at], "pack_columns", WAITS, *rest, *product[at + 1 :])
+    begin = ("me_matmul_run", *product[:at], "pack_now", "pack_columns")
+    rest = ("pack_columns rest", "me_interleave_rows" if turned else "me_interleave_columns")
+    return (*begin, WAITS, *rest, *product[at + 1 :])
 
 
 def _matmul_read(

@@ -43,7 +43,7 @@ class Prices:
     dense_row, _piece, _byte, _copy  rows that are gathered: each; its pieces, single bytes, words
     dense_crossing            a word of taps of four rows that lie where they like
     dense_sum, _sum_word      rows that are summed: each; its words
-    matmul_block, _word       four columns that are packed; a word of taps of them
+    matmul_block, _word       four columns that are packed; an instruction of that
     conv_padded_row, _pair    rows of an input that gets its padding; eight bytes of them
     conv_edge, _row, _word, _byte   a window over an edge; its rows; words of taps; single ones
     depthwise_column, _limits, _table, _pre   3 x 3: two results of four channels
@@ -270,8 +270,8 @@ GAP9_TILES = Prices(
     dense_crossing=7.77,
     dense_sum=45.1,
     dense_sum_word=3.43,
-    matmul_block=727.0,
-    matmul_word=0.0277,
+    matmul_block=150.0,
+    matmul_word=1.1,
     conv_padded=196.0,
     conv_padded_row=0.0391,
     conv_padded_pair=19.4,
