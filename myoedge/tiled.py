@@ -123,6 +123,17 @@ def no_scratch(sizes: Sizes) -> Any:
     return 0
 
 
+@dataclass(frozen=True)
+class Late:
+    """The operand that a kernel waits for behind all others of a layer's first tile.
+
+    cycles  of what is computed until then, as of a tile
+    """
+
+    operand: str
+    cycles: Callable[[Sizes, Prices], Any]
+
+
 Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
 
 
@@ -138,6 +149,7 @@ class Tiled:
               tiles with what it has in scratch
     backwards those whose last tile comes first
     waits     the kernel waits by itself for operands of a layer's first tile
+    late      and for this one once more; None: for all at once
     helped    the core that moves data calls the kernel too, when it has started what a tile needs;
               None: of this kernel it never does
     ends      those along which the first tile and the last take longer: where tiles are known,
@@ -166,6 +178,7 @@ class Tiled:
     inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
     waits: bool = False
+    late: Late | None = None
     units: Mapping[str, int] = field(default_factory=dict)
     helped: bool | None = None
     ends: tuple[str, ...] = ()

@@ -26,7 +26,8 @@ typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[
  *         t + depth - 2 needs, and the first one all up to it
  * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
  *         first tile: it is the next tile of both
- * waits   the kernel waits by itself for what the first tile needs: until then it prepares
+ * waits   the kernel waits by itself for what the first tile needs: until then it prepares. 2: it
+ *         waits once more, for what comes late
  * helped  the core that steers computes as well, when it has started what a tile needs
  * set     writes what the kernel is told of a tile
  * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
@@ -49,9 +50,10 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #define ME_IDS 16u
 
-/* Transfers that nobody has waited for: all; those of the tile at hand; of tiles of a layer with more
- * than two buffers; those of layers to come, no more than fifteen of them. Only core 8 knows these. */
-static uint32_t me_pending ME_L1, me_under_way ME_L1;
+/* Transfers that nobody has waited for: all; those of the tile at hand; what the first one needs late;
+ * of tiles of a layer with more than two buffers; those of layers to come, no more than fifteen of
+ * them. Only core 8 knows these. */
+static uint32_t me_pending ME_L1, me_under_way ME_L1, me_late ME_L1;
 static uint32_t me_of_tile[16] ME_L1, me_early[16] ME_L1, *me_kind ME_L1;
 
 static void me_wait_for(uint32_t *transfers)
@@ -85,6 +87,13 @@ static inline void me_for_this(void)
     me_kind = &me_under_way;
 }
 
+/* Around the last that is started for tile t, where the kernel can begin the first one without it. */
+static inline void me_for_late(int32_t t)
+{
+    if (t == 0)
+        me_kind = &me_late;
+}
+
 static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
                     me_dma_direction direction)
 {
@@ -115,7 +124,7 @@ static inline void me_tiles_begin(const me_layer_work *first, const void *const 
     if (me_core() != ME_STEERING)
         return;
     me_kind = &me_under_way;
-    me_pending = me_under_way = 0;
+    me_pending = me_under_way = me_late = 0;
     me_hauls_begin();
 }
 
@@ -165,6 +174,10 @@ static void me_steer_layer(const me_layer_work *layer, const void *const in[], v
             me_wait_for(&me_of_tile[0]);
         if (layer->number > 0)
             me_wait_for(&me_early[layer->number & 15]);
+        if (layer->waits > 1) {
+            me_barrier_all();
+            me_wait_for(&me_late);
+        }
     }
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !layer->joined)
@@ -249,6 +262,11 @@ static inline void me_for_tile(int32_t t)
 
 static inline void me_for_this(void)
 {
+}
+
+static inline void me_for_late(int32_t t)
+{
+    (void)t;
 }
 
 static inline void me_layer(const me_layer_work *layer, const void *const in[], void *const out[])

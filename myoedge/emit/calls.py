@@ -37,7 +37,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
 
 def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
     """Initialisers of me_layer_work; the copies at the end are a layer too."""
-    rows: list[tuple[int, int, bool, bool, bool, tuple[str, ...]]] = []
+    rows: list[tuple[int, int, bool, int, bool, tuple[str, ...]]] = []
     for call, tiling in zip(calls, plan.tilings, strict=True):
         known = (
             *(parts(tiling) if tiling else ("compute",)),
@@ -46,11 +46,11 @@ def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
         names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
         depth = tiling.choice.depth if tiling else 2
         joined = bool(tiling and tiling.joined)
-        waits = bool(tiling and tiling.tiled.waits and not joined)
+        waits = tiling.waits if tiling else 0
         helped = bool(tiling and tiling.tiled.helped)
         rows.append((call["tiles"] or 1, depth, joined, waits, helped, tuple(names)))
     if plan.copies:
-        rows.append((1, 2, False, False, False, ("0", "0", "copy_outputs", "0", "0")))
+        rows.append((1, 2, False, 0, False, ("0", "0", "copy_outputs", "0", "0")))
     return [
         f"{{ {', '.join(map(str, (i, *map(int, row), int(i + 1 == len(rows)), *names)))} }}"
         for i, (*row, names) in enumerate(rows)

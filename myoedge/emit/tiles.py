@@ -103,7 +103,7 @@ def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
     if tiling.tiled.waits:
-        found.append(("awaited", "0" if tiling.joined else "t == 0"))
+        found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.waits]))
     return found
 
 
@@ -128,12 +128,18 @@ def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stri
 
 
 def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
-    """Statements that fetch what tile t needs."""
+    """Statements that fetch what tile t needs, what the first one needs late behind all else."""
+    late: list[str] = []
     for operand in tiling.tiled.operands:
         every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, every[0]))
         if any(every[1:] if early else every):
-            yield from _moves(tables, "me_fetch", every, base(operand), early)
+            moves = _moves(tables, "me_fetch", every, base(operand), early)
+            if tiling.waits > 1 and any(map(tiling.late, every[0])):
+                late += ["me_for_late(t);", *moves, "me_for_this();"]
+            else:
+                yield from moves
+    yield from late
 
 
 def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:

@@ -36,7 +36,7 @@ from myoedge.ops.spatial import Spatial
 from myoedge.ops.wide import wide_rows
 from myoedge.target.gap9_code import WAITS
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.tiled import OUT, Dim, Fields, Late, Operand, Region, Sizes, Tiled
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -219,6 +219,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
     return Tiled(
         kernel="me_matmul",
         waits=True,
+        late=Late("a", packing),
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         single=tuple(batch),

@@ -97,6 +97,18 @@ class Tiling:
         """The moment of the layer in which a tile's loads start: 0 in front of the first tile."""
         return max(tile - self.choice.depth + 2, int(self.joined and tile > 0))
 
+    @property
+    def waits(self) -> int:
+        """How often the kernel waits by itself for what the first tile needs."""
+        if self.joined or not self.tiled.waits:
+            return 0
+        return 1 + any(map(self.late, self.tiles[0].loads))
+
+    def late(self, transfer: Transfer) -> bool:
+        """Whether a transfer of the first tile is waited for behind all others."""
+        late = self.tiled.late
+        return late is not None and transfer.operand == late.operand
+
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
         return self.since is not None and _operand(self.tiled, transfer.operand).constant

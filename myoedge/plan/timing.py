@@ -56,6 +56,7 @@ class Moment:
     needs   all that is due until then must be there at the end
     begins  what the core that steers does in front of its commands
     helped  it computes behind them
+    second  it goes on with the moment before: no haul is begun in it
     sets    what it does between those of the layer and those for layers to come, `ahead`
     """
 
@@ -67,6 +68,7 @@ class Moment:
     sets: Paid
     ahead: tuple[Command, ...]
     helped: bool = False
+    second: bool = False
 
     @property
     def in_turn(self) -> tuple[Command, ...]:
@@ -109,7 +111,8 @@ def _counted(tilings: Sequence[Tiling | None], hauls: Sequence[int], count: Coun
         paid = count.nothing
         begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
         for moment in _moments(index, tilings, ahead, code[index], stored, count):
-            begins = moment.begins + next(begun, 0) * count.one.haul
+            hauls_begun = 0 if moment.second else next(begun, 0)
+            begins = moment.begins + hauls_begun * count.one.haul
             lasted, queue = _lasts(moment, begins, queue, count)
             paid = paid + lasted
         stored = count.cycles(lasted)
@@ -216,8 +219,12 @@ def _moments(
     prepared = _prepared(here, fetched, count)
     begun = _left_over(prepared + (index == 0) * one.network, stored, count)
     yield _first_moment(index, here, loads[0], begun, known, count)
+    meanwhile = _until_late(here, count)
+    if here.waits > 1:
+        yield Moment(meanwhile, nothing, (), (index, 0), nothing, nothing, (), second=True)
     runs = fetched.lines * one.code_run + one.step
-    for t, computed in enumerate(_compute(here, count)):
+    for t, every in enumerate(_compute(here, count)):
+        computed = every - (nothing if t else meanwhile)
         at_end = t + 1 == len(tiles)
         stores = tiles[t - 1].stores if t > 0 else ()
         own = [
@@ -252,9 +259,30 @@ def _first_moment(
     """Until a layer's first tile is there; the kernel prepares its own meanwhile."""
     around = count.one.joined if here.joined else count.one.layer
     around = around + (index == 0) * count.one.network
-    first = tuple(_command((index, t), x, known, count) for t, x in loads)
-    due = _BEFORE if here.joined else (index, 0)
+    first = tuple(_first_commands(index, here, loads, known, count))
+    due = _BEFORE if here.joined else (index, 0 if here.waits < 2 else -1)
     return Moment(count.nothing, begun, first, due, around, count.nothing, ())
+
+
+def _first_commands(
+    index: int,
+    tiling: Tiling,
+    loads: Iterable[tuple[int, Transfer]],
+    known: set[str],
+    count: Count,
+) -> Iterator[Command]:
+    """In front of the first tile: where something comes late, all else is due before."""
+    for t, x in sorted(loads, key=lambda load: (load[0], tiling.late(load[1]))):
+        sooner = t == 0 and tiling.waits > 1 and not tiling.late(x)
+        yield _command((index, -1 if sooner else t), x, known, count)
+
+
+def _until_late(tiling: Tiling, count: Count) -> Paid:
+    """What the kernel computes of its first tile until what comes late is there."""
+    if tiling.waits < 2:
+        return count.nothing
+    assert tiling.tiled.late is not None
+    return tiling.tiled.late.cycles(next(_tile_sizes(tiling)), count.one)
 
 
 def _left_over(work: Paid, done_cycles: float, count: Count) -> Paid:

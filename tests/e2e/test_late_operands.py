@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of two activations whose left operand comes late: the right one is packed meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.emit.project import Sources
+from myoedge.errors import MyoedgeError
+from myoedge.firmware import make_firmware
+from myoedge.plan.tiling import Tiling
+from myoedge.run.simulator import run_firmware
+from tests.conftest import save_exported
+
+LEFT, RIGHT = (64, 1024), (4, 1024)  # 8,192 and 512 cycles of the DMA
+
+
+class Product(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a @ b
+
+
+class OfRows(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a @ b.transpose(-1, -2)
+
+
+class Scores(nn.Module):
+    """The right operand in rows, more of them than fit; then the other way round."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.softmax(a @ b.transpose(-1, -2), -1) @ b
+
+
+class OfSums(nn.Module):
+    """Both operands were there before: nothing comes late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(32, 48)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        y = self.layer(a)
+        return (y @ b) + (y @ y.transpose(-1, -2)) @ a[..., :24]
+
+
+NETWORKS = {
+    "a long one": (OfRows, (LEFT, RIGHT), "112KiB"),
+    "tiles": (Product, ((2, 70, 130), (130, 90)), "40KiB"),
+    "rows": (Scores, ((3, 60, 64), (3, 200, 64)), "40KiB"),
+    "all in L1": (OfSums, ((40, 32), (48, 24)), "64KiB"),
+}
+
+
+def built(name: str, folder: Path) -> myoedge.Build:
+    kind, shapes, l1 = NETWORKS[name]
+    torch.manual_seed(0)
+    inputs = tuple(torch.zeros(shape) for shape in shapes)
+    model = save_exported(kind().eval(), inputs, folder / "model.pt2")
+    rng = np.random.default_rng(0)
+    calib = {
+        key: rng.standard_normal((2, *shape)).astype(np.float32)
+        for key, shape in zip("ab", shapes, strict=True)
+    }
+    return myoedge.build(model, calib=calib, l1=l1, output=folder / "out")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_products_are_exact(name: str, tmp_path: Path) -> None:
+    checked = myoedge.validate(built(name, tmp_path), on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+def run_changed(build: myoedge.Build, old: str, new: str) -> None:
+    """On the simulated chip, where the core that steers does something else."""
+    src = build.folder / "src"
+    files = {str(p.relative_to(src)): p.read_text() for p in sorted(src.rglob("*.*"))}
+    assert old in files["me_tiles.h"]
+    files["me_tiles.h"] = files["me_tiles.h"].replace(old, new)
+    made = make_firmware(Sources(files, build.network.digest, on_chip=True))
+    sample = [np.ones(shape, np.int8) for shape in (LEFT, RIGHT)]
+    run_firmware(made.program, [sample], build.output_specs, len(build.layer_names))
+
+
+def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    build = built("a long one", tmp_path)
+    wait = "me_wait_for(&me_late);"
+    run_changed(build, wait, wait)
+    with pytest.raises(MyoedgeError, match="yet to write") as raised:
+        run_changed(build, wait, "(void)me_late;")
+    assert raised.value.code == "E705"
+
+
+def test_packing_takes_no_time_while_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the simulated chip, and in the model of it."""
+    soon = built("a long one", tmp_path)
+    monkeypatch.setattr(Tiling, "late", lambda self, transfer: False)
+    (tmp_path / "at once").mkdir()
+    at_once = built("a long one", tmp_path / "at once")
+    for kind in (lambda build: build, myoedge.simulate):
+        first, second = (kind(build).report["cycles"]["total"] for build in (soon, at_once))
+        assert first < second - 300
