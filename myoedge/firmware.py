@@ -134,7 +134,8 @@ def check_instructions(firmware: Firmware) -> None:
     program = firmware.program
     for address, code in program.code:
         for at, size, word in instructions(code, address):
-            if (erratum := _forbidden(size, word)) is not None:
+            erratum = _forbidden(size, word)
+            if erratum is not None and program.function_at(at) not in erratum.asked_by:
                 raise MyoedgeError(
                     "E930",
                     f"the program holds {erratum.name}",

@@ -665,19 +665,19 @@ me_sum_rows:
     .macro pack_halves rd, low, high            /* pv.pack.h */
     r_type 0x57, 0, 0x68, \rd, \high, \low
     .endm
-    .macro high_below rd, rs                    /* the upper half of rs into the lower one of rd */
-    r_type 0x13, 5, 0, \rs, \rs, 16             /* srli */
-    r_type 0x33, 2, 0x6f, \rd, \rs, 0           /* p.insert 16 bits at 0 */
-    .endm
-    .macro middle_swapped rd                    /* bytes 0 2 1 3; a6 says so */
-    r_type 0x57, 1, 0x60, \rd, \rd, 16          /* pv.shuffle.b */
-    .endm
     .macro next_row rd
     r_type 0x0b, 7, 0x10, \rd, 10, 11           /* p.lw, a1 further */
     .endm
+    .macro of_both rd, rs, order                /* pv.shuffle2.b: bytes of rd and of rs */
+    r_type 0x57, 1, 0x64, \rd, \rs, \order
+    .endm
 
 /* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change
- * places. t0 .. t3 (5, 6, 7, 28) hold four rows a, b, c, d; t4, t5 (29, 30) halves of them. */
+ * places. t0 .. t3 (5, 6, 7, 28) hold four rows a, b, c, d; t4, t5 (29, 30) halves of them.
+ *
+ * In an order of bytes 0 .. 3 are rd's and 4 .. 7 are rs's, or the other way round: GVSoC and the chip
+ * differ. So every call finds out: with 4s in rd and 0s in rs it asks for number 4 four times, and
+ * what it gets, 0s or 4s, is what has to change in its orders. */
     .section .text.me_interleave_columns, "ax"
     .balign 16
     .globl me_interleave_columns
@@ -685,8 +685,18 @@ me_sum_rows:
 me_interleave_columns:
     addi sp, sp, -16
     sw s0, 0(sp)
+    sw s1, 4(sp)
+    sw a4, 8(sp)
     li a5, 0x01010101
-    li a6, 0x03010200
+    slli t1, a5, 2                              /* 0x04040404 */
+    mv t2, t1
+    of_both 7, 0, 6                             /* 0s or 4s */
+    li a6, 0x03020706                           /* the upper halves of rs, rd */
+    li s1, 0x06040200                           /* bytes 0 and 2 of rd, rs */
+    xor a6, a6, t2
+    xor s1, s1, t2
+    li a4, 0x07050301                           /* bytes 1 and 3 */
+    xor a4, a4, t2
     mv t0, a2
     li a2, 0
     li a7, 0
@@ -698,31 +708,31 @@ me_interleave_columns:
     next_row 7
     next_row 28
     pack_halves 29, 5, 6                                        /* a0 a1 b0 b1 */
-    high_below 6, 5                                             /* a2 a3 b2 b3 */
+    of_both 6, 5, 16                                            /* a2 a3 b2 b3 */
     pack_halves 30, 7, 28                                       /* c0 c1 d0 d1 */
-    high_below 28, 7                                            /* c2 c3 d2 d3 */
-    middle_swapped 29                                           /* a0 b0 a1 b1 */
-    middle_swapped 30
-    middle_swapped 6                                            /* a2 b2 a3 b3 */
-    middle_swapped 28
-    pack_halves 5, 29, 30                                       /* a0 b0 c0 d0 */
-    high_below 30, 29                                           /* a1 b1 c1 d1 */
-    pack_halves 7, 6, 28                                        /* a2 b2 c2 d2 */
-    high_below 28, 6                                            /* a3 b3 c3 d3 */
+    of_both 28, 7, 16                                           /* c2 c3 d2 d3 */
+    mv t0, t4
+    of_both 5, 30, 9                                            /* a0 b0 c0 d0 */
+    of_both 29, 30, 14                                          /* a1 b1 c1 d1 */
+    mv t2, t1
+    of_both 7, 28, 9                                            /* a2 b2 c2 d2 */
+    of_both 6, 28, 14                                           /* a3 b3 c3 d3 */
     p_store 2, 4, 5, 13
-    p_store 2, 4, 30, 13
+    p_store 2, 4, 29, 13
     p_store 2, 4, 7, 13
-    p_store 2, 4, 28, 13
+    p_store 2, 4, 6, 13
     add_up 12, 5
-    add_up 17, 30
+    add_up 17, 29
     add_up 31, 7
-2:  add_up 8, 28
+2:  add_up 8, 6
+    lw a4, 8(sp)
     sw a2, 0(a4)
     sw a7, 16(a4)
     sw t6, 32(a4)
     sw s0, 48(a4)
     mv a0, a3
     lw s0, 0(sp)
+    lw s1, 4(sp)
     addi sp, sp, 16
     ret
     .size me_interleave_columns, . - me_interleave_columns

@@ -20,7 +20,7 @@ MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_
 AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results
 ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
-ROW_WORD, COLUMN_WORD = 12, 28  # instructions for a word of taps of four columns that are packed
+ROW_WORD, COLUMN_WORD = 12, 22  # instructions for a word of taps of four columns that are packed
 COPIED, EDGE = 60, 600  # of a row that is brought together, and of one that reaches over an edge
 
 

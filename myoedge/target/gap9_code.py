@@ -41,7 +41,7 @@ CODE_LINES: Mapping[str, int] = MappingProxyType(
         "pack_now": 6,
         "pack_columns": 10,
         "pack_columns rest": 24,
-        "me_interleave_columns": 12,
+        "me_interleave_columns": 14,
         "me_interleave_rows": 8,
         "me_block_4x4": 51,
         "me_block_4x3": 48,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions that firmware for GAP9 must not hold: chip and simulators are known to differ."""
+"""Instructions that firmware for GAP9 must not hold: chip and simulators are known to differ.
+
+But for functions that find out which it is before they rely on it."""
 
 from __future__ import annotations
 
@@ -15,11 +17,13 @@ class Erratum:
     """A kind of instruction.
 
     pattern   its 16 or 32 bits, highest first: 0, 1, or - for any; blanks do not count
+    asked_by  functions that may hold it: they find out what it does before they use it
     """
 
     name: str
     pattern: str
     why: str
+    asked_by: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -47,7 +51,12 @@ def _rounding(name: str, csr: str, kind: str) -> Erratum:
 
 FORBIDDEN = (
     Erratum("pv.shuffle2.h", "110010- ----- ----- 000 ----- 1010111", SHUFFLE),
-    Erratum("pv.shuffle2.b", "110010- ----- ----- 001 ----- 1010111", SHUFFLE),
+    Erratum(
+        "pv.shuffle2.b",
+        "110010- ----- ----- 001 ----- 1010111",
+        SHUFFLE,
+        asked_by=("me_interleave_columns",),
+    ),
     Erratum("pv.shuffle.sci.h", "110000- ----- ----- 110 ----- 1010111", SHUFFLE),
     _float("flw", "0000111"),
     _float("fsw", "0100111"),

@@ -121,12 +121,15 @@ def _shifted(values: Array, by: int) -> Array:
 
 
 @functools.cache
-def firmware() -> Firmware:
-    """programs/dense.c with the kernels on the runtime."""
+def firmware(old: str = "", new: str = "") -> Firmware:
+    """programs/dense.c with the kernels on the runtime, one text of them replaced."""
     folder = template_dir()
     files = {path.name: path.read_text() for path in sorted((folder / "include").iterdir())}
     for name in (*LIBRARY, *ASSEMBLY):
         files[name] = (folder / "library" / name).read_text()
+    if old:
+        assert sum(text.count(old) for text in files.values()) == 1
+        files = {name: text.replace(old, new) for name, text in files.items()}
     source = (Path(__file__).parent / "programs" / "dense.c").read_text()
     made = link({**files, **runtime(), "dense.c": source})
     check_instructions(made)
@@ -167,17 +170,22 @@ def _words(fields: Fields, places: Mapping[str, int], base: int) -> bytes:
 
 
 def run_on_chip(
-    cases: Sequence[Case], folder: Path, runs: int = 1, costs: Mapping[str, int] = GAP9_CYCLES
+    cases: Sequence[Case],
+    folder: Path,
+    runs: int = 1,
+    costs: Mapping[str, int] = GAP9_CYCLES,
+    made: Firmware | None = None,
 ) -> list[Ran]:
     """Checks as well that nothing but y and scratch has changed."""
-    base = firmware().program.symbols[ARENA]
+    program = (made or firmware()).program
+    base = program.symbols[ARENA]
     images = [_image(case) for case in cases]
     with (folder / "cases.bin").open("wb") as file:
         for case, (image, places) in zip(cases, images, strict=True):
             file.write(struct.pack("<3i", KERNELS.index(case.kernel), runs, image.size))
             file.write(_words(case.op, places, base) + _words(case.tile, places, base))
             file.write(image.tobytes())
-    run = simulate(firmware().program, folder=folder, cycles=costs)
+    run = simulate(program, folder=folder, cycles=costs)
     assert run.exit_code == 0, run.output
     data, results = (folder / "results.bin").read_bytes(), []
     for case, (image, places) in zip(cases, images, strict=True):

@@ -146,6 +146,20 @@ def test_the_chip_does_the_same(tmp_path: Path) -> None:
     assert mismatches(cases, [ran.y for ran in run_on_chip(cases, tmp_path)]) == []
 
 
+# pv.shuffle2.b that counts the bytes of its two registers the other way round; x4 is free
+SHUFFLE = "    r_type 0x57, 1, 0x64, \\rd, \\rs, \\order\n"
+ASKED_OTHERWISE = "    r_type 0x33, 4, 0, \\order, \\order, 4\n"  # xor
+REVERSED = f"    li tp, 0x04040404\n{ASKED_OTHERWISE}{SHUFFLE}{ASKED_OTHERWISE}"
+
+
+def test_columns_are_packed_alike_where_a_shuffle_counts_its_bytes_otherwise(
+    tmp_path: Path,
+) -> None:
+    cases = [drawn_matmul(seed) for seed in range(COUNT // 2)]
+    runs = run_on_chip(cases, tmp_path, made=firmware(SHUFFLE, REVERSED))
+    assert mismatches(cases, [ran.y for ran in runs]) == []
+
+
 def test_none_has_become_slow() -> None:
     """Cycles are the same every time; layout of the code moves them by some percent."""
     slow = [

@@ -105,6 +105,13 @@ def test_what_must_not_be_there_is_found(text: str) -> None:
     assert "suspect, main.c:5" in str(caught.value)
 
 
+def test_what_a_function_finds_out_for_itself_may_be_there() -> None:
+    text = PLANTED.replace("suspect", "me_interleave_columns")
+    check_instructions(link(files(text % FORBIDDEN["pv.shuffle2.b a0, a1, a2"])))
+    with pytest.raises(MyoedgeError):
+        check_instructions(link(files(text % FORBIDDEN["pv.shuffle2.h a0, a1, a2"])))
+
+
 def test_what_may_be_there_passes() -> None:
     check_instructions(link(files(PLANTED % "; ".join(ALLOWED.values()))))
 
