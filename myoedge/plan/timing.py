@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from myoedge.ir import Array
-from myoedge.plan.ahead import early
 from myoedge.plan.caches import Fetched, fetches
+from myoedge.plan.commands import Command, Due, commanded, commands_ahead, first_commands
 from myoedge.plan.count import Count, Paid, by_price, in_cycles
 from myoedge.plan.cut import spans
 from myoedge.plan.moments import Clock
@@ -27,22 +26,6 @@ from myoedge.target.gap9_tiles import GAP9_TILES, Prices
 
 _BEFORE = (-1, 0)  # what nothing is due until
 MOST_HAULS = 8  # that L3 has under way
-Due = tuple[int, int]  # layer and tile
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Of the DMA.
-
-    due     layer and tile that need it
-    issue   to start it     move   to do it, or what is left of that
-    """
-
-    due: Due
-    issue: Paid
-    move: Paid
-    bytes: int
-    out: bool
 
 
 Queue = tuple[Command, ...]  # under way into L1, in turn
@@ -97,7 +80,7 @@ def counted(
 
 
 def _counted(tilings: Sequence[Tiling | None], hauls: Sequence[int], count: Count) -> list[Paid]:
-    ahead = _ahead(tilings, count)
+    ahead = commands_ahead(tilings, count)
     enters, asked = Clock.of(tilings, False).enters, Counter(hauls)
     found: list[Paid] = []
     queue: Queue = ()
@@ -188,19 +171,6 @@ def _left(
 # --- the moments of a layer -----------------------------------------------------------------------
 
 
-def _ahead(tilings: Sequence[Tiling | None], count: Count) -> Mapping[int, list[Command]]:
-    """What is started in each tile of the network for layers to come."""
-    found: dict[int, list[Command]] = {}
-    for index, tiling in enumerate(tilings):
-        if tiling is not None and tiling.since is not None:
-            known: set[str] = set()
-            mine = [_command((index, 0), x, known, count) for x in early(tiling)]
-            if mine:
-                mine[0] = replace(mine[0], issue=mine[0].issue + count.one.steer_ahead)
-            found.setdefault(tiling.since, []).extend(mine)
-    return found
-
-
 def _moments(
     index: int,
     tilings: Sequence[Tiling | None],
@@ -228,8 +198,8 @@ def _moments(
         at_end = t + 1 == len(tiles)
         stores = tiles[t - 1].stores if t > 0 else ()
         own = [
-            *(_command((index, t), x, known, count, True) for x in stores),
-            *(_command((index, due), x, known, count) for due, x in loads[t + 1]),
+            *(commanded((index, t), x, known, count, True) for x in stores),
+            *(commanded((index, due), x, known, count) for due, x in loads[t + 1]),
         ]
         others = tuple(ahead.get(here.first + t, ()))
         joined = at_end and behind is not None and behind.joined
@@ -244,7 +214,7 @@ def _moments(
             others,
             bool(here.tiled.helped),
         )
-    out = tuple(_command((index, len(tiles)), x, known, count, True) for x in tiles[-1].stores)
+    out = tuple(commanded((index, len(tiles)), x, known, count, True) for x in tiles[-1].stores)
     yield Moment(nothing, nothing, out, _BEFORE, nothing, nothing, ())
 
 
@@ -259,22 +229,9 @@ def _first_moment(
     """Until a layer's first tile is there; the kernel prepares its own meanwhile."""
     around = count.one.joined if here.joined else count.one.layer
     around = around + (index == 0) * count.one.network
-    first = tuple(_first_commands(index, here, loads, known, count))
+    first = tuple(first_commands(index, here, loads, known, count))
     due = _BEFORE if here.joined else (index, 0 if here.waits < 2 else -1)
     return Moment(count.nothing, begun, first, due, around, count.nothing, ())
-
-
-def _first_commands(
-    index: int,
-    tiling: Tiling,
-    loads: Iterable[tuple[int, Transfer]],
-    known: set[str],
-    count: Count,
-) -> Iterator[Command]:
-    """In front of the first tile: where something comes late, all else is due before."""
-    for t, x in sorted(loads, key=lambda load: (load[0], tiling.late(load[1]))):
-        sooner = t == 0 and tiling.waits > 1 and not tiling.late(x)
-        yield _command((index, -1 if sooner else t), x, known, count)
 
 
 def _until_late(tiling: Tiling, count: Count) -> Paid:
@@ -306,22 +263,6 @@ def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
             (t, x) for x in tile.loads if not (t == 0 and tiling.early(x))
         ]
     return found
-
-
-def _command(due: Due, x: Transfer, known: set[str], count: Count, out: bool = False) -> Command:
-    """`known`: operands whose code has run before; else it is not in the caches yet."""
-    issue, move = _paid(x.bytes, x.bytes // x.line, x.operand in known, out, count)
-    known.add(x.operand)
-    return Command(due, issue, move, x.bytes, out)
-
-
-@lru_cache(maxsize=4096)
-def _paid(size: int, lines: int, known: bool, out: bool, count: Count) -> tuple[Paid, Paid]:
-    """(to start a command, to do it)."""
-    one = count.one
-    issue = one.dma_command + (0.0 if known else one.dma_first)
-    line = one.dma_out_line if out else one.dma_line
-    return issue, lines * line + size * one.dma_byte
 
 
 def _functions(tiling: Tiling | None) -> tuple[str, ...]:
