@@ -51,7 +51,7 @@ OF_CORES = 0.5  # what a layer's computation alone weighs
 # is around products, by the instructions that traces count, as a few of them do not tell it.
 KNOWN = (
     *("dma_byte", "dma_command", "dense_run", "dense_ready"),
-    *("dense_call", "dense_few", "dense_pair"),
+    *("dense_call", "dense_few", "dense_pair", "dense_single"),
 )
 
 
