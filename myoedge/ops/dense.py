@@ -17,7 +17,7 @@ from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import WORKERS
 
 MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_dense.c
-AROUND = 180  # cycles around the sums of a block, roughly: its parameters and results
+AROUND = 45  # cycles around the sums of a row of a block, roughly: its results
 ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
 ROW_WORD, COLUMN_WORD = 12, 22  # instructions for a word of taps of four columns that are packed
@@ -162,7 +162,7 @@ def _words(w: Work, s: Share, high: Any) -> Any:
 
 def _taken(w: Work, s: Share, high: Any, apart: Any) -> Any:
     """Cycles of each core, roughly."""
-    each = AROUND + (240 if w.table else 0)
+    each = AROUND + (60 if w.table else 0)
     read = (COPIED + 3 * w.words) * s.rows if w.copied else 0.0
     at_edge = apart * (EDGE + 6 * w.words)
     kernels = ANOTHER * np.maximum(_kernels(s, high) - 1, 0)
@@ -189,7 +189,7 @@ def together(prices: Prices, w: Work, rows: Any, blocks: Any, at: Rows) -> Any:
         each = each + 4 * high * _result(prices, w)
         each = each + (high * _looked_up(prices, 1) if w.table else 0.0)
         units = _up(_up(rows, high) * blocks, WORKERS)
-        taken = units * (_share(high) * w.words * IDEAL + AROUND)
+        taken = units * (_share(high) * w.words * IDEAL + PIXELS * AROUND)
         better = ((high == PIXELS) | (rows % high == 0)) & (taken < least)
         found = np.where(better, units * each, found)
         least = np.where(better, taken, least)
