@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from myoedge.config import BudgetTable, decibels, joules, seconds, size_bytes
 from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_modelled, typical
 from myoedge.errors import MyoedgeError
-from myoedge.plan.l1 import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
+from myoedge.plan.untiled import least_bytes, tile_facts
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
 from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity

@@ -15,7 +15,7 @@ from myoedge.errors import Notice
 from myoedge.ir import Array
 from myoedge.op import Step, macs
 from myoedge.plan.far import Access
-from myoedge.plan.l1 import declared, too_small
+from myoedge.plan.l1 import declared
 from myoedge.plan.moments import WORD, Clock, Piece
 from myoedge.plan.place import Life, Placement
 from myoedge.plan.shared import Key, owners
@@ -23,6 +23,7 @@ from myoedge.plan.stream import Haul
 from myoedge.plan.tiling import Tiling
 from myoedge.plan.tiling import describe as describe_tiling
 from myoedge.plan.timing import modelled
+from myoedge.plan.untiled import too_small
 from myoedge.quant.choose import QuantGraph
 from myoedge.target import Chip
 
