@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from myoedge.ir import Array, Shape
-from myoedge.ops.attention import KEYS_MAX, UNSEEN, mask
+from myoedge.ops.attention import KEYS_MAX, LOWEST, UNSEEN, mask
 
 WORD = 4  # bytes that kernels read at once
 HIDDEN = -1e4  # below it scores are lost in what is added to them: float32 has 24 bits
-LOWEST = -1e8  # what stands for minus infinity
 
 
 class Adds(Protocol):

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.frontend.attention import LOWEST
 from myoedge.frontend.draft import Draft
 from myoedge.frontend.masks import keeps_sums
 from myoedge.frontend.refusals import infinite_mask, not_finite
 from myoedge.ir import Array, Node
+from myoedge.ops.attention import LOWEST
 
 HIDES_IN = ("softmax", "attention")
 MOVES = ("concat", "slice")

@@ -14,13 +14,16 @@ from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, Nest, OpDef, Site, Step, register
 from myoedge.ops import team
 from myoedge.ops.answers import stored_bound
+from myoedge.ops.attention_shares import busiest
 from myoedge.ops.packing import up
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
-UNSEEN = -5e3  # in what is added to scores: exp is 0 in float32, whatever scores there may be
+# Of what is added to scores: exp is 0 in float32 then, but where scores are 900 apart. What stands
+# for minus infinity, also where some of that are added up.
+UNSEEN, LOWEST = -1e3, -1e8
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 HIDING = -128  # what hides a key, of what is added to scores, where attrs say so
 BELOW = 2**29  # by how much
@@ -283,23 +286,19 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _cycles(step: Step, cores: int, sizes: Sizes, prices: Prices) -> Any:
-    """Scores and values in blocks of four by four, exponentials row by row; of a tile that has part
-    of the keys, that part of it all."""
+    """Of the core that has most to do: scores and values in blocks of four by four, exponentials
+    row by row; of a tile that has part of the keys, that part of it all."""
     numbers = literals(step)
-    first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
-    keys = float((end - first).mean())
+    spans = tuple(zip(*seen(step.attrs, numbers["rows"], numbers["keys"]), strict=True))
     part = sizes["keys"] / (2 * _words(step))
-    rows, words = -(-sizes["row"] // 4), -(-keys // 4)
-    scores = -(-rows * words // cores)
-    blocks = -(-rows * (numbers["out_width"] // 4) // cores)
-    products = scores * (numbers["width"] // 4 * prices.dense_word) + blocks * (
-        words * prices.dense_word + 16 * prices.attention_result
-    )
+    mine = busiest(spans, sizes["row"], numbers["out_width"] // 4, cores)
+    words = mine.scores * (numbers["width"] // 4) + mine.words
+    products = words * prices.dense_word + mine.values * 16 * prices.attention_result
     item = prices.attention_item + (prices.attention_bias if step["bias_mult"] else 0.0)
     item += prices.attention_hidden if numbers["hides"] else 0.0
-    exponentials = -(-sizes["row"] // cores) * (keys * item + prices.attention_row)
+    exponentials = mine.keys * item + mine.rows * prices.attention_row
     # every tile with values, half of them, goes through all blocks
-    visits = scores * part + blocks * np.maximum(part, 0.5)
+    visits = mine.scores * part + mine.values * np.maximum(part, 0.5)
     around = visits * prices.attention_block
     return (products + exponentials) * part + around + prices.attention_call
 

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from myoedge.ir import Array, Graph, Node
-from myoedge.ops.attention import UNSEEN
+from myoedge.ops.attention import LOWEST, UNSEEN
 from myoedge.passes.patch import Patch, feeds_only, made_by
 from myoedge.rewrite import Rewrite, Rule
 
@@ -20,6 +20,7 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     if node.op != "softmax":
         return None
     terms, known = _sum(graph, node.inputs[0], node, 1.0)
+    known = np.maximum(known, LOWEST)
     hidden = known <= UNSEEN
     if not terms or not hidden.any():
         return None

@@ -13,6 +13,7 @@ from myoedge.op import OPS
 from myoedge.ops.attention import UNSEEN
 from myoedge.quant.ties import operand_names
 
+SWAMPED = -5e3  # far below what networks compute
 STEPS = 512  # half a step of a softmax's results is one of these
 MOVES = ("reshape", "transpose")
 
@@ -64,11 +65,9 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
     """(node, what it fills with) where that, and not what else there is, makes int8's range."""
     for node in graph.nodes:
         for value in (graph.constants[x] for x in node.inputs if x in graph.constants):
-            low, wide = (
-                float(value.min(initial=0.0)),
-                ranges.get(node.name, (0.0, 0.0))[0] <= UNSEEN,
-            )
-            if wide and low <= UNSEEN and bool((value > UNSEEN).any()):
+            low = float(value.min(initial=0.0))
+            wide = ranges.get(node.name, (0.0, 0.0))[0] <= SWAMPED
+            if wide and low <= SWAMPED and bool((value > SWAMPED).any()):
                 yield node, low
 
 

@@ -19,6 +19,7 @@ from myoedge.reference import PRE, at_border, every_value, integer_step, run_int
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
 SYMBOLS = ("ctc_greedy", "ctc_new")  # of which none has a label
+LEAST = 1e-30  # share of the signal: what overflows has no logarithm
 BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
 
 
@@ -36,10 +37,11 @@ class Noise:
 
     @property
     def db(self) -> float | None:
-        """10 log10(signal / error); None without a signal, infinite without an error."""
+        """10 log10(signal / error), at least -300; None without signal, infinite without error."""
         if self.signal == 0.0:
             return None
-        return math.inf if self.error == 0.0 else 10.0 * math.log10(self.signal / self.error)
+        share = self.signal / self.error if self.error else math.inf
+        return 10.0 * math.log10(share) if share > LEAST else 10.0 * math.log10(LEAST)
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,8 @@ def read_twice(change: Callable[[Tensor], Tensor]) -> Heads:
     return Heads(attend)
 
 
+LEAST = torch.finfo(torch.float32).min
+LEAST_LATER, LEAST_FIRST = (LEAST * mask.float() for mask in (LATER, FIRST & ~OWN))
 FULL = torch.full((FRAMES, FRAMES), -INF)
 MIXED = BIAS.masked_fill(HOLES, -INF)
 FUSED = {
@@ -88,6 +90,8 @@ FUSED = {
         lambda s: (s + BIAS).masked_fill(HOLES, torch.finfo(torch.float32).min)
     ),
     "filled twice": written(lambda s: s.masked_fill(LATER, -INF).masked_fill(FIRST & ~OWN, -1e9)),
+    "filled by -1,000": written(lambda s: s.masked_fill(HOLES, -1e3)),
+    "two masks of the smallest number": written(lambda s: s + LEAST_LATER + LEAST_FIRST),
     "keys along one axis": written(lambda s: s + (0.1 * AT).masked_fill(FIRST, -INF)),
 }
 APART = {
@@ -95,7 +99,10 @@ APART = {
     "a bias with holes": read_twice(lambda s: s + MIXED),
     "filled by -1e4": read_twice(lambda s: s.masked_fill(HOLES, -1e4)),
     "filled by -1e9, then a bias": read_twice(lambda s: s.masked_fill(HOLES, -1e9) + BIAS),
+    "filled by -1e4, then scaled down": read_twice(lambda s: s.masked_fill(HOLES, -1e4) / 3.0),
+    "two masks of the smallest number": read_twice(lambda s: s + LEAST_LATER + LEAST_FIRST),
     "scaled later": read_twice(lambda s: (s.masked_fill(HOLES, -1e9) + BIAS) / 2),
+    "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
     "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
 }
 
@@ -249,3 +256,11 @@ def test_what_is_hidden_is_not_measured(shape: tuple[int, ...]) -> None:
 
 def test_minus_infinity_everywhere_is_no_mask() -> None:
     assert refused(written(lambda s: s + torch.tensor(-INF))).code == "E111"
+
+
+def test_a_mask_that_is_divided_by_a_vector_has_decibels() -> None:
+    """Nothing hides there: floats of 1e38 among scores, and their squares."""
+    model = read_twice(lambda s: (s + LEAST_LATER) / torch.full((FRAMES,), 3.0))
+    q = quantized(prepared(model))
+    found = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()})
+    assert all(db is None or db >= -300.0 for db in found.local.values())
