@@ -17,7 +17,7 @@ from myoedge.ir import Array
 from tests.conftest import save_exported
 from tests.e2e.test_on_chip import has_gvsoc
 
-BUDGETS = (None, "48KiB", "32KiB", "26KiB", "22KiB")
+BUDGETS = (None, "40KiB", "32KiB", "26KiB", "22KiB")
 
 
 class Attention(torch.nn.Module):
