@@ -181,11 +181,10 @@ def _moments(
 ) -> Iterator[Moment]:
     """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
     before begin with a tile. While that one stored its last tile, kernels prepared theirs."""
-    here, last = tilings[index], index + 1 == len(tilings)
+    here, behind = tilings[index], tilings[index + 1] if index + 1 < len(tilings) else None
     assert here is not None
-    behind = None if last else tilings[index + 1]
     known: set[str] = set()
-    one, nothing, tiles, loads = count.one, count.nothing, here.tiles, _loads(here)
+    one, nothing, loads, last = count.one, count.nothing, _loads(here), len(here.tiles)
     prepared = _prepared(here, fetched, count)
     begun = _left_over(prepared + (index == 0) * one.network, stored, count)
     yield _first_moment(index, here, loads[0], begun, known, count)
@@ -194,28 +193,31 @@ def _moments(
         yield Moment(meanwhile, nothing, (), (index, 0), nothing, nothing, (), second=True)
     runs = fetched.lines * one.code_run + one.step
     for t, every in enumerate(_compute(here, count)):
-        computed = every - (nothing if t else meanwhile)
-        at_end = t + 1 == len(tiles)
-        stores = tiles[t - 1].stores if t > 0 else ()
-        own = [
-            *(commanded((index, t), x, known, count, True) for x in stores),
+        own = (
+            *_stores(index, here, t, known, count),
             *(commanded((index, due), x, known, count) for due, x in loads[t + 1]),
-        ]
-        others = tuple(ahead.get(here.first + t, ()))
-        joined = at_end and behind is not None and behind.joined
+        )
+        others, at_end = tuple(ahead.get(here.first + t, ())), t + 1 == last
         moved_bytes = sum(c.bytes for c in (*own, *others))
+        computed = every - (nothing if t else meanwhile)
         yield Moment(
             computed + runs + moved_bytes * one.dma_contention,
             one.code * (fetched.again if t else fetched.first) - (nothing if t else prepared),
-            tuple(own),
-            (index + 1, 0) if joined else (index, t + 1),
+            own,
+            (index + 1, 0) if at_end and behind and behind.joined else (index, t + 1),
             nothing,
             _sets(behind, count) if at_end else one.steer_tile,
             others,
             bool(here.tiled.helped),
         )
-    out = tuple(commanded((index, len(tiles)), x, known, count, True) for x in tiles[-1].stores)
+    out = tuple(_stores(index, here, last, known, count))
     yield Moment(nothing, nothing, out, _BEFORE, nothing, nothing, ())
+
+
+def _stores(index: int, here: Tiling, t: int, known: set[str], count: Count) -> Iterator[Command]:
+    """Of the tile before t."""
+    for x in here.tiles[t - 1].stores if t > 0 else ():
+        yield commanded((index, t), x, known, count, True)
 
 
 def _first_moment(
