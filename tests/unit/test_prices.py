@@ -13,7 +13,7 @@ from torch import nn
 
 import myoedge
 from myoedge.op import OPS
-from myoedge.plan.count import NAMES, by_price, vector
+from myoedge.plan.count import NAMES, READY, by_price, in_cycles, vector
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timing import counted, modelled
 from myoedge.target import chip
@@ -48,6 +48,18 @@ def test_cycles_are_linear_in_the_prices(op: str) -> None:
         for prices in (GAP9_TILES, other):
             found = tiled.cycles(tiled.axes, prices)
             assert found == pytest.approx(float(counts @ vector(prices)))
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_what_is_over_before_operands_come_is_one_price(op: str) -> None:
+    at = NAMES.index(READY)
+    for tiled in declared(op):
+        counts = np.asarray(tiled.cycles(tiled.axes, by_price(GAP9_TILES).one))
+        ready = np.asarray(tiled.cycles(tiled.axes, by_price(GAP9_TILES).ready))
+        assert ready[at] == counts[at]
+        assert np.count_nonzero(np.delete(ready, at)) == 0
+        found = tiled.cycles(tiled.axes, in_cycles(GAP9_TILES).ready)
+        assert found == pytest.approx(counts[at] * GAP9_TILES.dense_ready)
 
 
 @pytest.mark.parametrize("op", TILED)
