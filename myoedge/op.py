@@ -212,6 +212,7 @@ class OpDef:
     tiled      Step -> how it runs in tiles in L1; None, also as its result: as a whole, in L2
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
+    moves      results are elements of the operands as they are, or a number around them
     epilogue   ends in a requantisation, so that an activation can be fused
     turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
                as its result: never
@@ -247,6 +248,7 @@ class OpDef:
     tiled: Callable[[Step], Tiled | None] | None = None
     weights: tuple[int, ...] = ()
     same_scale: bool = False
+    moves: bool = False
     epilogue: bool = False
     turned: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
     view: bool = False

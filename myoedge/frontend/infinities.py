@@ -14,7 +14,6 @@ from myoedge.ir import Array, Node
 from myoedge.ops.attention import LOWEST
 
 HIDES_IN = ("softmax", "attention")
-MOVES = ("concat", "slice")
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
@@ -64,8 +63,7 @@ def _passes_on(d: Draft, node: Node, held: str) -> bool:
     """Whether minus infinity of an input is minus infinity of the result, and nothing else is."""
     if node.op == "table" and keeps_sums(d, node):
         return bool(node.attrs["chain"][0][1] > 0)
-    moves = node.op in MOVES or keeps_sums(d, node)
-    return moves and (node.op != "sub" or held == node.inputs[0])
+    return keeps_sums(d, node) and (node.op != "sub" or held == node.inputs[0])
 
 
 def _unlike(value: Array) -> int:

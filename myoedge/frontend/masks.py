@@ -8,6 +8,7 @@ import numpy as np
 from myoedge.frontend.attention import HIDDEN
 from myoedge.frontend.draft import Draft, Unsupported
 from myoedge.ir import Array, Node
+from myoedge.op import OPS
 
 NO_KEY = "a query that may look at no key"
 NOTHING: Array = np.zeros((), np.float32)
@@ -39,11 +40,12 @@ def keeps_sums(d: Draft, node: Node) -> bool:
         return bool((d.constants.get(node.inputs[1], -np.ones(1)) >= 0.0).all())
     if node.op == "table":
         return [step[0] for step in node.attrs["chain"]] == ["affine"]
-    return node.op in ("add", "sub", "reshape", "transpose", "expand")
+    return node.op in ("add", "sub") or OPS[node.op].moves
 
 
 def _after(d: Draft, node: Node, parts: list[Array]) -> Array:
-    whole = np.broadcast_to(parts[0], d.shape(node.inputs[0]))
+    shapes = map(d.shape, node.inputs)
+    whole, *others = (np.broadcast_to(x, shape) for x, shape in zip(parts, shapes, strict=True))
     if node.op == "table":
         ((_, factor, offset),) = node.attrs["chain"]
         return np.asarray(factor * whole + offset)
@@ -51,6 +53,4 @@ def _after(d: Draft, node: Node, parts: list[Array]) -> Array:
         return np.asarray(parts[0] + parts[1] if node.op == "add" else parts[0] - parts[1])
     if node.op == "mul":
         return np.where(parts[1] == 0.0, 0.0, parts[0]) * parts[1]
-    if node.op == "transpose":
-        return whole.transpose(node.attrs["perm"])
-    return whole.reshape(d.shape(node.name)) if node.op == "reshape" else whole
+    return OPS[node.op].real(node.attrs, whole, *others)

@@ -56,6 +56,7 @@ RESHAPE = register(
         real=reshape_real,
         integer=reshape_integer,
         same_scale=True,
+        moves=True,
         view=True,
         in_time=_reshape_in_time,
         reads_wide=always,
@@ -178,6 +179,7 @@ TRANSPOSE = register(
         literals=strided_literals,
         tiled=transpose_in_tiles,
         same_scale=True,
+        moves=True,
         in_time=_transpose_in_time,
     )
 )
@@ -194,6 +196,7 @@ SLICE = register(
         literals=strided_literals,
         tiled=slice_in_tiles,
         same_scale=True,
+        moves=True,
         turned=cuts_turned,
         in_time=_slice_in_time,
     )
@@ -211,6 +214,7 @@ EXPAND = register(
         literals=strided_literals,
         tiled=expand_in_tiles,
         same_scale=True,
+        moves=True,
         in_time=_expand_in_time,
     )
 )

@@ -76,6 +76,7 @@ PAD = register(
         literals=pad_literals,
         tiled=pad_in_tiles,
         same_scale=True,
+        moves=True,
         turned=cuts_turned,
         in_time=_pad_in_time,
     )
@@ -135,6 +136,7 @@ CONCAT = register(
         literals=concat_literals,
         tiled=concat_in_tiles,
         same_scale=True,
+        moves=True,
         turned=axis_turned,
         in_time=_concat_in_time,
     )

@@ -4,37 +4,117 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from myoedge.ir import Array, Graph, Node
+from myoedge.op import OPS
 from myoedge.ops.attention import LOWEST, UNSEEN
-from myoedge.passes.patch import Patch, feeds_only, made_by
+from myoedge.passes.patch import Patch, feeds_only, joined, made_by
 from myoedge.rewrite import Rewrite, Rule
 
-Terms = tuple[tuple[str, float], ...]  # (tensor, factor)
+Terms = tuple[tuple[str, Array], ...]  # (tensor, factor)
+IDLE = {"add": 0.0, "mul": 1.0}  # what they change nothing with
 
 
 def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     """softmax(((x * kept) + mask + bias) * c) is softmax(x * c + one constant)."""
     if node.op != "softmax":
         return None
-    terms, known = _sum(graph, node.inputs[0], node, 1.0)
-    known = np.maximum(known, LOWEST)
+    terms, known = _sum(graph, node.inputs[0], node, np.ones(()))
+    known = np.clip(known, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
     if not terms or not hidden.any():
         return None
     whole = tuple((_whole(graph, name, hidden), factor) for name, factor in terms)
-    if whole == terms and _is_joined(graph, node):
+    if [x for x, _ in whole] == [x for x, _ in terms] and _is_joined(graph, node.inputs[0]):
         return None
     patch = Patch(graph, node)
-    parts = (_times(patch, name, factor) for name, factor in whole)
-    total = functools.reduce(functools.partial(patch.add, "add"), parts)
-    masked = patch.add("add", total, patch.constant(known))
-    return patch.last("softmax", masked, **node.attrs)
+    return patch.last("softmax", _added_up(patch, whole, known), **node.attrs)
 
 
-def _sum(graph: Graph, name: str, reader: Node, factor: float) -> tuple[Terms, Array]:
+def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
+    """The same in front of what is moved on its way into a softmax; nothing more is done there."""
+    if not _moves_into_softmax(graph, node):
+        return None
+    patch = Patch(graph, node)
+    inputs = tuple(_put_together(patch, name) for name in node.inputs)
+    return None if inputs == node.inputs else patch.last(node.op, *inputs, **node.attrs)
+
+
+def _put_together(patch: Patch, name: str) -> str:
+    terms, known = _sum(patch.graph, name, patch.node, np.ones(()))
+    if not terms or not _hides(known) or _is_joined(patch.graph, name):
+        return name
+    most = np.finfo(np.float32).max
+    return _added_up(patch, terms, np.clip(known, -most, most))
+
+
+def move_masks(graph: Graph, node: Node) -> Rewrite | None:
+    """move(x + mask) is move(x) + move(mask) on the way into a softmax; the same of x * kept."""
+    if not _moves_into_softmax(graph, node):
+        return None
+    return _moved(graph, node, "add") or _moved(graph, node, "mul")
+
+
+def _moved(graph: Graph, node: Node, op: str) -> Rewrite | None:
+    patch = Patch(graph, node)
+    parts = [_parted(patch, name, op) for name in node.inputs]
+    if all(rest == name for (rest, _), name in zip(parts, node.inputs, strict=True)):
+        return None
+    rest = patch.add(node.op, *(x for x, _ in parts), **node.attrs)
+    attrs = {**node.attrs, "value": IDLE[op]}  # which a pad puts around
+    value = OPS[node.op].real(attrs, *(c for _, c in parts))
+    made = (graph.producer[x] for x in node.inputs if x in graph.producer)
+    return patch.last(op, rest, patch.constant(_narrow(value)), origin=joined(*made, node))
+
+
+def _parted(patch: Patch, name: str, op: str) -> tuple[str, Array]:
+    """(x, mask) of what is x + mask; (itself, what changes nothing) of all else."""
+    graph, shape = patch.graph, patch.graph.shape(name)
+    if op == "add" and graph.is_const(name) and _hides(graph.constants[name]):
+        return patch.constant(np.zeros(shape)), graph.constants[name]
+    made = made_by(graph, name, op)
+    if made is not None and "act" not in made.attrs:
+        x, c = sorted(made.inputs, key=graph.is_const)
+        if graph.shape(x) == shape and graph.is_const(c) and MASKS_BY[op](graph.constants[c]):
+            return x, np.broadcast_to(graph.constants[c], shape)
+    return name, np.full(shape, IDLE[op])
+
+
+def _hides(added: Array) -> bool:
+    """Whether it hides keys when it comes into a softmax, perhaps with another sign."""
+    return bool((np.abs(added) >= -UNSEEN).any())
+
+
+def _keeps(factors: Array) -> bool:
+    """Whether they make zeros of what is to be filled, and change nothing else."""
+    return bool(np.isin(factors, (0.0, 1.0)).all() and (factors == 0.0).any())
+
+
+MASKS_BY: Mapping[str, Callable[[Array], bool]] = {"add": _hides, "mul": _keeps}
+
+
+def _narrow(value: Array) -> Array:
+    """Axes along which all is alike are as long as they need to be."""
+    for axis in range(value.ndim):
+        first = value.take([0], axis)
+        value = first if (value == first).all() else value
+    return value
+
+
+def _moves_into_softmax(graph: Graph, node: Node) -> bool:
+    """Whether it moves what a softmax alone reads, also where that is changed once more before."""
+    if not OPS[node.op].moves:
+        return False
+    reader: Node | None = node
+    while reader is not None and (OPS[reader.op].moves or reader.op in (*IDLE, "sub", "table")):
+        reader = graph.only_user(reader.name)
+    return reader is not None and reader.op == "softmax"
+
+
+def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, Array]:
     """(what is computed, the sum of what is constant) of what one reader alone sees."""
     if graph.is_const(name):
         return (), np.asarray(factor * graph.constants[name].astype(np.float64))
@@ -45,31 +125,52 @@ def _sum(graph: Graph, name: str, reader: Node, factor: float) -> tuple[Terms, A
             left = _sum(graph, node.inputs[0], node, factor)
             right = _sum(graph, node.inputs[1], node, factor * signs[node.op])
             return left[0] + right[0], left[1] + right[1]
-        if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["affine"]:
-            ((_, scale, offset),) = node.attrs["chain"]
+        if (line := _line(graph, node)) is not None:
+            scale, offset = line
             terms, known = _sum(graph, node.inputs[0], node, factor * scale)
             return terms, known + factor * offset
     return ((name, factor),), np.zeros(())
+
+
+def _line(graph: Graph, node: Node) -> tuple[Array, Array] | None:
+    """(scale, offset) where that is what is done to the first input, and nothing becomes 0."""
+    if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["affine"]:
+        ((_, scale, offset),) = node.attrs["chain"]
+        return np.asarray(scale), np.asarray(offset)
+    scales = graph.constants.get(node.inputs[1]) if node.op == "mul" else None
+    if scales is None or not scales.all():
+        return None
+    return scales.astype(np.float64), np.zeros(())
 
 
 def _whole(graph: Graph, name: str, hidden: Array) -> str:
     """x in place of x * kept, where all that is not kept is hidden."""
     product = made_by(graph, name, "mul")
     kept = None if product is None else graph.constants.get(product.inputs[1])
-    if product is None or kept is None or not np.isin(kept, (0.0, 1.0)).all():
+    if product is None or kept is None or not _keeps(kept):
         return name
     return product.inputs[0] if (hidden | (kept == 1.0)).all() else name
 
 
-def _is_joined(graph: Graph, node: Node) -> bool:
-    total = made_by(graph, node.inputs[0], "add")
+def _is_joined(graph: Graph, name: str) -> bool:
+    total = made_by(graph, name, "add")
     if total is None or not graph.is_const(total.inputs[1]):
         return False
-    return not _sum(graph, total.inputs[0], total, 1.0)[1].any()
+    return not _sum(graph, total.inputs[0], total, np.ones(()))[1].any()
 
 
-def _times(patch: Patch, name: str, factor: float) -> str:
-    return name if factor == 1.0 else patch.add("table", name, chain=(("affine", factor, 0.0),))
+def _added_up(patch: Patch, terms: Terms, known: Array) -> str:
+    parts = (_times(patch, name, factor) for name, factor in terms)
+    total = functools.reduce(functools.partial(patch.add, "add"), parts)
+    return patch.add("add", total, patch.constant(known))
 
 
-MASKS: tuple[Rule, ...] = (join_masks,)
+def _times(patch: Patch, name: str, factor: Array) -> str:
+    if (factor == 1.0).all():
+        return name
+    if factor.ndim:
+        return patch.add("mul", name, patch.constant(factor))
+    return patch.add("table", name, chain=(("affine", float(factor), 0.0),))
+
+
+MASKS: tuple[Rule, ...] = (join_masks, join_before_moves, move_masks)

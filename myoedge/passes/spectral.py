@@ -67,7 +67,6 @@ def _lanes(graph: Graph, node: Node, before: Node) -> Array | None:
     return channel[0, :, 0] if same else None
 
 
-MOVES = ("reshape", "transpose", "slice", "expand", "pad", "concat")
 SAMPLED = ("biquads", "running_norm")  # [conditioning], with results of 16 bits
 
 
@@ -83,18 +82,18 @@ def check_samples(graph: Graph) -> None:
         if name in seen:
             continue
         seen.add(name)
-        others = [n for n in graph.users[name] if n.op not in MOVES and not OPS[n.op].wide]
+        others = [n for n in graph.users[name] if not OPS[n.op].moves and not OPS[n.op].wide]
         made = graph.producer.get(name)
         if others or not _gives_samples(made):
             raise _no_samples(reader, others[0] if others else made)
-        around = [node for node in (made, *graph.users[name]) if node and node.op in MOVES]
+        around = [node for node in (made, *graph.users[name]) if node and OPS[node.op].moves]
         pending += [(reader, x) for node in around for x in (*node.inputs, node.name)]
         pending = [(reader, x) for reader, x in pending if x in graph.users]
 
 
 def _gives_samples(node: Node | None) -> bool:
     """An input, what moves it, and filters: not what an activation is fused into."""
-    return node is None or node.op in MOVES or (node.op in SAMPLED and "act" not in node.attrs)
+    return node is None or OPS[node.op].moves or (node.op in SAMPLED and "act" not in node.attrs)
 
 
 def _no_samples(reader: Node, other: Node | None) -> MyoedgeError:

@@ -15,7 +15,6 @@ from myoedge.quant.ties import operand_names
 
 SWAMPED = -5e3  # far below what networks compute
 STEPS = 512  # half a step of a softmax's results is one of these
-MOVES = ("reshape", "transpose")
 
 Range = tuple[float, float]
 
@@ -25,9 +24,10 @@ def rows_of(graph: Graph) -> dict[str, int | None]:
     only become such rows, in another shape."""
     found: dict[str, int | None] = {}
     for node in reversed(graph.nodes):
-        moved = node.op in MOVES and node.name in found
-        if (node.op == "softmax" or moved) and graph.only_user(node.inputs[0]) is node:
-            found[node.inputs[0]] = None if moved else node.attrs["axis"]
+        moved = OPS[node.op].moves and node.name in found
+        for name in node.inputs if moved or node.op == "softmax" else ():
+            if graph.only_user(name) is node:
+                found[name] = None if moved else node.attrs["axis"]
     return found
 
 
@@ -56,8 +56,9 @@ def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """The ranges with those of tensors that only become such rows, in another shape."""
     found, rows = {**ranges}, rows_of(graph)
     for node in reversed(graph.nodes):
-        if node.op in MOVES and node.name in rows and rows.get(node.inputs[0], 0) is None:
-            found[node.inputs[0]] = found[node.name]
+        if OPS[node.op].moves and node.name in rows:
+            moved = (x for x in node.inputs if x in rows)
+            found.update(dict.fromkeys(moved, found[node.name]))
     return found
 
 

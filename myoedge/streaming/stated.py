@@ -15,7 +15,6 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Array, Graph, Node, prune
 from myoedge.op import OPS, Carried, InTime, Step
-from myoedge.passes.spectral import MOVES
 from myoedge.quant.choose import QuantGraph
 from myoedge.streaming.parts import Parts, network
 from myoedge.streaming.pushed import Stream
@@ -103,7 +102,7 @@ def _in_time(graph: Graph, node: Node) -> InTime | None:
 
 
 def _moves(node: Node) -> bool:
-    return node.op in MOVES or node.attrs.get("chain") == AS_IT_IS
+    return OPS[node.op].moves or node.attrs.get("chain") == AS_IT_IS
 
 
 def stated(q: QuantGraph, states: States) -> Stream:

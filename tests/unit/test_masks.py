@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -67,8 +67,15 @@ def read_twice(change: Callable[[Tensor], Tensor]) -> Heads:
     return Heads(attend)
 
 
+def filled_halves(s: Tensor) -> Iterator[Tensor]:
+    """The keys' first half and their second, each with its own mask."""
+    for half in (slice(0, FRAMES // 2), slice(FRAMES // 2, FRAMES)):
+        yield s[..., half].masked_fill(HOLES[:, half], -1e9)
+
+
 LEAST = torch.finfo(torch.float32).min
 LEAST_LATER, LEAST_FIRST = (LEAST * mask.float() for mask in (LATER, FIRST & ~OWN))
+NO_KEYS = torch.full((1, 2, FRAMES, 3), -INF)
 FULL = torch.full((FRAMES, FRAMES), -INF)
 MIXED = BIAS.masked_fill(HOLES, -INF)
 FUSED = {
@@ -104,6 +111,23 @@ APART = {
     "scaled later": read_twice(lambda s: (s.masked_fill(HOLES, -1e9) + BIAS) / 2),
     "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
     "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
+    "put together of two": read_twice(lambda s: torch.cat([s + MIXED, s[:, :1] - 1.0], 1)[:, :2]),
+    "halves of keys": read_twice(lambda s: torch.cat([*filled_halves(s)], -1) + BIAS),
+    "halves of keys, scaled": read_twice(lambda s: torch.cat([*filled_halves(s)], -1) / 2 - BIAS),
+    "cut off": read_twice(lambda s: (F.pad(s, (0, 2)) + F.pad(MIXED, (0, 2)))[..., :FRAMES]),
+    "other heads": read_twice(lambda s: (s + MIXED).flip(1).contiguous().view(s.shape)),
+    "each head its own softmax": read_twice(
+        lambda s: torch.cat([head.softmax(-1) for head in (s + MIXED).chunk(2, 1)], 1)
+    ),
+    "keys put beside": Heads(
+        lambda q, k, v: torch.cat([q @ k.mT / 2, NO_KEYS], -1).softmax(-1)[..., :FRAMES] @ v
+    ),
+    "divided by a vector": read_twice(
+        lambda s: s.masked_fill(HOLES, -1e9) / torch.linspace(1.0, 2.0, FRAMES)
+    ),
+    "heads of their own temperature": read_twice(
+        lambda s: (s + MIXED) * torch.tensor([1.0, 2.0])[:, None, None]
+    ),
 }
 
 
@@ -258,9 +282,9 @@ def test_minus_infinity_everywhere_is_no_mask() -> None:
     assert refused(written(lambda s: s + torch.tensor(-INF))).code == "E111"
 
 
-def test_a_mask_that_is_divided_by_a_vector_has_decibels() -> None:
+def test_a_mask_that_is_divided_by_what_is_computed_has_decibels() -> None:
     """Nothing hides there: floats of 1e38 among scores, and their squares."""
-    model = read_twice(lambda s: (s + LEAST_LATER) / torch.full((FRAMES,), 3.0))
+    model = read_twice(lambda s: (s + LEAST_LATER) / (1.0 + s.sigmoid()))
     q = quantized(prepared(model))
     found = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()})
     assert all(db is None or db >= -300.0 for db in found.local.values())
