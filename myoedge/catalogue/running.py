@@ -190,10 +190,11 @@ large values beside many small ones do not share 256 steps, and a softmax over h
 has shares below its step of 1/256. Look at the accuracy, clip outliers (--method percentile), or
 change the layer.
 
-W103 A number far below all others takes int8's range.
-A fill of -10,000 or less stands for "not there", as masks have it in front of a softmax, where it
-costs nothing. Any other layer has to tell it from all other values, with 256 steps for both. Fill
-with a number just below what is there: a largest value over what is left is the same.
+W103 A number far from all others takes int8's range.
+A fill of -10,000 or less, or of 10,000 or more, stands for "not there", as masks have it in front
+of a softmax, where it costs nothing. Any other layer has to tell it from all other values, with 256
+steps for both. Fill with a number just beyond what is there: a largest value over what is left is
+the same.
 
 W301 A layer is computed in L2, as no tile of it fits.
 Cores reach L1 in a cycle and L2 in fifteen, so layers are computed in L1 in tiles. The smallest

@@ -82,7 +82,7 @@ NOTHING = (
 
 FUNCTIONS = (
     "abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "hardsigmoid", "hardswish", "log",
-    "log10", "log1p", "log2", "mish", "neg", "reciprocal", "round", "rsqrt", "sigmoid", "sign",
+    "log10", "log1p", "log2", "mish", "reciprocal", "round", "rsqrt", "sigmoid", "sign",
     "silu", "sin", "sqrt", "square", "tanh",
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
     "table": {
         **{_overload(name): _chain((name,)) for name in FUNCTIONS},
         **_calls(_chain(("abs",)), "absolute"),
-        **_calls(_chain(("neg",)), "negative"),
+        **_calls(_chain(("affine", -1.0, 0.0)), "neg", "negative"),
         **_calls(_chain(("clamp", 0.0, math.inf)), "relu"),
         **_calls(_chain(("clamp", 0.0, 6.0)), "relu6"),
         **_calls(_clamp, "clamp", "clip", "clamp_min", "clamp_max"),

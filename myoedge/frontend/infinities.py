@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Minus infinity in a constant: what hides keys in front of a softmax; anything else is refused."""
+"""Infinities in constants: what hides keys in front of a softmax; anything else is refused."""
 
 from __future__ import annotations
 
@@ -20,56 +20,70 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
     """Errors: E112 where an array of floats has a NaN or an infinity."""
     for value in arrays:
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise not_finite(name, _unlike(value), value.size)
+            raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """The same but for minus infinities, which `hiding_only` judges by who reads them."""
+    """The same but for infinities of one sign, which `hiding_only` judges by who reads them."""
     for value in arrays:
-        if value is not None and not _is_mask(value):
+        if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])
 
 
 def hiding_only(d: Draft, outputs: Sequence[str]) -> None:
-    """Minus infinities that a softmax alone sees become large numbers.
+    """Infinities that come into a softmax as minus infinity, or are clamped, become large numbers.
 
     Errors: E112 where anything else reads them.
     """
-    holding = {x: x for x, value in d.constants.items() if _is_mask(value)}  # tensor: the constant
+    holding = {x: (x, sign) for x, c in d.constants.items() if (sign := _infinity(c))}
     for node in d.nodes:
-        held = next((x for x in node.inputs if x in holding), None)
-        if held is None or node.op in HIDES_IN:
+        held = {x: holding[x] for x in node.inputs if x in holding}
+        if not held:
             continue
-        source = holding[held]
-        if not _passes_on(d, node, held):
+        source = next(iter(held.values()))[0]
+        signs = {_passed_on(d, node, x, sign) for x, (_, sign) in held.items()}
+        if len(signs) != 1 or None in signs:
             raise _read(d, source, f"{node.where} reads")
-        holding[node.name] = source
+        left = signs.pop()
+        if left:
+            holding[node.name] = source, left
     reached = next((x for x in outputs if x in holding), None)
     if reached is not None:
-        raise _read(d, holding[reached], "are an output")
+        raise _read(d, holding[reached][0], "are an output")
     for name in holding.keys() & d.constants.keys():
-        d.constants[name] = np.maximum(d.constants[name], np.float32(LOWEST))
+        d.constants[name] = np.clip(d.constants[name], np.float32(LOWEST), np.float32(-LOWEST))
 
 
-def _is_mask(value: Array) -> bool:
-    """Whether minus infinity is all in it that is not finite."""
-    if value.dtype.kind != "f":
-        return False
-    lowest = np.isneginf(value)
-    return bool(lowest.any() and (lowest | np.isfinite(value)).all())
+def _infinity(value: Array) -> int:
+    """The sign of infinity where that is all in it that is not finite; else 0."""
+    if value.dtype.kind != "f" or np.isfinite(value).all():
+        return 0
+    tests = {-1: np.isneginf(value), 1: np.isposinf(value)}
+    return next((s for s, at in tests.items() if (at | np.isfinite(value)).all()), 0)
 
 
-def _passes_on(d: Draft, node: Node, held: str) -> bool:
-    """Whether minus infinity of an input is minus infinity of the result, and nothing else is."""
-    if node.op == "table" and keeps_sums(d, node):
-        return bool(node.attrs["chain"][0][1] > 0)
-    return keeps_sums(d, node) and (node.op != "sub" or held == node.inputs[0])
-
-
-def _unlike(value: Array) -> int:
-    return int(np.count_nonzero(~np.isfinite(value)))
+def _passed_on(d: Draft, node: Node, held: str, sign: int) -> int | None:
+    """The sign of infinity in the result where it is in an operand; 0 where all is finite there,
+    None where it may not be read."""
+    if node.op in HIDES_IN:
+        return 0 if sign < 0 else None
+    if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["clamp"]:
+        return 0 if abs(node.attrs["chain"][0][1 if sign < 0 else 2]) < -LOWEST else sign
+    if not keeps_sums(d, node):
+        return None
+    if node.op == "sub":
+        return sign if held == node.inputs[0] else -sign
+    factors: Array = np.ones(())
+    if node.op == "mul":
+        factors = d.constants[node.inputs[1]] if held == node.inputs[0] else np.zeros(())
+    if node.op == "table":
+        factors = np.asarray(node.attrs["chain"][0][1])
+    signs = {int(s) for s in np.unique(np.sign(factors)) if s}
+    return sign * signs.pop() if len(signs) == 1 else None
 
 
 def _read(d: Draft, name: str, reader: str) -> Exception:
     value = d.constants[name]
-    return infinite_mask(name.removesuffix(".const"), _unlike(value), value.size, reader)
+    count = int(np.count_nonzero(~np.isfinite(value)))
+    which = "minus" if _infinity(value) < 0 else "plus"
+    return infinite_mask(name.removesuffix(".const"), count, value.size, which, reader)

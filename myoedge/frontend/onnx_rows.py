@@ -18,7 +18,7 @@ _MATMUL = {"MatMul": compute.matmul, "Gemm": compute.gemm}
 _LSTM, _GRU = {"LSTM": recurrent.onnx("lstm")}, {"GRU": recurrent.onnx("gru")}
 _FUNCTIONS = {
     "Abs": "abs", "Ceil": "ceil", "Cos": "cos", "Erf": "erf", "Exp": "exp", "Floor": "floor",
-    "HardSwish": "hardswish", "Log": "log", "Mish": "mish", "Neg": "neg",
+    "HardSwish": "hardswish", "Log": "log", "Mish": "mish",
     "Reciprocal": "reciprocal", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign",
     "Sin": "sin", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tanh": "tanh",
 }  # fmt: skip
@@ -46,6 +46,7 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "rms_norm": {"RMSNormalization": compute.norm("rms_norm")},
     "table": {
         **{name: pointwise.table((function,)) for name, function in _FUNCTIONS.items()},
+        "Neg": pointwise.table(("affine", -1.0, 0.0)),
         "Relu": pointwise.table(("clamp", 0.0, math.inf)),
         "LeakyRelu": pointwise.step("leaky_relu", alpha=0.01),
         "Elu": pointwise.step("elu", alpha=1.0),

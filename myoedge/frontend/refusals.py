@@ -120,11 +120,11 @@ def dynamic(name: str, axis: int, shape: Sequence[object]) -> MyoedgeError:
     )
 
 
-def infinite_mask(name: str, count: int, size: int, reader: str) -> MyoedgeError:
-    """E112 of minus infinities that no softmax hides."""
+def infinite_mask(name: str, count: int, size: int, sign: str, reader: str) -> MyoedgeError:
+    """E112 of infinities that no softmax hides; sign: "minus" or "plus"."""
     return MyoedgeError(
         "E112",
-        f"{name} holds {count} values that are minus infinity, which {reader}",
+        f"{name} holds {count} values that are {sign} infinity, which {reader}",
         {
             "needs": "minus infinity only in what is added to scores in front of a softmax",
             "has": f"{count} of {size} not finite",

@@ -114,6 +114,21 @@ def _moves_into_softmax(graph: Graph, node: Node) -> bool:
     return reader is not None and reader.op == "softmax"
 
 
+def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
+    """softmax(max(x, -1e9)) is softmax(x): what is below has no share, as has what is there."""
+    if node.op != "table" or len(node.attrs["chain"]) > 1:
+        return None
+    name, *edges = node.attrs["chain"][0]
+    if name != "clamp" or edges[0] > UNSEEN or edges[1] != np.inf:
+        return None
+    reader = graph.only_user(node.name)
+    while reader is not None and OPS[reader.op].moves:
+        reader = graph.only_user(reader.name)
+    if reader is None or reader.op != "softmax":
+        return None
+    return Patch(graph, node).same_as(node.inputs[0])
+
+
 def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, Array]:
     """(what is computed, the sum of what is constant) of what one reader alone sees."""
     if graph.is_const(name):
@@ -173,4 +188,4 @@ def _times(patch: Patch, name: str, factor: Array) -> str:
     return patch.add("table", name, chain=(("affine", float(factor), 0.0),))
 
 
-MASKS: tuple[Rule, ...] = (join_masks, join_before_moves, move_masks)
+MASKS: tuple[Rule, ...] = (drop_floor, join_masks, join_before_moves, move_masks)

@@ -239,14 +239,14 @@ def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
 
 
 def _swamped_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
-    """Layers that are filled with numbers far below all others, where no softmax hides them."""
+    """Layers that are filled with numbers far from all others, where no softmax hides them."""
     for node, fill in swamped(graph, ranges):
         yield notice(
             "W103",
             f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
-            {"found": f"steps of {-fill / 255:.3g}"},
+            {"found": f"steps of {abs(fill) / 255:.3g}"},
             [
-                "fill with a number just below what is there, masked_fill(mask, -10.0) say",
+                "fill with a number just beyond what is there, masked_fill(mask, -10.0) say",
                 "only what a softmax alone reads may be hidden so",
             ],
         )

@@ -12,8 +12,9 @@ from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS
 from myoedge.ops.attention import UNSEEN
 from myoedge.quant.ties import operand_names
+from myoedge.reference import PRE
 
-SWAMPED = -5e3  # far below what networks compute
+SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
 STEPS = 512  # half a step of a softmax's results is one of these
 
 Range = tuple[float, float]
@@ -65,11 +66,13 @@ def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:
     """(node, what it fills with) where that, and not what else there is, makes int8's range."""
     for node in graph.nodes:
+        span = np.array(ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0))))
         for value in (graph.constants[x] for x in node.inputs if x in graph.constants):
-            low = float(value.min(initial=0.0))
-            wide = ranges.get(node.name, (0.0, 0.0))[0] <= SWAMPED
-            if wide and low <= SWAMPED and bool((value > SWAMPED).any()):
-                yield node, low
+            for sign in (1, -1):
+                fill = float((sign * value).min(initial=0.0))
+                wide = (sign * span).min() <= SWAMPED
+                if wide and fill <= SWAMPED and bool((sign * value > SWAMPED).any()):
+                    yield node, sign * fill
 
 
 def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:

@@ -125,6 +125,15 @@ APART = {
     "divided by a vector": read_twice(
         lambda s: s.masked_fill(HOLES, -1e9) / torch.linspace(1.0, 2.0, FRAMES)
     ),
+    "a negated mask": read_twice(lambda s: -(s.masked_fill(HOLES, 1e9) + BIAS)),
+    "softmin of infinities": read_twice(lambda s: -s.masked_fill(HOLES, INF)),
+    "infinities taken away": read_twice(lambda s: s - 0.5 * MIXED.abs()),
+    "negated halves": read_twice(lambda s: -torch.cat([-x for x in filled_halves(s)], -1)),
+    "clamped": read_twice(lambda s: (s + MIXED).clamp(min=-1e4)),
+    "not below the smallest number": read_twice(
+        lambda s: torch.maximum(s + MIXED, torch.tensor(LEAST)).view(2, FRAMES, FRAMES)[None]
+    ),
+    "clamped to a small number": read_twice(lambda s: (s + MIXED).clamp(min=-20.0)),
     "heads of their own temperature": read_twice(
         lambda s: (s + MIXED) * torch.tensor([1.0, 2.0])[:, None, None]
     ),
@@ -235,6 +244,36 @@ def test_minus_infinity_that_no_softmax_hides_is_refused_as_a_mask(name: str) ->
     assert advice in "\n".join(error.notice.tries)
 
 
+READ_AS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "plus infinity": (lambda s: s + MIXED.abs(), "plus infinity, which"),
+    "minus of minus infinity": (lambda s: -(s + MIXED), "minus infinity, which"),
+    "either, by factors": (lambda s: (s + MIXED) * (AT - 4.5), "minus infinity, which"),
+    "both": (lambda s: (s + MIXED) + MIXED.abs(), "(add"),
+    "a floor that does not hold plus infinity": (lambda s: (s + MIXED.abs()).clamp(min=0), "plus"),
+}
+
+
+@pytest.mark.parametrize("name", READ_AS)
+def test_infinity_that_comes_into_a_softmax_with_the_wrong_sign_is_refused(name: str) -> None:
+    change, said = READ_AS[name]
+    error = refused(read_twice(change))
+    assert error.code == "E112"
+    assert said in error.notice.title
+
+
+def test_minus_infinity_that_is_clamped_is_the_limit() -> None:
+    """Where no softmax is behind it, and a constant that nothing else could read."""
+
+    def pooled(net: nn.Module, x: Tensor) -> Tensor:
+        return net.out(net.into(x).masked_fill(FIRST[:, None], -INF).clamp(min=-10.0).amax(1))
+
+    torch.manual_seed(0)
+    model = Net(pooled, into=nn.Linear(8, 8), out=nn.Linear(8, 4))
+    agrees(model, WINDOWS[0])
+    assert not quantized(prepared(model)).warnings
+    assert kept_db(model) > 25.0
+
+
 def test_what_a_refused_maximum_is_told_to_do_works() -> None:
     model = Net(lambda net, x: x.masked_fill(FIRST[:, None], -10.0).amax(1))
     agrees(model, WINDOWS[0])
@@ -243,6 +282,10 @@ def test_what_a_refused_maximum_is_told_to_do_works() -> None:
 
 FILLED = {
     "largest": lambda x: x.masked_fill(FIRST[:, None], -1e9).amax(1),
+    "smallest": lambda x: (-x.masked_fill(FIRST[:, None], 1e9)).amax(1),
+    "a gate": lambda x: (x + torch.zeros(8).masked_fill(AT[:8] < 2, -1e9)[None, None]).sigmoid()[
+        :, 0
+    ],
     "log_softmax": lambda x: F.log_softmax(x + torch.zeros(8).masked_fill(AT[:8] < 2, -1e4), -1),
 }
 
