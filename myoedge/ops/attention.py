@@ -24,6 +24,7 @@ EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds t
 # Of what is added to scores: exp is 0 in float32 then, but where scores are 900 apart. What stands
 # for minus infinity, also where some of that are added up.
 UNSEEN, LOWEST = -1e3, -1e8
+FAINT = -50.0  # of the largest, exp is 2e-22: hides where scores are known to be that far above it
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 HIDING = -128  # what hides a key, of what is added to scores, where attrs say so
 BELOW = 2**29  # by how much
@@ -71,13 +72,17 @@ def mask(attrs: Attrs, rows: int, keys: int) -> Array:
     return np.asarray((at >= first[:, None]) & (at < end[:, None]))
 
 
-def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
-    keys = k.shape[1]
+def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
+    """[B, H, N, M] before anything is added to them; minus infinity outside the window."""
     scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) * np.float32(attrs["scale"])
+    return np.where(mask(attrs, q.shape[1], k.shape[1]), scores, -np.inf)
+
+
+def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+    scores = scores_of(attrs, q, k)
     scores = scores + bias[0] if bias else scores
-    scores = np.where(mask(attrs, q.shape[1], keys), scores, -np.inf)
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., :keys].swapaxes(2, 3))
+    y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., : k.shape[1]].swapaxes(2, 3))
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
 

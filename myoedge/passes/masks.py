@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS
-from myoedge.ops.attention import LOWEST, UNSEEN
+from myoedge.ops.attention import FAINT, LOWEST, UNSEEN
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
 from myoedge.rewrite import Rewrite, Rule
 
@@ -25,7 +25,7 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     terms, known = _sum(graph, node.inputs[0], node, np.ones(()))
     known = np.clip(known, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
-    if not terms or not hidden.any():
+    if not terms or not (known <= FAINT).any():
         return None
     whole = tuple((_whole(graph, name, hidden), factor) for name, factor in terms)
     if [x for x, _ in whole] == [x for x, _ in terms] and _is_joined(graph, node.inputs[0]):
@@ -84,8 +84,8 @@ def _parted(patch: Patch, name: str, op: str) -> tuple[str, Array]:
 
 
 def _hides(added: Array) -> bool:
-    """Whether it hides keys when it comes into a softmax, perhaps with another sign."""
-    return bool((np.abs(added) >= -UNSEEN).any())
+    """Whether it may hide keys when it comes into a softmax, perhaps with another sign."""
+    return bool((np.abs(added) >= -FAINT).any())
 
 
 def _keeps(factors: Array) -> bool:

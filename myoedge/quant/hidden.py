@@ -5,48 +5,85 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from myoedge.ir import Array, Graph, Node
 from myoedge.op import OPS
-from myoedge.ops.attention import UNSEEN
+from myoedge.ops.attention import FAINT, UNSEEN, scores_of
 from myoedge.quant.ties import operand_names
 from myoedge.reference import PRE
 
 SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
 STEPS = 512  # half a step of a softmax's results is one of these
+SPARE = 20.0  # six that exponentials see, and scores that nobody calibrated on
+ADDED = {"add": 1, "affine": 2, "linear": 2, "conv": 2}  # which operand an operator adds
+ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
 
 Range = tuple[float, float]
 
 
-def rows_of(graph: Graph) -> dict[str, int | None]:
-    """Tensors that softmax alone reads, each with the axis that its rows lie along; None where they
-    only become such rows, in another shape."""
-    found: dict[str, int | None] = {}
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A tensor of rows, of each of which what is far below its largest element does not matter.
+
+    axis    that rows lie along; None where they only become such rows, in another shape
+    limit   how far below, for each element
+    """
+
+    axis: int | None
+    limit: Array
+
+    def seen(self, values: Array) -> Array:
+        """bool: what of such rows is not hidden."""
+        most = 0.0 if self.axis is None else values.max(axis=self.axis, keepdims=True)
+        return np.asarray(values - most > self.limit)
+
+
+def rows_of(graph: Graph) -> dict[str, Rows]:
+    """Tensors that softmax alone reads."""
+    found: dict[str, Rows] = {}
     for node in reversed(graph.nodes):
         moved = OPS[node.op].moves and node.name in found
         for name in node.inputs if moved or node.op == "softmax" else ():
             if graph.only_user(name) is node:
-                found[name] = None if moved else node.attrs["axis"]
+                axis = None if moved else node.attrs["axis"]
+                found[name] = Rows(axis, _limit(graph, name, axis))
     return found
 
 
-def seen(values: Array, axis: int | None) -> Array:
-    """bool: what of such rows is not hidden."""
-    most = 0.0 if axis is None else values.max(axis=axis, keepdims=True)
-    return np.asarray(values - most > UNSEEN)
+def _limit(graph: Graph, name: str, axis: int | None) -> Array:
+    """Where a constant that is added fills, less is enough."""
+    made = graph.producer.get(name)
+    at = None if made is None or axis is None else ADDED.get(made.op)
+    if made is None or at is None or len(made.inputs) <= at or not graph.is_const(made.inputs[at]):
+        return np.asarray(UNSEEN)
+    added = graph.constants[made.inputs[at]]
+    behind = len(graph.shape(name)) - 1 - made.attrs["axis"] if made.op == "affine" else 0
+    return np.where(added <= FAINT, FAINT, UNSEEN).reshape(*added.shape, *[1] * behind)
 
 
-def counted(rows: Mapping[str, int | None], name: str, real: Array) -> Array:
+def judged_rows(graph: Graph) -> dict[str, Rows]:
+    """Tensors of which what is hidden does not say how well they are kept."""
+    found = rows_of(graph)
+    for node in graph.nodes:
+        if node.op in ORDERED:
+            both = (node.inputs[0], node.name) if node.op == "log_softmax" else node.inputs[:1]
+            rows = Rows(node.attrs.get("axis", -1), np.asarray(FAINT))
+            found.update(dict.fromkeys(both, rows))
+    return found
+
+
+def counted(rows: Mapping[str, Rows], name: str, real: Array) -> Array:
     """bool: what of a tensor says how well it is kept."""
-    return seen(real, rows[name]) if name in rows else np.ones(real.shape, bool)
+    return rows[name].seen(real) if name in rows else np.ones(real.shape, bool)
 
 
-def shown(values: Array, axis: int | None) -> Array:
+def shown(values: Array, rows: Rows) -> Array:
     """What of the rows is seen; where something is hidden, also where that has to begin so that all
     of it together has less than half a step of the results."""
-    left = seen(values, axis)
+    left, axis = rows.seen(values), rows.axis
     if axis is None or left.all():
         return values
     smallest = values.max(axis=axis).min() - math.log(STEPS * values.shape[axis])
@@ -63,6 +100,25 @@ def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     return found
 
 
+def with_fills(graph: Graph) -> list[Node]:
+    """Attention with fills that hide keys if scores let them."""
+    found = (n for n in graph.nodes if n.op == "attention" and len(n.inputs) > 3)
+    return [n for n in found if _fills(graph.constants.get(n.inputs[3], np.zeros(()))).any()]
+
+
+def _fills(added: Array) -> Array:
+    return np.asarray((added <= FAINT) & (added > UNSEEN))
+
+
+def least_added(node: Node, values: Mapping[str, Array]) -> float:
+    """Of an attention's fills, what is low enough for the values of one sample: no key has a share
+    SPARE below the largest of its row."""
+    q, k, _, added = (values[name] for name in node.inputs)
+    scores = scores_of(node.attrs, q, k)
+    enough = (scores + added).max(axis=-1, keepdims=True) - scores - SPARE
+    return float(min(enough[_fills(added)].min(), added[added > FAINT].min(initial=0.0)))
+
+
 def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:
     """(node, what it fills with) where that, and not what else there is, makes int8's range."""
     for node in graph.nodes:
@@ -76,19 +132,22 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
 
 
 def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
-    """The range of a constant operand: where its smallest integer hides, or is added to what hides,
-    that of what does not."""
+    """The range of a constant operand: where its smallest integer hides, that of what does not;
+    where it is added, no more than makes the smallest sum of the largest number, or than
+    calibration says."""
     value = graph.constants[node.inputs[index]]
     left = value[value > UNSEEN]
-    if left.size == value.size or not left.size:
-        return float(value.min()), float(value.max())
-    low, high = float(left.min()), float(left.max())
-    if index in OPS[node.op].hiding(node.attrs):
+    known = ranges.get(node.inputs[index], (-math.inf, math.inf))[0]
+    value, left = np.maximum(value, known), np.maximum(left, known)
+    low, high = float(value.min()), float(value.max())
+    if index in OPS[node.op].hiding(node.attrs) and 0 < left.size < value.size:
+        low, high = float(left.min()), float(left.max())
         return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
-    if node.op == "add" and ranges.get(node.name, (UNSEEN,))[0] > UNSEEN:
-        other = ranges[node.inputs[1 - index]]
-        return min(low, ranges[node.name][0] - other[1]), high
-    return float(value.min()), high
+    other = ranges.get(node.inputs[1 - index]) if node.op == "add" else None
+    if low > FAINT or other is None:
+        return low, high
+    least = ranges.get(node.name + PRE, ranges[node.name])[0]
+    return min(max(low, least - other[1]), high), high
 
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:

@@ -10,7 +10,7 @@ import numpy as np
 from myoedge.fixedpoint import QParams, dequantize, quantize
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
-from myoedge.quant.hidden import counted, rows_of
+from myoedge.quant.hidden import counted, judged_rows
 from myoedge.reference import PRE, every_value, real_node
 
 Group = tuple[str, ...]
@@ -30,7 +30,7 @@ def noise_of(
     judged   tensors, or `name.pre` for what comes before a table
     The rounding of tensors is independent, nearly: together they cost the sum.
     """
-    found, rows = [np.zeros(len(judged)) for _ in groups], rows_of(graph)
+    found, rows = [np.zeros(len(judged)) for _ in groups], judged_rows(graph)
     for sample in samples:
         real = every_value(graph, sample)
         for group, total in zip(groups, found, strict=True):
@@ -43,7 +43,7 @@ def noise_of(
 
 def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]) -> Array:
     """Sum of squares of each judged tensor."""
-    total, rows = np.zeros(len(judged)), rows_of(graph)
+    total, rows = np.zeros(len(judged)), judged_rows(graph)
     for sample in samples:
         real = every_value(graph, sample)
         total += [_square(real[name][counted(rows, name, real[name])]) for name in judged]

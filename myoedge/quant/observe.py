@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.fixedpoint import round_up_12_bits
 from myoedge.ir import Array, Graph
-from myoedge.quant.hidden import Range, rows_of, shown, views_follow
+from myoedge.quant.hidden import Range, least_added, rows_of, shown, views_follow, with_fills
 from myoedge.reference import PRE, Watch, run_real
 
 BINS = 2048
@@ -86,6 +86,7 @@ def calibrate(
             name: _clipped(histograms[name], span, chosen.get(name.removesuffix(PRE), observer))
             for name, span in ranges.items()
         }
+    ranges |= _ranges_of_fills(graph, samples)
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
     count = len(next(iter(samples.values())))
     return Calibration(rounded, count, source, digest(samples), observer)
@@ -110,6 +111,17 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
 
     _watched(graph, samples, widen)
     return views_follow(graph, ranges)
+
+
+def _ranges_of_fills(graph: Graph, samples: Samples) -> dict[str, Range]:
+    """Of constants that are added to scores inside of attention, as far down as they are seen."""
+    nodes, ranges = with_fills(graph), dict[str, Range]()
+    for sample in each(samples) if nodes else ():
+        values = run_real(graph, sample)
+        for node in nodes:
+            low, high = least_added(node, values), float(values[node.inputs[3]].max())
+            ranges[node.inputs[3]] = min(low, ranges.get(node.inputs[3], (low, high))[0]), high
+    return ranges
 
 
 def _not_finite(graph: Graph, name: str) -> MyoedgeError:

@@ -13,7 +13,7 @@ from myoedge.fixedpoint import dequantize, quantize
 from myoedge.ir import Array, Graph
 from myoedge.op import OPS
 from myoedge.quant.choose import QuantGraph
-from myoedge.quant.hidden import counted, rows_of
+from myoedge.quant.hidden import counted, judged_rows
 from myoedge.quant.observe import Samples, each
 from myoedge.reference import PRE, at_border, every_value, integer_step, run_integer
 
@@ -50,7 +50,8 @@ class Fidelity:
 
     local       dB per tensor, this operator alone quantised
     cumulative  dB per tensor, everything up to it quantised
-    outputs_db  dB per output, over all samples, before a final softmax or sigmoid
+    outputs_db  dB per output, over all samples, before a final softmax or sigmoid, without what has
+                no share in the softmax
     total_db    dB over all outputs, measured there
     outputs     float and integer outputs per sample, dequantised
     passed      the functions at the end that the dB are measured before: "softmax"
@@ -118,7 +119,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []
-    outputs, rows = {name: Noise() for name in q.graph.outputs}, rows_of(q.graph)
+    outputs, rows = {name: Noise() for name in q.graph.outputs}, judged_rows(q.graph)
     for sample in each(samples):
         real = every_value(q.graph, sample)
         found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
@@ -149,7 +150,7 @@ def _layers(
     local: Mapping[str, Noise],
     cumulative: Mapping[str, Noise],
 ) -> None:
-    rows = rows_of(q.graph)
+    rows = judged_rows(q.graph)
     for step in q.steps:
         name = step.node.name
         if name not in local:

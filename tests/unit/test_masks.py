@@ -85,6 +85,8 @@ FUSED = {
     "a bias with holes": given(MIXED),
     "a bias with holes of -1e9": given(BIAS.masked_fill(HOLES, -1e9)),
     "a bias with holes of float16": given(BIAS.masked_fill(HOLES, -65504.0)),
+    "a bias with holes of -900": given(BIAS.masked_fill(HOLES, -900.0)),
+    "a bias with holes of -100": given(BIAS.masked_fill(HOLES, -100.0)),
     "holes of -1e4": given(torch.zeros(HOLES.shape).masked_fill(HOLES, -1e4)),
     "causal besides": given(BIAS.masked_fill(FIRST & ~OWN, -INF), is_causal=True),
     "added": written(lambda s: s + MIXED),
@@ -125,6 +127,9 @@ APART = {
     "divided by a vector": read_twice(
         lambda s: s.masked_fill(HOLES, -1e9) / torch.linspace(1.0, 2.0, FRAMES)
     ),
+    "filled by -100": read_twice(lambda s: s.masked_fill(HOLES, -100.0)),
+    "filled by -900, then a bias": read_twice(lambda s: s.masked_fill(HOLES, -900.0) + BIAS),
+    "filled by 100, negated": read_twice(lambda s: BIAS - s.masked_fill(HOLES, 100.0)),
     "a negated mask": read_twice(lambda s: -(s.masked_fill(HOLES, 1e9) + BIAS)),
     "softmin of infinities": read_twice(lambda s: -s.masked_fill(HOLES, INF)),
     "infinities taken away": read_twice(lambda s: s - 0.5 * MIXED.abs()),
@@ -211,6 +216,45 @@ def test_pooling_over_some_frames_keeps_what_pooling_over_all_keeps(fill: float)
 
     agrees(pooling(FIRST), WINDOWS[0])
     assert kept_db(pooling(FIRST)) > kept_db(pooling(FIRST & False)) - 1.5
+
+
+def small_fills(size: float) -> tuple[nn.Module, nn.Module]:
+    """Softmax and attention whose scores are within +-size; all but a key or two are filled."""
+    alone = BIAS.masked_fill(~OWN, -100.0)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        q, k = (9.0 * q).tanh() * size / 4, (9.0 * k).tanh()
+        return F.scaled_dot_product_attention(q, k, v, alone, scale=1.0)
+
+    def classes(net: nn.Module, x: Tensor) -> Tensor:
+        shares = (size * x.tanh()).masked_fill(AT[:8] > 1, 5.0 - size if size > 50.0 else -100.0)
+        return shares.softmax(-1) * torch.arange(1.0, 9.0)
+
+    soft = Net(classes)
+    return soft, Heads(attend)
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["softmax", "attention"])
+def test_fills_that_scores_reach_have_the_share_they_have_in_floats(kind: int) -> None:
+    """Of +-60 some are below others at -55 or -100."""
+    model = small_fills(60.0)[kind]
+    agrees(model, WINDOWS[0])
+    assert kept_db(model) > 20.0
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["softmax", "attention"])
+def test_fills_that_scores_do_not_reach_hide(kind: int) -> None:
+    model = small_fills(10.0)[kind]
+    assert kept_db(model) > 33.0
+    spans = quantized(prepared(model)).calibration.ranges
+    assert min(low for low, _ in spans.values()) > -50.0
+
+
+def test_a_fill_is_seen_where_one_sample_sees_it() -> None:
+    """Half of the windows are small, so that fills hide in them; in the others they do not."""
+    model = small_fills(60.0)[1]
+    few = torch.cat([WINDOWS[:8] * 1e-3, WINDOWS[8:]])
+    assert kept_db(model, few) > 20.0
 
 
 def test_rows_that_are_alike_far_down_see_all_keys() -> None:
@@ -303,12 +347,13 @@ def test_masks_of_a_softmax_are_not_warned_of() -> None:
         assert not quantized(prepared(network)).warnings
 
 
+@pytest.mark.parametrize("fill", [-1e9, -100.0])
 @pytest.mark.parametrize("shape", [(1, FRAMES, 8), (FRAMES, 8)])
-def test_what_is_hidden_is_not_measured(shape: tuple[int, ...]) -> None:
+def test_what_is_hidden_is_not_measured(shape: tuple[int, ...], fill: float) -> None:
     """Of masked classes at the end, and of a layer within: no warning, and the dB of the others."""
 
     def classes(net: nn.Module, x: Tensor) -> Tensor:
-        return net.out(x).masked_fill(AT[:4] == 1, -1e9).view((*shape[:-1], 4)).softmax(-1)
+        return net.out(x).masked_fill(AT[:4] == 1, fill).view((*shape[:-1], 4)).softmax(-1)
 
     torch.manual_seed(0)
     q = quantized(prepared(Net(classes, out=nn.Linear(8, 4))))
@@ -319,6 +364,29 @@ def test_what_is_hidden_is_not_measured(shape: tuple[int, ...]) -> None:
     q = quantized(prepared(APART["filled by -1e9, then a bias"]))
     local = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()}).local
     assert min(db for db in local.values() if db is not None) > 25.0
+
+
+ENDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "argmax": lambda x: x.argmax(-1),
+    "softmax of what a gate hides": lambda x: (x * (x + 20.0).sigmoid()).softmax(-1),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_decibels_in_front_of_the_end_are_of_what_is_not_hidden(name: str) -> None:
+    """int8 has nothing left for the other classes, whatever the size of what hides one."""
+
+    def classes(net: nn.Module, x: Tensor) -> Tensor:
+        return ENDS[name](net.out(x).masked_fill(AT[:4] == 1, -1e9))
+
+    torch.manual_seed(0)
+    q = quantized(prepared(Net(classes, out=nn.Linear(8, 4))))
+    found = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()})
+    assert found.total_db is not None
+    assert found.total_db < 6.0
+    assert min(db for db in found.local.values() if db is not None) < 6.0
+    assert "W103" in [w.code for w in q.warnings]
 
 
 def test_minus_infinity_everywhere_is_no_mask() -> None:
