@@ -264,7 +264,10 @@ def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
             "W201",
             f"every calibration value of input {name} is the same",
             {"found": f"{given.source}: the ranges inside the network remain unknown"},
-            ["calibrate with real recordings"],
+            [
+                "calibrate with real recordings",
+                "where it is a mask, with some in which it hides: ranges depend on what it leaves",
+            ],
         )
 
 

@@ -209,7 +209,8 @@ first of them waits longer. [stream] rate without frames takes as few as keep up
 
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
-recordings.
+recordings. A mask that never hides anything is such an input: a softmax behind it would keep 5 to
+10 dB where it hides; calibrate with windows in which it does.
 
 W202 The accuracy is not measured.
 The samples have labels, but the output has several axes and no softmax at its end, so that its

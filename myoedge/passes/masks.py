@@ -130,7 +130,10 @@ def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, Array]:
-    """(what is computed, the sum of what is constant) of what one reader alone sees."""
+    """(what is computed, the sum of what is constant) of what one reader alone sees.
+
+    Large offsets stay where they are: what is computed, as (1 - mask) * -1e9, may take them away.
+    """
     if graph.is_const(name):
         return (), np.asarray(factor * graph.constants[name].astype(np.float64))
     node = graph.producer.get(name)
@@ -140,8 +143,8 @@ def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, A
             left = _sum(graph, node.inputs[0], node, factor)
             right = _sum(graph, node.inputs[1], node, factor * signs[node.op])
             return left[0] + right[0], left[1] + right[1]
-        if (line := _line(graph, node)) is not None:
-            scale, offset = line
+        scale, offset = _line(graph, node) or (None, np.zeros(()))
+        if scale is not None and not _hides(factor * offset):
             terms, known = _sum(graph, node.inputs[0], node, factor * scale)
             return terms, known + factor * offset
     return ((name, factor),), np.zeros(())

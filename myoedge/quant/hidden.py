@@ -90,14 +90,38 @@ def shown(values: Array, rows: Rows) -> Array:
     return np.append(values[left], smallest)
 
 
-def views_follow(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """The ranges with those of tensors that only become such rows, in another shape."""
-    found, rows = {**ranges}, rows_of(graph)
-    for node in reversed(graph.nodes):
-        if OPS[node.op].moves and node.name in rows:
-            moved = (x for x in node.inputs if x in rows)
-            found.update(dict.fromkeys(moved, found[node.name]))
+def followed(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges with those of what only becomes such rows: in another shape, or added up."""
+    found, rows, asked = {**ranges}, rows_of(graph), dict[str, list[Range]]()
+    for name in reversed((*graph.inputs, *(node.name for node in graph.nodes))):
+        spans = asked.get(name, [])
+        whole = len(spans) == len(graph.users.get(name, ())) and name not in graph.outputs
+        if spans and whole:
+            found[name] = min(low for low, _ in spans), max(high for _, high in spans)
+        elif name not in rows:
+            continue
+        node = graph.producer.get(name)
+        for x, span in () if node is None else _operands(node, found):
+            asked.setdefault(x, []).append(span)
     return found
+
+
+def _operands(node: Node, found: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
+    """Those whose range follows from that of the result."""
+    for index, name in enumerate(node.inputs):
+        if name in found and OPS[node.op].moves:
+            yield name, found[node.name]
+        elif name in found and node.op == "add" and found[name][0] <= FAINT:
+            yield name, _enough(node, index, found[name], found)
+
+
+def _enough(node: Node, index: int, span: Range, ranges: Mapping[str, Range]) -> Range:
+    """Of an operand of a sum: no lower than makes the smallest sum of the largest other number."""
+    other = ranges.get(node.inputs[1 - index])
+    if span[0] > FAINT or other is None:
+        return span
+    least = ranges.get(node.name + PRE, ranges[node.name])[0] - other[1]
+    return min(max(span[0], least), span[1]), span[1]
 
 
 def with_fills(graph: Graph) -> list[Node]:
@@ -143,11 +167,7 @@ def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) 
     if index in OPS[node.op].hiding(node.attrs) and 0 < left.size < value.size:
         low, high = float(left.min()), float(left.max())
         return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
-    other = ranges.get(node.inputs[1 - index]) if node.op == "add" else None
-    if low > FAINT or other is None:
-        return low, high
-    least = ranges.get(node.name + PRE, ranges[node.name])[0]
-    return min(max(low, least - other[1]), high), high
+    return _enough(node, index, (low, high), ranges) if node.op == "add" else (low, high)
 
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:

@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.fixedpoint import round_up_12_bits
 from myoedge.ir import Array, Graph
-from myoedge.quant.hidden import Range, least_added, rows_of, shown, views_follow, with_fills
+from myoedge.quant.hidden import Range, followed, least_added, rows_of, shown, with_fills
 from myoedge.reference import PRE, Watch, run_real
 
 BINS = 2048
@@ -110,7 +110,7 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     _watched(graph, samples, widen)
-    return views_follow(graph, ranges)
+    return followed(graph, ranges)
 
 
 def _ranges_of_fills(graph: Graph, samples: Samples) -> dict[str, Range]:

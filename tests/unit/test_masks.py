@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,58 +12,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.fixedpoint import dequantize
 from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
-from myoedge.passes import prepare
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import measure, quantized_inputs
-from myoedge.reference import run_integer
+from myoedge.quant.sqnr import measure
+from tests.masked import (
+    AT,
+    BIAS,
+    FIRST,
+    FRAMES,
+    HOLES,
+    INF,
+    LATER,
+    LEAST,
+    OWN,
+    SLOPES,
+    WINDOWS,
+    Heads,
+    given,
+    integers,
+    kept_db,
+    prepared,
+    quantized,
+    read_twice,
+    written,
+)
 from tests.torch_oracle import Net, agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-FRAMES, INF = 12, math.inf
-AT = torch.arange(FRAMES)
-LATER = torch.ones(FRAMES, FRAMES, dtype=torch.bool).triu(1)
-OWN = torch.eye(FRAMES, dtype=torch.bool)
-FIRST = AT < 3
-HOLES = (LATER | FIRST) & ~OWN  # no window: frame 0 sees itself, frame 5 itself, 3 and 4
-SLOPES = torch.stack([(AT[None] - AT[:, None]) * 2.0**-n for n in (1, 2)])[None]
-BIAS = torch.randn(1, 2, FRAMES, FRAMES, generator=torch.Generator().manual_seed(5))
-WINDOWS = torch.randn(24, 1, FRAMES, 8, generator=torch.Generator().manual_seed(1)) * 1.5
-
-
-class Heads(nn.Module):
-    """Two heads of attention whose scores something is done to, and a layer behind them."""
-
-    def __init__(self, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.qkv, self.out, self.attend = nn.Linear(8, 24), nn.Linear(8, 4), attend
-
-    def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).view(1, FRAMES, 3, 2, 4).permute(2, 0, 3, 1, 4)
-        return self.out(self.attend(q, k, v).transpose(1, 2).reshape(1, FRAMES, 8))
-
-
-def given(mask: Tensor, *, is_causal: bool = False) -> Heads:
-    return Heads(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal))
-
-
-def written(change: Callable[[Tensor], Tensor]) -> Heads:
-    return Heads(lambda q, k, v: change(q @ k.mT / 2.0).softmax(-1) @ v)
-
-
-def read_twice(change: Callable[[Tensor], Tensor]) -> Heads:
-    """Shares that the network uses besides, so that attention is no single operator."""
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        shares = change(q @ k.mT / 2.0).softmax(-1)
-        return shares @ v + 0.1 * shares.mean()
-
-    return Heads(attend)
 
 
 def filled_halves(s: Tensor) -> Iterator[Tensor]:
@@ -73,7 +46,6 @@ def filled_halves(s: Tensor) -> Iterator[Tensor]:
         yield s[..., half].masked_fill(HOLES[:, half], -1e9)
 
 
-LEAST = torch.finfo(torch.float32).min
 LEAST_LATER, LEAST_FIRST = (LEAST * mask.float() for mask in (LATER, FIRST & ~OWN))
 NO_KEYS = torch.full((1, 2, FRAMES, 3), -INF)
 FULL = torch.full((FRAMES, FRAMES), -INF)
@@ -145,30 +117,6 @@ APART = {
 }
 
 
-def prepared(model: nn.Module, x: Tensor = WINDOWS[0]) -> Graph:
-    return prepare(from_exported(torch.export.export(model.eval(), (x,))))
-
-
-def quantized(graph: Graph, windows: Tensor = WINDOWS[:16]) -> QuantGraph:
-    found = calibrate(graph, {graph.inputs[0]: windows.numpy()}, Observer(), "test")
-    return quantize_graph(graph, found)
-
-
-def integers(q: QuantGraph, x: Array) -> Array:
-    values = run_integer(q.steps, q.constants, quantized_inputs(q, {q.graph.inputs[0]: x}))
-    return values[q.graph.outputs[0]]
-
-
-def kept_db(model: nn.Module, windows: Tensor = WINDOWS) -> float:
-    """Of all windows, eight of which nobody calibrated on, against torch."""
-    q = quantized(prepared(model, windows[0]), windows[:16])
-    with torch.no_grad():
-        wanted = np.stack([model(x).numpy() for x in windows])
-    params = q.params[q.graph.outputs[0]]
-    got = np.stack([dequantize(integers(q, x), params) for x in windows.numpy()])
-    return float(10 * np.log10(np.square(wanted).sum() / np.square(got - wanted).sum()))
-
-
 @pytest.mark.parametrize("name", FUSED)
 def test_what_hides_keys_among_finite_numbers_costs_attention_nothing(name: str) -> None:
     graph = agrees(FUSED[name], WINDOWS[0])
@@ -216,45 +164,6 @@ def test_pooling_over_some_frames_keeps_what_pooling_over_all_keeps(fill: float)
 
     agrees(pooling(FIRST), WINDOWS[0])
     assert kept_db(pooling(FIRST)) > kept_db(pooling(FIRST & False)) - 1.5
-
-
-def small_fills(size: float) -> tuple[nn.Module, nn.Module]:
-    """Softmax and attention whose scores are within +-size; all but a key or two are filled."""
-    alone = BIAS.masked_fill(~OWN, -100.0)
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        q, k = (9.0 * q).tanh() * size / 4, (9.0 * k).tanh()
-        return F.scaled_dot_product_attention(q, k, v, alone, scale=1.0)
-
-    def classes(net: nn.Module, x: Tensor) -> Tensor:
-        shares = (size * x.tanh()).masked_fill(AT[:8] > 1, 5.0 - size if size > 50.0 else -100.0)
-        return shares.softmax(-1) * torch.arange(1.0, 9.0)
-
-    soft = Net(classes)
-    return soft, Heads(attend)
-
-
-@pytest.mark.parametrize("kind", [0, 1], ids=["softmax", "attention"])
-def test_fills_that_scores_reach_have_the_share_they_have_in_floats(kind: int) -> None:
-    """Of +-60 some are below others at -55 or -100."""
-    model = small_fills(60.0)[kind]
-    agrees(model, WINDOWS[0])
-    assert kept_db(model) > 20.0
-
-
-@pytest.mark.parametrize("kind", [0, 1], ids=["softmax", "attention"])
-def test_fills_that_scores_do_not_reach_hide(kind: int) -> None:
-    model = small_fills(10.0)[kind]
-    assert kept_db(model) > 33.0
-    spans = quantized(prepared(model)).calibration.ranges
-    assert min(low for low, _ in spans.values()) > -50.0
-
-
-def test_a_fill_is_seen_where_one_sample_sees_it() -> None:
-    """Half of the windows are small, so that fills hide in them; in the others they do not."""
-    model = small_fills(60.0)[1]
-    few = torch.cat([WINDOWS[:8] * 1e-3, WINDOWS[8:]])
-    assert kept_db(model, few) > 20.0
 
 
 def test_rows_that_are_alike_far_down_see_all_keys() -> None:
