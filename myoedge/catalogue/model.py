@@ -43,7 +43,8 @@ E109 The weights do not fit the network, or the file holds no weights.
 Names or sizes differ from what the factory's network has, so that some layers would keep random
 values. Wrappers such as "state_dict", "module." and "model." have been taken off already.
 Let the factory build the network that was trained, with the same arguments.
-In an archive of torch.export weights have the shapes that its graph reads; export it again.
+In an archive of torch.export weights are what its graph reads, and its calls give what it says of
+them; export it again where they do not.
 
 E110 The model has dynamic shapes.
 Firmware has fixed buffers: every size must be known when it is built. Export without

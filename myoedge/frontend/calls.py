@@ -98,8 +98,7 @@ def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
         return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
     arguments = _by_name(node, values)
     row = IMPORT.get(target)
-    known = row or target in _FACTORIES or _by_element(node.target)
-    if known and _is_constant(draft, node, values):
+    if is_known(node) and _is_constant(draft, node, values):
         return _folded(draft, node, values)
     if row is None:
         raise Unsupported("")
@@ -108,6 +107,12 @@ def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
         raise Unsupported("a tensor without elements")
     _refuse_types(draft, node, values)
     return row(draft, arguments, out)
+
+
+def is_known(node: Any) -> bool:
+    """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
+    target = str(node.target)
+    return target in IMPORT or target in _FACTORIES or _by_element(node.target)
 
 
 def _item(value: Any, index: int, target: str) -> Any:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.calls import imported
+from myoedge.frontend.consistent import AGAIN, refuse_inconsistent, refuse_other_tensor
 from myoedge.frontend.draft import Draft
 from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.refusals import (
@@ -37,6 +38,7 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     _refuse_training(program)
     program = _without_in_place(program)
     _refuse_mutation(program)
+    refuse_inconsistent(program)
     values = _placeholders(program, draft)
     refusals = imported(program, draft, values)
     if refusals:
@@ -70,8 +72,7 @@ def _functional(program: torch.export.ExportedProgram) -> torch.export.ExportedP
             inlined: torch.export.ExportedProgram = program.run_decompositions({})
     except Exception as error:  # whatever torch makes of a graph that no export wrote
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
-        tries = ["export the model again, with this version of torch"]
-        raise MyoedgeError("E108", "torch cannot follow this graph", cause, tries) from None
+        raise MyoedgeError("E108", "torch cannot follow this graph", cause, AGAIN) from None
     return inlined
 
 
@@ -138,20 +139,11 @@ def _parameter(
     if found is None:
         found = program.constants[target]
     draft.stem = target
+    refuse_other_tensor(target, found, node)
     value = array(found)
-    _refuse_other_shape(target, value.shape, node)
     if node.users:
         (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
     return draft.constant(value)
-
-
-def _refuse_other_shape(name: str, found: Sequence[int], node: Any) -> None:
-    """No export writes it, but an archive may hold it."""
-    said = getattr(node.meta.get("val"), "shape", found)
-    if tuple(said) != tuple(found):
-        facts = {"needs": f"{[*said]}, as the graph says", "has": f"{[*found]}"}
-        tries = ["export the model again, with this version of torch"]
-        raise MyoedgeError("E109", f"{name} has another shape than the graph reads", facts, tries)
 
 
 def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:

@@ -22,7 +22,7 @@ def origin_of(node: Any) -> Origin:
     """Module path, and the last frame outside installed packages as basename:line."""
     stack = node.meta.get("nn_module_stack") or {}
     path = str([*stack.values()][-1][0]) if stack else ""
-    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    frames = _FRAME.findall(str(node.meta.get("stack_trace") or ""))
     own = [f for f in frames if "site-packages" not in f[0] and "dist-packages" not in f[0]]
     source = ":".join((PureWindowsPath(own[-1][0]).name, own[-1][1])) if own else ""
     return Origin(path.removeprefix("L['self'].").removeprefix("L['self']"), source)

@@ -27,7 +27,7 @@ SHARED = {
         "frontend.onnx_file",
     },  # cannot be opened
     "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
-    "E109": {"frontend.checkpoint", "frontend.exported"},  # weights of other shapes
+    "E109": {"frontend.checkpoint", "frontend.consistent"},  # weights that do not fit
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it

@@ -427,5 +427,5 @@ def test_a_buffer_of_another_shape_than_the_graph_says_is_refused(shape: tuple[i
     with pytest.raises(MyoedgeError) as caught:
         from_exported(program)
     assert caught.value.code == "E109"
-    assert caught.value.notice.title.startswith("mask has another shape")
-    assert dict(caught.value.notice.facts)["needs"].startswith("[6, 6]")
+    assert caught.value.notice.title.startswith("mask is another tensor")
+    assert dict(caught.value.notice.facts)["needs"].startswith("bool [6, 6]")
