@@ -40,6 +40,13 @@ def extreme(low: bool) -> OnnxRow:
     return row
 
 
+def where(c: Call) -> str:
+    """A choice that is constant."""
+    c.array(0, "the condition")
+    named = {"condition": c.x(0), "self": c.x(1), "other": c.x(2)}
+    return arithmetic.where(c.draft, named, c.out)
+
+
 def total(c: Call) -> str:
     """Sum of any number of inputs."""
     y = c.x()

@@ -39,7 +39,7 @@ MISSING: Mapping[str, tuple[str, ...]] = {
     ),
     "Clip, Relu, or Mul by a constant mask": (
         "And", "Equal", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "Less", "LessOrEqual", "Not",
-        "Or", "Trilu", "Where", "Xor",
+        "Or", "Trilu", "Xor",
     ),
     "AveragePool or MaxPool": ("GlobalLpPool", "LpPool"),
     "ReduceSum, ReduceMean, ReduceMax or ReduceL2": (
@@ -73,6 +73,7 @@ ADVICE: Mapping[str, str] = {name: advice for advice, names in MISSING.items() f
 SPECIAL: Mapping[str, str] = {
     "Gather": "one-hot inputs and MatMul instead of an embedding: indices must be constants",
     "Resize": "nearest-neighbour Resize by a whole factor",
+    "Where": "a condition that is a constant, one model for each, or Clip or Relu",
     "Max": "MaxPool over stacked tensors, or Clip by a number",
     "Min": "MaxPool over stacked tensors, or Clip by a number",
 }

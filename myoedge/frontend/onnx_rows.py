@@ -36,7 +36,12 @@ ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = {
     "conv": {"Conv": compute.conv},
     "linear": _MATMUL,
     "matmul": _MATMUL,
-    "add": {"Add": arithmetic.binary("add"), "Sum": arithmetic.total, "Mean": arithmetic.average},
+    "add": {
+        "Add": arithmetic.binary("add"),
+        "Sum": arithmetic.total,
+        "Mean": arithmetic.average,
+        "Where": arithmetic.where,
+    },
     "sub": {"Sub": arithmetic.binary("sub")},
     "mul": {"Mul": arithmetic.binary("mul"), "Div": arithmetic.div},
     "affine": {"BatchNormalization": compute.batch_norm},

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import myoedge
 from myoedge.errors import MyoedgeError
@@ -82,6 +82,21 @@ def upsampled(way: str, rounding: str, factor: float) -> ModelProto:
     )
 
 
+CHOICE = np.array([[True, False, True, True], [True, True, False, True]])
+
+
+def chosen(
+    inputs: str,
+    shapes: Mapping[str, tuple[int, ...]] = {"x": (2, 4)},
+    behind: Sequence[NodeProto] = (),
+    more: Sequence[NodeProto] = (),
+    **constants: Any,
+) -> ModelProto:
+    """Where, whose condition is c."""
+    nodes = [*more, node("Where", inputs, "y"), *behind]
+    return model(nodes, shapes, ("s" if behind else "y",), {"c": CHOICE, **constants})
+
+
 # Uses that ONNX's own cases do not have, or not with these numbers; onnxruntime judges.
 USES: dict[str, Callable[[], ModelProto]] = {
     "conv, even kernel, asymmetric": lambda: conv((1, 3, 16), (4, 3, 8), pads=[3, 4]),
@@ -138,6 +153,15 @@ USES: dict[str, Callable[[], ModelProto]] = {
         [node("Relu", "x", "r"), node("BatchNormalization", "r s b m v", "y", epsilon=1e-3)],
         {"x": (1, 3, 5)},
         constants={"s": weights(3), "b": weights(3), "m": weights(3), "v": weights(3) ** 2},
+    ),
+    "where, a condition that is constant": lambda: chosen("c x z", {"x": (2, 4), "z": (1, 4)}),
+    "where, a number instead": lambda: chosen("c n x", n=np.float32(3.0)),
+    "where, a condition that is larger": lambda: chosen("c x n", {"x": (1, 1)}, n=weights(4)),
+    "where, minus infinity in front of a softmax": lambda: chosen(
+        "c x n", {"x": (3, 2, 4)}, [node("Softmax", "y", "s")], n=np.float32(-np.inf)
+    ),
+    "where, a condition that is folded": lambda: chosen(
+        "d x z", {"x": (2, 4), "z": (2, 4)}, [node("Neg", "y", "s")], more=[node("Not", "c", "d")]
     ),
     "l2": lambda: model([node("ReduceL2", "x", "y", axes=[1], keepdims=0)], {"x": (3, 5)}),
     "two inputs, in their order": lambda: model(
