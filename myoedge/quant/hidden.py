@@ -148,21 +148,21 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
     for node in graph.nodes:
         span = np.array(ranges.get(node.name + PRE, ranges.get(node.name, (0.0, 0.0))))
         for value in (graph.constants[x] for x in node.inputs if x in graph.constants):
-            for sign in (1, -1):
+            for sign in (s for s in (1, -1) if (s * span).min() <= SWAMPED):
                 fill = float((sign * value).min(initial=0.0))
-                wide = (sign * span).min() <= SWAMPED
-                if wide and fill <= SWAMPED and bool((sign * value > SWAMPED).any()):
+                if fill <= SWAMPED and bool((sign * value > SWAMPED).any()):
                     yield node, sign * fill
 
 
 def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
     """The range of a constant operand: where its smallest integer hides, that of what does not;
-    where it is added, no more than makes the smallest sum of the largest number, or than
-    calibration says."""
-    value = graph.constants[node.inputs[index]]
+    where it is added, no more than makes the smallest sum of the largest number; in attention no
+    more than calibration says."""
+    name = node.inputs[index]
+    value = graph.constants[name]
     left = value[value > UNSEEN]
-    known = ranges.get(node.inputs[index], (-math.inf, math.inf))[0]
-    value, left = np.maximum(value, known), np.maximum(left, known)
+    if node.op == "attention" and name in ranges:
+        value, left = (np.maximum(x, ranges[name][0]) for x in (value, left))
     low, high = float(value.min()), float(value.max())
     if index in OPS[node.op].hiding(node.attrs) and 0 < left.size < value.size:
         low, high = float(left.min()), float(left.max())
