@@ -305,7 +305,7 @@ def make_table(chain: Chain, x: QParams, y: QParams) -> Array:
     """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
     real = (np.arange(-128, 128) - x.zero_point) * x.scale
     value = evaluate(chain, real)
-    return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e30, 1e30)), y)
+    return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
 
 
 def table_quantize(site: Site) -> Integers:

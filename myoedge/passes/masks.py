@@ -23,15 +23,23 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     if node.op != "softmax":
         return None
     terms, known = _sum(graph, node.inputs[0], node, np.ones(()))
-    known = np.clip(known, LOWEST, -LOWEST)
+    shift = _shift(known)
+    known = np.clip(known - shift, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
-    if not terms or not (known <= FAINT).any():
+    if not terms or not ((known <= FAINT).any() or shift):
         return None
     whole = tuple((_whole(graph, name, hidden), factor) for name, factor in terms)
-    if [x for x, _ in whole] == [x for x, _ in terms] and _is_joined(graph, node.inputs[0]):
+    same = [x for x, _ in whole] == [x for x, _ in terms]
+    if same and not shift and _is_joined(graph, node.inputs[0]):
         return None
     patch = Patch(graph, node)
-    return patch.last("softmax", _added_up(patch, whole, known), **node.attrs)
+    return patch.last("softmax", _added_up(patch, whole, known, shift), **node.attrs)
+
+
+def _shift(known: Array) -> float:
+    """What all numbers of a softmax are far from 0 by, which changes no share."""
+    low, high = float(known.min()), float(known.max())
+    return high if high <= FAINT else max(low, 0.0) if low >= -FAINT else 0.0
 
 
 def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
@@ -132,7 +140,7 @@ def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
 def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, Array]:
     """(what is computed, the sum of what is constant) of what one reader alone sees.
 
-    Large offsets stay where they are: what is computed, as (1 - mask) * -1e9, may take them away.
+    Large offsets stay with what is as large, as (1 - mask) * -1e9: it takes them away.
     """
     if graph.is_const(name):
         return (), np.asarray(factor * graph.constants[name].astype(np.float64))
@@ -144,7 +152,7 @@ def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, A
             right = _sum(graph, node.inputs[1], node, factor * signs[node.op])
             return left[0] + right[0], left[1] + right[1]
         scale, offset = _line(graph, node) or (None, np.zeros(()))
-        if scale is not None and not _hides(factor * offset):
+        if scale is not None and not (_hides(factor * offset) and _hides(factor * scale)):
             terms, known = _sum(graph, node.inputs[0], node, factor * scale)
             return terms, known + factor * offset
     return ((name, factor),), np.zeros(())
@@ -177,18 +185,21 @@ def _is_joined(graph: Graph, name: str) -> bool:
     return not _sum(graph, total.inputs[0], total, np.ones(()))[1].any()
 
 
-def _added_up(patch: Patch, terms: Terms, known: Array) -> str:
-    parts = (_times(patch, name, factor) for name, factor in terms)
+def _added_up(patch: Patch, terms: Terms, known: Array, shift: float = 0.0) -> str:
+    """shift   goes where a mask that is computed may take it away; without one it is left out"""
+    largest = max(terms, key=lambda term: float(np.abs(term[1]).max()))
+    at = largest[0] if shift and _hides(largest[1]) else ""
+    parts = (_line_of(patch, name, factor, shift * (name == at)) for name, factor in terms)
     total = functools.reduce(functools.partial(patch.add, "add"), parts)
-    return patch.add("add", total, patch.constant(known))
+    return patch.add("add", total, patch.constant(known)) if known.any() else total
 
 
-def _times(patch: Patch, name: str, factor: Array) -> str:
-    if (factor == 1.0).all():
-        return name
+def _line_of(patch: Patch, name: str, factor: Array, offset: float) -> str:
     if factor.ndim:
-        return patch.add("mul", name, patch.constant(factor))
-    return patch.add("table", name, chain=(("affine", float(factor), 0.0),))
+        name, factor = patch.add("mul", name, patch.constant(factor)), np.ones(())
+    if factor == 1.0 and offset == 0.0:
+        return name
+    return patch.add("table", name, chain=(("affine", float(factor), offset),))
 
 
 MASKS: tuple[Rule, ...] = (drop_floor, join_masks, join_before_moves, move_masks)
