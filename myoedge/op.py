@@ -223,6 +223,7 @@ class OpDef:
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
     hiding     attrs -> inputs whose smallest integer says that something is hidden
+    repeated   by input the leading axes along which it may have 1 where others have more; None: all
     rather_symmetric   inputs whose zero point is 0 where their range hardly suffers from it
     reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
                gives results of 16 bits, where they have a scale so; None: never
@@ -258,6 +259,7 @@ class OpDef:
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
     hiding: Callable[[Attrs], tuple[int, ...]] = _none
+    repeated: Mapping[int, int | None] = field(default_factory=dict)
     rather_symmetric: tuple[int, ...] = ()
     reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
     writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None

@@ -36,7 +36,7 @@ REPORT_KEYS = frozenset(
 
 REPLACED = ("report.", "layers.csv")  # by validate and simulate
 
-MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants_bytes", "l3_maps"))
+MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
 
 
 @dataclass(frozen=True)

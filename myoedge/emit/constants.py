@@ -19,7 +19,9 @@ def constants(plan: Plan) -> dict[str, Array]:
         stored = plan.stored(index)
         near = {key: a for key, a in stored.items() if plan.stays((index, key))}
         found |= arrays(index, step, near)
-    return found | {constant_name(plan, name): a for name, a in plan.quant.constants.items()}
+    return found | {
+        constant_name(plan, name): plan.quant.constants[name] for name in plan.constants
+    }
 
 
 def alike(plan: Plan) -> list[tuple[str, str]]:
@@ -33,8 +35,8 @@ def alike(plan: Plan) -> list[tuple[str, str]]:
 
 
 def constant_name(plan: Plan, name: str) -> str:
-    """C name of a constant operand."""
-    return f"const{list(plan.quant.constants).index(name):02d}"
+    """C name of a constant operand; those that are alike, byte for byte, have one."""
+    return f"const{list(plan.constants).index(plan.same[name]):02d}"
 
 
 def array_values(name: str, values: Array) -> dict[str, Any]:

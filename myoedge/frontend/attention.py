@@ -65,7 +65,7 @@ def attend(d: Adds, q: str, k: str, v: str, *, scale: float, added: Added = Adde
     q, k, v = (_ranked(d, x, (*lead, *d.shape(x))) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
-    bias = (_whole(d, added.bias, (*d.shape(q)[:3], d.shape(k)[2])),) if added.bias else ()
+    bias = (_whole(d, added.bias, d.shape(q)[2], d.shape(k)[2]),) if added.bias else ()
     attrs = {"scale": scale, "window": added.window} | ({"hides": True} if added.hides else {})
     y = d.add("attention", rows, columns, turned, *bias, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
@@ -84,9 +84,11 @@ def filled(d: Adds, x: str, axis: int) -> str:
     return d.add("pad", x, pads=pads, value=0.0) if missing else x
 
 
-def _whole(d: Adds, bias: str, shape: Shape) -> str:
+def _whole(d: Adds, bias: str, rows: int, keys: int) -> str:
+    """Of every row and key; batch and heads may have one together."""
     known = d.shape(bias)
     full = _ranked(d, bias, ((1,) * (4 - len(known)) + tuple(known)))
+    shape = (*d.shape(full)[:2], rows, keys)
     return full if d.shape(full) == shape else d.add("expand", full, shape=shape)
 
 

@@ -32,7 +32,10 @@ TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result bes
 
 
 def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *bias: Shape) -> Shape:
-    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E]."""
+    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E].
+
+    bias   [B or 1, H or 1, N, M]
+    """
     return (*q[:3], v[2])
 
 
@@ -42,8 +45,13 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
     operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
-    bias = {"bias": (b, h, n, m)} if len(shapes) > 3 else {}
+    bias = {"bias": (*_once(shapes[3], b, h), n, m)} if len(shapes) > 3 else {}
     return Nest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
+
+
+def _once(bias: Shape, *lead: Dim) -> tuple[Dim, ...]:
+    """Indices along batch and heads, along which one bias may be for all."""
+    return tuple(dim if n > 1 else () for n, dim in zip(bias, lead, strict=False))
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -167,7 +175,7 @@ def _share(v: QParams, y: QParams) -> dict[str, int]:
 
 
 def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
-    """q, k, v int8 as in `shape`, bias int8 [B, H, N, M] -> int8 [B, N, H, E]."""
+    """q, k, v int8 as in `shape`, bias int8 [B or 1, H or 1, N, M] -> int8 [B, N, H, E]."""
     keys = k.shape[1]
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
     if bias:
@@ -198,8 +206,17 @@ def literals(step: Step) -> dict[str, Any]:
         "before": before,
         "after": after,
         "biased": len(step.shapes) > 3,
+        **_bias_steps(*step.shapes[3:]),
         "hides": int(hides(step.attrs)),
     }
+
+
+def _bias_steps(*bias: Shape) -> dict[str, int]:
+    """Heads of a bias from one sample and from one head to the next; 0 where it is the same."""
+    if not bias:
+        return {}
+    ((b, h, _, _),) = bias
+    return {"bias_outer": h if b > 1 else 0, "bias_inner": int(h > 1)}
 
 
 def row_bytes(keys: int, out_width: int) -> int:
@@ -277,7 +294,7 @@ def _operands(step: Step) -> Iterator[Operand]:
     yield Operand("k", 1, shapes[1], (b, keys, h, ()))
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
     if len(shapes) > 3:
-        yield Operand("bias", 3, shapes[3], (b, h, row, ()))
+        yield Operand("bias", 3, shapes[3], (*_once(shapes[3], b, h), row, ()))
     yield Operand("exp", "exp", (512,), ((),))
     yield Operand("y", OUT, step.out, (b, row, h, ()))
 
@@ -322,6 +339,7 @@ ATTENTION = register(
         literals=literals,
         tiled=in_tiles,
         symmetric=(0,),
+        repeated={3: 2},
         hiding=lambda attrs: (3,) if hides(attrs) else (),
         multiplies=True,
         products=products,

@@ -118,6 +118,7 @@ ADD = register(
         turned=same_attrs,
         reads_wide=limited,
         writes_wide=not_activated,
+        repeated={0: None, 1: None},
         in_time=broadcast_in_time,
     )
 )
@@ -137,6 +138,7 @@ SUB = register(
         tiled=sum_in_tiles,
         epilogue=True,
         turned=same_attrs,
+        repeated={0: None, 1: None},
         in_time=broadcast_in_time,
     )
 )
@@ -174,6 +176,7 @@ MUL = register(
         tiled=product_in_tiles,
         epilogue=True,
         turned=same_attrs,
+        repeated={0: None, 1: None},
         in_time=broadcast_in_time,
     )
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.ir import Array, Border, Graph, Node, Shape
+from myoedge.op import OPS
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
 from myoedge.reference import real_node
 from myoedge.rewrite import Rewrite, Rule, splice
@@ -76,6 +77,37 @@ def _axis(const: Shape, out: Shape) -> int | None:
     if len(varying) > 1:
         return None
     return varying[0] if varying else 0
+
+
+def unrepeat(graph: Graph, node: Node) -> Rewrite | None:
+    """A constant that is the same along leading axes is kept once, where its reader repeats it."""
+    once = {}
+    for index, axes in OPS[node.op].repeated.items():
+        name = node.inputs[index] if index < len(node.inputs) else ""
+        if name in graph.constants and (less := _once(graph, node, index, axes)) is not None:
+            once[index] = less
+    if not once:
+        return None
+    patch, inputs = Patch(graph, node), [*node.inputs]
+    for index, value in once.items():
+        inputs[index] = patch.constant(value)
+    return patch.last(node.op, *inputs, **node.attrs)
+
+
+def _once(graph: Graph, node: Node, index: int, axes: int | None) -> Array | None:
+    """The operand without what repeats; None: nothing does, or the result would be smaller."""
+    whole = graph.constants[node.inputs[index]]
+    value = whole
+    for axis in range(whole.ndim)[:axes]:
+        first = value[(slice(None),) * axis + (slice(0, 1),)]
+        if not (value == first).all():
+            break
+        value = first
+    shapes = [graph.shape(name) for name in node.inputs]
+    shapes[index] = value.shape
+    smaller = value.shape != whole.shape
+    fits = smaller and OPS[node.op].shape(node.attrs, *shapes) == graph.shape(node.name)
+    return value if fits else None
 
 
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
@@ -146,6 +178,7 @@ FOLD: tuple[Rule, ...] = (
     fold_constants,
     drop_identity,
     constant_to_affine,
+    unrepeat,
     merge_affines,
     affine_into_weights,
     scalar_into_weights,

@@ -86,11 +86,23 @@ class Plan:
     def weight_bytes(self) -> int:
         """Weights, tables and constant operands that stay in L2."""
         near = (self.stored(key[0])[key[1]] for key in {*self.owners.values()} if self.stays(key))
-        return sum(a.nbytes for a in (*near, *self.quant.constants.values()))
+        return sum(array.nbytes for array in near) + sum(self.constants.values())
 
     def stays(self, key: Key) -> bool:
         """Whether this array of a step lies in L2 all the time, and is no other's bytes."""
         return self.owners[key] == key and key not in self.streamed
+
+    @cached_property
+    def same(self) -> Mapping[str, str]:
+        """Constant operands, each with the one as which it is stored: of those alike the first."""
+        return owners(self.quant.constants.items())
+
+    @property
+    def constants(self) -> Mapping[str, int]:
+        """Constant operands that are stored, and their sizes in bytes."""
+        return {
+            name: self.quant.constants[name].nbytes for name in dict.fromkeys(self.same.values())
+        }
 
     @cached_property
     def owners(self) -> Mapping[Key, Key]:

@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from myoedge.ir import Array
 from myoedge.plan.moments import Piece
 from myoedge.plan.stream import Haul
 
 Key = tuple[int, str]  # step and array
+K = TypeVar("K", bound=Hashable)
 
 
-def owners(arrays: Iterable[tuple[Key, Array]]) -> dict[Key, Key]:
+def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
     """For each of them the first one that has its type and its bytes."""
-    first: dict[tuple[str, bytes], Key] = {}
+    first: dict[tuple[str, bytes], K] = {}
     return {key: first.setdefault((a.dtype.str, _digest(a.tobytes())), key) for key, a in arrays}
 
 

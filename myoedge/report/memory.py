@@ -34,7 +34,8 @@ def memory(plan: Plan) -> Row:
         "code_bytes": None,
         "source": "planned",
         "weights_bytes": plan.weight_bytes,
-        "constants_bytes": sum(array.nbytes for array in plan.quant.constants.values()),
+        "constants_bytes": sum(plan.constants.values()),
+        "constants": [_constant(plan, *pair) for pair in plan.constants.items()],
         "arena_bytes": plan.arena_bytes,
         "lower_bound_bytes": plan.placement.lower_bound_bytes,
         "proven": plan.placement.proven,
@@ -85,6 +86,12 @@ def _in_arena(plan: Plan, life: Life) -> Row:
         "from": life.first,
         "to": life.last + 1,
     }
+
+
+def _constant(plan: Plan, name: str, size: int) -> Row:
+    """A constant operand; `step` is the first that reads it."""
+    readers = (at for at, step in enumerate(plan.steps) if name in step.operands)
+    return {"name": name, "step": next(readers), "size_bytes": size}
 
 
 def _map(plan: Plan, name: str) -> Row:

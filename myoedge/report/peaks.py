@@ -27,7 +27,7 @@ class Held:
     """Bytes that are in use at the peak.
 
     what     "result", "weights", "weights from L3", "window on L3", "input", "output", "scratch",
-             "constants", RUNTIME; GAPS lie unused between buffers; operands of L1 with their names
+             "constant", RUNTIME; GAPS lie unused between buffers; operands of L1 with their names
     layer    whose they are, as people read it; "" where they are no layer's
     source   its line in the user's program, where it is known
     """
@@ -92,8 +92,9 @@ def _l2(report: Report) -> Peak:
         for row in alive(found["buffers"], at)
     ]
     stay = ((row, row["weights_l2_bytes"]) for row in report["layers"])
-    constants = Held("constants", "", "", found["constants_bytes"])
-    always = (*_of_layers(report, "weights", stay), *_ports(report), constants)
+    read = ((report["layers"][row["step"]], row["size_bytes"]) for row in found["constants"])
+    held = (*_of_layers(report, "weights", stay), *_of_layers(report, "constant", read))
+    always = (*held, *_ports(report))
     parts += [(held, None) for held in always]
     used, limit = found["l2_peak_bytes"], report["target"]["l2_bytes"]
     return _peak("L2", used, limit, report, parts, found["buffers"], at)

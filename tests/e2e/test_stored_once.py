@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights that layers share are stored once, in L2 and in L3, and the network stays exact."""
+"""Weights and masks that layers share are stored once, and the network stays exact."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.api import peaks
 from myoedge.plan.moments import Piece
 from myoedge.plan.shared import stored_once
 from myoedge.plan.stream import Haul
@@ -56,6 +57,49 @@ def test_shared_weights_are_stored_once(l2: str | None, tmp_path: Path) -> None:
     shown = build.written("src/weights.h").decode()
     same = re.findall(r"#define \w+_weights (\w+) /\* the same bytes", shown)
     assert len(same) == (0 if l2 == "56KiB" else TIMES - 1), "what is shared stays if one can"
+
+
+class Masked(nn.Module):
+    """Layers of attention with one mask, which is given to every head of its own accord."""
+
+    def __init__(self, apart: bool) -> None:
+        super().__init__()
+        self.qkv, self.apart = nn.ModuleList(nn.Linear(8, 24) for _ in range(LAYERS)), apart
+        hidden = torch.rand(FRAMES, FRAMES, generator=torch.Generator().manual_seed(1)) < 0.3
+        self.register_buffer("hidden", hidden & ~torch.eye(FRAMES, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        mask = self.hidden[None, None].expand(1, HEADS, FRAMES, FRAMES)
+        seen = []
+        for layer in self.qkv:
+            q, k, v = layer(x).view(1, FRAMES, 3, HEADS, 4).permute(2, 0, 3, 1, 4)
+            shares = (q @ k.mT / 2.0).masked_fill(mask, -torch.inf).softmax(-1)
+            seen += [shares] if self.apart else []
+            x = x + (shares @ v).transpose(1, 2).reshape(1, FRAMES, 8)
+        return x, *seen
+
+
+LAYERS, HEADS, FRAMES = 3, 2, 16
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_mask_of_several_layers_and_heads_is_stored_once(apart: bool, tmp_path: Path) -> None:
+    """Also where the attention is no single operator, because the network gives its shares."""
+    torch.manual_seed(1)
+    example = (torch.zeros(1, FRAMES, 8),)
+    model = save_exported(Masked(apart).eval(), example, tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((4, 1, FRAMES, 8)).astype(np.float32)
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out")
+    assert myoedge.validate(build, on=("host", "simulator")).difference is None
+    ops = [row["op"] for row in build.report["layers"]]
+    reader = "add" if apart else "attention"
+    memory = build.report["memory"]
+    assert (ops.count("softmax"), ops.count("attention")) == ((3, 0) if apart else (0, 3))
+    assert memory["constants_bytes"] == FRAMES * FRAMES
+    (only,) = memory["constants"]
+    assert (only["step"], only["size_bytes"]) == (ops.index(reader), FRAMES * FRAMES)
+    held = [part for peak in peaks(build) for part in peak.held if part.what == "constant"]
+    assert [(part.layer.split()[0], part.size_bytes) for part in held] == [(reader, FRAMES**2)]
 
 
 @settings(deadline=None)

@@ -398,7 +398,8 @@ def attention(draw: Draw) -> Case:
     attrs |= {"hides": True} if biased and draw(st.booleans()) else {}
     q, k = (lead, rows, heads, width), (lead, keys, heads, width)
     v = (lead, heads, columns, -(-keys // 4) * 4)
-    shapes = (q, k, v, *([(lead, heads, rows, keys)] if biased else []))
+    alone = (draw(st.sampled_from([1, lead])), draw(st.sampled_from([1, heads])))
+    shapes = (q, k, v, *([(*alone, rows, keys)] if biased else []))
     drawn = common(draw, len(shapes), act=False)
     if biased:  # of the order of the scores
         reach = math.prod(max(map(abs, span)) for span in drawn["spans"][:2]) * width

@@ -199,7 +199,7 @@ def test_without_its_largest_part_another_time_is_the_fullest(report: Report) ->
     names = [row["name"] for row in report["layers"]]
     pairs = zip(rows, names, strict=False)
     buffers = [dict(zip(keys, r, strict=True), name=name, kind=kind) for r, name in pairs]
-    memory = {**report["memory"], "buffers": buffers, "l2_peak_bytes": 120, "constants_bytes": 0}
+    memory = {**report["memory"], "buffers": buffers, "l2_peak_bytes": 120, "constants": []}
     layers = [{**row, "weights_l2_bytes": 0} for row in report["layers"]]
     found = of({**report, "memory": memory, "layers": layers, "inputs": [], "outputs": []})["L2"]
     assert found.shrink is not None
