@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from myoedge.ir import Graph
 from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
 from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
-from myoedge.quant.observe import Calibration, Observer, calibrate, flat_inputs
+from myoedge.quant.observe import Calibration, Observer, Samples, calibrate, flat_inputs
 from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params, kin
 from myoedge.quant.sqnr import Fidelity, accuracy, judges, measure
@@ -33,6 +34,7 @@ JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 METHODS = ("minmax", "percentile", "mse")
 
+Form = tuple[QuantGraph, Fidelity]  # of a network, and what it keeps
 Say = Callable[[str], None]
 StrPath = str | Path
 
@@ -121,16 +123,28 @@ def run_quantize(options: Options) -> Quantized:
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
         fidelity = measure(network, measured)
         if options.reuse is None:  # else what the older build chose stays
-            sqnr = settings.budget.sqnr
-            aim_db = AIM_DB if sqnr is None else configuration.decibels(sqnr)
-            widened = refined(network, fidelity, measured, calibrated, rules, aim_db)
-            if widened is not network:
-                network, fidelity = widened, measure(widened, measured)
+            refine = partial(refined, network, fidelity, measured, calibrated, rules)
+            plain, asked = (network, fidelity), settings.budget.sqnr
+            network, fidelity = _wide_enough(plain, refine, measured, asked)
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else compared(network, options.reuse)
     found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
     noted = (*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged))
     return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
+
+
+def _wide_enough(
+    plain: Form, refine: Callable[[float], QuantGraph], measured: Samples, asked: float | str | None
+) -> Form:
+    """Refined as it is without [budget] sqnr, and for that only where it is missed so."""
+    needs_db = -math.inf if asked is None else configuration.decibels(asked)
+    found = _measured(refine(AIM_DB), plain, measured)
+    keeps = (found[1].total_db or 0.0) >= needs_db
+    return found if keeps else _measured(refine(needs_db), plain, measured)
+
+
+def _measured(network: QuantGraph, known: Form, samples: Samples) -> Form:
+    return known if network is known[0] else (network, measure(network, samples))
 
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:

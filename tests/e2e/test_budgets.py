@@ -218,6 +218,29 @@ def test_noise_is_told_with_the_noisiest_layers(model: Path, tmp_path: Path) -> 
     assert dict(kept.facts)["16 bits"].startswith("not tried: --reuse")
 
 
+def test_an_sqnr_that_is_kept_anyway_changes_nothing(tmp_path: Path) -> None:
+    """Also where calibration's samples keep it barely; what is missed has 16 bits."""
+    torch.manual_seed(0)
+    layers = (torch.nn.Linear(16, 24), torch.nn.LayerNorm(24), torch.nn.Linear(24, 3))
+    example = (torch.zeros(1, 16),)
+    net = save_exported(torch.nn.Sequential(*layers).eval(), example, tmp_path / "net.pt2")
+    calib = np.random.default_rng(0).standard_normal((32, 1, 16), np.float32)
+
+    def built_for(sqnr: float | None) -> myoedge.Build:
+        table = "[budget]\n" if sqnr is None else f"[budget]\nsqnr = {sqnr}\n"
+        (tmp_path / "myoedge.toml").write_text(table)
+        config, output = tmp_path / "myoedge.toml", tmp_path / str(sqnr)
+        return myoedge.build(net, calib=calib, config=config, output=output)
+
+    plain = built_for(None)
+    found_db = plain.report["quantization"]["sqnr_db"]
+    for sqnr in (found_db - 0.1, found_db + 0.1):
+        build = built_for(sqnr)
+        same = build.written("src/network.c") == plain.written("src/network.c")
+        assert same == (sqnr < found_db)
+        assert ("int16" in {row["dtype"] for row in build.layers}) == (sqnr > found_db)
+
+
 class Twice(torch.nn.Module):
     """One layer at two places of the network, which have one place in the program."""
 
