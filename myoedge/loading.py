@@ -46,7 +46,7 @@ class Model:
 
     name       of the file, without its ending
     imported   as captured        graph   folded and fused
-    params     numbers that were learnt
+    params     numbers that were learnt, of what the outputs depend on
     examples   the archive's example inputs, or None
     notes      what was done to get at it ("took the weights from 'state_dict'")
     """
@@ -86,12 +86,11 @@ def _of_onnx(path: Path) -> Model:
 
 
 def _of_torch(kind: Kind, path: Path, factory: str | None, calib: Given | None) -> Model:
-    from myoedge.frontend.exported import example_inputs, from_exported
+    from myoedge.frontend.exported import example_inputs, from_exported, learnt
 
     program, notes = _program(kind, path, factory, calib)
     imported = from_exported(program)
-    params = sum(p.numel() for p in program.parameters())
-    return Model(_name(path), imported, imported, params, example_inputs(program), notes)
+    return Model(_name(path), imported, imported, learnt(program), example_inputs(program), notes)
 
 
 def _program(

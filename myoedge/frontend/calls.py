@@ -41,7 +41,7 @@ MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
 
 def imported(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
     """Imports every call; what cannot be is collected, so that all of it is told at once."""
-    needed = _needed(program.graph)
+    needed = needed_nodes(program.graph)
     refusals = [*_complex_outputs(program.graph)]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
@@ -61,7 +61,7 @@ def _complex_outputs(graph: Any) -> Iterable[Refusal]:
     )
 
 
-def _needed(graph: Any) -> set[Any]:
+def needed_nodes(graph: Any) -> set[Any]:
     """Calls that an output depends on: a branch that nobody reads need not be supported."""
     pending = [node for node in graph.nodes if node.op == "output"]
     found: set[Any] = set()

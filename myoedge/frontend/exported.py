@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.calls import imported
+from myoedge.frontend.calls import imported, needed_nodes
 from myoedge.frontend.consistent import AGAIN, refuse_inconsistent, refuse_other_tensor
 from myoedge.frontend.draft import Draft
 from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
@@ -44,6 +44,17 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     if refusals:
         raise unsupported(refusals)
     return _finished(program, draft, values)
+
+
+def learnt(program: torch.export.ExportedProgram) -> int:
+    """Numbers of the parameters that an output depends on, each once; buffers are none."""
+    from torch.export.graph_signature import InputKind
+
+    read = {node.name for node in needed_nodes(program.graph)}
+    specs = program.graph_signature.input_specs
+    found = (s.target for s in specs if s.kind == InputKind.PARAMETER and s.arg.name in read)
+    tensors = [program.state_dict[name] for name in found]
+    return sum({(x.data_ptr(), x.shape): x.numel() for x in tensors}.values())
 
 
 def example_inputs(program: torch.export.ExportedProgram) -> tuple[Array, ...] | None:

@@ -35,6 +35,7 @@ from myoedge.frontend.onnx_state import (
 )
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.ir import Graph, Shape
+from myoedge.ops.attention import UNSEEN
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -294,8 +295,9 @@ def _reached(draft: Draft) -> set[str]:
 
 
 def _learnt(graph: GraphProto, state: Importing) -> int:
-    """Elements of the float initialisers and Constant nodes that something reads."""
+    """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
     nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
     every = (*(t.name for t in graph.initializer), *nodes)
-    read = (name for name in every if name in state.arrays)
-    return sum(state.arrays[name].size for name in read if state.values[name].kind in FLOATS)
+    read = (name for name in every if name in state.arrays and state.values[name].kind in FLOATS)
+    arrays = (state.arrays[name] for name in read)
+    return sum(array.size for array in arrays if not (array <= UNSEEN).any())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.frontend.exported import from_exported
+from myoedge.frontend.exported import from_exported, learnt
 from tests.torch_oracle import (
     FLAT,
     SQUARE,
@@ -439,3 +440,26 @@ def test_what_torch_warns_itself_of_is_not_passed_on() -> None:
         warnings.simplefilter("always")
         from_exported(program)
     assert not told
+
+
+class Learnt(nn.Module):
+    """What an output depends on is one weight under two names, two biases and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.aside = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 7)
+        self.again.weight = self.first.weight
+        self.register_buffer("mask", torch.ones(4, 4).triu())
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.aside(x)
+        return self.again(self.first(x)) @ self.mask
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_parameters_are_what_was_learnt_and_is_read(stored: bool, tmp_path: Path) -> None:
+    program = torch.export.export(Learnt().eval(), (torch.zeros(2, 4),))
+    if stored:
+        torch.export.save(program, tmp_path / "model.pt2")
+        program = torch.export.load(tmp_path / "model.pt2")
+    assert learnt(program) == 4 * 4 + 4 + 4

@@ -260,6 +260,13 @@ def test_initialisers_that_are_listed_as_inputs(tmp_path: Path) -> None:
     assert found.params == 15
 
 
+def test_masks_were_not_learnt(tmp_path: Path) -> None:
+    nodes = [node("Gemm", "x w", "s"), node("Add", "s m", "h"), node("Softmax", "h", "y")]
+    hidden = np.where(np.eye(4) == 1, 0.0, -np.inf)
+    made = model(nodes, {"x": (4, 3)}, constants={"w": weights(3, 4), "m": hidden})
+    assert load_model(saved(made, tmp_path)).params == 12
+
+
 def test_an_input_nobody_reads_stays(tmp_path: Path) -> None:
     made = model([node("Relu", "x", "y")], {"unused": (1, 2), "x": (1, 4)})
     assert load_model(saved(made, tmp_path)).graph.inputs == ("unused", "x")
