@@ -77,10 +77,17 @@ def unsupported(
     tries = (_by_reason(r.reason) or advice(r.target) for r in refusals)
     return MyoedgeError(
         "E111",
-        f"{place} uses an operator that is not supported: {short(first.target)}{more}",
+        f"{place} {_title(first)}{more}",
         {"found": "\n".join(_line(what, places) for what, places in kinds.items())},
         [*dict.fromkeys(tries), "myoedge ops  lists what there is"],
     )
+
+
+def _title(refusal: Refusal) -> str:
+    """What is wrong: the operator, or what is asked of one that is supported."""
+    if not refusal.reason:
+        return f"uses an operator that is not supported: {short(refusal.target)}"
+    return f"cannot be built: {refusal.reason} ({short(refusal.target)})"
 
 
 def _by_reason(reason: str) -> str:

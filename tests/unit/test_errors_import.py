@@ -85,6 +85,7 @@ def test_a_query_that_may_look_at_no_key_is_refused(
     attention = nn.MultiheadAttention(8, 2, batch_first=True)
     error = of(lambda net, x: way(net.a, x), seeded(2, 6, 8), a=attention)
     assert error.code == "E111"
+    assert "cannot be built: a query that may look at no key (" in error.notice.title
     assert "a query that may look at no key" in dict(error.notice.facts)["found"]
     assert error.notice.tries[0].startswith("leave every query a key, its own frame say")
 
