@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.frontend import arithmetic, compute, move, recurrent, spectral
+from myoedge.frontend import arithmetic, compute, move, normalize, recurrent, spectral
 from myoedge.frontend.draft import Arguments, Draft, Row, first, slice_axis, weights
 
 
@@ -160,7 +160,10 @@ CALLS: Mapping[str, Mapping[str, Row]] = {
         }.items()
     },
     "mean": _calls(compute.reduce("mean"), "mean", "mean.dim"),
-    "sum": _calls(compute.reduce("sum"), "sum", "sum.dim_IntList"),
+    "sum": {
+        **_calls(compute.reduce("sum"), "sum", "sum.dim_IntList"),
+        **_calls(normalize.cosine_similarity, "cosine_similarity"),
+    },
     "add": {
         **_calls(arithmetic.binary("add"), "add.Tensor", "add.Scalar"),
         **_calls(arithmetic.masked_fill, "masked_fill.Scalar", "masked_fill.Tensor"),

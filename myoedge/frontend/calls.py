@@ -10,6 +10,7 @@ from typing import Any
 
 from myoedge.frontend.aten import IMPORT, KEEPS
 from myoedge.frontend.draft import Draft, Unsupported
+from myoedge.frontend.normalize import normalized, reads, unit_of
 from myoedge.frontend.refusals import Refusal, short
 from myoedge.frontend.traced import (
     HARMLESS,
@@ -69,7 +70,7 @@ def needed_nodes(graph: Any) -> set[Any]:
         node = pending.pop()
         if node not in found:
             found.add(node)
-            pending.extend(node.all_input_nodes)
+            pending.extend(reads(node))
     return found
 
 
@@ -96,6 +97,8 @@ def _stand_in(draft: Draft, value: Any) -> Any:
 def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
         return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
+    if (unit := unit_of(node)) is not None:
+        return normalized(draft, values[unit.x.name], unit.axis, unit.eps)
     arguments = _by_name(node, values)
     row = IMPORT.get(target)
     if is_known(node) and _is_constant(draft, node, values):

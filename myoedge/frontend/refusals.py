@@ -38,7 +38,7 @@ INSTEAD = {
     "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
-    "vector_norm": "batch norm, or normalise the windows on the host",
+    "vector_norm": "F.normalize(x, dim=-1) as a whole, F.rms_norm or batch norm",
     "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
     "std": "batch norm, or normalise the windows on the host",
     "var": "batch norm, or normalise the windows on the host",
