@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.folder import MANIFEST, is_build
-from myoedge.inputs import integers
+from myoedge.inputs import called, integers
 from myoedge.ir import Array
 from myoedge.quant.sqnr import real_values
 from myoedge.run import host
@@ -64,19 +64,21 @@ class Build(Stored):
                     self.written(name)
             raise
 
-    def run(self, inputs: Any, *, raw: bool = False) -> Any:
-        """Runs the generated C once.
+    def run(self, *inputs: Any, raw: bool = False, **named: Any) -> Any:
+        """Runs the generated C once: run(x), run(x, y), run(x=..., y=...).
 
-        inputs   one array, a sequence in the model's order, or a mapping by name; float values of
-                 the input's shape (axes of extent 1 may be left out); integers with raw
+        inputs   one array each, in the model's order, or in one sequence or one mapping by name;
+                 float values of the input's shape (axes of extent 1 may be left out); integers
+                 with raw
         raw      integers in and out instead of floats
         -> one array, or a tuple of them for several outputs
-        Errors: E213 shapes, E214 not the integers of `network.h` with raw, E216 NaN, E254 a stream.
+        Errors: E212 names or count, E213 shapes, E214 not the integers of `network.h` with raw,
+        E216 NaN, E254 a stream.
         """
         self.check_no_stream()
         graph = self.network.graph
         shapes = {name: graph.shape(name) for name in graph.inputs}
-        results = self.run_raw(integers(self.network, inputs, shapes, raw))
+        results = self.run_raw(integers(self.network, called(shapes, inputs, named), shapes, raw))
         return self._shown(graph.outputs, results, raw)
 
     def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
@@ -85,7 +87,7 @@ class Build(Stored):
         shown = results if raw else [real_values(self.network, n, y) for n, y in pairs]
         return shown[0] if len(shown) == 1 else tuple(shown)
 
-    def push(self, frame: Any, *, raw: bool = False) -> Any:
+    def push(self, *frame: Any, raw: bool = False, **named: Any) -> Any:
         """Gives the generated C a frame; `reset` begins anew.
 
         frame   as `run` takes inputs, but of one moment: without the axis of time
@@ -94,7 +96,8 @@ class Build(Stored):
         Errors: E213, E214, E216 as `run`; E254 a build without --stream.
         """
         stream = self.streaming
-        rows = integers(self.network, frame, pushed.frame_shapes(stream), raw, True)
+        shapes = pushed.frame_shapes(stream)
+        rows = integers(self.network, called(shapes, frame, named), shapes, raw, True)
         ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,21 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.reference import at_border
 
 FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
+
+
+def called(names: Iterable[str], inputs: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """What `integers` is given for f(*inputs, **named), as networks are called in torch.
+
+    Errors: E212 an input that is given twice.
+    """
+    if len(inputs) == 1 and not named:
+        return inputs[0]
+    ordered = dict(zip(names, inputs, strict=False))
+    twice = sorted(ordered.keys() & named.keys())
+    if twice:
+        facts = {"has": f"{', '.join(twice)} by place and by name"}
+        raise MyoedgeError("E212", "an input is given twice", facts)
+    return {**ordered, **named} if named else inputs
 
 
 def integers(

@@ -386,6 +386,27 @@ def test_run_says_what_is_wrong_with_its_inputs(built: tuple[Path, Ran]) -> None
     assert refused.value.code == "E214"
 
 
+class Apart(torch.nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x - y
+
+
+def test_run_is_called_as_the_network_is(tmp_path: Path) -> None:
+    """With inputs by place, by name, or both."""
+    model = save_exported(Apart(), (torch.zeros(1, 3), torch.zeros(1, 3)), tmp_path / "m.pt2")
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1.0, 1.0, (2, 1, 3)).astype(np.float32)
+    build = myoedge.build(model, calib={"x": x[None], "y": y[None]}, output=tmp_path / "out")
+    wanted = build.run([x, y])
+    np.testing.assert_allclose(wanted, x - y, atol=0.05)
+    for found in (build.run(x, y), build.run(x, y=y), build.run(y=y, x=x)):
+        np.testing.assert_array_equal(found, wanted)
+    for inputs, named in (((x,), {}), ((x, y, y), {}), ((x, y), {"y": y}), ((x,), {"z": y})):
+        with pytest.raises(myoedge.MyoedgeError) as refused:
+            build.run(*inputs, **named)
+        assert refused.value.code == "E212"
+
+
 def test_layers_are_called_alike_before_the_build(
     small: Path, built: tuple[Path, Ran], tmp_path: Path
 ) -> None:
