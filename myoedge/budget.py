@@ -20,6 +20,7 @@ from myoedge.quant.sqnr import Fidelity
 from myoedge.report.energy import amount, interval
 from myoedge.report.memory import moved_l3_bytes
 from myoedge.report.nodes import located
+from myoedge.report.overrun import MOST_NAMED, SMALLER
 from myoedge.report.speed import duration
 from myoedge.target import Chip, OperatingPoint
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 MEMORIES = ("l1", "l2", "l3")
 NO_TILE = "E304"
-MOST_NAMED = 3  # layers, of those that cost most
 KIB = 1024
 SDK_L1_BYTES = 4 * KIB  # of L1: the GAP SDK's own data and a larger stack of core 8
 
@@ -160,7 +160,6 @@ def _no_tile(plan: Plan, large: Sequence[Step], chip: Chip) -> MyoedgeError:
 
 
 AUTO = "auto"
-SMALLER = "fewer channels in the layers named"  # as E301 says it
 
 
 def at_point(plan: Plan, name: str | None, budget: Budget, by: Coefficients) -> Plan:

@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.reference import one_blas_thread
 from myoedge.report.cycles import with_cycles
 from myoedge.report.energy import with_energy
+from myoedge.report.overrun import over_latency
 from myoedge.report.streams import with_pace
 from myoedge.report.trace import perfetto
 from myoedge.simulator import Simulation, Wanted, simulate
@@ -27,6 +28,7 @@ from myoedge.target.gap9_cycles import COSTS
 
 if TYPE_CHECKING:
     from myoedge.built import Build
+    from myoedge.errors import Notice
     from myoedge.measurement import Measurement
     from myoedge.samples import Given
 
@@ -45,6 +47,7 @@ class Simulated:
     measurement   outputs, cycles of each layer, what the cores did
     exact         whether every inference gave the integers of the reference
     report        report.json as it is now
+    over          what is to be said where the run takes longer than [budget] latency
     run           counters of the whole run; None on GVSoC
     """
 
@@ -52,6 +55,7 @@ class Simulated:
     exact: bool
     report: dict[str, Any] = field(repr=False)
     run: Simulation | None = field(default=None, repr=False)
+    over: Notice | None = field(default=None, repr=False)
 
 
 def simulate_build(
@@ -78,7 +82,8 @@ def simulate_build(
     if trace and run is not None:
         files[TRACE] = perfetto(run, report["layers"], report["target"]["clock_hz"])
     build.replace(files)
-    return Simulated(measured, exact, report, run)
+    over = over_latency(report) if like == SILICON else None
+    return Simulated(measured, exact, report, run, over)
 
 
 def _measured(

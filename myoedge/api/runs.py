@@ -130,7 +130,8 @@ def simulate(
     like              "silicon", or "public-gvsoc": the costs that platform is documented to have
     trace             also writes trace.json for ui.perfetto.dev
     progress          called now and then with the cycle and what the program has printed since
-    The reports in the folder are replaced, except with a `like` of your own.
+    The reports in the folder are replaced, except with a `like` of your own; `over` of the result
+    says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.
     """
     from myoedge import onchip

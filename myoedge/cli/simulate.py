@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Voice, as_dict, common
 
 if TYPE_CHECKING:
     from myoedge.onchip import Simulated
@@ -66,8 +66,12 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
     voice.result(as_json(found), lambda: show(voice, found))
     if options["trace"]:
         voice.say(f"trace: {build / TRACE}, for ui.perfetto.dev")
+    if found.over is not None:
+        click.echo(str(found.over), err=True)
     if not found.exact:
         sys.exit(DIFFER)
+    if found.over is not None:
+        sys.exit(found.over.exit_code)
 
 
 def _refuse_what_goes_unheard(has_elf: bool) -> None:
@@ -109,6 +113,7 @@ def as_json(found: Simulated) -> dict[str, Any]:
         "memory": report["memory"],
         "layers": [{key: row.get(key) for key in keys} for row in report["layers"]],
         "outputs": outputs,
+        "over_budget": None if found.over is None else as_dict(found.over),
     }
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from myoedge.ir import Node
@@ -24,7 +24,11 @@ def located(steps: Iterable[Step]) -> list[str]:
     """Names of layers with operator and source line: "head (linear, net.py:9)"; of several at one
     place "linear head (2) (net.py:9)".
     """
-    rows = node_rows(step.node for step in steps)
+    return located_rows(node_rows(step.node for step in steps))
+
+
+def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same of layers of report.json."""
     names = words.told_apart(rows)
     return [_located(row, name) for row, name in zip(rows, names, strict=True)]
 

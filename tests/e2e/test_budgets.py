@@ -18,6 +18,7 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.goal import possible
 from myoedge.report import words
 from myoedge.target import chip
+from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
 
@@ -369,3 +370,26 @@ def test_more_of_a_memory_than_there_is(model: Path, tmp_path: Path, name: str, 
     most = found.tries[0].removeprefix(f"--{name} ")
     assert size_bytes(most) == getattr(chip("gap9"), f"{name}_bytes")
     assert possible(chip("host"), Budget(l1_bytes=10**6)).l1_bytes == 10**6, "host has no L1"
+
+
+def test_simulate_judges_the_latency_by_what_it_counts(model: Path, tmp_path: Path) -> None:
+    """A budget between the modelled latency and the counted one, at whichever point that is."""
+    build = with_table(model, tmp_path, "")
+    first = myoedge.simulate(build)
+    assert first.over is None
+    rows = {row["name"]: row["cycles"] for row in first.report["layers"]}
+    over_s = first.report["latency_s"] * 0.999
+    report = {**build.report, "budget": {**build.report["budget"], "latency_s": over_s}}
+    (build.folder / "report.json").write_text(json.dumps(report))
+    told = myoedge.simulate(build).over
+    assert told is not None
+    assert (told.code, told.title, told.exit_code) == ("E302", "over budget: latency", 3)
+    facts = dict(told.facts)
+    assert "simulated, at " in facts["build"]
+    slowest = [int(line.split()[0].replace(",", "")) for line in facts["most"].splitlines()]
+    assert slowest == sorted(rows.values(), reverse=True)[:3]
+    ran = command("simulate", build.folder, "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["exact"]) == (3, True)
+    assert ran.json["over_budget"]["title"] == told.title
+    assert str(told) in ran.err
+    assert myoedge.load_build(build.folder).report["cycles"]["source"] == "simulated"

@@ -44,6 +44,7 @@ SHARED = {
     "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
     "E222": {"built", "stored", "cli.newest", "ladder"},  # no whole build
     "E281": {"cached", "cli.shell", "folder"},  # the disk is full
+    "E302": {"budget", "report.overrun"},  # over budget
     "E501": {
         "tool",
         "toolchain",

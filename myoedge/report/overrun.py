@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run says of the latency that a build was held to by the model of cycles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from myoedge.errors import Notice, notice
+from myoedge.report import speed
+from myoedge.report.nodes import located_rows
+
+if TYPE_CHECKING:
+    from myoedge.report.rows import Report
+
+MOST_NAMED = 3  # layers, of those that cost most
+SMALLER = "fewer channels in the layers named"
+
+
+def over_latency(report: Report) -> Notice | None:
+    """E302 where the cycles counted take longer than `[budget] latency`; None: they do not."""
+    limit_s, found_s = (report.get("budget") or {}).get("latency_s"), report["latency_s"]
+    if limit_s is None or found_s is None or found_s <= limit_s or speed.is_modelled(report):
+        return None
+    found = f"{speed.duration(found_s)}, {report['cycles']['source']}, {_point(report)}"
+    facts = {"budget": speed.duration(limit_s), "build": found, "most": "\n".join(_slowest(report))}
+    loosen = "[budget] latency = ..., if what the run took will do"
+    return notice("E302", "over budget: latency", facts, [*_others(report), SMALLER, loosen])
+
+
+def _point(report: Report) -> str:
+    target = report["target"]
+    name = target["operating_point"]
+    volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
+    return f"at {volts:.2f} V, {target['clock_hz'] / 1e6:.0f} MHz"
+
+
+def _slowest(report: Report) -> Iterable[str]:
+    layers = report["layers"]
+    rows = sorted(zip(layers, located_rows(layers), strict=True), key=lambda row: -row[0]["cycles"])
+    return (f"{row['cycles']:,} cycles  {name}" for row, name in rows[:MOST_NAMED])
+
+
+def _others(report: Report) -> list[str]:
+    """The option of an operating point that keeps latency and energy, if there is one."""
+    limits, points = report["budget"], report["energy_uj"]["points"]
+    most_uj = math.inf if limits["energy_j"] is None else 1e6 * limits["energy_j"]
+    keep = (p for p in points if p["latency_s"] <= limits["latency_s"] and p["value"] <= most_uj)
+    return [f"--operating-point {point['name']}" for point in keep][:1]
