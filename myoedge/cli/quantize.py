@@ -80,8 +80,12 @@ def _show(voice: Voice, found: Quantized) -> None:
     show(table, voice.out)
     source = found.network.calibration.source
     total = words.decibels(decibels(found.fidelity.total_db))
-    place = f"at the output{words.before(found.fidelity.passed)}"
-    lines = [f"\nSQNR      {total} {place}, calibrated on {source}"]
+    graph, each_db = found.network.graph, found.fidelity.outputs_db
+    pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
+    each = {shown: decibels(each_db[name]) for shown, name in pairs}
+    place = words.at_outputs(each, found.fidelity.passed)
+    samples = words.several(len(found.fidelity.real), "calibration sample")
+    lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
     if found.accuracy_float is not None and found.accuracy_int8 is not None:
         shares = (words.percent(found.accuracy_float), words.percent(found.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*shares))

@@ -76,7 +76,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "energy_uj": None,
         "memory": memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
-        "outputs": [_port(plan, *pair) for pair in _named_outputs(plan)],
+        "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _named_outputs(plan)],
         "layers": layers,
         "warnings": [_warning(notice) for notice in outcome.warnings],
     }
@@ -187,6 +187,11 @@ def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
         "zero_point": None if params is None else params.zero_point,
         "border": _border(plan.quant.graph.borders.get(name)),
     }
+
+
+def _output(plan: Plan, fidelity: Fidelity | None, name: str, shown: str) -> dict[str, Any]:
+    known = {} if fidelity is None else fidelity.outputs_db
+    return {**_port(plan, name, shown), "sqnr_db": decibels(known.get(name))}
 
 
 def _border(border: Border | None) -> dict[str, Any] | None:

@@ -184,8 +184,10 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
         yield "accuracy", _accuracy(report)
     if q["sqnr_db"] is not None:
-        samples = words.several(q["samples"], "sample")
-        place = f"at the output{words.before(q.get('sqnr_before', ()))}"
+        samples = words.several(q["samples"], "calibration sample")
+        ports = streams.given(report, "outputs")
+        each = {port["name"]: port.get("sqnr_db") for port in ports}
+        place = words.at_outputs(each, q.get("sqnr_before", ()))
         yield "SQNR", _text(f"{words.decibels(q['sqnr_db'])} {place}, {samples}")
 
 

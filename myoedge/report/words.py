@@ -285,6 +285,14 @@ def before(functions: Sequence[str]) -> str:
     return f", before {' and '.join(names)}" if names else ""
 
 
+def at_outputs(each_db: Mapping[str, float | None], functions: Sequence[str]) -> str:
+    """What an SQNR is of: "at the output", "over the outputs scores (40.1 dB), state (37.0 dB)"."""
+    if len(each_db) < 2:
+        return f"at the output{before(functions)}"
+    listed = ", ".join(f"{name} ({decibels(db)})" for name, db in each_db.items())
+    return f"over the outputs {listed}{before(functions)}"
+
+
 def last_so_far(report: Report) -> str:
     """Whether "so far" of the last layer is the SQNR of the network."""
     if functions := report["quantization"].get("sqnr_before"):
@@ -296,7 +304,11 @@ def last_so_far(report: Report) -> str:
 def judged(report: Report) -> str:
     """What SQNR was measured with: "integer reference ..., 1,000 samples"."""
     q = report["quantization"]
-    return "" if q["samples"] is None else f"{q['source']}, {several(q['samples'], 'sample')}"
+    return (
+        ""
+        if q["samples"] is None
+        else f"{q['source']}, {several(q['samples'], 'calibration sample')}"
+    )
 
 
 MOST_FACTORS = 32

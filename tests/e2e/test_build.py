@@ -264,6 +264,12 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     assert [n["name"] for n in build.manifest["outputs"]] == ["output0", "output1", "output2"]
     named = build.run({"b": arrays["b"][0], "a": arrays["a"][0]})
     np.testing.assert_array_equal(named[0], mixed)
+    each = {port["name"]: port["sqnr_db"] for port in build.report["outputs"]}
+    assert list(each) == ["output0", "output1", "output2"]
+    shown = command("report", build.folder, cwd=tmp_path).out.replace("\n", " ")
+    listed = ", ".join(f"{name} ({db:.1f} dB)" for name, db in each.items())
+    told = re.sub(" +", " ", shown)
+    assert f"over the outputs {listed}, before the softmax and the argmax, 64" in told
 
 
 def test_a_file_that_is_gone_is_named(built: tuple[Path, Ran], tmp_path: Path) -> None:
