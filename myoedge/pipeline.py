@@ -17,7 +17,7 @@ from myoedge.config import Config
 from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.frontend.sniff import sniff
 from myoedge.frontend.unusable import EXPORT_LINES
-from myoedge.ir import Graph
+from myoedge.ir import Graph, Node
 from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
 from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
@@ -32,6 +32,7 @@ from myoedge.samples import Data, Given
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
 JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
 WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
+UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 METHODS = ("minmax", "percentile", "mse")
 
 Form = tuple[QuantGraph, Fidelity]  # of a network, and what it keeps
@@ -182,11 +183,22 @@ def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
                 "W102",
                 f"{name} keeps only {loss:.1f} dB in int8, on its own",
                 {"found": f"noise above {10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"},
-                [
-                    "look at its values: few large and many small ones do not share 256 steps",
-                    "a softmax over many positions has steps of 1/256: pool before it",
-                ],
+                [*_remedies(network, step.node)],
             )
+
+
+def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
+    """What may help a layer, as far as it or what it reads is known to be so."""
+    ranges, producer = network.calibration.ranges, network.graph.producer
+    near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
+    for node in near:
+        if node.op == "max_pool" and {node.name, node.inputs[0]} <= ranges.keys():
+            given, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
+            if high - given > UNUSED * (high - low):
+                yield f"fill with a number just below {low:.3g}, not {given:g}, before a maximum"
+    if any(node.op == "softmax" for node in near):
+        yield "a softmax over many positions has steps of 1/256: pool before it"
+    yield "look at its values: few large and many small ones do not share 256 steps"
 
 
 def _model_path(options: Options, settings: Config, base: Path) -> Path:

@@ -187,8 +187,9 @@ with samples of every class; if it stays, look for a dying ReLU in training.
 W102 A layer loses much in int8, whatever comes before it.
 Its own rounding leaves less than 12 dB between signal and noise; usual layers have 30 to 45. Few
 large values beside many small ones do not share 256 steps, and a softmax over hundreds of positions
-has shares below its step of 1/256. Look at the accuracy, clip outliers (--method percentile), or
-change the layer.
+has shares below its step of 1/256. A mask in front of a maximum is best filled with a number just
+below what the maximum gives. Look at the accuracy, clip outliers (--method percentile), or change
+the layer.
 
 W103 A number far from all others takes int8's range.
 A fill of -10,000 or less, or of 10,000 or more, stands for "not there", as masks have it in front

@@ -472,7 +472,34 @@ def test_a_layer_that_int8_is_too_coarse_for_is_told(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "warning[W102]" in ran.err
     assert re.search(r"\b1 \(softmax(, \S+:\d+)?\) keeps only", ran.err)
+    assert "a softmax over many positions" in ran.err
     assert command("build", "m.pt2", "--strict", cwd=tmp_path).code == 1
+
+
+class Largest(torch.nn.Module):
+    """The largest of the frames that are there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.gone = torch.nn.Linear(4, 6), torch.arange(8) > 5
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).masked_fill(self.gone[:, None], -500.0).amax(1)
+
+
+def test_a_maximum_behind_a_mask_is_told_what_to_fill_with(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    windows = np.random.default_rng(0).standard_normal((64, 1, 8, 4)).astype(np.float32)
+    net = Largest().eval()
+    model = save_exported(net, (torch.zeros(1, 8, 4),), tmp_path / "m.pt2")
+    build = myoedge.build(model, calib=windows, output=tmp_path / "out")
+    (told,) = build.warnings
+    least = min(float(net(torch.from_numpy(x)).min()) for x in windows)
+    found = re.fullmatch(r"fill with a number just below (\S+), not -500, .*", told.tries[0])
+    assert told.code == "W102"
+    assert found is not None
+    assert float(found[1]) == pytest.approx(least, rel=0.01)
+    assert not any("softmax" in line for line in told.tries)
 
 
 def test_c_that_leaves_a_layer_out_is_no_bug_of_ours(
