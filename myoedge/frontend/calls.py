@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from myoedge.frontend.aten import IMPORT, KEEPS
@@ -21,6 +23,7 @@ from myoedge.frontend.traced import (
     static,
     type_of,
 )
+from myoedge.ir import Origin
 
 # Run by torch here, once, where nothing but constants goes in, as are all that IMPORT names and
 # what works element by element: what a file can ask for besides could crash torch, or open files.
@@ -36,6 +39,7 @@ _FACTORIES = frozenset(
         "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
     )
 )  # fmt: skip
+_WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
 MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
 MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
 
@@ -77,13 +81,24 @@ def needed_nodes(graph: Any) -> set[Any]:
 def _call(draft: Draft, values: dict[str, Any], node: Any) -> Refusal | None:
     target = str(node.target)
     origin = origin_of(node)
-    draft.origin, draft.stem = (origin,), node.name
+    draft.origin, draft.stem = (_of_weight(draft, values, node, origin),), node.name
     try:
         values[node.name] = _value(draft, values, node, target)
     except Unsupported as reason:
         values[node.name] = _stand_in(draft, node.meta.get("val"))
         return Refusal(target, origin, str(reason))
     return None
+
+
+def _of_weight(draft: Draft, values: Mapping[str, Any], node: Any, origin: Origin) -> Origin:
+    """The place of the weight that a call reads, where that says more than the module's: those of
+    an attention compute with their parts' weights and do not call them."""
+    for name in (values.get(given.name) for given in node.all_input_nodes):
+        if isinstance(name, str) and name in draft.constants:
+            part, found = _WEIGHT.subn("", name)
+            if found and part.startswith(f"{origin.path}."):
+                return replace(origin, path=part)
+    return origin
 
 
 def _stand_in(draft: Draft, value: Any) -> Any:

@@ -10,6 +10,7 @@ from myoedge.ir import Graph, prune
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_borders
 from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, magnitude, merge_tables
+from myoedge.passes.heads import named_heads
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.masks import MASKS
@@ -35,7 +36,7 @@ def prepare(graph: Graph) -> Graph:
         if name == "fold":
             graph = absorb_borders(graph)
         check(graph, "imported")
-    graph = tidy(graph)
+    graph = tidy(named_heads(graph))
     check_samples(graph)
     check(graph, "prepared")
     return graph

@@ -409,3 +409,29 @@ def test_a_product_by_rows_turns_no_numbers(
     assert [n.attrs["perm"] for n in graph.nodes if n.op == "transpose"] == left
     (product,) = (n for n in graph.nodes if n.op == "matmul")
     assert product.attrs.get("b_turned", False) == (left != [(2, 0, 1)])
+
+
+class Attending(nn.Module):
+    """A module whose inner layers are weights that it computes with itself."""
+
+    def __init__(self, **options: int) -> None:
+        super().__init__()
+        self.a = nn.MultiheadAttention(16, 2, batch_first=True, **options)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = self.a(x, y, y, need_weights=False)[0]
+        return found
+
+
+@pytest.mark.parametrize("width", [16, 8])
+def test_layers_of_an_attention_say_what_they_make(width: int) -> None:
+    """Weights for q, k and v in one array, of which k and v stay together, or in one each."""
+    made = Attending(kdim=width, vdim=width).eval()
+    example = (torch.zeros(1, 12, 16), torch.zeros(1, 12, width))
+    graph = prepare(from_exported(torch.export.export(made, example)))
+    paths = {(node.op, o.path) for node in graph.nodes for o in node.origin}
+    linear = {path for op, path in paths if op == "linear"}
+    apart = {"a.q", "a"} if width == 16 else {"a.q_proj", "a.k_proj", "a.v_proj"}
+    assert linear == {*apart, "a.out_proj"}
+    assert ("attention", "a") in paths
+    assert {path for _, path in paths} > {"a.v"}
