@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from myoedge.config import BudgetTable, decibels, joules, seconds, size_bytes
 from myoedge.energy.model import PUBLISHED, Coefficients, Energy, energy, for_modelled, typical
 from myoedge.errors import MyoedgeError
+from myoedge.naming import located
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.untiled import least_bytes, tile_facts
 from myoedge.plan.whole import latency_s, layer_cycles, modelled_cycles
@@ -19,7 +20,6 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.report.energy import amount, interval
 from myoedge.report.memory import moved_l3_bytes
-from myoedge.report.nodes import located
 from myoedge.report.overrun import MOST_NAMED, SMALLER
 from myoedge.report.speed import duration
 from myoedge.target import Chip, OperatingPoint
@@ -153,7 +153,9 @@ def _no_tile(plan: Plan, large: Sequence[Step], chip: Chip) -> MyoedgeError:
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
         "smaller kernels, fewer channels",
     ]
-    return MyoedgeError(NO_TILE, f"{worst.node.where} does not fit the L1 budget", facts, tries)
+    return MyoedgeError(
+        NO_TILE, f"{plan.names[worst.node.name]} does not fit the L1 budget", facts, tries
+    )
 
 
 # --- what came of it ------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from myoedge.frontend.sniff import sniff
 from myoedge.frontend.unusable import EXPORT_LINES
 from myoedge.ir import Graph, Node
 from myoedge.loading import WHOLE, Around, Model, check_work, filters, is_random, load_model
+from myoedge.naming import located
 from myoedge.op import OPS
 from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
 from myoedge.quant.observe import Calibration, Observer, Samples, calibrate, flat_inputs
@@ -26,7 +27,6 @@ from myoedge.quant.refine import AIM_DB, refined
 from myoedge.quant.reuse import Reuse, compared, kept_params, kin
 from myoedge.quant.sqnr import Fidelity, accuracy, judges, measure
 from myoedge.reference import one_blas_thread
-from myoedge.report.nodes import located
 from myoedge.samples import Data, Given
 
 MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice

@@ -174,9 +174,8 @@ def inspect(
     """
     from collections import Counter
 
+    from myoedge.naming import node_rows, places
     from myoedge.op import OPS, macs
-    from myoedge.report import words
-    from myoedge.report.nodes import node_rows
 
     loaded = load(model, factory=factory, calib=calib)
     graph = loaded.graph
@@ -193,7 +192,7 @@ def inspect(
         dict(sorted(Counter(node.op for node in nodes).items())),
         tuple(
             (place, n.op, graph.shape(n.name), m)
-            for place, n, m in zip(words.places(node_rows(nodes)), nodes, work, strict=True)
+            for place, n, m in zip(places(node_rows(nodes)), nodes, work, strict=True)
         ),
         loaded.params,
         sum(work),

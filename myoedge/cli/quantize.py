@@ -31,9 +31,9 @@ def command(voice: Voice, **options: Any) -> None:
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
     """With the keys of report.json's `layers`."""
+    from myoedge.naming import node_rows
     from myoedge.op import OPS
     from myoedge.report.functions import activation
-    from myoedge.report.nodes import node_rows
     from myoedge.report.rows import decibels
 
     nodes = [step.node for step in found.network.steps if not OPS[step.node.op].view]
@@ -66,6 +66,7 @@ def _show(voice: Voice, found: Quantized) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from myoedge.naming import places
     from myoedge.report import words
     from myoedge.report.rows import decibels
     from myoedge.report.text import show
@@ -74,7 +75,7 @@ def _show(voice: Voice, found: Quantized) -> None:
     for title in ("dB alone", "dB so far"):
         table.add_column(title, justify="right", no_wrap=True)
     rows = _rows(found)
-    for row, place in zip(rows, words.places(rows), strict=True):
+    for row, place in zip(rows, places(rows), strict=True):
         values = (words.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(words.what(row)), *values)
     show(table, voice.out)

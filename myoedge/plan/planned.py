@@ -13,6 +13,7 @@ import numpy as np
 
 from myoedge.errors import Notice
 from myoedge.ir import Array
+from myoedge.naming import located
 from myoedge.op import Step, macs
 from myoedge.plan.far import Access
 from myoedge.plan.l1 import declared
@@ -187,7 +188,14 @@ class Plan:
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """What makes the network slower than it could be."""
-        return tuple(too_small(step, self.l1_room_bytes) for step in self.without_tiles)
+        room = self.l1_room_bytes
+        return tuple(too_small(self.names[s.node.name], s, room) for s in self.without_tiles)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Steps by the names of their results, as people know them."""
+        names = (step.node.name for step in self.steps)
+        return dict(zip(names, located(self.steps), strict=True))
 
     @property
     def border_bytes(self) -> int:

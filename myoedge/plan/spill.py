@@ -43,14 +43,14 @@ def _with_more(plan: Plan, roots: Roots, part: int, placing: Place) -> Iterator[
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
     """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
-    yield from (step.node.where for step in plan.without_tiles)
+    yield from (plan.names[step.node.name] for step in plan.without_tiles)
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
         step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
         tiled = declared(step)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
         if tiled and [bool(choices(tiled, room, limits=limits)) for room in rooms] == [False, True]:
-            yield step.node.where
+            yield plan.names[step.node.name]
 
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Graph
 from myoedge.plan.far import far_hauls
 from myoedge.plan.moments import Piece, candidates, pieces
 from myoedge.plan.planned import Plan, size_bytes
@@ -161,19 +160,20 @@ def _parts(plan: Plan, weights: str) -> str:
 def _stays(least: Plan) -> str:
     """The largest of what does."""
     graph = least.quant.graph
-    sizes = [(life.size_bytes, _told(graph, life.name)) for life in least.lives]
+    sizes = [(life.size_bytes, _told(least, life.name)) for life in least.lives]
     ports = [*graph.inputs, *graph.outputs]
     near = [name for name in ports if least.where[name].kind in ("input", "output")]
-    sizes += [(size_bytes(least.quant, name), _told(graph, name)) for name in near]
+    sizes += [(size_bytes(least.quant, name), _told(least, name)) for name in near]
     rows = [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]
     return "\n".join(
         ["what a few tiles need at a time, and all that layers without tiles touch", *rows]
     )
 
 
-def _told(graph: Graph, name: str) -> str:
+def _told(plan: Plan, name: str) -> str:
     """Of a tensor; windows have names that say what they are."""
-    return f"output of {graph.producer[name].where}" if name in graph.producer else name
+    maker = plan.quant.graph.producer.get(name)
+    return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
 
 
 def _l1_fact(plan: Plan, layers: Sequence[str]) -> dict[str, str]:
@@ -184,11 +184,11 @@ def _l1_fact(plan: Plan, layers: Sequence[str]) -> dict[str, str]:
 
 def _largest(plan: Plan) -> list[str]:
     sizes = [
-        (sum(a.nbytes for a in plan.stored(index).values()), step.node.where)
+        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
         for index, step in enumerate(plan.steps)
     ]
     sizes += [
-        (life.size_bytes, _told(plan.quant.graph, life.name))
+        (life.size_bytes, _told(plan, life.name))
         for life in plan.lives
         if life.name in plan.quant.graph.producer
     ]

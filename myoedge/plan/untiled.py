@@ -30,19 +30,19 @@ def tile_facts(step: Step, room: int) -> dict[str, str]:
     }
 
 
-def too_small(step: Step, room: int) -> Notice:
-    """Why a layer stays in L2."""
+def too_small(name: str, step: Step, room: int) -> Notice:
+    """Why a layer stays in L2; `name` is what people know it by."""
     if least_bytes(step) <= room:
-        return _not_fed(step)
+        return _not_fed(name, step)
     return notice(
         "W301",
-        f"{step.node.where} does not fit L1 in any tile: it is computed in L2, slowly",
+        f"{name} does not fit L1 in any tile: it is computed in L2, slowly",
         tile_facts(step, room),
         ["fewer channels or smaller kernels in this layer"],
     )
 
 
-def _not_fed(step: Step) -> Notice:
+def _not_fed(name: str, step: Step) -> Notice:
     """The same where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
     tiled = declared(step)
@@ -53,7 +53,7 @@ def _not_fed(step: Step) -> Notice:
     found = {"needs": f"room in L2 for its constants, {largest} the largest of them"}
     return notice(
         "W301",
-        f"{step.node.where} has no tile for which L2 has room: it is computed in L2, slowly",
+        f"{name} has no tile for which L2 has room: it is computed in L2, slowly",
         found if largest else {},
         ["a larger --l2"],
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from myoedge import naming
 from myoedge.measurement import LayerCost, Measurement
 from myoedge.report import energy as joules
 from myoedge.report import speed, words
@@ -176,7 +177,7 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
 
 def _names(layers: Sequence[Mapping[str, Any]], has_operators: bool) -> list[str]:
     """Places, with the operator where no column has it and the place could be another layer's."""
-    return words.places(layers) if has_operators else words.told_apart(layers)
+    return naming.places(layers) if has_operators else naming.told_apart(layers)
 
 
 def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge import naming
 from myoedge.report import energy, speed, words
 from myoedge.report.rows import Report
 from myoedge.report.text import clean, show
@@ -207,7 +208,7 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
 def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
     """Layers by module path, which outlives changes elsewhere, told apart as in both reports."""
     layers = report["layers"]
-    return dict(zip(words.told_apart(layers, other["layers"]), layers, strict=True))
+    return dict(zip(naming.told_apart(layers, other["layers"]), layers, strict=True))
 
 
 # --- for people -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
+from myoedge import naming
 from myoedge.energy.calibrate import Residual
 from myoedge.energy.duty import Battery, duty
 from myoedge.energy.model import (
@@ -239,7 +240,7 @@ MOST_NAMED = 3
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
     """The layers that cost most, and what no layer takes: "250 µJ (186 to 314)  head.fc"."""
-    named = zip(report["layers"], words.told_apart(report["layers"]), strict=True)
+    named = zip(report["layers"], naming.told_apart(report["layers"]), strict=True)
     rows = sorted(named, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MOST_NAMED]
     told = [f"{of_result(row)}  {name}" for row, name in rows]
     outside = speed.outside_layers(dict(report))

@@ -7,7 +7,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
-from myoedge import __version__
+from myoedge import __version__, naming
 from myoedge.emit.render import new_environment
 from myoedge.report import energy, maps, picture, speed, streams, words
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
@@ -48,7 +48,9 @@ def report_html(report: Report) -> str:
 def environment() -> Environment:
     """As for the C, but with escaping."""
     env = new_environment(escape=True)
-    env.globals.update(words=words, speed=speed, energy=energy, verdict=verdict, costs=costs)
+    env.globals.update(
+        words=words, naming=naming, speed=speed, energy=energy, verdict=verdict, costs=costs
+    )
     env.globals.update(streams=streams)
     env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(

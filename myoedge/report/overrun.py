@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from myoedge.errors import Notice, notice
+from myoedge.naming import located_rows
 from myoedge.report import speed
-from myoedge.report.nodes import located_rows
 
 if TYPE_CHECKING:
     from myoedge.report.rows import Report

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from myoedge import naming
 from myoedge.report import words
 from myoedge.report.memory import Row, alive, alive_bytes, fullest
 from myoedge.report.rows import Report
@@ -157,7 +158,7 @@ def _of_layer(report: Report, what: str, row: Mapping[str, Any], size: int) -> H
 
 
 def _held(what: str, row: Mapping[str, Any], name: str, size: int) -> Held:
-    return Held(what, name, words.source(dict(row)), size)
+    return Held(what, name, naming.source(dict(row)), size)
 
 
 def _ports(report: Report) -> Iterator[Held]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from myoedge import naming
 from myoedge.report import speed, words
 from myoedge.report.rows import CAUSES, EXACT_DB, WEAK_DB, Report
 
@@ -131,7 +132,7 @@ def _noise_of(row: Mapping[str, Any], name: str) -> str:
 def columns(report: Report, frame: Frame) -> list[Tick]:
     """The operator of every step, and its layer."""
     layers = report["layers"]
-    rows = enumerate(zip(layers, words.told_apart(layers), strict=True))
+    rows = enumerate(zip(layers, naming.told_apart(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
 
 

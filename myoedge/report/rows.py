@@ -11,6 +11,7 @@ from typing import Any
 from myoedge.emit.kernels import function_name
 from myoedge.errors import Notice
 from myoedge.ir import Border, Node, plain
+from myoedge.naming import origin_rows
 from myoedge.op import OPS, Step
 from myoedge.plan.planned import ELEMENT_BYTES, Plan, size_bytes, step_macs
 from myoedge.plan.tiling import Tiling
@@ -258,11 +259,6 @@ def _moved(plan: Plan, index: int) -> dict[str, Any]:
         "read_bytes": _read_bytes(plan, node) + weights,
         "out_bytes": size_bytes(plan.quant, node.name),
     }
-
-
-def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
-    """Module paths and source lines, as JSON."""
-    return [{"path": o.path, "source": o.source} for o in origin]
 
 
 def _read_bytes(plan: Plan, node: Node) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from myoedge.report import words
+from myoedge import naming
 from myoedge.simulator import Mark, Simulation
 
 MOST_BYTES = 50 << 20
@@ -108,7 +108,7 @@ def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
     """Each layer's row with the marks around it."""
-    names = words.told_apart(layers)
+    names = naming.told_apart(layers)
     for before, after in pairwise(run.marks):
         if 0 <= after.value < len(layers):
             yield {**layers[after.value], "told": names[after.value]}, before, after

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from myoedge.naming import places, told_apart
 from myoedge.report.rows import EXACT_DB, WEAK_DB, Report, dims
 
 KIB = 1024
@@ -168,16 +168,6 @@ def rough_percent(part: float, whole: float) -> str:
     return f"{rounded} %" if rounded else "<1 %"
 
 
-def place(row: Mapping[str, Any]) -> str:
-    """Module paths of a layer, siblings shortened ("block.0.conv + relu"), else its source line."""
-    paths = list(dict.fromkeys(o["path"] for o in row["origin"] if o["path"]))
-    if not paths:
-        return str(row["label"])
-    parent = paths[0].rpartition(".")[0]
-    rest = (p.removeprefix(f"{parent}.") if parent else p for p in paths[1:])
-    return " + ".join([paths[0], *rest])
-
-
 def what(row: dict[str, Any]) -> str:
     """An operator and what is fused into it: "conv + relu"; of a table its functions."""
     joint = " " if row["op"] == "table" else " + "
@@ -198,36 +188,6 @@ def advice(report: Report) -> str:
 
 def shapes(ports: list[dict[str, Any]]) -> str:
     return ", ".join(f"{port['name']} {dims(port['shape'])}" for port in ports)
-
-
-def named(row: Mapping[str, Any]) -> str:
-    """A layer where its operator is not beside it: "head.fc", or "add net.py:41" without a path."""
-    has_path = any(o["path"] for o in row["origin"])
-    return place(row) if has_path else f"{row['op']} {place(row)}"
-
-
-def told_apart(
-    layers: Sequence[Mapping[str, Any]], older: Sequence[Mapping[str, Any]] = ()
-) -> list[str]:
-    """`named` of all, with the operator where a place is several layers', here or in an older
-    build, and their number where that is the same too: "linear net.py:41 (2)".
-    """
-    known = Counter(place(row) for row in layers) | Counter(place(row) for row in older)
-    return [
-        f"{row['op']} {numbered}" if known[place(row)] > 1 else named(row)
-        for row, numbered in zip(layers, places(layers), strict=True)
-    ]
-
-
-def places(layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """`place` of all, the operator beside it; with their number where both are the same."""
-    seen = Counter[tuple[str, str]]()
-    found = []
-    for row in layers:
-        key = (str(row["op"]), place(row))
-        seen[key] += 1
-        found.append(f"{key[1]} ({seen[key]})" if seen[key] > 1 else key[1])
-    return found
 
 
 def layer_names(report: Report) -> dict[str, str]:
@@ -317,12 +277,6 @@ MOST_FACTORS = 32
 def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
     """The first per-channel scales and offsets of an input."""
     return list(zip(port["border"]["scale"], port["border"]["offset"], strict=True))[:MOST_FACTORS]
-
-
-def source(row: Mapping[str, Any]) -> str:
-    """The line of the user's program, unless `place` says it already."""
-    found = next((o["source"] for o in row["origin"] if o["source"]), "")
-    return "" if found == place(row) else found
 
 
 def step_name(report: Report, step: int) -> str:

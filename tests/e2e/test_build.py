@@ -17,8 +17,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge import ladder
-from myoedge.report import words
+from myoedge import ladder, naming
 from tests.conftest import ROOT, Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small
@@ -417,7 +416,7 @@ def test_layers_are_called_alike_before_the_build(
     small: Path, built: tuple[Path, Ran], tmp_path: Path
 ) -> None:
     report = myoedge.load_build(built[0]).report
-    names = words.places(report["layers"])
+    names = naming.places(report["layers"])
     quantize = ("quantize", small / "model.pt2", "--calib", small / "calib.npz")
     told = command(*quantize, "--json", cwd=tmp_path).json
     assert told["sqnr_db"] == report["quantization"]["sqnr_db"]

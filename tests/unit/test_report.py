@@ -21,6 +21,7 @@ import pytest
 from rich.console import Console
 
 import myoedge.ops  # noqa: F401  (fills the table of operators)
+from myoedge import naming
 from myoedge.errors import notice
 from myoedge.ir import Border, Graph, Node, Origin, Tensor
 from myoedge.plan.schedule import make_plan
@@ -520,7 +521,7 @@ def test_layers_of_one_place_have_the_names_of_their_report(usual: Report) -> No
     new = copy.deepcopy(usual)
     for row, op in zip(new["layers"], ("slice", "linear", "linear"), strict=False):
         row |= {"op": op, "origin": place, "macs": 7}
-    names = words.told_apart(new["layers"])[:3]
+    names = naming.told_apart(new["layers"])[:3]
     assert names == ["slice mha", "linear mha", "linear mha (2)"]
     old = copy.deepcopy(new)
     for row in old["layers"]:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from myoedge import naming
 from myoedge.energy.model import PUBLISHED
 from myoedge.measurement import Activity, Inference, LayerCost, Measurement
 from myoedge.plan.schedule import make_plan
@@ -596,5 +597,5 @@ def layer(op: str, path: str, line: int = 0) -> dict[str, Any]:
 
 def test_layers_of_one_module_are_told_apart() -> None:
     layers = [layer("linear", "head"), layer("add", "head"), layer("linear", "head")]
-    assert words.told_apart(layers) == ["linear head", "add head", "linear head (2)"]
-    assert words.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]
+    assert naming.told_apart(layers) == ["linear head", "add head", "linear head (2)"]
+    assert naming.told_apart([layer("linear", "a"), layer("linear", "b")]) == ["a", "b"]

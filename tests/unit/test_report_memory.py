@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from myoedge import naming
 from myoedge.budget import Budget, check
 from myoedge.errors import MyoedgeError
 from myoedge.ir import Tensor
@@ -219,7 +220,7 @@ def test_the_table_names_layers_and_advice() -> None:
 
 def test_a_peak_s_layer_has_the_same_name_in_its_rows() -> None:
     found = make_report(planned(), Outcome("net"))
-    layers = dict(zip(words.told_apart(found["layers"]), found["layers"], strict=True))
+    layers = dict(zip(naming.told_apart(found["layers"]), found["layers"], strict=True))
     for peak in peaks(found):
         assert {part.layer for part in peak.held if part.source} <= {*layers}
     fullest_l1 = of(found)["L1"]
