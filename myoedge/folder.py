@@ -23,9 +23,10 @@ SCHEMA = "myoedge.manifest/1"
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 # What make, cmake, simulate, a killed simulate or validate and macOS leave in a build folder.
 _REPLACED = r"report\.json|report\.html|layers\.csv|trace\.json"
+_WRITTEN = ".reports."  # and a process: all of them lie beside those that they are to replace
 _WRITTEN_LATER = re.compile(
     r"manifest\.json|trace\.json|gap_sdk/build/.*|src/((library/)?\w+\.o|libnetwork\.a|selftest|firmware\.elf)"
-    rf"|\.({_REPLACED})\.[0-9]+|(.*/)?\.DS_Store"
+    rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
@@ -197,19 +198,45 @@ def explained(target: Path) -> Iterator[None]:
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replaces single files of a build: all are written first, then renamed one by one."""
+    """Replaces single files of a build together: once all are written, no interruption leaves some
+    as they were, and what a process that is killed then leaves undone, `finish_replacing` does.
+    """
     with explained(folder):
         if is_build(folder):
+            finish_replacing(folder)
             _drop_abandoned(folder, rf"\.(?:{_REPLACED})\.([0-9]{{1,10}})")
-        fresh = {folder / name: folder / f".{name}.{os.getpid()}" for name in files}
+        pid = os.getpid()
+        fresh = {folder / name: folder / f".{name}.{pid}" for name in files}
+        written = folder / f"{_WRITTEN}{pid}"
         try:
             for path, temporary in fresh.items():
                 temporary.write_bytes(files[path.name])
-            for path, temporary in fresh.items():
-                os.replace(temporary, path)
+            written.touch()
+            try:
+                _take_places(fresh)
+            except KeyboardInterrupt:
+                _take_places(fresh)
+                raise
         finally:
-            for temporary in fresh.values():
+            for temporary in (*fresh.values(), written):
                 temporary.unlink(missing_ok=True)
+
+
+def finish_replacing(folder: Path) -> None:
+    """Puts in place what processes have written whole and were killed before they had replaced."""
+    for written in [*folder.glob(f"{_WRITTEN}*")]:
+        pid = written.name.removeprefix(_WRITTEN)
+        if not re.fullmatch(r"[0-9]{1,10}", pid) or _alive(int(pid)):
+            continue
+        names = (re.fullmatch(rf"\.({_REPLACED})\.{pid}", path.name) for path in folder.iterdir())
+        _take_places({folder / found[1]: folder / found[0] for found in names if found})
+        written.unlink(missing_ok=True)
+
+
+def _take_places(fresh: Mapping[Path, Path]) -> None:
+    for path, temporary in fresh.items():
+        if temporary.exists():
+            os.replace(temporary, path)
 
 
 def sha256(content: bytes) -> str:

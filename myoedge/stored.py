@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.folder import MANIFEST, replace_files, sha256
+from myoedge.folder import MANIFEST, finish_replacing, replace_files, sha256
 from myoedge.ir import Array
 from myoedge.plan.planned import parse_location
 from myoedge.quant import store
@@ -52,6 +53,8 @@ class Stored:
     @property
     def report(self) -> dict[str, Any]:
         """report.json as it is now; validate and others replace it."""
+        with contextlib.suppress(OSError):  # a folder that may only be read
+            finish_replacing(self.folder)
         found = self._json("report.json")
         if missing := REPORT_KEYS - found.keys():
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))

@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from myoedge.built import load_build
 from myoedge.folder import replace_files
 from tests.conftest import Ran, myoedge
 from tests.e2e.test_bad_input import refused, whole
@@ -110,6 +113,58 @@ def test_what_killed_runs_left_goes_with_the_next(build: Path, tmp_path: Path) -
     replace_files(tmp_path / "out", {"report.html": b"new"})
     left = sorted(path.name for path in (tmp_path / "out").glob(".*"))
     assert left == [".notes.99999999", mine]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from myoedge.folder import replace_files
+folder, left = Path(sys.argv[1]), int(sys.argv[2])
+whole = os.replace
+
+def replace(source, target):
+    global left
+    left -= 1
+    if left < 0:
+        os._exit(9)
+    whole(source, target)
+
+os.replace = replace
+new = (folder / "report.json").read_bytes() + b" "
+replace_files(folder, {"report.json": new, "report.html": b"new", "layers.csv": b"new"})
+"""
+REPORTS = ("report.json", "report.html", "layers.csv")
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_reports_of_a_killed_run_are_all_there_or_none(
+    build: Path, tmp_path: Path, left: int
+) -> None:
+    """Whichever of them a kill leaves to be replaced; whoever reads the build next sees it done."""
+    folder = Path(shutil.copytree(build, tmp_path / "out"))
+    ended = subprocess.run([sys.executable, "-c", KILLED, folder, str(left)], check=False)
+    assert ended.returncode == (9 if left < 3 else 0)
+    assert load_build(folder).report
+    assert [(folder / name).read_bytes()[-3:] for name in REPORTS[1:]] == [b"new", b"new"]
+    assert (folder / "report.json").read_bytes().endswith(b" ")
+    assert not [*folder.glob(".*")]
+
+
+def test_an_interrupt_does_not_leave_reports_of_two_runs(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, calls, replace = Path(shutil.copytree(build, tmp_path / "out")), [0], os.replace
+
+    def interrupted(source: Path, target: Path) -> None:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_files(folder, dict.fromkeys(REPORTS, b"new"))
+    assert {(folder / name).read_bytes() for name in REPORTS} == {b"new"}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
