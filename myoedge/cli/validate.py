@@ -32,7 +32,9 @@ RUNGS = {
     help="Rungs of the ladder, with commas: host, simulator, gvsoc, board.",
 )
 @click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
-@click.option("--onnx", is_flag=True, help="Also measure model.int8.onnx in onnxruntime.")
+@click.option(
+    "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
+)
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
 @board_options
 @common

@@ -23,8 +23,11 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.reference import PRE, has_table
 
-OPSET = 21  # with it came IR version 10, which has metadata on nodes
-IR_VERSION = 10
+# Integers of 16 bits came with opset 21. In models of that opset onnxruntime's extended
+# optimisations write QuantizeLinear with an output_dtype that its own change to uint8 contradicts,
+# and refuse that then.
+OPSET, OPSET_WIDE = 20, 21
+IR_VERSION = 10  # has metadata on nodes
 
 
 def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> bytes:
@@ -47,6 +50,14 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     for name, output in zip(q.graph.outputs, shown, strict=True):
         _output(w, q, name, output)
     return _serialised(w, q, model_name, ports, shown)
+
+
+def _opset(w: Writer) -> int:
+    """As low as it may be."""
+    from onnx import TensorProto
+
+    wide = any(constant.data_type == TensorProto.INT16 for constant in w.constants)
+    return OPSET_WIDE if wide else OPSET
 
 
 def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
@@ -119,7 +130,7 @@ def _serialised(
     )
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", _opset(w))],
         ir_version=IR_VERSION,
         producer_name="myoedge",
         producer_version=__version__,

@@ -224,6 +224,26 @@ def test_generated_c_keeps_its_promises(built: tuple[Path, Ran]) -> None:
         assert len(line) < 200, line
 
 
+LEVELS = ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_ALL")
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_product_of_rows_opens_with_any_optimisation(level: str, tmp_path: Path) -> None:
+    """Rows of a linear layer, of which onnxruntime makes a Gemm between reshapes."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 3)).eval()
+    save_exported(model, (torch.zeros(1, 9, 8),), tmp_path / "m.pt2")
+    x = np.random.default_rng(0).standard_normal((8, 1, 9, 8)).astype(np.float32)
+    build = myoedge.build(tmp_path / "m.pt2", calib=x, output=tmp_path / "out")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    session = ort.InferenceSession(str(build.folder / "model.int8.onnx"), options)
+    scale = build.manifest["outputs"][0]["scale"]
+    for window in x:
+        (found,) = session.run(None, {session.get_inputs()[0].name: window})
+        assert np.abs(found - build.run(window)).max() <= 2 * scale + 1e-6
+
+
 def test_onnx_file_agrees(built: tuple[Path, Ran], small: Path) -> None:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
