@@ -452,6 +452,29 @@ def test_what_torch_warns_itself_of_is_not_passed_on() -> None:
     assert not told
 
 
+class Encoder(nn.Module):
+    """torch's encoder with a mask that the module keeps, as README calls it."""
+
+    def __init__(self, causal: bool) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.inner, self.causal = (
+            nn.TransformerEncoder(layer, 1, enable_nested_tensor=False),
+            causal,
+        )
+        mask = torch.full((6, 6), -torch.inf).triu(1 if causal else 2)
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x, mask=self.mask, is_causal=self.causal)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("causal", [True, False])
+def test_an_encoder_that_is_told_of_its_mask(causal: bool) -> None:
+    agrees(Encoder(causal), seeded(1, 6, 8))
+
+
 class Learnt(nn.Module):
     """What an output depends on is one weight under two names, two biases and a mask."""
 
