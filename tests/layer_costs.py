@@ -37,6 +37,7 @@ from tests.e2e.test_bench_networks import NETWORKS
 from tests.e2e.test_onnx_models import MODELS, ROWS, calibration
 from tests.layer_fit import non_negative
 from tests.layer_networks import HELD_OUT, RECURRENT, REFERENCE, drawn, recurrent
+from tests.layer_transformers import FITTED, UNFITTED, transformer
 
 ROUNDS = 8
 PULL = 0.01  # of a price towards what it was, where no layer says what it is
@@ -51,8 +52,12 @@ OF_CORES = 0.5  # what a layer's computation alone weighs
 # is around products, by the instructions that traces count, as a few of them do not tell it.
 KNOWN = (
     *("dma_byte", "dma_command", "dense_run", "dense_ready"),
-    *("dense_call", "dense_few", "dense_pair", "dense_single"),
+    *("dense_call", "dense_few", "dense_one", "dense_pair", "dense_single", "dense_byte"),
+    *("dense_sum_word", "dense_sum_byte", "matmul_word", "sums_word", "sums_byte"),
 )
+
+
+DRAWN, HELD = ("recurrent", "drawn", "transformer"), ", held out"
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,11 @@ def recurrent_networks(folder: Path) -> Iterator[Network]:
         yield of_module(f"recurrent_{index}", module, [shape], folder)
 
 
+def transformer_network(seed: int, folder: Path) -> Network:
+    module, shape = transformer(seed)
+    return of_module(f"transformer_{seed}", module, [shape], folder)
+
+
 def real_networks(folder: Path) -> Iterator[Network]:
     """Whole networks, and models that somebody trained."""
     for name, bench in NETWORKS.items():
@@ -175,15 +185,13 @@ def show(networks: Sequence[Network], prices: Prices = GAP9_TILES) -> None:
 
 
 def groups(networks: Sequence[Network]) -> Iterator[tuple[str, list[Network]]]:
-    held = {f"drawn_{seed}" for seed in HELD_OUT}
-    drawn_ones = [n for n in networks if n.name.startswith("drawn_")]
-    found = {
-        "networks": [n for n in networks if not n.name.startswith(("drawn_", "recurrent_"))],
-        "recurrent": [n for n in networks if n.name.startswith("recurrent_")],
-        "drawn": [n for n in drawn_ones if n.name not in held],
-        "held out": [n for n in drawn_ones if n.name in held],
-    }
-    yield from ((title, some) for title, some in found.items() if some)
+    """By what they are, and whether prices are fitted to them."""
+    held = {f"drawn_{seed}" for seed in HELD_OUT} | {f"transformer_{seed}" for seed in UNFITTED}
+    found: dict[str, list[Network]] = {}
+    for n in networks:
+        kind = next((k for k in DRAWN if n.name.startswith(k)), "networks")
+        found.setdefault(kind + HELD * (n.name in held), []).append(n)
+    yield from found.items()
 
 
 # --- the fit --------------------------------------------------------------------------------------
@@ -241,11 +249,12 @@ def main() -> None:
             *real_networks(folder),
             *recurrent_networks(folder),
             *(drawn_network(seed, folder) for seed in (*REFERENCE, *HELD_OUT)),
+            *(transformer_network(seed, folder) for seed in (*FITTED, *UNFITTED)),
         ]
     prices = GAP9_TILES
     if sys.argv[1:] == ["fit"]:
-        fitted = {title: some for title, some in groups(networks) if title != "held out"}
-        prices = fit([n for some in fitted.values() for n in some], prices)
+        fitted = [some for title, some in groups(networks) if not title.endswith(HELD)]
+        prices = fit([n for some in fitted for n in some], prices)
         written(prices)
     show(networks, prices)
 

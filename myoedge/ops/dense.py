@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.op import Step
 from myoedge.ops.dense_shares import IDEAL, PIXELS, Edges, Share, instructions, shares
-from myoedge.target.gap9_code import WAITS
+from myoedge.target.gap9_code import BESIDE, WAITS
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import WORKERS
 
@@ -20,7 +20,13 @@ MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_
 AROUND = 45  # cycles around the sums of a row of a block, roughly: its results
 ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
-ROW_WORD, COLUMN_WORD = 12, 22  # instructions for a word of taps of four columns that are packed
+# Instructions of packing: for a word of taps of four columns; of one column where there are fewer;
+# for its last taps where they are no word.
+ROW_WORD, COLUMN_WORD, ODD_WORD, ODD_TAPS = 12, 22, 16, 40
+# Lines of code that a core runs again for every call of blocks side by side: around them, and where
+# rows are found, copied, summed. Its own cache holds 32 lines.
+AGAIN, AGAIN_FOUND, AGAIN_COPIED, AGAIN_SUMMED = 60, 25, 30, 30
+TAIL_TURNS = (0, 1, 1, 2)  # of me_copy_windows, by bytes behind the last word
 COPIED, EDGE = 60, 600  # of a row that is brought together, and of one that reaches over an edge
 
 
@@ -120,6 +126,7 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, at: Rows) -> Any:
     words = _words(w, mine, high)
     total = words * w.words * prices.dense_word + _around(prices, mine, high)
     total = total + _results(prices, w, mine, high) + mine.runs * prices.dense_run
+    total = total + np.maximum(mine.runs - 1, 0) * _again(w) * prices.code_run
     one = few & (rows == 1) & (not w.gathers and not w.zero)
     total = total + mine.groups * np.where(one, 0, 1) * prices.dense_group
     call = np.where(few, 0, 1) * prices.dense_call + np.where(one, 1, 0) * prices.dense_one
@@ -222,6 +229,10 @@ def _result(prices: Prices, w: Work) -> Any:
     return each + (prices.dense_odd if w.channels % 4 else 0.0)
 
 
+def _again(w: Work) -> int:
+    return AGAIN + w.gathers * AGAIN_FOUND + w.copied * AGAIN_COPIED + w.zero * AGAIN_SUMMED
+
+
 def _results(prices: Prices, w: Work, s: Share, high: Any) -> Any:
     """Of a core; those of whole groups go through their table at once, others row by row."""
     count = PIXELS * (PIXELS * s.whole + high * s.thin)
@@ -240,10 +251,13 @@ def _rows(prices: Prices, w: Work, rows: Any, at: Rows) -> Any:
     """What is done for rows before they are multiplied: copied by fours, summed."""
     total = 0.0 * rows * prices.dense_row
     if w.copied:
-        each = prices.dense_row + w.pieces * (prices.dense_piece + w.tail * prices.dense_byte)
+        each = prices.dense_row + w.pieces * (
+            prices.dense_piece + TAIL_TURNS[w.tail] * prices.dense_byte
+        )
         total = total + rows * _copies(w, at) * (each + w.words * prices.dense_copy)
     if w.zero:
-        total = total + rows * (prices.dense_sum + w.words * prices.dense_sum_word)
+        each = w.words * prices.dense_sum_word + w.tail * prices.dense_sum_byte
+        total = total + rows * (prices.dense_sum + each)
     return total
 
 
@@ -282,8 +296,9 @@ def code(
 
     together   rows are brought together by all cores     edges   some of them reach over an edge
     """
-    found = (*dict.fromkeys(_blocks_code(w, rows, blocks)),)
-    found += ("look_up", "me_table_words") if w.table else ()
+    mine = dict.fromkeys(_blocks_code(w, rows, blocks))
+    others = (f"{BESIDE}{name}" for name in _all_blocks(w, rows, blocks) if name not in mine)
+    found = (*mine, *(("look_up", "me_table_words") if w.table else ()), *others)
     if not (w.gathers or w.zero) and rows == 1:
         return ("run one", "run_blocks", WAITS, *found)
     places = "place_of rest" if rows % PIXELS else "place_of"
@@ -316,9 +331,31 @@ def _blocks_code(w: Work, rows: Any, blocks: Any) -> Iterator[str]:
             yield f"me_block_{high}x{rest}"
 
 
-def packing(prices: Prices, w: Work, blocks: Any, turned: bool) -> Any:
-    """Of b in a matrix product, four columns and up to four parts of them at a time."""
-    word = ROW_WORD if turned else COLUMN_WORD
-    share = np.minimum(_up(blocks, WORKERS), _up(2 * blocks, WORKERS) / 2)
-    share = np.minimum(share, _up(4 * blocks, WORKERS) / 4)
-    return share * w.words * word * prices.matmul_word + np.ceil(share) * prices.matmul_block
+def _all_blocks(w: Work, rows: int, blocks: int) -> Iterator[str]:
+    """Of all cores: full and last rows, full and last channels."""
+    rest = w.channels % 4 if _has_rest(w, blocks) else 0
+    last = rows % PIXELS if rows > PIXELS else rows
+    for high in (PIXELS,) * (rows >= PIXELS) + (last,) * (0 < last < PIXELS):
+        if blocks > (rest > 0):
+            yield f"me_block_{high}x4"
+        if rest:
+            yield f"me_block_{high}x{rest}"
+
+
+def packing(prices: Prices, w: Work, blocks: Any, taps: int, turned: bool) -> Any:
+    """Of b in a matrix product, four columns and up to four parts of them at a time, by the core
+    that also has the last of them, which may be fewer."""
+    parts = _parts(blocks)
+    share = _up(parts * blocks, WORKERS)
+    odd = np.minimum(_has_rest(w, blocks) * parts, share)
+    whole = (share - odd) * (ROW_WORD if turned else COLUMN_WORD)
+    words = (whole + odd * (w.channels % 4) * ODD_WORD) * (taps // 4) / parts
+    last = (taps % 4 > 0) * np.where(odd > 0, w.channels % 4, 4) * _up(share, parts) * ODD_TAPS
+    return (words + last) * prices.matmul_word + share * prices.matmul_block
+
+
+def _parts(blocks: Any) -> Any:
+    """cut_of in me_dense.c: of their taps, so that eight cores have equally much to do."""
+    whole, halves, quarters = 4 * _up(blocks, 8), 2 * _up(2 * blocks, 8), _up(4 * blocks, 8)
+    every = (whole <= halves) & (whole <= quarters)
+    return np.where(every, 1, np.where(halves <= quarters, 2, 4))

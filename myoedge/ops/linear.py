@@ -207,14 +207,15 @@ def matmul_in_tiles(step: Step) -> Tiled:
     b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
     every = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
-    zero, gather = step["b_zero"] != 0, c % 4 != 0
+    zero, gather, rest = step["b_zero"] != 0, c % 4 != 0, c % 4 != 0 or n % 4 != 0
     helped = not gather and team.helped(m * c * n)
     how = {"copied": gather, "gathers": gather, "tail": c % 4, "zero": zero}
     work = dense.work(step, c, n, **how, cores=team.cores(helped))
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
 
     def packing(sizes: Sizes, prices: Prices) -> Any:
-        return dense.packing(prices, work, sizes["k"], turned) * sizes["m"] / m  # once for all rows
+        packed = dense.packing(prices, work, sizes["k"], c, turned)
+        return packed * sizes["m"] / m  # once for all rows
 
     return Tiled(
         kernel="me_matmul",
@@ -238,17 +239,18 @@ def matmul_in_tiles(step: Step) -> Tiled:
             dense.cycles(prices, work, sizes["m"], sizes["k"], dense.Rows(sizes["m"]))
             + packing(sizes, prices)
         ),
-        code=lambda sizes: _packing(turned, dense.code(work, sizes["m"], sizes["k"])),
+        code=lambda sizes: _packing(turned, rest, dense.code(work, sizes["m"], sizes["k"])),
         helped=helped,
     )
 
 
-def _packing(turned: bool, product: Sequence[str]) -> tuple[str, ...]:
-    """Functions of a product that packs its right operand when it comes."""
+def _packing(turned: bool, rest: bool, product: Sequence[str]) -> tuple[str, ...]:
+    """Functions of a product that packs its right operand when it comes; of words with a rest."""
     at = product.index(WAITS)
     begin = ("me_matmul_run", *product[:at], "pack_now", "pack_columns")
-    rest = ("pack_columns rest", "me_interleave_rows" if turned else "me_interleave_columns")
-    return (*begin, WAITS, *rest, *product[at + 1 :])
+    words = "me_interleave_rows" if turned else "me_interleave_columns"
+    pieces = (words, "pack_rest") if rest else (words,)
+    return (*begin, WAITS, "pack_columns rest", *pieces, *product[at + 1 :])
 
 
 def _matmul_read(

@@ -146,8 +146,14 @@ def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = No
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
         cycles=lambda sizes, prices: _put_together(prices, y, sizes, sources, fill is not None),
-        code=lambda _: ("me_joined_run", "each_piece", "me_move_words"),
+        code=lambda _: _joined_code(sources, fill is not None),
     )
+
+
+def _joined_code(sources: Sequence[Sequence[Along]], fills: bool) -> tuple[str, ...]:
+    rest = any(min(loops[-1].size, loops[-1].extent) % 4 for loops in sources)
+    begin = ("me_joined_run", *(("me_joined_run fills", "me_fill_words") if fills else ()))
+    return (*begin, "each_piece", "me_move_words", *(("me_move_bytes",) if rest else ()))
 
 
 def _put_together(
@@ -156,7 +162,7 @@ def _put_together(
     """Of one core; a source that covers the innermost loop lies in one run."""
     extents = _extents(y, sizes)
     rows = math.prod(extents[:-1])
-    total = prices.move_call * (1 + fills)
+    total = prices.move_call + prices.move_part * (len(sources) + fills)
     if fills:
         total = total + -(-rows * extents[-1] // WORKERS) * prices.fill_byte
     for source in sources:
@@ -164,16 +170,23 @@ def _put_together(
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
         runs = -(-rows // WORKERS) + 1 if apart else 1
-        total = total + _runs(prices, rows * width / WORKERS, runs, width, inner.extent)
+        odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
+        total = total + _runs(prices, rows * width / WORKERS, runs, width, odd)
     return total
 
 
-def _runs(prices: Prices, size: Any, runs: Any, width: Any, apart: Any) -> Any:
-    """Bytes that a core copies in so many runs; words that lie across two take longer."""
-    odd = np.where((runs > 1) & ((width % 4 > 0) | (apart % 4 > 0)), size, 0)
-    rest = runs * (width % 4)
-    each = size * prices.copy_byte + odd * prices.copy_odd + rest * prices.copy_rest
-    return each + runs * prices.copy_row
+def _begin_odd(loops: Sequence[Along]) -> bool:
+    """Whether what is read begins within a word, or what it becomes does."""
+    dense = strides([x.size for x in loops])
+    return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
+
+
+def _runs(prices: Prices, size: Any, runs: Any, width: Any, odd: Any) -> Any:
+    """Bytes that a core copies in so many runs; words that lie across two take longer, and so does
+    what is behind the last whole one."""
+    across = np.where(((runs > 1) & (width % 4 > 0)) | odd, size, 0)
+    each = size * prices.copy_byte + across * prices.copy_odd
+    return each + runs * (prices.copy_row + np.where(width % 4 > 0, 1, 0) * prices.copy_rest)
 
 
 def _extents(y: Operand, sizes: Sizes) -> list[Any]:
@@ -214,8 +227,15 @@ def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
         cycles=lambda sizes, prices: _turned(prices, _extents(y, sizes), loops),
-        code=lambda _: ("me_permute_run", "me_transpose_blocks"),
+        code=lambda _: _turned_code(loops),
     )
+
+
+def _turned_code(loops: Sequence[Along]) -> tuple[str, ...]:
+    if not _steps_by_1(loops, len(loops) - 1):
+        return ("me_permute_run", "me_transpose_blocks")
+    rest = ("me_move_bytes",) if loops[-1].extent % 4 else ()
+    return ("me_permute_run copy", "me_move_words", *rest)
 
 
 def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> Any:
@@ -230,19 +250,31 @@ def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> A
     groups = -(-columns // 4)
     parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
     rows = np.minimum((rows + 4 * parts - 1) // (4 * parts) * 4, rows)
-    share = -(-planes * parts * groups // WORKERS)
-    starts = -(-share // groups) + (share % groups > 0)
-    high = np.minimum(columns, 4)
+    starts, lines = _busiest(planes * parts, groups, columns)
     if _steps_by_1(loops, inner):
-        total = prices.move_call + starts * prices.copy_plane
-        return total + _runs(prices, share * high * rows, share * high, rows, rows)
-    total = prices.move_call + starts * prices.turn_plane
+        total = prices.move_call + starts * inner * prices.copy_plane
+        return total + _runs(prices, lines * rows, lines, rows, False)
+    total = prices.move_call + starts * inner * prices.turn_plane
     if not _steps_by_1(loops, column):
-        return total + share * high * (rows * prices.turn_byte + prices.turn_run)
-    single = share * (rows % 4) * 4 + starts * (columns % 4) * rows
-    calls = rows // 4 + rows % 4 + columns % 4
-    blocks = share * (rows // 4) * prices.turn_block
-    return total + blocks + single * prices.turn_byte + starts * calls * prices.turn_run
+        return total + lines * (rows * prices.turn_byte + prices.turn_run)
+    blocks = lines // 4
+    single = blocks * (rows % 4) * 4 + lines % 4 * rows
+    calls = starts * (rows // 4 + rows % 4) + lines % 4
+    total = total + blocks * (rows // 4) * prices.turn_block
+    return total + single * prices.turn_byte + calls * prices.turn_run
+
+
+def _busiest(planes: Any, groups: Any, columns: Any) -> tuple[Any, Any]:
+    """(planes that it starts, their columns) of the core that has most to do, where groups of four
+    columns of all planes are shared; a start counts like two columns."""
+    part = np.arange(WORKERS + 1).reshape(-1, *[1] * np.ndim(planes * groups))
+    ends = planes * groups * part // WORKERS
+    begin, end = ends[:-1], ends[1:]
+    starts = np.where(end > begin, (end - 1) // groups - begin // groups + 1, 0)
+    lines = 4 * (end - begin) - (end // groups - begin // groups) * (4 * groups - columns)
+    most = np.argmax(lines + 2 * starts, axis=0)[None]
+    found = (np.take_along_axis(x, most, 0)[0] for x in np.broadcast_arrays(starts, lines))
+    return next(found), next(found)
 
 
 def _columns(loops: Sequence[Along]) -> int:

@@ -99,7 +99,7 @@ def in_tiles(step: Step) -> Tiled:
         cycles=lambda sizes, prices: (
             _rows(prices, sizes["o"], reduced)
             if inner == 1
-            else _windows(prices, sizes["o"] * y.footprint({**sizes, "o": 1}), reduced)
+            else _windows(prices, sizes["o"], y.footprint({**sizes, "o": 1}), reduced)
         ),
         code=lambda _: _code(inner),
     )
@@ -107,8 +107,9 @@ def in_tiles(step: Step) -> Tiled:
 
 def _code(inner: int) -> tuple[str, ...]:
     if inner == 1:
-        return ("me_reduce_run", "me_sum_bytes")
-    return ("me_reduce_run windows", "any_window", "me_average_window")
+        return ("me_sums_run", "me_reduce_run", "me_sum_bytes")
+    rest = ("run_bytes",) if inner % 4 else ()
+    return ("me_sums_run", "me_reduce_run windows", "any_window", "me_average_window", *rest)
 
 
 def _rows(prices: Prices, rows: Any, reduced: int) -> Any:
@@ -117,12 +118,15 @@ def _rows(prices: Prices, rows: Any, reduced: int) -> Any:
     return -(-rows // WORKERS) * each + prices.pool_call
 
 
-def _windows(prices: Prices, results: Any, reduced: int) -> Any:
-    """Of a core: four results at a time, as the pooling kernels do it."""
+def _windows(prices: Prices, images: Any, inner: Any, reduced: int) -> Any:
+    """Of the core that has most to do: four results at a time, as the pooling kernels do it; the
+    last ones of an image may be fewer, one by one."""
+    share = -(-images * -(-inner // 4) // WORKERS)
     each = reduced * prices.average_tap + prices.average_word
-    alone = results % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
-    total = -(-results // (4 * WORKERS)) * each + alone
-    return total + prices.window_run + prices.pool_call
+    alone = inner % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
+    ends = np.where(inner % 4 > 0, np.minimum(-(-images // WORKERS), share), 0)
+    runs = np.where(share > ends, 1, 0) * prices.window_run
+    return (share - ends) * each + ends * alone + runs + prices.pool_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

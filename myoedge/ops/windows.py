@@ -152,17 +152,18 @@ def in_tiles(
         cycles=lambda tile, prices: _cycles(
             prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c
         ),
-        code=lambda _: _code(alike),
+        code=lambda _: _code(alike, c),
     )
 
 
-def _code(w: Work) -> tuple[str, ...]:
+def _code(w: Work, channels: int) -> tuple[str, ...]:
+    rest = ("run_bytes",) if channels % 4 else ()
     begin = "me_avg_pool_run" if w.average else "me_max_pool_run"
     few = _AVERAGES if w.average else _MAXIMA if w.taps <= 4 else (*_MAXIMA, *_MORE_MAXIMA)
     if w.even:
         return (begin, "run_even", *few)
     many = ("any_window", "me_average_window" if w.average else "me_max_window")
-    return (begin, "run_any", *(("few_words", *few) if w.few else many))
+    return (begin, "run_any", *(("few_words", *few) if w.few else many), *rest)
 
 
 def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from myoedge.target.gap9_code import CACHE_LINES, CODE_LINES, WAITS, code_lines
+from myoedge.target.gap9_code import BESIDE, CACHE_LINES, CODE_LINES, WAITS, code_lines
 
 # Of code that a layer alone has: of the cores, and of the one that steers.
 OWN_LINES, STEERING_LINES = 3, 35
@@ -47,14 +47,16 @@ def fetches(layers: Iterable[Sequence[str]]) -> list[Fetched]:
 
 
 def _missing(held: dict[str, float], code: Sequence[str]) -> list[float]:
-    """Lines of each function that have to be fetched; `held` is what there is of each."""
+    """Lines of each function that have to be fetched, by the core that has most to do; `held` is
+    what there is of each."""
     found = []
     for piece in code:
-        missing = CODE_LINES[piece] - held.pop(piece, 0.0)
+        name = piece.removeprefix(BESIDE)
+        missing = CODE_LINES[name] - held.pop(name, 0.0)
         for other in held:
             held[other] *= _left_of(missing)
-        held[piece] = CODE_LINES[piece]
-        found.append(missing)
+        held[name] = CODE_LINES[name]
+        found.append(missing if name == piece else 0.0)
     return found
 
 
