@@ -53,7 +53,7 @@ OF_CORES = 0.5  # what a layer's computation alone weighs
 KNOWN = (
     *("dma_byte", "dma_command", "dense_run", "dense_ready"),
     *("dense_call", "dense_few", "dense_one", "dense_pair", "dense_single", "dense_byte"),
-    *("dense_sum_word", "dense_sum_byte", "matmul_word", "sums_word", "sums_byte"),
+    *("dense_sum_word", "dense_sum_byte", "matmul_word", "sums_word", "sums_byte", "sums_row"),
 )
 
 

@@ -18,8 +18,9 @@ from myoedge.ops.flat import axes_of
 from myoedge.ops.linear import scalar_requant
 from myoedge.ops.loops import Loop
 from myoedge.ops.packing import scale_fields, with_table
+from myoedge.target.gap9_code import BESIDE
 from myoedge.target.gap9_tiles import Prices
-from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -88,6 +89,10 @@ def in_tiles(step: Step) -> Tiled:
     around: Dim = (("o", 1),)
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside))
     y = Operand("y", OUT, (outer, inner), (around, inside))
+
+    def width(sizes: Sizes) -> Any:
+        return y.footprint({**sizes, "o": 1})
+
     return Tiled(
         kernel="me_sums",
         axes={"o": outer, **axes},
@@ -99,23 +104,29 @@ def in_tiles(step: Step) -> Tiled:
         cycles=lambda sizes, prices: (
             _rows(prices, sizes["o"], reduced)
             if inner == 1
-            else _windows(prices, sizes["o"], y.footprint({**sizes, "o": 1}), reduced)
+            else _windows(prices, sizes["o"], width(sizes), reduced)
         ),
-        code=lambda _: _code(inner),
+        code=lambda sizes: _code(sizes["o"], width(sizes)) if inner > 1 else _SUMS,
     )
 
 
-def _code(inner: int) -> tuple[str, ...]:
-    if inner == 1:
-        return ("me_sums_run", "me_reduce_run", "me_sum_bytes")
-    rest = ("run_bytes",) if inner % 4 else ()
-    return ("me_sums_run", "me_reduce_run windows", "any_window", "me_average_window", *rest)
+_SUMS = ("me_sums_run", "me_reduce_run", "me_sum_bytes")
+
+
+def _code(images: int, inner: int) -> tuple[str, ...]:
+    """Where a core has a word at most, the one with single results has no other."""
+    begin, words = ("me_sums_run", "me_reduce_run windows"), ("any_window", "me_average_window")
+    if inner % 4 == 0:
+        return (*begin, *words)
+    if images * -(-inner // 4) > WORKERS:
+        return (*begin, *words, "run_bytes")
+    return (*begin, *(f"{BESIDE}{name}" for name in words), "run_bytes")
 
 
 def _rows(prices: Prices, rows: Any, reduced: int) -> Any:
     """Of a core: rows that lie dense."""
     each = reduced // 4 * prices.sums_word + reduced % 4 * prices.sums_byte + prices.sums_row
-    return -(-rows // WORKERS) * each + prices.pool_call
+    return -(-rows // WORKERS) * each + prices.sums_call
 
 
 def _windows(prices: Prices, images: Any, inner: Any, reduced: int) -> Any:
@@ -126,7 +137,7 @@ def _windows(prices: Prices, images: Any, inner: Any, reduced: int) -> Any:
     alone = inner % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
     ends = np.where(inner % 4 > 0, np.minimum(-(-images // WORKERS), share), 0)
     runs = np.where(share > ends, 1, 0) * prices.window_run
-    return (share - ends) * each + ends * alone + runs + prices.pool_call
+    return (share - ends) * each + ends * alone + runs + prices.sums_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

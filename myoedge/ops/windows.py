@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.ir import Array
 from myoedge.op import Step
 from myoedge.ops.packing import limits, with_table
+from myoedge.target.gap9_code import BESIDE
 from myoedge.target.gap9_tiles import Prices
 from myoedge.tiled import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
@@ -152,18 +153,23 @@ def in_tiles(
         cycles=lambda tile, prices: _cycles(
             prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c
         ),
-        code=lambda _: _code(alike, c),
+        code=lambda tile: _code(alike, tile["t0"] * tile["t1"], c),
     )
 
 
-def _code(w: Work, channels: int) -> tuple[str, ...]:
-    rest = ("run_bytes",) if channels % 4 else ()
+def _code(w: Work, pixels: int, channels: int) -> tuple[str, ...]:
+    """Where each core has four channels, the one with fewer has no others."""
     begin = "me_avg_pool_run" if w.average else "me_max_pool_run"
     few = _AVERAGES if w.average else _MAXIMA if w.taps <= 4 else (*_MAXIMA, *_MORE_MAXIMA)
     if w.even:
         return (begin, "run_even", *few)
-    many = ("any_window", "me_average_window" if w.average else "me_max_window")
-    return (begin, "run_any", *(("few_words", *few) if w.few else many), *rest)
+    window = "me_average_window" if w.average else "me_max_window"
+    words = ("few_words", *few) if w.few else ("any_window", window)
+    if channels % 4 == 0:
+        return (begin, "run_any", *words)
+    if pixels < FEW_PIXELS and -(-channels // 4) == WORKERS:
+        words = tuple(f"{BESIDE}{name}" for name in words)
+    return (begin, "run_any", *words, "run_bytes")
 
 
 def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:
