@@ -169,7 +169,7 @@ def _put_together(
         inner = source[-1]
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
-        runs = -(-rows // WORKERS) + 1 if apart else 1
+        runs = np.minimum(-(-rows // WORKERS) + 1, rows) if apart else 1
         odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
         total = total + _runs(prices, rows * width / WORKERS, runs, width, odd)
     return total
