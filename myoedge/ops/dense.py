@@ -20,9 +20,6 @@ MOST_GROUPS, MOST_SUMMED = 16, 8  # groups of rows at a time: MOST_PIXELS of me_
 AROUND = 45  # cycles around the sums of a row of a block, roughly: its results
 ANOTHER = 200  # of a kernel more that a core calls: its code is another too
 MOST_PERIODS = 4  # rows of an image that are looked at for how they are copied
-# Instructions of packing: for a word of taps of four columns; of one column where there are fewer;
-# for its last taps where they are no word.
-ROW_WORD, COLUMN_WORD, ODD_WORD, ODD_TAPS = 12, 22, 16, 40
 # Lines of code that a core runs again for every call of blocks side by side: around them, and where
 # rows are found, copied, summed. Its own cache holds 32 lines.
 AGAIN, AGAIN_FOUND, AGAIN_COPIED, AGAIN_SUMMED = 60, 25, 30, 30
@@ -96,10 +93,10 @@ class Rows:
 
 def work(step: Step, taps: int, channels: int, **more: Any) -> Work:
     limits = step.low > -128 or step.high < 127
-    return Work(_up(taps, 4), channels, limits=limits, table=step.table is not None, **more)
+    return Work(up(taps, 4), channels, limits=limits, table=step.table is not None, **more)
 
 
-def _up(a: Any, b: Any) -> Any:
+def up(a: Any, b: Any) -> Any:
     return -(-a // b)
 
 
@@ -108,7 +105,7 @@ def _share(rows: Any) -> Any:
     return instructions(rows) / IDEAL
 
 
-def _has_rest(w: Work, blocks: Any) -> Any:
+def has_rest(w: Work, blocks: Any) -> Any:
     """Whether the last block has fewer than four channels."""
     return (blocks * 4 > w.channels) * 1
 
@@ -140,7 +137,7 @@ def cycles(prices: Prices, w: Work, rows: Any, blocks: Any, at: Rows) -> Any:
 def _busiest(w: Work, rows: Any, blocks: Any, edges: Edges) -> Share:
     """Of the core that has most to do."""
     high = np.where(rows <= PIXELS, rows, rows % PIXELS)
-    every = shares(rows, blocks, _has_rest(w, blocks), _groups_at_a_time(w), w.cores)
+    every = shares(rows, blocks, has_rest(w, blocks), _groups_at_a_time(w), w.cores)
     return every.most(_taken(w, every, high, edges(every.first, every.rows)))
 
 
@@ -195,7 +192,7 @@ def together(prices: Prices, w: Work, rows: Any, blocks: Any, at: Rows) -> Any:
         each = each + (prices.dense_single if high == 1 else prices.dense_block)
         each = each + 4 * high * _result(prices, w)
         each = each + (high * _looked_up(prices, 1) if w.table else 0.0)
-        units = _up(_up(rows, high) * blocks, WORKERS)
+        units = up(up(rows, high) * blocks, WORKERS)
         taken = units * (_share(high) * w.words * IDEAL + PIXELS * AROUND)
         better = ((high == PIXELS) | (rows % high == 0)) & (taken < least)
         found = np.where(better, units * each, found)
@@ -333,29 +330,10 @@ def _blocks_code(w: Work, rows: Any, blocks: Any) -> Iterator[str]:
 
 def _all_blocks(w: Work, rows: int, blocks: int) -> Iterator[str]:
     """Of all cores: full and last rows, full and last channels."""
-    rest = w.channels % 4 if _has_rest(w, blocks) else 0
+    rest = w.channels % 4 if has_rest(w, blocks) else 0
     last = rows % PIXELS if rows > PIXELS else rows
     for high in (PIXELS,) * (rows >= PIXELS) + (last,) * (0 < last < PIXELS):
         if blocks > (rest > 0):
             yield f"me_block_{high}x4"
         if rest:
             yield f"me_block_{high}x{rest}"
-
-
-def packing(prices: Prices, w: Work, blocks: Any, taps: int, turned: bool) -> Any:
-    """Of b in a matrix product, four columns and up to four parts of them at a time, by the core
-    that also has the last of them, which may be fewer."""
-    parts = _parts(blocks)
-    share = _up(parts * blocks, WORKERS)
-    odd = np.minimum(_has_rest(w, blocks) * parts, share)
-    whole = (share - odd) * (ROW_WORD if turned else COLUMN_WORD)
-    words = (whole + odd * (w.channels % 4) * ODD_WORD) * (taps // 4) / parts
-    last = (taps % 4 > 0) * np.where(odd > 0, w.channels % 4, 4) * _up(share, parts) * ODD_TAPS
-    return (words + last) * prices.matmul_word + share * prices.matmul_block
-
-
-def _parts(blocks: Any) -> Any:
-    """cut_of in me_dense.c: of their taps, so that eight cores have equally much to do."""
-    whole, halves, quarters = 4 * _up(blocks, 8), 2 * _up(2 * blocks, 8), _up(4 * blocks, 8)
-    every = (whole <= halves) & (whole <= quarters)
-    return np.where(every, 1, np.where(halves <= quarters, 2, 4))

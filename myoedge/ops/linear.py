@@ -12,7 +12,7 @@ import numpy as np
 from myoedge.fixedpoint import INT32_MAX, QParams, choose_requant, exact_matmul, requantize
 from myoedge.ir import Array, Attrs, Shape
 from myoedge.op import Integers, InTime, Nest, OpDef, Site, Step, register
-from myoedge.ops import dense, team
+from myoedge.ops import columns, dense, team
 from myoedge.ops.answers import beside_last, not_activated, stored_bound
 from myoedge.ops.conv import (
     acc_bound,
@@ -214,7 +214,7 @@ def matmul_in_tiles(step: Step) -> Tiled:
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
 
     def packing(sizes: Sizes, prices: Prices) -> Any:
-        packed = dense.packing(prices, work, sizes["k"], c, turned)
+        packed = columns.packing(prices, work, sizes["k"], c, turned)
         return packed * sizes["m"] / m  # once for all rows
 
     return Tiled(

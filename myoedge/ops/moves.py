@@ -273,8 +273,9 @@ def _busiest(planes: Any, groups: Any, columns: Any) -> tuple[Any, Any]:
     starts = np.where(end > begin, (end - 1) // groups - begin // groups + 1, 0)
     lines = 4 * (end - begin) - (end // groups - begin // groups) * (4 * groups - columns)
     most = np.argmax(lines + 2 * starts, axis=0)[None]
-    found = (np.take_along_axis(x, most, 0)[0] for x in np.broadcast_arrays(starts, lines))
-    return next(found), next(found)
+    both = np.broadcast_arrays(starts, lines)
+    starts, lines = (np.take_along_axis(x, most, 0)[0] for x in both)
+    return starts, lines
 
 
 def _columns(loops: Sequence[Along]) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.ops.dense import _parts
+from myoedge.ops.columns import parts_of
 from myoedge.ops.moves import _busiest
 
 CORES = 8
@@ -43,4 +43,4 @@ def test_many_sizes_at_once_are_what_each_is() -> None:
 @pytest.mark.parametrize("blocks", range(1, 40))
 def test_packing_is_cut_into_as_few_parts_as_are_fastest(blocks: int) -> None:
     taken = {parts: -(-blocks * parts // CORES) / parts for parts in (1, 2, 4)}
-    assert _parts(blocks) == min(p for p, t in taken.items() if t == min(taken.values()))
+    assert parts_of(blocks) == min(p for p, t in taken.items() if t == min(taken.values()))
