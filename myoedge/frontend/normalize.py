@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.frontend.draft import Arguments, Draft, Unsupported, transpose
 from myoedge.frontend.traced import arguments_of
-from myoedge.ir import Shape
+from myoedge.ir import Array, Shape
 from myoedge.ops.norm import LENGTH_MAX
 
 EPS_MOST = 1e-4  # below it max(|x|, eps) and sqrt(|x|^2 + eps^2) differ less than int8 could say
@@ -75,6 +75,8 @@ def normalized(d: Draft, x: str, axis: int, eps: float) -> str:
     shape = d.shape(x)
     axis %= len(shape)
     n = shape[axis]
+    if x in d.constants:
+        return d.constant(_of_constant(d.constants[x], axis, eps))
     if n > LENGTH_MAX:
         raise Unsupported(f"vectors of {n} elements, at most {LENGTH_MAX}")
     order = [i for i in range(len(shape)) if i != axis] + [axis]
@@ -82,6 +84,11 @@ def normalized(d: Draft, x: str, axis: int, eps: float) -> str:
     rows = transpose(d, x, order)
     y = d.add("rms_norm", rows, gain, eps=max(eps, EPS_LEAST) ** 2 / n)
     return transpose(d, y, np.argsort(order).tolist())
+
+
+def _of_constant(x: Array, axis: int, eps: float) -> Array:
+    lengths = np.sqrt(np.square(x.astype(np.float64)).sum(axis, keepdims=True))
+    return (x / np.maximum(lengths, max(eps, EPS_LEAST))).astype(np.float32)
 
 
 def cosine_similarity(d: Draft, a: Arguments, out: Shape) -> str:

@@ -140,7 +140,8 @@ def least_added(node: Node, values: Mapping[str, Array]) -> float:
     q, k, _, added = (values[name] for name in node.inputs)
     scores = scores_of(node.attrs, q, k)
     enough = (scores + added).max(axis=-1, keepdims=True) - scores - SPARE
-    return float(min(enough[_fills(added)].min(), added[added > FAINT].min(initial=0.0)))
+    fills = np.broadcast_to(_fills(added), enough.shape)  # a mask may be one for all heads
+    return float(min(enough[fills].min(), added[added > FAINT].min(initial=0.0)))
 
 
 def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:

@@ -11,7 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.quant.observe import flat_inputs
-from tests.masked import AT, BIAS, FRAMES, LEAST, OWN, WINDOWS, Heads, kept_db, prepared, quantized
+from tests.masked import (
+    AT,
+    BIAS,
+    FIRST,
+    FRAMES,
+    LATER,
+    LEAST,
+    OWN,
+    WINDOWS,
+    Heads,
+    given,
+    kept_db,
+    prepared,
+    quantized,
+)
 from tests.torch_oracle import Net, agrees
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -47,6 +61,13 @@ def test_fills_that_scores_do_not_reach_hide(kind: int) -> None:
     assert kept_db(model) > 33.0
     spans = quantized(prepared(model)).calibration.ranges
     assert min(low for low, _ in spans.values()) > -50.0
+
+
+@pytest.mark.parametrize("shape", [(FRAMES, FRAMES), (1, 1, FRAMES, FRAMES), (1, 1, 1, FRAMES)])
+def test_one_mask_of_fills_is_for_all_heads(shape: tuple[int, ...]) -> None:
+    hidden = LATER if shape[-2] > 1 else FIRST
+    mask = torch.zeros(shape).masked_fill(hidden, -100.0)
+    assert kept_db(given(mask)) > 30.0
 
 
 def test_a_fill_is_seen_where_one_sample_sees_it() -> None:

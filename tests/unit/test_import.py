@@ -59,6 +59,7 @@ OF_POSITIVE: dict[str, Callable[[Tensor], Tensor]] = {
     "pow_1.5": lambda x: x**1.5, "one_over": lambda x: 1 / x, "two_over": lambda x: 2.0 / x,
 }  # fmt: skip
 
+CENTRES = seeded(5, 8)
 POINTWISE = [
     *(case(name, function, FLAT) for name, function in ACTIVATIONS.items()),
     *(case(name, function, positive(3, 8)) for name, function in OF_POSITIVE.items()),
@@ -84,6 +85,10 @@ POINTWISE = [
         "unit_clamped",
         lambda x: x / torch.linalg.vector_norm(x, dim=2, keepdim=True).clamp(min=1e-6),
         X1,
+    ),
+    case("unit_weights", lambda x: F.linear(x, F.normalize(CENTRES, dim=-1)), FLAT),
+    case(
+        "unit_weights_by_hand", lambda x: x @ (CENTRES / CENTRES.norm(dim=1, keepdim=True)).T, FLAT
     ),
     case("cosine_similarity", lambda x: F.cosine_similarity(x, x.flip(-1), dim=-1), X1),
     case("cosine_columns", lambda x: F.cosine_similarity(x, x.roll(1, 1), dim=1), X1),
