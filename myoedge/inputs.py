@@ -13,6 +13,7 @@ from myoedge.fixedpoint import quantize
 from myoedge.ir import Array, Shape
 from myoedge.quant.choose import QuantGraph
 from myoedge.reference import at_border
+from myoedge.samples import FINITE
 
 FRAME = "one frame at a time, without the axis of time: [b.push(frame) for frame in frames]"
 
@@ -68,7 +69,7 @@ def _real(name: str, value: Any) -> Array:
         facts = {"needs": "real numbers", "has": str(array.dtype)}
         raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
     if not np.isfinite(array).all():
-        raise MyoedgeError("E216", f"input {name} holds NaN or infinite values")
+        raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
     return array
 
 

@@ -65,7 +65,7 @@ are good.
 
 E216 A sample holds NaN or infinite values.
 One of them would decide the range of every layer. Lost packets of a recording often end as NaN:
-leave such windows out.
+leave such windows out. A mask hides with -1e9 as well as with minus infinity.
 
 E217 The file holds pickled arrays.
 Reading those could run code, so they are refused. Save arrays of plain numbers:

@@ -88,7 +88,7 @@ def normalized(d: Draft, x: str, axis: int, eps: float) -> str:
 
 def _of_constant(x: Array, axis: int, eps: float) -> Array:
     lengths = np.sqrt(np.square(x.astype(np.float64)).sum(axis, keepdims=True))
-    return (x / np.maximum(lengths, max(eps, EPS_LEAST))).astype(np.float32)
+    return np.asarray(x / np.maximum(lengths, max(eps, EPS_LEAST)), np.float32)
 
 
 def cosine_similarity(d: Draft, a: Arguments, out: Shape) -> str:

@@ -163,16 +163,19 @@ def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
         "E116",
         f"input {name} is {dtype}: inputs must be floating point",
         {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
-        [_as_floats(name, dtype, readers)],
+        _as_floats(name, dtype, readers),
     )
 
 
-def _as_floats(name: str, dtype: str, readers: Sequence[str]) -> str:
+def _as_floats(name: str, dtype: str, readers: Sequence[str]) -> list[str]:
     if any("embedding" in reader or "Gather" in reader for reader in readers):
-        return "pass one-hot vectors and use a linear layer instead of an embedding"
+        return ["pass one-hot vectors and use a linear layer instead of an embedding"]
     if dtype == "bool":
-        return f"keep {name} in the module (register_buffer), one build for each that there is"
-    return f"export with example inputs of torch.float32 for {name}"
+        return [
+            f"keep {name} in the module (register_buffer), one build for each that there is",
+            f"give ones and zeros as float32, and add (1 - {name}) * -1e4 to what it masks",
+        ]
+    return [f"export with example inputs of torch.float32 for {name}"]
 
 
 def constant_output(name: str, value: str) -> MyoedgeError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from myoedge.errors import Notice
 from myoedge.report import energy as joules
 from myoedge.report import speed, streams, words
+from myoedge.report.overrun import over_latency
 from myoedge.report.rows import WEAK_DB, Report, dims
 from myoedge.report.wide import costs, wide
 
@@ -323,7 +324,10 @@ def _notices(report: Report) -> Iterable[Text]:
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
         yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
-    for warning in report["warnings"]:
-        told = Notice(warning["code"], warning["title"], warning["facts"], warning["tries"])
-        kind, _, rest = clean_lines(told.text("warning")).partition(" ")
-        yield _text(f"\n{kind} ", "bold yellow").append(rest)
+    told = [Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"]]
+    over = over_latency(report)
+    for text in (*(n.text("warning") for n in told), *([over.text("error")] if over else ())):
+        kind, _, rest = clean_lines(text).partition(" ")
+        yield _text(f"\n{kind} ", "bold red" if kind.startswith("error") else "bold yellow").append(
+            rest
+        )

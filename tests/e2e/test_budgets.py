@@ -17,6 +17,7 @@ from myoedge.budget import Budget, within
 from myoedge.config import from_tables, seconds, size_bytes
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.goal import possible
+from myoedge.report.text import summary
 from myoedge.target import chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
@@ -393,6 +394,9 @@ def test_simulate_judges_the_latency_by_what_it_counts(model: Path, tmp_path: Pa
     assert "simulated, at " in facts["build"]
     slowest = [int(line.split()[0].replace(",", "")) for line in facts["most"].splitlines()]
     assert slowest == sorted(rows.values(), reverse=True)[:3]
+    again = myoedge.load_build(build.folder).report
+    assert "over budget: latency" in summary(again)
+    assert "over budget" not in summary(first.report)
     ran = command("simulate", build.folder, "--json", cwd=tmp_path)
     assert (ran.code, ran.json["exact"]) == (3, True)
     assert ran.json["over_budget"]["title"] == told.title
