@@ -263,11 +263,12 @@ def argmin(d: Draft, a: Arguments, out: Shape) -> str:
 
 
 def largest(d: Draft, a: Arguments, out: Shape) -> str:
-    """max and amax over axes: one window over all of each, channels last where they are kept."""
+    """max and amax over axes: one window over all of each, channels last where they are kept and
+    one or two axes are left."""
     x, rank = a["self"], len(d.shape(a["self"]))
     dims = a.get("dim")
     axes = {i % rank for i in (range(rank) if dims is None or dims == [] else as_tuple(dims, 1))}
-    if rank > 2 and not axes & {0, 1}:
+    if rank in (3, 4) and not axes & {0, 1}:
         x = transpose(d, x, channels_last(rank))
         inner = [(i, n) for i, n in enumerate(d.shape(a["self"]))][2:]
         whole = [((0, n, n),) if i in axes else _single(n) for i, n in inner]

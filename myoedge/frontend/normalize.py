@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.draft import Arguments, Draft, Unsupported, transpose
+from myoedge.frontend.draft import Arguments, Draft, Unsupported, reshape, transpose
 from myoedge.frontend.traced import arguments_of
 from myoedge.ir import Array, Shape
 from myoedge.ops.norm import LENGTH_MAX
@@ -95,7 +95,16 @@ def cosine_similarity(d: Draft, a: Arguments, out: Shape) -> str:
     """The sum of products of vectors of length one."""
     if a["eps"] > EPS_MOST:
         raise Unsupported(f"eps={a['eps']:g}, at most {EPS_MOST:g}")
-    left, right = (normalized(d, a[name], a["dim"], a["eps"]) for name in ("x1", "x2"))
-    product = d.add("mul", left, right)
-    axis = a["dim"] % len(d.shape(product))
-    return d.add("sum", product, axes=(axis,), keepdim=False)
+    both = np.broadcast_shapes(d.shape(a["x1"]), d.shape(a["x2"]))
+    axis = a["dim"] % len(both)
+    whole = (_as_long(d, a[name], axis, both) for name in ("x1", "x2"))
+    left, right = (normalized(d, x, axis, a["eps"]) for x in whole)
+    return d.add("sum", d.add("mul", left, right), axes=(axis,), keepdim=False)
+
+
+def _as_long(d: Draft, x: str, axis: int, both: Shape) -> str:
+    """Of the rank of both operands, and as many elements along the axis: torch broadcasts first."""
+    x = reshape(d, x, (1,) * (len(both) - len(d.shape(x))) + d.shape(x))
+    shape = d.shape(x)
+    shape = (*shape[:axis], both[axis], *shape[axis + 1 :])
+    return x if shape == d.shape(x) else d.add("expand", x, shape=shape)

@@ -91,6 +91,11 @@ POINTWISE = [
         "unit_weights_by_hand", lambda x: x @ (CENTRES / CENTRES.norm(dim=1, keepdim=True)).T, FLAT
     ),
     case("cosine_similarity", lambda x: F.cosine_similarity(x, x.flip(-1), dim=-1), X1),
+    case("cosine_one_column", lambda x: F.cosine_similarity(x, x[:, :1], dim=1), X1),
+    case("cosine_one_element", lambda x: F.cosine_similarity(x, x[..., :1], dim=-1), X1),
+    case("cosine_other_rank", lambda x: F.cosine_similarity(x, x[0], dim=1), X1),
+    case("cosine_of_a_batch", lambda x: F.cosine_similarity(x[0], x, dim=0), X1),
+    case("cosine_centres", lambda x: F.cosine_similarity(x[:, None], CENTRES, dim=2), FLAT),
     case("cosine_columns", lambda x: F.cosine_similarity(x, x.roll(1, 1), dim=1), X1),
     module("rms_norm_plain", nn.RMSNorm(8, elementwise_affine=False), FLAT),
     case("glu", lambda x: F.glu(x, dim=1), X1),
@@ -394,6 +399,10 @@ REDUCTIONS = [
     case("max_values", lambda x: x.max(1).values, SQUARE),
     case("max_values_keep", lambda x: x.max(-1, keepdim=True)[0], X1),
     case("amax_flat", lambda x: x.amax(1), FLAT),
+    *(
+        case(f"amax_of_many_{axes}", lambda x, axes=axes: x.amax(axes), seeded(1, 3, 4, 5, 6))
+        for axes in ((2,), (4,), (2, 3), (2, 3, 4), (0, 3))
+    ),
     case("conv_mean", lambda net, x: net.c(x).mean((0, 2)), X1, c=nn.Conv1d(6, 5, 3)),
     case("conv_amax", lambda net, x: net.c(x).amax(2), X1, c=nn.Conv1d(6, 5, 3)),
     case("conv_mean_channels", lambda net, x: net.c(x).mean(1), X2, c=nn.Conv2d(4, 5, 3)),
