@@ -95,8 +95,10 @@ class Plan:
 
     @cached_property
     def same(self) -> Mapping[str, str]:
-        """Constant operands, each with the one as which it is stored: of those alike the first."""
-        return owners(self.quant.constants.items())
+        """Constant operands, each with the one as which it is stored: of those alike the first.
+        What nobody reads is not stored, as a first state in place of which a stream has its own."""
+        read = {name for step in self.steps for name in step.operands}
+        return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
     @property
     def constants(self) -> Mapping[str, int]:
