@@ -38,7 +38,7 @@ INSTEAD = {
     "conv_transpose": "a convolution and nearest-neighbour upsampling by a whole factor",
     "embedding": "one-hot inputs and a linear layer",
     "upsample": "nearest-neighbour upsampling by a whole factor",
-    "vector_norm": "F.normalize(x, dim=-1) as a whole, F.rms_norm or batch norm",
+    "vector_norm": "F.normalize(x, dim=-1) with p=2, eps up to 1e-4, or F.rms_norm",
     "stft": "torch.stft(..., center=False, return_complex=True).abs(), with a power of two",
     "std": "batch norm, or normalise the windows on the host",
     "var": "batch norm, or normalise the windows on the host",
