@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,18 @@ class Share:
 
 def busiest(spans: Spans, rows: Any, across: int, cores: int) -> Share:
     """Of tiles of `rows` rows each, a number or an array; `across`: blocks of columns."""
-    flat, shape = np.ravel(rows), np.shape(rows)
-    every = [_mean_share(spans, int(n), across, cores) for n in flat]
+    flat, shape = np.ravel(rows).tolist(), np.shape(rows)
+    every = map(_shares(spans, across, cores), flat)
     return Share(*(np.array(one).reshape(shape) for one in zip(*every, strict=True)))
 
 
-@lru_cache(maxsize=4096)
-def _mean_share(spans: Spans, rows: int, across: int, cores: int) -> tuple[float, ...]:
+@lru_cache(maxsize=64)
+def _shares(spans: Spans, across: int, cores: int) -> Callable[[int], tuple[float, ...]]:
+    """Of tiles by their rows, each looked at once; spans are long, and so are looked up here."""
+    return lru_cache(maxsize=None)(partial(_mean_share, spans, across, cores))
+
+
+def _mean_share(spans: Spans, across: int, cores: int, rows: int) -> tuple[float, ...]:
     first, end = np.array(spans).T
     starts = range(0, len(first), rows)
     if (end - first == end[0] - first[0]).all() and (first == first[0]).all():
