@@ -122,6 +122,34 @@ def _moves_into_softmax(graph: Graph, node: Node) -> bool:
     return reader is not None and reader.op == "softmax"
 
 
+def add_negated(graph: Graph, node: Node) -> Rewrite | None:
+    """x - mask is x + -mask, mask - x is -x + mask: one form for all rules."""
+    if node.op != "sub":
+        return None
+    patch, (x, y) = Patch(graph, node), node.inputs
+    if graph.is_const(x) and _hides(graph.constants[x]):
+        return patch.last("add", _line_of(patch, y, -np.ones(()), 0.0), x, **node.attrs)
+    negated = _negated(patch, y)
+    return None if negated is None else patch.last("add", x, negated, **node.attrs)
+
+
+def _negated(patch: Patch, name: str) -> str | None:
+    """-y of what is constant or a line of what is computed, perhaps moved; None if none hides."""
+    graph = patch.graph
+    if graph.is_const(name):
+        value = graph.constants[name]
+        return patch.constant(-value) if _hides(value) else None
+    node = graph.producer.get(name)
+    if node is not None and OPS[node.op].moves and len(node.inputs) == 1:
+        inner = _negated(patch, node.inputs[0])
+        attrs = {k: -v if k == "value" else v for k, v in node.attrs.items()}  # around a pad
+        return None if inner is None else patch.add(node.op, inner, **attrs)
+    line = None if node is None or "act" in node.attrs else _line(graph, node)
+    if node is None or line is None or not any(map(_hides, line)):
+        return None
+    return _line_of(patch, node.inputs[0], -line[0], -float(line[1]))
+
+
 def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
     """softmax(max(x, -1e9)) is softmax(x): what is below has no share, as has what is there."""
     if node.op != "table" or len(node.attrs["chain"]) > 1:
@@ -202,4 +230,4 @@ def _line_of(patch: Patch, name: str, factor: Array, offset: float) -> str:
     return patch.add("table", name, chain=(("affine", float(factor), offset),))
 
 
-MASKS: tuple[Rule, ...] = (drop_floor, join_masks, join_before_moves, move_masks)
+MASKS: tuple[Rule, ...] = (add_negated, drop_floor, join_masks, join_before_moves, move_masks)

@@ -104,6 +104,9 @@ INPUTS: dict[str, Hide] = {
     "of -1e4": lambda s, kept: s + (1.0 - kept) * -1e4,
     "of the smallest number": lambda s, kept: s + (1.0 - kept[:, None]) * LEAST,
     "taken away before": lambda s, kept: s - 1e4 + 1e4 * kept,
+    "taken away": lambda s, kept: s - (1.0 - kept) * 1e9,
+    "taken away, of another shape": lambda s, kept: s - ((1.0 - kept) * 1e9)[:, None],
+    "taken away by a vector": lambda s, kept: s - (1.0 - kept) * torch.linspace(1e4, 2e4, FRAMES),
     "as logarithms": lambda s, kept: s + (kept + 1e-9).log(),
 }
 
@@ -115,6 +118,19 @@ def test_masks_that_are_inputs_cost_nothing(name: str, fused: bool) -> None:
     ops = [node.op for node in prepared(model, WINDOWS[0], KEPT[0]).nodes]
     assert ops.count("attention") == 2 * fused
     assert kept_db(model, WINDOWS, KEPT) > 28.0  # 13 where 1e9 is in int8's range
+
+
+DIFFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
+    "line, padded": lambda x: x - F.pad(100.0 * x[..., :4], (0, 4), value=7.0),
+    "line of a vector, moved": lambda x: x - (x * torch.linspace(50.0, 60.0, 8)).flip(-1),
+    "constant": lambda x: x - torch.linspace(-90.0, 60.0, 8),
+    "from a constant": lambda x: torch.linspace(-90.0, 60.0, 8) - x,
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_differences_of_large_numbers_are_what_they_are_elsewhere(name: str) -> None:
+    agrees(Net(lambda net, x: DIFFERENCES[name](x)), WINDOWS[0], tolerance=1e-4)
 
 
 def test_masks_that_hid_nothing_are_said_to_be_flat() -> None:

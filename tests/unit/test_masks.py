@@ -85,6 +85,10 @@ APART = {
     "scaled later": read_twice(lambda s: (s.masked_fill(HOLES, -1e9) + BIAS) / 2),
     "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
     "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
+    "taken away, then cut": read_twice(lambda s: torch.cat((s - 1e9 * HOLES).chunk(2, 1)[::-1], 1)),
+    "taken away from, then cut": read_twice(
+        lambda s: -torch.cat((1e9 * HOLES - s).chunk(2, 1)[::-1], 1)
+    ),
     "put together of two": read_twice(lambda s: torch.cat([s + MIXED, s[:, :1] - 1.0], 1)[:, :2]),
     "halves of keys": read_twice(lambda s: torch.cat([*filled_halves(s)], -1) + BIAS),
     "halves of keys, scaled": read_twice(lambda s: torch.cat([*filled_halves(s)], -1) / 2 - BIAS),
