@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,22 +15,38 @@ from myoedge.ops.attention import FAINT, LOWEST, UNSEEN
 from myoedge.passes.patch import Patch, feeds_only, joined, made_by
 from myoedge.rewrite import Rewrite, Rule
 
-Terms = tuple[tuple[str, Array], ...]  # (tensor, factor)
 IDLE = {"add": 0.0, "mul": 1.0}  # what they change nothing with
+ONE, ALL = np.ones(()), np.ones((), bool)  # factor and kept of what is as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a sum has of a tensor: it times a factor that is nowhere 0, and 0 where not kept."""
+
+    name: str
+    factor: Array
+    kept: Array
+
+    def behind(self, hidden: Array) -> Term:
+        """Kept everywhere, if all that is not is hidden."""
+        return Term(self.name, self.factor, ALL) if (hidden | self.kept).all() else self
+
+
+Terms = tuple[Term, ...]
 
 
 def join_masks(graph: Graph, node: Node) -> Rewrite | None:
-    """softmax(((x * kept) + mask + bias) * c) is softmax(x * c + one constant)."""
+    """softmax((((x + mask) * kept) + fill + bias) * c) is softmax(x * c * kept + one constant)."""
     if node.op != "softmax":
         return None
-    terms, known = _sum(graph, node.inputs[0], node, np.ones(()))
+    terms, known = _sum(graph, node.inputs[0], node)
     shift = _shift(known)
     known = np.clip(known - shift, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
     if not terms or not ((known <= FAINT).any() or shift):
         return None
-    whole = tuple((_whole(graph, name, hidden), factor) for name, factor in terms)
-    same = [x for x, _ in whole] == [x for x, _ in terms]
+    whole = tuple(term.behind(hidden) for term in terms)
+    same = all(a.kept.all() == b.kept.all() for a, b in zip(whole, terms, strict=True))
     if same and not shift and _is_joined(graph, node.inputs[0]):
         return None
     patch = Patch(graph, node)
@@ -52,7 +69,7 @@ def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _put_together(patch: Patch, name: str) -> str:
-    terms, known = _sum(patch.graph, name, patch.node, np.ones(()))
+    terms, known = _sum(patch.graph, name, patch.node)
     if not terms or not _hides(known) or _is_joined(patch.graph, name):
         return name
     most = np.finfo(np.float32).max
@@ -128,7 +145,7 @@ def add_negated(graph: Graph, node: Node) -> Rewrite | None:
         return None
     patch, (x, y) = Patch(graph, node), node.inputs
     if graph.is_const(x) and _hides(graph.constants[x]):
-        return patch.last("add", _line_of(patch, y, -np.ones(()), 0.0), x, **node.attrs)
+        return patch.last("add", _line_of(patch, y, -ONE, 0.0), x, **node.attrs)
     negated = _negated(patch, y)
     return None if negated is None else patch.last("add", x, negated, **node.attrs)
 
@@ -165,66 +182,71 @@ def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
     return Patch(graph, node).same_as(node.inputs[0])
 
 
-def _sum(graph: Graph, name: str, reader: Node, factor: Array) -> tuple[Terms, Array]:
+def _sum(
+    graph: Graph, name: str, reader: Node, factor: Array = ONE, kept: Array = ALL
+) -> tuple[Terms, Array]:
     """(what is computed, the sum of what is constant) of what one reader alone sees.
 
     Large offsets stay with what is as large, as (1 - mask) * -1e9: it takes them away.
     """
     if graph.is_const(name):
-        return (), np.asarray(factor * graph.constants[name].astype(np.float64))
+        return (), np.asarray(factor * kept * graph.constants[name].astype(np.float64))
     node = graph.producer.get(name)
     if node is not None and feeds_only(graph, name, reader) and "act" not in node.attrs:
         signs = {"add": 1.0, "sub": -1.0}
         if node.op in signs and len({*node.inputs}) == 2:
-            left = _sum(graph, node.inputs[0], node, factor)
-            right = _sum(graph, node.inputs[1], node, factor * signs[node.op])
+            left = _sum(graph, node.inputs[0], node, factor, kept)
+            right = _sum(graph, node.inputs[1], node, factor * signs[node.op], kept)
             return left[0] + right[0], left[1] + right[1]
         scale, offset = _line(graph, node) or (None, np.zeros(()))
         if scale is not None and not (_hides(factor * offset) and _hides(factor * scale)):
-            terms, known = _sum(graph, node.inputs[0], node, factor * scale)
-            return terms, known + factor * offset
-    return ((name, factor),), np.zeros(())
+            by = factor * _nonzero(scale), kept & (scale != 0.0)
+            terms, known = _sum(graph, node.inputs[0], node, *by)
+            return terms, known + factor * kept * offset
+    return (Term(name, factor, kept),), np.zeros(())
 
 
 def _line(graph: Graph, node: Node) -> tuple[Array, Array] | None:
-    """(scale, offset) where that is what is done to the first input, and nothing becomes 0."""
+    """(scale, offset) where that is what is done to the first input."""
     if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["affine"]:
         ((_, scale, offset),) = node.attrs["chain"]
         return np.asarray(scale), np.asarray(offset)
     scales = graph.constants.get(node.inputs[1]) if node.op == "mul" else None
-    if scales is None or not scales.all():
-        return None
-    return scales.astype(np.float64), np.zeros(())
+    return None if scales is None else (scales.astype(np.float64), np.zeros(()))
 
 
-def _whole(graph: Graph, name: str, hidden: Array) -> str:
-    """x in place of x * kept, where all that is not kept is hidden."""
-    product = made_by(graph, name, "mul")
-    kept = None if product is None else graph.constants.get(product.inputs[1])
-    if product is None or kept is None or not _keeps(kept):
-        return name
-    return product.inputs[0] if (hidden | (kept == 1.0)).all() else name
+def _nonzero(scale: Array) -> Array:
+    """A factor that is nowhere 0 and the same elsewhere; one number, if there is no other."""
+    numbers = np.unique(scale[scale != 0.0])
+    return numbers.reshape(()) if numbers.size == 1 else np.where(scale == 0.0, 1.0, scale)
 
 
 def _is_joined(graph: Graph, name: str) -> bool:
     total = made_by(graph, name, "add")
     if total is None or not graph.is_const(total.inputs[1]):
         return False
-    return not _sum(graph, total.inputs[0], total, np.ones(()))[1].any()
+    return not _sum(graph, total.inputs[0], total)[1].any()
 
 
 def _added_up(patch: Patch, terms: Terms, known: Array, shift: float = 0.0) -> str:
     """shift   goes where a mask that is computed may take it away; without one it is left out"""
-    largest = max(terms, key=lambda term: float(np.abs(term[1]).max()))
-    at = largest[0] if shift and _hides(largest[1]) else ""
-    parts = (_line_of(patch, name, factor, shift * (name == at)) for name, factor in terms)
+    largest = max(terms, key=lambda term: float(np.abs(term.factor).max()))
+    at = largest.name if shift and _hides(largest.factor) else ""
+    parts = (_product(patch, term, shift * (term.name == at)) for term in terms)
     total = functools.reduce(functools.partial(patch.add, "add"), parts)
     return patch.add("add", total, patch.constant(known)) if known.any() else total
 
 
+def _product(patch: Patch, term: Term, offset: float) -> str:
+    line = _line_of(patch, term.name, term.factor, offset)
+    if term.kept.all():
+        return line
+    return patch.add("mul", line, patch.constant(term.kept.astype(np.float32)))
+
+
 def _line_of(patch: Patch, name: str, factor: Array, offset: float) -> str:
     if factor.ndim:
-        name, factor = patch.add("mul", name, patch.constant(factor)), np.ones(())
+        name, factor = patch.add("mul", name, patch.constant(factor)), ONE
     if factor == 1.0 and offset == 0.0:
         return name
     return patch.add("table", name, chain=(("affine", float(factor), offset),))

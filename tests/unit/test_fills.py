@@ -55,6 +55,15 @@ def test_fills_that_scores_reach_have_the_share_they_have_in_floats(kind: int) -
     assert kept_db(model) > 20.0
 
 
+def test_fills_that_scores_reach_have_their_share_behind_others_that_hide() -> None:
+    def classes(net: nn.Module, x: Tensor) -> Tensor:
+        hidden = (60.0 * x.tanh()).masked_fill(AT[:8] == 0, -1e9)
+        return hidden.masked_fill(AT[:8] > 1, -55.0).softmax(-1) * torch.arange(1.0, 9.0)
+
+    agrees(Net(classes), WINDOWS[0])
+    assert kept_db(Net(classes)) > 20.0
+
+
 @pytest.mark.parametrize("kind", [0, 1], ids=["softmax", "attention"])
 def test_fills_that_scores_do_not_reach_hide(kind: int) -> None:
     model = small_fills(10.0)[kind]

@@ -72,6 +72,7 @@ FUSED = {
     ),
     "filled twice": written(lambda s: s.masked_fill(LATER, -INF).masked_fill(FIRST & ~OWN, -1e9)),
     "filled by -1,000": written(lambda s: s.masked_fill(HOLES, -1e3)),
+    "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
     "two masks of the smallest number": written(lambda s: s + LEAST_LATER + LEAST_FIRST),
     "keys along one axis": written(lambda s: s + (0.1 * AT).masked_fill(FIRST, -INF)),
 }
@@ -83,7 +84,20 @@ APART = {
     "filled by -1e4, then scaled down": read_twice(lambda s: s.masked_fill(HOLES, -1e4) / 3.0),
     "two masks of the smallest number": read_twice(lambda s: s + LEAST_LATER + LEAST_FIRST),
     "scaled later": read_twice(lambda s: (s.masked_fill(HOLES, -1e9) + BIAS) / 2),
-    "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
+    "filled by -inf, then by -100": read_twice(
+        lambda s: s.masked_fill(LATER, -INF).masked_fill(FIRST & ~OWN, -100.0)
+    ),
+    "added, scaled, then filled by -900": read_twice(
+        lambda s: ((s - 1e9 * LATER) / 2 + BIAS).masked_fill(FIRST & ~OWN, -900.0)
+    ),
+    "chosen among numbers, twice": written(
+        lambda s: torch.where(
+            FIRST & ~OWN, torch.tensor(-100.0), torch.where(LATER, torch.tensor(-1e9), s)
+        )
+    ),
+    "a head that sees all alike": read_twice(
+        lambda s: (s - 1e9 * LATER) * torch.tensor([0.0, 2.0])[:, None, None]
+    ),
     "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
     "taken away, then cut": read_twice(lambda s: torch.cat((s - 1e9 * HOLES).chunk(2, 1)[::-1], 1)),
     "taken away from, then cut": read_twice(
