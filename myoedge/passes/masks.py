@@ -43,11 +43,12 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     shift = _shift(known)
     known = np.clip(known - shift, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
-    if not terms or not ((known <= FAINT).any() or shift):
+    mixed = _is_mixed(graph, node.inputs[0], node)
+    if not terms or not ((known <= FAINT).any() or shift or mixed):
         return None
     whole = tuple(term.behind(hidden) for term in terms)
     same = all(a.kept.all() == b.kept.all() for a, b in zip(whole, terms, strict=True))
-    if same and not shift and _is_joined(graph, node.inputs[0]):
+    if same and not shift and not mixed and _is_joined(graph, node.inputs[0]):
         return None
     patch = Patch(graph, node)
     return patch.last("softmax", _added_up(patch, whole, known, shift), **node.attrs)
@@ -70,7 +71,8 @@ def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
 
 def _put_together(patch: Patch, name: str) -> str:
     terms, known = _sum(patch.graph, name, patch.node)
-    if not terms or not _hides(known) or _is_joined(patch.graph, name):
+    mixed = _is_mixed(patch.graph, name, patch.node)
+    if not mixed and (not terms or not _hides(known) or _is_joined(patch.graph, name)):
         return name
     most = np.finfo(np.float32).max
     return _added_up(patch, terms, np.clip(known, -most, most))
@@ -219,6 +221,30 @@ def _nonzero(scale: Array) -> Array:
     """A factor that is nowhere 0 and the same elsewhere; one number, if there is no other."""
     numbers = np.unique(scale[scale != 0.0])
     return numbers.reshape(()) if numbers.size == 1 else np.where(scale == 0.0, 1.0, scale)
+
+
+def _is_mixed(graph: Graph, name: str, reader: Node) -> bool:
+    """Whether one factor is of a sum of a mask that is computed and of what is none."""
+    terms, _ = _sum(graph, name, reader)
+    masks = [_is_mask(graph, term) for term in terms]
+    return any(masks) and not all(masks) and not _is_spread(graph, name, reader)
+
+
+def _is_mask(graph: Graph, term: Term) -> bool:
+    """Whether a line has factors that hide."""
+    node = graph.producer.get(term.name)
+    while node is not None and OPS[node.op].moves:
+        node = graph.producer.get(node.inputs[0])
+    scale, _ = (None if node is None else _line(graph, node)) or (ONE, ONE)
+    return _hides(term.factor) or _hides(term.factor * np.abs(scale).max())
+
+
+def _is_spread(graph: Graph, name: str, reader: Node) -> bool:
+    """Whether factors are of single terms."""
+    if len(_sum(graph, name, reader)[0]) < 2:
+        return True
+    total = made_by(graph, name, "add", "sub")
+    return total is not None and all(_is_spread(graph, x, total) for x in total.inputs)
 
 
 def _is_joined(graph: Graph, name: str) -> bool:

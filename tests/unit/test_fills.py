@@ -116,6 +116,9 @@ INPUTS: dict[str, Hide] = {
     "taken away": lambda s, kept: s - (1.0 - kept) * 1e9,
     "taken away, of another shape": lambda s, kept: s - ((1.0 - kept) * 1e9)[:, None],
     "taken away by a vector": lambda s, kept: s - (1.0 - kept) * torch.linspace(1e4, 2e4, FRAMES),
+    "halved with the scores": lambda s, kept: (s + (1.0 - kept) * -1e4) / 2.0,
+    "taken away, moved, halved": lambda s, kept: (s - ((1.0 - kept) * 1e9)[:, None]) / 2.0,
+    "what scores are taken from": lambda s, kept: -((1.0 - kept) * 1e4 - s),
     "as logarithms": lambda s, kept: s + (kept + 1e-9).log(),
 }
 
@@ -127,6 +130,15 @@ def test_masks_that_are_inputs_cost_nothing(name: str, fused: bool) -> None:
     ops = [node.op for node in prepared(model, WINDOWS[0], KEPT[0]).nodes]
     assert ops.count("attention") == 2 * fused
     assert kept_db(model, WINDOWS, KEPT) > 28.0  # 13 where 1e9 is in int8's range
+
+
+def test_scores_and_masks_that_are_inputs_have_one_temperature() -> None:
+    def warm(s: Tensor, kept: Tensor) -> Tensor:
+        return (s + (1.0 - kept) * -1e9) * torch.tensor([1.0, 2.0])[:, None, None]
+
+    model = Masked(warm, fused=False)
+    agrees(model, WINDOWS[0], KEPT[0])
+    assert kept_db(model, WINDOWS, KEPT) > 28.0
 
 
 DIFFERENCES: dict[str, Callable[[Tensor], Tensor]] = {
