@@ -101,27 +101,41 @@ def followed(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
         elif name not in rows:
             continue
         node = graph.producer.get(name)
-        for x, span in () if node is None else _operands(node, found):
+        for x, span in () if node is None else _operands(graph, node, found):
             asked.setdefault(x, []).append(span)
     return found
 
 
-def _operands(node: Node, found: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
+def _operands(graph: Graph, node: Node, found: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
     """Those whose range follows from that of the result."""
     for index, name in enumerate(node.inputs):
         if name in found and OPS[node.op].moves:
             yield name, found[node.name]
         elif name in found and node.op == "add" and found[name][0] <= FAINT:
-            yield name, _enough(node, index, found[name], found)
+            yield name, _enough(graph, node, index, found[name], found)
+        elif name in found and node.op == "affine" and index == 0 and found[name][0] <= FAINT:
+            yield name, _enough_of_lines(graph, node, found[name], found)
 
 
-def _enough(node: Node, index: int, span: Range, ranges: Mapping[str, Range]) -> Range:
+def _enough(
+    graph: Graph, node: Node, index: int, span: Range, ranges: Mapping[str, Range]
+) -> Range:
     """Of an operand of a sum: no lower than makes the smallest sum of the largest other number."""
-    other = ranges.get(node.inputs[1 - index])
-    if span[0] > FAINT or other is None:
+    name = node.inputs[1 - index]
+    other = graph.constants.get(name, np.array(ranges.get(name, (np.inf,))))
+    if span[0] > FAINT or not np.isfinite(other).all():
         return span
-    least = ranges.get(node.name + PRE, ranges[node.name])[0] - other[1]
+    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
     return min(max(span[0], least), span[1]), span[1]
+
+
+def _enough_of_lines(graph: Graph, node: Node, span: Range, ranges: Mapping[str, Range]) -> Range:
+    """No lower than makes the smallest result in any channel, where factors are positive."""
+    scale, offset = (graph.constants[x].astype(np.float64) for x in node.inputs[1:])
+    if (scale <= 0.0).any():
+        return span
+    least = ranges.get(node.name + PRE, ranges[node.name])[0]
+    return min(max(span[0], float(((least - offset) / scale).min())), span[1]), span[1]
 
 
 def with_fills(graph: Graph) -> list[Node]:
@@ -168,7 +182,7 @@ def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) 
     if index in OPS[node.op].hiding(node.attrs) and 0 < left.size < value.size:
         low, high = float(left.min()), float(left.max())
         return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
-    return _enough(node, index, (low, high), ranges) if node.op == "add" else (low, high)
+    return _enough(graph, node, index, (low, high), ranges) if node.op == "add" else (low, high)
 
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:

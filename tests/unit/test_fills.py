@@ -132,11 +132,19 @@ def test_masks_that_are_inputs_cost_nothing(name: str, fused: bool) -> None:
     assert kept_db(model, WINDOWS, KEPT) > 28.0  # 13 where 1e9 is in int8's range
 
 
-def test_scores_and_masks_that_are_inputs_have_one_temperature() -> None:
-    def warm(s: Tensor, kept: Tensor) -> Tensor:
-        return (s + (1.0 - kept) * -1e9) * torch.tensor([1.0, 2.0])[:, None, None]
+EACH = torch.tensor([1.0, 2.0])[:, None, None]  # heads' own
+BESIDES: dict[str, Hide] = {
+    "a temperature": lambda s, kept: (s + (1.0 - kept) * -1e9) * EACH,
+    "a bias": lambda s, kept: s + (1.0 - kept) * -1e4 + BIAS,
+    "a bias of keys": lambda s, kept: s + (1.0 - kept) * -1e4 + 0.1 * AT,
+    "a bias, both halved": lambda s, kept: (s + BIAS + (1.0 - kept) * -1e4) / 2.0,
+    "a temperature and a bias": lambda s, kept: (s + (1.0 - kept) * -1e9) * EACH + BIAS,
+}
 
-    model = Masked(warm, fused=False)
+
+@pytest.mark.parametrize("name", BESIDES)
+def test_what_is_done_besides_masks_that_are_inputs_costs_nothing(name: str) -> None:
+    model = Masked(BESIDES[name], fused=False)
     agrees(model, WINDOWS[0], KEPT[0])
     assert kept_db(model, WINDOWS, KEPT) > 28.0
 
