@@ -10,6 +10,7 @@ import numpy as np
 
 from myoedge.frontend.attention import Added, attend, fits, parted
 from myoedge.ir import Array, Graph, Node, Shape
+from myoedge.passes.masks import is_mask
 from myoedge.passes.patch import Patch, feeds_only, made_by
 from myoedge.pointwise import Chain
 from myoedge.rewrite import Rewrite, Rule
@@ -70,7 +71,8 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
 
 
 def _added(patch: Patch, scores: Shape, terms: list[str]) -> Added | None:
-    """Of all terms together; None where keys are hidden among numbers that are computed."""
+    """Of all terms together; None where keys are hidden among numbers that are computed, or by what
+    is computed among others: the 8 bits of what attention adds have no room for both."""
     constants = patch.graph.constants
     computed = [name for name in terms if name not in constants]
     known = sum((constants[name] for name in terms if name in constants), np.zeros(()))
@@ -81,6 +83,8 @@ def _added(patch: Patch, scores: Shape, terms: list[str]) -> Added | None:
         return None
     added = parts.put(patch)
     names = [*computed, added.bias] if added.bias else computed
+    if len(names) > 1 and any(is_mask(patch.graph, name) for name in computed):
+        return None
     bias = functools.reduce(functools.partial(patch.add, "add"), names)
     return Added(added.window, bias)
 

@@ -226,17 +226,17 @@ def _nonzero(scale: Array) -> Array:
 def _is_mixed(graph: Graph, name: str, reader: Node) -> bool:
     """Whether one factor is of a sum of a mask that is computed and of what is none."""
     terms, _ = _sum(graph, name, reader)
-    masks = [_is_mask(graph, term) for term in terms]
+    masks = [is_mask(graph, term.name, term.factor) for term in terms]
     return any(masks) and not all(masks) and not _is_spread(graph, name, reader)
 
 
-def _is_mask(graph: Graph, term: Term) -> bool:
-    """Whether a line has factors that hide."""
-    node = graph.producer.get(term.name)
+def is_mask(graph: Graph, name: str, factor: Array = ONE) -> bool:
+    """Whether a tensor times a factor is a line with factors that hide."""
+    node = graph.producer.get(name)
     while node is not None and OPS[node.op].moves:
         node = graph.producer.get(node.inputs[0])
     scale, _ = (None if node is None else _line(graph, node)) or (ONE, ONE)
-    return _hides(term.factor) or _hides(term.factor * np.abs(scale).max())
+    return _hides(factor) or _hides(factor * np.abs(scale).max())
 
 
 def _is_spread(graph: Graph, name: str, reader: Node) -> bool:

@@ -142,9 +142,10 @@ BESIDES: dict[str, Hide] = {
 }
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", BESIDES)
-def test_what_is_done_besides_masks_that_are_inputs_costs_nothing(name: str) -> None:
-    model = Masked(BESIDES[name], fused=False)
+def test_what_is_done_besides_masks_that_are_inputs_costs_nothing(name: str, fused: bool) -> None:
+    model = Masked(BESIDES[name], fused=fused)
     agrees(model, WINDOWS[0], KEPT[0])
     assert kept_db(model, WINDOWS, KEPT) > 28.0
 
