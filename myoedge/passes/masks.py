@@ -141,6 +141,14 @@ def _moves_into_softmax(graph: Graph, node: Node) -> bool:
     return reader is not None and reader.op == "softmax"
 
 
+def constant_last(graph: Graph, node: Node) -> Rewrite | None:
+    """mask + x is x + mask, mask * x is x * mask."""
+    mask = graph.constants.get(node.inputs[0]) if node.op in IDLE else None
+    if mask is None or graph.is_const(node.inputs[1]) or not (_hides(mask) or _keeps(mask)):
+        return None
+    return Patch(graph, node).last(node.op, *reversed(node.inputs), **node.attrs)
+
+
 def add_negated(graph: Graph, node: Node) -> Rewrite | None:
     """x - mask is x + -mask, mask - x is -x + mask: one form for all rules."""
     if node.op != "sub":
@@ -278,4 +286,11 @@ def _line_of(patch: Patch, name: str, factor: Array, offset: float) -> str:
     return patch.add("table", name, chain=(("affine", float(factor), offset),))
 
 
-MASKS: tuple[Rule, ...] = (add_negated, drop_floor, join_masks, join_before_moves, move_masks)
+MASKS: tuple[Rule, ...] = (
+    constant_last,
+    add_negated,
+    drop_floor,
+    join_masks,
+    join_before_moves,
+    move_masks,
+)

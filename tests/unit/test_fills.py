@@ -116,6 +116,7 @@ INPUTS: dict[str, Hide] = {
     "taken away": lambda s, kept: s - (1.0 - kept) * 1e9,
     "taken away, of another shape": lambda s, kept: s - ((1.0 - kept) * 1e9)[:, None],
     "taken away by a vector": lambda s, kept: s - (1.0 - kept) * torch.linspace(1e4, 2e4, FRAMES),
+    "taken away, the constant first": lambda s, kept: s - (OWN * 0.0 + 1e9) * (1.0 - kept),
     "halved with the scores": lambda s, kept: (s + (1.0 - kept) * -1e4) / 2.0,
     "taken away, moved, halved": lambda s, kept: (s - ((1.0 - kept) * 1e9)[:, None]) / 2.0,
     "what scores are taken from": lambda s, kept: -((1.0 - kept) * 1e4 - s),
