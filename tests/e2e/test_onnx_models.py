@@ -42,7 +42,7 @@ LEAST: Mapping[str, Mapping[str, float]] = {
     "mp_blazeface_128": {"output0": 26.5, "output1": 22.0},
     "silero_vad_v6_16k": {"output": 37.5, "stateN": 28.0},
     "sleepecg_bigru": {"output": 47.5},
-    "rxn_albert_embeds": {"output": 21.5},
+    "rxn_albert_embeds": {"output": 27.5},
 }
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "real-networks.md"
 ON_SIMULATOR = (
