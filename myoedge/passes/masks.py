@@ -43,7 +43,7 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     shift = _shift(known)
     known = np.clip(known - shift, LOWEST, -LOWEST)
     hidden = known <= UNSEEN
-    mixed = _is_mixed(graph, node.inputs[0], node)
+    mixed = _is_mixed(graph, node.inputs[0], node, terms)
     if not terms or not ((known <= FAINT).any() or shift or mixed):
         return None
     whole = tuple(term.behind(hidden) for term in terms)
@@ -71,7 +71,7 @@ def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
 
 def _put_together(patch: Patch, name: str) -> str:
     terms, known = _sum(patch.graph, name, patch.node)
-    mixed = _is_mixed(patch.graph, name, patch.node)
+    mixed = _is_mixed(patch.graph, name, patch.node, terms)
     if not mixed and (not terms or not _hides(known) or _is_joined(patch.graph, name)):
         return name
     most = np.finfo(np.float32).max
@@ -133,10 +133,13 @@ def _narrow(value: Array) -> Array:
 
 def _moves_into_softmax(graph: Graph, node: Node) -> bool:
     """Whether it moves what a softmax alone reads, also where that is changed once more before."""
-    if not OPS[node.op].moves:
-        return False
-    reader: Node | None = node
-    while reader is not None and (OPS[reader.op].moves or reader.op in (*IDLE, "sub", "table")):
+    return OPS[node.op].moves and _only_softmax_reads(graph, node, *IDLE, "sub", "table")
+
+
+def _only_softmax_reads(graph: Graph, node: Node, *through: str) -> bool:
+    """Whether it comes to a softmax alone, moved and through these operators."""
+    reader = graph.only_user(node.name)
+    while reader is not None and (OPS[reader.op].moves or reader.op in through):
         reader = graph.only_user(reader.name)
     return reader is not None and reader.op == "softmax"
 
@@ -184,12 +187,7 @@ def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
     name, *edges = node.attrs["chain"][0]
     if name != "clamp" or edges[0] > UNSEEN or edges[1] != np.inf:
         return None
-    reader = graph.only_user(node.name)
-    while reader is not None and OPS[reader.op].moves:
-        reader = graph.only_user(reader.name)
-    if reader is None or reader.op != "softmax":
-        return None
-    return Patch(graph, node).same_as(node.inputs[0])
+    return Patch(graph, node).same_as(node.inputs[0]) if _only_softmax_reads(graph, node) else None
 
 
 def _sum(
@@ -231,9 +229,8 @@ def _nonzero(scale: Array) -> Array:
     return numbers.reshape(()) if numbers.size == 1 else np.where(scale == 0.0, 1.0, scale)
 
 
-def _is_mixed(graph: Graph, name: str, reader: Node) -> bool:
+def _is_mixed(graph: Graph, name: str, reader: Node, terms: Terms) -> bool:
     """Whether one factor is of a sum of a mask that is computed and of what is none."""
-    terms, _ = _sum(graph, name, reader)
     masks = [is_mask(graph, term.name, term.factor) for term in terms]
     return any(masks) and not all(masks) and not _is_spread(graph, name, reader)
 
