@@ -20,7 +20,7 @@ from myoedge.quant.choose import QuantGraph
 from myoedge.quant.sqnr import Fidelity
 from myoedge.report.energy import amount, interval
 from myoedge.report.memory import moved_l3_bytes
-from myoedge.report.overrun import MOST_NAMED, SMALLER
+from myoedge.report.overrun import MOST_NAMED, SMALLER, slowest
 from myoedge.report.speed import duration
 from myoedge.target import Chip, OperatingPoint
 
@@ -339,11 +339,9 @@ def _point(chip: Chip) -> str:
 
 def _slowest(plan: Plan) -> list[str]:
     layers = layer_cycles(plan)
-    rows = zip(layers, located(plan.steps), strict=True)
-    slowest = sorted(rows, key=lambda row: -row[0])[:MOST_NAMED]
     waited = round(modelled_cycles(plan)) - sum(layers)
-    slowest += [(waited, "waiting for L3: a larger --l2 keeps more weights there")][: waited > 0]
-    return [f"{cycles:,} cycles  {name}" for cycles, name in slowest]
+    l3 = f"{waited:,} cycles  waiting for L3: a larger --l2 keeps more weights there"
+    return [*slowest(layers, located(plan.steps)), *([l3] if waited > 0 else ())]
 
 
 def _noisiest(plan: Plan, fidelity: Fidelity) -> list[str]:

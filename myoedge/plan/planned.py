@@ -100,7 +100,7 @@ class Plan:
         read = {name for step in self.steps for name in step.operands}
         return owners((n, array) for n, array in self.quant.constants.items() if n in read)
 
-    @property
+    @cached_property
     def constants(self) -> Mapping[str, int]:
         """Constant operands that are stored, and their sizes in bytes."""
         return {

@@ -24,7 +24,9 @@ def over_latency(report: Report) -> Notice | None:
     if limit_s is None or found_s is None or found_s <= limit_s or speed.is_modelled(report):
         return None
     found = f"{speed.duration(found_s)}, {report['cycles']['source']}, {_point(report)}"
-    facts = {"budget": speed.duration(limit_s), "build": found, "most": "\n".join(_slowest(report))}
+    layers = report["layers"]
+    most = slowest((row["cycles"] for row in layers), located_rows(layers))
+    facts = {"budget": speed.duration(limit_s), "build": found, "most": "\n".join(most)}
     loosen = "[budget] latency = ..., if what the run took will do"
     return notice("E302", "over budget: latency", facts, [*_others(report), SMALLER, loosen])
 
@@ -36,10 +38,10 @@ def _point(report: Report) -> str:
     return f"at {volts:.2f} V, {target['clock_hz'] / 1e6:.0f} MHz"
 
 
-def _slowest(report: Report) -> Iterable[str]:
-    layers = report["layers"]
-    rows = sorted(zip(layers, located_rows(layers), strict=True), key=lambda row: -row[0]["cycles"])
-    return (f"{row['cycles']:,} cycles  {name}" for row, name in rows[:MOST_NAMED])
+def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
+    """The layers that cost most, a line each."""
+    rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
+    return [f"{count:,} cycles  {name}" for count, name in rows[:MOST_NAMED]]
 
 
 def _others(report: Report) -> list[str]:
