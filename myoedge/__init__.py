@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
+import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from myoedge.version import __version__
 
 if TYPE_CHECKING:
     from myoedge.api import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Build",
     "MyoedgeError",
+    "__version__",
     "bench",
     "boards",
     "build",
@@ -69,18 +69,4 @@ def __getattr__(name: str) -> Any:
         from myoedge.errors import MyoedgeError
 
         return MyoedgeError
-    from myoedge import api
-
-    return getattr(api, name)
-
-
-class _Package(ModuleType):
-    """Keeps `myoedge.ops`, `report`, `run`, `energy` and `sweep`: importing subpackages of these
-    names would put modules in their place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+    return getattr(importlib.import_module("myoedge.api"), name)

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 import myoedge
+from myoedge.backends import gvsoc, host
+from myoedge.codegen.firmware import Firmware
 from myoedge.errors import MyoedgeError
-from myoedge.firmware import Firmware
-from myoedge.run import gvsoc, host
 from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 

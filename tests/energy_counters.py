@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import myoedge
-from myoedge.measurement import Activity
+from myoedge.backends.measurement import Activity
 from myoedge.zoo import tinymyo
 from tests.conftest import save_exported
 from tests.networks import autoencoder, keywords, mobilenet, resnet8

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The energy model against what is published.
 
-python -m tests.energy_page fit     new coefficients in myoedge/target/gap9_energy.py
+python -m tests.energy_page fit     new coefficients in myoedge/targets/gap9/energy.py
 python -m tests.energy_page         docs/energy.md's tables (`make docs`)
 """
 
@@ -16,16 +16,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from myoedge.energy.calibrate import Measured, free_fit
-from myoedge.energy.model import PUBLISHED, SIGMAS, Coefficients, energy, power_mw
-from myoedge.measurement import Activity
-from myoedge.target import chip, gap9_energy
+from myoedge.backends.measurement import Activity
+from myoedge.power.calibrate import Measured, free_fit
+from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy, power_mw
+from myoedge.targets import find_chip
+from myoedge.targets.gap9 import energy as gap9_energy
 from tests.energy_counters import recorded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "energy.md"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 IDLE = "idle"
-POINTS = {point.name: point for point in chip("gap9").points}
+POINTS = {point.name: point for point in find_chip("gap9").points}
 OFTEN = 6  # digits that are kept
 
 
@@ -185,7 +186,7 @@ def _energies() -> Iterator[str]:
 
 
 def _shown(activity: Activity, at: str) -> str:
-    from myoedge.report.energy import interval
+    from myoedge.reports.energy import interval
 
     found = energy(activity, POINTS[at], PUBLISHED)
     time = 1e3 * activity.cycles / POINTS[at].clock_hz

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from numpy.typing import DTypeLike
 
-from myoedge import tool, toolchain
+from myoedge.backends.host import Library, Spec, invoke
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Array
-from myoedge.run.host import Library, Spec, invoke
+from myoedge.numerics.arrays import Array
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 
 Placement = Literal["start", "end"]
 

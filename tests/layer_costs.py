@@ -2,7 +2,7 @@
 """The cost model against the simulated chip, layer by layer, and the fit of its prices.
 
 python -m tests.layer_costs show     modelled and simulated cycles of every layer
-python -m tests.layer_costs fit      new prices in myoedge/target/gap9_tiles.py
+python -m tests.layer_costs fit      new prices in myoedge/targets/gap9/costs.py
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ import numpy as np
 import torch
 
 import myoedge
-from myoedge.budget import Budget, within
-from myoedge.config import size_bytes
-from myoedge.ir import Array
-from myoedge.loading import load_model
-from myoedge.plan.count import NAMES, vector
+from myoedge.building.budget import Budget, within
+from myoedge.building.config import size_bytes
+from myoedge.building.loading import load_model
+from myoedge.numerics.arrays import Array
+from myoedge.operators.kernel import WORKERS
+from myoedge.plan.cost.count import NAMES, vector
+from myoedge.plan.cost.timing import computed, counted, modelled
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.tiling import Tiling
-from myoedge.plan.timing import computed, counted, modelled
 from myoedge.simulator import Mark
-from myoedge.target import chip, gap9_tiles
-from myoedge.target.gap9_tiles import GAP9_TILES, Prices
-from myoedge.tiled import WORKERS
+from myoedge.targets import find_chip
+from myoedge.targets.gap9 import costs as gap9_tiles
+from myoedge.targets.gap9.costs import GAP9_TILES, Prices
 from tests.conftest import save_exported
 from tests.e2e.test_bench_networks import NETWORKS
 from tests.e2e.test_onnx_models import MODELS, ROWS, calibration
@@ -79,7 +80,7 @@ def network(name: str, model: Path, calib: Any, folder: Path, l1: str | None = N
     """Built, planned once more for its tiles, and the first inference run."""
     build = myoedge.build(model, calib=calib, output=folder, l1=l1)
     plan = make_plan(
-        build.network, within(chip("gap9"), Budget(None if l1 is None else size_bytes(l1)))
+        build.network, within(find_chip("gap9"), Budget(None if l1 is None else size_bytes(l1)))
     )
     simulated = myoedge.simulate(build)
     rows = simulated.report["layers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.ir import Array
+from myoedge.numerics.arrays import Array
 
 TOLERANCE = 1e-9
 

@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.fixedpoint import dequantize
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import dequantize
+from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import quantized_inputs
-from myoedge.reference import run_integer
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
 
 FRAMES, INF = 12, math.inf
 AT = torch.arange(FRAMES)

@@ -14,10 +14,11 @@ import onnx
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.onnx_model import load_onnx
-from myoedge.frontend.onnx_rows import FOLDED, ONNX_IMPORT, SHAPES
-from myoedge.ir import Array, Graph
-from myoedge.reference import run_real
+from myoedge.frontend.onnx.model import load_onnx
+from myoedge.frontend.onnx.rows import FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
 
 OLDEST = 13
 FLOATS = ("float16", "float32", "float64", "bfloat16")

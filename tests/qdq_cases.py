@@ -13,17 +13,18 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from myoedge.emit.qdq import qdq_model
-from myoedge.fixedpoint import dequantize, quantize
-from myoedge.ir import Array, Graph, Node, Origin, Shape, Tensor
-from myoedge.op import OPS, output_of
-from myoedge.ops.pool import adaptive, regular
-from myoedge.plan.planned import Plan
+from myoedge.codegen.qdq.model import qdq_model
+from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import dequantize, quantize
+from myoedge.operators.base import OPS, output_of
+from myoedge.operators.interpreter import run_integer
+from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
-from myoedge.quant.observe import Calibration, Observer, calibrate
-from myoedge.reference import run_integer
-from myoedge.target import chip
+from myoedge.quantization.calibrate import Calibration, Observer, calibrate
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.targets import find_chip
 
 SAMPLES = 6
 
@@ -42,7 +43,7 @@ def network(
 
 def planned(graph: Graph, samples: Mapping[str, Array], rules: Sequence[LayerRule] = ()) -> Plan:
     q = quantize_graph(graph, calibrate(graph, samples, Observer(), "test"), rules)
-    return make_plan(q, chip("host"))
+    return make_plan(q, find_chip("host"))
 
 
 def session(model: bytes) -> ort.InferenceSession:
@@ -61,7 +62,7 @@ def checked(plan: Plan) -> bytes:
 
 def planned_with(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> Plan:
     calibration = Calibration(ranges, 1, "test", "")
-    return make_plan(quantize_graph(graph, calibration), chip("host"))
+    return make_plan(quantize_graph(graph, calibration), find_chip("host"))
 
 
 def drawn_inputs(rng: np.random.Generator, q: QuantGraph) -> dict[str, Array]:

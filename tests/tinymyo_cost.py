@@ -22,10 +22,10 @@ from typing import Any
 import torch
 
 import myoedge
-from myoedge.built import Build
-from myoedge.ladder import real_samples
+from myoedge.backends.build import Build
+from myoedge.backends.equivalence import real_samples
 from myoedge.simulator import Program, Simulation, Wanted
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo import tinymyo
 from tests.conftest import save_exported
 from tests.e2e.test_tinymyo_heads import windows

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.reference import run_real
 
 
 class Net(nn.Module):

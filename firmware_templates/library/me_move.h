@@ -36,7 +36,7 @@ void me_joined_run(const me_joined *op, const me_joined_tile *tile);
 
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
  * moves `from` by its step, which may be 0 or negative. Loops that could be one should be (see
- * ops/loops.py). Fastest where the innermost step is 1, then where that of some other loop is. */
+ * operators/loops.py). Fastest where the innermost step is 1, then where that of some other loop is. */
 #define ME_AXES 6
 typedef struct {
     const int8_t *from;

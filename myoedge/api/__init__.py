@@ -16,7 +16,7 @@ from myoedge.api.runs import (
     simulate_elf,
     validate,
 )
-from myoedge.built import Build, load_build
+from myoedge.backends.build import Build, load_build
 
 __all__ = [
     "Build",

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from myoedge.api.models import silent
 from myoedge.api.runs import line_of, simulate
-from myoedge.built import Build, load_build
+from myoedge.backends.build import Build, load_build
+from myoedge.building.pipeline import Say, StrPath
 from myoedge.errors import MyoedgeError
-from myoedge.pipeline import Say, StrPath
-from myoedge.samples import Given
+from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.board import Board
-    from myoedge.flashing import Flashed
-    from myoedge.onchip import Simulated
-    from myoedge.run.meter import Energy
+    from myoedge.backends.flashing import Flashed
+    from myoedge.backends.meter import Energy
+    from myoedge.building.simulate import Simulated
+    from myoedge.targets.boards import Board
 
 
 def run(
@@ -56,8 +56,8 @@ def flash(
     console   ask the started program which build it is, over `port` or the probe's
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
-    from myoedge.board import find_board
-    from myoedge.flashing import flash_build
+    from myoedge.backends.flashing import flash_build
+    from myoedge.targets.boards import find_board
 
     chosen = build if isinstance(build, Build) else load_build(build)
     if elf is None:
@@ -82,9 +82,9 @@ def bench(
     Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 the meter saw something
     else.
     """
-    from myoedge import ladder
-    from myoedge.run.board import measure_on_board
-    from myoedge.run.meter import energy_of, open_ppk2
+    from myoedge.backends import equivalence as ladder
+    from myoedge.backends.board import measure_on_board
+    from myoedge.backends.meter import energy_of, open_ppk2
 
     chosen = build if isinstance(build, Build) else load_build(build)
     supply_v = _supply_v(board)
@@ -100,7 +100,7 @@ def bench(
 
 def _supply_v(board: str | None) -> float:
     """What a meter has to supply. Errors: E252, E253, E602 the board has no power pad."""
-    from myoedge.board import find_board
+    from myoedge.targets.boards import find_board
 
     found = find_board(board)
     if found.power is None:
@@ -110,6 +110,6 @@ def _supply_v(board: str | None) -> float:
 
 def boards(board: str | None = None) -> tuple[Board, ...]:
     """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
-    from myoedge.board import find_board, known_boards
+    from myoedge.targets.boards import find_board, known_boards
 
     return known_boards() if board is None else (find_board(board),)

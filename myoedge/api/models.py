@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import myoedge.ops  # noqa: F401  (fills the table of operators)
-from myoedge.built import Build, load_build
-from myoedge.loading import Model, load_model
-from myoedge.pipeline import Options, Quantized, Say, StrPath
-from myoedge.samples import Given
+import myoedge.operators  # noqa: F401  (fills the table of operators)
+from myoedge.backends.build import Build, load_build
+from myoedge.building.loading import Model, load_model
+from myoedge.building.pipeline import Options, Quantized, Say, StrPath
+from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.goal import Goal
-    from myoedge.quant.choose import QuantGraph
+    from myoedge.building.request import Goal
+    from myoedge.quantization.scales import QuantGraph
 
 
 def silent(_: str) -> None:
@@ -51,7 +51,7 @@ def quantize(
     The arguments are those of pipeline.Options; `reuse` is a build or its folder.
     Errors: those of load; E202 .. E219, E222, E230 .. E233.
     """
-    from myoedge.pipeline import run_quantize
+    from myoedge.building.pipeline import run_quantize
 
     return run_quantize(
         Options(
@@ -105,8 +105,8 @@ def build(
     Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
     E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
     """
-    from myoedge import config as configuration
-    from myoedge.goal import goal
+    from myoedge.building import config as configuration
+    from myoedge.building.request import goal
 
     settings, _ = configuration.find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
@@ -124,11 +124,11 @@ def build(
 
 def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
     """The whole arrow: what is wrong with the folder is told before the long part."""
-    from myoedge.coefficients import coefficients
-    from myoedge.contents import build_files
-    from myoedge.folder import check_output, write_folder
-    from myoedge.goal import planned
-    from myoedge.pipeline import run_quantize, timed
+    from myoedge.building.build_files import build_files
+    from myoedge.building.energy_coefficients import coefficients
+    from myoedge.building.pipeline import run_quantize, timed
+    from myoedge.building.request import planned
+    from myoedge.system.folder import check_output, write_folder
 
     if output is not None:
         check_output(output)
@@ -174,8 +174,8 @@ def inspect(
     """
     from collections import Counter
 
-    from myoedge.naming import node_rows, places
-    from myoedge.op import OPS, macs
+    from myoedge.operators.base import OPS, macs
+    from myoedge.operators.layer_names import node_rows, places
 
     loaded = load(model, factory=factory, calib=calib)
     graph = loaded.graph
@@ -213,8 +213,8 @@ class Operator:
 
 def ops() -> tuple[Operator, ...]:
     """Every operator that can be built, and the calls of PyTorch and ONNX that lead to it."""
-    from myoedge.frontend.table import calls_of, onnx_of
-    from myoedge.op import OPS
+    from myoedge.frontend.operator_table import calls_of, onnx_of
+    from myoedge.operators.base import OPS
 
     return tuple(
         Operator(op.name, op.doc, op.epilogue, calls_of(op.name), onnx_of(op.name))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import silent
-from myoedge.pipeline import Say, StrPath
+from myoedge.building.pipeline import Say, StrPath
 
 if TYPE_CHECKING:
-    from myoedge.survey import ToolRow
-    from myoedge.sweep.whole import Swept
+    from myoedge.backends.doctor import ToolRow
+    from myoedge.sweeps.sweep import Swept
 
 
 def sweep(
@@ -32,7 +32,7 @@ def sweep(
     A model that is refused or over its budget is a result, not an error. Errors: E220, E260, E261,
     E501, E503, and bugs.
     """
-    from myoedge.sweep.whole import sweep as whole
+    from myoedge.sweeps.sweep import sweep as whole
 
     paths = (None if path is None else Path(path) for path in (output, against))
     folder, old = paths
@@ -43,7 +43,7 @@ def check_regressions(found: Swept) -> None:
     """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
     order, E401 where outputs are not the reference's.
     """
-    from myoedge.sweep.compare import raise_worse, raise_wrong
+    from myoedge.sweeps.compare import raise_worse, raise_wrong
 
     raise_wrong(found.results)
     raise_worse(found.regressions)
@@ -51,7 +51,7 @@ def check_regressions(found: Swept) -> None:
 
 def doctor() -> tuple[ToolRow, ...]:
     """Which programs and packages are there, in which version, and how to get what is missing."""
-    from myoedge.survey import survey
+    from myoedge.backends.doctor import survey
 
     return survey()
 
@@ -69,6 +69,6 @@ def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, 
     model   named in the file, and looked into for the input's shape
     Errors: E223 where a file exists, E220 not writable.
     """
-    from myoedge.starter import write_starter
+    from myoedge.building.project_template import write_starter
 
     return write_starter(Path(folder), model)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.api.models import silent
-from myoedge.built import Build, load_build
-from myoedge.pipeline import Say, StrPath
-from myoedge.samples import Given
+from myoedge.backends.build import Build, load_build
+from myoedge.building.pipeline import Say, StrPath
+from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.consumption import Calibration
-    from myoedge.ladder import Difference
-    from myoedge.onchip import Simulated
-    from myoedge.report.peaks import Peak
-    from myoedge.run.console import Line
+    from myoedge.backends.console import Line
+    from myoedge.backends.equivalence import Difference
+    from myoedge.building.consumption import Calibration
+    from myoedge.building.simulate import Simulated
+    from myoedge.reports.peaks import Peak
     from myoedge.simulator import Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
@@ -65,7 +65,7 @@ def validate(
     The reports in the folder are replaced. It stops at the first rung that differs.
     Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge import ladder
+    from myoedge.backends import equivalence as ladder
 
     on = on.split(",") if isinstance(on, str) else on
     ladder.check_rungs(on)
@@ -85,7 +85,7 @@ def _compared(
     build: Build, rungs: Sequence[str], given: Given | None, say: Say
 ) -> tuple[dict[str, int], Difference | None]:
     """(samples by rung, the first difference, behind which no rung was run)"""
-    from myoedge import ladder
+    from myoedge.backends import equivalence as ladder
 
     counts: dict[str, int] = {}
     for rung in rungs:
@@ -100,7 +100,7 @@ def _compared(
 
 def _noted(build: Build, same: Mapping[str, bool]) -> dict[str, bool | None]:
     """What is exact, all told, as the reports in the folder say it from now on."""
-    from myoedge.contents import report_files
+    from myoedge.building.build_files import report_files
 
     report = build.report  # as it is now: a simulate may have written there meanwhile
     exact: dict[str, bool | None] = {**report["exact"], **same}
@@ -134,7 +134,7 @@ def simulate(
     says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.
     """
-    from myoedge import onchip
+    from myoedge.building import simulate as onchip
 
     chosen = build if isinstance(build, Build) else load_build(build)
     if on == "board":
@@ -164,7 +164,7 @@ def simulate_elf(
     window           (from, to): every instruction executed between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
-    from myoedge import onchip
+    from myoedge.building import simulate as onchip
 
     return onchip.simulate_program(
         Path(elf),
@@ -196,7 +196,7 @@ def energy(
     The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
-    from myoedge.consumption import consumption, told
+    from myoedge.building.consumption import consumption, told
 
     chosen = build if isinstance(build, Build) else load_build(build)
     return consumption(chosen, operating_point, told(every, battery_mah, battery_volts))
@@ -210,14 +210,14 @@ def calibrate_energy(measurements: StrPath) -> Calibration:
     They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
     Errors: E204, E220, E222, E250 measurements, E501 without scipy.
     """
-    from myoedge.consumption import calibration
+    from myoedge.building.consumption import calibration
 
     return calibration(Path(measurements))
 
 
 def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
     """Who makes the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
-    from myoedge.report.peaks import peaks as found
+    from myoedge.reports.peaks import peaks as found
 
     chosen = build if isinstance(build, Build) else load_build(build)
     return found(chosen.mapped_report)
@@ -228,7 +228,7 @@ def report(build: Build | StrPath, *, against: Build | StrPath | None = None) ->
     new = build if isinstance(build, Build) else load_build(build)
     if against is None:
         return new.report
-    from myoedge.report.diff import compare
+    from myoedge.reports.diff import compare
 
     old = against if isinstance(against, Build) else load_build(against)
     return compare(old.report, new.report)
@@ -236,7 +236,7 @@ def report(build: Build | StrPath, *, against: Build | StrPath | None = None) ->
 
 def line_of(board: str | None, port: str | None) -> Line:
     """The serial line of a board that is plugged in. Errors: E252, E253, E601, E602."""
-    from myoedge.board import find_board
-    from myoedge.run.board import find_line, plugged_in
+    from myoedge.backends.board import find_line, plugged_in
+    from myoedge.targets.boards import find_board
 
     return find_line(find_board(board), port, plugged_in())

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from myoedge import __version__
+from myoedge.version import __version__
 
 VERBS = {
     "init": "write myoedge.toml and a script that makes calibration data",

@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Voice, board_options, common
 
 if TYPE_CHECKING:
-    from myoedge.run.meter import Energy
+    from myoedge.backends.meter import Energy
 
 
 @click.command("bench")

@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
-    from myoedge.board import Board
+    from myoedge.targets.boards import Board
 
 
 @click.command("boards")

@@ -30,7 +30,7 @@ def command(voice: Voice, **options: Any) -> None:
     """
     from myoedge import api
     from myoedge.errors import command as command_line
-    from myoedge.report.text import print_report
+    from myoedge.reports.text import print_report
 
     built = api.build(**options, say=voice.stage)
     voice.times(built.times_s)

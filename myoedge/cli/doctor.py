@@ -12,7 +12,7 @@ import click
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
-    from myoedge.survey import ToolRow
+    from myoedge.backends.doctor import ToolRow
 
 MISSING = 5
 

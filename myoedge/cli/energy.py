@@ -11,8 +11,8 @@ import click
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
-    from myoedge.consumption import Calibration
-    from myoedge.energy.calibrate import Residual
+    from myoedge.building.consumption import Calibration
+    from myoedge.power.calibrate import Residual
 
 
 class ShowUnlessNamed(click.Group):
@@ -72,9 +72,9 @@ def _as_json(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(voice: Voice, report: dict[str, Any]) -> None:
-    from myoedge.report import energy
-    from myoedge.report.text import facts
-    from myoedge.report.text import show as printed
+    from myoedge.reports import energy
+    from myoedge.reports.text import facts
+    from myoedge.reports.text import show as printed
 
     rows = [
         *((f"at {point}", f"{j}, {time}, {mw}") for j, time, mw, point in energy.by_point(report)),
@@ -131,8 +131,8 @@ def _of_inference(row: Residual, joules: float) -> float | None:
 
 def _shown(row: Residual, joules: float) -> str:
     """ "144 µJ", or of a chip that idles "16.4 mW"."""
-    from myoedge.report.energy import amount
-    from myoedge.report.words import three_digits
+    from myoedge.reports.energy import amount
+    from myoedge.reports.words import three_digits
 
     if row.measured.idles:
         return f"{three_digits(joules / row.seconds * 1e3)} mW"
@@ -142,9 +142,9 @@ def _shown(row: Residual, joules: float) -> str:
 def _show_calibration(voice: Voice, found: Calibration) -> None:
     from rich.table import Table
 
-    from myoedge.report.energy import widths
-    from myoedge.report.text import clean
-    from myoedge.report.text import show as printed
+    from myoedge.reports.energy import widths
+    from myoedge.reports.text import clean
+    from myoedge.reports.text import show as printed
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for title in ("build", "point", "measured", "before", "after", "residual"):

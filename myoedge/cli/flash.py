@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Voice, board_options, common, warn
 
 if TYPE_CHECKING:
-    from myoedge.flashing import Flashed
+    from myoedge.backends.flashing import Flashed
 
 
 @click.command("flash")

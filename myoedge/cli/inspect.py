@@ -49,8 +49,8 @@ def _of_model(voice: Voice, model: str, factory: str | None, calib: str | None) 
 
 def _of_build(voice: Voice, folder: Path, memory: bool) -> None:
     from myoedge import api
-    from myoedge.report.peaks import print_peaks
-    from myoedge.report.text import print_report
+    from myoedge.reports.peaks import print_peaks
+    from myoedge.reports.text import print_report
 
     if memory:
         found = api.peaks(folder)
@@ -67,7 +67,7 @@ def _show(voice: Voice, found: Inspection) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from myoedge.report.text import show
+    from myoedge.reports.text import show
 
     lines = [f"{found.name}  {found.digest[:16]}", *(f"  {note}" for note in found.notes)]
     lines += [f"  input   {name} {list(shape)}" for name, shape in found.inputs]

@@ -20,7 +20,7 @@ def named_or_newest(voice: Voice, folder: str | None) -> Path:
 
 def newest() -> Path:
     """The build below ./build that was written last. Errors: E222 where there is none."""
-    from myoedge.folder import MANIFEST, is_build
+    from myoedge.system.folder import MANIFEST, is_build
 
     found = [path.parent for path in Path("build").glob(f"*/{MANIFEST}") if is_build(path.parent)]
     if not found:

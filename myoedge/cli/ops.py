@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(voice: Voice, md: bool) -> None:
     """List the operators that can be built, and the calls of PyTorch and ONNX that become them."""
     from myoedge import api
-    from myoedge.report.operators import markdown
+    from myoedge.reports.operators import markdown
 
     if md and voice.as_json:
         raise click.UsageError("--md and --json are two formats: one of them.")
@@ -34,7 +34,7 @@ def command(voice: Voice, md: bool) -> None:
 def _show(voice: Voice, found: tuple[Operator, ...]) -> None:
     from rich.table import Table
 
-    from myoedge.report.text import show
+    from myoedge.reports.text import show
 
     table = Table(
         *("operator", "what it does", "PyTorch", "ONNX"),

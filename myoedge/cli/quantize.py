@@ -10,7 +10,7 @@ import click
 from myoedge.cli.shell import Voice, common, model_options, warn
 
 if TYPE_CHECKING:
-    from myoedge.pipeline import Quantized
+    from myoedge.building.pipeline import Quantized
 
 
 @click.command("quantize")
@@ -31,10 +31,10 @@ def command(voice: Voice, **options: Any) -> None:
 
 def _rows(found: Quantized) -> list[dict[str, Any]]:
     """With the keys of report.json's `layers`."""
-    from myoedge.naming import node_rows
-    from myoedge.op import OPS
-    from myoedge.report.functions import activation
-    from myoedge.report.rows import decibels
+    from myoedge.operators.base import OPS
+    from myoedge.operators.layer_names import node_rows
+    from myoedge.reports.function_names import activation
+    from myoedge.reports.rows import decibels
 
     nodes = [step.node for step in found.network.steps if not OPS[step.node.op].view]
     return [
@@ -49,7 +49,7 @@ def _rows(found: Quantized) -> list[dict[str, Any]]:
 
 
 def _as_json(found: Quantized) -> dict[str, Any]:
-    from myoedge.report.rows import decibels
+    from myoedge.reports.rows import decibels
 
     return {
         "model": found.model.name,
@@ -66,10 +66,10 @@ def _show(voice: Voice, found: Quantized) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from myoedge.naming import places
-    from myoedge.report import words
-    from myoedge.report.rows import decibels
-    from myoedge.report.text import show
+    from myoedge.operators.layer_names import places
+    from myoedge.reports import words
+    from myoedge.reports.rows import decibels
+    from myoedge.reports.text import show
 
     table = Table("layer", "operator", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("dB alone", "dB so far"):

@@ -22,8 +22,8 @@ def command(voice: Voice, folder: str | None, against: str | None, show: bool) -
     """
     from myoedge import api
     from myoedge.cli.newest import newest
-    from myoedge.report.diff import print_diff
-    from myoedge.report.text import print_report
+    from myoedge.reports.diff import print_diff
+    from myoedge.reports.text import print_report
 
     chosen = api.load_build(folder or newest())
     page = str(chosen.folder / "report.html")

@@ -232,7 +232,7 @@ def _bug(error: Exception, arguments: list[str]) -> Notice:
     import traceback
     from pathlib import Path
 
-    from myoedge import __version__
+    from myoedge.version import __version__
 
     facts = [("cause", f"{type(error).__name__}: {error}".splitlines()[0])]
     lines = [f"myoedge {__version__}", f"arguments: {arguments}", traceback.format_exc()]

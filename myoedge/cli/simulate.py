@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from myoedge.cli.shell import Voice, as_dict, common
 
 if TYPE_CHECKING:
-    from myoedge.onchip import Simulated
+    from myoedge.building.simulate import Simulated
     from myoedge.simulator import Simulation
 
 DIFFER = 4
@@ -56,8 +56,8 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
         _run_elf(voice, elf, **options)
         return
     from myoedge import api
+    from myoedge.building.simulate import TRACE
     from myoedge.cli.newest import named_or_newest
-    from myoedge.onchip import TRACE
 
     given = ("on", "input", "operating_point", "like", "trace")
     chosen = {name: options[name] for name in given}
@@ -119,7 +119,7 @@ def as_json(found: Simulated) -> dict[str, Any]:
 
 def show(voice: Voice, found: Simulated) -> None:
     """What a run gave, for people."""
-    from myoedge.report.cycles import cycles_table
+    from myoedge.reports.cycles import cycles_table
 
     voice.out.print(cycles_table(found.report))
     count = len(found.measurement.inferences)
@@ -179,7 +179,7 @@ def _window(text: str | None) -> tuple[int, int] | None:
 
 
 def _write(file: Path, data: bytes) -> None:
-    from myoedge.folder import explained, replace_files
+    from myoedge.system.folder import explained, replace_files
 
     if file.is_file() or not file.exists():
         place = file.resolve()  # what a link stands for is replaced, not the link

@@ -10,7 +10,7 @@ import click
 from myoedge.cli.shell import Voice, common
 
 if TYPE_CHECKING:
-    from myoedge.sweep.whole import Swept
+    from myoedge.sweeps.sweep import Swept
 
 
 @click.command("sweep")
@@ -44,8 +44,8 @@ def _as_json(found: Swept) -> dict[str, Any]:
 
 
 def _show(voice: Voice, found: Swept) -> None:
-    from myoedge.report.text import clean
-    from myoedge.sweep.whole import in_short
+    from myoedge.reports.text import clean
+    from myoedge.sweeps.sweep import in_short
 
     for row in found.results:
         voice.out.print(clean(in_short(row)), markup=False, soft_wrap=True)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.frontend.draft import Draft
+from myoedge.frontend.graph_builder import Draft
 from myoedge.frontend.masks import keeps_sums
 from myoedge.frontend.refusals import infinite_mask, not_finite
-from myoedge.ir import Array, Node
-from myoedge.ops.attention import LOWEST
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.definition import LOWEST
 
 HIDES_IN = ("softmax", "attention")
 

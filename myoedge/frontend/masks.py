@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.frontend.attention import HIDDEN
-from myoedge.frontend.draft import Draft, Unsupported
-from myoedge.ir import Array, Node
-from myoedge.op import OPS
+from myoedge.frontend.graph_builder import Draft, Unsupported
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.graph_form import HIDDEN
+from myoedge.operators.base import OPS
 
 NO_KEY = "a query that may look at no key"
 NOTHING: Array = np.zeros((), np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.draft import (
+from myoedge.frontend.graph_builder import (
     Arguments,
     Draft,
     Row,
@@ -20,8 +20,8 @@ from myoedge.frontend.draft import (
     transpose,
     weights,
 )
-from myoedge.frontend.onnx_call import Call, OnnxRow
-from myoedge.ir import Array
+from myoedge.frontend.onnx.call import Call, OnnxRow
+from myoedge.numerics.arrays import Array
 
 GATES = {"lstm": 4, "gru": 3}
 

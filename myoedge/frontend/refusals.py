@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.masks import NO_KEY
-from myoedge.ir import Origin
+from myoedge.graph.ir import Origin
 
 
 @dataclass(frozen=True, slots=True)

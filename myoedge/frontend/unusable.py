@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from myoedge.errors import MyoedgeError, command
-from myoedge.frontend.sniff import Kind, head_of, is_zip, module_class, sniff
+from myoedge.frontend.detect import Kind, head_of, is_zip, module_class, sniff
 
 FOREIGN = (
     (0, b"\x1f\x8b", "a gzip file: unpack it first"),

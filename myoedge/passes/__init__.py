@@ -6,17 +6,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from myoedge.ir import Graph, prune
+from myoedge.graph.ir import Graph, prune
+from myoedge.graph.rewrite import Rule, apply
+from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_borders
 from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, magnitude, merge_tables
-from myoedge.passes.heads import named_heads
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.masks import MASKS
+from myoedge.passes.projection_names import named_heads
 from myoedge.passes.spectral import SPECTRAL, check_samples
-from myoedge.rewrite import Rule, apply
-from myoedge.spec import check
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", (*MASKS, *FIND)),

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from myoedge.frontend.attention import Added, attend, fits, parted
-from myoedge.ir import Array, Graph, Node, Shape
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.pointwise import Chain
+from myoedge.operators.attention.graph_form import Added, attend, fits, parted
+from myoedge.passes.graph_patch import Patch, feeds_only, made_by
 from myoedge.passes.masks import is_mask
-from myoedge.passes.patch import Patch, feeds_only, made_by
-from myoedge.pointwise import Chain
-from myoedge.rewrite import Rewrite, Rule
 
 
 def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Array, Attrs, Graph, Node, Origin, Tensor
+from myoedge.graph.ir import Attrs, Graph, Node, Origin, Tensor
+from myoedge.numerics.arrays import Array
 
 
 @dataclass(frozen=True, slots=True)

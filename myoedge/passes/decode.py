@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Attrs, Graph, Node, Shape
-from myoedge.op import output_of
+from myoedge.graph.ir import Attrs, Graph, Node, Shape
+from myoedge.operators.base import output_of
 
 SYMBOLS, CLASSES = "symbols", "classes"
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.ir import Array, Border, Graph, Node, Shape
-from myoedge.op import OPS
-from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.reference import real_node
-from myoedge.rewrite import Rewrite, Rule, splice
+from myoedge.graph.ir import Border, Graph, Node, Shape
+from myoedge.graph.rewrite import Rewrite, Rule, splice
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import real_node
+from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
 
 WEIGHTED = ("conv", "linear")
 

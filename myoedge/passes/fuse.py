@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from myoedge.ir import Graph, Node
-from myoedge.op import OPS
-from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.pointwise import Chain, bounds
-from myoedge.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.numerics.pointwise import Chain, bounds
+from myoedge.operators.base import OPS
+from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
 
 
 def merge_tables(graph: Graph, node: Node) -> Rewrite | None:

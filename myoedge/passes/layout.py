@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.ir import Graph, Node
-from myoedge.op import OPS
-from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.operators.base import OPS
+from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
 
 Perm = tuple[int, ...]
 

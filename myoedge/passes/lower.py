@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from myoedge.fixedpoint import QParams
-from myoedge.frontend.attention import WORD, filled
-from myoedge.ir import Graph, Node, Shape
-from myoedge.op import OPS
-from myoedge.ops.moves import PARTS
-from myoedge.passes.patch import Patch
-from myoedge.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.attention.graph_form import WORD, filled
+from myoedge.operators.base import OPS
+from myoedge.operators.layout.tiling import PARTS
+from myoedge.passes.graph_patch import Patch
 
 
 def adjacent(axes: tuple[int, ...], shape: Shape) -> bool:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.ir import Array, Graph, Node
-from myoedge.op import OPS
-from myoedge.ops.attention import FAINT, LOWEST, UNSEEN
-from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.definition import FAINT, LOWEST, UNSEEN
+from myoedge.operators.base import OPS
+from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
 
 IDLE = {"add": 0.0, "mul": 1.0}  # what they change nothing with
 ONE, ALL = np.ones(()), np.ones((), bool)  # factor and kept of what is as it is

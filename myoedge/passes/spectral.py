@@ -8,11 +8,12 @@ import math
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Array, Graph, Node
-from myoedge.op import OPS
-from myoedge.ops.spectral import CURVES
-from myoedge.passes.patch import Patch, feeds_only, joined, made_by
-from myoedge.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.spectral.definition import CURVES
+from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
 
 
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:

@@ -6,22 +6,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.ir import Node, Shape
-from myoedge.op import OPS, Step, strides
-from myoedge.plan.kept import Flow
-from myoedge.plan.l1 import plan_l1
-from myoedge.plan.legal import PLANNED
-from myoedge.plan.moments import Clock
-from myoedge.plan.place import Life, Place, Placement, place
-from myoedge.plan.planned import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
-from myoedge.plan.spill import Roots, spilled
-from myoedge.plan.supply import filled, fits, too_large, window_bytes, with_hauls
-from myoedge.plan.tile import Limits
-from myoedge.plan.tiling import Tiling
-from myoedge.plan.whole import layer_cycles, modelled_cycles
-from myoedge.quant.choose import QuantGraph
-from myoedge.spec import enforce
-from myoedge.target import Chip
+from myoedge.graph.ir import Node, Shape
+from myoedge.operators.base import OPS, Step, strides
+from myoedge.operators.checks import enforce
+from myoedge.plan.check import PLANNED
+from myoedge.plan.cost.network import layer_cycles, modelled_cycles
+from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.resident import Flow
+from myoedge.plan.l1.tile_search import Limits
+from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.l3.spill import Roots, spilled
+from myoedge.plan.l3.weight_streaming import filled, fits, too_large, window_bytes, with_hauls
+from myoedge.plan.placement import Life, Place, Placement, place
+from myoedge.plan.plan import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.timeline import Clock
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import Chip
 
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
 ENOUGH = 2  # plans to choose from, where the best does not wait for L3

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from myoedge.elf import Program, read_elf
 from myoedge.simulator.fault import Faulted
 from myoedge.simulator.machine import Wanted, simulate
 from myoedge.simulator.result import CoreCounts, Mark, Simulation, Span, Step
+from myoedge.system.elf import Program, read_elf
 
 __all__ = [
     "CoreCounts",

@@ -8,8 +8,8 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from myoedge.library import How, load_library
 from myoedge.simulator.result import STALLS
+from myoedge.system.library import How, load_library
 
 CORES = 10
 REGISTERS = 32

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from myoedge.elf import Program
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
 from myoedge.simulator.result import Simulation
+from myoedge.system.elf import Program
 
 FC = 9
 OFF, ASLEEP = 0, 2  # enum CoreState of core.h

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from myoedge.elf import Program, read_elf
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.fault import faulted
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation, Span, Step
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.system.elf import Program, read_elf
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress line
 MARK = "me_mark"

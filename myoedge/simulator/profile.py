@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from myoedge.elf import Program
 from myoedge.simulator.result import Simulation, Step
+from myoedge.system.elf import Program
 
 MOST_ROWS = 20
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.op import Carried, InTime, Step
-from myoedge.streaming.parts import Parts
-from myoedge.streaming.paths import not_causal
-from myoedge.streaming.pushed import State
+from myoedge.operators.base import Carried, InTime, Step
+from myoedge.streaming.pass_builder import Parts
+from myoedge.streaming.stream import State
+from myoedge.streaming.time_axis import not_causal
 
 
 def add_recurrent(

@@ -7,11 +7,11 @@ outputs are wanted, and some of the future, so that the outputs come that much l
 
 from __future__ import annotations
 
-from myoedge.ir import Graph
-from myoedge.quant.choose import QuantGraph
-from myoedge.streaming.parts import Parts, network
-from myoedge.streaming.paths import Axes, alike, refused, several
-from myoedge.streaming.pushed import Stream
+from myoedge.graph.ir import Graph
+from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.pass_builder import Parts, network
+from myoedge.streaming.stream import Stream
+from myoedge.streaming.time_axis import Axes, alike, refused, several
 
 
 def window_axes(graph: Graph, named: int | None = None) -> dict[str, int]:

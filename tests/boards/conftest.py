@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from myoedge.built import Build
+from myoedge.backends.build import Build
 from myoedge.simulator import simulate
 from tests.boards import sdk
 from tests.networks import Two

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from myoedge.run.console import Frame, decode, encode
+from myoedge.backends.console import Frame, decode, encode
 from myoedge.simulator import simulate
 
 # What came from the host -> what goes to it; None: the line breaks.

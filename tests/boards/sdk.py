@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 import myoedge
-from myoedge import tool, toolchain
-from myoedge.built import Build
-from myoedge.emit.gap_sdk import FOLDER
-from myoedge.emit.project import runtime
-from myoedge.firmware import Firmware, check_instructions, link
+from myoedge.backends.build import Build
+from myoedge.codegen.firmware import Firmware, check_instructions, link
+from myoedge.codegen.gap_sdk import FOLDER
+from myoedge.codegen.project import runtime
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 from tests.conftest import save_exported
 
 SHIM = Path(__file__).parent / "pmsis"

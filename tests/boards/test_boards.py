@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.board import FILE, boards_dir, find_board, known_boards
 from myoedge.errors import MyoedgeError
+from myoedge.targets.boards import FILE, boards_dir, find_board, known_boards
 from tests.conftest import Ran
 
 EVK = boards_dir() / "gap9_evk" / FILE

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 import myoedge
-from myoedge.board import find_board
-from myoedge.built import Build
+from myoedge.backends import console
+from myoedge.backends.board import find_line
+from myoedge.backends.build import Build
+from myoedge.backends.console import Frame, decode, encode
 from myoedge.errors import MyoedgeError
-from myoedge.run import console
-from myoedge.run.board import find_line
-from myoedge.run.console import Frame, decode, encode
+from myoedge.targets.boards import find_board
 from tests.boards import sdk
 from tests.boards.peers import Firmware, Peer, at_the_line, noisy, replaced, unplugged_after
 from tests.conftest import myoedge as command

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from myoedge import survey
+from myoedge.backends import doctor as survey
 from tests.conftest import Ran
 
 OPENOCD = """#!/bin/sh

@@ -14,12 +14,12 @@ import pytest
 from torch import nn
 
 import myoedge
-from myoedge.board import boards_dir, find_board
-from myoedge.built import Build
-from myoedge.elf import read_elf
+from myoedge.backends import console, openocd
+from myoedge.backends.build import Build
+from myoedge.backends.flash_image import read_boot
 from myoedge.errors import MyoedgeError
-from myoedge.flash_image import read_boot
-from myoedge.run import console, openocd
+from myoedge.system.elf import read_elf
+from myoedge.targets.boards import boards_dir, find_board
 from tests.boards import sdk
 from tests.boards.peers import Firmware, at_the_line
 from tests.conftest import Ran

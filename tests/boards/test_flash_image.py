@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.errors import MyoedgeError
-from myoedge.flash_image import (
+from myoedge.backends.flash_image import (
     BootImage,
     Segment,
     read_boot,
@@ -20,6 +19,7 @@ from myoedge.flash_image import (
     write_boot,
     write_files,
 )
+from myoedge.errors import MyoedgeError
 
 WORDS = st.integers(0, 2**32 - 1)
 BYTES = st.binary(max_size=200)

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import myoedge
-from myoedge import tool
-from myoedge.built import Build
-from myoedge.emit.gap_sdk import FOLDER, build_digest, marker
-from myoedge.emit.project import Sources
+from myoedge.backends.build import Build
+from myoedge.codegen.gap_sdk import FOLDER, build_digest, marker
+from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
+from myoedge.system import tools as tool
 from myoedge.zoo.all_convnet import hd
 from tests.boards import sdk
 from tests.conftest import myoedge as command

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.built import Build
+from myoedge.backends import console, meter
+from myoedge.backends.build import Build
+from myoedge.backends.meter import Recorded, energy_of
 from myoedge.errors import MyoedgeError
-from myoedge.run import console, meter
-from myoedge.run.meter import Recorded, energy_of
 from tests.boards.peers import Firmware, Peer, at_the_line
 from tests.conftest import myoedge as command
 

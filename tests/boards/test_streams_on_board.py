@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.built import Build
+from myoedge.backends import console
+from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
-from myoedge.run import console
 from tests.boards import sdk
 from tests.boards.peers import Firmware, at_the_line
 from tests.causal_networks import Convolution

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.op import OPS
+from myoedge.operators.base import OPS
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import ROOT, save_exported
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import myoedge
-from myoedge.ir import Array
+from myoedge.numerics.arrays import Array
 from tests.conftest import save_exported
 from tests.e2e.test_on_chip import has_gvsoc
 

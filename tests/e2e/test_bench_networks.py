@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.target.gap9_energy import MODELLED_ERROR
+from myoedge.targets.gap9.energy import MODELLED_ERROR
 from myoedge.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.networks import autoencoder, mobilenet, resnet8

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import myoedge
-from myoedge import naming
-from myoedge.budget import Budget, within
-from myoedge.config import from_tables, seconds, size_bytes
+from myoedge.building.budget import Budget, within
+from myoedge.building.config import from_tables, seconds, size_bytes
+from myoedge.building.request import possible
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.goal import possible
-from myoedge.report.text import summary
-from myoedge.target import chip
+from myoedge.operators import layer_names as naming
+from myoedge.reports.text import summary
+from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
@@ -121,7 +121,7 @@ def test_no_room_at_all_says_what_is_reserved(model: Path, tmp_path: Path) -> No
         assert "12,288 B" in facts["needs"]
         assert "nothing would be left" in facts["has"]
     with pytest.raises(MyoedgeError, match="over budget: l1, l2"):
-        within(chip("gap9"), Budget(l1_bytes=0, l2_bytes=0))
+        within(find_chip("gap9"), Budget(l1_bytes=0, l2_bytes=0))
 
 
 # --- [budget] -------------------------------------------------------------------------------------
@@ -374,8 +374,8 @@ def test_more_of_a_memory_than_there_is(model: Path, tmp_path: Path, name: str, 
     assert found.code == "E232"
     assert "more than gap9 has" in found.title
     most = found.tries[0].removeprefix(f"--{name} ")
-    assert size_bytes(most) == getattr(chip("gap9"), f"{name}_bytes")
-    assert possible(chip("host"), Budget(l1_bytes=10**6)).l1_bytes == 10**6, "host has no L1"
+    assert size_bytes(most) == getattr(find_chip("gap9"), f"{name}_bytes")
+    assert possible(find_chip("host"), Budget(l1_bytes=10**6)).l1_bytes == 10**6, "host has no L1"
 
 
 def test_simulate_judges_the_latency_by_what_it_counts(model: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge import ladder, naming
+from myoedge.backends import equivalence as ladder
+from myoedge.operators import layer_names as naming
 from tests.conftest import ROOT, Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.networks import Two, make_norm_first, make_small

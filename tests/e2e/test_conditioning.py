@@ -13,9 +13,9 @@ from scipy import signal
 from torch import nn
 
 import myoedge
-from myoedge.ir import Array
-from myoedge.quant.sqnr import quantized_inputs, real_values
-from myoedge.reference import run_integer
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
+from myoedge.quantization.sqnr import quantized_inputs, real_values
 from myoedge.zoo.emg2qwerty import LogSpectrogram
 from tests.conftest import save_exported
 

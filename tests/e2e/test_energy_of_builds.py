@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import myoedge
-from myoedge.coefficients import coefficients
-from myoedge.energy.model import PUBLISHED
+from myoedge.building.energy_coefficients import coefficients
 from myoedge.errors import MyoedgeError
+from myoedge.power.model import PUBLISHED
 from tests.conftest import myoedge as command
 
 Build = myoedge.Build

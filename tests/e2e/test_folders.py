@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.built import load_build
-from myoedge.folder import replace_files
+from myoedge.backends.build import load_build
+from myoedge.system.folder import replace_files
 from tests.conftest import Ran, myoedge
 from tests.e2e.test_bad_input import refused, whole
 
@@ -118,7 +118,7 @@ def test_what_killed_runs_left_goes_with_the_next(build: Path, tmp_path: Path) -
 KILLED = """
 import os, sys
 from pathlib import Path
-from myoedge.folder import replace_files
+from myoedge.system.folder import replace_files
 folder, left = Path(sys.argv[1]), int(sys.argv[2])
 whole = os.replace
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import myoedge
-from myoedge.pointwise import FUNCTIONS
-from myoedge.report.text import summary
+from myoedge.numerics.pointwise import FUNCTIONS
+from myoedge.reports.text import summary
 from tests.conftest import save_exported
 
 TORCH: Mapping[str, Callable[[Tensor], Tensor]] = {

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.emit.project import Sources
+from myoedge.backends.simulator import run_firmware
+from myoedge.codegen.firmware import make_firmware
+from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
-from myoedge.firmware import make_firmware
-from myoedge.plan.tiling import Tiling
-from myoedge.run.simulator import run_firmware
+from myoedge.plan.l1.tiling import Tiling
 from tests.conftest import save_exported
 
 LEFT, RIGHT = (64, 1024), (4, 1024)  # 8,192 and 512 cycles of the DMA

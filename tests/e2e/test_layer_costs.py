@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.ir import Array
+from myoedge.numerics.arrays import Array
 from tests.layer_costs import (
     Network,
     drawn_network,

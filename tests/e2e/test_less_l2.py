@@ -18,25 +18,26 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge import tool, toolchain
-from myoedge.budget import Budget, plan_within
-from myoedge.emit.project import make_sources
-from myoedge.energy.model import PUBLISHED
+from myoedge.backends import host
+from myoedge.backends.simulator import run_firmware
+from myoedge.building.budget import Budget, plan_within
+from myoedge.building.request import Goal, planned
+from myoedge.codegen.firmware import make_firmware
+from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
-from myoedge.firmware import make_firmware
-from myoedge.frontend.exported import from_exported
-from myoedge.goal import Goal, planned
+from myoedge.frontend.torch.export import from_exported
+from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
-from myoedge.plan.planned import Plan
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.stream import Haul
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import Fidelity
-from myoedge.reference import run_integer
-from myoedge.run import host
-from myoedge.run.simulator import run_firmware
-from myoedge.target import chip
+from myoedge.power.model import PUBLISHED
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import Fidelity
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
+from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, started
 from tests.networks import resnet18
@@ -201,7 +202,9 @@ def follows(haul: Haul, other: Haul) -> bool:
 
 def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_path: Path) -> None:
     """One that nobody waits for, one that begins a moment too early, L3 in another order."""
-    plan = make_plan(network(model), replace(chip("gap9"), l2_bytes=32768, l2_reserved_bytes=0))
+    plan = make_plan(
+        network(model), replace(find_chip("gap9"), l2_bytes=32768, l2_reserved_bytes=0)
+    )
     wanted = [y.tobytes() for y in small.run_raw(sample())]
     assert run_plan(plan, tmp_path / "sound", {}) == wanted
     unawaited = {"    me_hauls_end(ended);": "    me_hauls_end(0 * ended);"}
@@ -310,7 +313,7 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
         return {"title": told.title, "try": told.tries[0], **dict(told.facts)}
 
     def asked(l1_bytes: int | None, l2_bytes: int | None) -> Goal:
-        return Goal(chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
+        return Goal(find_chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
 
     short, small, both = told(16 << 10, 8192), told(40 << 10, 2048), told(14 << 10, 2048)
     assert (short["title"], small["title"]) == ("over budget: l1", "over budget: l2")
@@ -323,7 +326,7 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     assert "L1" not in small
     assert short["needs"].startswith("21,")
     assert f"{4 * 61 * 49:,} B" in short["stays in L2"]
-    plan = plan_within(q, chip("gap9"), Budget(l1_bytes=40 << 10, l2_bytes=8192))
+    plan = plan_within(q, find_chip("gap9"), Budget(l1_bytes=40 << 10, l2_bytes=8192))
     assert plan.l2_bytes <= 8192
 
 
@@ -345,7 +348,7 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
     shape = (1, 2, 60, 50)
     model = torch.export.export(Maps().eval(), (torch.zeros(shape),))
     q = quantized(model, np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32))
-    little = replace(chip("gap9"), l1_bytes=64 << 10, l2_bytes=100 << 10, l2_reserved_bytes=0)
+    little = replace(find_chip("gap9"), l1_bytes=64 << 10, l2_bytes=100 << 10, l2_reserved_bytes=0)
     plan = make_plan(q, little)
     given = [np.random.default_rng(1).integers(-128, 128, shape, np.int8)]
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
@@ -425,9 +428,11 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     q = quantized(
         torch.export.export(model, (torch.zeros(model.shape),)), windows(model.shape, seed, 2)
     )
-    whole = make_plan(q, chip("gap9"))
+    whole = make_plan(q, find_chip("gap9"))
     l1 = int(rng.choice([128, 64, 32, 20])) * 1024
-    budget = replace(chip("gap9"), l1_bytes=l1, l2_bytes=budget_of(whole, rng), l2_reserved_bytes=0)
+    budget = replace(
+        find_chip("gap9"), l1_bytes=l1, l2_bytes=budget_of(whole, rng), l2_reserved_bytes=0
+    )
     try:
         plan = make_plan(q, budget)
     except MyoedgeError as error:

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge import tool, toolchain
-from myoedge.emit.project import make_sources
-from myoedge.plan.place import Life, Place, Placement
-from myoedge.plan.planned import Plan
+from myoedge.codegen.project import make_sources
+from myoedge.plan.placement import Life, Place, Placement
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.target import chip
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
+from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
 
 PAGE = mmap.PAGESIZE
@@ -72,7 +73,7 @@ RUNNER = """
 import ctypes, json, mmap, sys
 from pathlib import Path
 import numpy as np
-from myoedge.run import host
+from myoedge.backends import host
 folder, page = Path(sys.argv[1]), mmap.PAGESIZE
 facts = json.loads((folder / "facts.json").read_text())
 library = host.load_library(folder, sanitize=facts["sanitize"])
@@ -114,7 +115,7 @@ def same_in_a_process(
 
 @pytest.mark.parametrize("at_end", [True, False])
 def test_no_layer_leaves_its_buffers(mixed: myoedge.Build, tmp_path: Path, at_end: bool) -> None:
-    paged = replace(chip("host"), alignment_bytes=PAGE)
+    paged = replace(find_chip("host"), alignment_bytes=PAGE)
     plan = make_plan(mixed.network, paged, placing=fenced(at_end))
     assert len(plan.lives) >= 5
     used = {p for life in plan.lives for p in _pages(plan.placement.offsets[life.name], life)}
@@ -127,7 +128,9 @@ def _pages(offset: int, life: Life) -> range:
 
 
 def test_clean_under_ubsan(mixed: myoedge.Build, tmp_path: Path) -> None:
-    same_in_a_process(mixed, make_plan(mixed.network, chip("gap9")), tmp_path, [], ["undefined"])
+    same_in_a_process(
+        mixed, make_plan(mixed.network, find_chip("gap9")), tmp_path, [], ["undefined"]
+    )
 
 
 def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import myoedge
+from myoedge.backends import gvsoc
+from myoedge.backends.inputs import integers
 from myoedge.cli import simulate
 from myoedge.errors import MyoedgeError
-from myoedge.inputs import integers
-from myoedge.reference import run_integer
-from myoedge.run import gvsoc
+from myoedge.operators.interpreter import run_integer
 from myoedge.simulator import machine
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.conftest import Ran, started
 from tests.conftest import myoedge as command
 

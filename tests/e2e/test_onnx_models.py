@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.ir import Array
-from myoedge.loading import load_model
-from myoedge.op import OPS
-from myoedge.quant.choose import QuantGraph
-from myoedge.quant.sqnr import before_final, quantized_inputs, real_values
-from myoedge.reference import PRE, run_integer, run_real
+from myoedge.building.loading import load_model
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, run_integer, run_real
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import before_final, quantized_inputs, real_values
 
 MODELS = Path(__file__).resolve().parents[1] / "fixtures" / "models"
 # Of the largest value: float32 sums in another order. Silero's magnitudes are roots of sums that

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.ir import Array
-from myoedge.quant.sqnr import quantized_inputs
-from myoedge.reference import run_integer
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
+from myoedge.quantization.sqnr import quantized_inputs
 from tests.conftest import save_exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

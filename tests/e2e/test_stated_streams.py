@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.fixedpoint import quantize
-from myoedge.ir import Array
-from myoedge.op import OPS
-from myoedge.pipeline import load_model
-from myoedge.quant.sqnr import real_values
-from myoedge.reference import PRE, every_value
-from myoedge.streaming import pushed
+from myoedge.building.pipeline import load_model
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import quantize
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, every_value
+from myoedge.quantization.sqnr import real_values
+from myoedge.streaming import stream as pushed
 from tests.e2e.test_onnx_models import MODELS, PAGE, calibration
 
 NAME = "silero_vad_v6_16k"

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.api import peaks
-from myoedge.plan.moments import Piece
-from myoedge.plan.shared import stored_once
-from myoedge.plan.stream import Haul
+from myoedge.plan.l2.deduplicated import stored_once
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.timeline import Piece
 from tests.conftest import save_exported
 
 WIDTH, TIMES = 256, 4

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.built import Build
+from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Array
-from myoedge.report.text import summary
+from myoedge.numerics.arrays import Array
+from myoedge.reports.text import summary
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, Recurrent
 from tests.conftest import Ran, save_exported

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import myoedge
-from myoedge.energy.model import PUBLISHED, energy
-from myoedge.target import chip
+from myoedge.power.model import PUBLISHED, energy
+from myoedge.targets import find_chip
 from tests.energy_counters import counted
 from tests.pages import PAGE, markdown
 from tests.tinymyo_cost import (
@@ -39,7 +39,7 @@ def test_the_page_has_what_is_recorded() -> None:
     page = PAGE.read_text()
     assert markdown(HEAD, lines(recorded["networks"])) in page
     assert markdown(KIND_HEAD, kind_lines(recorded)) in page
-    assert {point.clock_hz for point in chip("gap9").points} == {*CLOCKS_HZ}
+    assert {point.clock_hz for point in find_chip("gap9").points} == {*CLOCKS_HZ}
 
 
 def test_what_is_recorded_adds_up() -> None:
@@ -76,6 +76,6 @@ def test_exact_and_fast_enough(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_inference_takes_no_more_energy_than_wanted(tmp_path: Path) -> None:
     activity = counted("TinyMyo", tmp_path)
-    points = {point.name: point for point in chip("gap9").points}
+    points = {point.name: point for point in find_chip("gap9").points}
     joules = {name: energy(activity, points[name], PUBLISHED).joules for name in MOST_JOULES}
     assert {name for name in joules if joules[name] > MOST_JOULES[name]} == set()

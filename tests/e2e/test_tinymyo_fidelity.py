@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.ir import Array, Graph
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Calibration, Observer, Samples, calibrate
-from myoedge.quant.refine import AIM_DB, refined
-from myoedge.quant.sqnr import measure, quantized_inputs, real_values
-from myoedge.reference import one_blas_thread, run_integer
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import one_blas_thread, run_integer
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
+from myoedge.quantization.mixed_precision import AIM_DB, refined
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.zoo import tinymyo
 from tests.e2e.test_tinymyo_heads import graph_of, windows
 

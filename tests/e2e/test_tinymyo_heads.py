@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.reference import run_real
 from myoedge.zoo import recordings, tinymyo
 from tests.e2e.test_on_chip import has_gvsoc
 

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from myoedge.emit.project import runtime
-from myoedge.emit.render import template_dir
+from myoedge.backends import gvsoc
+from myoedge.codegen.firmware import Firmware, check_instructions, link
+from myoedge.codegen.project import runtime
+from myoedge.codegen.render import template_dir
 from myoedge.errors import MyoedgeError
-from myoedge.firmware import Firmware, check_instructions, link
-from myoedge.run import gvsoc
 from myoedge.simulator.machine import simulate
 
 PROGRAMS = Path(__file__).parent / "programs"

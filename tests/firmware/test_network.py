@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import myoedge
-from myoedge import tool
-from myoedge.built import Build
+from myoedge.backends.build import Build
+from myoedge.system import tools as tool
 from tests.firmware.programs import Platform, platforms, riscv_gcc
 from tests.networks import Small, Two
 

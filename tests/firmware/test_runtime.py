@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge import tool, toolchain
-from myoedge.emit.project import runtime
-from myoedge.emit.render import template_dir
-from myoedge.firmware import link
+from myoedge.codegen.firmware import link
+from myoedge.codegen.project import runtime
+from myoedge.codegen.render import template_dir
 from myoedge.simulator import simulate
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 from tests.conftest import ROOT
 from tests.firmware.programs import PROGRAMS, Platform, platforms, program
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.emit.project import runtime
-from myoedge.emit.render import template_dir
-from myoedge.firmware import Firmware, check_instructions, link
-from myoedge.ir import Array
-from myoedge.library import load_library
-from myoedge.ops.packing import up
+from myoedge.codegen.firmware import Firmware, check_instructions, link
+from myoedge.codegen.project import runtime
+from myoedge.codegen.render import template_dir
+from myoedge.numerics.arrays import Array
+from myoedge.operators.products.packing import up
 from myoedge.simulator.machine import simulate
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.system.library import load_library
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.guard import fenced
 from tests.kernels.dense_cases import GAP, KERNELS, Case, Fields
 
@@ -70,8 +70,8 @@ def _struct(fields: Fields, addresses: Mapping[str, int]) -> ctypes.Structure:
 @functools.cache
 def host_library(optimize: str = "-O1") -> ctypes.CDLL:
     """The kernels with UBSan, compiled once."""
-    from myoedge import tool
-    from myoedge.library import How
+    from myoedge.system import tools as tool
+    from myoedge.system.library import How
 
     with tool.scratch() as folder:
         names = [template_dir() / "library" / name for name in LIBRARY]

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from myoedge.fixedpoint import choose_requant, lookup
-from myoedge.ir import Array, Node
-from myoedge.op import OPS, Integers, Step
-from myoedge.ops.packing import packed_channels, packed_weights, up
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import choose_requant, lookup
+from myoedge.operators.base import OPS, Integers, Step
+from myoedge.operators.products.packing import packed_channels, packed_weights, up
 
 KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
 

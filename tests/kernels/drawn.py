@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge import tool, toolchain
-from myoedge.emit.project import runtime
-from myoedge.emit.render import template_dir
-from myoedge.firmware import check_instructions, link
-from myoedge.ir import Array
+from myoedge.codegen.firmware import check_instructions, link
+from myoedge.codegen.project import runtime
+from myoedge.codegen.render import template_dir
+from myoedge.numerics.arrays import Array
 from myoedge.simulator.machine import simulate
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 PROGRAMS = Path(__file__).parent / "programs"
 SHIM = Path(__file__).parents[1] / "firmware" / "programs"

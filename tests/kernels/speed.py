@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.loading import load_model
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.building.loading import load_model
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.conftest import save_exported
 from tests.kernels.dense import run_on_chip
 from tests.kernels.dense_speed import shapes

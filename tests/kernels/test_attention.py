@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.fixedpoint import QParams
-from myoedge.ir import Array, Node
-from myoedge.op import Site, Step
-from myoedge.ops.attention import ATTENTION, literals
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.attention.definition import ATTENTION, literals
+from myoedge.operators.base import Site, Step
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, qparams
 

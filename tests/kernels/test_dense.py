@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.elf import Program
+from myoedge.system.elf import Program
 from tests.kernels.dense import firmware, in_child, run_on_chip, run_on_host
 from tests.kernels.dense_cases import Asked, Case, conv_case, matmul_case
 from tests.kernels.dense_speed import measured

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.op import Step
-from myoedge.ops.depthwise import packed_depthwise
-from myoedge.reference import integer_step
+from myoedge.operators.base import Step
+from myoedge.operators.conv.depthwise import packed_depthwise
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 

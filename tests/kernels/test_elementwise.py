@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.fixedpoint import QParams
-from myoedge.ir import Array, Node, Shape
-from myoedge.op import OPS, Site, Step
-from myoedge.ops.elementwise import broadcast
-from myoedge.ops.loops import broadcast_steps, merged
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Node, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import OPS, Site, Step
+from myoedge.operators.elementwise.definition import broadcast
+from myoedge.operators.interpreter import integer_step
+from myoedge.operators.loops import broadcast_steps, merged
 from tests.kernels.drawn import RUNS, Case, blob, check
 
 FAMILIES = ("elementwise",)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.ir import Shape
-from myoedge.op import strides
-from myoedge.ops.loops import merged
+from myoedge.graph.ir import Shape
+from myoedge.operators.base import strides
+from myoedge.operators.loops import merged
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.ir import Array, Shape
-from myoedge.op import Step
-from myoedge.ops.pool import Window, adaptive, divisors, regular
-from myoedge.ops.windows import entries
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.operators.interpreter import integer_step
+from myoedge.operators.pool.definition import Window, adaptive, divisors, regular
+from myoedge.operators.pool.tiling import entries
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 

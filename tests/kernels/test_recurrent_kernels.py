@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.op import OPS, Step
-from myoedge.reference import integer_step
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.ir import Shape
-from myoedge.op import outer_inner
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Shape
+from myoedge.operators.base import outer_inner
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 

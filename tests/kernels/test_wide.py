@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.fixedpoint import QParams
-from myoedge.ir import Array, Node, Shape
-from myoedge.op import Site, Step
-from myoedge.ops.elementwise import ADD
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Node, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import Site, Step
+from myoedge.operators.elementwise.definition import ADD
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 
 LIMITS = ((-128, 127), (-100, 127), (-3, 60))  # of results of 8 bits

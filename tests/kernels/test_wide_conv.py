@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.fixedpoint import INT32_MAX
-from myoedge.ir import Attrs, Node, Shape
-from myoedge.op import Site, Step
-from myoedge.ops import wide_conv
-from myoedge.ops.conv import CONV
-from myoedge.ops.spatial import literals
-from myoedge.reference import integer_step
+from myoedge.graph.ir import Attrs, Node, Shape
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.operators.base import Site, Step
+from myoedge.operators.conv import int16 as wide_conv
+from myoedge.operators.conv.definition import CONV
+from myoedge.operators.conv.geometry import literals
+from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
 

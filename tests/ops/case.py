@@ -10,13 +10,14 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from myoedge.fixedpoint import QParams
-from myoedge.ir import Array, Attrs, Graph, Node, Origin, Shape, Tensor
-from myoedge.op import OPS, Step
-from myoedge.ops.gates import GATE
-from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
-from myoedge.quant.observe import Calibration, Range
-from myoedge.reference import PRE
+from myoedge.graph.ir import Attrs, Graph, Node, Origin, Shape, Tensor
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.interpreter import PRE
+from myoedge.operators.recurrent.gates import GATE
+from myoedge.quantization.calibrate import Calibration, Range
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 
 HIDDEN = -1e8
 Meaning = Callable[..., torch.Tensor]

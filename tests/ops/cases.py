@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from scipy import signal
 from torch.nn import functional as F
 
-from myoedge.ir import Array, Shape
-from myoedge.op import OPS
-from myoedge.ops.norm import fraction_bits
-from myoedge.ops.pool import adaptive, regular
-from myoedge.quant.observe import Range
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.norm.definition import fraction_bits
+from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.quantization.calibrate import Range
 from tests.ops.case import Case, activated
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

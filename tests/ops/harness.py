@@ -15,13 +15,13 @@ from typing import Any, cast
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from myoedge import toolchain
-from myoedge.emit.kernels import arrays, function_name, kernel
-from myoedge.emit.render import C_TYPES, initializer, template_dir
-from myoedge.ir import Array
-from myoedge.op import OPS
-from myoedge.plan.planned import Plan
-from myoedge.run import host
+from myoedge.backends import host
+from myoedge.codegen.kernels import arrays, function_name, kernel
+from myoedge.codegen.render import C_TYPES, initializer, template_dir
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.plan.plan import Plan
+from myoedge.system import toolchain
 from tests.guard import run_guarded
 from tests.ops.case import Case
 from tests.ops.cases import STRATEGIES

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.emit.render import template_dir
-from myoedge.fixedpoint import INT32_MAX, QParams
-from myoedge.ir import Array
-from myoedge.op import OPS
-from myoedge.reference import integer_step, real_node
+from myoedge.codegen.render import template_dir
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX, QParams
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import integer_step, real_node
 from tests.ops.case import HIDDEN, Case, activated
 from tests.ops.cases import STRATEGIES
 from tests.ops.harness import drawn, mismatches, run_c

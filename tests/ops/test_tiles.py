@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.emit.calls import PARTS
-from myoedge.emit.kernels import arrays, function_name
-from myoedge.emit.project import library
-from myoedge.emit.tiles import parts, tiled_layer
-from myoedge.op import OPS
-from myoedge.plan.l1 import plan_l1
-from myoedge.plan.tile import _orders, smallest
-from myoedge.plan.tiling import Tiling, unplaced
-from myoedge.reference import integer_step
-from myoedge.tiled import Operand
+from myoedge.codegen.kernels import arrays, function_name
+from myoedge.codegen.network import PARTS
+from myoedge.codegen.project import library
+from myoedge.codegen.tiled_layer import parts, tiled_layer
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import integer_step
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.tile_search import _orders, smallest
+from myoedge.plan.l1.tiling import Tiling, unplaced
 from tests.ops.case import Case
 from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
 

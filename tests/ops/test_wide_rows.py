@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.op import OPS
-from myoedge.ops.conv import side_by_side
+from myoedge.operators.base import OPS
+from myoedge.operators.conv.definition import side_by_side
 from tests.ops.case import Case
 from tests.ops.cases import weight_slack
 from tests.ops.harness import mismatches, run_c

@@ -38,10 +38,10 @@ ELF runs here (the programs m01 to m07, added later, ran on `public` only):
 Nothing was measured on a chip. The authors of GVSoC state errors typically below 10 % against RTL
 (arXiv 2201.08166).
 
-The simulator has two descriptions of the chip (myoedge/target/gap9_cycles.py). `silicon`, the
-default, takes what both platforms agree on; where they do not, what the manual of CV32E40P (the
-published successor of the RI5CY core) says, else GAP9's platform. `public-gvsoc` holds the
-choices of the public platform and is compared with that one alone.
+The simulator has two descriptions of the chip (myoedge/targets/gap9/simulator_costs.py).
+`silicon`, the default, takes what both platforms agree on; where they do not, what the manual of
+CV32E40P (the published successor of the RI5CY core) says, else GAP9's platform. `public-gvsoc`
+holds the choices of the public platform and is compared with that one alone.
 
 Cycles are those of a row less those of the program's `empty` row (a function that does nothing).
 A row is compared with the judge nearest to it. Tier 1: within 3 % or 5 cycles; tier 2: within 10 %

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from myoedge import tool
-from myoedge.measurement import layer_cycles
-from myoedge.run.gvsoc import run_elf
+from myoedge.backends.gvsoc import run_elf
+from myoedge.backends.measurement import layer_cycles
 from myoedge.simulator import simulate
-from myoedge.target.gap9_cycles import COSTS
+from myoedge.system import tools as tool
+from myoedge.targets.gap9.simulator_costs import COSTS
 from tests.simulator.fixture import FOLDER
 
 NETWORKS = FOLDER / "networks"

@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from myoedge import tool, toolchain
-from myoedge.run.gvsoc import run_elf
+from myoedge.backends.gvsoc import run_elf
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 from tests.simulator import networks, random_code
 from tests.simulator.fixture import COUNTERS, FOLDER, Recorded, Row, load, save
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from myoedge.simulator import Wanted, simulate
-from myoedge.target.gap9_cycles import COSTS
+from myoedge.targets.gap9.simulator_costs import COSTS
 from tests.simulator.fixture import CLUSTER_TIMER, COUNTERS, FLUSHED, Recorded, Row, load
 
 TABLE_ADDRESS, TABLE_BYTES = 0x1C17_0000, 0x2_0000

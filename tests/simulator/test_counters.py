@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from myoedge.simulator import simulate as endless
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import ENTRY, addi, bne, jal, leave, load_constant, lw, make_elf, sw
 from tests.simulator.cores import (
     FC,

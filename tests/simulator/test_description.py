@@ -13,8 +13,8 @@ import pytest
 import myoedge.simulator
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import Wanted, binding, machine, simulate
-from myoedge.target import chip
-from myoedge.target.gap9_cycles import COSTS, GAP9_CYCLES
+from myoedge.targets import find_chip
+from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 from tests.isa.program import RESULTS, addi, load_constant, sw
 from tests.simulator.cores import (
     DMA,
@@ -60,7 +60,7 @@ def test_every_name_is_used_in_the_c() -> None:
 
 
 def test_sizes_are_those_of_the_chip() -> None:
-    gap9 = chip("gap9")
+    gap9 = find_chip("gap9")
     assert GAP9_CYCLES["l1_bytes"] == gap9.l1_bytes
     assert GAP9_CYCLES["l2_bytes"] == gap9.l2_bytes + 64 * 1024
     assert GAP9_CYCLES["l3_bytes"] == gap9.l3_bytes

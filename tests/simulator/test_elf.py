@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.elf import read_elf
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
+from myoedge.system.elf import read_elf
 from tests.conftest import Ran
 from tests.isa.program import DATA, ENTRY, L2_END, leave, make_elf
 

@@ -13,7 +13,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import read_elf, simulate
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.conftest import Ran
 from tests.firmware.programs import PROGRAMS, program
 from tests.isa.program import ENTRY, addi, jal, leave, load_constant, make_elf

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from myoedge import tool
+from myoedge.system import tools as tool
 from tests.conftest import ROOT
 from tests.guard import asan_at_hand
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from myoedge.simulator import Wanted, simulate
-from myoedge.target import chip
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets import find_chip
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.firmware.programs import program
 from tests.simulator.cores import (
     ITC_MASK,
@@ -133,7 +133,7 @@ def test_the_runtime_moves_what_the_chip_is_said_to_move(tmp_path: Path) -> None
     moved = {(s.size_bytes, s.end - s.start) for s in ran.spans if s.what == "l3 read"}
     (small, short), (large, long) = min(moved), max(moved)
     assert large > small + 1000
-    gap9 = chip("gap9")
+    gap9 = find_chip("gap9")
     rate = (large - small) / ((long - short) / gap9.point.clock_hz)
     assert rate == pytest.approx(gap9.l3_bytes_per_s, rel=1e-3)
     assert {cycles - 2 * size for size, cycles in moved} == {START_CYCLES}

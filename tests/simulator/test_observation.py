@@ -17,7 +17,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.simulator import Simulation, Wanted, machine, read_elf
 from myoedge.simulator import simulate as endless
 from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.firmware.programs import program
 from tests.isa.program import DATA, ENTRY, addi, load_constant, lw, sw
 from tests.simulator.cores import (

@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import Wanted, machine, simulate
-from myoedge.target.gap9_cycles import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import A0, A1, L2_END, RESULTS, addi, load_constant, sw
 from tests.simulator.attack import SECRET, is_untouched, lay_traps
 from tests.simulator.cores import T0, T1, Code, get, make, note, put, spin

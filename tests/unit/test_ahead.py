@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from myoedge.plan.ahead import MOST_TILES, latest
+from myoedge.plan.l1.prefetch import MOST_TILES, latest
 
 SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
 

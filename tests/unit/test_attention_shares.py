@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.ops.attention_shares import busiest
+from myoedge.operators.attention.work_split import busiest
 
 Spans = list[tuple[int, int]]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.plan.caches import OWN_LINES, STEERING_LINES, fetches
-from myoedge.target.gap9_code import BESIDE, CODE_LINES, WAITS
+from myoedge.plan.cost.code_cache import OWN_LINES, STEERING_LINES, fetches
+from myoedge.targets.gap9.code_size import BESIDE, CODE_LINES, WAITS
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_templates"
 SOURCES = [path for path in FIRMWARE.rglob("*") if path.suffix in (".c", ".S", ".h")]

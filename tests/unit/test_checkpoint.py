@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.checkpoint import load_checkpoint
+from myoedge.frontend.torch.checkpoint import load_checkpoint
 from tests import attacks
 
 FACTORY = """

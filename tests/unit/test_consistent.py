@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.frontend.preflight import load_exported
+from myoedge.frontend.torch.export import from_exported
+from myoedge.frontend.torch.preflight import load_exported
 from myoedge.passes import prepare
 from tests.attacks import MODEL, WEIGHTS, Members, edited, members, pack
 

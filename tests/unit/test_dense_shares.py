@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from myoedge.ops.dense_shares import Share, shares
-from myoedge.ops.spatial import Spatial
-from myoedge.ops.team import EVERYONE
-from myoedge.tiled import WORKERS
+from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.kernel import WORKERS
+from myoedge.operators.nine_cores import EVERYONE
+from myoedge.operators.products.gemm_split import Share, shares
 
 AT_A_TIME = 3
 

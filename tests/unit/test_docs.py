@@ -18,11 +18,11 @@ from click.testing import CliRunner
 import myoedge
 from myoedge.cli import VERBS, group
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.aten import CALLS, IMPORT
-from myoedge.frontend.exported import from_exported
+from myoedge.frontend.operator_table import calls_of
 from myoedge.frontend.refusals import instead
-from myoedge.frontend.table import calls_of
-from myoedge.op import OPS
+from myoedge.frontend.torch.export import from_exported
+from myoedge.frontend.torch.rows import CALLS, IMPORT
+from myoedge.operators.base import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("examples/**/*.md")])
@@ -130,17 +130,45 @@ def test_python_is_python(page: Path) -> None:
             ast.parse(code)
 
 
-def test_files_and_folders_of_the_picture_exist() -> None:
-    """docs/architecture.md names every module of the package, and no other."""
-    page = text(ROOT / "docs" / "architecture.md")
-    picture = page.split("## Rooms")[1].split("Imports go one way")[0]
-    top = [p for p in (ROOT / "myoedge").iterdir() if p.suffix == ".py" and p.name[0] != "_"]
-    rooms = [p for p in (ROOT / "myoedge").iterdir() if (p / "__init__.py").is_file()]
-    named = set(re.findall(r"\b(\w+)\.py\b", page))
-    assert {p.stem for p in top} <= named
-    assert {p.name for p in rooms} <= set(re.findall(r"\b(\w+)/", page))
-    for path in re.findall(r"^      (\w+\.py|\w+/)", picture, re.MULTILINE):
-        assert (ROOT / "myoedge" / path).exists(), path
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PACKAGE = ROOT / "myoedge"
+MOST_PACKAGES, MOST_MODULES = 21, 5
+MOST_LINES, MOST_COLUMNS = 120, 110
+
+
+def rooms() -> set[str]:
+    return {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
+
+
+def loose_modules() -> set[str]:
+    return {p.name for p in PACKAGE.glob("*.py")}
+
+
+def test_few_rooms_and_loose_modules() -> None:
+    assert len(rooms()) <= MOST_PACKAGES
+    assert len(loose_modules()) <= MOST_MODULES
+
+
+def test_no_room_has_the_name_of_a_verb() -> None:
+    assert not rooms() & {*myoedge.__all__}
+
+
+def test_the_architecture_is_one_page() -> None:
+    lines = text(ARCHITECTURE).splitlines()
+    assert len(lines) <= MOST_LINES
+    assert max(map(len, lines)) <= MOST_COLUMNS
+
+
+def test_the_table_of_rooms_is_the_folders() -> None:
+    table = re.findall(r"^\| (\w+)/ \| .+ \|$", text(ARCHITECTURE), re.MULTILINE)
+    assert sorted(table) == sorted(rooms())
+    named = set(re.findall(r"\b(\w+\.py)\b", text(ARCHITECTURE)))
+    assert loose_modules() - {"__init__.py", "__main__.py"} <= named
+
+
+def test_paths_in_the_architecture_exist() -> None:
+    for path in re.findall(r"\b\w+/[\w/]*\w\.py\b", text(ARCHITECTURE)):
+        assert (PACKAGE / path).is_file(), path
 
 
 def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
@@ -149,8 +177,7 @@ def test_the_order_of_imports_is_the_one_that_is_checked() -> None:
     contracts = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
     layers = next(c["layers"] for c in contracts if c["type"] == "layers")
     wanted = " -> ".join(x.replace("myoedge.", "").replace(" | ", ", ") for x in layers)
-    page = " ".join(text(ROOT / "docs" / "architecture.md").split())
-    assert wanted in page
+    assert wanted in " ".join(text(ARCHITECTURE).split())
 
 
 # ---- README

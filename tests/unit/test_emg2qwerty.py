@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.frontend.exported import from_exported
+from myoedge.frontend.torch.export import from_exported
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.reference import run_real
 from myoedge.zoo import emg2qwerty
 
 SIZES: dict[str, tuple[Callable[[], nn.Module], int]] = {

@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from myoedge.budget import cheapest
-from myoedge.energy.calibrate import Measured, calibrate
-from myoedge.energy.duty import Battery, duty
-from myoedge.energy.model import (
+from myoedge.backends.measurement import Activity
+from myoedge.building.budget import cheapest
+from myoedge.errors import MyoedgeError
+from myoedge.power.calibrate import Measured, calibrate
+from myoedge.power.duty import Battery, duty
+from myoedge.power.model import (
     PUBLISHED,
     Coefficients,
     energy,
@@ -21,14 +23,13 @@ from myoedge.energy.model import (
     power_mw,
     typical,
 )
-from myoedge.errors import MyoedgeError
-from myoedge.measurement import Activity
-from myoedge.report.energy import amount, interval, period_s
-from myoedge.target import chip, gap9_energy
+from myoedge.reports.energy import amount, interval, period_s
+from myoedge.targets import find_chip
+from myoedge.targets.gap9 import energy as gap9_energy
 from tests import energy_page
 from tests.layer_fit import non_negative
 
-GAP9 = chip("gap9")
+GAP9 = find_chip("gap9")
 HIGH, LOW = GAP9.points
 NONE = ((0.0,) * 4,) * 4
 PLAIN = Coefficients((4.0, 30.0, 2.0, 500.0), NONE, 0.1, 0.0, "made up")

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import example_inputs, from_exported
+from myoedge.frontend.torch.export import example_inputs, from_exported
 from tests.torch_oracle import X1, X2, Net, agrees, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")

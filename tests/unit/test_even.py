@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.quant.choose import quantize_graph
-from myoedge.quant.even import evened
-from myoedge.quant.observe import Calibration, Observer, Samples, calibrate
-from myoedge.quant.refine import refined
-from myoedge.quant.sqnr import measure
-from myoedge.reference import run_real
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
+from myoedge.quantization.equalize import evened
+from myoedge.quantization.mixed_precision import refined
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import measure
 
 
 def graph_of(model: nn.Module, *shape: int) -> Graph:

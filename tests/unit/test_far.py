@@ -9,13 +9,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myoedge.ir import Array
-from myoedge.plan.cut import spans
-from myoedge.plan.far import SLOTS, access
-from myoedge.plan.moments import WORD
-from myoedge.plan.tile import Choice
-from myoedge.plan.tiling import Tiling, Transfer, lives, make_tiling
-from myoedge.tiled import OUT, Operand, Tiled
+from myoedge.numerics.arrays import Array
+from myoedge.operators.kernel import OUT, Operand, Tiled
+from myoedge.plan.l1.tile_iteration import spans
+from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tiling import Tiling, Transfer, lives, make_tiling
+from myoedge.plan.l3.feature_maps import SLOTS, access
+from myoedge.plan.timeline import WORD
 
 
 def turned(channels: int, rows: int, halo: int, size: int, *, back: bool = False) -> Tiling:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.quant.observe import flat_inputs
+from myoedge.quantization.calibrate import flat_inputs
 from tests.masked import (
     AT,
     BIAS,

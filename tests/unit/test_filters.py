@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from myoedge.fixedpoint import QParams
-from myoedge.op import Site
-from myoedge.ops.filters import gain
-from myoedge.ops.running import POINT, quantize
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import Site
+from myoedge.operators.filters.definition import gain
+from myoedge.operators.filters.running import POINT, quantize
 from myoedge.passes.condition import Conditioning, sections
 
 

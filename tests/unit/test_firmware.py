@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import myoedge
-from myoedge import toolchain
-from myoedge.emit.project import runtime
-from myoedge.emit.render import template_dir
+from myoedge.codegen.firmware import Firmware, check_instructions, instructions, link
+from myoedge.codegen.project import runtime
+from myoedge.codegen.render import template_dir
 from myoedge.errors import MyoedgeError
-from myoedge.firmware import Firmware, check_instructions, instructions, link
+from myoedge.system import toolchain
 from tests.firmware.programs import riscv_gcc
 
 EMPTY = """\

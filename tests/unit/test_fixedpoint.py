@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge import fixedpoint as fp
-from myoedge import toolchain
-from myoedge.emit.render import template_dir
-from myoedge.fixedpoint import Combine, QParams, Requant
-from myoedge.ir import Array
-from myoedge.run import host
+from myoedge.backends import host
+from myoedge.codegen.render import template_dir
+from myoedge.numerics import fixed_point as fp
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import Combine, QParams, Requant
+from myoedge.system import toolchain
 
 INT32 = range(-(2**31), 2**31)
 FACTORS = st.floats(-30.0, 12.0).map(lambda e: 2.0**e)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import survey, tool, toolchain
+from myoedge.backends import doctor as survey
+from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
-from myoedge.run import gvsoc
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 
 # Writes what it was called with where GVSoC writes its configuration.
 PREPARES = """\

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge import tool, toolchain
+from myoedge.backends import host
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Array
-from myoedge.run import host
+from myoedge.numerics.arrays import Array
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 from tests.guard import asan_at_hand, run_guarded
 
 REPOSITORY = Path(__file__).parents[2]
@@ -110,7 +111,7 @@ def test_processes_may_build_the_same_at_once(tmp_path: Path, cache: Path) -> No
     script = f"""
 from pathlib import Path
 import numpy as np
-from myoedge.run import host
+from myoedge.backends import host
 library = host.load_library(Path({str(src)!r}))
 print(host.run(library, [np.full(5, 9, np.int8)], [((5,), np.int32)])[0].tolist())
 """
@@ -174,7 +175,7 @@ def test_a_full_disk_is_no_bug(tmp_path: Path, cache: Path) -> None:
 import resource
 from pathlib import Path
 from myoedge.errors import MyoedgeError
-from myoedge.run import host
+from myoedge.backends import host
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
     host.build_library(Path({str(src)!r}))
@@ -296,7 +297,7 @@ def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> too
     script = f"""
 from pathlib import Path
 import numpy as np
-from myoedge.run import host
+from myoedge.backends import host
 from tests.guard import run_guarded
 library = host.load_library(Path({str(src)!r}))
 inputs = [np.arange({size}, dtype=np.int8), np.array([{offset}, {written}], np.int32)]
@@ -352,7 +353,7 @@ def test_undefined_behaviour_is_caught_in_a_library(tmp_path: Path, cache: Path)
 import sys
 from pathlib import Path
 import numpy as np
-from myoedge.run import host
+from myoedge.backends import host
 library = host.load_library(Path({str(src)!r}), sanitize=("undefined",))
 for one in (0, 1):
     a = np.array([2**31 - 1, one], np.int32)
@@ -376,7 +377,7 @@ def test_address_sanitizer_of_a_system_compiler_catches_a_static_overflow(
     script = f"""
 from pathlib import Path
 import numpy as np
-from myoedge.run import host
+from myoedge.backends import host
 library = host.load_library(Path({str(src)!r}), cc="cc", sanitize=("address",))
 for index in (0, 4):
     at = np.array([index], np.int32)

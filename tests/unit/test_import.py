@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.frontend.exported import from_exported, learnt
+from myoedge.frontend.torch.export import from_exported, learnt
 from tests.torch_oracle import (
     FLAT,
     SQUARE,

@@ -13,19 +13,19 @@ import torch
 from torch import nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.fixedpoint import QParams
-from myoedge.frontend.exported import from_exported
-from myoedge.op import Step
+from myoedge.frontend.torch.export import from_exported
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import Step
+from myoedge.operators.checks import enforce
 from myoedge.passes import prepare
-from myoedge.plan.legal import PLANNED
-from myoedge.plan.planned import Plan
+from myoedge.plan.check import PLANNED
+from myoedge.plan.l1.tiling import Buffer
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.tiling import Buffer
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.legal import QUANTIZED
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.spec import enforce
-from myoedge.target import chip
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.checks import QUANTIZED
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.targets import find_chip
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ PLANS: dict[str, Callable[[Plan], Plan]] = {
 
 @pytest.mark.parametrize("message", PLANS)
 def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
-    plan = make_plan(sound, chip("host"))
+    plan = make_plan(sound, find_chip("host"))
     assert len(plan.lives) >= 2
     broken = PLANS[message](plan)
     with pytest.raises(MyoedgeError, match=message):
@@ -108,7 +108,7 @@ def streaming() -> tuple[QuantGraph, Plan]:
     graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 64),))))
     windows = np.random.default_rng(0).standard_normal((8, 1, 64), np.float32)
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
-    return q, make_plan(q, replace(chip("gap9"), l2_bytes=16384, l2_reserved_bytes=0))
+    return q, make_plan(q, replace(find_chip("gap9"), l2_bytes=16384, l2_reserved_bytes=0))
 
 
 def with_haul(plan: Plan, index: int, **changes: Any) -> Plan:
@@ -154,7 +154,7 @@ def far() -> tuple[QuantGraph, Plan]:
     graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 1, 42, 42),))))
     windows = np.random.default_rng(0).standard_normal((2, 1, 1, 42, 42), np.float32)
     q = quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
-    little = replace(chip("gap9"), l1_bytes=24 << 10, l2_bytes=9000, l2_reserved_bytes=0)
+    little = replace(find_chip("gap9"), l1_bytes=24 << 10, l2_bytes=9000, l2_reserved_bytes=0)
     return q, make_plan(q, little)
 
 
@@ -226,6 +226,6 @@ TILED: dict[str, Callable[[Plan], Plan]] = {
 
 @pytest.mark.parametrize("message", TILED)
 def test_broken_tiles_are_refused(sound: QuantGraph, message: str) -> None:
-    plan = make_plan(sound, chip("gap9"))
+    plan = make_plan(sound, find_chip("gap9"))
     with pytest.raises(MyoedgeError, match=message):
         enforce(PLANNED, TILED[message](plan), sound.graph, "planned")

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.quant.sqnr import measure
+from myoedge.frontend.torch.export import from_exported
+from myoedge.quantization.sqnr import measure
 from tests.masked import (
     AT,
     BIAS,

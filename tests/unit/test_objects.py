@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import tool, toolchain
-from myoedge.objects import Recipe, make_objects
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
+from myoedge.system.objects import Recipe, make_objects
 
 FILES = {
     "library/a.c": '#include "a.h"\nint a(void) { return A; }\n',

@@ -17,15 +17,16 @@ import torch
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 import myoedge
+from myoedge.building.loading import Model, load_model
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.onnx_model import load_onnx
-from myoedge.frontend.onnx_names import port_names
-from myoedge.frontend.table import onnx_folded, onnx_of
-from myoedge.ir import Array, Graph
-from myoedge.loading import Model, load_model
-from myoedge.op import OPS
+from myoedge.frontend.onnx.model import load_onnx
+from myoedge.frontend.onnx.names import port_names
+from myoedge.frontend.operator_table import onnx_folded, onnx_of
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.reference import run_real
 from tests.conftest import ROOT, Ran
 from tests.networks import Small
 from tests.onnx_models import FLOAT, gemm, model, node, saved
@@ -431,9 +432,9 @@ def test_no_torch_and_no_pickle_through_this_door(tmp_path: Path) -> None:
     saved(gemm(), tmp_path)
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import myoedge.api, myoedge.frontend.table\n"
+        "import myoedge.api, myoedge.frontend.operator_table\n"
         "assert 'onnx' not in sys.modules\n"
-        "from myoedge.loading import load_model\n"
+        "from myoedge.building.loading import load_model\n"
         "from pathlib import Path\n"
         "load_model(Path('model.onnx'))\n"
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
 
+from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
-from myoedge.loading import load_model
 from tests.onnx_models import FLOAT, gemm, model, node, saved
 
 HUGE = 2**40

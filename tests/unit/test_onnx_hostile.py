@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from onnx import AttributeProto, ModelProto, SparseTensorProto, TensorProto, helper
 
+from myoedge.building.loading import load_model
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.onnx_model import load_onnx
-from myoedge.loading import load_model
+from myoedge.frontend.onnx.model import load_onnx
 from tests.onnx_models import FLOAT, gemm, model, node, relu, saved, tensor
 
 HUGE = 2**40

@@ -14,11 +14,11 @@ import onnx.defs
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.onnx_refusals import ADVICE, SPECIAL
-from myoedge.frontend.onnx_rows import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
-from myoedge.ir import Array
+from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
+from myoedge.frontend.onnx.rows import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.numerics.arrays import Array
+from myoedge.operators.checks import check
 from myoedge.passes import prepare
-from myoedge.spec import check
 from tests.onnx_nodes import cases, changed, computed, imported, variants
 
 # Reason -> the cases of operators that are supported, but not in this use. All others run.

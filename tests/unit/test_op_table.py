@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge import op as table
-from myoedge.emit import kernels
-from myoedge.emit.render import template_dir
-from myoedge.fixedpoint import QParams, exact_matmul
-from myoedge.ir import Node, Shape
-from myoedge.op import OPS, Dim, OpDef, Site, Step
-from myoedge.ops.conv import BIAS_MAX, attributes, quantize_weights
-from myoedge.ops.loops import merged
-from myoedge.ops.pool import adaptive, regular
+from myoedge.codegen import kernels
+from myoedge.codegen.render import template_dir
+from myoedge.graph.ir import Node, Shape
+from myoedge.numerics.fixed_point import QParams, exact_matmul
+from myoedge.operators import base as table
+from myoedge.operators.base import OPS, Dim, OpDef, Site, Step
+from myoedge.operators.conv.definition import BIAS_MAX, attributes, quantize_weights
+from myoedge.operators.loops import merged
+from myoedge.operators.pool.definition import adaptive, regular
 
 EVERY = sorted(OPS)
 

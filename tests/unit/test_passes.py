@@ -14,17 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import myoedge.passes
-from myoedge.frontend.draft import (
-    Draft,
-    back,
-    transpose,
-)
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Graph, Node
-from myoedge.op import OPS
-from myoedge.ops.conv import attributes
+from myoedge.frontend.graph_builder import Draft, back, transpose
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.base import OPS
+from myoedge.operators.checks import check
+from myoedge.operators.conv.definition import attributes
 from myoedge.passes import prepare
-from myoedge.spec import check
 from myoedge.zoo import all_convnet
 from tests.torch_oracle import Net, agrees, randomized, seeded
 

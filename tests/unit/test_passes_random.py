@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.frontend.draft import (
+from myoedge.frontend.graph_builder import (
     Draft,
     back,
     channels_last,
@@ -20,11 +20,12 @@ from myoedge.frontend.draft import (
     slice_axis,
     transpose,
 )
-from myoedge.ir import Array, Graph
-from myoedge.ops.conv import attributes
-from myoedge.ops.pool import adaptive, regular
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.conv.definition import attributes
+from myoedge.operators.interpreter import run_real
+from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
-from myoedge.reference import run_real
 from tests.torch_oracle import agrees, randomized, seeded
 
 RELU = (("clamp", 0.0, math.inf),)

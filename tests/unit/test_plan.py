@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.plan.place import Life, Placement, lower_bound, place
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.l1.tile_search import Choice, choices
+from myoedge.plan.placement import Life, Placement, lower_bound, place
 from myoedge.plan.schedule import contiguous_slice, make_plan
-from myoedge.plan.tile import Choice, choices
-from myoedge.target import chip
-from myoedge.tiled import Tiled
+from myoedge.targets import find_chip
 from tests.conftest import save_exported
 from tests.unit.test_report import quantized, residual
 
@@ -185,9 +185,9 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
 
     def searches(blocks: int) -> int:
         searched.clear()
-        made = make_plan(quantized(residual(blocks=blocks)), chip("gap9"))
+        made = make_plan(quantized(residual(blocks=blocks)), find_chip("gap9"))
         assert len(made.steps) == 3 * blocks
         return len(searched)
 
-    monkeypatch.setattr("myoedge.plan.l1.choices", counting)
+    monkeypatch.setattr("myoedge.plan.l1.layers.choices", counting)
     assert 0 < searches(12) == searches(8)

@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.draft import Draft, slice_axis
-from myoedge.ir import Array, Graph
+from myoedge.frontend.graph_builder import Draft, slice_axis
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import integer_step, run_integer
 from myoedge.passes import prepare
-from myoedge.plan.place import Life, Place, Placement, greedy, height, lower_bound, place
-from myoedge.plan.planned import ELEMENT_BYTES, Plan, describe
+from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
+from myoedge.plan.plan import ELEMENT_BYTES, Plan, describe
 from myoedge.plan.schedule import make_plan
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.reference import integer_step, run_integer
-from myoedge.target import Chip, chip
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.targets import Chip, find_chip
 from tests.unit.test_passes_random import random_graph
 
 TANH = (("tanh",),)
-GAP9 = chip("gap9")
+GAP9 = find_chip("gap9")
 
 
 def by_greedy(lives: Sequence[Life], alignment: int) -> Placement:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.fixedpoint import QParams
-from myoedge.ops.elementwise import make_table
-from myoedge.pointwise import FUNCTIONS, bounds, erf, evaluate
+from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate
+from myoedge.operators.elementwise.definition import make_table
 
 INF = math.inf
 Meaning = Callable[..., torch.Tensor]

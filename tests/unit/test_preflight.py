@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.preflight import _quiet, load_exported, preflight
-from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.torch.preflight import _quiet, load_exported, preflight
 from myoedge.frontend.unusable import refuse
 from tests import attacks
 

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.op import OPS
-from myoedge.plan.count import NAMES, READY, by_price, in_cycles, vector
+from myoedge.operators.base import OPS
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.cost.count import NAMES, READY, by_price, in_cycles, vector
+from myoedge.plan.cost.timing import counted, modelled
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.timing import counted, modelled
-from myoedge.target import chip
-from myoedge.target.gap9_code import BESIDE, CODE_LINES
-from myoedge.target.gap9_tiles import GAP9_TILES, Prices
-from myoedge.tiled import Tiled
+from myoedge.targets import find_chip
+from myoedge.targets.gap9.code_size import BESIDE, CODE_LINES
+from myoedge.targets.gap9.costs import GAP9_TILES, Prices
 from tests.conftest import save_exported
 from tests.layer_fit import non_negative
 from tests.networks import autoencoder, keywords
@@ -107,7 +107,7 @@ def test_cycles_of_a_plan_are_those_of_what_is_counted(
     model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
     build = myoedge.build(model, calib=calib, output=tmp_path / "out")
-    tilings = make_plan(build.network, chip("gap9")).tilings
+    tilings = make_plan(build.network, find_chip("gap9")).tilings
     found = counted(tilings, HAULS, GAP9_TILES)
     assert all(row is not None for row in found)
     assert modelled(tilings, HAULS) == pytest.approx([row @ vector(GAP9_TILES) for row in found])

@@ -19,20 +19,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from myoedge.emit.qdq import qdq_model
-from myoedge.emit.qdq_ops import NATIVE
-from myoedge.emit.qdq_pool import regular as regular_grid
-from myoedge.fixedpoint import dequantize, quantize
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Border, Graph, Node, Origin
-from myoedge.op import OPS
-from myoedge.ops.pool import adaptive, regular
+from myoedge.codegen.qdq.model import qdq_model
+from myoedge.codegen.qdq.operators import NATIVE
+from myoedge.codegen.qdq.pool import regular as regular_grid
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Border, Graph, Node, Origin
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import dequantize, quantize
+from myoedge.numerics.pointwise import FUNCTIONS, evaluate
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import run_integer
+from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
-from myoedge.plan.planned import Plan
-from myoedge.pointwise import FUNCTIONS, evaluate
-from myoedge.quant.choose import LayerRule
-from myoedge.quant.sqnr import Noise, measure, quantized_inputs, real_values
-from myoedge.reference import run_integer
+from myoedge.plan.plan import Plan
+from myoedge.quantization.scales import LayerRule
+from myoedge.quantization.sqnr import Noise, measure, quantized_inputs, real_values
 from myoedge.zoo.all_convnet import hd
 from tests.qdq_cases import (
     ACTS,
@@ -320,7 +321,7 @@ def test_nodes_say_where_they_come_from(residual: tuple[Plan, dict[str, Array]])
     found = notes["head/MatMul"]
     step = next(s for s in plan.steps if s.node.op == "linear")
     assert found["myoedge.module"] == "head"
-    assert found["myoedge.op"] == "linear"
+    assert found["myoedge.operators.base"] == "linear"
     assert found["myoedge.memory"] == f"output 3 + {plan.where[step.node.name].offset}"
     assert found["myoedge.sqnr_local"] == f"{fidelity.local[step.node.name]:.1f} dB"
     assert found["myoedge.source"].startswith("test_qdq.py:")
@@ -361,7 +362,7 @@ def test_the_same_plan_gives_the_same_bytes() -> None:
 
 def test_onnx_is_imported_late() -> None:
     """The command line stays quick: importing the writer does not import onnx."""
-    script = "import sys, myoedge.emit.qdq; print('onnx' in sys.modules)"
+    script = "import sys, myoedge.codegen.qdq.model; print('onnx' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

@@ -12,16 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.folder import to_json
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
-from myoedge.ops.attention import exp_table
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.definition import exp_table
+from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
-from myoedge.quant import store
-from myoedge.quant.choose import LayerRule, QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import accuracy, measure, quantized_inputs
-from myoedge.reference import run_integer
+from myoedge.quantization import files as store
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import accuracy, measure, quantized_inputs
+from myoedge.system.folder import to_json
 
 NO_BITS = 2.0**-11  # rounding up to 12 bits adds at most this share
 

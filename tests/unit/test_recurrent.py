@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
-from myoedge.ops.recurrent_steps import (
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
+from myoedge.operators.recurrent.cells import (
     SIGMOID_REACH,
     SIGMOID_STEP,
     TANH_REACH,
@@ -23,10 +25,9 @@ from myoedge.ops.recurrent_steps import (
     table,
 )
 from myoedge.passes import prepare
-from myoedge.quant.choose import quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import measure
-from myoedge.reference import run_real
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import measure
 
 WAYS = [*itertools.product((nn.LSTM, nn.GRU), (1, 2), (False, True), (False, True), (False, True))]
 

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
-from myoedge.quant.choose import HEADROOM, QuantGraph, quantize_graph
-from myoedge.quant.noise import noise_of
-from myoedge.quant.observe import Calibration, Observer, calibrate
-from myoedge.quant.refine import Choice, choices, picks, refined
-from myoedge.quant.sqnr import measure
-from myoedge.reference import run_real
+from myoedge.quantization.calibrate import Calibration, Observer, calibrate
+from myoedge.quantization.mixed_precision import Choice, choices, picks, refined
+from myoedge.quantization.noise import noise_of
+from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure
 
 
 class Quiet(nn.Module):

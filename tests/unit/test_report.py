@@ -20,30 +20,24 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import myoedge.ops  # noqa: F401  (fills the table of operators)
-from myoedge import naming
+import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.errors import notice
-from myoedge.ir import Border, Graph, Node, Origin, Tensor
+from myoedge.graph.ir import Border, Graph, Node, Origin, Tensor
+from myoedge.numerics.pointwise import FUNCTIONS
+from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
-from myoedge.pointwise import FUNCTIONS
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import measure
-from myoedge.report import words
-from myoedge.report.diff import compare, difference, print_diff
-from myoedge.report.functions import activation
-from myoedge.report.html import report_html
-from myoedge.report.rows import (
-    EXACT_DB,
-    Outcome,
-    Report,
-    decibels,
-    make_report,
-)
-from myoedge.report.table import COLUMNS, layers_csv
-from myoedge.report.text import MOST_LAYERS, print_report, shown_layers, summary
-from myoedge.report.wide import wide
-from myoedge.target import Chip, chip
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import measure
+from myoedge.reports import words
+from myoedge.reports.diff import compare, difference, print_diff
+from myoedge.reports.function_names import activation
+from myoedge.reports.html import report_html
+from myoedge.reports.int16 import wide
+from myoedge.reports.layers_csv import COLUMNS, layers_csv
+from myoedge.reports.rows import EXACT_DB, Outcome, Report, decibels, make_report
+from myoedge.reports.text import MOST_LAYERS, print_report, shown_layers, summary
+from myoedge.targets import Chip, find_chip
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
 VOID = {"meta", "br"}
@@ -87,7 +81,7 @@ def quantized(graph: Graph) -> QuantGraph:
     return quantize_graph(graph, calibrate(graph, SAMPLES, Observer(), "5 samples of calib.npz"))
 
 
-FLAT = replace(chip("gap9"), l1_bytes=0, l1_reserved_bytes=0)  # all results lie in L2
+FLAT = replace(find_chip("gap9"), l1_bytes=0, l1_reserved_bytes=0)  # all results lie in L2
 
 
 def report(graph: Graph | None = None, on: Chip | None = None, **outcome: Any) -> Report:
@@ -99,7 +93,9 @@ def report(graph: Graph | None = None, on: Chip | None = None, **outcome: Any) -
         "exact": {"host": True},
         "warnings": (WARNING,),
     }
-    return make_report(make_plan(q, on or chip("gap9")), Outcome("net", **{**known, **outcome}))
+    return make_report(
+        make_plan(q, on or find_chip("gap9")), Outcome("net", **{**known, **outcome})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,24 +14,24 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from myoedge import naming
-from myoedge.energy.model import PUBLISHED
-from myoedge.measurement import Activity, Inference, LayerCost, Measurement
+from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
+from myoedge.backends.simulator import _measurement as measurement_of
+from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
-from myoedge.report import speed, streams, words
-from myoedge.report.cycles import cycles_table, shares, with_cycles
-from myoedge.report.diff import compare, difference
-from myoedge.report.energy import costliest, with_energy
-from myoedge.report.html import report_html
-from myoedge.report.peaks import peaks
-from myoedge.report.picture import MOST_BARS, time
-from myoedge.report.rows import CAUSES, Outcome, Report, make_report
-from myoedge.report.table import COLUMNS, layers_csv
-from myoedge.report.text import MOST_LAYERS, shown_layers, summary
-from myoedge.report.verdict import verdict
-from myoedge.run.simulator import _measurement as measurement_of
+from myoedge.power.model import PUBLISHED
+from myoedge.reports import speed, streams, words
+from myoedge.reports.cycles import cycles_table, shares, with_cycles
+from myoedge.reports.diff import compare, difference
+from myoedge.reports.energy import costliest, with_energy
+from myoedge.reports.html import report_html
+from myoedge.reports.layers_csv import COLUMNS, layers_csv
+from myoedge.reports.peaks import peaks
+from myoedge.reports.picture import MOST_BARS, time
+from myoedge.reports.rows import CAUSES, Outcome, Report, make_report
+from myoedge.reports.text import MOST_LAYERS, shown_layers, summary
+from myoedge.reports.verdict import verdict
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
-from myoedge.target import OperatingPoint, chip
+from myoedge.targets import OperatingPoint, find_chip
 from tests.unit.test_report import HOSTILE, Page, quantized, report, residual
 
 HIGH = OperatingPoint("high", 0.80, 370_000_000)
@@ -137,7 +137,7 @@ def test_before_a_run_cycles_are_the_model_s_and_say_so(built: Report) -> None:
 
 def test_a_target_without_a_clock_has_no_cycles() -> None:
     q = quantized(residual())
-    found = make_report(make_plan(q, chip("host")), Outcome("net"))
+    found = make_report(make_plan(q, find_chip("host")), Outcome("net"))
     assert (found["cycles"], found["latency_s"]) == (None, None)
     assert {row["cycles_modelled"] for row in found["layers"]} == {None}
     text = summary(found, width=160)

@@ -16,21 +16,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from myoedge import naming
-from myoedge.budget import Budget, check
+from myoedge.building.budget import Budget, check
 from myoedge.errors import MyoedgeError
-from myoedge.ir import Tensor
-from myoedge.plan.planned import Plan
+from myoedge.graph.ir import Tensor
+from myoedge.operators import layer_names as naming
+from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.quant.choose import quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import measure
-from myoedge.report import maps, words
-from myoedge.report.html import report_html
-from myoedge.report.peaks import Peak, peaks, print_peaks
-from myoedge.report.rows import Outcome, Report, make_report
-from myoedge.report.text import summary
-from myoedge.target import Chip, chip
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import measure
+from myoedge.reports import maps, words
+from myoedge.reports.html import report_html
+from myoedge.reports.peaks import Peak, peaks, print_peaks
+from myoedge.reports.rows import Outcome, Report, make_report
+from myoedge.reports.text import summary
+from myoedge.targets import Chip, find_chip
 from tests.conftest import Ran
 from tests.unit.test_report import FLAT, HOSTILE, SAMPLES, Page, quantized, residual
 
@@ -39,7 +39,7 @@ LETTER_HEIGHT = 11
 
 
 def planned(blocks: int = 3, path: str = "enc.0", on: Chip | None = None) -> Plan:
-    return make_plan(quantized(residual(path, blocks=blocks)), on or chip("gap9"))
+    return make_plan(quantized(residual(path, blocks=blocks)), on or find_chip("gap9"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def middles(counts: Sequence[int]) -> list[tuple[float, int]]:
 
 
 def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
-    small = replace(chip("gap9"), l1_bytes=chip("gap9").l1_reserved_bytes + 230)
+    small = replace(find_chip("gap9"), l1_bytes=find_chip("gap9").l1_reserved_bytes + 230)
     plan = make_plan(quantized(residual(blocks=2)), small)
     counts = [1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings]
     assert max(counts) > 1
@@ -133,8 +133,8 @@ def test_results_that_stay_in_l1_are_drawn_whole(plan: Plan, report: Report) -> 
 
 def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     q = quantized(residual(blocks=20))
-    whole = make_plan(q, chip("gap9"))
-    less = replace(chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
+    whole = make_plan(q, find_chip("gap9"))
+    less = replace(find_chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
     less = replace(less, l3_bytes_per_s=1_000_000)  # so slow that layers wait for it
     streamed = make_plan(q, less)
     assert streamed.hauls
@@ -176,8 +176,8 @@ def test_results_in_l3_and_the_windows_on_them() -> None:
     tensors = {n: Tensor(n, (t.shape[0], 2000, *t.shape[2:])) for n, t in wide.tensors.items()}
     graph = replace(wide, tensors=tensors)
     q = quantize_graph(graph, calibrate(graph, samples, Observer(), "samples"))
-    l1_bytes = chip("gap9").l1_reserved_bytes + (12 << 10)  # too small to keep results there
-    small = replace(chip("gap9"), l1_bytes=l1_bytes, l2_bytes=28 << 10, l2_reserved_bytes=0)
+    l1_bytes = find_chip("gap9").l1_reserved_bytes + (12 << 10)  # too small to keep results there
+    small = replace(find_chip("gap9"), l1_bytes=l1_bytes, l2_bytes=28 << 10, l2_reserved_bytes=0)
     plan = make_plan(q, small)
     assert plan.maps
     report = make_report(plan, Outcome("net"))
@@ -280,7 +280,7 @@ def test_many_layers_stay_readable() -> None:
 
 
 def test_a_target_without_l1_has_no_map_of_it() -> None:
-    found = make_report(make_plan(quantized(residual()), chip("host")), Outcome("net"))
+    found = make_report(make_plan(quantized(residual()), find_chip("host")), Outcome("net"))
     assert found["memory"]["l1_buffers"] == []
     assert maps.l1(found) is None
     assert "L1 over time" not in report_html(found)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.frontend.draft import Draft
-from myoedge.ir import Graph, Node, Origin, Tensor, prune
-from myoedge.passes.patch import Patch, joined
-from myoedge.rewrite import Rewrite, apply, splice
+from myoedge.frontend.graph_builder import Draft
+from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
+from myoedge.graph.rewrite import Rewrite, apply, splice
+from myoedge.passes.graph_patch import Patch, joined
 
 STEP = (("abs",),)
 

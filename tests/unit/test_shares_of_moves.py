@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.ops.columns import parts_of
-from myoedge.ops.moves import _busiest
+from myoedge.operators.layout.tiling import _busiest
+from myoedge.operators.products.matmul_packing import parts_of
 
 CORES = 8
 

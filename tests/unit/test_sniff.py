@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.sniff import Kind, sniff
+from myoedge.frontend.detect import Kind, sniff
 from myoedge.frontend.unusable import describe, refuse
 from tests import attacks
 
@@ -226,7 +226,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 def test_sniff_needs_no_torch() -> None:
     code = (
-        "import sys, myoedge.frontend.sniff; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
+        "import sys, myoedge.frontend.detect; print(sorted({'torch', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.draft import Draft
-from myoedge.ir import Border, Graph, Node, Tensor
-from myoedge.ops.conv import attributes
-from myoedge.spec import SPEC, check
+from myoedge.frontend.graph_builder import Draft
+from myoedge.graph.ir import Border, Graph, Node, Tensor
+from myoedge.operators.checks import SPEC, check
+from myoedge.operators.conv.definition import attributes
 
 ABS = {"chain": (("abs",),)}
 

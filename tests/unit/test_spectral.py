@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer, run_real
 from myoedge.passes import prepare
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import quantized_inputs
-from myoedge.reference import run_integer, run_real
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.zoo import emg2qwerty
 from myoedge.zoo.emg2qwerty import LogSpectrogram, SpectrogramNorm
 from tests.networks import Function

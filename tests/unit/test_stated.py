@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
-from myoedge.quant.choose import quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import quantized_inputs
-from myoedge.reference import run_integer
-from myoedge.streaming.pushed import pushed
-from myoedge.streaming.stated import stated, without_states
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.streaming.explicit_state import stated, without_states
+from myoedge.streaming.stream import pushed
 
 STEPS, INPUTS, UNITS = 23, 6, 5
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")

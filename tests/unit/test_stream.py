@@ -9,10 +9,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.plan.moments import Piece
-from myoedge.plan.place import Life, place
-from myoedge.plan.residence import fill, most_read, residences
-from myoedge.plan.stream import Computed, Rate, in_order, place_hauls, queued, timeline, turns
+from myoedge.plan.l2.resident_weights import fill, most_read, residences
+from myoedge.plan.l3.transfers import Computed, Rate, in_order, place_hauls, queued, timeline, turns
+from myoedge.plan.placement import Life, place
+from myoedge.plan.timeline import Piece
 
 MOMENTS = 24
 RATE = Rate(2.0, 100.0)

@@ -17,21 +17,22 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor, nn
 
-from myoedge import pace
-from myoedge.config import StreamTable
+from myoedge.building import stream_rate as pace
+from myoedge.building.config import StreamTable
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.exported import from_exported
-from myoedge.ir import Array, Graph
+from myoedge.frontend.torch.export import from_exported
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.passes.condition import Conditioning, conditioned
 from myoedge.passes.decode import decoded, voted
-from myoedge.quant.choose import QuantGraph, quantize_graph
-from myoedge.quant.observe import Observer, calibrate
-from myoedge.quant.sqnr import quantized_inputs
-from myoedge.reference import run_integer
-from myoedge.streaming.carry import streamed
-from myoedge.streaming.paths import find_axes, paths
-from myoedge.streaming.pushed import firmware_head, first_frames, from_json, passes, pushed, to_json
+from myoedge.quantization.calibrate import Observer, calibrate
+from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.streaming.convert import streamed
+from myoedge.streaming.stream import firmware_head, first_frames, from_json, passes, pushed, to_json
+from myoedge.streaming.time_axis import find_axes, paths
 from myoedge.streaming.windows import window_axes, windowed
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.emit.numbers import Tables, expression
-from myoedge.plan.cut import cut, spans
-from myoedge.plan.l1 import _alike
-from myoedge.plan.tile import Choice, choose, distinct, tile_count
-from myoedge.plan.tiling import transfers
-from myoedge.tiled import OUT, Operand, Tiled
+from myoedge.codegen.tile_numbers import Tables, expression
+from myoedge.operators.kernel import OUT, Operand, Tiled
+from myoedge.plan.l1.layers import _alike
+from myoedge.plan.l1.tile_iteration import cut, spans
+from myoedge.plan.l1.tile_search import Choice, choose, distinct, tile_count
+from myoedge.plan.l1.tiling import transfers
 
 
 def copying(n: int, c: int, halo: int = 0) -> Tiled:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from myoedge import survey, tool, toolchain
+from myoedge.backends import doctor as survey
 from myoedge.errors import MyoedgeError
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY = "int me_run(const void *const in[], void *const out[])"

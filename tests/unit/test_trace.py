@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from myoedge.report import trace
+from myoedge.reports import trace
 from myoedge.simulator import CoreCounts, Mark, Simulation, Span
 
 CLOCK_HZ = 370_000_000

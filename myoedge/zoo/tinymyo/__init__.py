@@ -10,14 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from myoedge.zoo.tinymyo.encoder import (
-    Classification,
-    Reconstruction,
-    Regression,
-    TinyMyo,
-)
-from myoedge.zoo.tinymyo.neuromotor import NeuromotorMyo
+from myoedge.zoo.tinymyo.encoder import Classification, Reconstruction, Regression, TinyMyo
 from myoedge.zoo.tinymyo.speech import SpeechMyo
+from myoedge.zoo.tinymyo.wrist import NeuromotorMyo
 
 __all__ = [
     "NeuromotorMyo", "SpeechMyo", "TinyMyo", "db5", "db8", "epn", "neuromotor", "pretraining",

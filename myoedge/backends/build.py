@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build: its generated C and its firmware, run from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from myoedge.backends import host
+from myoedge.backends.build_folder import Stored, damaged
+from myoedge.backends.inputs import called, integers
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.numerics.arrays import Array
+from myoedge.quantization.sqnr import real_values
+from myoedge.streaming import stream as pushed
+from myoedge.system.folder import MANIFEST, is_build
+
+if TYPE_CHECKING:
+    from myoedge.backends.board import Turn
+    from myoedge.backends.console import Line
+    from myoedge.backends.measurement import Measurement
+    from myoedge.backends.simulator import Progress
+    from myoedge.simulator import Simulation, Wanted
+
+MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
+
+
+@dataclass(frozen=True)
+class Build(Stored):
+    """What `myoedge build` wrote.
+
+    folder    where it lies
+    cc        the compiler its C is run with: "zig", "cc", or a path
+    line      where a board with its application is
+    times_s   what each stage of `build` took; empty for a build that was loaded
+    warnings  what `build` warned about
+    """
+
+    cc: str = "zig"
+    line: Line | None = None
+    times_s: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+
+    @cached_property
+    def library(self) -> host.Library:
+        return self.compiled()
+
+    def compiled(self, *defines: str) -> host.Library:
+        """The C of src/, which may have been edited, as a library with these macros set.
+
+        Errors: E222 where it has been edited so that it does not compile, else as load_library.
+        """
+        try:
+            library = host.load_library(self.folder / "src", cc=self.cc, defines=defines)
+            pushes = () if self.stream is None else ("me_push", "me_reset")
+            needed = ("me_run", *(("me_trace",) if defines else ()), *pushes)
+            return host.with_symbols(library, needed)
+        except (MyoedgeError, OSError, AttributeError):
+            for name in self.digests:
+                if name.startswith("src/"):
+                    self.written(name)
+            raise
+
+    def run(self, *inputs: Any, raw: bool = False, **named: Any) -> Any:
+        """Runs the generated C once: run(x), run(x, y), run(x=..., y=...).
+
+        inputs   one array each, in the model's order, or in one sequence or one mapping by name;
+                 float values of the input's shape (axes of extent 1 may be left out); integers
+                 with raw
+        raw      integers in and out instead of floats
+        -> one array, or a tuple of them for several outputs
+        Errors: E212 names or count, E213 shapes, E214 not the integers of `network.h` with raw,
+        E216 NaN, E254 a stream.
+        """
+        self.check_no_stream()
+        graph = self.network.graph
+        shapes = {name: graph.shape(name) for name in graph.inputs}
+        results = self.run_raw(integers(self.network, called(shapes, inputs, named), shapes, raw))
+        return self._shown(graph.outputs, results, raw)
+
+    def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
+        """One array, or a tuple of several; floats without raw."""
+        pairs = zip(names, results, strict=True)
+        shown = results if raw else [real_values(self.network, n, y) for n, y in pairs]
+        return shown[0] if len(shown) == 1 else tuple(shown)
+
+    def push(self, *frame: Any, raw: bool = False, **named: Any) -> Any:
+        """Gives the generated C a frame; `reset` begins anew.
+
+        frame   as `run` takes inputs, but of one moment: without the axis of time
+        -> of each output the frames that are ready, [frames, ...], which may be none
+        There is one stream for all builds with the same C in a process.
+        Errors: E213, E214, E216 as `run`; E254 a build without --stream.
+        """
+        stream = self.streaming
+        shapes = pushed.frame_shapes(stream)
+        rows = integers(self.network, called(shapes, frame, named), shapes, raw, True)
+        ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
+        return self._shown([port.name for port in stream.outputs], ready, raw)
+
+    def reset(self) -> None:
+        """Forgets all frames that were pushed. Errors: E254 a build without --stream."""
+        assert self.streaming
+        host.reset(self.library)
+
+    def run_raw(self, inputs: Sequence[Array]) -> list[Array]:
+        """Integer inputs in the model's order -> integer outputs."""
+        return host.run(self.library, inputs, self.output_specs, l3=self.l3_image)
+
+    def simulate(
+        self,
+        inputs: Sequence[Sequence[Array]],
+        *,
+        keep_layers: bool = False,
+        wanted: Wanted | None = None,
+        cycles: Mapping[str, int] | None = None,
+        max_cycles: int = MOST_CYCLES,
+        progress: Progress | None = None,
+    ) -> tuple[Measurement, Simulation]:
+        """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
+
+        inputs        integers, in the model's order; for a stream as ladder.chip_inputs makes them
+        keep_layers   what every layer wrote is in Inference.written
+        max_cycles    of an inference, on average
+        Errors: E240 a build without firmware, E701 .. E711.
+        """
+        from myoedge.backends import simulator
+
+        chosen = {} if cycles is None else {"cycles": cycles}
+        return simulator.run_firmware(
+            self.program,
+            inputs,
+            self.given_specs,
+            len(self.layer_names),
+            l3=self.l3_image,
+            regions=self.regions if keep_layers else None,
+            wanted=wanted,
+            max_cycles=max_cycles * max(1, len(inputs)),
+            progress=progress,
+            **chosen,
+        )
+
+    def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
+        """The same on an installed GVSoC. Errors: E501 none there, E502 too slow, E240, E711."""
+        from myoedge.backends import gvsoc
+
+        self.firmware()
+        return gvsoc.run_firmware(
+            self.folder / "firmware.elf",
+            inputs,
+            self.given_specs,
+            len(self.layer_names),
+            l3=self.l3_image,
+        )
+
+    def run_on_board(self, turns: Sequence[Turn]) -> Measurement:
+        """On the board at `line`, turns as ladder.board_turns makes them.
+
+        Errors: E240 no application, E601, E603 .. E608.
+        """
+        from myoedge.backends import board
+
+        if self.line is None:
+            tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
+            raise MyoedgeError("E601", "no board is named", tries=tries)
+        layers = len(self.layer_names)
+        return board.run_on_board(self.line, self.application, turns, self.given_specs, layers)
+
+    def in_order(self, sample: Mapping[str, Array]) -> list[Array]:
+        """Inputs by name -> in the model's order."""
+        return [sample[name] for name in self.network.graph.inputs]
+
+
+def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
+    """A build by its folder. Errors: E222 where it is none, or not whole any more."""
+    path = Path(folder)
+    if not is_build(path):
+        if (path / MANIFEST).exists():
+            raise damaged(path, ValueError(f"{MANIFEST} is not as build writes it"))
+        raise MyoedgeError(
+            "E222",
+            f"{path} is not a build folder",
+            {"needs": f"a folder with {MANIFEST}, as `myoedge build` writes it"},
+            ["myoedge build MODEL --calib CALIB -o FOLDER"],
+        )
+    found = Build(path, cc)
+    found.check_whole()
+    return found

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies in a build folder: files as build wrote them, read once and vouched for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.plan.plan import parse_location
+from myoedge.quantization import files as store
+from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming import stream as pushed
+from myoedge.streaming.stream import Stream
+from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
+
+if TYPE_CHECKING:
+    from myoedge.simulator import Program
+
+APPLICATION = "gap_sdk/ports.c"  # of a board's application: what is made for this network
+SYMBOLS = {"arena": "me_arena", "l1": "me_l1"}  # where results lie that are no outputs
+
+# Of report.json, what every verb reads; the manifest cannot vouch for a file that is replaced.
+REPORT_KEYS = frozenset(
+    ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
+)
+
+REPLACED = ("report.", "layers.csv")  # by validate and simulate
+
+MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A build folder, read: its files are those of one build, or an error."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return self._json(MANIFEST)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """report.json as it is now; validate and others replace it."""
+        with contextlib.suppress(OSError):  # a folder that may only be read
+            finish_replacing(self.folder)
+        found = self._json("report.json")
+        if missing := REPORT_KEYS - found.keys():
+            raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
+        if _digest(found) != _digest(self.manifest):
+            raise damaged(self.folder, ValueError("report.json is about another model"))
+        return found
+
+    @property
+    def mapped_report(self) -> dict[str, Any]:
+        """report.json with every buffer in it. Errors: E222 where an older version wrote it."""
+        found = self.report
+        if missing := MAP_KEYS - found["memory"].keys():
+            raise damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
+        return found
+
+    def replace(self, files: Mapping[str, bytes]) -> None:
+        """Puts new reports into the folder. Errors: E222 where it has been built anew meanwhile."""
+        if self._json(MANIFEST) != self.manifest:
+            raise damaged(self.folder, ValueError("it was built anew meanwhile"))
+        replace_files(self.folder, files)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """sha256 by name, as it was at first: never files of two builds together."""
+        found = self.manifest.get("files")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def layers(self) -> tuple[Mapping[str, Any], ...]:
+        """One row per operator, as in layers.csv."""
+        return tuple(self.report["layers"])
+
+    @cached_property
+    def network(self) -> QuantGraph:
+        """The network in integers, for the reference."""
+        document = json.loads(self.written("graph.json"))
+        return store.from_files(document, self.written("weights.safetensors"))
+
+    @cached_property
+    def stream(self) -> Stream | None:
+        """How the network takes frames; None for a build without --stream."""
+        if "stream.json" not in self.digests:
+            return None
+        return pushed.from_json(json.loads(self.written("stream.json")), self.network)
+
+    @property
+    def streaming(self) -> Stream:
+        """The same. Errors: E254 where there is none."""
+        if self.stream is None:
+            title, facts = f"{self.folder.name} takes whole samples", {"needs": "build --stream"}
+            raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
+        return self.stream
+
+    def check_no_stream(self) -> None:
+        """Errors: E254 where frames are pushed."""
+        if self.stream is not None:
+            title, facts = f"{self.folder.name} takes frames", {"needs": "build without --stream"}
+            tries = ["b.reset(); ready = [b.push(frame) for frame in frames]"]
+            raise MyoedgeError("E254", title, facts, tries)
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """Tensors that the generated functions write, in order."""
+        return tuple(step["name"] for step in json.loads(self.written("plan.json"))["steps"])
+
+    @cached_property
+    def golden_inputs(self) -> dict[str, Array]:
+        """The float sample that golden/input.npz holds, by input name."""
+        packed = io.BytesIO(self.written("golden/input.npz"))
+        with np.load(packed, allow_pickle=False) as stored:
+            return {name: stored[name] for name in self.frame_inputs}
+
+    @cached_property
+    def given_states(self) -> frozenset[str]:
+        """States that a sample for calibration has as well, and a stream gives itself."""
+        packed = io.BytesIO(self.written("golden/input.npz"))
+        with np.load(packed, allow_pickle=False) as stored:
+            known = {name for name in stored.files if f"{name}.q" in stored.files}
+        return frozenset(known.difference(self.frame_inputs))
+
+    @property
+    def frame_inputs(self) -> tuple[str, ...]:
+        """The inputs that are given from outside: not the states of a stream."""
+        stream = self.stream
+        return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
+
+    def written(self, name: str) -> bytes:
+        """A file as build wrote it. Errors: E222 where it is gone or has been changed since."""
+        try:
+            content = (self.folder / name).read_bytes()
+        except OSError as error:
+            raise damaged(self.folder, error, name) from None
+        if sha256(content) != self.digests.get(name):
+            raise damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
+        return content
+
+    def check_whole(self) -> None:
+        """Files are as build wrote them, but for C, which may be edited, and reports; else E222."""
+        for name in self.digests:
+            if not name.startswith(("src/", *REPLACED)):
+                self.written(name)
+
+    def check_application(self) -> None:
+        """Errors: E240 where the build has no application of the GAP SDK."""
+        if APPLICATION not in self.digests:
+            facts = {"needs": "an application of the GAP SDK"}
+            tries = ["myoedge build ... --app gap-sdk"]
+            raise MyoedgeError("E240", f"{self.folder.name} has no application", facts, tries)
+
+    @cached_property
+    def application(self) -> str:
+        """What the GAP SDK application says of itself. Errors: E240 a build without one."""
+        self.check_application()
+        return self.written(APPLICATION).decode().split('me_digest[] = "')[1].split('"')[0]
+
+    @cached_property
+    def program(self) -> Program:
+        """firmware.elf. Errors: E240 where the build is for a target without one."""
+        from myoedge.simulator import read_elf
+
+        return read_elf(self.firmware(), "firmware.elf")
+
+    def firmware(self) -> bytes:
+        """firmware.elf as it is in the folder. Errors: E240 a build for a target without one."""
+        if "firmware.elf" not in self.digests:
+            raise MyoedgeError(
+                "E240",
+                f"{self.folder.name} has no firmware",
+                {"target": self.manifest.get("target")},
+                ["myoedge build ... --target gap9"],
+            )
+        return self.written("firmware.elf")
+
+    @cached_property
+    def l3_image(self) -> bytes | None:
+        """l3.bin, where the build has one."""
+        return self.written("l3.bin") if "l3.bin" in self.digests else None
+
+    @cached_property
+    def output_specs(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and integer type of each output."""
+        q = self.network
+        return [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+
+    @cached_property
+    def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
+        """Shape and integer type of what a run gives: a stream the frames that are ready."""
+        return self.output_specs if self.stream is None else pushed.ready_specs(self.stream)
+
+    @cached_property
+    def regions(self) -> dict[int, tuple[str, int, int]]:
+        """Where results of layers lie in L2: C symbol, offset, size in bytes; none of L3."""
+        q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
+        found = {}
+        for index, step in enumerate(steps):
+            kind, number, offset = parse_location(step["writes"])
+            if kind == "far" or (kind == "output" and number >= len(self.given_specs)):
+                continue  # states of a stream lie in one of two places
+            symbol = SYMBOLS.get(kind, f"me_output{number}")
+            size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
+            found[index] = (symbol, offset, size)
+        return found
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.folder / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise damaged(self.folder, error, name) from None
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        return (self.folder / "report.html").read_text(encoding="utf-8")
+
+
+def _digest(document: Mapping[str, Any]) -> Any:
+    model = document.get("model")
+    return model.get("digest") if isinstance(model, dict) else None
+
+
+def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
+    """E222; `name` is the file that could not be read."""
+    title = f"{folder.name} is not a whole build folder"
+    return MyoedgeError("E222", title, {"cause": _cause(error, name)}, ["myoedge build ... again"])
+
+
+def _cause(error: Exception, name: str) -> str:
+    if isinstance(error, FileNotFoundError) and name:
+        return f"{name} is gone"
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    first = said.splitlines()[0]
+    return f"{name}: {first}" if name else first

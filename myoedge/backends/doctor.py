@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Doctor's table: what myoedge needs from outside, what is there, and how to get the rest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from myoedge.backends import gvsoc, openocd
+from myoedge.backends.board import plugged_in
+from myoedge.errors import MyoedgeError
+from myoedge.system.toolchain import ZIG, compiler
+from myoedge.targets.boards import known_boards
+
+TALK = ("flash", "run")  # to a board
+State = Literal["ok", "missing", "wrong version"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """One need of myoedge as doctor shows it.
+
+    where    a path, for the person at the terminal only
+    blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
+    fix      a command line; empty where all is well
+    needed   whether doctor fails without it: what only boards or an option need is not
+    """
+
+    name: str
+    state: State
+    version: str
+    where: str
+    blocks: tuple[str, ...]
+    fix: str
+    needed: bool = True
+
+
+# (name, requirement as in pyproject.toml, verbs that need it, whether it is needed)
+PACKAGES: tuple[tuple[str, str, tuple[str, ...], bool], ...] = (
+    ("torch", "torch==2.13.0", ("inspect", "quantize", "build"), True),
+    ("ortools", "ortools>=9.11", (), False),  # buffers are placed greedily without it
+    ("onnx", "onnx>=1.17", ("build",), True),
+    ("onnxruntime", "onnxruntime>=1.20", ("validate --onnx",), False),
+)
+ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
+CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
+
+
+def survey() -> tuple[ToolRow, ...]:
+    """Everything outside this package that myoedge uses, versions from running or metadata."""
+    python = platform.python_version(), sys.executable
+    compiles = ("build", "validate", "simulate")
+    optional = (
+        _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
+        _row("gvsoc", "", ON_GVSOC, gvsoc.GET, _gvsoc_place()),
+        *_for_boards(),
+    )
+    return (
+        _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
+        _row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
+        *(_package_row(*package) for package in PACKAGES),
+        *(replace(row, needed=False) for row in optional),
+    )
+
+
+def _for_boards() -> tuple[ToolRow, ...]:
+    """What flash, run and validate need on top to get at a board."""
+    serial, home = "pyserial>=3.5", os.environ.get("GAP_SDK_HOME", "")
+    source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
+    return (
+        _row(
+            "pyserial",
+            serial,
+            TALK,
+            f'pip install "{serial}"',
+            _package_place("pyserial", "serial"),
+        ),
+        _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
+        _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _tools_place()),
+        _row("gap_sdk", "", ("flash",), source, _sdk_place(home)),
+        _row("probe", "", TALK, "myoedge boards  (plug one in, switch it on)", _probe_place()),
+    )
+
+
+def _openocd_place() -> tuple[str, str] | None:
+    try:
+        program = openocd.find_program()
+    except MyoedgeError:
+        return None
+    found = openocd.version(program)
+    return None if found is None else (found, program)
+
+
+def _tools_place() -> tuple[str, str] | None:
+    folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
+    return ("", folder) if folder and Path(folder, "tcl").is_dir() else None
+
+
+def _sdk_place(home: str) -> tuple[str, str] | None:
+    return ("", home) if home and Path(home, "utils/cmake/setup.cmake").is_file() else None
+
+
+def _probe_place() -> tuple[str, str] | None:
+    """Serial ports of what could be the probe of a board that is known."""
+    probes = [board.probe for board in known_boards() if board.probe]
+    ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
+    ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
+    return ("", ", ".join(ports)) if ports else None
+
+
+def _row(
+    name: str, requirement: str, blocks: tuple[str, ...], fix: str, found: tuple[str, str] | None
+) -> ToolRow:
+    if found is None:
+        return ToolRow(name, "missing", "", "", blocks, fix)
+    if satisfies(found[0], requirement):
+        return ToolRow(name, "ok", *found, blocks, "")
+    return ToolRow(name, "wrong version", *found, blocks, fix)
+
+
+def _compiler_place(name: str) -> tuple[str, str] | None:
+    try:
+        found = compiler(name)
+    except MyoedgeError:
+        return None
+    return found.version.removeprefix("zig "), found.command[0]
+
+
+def _gvsoc_place() -> tuple[str, str] | None:
+    """GVSoC tells no version."""
+    try:
+        return "", str(gvsoc.find().home)
+    except MyoedgeError:
+        return None
+
+
+def _package_row(
+    name: str, requirement: str, blocks: tuple[str, ...], needed: bool = True
+) -> ToolRow:
+    fix = f'pip install "{requirement}"'
+    return replace(_row(name, requirement, blocks, fix, _package_place(name)), needed=needed)
+
+
+def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
+    """Version and folder of a package that could be imported; importing it would take seconds."""
+    spec = importlib.util.find_spec(module or name)
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        return importlib.metadata.version(name), str(Path(spec.origin).parent)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def satisfies(version: str, requirement: str) -> bool:
+    """Whether a version meets "name==1.2.3", "name>=1.2" or ""; "+cpu" does not count."""
+    public = version.partition("+")[0]
+    if "==" in requirement:
+        return public == requirement.partition("==")[2]
+    return _numbers(public) >= _numbers(requirement.partition(">=")[2])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ladder of exactness: the reference = C on the host = firmware on simulators, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.backends import gvsoc, host
+from myoedge.backends import onnxruntime as ort
+from myoedge.backends.board import Turn
+from myoedge.backends.build import Build
+from myoedge.backends.measurement import Measurement
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import one_blas_thread, run_integer
+from myoedge.quantization.samples import Given, fit, read
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
+from myoedge.streaming import stream as pushed
+from myoedge.streaming.stream import Pass, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where a rung and the reference disagree.
+
+    layer   number of the operator in network.c; the number of layers for an output's copy
+    where   module path, operator and source line
+    """
+
+    rung: str
+    sample: int
+    layer: int
+    name: str
+    where: str
+    index: tuple[int, ...]
+    expected: int
+    got: int
+
+
+PASSES = 4  # of the golden sample of a stream, where a pass takes long
+
+Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
+Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
+Found = tuple[Layers, Sequence[Array]]  # and the outputs
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a rung runs once, and what must come of it: a sample, or a pass of a stream.
+
+    given    arrays in the order in which they are taken
+    values   of all tensors     outputs   what is handed out
+    number   of the pass since the reset; 0 for a sample
+    """
+
+    given: Sequence[Array]
+    values: Mapping[str, Array]
+    outputs: Sequence[Array]
+    number: int = 0
+
+
+Pairs = Iterator[tuple[Case, Found]]
+
+
+def cases(build: Build, samples: Iterable[Sample]) -> Iterator[Case]:
+    """The runs of all samples, by the reference."""
+    q, stream = build.network, build.stream
+    for sample in samples:
+        if stream is None:
+            values = run_integer(q.steps, q.constants, sample)
+            outputs = [values[name] for name in q.graph.outputs]
+            yield Case(build.in_order(sample), values, outputs)
+        else:
+            yield from (_pass(stream, one) for one in pushed.passes(stream, sample))
+
+
+def _pass(stream: Stream, one: Pass) -> Case:
+    outputs = pushed.handed_out(stream, one.ready)
+    return Case(pushed.frames_of(stream, one), one.values, outputs, one.number)
+
+
+def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
+    """input.bin, run by run."""
+    given = [run.given for run in runs]
+    if build.stream is None or not given:
+        return given
+    return [[pushed.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
+
+
+def board_turns(build: Build, runs: Sequence[Case]) -> list[Turn]:
+    """What goes over a board's serial line, run by run."""
+    if build.stream is None:
+        return [Turn([run.given]) for run in runs]
+    count = len(build.stream.inputs)
+    return [
+        Turn(
+            [run.given[at : at + count] for at in range(0, len(run.given), count)],
+            restarts=run.number == 0,
+        )
+        for run in runs
+    ]
+
+
+def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
+    """Integer inputs over the whole range, edge values more often than chance has them."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield {name: _noise(rng, q.graph.shape(name), q.dtype(name)) for name in q.graph.inputs}
+
+
+def random_stream(stream: Stream, passes: int, seed: int = 0) -> Sample:
+    """The same for so many passes, one behind the other."""
+    rng, graph = np.random.default_rng(seed), stream.network.graph
+    frames = passes * stream.frames - stream.early
+    shapes = {port.name: (port.axis, graph.shape(port.name)) for port in stream.inputs}
+    return {
+        name: _noise(rng, (*shape[:axis], frames, *shape[axis + 1 :]), stream.network.dtype(name))
+        for name, (axis, shape) in shapes.items()
+    }
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    values = rng.integers(low, high + 1, shape, dtype)
+    edges = rng.choice(np.array([low, high], dtype), shape)
+    return np.where(rng.random(shape) < 0.1, edges, values)
+
+
+def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]:
+    """Float samples [samples, *shape] as the host quantises them."""
+    count = len(next(iter(inputs.values())))
+    return (quantized_inputs(q, {name: x[i] for name, x in inputs.items()}) for i in range(count))
+
+
+def golden_sample(build: Build, short: bool = False) -> Sample:
+    """The golden sample; `short`: of a stream the first passes alone."""
+    sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
+    return pushed.first_frames(stream, PASSES, sample) if stream and short else sample
+
+
+def given_samples(build: Build, given: Given | None) -> Iterable[Sample]:
+    """Those a person gives, which for a stream may have any number of frames."""
+    return () if given is None else real_samples(build.network, given_inputs(build, given))
+
+
+def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
+    """The golden sample, and those a person gives, as floats [samples, *shape]."""
+    golden = {name: x[None] for name, x in build.golden_inputs.items()}
+    if given is None:
+        return golden
+    more = given_inputs(build, given)
+    return {name: np.concatenate([x, more[name]]) for name, x in golden.items()}
+
+
+def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
+    """What a person gives, as floats [samples, *shape] by input name.
+
+    A file for calibration may have the states of a stream too, which come from its own passes, and
+    labels, which say nothing of integers that are the same.
+    """
+    data, stream = read(given), build.stream
+    inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
+    data = replace(data, inputs=inputs or data.inputs, labels=None)
+    graph = build.network.graph if stream is None else pushed.as_long_as(stream, data.inputs)
+    return fit(data, graph).inputs
+
+
+def all_samples(
+    build: Build, random: int, given: Given | None = None, *, short: bool = False
+) -> Iterator[Sample]:
+    """The golden sample, those a person gives, and random ones; of a stream so many passes."""
+    yield golden_sample(build, short)
+    yield from given_samples(build, given)
+    if build.stream is None:
+        yield from random_samples(build.network, random)
+    else:
+        yield random_stream(build.stream, random)
+
+
+def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
+    """SQNR between onnxruntime on model.int8.onnx and the reference, over all float outputs.
+
+    samples   float [samples, *shape] by input name
+    Roundings differ by a step here and there and add up with depth: a figure, not an equality.
+    """
+    if build.stream is not None:
+        title = "onnxruntime is compared on builds without --stream"
+        raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})
+    q, noise = build.network, Noise()
+    count = len(next(iter(samples.values())))
+    each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
+    judged = ort.outputs(ort.open_session(build.written("model.int8.onnx")), iter(each))
+    for sample, found in zip(each, judged, strict=True):
+        wanted = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        for name, values in zip(q.graph.outputs, found, strict=True):
+            if name in q.params:
+                noise.add(real_values(q, name, wanted[name]), values)
+    return noise.db
+
+
+def first_difference(
+    build: Build, samples: Iterable[Sample], rung: str = "host"
+) -> tuple[int, Difference | None]:
+    """(samples compared, the first difference): generated C on a rung against the reference."""
+    count = 0
+    with one_blas_thread():
+        for case, found in RUNGS[rung](build, cases(build, samples)):
+            difference = _compare(build, rung, case, found, count)
+            count += 1
+            if difference is not None:
+                return count, difference
+    return count, None
+
+
+def _compare(build: Build, rung: str, case: Case, found: Found, number: int) -> Difference | None:
+    q = build.network
+    layers, outputs = found
+    _check_sizes(build, layers)
+    rows: list[tuple[int, str, Array, Array]] = [
+        (i, n, case.values[n], np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n)))
+        for i, n in enumerate(build.layer_names)
+        if i in layers
+    ]
+    last, names = len(build.layer_names), q.graph.outputs[: len(case.outputs)]
+    given = zip(names, case.outputs, outputs, strict=True)
+    rows += [(last, name, wanted, got) for name, wanted, got in given]
+    for layer, name, wanted, got in rows:
+        if not np.array_equal(got, wanted):
+            return _difference(q, rung, layer, name, wanted, got, number)
+    return None
+
+
+def _check_sizes(build: Build, layers: Layers) -> None:
+    q = build.network
+    names = enumerate(build.layer_names)
+    sizes = {index: math.prod(q.graph.shape(n)) * _bytes(q, n) for index, n in names}
+    seen = {index: len(data) for index, data in layers.items()}
+    if layers and not (seen.items() <= sizes.items() and seen.keys() >= build.regions.keys()):
+        title = f"{build.folder.name}: the C does not write the layers of the plan"
+        raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
+
+
+def _bytes(q: QuantGraph, name: str) -> int:
+    return np.dtype(q.dtype(name)).itemsize
+
+
+def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
+    library = build.compiled("ME_TRACE")
+    for case in runs:
+        with host.traced(library) as layers:
+            outputs = _host_outputs(build, library, case)
+        yield case, (layers, outputs)
+
+
+def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
+    """What is handed out: by the run, or by the last frame of a pass."""
+    stream, specs = build.stream, build.given_specs
+    if stream is None:
+        return host.run(library, case.given, specs, l3=build.l3_image)
+    if case.number == 0:
+        host.reset(library)
+    count = len(stream.inputs)
+    for at in range(0, len(case.given), count):
+        ready = host.push(library, case.given[at : at + count], specs, l3=build.l3_image)
+    return [pushed.filled_up(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
+
+
+def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    measured, _ = build.simulate(chip_inputs(build, listed), keep_layers=True)
+    for case, inference in zip(listed, measured.inferences, strict=True):
+        yield case, (inference.written, inference.outputs)
+
+
+def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    return _outputs_alone(listed, build.run_on_gvsoc(chip_inputs(build, listed)))
+
+
+def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
+    listed = list(runs)
+    return _outputs_alone(listed, build.run_on_board(board_turns(build, listed)))
+
+
+def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:
+    for case, inference in zip(runs, measured.inferences, strict=True):
+        yield case, ({}, inference.outputs)
+
+
+RUNGS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
+    "host": _on_host,
+    "simulator": _on_simulator,
+    "gvsoc": _on_gvsoc,
+    "board": _on_board,
+}
+
+
+def _difference(
+    q: QuantGraph, rung: str, layer: int, name: str, wanted: Array, got: Array, sample: int
+) -> Difference:
+    index = tuple(int(i) for i in np.argwhere(wanted != got)[0])
+    node = q.graph.producer.get(name)
+    where = node.where if node is not None else name
+    return Difference(rung, sample, layer, name, where, index, int(wanted[index]), int(got[index]))
+
+
+def check_rungs(wanted: Sequence[str]) -> None:
+    """Before anything takes time. Errors: E204 no such rung, E501 a tool it needs is missing."""
+    unknown = [rung for rung in wanted if rung not in RUNGS]
+    if unknown or not wanted:
+        title = f"there is no rung {', '.join(unknown) or '(none given)'}"
+        raise MyoedgeError("E204", title, {"has": ", ".join(RUNGS)}, ["--on host,simulator"])
+    if "gvsoc" in wanted:
+        gvsoc.find()

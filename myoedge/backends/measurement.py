@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What running firmware gave: outputs, cycles of every layer, and what the cores did meanwhile."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+
+MAGIC, VERSION = 0x4359454D, 1
+
+Spec = tuple[Shape, str]  # shape and dtype of an output
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What energy is spent on, of a layer or of a whole inference.
+
+    cycles           of the cluster clock
+    instructions     of the cluster's cores
+    fc_instructions  of the fabric controller
+    accesses         loads and stores of the cluster's cores to L1
+    dma_bytes        between L2 and L1       l3_bytes   from and to L3
+    """
+
+    cycles: float
+    instructions: float = 0
+    fc_instructions: float = 0
+    accesses: float = 0
+    dma_bytes: float = 0
+    l3_bytes: float = 0
+
+    def __add__(self, other: Activity) -> Activity:
+        return Activity(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer of one inference.
+
+    cycles        of the cluster clock
+    instructions  of the cores that compute, in sum
+    stalls        their cycles without an instruction by cause, in sum ("sleep": waiting for others)
+    activity      of all cores; None where only cycles are counted
+    """
+
+    cycles: int
+    instructions: int = 0
+    stalls: Mapping[str, int] = field(default_factory=dict)
+    dma_bytes: int = 0
+    dma_busy_cycles: int = 0
+    l3_bytes: int = 0
+    activity: Activity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One run of the network.
+
+    cycles   from the start of the first layer to the end of the last
+    written  the bytes each layer wrote, by its number; empty where nobody asked
+    """
+
+    outputs: tuple[Array, ...]
+    cycles: int
+    layers: tuple[LayerCost, ...]
+    written: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Some inferences in a row.
+
+    source          "simulated", "gvsoc" or "board"
+    startup_cycles  from reset to the start of the first layer
+    l1_bytes        of L1 that were written to; None where it is not known
+    """
+
+    source: str
+    inferences: tuple[Inference, ...]
+    startup_cycles: int | None = None
+    l1_bytes: int | None = None
+    printed: str = ""
+
+
+def input_bytes(samples: Sequence[Sequence[Array]]) -> bytes:
+    """input.bin: the inputs of one inference after another, in the model's order."""
+    return b"".join(np.ascontiguousarray(x).tobytes() for sample in samples for x in sample)
+
+
+def write_inputs(folder: Path, samples: Sequence[Sequence[Array]], l3: bytes | None) -> None:
+    """input.bin and, where the build has one, l3.bin: what firmware reads when it starts."""
+    (folder / "input.bin").write_bytes(input_bytes(samples))
+    if l3 is not None:
+        (folder / "l3.bin").write_bytes(l3)
+
+
+def check_exit(code: int, printed: str) -> None:
+    """Errors: E711 where the firmware ended with an exit code of its own."""
+    if code != 0:
+        raise MyoedgeError(
+            "E711",
+            "the firmware ended with an error",
+            {
+                "exit code": code,
+                "meaning": "src/firmware/exit_codes.h",
+                "printed": printed.strip()[-400:],
+            },
+        )
+
+
+def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:
+    """output.bin as arrays by inference. Errors: E710 where it has another size."""
+    sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
+    if len(data) != count * sum(sizes):
+        raise _short("output.bin", count * sum(sizes), len(data))
+    found, at = [], 0
+    for _ in range(count):
+        row = []
+        for (shape, dtype), size in zip(specs, sizes, strict=True):
+            row.append(np.frombuffer(data[at : at + size], dtype).reshape(shape))
+            at += size
+        found.append(tuple(row))
+    return found
+
+
+def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, ...], int]]:
+    """cycles.bin as (cycles of each layer, total) by inference. Errors: E710 another size."""
+    needs = 4 * (4 + count * (layers + 1))
+    words = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
+    if len(data) != needs or words[:4] != (MAGIC, VERSION, count, layers):
+        raise _short("cycles.bin", needs, len(data))
+    rows = [words[4 + i * (layers + 1) :][: layers + 1] for i in range(count)]
+    return [(row[:-1], row[-1]) for row in rows]
+
+
+def _short(name: str, needs: int, has: int) -> MyoedgeError:
+    return MyoedgeError(
+        "E710",
+        f"the firmware did not write {name} as it should",
+        {"needs": f"{needs} bytes", "has": f"{has} bytes"},
+        ["myoedge build ... again, if files in the folder were changed"],
+    )

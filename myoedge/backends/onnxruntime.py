@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""model.int8.onnx in onnxruntime: a judge that shares nothing with us but the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.numerics.arrays import Array
+
+
+def open_session(model: Path | bytes) -> Any:
+    """A session without graph optimisations: fused int8 kernels may saturate between operators.
+
+    Errors: E501 where onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        tries = ["pip install onnxruntime"]
+        raise MyoedgeError("E501", "onnxruntime is not installed", tries=tries) from None
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    given = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+
+
+def outputs(session: Any, samples: Iterator[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    """Float outputs for float samples by input name."""
+    names = [port.name for port in session.get_inputs()]
+    for sample in samples:
+        feed = {name: np.asarray(sample[name], np.float32) for name in names}
+        yield session.run(None, feed)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulator rung: firmware.elf of a build on the simulated GAP9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+from myoedge.backends.measurement import (
+    Activity,
+    Inference,
+    LayerCost,
+    Measurement,
+    Spec,
+    check_exit,
+    layer_cycles,
+    outputs_of,
+    write_inputs,
+)
+from myoedge.numerics.arrays import Array
+from myoedge.operators.kernel import WORKERS
+from myoedge.simulator import CoreCounts, Mark, Program, Simulation, Wanted, simulate
+from myoedge.system import tools as tool
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
+
+STARTED = -1  # the value of the mark before the first layer
+
+CLUSTER = WORKERS + 1  # cores that reach L1 in a cycle; the fabric controller does not
+
+WRAP = 1 << 32  # cycles, of the cluster's timer
+
+Region = tuple[str, int, int]  # symbol, offset, size in bytes
+Progress = Callable[[int, str], None]
+
+
+def run_firmware(
+    program: Program,
+    samples: Sequence[Sequence[Array]],
+    specs: Sequence[Spec],
+    layers: int,
+    *,
+    l3: bytes | None = None,
+    regions: Mapping[int, Region] | None = None,
+    wanted: Wanted | None = None,
+    cycles: Mapping[str, int] = GAP9_CYCLES,
+    max_cycles: int = 1 << 40,
+    progress: Progress | None = None,
+) -> tuple[Measurement, Simulation]:
+    """Runs inferences in a row.
+
+    samples   integer inputs of each inference, in the model's order
+    specs     shape and dtype of the outputs
+    layers    how many the network has
+    regions   where each layer's result lies in memory when it ends: kept in Inference.written
+    Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
+    """
+    wanted = replace(wanted or Wanted(), snapshots=_addresses(program, regions or {}))
+    with tool.scratch() as folder:
+        write_inputs(folder, samples, l3)
+        run = simulate(
+            program,
+            cycles=cycles,
+            folder=folder,
+            max_cycles=max_cycles,
+            wanted=wanted,
+            progress=progress,
+        )
+        check_exit(run.exit_code, run.output)
+        outputs = outputs_of((folder / "output.bin").read_bytes(), specs, len(samples))
+        counted = layer_cycles((folder / "cycles.bin").read_bytes(), layers, len(samples))
+    return _measurement(run, outputs, counted, regions or {}), run
+
+
+def _addresses(program: Program, regions: Mapping[int, Region]) -> dict[int, list[tuple[int, int]]]:
+    return {
+        layer: [(program.symbols[symbol] + offset, size)]
+        for layer, (symbol, offset, size) in regions.items()
+    }
+
+
+def _measurement(
+    run: Simulation,
+    outputs: Sequence[tuple[Array, ...]],
+    counted: Sequence[tuple[tuple[int, ...], int]],
+    regions: Mapping[int, Region],
+) -> Measurement:
+    groups = _by_inference(run.marks)
+    rows = []
+    for index, (results, (cycles, total)) in enumerate(zip(outputs, counted, strict=True)):
+        marks = groups[index] if index < len(groups) else ()
+        # A mark more than layers: the outputs that had to be copied are there.
+        pairs = list(pairwise(marks))[: len(cycles)]
+        costs = [_cost(a, b, _whole(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
+        total = _whole(marks[0], marks[-1], total) if marks else total
+        written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
+        rows.append(Inference(results, total, tuple(costs), written))
+    startup = run.marks[0].cycle if run.marks else None
+    return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
+
+
+def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
+    groups: list[list[Mark]] = []
+    for mark in marks:
+        if mark.value == STARTED:
+            groups.append([])
+        if groups:
+            groups[-1].append(mark)
+    return [tuple(group) for group in groups]
+
+
+def _whole(before: Mark, after: Mark, counted: int) -> int:
+    """What the program counted modulo 2**32, between two marks that know how often it wrapped."""
+    return counted + ((after.cycle - before.cycle - counted + WRAP // 2) // WRAP) * WRAP
+
+
+def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:
+    every = [b.since(a) for a, b in zip(before.counts, after.counts, strict=True)]
+    cores = every[:WORKERS]
+    causes = cores[0].stalls
+    dma_bytes = after.dma_bytes - before.dma_bytes
+    l3_bytes = after.l3_bytes - before.l3_bytes
+    return LayerCost(
+        cycles=cycles,
+        instructions=sum(c.instructions for c in cores),
+        stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
+        dma_bytes=dma_bytes,
+        dma_busy_cycles=after.dma_busy_cycles - before.dma_busy_cycles,
+        l3_bytes=l3_bytes,
+        activity=Activity(
+            cycles,
+            instructions=sum(c.instructions for c in every[:CLUSTER]),
+            fc_instructions=sum(c.instructions for c in every[CLUSTER:]),
+            accesses=sum(map(_in_l1, every[:CLUSTER])),
+            dma_bytes=dma_bytes,
+            l3_bytes=l3_bytes,
+        ),
+    )
+
+
+def _in_l1(core: CoreCounts) -> int:
+    return core.loads + core.stores - core.outside_loads - core.outside_stores

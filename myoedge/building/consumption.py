@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a build consumes, and coefficients from what a board was measured to consume."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from myoedge.backends.build import Build, load_build
+from myoedge.backends.measurement import Activity
+from myoedge.building.build_files import report_files
+from myoedge.building.config import positive, seconds
+from myoedge.building.energy_coefficients import coefficients, keep
+from myoedge.building.simulate import at_points
+from myoedge.errors import MyoedgeError, command
+from myoedge.power.calibrate import METER, Measured, Residual, calibrate
+from myoedge.power.duty import BATTERY_VOLTS
+from myoedge.power.model import PUBLISHED, Coefficients
+from myoedge.reports.energy import activity, counted, period_s, with_energy
+from myoedge.reports.streams import with_pace
+from myoedge.targets import OperatingPoint, find_chip
+
+IDLE = "idle"
+IDLE_CYCLES = 1e6
+LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
+COLUMNS = ("build", "operating_point", "energy_uj", "power_mw", "sigma_percent")
+EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Coefficients of the board that was measured, their residuals, and where they are stored."""
+
+    coefficients: Coefficients
+    residuals: tuple[Residual, ...]
+    before: Coefficients
+    path: Path
+
+
+def told(
+    every: str | None, battery_mah: float | None, battery_volts: float | None
+) -> dict[str, float | None] | None:
+    """What `energy --every` asks for, checked; None for nothing. Errors: E232."""
+    if battery_mah is None and battery_volts is not None:
+        tries = ["--battery 150 --every 50ms"]
+        raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
+    if every is None and battery_mah is None:
+        return None
+    mah = None if battery_mah is None else positive(battery_mah, "--battery")
+    volts = positive(BATTERY_VOLTS if battery_volts is None else battery_volts, "--volts")
+    period_s = None if every is None else positive(seconds(every), "--every")
+    return {"period_s": period_s, "battery_mah": mah, "battery_volts": volts}
+
+
+def consumption(
+    build: Build, point_name: str | None, every: Mapping[str, float | None] | None
+) -> dict[str, Any]:
+    """api.energy; the arguments are explained there.
+
+    every   period_s, battery_mah, battery_volts; without it as the report has it
+    """
+    report = build.report
+    described = find_chip(str(build.manifest.get("target")))
+    if not described.point.clock_hz:
+        facts = {"target": described.name}
+        raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
+    described = described.at(point_name or report["target"]["operating_point"])
+    known = {**at_points(report, described), **_latency(report, described.point)}
+    if every is not None:
+        known = {**known, "every": every}
+        if period_s(known) is None:
+            tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
+            raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
+    found = with_pace(with_energy(known, coefficients()))
+    build.replace(report_files(found))
+    return found
+
+
+def _latency(report: Mapping[str, Any], point: OperatingPoint) -> dict[str, float]:
+    return {"latency_s": report["cycles"]["total"] / point.clock_hz}
+
+
+# --- calibration ----------------------------------------------------------------------------------
+
+
+def calibration(measurements: Path) -> Calibration:
+    """api.calibrate_energy: always from the published coefficients on, never from a calibration."""
+    rows = list(_measured(measurements))
+    if not rows:
+        raise _wrong(measurements, "it has no measurement")
+    found, residuals = calibrate(rows, PUBLISHED)
+    return Calibration(found, tuple(residuals), PUBLISHED, keep(found))
+
+
+def _measured(file: Path) -> Iterator[Measured]:
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _wrong(file, getattr(error, "strerror", None) or str(error)) from None
+    for number, row in enumerate(rows, 2):
+        yield _row(row, file, f"line {number}")
+
+
+def _row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
+    unknown = [key for key in row if key not in COLUMNS]
+    if unknown or not row.get("build"):
+        raise _wrong(file, f"{where}: columns are {', '.join(COLUMNS)}")
+    point = find_chip("gap9").at(row.get("operating_point") or "high").point
+    name, done = row["build"], _activity(row["build"], file)
+    joules, power = (_number(row, key, file, where) for key in ("energy_uj", "power_mw"))
+    if (joules is None) == (power is None):
+        raise _wrong(file, f"{where}: either energy_uj or power_mw")
+    if name == IDLE and power is None:
+        raise _wrong(file, f"{where}: what idles has a power: power_mw")
+    seconds = done.cycles / point.clock_hz
+    found = joules * 1e-6 if joules is not None else (power or 0.0) * 1e-3 * seconds
+    sigma = _number(row, "sigma_percent", file, where)
+    return Measured(name, done, point, found, METER if sigma is None else sigma / 100)
+
+
+def _number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
+    text = row.get(key)
+    if not text:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        raise _wrong(file, f"{where}: {key} is not a number: {text}") from None
+    if not 0 < found <= LARGEST:
+        raise _wrong(file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}")
+    return found
+
+
+def _activity(name: str, file: Path) -> Activity:
+    """Counters of a build, by its folder as seen from the file; none when idle."""
+    if name == IDLE:
+        return Activity(IDLE_CYCLES)
+    build = load_build(file.parent / name)
+    if not counted(build.report):
+        facts = {"needs": "a build that was simulated, with its counters", "has": name}
+        tries = [command("simulate", name)]
+        raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
+    found = activity(build.report)
+    return replace(found, cycles=float(found.cycles))
+
+
+def _wrong(file: Path, reason: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E250",
+        f"{file.name} holds no measurements of energy",
+        {"cause": reason, "needs": EXAMPLE},
+    )

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model file -> the network in it, folded and fused, with what stands in front and behind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.building.config import ConditioningTable
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.unusable import needs_no_factory, refuse
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.quantization import samples
+from myoedge.quantization.samples import Given
+
+if TYPE_CHECKING:
+    import torch
+
+    from myoedge.passes.condition import Conditioning
+
+WHOLE = (Kind.EXPORTED, Kind.ONNX)  # files that hold the network itself
+WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network for
+
+
+@dataclass(frozen=True)
+class Around:
+    """What stands in front of a network and behind it.
+
+    ctc      class that is the blank, where symbols take the place of the output; frame by frame
+    vote     the last so many frames choose a class together
+    """
+
+    filters: Conditioning | None = None
+    ctc: int | None = None
+    vote: int | None = None
+    framewise: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as it was loaded.
+
+    name       of the file, without its ending
+    imported   as captured        graph   folded and fused
+    params     numbers that were learnt, of what the outputs depend on
+    examples   the archive's example inputs, or None
+    notes      what was done to get at it ("took the weights from 'state_dict'")
+    """
+
+    name: str
+    imported: Graph
+    graph: Graph
+    params: int
+    examples: tuple[Array, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load_model(
+    path: Path,
+    factory: str | None = None,
+    calib: Given | None = None,
+    around: Around | None = None,
+) -> Model:
+    """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
+
+    calib   gives a checkpoint's network its input shapes: a sample as a batch of one, as networks
+            are trained, or where that fails a sample as it is
+    Errors: those of the front ends; E206 a factory for a file that holds its network.
+    """
+    kind = sniff(path)
+    if factory and kind in WHOLE:
+        raise needs_no_factory(kind, path)
+    found = _of_onnx(path) if kind is Kind.ONNX else _of_torch(kind, path, factory, calib)
+    return replace(found, graph=_prepared(found.imported, around or Around()))
+
+
+def _of_onnx(path: Path) -> Model:
+    from myoedge.frontend.onnx.model import load_onnx
+
+    found = load_onnx(path)
+    return Model(_name(path), found.graph, found.graph, found.params, None, found.notes)
+
+
+def _of_torch(kind: Kind, path: Path, factory: str | None, calib: Given | None) -> Model:
+    from myoedge.frontend.torch.export import example_inputs, from_exported, learnt
+
+    program, notes = _program(kind, path, factory, calib)
+    imported = from_exported(program)
+    return Model(_name(path), imported, imported, learnt(program), example_inputs(program), notes)
+
+
+def _program(
+    kind: Kind, path: Path, factory: str | None, calib: Given | None
+) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
+    """What torch.export made of the network, now or earlier, and what was done to get at it."""
+    if kind is Kind.EXPORTED:
+        from myoedge.frontend.torch.preflight import load_exported
+
+        return load_exported(path), ()
+    if not factory or kind not in WEIGHTS:
+        refuse(kind, path)
+    from myoedge.frontend.torch.checkpoint import load_checkpoint
+
+    sample = _first_sample(calib)
+    batch = None if sample is None else tuple(x[None] for x in sample)
+    return load_checkpoint(path, factory, batch, otherwise=sample)
+
+
+def _name(path: Path) -> str:
+    """Of the file, without its ending; files may be named by any bytes."""
+    return os.fsencode(path.stem).decode("utf-8", "replace")
+
+
+def filters(table: ConditioningTable) -> Conditioning | None:
+    """What [conditioning] asks for; None without one."""
+    from myoedge.passes.condition import Conditioning
+
+    return None if table == ConditioningTable() else Conditioning(**asdict(table))
+
+
+def check_work(model: Model) -> None:
+    """Errors: E122 where every output is an input as it came."""
+    if all(OPS[node.op].view for node in model.graph.nodes):
+        facts = {"has": "outputs that are the inputs, in another shape at most"}
+        raise MyoedgeError("E122", f"{model.name} computes nothing", facts)
+
+
+def _prepared(imported: Graph, around: Around) -> Graph:
+    from myoedge.passes import prepare
+    from myoedge.passes.condition import conditioned
+    from myoedge.passes.decode import decoded, voted
+
+    graph = imported
+    if around.filters is not None:
+        graph = conditioned(graph, around.filters)
+    if around.ctc is not None:
+        graph = decoded(graph, around.ctc, framewise=around.framewise)
+    if around.vote is not None:
+        graph = voted(graph, around.vote)
+    return prepare(graph)
+
+
+def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
+    if calib is None or is_random(calib):
+        return None
+    return tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
+
+
+def is_random(calib: Given | None) -> bool:
+    return isinstance(calib, str) and calib == samples.RANDOM

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arrow from a model file to the files of a build, as the verbs of the API need it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from myoedge.building import config as configuration
+from myoedge.building.config import Config
+from myoedge.building.loading import (
+    WHOLE,
+    Around,
+    Model,
+    check_work,
+    filters,
+    is_random,
+    load_model,
+)
+from myoedge.errors import MyoedgeError, Notice, notice, raised
+from myoedge.frontend.detect import sniff
+from myoedge.frontend.unusable import EXPORT_LINES
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.operators.layer_names import located
+from myoedge.quantization import samples
+from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate, flat_inputs
+from myoedge.quantization.mixed_precision import AIM_DB, refined
+from myoedge.quantization.reuse import Reuse, compared, kept_params, kin
+from myoedge.quantization.samples import Data, Given
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
+from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
+
+MEASURED_SAMPLES = 64  # for SQNR, which runs every layer twice
+JUDGED_SAMPLES = 1024  # for accuracy, where there are labels
+WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
+UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
+METHODS = ("minmax", "percentile", "mse")
+
+Form = tuple[QuantGraph, Fidelity]  # of a network, and what it keeps
+Say = Callable[[str], None]
+StrPath = str | Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may say about loading and quantising; None leaves it to myoedge.toml.
+
+    model       file                calib    npz or npy file, arrays, or "random"
+    factory     "pkg.mod:make_model", for checkpoints
+    method      "minmax", "percentile" or "mse": how ranges follow from what was seen
+    samples     at most so many calibration samples, evenly spread
+    strict      warnings become errors
+    examine     is shown the network when it is loaded, before the long part: gives what of it is
+                built, or refuses it
+    say         is told every stage as it starts
+    ctc         class that is the blank: symbols by greedy CTC take the place of the output
+    reuse       network of an older build, whose choices unchanged layers keep
+    stream      whether frames are pushed: what is decoded comes frame by frame
+    """
+
+    model: StrPath | None = None
+    calib: Given | None = None
+    factory: str | None = None
+    method: str | None = None
+    percentile: float | None = None
+    samples: int | None = None
+    strict: bool = False
+    config: StrPath | None = None
+    examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
+    say: Say = field(default=lambda stage: None)
+    ctc: int | None = None
+    reuse: QuantGraph | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A network in integers, and what that costs.
+
+    warnings   dead layers, flat calibration inputs     times_s   seconds by stage
+    reused     which layers are as in an older build, where one was given
+    """
+
+    model: Model
+    data: Data
+    network: QuantGraph
+    fidelity: Fidelity
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    warnings: tuple[Notice, ...]
+    times_s: Mapping[str, float]
+    reused: Reuse | None = None
+
+    def warned(self, more: Sequence[Notice], strict: bool) -> Quantized:
+        """With more warnings. Errors: the first of them, where warnings are errors."""
+        _raise_first(strict, more)
+        return replace(self, warnings=(*self.warnings, *more))
+
+
+@contextmanager
+def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
+    """Tells that a stage starts, and keeps how long it took."""
+    say(stage)
+    since = time.perf_counter()
+    yield
+    times_s[stage] = time.perf_counter() - since
+
+
+def run_quantize(options: Options) -> Quantized:
+    """Loads, calibrates, quantises, and measures SQNR layer by layer."""
+    settings, base = configuration.find(options.config)
+    observer = _observer(options, settings)
+    times_s: dict[str, float] = {}
+    with timed("load", times_s, options.say):
+        model, given = _loaded(options, settings, base)
+    with timed("quantise", times_s, options.say), one_blas_thread():
+        rules = _rules(model.graph, settings)
+        data = samples.thin(given, options.samples or settings.calib.samples)
+        calibrated = partial(_calibrated, data=data, observer=observer, rules=rules)
+        kept = {} if options.reuse is None else kept_params(model.graph, options.reuse, rules)
+        network = quantize_graph(model.graph, calibrated(model.graph), rules, kept)
+        warnings = (*_flat(model.graph, given), *network.warnings)
+    _raise_first(options.strict, warnings)
+    with timed("measure", times_s, options.say), one_blas_thread():
+        measured = samples.thin(given, MEASURED_SAMPLES).inputs
+        fidelity = measure(network, measured)
+        if options.reuse is None:  # else what the older build chose stays
+            refine = partial(refined, network, fidelity, measured, calibrated, rules)
+            plain, asked = (network, fidelity), settings.budget.sqnr
+            network, fidelity = _wide_enough(plain, refine, measured, asked)
+        judged = _accuracies(network, given)
+    reused = None if options.reuse is None else compared(network, options.reuse)
+    found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
+    noted = (*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged))
+    return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
+
+
+def _wide_enough(
+    plain: Form, refine: Callable[[float], QuantGraph], measured: Samples, asked: float | str | None
+) -> Form:
+    """Refined as it is without [budget] sqnr, and for that only where it is missed so."""
+    needs_db = -math.inf if asked is None else configuration.decibels(asked)
+    found = _measured(refine(AIM_DB), plain, measured)
+    keeps = (found[1].total_db or 0.0) >= needs_db
+    return found if keeps else _measured(refine(needs_db), plain, measured)
+
+
+def _measured(network: QuantGraph, known: Form, samples: Samples) -> Form:
+    return known if network is known[0] else (network, measure(network, samples))
+
+
+def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
+    """The network and its samples, or why there are none, before anything takes time."""
+    path = _model_path(options, settings, base)
+    factory = _factory(options, settings, path)
+    calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
+    ctc = settings.model.ctc if options.ctc is None else options.ctc
+    around = Around(filters(settings.conditioning), ctc, settings.model.vote, options.stream)
+    model = load_model(path, factory, calib, around)
+    check_work(model)
+    model = replace(model, graph=options.examine(model.graph))
+    return model, choose_samples(model, calib)
+
+
+def _factory(options: Options, settings: Config, path: Path) -> str | None:
+    """That of myoedge.toml is not for a whole network which the command line names instead."""
+    if options.factory is None and options.model is not None and sniff(path) in WHOLE:
+        return None
+    return options.factory or settings.model.factory
+
+
+def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
+    if strict and warnings:
+        raise raised(warnings[0])
+
+
+def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
+    """Layers that lose much on their own: int8 is too coarse for what they compute."""
+    steps = [step for step in network.steps if not OPS[step.node.op].view]
+    for step, name in zip(steps, located(steps), strict=True):
+        loss = fidelity.local.get(step.node.name)
+        if loss is not None and loss < WEAK_LAYER_DB:
+            yield notice(
+                "W102",
+                f"{name} keeps only {loss:.1f} dB in int8, on its own",
+                {"found": f"noise above {10 ** (-WEAK_LAYER_DB / 10):.0%} of the signal's power"},
+                [*_remedies(network, step.node)],
+            )
+
+
+def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
+    """What may help a layer, as far as it or what it reads is known to be so."""
+    ranges, producer = network.calibration.ranges, network.graph.producer
+    near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
+    for node in near:
+        if node.op == "max_pool" and {node.name, node.inputs[0]} <= ranges.keys():
+            given, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
+            if high - given > UNUSED * (high - low):
+                yield f"fill with a number just below {low:.3g}, not {given:g}, before a maximum"
+    if any(node.op == "softmax" for node in near):
+        yield "a softmax over many positions has steps of 1/256: pool before it"
+    yield "look at its values: few large and many small ones do not share 256 steps"
+
+
+def _model_path(options: Options, settings: Config, base: Path) -> Path:
+    chosen = options.model if options.model is not None else _relative(base, settings.model.path)
+    if chosen is None:
+        tries = [
+            "myoedge build model.pt2 --calib calib.npz",
+            f"[model] path in {configuration.FILE}",
+        ]
+        raise MyoedgeError("E202", "no model is named", tries=tries)
+    if not isinstance(chosen, str | Path):
+        title = f"a model is named by its file, not by a {type(chosen).__name__}"
+        raise MyoedgeError("E202", title, tries=[EXPORT_LINES])
+    return Path(chosen)
+
+
+def _relative(base: Path, path: str | None) -> str | None:
+    """A path of myoedge.toml, seen from where the file lies."""
+    return path if path is None or path == samples.RANDOM else str(base / path)
+
+
+def choose_samples(model: Model, calib: Given | None) -> Data:
+    """The data given, else the archive's example inputs.
+
+    Errors: those of samples.read and fit, E219 where there are neither, E225 labels.
+    """
+    if is_random(calib):
+        return samples.at_random(model.graph)
+    if calib is not None:
+        found = samples.fit(samples.read(calib), model.graph)
+        if found.labels is not None:
+            samples.check_classes(found.labels, model.graph)
+        return found
+    if model.examples is None:
+        raise samples.none_given(model.graph)
+    return samples.from_examples(model.graph, model.examples)
+
+
+def _observer(options: Options, settings: Config) -> Observer:
+    method = options.method or settings.calib.method
+    percentile = settings.calib.percentile if options.percentile is None else options.percentile
+    if method not in METHODS:
+        raise MyoedgeError("E203", f"there is no method {method!r}", {"has": ", ".join(METHODS)})
+    if options.percentile is not None and method != "percentile":
+        title = f"a percentile changes nothing with the method {method}"
+        raise MyoedgeError("E203", title, tries=["--method percentile"])
+    if not 50.0 < percentile <= 100.0:
+        facts = {"needs": "more than 50, at most 100", "has": percentile}
+        raise MyoedgeError("E203", "the percentile is out of range", facts)
+    if options.samples is not None and options.samples < 1:
+        raise MyoedgeError("E203", "at least one sample is needed", {"has": options.samples})
+    return Observer(method, percentile)
+
+
+def _rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
+    rules = tuple(_layer_rule(*item) for item in settings.quant.items())
+    _check_rules(graph, rules)
+    return rules
+
+
+def _calibrated(
+    graph: Graph, data: Data, observer: Observer, rules: Sequence[LayerRule]
+) -> Calibration:
+    overrides = {
+        node.name: rule.observer
+        for rule in rules
+        for node in graph.nodes
+        if rule.observer is not None and rule.matches(node)
+    }
+    return calibrate(graph, data.inputs, observer, data.source, overrides)
+
+
+def _layer_rule(pattern: str, table: configuration.LayerTable) -> LayerRule:
+    observer = Observer(table.method, table.percentile) if table.method else None
+    return LayerRule(pattern, table.weights, observer)
+
+
+def _check_rules(graph: Graph, rules: Sequence[LayerRule]) -> None:
+    for rule in rules:
+        if not any(rule.matches(node) for node in graph.nodes):
+            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
+            facts = {"has": ", ".join(paths)}
+            raise MyoedgeError("E233", f'[quant] "{rule.pattern}" matches no layer', facts)
+
+
+def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
+    for name in flat_inputs(graph, given.inputs):
+        yield notice(
+            "W201",
+            f"every calibration value of input {name} is the same",
+            {"found": f"{given.source}: the ranges inside the network remain unknown"},
+            [
+                "calibrate with real recordings",
+                "where it is a mask, with some in which it hides: ranges depend on what it leaves",
+            ],
+        )
+
+
+def _accuracies(network: QuantGraph, given: Data) -> tuple[float | None, float | None]:
+    """(float, int8) over the labelled samples."""
+    judged = samples.thin(given, JUDGED_SAMPLES)
+    if judged.labels is None:
+        return None, None
+    found = measure(network, judged.inputs, layers=False)
+    real, integer = (
+        accuracy(network.graph, outputs, judged.labels) for outputs in (found.real, found.integer)
+    )
+    return real, integer
+
+
+def _unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> Iterable[Notice]:
+    scores = ("label [samples, frames], a class for every frame", "a softmax over the classes")
+    symbols = ("a build without --ctc: lists of symbols are not judged",)
+    if given.labels is not None and None in accuracies:
+        yield notice(
+            "W202",
+            "the accuracy is not measured: what has the classes in the output is not known",
+            {"found": f"label {list(given.labels.shape)}"},
+            scores if judges(graph) else symbols,
+        )
+
+
+def _strange(network: QuantGraph, older: QuantGraph | None) -> Iterable[Notice]:
+    if older is not None and not kin(network, older):
+        yield notice(
+            "W203",
+            "no layer of this network has the weights that it has in the older build",
+            {"found": f"the older network is {older.digest[:12]}, this one {network.digest[:12]}"},
+            ["--reuse a build of this network, of before it was fine-tuned"],
+        )

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources -> Firmware: the ELF that the chip and its simulators run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.errors import MyoedgeError
+from myoedge.system import toolchain
+from myoedge.system import tools as tool
+from myoedge.system.cache import out_of_room
+from myoedge.system.elf import Program, read_elf
+from myoedge.system.library import KERNELS
+from myoedge.system.objects import Recipe, make_objects
+from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
+
+if TYPE_CHECKING:
+    from myoedge.codegen.project import Sources
+
+FOLDER = "firmware"  # of src/: what is for the chip alone
+SCRIPT = f"{FOLDER}/link.ld"
+MAIN = "main.c"  # of FOLDER: what is made for one network
+SOURCES = (".c", ".S")
+DEFINES = ("ME_GAP9",)
+MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as link.ld has them
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked program.
+
+    compiler   what made it, with its version; "" for one that was given
+    """
+
+    elf: bytes
+    compiler: str = ""
+
+    @cached_property
+    def program(self) -> Program:
+        """Its symbols, code and source lines."""
+        return read_elf(self.elf, "the firmware")
+
+    @property
+    def code_bytes(self) -> int:
+        """Size of the instructions, constants not included."""
+        return sum(len(code) for _, code in self.program.code)
+
+
+def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
+    """Compiled, linked, and free of what chip and simulators disagree on.
+
+    The same bytes for the same sources and compiler. Errors: E303 larger than the chip's memory,
+    E501 without a compiler, E912 where it rejects the C, E930 for a forbidden instruction.
+    """
+    files = {name: text for name, text in sources.files.items() if name != "selftest.c"}
+    firmware = link(files, cc=cc)
+    check_instructions(firmware)
+    return firmware
+
+
+def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
+    """The program that these files are, SCRIPT among them. Errors: as make_firmware, and E281."""
+    compiler = toolchain.compiler(cc)
+    with tool.scratch() as folder:
+        written = _written(folder, files)
+        include = (folder, folder / FOLDER)
+        flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
+        shared = [path for path in written if _shared(path.relative_to(folder))]
+        objects, finished = make_objects(shared, Recipe(folder, compiler, flags, include))
+        output = folder / "firmware.elf"
+        if finished.returncode == 0:
+            finished = toolchain.compile_firmware(
+                [path for path in written if path.suffix in SOURCES and path not in shared],
+                output,
+                cc=compiler,
+                script=folder / SCRIPT,
+                flags=flags,
+                include=include,
+                objects=objects,
+            )
+        if finished.returncode != 0:
+            raise _rejected(compiler, finished.stderr.strip())
+        return Firmware(output.read_bytes(), compiler.version)
+
+
+def _shared(path: Path) -> bool:
+    """Whether programs have a file in common: kernels and runtime, which are compiled once."""
+    return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
+
+
+def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    texts = {folder / name: text for name, text in sorted(files.items())}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise out_of_room(error.strerror or "") or error from None
+    return [*texts]
+
+
+def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
+    found = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
+    if not found and (full := out_of_room(says)):
+        return full
+    if not found:
+        facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
+        return MyoedgeError("E912", "the generated C does not compile for the chip", facts)
+    over, region = max((int(size), name) for name, size in found)
+    has = MEMORY_BYTES.get(region, 0)
+    return MyoedgeError(
+        "E303",
+        f"the program does not fit the chip's {region} memory",
+        {"needs": f"{has + over:,} B: code, weights, activations, buffers", "has": f"{has:,} B"},
+        ["fewer channels, or a shorter window", "--target host, to see the rest of the report"],
+    )
+
+
+def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:
+    """(address, size in bytes, encoding) of instructions that follow each other."""
+    at = 0
+    while at + 2 <= len(code):
+        size = 4 if code[at] & 3 == 3 else 2
+        yield address + at, size, int.from_bytes(code[at : at + size], "little")
+        at += size
+
+
+def check_instructions(firmware: Firmware) -> None:
+    """Errors: E930 for the first instruction that chip and simulators are known to differ in."""
+    program = firmware.program
+    for address, code in program.code:
+        for at, size, word in instructions(code, address):
+            erratum = _forbidden(size, word)
+            if erratum is not None and program.function_at(at) not in erratum.asked_by:
+                raise MyoedgeError(
+                    "E930",
+                    f"the program holds {erratum.name}",
+                    {
+                        "where": f"{program.function_at(at) or '?'}, {program.line_at(at) or '?'}",
+                        "found": f"{word:0{2 * size}x} at {at:#x}",
+                        "why": erratum.why,
+                    },
+                )
+
+
+def _forbidden(size: int, word: int) -> Erratum | None:
+    return next(
+        (e for mask, match, e in _suspects(size, word & 0x7F) if word & mask == match), None
+    )
+
+
+@cache
+def _suspects(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
+    """(mask, match, erratum) of those that an instruction with these lowest 7 bits can be."""
+    rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]
+    return tuple(row for row in rows if (lowest ^ row[1]) & row[0] & 0x7F == 0)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources -> the GAP SDK application around them: the files of gap_sdk/, as text."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from myoedge.codegen.project import Sources, app_values
+from myoedge.codegen.render import render, template_dir
+from myoedge.codegen.stream import stream_values
+from myoedge.plan.plan import Plan, size_bytes
+from myoedge.streaming.stream import Stream
+
+FOLDER = "gap_sdk"
+MARKER = "myoedge gap-sdk"  # what the program's digest starts with, so that it is found in an ELF
+
+
+def build_digest(sources: Sources, l3: bytes) -> str:
+    """sha256 of all that runs: every file of src/ by name, and l3.bin."""
+    digest = hashlib.sha256()
+    for name, text in sources.files.items():
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    digest.update(l3)
+    return digest.hexdigest()
+
+
+def marker(chip: str, digest: str) -> str:
+    """What the program says of itself: chip and build."""
+    return f"{MARKER} {chip} {digest}"
+
+
+def sdk_application(
+    plan: Plan, model_name: str, sources: Sources, stream: Stream | None = None
+) -> dict[str, str]:
+    """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used where it lies."""
+    digest = build_digest(sources, plan.l3_image())
+    values = {
+        **app_values(plan, model_name),
+        "stream": stream is not None,
+        **({} if stream is None else _of_a_frame(plan, stream)),
+        "marker": marker(plan.chip.name, digest),
+        "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
+    }
+    files = {}
+    for path in sorted((template_dir() / "app_gap_sdk").iterdir()):
+        made = path.suffix == ".j2"
+        text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
+        files[f"{FOLDER}/{path.name.removesuffix('.j2')}"] = text
+    return files
+
+
+def _of_a_frame(plan: Plan, stream: Stream) -> dict[str, Any]:
+    """Ports of what goes in at a time, and of what a pass makes ready; states stay in stream.c."""
+    frames = [
+        {"type": "int8_t", "count": port["outer"] * port["piece_bytes"]}
+        for port in stream_values(plan, stream)["inputs"]
+    ]
+    ready = [
+        {"type": "int8_t", "count": size_bytes(plan.quant, port.name)} for port in stream.outputs
+    ]
+    ports = {"inputs": frames, "outputs": ready}
+    return {
+        name: [{**row, "number": number, "map": None} for number, row in enumerate(rows)]
+        for name, rows in ports.items()
+    }

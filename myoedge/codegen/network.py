@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> what network.c is made with: layers, who calls them with what, copies, hauls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.codegen.constants import constant_name, hauled_arrays
+from myoedge.codegen.kernels import function_name, kernel
+from myoedge.codegen.tiled_layer import parts, tiled_layer
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l3.feature_maps import through_windows
+from myoedge.plan.l3.transfers import Haul, in_arena, turns
+from myoedge.plan.plan import Location, Plan, size_bytes
+
+PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work
+
+
+def network_values(plan: Plan) -> dict[str, Any]:
+    """What network.c is made with, besides the border: layers, calls, copies, hauls."""
+    calls = [_call(plan, index) for index in range(len(plan.steps))]
+    copies = [_copy(plan, index, name) for index, name in plan.copies]
+    return {
+        "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
+        "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
+        "calls": calls,
+        "copies": copies,
+        "hauls": [_haul(plan, haul) for haul in plan.hauls],
+        "map_bytes": plan.map_bytes,
+        "turns": list(turns(plan.hauls)),
+        "work": _work(plan, calls),
+    }
+
+
+def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Initialisers of me_layer_work; the copies at the end are a layer too."""
+    rows: list[tuple[int, int, bool, int, bool, tuple[str, ...]]] = []
+    for call, tiling in zip(calls, plan.tilings, strict=True):
+        known = (
+            *(parts(tiling) if tiling else ("compute",)),
+            *(("meanwhile",) if call["ahead"] else ()),
+        )
+        names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
+        depth = tiling.choice.depth if tiling else 2
+        joined = bool(tiling and tiling.joined)
+        waits = tiling.waits if tiling else 0
+        helped = bool(tiling and tiling.tiled.helped)
+        rows.append((call["tiles"] or 1, depth, joined, waits, helped, tuple(names)))
+    if plan.copies:
+        rows.append((1, 2, False, 0, False, ("0", "0", "copy_outputs", "0", "0")))
+    return [
+        f"{{ {', '.join(map(str, (i, *map(int, row), int(i + 1 == len(rows)), *names)))} }}"
+        for i, (*row, names) in enumerate(rows)
+    ]
+
+
+def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
+    piece = haul.piece
+    kind = ("ME_MAP_OUT" if haul.out else "ME_MAP_IN") if piece.tensor else "ME_CONSTANT"
+    return {
+        "l3": haul.l3 + (plan.l3_bytes if piece.tensor else 0),
+        "l2": haul.l2,
+        "bytes": piece.room_bytes,
+        "kind": kind,
+        "what": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
+    }
+
+
+def _layer(plan: Plan, index: int) -> str:
+    """The C of a layer: in tiles, or as a whole in L2."""
+    step, tiling = plan.steps[index], plan.tilings[index]
+    if tiling is None:
+        return hauled_arrays(plan, index) + kernel(plan, index, step)
+    near = in_arena(
+        tiling, {name: hauls for (at, name), hauls in plan.streamed.items() if at == index}
+    )
+    mine = [access for access in plan.accesses if access.step == index]
+    near = through_windows(near, mine, plan.windows(index))
+    return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand))
+
+
+def _outside(plan: Plan, index: int, operand: Operand) -> str:
+    """The C of where an operand of a layer in tiles starts in L2, as a pointer to bytes."""
+    step, source = plan.steps[index], operand.source
+    if operand.name in plan.windows(index):
+        return "me_arena"
+    if isinstance(source, int) or operand.written:
+        name = step.node.name if operand.written else step.operands[int(source)]
+        return _bytes(plan, name)
+    if (index, source) in plan.streamed:
+        return "me_arena"
+    text = f"{function_name(index, step)}_{source}"
+    is_bytes = plan.stored(index)[source].dtype == np.int8
+    return text if is_bytes else f"(const int8_t *){text}"
+
+
+def _bytes(plan: Plan, name: str) -> str:
+    """The C of where a tensor lies, as a pointer to bytes."""
+    location = plan.where[name]
+    text = pointer(plan, name)
+    if location.kind in ("input", "output") and not location.offset:
+        const = "const " if location.kind == "input" else ""
+        return f"({const}int8_t *){text}"
+    return text
+
+
+def _call(plan: Plan, index: int) -> dict[str, Any]:
+    step, tiling = plan.steps[index], plan.tilings[index]
+    names = (*step.operands, step.node.name)
+    return {
+        "number": index,
+        "function": function_name(index, step),
+        "arguments": [_argument(plan, name) for name in names],
+        "result": pointer(plan, step.node.name),
+        "bytes": size_bytes(plan.quant, step.node.name),
+        "in_l2": plan.where[step.node.name].kind != "far",
+        "tiles": None if tiling is None else len(tiling.tiles),
+        "ahead": _fetched_ahead(plan, index),
+    }
+
+
+def _argument(plan: Plan, name: str) -> str:
+    """The C expression for where a tensor lies, of any type where it has more than 8 bits."""
+    text = pointer(plan, name)
+    inside = plan.where[name].kind == "arena" and plan.quant.dtype(name) != "int8"
+    return f"(void *)({text})" if inside else text
+
+
+def _fetched_ahead(plan: Plan, index: int) -> list[tuple[str, int]]:
+    """C functions that start what layers to come can have early, and beside which tile of this."""
+    begins = [0]
+    for tiling in plan.tilings:
+        begins.append(begins[-1] + (len(tiling.tiles) if tiling else 1))
+    return [
+        (f"{function_name(behind, plan.steps[behind])}_ahead", tiling.since - begins[index])
+        for behind, tiling in enumerate(plan.tilings)
+        if tiling is not None
+        and tiling.since is not None
+        and begins[index] <= tiling.since < begins[index + 1]
+    ]
+
+
+def _copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
+    size = size_bytes(plan.quant, name)
+    return {"to": f"out[{index}]", "source": pointer(plan, name), "bytes": size}
+
+
+def pointer(plan: Plan, name: str) -> str:
+    """The C expression for where a tensor lies."""
+    location = plan.where[name]
+    base = _base(plan, location)
+    if not location.offset:
+        return base
+    if location.kind in ("input", "output"):
+        const = "const " if location.kind == "input" else ""
+        base = f"({const}int8_t *){base}"
+    return f"{base} + {location.offset}"
+
+
+def _base(plan: Plan, location: Location) -> str:
+    if location.kind == "constant":
+        return constant_name(plan, str(location.index))
+    if location.kind in ("arena", "far"):
+        return "me_arena"
+    if location.kind == "l1":
+        return "me_l1"
+    return f"{'in' if location.kind == 'input' else 'out'}[{location.index}]"

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> model.int8.onnx: the network as QuantizeLinear/DequantizeLinear, for another judge.
+
+Every operator is ONNX's own float operator between the integers of its tensors, so that onnxruntime
+computes the outputs without any of our integer arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.codegen.qdq.operators import WRITE, clamp, pointwise
+from myoedge.codegen.qdq.writer import Writer, dequantize, store
+from myoedge.graph.ir import Border
+from myoedge.numerics.pointwise import bounds
+from myoedge.operators.base import Step
+from myoedge.operators.interpreter import PRE, has_table
+from myoedge.plan.plan import Plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.sqnr import Fidelity
+from myoedge.version import __version__
+
+# Integers of 16 bits came with opset 21. In models of that opset onnxruntime's extended
+# optimisations write QuantizeLinear with an output_dtype that its own change to uint8 contradicts,
+# and refuse that then.
+OPSET, OPSET_WIDE = 20, 21
+IR_VERSION = 10  # has metadata on nodes
+
+
+def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> bytes:
+    """A serialised ONNX model, float in and float out, in the model's own names and axis orders.
+
+    fidelity   SQNR per tensor, shown with the nodes
+    The same plan gives the same bytes. Not for networks of more than 2 GiB.
+    """
+    q, w = plan.quant, Writer()
+    ports = [w.free(name) for name in q.graph.inputs]
+    shown = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
+    for name, port in zip(q.graph.inputs, ports, strict=True):
+        _input(w, q, name, port)
+    for name, values in q.constants.items():
+        w.label, w.notes = name, {"constant": name}
+        w.integers[name] = w.constant(values, f"{name}.q")
+        dequantize(w, name, q.params[name])
+    for step in q.steps:
+        _step(w, plan, step, fidelity)
+    for name, output in zip(q.graph.outputs, shown, strict=True):
+        _output(w, q, name, output)
+    return _serialised(w, q, model_name, ports, shown)
+
+
+def _opset(w: Writer) -> int:
+    """As low as it may be."""
+    from onnx import TensorProto
+
+    wide = any(constant.data_type == TensorProto.INT16 for constant in w.constants)
+    return OPSET_WIDE if wide else OPSET
+
+
+def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
+    w.label, w.notes = name, {"input": name}
+    border = q.graph.borders.get(name)
+    value = port if border is None else _border(w, border, port, len(q.graph.shape(name)))
+    if name in q.params:
+        store(w, name, value, q.params[name])
+    else:
+        w.integers[name] = w.reals[name] = value
+
+
+def _border(w: Writer, border: Border, x: str, rank: int) -> str:
+    along = [-1 if d == border.axis else 1 for d in range(rank)]
+    scale, offset = (np.array(v, np.float32).reshape(along) for v in (border.scale, border.offset))
+    return w.node("Add", w.node("Mul", x, w.constant(scale)), w.constant(offset))
+
+
+def _step(w: Writer, plan: Plan, step: Step, fidelity: Fidelity | None) -> None:
+    q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
+    w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
+    y = WRITE[step.node.op](w, q, step, *(w.reals[x] for x in step.operands))
+    if has_table(step.node):
+        store(w, name + PRE, y, q.params[name + PRE])
+        y = pointwise(w, q, name + PRE, act)
+    elif act:
+        y = clamp(w, y, *(bounds(act) or ()))
+    if name in q.params:
+        store(w, name, y, q.params[name])
+    else:
+        w.integers[name] = w.reals[name] = y
+
+
+def _notes(plan: Plan, step: Step, fidelity: Fidelity | None) -> dict[str, str]:
+    """What a viewer shows with a node: its origin, where its output lies, how exact it is."""
+    name, where = step.node.name, plan.where[step.node.name]
+    sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
+    notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}
+    notes["memory"] = " ".join(f"{where.kind} {where.index}".split()) + f" + {where.offset}"
+    if fidelity is not None:
+        notes |= {"sqnr_local": _db(fidelity.local.get(name))}
+        notes |= {"sqnr_cumulative": _db(fidelity.cumulative.get(name))}
+    return {key: value for key, value in notes.items() if value}
+
+
+def _db(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} dB"
+
+
+def _output(w: Writer, q: QuantGraph, name: str, output: str) -> None:
+    w.label, w.notes = output, {"output": output}
+    if w.integers[name] == w.reals.get(name):
+        w.node("Identity", w.integers[name], output=output)
+        return
+    dequantize(w, name, q.params[name], output)
+
+
+def _serialised(
+    w: Writer, q: QuantGraph, model_name: str, ports: Sequence[str], shown: Sequence[str]
+) -> bytes:
+    import onnx
+    from onnx import helper
+
+    graph = helper.make_graph(
+        w.nodes,
+        model_name,
+        [_value(q, n, port) for n, port in zip(q.graph.inputs, ports, strict=True)],
+        [_value(q, n, output) for n, output in zip(q.graph.outputs, shown, strict=True)],
+        w.constants,
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", _opset(w))],
+        ir_version=IR_VERSION,
+        producer_name="myoedge",
+        producer_version=__version__,
+    )
+    model.metadata_props.add(key="myoedge.digest", value=q.digest)
+    known = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    return bytes(known.SerializeToString(deterministic=True))
+
+
+def _value(q: QuantGraph, name: str, shown: str) -> Any:
+    from onnx import TensorProto, helper
+
+    element = TensorProto.FLOAT if name in q.params else TensorProto.INT32
+    return helper.make_tensor_value_info(shown, element, q.graph.shape(name))

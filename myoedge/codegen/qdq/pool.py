@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pooling as ONNX writes it: its own operator for regular windows, else one window at a time."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.codegen.qdq.writer import Writer, channels_first, channels_last
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.operators.pool.definition import Window
+from myoedge.quantization.scales import QuantGraph
+
+Axis = Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Windows of one axis as ONNX describes them."""
+
+    size: int
+    stride: int
+    before: int
+    after: int
+
+
+def regular(axis: Axis, n: int) -> Grid | None:
+    """The grid that gives exactly these windows over n elements; None where there is none."""
+    return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
+
+
+def _grids(axis: Axis, n: int) -> Iterator[Grid]:
+    """Candidates: a window of the full size is not clipped and tells where the first begins."""
+    size = max(high - low for low, high, _ in axis)
+    whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
+    pairs = list(itertools.pairwise(axis))
+    strides = [b[0] - a[0] for a, b in pairs] + [b[1] - a[1] for a, b in pairs] or [1]
+    for stride in dict.fromkeys(strides):
+        before = whole * stride - axis[whole][0]
+        after = max((len(axis) - 1) * stride + size - before - n, 0)
+        yield Grid(size, stride, before, after)
+
+
+def _gives(g: Grid, axis: Axis, n: int) -> bool:
+    """Whether ONNX makes these windows of the grid, padding below one window's size."""
+    if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
+        return False
+    if (n + g.before + g.after - g.size) // g.stride + 1 != len(axis):
+        return False
+    starts = (i * g.stride - g.before for i in range(len(axis)))
+    made = [(max(start, 0), min(start + g.size, n)) for start in starts]
+    return made == [(low, high) for low, high, _ in axis]
+
+
+def _grids_of(q: QuantGraph, step: Step) -> list[Grid] | None:
+    spatial = q.graph.shape(step.operands[0])[1:-1]
+    found = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
+    grids = [g for g in found if g is not None]
+    return grids if len(grids) == len(found) and 1 <= len(grids) <= 3 else None
+
+
+def max_pool(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    grids = _grids_of(q, step)
+    if grids is None:
+        return _one_by_one(w, step, x, "ReduceMax")
+    return _native(w, "MaxPool", grids, x, len(step.out))
+
+
+def avg_pool(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    """The mean over each window's own elements where that is what is asked, else with a factor."""
+    wanted, inside = _divisors(step), _counts(step)
+    grids = _grids_of(q, step)
+    if grids is None:
+        return _times(w, _one_by_one(w, step, x, "ReduceSum"), 1.0 / wanted)
+    y = _native(w, "AveragePool", grids, x, len(step.out))
+    return y if np.array_equal(wanted, inside) else _times(w, y, inside / wanted)
+
+
+def _divisors(step: Step) -> Array:
+    """float64 [*T, 1]: what each window's sum is divided by."""
+    if step.attrs.get("divisor"):
+        return np.full((*step.out[1:-1], 1), float(step.attrs["divisor"]))
+    return _products(step, [[window[2] for window in axis] for axis in step.attrs["windows"]])
+
+
+def _counts(step: Step) -> Array:
+    """float64 [*T, 1]: elements inside each window."""
+    return _products(
+        step, [[high - low for low, high, _ in axis] for axis in step.attrs["windows"]]
+    )
+
+
+def _products(step: Step, per_axis: Sequence[Sequence[int]]) -> Array:
+    shape: Shape = (*step.out[1:-1], 1)
+    return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
+
+
+def _times(w: Writer, x: str, factor: Array) -> str:
+    return w.node("Mul", x, w.constant(factor.astype(np.float32)))
+
+
+def _native(w: Writer, op: str, grids: Sequence[Grid], x: str, rank: int) -> str:
+    y = w.node(
+        op,
+        channels_first(w, x, rank),
+        kernel_shape=[g.size for g in grids],
+        strides=[g.stride for g in grids],
+        pads=[*(g.before for g in grids), *(g.after for g in grids)],
+    )
+    return channels_last(w, y, rank)
+
+
+def _one_by_one(w: Writer, step: Step, x: str, op: str) -> str:
+    """Axis after axis: cut out every window, reduce it, put the results behind each other."""
+    for d, axis in enumerate(step.attrs["windows"], start=1):
+        cuts = [w.node("Slice", x, w.whole(lo), w.whole(hi), w.whole(d)) for lo, hi, _ in axis]
+        x = w.node("Concat", *(w.node(op, cut, w.whole(d), keepdims=1) for cut in cuts), axis=d)
+    return x

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spectrograms as ONNX writes them: a convolution with cosines and sines, and its magnitudes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from myoedge.codegen.qdq.writer import Write, Writer
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.quantization.scales import QuantGraph
+
+
+def _times(w: Writer, x: str, factor: float) -> str:
+    return w.node("Mul", x, w.constant(np.array(factor, np.float32)))
+
+
+def _plus(w: Writer, x: str, offset: float) -> str:
+    return w.node("Add", x, w.constant(np.array(offset, np.float32)))
+
+
+def _power(w: Writer, x: str, exponent: float) -> str:
+    return w.node("Pow", x, w.constant(np.array(exponent, np.float32)))
+
+
+def _clamp(w: Writer, x: str, low: float, high: float) -> str:
+    edges = ["" if math.isinf(e) else w.constant(np.array(e, np.float32)) for e in (low, high)]
+    return w.node("Clip", x, *edges)
+
+
+# The functions of operators/spectral/definition.py's CURVES.
+CURVES: Mapping[str, Write] = {
+    "abs": lambda w, x: w.node("Abs", x),
+    "affine": lambda w, x, scale, offset: _plus(w, _times(w, x, scale), offset),
+    "clamp": _clamp,
+    "log": lambda w, x: w.node("Log", x),
+    "log10": lambda w, x: _times(w, w.node("Log", x), 1 / math.log(10)),
+    "log1p": lambda w, x: w.node("Log", _plus(w, x, 1.0)),
+    "log2": lambda w, x: _times(w, w.node("Log", x), 1 / math.log(2)),
+    "neg": lambda w, x: w.node("Neg", x),
+    "pow": _power,
+    "sqrt": lambda w, x: w.node("Sqrt", x),
+    "square": lambda w, x: w.node("Mul", x, x),
+}
+
+
+def spectrogram(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    """Frames are a convolution's windows; every lane is an image of its own."""
+    window, scale, offset = (q.graph.constants[name] for name in step.node.inputs[1:])
+    count, lanes, bins = step.out[0], scale.size, step.out[-1]
+    rows = w.node("Transpose", w.node("Reshape", x, w.whole(-1, 1, lanes)), perm=[2, 1, 0])
+    waves = w.constant(_waves(window), f"{w.label}/waves")
+    parts = w.node("Conv", rows, waves, strides=[step.attrs["hop"]])
+    apart = w.node("Reshape", parts, w.whole(lanes, 2, bins, count))
+    y = w.node("ReduceL2", apart, w.whole(1), keepdims=0)
+    for function, *parameters in step.attrs["chain"]:
+        y = CURVES[function](w, y, *parameters)
+    y = w.node("Mul", y, w.constant(scale.reshape(-1, 1, 1)))
+    y = w.node("Add", y, w.constant(offset.reshape(-1, 1, 1)))
+    return w.node("Reshape", w.node("Transpose", y, perm=[2, 0, 1]), w.whole(*step.out))
+
+
+def _waves(window: Array) -> Array:
+    """float32 [2 * bins, 1, n]: cosines and sines under the window."""
+    length = len(window)
+    turns = np.outer(np.arange(length // 2 + 1), np.arange(length)) % length
+    angle = 2 * np.pi * turns / length
+    waves = np.stack([np.cos(angle), np.sin(angle)]) * window.astype(np.float64)
+    return waves.reshape(-1, 1, length).astype(np.float32)

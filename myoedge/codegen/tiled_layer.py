@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer in tiles as C: load, compute, store, and what is fetched ahead of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from myoedge.codegen.kernels import function_name, heading
+from myoedge.codegen.render import render
+from myoedge.codegen.tile_numbers import Tables, c_table, divisors
+from myoedge.operators.base import Step
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.tiling import Tiling, Transfer
+
+Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
+Moved = Sequence[Sequence[Transfer]]  # by tile
+
+
+def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
+    """The C of a layer in tiles."""
+    fn = function_name(index, step)
+    tables = Tables(fn)
+    early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
+    values = {
+        "fn": fn,
+        "index": index,
+        "slot": _slot(tiling),
+        "kernel": tiling.tiled.kernel,
+        "heading": heading(step),
+        "summary": summary(tiling),
+        "count": len(tiling.tiles),
+        "depth": tiling.choice.depth,
+        "first": int(tiling.joined),
+        "ahead": [_call("me_fetch", x, base, tiling) for x in early],
+        "loads": list(_loads(tiling, base, tables)),
+        "stores": list(_stores(tiling, base, tables)),
+        "op": _op(tiling),
+        "tile": _fields(tiling, tables),
+    }
+    return render("project/layer.c.j2", {**values, "tables": tables.lines})
+
+
+def _slot(tiling: Tiling) -> str:
+    """Tiles of the network take the two structs in turn."""
+    if len(tiling.tiles) == 1:
+        return str(tiling.first % 2)
+    return "(t + 1) % 2" if tiling.first % 2 else "t % 2"
+
+
+def parts(tiling: Tiling) -> tuple[str, ...]:
+    """Which of a layer's functions there are."""
+    loaded = any(
+        t > 0 or not tiling.early(x) for t, tile in enumerate(tiling.tiles) for x in tile.loads
+    )
+    stored = any(tile.stores for tile in tiling.tiles)
+    return ("set", "compute", *(("load",) if loaded else ()), *(("store",) if stored else ()))
+
+
+def summary(tiling: Tiling) -> str:
+    """For people: tiles, and what is in L1."""
+    shape = "x".join(map(str, tiling.shape))
+    count = len(tiling.tiles)
+    sizes: dict[str, list[int]] = {}
+    for buffer in tiling.buffers:
+        sizes.setdefault(buffer.operand, []).append(buffer.size_bytes)
+    held = [
+        f"{name} {f'{len(each)} x ' if len(each) > 1 else ''}{max(each):,}"
+        for name, each in sizes.items()
+    ]
+    tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
+    return f"{tiles}; in L1 {', '.join(held)} bytes"
+
+
+def _op(tiling: Tiling) -> list[tuple[str, str]]:
+    first = tiling.tiles[0].l1
+    found = [(name, _value(value, first)) for name, value in tiling.tiled.op.items()]
+    if tiling.tiled.helped is not None:
+        found.append(("helped", str(int(tiling.tiled.helped))))
+    return found
+
+
+def _value(value: int | str, l1: Mapping[str, int]) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"(void *)(me_l1 + {l1[value[1:]]})" if value.startswith("@") else value
+
+
+def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
+    """Fields of the tile's struct as C of the tile's number."""
+    every = [tiling.tiled.tile(tile.regions) for tile in tiling.tiles]
+    found = []
+    for name, value in every[0].items():
+        if isinstance(value, str):
+            places = [
+                _place(str(row[name]), tile.l1)
+                for row, tile in zip(every, tiling.tiles, strict=True)
+            ]
+            known = [place for place in places if place is not None]
+            start = "me_l1" if min(known, default=0) >= 0 else "(intptr_t)me_l1"
+            text = f"(void *)({start} + {tables.number(name, known)})" if known else "0"
+            found.append((name, text.replace("(intptr_t)me_l1 + -", "(intptr_t)me_l1 - ")))
+        else:
+            found.append((name, tables.number(name, [int(row[name]) for row in every])))
+    if tiling.tiled.waits:
+        found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.waits]))
+    return found
+
+
+def _place(value: str, l1: Mapping[str, int]) -> int | None:
+    """Offset in L1 of "@operand", with what is added or taken away; None: it has no place there."""
+    found = re.fullmatch(r"@(\w+)([+-]\d+)?", value)
+    assert found is not None, value
+    name, shift = found.groups()
+    return None if name not in l1 else l1[name] + int(shift or 0)
+
+
+def _call(function: str, x: Transfer, base: Base, tiling: Tiling) -> str:
+    operand = next(o for o in tiling.tiled.operands if o.name == x.operand)
+    numbers = (str(x.l1), str(x.at), str(x.bytes), str(x.line), str(x.stride))
+    return _move(function, base(operand), *numbers)
+
+
+def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stride: str) -> str:
+    inside = "me_l1" if l1 == "0" else f"me_l1 + {l1}"
+    outside = base if at == "0" else f"{base} + {at}"
+    return f"{function}({inside}, {outside}, {size}, {line}, {stride});"
+
+
+def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
+    """Statements that fetch what tile t needs, what the first one needs late behind all else."""
+    late: list[str] = []
+    for operand in tiling.tiled.operands:
+        every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
+        early = any(map(tiling.early, every[0]))
+        if any(every[1:] if early else every):
+            moves = _moves(tables, "me_fetch", every, base(operand), early)
+            if tiling.waits > 1 and any(map(tiling.late, every[0])):
+                late += ["me_for_late(t);", *moves, "me_for_this();"]
+            else:
+                yield from moves
+    yield from late
+
+
+def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
+    """Statements that send what tile t has computed."""
+    every = [list(tile.stores) for tile in tiling.tiles]
+    if any(every):
+        yield from _moves(tables, "me_send", every, base(tiling.tiled.out), False)
+
+
+def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:
+    """Statements that move one operand's part of tile t; `early`: not that of the first tile."""
+    most, at = max(map(len, every)), [t for t, moved in enumerate(every) if moved]
+    phases = _phases([bool(moved) for moved in every])
+    if phases is None or (most > 1 and at != [0]):
+        yield from _guarded("t > 0" if early else "", [_many(tables, function, every, base)])
+        return
+    period, first, end = phases
+    # where nothing is moved nobody asks what
+    alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
+    calls = [_one(tables, function, [moved[i] for moved in alike], base) for i in range(most)]
+    when = list(_within("t" if period == len(every) else f"t % {period}", period, first, end))
+    yield from _guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
+
+
+def _phases(there: list[bool]) -> tuple[int, int, int] | None:
+    """(period, first, end): tiles with first <= t % period < end are those; None for others."""
+    for period in divisors(len(there)):
+        cut = there[:period]
+        if cut * (len(there) // period) == there:
+            first, count = cut.index(True), sum(cut)
+            return (period, first, first + count) if all(cut[first : first + count]) else None
+    raise AssertionError("all of it is a period")
+
+
+def _within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
+    """Conditions for first <= turn < end."""
+    if end - first == 1 < period:
+        yield f"{turn} == {first}"
+        return
+    if first > 0:
+        yield f"{turn} >= {first}"
+    if end < period:
+        yield f"{turn} < {end}"
+
+
+def _one(tables: Tables, function: str, moved: Sequence[Transfer], base: str) -> str:
+    """One transfer for each tile."""
+    name = moved[0].operand
+    numbers = (
+        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
+        for key in ("l1", "at", "bytes", "line", "stride")
+    )
+    return _move(function, base, *numbers)
+
+
+def _many(tables: Tables, function: str, every: Moved, base: str) -> str:
+    """Any number of transfers for each tile, out of a table."""
+    rows = [x for moved in every for x in moved]
+    ends = [0]
+    for moved in every:
+        ends.append(ends[-1] + len(moved))
+    operand = rows[0].operand
+    name = f"{tables.prefix}_{operand}"
+    texts = (f"{{ {x.at}, {x.l1}, {x.bytes}, {x.line}, {x.stride} }}" for x in rows)
+    tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
+    first = tables.number(f"{operand}_first", ends[:-1])
+    last = tables.number(f"{operand}_last", ends[1:])
+    return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, me_l1, {base});"
+
+
+def _guarded(condition: str, calls: Sequence[str]) -> Iterator[str]:
+    if not condition:
+        yield from calls
+    elif len(calls) == 1:
+        yield f"if ({condition})"
+        yield f"    {calls[0]}"
+    else:
+        yield f"if ({condition}) {{"
+        yield from (f"    {call}" for call in calls)
+        yield "}"

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the onnx package works out for us: shapes of results, and values of constant nodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from myoedge.frontend.graph_builder import Unsupported
+from myoedge.frontend.onnx.call import plain_attribute
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, TypeProto
+
+MOST_CONSTANT_ELEMENTS = 2**26  # in all: 256 MiB of floats
+IMPLEMENTED = {"DequantizeLinear": 19}  # the reference has no older one; the meaning is the same
+SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
+
+
+class Value(NamedTuple):
+    """Element type (TensorProto.DataType) and shape of a tensor; None where it is not known."""
+
+    kind: int
+    shape: Shape | None
+
+
+def results(
+    node: NodeProto,
+    opset: int,
+    values: Mapping[str, Value],
+    arrays: Mapping[str, Array],
+) -> dict[str, Value]:
+    """Types and shapes of a node's outputs, by ONNX's own rules.
+
+    Errors: InferenceError of the onnx package where the inputs do not go together.
+    """
+    from onnx import defs, helper, numpy_helper, shape_inference
+
+    _check_split(node)
+    _check_axis(node, values)
+    read = [name for name in dict.fromkeys(node.input) if name]
+    types = {name: _type(values[name]) for name in read}
+    small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
+    data = {name: numpy_helper.from_array(arrays[name], name) for name in small}
+    schema = defs.get_schema(node.op_type, opset, "")
+    opsets = [helper.make_opsetid("", opset)]
+    found = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opsets)
+    return {name: value_of(found[name]) for name in node.output if name in found}
+
+
+def _check_split(node: NodeProto) -> None:
+    """onnx 1.23 writes past the end of a list where Split has more outputs than it says."""
+    said = [a.i for a in node.attribute if a.name == "num_outputs"]
+    if node.op_type == "Split" and said and said[0] != len(node.output):
+        raise ValueError(f"num_outputs {said[0]} with {len(node.output)} outputs")
+
+
+# Whose axis onnx 1.23 believes: the process ends where there is no such one.
+DEADLY = ("LayerNormalization", "RMSNormalization")
+
+
+def _check_axis(node: NodeProto, values: Mapping[str, Value]) -> None:
+    if node.op_type not in DEADLY or not node.input:
+        return
+    shape = values[node.input[0]].shape if node.input[0] in values else None
+    axis = next((int(a.i) for a in node.attribute if a.name == "axis"), -1)
+    if shape is not None and not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {len(shape)} axes")
+
+
+def _type(value: Value) -> TypeProto:
+    from onnx import helper
+
+    return helper.make_tensor_type_proto(value.kind, value.shape)
+
+
+def value_of(found: TypeProto) -> Value:
+    """Type and shape as a file declares them, or as onnx infers them."""
+    if not found.HasField("tensor_type"):
+        return Value(0, None)
+    tensor = found.tensor_type
+    dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
+    known = tensor.HasField("shape") and min(dims, default=0) >= 0
+    return Value(tensor.elem_type, tuple(dims) if known else None)
+
+
+def constant(node: NodeProto, values: Mapping[str, Value], arrays: Mapping[str, Array]) -> Array:
+    """What a node of onnx_rows.SHAPES holds, or a CastLike of a constant."""
+    from onnx import helper
+
+    if node.op_type == "Constant":
+        return _stored(node)
+    if node.op_type == "CastLike":
+        with np.errstate(all="ignore"):
+            kind = helper.tensor_dtype_to_np_dtype(values[node.input[1]].kind)
+            return arrays[node.input[0]].astype(kind)
+    shape = values[node.input[0]].shape
+    if shape is None:
+        raise Unsupported("a shape that is not known")
+    if node.op_type == "Size":
+        return np.array(math.prod(shape), np.int64)
+    attrs = {a.name: int(a.i) for a in node.attribute}
+    return np.array(shape[slice(attrs.get("start", 0), attrs.get("end"))], np.int64)
+
+
+def _stored(node: NodeProto) -> Array:
+    attribute = next(iter(node.attribute), None)
+    value = None if attribute is None else plain_attribute(attribute)
+    if isinstance(value, np.ndarray):
+        return value
+    if value is None or isinstance(value, str) or attribute is None:
+        raise Unsupported("a constant that is no array of numbers")
+    return np.array(value, np.float32 if "float" in attribute.name else np.int64)
+
+
+def evaluated(
+    node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, Value]
+) -> dict[str, Array]:
+    """A node whose inputs are constants, run once, by ONNX's reference implementation."""
+    for name, value in outs.items():
+        if value.shape is None:
+            raise Unsupported("a constant whose shape depends on values")
+        if math.prod(value.shape) > MOST_CONSTANT_ELEMENTS:
+            raise Unsupported(f"the constant {name} of {math.prod(value.shape):,} elements")
+    given = {name: arrays[name] for name in node.input if name}
+    try:
+        with np.errstate(all="ignore"):
+            found = _evaluator(node, opset, given).run(None, given)
+    # the reference implementation checks little: whatever NumPy makes of it
+    except Exception as error:
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise Unsupported(f"onnx refuses it: {why[0]}") from None
+    return dict(zip([n for n in node.output if n], map(np.asarray, found), strict=False))
+
+
+def _evaluator(node: NodeProto, opset: int, given: Mapping[str, Array]) -> Any:
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    kinds = {name: helper.np_dtype_to_tensor_dtype(value.dtype) for name, value in given.items()}
+    ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]
+    ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    graph = helper.make_graph([node], "constants", ins, ends)
+    version = max(opset, IMPLEMENTED.get(node.op_type, 0))
+    return ReferenceEvaluator(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
+    )
+
+
+def needs_own_graph(node: NodeProto) -> bool:
+    """Whether a node has subgraphs: If, Loop, Scan and the like."""
+    return any(a.HasField("g") or a.graphs for a in node.attribute)

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX models become graphs: static shapes, constants folded, every node judged."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.graph_builder import Draft, Unsupported
+from myoedge.frontend.infinities import hiding_only, refuse_not_finite
+from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.call import FLOATS, Call, OnnxRow, plain_attribute
+from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
+from myoedge.frontend.onnx.fold import (
+    MOST_CONSTANT_ELEMENTS,
+    Value,
+    constant,
+    evaluated,
+    needs_own_graph,
+    results,
+)
+from myoedge.frontend.onnx.names import origin_of, port_names, shown
+from myoedge.frontend.onnx.rows import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
+from myoedge.frontend.onnx.state import (
+    MOST_ELEMENTS,
+    Importing,
+    keep,
+    note_name,
+    read_constants,
+    read_inputs,
+)
+from myoedge.frontend.refusals import Refusal, constant_output, unsupported
+from myoedge.graph.ir import Graph, Shape
+from myoedge.operators.attention.definition import UNSEEN
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto
+
+KEEPS_INDICES = frozenset(ONNX_CALLS[""])
+
+
+class Imported(NamedTuple):
+    """The graph, how many numbers were learnt, and what was done to get at it."""
+
+    graph: Graph
+    params: int
+    notes: tuple[str, ...]
+
+
+def load_onnx(path: Path) -> Imported:
+    """The network in an ONNX file.
+
+    Errors: E101, E104, E119, E120, E121 for the file, E110 dynamic shapes, E111 unsupported
+    operators (all of them), E112 weights that are not finite, E115 an output that is constant,
+    E116 inputs that are not floating point.
+    """
+    model = read_onnx(path)
+    graph, state = model.graph, Importing(path, opset_of(model))
+    needed = _needed(graph)
+    read_constants(state, graph, {name for node in needed for name in node.input})
+    read_inputs(state, graph, needed)
+    functions = {(f.domain, f.name) for f in model.functions}
+    refusals = [r for node in needed if (r := _node(state, node, functions)) is not None]
+    if refusals:
+        raise unsupported(refusals, onnx_refusals.instead)
+    return Imported(_finished(state, graph), _learnt(graph, state), tuple(state.notes))
+
+
+def _needed(graph: GraphProto) -> list[NodeProto]:
+    """Nodes that an output depends on, in order."""
+    wanted = {value.name for value in graph.output}
+    found = []
+    for node in reversed(graph.node):
+        if wanted.intersection(filter(None, node.output)):
+            found.append(node)
+            wanted.update(node.input)
+    return found[::-1]
+
+
+def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
+    """Imports a node; what cannot be is told, so that all of it is told at once."""
+    unknown = [name for name in node.input if name and name not in state.values]
+    if unknown and not any(name in state.absent for name in unknown):
+        return None  # it reads what was refused
+    origin = origin_of(node)
+    state.draft.origin, state.draft.stem = (origin,), _stem(node)
+    target = node.op_type
+    try:
+        if (node.domain, node.op_type) in functions:
+            target = f"{node.op_type}()"
+            raise Unsupported("a function of the model's own")
+        if node.domain not in OWN:
+            target = f"{node.domain}.{node.op_type}"
+            if target not in CONTRIBUTED:
+                raise Unsupported("")
+        if unknown:
+            raise Unsupported(next(state.absent[n] for n in unknown if n in state.absent))
+        _import(state, node)
+    except Unsupported as reason:
+        _stand_ins(state, node)
+        return Refusal(shown(target), origin, shown(str(reason)))
+    return None
+
+
+def _stem(node: NodeProto) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
+
+
+def _import(state: Importing, node: NodeProto) -> None:
+    if needs_own_graph(node):
+        raise Unsupported("")
+    if node.domain not in OWN:
+        _contributed(state, node, *CONTRIBUTED[f"{node.domain}.{node.op_type}"])
+        return
+    if node.op_type in SHAPES or _casts_constant(state, node):
+        keep(state, node.output[0], constant(node, state.values, state.arrays))
+        return
+    folded = node.op_type in FOLDED and all(n in state.arrays for n in node.input if n)
+    if not folded and node.op_type not in ONNX_IMPORT:
+        raise Unsupported("")
+    outs = _results(state, node)
+    if folded:
+        _fold(state, node, outs)
+        return
+    state.values.update(outs)
+    _row(state, node, outs, ONNX_IMPORT[node.op_type])
+
+
+def _contributed(
+    state: Importing, node: NodeProto, row: OnnxRow, shape: Callable[..., Shape]
+) -> None:
+    """An operator of onnxruntime's own, whose result's shape is worked out here."""
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    known = [state.values[name].shape for name in node.input[:2]]
+    if None in known:
+        raise Unsupported("a shape that is not known")
+    try:
+        outs = {node.output[0]: Value(state.values[node.input[0]].kind, shape(*known, attrs))}
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise _nonsense(state, node, error) from error
+    state.values.update(outs)
+    _row(state, node, outs, row)
+
+
+def _casts_constant(state: Importing, node: NodeProto) -> bool:
+    """A constant in the type of a tensor: of that tensor only the type is read."""
+    return node.op_type == "CastLike" and node.input[0] in state.arrays
+
+
+def _results(state: Importing, node: NodeProto) -> dict[str, Value]:
+    from onnx import checker, defs, shape_inference
+
+    wrong = (
+        shape_inference.InferenceError,
+        checker.ValidationError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    )
+    try:
+        return results(node, state.opset, state.values, state.arrays)
+    except defs.SchemaError:
+        raise Unsupported("") from None
+    except wrong as error:
+        raise _nonsense(state, node, error) from error
+
+
+def _nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeError:
+    """E119 for a node whose inputs and attributes do not go together."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    cause = f"{type(error).__name__}: {shown(lines[0])}" if lines else type(error).__name__
+    where = f"{origin_of(node)} ({node.op_type})"
+    return onnx_refusals.breaks_rules(state.path, cause, where)
+
+
+def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
+    for name, array in evaluated(node, state.opset, state.arrays, outs).items():
+        state.folded += array.size
+        if state.folded > MOST_CONSTANT_ELEMENTS:
+            raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
+        keep(state, name, array)
+
+
+def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: OnnxRow) -> None:
+    call = _call(state, node, outs)
+    _refuse_types(state, call)
+    try:
+        made = row(call)
+    # a row believes what it reads; onnx has not looked at all of it
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise _nonsense(state, node, error) from error
+    made = (made,) if isinstance(made, str) else made
+    for name, tensor in zip(node.output, made, strict=False):
+        if name:
+            _check_shape(state, tensor, outs[name])
+            state.names[name] = tensor
+    for name in node.output[len(made) :]:
+        state.values.pop(name, None)
+        state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
+
+
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
+    shapes = [outs[name].shape for name in node.output if name]
+    if not shapes or None in shapes:
+        raise Unsupported("a result whose shape depends on values")
+    known = tuple(shape for shape in shapes if shape is not None)
+    if any(0 in shape for shape in known) or _reads_nothing(state, node):
+        raise Unsupported("a tensor without elements")
+    if max(map(math.prod, known)) > MOST_ELEMENTS:
+        raise Unsupported(f"a tensor of {max(map(math.prod, known)):,} elements")
+    attrs = {a.name: plain_attribute(a) for a in node.attribute}
+    for name, value in attrs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _nonsense(state, node, ValueError(f"{name} = {value}"))
+    return Call(
+        state.draft,
+        node.op_type,
+        tuple(node.input),
+        attrs,
+        known,
+        state.opset,
+        state.arrays,
+        state.names,
+    )
+
+
+def _reads_nothing(state: Importing, node: NodeProto) -> bool:
+    """Whether its first input, the one it works on, has no elements."""
+    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
+    return first is not None and 0 in first
+
+
+def _refuse_types(state: Importing, call: Call) -> None:
+    """The indices of ArgMax are an output; nothing computes with them."""
+    read = (state.draft.tensors.get(state.names.get(name, "")) for name in call.inputs)
+    indices = any(tensor is not None and tensor.dtype != "float32" for tensor in read)
+    if indices and call.op not in KEEPS_INDICES:
+        raise Unsupported("it reads the indices of ArgMax, which must be an output")
+
+
+def _check_shape(state: Importing, tensor: str, wanted: Value) -> None:
+    found = state.draft.shape(tensor)
+    scalar = tensor in state.draft.constants and (found, wanted.shape) == ((1,), ())
+    if found != wanted.shape and not scalar:
+        raise Unsupported(
+            f"a use whose result would be {list(found)}, not {list(wanted.shape or ())}"
+        )
+
+
+def _stand_ins(state: Importing, node: NodeProto) -> None:
+    """Tensors in place of a refused node's, so that what reads them is judged as well.
+
+    Shapes are those that the file declares: the rules of what is not supported are not run.
+    """
+    for name in filter(None, node.output):
+        value = state.values.get(name) or state.declared.get(name, Value(0, None))
+        if value.shape is None or value.kind not in FLOATS:
+            state.values.pop(name, None)
+        else:
+            state.values[name] = value
+            state.names[name] = state.draft.stand_in(value.shape)
+
+
+def _finished(state: Importing, graph: GraphProto) -> Graph:
+    if not graph.output:
+        raise constant_output("the result of the model", "no tensor")
+    names, reached = [value.name for value in graph.output], _reached(state.draft)
+    for name in names:
+        if name in state.absent:
+            maker = next(node for node in graph.node if name in node.output)
+            refusal = Refusal(maker.op_type, origin_of(maker), state.absent[name])
+            raise unsupported([refusal], onnx_refusals.instead)
+        if state.names.get(name) not in reached:
+            raise constant_output(shown(name), "a constant")
+    hiding_only(state.draft, [state.names[name] for name in names])
+    for node in state.draft.nodes:
+        refuse_not_finite(node.label, [state.draft.constants.get(x) for x in node.inputs])
+    ports = port_names(names)
+    for name, port in zip(names, ports, strict=True):
+        note_name(state, "output", name, port)
+    return state.draft.graph([state.names[name] for name in names], ports)
+
+
+def _reached(draft: Draft) -> set[str]:
+    """Tensors that depend on an input."""
+    found = set(draft.inputs)
+    for node in draft.nodes:
+        if found.intersection(node.inputs):
+            found.update(node.outputs)
+    return found
+
+
+def _learnt(graph: GraphProto, state: Importing) -> int:
+    """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
+    nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
+    every = (*(t.name for t in graph.initializer), *nodes)
+    read = (name for name in every if name in state.arrays and state.values[name].kind in FLOATS)
+    arrays = (state.arrays[name] for name in read)
+    return sum(array.size for array in arrays if not (array <= UNSEEN).any())

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of an ONNX model as people see them: origins of nodes, names of inputs and outputs."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Sequence
+from pathlib import PureWindowsPath
+from typing import TYPE_CHECKING
+
+from myoedge.graph.ir import Origin
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+LONGEST = 120
+# what torch.onnx leaves behind: stack traces as Python prints them, or "net.py(41): forward"
+_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)|^\s*(\S+\.py)\((\d+)\)', re.MULTILINE)
+# taken in calibration files, and in the lines that write them
+_TAKEN = frozenset(("label", "file", "np", "numpy", "recording", *keyword.kwlist))
+
+
+def origin_of(node: NodeProto) -> Origin:
+    """Path and source line: of torch.onnx's metadata, else the node's name and documentation."""
+    notes = {p.key: p.value for p in node.metadata_props}
+    named = shown(node.name) or shown(next(iter(node.output), "")) or node.op_type
+    scopes = _scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
+    traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
+    return Origin(shown(scopes) or named, _source(traced))
+
+
+def shown(text: str) -> str:
+    """One line without control characters, for terminals and reports."""
+    clean = "".join(char if char.isprintable() else "?" for char in text[: LONGEST + 1])
+    return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
+
+
+def _scopes(text: str) -> str:
+    """The module path in "['', 'encoder', 'encoder.conv', 'conv2d']": the last but the call."""
+    try:
+        found = ast.literal_eval(text[:4000]) if text.startswith("[") else []
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return ""
+    whole = isinstance(found, list) and all(isinstance(scope, str) for scope in found)
+    return str(found[-2]) if whole and len(found) > 1 else ""
+
+
+def _source(trace: str) -> str:
+    """The last frame outside installed packages as basename:line."""
+    frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
+    own = [f for f in frames if "site-packages" not in f[0] and "dist-packages" not in f[0]]
+    chosen = own[-1] if own and trace.lstrip().startswith(("File", "Traceback")) else None
+    file, line = chosen or (own or [("", "")])[0]  # doc strings have the innermost frame first
+    return shown(f"{PureWindowsPath(file).name}:{line}") if file else ""
+
+
+def port_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that files and programs can hold: letters, digits, underscores; each once."""
+    found: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9_]", "_", name)[:LONGEST] or "value"
+        stem = f"_{stem}" if stem[0].isdigit() else f"{stem}_" if stem in _TAKEN else stem
+        choice, count = stem, 1
+        while choice in found:
+            choice, count = f"{stem}_{count}", count + 1
+        found.append(choice)
+    return tuple(found)

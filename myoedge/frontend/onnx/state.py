@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of an ONNX model before its nodes are looked at: weights, inputs, what it says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.frontend.graph_builder import Draft, Unsupported
+from myoedge.frontend.onnx import refusals as onnx_refusals
+from myoedge.frontend.onnx.call import FLOATS, array_of, type_name
+from myoedge.frontend.onnx.fold import Value, value_of
+from myoedge.frontend.onnx.names import origin_of, port_names, shown
+from myoedge.frontend.refusals import not_floating
+from myoedge.frontend.unusable import damaged
+from myoedge.numerics.arrays import Array
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, NodeProto, ValueInfoProto
+
+MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
+
+
+@dataclass
+class Importing:
+    """What is known so far, by ONNX's names.
+
+    arrays   constants in the model's own types      names   what the draft calls them
+    values   types and shapes; a name that is not here was made by something refused
+    declared what the file says of tensors; believed only behind what is refused
+    absent   results that an operator does not give here, and tensors of strange types: why
+    """
+
+    path: Path
+    opset: int
+    draft: Draft = field(default_factory=Draft)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    declared: dict[str, Value] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    folded: int = 0  # elements
+
+
+def read_constants(state: Importing, graph: GraphProto, read: set[str]) -> None:
+    for sparse in graph.sparse_initializer:
+        state.absent[sparse.values.name] = "sparse tensors"
+    for tensor in graph.initializer:
+        if tensor.name in read:
+            try:
+                array = array_of(tensor)
+            except Unsupported as reason:  # whoever reads it is refused
+                state.absent[tensor.name] = str(reason)
+                continue
+            except (ValueError, TypeError, OverflowError) as error:
+                raise damaged(state.path, f"{shown(tensor.name)}: {error}") from error
+            keep(state, tensor.name, array)
+
+
+def keep(state: Importing, name: str, array: Array) -> None:
+    from onnx import helper
+
+    state.arrays[name] = array
+    kind = int(helper.np_dtype_to_tensor_dtype(array.dtype))
+    state.values[name] = Value(kind, tuple(array.shape))
+
+
+def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) -> None:
+    """Initialisers may be listed as inputs with a default; the default is what is built."""
+    for value in (*graph.value_info, *graph.output):
+        state.declared[value.name] = value_of(value.type)
+    constants = {tensor.name for tensor in graph.initializer}
+    given = [value for value in graph.input if value.name not in constants]
+    ports = port_names([value.name for value in given])
+    for value, port in zip(given, ports, strict=True):
+        _input(state, value, port, needed)
+        note_name(state, "input", value.name, port)
+
+
+def _input(state: Importing, value: ValueInfoProto, port: str, needed: list[NodeProto]) -> None:
+    kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
+    if kind not in FLOATS:
+        readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
+        raise not_floating(shown(value.name), type_name(kind), readers)
+    shape = _static(state, value)
+    state.names[value.name] = state.draft.input(port, shape)
+    state.values[value.name] = Value(kind, shape)
+
+
+def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:
+    """The shape; a first axis without a number is the batch, which is one window here."""
+    tensor = value.type.tensor_type
+    dims = [
+        d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in tensor.shape.dim
+    ]
+    name = shown(value.name)
+    if not tensor.HasField("shape"):
+        raise onnx_refusals.dynamic(state.path, name, 0, ())
+    if len(dims) > 1 and isinstance(dims[0], str):
+        state.notes.append(f"axis 0 of input {name}, {shown(dims[0])}, is set to 1")
+        dims[0] = 1
+    for axis, size in enumerate(dims):
+        if size == 0:
+            raise onnx_refusals.wrong_size(name, dims, "at least 1 element")
+        if isinstance(size, str) or size < 1:
+            shown_dims = [shown(str(n)) if isinstance(n, str) else n for n in dims]
+            raise onnx_refusals.dynamic(state.path, name, axis, shown_dims)
+    if math.prod(map(int, dims)) > MOST_ELEMENTS:
+        raise onnx_refusals.wrong_size(name, dims, f"at most {MOST_ELEMENTS:,} elements")
+    return tuple(int(size) for size in dims)
+
+
+def note_name(state: Importing, what: str, name: str, port: str) -> None:
+    if port != name:
+        state.notes.append(f"{what} {shown(name)!r} is called {port}")

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of an exported program become nodes, constants, or refusals, all of which are told."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from myoedge.frontend.graph_builder import Draft, Unsupported
+from myoedge.frontend.refusals import Refusal, short
+from myoedge.frontend.torch.normalize import normalized, reads, unit_of
+from myoedge.frontend.torch.rows import IMPORT, KEEPS
+from myoedge.frontend.torch.traced import (
+    HARMLESS,
+    arguments_of,
+    array,
+    is_complex,
+    origin_of,
+    static,
+    type_of,
+)
+from myoedge.graph.ir import Origin
+
+# Run by torch here, once, where nothing but constants goes in, as are all that IMPORT names and
+# what works element by element: what a file can ask for besides could crash torch, or open files.
+_FACTORIES = frozenset(
+    f"aten.{name}"
+    for name in (
+        "arange.default", "arange.start", "arange.start_step", "eye.default", "eye.m",
+        "full.default", "linspace.default", "ones.default", "scalar_tensor.default",
+        "zeros.default", "tril.default", "triu.default", "cumsum.default", "any.default",
+        "any.dim", "all.default", "all.dim",
+        "fill.Scalar", "outer.default", "min.default", "linalg_vector_norm.default",
+        "norm.ScalarOpt_dim", "var.dim", "var.correction", "std.dim", "std.correction",
+        "expand_as.default", "_weight_norm.default", "_weight_norm_interface.default",
+    )
+)  # fmt: skip
+_WEIGHT = re.compile(r"(\.|(?<=_proj)_)weight\.const$")
+MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
+MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
+
+
+def imported(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
+    """Imports every call; what cannot be is collected, so that all of it is told at once."""
+    needed = needed_nodes(program.graph)
+    refusals = [*_complex_outputs(program.graph)]
+    for node in program.graph.nodes:
+        if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
+            continue
+        refusal = _call(draft, values, node)
+        if refusal is not None:
+            refusals.append(refusal)
+    return refusals
+
+
+def _complex_outputs(graph: Any) -> Iterable[Refusal]:
+    read = (n for node in graph.nodes if node.op == "output" for n in node.all_input_nodes)
+    return (
+        Refusal(str(n.target), origin_of(n), "complex numbers as an output")
+        for n in read
+        if is_complex(n)
+    )
+
+
+def needed_nodes(graph: Any) -> set[Any]:
+    """Calls that an output depends on: a branch that nobody reads need not be supported."""
+    pending = [node for node in graph.nodes if node.op == "output"]
+    found: set[Any] = set()
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(reads(node))
+    return found
+
+
+def _call(draft: Draft, values: dict[str, Any], node: Any) -> Refusal | None:
+    target = str(node.target)
+    origin = origin_of(node)
+    draft.origin, draft.stem = (_of_weight(draft, values, node, origin),), node.name
+    try:
+        values[node.name] = _value(draft, values, node, target)
+    except Unsupported as reason:
+        values[node.name] = _stand_in(draft, node.meta.get("val"))
+        return Refusal(target, origin, str(reason))
+    return None
+
+
+def _of_weight(draft: Draft, values: Mapping[str, Any], node: Any, origin: Origin) -> Origin:
+    """The place of the weight that a call reads, where that says more than the module's: those of
+    an attention compute with their parts' weights and do not call them."""
+    for name in (values.get(given.name) for given in node.all_input_nodes):
+        if isinstance(name, str) and name in draft.constants:
+            part, found = _WEIGHT.subn("", name)
+            if found and part.startswith(f"{origin.path}."):
+                return replace(origin, path=part)
+    return origin
+
+
+def _stand_in(draft: Draft, value: Any) -> Any:
+    """What later calls read in place of a refused one's result, so that they are judged as well."""
+    if isinstance(value, list | tuple):
+        return tuple(_stand_in(draft, item) for item in value)
+    sizes = getattr(value, "shape", ())
+    return draft.stand_in([n if isinstance(n, int) else 1 for n in sizes])
+
+
+def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
+    if node.target is operator.getitem:
+        return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
+    if (unit := unit_of(node)) is not None:
+        return normalized(draft, values[unit.x.name], unit.axis, unit.eps)
+    arguments = _by_name(node, values)
+    row = IMPORT.get(target)
+    if is_known(node) and _is_constant(draft, node, values):
+        return _folded(draft, node, values)
+    if row is None:
+        raise Unsupported("")
+    out = _shape(node.meta["val"])
+    if not isinstance(out, list) and 0 in out:
+        raise Unsupported("a tensor without elements")
+    _refuse_types(draft, node, values)
+    return row(draft, arguments, out)
+
+
+def is_known(node: Any) -> bool:
+    """Whether a call may be made by torch: one that is imported, or whose constants are folded."""
+    target = str(node.target)
+    return target in IMPORT or target in _FACTORIES or _by_element(node.target)
+
+
+def _item(value: Any, index: int, target: str) -> Any:
+    if index >= len(value):
+        raise Unsupported(f"only the values of {short(target)} are there, not its indices")
+    return value[index]
+
+
+def _by_name(node: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments under the names of the operator's schema, defaults filled in, nodes as values."""
+    given = arguments_of(node)
+    if not given:
+        raise Unsupported("")
+    return {name: _resolved(value, values) for name, value in given.items()}
+
+
+def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_resolved(item, values) for item in value]
+    name = getattr(value, "name", None)
+    return values[name] if name is not None and hasattr(value, "all_input_nodes") else value
+
+
+def _shape(value: Any) -> Any:
+    """The shape of a tensor, or the shapes of a tuple of them."""
+    if isinstance(value, list | tuple):
+        return [_shape(item) for item in value]
+    return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
+
+
+def _is_constant(draft: Draft, node: Any, values: Mapping[str, Any]) -> bool:
+    names = [values[n.name] for n in node.all_input_nodes]
+    return all(isinstance(name, str) and name in draft.constants for name in names)
+
+
+def _by_element(target: Any) -> bool:
+    """Whether each element of a call's result comes of one of each operand: comparisons, logic,
+    choices. torch tags one overload of a name, and operators (__or__) not at all."""
+    import torch
+
+    packet = getattr(target, "overloadpacket", None)
+    if packet is None or target.namespace != "aten" or target._schema.is_mutable:
+        return False
+    tags = {tag for name in packet.overloads() for tag in getattr(packet, name).tags}
+    return torch.Tag.pointwise in tags or packet.__name__.startswith("__")
+
+
+def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
+    """A call that reads constants only is run by torch, once, here."""
+    import torch
+
+    elements = sum(math.prod(shape) for shape in _shapes(node))
+    if elements > MOST_CONSTANT_ELEMENTS:
+        raise Unsupported(
+            f"a constant of {elements:,} elements, at most {MOST_CONSTANT_ELEMENTS:,}"
+        )
+
+    def tensor(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(tensor(item) for item in value)
+        if hasattr(value, "all_input_nodes"):
+            return torch.from_numpy(draft.constants[values[value.name]].copy())
+        return value
+
+    try:
+        with torch.no_grad():
+            kwargs = {k: tensor(v) for k, v in node.kwargs.items() if k != "device"}
+            result = node.target(*tensor(node.args), **kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
+    return _kept(draft, result)
+
+
+def _shapes(node: Any) -> list[tuple[int, ...]]:
+    """Shapes of all tensors that a call says it returns."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, list | tuple) else [value]
+    return [tuple(map(int, v.shape)) for v in values if hasattr(v, "shape")]
+
+
+def _kept(draft: Draft, result: Any) -> Any:
+    if isinstance(result, list | tuple):
+        return tuple(_kept(draft, item) for item in result)
+    if not hasattr(result, "detach"):
+        raise Unsupported("a result that is no tensor")
+    return draft.constant(array(result))
+
+
+def _refuse_types(draft: Draft, node: Any, values: Mapping[str, Any]) -> None:
+    """The indices of argmax are an output; nothing computes with them or with truth values."""
+    dtype = getattr(node.meta["val"], "dtype", None)
+    transformed = is_complex(node) and "aten.stft" in str(node.target)
+    whole = dtype is not None and not dtype.is_floating_point and not transformed
+    read = [values[n.name] for n in node.all_input_nodes]
+    indices = any(draft.tensors[x].dtype != "float32" for x in read if x in draft.tensors)
+    if str(node.target) not in MAGNITUDES and any(map(is_complex, node.all_input_nodes)):
+        raise Unsupported("it reads complex numbers, of which abs is to be taken")
+    if indices and not (whole and str(node.target) in KEEPS):
+        raise Unsupported("it reads the indices of argmax, which must be an output")
+    if whole and not indices and "aten.arg" not in str(node.target):
+        raise Unsupported(f"a result of type {type_of(dtype)} inside the network")

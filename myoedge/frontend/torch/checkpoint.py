@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights from a checkpoint or safetensors file, put into the network that `--factory` makes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.torch.archive import MAX_BYTES
+from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
+from myoedge.frontend.unusable import damaged, describe, refuse, wrong_format
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+    from myoedge.numerics.arrays import Array
+
+READABLE = (Kind.CHECKPOINT, Kind.LEGACY, Kind.MODULE, Kind.SAFETENSORS)
+# where training scripts keep the weights, most telling name first
+NESTS = ("state_dict", "model_state_dict", "model", "network")
+# DataParallel, torch.compile, and the attribute a LightningModule keeps its network in
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+SHOWN = 4
+AGAIN = "second "
+KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
+
+
+class _State(NamedTuple):
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...]
+
+
+def load_checkpoint(
+    path: Path,
+    factory: str,
+    example_inputs: tuple[Array, ...] | None,
+    otherwise: tuple[Array, ...] | None = None,
+) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """The exported program of the factory's network with the weights in `path`, and notes on what
+    was unwrapped to get at them.
+
+    factory         "pkg.mod:fn", looked up from the working folder too; called without arguments,
+                    returns a module or (module, example_inputs)
+    example_inputs  one array per input with its batch axis; wins over the factory's
+    otherwise       example inputs for a network that does not take those
+    Raises E103, E104, E106 for the file, E109 for weights that do not fit the network, E205
+    without example inputs, E206 for the factory, E118 where torch.export fails.
+    """
+    kind = sniff(path)
+    if kind not in READABLE:
+        refuse(kind, path)
+    module, own_example = _make(factory)
+    state = _read(path, kind, set(module.state_dict()))
+    _fill(module, state.tensors, path, factory)
+    first = example_inputs if example_inputs is not None else own_example
+    examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
+    return _export(module.eval(), examples, factory), state.notes
+
+
+def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
+    """The factory's module, and its example inputs where it gives any."""
+    torch = import_torch()
+    with _user_code(factory, "raised an error"):
+        made = _find(factory)()
+    module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, torch.nn.Module):
+        kind = f"{type(module).__module__}.{type(module).__qualname__}".removeprefix("builtins.")
+        raise _factory_error(factory, "did not return a torch.nn.Module", f"it returned {kind}")
+    return module, example if example is None or isinstance(example, tuple) else (example,)
+
+
+def _find(factory: str) -> Callable[[], Any]:
+    name, colon, attribute = factory.partition(":")
+    if not (name and colon and attribute):
+        raise _factory_error(factory, "is not of the form pkg.mod:fn", "")
+    with _user_code(factory, "could not be imported"), _working_folder():
+        found: Any = importlib.import_module(name)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise _factory_error(factory, "does not exist", f"{name} has no {attribute}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise _factory_error(factory, "is not a function", f"it is of type {type(found).__name__}")
+    made: Callable[[], Any] = found
+    return made
+
+
+@contextlib.contextmanager
+def _working_folder() -> Iterator[None]:
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+@contextlib.contextmanager
+def _user_code(factory: str, what: str) -> Iterator[None]:
+    """Turn whatever the user's own code raises into E206 with its last line."""
+    try:
+        yield
+    except MyoedgeError:
+        raise
+    # the user's module may raise anything, SystemExit of a script without a main guard included
+    except (Exception, SystemExit) as error:
+        raise _factory_error(factory, what, _cause(error)) from error
+
+
+def _cause(error: BaseException) -> str:
+    """ "ValueError: no such size (net.py:12)"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [frame for frame in frames if _is_users(frame.filename)]
+    where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {first}{where}"
+
+
+def _is_users(filename: str) -> bool:
+    parts = Path(filename).parts
+    own = Path(__file__).parents[1].parts
+    installed = "site-packages" in parts or filename.startswith(("<", sys.base_prefix))
+    return not installed and parts[: len(own)] != own
+
+
+def _factory_error(factory: str, what: str, cause: str) -> MyoedgeError:
+    facts = {"cause": cause} if cause else {}
+    tries = ("--factory pkg.mod:make_model, a function without arguments that returns the network",)
+    return MyoedgeError("E206", f"--factory {factory} {what}", facts, tries)
+
+
+def _read(path: Path, kind: Kind, wanted: set[str]) -> _State:
+    """The state dict in the file, unwrapped until its names are those that are wanted."""
+    if path.stat().st_size > MAX_BYTES:
+        raise damaged(path, "it is larger than 4 GiB")
+    loaded = _safetensors(path) if kind is Kind.SAFETENSORS else _torch_load(path, kind)
+    inner, nests = _unnest(loaded)
+    tensors, prefixes = _strip(_tensors(inner, path), wanted)
+    return _State(tensors, (*nests, *prefixes))
+
+
+def _safetensors(path: Path) -> Any:
+    import_torch()
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _torch_load(path: Path, kind: Kind) -> Any:
+    torch = import_torch()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, weights_only=True, map_location="cpu")
+    # a damaged file may raise anything on its way through the reader's C++ and Python
+    except Exception as error:
+        raise _unloadable(path, kind, error) from error
+
+
+def _unloadable(path: Path, kind: Kind, error: Exception) -> MyoedgeError:
+    classes = unsafe_classes(path.read_bytes())
+    if not classes and "Unsupported" not in str(error):
+        return damaged(path, _cause(error))
+    what = describe(kind, path)
+    save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
+    return wrong_format(path, f"{what}; {classes or 'it pickles more than tensors'}", save)
+
+
+def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
+    notes: list[str] = []
+    while isinstance(loaded, Mapping):
+        nest = next((n for n in NESTS if isinstance(loaded.get(n), Mapping)), None)
+        if nest is None:
+            break
+        others = [str(key) for key in loaded if key != nest]
+        left = f", left aside {_some(others)}" if others else ""
+        notes.append(f'weights taken from "{nest}"{left}')
+        loaded = loaded[nest]
+    return loaded, tuple(notes)
+
+
+def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
+    torch = import_torch()
+    if not isinstance(state, Mapping):
+        raise _no_weights(path, f"its content is of type {type(state).__name__}")
+    others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if others or not state:
+        raise _no_weights(path, f"not tensors: {_some(others)}" if others else "it holds nothing")
+    return {str(key): value for key, value in state.items()}
+
+
+def _no_weights(path: Path, cause: str) -> MyoedgeError:
+    tries = ('torch.save(model.state_dict(), "weights.pt")',)
+    return MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
+
+
+def _strip(state: dict[str, Tensor], wanted: set[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Take wrappers' prefixes off as long as that brings more of the wanted names to light."""
+    notes: list[str] = []
+    # a wrapper in a wrapper is stripped in two goes; deeper nests than this are not met
+    for _ in range(4):
+        if wanted <= set(state):
+            break
+        best = max(PREFIXES, key=lambda prefix: _score(_inside(state, prefix), wanted))
+        inner = _inside(state, best)
+        if not inner or (len(inner) < len(state) and not wanted <= set(inner)):
+            break
+        if _score(inner, wanted) < _score(state, wanted):
+            break
+        outside = [key for key in state if not key.startswith(best)]
+        left = f", left aside {_some(outside)}" if outside else ""
+        notes.append(f'prefix "{best}" taken off {len(inner)} names{left}')
+        state = inner
+    return state, tuple(notes)
+
+
+def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _score(state: Mapping[str, Tensor], wanted: set[str]) -> tuple[int, int]:
+    """How many wanted names are there, then how many names there are at all."""
+    return len(wanted & set(state)), len(state)
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str) -> None:
+    wanted = module.state_dict()
+    both = [name for name in wanted if name in state]
+    shapes = [
+        f"{name} is {_size(state[name])}, the network has {_size(wanted[name])}"
+        for name in both
+        if getattr(wanted[name], "shape", None) != state[name].shape
+    ]
+    facts = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+        "other shape": shapes,
+    }
+    found = {key: _some(names) for key, names in facts.items() if names}
+    if not found:
+        try:
+            module.load_state_dict(state, strict=True)
+        except (RuntimeError, ValueError, TypeError) as error:
+            found = {"cause": _cause(error)}
+    if found:
+        tries = (f"let {factory} make the network that was trained, with the same sizes",)
+        title = f"the weights in {path} do not fit the network of {factory}"
+        raise MyoedgeError("E109", title, found, tries)
+
+
+def _size(tensor: Any) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a scalar"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _example(module: nn.Module, arrays: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """The example inputs as tensors, floats in the precision of the weights."""
+    torch = import_torch()
+    if not arrays:
+        needs = {"needs": "the shape of the inputs, from calibration samples"}
+        tries = ("--calib calib.npz", "let the factory return (model, example_inputs)")
+        raise MyoedgeError("E205", "the network's input shape is not known", needs, tries)
+    floats = (p.dtype for p in module.parameters() if p.is_floating_point())
+    dtype = next(floats, torch.float32)
+    tensors = (torch.as_tensor(array) for array in arrays)
+    return tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors)
+
+
+def _export(
+    module: nn.Module, examples: Sequence[tuple[Any, ...]], factory: str
+) -> ExportedProgram:
+    """Exported with the first example inputs that the network takes."""
+    torch = import_torch()
+    causes: dict[str, str] = {}
+    for example in examples:
+        shown = "; ".join(map(_size, example))
+        if shown in causes:
+            continue
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                program: ExportedProgram = torch.export.export(module, example)
+            return program
+        # the network's own forward runs in here
+        except Exception as error:
+            causes[shown] = _cause(error)
+    if any(t.shape[:1] != (1,) for t in examples[-1]):
+        causes = dict([*causes.items()][:1])  # only samples with a batch axis may go in as they are
+    facts: dict[str, str] = {}
+    for number, (shown, cause) in enumerate(causes.items()):
+        facts |= {f"{AGAIN * number}cause": cause, f"{AGAIN * number}example inputs": shown}
+    changes = any("fake tensor" in cause for cause in causes.values())
+    tries = ["see that model(*example) runs in Python", *([KEEP_WEIGHTS] * changes)]
+    title = f"torch.export.export failed on the network of {factory}"
+    raise MyoedgeError("E118", title, facts, tries)

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads torch.export archives without running anything from them.
+
+torch.export.load runs code that a crafted archive brings along (torch 2.13.0, torch/export and
+torch/_export/serde): unsafe unpickling of sample inputs, weights and constants; shared libraries
+under data/aotinductor; sympify = eval of `expr_str`; modules imported by name in a pytree spec;
+Python source put together from node names and `guards_code`, then exec'ed. So the loader never
+sees the file. Every member is checked against what torch.export.save writes, and a new archive of
+checked members, its pickles made here from plainly read tensors, is what is loaded.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.archive import (
+    MAX_BYTES,
+    MODEL,
+    REEXPORT,
+    check_layout,
+    packed_again,
+    read_members,
+    runs_code,
+    strange,
+)
+from myoedge.frontend.unusable import EXPORT_LINES, damaged
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+MAX_ELEMENTS = 1 << 31
+CONFIGS = (
+    "data/weights/model_weights_config.json",
+    "data/constants/model_constants_config.json",
+)
+# torch.save artifacts: sample inputs; weights and constants of archives of torch 2.8 and older
+ARTIFACTS = ("data/sample_inputs/model.pt", "data/weights/model.pt", "data/constants/model.pt")
+OPERATOR = re.compile(
+    r"torch\.ops\.(?!import_module|load_library|loaded_libraries)[A-Za-z]\w*"
+    r"\.(?:[A-Za-z]|_[A-Za-z]|__i?(?:and|or|xor|lshift|rshift)__)\w*(?:\.[A-Za-z]\w*)?|"
+    r"_operator\.(?:getitem|neg|pos|abs|add|sub|mul|truediv|floordiv|mod|pow|eq|ne|lt|le|gt|ge|"
+    r"and_|or_|xor|not_)|math\.(?:ceil|floor|trunc|sqrt)|torch\._?sym_\w+"
+)
+# names of parameters and modules end up between quotes in source that torch.fx generates
+DOTTED = re.compile(r"(?!(?:.*\.)?__\w+__(?:\.|$))[\w \-+:/@=.]*")
+INTEGER = re.compile(r"-?\d{1,18}")
+# what sympy writes: no dunder, no attribute, no call of a lower-case name
+SYMBOLIC = re.compile(r"(?!.*(?:__|\.\s*[A-Za-z_]|\b[a-z]\w*\s*\())[\w +\-*/%(),.<>=!&|']{1,4000}")
+# read by people or compared as text only; literals are written with repr()
+FREE = (
+    *("as_string", "as_strings", "torch_version", "guards_code"),
+    *("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "custom", "from_node"),
+)
+SPEC_TYPES = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"}
+NAMED = {"tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values"}
+
+
+class Archive(NamedTuple):
+    """A checked archive: what to load, and the program as JSON."""
+
+    data: io.BytesIO
+    program: Mapping[str, Any]
+
+
+def preflight(path: Path) -> None:
+    """Raise E107 if loading the archive could run code, E110 if its shapes are dynamic, E104 if
+    it is damaged."""
+    _checked(path)
+
+
+def load_exported(path: Path) -> ExportedProgram:
+    """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
+    archive = _checked(path)
+    torch = import_torch()
+    with _quiet() as causes:
+        try:
+            program: ExportedProgram = torch.export.load(archive.data)
+        # the loader raises anything at all on a file it was not made for
+        except Exception as error:
+            raise _unreadable(path, archive.program, causes[0] if causes else error) from error
+    return program
+
+
+def _checked(path: Path) -> Archive:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise strange(path, path.name, "it is larger than 4 GiB")
+        return _checked_members(read_members(path.read_bytes(), path), path)
+    except OSError as error:
+        raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
+    except RecursionError as error:
+        raise damaged(path, "its JSON is nested too deeply") from error
+
+
+def _checked_members(members: dict[str, bytes], path: Path) -> Archive:
+    check_layout(members, path)
+    program = _json(members[MODEL], MODEL, path)
+    _check_tree(program, MODEL, path)
+    for name in CONFIGS:
+        if name in members:
+            config = _json(members[name], name, path)
+            _check_tree(config, name, path)
+            _check_payloads(config, name, members, path)
+    _check_devices(program, path)
+    _check_static(program, path)
+    for name in ARTIFACTS:
+        if members.get(name):
+            members[name] = _plain_artifact(members[name], name, path)
+    return Archive(packed_again(members), program)
+
+
+def _json(data: bytes, member: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except ValueError as error:
+        raise damaged(path, f"{member}: {error}") from error
+    if not isinstance(value, dict):
+        raise damaged(path, f"{member}: not a JSON object")
+    return value
+
+
+def _check_tree(tree: object, member: str, path: Path) -> None:
+    if why := next(_complaints(tree, ""), None):
+        raise runs_code(path, member, why)
+
+
+def _complaints(value: object, key: str) -> Iterator[str]:
+    """Why torch may not see this JSON; every string is refused that no rule knows as harmless."""
+    if isinstance(value, str):
+        if not RULES.get(key, _is_dotted)(value):
+            yield f'"{key}" is {_short(value)}'
+    elif isinstance(value, list):
+        for item in value:
+            yield from _complaints(item, key)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not (name.isidentifier() if key in NAMED else _is_dotted(name)):
+                yield f"{_short(name)} is a name in {key or 'it'}"
+            yield from _complaints(item, name)
+    elif key == "use_pickle" and value is not False:
+        yield '"use_pickle" is on: loading would unpickle this tensor'
+    elif value is not None and not isinstance(value, bool | int | float):
+        yield f"{_short(repr(value))} is in {key}"
+
+
+def _is_dotted(text: str) -> bool:
+    return DOTTED.fullmatch(text) is not None
+
+
+def _is_name(text: str) -> bool:
+    return text == "" or text.isidentifier()
+
+
+def _is_spec(text: str) -> bool:
+    """A pytree spec of plain containers; torch imports modules that other kinds name."""
+    try:
+        loaded = json.loads(text)
+        return isinstance(loaded, list) and len(loaded) == 2 and _is_spec_node(loaded[1])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _is_spec_node(node: Any) -> bool:
+    if node["type"] is None:
+        return node["context"] is None and node["children_spec"] == []
+    keys = json.loads(node["context"])
+    plain = keys is None or (isinstance(keys, list) and all(_is_key(key) for key in keys))
+    return plain and node["type"] in SPEC_TYPES and all(map(_is_spec_node, node["children_spec"]))
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, int) or (isinstance(key, str) and _is_dotted(key))
+
+
+RULES: Mapping[str, Callable[[str], bool]] = {
+    **dict.fromkeys(FREE, lambda text: True),
+    **dict.fromkeys(("in_spec", "out_spec"), _is_spec),
+    **dict.fromkeys(("target", "as_operator"), lambda text: bool(OPERATOR.fullmatch(text))),
+    **dict.fromkeys(("name", "as_name", "forward_arg_names"), _is_name),
+    "expr_str": lambda text: bool(SYMBOLIC.fullmatch(text)),
+    "use_pickle": lambda text: False,
+}
+
+
+def _check_payloads(
+    config: Mapping[str, Any], member: str, members: Mapping[str, bytes], path: Path
+) -> None:
+    """Each tensor has bytes in the archive and a size that those bytes can have."""
+    folder = member.rpartition("/")[0]
+    try:
+        for name, meta in config["config"].items():
+            have = len(members[f"{folder}/{meta['path_name']}"])
+            need = math.prod(int(size["as_int"]) for size in meta["tensor_meta"]["sizes"])
+            if not 0 <= need <= (MAX_ELEMENTS if have else 0):
+                raise damaged(path, f"{member}: {name} has {need} elements in {have} bytes")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise damaged(path, f"{member}: {error!r}") from error
+
+
+def _check_devices(program: Mapping[str, Any], path: Path) -> None:
+    found = (node for key, node in _dicts(program) if key in ("device", "as_device"))
+    if others := sorted({str(node.get("type")) for node in found} - {"cpu", "meta"}):
+        facts = {"exported on": ", ".join(others), "needs": "cpu"}
+        tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
+        raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)
+
+
+def _check_static(program: Mapping[str, Any], path: Path) -> None:
+    symbols = [n["expr_str"] for _, n in _dicts(program) if "expr_str" in n]
+    moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
+    if not moving and not program.get("range_constraints"):
+        return _check_guards(program, path)
+    axes = list(_dynamic_axes(program)) or ["inside the network, from its data"]
+    tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
+    raise MyoedgeError(
+        "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
+    )
+
+
+def _check_guards(program: Mapping[str, Any], path: Path) -> None:
+    """Guards are source that is exec'ed on the first run; static shapes need none."""
+    if guards := program.get("guards_code"):
+        raise runs_code(path, MODEL, f"guards_code is {_short(str(guards))}")
+
+
+def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        module = program["graph_module"]
+        names = [
+            spec["user_input"]["arg"]["as_tensor"]["name"]
+            for spec in module["signature"]["input_specs"]
+            if "as_tensor" in spec.get("user_input", {}).get("arg", {})
+        ]
+        for name in names:
+            for axis, size in enumerate(module["graph"]["tensor_values"][name]["sizes"]):
+                if "as_expr" in size:
+                    yield f"axis {axis} of input {name}"
+    # a graph of another shape is torch's to refuse; here it only leaves the axis unnamed
+    except (KeyError, TypeError, AttributeError):
+        return
+
+
+def _dicts(value: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield key, value
+        for name, item in value.items():
+            yield from _dicts(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _dicts(item, key)
+
+
+def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
+    """The same tensors in a pickle of our own; torch falls back to full unpickling by itself."""
+    torch = import_torch()
+    if not data.startswith(b"PK\x03\x04"):
+        raise runs_code(path, member, "it is a pickle of an old kind, which loading would run")
+    read_members(data, path, member)
+    try:
+        value = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise runs_code(path, member, unsafe_classes(data) or str(error).split("\n")[0]) from error
+    clean = io.BytesIO()
+    torch.save(value, clean)
+    return clean.getvalue()
+
+
+def unsafe_classes(data: bytes) -> str:
+    """What a torch.save file would import beyond tensors, for people; empty if nothing."""
+    torch = import_torch()
+    try:
+        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))
+    except Exception:
+        return ""
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"it pickles {', '.join(names[:6])}{more}" if names else ""
+
+
+def import_torch() -> Any:
+    """The torch module; E501 where it is not installed."""
+    try:
+        import torch
+        import torch.export
+    except ImportError as error:
+        facts, tries = {"cause": error}, ("pip install 'myoedge[torch]'",)
+        raise MyoedgeError("E501", "torch is needed to read models", facts, tries) from error
+    return torch
+
+
+@contextmanager
+def _quiet() -> Iterator[list[BaseException]]:
+    """Keep torch from printing; yields the errors it logs and then replaces by vaguer ones."""
+    causes: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            causes.append(record.exc_info[1])
+        return False
+
+    handler = logging.Handler()
+    handler.addFilter(keep)
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._export")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]  # torch gives them its own
+    for logger in loggers:
+        logger.handlers, logger.propagate = [handler], False
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield causes
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
+
+
+def _unreadable(path: Path, program: Mapping[str, Any], cause: BaseException) -> MyoedgeError:
+    schema = program.get("schema_version")
+    facts = {
+        "torch here": import_torch().__version__,
+        "torch that wrote it": program.get("torch_version", "2.4 or older"),
+        "its schema": ".".join(map(str, schema.values())) if isinstance(schema, dict) else "none",
+        "cause": f"{type(cause).__name__}: {_short(str(cause).split(chr(10))[0], 160)}",
+    }
+    return MyoedgeError("E108", f"{path} could not be read by this torch", facts, REEXPORT)
+
+
+def _short(text: str, limit: int = 80) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}..."

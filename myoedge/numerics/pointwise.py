@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one number: what a 256-entry table may hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+
+Step = tuple[Any, ...]  # (name, parameter, ...)
+Chain = tuple[Step, ...]  # applied from left to right
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+BLOCK = 16384  # elements that a chain is evaluated for at once, at least: they stay in a cache
+ERF_EXACT = 4096  # elements that are worth a call of math.erf each
+_ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double precision
+
+
+def erf(x: Array) -> Array:
+    """The error function: of a few numbers exact to double precision (math.erf), of many to 1e-13,
+    between points that are (cubic, by values and derivatives)."""
+    if x.size <= ERF_EXACT:
+        return np.asarray(_erf(x), dtype=np.float64)
+    value, slope, square, cube = _erf_curves()
+    at = np.fmin(np.abs(x), _ERF_END) / _ERF_STEP
+    left = np.minimum(at.astype(np.int64), len(value) - 1)
+    t = at - left
+    y = value[left] + t * (slope[left] + t * square[left] + t * t * cube[left])
+    return np.asarray(np.where(np.isnan(x), np.nan, np.copysign(y, x)))
+
+
+@cache
+def _erf_curves() -> tuple[Array, Array, Array, Array]:
+    """Coefficients of the cubic between each two points from 0 to _ERF_END."""
+    at = np.arange(round(_ERF_END / _ERF_STEP) + 1) * _ERF_STEP
+    slope = 2.0 / math.sqrt(math.pi) * np.exp(-np.square(at)) * _ERF_STEP
+    value = np.asarray(_erf(at), dtype=np.float64)
+    (v, w), (a, b) = (value[:-1], value[1:]), (slope[:-1], slope[1:])
+    return v, a, 3 * (w - v) - 2 * a - b, 2 * (v - w) + a + b
+
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * x))
+
+
+def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    soft = np.logaddexp(0.0, beta * x) / beta
+    return np.where(beta * x > threshold, x, soft)
+
+
+def _elu(x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
+    negative = alpha * np.expm1(np.minimum(x, 0.0) * input_scale)
+    return scale * np.where(x > 0, x, negative)
+
+
+def _gelu_tanh(x: Array) -> Array:
+    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _hardsigmoid(x: Array) -> Array:
+    return np.clip(x + 3.0, 0.0, 6.0) / 6.0
+
+
+# Definitions follow PyTorch's documentation of the operator of the same name.
+FUNCTIONS: Mapping[str, Callable[..., Array]] = {
+    "abs": np.abs,
+    "affine": lambda x, scale, offset: x * scale + offset,
+    "ceil": np.ceil,
+    "clamp": lambda x, low, high: np.clip(x, low, high),
+    "cos": np.cos,
+    "elu": _elu,
+    "erf": erf,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "gelu": lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
+    "gelu_tanh": _gelu_tanh,
+    "hardshrink": lambda x, limit=0.5: np.where(np.abs(x) > limit, x, 0.0),
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": lambda x: x * _hardsigmoid(x),
+    "leaky_relu": lambda x, slope=0.01: np.where(x >= 0, x, x * slope),
+    "log": np.log,
+    "log10": np.log10,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "neg": np.negative,
+    "pow": lambda x, exponent: np.power(x, exponent),
+    "product": lambda x, first, second: evaluate(first, x) * evaluate(second, x),
+    "reciprocal": lambda x: 1.0 / x,
+    "round": np.rint,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x),
+    "sigmoid": _sigmoid,
+    "sign": np.sign,
+    "silu": lambda x: x * _sigmoid(x),
+    "sin": np.sin,
+    "softplus": _softplus,
+    "softshrink": lambda x, limit=0.5: np.sign(x) * np.maximum(np.abs(x) - limit, 0.0),
+    "softsign": lambda x: x / (1.0 + np.abs(x)),
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "tanh": np.tanh,
+    "tanhshrink": lambda x: x - np.tanh(x),
+    "threshold": lambda x, limit, value: np.where(x > limit, x, np.float64(value)),
+}
+
+
+def defaults(name: str) -> tuple[float, ...]:
+    """What the parameters of a function are where PyTorch is not told otherwise."""
+    return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()
+
+
+def evaluate(chain: Sequence[Step], x: Array) -> Array:
+    """The chain at every element, in float64; NaN and infinities where it is not defined."""
+    blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
+    with np.errstate(all="ignore"):
+        found = [_evaluated(chain, block.astype(np.float64)) for block in blocks]
+    return np.concatenate(found).reshape(np.shape(x))
+
+
+def _evaluated(chain: Sequence[Step], x: Array) -> Array:
+    for name, *parameters in chain:
+        x = FUNCTIONS[name](x, *parameters)
+    return x
+
+
+def bounds(chain: Sequence[Step]) -> tuple[float, float] | None:
+    """(low, high) if the chain only clamps, else None: clamps cost nothing in an epilogue."""
+    low, high = -math.inf, math.inf
+    for step in chain:
+        if step[0] != "clamp":
+            return None
+        low, high = (min(max(edge, step[1]), step[2]) for edge in (low, high))
+    return low, high

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attention as one operator: scores stay in L1, exponentials are bytes, the division comes last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, QParams, exact_matmul
+from myoedge.operators import nine_cores as team
+from myoedge.operators.attention.work_split import busiest
+from myoedge.operators.base import Integers, Nest, OpDef, Site, Step, register
+from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.products.packing import up
+from myoedge.targets.gap9.costs import Prices
+
+EXP_MAX = 255  # the exponential of the largest score of a row
+EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
+# Of what is added to scores: exp is 0 in float32 then, but where scores are 900 apart. What stands
+# for minus infinity, also where some of that are added up.
+UNSEEN, LOWEST = -1e3, -1e8
+FAINT = -50.0  # of the largest, exp is 2e-22: hides where scores are known to be that far above it
+KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
+HIDING = -128  # what hides a key, of what is added to scores, where attrs say so
+BELOW = 2**29  # by how much
+TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
+
+
+def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *bias: Shape) -> Shape:
+    """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E].
+
+    bias   [B or 1, H or 1, N, M]
+    """
+    return (*q[:3], v[2])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over results; for each of them every key and the whole width is read."""
+    q, v = shapes[0], shapes[2]
+    axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
+    b, n, h, e, m, d = (((axis, 1),) for axis in axes)
+    operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
+    bias = {"bias": (*_once(shapes[3], b, h), n, m)} if len(shapes) > 3 else {}
+    return Nest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
+
+
+def _once(bias: Shape, *lead: Dim) -> tuple[Dim, ...]:
+    """Indices along batch and heads, along which one bias may be for all."""
+    return tuple(dim if n > 1 else () for n, dim in zip(bias, lead, strict=False))
+
+
+def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    """Of scores and of values, masked ones included.
+
+    attrs["widths"]   (of q and k, of v): what a head has without what fills its words
+    """
+    (b, n, h, d), m = shapes[0], shapes[1][1]
+    return b * n * h * m * sum(attrs.get("widths", (d, out[3])))
+
+
+def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
+    """(first, end) int64 [rows]: the keys that each row attends to.
+
+    attrs["window"]   (before, after): row i sees keys i - before .. i + after; None: all
+    """
+    at = np.arange(rows)
+    before, after = attrs["window"] or (rows + keys, rows + keys)
+    return np.maximum(at - before, 0), np.minimum(at + after + 1, keys)
+
+
+def mask(attrs: Attrs, rows: int, keys: int) -> Array:
+    """bool [rows, keys]: what is seen."""
+    first, end = seen(attrs, rows, keys)
+    at = np.arange(keys)
+    return np.asarray((at >= first[:, None]) & (at < end[:, None]))
+
+
+def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
+    """[B, H, N, M] before anything is added to them; minus infinity outside the window."""
+    scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) * np.float32(attrs["scale"])
+    return np.where(mask(attrs, q.shape[1], k.shape[1]), scores, -np.inf)
+
+
+def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+    scores = scores_of(attrs, q, k)
+    scores = scores + bias[0] if bias else scores
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., : k.shape[1]].swapaxes(2, 3))
+    return np.ascontiguousarray(y.swapaxes(1, 2))
+
+
+def quantize(site: Site) -> Integers:
+    """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
+    q, k, v = (site.params(i) for i in range(3))
+    (_, _, _, width), keys = site.shapes[0], site.shapes[1][1]
+    unit = q.scale * k.scale * site.attrs["scale"]
+    if hides(site.attrs):
+        unit = max(unit, *_least_units(site.params(3)))
+    bias = _bias_factor(site.params(3).scale / unit) if _is_biased(site) else (0, 0)
+    hidden = BELOW if hides(site.attrs) else 0
+    bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
+    numbers = {
+        **_distance(unit / EXP_STEP, 2 * bound),
+        "bias_mult": bias[0],
+        "bias_shift": bias[1],
+        **_share(v, site.target),
+        "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
+    }
+    return Integers(numbers, {"exp": exp_table()})
+
+
+def hides(attrs: Attrs) -> bool:
+    """Whether what is added to scores hides keys.
+
+    attrs["hides"]   so it does, in integers where it is HIDING, else where it is very negative
+    """
+    return bool(attrs.get("hides"))
+
+
+def _is_biased(site: Site) -> bool:
+    """Whether something is added to scores that is not alike for all keys which are seen."""
+    if len(site.inputs) < 4:
+        return False
+    known = site.constants[3] if hides(site.attrs) else None
+    seen_ = None if known is None else known[known > UNSEEN]
+    return seen_ is None or bool((seen_ != seen_[:1]).any())
+
+
+def _least_units(bias: QParams) -> tuple[float, float]:
+    """Of a score of 1, so that hidden keys are far enough below: where these are larger than it
+    is, all scores together are less than a step of what is added to them."""
+    return 255 * EXP_STEP / (BELOW / 4), bias.scale / 2**20
+
+
+def exp_table() -> Array:
+    """uint8 [512]: exponentials of the distances from a row's largest score; 0 from 255 on."""
+    at = np.arange(512.0)
+    return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * at)) * (at < 255), np.uint8)
+
+
+def _bias_factor(factor: float) -> tuple[int, int]:
+    """(multiplier, shift) of what is added to scores: 128 times the multiplier fits 29 bits."""
+    shift = int(np.clip(21 - math.frexp(factor)[1], 0, 30))
+    return min(round(math.ldexp(factor, shift)), 2**21), shift
+
+
+def _distance(factor: float, reach: int) -> dict[str, int]:
+    """entry = min(distance + half, most) * mult >> shift, 0 .. 510, for distances up to `reach`."""
+    factor = min(max(factor, 2.0**-31), 255.0)
+    shift = int(np.clip(15 - math.frexp(factor)[1], 0, 31))
+    while True:
+        mult = max(min(round(math.ldexp(factor, shift)), MULT_MAX), 1)
+        most = min(-((-255 << shift) // mult), reach + 2**20)  # at entry 255 or above
+        if most * mult <= INT32_MAX:
+            half = min(round(0.5 / factor), 2**20) if factor < 1.0 else 0
+            return {"half": half, "most": most, "mult": mult, "shift": shift}
+        shift -= 1
+
+
+def _share(v: QParams, y: QParams) -> dict[str, int]:
+    """q = ((acc >> h) * (share / sum') + offset) >> out_shift, where sum' has 16 bits."""
+    ratio = min(v.scale / y.scale, 2.0**14)
+    for shift in range(23, -1, -1):
+        share = round(math.ldexp(ratio, shift + 8))
+        moved = y.zero_point - v.zero_point * ratio
+        offset = round(math.ldexp(moved, shift)) + ((1 << shift) >> 1)
+        if share <= 2**29 and abs(offset) <= 3 * 2**29:
+            return {"share": share, "offset": offset, "out_shift": shift}
+    raise AssertionError("a shift of 0 always fits")
+
+
+def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+    """q, k, v int8 as in `shape`, bias int8 [B or 1, H or 1, N, M] -> int8 [B, N, H, E]."""
+    keys = k.shape[1]
+    scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
+    if bias:
+        scores = scores + (bias[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+    if hides(step.attrs):
+        scores = scores - np.where(bias[0] == HIDING, BELOW, 0)
+    open_ = mask(step.attrs, q.shape[1], keys)
+    most = np.where(open_, scores, -(2**40)).max(axis=-1, keepdims=True)
+    distance = np.minimum(most + step["half"] - np.where(open_, scores, most), step["most"])
+    e = np.where(open_, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
+    acc = exact_matmul(e, v[..., :keys].swapaxes(2, 3))
+    total = e.sum(axis=-1, keepdims=True)
+    top = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = np.where(
+        top <= 15, total << np.maximum(15 - top, 0), total >> np.maximum(top - 15, 0)
+    )
+    y = ((acc >> (top - TOP)) * (step["share"] // mantissa) + step["offset"]) >> step["out_shift"]
+    return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
+
+
+def literals(step: Step) -> dict[str, Any]:
+    (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
+    before, after = step.attrs["window"] or (n + m, n + m)
+    sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
+    return {
+        **sizes,
+        "v_row": v[3],
+        "before": before,
+        "after": after,
+        "biased": len(step.shapes) > 3,
+        **_bias_steps(*step.shapes[3:]),
+        "hides": int(hides(step.attrs)),
+    }
+
+
+def _bias_steps(*bias: Shape) -> dict[str, int]:
+    """Heads of a bias from one sample and from one head to the next; 0 where it is the same."""
+    if not bias:
+        return {}
+    ((b, h, _, _),) = bias
+    return {"bias_outer": h if b > 1 else 0, "bias_inner": int(h > 1)}
+
+
+def row_bytes(keys: int, out_width: int) -> int:
+    """Of a row's scores, of which then exponentials and sums take the place."""
+    return max(4 * up(keys), up(keys) + 4 * out_width)
+
+
+def scratch(rows: Any, keys: int, out_width: int) -> Any:
+    """me_attention_scratch"""
+    return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
+
+
+SCALARS = (
+    "half",
+    "most",
+    "mult",
+    "shift",
+    "bias_mult",
+    "bias_shift",
+    "share",
+    "offset",
+    "out_shift",
+)
+
+
+def in_tiles(step: Step) -> Tiled | None:
+    """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
+
+    Words of keys are counted twice, once for scores and once behind these for values: where they
+    are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
+    """
+    sizes = literals(step)
+    if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
+        return None
+    kept = ("keys", "width", "out_width", "before", "after", "hides")
+    helped = team.helped(products(step.attrs, step.shapes, step.out))
+    return Tiled(
+        kernel="me_attention",
+        axes={
+            "b": sizes["batch"],
+            "h": sizes["heads"],
+            "row": sizes["rows"],
+            "keys": 2 * _words(step),
+            "lane": 4,
+        },
+        split=("row", "keys"),
+        single=("b", "h"),
+        inner=("keys",),
+        units={"row": 4},
+        operands=tuple(_operands(step)),
+        op={
+            **{n: sizes[n] for n in kept},
+            **{n: step[n] for n in SCALARS},
+            "exp": "@exp",
+        },
+        tile=_tile_fields,
+        arrays={"exp": step["exp"]},
+        scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
+        cycles=lambda tile, prices: _cycles(step, team.cores(helped), tile, prices),
+        code=lambda _: ("me_attention_run",),
+        helped=helped,
+    )
+
+
+def _words(step: Step) -> int:
+    """Of four keys each, the last one filled."""
+    return int(up(step.shapes[1][1])) // 4
+
+
+def _operands(step: Step) -> Iterator[Operand]:
+    shapes, filled = step.shapes, 4 * _words(step)
+    b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
+    keys: Dim = (("keys", 4), ("lane", 1))
+    yield Operand("q", 0, shapes[0], (b, row, h, ()))
+    yield Operand("k", 1, shapes[1], (b, keys, h, ()))
+    yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
+    if len(shapes) > 3:
+        yield Operand("bias", 3, shapes[3], (*_once(shapes[3], b, h), row, ()))
+    yield Operand("exp", "exp", (512,), ((),))
+    yield Operand("y", OUT, step.out, (b, row, h, ()))
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "y", "scratch")}
+    q, k, v = (regions[name] for name in "qkv")
+    rows = {"rows": q.extent[1], "first_row": q.start[1]}
+    keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
+    return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
+
+
+def _cycles(step: Step, cores: int, sizes: Sizes, prices: Prices) -> Any:
+    """Of the core that has most to do: scores and values in blocks of four by four, exponentials
+    row by row; of a tile that has part of the keys, that part of it all."""
+    numbers = literals(step)
+    spans = tuple(zip(*seen(step.attrs, numbers["rows"], numbers["keys"]), strict=True))
+    part = sizes["keys"] / (2 * _words(step))
+    mine = busiest(spans, sizes["row"], numbers["out_width"] // 4, cores)
+    words = mine.scores * (numbers["width"] // 4) + mine.words
+    products = words * prices.dense_word + mine.values * 16 * prices.attention_result
+    item = prices.attention_item + (prices.attention_bias if step["bias_mult"] else 0.0)
+    item += prices.attention_hidden if numbers["hides"] else 0.0
+    exponentials = mine.keys * item + mine.rows * prices.attention_row
+    # every tile with values, half of them, goes through all blocks
+    visits = mine.scores * part + mine.values * np.maximum(part, 0.5)
+    around = visits * prices.attention_block
+    return (products + exponentials) * part + around + prices.attention_call
+
+
+ATTENTION = register(
+    OpDef(
+        name="attention",
+        doc="softmax(q k^T * scale + bias) v for all heads; windows of keys, causal ones too",
+        shape=shape,
+        nest=nest,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="attention.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        symmetric=(0,),
+        repeated={3: 2},
+        hiding=lambda attrs: (3,) if hides(attrs) else (),
+        multiplies=True,
+        products=products,
+    )
+)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rotary embedding: pairs of neighbours turned by angles that follow the position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import MULT_MAX
+from myoedge.operators.base import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.operators.common_rules import axis_turned, like_first, same_shape, stored_bound
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+
+
+def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
+    """(outer, positions, inner, pairs): position i of the axis is turned by row i % positions."""
+    outer, extent, inner = outer_inner(x[:-1], attrs["axis"])
+    return outer * extent // period, period, inner, x[-1] // 2
+
+
+def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
+    """x [..., 2 * pairs], cos and sin [positions, pairs], repeated along attrs["axis"]."""
+    outer, period, inner, pairs = split(attrs, x.shape, len(cos))
+    even, odd = np.moveaxis(x.reshape(outer, period, inner, pairs, 2), -1, 0)
+    c, s = cos[:, None], sin[:, None]
+    return np.stack([even * c - odd * s, odd * c + even * s], axis=-1).reshape(x.shape)
+
+
+def quantize(site: Site) -> Integers:
+    """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point."""
+    x, y = site.params(0), site.target
+    cos, sin = (site.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
+    largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
+    shift = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
+    parts = [np.clip(np.rint(np.ldexp(t, shift)), -MULT_MAX, MULT_MAX) for t in (cos, sin)]
+    offset = (y.zero_point << shift) + ((1 << shift) >> 1)
+    numbers = {"x_zero": x.zero_point, "offset": offset, "shift": shift}
+    bound = 2 * 255 * MULT_MAX + abs(offset)
+    c, s = (p.astype(np.int16) for p in parts)
+    return Integers({**numbers, "acc_bound": bound}, {"turns": np.stack([c, -s, s, c], axis=-1)})
+
+
+def integer(step: Step, x: Array) -> Array:
+    """x int8 [..., 2 * pairs] -> int8."""
+    turns = step["turns"].astype(np.int64)[:, None]
+    outer, period, inner, pairs = split(step.attrs, x.shape, len(turns))
+    wide = x.reshape(outer, period, inner, pairs, 2).astype(np.int64) - step["x_zero"]
+    a, b = wide[..., 0], wide[..., 1]
+    acc = [a * turns[..., i] + b * turns[..., i + 1] + step["offset"] for i in (0, 2)]
+    y = np.stack(acc, axis=-1) >> step["shift"]
+    return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
+
+
+def literals(step: Step) -> dict[str, object]:
+    names = ("outer", "positions", "inner", "pairs")
+    sizes = split(step.attrs, step.out, len(step["turns"]))
+    return dict(zip(names, sizes, strict=True))
+
+
+def in_tiles(step: Step) -> Tiled:
+    """Cut around the positions and between them."""
+    outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
+    index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
+    shape = (outer, period, inner, 2 * pairs)
+    return Tiled(
+        kernel="me_rotary",
+        axes={"o": outer, "p": period},
+        split=("o", "p"),
+        operands=(
+            Operand("x", 0, shape, index),
+            Operand("turns", "turns", (period, 8 * pairs), ((("p", 1),), ())),
+            Operand("y", OUT, shape, index),
+        ),
+        op={
+            "inner": inner,
+            "pairs": pairs,
+            **{name: step[name] for name in ("x_zero", "offset", "shift")},
+        },
+        tile=_tile_fields,
+        arrays={"turns": step["turns"]},
+        cycles=lambda sizes, prices: (
+            -(-sizes["o"] * sizes["p"] // WORKERS)
+            * (inner * (pairs * prices.rotary_pair + prices.rotary_row))
+            + prices.rows_call
+        ),
+        code=lambda _: ("me_rotary_run",),
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    outer, positions = regions["y"].extent[:2]
+    places: Fields = {"x": "@x", "turns": "@turns", "y": "@y"}
+    return {**places, "outer": outer, "positions": positions}
+
+
+def turned(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
+    """Pairs lie along the last axis, which must stay the last."""
+    return axis_turned(attrs, perm) if perm[-1] == len(perm) - 1 else None
+
+
+ROTARY = register(
+    OpDef(
+        name="rotary",
+        doc="rotary embedding: pairs of neighbours turned by constant angles",
+        shape=same_shape,
+        nest=like_first,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="rotary.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        weights=(1, 2),
+        turned=turned,
+    )
+)

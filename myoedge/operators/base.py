@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator is: loops, operands, meaning in floats and integers, template; the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Node, Shape, Tensor
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.kernel import Dim, Tiled
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A loop nest and what it touches.
+
+    axes      extent of every loop, outermost first
+    reduce    the loops that are summed over
+    operands  for every operand the index along each dimension: "t*2 + r" is (("t", 2), ("r", 1))
+    """
+
+    axes: Mapping[str, int]
+    operands: Mapping[str, tuple[Dim, ...]]
+    reduce: frozenset[str] = frozenset()
+
+    @property
+    def iterations(self) -> int:
+        return math.prod(self.axes.values())
+
+    def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
+        """Extent of an operand that a tile of these sizes touches, halo included."""
+        sizes = {**self.axes, **(tile or {})}
+        return tuple(
+            1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
+            for dim in self.operands[operand]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an operator sees when it is quantised.
+
+    shapes     of its inputs         out      shape of its output
+    inputs     parameters of its inputs; None for weights that it quantises itself
+    target     parameters of what it requantises to (before a fused table, if there is one)
+    constants  float value of constant inputs, else None
+    """
+
+    attrs: Attrs
+    shapes: tuple[Shape, ...]
+    out: Shape
+    inputs: tuple[QParams | None, ...]
+    target: QParams
+    constants: tuple[Array | None, ...]
+    per_channel: bool = True
+
+    def params(self, index: int) -> QParams:
+        found = self.inputs[index]
+        assert found is not None, "operand without parameters"
+        return found
+
+    def constant(self, index: int) -> Array:
+        found = self.constants[index]
+        assert found is not None, "operand is not a constant"
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Integers:
+    """The numbers an operator needs at run time: scalars by name, and arrays by name."""
+
+    scalars: Mapping[str, int] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One quantised operator: node, integers, and the shapes of the operands it still reads.
+
+    operands   names of the inputs that are read as integers (weights are in `integers`)
+    low, high  where requantised values saturate
+    item       bytes of an element of the result
+    """
+
+    node: Node
+    operands: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    out: Shape
+    integers: Integers
+    low: int = -128
+    high: int = 127
+    item: int = 1
+
+    @property
+    def kind(self) -> type:
+        """Of integers that are requantised."""
+        return np.int16 if self.item == 2 else np.int8
+
+    @property
+    def attrs(self) -> Attrs:
+        return self.node.attrs
+
+    @property
+    def table(self) -> Array | None:
+        return self.integers.arrays.get("table")
+
+    def __getitem__(self, name: str) -> Any:
+        """A scalar or an array of `integers`."""
+        if name in self.integers.scalars:
+            return self.integers.scalars[name]
+        return self.integers.arrays[name]
+
+
+def _zero(step: Step) -> int:
+    return 0
+
+
+def _as_it_is(step: Step, x: Array) -> Array:
+    return x
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What an operator hands from frame to frame, beginning with one of its operands.
+
+    operand   its number; one behind the others is read where it is there
+    name      for people and tensors      shape   of it
+    params    in which it is kept, such that nothing is lost
+    first     (Step, the operand) -> its integers in these params
+    fill      Step -> the integer that all of it is at first, where there is no such operand
+    scalars   of the operator where the operand has these params
+    last      operator that gives what is left behind the last frame; empty: that frame itself
+    """
+
+    operand: int
+    name: str
+    shape: Shape
+    params: QParams
+    first: Callable[[Step, Array], Array] = _as_it_is
+    fill: Callable[[Step], int] = _zero
+    scalars: Mapping[str, int] = field(default_factory=dict)
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InTime:
+    """How an operator goes along one axis of an operand, the axis of time in a stream.
+
+    axis      of the result, frames of which are made of frames of the operand
+    taps      frame j is made of so many frames from j * stride - before on
+    before    frames in front of the first one that a frame of the result may reach into
+    behind    frames behind the last one that it reaches into, which a stream does not have yet
+    resized   frames of the result -> attributes on just what they are made of, nothing around it
+    fill      Step -> the integer in place of frames in front of the first one
+    carries   what goes from frame to frame besides
+    """
+
+    axis: int
+    resized: Callable[[int], Attrs]
+    taps: int = 1
+    stride: int = 1
+    before: int = 0
+    behind: int = 0
+    fill: Callable[[Step], int] = _zero
+    carries: tuple[Carried, ...] = ()
+
+    @property
+    def anchored(self) -> bool:
+        """Whether frame 0 has to be the first of a pass, as something is put in front of it."""
+        return self.before > 0 or bool(self.carries)
+
+
+def _all_at_once(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return None
+
+
+def _none(attrs: Attrs) -> tuple[int, ...]:
+    return ()
+
+
+def _nothing(site: Site) -> Integers:
+    return Integers()
+
+
+def _no_bound(step: Step) -> int:
+    return 0
+
+
+def _no_literals(step: Step) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class OpDef:
+    """An operator, defined once.
+
+    shape      (attrs, *input shapes) -> output shape
+    nest       (attrs, input shapes, output shape) -> loops and operands
+    real       (attrs, *float arrays) -> float array: calibration and SQNR
+    quantize   Site -> Integers
+    integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
+    acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
+    template   file below firmware_templates/kernels; empty where no code is emitted
+    phases     Step -> of a layer that works on L2, phase by phase: how many lanes the cores share,
+               and the cycles of one; None: all iterations of the nest take about the same
+    literals   Step -> numbers its template writes into the C, besides shapes and integers
+    tiled      Step -> how it runs in tiles in L1; None, also as its result: as a whole, in L2
+    weights    positions of the inputs that `quantize` turns into `integers`
+    same_scale inputs and output share one pair of parameters
+    moves      results are elements of the operands as they are, or a number around them
+    epilogue   ends in a requantisation, so that an activation can be fused
+    turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
+               as its result: never
+    view       output is the input's bytes under another shape
+    out_dtype  of the output when it is not int8
+    fixed      parameters of the output where they do not depend on data
+    multiplies one multiply-accumulate per iteration of the nest
+    products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
+    symmetric  inputs whose zero point must be 0
+    hiding     attrs -> inputs whose smallest integer says that something is hidden
+    repeated   by input the leading axes along which it may have 1 where others have more; None: all
+    rather_symmetric   inputs whose zero point is 0 where their range hardly suffers from it
+    reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
+               gives results of 16 bits, where they have a scale so; None: never
+    wide       inputs that have 16 bits always
+    wide_weights   float weights -> as 8 bits have them, where they have 16 beside an operand of 16
+               bits, so that this is won as well; None: they have 8 always
+    reads_indices  whether it reads classes as argmax gives them
+    in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
+               axis; None, also as its result: it needs the whole axis at once
+    """
+
+    name: str
+    doc: str
+    shape: Callable[..., Shape]
+    nest: Callable[[Attrs, Sequence[Shape], Shape], Nest]
+    real: Callable[..., Array]
+    integer: Callable[..., Array]
+    quantize: Callable[[Site], Integers] = _nothing
+    acc_bound: Callable[[Step], int] = _no_bound
+    template: str = ""
+    literals: Callable[[Step], Mapping[str, Any]] = _no_literals
+    phases: Callable[[Step], Sequence[tuple[int, float]]] | None = None
+    tiled: Callable[[Step], Tiled | None] | None = None
+    weights: tuple[int, ...] = ()
+    same_scale: bool = False
+    moves: bool = False
+    epilogue: bool = False
+    turned: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
+    view: bool = False
+    out_dtype: str = "int8"
+    fixed: QParams | None = None
+    multiplies: bool = False
+    products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
+    symmetric: tuple[int, ...] = ()
+    hiding: Callable[[Attrs], tuple[int, ...]] = _none
+    repeated: Mapping[int, int | None] = field(default_factory=dict)
+    rather_symmetric: tuple[int, ...] = ()
+    reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
+    writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
+    wide: tuple[int, ...] = ()
+    wide_weights: Callable[[Array], Array] | None = None
+    reads_indices: bool = False
+    in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
+
+
+OPS: dict[str, OpDef] = {}
+
+
+def register(op: OpDef) -> OpDef:
+    """Adds an operator to the table; done once, when myoedge.operators is imported."""
+    assert op.name not in OPS, op.name
+    OPS[op.name] = op
+    return op
+
+
+def macs(node: Node, shapes: Sequence[Shape], out: Shape) -> int:
+    """Multiply-accumulates of the model: padding taps count, SIMD padding does not."""
+    op = OPS[node.op]
+    if op.products is not None:
+        return op.products(node.attrs, shapes, out)
+    return op.nest(node.attrs, shapes, out).iterations if op.multiplies else 0
+
+
+def strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Elements between neighbours along each dimension of a C-contiguous array."""
+    return tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
+def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """(product before, extent, product after) an axis."""
+    axis %= len(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
+def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:
+    """Description of a node's output tensor from the shapes of its inputs."""
+    op = OPS[node.op]
+    dtype = op.out_dtype if op.out_dtype != "int8" else "float32"
+    return Tensor(node.name, op.shape(node.attrs, *shapes), dtype)

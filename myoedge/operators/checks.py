@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is legal at each stage, as (check, message) pairs; a violation is a bug in myoedge.
+
+The specs of quantised networks and of plans stand in quantization/checks.py and plan/check.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import numpy as np
+
+import myoedge.operators  # noqa: F401  (fills OPS)
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node
+from myoedge.operators.base import OPS, output_of
+from myoedge.operators.softmax.definition import ROW_MAX
+
+T = TypeVar("T")
+Check = Callable[[T], Iterator[str]]  # names of the tensors that offend
+NodeCheck = Callable[[Graph, Node], bool]
+Spec = tuple[tuple[Check[T], str], ...]
+
+
+def check(graph: Graph, stage: str) -> None:
+    """Raise E920 unless the graph is legal at this stage ("imported", "prepared")."""
+    enforce(SPEC[stage], graph, graph, stage)
+
+
+def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
+    """Raise E920 at the first pair of a spec that something in `subject` breaks.
+
+    graph   says where in the user's program the offending tensor comes from
+    """
+    for find, message in spec:
+        wrong = next(find(subject), None)
+        if wrong is not None:
+            raise _bug(graph, stage, wrong, message)
+
+
+def _bug(graph: Graph, stage: str, name: str, message: str) -> MyoedgeError:
+    node = graph.producer.get(name)
+    where = name if node is None else f"{name} = {node.where}"
+    return MyoedgeError(
+        "E920",
+        f"a network that is not legal once {stage}: {message}",
+        {"stage": stage, "at": where},
+        ["report it, with the model or a part of it that shows it"],
+    )
+
+
+def every(holds: NodeCheck) -> Check[Graph]:
+    """A check of all nodes from one of a node."""
+
+    def find(graph: Graph) -> Iterator[str]:
+        return (node.name for node in graph.nodes if not holds(graph, node))
+
+    return find
+
+
+def _known_op(graph: Graph, node: Node) -> bool:
+    return node.op in OPS and len(node.outputs) == 1
+
+
+def _written_once(graph: Graph) -> Iterator[str]:
+    made = (out for node in graph.nodes for out in node.outputs)
+    count = Counter([*graph.inputs, *graph.constants, *made])
+    return (name for name, times in count.items() if times > 1)
+
+
+def _written_before_read(graph: Graph) -> Iterator[str]:
+    known = {*graph.inputs, *graph.constants}
+    for node in graph.nodes:
+        if not known.issuperset(node.inputs):
+            yield node.name
+        known.update(node.outputs)
+
+
+def _outputs_written(graph: Graph) -> Iterator[str]:
+    made = {*graph.inputs, *graph.producer}
+    return (name for name in graph.outputs if name not in made)
+
+
+def _shape_follows(graph: Graph, node: Node) -> bool:
+    found = output_of(node, [graph.shape(name) for name in node.inputs])
+    return graph.tensors.get(node.name) == found
+
+
+def _inputs_described(graph: Graph) -> Iterator[str]:
+    return (name for name in graph.inputs if name not in graph.tensors)
+
+
+def _not_empty(graph: Graph) -> Iterator[str]:
+    return (name for name, tensor in graph.tensors.items() if 0 in tensor.shape)
+
+
+def _finite(graph: Graph) -> Iterator[str]:
+    read = dict.fromkeys(name for node in graph.nodes for name in node.inputs)
+    for name in read:
+        value = graph.constants.get(name)
+        if value is not None and not (value.dtype == np.float32 and np.isfinite(value).all()):
+            yield name
+
+
+def _short_rows(graph: Graph, node: Node) -> bool:
+    if node.op not in ("softmax", "log_softmax"):
+        return True
+    return graph.shape(node.inputs[0])[node.attrs["axis"]] <= ROW_MAX
+
+
+def _indices_unread(graph: Graph, node: Node) -> bool:
+    read = [graph.tensors[x].dtype for x in node.inputs if x in graph.tensors]
+    return OPS[node.op].reads_indices or "int32" not in read
+
+
+def _borders_fit(graph: Graph) -> Iterator[str]:
+    for name, border in graph.borders.items():
+        extent = graph.shape(name)[border.axis] if graph.shape(name) else 1
+        if name not in graph.inputs or len(border.scale) not in (1, extent):
+            yield name
+
+
+def _axes_adjacent(graph: Graph, node: Node) -> bool:
+    if node.op not in ("mean", "sum"):
+        return True
+    axes, shape = node.attrs["axes"], graph.shape(node.inputs[0])
+    return all(d in axes or shape[d] == 1 for d in range(min(axes), max(axes) + 1))
+
+
+def _not_twice(op: str) -> NodeCheck:
+    def holds(graph: Graph, node: Node) -> bool:
+        before = graph.producer.get(node.inputs[0])
+        return node.op != op or before is None or before.op != op
+
+    return holds
+
+
+def _act_where_requantised(graph: Graph, node: Node) -> bool:
+    return "act" not in node.attrs or (OPS[node.op].epilogue and bool(node.attrs["act"]))
+
+
+def _weights_constant(graph: Graph, node: Node) -> bool:
+    return all(map(graph.is_const, (x for i, x in enumerate(node.inputs) if _is_weight(node, i))))
+
+
+def _is_weight(node: Node, index: int) -> bool:
+    return index in OPS[node.op].weights
+
+
+def _reads_a_tensor(graph: Graph, node: Node) -> bool:
+    return not all(map(graph.is_const, node.inputs))
+
+
+def _all_needed(graph: Graph) -> Iterator[str]:
+    return (
+        n.name for n in graph.nodes if n.name not in graph.outputs and n.name not in graph.users
+    )
+
+
+def _scale_is_free(graph: Graph, node: Node) -> bool:
+    """concat and pad share one scale with their inputs, so that none may have its own."""
+    if node.op not in ("concat", "pad"):
+        return True
+    made = [graph.producer.get(name) for name in node.inputs]
+    fixed = {None if before is None else OPS[before.op].fixed for before in made}
+    return fixed == {None} or (node.op == "concat" and len(fixed) == 1)
+
+
+IMPORTED: Spec[Graph] = (
+    (every(_known_op), "the operator is not in the table, or has not exactly one output"),
+    (_written_once, "a name is written twice"),
+    (_written_before_read, "a tensor is read before it is written"),
+    (_inputs_described, "an input has no shape"),
+    (_outputs_written, "an output is written by nothing"),
+    (every(_shape_follows), "shape or type is not what the operator makes of its inputs"),
+    (_not_empty, "a tensor has no elements"),
+    (_finite, "a constant operand is not finite float32"),
+    (every(_short_rows), f"softmax over more than {ROW_MAX} elements"),
+    (every(_indices_unread), "an operator reads the indices of argmax"),
+    (_borders_fit, "a border's factors do not fit its input"),
+    (
+        every(_act_where_requantised),
+        "an activation is fused into an operator without a requantisation",
+    ),
+    (every(_weights_constant), "weights are computed"),
+)
+
+PREPARED: Spec[Graph] = (
+    *IMPORTED,
+    (every(_reads_a_tensor), "an operator on constants was not folded"),
+    (_all_needed, "a tensor is read by nothing"),
+    (every(_axes_adjacent), "reduced axes lie apart"),
+    (every(_not_twice("transpose")), "a transpose follows a transpose"),
+    (every(_not_twice("reshape")), "a reshape follows a reshape"),
+    (every(_scale_is_free), "an operator that fixes its scale must share it"),
+)
+
+SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED}

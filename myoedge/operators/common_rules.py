@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers that several operators give alike: loops, shapes, bounds, 16 bits, turns, time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import InTime, Nest, Step
+from myoedge.operators.kernel import Dim
+
+
+def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """One loop per output dimension; inputs are broadcast."""
+    axes = {f"i{d}": extent for d, extent in enumerate(out)}
+    operands = {f"x{i}": _broadcast(shape, out) for i, shape in enumerate(shapes)}
+    return Nest(axes, {**operands, "y": _broadcast(out, out)})
+
+
+def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """`nest` of results that have the extents of the first input."""
+    return elementwise(attrs, shapes[:1], out)
+
+
+def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """`nest` of copies: an operand is described by the loops of the output, a read an element."""
+    return elementwise(attrs, [out], out)
+
+
+def _broadcast(shape: Shape, out: Shape) -> tuple[Dim, ...]:
+    lead = len(out) - len(shape)
+    return tuple(() if n == 1 else ((f"i{lead + d}", 1),) for d, n in enumerate(shape))
+
+
+def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
+    """`shape` of operators whose output has the shape of their first input."""
+    return x
+
+
+def stored_bound(step: Step) -> int:
+    """`acc_bound` of operators that work it out when they are quantised."""
+    return int(step["acc_bound"])
+
+
+def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
+    """`integer` of operators that move, compare or count: what `real` does, to integers."""
+
+    @functools.wraps(real)
+    def integer(step: Step, *xs: Array) -> Array:
+        return real(step.attrs, *xs)
+
+    return integer
+
+
+def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """`reads_wide`, `writes_wide` of operators that do not mind."""
+    return True
+
+
+def limited(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """The same of those whose kernels of 16 bits know limits, and no other activation."""
+    return all(name == "clamp" for name, *_ in attrs.get("act", ()))
+
+
+def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    """The same of those whose kernels of 16 bits know no activation."""
+    return "act" not in attrs
+
+
+def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators on elements: they do not know axes."""
+    return attrs
+
+
+def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators along attrs["axis"]."""
+    return {**attrs, "axis": perm[attrs["axis"]]}
+
+
+def broadcast_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    """`in_time` of operators on elements: frame by frame, broadcast like all axes."""
+    rank = max(map(len, shapes))
+    return InTime(axis + rank - len(shapes[index]), lambda made: attrs)
+
+
+def beside_axis(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """`in_time` of operators along attrs["axis"]: frame by frame along any other."""
+    same = axis == attrs["axis"] % len(shapes[0])
+    return None if same or index else InTime(axis, lambda made: attrs)
+
+
+def beside_last(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """`in_time` of operators along the last axis: frame by frame along any other."""
+    last = axis == len(shapes[0]) - 1
+    return None if last or index else InTime(axis, lambda made: attrs)

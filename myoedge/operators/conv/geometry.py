@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A convolution over two axes: sizes, what windows reach over, what bringing them in costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.base import Step
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Operand, Sizes
+from myoedge.operators.products import gemm as dense
+from myoedge.operators.products.packing import scale_fields
+from myoedge.targets.gap9.costs import Prices
+
+
+def literals(step: Step) -> dict[str, Any]:
+    """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
+    rank = len(step.out) - 2
+    lead = (1,) * (2 - rank)
+    attrs, weight, x = step.attrs, step["weight"], step.shapes[0]
+    h_in, w_in = (*lead, *x[1:-1])
+    h_out, w_out = (*lead, *step.out[1:-1])
+    sizes = {"n": x[0], "h_in": h_in, "w_in": w_in, "h_out": h_out, "w_out": w_out}
+    return {
+        **sizes,
+        "kernel": (*lead, *weight.shape[1:-1]),
+        "stride": (*lead, *attrs["stride"]),
+        "dilation": (*lead, *attrs["dilation"]),
+        "pads": (*(((0, 0),) * len(lead)), *attrs["pads"]),
+        "groups": attrs["groups"],
+        "c_in": x[-1],
+        "c_group": weight.shape[-1],
+        "k_out": weight.shape[0],
+        "k_group": weight.shape[0] // attrs["groups"],
+        "weight_type": f"{weight.dtype}_t",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Spatial:
+    """A convolution over two axes: what its tiles need of it.
+
+    x, y    [N, H, W, C] of input and results, C of one group
+    """
+
+    x: Shape
+    y: Shape
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pads: tuple[tuple[int, int], tuple[int, int]]
+    groups: int
+
+    @staticmethod
+    def of(step: Step, groups: int = 1) -> Spatial:
+        sizes = literals(step)
+        x = (sizes["n"], sizes["h_in"], sizes["w_in"], sizes["c_in"] // groups)
+        y = (sizes["n"], sizes["h_out"], sizes["w_out"], sizes["k_out"] // groups)
+        kernel, stride, dilation, pads = (
+            sizes[key] for key in ("kernel", "stride", "dilation", "pads")
+        )
+        return Spatial(x, y, kernel, stride, dilation, pads, groups)
+
+    @staticmethod
+    def of_pixels(count: int, c: int, k: int) -> Spatial:
+        """Rows of c numbers that become rows of k, as pixels."""
+        ones, none = (1, 1), ((0, 0), (0, 0))
+        return Spatial((1, 1, count, c), (1, 1, count, k), ones, ones, ones, none, 1)
+
+    @property
+    def taps(self) -> int:
+        return math.prod(self.kernel) * self.x[-1]
+
+    @property
+    def group(self) -> Dim:
+        return (("g", 1),) if self.groups > 1 else ()
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether every position is computed from the same one alone."""
+        none = ((0, 0), (0, 0))
+        return self.kernel == self.stride == (1, 1) and self.pads == none
+
+    @property
+    def narrow(self) -> bool:
+        """Whether rows of the kernel are three taps: with a zero, a word that is read at once."""
+        three = self.kernel[1] * self.x[-1] == 3 and self.kernel[0] > 1
+        return three and self.dilation[1] == 1
+
+    def reach(self, sizes: Sizes) -> tuple[Any, Any]:
+        """Rows and columns of the input, padding included, that a tile's windows reach over."""
+        axes = zip(("t0", "t1"), self.kernel, self.stride, self.dilation, strict=True)
+        rows, columns = ((sizes[t] - 1) * s + (k - 1) * d + 1 for t, k, s, d in axes)
+        return rows, columns
+
+    def padded_bytes(self, sizes: Sizes) -> Any:
+        """me_conv_padded: the input of a tile with its padding."""
+        rows, columns = self.reach(sizes)
+        return -(-rows * columns * self.x[-1] // 4) * 4 + 4
+
+    def work(self, step: Step, narrow: bool) -> dense.Work:
+        """What me_conv multiplies; narrow windows lie anywhere, a word for every row."""
+        c, k = self.x[-1], self.y[-1]
+        if narrow:
+            return dense.work(step, 4 * self.kernel[0], k, gathers=True, crossing=True)
+        in_one = self.kernel[1] == 1 or self.dilation[1] == 1
+        pieces = self.kernel[0] * (1 if in_one else self.kernel[1])
+        piece = c * (self.kernel[1] if in_one else 1)
+        apart = (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
+        copied = pieces > 1 or apart > 0
+        how = {"copied": copied, "gathers": copied or not self.pointwise}
+        return dense.work(step, self.taps, k, **how, pieces=pieces, tail=piece % 4)
+
+    def padding(self, prices: Prices, sizes: Sizes) -> Any:
+        """Bringing a tile's input in with its padding."""
+        rows, columns = self.reach(sizes)
+        each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
+        return -(-rows // WORKERS) * each + prices.conv_padded
+
+    def edges(self, prices: Prices) -> Any:
+        """A window that reaches over an edge."""
+        c = self.x[-1]
+        single = self.kernel[0] * (0 if c % 8 == 0 else 2 if c % 4 == 0 else 5)
+        words = max(self.taps - single, 0) / 4
+        each = self.kernel[0] * prices.conv_edge_row + words * prices.conv_edge_word
+        return prices.conv_edge + each + min(single, self.taps) * prices.conv_edge_byte
+
+    def at_edges(self, sizes: Sizes, first: Any, count: Any) -> Any:
+        """How many of `count` windows from one on reach over an edge."""
+        return self._edges_before(sizes, first + count) - self._edges_before(sizes, first)
+
+    def _edges_before(self, sizes: Sizes, end: Any) -> Any:
+        rows, columns = sizes["t0"], sizes["t1"]
+        (top, bottom), (left, right) = (self.over(d, sizes) for d in (0, 1))
+        row, column = end // columns, end % columns
+        at_rows = np.minimum(row, top) + np.maximum(row - np.maximum(rows - bottom, top), 0)
+        in_row = np.minimum(left + right, columns)
+        inside = (row >= top) & (row < rows - bottom)
+        some = np.minimum(column, left) + np.maximum(column - np.maximum(columns - right, left), 0)
+        last = np.where(inside, some, column)
+        return at_rows * columns + (row - at_rows) * in_row + last
+
+    def over(self, d: int, sizes: Sizes) -> tuple[Any, Any]:
+        """How many windows of a tile reach over the start of an axis, and over its end; of any tile
+        about as many as of the first, where it is not said which."""
+        stride, (pad, _), count = self.stride[d], self.pads[d], self.y[1 + d]
+        size, reach = sizes[f"t{d}"], (self.kernel[d] - 1) * self.dilation[d] + 1
+        fit = max((self.x[1 + d] + pad - reach) // stride + 1, 0)
+        start = np.minimum(-(-pad // stride), size)
+        end = np.minimum(max(count - fit, 0), size - start)
+        first, last = sizes.get(f"t{d} first", True), sizes.get(f"t{d} last", size >= count)
+        return start * first, end * last
+
+    def flat(self) -> Spatial:
+        """All positions in a row, where they are alike."""
+        x, y = ((1, 1, math.prod(s[:3]), s[3]) for s in (self.x, self.y))
+        return replace(self, x=x, y=y)
+
+    def axes(self) -> dict[str, int]:
+        n, t0, t1, _ = self.y
+        taps = {"r0": self.kernel[0], "r1": self.kernel[1], "s1": 1 + self.unread}
+        return {"n": n, "g": self.groups, "t0": t0, "t1": t1, **taps}
+
+    @property
+    def unread(self) -> int:
+        """Columns behind the last window; with them rows lie one behind the other."""
+        read = (self.y[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
+        return max(self.x[2] + self.pads[1][0] - read, 0)
+
+    def read(self, channels: Dim) -> Operand:
+        rows = (("t0", self.stride[0]), ("r0", self.dilation[0]))
+        columns = (("t1", self.stride[1]), ("r1", self.dilation[1]), ("s1", 1))
+        first = (0, -self.pads[0][0], -self.pads[1][0], 0, 0)
+        index = ((("n", 1),), rows, columns, self.group, channels)
+        return Operand("x", 0, (*self.x[:3], self.groups, self.x[3]), index, first)
+
+    def write(self, channels: Dim) -> Operand:
+        index = ((("n", 1),), (("t0", 1),), (("t1", 1),), self.group, channels)
+        return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
+
+    def fields(self, c: int, step: Step) -> dict[str, int | str]:
+        """me_conv."""
+        both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
+        sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
+        return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products of 16 bits: packed weights, scratch and cost, as in me_wide_conv.c."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.operators.kernel import WORKERS, Operand
+from myoedge.operators.products.packing import BLOCK, CHANNELS, packed_channels
+from myoedge.targets.gap9.costs import Prices
+
+WINDOWS = 4  # of a block
+ONE_ROW = 9 / 24  # of a block's instructions, a window alone
+
+
+def arrays(step: Step) -> dict[str, Array]:
+    """Weights and channels, with zeros up to whole blocks of channels."""
+    channels, rows = packed_channels(step), step["weight"].reshape(len(step["weight"]), -1)
+    missing = (0, -len(rows) % BLOCK)
+    return {
+        "weights": packed(np.pad(rows, (missing, (0, rows.shape[1] % 2)))),
+        "channels": np.pad(channels, (missing, (0, 0))),
+    }
+
+
+def packed(rows: Array) -> Array:
+    """int16 [K, taps], both whole -> for every four channels, for every two taps, a word each."""
+    k, taps = rows.shape
+    return np.ascontiguousarray(
+        rows.reshape(k // BLOCK, BLOCK, taps // 2, 2).swapaxes(1, 2)
+    ).ravel()
+
+
+def weight_operands(stored: dict[str, Array]) -> tuple[Operand, ...]:
+    k, size = len(stored["channels"]), stored["weights"].size // len(stored["channels"])
+    return (
+        Operand("weights", "weights", (k, size), (CHANNELS, ()), item=2),
+        Operand("channels", "channels", (k, 16), (CHANNELS, ())),
+    )
+
+
+def row_bytes(taps: int) -> int:
+    """me_wide_conv_row."""
+    return 4 * (-(-taps // 2) | 1)
+
+
+def cycles(prices: Prices, windows: Any, blocks: Any, rows: int, in_row: int) -> Any:
+    """Of windows of `rows` rows of taps and blocks of four channels, of the core that has most to
+    do; and of gathering them."""
+    words, units = -(-rows * in_row // 2), -(-(-(-windows // WINDOWS) * blocks) // WORKERS)
+    high = np.minimum(windows, WINDOWS)
+    share = np.where(windows < WINDOWS, windows * ONE_ROW, 1.0)
+    sums = units * (share * words * prices.wide_conv_word + BLOCK * high * prices.wide_conv_result)
+    gathered = in_row * prices.wide_conv_item + prices.wide_conv_piece
+    return sums + -(-windows * rows // WORKERS) * gathered + prices.wide_conv_call

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions in tiles: dense ones, depthwise ones, and those of 16 bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.operators.conv import depthwise
+from myoedge.operators.conv import int16 as wide_conv
+from myoedge.operators.conv.depthwise import packed_depthwise
+from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.products import gemm as dense
+from myoedge.operators.products.int16 import wide_rows
+from myoedge.operators.products.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    packed_weights,
+    weight_operands,
+    with_table,
+)
+from myoedge.operators.products.row_tiling import rows_in_tiles
+from myoedge.targets.gap9.code_size import WAITS
+from myoedge.targets.gap9.costs import Prices
+
+FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
+TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
+
+
+def in_tiles(step: Step) -> Tiled:
+    """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
+    groups = step.attrs["groups"]
+    if step["weight"].dtype == np.int16:
+        return wide_in_tiles(step, Spatial.of(step))
+    if step.kind is np.int16:
+        taps = math.prod(step["weight"].shape[1:])
+        return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
+    if 1 < groups == step.shapes[0][-1] == step.out[-1]:
+        return _depthwise_in_tiles(step, Spatial.of(step))
+    conv = Spatial.of(step, groups)
+    if conv.pointwise and groups == 1:
+        return rows_in_tiles(step, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
+    return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dense:
+    """How me_conv brings windows to where it reads them.
+
+    gather    each core copies those that it multiplies, `room` bytes of scratch for all
+    padded    the input is brought in with its padding first
+    together  all windows are copied once, by all cores
+    """
+
+    conv: Spatial
+    work: dense.Work
+    gather: bool
+    padded: bool
+    together: bool
+    room: int
+
+    @staticmethod
+    def of(step: Step, conv: Spatial) -> _Dense:
+        c = conv.x[-1]
+        reaches_over = conv.pads != ((0, 0), (0, 0))
+        few = c <= FEW_CHANNELS and conv.kernel[0] > 1
+        room, padded = dense.scratch(conv.taps), conv.narrow or (few and reaches_over)
+        return _Dense(
+            conv,
+            conv.work(step, conv.narrow),
+            gather=not conv.pointwise or c % 4 != 0,
+            padded=padded,
+            together=room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise,
+            room=room,
+        )
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether windows reach over the edges of what lies there."""
+        return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
+
+    def cycles(self, sizes: Sizes, prices: Prices) -> Any:
+        rows, at = sizes["t0"] * sizes["t1"], dense.Rows(sizes["t1"])
+        padding = self.conv.padding(prices, sizes) if self.padded else 0.0
+        if self.has_edges:
+            edges, edge = partial(self.conv.at_edges, sizes), self.conv.edges(prices)
+            at = dense.Rows(sizes["t1"], self.conv.over(1, sizes), edges, edge)
+        product = dense.together if self.together else dense.cycles
+        return product(prices, self.work, rows, sizes["k"], at) + padding
+
+    def code(self, sizes: Sizes) -> tuple[str, ...]:
+        rows, edges = sizes["t0"] * sizes["t1"], self.has_edges
+        more = ("find_edges",) if edges else (WAITS, "use_padded") if self.padded else ()
+        product = dense.code(self.work, rows, sizes["k"], self.together, edges)
+        return ("me_conv_run", *more, *product)
+
+    def scratch(self, sizes: Sizes) -> Any:
+        if self.padded:
+            return self.room + self.conv.padded_bytes(sizes)
+        if self.together:
+            return sizes["t0"] * sizes["t1"] * dense.stride(self.conv.taps)
+        return self.room if self.gather else 0
+
+    def fields(self, regions: Mapping[str, Region]) -> Fields:
+        padded = f"@scratch+{self.room}" if self.padded else "@none"
+        return {**_tile_fields(regions), "padded": padded}
+
+
+def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    c, k = conv.x[-1], conv.y[-1]
+    arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
+    table, how = with_table(step, arrays), _Dense.of(step, conv)
+    weights = weight_operands(arrays, k, conv.group)
+    ways = {"narrow": int(conv.narrow), "together": int(how.together)}
+    return Tiled(
+        kernel="me_conv",
+        waits=True,
+        axes={**conv.axes(), **channel_axes(k)},
+        split=("k", "t0", "t1"),
+        single=("n", "g"),
+        operands=(conv.read(()), *weights, *table, conv.write(CHANNELS)),
+        op={**conv.fields(c, step), **ways},
+        tile=how.fields,
+        arrays=arrays,
+        scratch=how.scratch,
+        cycles=how.cycles,
+        code=how.code,
+        ends=("t0", "t1") if how.has_edges else (),
+    )
+
+
+def wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    """Products of 16 bits."""
+    c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
+    arrays = wide_conv.arrays(step)
+    table = with_table(step, arrays)
+    wide = {"x_wide": step["x_wide"], "y_wide": step.item - 1}
+    x, y = replace(conv.read(()), item=1 + wide["x_wide"]), conv.write(CHANNELS)
+    return Tiled(
+        kernel="me_wide_conv",
+        axes={**conv.axes(), **channel_axes(k)},
+        split=("k", "t0", "t1"),
+        single=("n", "g"),
+        operands=(x, *wide_conv.weight_operands(arrays), *table, replace(y, item=step.item)),
+        op={**conv.fields(c, step), **wide},
+        tile=_wide_tile,
+        arrays=arrays,
+        scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
+        cycles=lambda sizes, prices: wide_conv.cycles(
+            prices, sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c
+        ),
+        code=lambda _: ("me_wide_conv_run", "me_sixteen_sums_h"),
+    )
+
+
+def _wide_tile(regions: Mapping[str, Region]) -> Fields:
+    fields = _tile_fields(regions)
+    return {name: fields[name] for name in fields if name not in ("row_stride", "y_stride")}
+
+
+def _packed(weight: Array, conv: Spatial) -> Array:
+    """Group by group."""
+    groups = weight.reshape(conv.groups, conv.y[-1], -1)
+    if conv.narrow:  # a zero behind the three taps of a row
+        rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], 3)
+        groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    return np.concatenate([packed_weights(group) for group in groups])
+
+
+def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
+    """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
+    c, (k_h, k_w) = conv.x[-1], conv.kernel
+    weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
+    arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    cut = c % 4 == 0
+    work = depthwise.Work.of(step, conv.kernel, conv.stride, conv.dilation)
+    channels: Dim = CHANNELS if cut else ()
+    blocks: Dim = (("k", 1),) if cut else ()
+    packed = (
+        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
+        Operand("channels", "channels", (c, 16), (channels, ())),
+    )
+    return Tiled(
+        kernel="me_depthwise",
+        axes={**conv.axes(), **(channel_axes(c) if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
+        single=("n",),
+        operands=(conv.read(channels), *packed, *table, conv.write(channels)),
+        op={**conv.fields(1, step), "narrow": 0, "together": 0},
+        tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
+        arrays=arrays,
+        scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
+        cycles=lambda sizes, prices: depthwise.cycles(
+            prices, work, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4)
+        ),
+        code=lambda _: work.code,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    x, y = regions["x"], regions["y"]
+    return {
+        "x": "@x",
+        "h": x.extent[1],
+        "w": x.extent[2],
+        "pad_top": x.before[1],
+        "pad_left": x.before[2],
+        "row_stride": math.prod(x.extent[2:]),
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "oh": y.extent[1],
+        "ow": y.extent[2],
+        "k": y.extent[4],
+        "y_stride": y.extent[4],
+        "scratch": "@scratch",
+    }

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on elements: sums, differences and products of two, one factor per channel, tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import (
+    Combine,
+    QParams,
+    choose_combine,
+    choose_wide,
+    combine,
+    lookup,
+    quantize,
+    requantize,
+)
+from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.operators.base import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.operators.common_rules import (
+    axis_turned,
+    beside_axis,
+    broadcast_in_time,
+    elementwise,
+    limited,
+    not_activated,
+    same_attrs,
+    same_shape,
+    stored_bound,
+)
+from myoedge.operators.conv.definition import requant_of
+from myoedge.operators.elementwise import tiling as flat
+from myoedge.operators.kernel import Tiled
+from myoedge.operators.linear.definition import scalar_requant
+from myoedge.operators.loops import broadcast_steps, merged
+
+
+def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    return tuple(int(n) for n in np.broadcast_shapes(a, b))
+
+
+def add_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a + b)
+
+
+def sub_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a - b)
+
+
+def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(a * b)
+
+
+def _limit(a: str, b: str, y: str) -> float:
+    """Of the factors: a step of a term is 16 ranges of results or more, unless terms have 16 bits
+    as well, whose products with more would leave int32."""
+    return 2.0**20 if y == "int16" and (a, b) == ("int8", "int8") else 2.0**14
+
+
+def _quantize_sum(site: Site, sign: int) -> Integers:
+    """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
+    a, b, y = site.params(0), site.params(1), site.target
+    wide = "int16" in (a.dtype, b.dtype, y.dtype)
+    limit = _limit(a.dtype, b.dtype, y.dtype) if wide else math.inf
+    real = (min(a.scale / y.scale, limit), sign * min(b.scale / y.scale, limit))
+    bounds = (-a.low, -b.low)
+    choose = choose_wide if wide else choose_combine
+    c = choose(real, bounds, (a.zero_point, b.zero_point), y.zero_point)
+    bound = sum(n * abs(m) for n, m in zip(bounds, c.mult, strict=True)) + abs(c.offset)
+    scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
+    kinds = {"a_wide": a.dtype, "b_wide": b.dtype, "y_wide": y.dtype} if wide else {}
+    widths = {name: int(kind == "int16") for name, kind in kinds.items()}
+    return Integers({**scalars, **widths, "acc_bound": bound})
+
+
+def add_quantize(site: Site) -> Integers:
+    return _quantize_sum(site, 1)
+
+
+def sub_quantize(site: Site) -> Integers:
+    return _quantize_sum(site, -1)
+
+
+def sum_integer(step: Step, a: Array, b: Array) -> Array:
+    """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
+    c = Combine((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
+    kind = np.int16 if step.integers.scalars.get("y_wide") else np.int8
+    return combine(np.broadcast_arrays(a, b), c, step.low, step.high, kind)
+
+
+def pair_literals(step: Step) -> dict[str, object]:
+    return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
+
+
+def sum_in_tiles(step: Step) -> Tiled | None:
+    if "y_wide" in step.integers.scalars:
+        return flat.wide_sum(step)
+    return flat.pair(step, "me_add", ("a_mult", "b_mult", "offset", "shift"))
+
+
+ADD = register(
+    OpDef(
+        name="add",
+        doc="sum of two tensors, broadcast; residual additions",
+        shape=broadcast,
+        nest=elementwise,
+        real=add_real,
+        integer=sum_integer,
+        quantize=add_quantize,
+        acc_bound=stored_bound,
+        template="binary.c.j2",
+        literals=pair_literals,
+        tiled=sum_in_tiles,
+        epilogue=True,
+        turned=same_attrs,
+        reads_wide=limited,
+        writes_wide=not_activated,
+        repeated={0: None, 1: None},
+        in_time=broadcast_in_time,
+    )
+)
+
+SUB = register(
+    OpDef(
+        name="sub",
+        doc="difference of two tensors, broadcast",
+        shape=broadcast,
+        nest=elementwise,
+        real=sub_real,
+        integer=sum_integer,
+        quantize=sub_quantize,
+        acc_bound=stored_bound,
+        template="binary.c.j2",
+        literals=pair_literals,
+        tiled=sum_in_tiles,
+        epilogue=True,
+        turned=same_attrs,
+        repeated={0: None, 1: None},
+        in_time=broadcast_in_time,
+    )
+)
+
+
+def mul_quantize(site: Site) -> Integers:
+    """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
+    a, b = site.params(0), site.params(1)
+    r = scalar_requant(a.scale * b.scale / site.target.scale, 255 * 255, site.target)
+    return Integers({"a_zero": a.zero_point, "b_zero": b.zero_point, **r})
+
+
+def mul_integer(step: Step, a: Array, b: Array) -> Array:
+    """a, b int8, broadcast -> int8."""
+    acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+def product_in_tiles(step: Step) -> Tiled | None:
+    return flat.pair(step, "me_mul", ("a_zero", "b_zero", "mult", "offset", "shift"))
+
+
+MUL = register(
+    OpDef(
+        name="mul",
+        doc="product of two tensors, broadcast",
+        shape=broadcast,
+        nest=elementwise,
+        real=mul_real,
+        integer=mul_integer,
+        quantize=mul_quantize,
+        acc_bound=stored_bound,
+        template="binary.c.j2",
+        literals=pair_literals,
+        tiled=product_in_tiles,
+        epilogue=True,
+        turned=same_attrs,
+        repeated={0: None, 1: None},
+        in_time=broadcast_in_time,
+    )
+)
+
+
+def _along(attrs: Attrs, values: Array, rank: int) -> Array:
+    """values [C] shaped so that they broadcast along attrs["axis"] of a tensor of this rank."""
+    return values.reshape([-1 if d == attrs["axis"] % rank else 1 for d in range(rank)])
+
+
+def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
+    return np.asarray(x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim))
+
+
+def affine_quantize(site: Site) -> Integers:
+    """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
+    scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2))
+    return _per_channel(site, scale, offset)
+
+
+def _per_channel(site: Site, scales: Array, offsets: Array, **scalars: int) -> Integers:
+    """One Combine for every pair; offsets keep their fraction and may be far outside the output."""
+    x, y = site.params(0), site.target
+    parts = [
+        choose_combine(
+            (a * x.scale / y.scale,), (128,), (x.zero_point,), y.zero_point + b / y.scale
+        )
+        for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
+    ]
+    arrays = {
+        "mult": np.array([c.mult[0] for c in parts], np.int32),
+        "offset": np.array([c.offset for c in parts], np.int32),
+        "shift": np.array([c.shift for c in parts], np.int32),
+    }
+    bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
+    return Integers({**scalars, "acc_bound": bound}, arrays)
+
+
+def affine_integer(step: Step, x: Array) -> Array:
+    """x int8 [*outer, C, *inner] -> int8."""
+    mult, offset, shift = (_along(step.attrs, step[n], x.ndim) for n in ("mult", "offset", "shift"))
+    acc = x.astype(np.int64) * mult + offset
+    return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
+
+
+def channel_literals(step: Step) -> dict[str, object]:
+    """(outer, channels, inner): the loops around, along and within the channel axis."""
+    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
+    return {"outer": outer, "channels": channels, "inner": inner}
+
+
+def affine_in_tiles(step: Step) -> Tiled:
+    return flat.per_channel(step, x_zero=128)
+
+
+def prelu_in_tiles(step: Step) -> Tiled:
+    return flat.per_channel(step, step["x_zero"])
+
+
+AFFINE = register(
+    OpDef(
+        name="affine",
+        doc="one factor and one offset per channel: batch norm that could not be folded",
+        shape=same_shape,
+        nest=elementwise,
+        real=affine_real,
+        integer=affine_integer,
+        quantize=affine_quantize,
+        acc_bound=stored_bound,
+        template="affine.c.j2",
+        literals=channel_literals,
+        tiled=affine_in_tiles,
+        weights=(1, 2),
+        epilogue=True,
+        turned=axis_turned,
+        in_time=beside_axis,
+    )
+)
+
+
+def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
+    return np.where(x >= 0, x, x * _along(attrs, slope, x.ndim))
+
+
+def prelu_quantize(site: Site) -> Integers:
+    """Negative inputs have a multiplier per channel, the others share the last entry."""
+    factors = np.append(site.constant(1).astype(np.float64), 1.0)
+    return _per_channel(site, factors, np.zeros_like(factors), x_zero=site.params(0).zero_point)
+
+
+def prelu_integer(step: Step, x: Array) -> Array:
+    """x int8 [*outer, C, *inner] -> int8."""
+    negative = x < step["x_zero"]
+    parts = []
+    for name in ("mult", "offset", "shift"):
+        values = step[name]
+        parts.append(np.where(negative, _along(step.attrs, values[:-1], x.ndim), values[-1]))
+    mult, offset, shift = parts
+    acc = (x.astype(np.int64) * mult + offset) >> shift
+    return np.asarray(np.clip(acc, step.low, step.high), np.int8)
+
+
+PRELU = register(
+    OpDef(
+        name="prelu",
+        doc="leaky ReLU with one slope per channel (a single slope is a table)",
+        shape=same_shape,
+        nest=elementwise,
+        real=prelu_real,
+        integer=prelu_integer,
+        quantize=prelu_quantize,
+        acc_bound=stored_bound,
+        template="affine.c.j2",
+        literals=channel_literals,
+        tiled=prelu_in_tiles,
+        weights=(1,),
+        epilogue=True,
+        turned=axis_turned,
+        in_time=beside_axis,
+    )
+)
+
+
+def table_real(attrs: Attrs, x: Array) -> Array:
+    return evaluate(attrs["chain"], x).astype(x.dtype)
+
+
+def make_table(chain: Chain, x: QParams, y: QParams) -> Array:
+    """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
+    real = (np.arange(-128, 128) - x.zero_point) * x.scale
+    value = evaluate(chain, real)
+    return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
+
+
+def table_quantize(site: Site) -> Integers:
+    return Integers({}, {"lut": make_table(site.attrs["chain"], site.params(0), site.target)})
+
+
+def table_integer(step: Step, x: Array) -> Array:
+    """x int8 -> int8 through 256 entries."""
+    return lookup(x, step["lut"])
+
+
+TABLE = register(
+    OpDef(
+        name="table",
+        doc="any function of one number, 256 entries: activations, abs, square, exp, log, ...",
+        shape=same_shape,
+        nest=elementwise,
+        real=table_real,
+        integer=table_integer,
+        quantize=table_quantize,
+        template="table.c.j2",
+        tiled=flat.lookup,
+        turned=same_attrs,
+        in_time=broadcast_in_time,
+    )
+)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sqrt(a^2 + b^2): magnitudes of complex numbers, without squares between operators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams, choose_requant, requantize
+from myoedge.operators.base import Integers, OpDef, Site, Step, register
+from myoedge.operators.common_rules import (
+    broadcast_in_time,
+    elementwise,
+    not_activated,
+    same_attrs,
+    same_shape,
+    stored_bound,
+)
+from myoedge.operators.conv.definition import requant_of
+from myoedge.operators.elementwise.tiling import axes_of
+from myoedge.operators.kernel import OUT, WORKERS, Fields, Operand, Region, Tiled
+from myoedge.operators.loops import Loop
+from myoedge.operators.products.packing import scale_fields, with_table
+
+ROOT_MAX = 2**16 - 1
+
+
+def real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(np.hypot(a, b))
+
+
+def quantize(site: Site) -> Integers:
+    """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
+    a, b, y = site.params(0), site.params(1), site.target
+    most = sum((_reach(p) * p.scale) ** 2 for p in (a, b))
+    unit = (2.0**32 - 2.0**18) / most
+    a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
+    r = choose_requant([1 / (math.sqrt(unit) * y.scale)], [ROOT_MAX], y.zero_point, y.dtype)
+    numbers = {name: int(getattr(r, name)[0]) for name in ("mult", "offset", "shift")}
+    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
+    mults = {"a_mult": a_mult, "b_mult": b_mult}
+    return Integers({**zeros, **mults, "pre": r.pre, **numbers, "acc_bound": ROOT_MAX})
+
+
+def _reach(q: QParams) -> int:
+    return max(q.high - q.zero_point, q.zero_point - q.low)
+
+
+def integer(step: Step, a: Array, b: Array) -> Array:
+    """a, b int8 of one shape -> int8 or int16: the root of a sum of squares in uint32, rounded
+    down."""
+    squares = [
+        (x.astype(np.int64) - step[f"{name}_zero"]) ** 2 * step[f"{name}_mult"]
+        for name, x in (("a", a), ("b", b))
+    ]
+    total = squares[0] + squares[1]
+    root = np.floor(np.sqrt(total.astype(np.float64))).astype(np.int64)  # exact below 2**52
+    return requantize(root, requant_of(step), step.low, step.high, step.kind)
+
+
+def literals(step: Step) -> dict[str, object]:
+    return {"n": math.prod(step.out)}
+
+
+def in_tiles(step: Step) -> Tiled:
+    n, arrays = math.prod(step.out), dict[str, Array]()
+    axes, (index,) = axes_of((Loop(n, (1, 1)),))
+    table = with_table(step, arrays)
+    reads = tuple(Operand(name, i, (n,), (index,)) for i, name in enumerate("ab"))
+    numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
+    op = {name: step[name] for name in numbers}
+    return Tiled(
+        kernel="me_magnitude",
+        axes=axes,
+        split=("i0",),
+        operands=(*reads, *table, Operand("y", OUT, (n,), (index,), item=step.item)),
+        op={**op, "y_wide": step.item - 1, **scale_fields(step)},
+        tile=_tile_fields,
+        arrays=arrays,
+        cycles=lambda sizes, prices: (
+            -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // WORKERS) * prices.magnitude_item
+            + prices.flat_call
+        ),
+        code=lambda _: ("me_magnitude_run",),
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    return {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size}
+
+
+def shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    assert a == b
+    return same_shape(attrs, a)
+
+
+MAGNITUDE = register(
+    OpDef(
+        name="magnitude",
+        doc="sqrt(a^2 + b^2) of two tensors of one shape: magnitudes of spectra",
+        shape=shape,
+        nest=elementwise,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="magnitude.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        epilogue=True,
+        turned=same_attrs,
+        writes_wide=not_activated,
+        in_time=broadcast_in_time,
+    )
+)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on elements in tiles: ranges of the innermost loop, turns of the outer ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators import nine_cores as team
+from myoedge.operators.base import Step, outer_inner, strides
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.loops import Loop, broadcast_steps, merged
+from myoedge.operators.products.packing import limits, with_table
+from myoedge.targets.gap9.costs import Prices
+
+UNIT = 32  # elements that a long loop is cut by: whole words for every core
+LOOPS = 6  # ME_LOOPS
+CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
+_CODE = {
+    "me_add": ("me_add_run", "each_row", "add_row", "me_add_words"),
+    "me_mul": ("me_mul_run", "each_row", "mul_row", "me_mul_words"),
+}
+AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
+
+
+def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
+    """The axes of loops, and the index along each; a long innermost loop is cut by units."""
+    axes: dict[str, int] = {}
+    dims: list[Dim] = []
+    for number, loop in enumerate(loops):
+        name, inside = f"i{number}", f"u{number}"
+        if number == len(loops) - 1 and loop.extent >= 2 * UNIT:
+            axes |= {name: -(-loop.extent // UNIT), inside: UNIT}
+            dims.append(((name, UNIT), (inside, 1)))
+        else:
+            axes[name] = loop.extent
+            dims.append(((name, 1),))
+    return axes, dims
+
+
+def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
+    """Two operands, broadcast; `numbers` of the step go into the op."""
+    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
+        return None
+    axes, dims = axes_of(loops)
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+    extents = tuple(loop.extent for loop in loops)
+    inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
+    price = word_price(kernel, step)
+    op: dict[str, int | str] = {name: step[name] for name in numbers}
+    scale = {"pre": step["pre"] if "pre" in step.integers.scalars else 0}
+    return Tiled(
+        kernel=kernel,
+        axes=axes,
+        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
+        op={**op, **limits(step), "scale.pre": scale["pre"]},
+        tile=lambda regions: _pair_tile(regions, loops),
+        arrays=arrays,
+        cycles=lambda sizes, prices: _rows(
+            prices,
+            dims,
+            extents,
+            sizes,
+            getattr(prices, price),
+            prices.table_word if table else 0.0,
+            prices.mul_row if kernel == "me_mul" else prices.flat_row,
+        ),
+        code=lambda _: (*_CODE[kernel], *(("me_table_words",) if table else ())),
+    )
+
+
+def word_price(kernel: str, step: Step) -> str:
+    """What a word of results costs: sums have a faster way for multipliers of 8 bits."""
+    if kernel == "me_mul":
+        return "mul_word"
+    small = all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
+    return "add_word_8" if small else "add_word"
+
+
+def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
+    """An operand that has an axis for every loop that moves it."""
+    moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
+    shape = tuple(loops[d].extent for d in moves) or (1,)
+    return Operand(name, number, shape, tuple(dims[d] for d in moves) or ((),))
+
+
+def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
+    fields: dict[str, int | str] = {"a": "@a", "b": "@b", "y": "@y", "loops": len(loops)}
+    extents = regions["y"].extent
+    steps = [_steps(regions[name], number, loops) for number, name in enumerate("ab")]
+    for d, extent in enumerate(extents):
+        fields |= {f"extent[{d}]": extent, f"a_step[{d}]": steps[0][d], f"b_step[{d}]": steps[1][d]}
+    return fields
+
+
+def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
+    """What a turn of every loop moves an operand whose region lies dense."""
+    dense = iter(strides(region.extent))
+    return [next(dense) if loop.steps[number] else 0 for loop in loops]
+
+
+def _rows(
+    prices: Prices,
+    dims: Sequence[Dim],
+    extents: Sequence[int],
+    sizes: Sizes,
+    word: Any,
+    table: Any,
+    around: Any,
+) -> Any:
+    """Of one core: words of four elements, the rows that they make up, what is behind words."""
+    each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
+    total: Any = 1
+    for extent in each:
+        total = total * extent
+    words, width = -(-total // (4 * WORKERS)), each[-1]
+    rows = words * 4 / width
+    inner = np.minimum(width, words * 4)
+    row = inner // 4 * word + inner % 4 * prices.flat_byte + around
+    return np.maximum(rows, 1) * row + words * table + prices.flat_call
+
+
+def _extent(dim: Dim, sizes: Sizes) -> Any:
+    return 1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
+
+
+def _least(a: Any, b: Any) -> Any:
+    return np.minimum(a, b)
+
+
+def wide_sum(step: Step) -> Tiled | None:
+    """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
+    loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
+    if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
+        return None
+    axes, dims = axes_of(loops)
+    extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
+    reads = tuple(
+        replace(_read(name, i, loops, dims), item=1 + step[f"{name}_wide"])
+        for i, name in enumerate("ab")
+    )
+    helped = team.helped(AS_MACS * math.prod(extents))
+    numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
+    return Tiled(
+        kernel="me_wide_sum",
+        axes=axes,
+        split=(f"i{max(last - 1, 0)}",),
+        single=tuple(f"i{d}" for d in range(last - 1)),
+        operands=(*reads, Operand("y", OUT, extents, tuple(dims), item=1 + step["y_wide"])),
+        op={
+            **{name: step[name] for name in numbers},
+            "low": step.low,
+            "high": step.high,
+        },
+        tile=lambda regions: _wide_tile(regions, loops),
+        cycles=lambda sizes, prices: _wide_cycles(prices, team.cores(helped), dims, extents, sizes),
+        code=lambda _: ("me_wide_sum_run",),
+        helped=helped,
+    )
+
+
+def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
+    y = regions["y"].extent
+    a_row, b_row = ([0, *_steps(regions[name], i, loops)][-2] for i, name in enumerate("ab"))
+    sizes = {"n": y[-1], "rows": (1, *y)[-2], "a_row": a_row, "b_row": b_row}
+    return {"a": "@a", "b": "@b", "y": "@y", **sizes}
+
+
+def _wide_cycles(
+    prices: Prices, cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes
+) -> Any:
+    """Elements and rows of one core."""
+    total: Any = 1
+    for extent, dim in zip(extents, dims, strict=True):
+        total = total * _least(extent, _extent(dim, sizes))
+    elements = -(-total // cores)
+    rows = elements / extents[-1] if len(extents) > 1 else 0
+    return elements * prices.wide_item + rows * prices.flat_row + prices.flat_call
+
+
+def lookup(step: Step) -> Tiled:
+    """A table applied to all elements."""
+    n = math.prod(step.out)
+    axes, dims = axes_of((Loop(n, (1,)),))
+    shape, index = (n,), (dims[0],)
+    return Tiled(
+        kernel="me_lut",
+        axes=axes,
+        split=("i0",),
+        operands=(
+            Operand("x", 0, shape, index),
+            Operand("table", "table", (256,), ((),)),
+            Operand("y", OUT, shape, index),
+        ),
+        op={"table": "@table"},
+        tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
+        arrays={"table": step["lut"]},
+        cycles=lambda sizes, prices: _rows(
+            prices, dims, shape, sizes, prices.table_word, 0.0, prices.flat_row
+        ),
+        code=lambda _: ("me_table_run", "me_table_words"),
+    )
+
+
+def per_channel(step: Step, x_zero: int) -> Tiled:
+    """A factor and an offset for every channel: cut around and within the channels."""
+    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
+    rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
+    arrays: dict[str, Array] = {"channels": rows.astype(np.int32)}
+    table = with_table(step, arrays)
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
+    shape = (outer, channels, inner)
+    return Tiled(
+        kernel="me_scaled",
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(
+            Operand("x", 0, shape, dims),
+            Operand("channels", "channels", (rows.shape[0] * 16,), ((),)),
+            *table,
+            Operand("y", OUT, shape, dims),
+        ),
+        op={
+            "channels": channels,
+            "x_zero": x_zero,
+            "each": "@channels",
+            "scale.pre": 0,
+            **limits(step),
+        },
+        tile=_channel_tile,
+        arrays=arrays,
+        cycles=lambda sizes, prices: (
+            -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // WORKERS)
+            * (prices.prelu_item if x_zero < 128 else prices.scaled_item)
+            + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * prices.flat_row
+            + prices.flat_call
+        ),
+        code=lambda _: ("me_affine_run",),
+    )
+
+
+def _channel_tile(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["y"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

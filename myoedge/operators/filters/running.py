@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running z-score: samples over the deviation that their signal had of late.
+
+p, the power, forgets: p = p + share * (x**2 - p), and y = x / sqrt(p), with the new sample in p.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import Carried, Integers, InTime, OpDef, Site, Step, register
+from myoedge.operators.common_rules import beside_axis, like_first, same_shape, stored_bound
+from myoedge.operators.filters.signals import (
+    each_sample,
+    factor,
+    kept_nest,
+    sizes,
+    stored,
+    without_time,
+)
+
+POINT = 16  # bits behind the point of a power: of x**2, in steps of x
+SHARE_BITS = 15  # of the share as it is multiplied
+LEAST = 1 << (POINT - 4)  # power of what is divided by: a deviation of a quarter of a step
+Q = 12  # bits behind the point of what is normalised
+MOST = 256  # of what is normalised: deviations
+POWER = QParams(2.0**-POINT, 0, "int64")
+
+
+def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
+    """x [.., T, ..] along attrs["axis"] -> the same; attrs["start"]: the deviation before it."""
+    signal, powers = _floats(attrs, x, before)
+    y = signal / np.sqrt(np.maximum(powers, np.finfo(np.float64).tiny))
+    return np.moveaxis(y, 0, attrs["axis"]).astype(np.float32)
+
+
+def power_real(attrs: Attrs, x: Array, *before: Array) -> Array:
+    """The same -> [.., ..]: the power behind the last sample."""
+    return np.asarray(_floats(attrs, x, before)[1][-1], np.float32)
+
+
+def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+    """(samples, powers), time first."""
+    signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
+    power = before[0] if before else np.full(signal.shape[1:], attrs["start"] ** 2)
+    found = []
+    for now in signal:
+        power = power + attrs["share"] * (now**2 - power)
+        found.append(power)
+    return signal, np.stack(found)
+
+
+def quantize(site: Site) -> Integers:
+    """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
+    x, y, share = site.params(0), site.target, site.attrs["share"]
+    bits = SHARE_BITS - math.frexp(share)[1]
+    real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
+    start = round((site.attrs["start"] / x.scale) ** 2 * 2**POINT)
+    scalars = {
+        "share": min(round(math.ldexp(share, bits)), 2**SHARE_BITS - 1),
+        "bits": bits,
+        "start": min(max(start, LEAST), 1 << (30 + POINT)),
+        "acc_bound": 2**30,  # a sample times what is divided by
+    }
+    return Integers({**scalars, **factor(real, y)})
+
+
+def _powers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+    signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64)
+    power = before[0] if before else np.full(signal.shape[1:], step["start"], np.int64)
+    found, half = [], 1 << (step["bits"] - 1)
+    for now in signal:
+        power = power + ((((now * now << POINT) - power) * step["share"] + half) >> step["bits"])
+        found.append(power)
+    return signal, np.stack(found)
+
+
+def norm_integer(step: Step, x: Array, *before: Array) -> Array:
+    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what power_integer gave."""
+    signal, powers = _powers(step, x, before)
+    inverse, half = _inverse(np.maximum(powers, LEAST))
+    drop = half + 30 - POINT // 2 - Q
+    z = (signal * inverse + (np.int64(1) << (drop - 1))) >> drop
+    return stored(step, np.clip(z, -MOST << Q, MOST << Q))
+
+
+def _inverse(power: Array) -> tuple[Array, Array]:
+    """(inverse, half) such that 1 / sqrt(power) = inverse / 2**(30 + half); see me_inverse_root."""
+    half = (np.frexp(power.astype(np.float64))[1].astype(np.int64) - 31) >> 1  # of its highest bit
+    mantissa = np.where(
+        half >= 0, power >> (2 * np.maximum(half, 0)), power << (-2 * np.minimum(half, 0))
+    )
+    root = np.sqrt(mantissa.astype(np.float64)).astype(np.int64)  # of 32 bits: exact
+    return ((1 << 30) + (root >> 1)) // root, half
+
+
+def power_integer(step: Step, x: Array, *before: Array) -> Array:
+    """The same -> int64 [.., ..]."""
+    return np.asarray(_powers(step, x, before)[1][-1])
+
+
+def literals(step: Step) -> dict[str, Any]:
+    fixed = {"point": POINT, "least": LEAST, "drop": 30 - POINT // 2 - Q, "most": MOST << Q}
+    return {**sizes(step), **fixed}
+
+
+def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Along time with the power, along other axes frame by frame."""
+    if index or axis != attrs["axis"]:
+        return beside_axis(attrs, shapes, index, axis)
+    power = Carried(
+        1, "power", without_time(attrs, *shapes), POWER,
+        fill=lambda step: int(step["start"]), last="running_power",
+    )  # fmt: skip
+    return InTime(axis, lambda made: attrs, carries=(power,))
+
+
+def phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: 216 to 221 cycles a sample of a lane, 25 where only its power is wanted."""
+    return each_sample(step, 25.0 if step.node.op == "running_power" else 218.0)
+
+
+RUNNING_NORM = register(
+    OpDef(
+        name="running_norm",
+        doc="samples over the running deviation of their signal: [conditioning] zscore_s",
+        shape=same_shape,
+        nest=like_first,
+        real=norm_real,
+        integer=norm_integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="running.c.j2",
+        literals=literals,
+        phases=phases,
+        epilogue=True,
+        wide=(0,),
+        in_time=norm_in_time,
+    )
+)
+
+RUNNING_POWER = register(
+    OpDef(
+        name="running_power",
+        doc="the power that running_norm goes on with, behind the last sample: on streams",
+        shape=without_time,
+        nest=kept_nest,
+        real=power_real,
+        integer=power_integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="running.c.j2",
+        literals=literals,
+        phases=phases,
+        fixed=POWER,
+        wide=(0,),
+    )
+)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The NumPy interpreter: a graph in floats, its quantised steps in integers; reads no template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import lookup
+from myoedge.numerics.pointwise import bounds, evaluate
+from myoedge.operators.base import OPS, Step
+
+Watch = Callable[[str, Array], None]
+PRE = ".pre"  # suffix of the value between an operator and the table fused into it
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's products on one thread, whose sums have the same bits on any number of processors.
+
+    For products as small as ours more threads cost time, and much of it on a busy machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
+    """(value before the fused activation, value after it)."""
+    before = OPS[node.op].real(node.attrs, *inputs)
+    act = node.attrs.get("act", ())
+    if not act:
+        return before, before
+    limits = bounds(act)
+    if limits is not None:
+        return before, np.clip(before, *limits).astype(before.dtype)
+    return before, evaluate(act, before).astype(before.dtype)
+
+
+def run_real(
+    graph: Graph, inputs: Mapping[str, Array], watch: Watch | None = None
+) -> dict[str, Array]:
+    """Float values of every tensor for one sample.
+
+    inputs   float arrays of the inputs' shapes, before the border's factors
+    watch    is shown every tensor as it comes, and `name.pre` before fused tables
+    """
+    values: dict[str, Array] = dict(graph.constants)
+    for name in graph.inputs:
+        values[name] = at_border(graph, name, inputs[name]).astype(np.float32)
+        _show(watch, name, values[name])
+    for node in graph.nodes:
+        before, after = real_node(node, [values[name] for name in node.inputs])
+        if has_table(node):
+            _show(watch, node.name + PRE, before)
+        values[node.name] = after
+        _show(watch, node.name, after)
+    return values
+
+
+def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """`run_real`, and what comes before every table as `name.pre`."""
+    found: dict[str, Array] = dict(graph.constants)
+    run_real(graph, inputs, lambda name, value: found.update({name: value}))
+    return found
+
+
+def _show(watch: Watch | None, name: str, value: Array) -> None:
+    if watch is not None:
+        watch(name, value)
+
+
+def at_border(graph: Graph, name: str, x: Array) -> Array:
+    """An input as the first operator sees it, in float64."""
+    border = graph.borders.get(name)
+    return x.astype(np.float64) if border is None else border.apply(x)
+
+
+def has_table(node: Node) -> bool:
+    """Whether the fused activation needs a table; limits alone are part of the requantisation."""
+    act = node.attrs.get("act", ())
+    return bool(act) and bounds(act) is None
+
+
+def integer_step(step: Step, inputs: Sequence[Array]) -> Array:
+    """One quantised operator, bit for bit what the generated C computes."""
+    y = OPS[step.node.op].integer(step, *inputs)
+    return y if step.table is None else lookup(y, step.table)
+
+
+def run_integer(
+    steps: Iterable[Step], constants: Mapping[str, Array], inputs: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Integer values of every tensor for one sample of quantised inputs."""
+    values: dict[str, Array] = {**constants, **inputs}
+    for step in steps:
+        y = integer_step(step, [values[name] for name in step.operands])
+        # In this order: ascontiguousarray makes a vector of a scalar.
+        values[step.node.name] = np.ascontiguousarray(y).reshape(step.out)
+    return values

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an operator runs in parts that fit L1: loops that may be cut, operands, kernel, its cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.targets.gap9.costs import Prices
+
+Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
+Span = tuple[int, int]  # first, how many
+Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
+
+OUT = "out"  # the source of what is written
+WORKERS = 8  # cores 0 to 7 compute, core 8 steers: ME_WORKERS of the runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What a tile touches of an operand.
+
+    start, extent  along every dimension, inside the operand
+    before         how far the loops reach in front of its start, along every dimension: padding
+    """
+
+    start: Shape
+    extent: Shape
+    before: Shape
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.extent)
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """What a kernel reads or writes: an array, and the loops that index it.
+
+    source  OUT, the number of an operand of the step, or the name of a packed array
+    dims    index along each dimension; () for one that is not indexed: taken whole
+    first   where the index of each dimension starts: minus the padding, say; () for all 0
+    item    bytes of an element
+    """
+
+    name: str
+    source: str | int
+    shape: Shape
+    dims: tuple[Dim, ...]
+    first: Shape = ()
+    item: int = 1
+
+    @property
+    def axes(self) -> frozenset[str]:
+        return frozenset(axis for dim in self.dims for axis, _ in dim)
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is there before the network starts."""
+        return isinstance(self.source, str) and self.source != OUT
+
+    @property
+    def written(self) -> bool:
+        return self.source == OUT
+
+    def region(self, tile: Mapping[str, Span]) -> Region:
+        """What a tile, given by the span of every axis, touches; halo included, padding not."""
+        spans = [self._along(d, tile) for d in range(len(self.shape))]
+        return Region(*(tuple(part) for part in zip(*spans, strict=True)))
+
+    def _along(self, d: int, tile: Mapping[str, Span]) -> tuple[int, int, int]:
+        if not self.dims[d]:
+            return 0, self.shape[d], 0
+        at = (self.first[d] if self.first else 0) + sum(tile[a][0] * s for a, s in self.dims[d])
+        reach = [(tile[a][1] - 1) * s for a, s in self.dims[d]]
+        low, high = at + sum(min(n, 0) for n in reach), at + sum(max(n, 0) for n in reach)
+        start, stop = min(max(low, 0), self.shape[d]), max(min(high + 1, self.shape[d]), 0)
+        return start, max(stop - start, 0), max(-low, 0)
+
+    def footprint(self, sizes: Sizes) -> Any:
+        """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
+        total: Any = self.item
+        for extent, dim in zip(self.shape, self.dims, strict=True):
+            total = total * (_least(extent, 1 + reach(dim, sizes)) if dim else extent)
+        return total
+
+    def lines(self, sizes: Sizes) -> Any:
+        """Runs of bytes that are apart in memory, of such a tile."""
+        extents = [
+            _least(n, 1 + reach(dim, sizes)) if dim else n
+            for n, dim in zip(self.shape, self.dims, strict=True)
+        ]
+        total: Any = 1
+        for d, extent in enumerate(extents):
+            whole = math.prod(self.shape[d + 1 :])
+            inner: Any = 1
+            for other in extents[d + 1 :]:
+                inner = inner * other
+            total = total * _where(inner == whole, 1, extent)
+        return total
+
+
+def reach(dim: Dim, sizes: Sizes) -> Any:
+    return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
+
+
+def _least(a: Any, b: Any) -> Any:
+    import numpy as np
+
+    return np.minimum(a, b)
+
+
+def _where(condition: Any, a: Any, b: Any) -> Any:
+    import numpy as np
+
+    return np.where(condition, a, b)
+
+
+def no_scratch(sizes: Sizes) -> Any:
+    return 0
+
+
+@dataclass(frozen=True)
+class Late:
+    """The operand that a kernel waits for behind all others of a layer's first tile.
+
+    cycles  of what is computed until then, as of a tile
+    """
+
+    operand: str
+    cycles: Callable[[Sizes, Prices], Any]
+
+
+Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """How a step runs in tiles.
+
+    kernel    the C function, called with an op and a tile: pointers to structs of that name
+    axes      extent of every loop     split   those that may be cut
+    units     of axes of `split` that are computed by so many at a time: whole units are tried
+    single    those that are cut to 1, as the kernel knows them not
+    inner     those of `split` whose loops are innermost: the kernel goes on in the next of their
+              tiles with what it has in scratch
+    backwards those whose last tile comes first
+    waits     the kernel waits by itself for operands of a layer's first tile
+    late      and for this one once more; None: for all at once
+    helped    the core that moves data calls the kernel too, when it has started what a tile needs;
+              None: of this kernel it never does
+    ends      those along which the first tile and the last take longer: where tiles are known,
+              sizes say of such an axis "t0 first" and "t0 last"
+    operands  what is read and written; scratch is apart
+    op        fields of the op's struct: the same for all tiles
+    tile      regions by operand -> fields of the tile's struct
+    arrays    constants as the kernel reads them, by name
+    scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
+    cycles    sizes of a tile, prices -> cycles of its computation on the cores that share it: how
+              often the kernel does what, times the price of it, so that it is linear in the prices
+    code      sizes of a tile -> the functions that it runs, in turn: names of gap9_code.CODE_LINES
+    """
+
+    kernel: str
+    axes: Mapping[str, int]
+    split: tuple[str, ...]
+    operands: tuple[Operand, ...]
+    op: Fields
+    tile: Callable[[Mapping[str, Region]], Fields]
+    cycles: Callable[[Sizes, Prices], Any]
+    code: Callable[[Sizes], tuple[str, ...]]
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+    scratch: Callable[[Sizes], Any] = no_scratch
+    single: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
+    backwards: tuple[str, ...] = ()
+    waits: bool = False
+    late: Late | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
+    helped: bool | None = None
+    ends: tuple[str, ...] = ()
+
+    @property
+    def out(self) -> Operand:
+        return next(operand for operand in self.operands if operand.written)

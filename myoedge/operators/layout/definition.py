@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that move bytes and change none: views and strided copies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import InTime, OpDef, Step, register, strides
+from myoedge.operators.common_rules import always, as_in_floats, by_output
+from myoedge.operators.kernel import Tiled
+from myoedge.operators.layout import tiling as moves
+from myoedge.operators.layout.tiling import Along
+from myoedge.operators.loops import merged
+
+Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
+
+
+def reshape_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(attrs["shape"])
+
+
+def reshape_real(attrs: Attrs, x: Array) -> Array:
+    return x.reshape(attrs["shape"])
+
+
+def reshape_integer(step: Step, x: Array) -> Array:
+    return x.reshape(step.out)
+
+
+def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
+    """The attributes with another entry in one of their tuples."""
+    entries = attrs[name]
+    return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
+
+
+def _reshape_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Frame by frame where the axis stays one of its own, with as much in front of it."""
+    x, out = shapes[0], attrs["shape"]
+    before = math.prod(x[:axis])
+    found = [d for d, n in enumerate(out) if n == x[axis] and math.prod(out[:d]) == before]
+    return (
+        InTime(found[0], lambda made: with_entry(attrs, "shape", found[0], made)) if found else None
+    )
+
+
+RESHAPE = register(
+    OpDef(
+        name="reshape",
+        doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
+        shape=reshape_shape,
+        nest=by_output,
+        real=reshape_real,
+        integer=reshape_integer,
+        same_scale=True,
+        moves=True,
+        view=True,
+        in_time=_reshape_in_time,
+        reads_wide=always,
+        writes_wide=always,
+    )
+)
+
+
+def transpose_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(x[axis] for axis in attrs["perm"])
+
+
+def transpose_real(attrs: Attrs, x: Array) -> Array:
+    return np.ascontiguousarray(x.transpose(attrs["perm"]))
+
+
+def slice_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(len(range(*cut)) for cut in attrs["cuts"])
+
+
+def slice_real(attrs: Attrs, x: Array) -> Array:
+    """attrs["cuts"]: (start, stop, step) of every axis; a negative step reverses (stop -1)."""
+    for axis, cut in enumerate(attrs["cuts"]):
+        x = np.take(x, np.arange(*cut), axis=axis)
+    return np.ascontiguousarray(x)
+
+
+def expand_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(attrs["shape"])
+
+
+def expand_real(attrs: Attrs, x: Array) -> Array:
+    return np.ascontiguousarray(np.broadcast_to(x, attrs["shape"]))
+
+
+def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`turned` of operators that treat every axis on its own, as the attribute's entries say."""
+    order = [perm.index(axis) for axis in range(len(perm))]
+    per_axis = {
+        name: tuple(attrs[name][i] for i in order) for name in ("cuts", "pads") if name in attrs
+    }
+    return {**attrs, **per_axis}
+
+
+def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
+    """How a strided copy reads its input: y[i...] = x[first + sum i_d * stride_d]."""
+    steps = strides(x)
+    if op == "transpose":
+        return 0, tuple(steps[axis] for axis in attrs["perm"])
+    if op == "slice":
+        cuts = attrs["cuts"]
+        first = sum(cut[0] * s for cut, s in zip(cuts, steps, strict=True))
+        return first, tuple(cut[2] * s for cut, s in zip(cuts, steps, strict=True))
+    lead = len(attrs["shape"]) - len(x)
+    return 0, (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(x, steps, strict=True))
+
+
+def strided_literals(step: Step) -> dict[str, object]:
+    first, steps = strided(step.node.op, step.attrs, step.shapes[0])
+    return {"first": first, "loops": merged(step.out, [steps])}
+
+
+def transpose_in_tiles(step: Step) -> Tiled | None:
+    x = step.shapes[0]
+    loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
+    return moves.turned(step, moves.in_bytes(step, loops))
+
+
+def slice_in_tiles(step: Step) -> Tiled | None:
+    """A copy, where no axis is read in steps."""
+    rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
+    loops = [
+        Along(out, n, axis, cut[0], cut[2] if out > 1 else 1)
+        for axis, (out, n, cut) in enumerate(rows)
+    ]
+    found = moves.in_bytes(step, loops)
+    if all(loop.step == 1 for loop in found):
+        return moves.pieces(step, [found])
+    return moves.turned(step, found)
+
+
+def expand_in_tiles(step: Step) -> Tiled | None:
+    lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
+    loops = [Along(n) for n in step.out[:lead]]
+    for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
+        loops.append(Along(n, own, axis) if own > 1 else Along(n))
+    return moves.turned(step, moves.in_bytes(step, loops))
+
+
+def _transpose_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    return InTime(attrs["perm"].index(axis), lambda made: attrs)
+
+
+def _slice_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Frames from a first one on, every one or every few; what is cut off behind is not known."""
+    start, _, step = attrs["cuts"][axis]
+    if step < 1:
+        return None
+
+    def resized(made: int) -> Attrs:
+        return with_entry(attrs, "cuts", axis, (0, (made - 1) * step + 1, step))
+
+    return InTime(axis, resized, stride=step, before=-start)
+
+
+def _expand_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    at = axis + len(attrs["shape"]) - len(shapes[0])
+    return InTime(at, lambda made: with_entry(attrs, "shape", at, made))
+
+
+TRANSPOSE = register(
+    OpDef(
+        name="transpose",
+        doc="axes in another order: transpose, permute, movedim",
+        shape=transpose_shape,
+        nest=by_output,
+        real=transpose_real,
+        integer=as_in_floats(transpose_real),
+        template="strided.c.j2",
+        literals=strided_literals,
+        tiled=transpose_in_tiles,
+        same_scale=True,
+        moves=True,
+        in_time=_transpose_in_time,
+    )
+)
+
+SLICE = register(
+    OpDef(
+        name="slice",
+        doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
+        shape=slice_shape,
+        nest=by_output,
+        real=slice_real,
+        integer=as_in_floats(slice_real),
+        template="strided.c.j2",
+        literals=strided_literals,
+        tiled=slice_in_tiles,
+        same_scale=True,
+        moves=True,
+        turned=cuts_turned,
+        in_time=_slice_in_time,
+    )
+)
+
+EXPAND = register(
+    OpDef(
+        name="expand",
+        doc="copies along axes of extent 1: expand, repeat of such axes",
+        shape=expand_shape,
+        nest=by_output,
+        real=expand_real,
+        integer=as_in_floats(expand_real),
+        template="strided.c.j2",
+        literals=strided_literals,
+        tiled=expand_in_tiles,
+        same_scale=True,
+        moves=True,
+        in_time=_expand_in_time,
+    )
+)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that lay tensors into a larger one: padding, concatenation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import quantize
+from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register, strides
+from myoedge.operators.common_rules import as_in_floats, axis_turned, by_output
+from myoedge.operators.kernel import Dim, Tiled
+from myoedge.operators.layout import tiling as moves
+from myoedge.operators.layout.definition import cuts_turned, with_entry
+from myoedge.operators.layout.tiling import Along
+from myoedge.operators.loops import merged
+
+
+def pad_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(n + sum(pads) for n, pads in zip(x, attrs["pads"], strict=True))
+
+
+def pad_real(attrs: Attrs, x: Array) -> Array:
+    return np.pad(x, attrs["pads"], constant_values=attrs["value"])
+
+
+def pad_quantize(site: Site) -> Integers:
+    return Integers({"fill": int(quantize(site.attrs["value"], site.target))})
+
+
+def pad_integer(step: Step, x: Array) -> Array:
+    return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
+
+
+def pad_literals(step: Step) -> dict[str, object]:
+    """Loops over the input, which lands `first` elements into the filled output."""
+    x, out = step.shapes[0], strides(step.out)
+    pads = step.attrs["pads"]
+    first = sum(before * s for (before, _), s in zip(pads, out, strict=True))
+    return {"first": first, "loops": merged(x, [strides(x), out])}
+
+
+def pad_in_tiles(step: Step) -> Tiled:
+    """What a tile has of the input lands in the filled output."""
+    rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
+    loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
+    return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
+
+
+def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+    before, behind = attrs["pads"][axis]
+    return InTime(
+        axis,
+        lambda made: with_entry(attrs, "pads", axis, (0, 0)),
+        before=before,
+        behind=behind,
+        fill=lambda step: int(step["fill"]),
+    )
+
+
+PAD = register(
+    OpDef(
+        name="pad",
+        doc="a constant around a tensor, in front and behind on every axis",
+        shape=pad_shape,
+        nest=by_output,
+        real=pad_real,
+        integer=pad_integer,
+        quantize=pad_quantize,
+        template="pad.c.j2",
+        literals=pad_literals,
+        tiled=pad_in_tiles,
+        same_scale=True,
+        moves=True,
+        turned=cuts_turned,
+        in_time=_pad_in_time,
+    )
+)
+
+
+def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
+    axis = attrs["axis"]
+    total = sum(s[axis] for s in shapes)
+    return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
+
+
+def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over the output; operands are read along it, each within its own part."""
+    nest = by_output(attrs, shapes, out)
+    index: tuple[Dim, ...] = nest.operands["y"]
+    return Nest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
+
+
+def concat_real(attrs: Attrs, *xs: Array) -> Array:
+    return np.concatenate(xs, axis=attrs["axis"])
+
+
+def concat_literals(step: Step) -> dict[str, Any]:
+    """Runs of bytes that follow each other, one per input, for every index before the axis."""
+    axis = step.attrs["axis"]
+    runs = [math.prod(shape[axis:]) for shape in step.shapes]
+    return {"outer": math.prod(step.out[:axis]), "runs": runs}
+
+
+def concat_in_tiles(step: Step) -> Tiled:
+    """Each input is a part of the loop over what they are together."""
+    literals = concat_literals(step)
+    runs = [n * step.item for n in literals["runs"]]
+    outer, total = literals["outer"], sum(runs)
+    starts = itertools.accumulate([0, *runs[:-1]])
+    sources = [
+        (Along(outer, outer, 0), Along(total, run, 1, -start))
+        for run, start in zip(runs, starts, strict=True)
+    ]
+    return moves.pieces(step, sources)
+
+
+def _concat_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return None if axis == attrs["axis"] else InTime(axis, lambda made: attrs)
+
+
+CONCAT = register(
+    OpDef(
+        name="concat",
+        doc="tensors behind each other along one axis: cat, stack",
+        shape=concat_shape,
+        nest=concat_nest,
+        real=concat_real,
+        integer=as_in_floats(concat_real),
+        template="concat.c.j2",
+        literals=concat_literals,
+        tiled=concat_in_tiles,
+        same_scale=True,
+        moves=True,
+        turned=axis_turned,
+        in_time=_concat_in_time,
+    )
+)

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that only move bytes, in tiles: loops over the results, and what each reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.base import Step, strides
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled, reach
+from myoedge.targets.gap9.costs import Prices
+
+PARTS = 8  # ME_PARTS
+LOOPS = 6  # ME_AXES
+CUT = 3  # loops that tiles may cut, the longest: more only make the search longer
+UNIT = 32  # bytes that a long loop is cut by
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A loop over results, and how it indexes what is moved: first + turn * step.
+
+    extent  of the loop
+    size    of the dimension that it indexes; beyond 0 .. size - 1 there is nothing to read
+    place   of that dimension among all, in the order of memory; None: it repeats what lies there
+    """
+
+    extent: int
+    size: int = 1
+    place: int | None = None
+    first: int = 0
+    step: int = 1
+
+    @property
+    def whole(self) -> bool:
+        return (self.first, self.step, self.size) == (0, 1, self.extent)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is no loop: one turn, over a dimension of one."""
+        return self.extent == 1 and self.size == 1 and self.first == 0
+
+
+def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
+    """As few loops as say the same; places count up from 0 again."""
+    left = [loop for loop in loops if not loop.idle]
+    order = sorted(loop.place for loop in left if loop.place is not None)
+    made: list[Along] = []
+    for loop in left:
+        at = None if loop.place is None else order.index(loop.place)
+        made.append(replace(loop, place=at))
+        while len(made) > 1 and _neighbours(made[-2], made[-1]):
+            made[-2:] = [_one_of(made[-2], made[-1])]
+    if len(made) < len(left):
+        return joined(made)
+    return tuple(made) or (Along(1, 1, 0),)
+
+
+def _neighbours(outer: Along, inner: Along) -> bool:
+    if outer.place is None or inner.place is None:
+        return outer.place is inner.place
+    return inner.place == outer.place + 1 and inner.whole and outer.step == 1
+
+
+def _one_of(outer: Along, inner: Along) -> Along:
+    n = inner.extent
+    if outer.place is None:
+        return replace(outer, extent=outer.extent * n)
+    sizes = {"extent": outer.extent * n, "size": outer.size * n, "first": outer.first * n}
+    return Along(place=outer.place, **sizes)
+
+
+def in_bytes(step: Step, loops: Sequence[Along]) -> tuple[Along, ...]:
+    """With a loop over the bytes of an element."""
+    return joined([*loops, Along(step.item, step.item, len(step.shapes[0]))])
+
+
+def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]]:
+    """Axes of the loops, and the index along each: in units where it is long and lies dense."""
+    axes: dict[str, int] = {}
+    dims: list[Dim] = []
+    for number, each in enumerate(zip(*sources, strict=True)):
+        name, inside = f"i{number}", f"u{number}"
+        extent = each[0].extent
+        dense = number == len(sources[0]) - 1 or _innermost(sources[0], each[0])
+        if dense and extent >= 2 * UNIT and all(_ends(loop) for loop in each):
+            axes |= {name: -(-extent // UNIT), inside: UNIT}
+            dims.append(((name, UNIT), (inside, 1)))
+        else:
+            axes[name] = extent
+            dims.append(((name, 1),))
+    return axes, dims
+
+
+def _innermost(loops: Sequence[Along], loop: Along) -> bool:
+    places = [x.place for x in loops if x.place is not None]
+    return loop.place is not None and loop.place == max(places)
+
+
+def _ends(loop: Along) -> bool:
+    """Whether turns behind the last read nothing, or there are none in the last unit."""
+    beyond = loop.step > 0 and loop.first + loop.extent * loop.step >= loop.size
+    return loop.place is None or beyond or loop.extent % UNIT == 0
+
+
+def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
+    by_length = sorted(range(first, len(loops)), key=lambda d: (-loops[d].extent, d))
+    return tuple(f"i{d}" for d in sorted(by_length[:CUT]))
+
+
+def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim]) -> Operand:
+    """What is moved, as its loops index it."""
+    order = _order(loops)
+    if not order:
+        return Operand(f"x{source}", source, (1,), ((),))
+    every = [loops[d] for d in order]
+    index = tuple(tuple((axis, unit * loops[d].step) for axis, unit in dims[d]) for d in order)
+    shape, first = tuple(x.size for x in every), tuple(x.first for x in every)
+    return Operand(f"x{source}", source, shape, index, first)
+
+
+def _order(loops: Sequence[Along]) -> list[int]:
+    """The loops that move the source, in its order of memory."""
+    return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
+
+
+def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = None) -> Tiled:
+    """Results put together of sources, each read in its own order by steps of 1.
+
+    fill   the value of what no source covers; None where they cover all of it
+    """
+    axes, dims = _axes(sources)
+    loops = sources[0]
+    outer = 0 if fill is None else max(len(loops) - 2, 0)
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    return Tiled(
+        kernel="me_joined",
+        axes=axes,
+        split=_longest(loops, outer),
+        single=tuple(f"i{d}" for d in range(outer)),
+        operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
+        op={"fills": int(fill is not None), "value": fill or 0},
+        tile=lambda regions: _pieces_tile(regions, sources),
+        cycles=lambda sizes, prices: _put_together(prices, y, sizes, sources, fill is not None),
+        code=lambda _: _joined_code(sources, fill is not None),
+    )
+
+
+def _joined_code(sources: Sequence[Sequence[Along]], fills: bool) -> tuple[str, ...]:
+    rest = any(min(loops[-1].size, loops[-1].extent) % 4 for loops in sources)
+    begin = ("me_joined_run", *(("me_joined_run fills", "me_fill_words") if fills else ()))
+    return (*begin, "each_piece", "me_move_words", *(("me_move_bytes",) if rest else ()))
+
+
+def _put_together(
+    prices: Prices, y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool
+) -> Any:
+    """Of one core; a source that covers the innermost loop lies in one run."""
+    extents = _extents(y, sizes)
+    rows = math.prod(extents[:-1])
+    total = prices.move_call + prices.move_part * (len(sources) + fills)
+    if fills:
+        total = total + -(-rows * extents[-1] // WORKERS) * prices.fill_byte
+    for source in sources:
+        inner = source[-1]
+        apart = inner.size < inner.extent
+        width = inner.size if apart else extents[-1]
+        runs = np.minimum(-(-rows // WORKERS) + 1, rows) if apart else 1
+        odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
+        total = total + _runs(prices, rows * width / WORKERS, runs, width, odd)
+    return total
+
+
+def _begin_odd(loops: Sequence[Along]) -> bool:
+    """Whether what is read begins within a word, or what it becomes does."""
+    dense = strides([x.size for x in loops])
+    return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
+
+
+def _runs(prices: Prices, size: Any, runs: Any, width: Any, odd: Any) -> Any:
+    """Bytes that a core copies in so many runs; words that lie across two take longer, and so does
+    what is behind the last whole one."""
+    across = np.where(((runs > 1) & (width % 4 > 0)) | odd, size, 0)
+    each = size * prices.copy_byte + across * prices.copy_odd
+    return each + runs * (prices.copy_row + np.where(width % 4 > 0, 1, 0) * prices.copy_rest)
+
+
+def _extents(y: Operand, sizes: Sizes) -> list[Any]:
+    """Of a tile's results along every loop."""
+    return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(y.shape, y.dims, strict=True)]
+
+
+def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:
+    y = regions["y"]
+    fields: dict[str, int | str] = {"y": "@y", "bytes": y.size, "parts": len(sources)}
+    for number, loops in enumerate(sources):
+        part = _part(f"x{number}", regions[f"x{number}"], y, loops)
+        fields |= {f"part[{number}].{key}": value for key, value in part.items()}
+    return fields
+
+
+def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
+    """me_moves of what a tile has of a source; a tile may have nothing of it."""
+    starts = zip(x.start, loops, y.start, strict=True)
+    to = (at - loop.first - start for at, loop, start in starts)
+    at = sum(n * stride for n, stride in zip(to, strides(y.extent), strict=True)) if x.size else 0
+    *rows, size = x.extent if x.extent != y.extent else (x.size,)
+    steps = {"from_step": size, "to_step": y.extent[-1] if rows else size}
+    return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
+
+
+def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
+    """Results in the order of loops that step through the source as they like."""
+    if len(loops) > LOOPS:
+        return None
+    axes, dims = _axes([loops])
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
+    return Tiled(
+        kernel="me_turned",
+        axes=axes,
+        split=_longest(loops, 0),
+        operands=(_read(0, loops, dims), y),
+        op={"unused": 0},
+        tile=lambda regions: _turned_tile(regions, loops),
+        cycles=lambda sizes, prices: _turned(prices, _extents(y, sizes), loops),
+        code=lambda _: _turned_code(loops),
+    )
+
+
+def _turned_code(loops: Sequence[Along]) -> tuple[str, ...]:
+    if not _steps_by_1(loops, len(loops) - 1):
+        return ("me_permute_run", "me_transpose_blocks")
+    rest = ("me_move_bytes",) if loops[-1].extent % 4 else ()
+    return ("me_permute_run copy", "me_move_words", *rest)
+
+
+def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> Any:
+    """Of one core, as me_permute_run shares planes: groups of four columns, parts of their rows."""
+    inner = len(loops) - 1
+    if inner == 0:
+        size = -(-extents[0] // WORKERS)
+        return size * prices.turn_byte + prices.turn_run + prices.move_call
+    column = _columns(loops)
+    rows, columns = extents[inner], extents[column]
+    planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
+    groups = -(-columns // 4)
+    parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
+    rows = np.minimum((rows + 4 * parts - 1) // (4 * parts) * 4, rows)
+    starts, lines = _busiest(planes * parts, groups, columns)
+    if _steps_by_1(loops, inner):
+        total = prices.move_call + starts * inner * prices.copy_plane
+        return total + _runs(prices, lines * rows, lines, rows, False)
+    total = prices.move_call + starts * inner * prices.turn_plane
+    if not _steps_by_1(loops, column):
+        return total + lines * (rows * prices.turn_byte + prices.turn_run)
+    blocks = lines // 4
+    single = blocks * (rows % 4) * 4 + lines % 4 * rows
+    calls = starts * (rows // 4 + rows % 4) + lines % 4
+    total = total + blocks * (rows // 4) * prices.turn_block
+    return total + single * prices.turn_byte + calls * prices.turn_run
+
+
+def _busiest(planes: Any, groups: Any, columns: Any) -> tuple[Any, Any]:
+    """(planes that it starts, their columns) of the core that has most to do, where groups of four
+    columns of all planes are shared; a start counts like two columns."""
+    part = np.arange(WORKERS + 1).reshape(-1, *[1] * np.ndim(planes * groups))
+    ends = planes * groups * part // WORKERS
+    begin, end = ends[:-1], ends[1:]
+    starts = np.where(end > begin, (end - 1) // groups - begin // groups + 1, 0)
+    lines = 4 * (end - begin) - (end // groups - begin // groups) * (4 * groups - columns)
+    most = np.argmax(lines + 2 * starts, axis=0)[None]
+    both = np.broadcast_arrays(starts, lines)
+    starts, lines = (np.take_along_axis(x, most, 0)[0] for x in both)
+    return starts, lines
+
+
+def _columns(loops: Sequence[Along]) -> int:
+    """The loop that is a plane's columns: column_loop in me_move.c."""
+    inner = len(loops) - 1
+    if not _steps_by_1(loops, inner):
+        for d in range(inner - 1, -1, -1):
+            if _steps_by_1(loops, d) and loops[d].extent >= 4:
+                return d
+    return inner - 1
+
+
+def _steps_by_1(loops: Sequence[Along], d: int) -> bool:
+    return _innermost(loops, loops[d]) and loops[d].step == 1
+
+
+def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Fields:
+    x, y = regions["x0"], regions["y"]
+    order, dense = _order(loops), strides(x.extent)
+    at, steps = 0, [0] * len(loops)
+    for place, d in enumerate(order):
+        loop = loops[d]
+        at += (loop.first + y.start[d] * loop.step - x.start[place]) * dense[place]
+        steps[d] = loop.step * dense[place]
+    fields: dict[str, int | str] = {"from": f"@x0+{at}", "to": "@y", "loops": len(loops)}
+    fields |= {f"extent[{d}]": n for d, n in enumerate(y.extent)}
+    return fields | {f"step[{d}]": n for d, n in enumerate(steps)}

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Products over the last axis: by weights (linear) and of two activations (matmul)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import (
+    INT32_MAX,
+    QParams,
+    choose_requant,
+    exact_matmul,
+    requantize,
+)
+from myoedge.operators import nine_cores as team
+from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.common_rules import beside_last, not_activated, stored_bound
+from myoedge.operators.conv.definition import (
+    acc_bound,
+    eight_bits,
+    quantize,
+    quantize_wide,
+    reads_wide,
+    requant_of,
+)
+from myoedge.operators.conv.geometry import Spatial
+from myoedge.operators.conv.tiling import wide_in_tiles
+from myoedge.operators.kernel import OUT, Dim, Fields, Late, Operand, Region, Sizes, Tiled
+from myoedge.operators.loops import Loop, broadcast_steps, merged
+from myoedge.operators.products import gemm as dense
+from myoedge.operators.products import matmul_packing as columns
+from myoedge.operators.products.int16 import wide_rows
+from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
+from myoedge.operators.products.row_tiling import rows_in_tiles
+from myoedge.targets.gap9.code_size import WAITS
+from myoedge.targets.gap9.costs import Prices
+
+
+def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
+    return (*x[:-1], w[0])
+
+
+def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    lead = {f"m{d}": n for d, n in enumerate(out[:-1])}
+    rows = tuple(((axis, 1),) for axis in lead)
+    operands = {
+        "x": (*rows, (("c", 1),)),
+        "w": ((("k", 1),), (("c", 1),)),
+        "y": (*rows, (("k", 1),)),
+    }
+    return Nest({**lead, "k": out[-1], "c": shapes[0][-1]}, operands, frozenset("c"))
+
+
+def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
+    y = np.matmul(x, w.T)
+    return np.asarray(y + bias[0]) if bias else y
+
+
+def linear_integer(step: Step, x: Array) -> Array:
+    """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
+    acc = exact_matmul(x, step["weight"].T) + step["bias"]
+    assert np.abs(acc).max(initial=0) <= INT32_MAX
+    return requantize(acc, requant_of(step), step.low, step.high, step.kind)
+
+
+def linear_quantize(site: Site) -> Integers:
+    """Weights of 16 bits where the input has them."""
+    return quantize_wide(site) if site.params(0).dtype == "int16" else quantize(site)
+
+
+def linear_literals(step: Step) -> dict[str, Any]:
+    sizes = {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
+    return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
+
+
+def linear_in_tiles(step: Step) -> Tiled:
+    """Axes row, and k in blocks of channels."""
+    sizes = linear_literals(step)
+    rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    if step["weight"].dtype == np.int16:
+        return wide_in_tiles(step, Spatial.of_pixels(rows, c, k))
+    if step.kind is np.int16:
+        return wide_rows(step, rows, c, k)
+    return rows_in_tiles(step, rows, c, k)
+
+
+LINEAR = register(
+    OpDef(
+        name="linear",
+        doc="y = x W^T + b over the last axis",
+        shape=linear_shape,
+        nest=linear_nest,
+        real=linear_real,
+        integer=linear_integer,
+        quantize=linear_quantize,
+        acc_bound=acc_bound,
+        template="linear.c.j2",
+        literals=linear_literals,
+        tiled=linear_in_tiles,
+        weights=(1, 2),
+        epilogue=True,
+        multiplies=True,
+        in_time=beside_last,
+        reads_wide=reads_wide,
+        writes_wide=not_activated,
+        wide_weights=eight_bits,
+    )
+)
+
+
+def _turned(attrs: Attrs) -> bool:
+    """Whether b is given as rows: [..., K, C], where it is [..., C, K] else."""
+    return bool(attrs.get("b_turned", False))
+
+
+def _columns(attrs: Attrs, b: Array) -> Array:
+    """b as [..., C, K]."""
+    return np.swapaxes(b, -1, -2) if _turned(attrs) else b
+
+
+def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    columns = b[-2 if _turned(attrs) else -1]
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
+
+
+def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    a, b = shapes
+    lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
+    axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
+    m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
+    inner = (k, c) if _turned(attrs) else (c, k)
+    operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), *inner)}
+    return Nest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
+
+
+def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
+    lead = len(out) - len(shape)
+    return tuple(() if n == 1 else ((f"b{lead + d}", 1),) for d, n in enumerate(shape[:-2]))
+
+
+def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.asarray(np.matmul(a, _columns(attrs, b)))
+
+
+def matmul_quantize(site: Site) -> Integers:
+    """acc = sum (a - a_zero)(b - b_zero), requantised once."""
+    a, b = site.params(0), site.params(1)
+    bound = site.shapes[0][-1] * _reach(a) * _reach(b)
+    factor = a.scale * b.scale / site.target.scale
+    return Integers(
+        {
+            "a_zero": a.zero_point,
+            "b_zero": b.zero_point,
+            **scalar_requant(factor, bound, site.target),
+        }
+    )
+
+
+def _reach(q: QParams) -> int:
+    return max(q.high - q.zero_point, q.zero_point - q.low)
+
+
+def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]:
+    """The requantisation of an operator with one factor for all its outputs, as scalars."""
+    r = choose_requant([factor], [bound], target.zero_point)
+    return {
+        "pre": r.pre,
+        "mult": int(r.mult[0]),
+        "offset": int(r.offset[0]),
+        "shift": int(r.shift[0]),
+        "acc_bound": bound,
+    }
+
+
+def matmul_integer(step: Step, a: Array, b: Array) -> Array:
+    """a int8 [..., M, C], b int8 [..., C, K] or as rows -> int8 [..., M, K]."""
+    wide_a = a.astype(np.int64) - step["a_zero"]
+    columns = _columns(step.attrs, b).astype(np.int64)
+    acc = exact_matmul(wide_a, columns - step["b_zero"])
+    return requantize(acc, requant_of(step), step.low, step.high)
+
+
+def matmul_literals(step: Step) -> dict[str, Any]:
+    """Loops over the batch axes; within, rows of a times columns of b."""
+    (a, b), batch = step.shapes, step.out[:-2]
+    steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
+    c, k = a[-1], step.out[-1]
+    c_step, k_step = (1, c) if _turned(step.attrs) else (k, 1)
+    sizes = {"rows": a[-2], "c_in": c, "k_out": k, "c_step": c_step, "k_step": k_step}
+    return {"loops": merged(batch, steps), **sizes}
+
+
+def matmul_in_tiles(step: Step) -> Tiled:
+    """Axes of the batch one by one, m rows of a, k columns of b by fours."""
+    literals = matmul_literals(step)
+    loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
+    m = literals["rows"]
+    batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+    a = _matmul_read("a", 0, loops, (m, c), ((("m", 1),), ()))
+    turned = _turned(step.attrs)
+    inner: tuple[Dim, ...] = (CHANNELS, ()) if turned else ((), CHANNELS)
+    b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
+    every = tuple(((axis, 1),) for axis in batch)
+    y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
+    zero, gather, rest = step["b_zero"] != 0, c % 4 != 0, c % 4 != 0 or n % 4 != 0
+    helped = not gather and team.helped(m * c * n)
+    how = {"copied": gather, "gathers": gather, "tail": c % 4, "zero": zero}
+    work = dense.work(step, c, n, **how, cores=team.cores(helped))
+    numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
+
+    def packing(sizes: Sizes, prices: Prices) -> Any:
+        packed = columns.packing(prices, work, sizes["k"], c, turned)
+        return packed * sizes["m"] / m  # once for all rows
+
+    return Tiled(
+        kernel="me_matmul",
+        waits=True,
+        late=Late("a", packing),
+        axes={**batch, "m": m, **channel_axes(n)},
+        split=("k", "m"),
+        single=tuple(batch),
+        inner=("m",),
+        operands=(a, b, *table, y),
+        op={
+            "c": c,
+            **{name: step[name] for name in numbers},
+            "b_turned": int(turned),
+            **scale_fields(step),
+        },
+        tile=_matmul_tile,
+        arrays=arrays,
+        scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
+        cycles=lambda sizes, prices: (
+            dense.cycles(prices, work, sizes["m"], sizes["k"], dense.Rows(sizes["m"]))
+            + packing(sizes, prices)
+        ),
+        code=lambda sizes: _packing(turned, rest, dense.code(work, sizes["m"], sizes["k"])),
+        helped=helped,
+    )
+
+
+def _packing(turned: bool, rest: bool, product: Sequence[str]) -> tuple[str, ...]:
+    """Functions of a product that packs its right operand when it comes; of words with a rest."""
+    at = product.index(WAITS)
+    begin = ("me_matmul_run", *product[:at], "pack_now", "pack_columns")
+    words = "me_interleave_rows" if turned else "me_interleave_columns"
+    pieces = (words, "pack_rest") if rest else (words,)
+    return (*begin, WAITS, "pack_columns rest", *pieces, *product[at + 1 :])
+
+
+def _matmul_read(
+    name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[Dim, ...]
+) -> Operand:
+    """An operand with an axis for every loop over the batch that moves it."""
+    moves = [d for d, loop in enumerate(loops) if loop.steps[number]]
+    lead = tuple(loops[d].extent for d in moves)
+    index = tuple(((f"b{d}", 1),) for d in moves)
+    return Operand(name, number, (*lead, *shape), (*index, *dims))
+
+
+def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
+    (m, c), n = regions["a"].extent[-2:], regions["y"].extent[-1]
+    places: Fields = {"a": "@a", "b": "@b", "y": "@y", "scratch": "@scratch"}
+    strides: Fields = {"a_stride": c, "b_stride": regions["b"].extent[-1], "y_stride": n}
+    packed = int(regions["a"].start[-2] > 0)
+    return {**places, "m": m, "n": n, **strides, "packed": packed}
+
+
+def _matmul_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
+    rank, turned = len(shapes[index]), index == 1 and _turned(attrs)
+    if axis == rank - 1 - (index and not turned):
+        return None
+    made = axis + turned if axis == rank - 2 else axis
+    return InTime(made + max(map(len, shapes)) - rank, lambda made: attrs)
+
+
+MATMUL = register(
+    OpDef(
+        name="matmul",
+        doc="product of two activations, batch axes broadcast; the right one as columns or rows",
+        shape=matmul_shape,
+        nest=matmul_nest,
+        real=matmul_real,
+        integer=matmul_integer,
+        quantize=matmul_quantize,
+        acc_bound=stored_bound,
+        template="matmul.c.j2",
+        literals=matmul_literals,
+        tiled=matmul_in_tiles,
+        epilogue=True,
+        multiplies=True,
+        rather_symmetric=(1,),
+        in_time=_matmul_in_time,
+    )
+)

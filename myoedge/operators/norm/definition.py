@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layer norm and RMS norm over the last axis, integer only: a square root and a division a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import CONSTANT_MAX, INT32_MAX, MULT_MAX
+from myoedge.operators import nine_cores as team
+from myoedge.operators.base import Integers, Nest, OpDef, Site, Step, register
+from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.targets.gap9.costs import Prices
+
+LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
+WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
+EPS_MAX = 2**61
+AS_MACS = 32  # products of weights that take as long as one number that is normalised
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Every element of a row is read for every one that is written."""
+    lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
+    rows = tuple(((axis, 1),) for axis in lead)
+    axes = {**lead, "c": out[-1], "r": out[-1]}
+    return Nest(axes, {"x": (*rows, (("r", 1),)), "y": (*rows, (("c", 1),))}, frozenset("r"))
+
+
+def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
+    """In float64 within: rows that are all but constant leave few of float32's digits."""
+    wide = x.astype(np.float64)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    variance = np.square(centred).mean(axis=-1, keepdims=True)
+    y = centred / np.sqrt(variance + attrs["eps"]) * gain + offset
+    return np.asarray(y, x.dtype)
+
+
+def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
+    square = np.square(x.astype(np.float64)).mean(axis=-1, keepdims=True)
+    return np.asarray(x / np.sqrt(square + attrs["eps"]) * gain, x.dtype)
+
+
+def fraction_bits(length: int) -> int:
+    """Of a normalised number, which is at most sqrt(length): 15 bits hold it."""
+    return 15 - math.ceil(math.log2(length) / 2)
+
+
+def _quantize(site: Site, gain: Array, offset: Array) -> Integers:
+    """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
+    x, length = site.params(0), site.shapes[0][-1]
+    factor = gain.astype(np.float64) / site.target.scale
+    added = offset.astype(np.float64) / site.target.scale + site.target.zero_point
+    gains, offsets, shift = _common_shift(factor, added, fraction_bits(length))
+    eps = min(round(site.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
+    numbers = {
+        "x_zero": x.zero_point,
+        "shift": shift,
+        "eps_low": eps % 2**31,
+        "eps_high": eps >> 31,
+        "wide": int(x.dtype == "int16"),
+        "acc_bound": int((np.abs(gains) * 2**15 + np.abs(offsets)).max()),
+    }
+    arrays = {"gain": gains.astype(np.int32), "offset": offsets.astype(np.int32)}
+    return Integers(numbers, arrays)
+
+
+def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array, int]:
+    """The largest shift that leaves multipliers 15 bits, and n * gain + offset in int32."""
+    added = np.clip(added, -CONSTANT_MAX, CONSTANT_MAX)
+    for shift in range(30, -1, -1):
+        gains = np.rint(np.ldexp(factor, shift - bits))
+        offsets = np.rint(np.ldexp(added, shift)) + ((1 << shift) >> 1)
+        reach = np.abs(gains) * 2**15 + np.abs(offsets)
+        if np.abs(gains).max() <= MULT_MAX and reach.max() <= INT32_MAX:
+            return gains.astype(np.int64), offsets.astype(np.int64), shift
+    gains = np.clip(np.ldexp(factor, -bits), -MULT_MAX, MULT_MAX)
+    return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
+
+
+def layer_norm_quantize(site: Site) -> Integers:
+    return _quantize(site, site.constant(1), site.constant(2))
+
+
+def rms_norm_quantize(site: Site) -> Integers:
+    return _quantize(site, site.constant(1), np.zeros(site.shapes[0][-1]))
+
+
+def _halvings(step: Step, x: Array) -> Array:
+    """Of a row of 16 bits: how often it is halved until 11 bits and a sign hold it."""
+    if not step["wide"]:
+        return np.zeros((*x.shape[:-1], 1), np.int64)
+    largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))
+    bits = np.frexp(largest.astype(np.float64))[1].astype(np.int64)
+    return np.asarray(np.maximum(bits - WIDE_BITS, 0))
+
+
+def integer(step: Step, x: Array) -> Array:
+    """x int8 or int16 [..., C] -> int8; row by row, 64 bits wide up to the slope and the start."""
+    length = x.shape[-1]
+    halvings = _halvings(step, x.astype(np.int64))
+    rows = x.astype(np.int64) >> halvings
+    total, squares = rows.sum(axis=-1, keepdims=True), np.square(rows).sum(axis=-1, keepdims=True)
+    zero = np.full_like(total, length * step["x_zero"])
+    middle = total if step.node.op == "layer_norm" else zero
+    spread = length * squares + middle * (middle - 2 * total)  # 0 at least
+    spread += (step["eps_high"] * 2**31 + step["eps_low"]) >> (2 * halvings)
+    slope, start, shift = line(np.maximum(spread, 1), length, middle)
+    wrapped = (rows * slope + start).astype(np.int64) & 0xFFFFFFFF
+    normal = (wrapped ^ 2**31) - 2**31 >> shift
+    y = (normal * step["gain"] + step["offset"]) >> step["shift"]
+    return np.asarray(np.clip(y, step.low, step.high), np.int8)
+
+
+def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array]:
+    """(slope, start, shift) of a row: (x * slope + start) >> shift is its normalised number.
+
+    spread   length squared times the variance, 1 .. 2**62     middle   length times the mean
+    """
+    bits = fraction_bits(length)
+    top = np.frexp(spread.astype(np.float64))[1].astype(np.int64) - 1
+    top -= (spread >> top) == 0  # where float64 rounded up to the next power of two
+    half = (top - 30) >> 1
+    mantissa = np.where(
+        half >= 0, spread >> 2 * np.maximum(half, 0), spread << np.maximum(-2 * half, 0)
+    )
+    root = np.floor(np.sqrt(mantissa.astype(np.float64))).astype(np.int64)
+    inverse = (2**30 + (root >> 1)) // root
+    drop = np.maximum(15 + half - bits, 0)
+    shift = 30 + half - bits - drop
+    slope = length * inverse >> drop
+    start = -(middle * inverse >> drop) + ((1 << shift) >> 1)
+    return slope, start, shift
+
+
+def literals(step: Step) -> dict[str, object]:
+    length = step.out[-1]
+    rows = math.prod(step.out[:-1])
+    return {"rows": rows, "length": length, "bits": fraction_bits(length), **_kind(step)}
+
+
+def _kind(step: Step) -> dict[str, int]:
+    return {"centred": int(step.node.op == "layer_norm")}
+
+
+def in_tiles(step: Step) -> Tiled:
+    """Cut between rows."""
+    rows, length = math.prod(step.out[:-1]), step.out[-1]
+    pairs = np.stack([step["gain"], step["offset"]], axis=1)
+    row = ((("row", 1),), ())
+    x = Operand("x", 0, (rows, length), row, item=1 + step["wide"])
+    helped = team.helped(AS_MACS * rows * length)
+    numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
+    return Tiled(
+        kernel="me_norm",
+        axes={"row": rows},
+        split=("row",),
+        operands=(
+            x,
+            Operand("pairs", "pairs", (length, 8), ((), ())),
+            Operand("y", OUT, (rows, length), row),
+        ),
+        op={
+            "length": length,
+            "bits": fraction_bits(length),
+            **_kind(step),
+            **{name: step[name] for name in numbers},
+            "pairs": "@pairs",
+        },
+        tile=_tile_fields,
+        arrays={"pairs": pairs},
+        cycles=lambda sizes, prices: _cycles(step, team.cores(helped), prices, sizes["row"]),
+        code=lambda _: ("me_norm_run", "me_moments_b", "line_of", "me_norm_row_b"),
+        helped=helped,
+    )
+
+
+def _cycles(step: Step, cores: int, prices: Prices, rows: Any) -> Any:
+    item = prices.norm_wide_item if step["wide"] else prices.norm_item
+    return -(-rows // cores) * (step.out[-1] * item + prices.norm_row) + prices.rows_call
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    return {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]}
+
+
+def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
+    """`turned` of operators along the last axis, which must stay the last."""
+    return attrs if perm[-1] == len(perm) - 1 else None
+
+
+LAYER_NORM = register(
+    OpDef(
+        name="layer_norm",
+        doc="layer norm over the last axis of up to 1,023 elements",
+        shape=same_shape,
+        nest=nest,
+        real=layer_norm_real,
+        integer=integer,
+        quantize=layer_norm_quantize,
+        acc_bound=stored_bound,
+        template="norm.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        weights=(1, 2),
+        turned=last_axis_kept,
+        reads_wide=always,
+        in_time=beside_last,
+    )
+)
+
+RMS_NORM = register(
+    OpDef(
+        name="rms_norm",
+        doc="RMS norm over the last axis of up to 1,023 elements",
+        shape=same_shape,
+        nest=nest,
+        real=rms_norm_real,
+        integer=integer,
+        quantize=rms_norm_quantize,
+        acc_bound=stored_bound,
+        template="norm.c.j2",
+        literals=literals,
+        tiled=in_tiles,
+        weights=(1,),
+        turned=last_axis_kept,
+        reads_wide=always,
+        in_time=beside_last,
+    )
+)

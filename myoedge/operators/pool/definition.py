@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows over spatial axes, channels last: maximum and average, regular or adaptive."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import Requant, choose_requant, requantize
+from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.common_rules import as_in_floats, stored_bound
+from myoedge.operators.kernel import Dim, Tiled
+from myoedge.operators.pool import tiling as windows
+
+Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
+REQUANT = ("mult", "offset", "shift")
+
+
+def regular(
+    n: int,
+    size: int,
+    stride: int,
+    pad: int,
+    *,
+    ceil: bool = False,
+    count_pad: bool,
+) -> tuple[Window, ...]:
+    """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
+
+    With ceil, a last window may start inside the input or the left padding, not the right one.
+    """
+    room = n + 2 * pad - size
+    count = (room + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (count - 1) * stride >= n + pad:
+        count -= 1
+    return tuple(_window(i * stride - pad, size, n, pad, count_pad) for i in range(count))
+
+
+def _window(start: int, size: int, n: int, pad: int, count_pad: bool) -> Window:
+    stop = min(start + size, n + pad)
+    low, high = max(start, 0), min(stop, n)
+    return low, high, stop - start if count_pad else high - low
+
+
+def adaptive(n: int, out: int) -> tuple[Window, ...]:
+    """Windows floor(i n / out) .. ceil((i + 1) n / out), as PyTorch's adaptive pooling."""
+    edges = [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+    return tuple((low, high, high - low) for low, high in edges)
+
+
+def shape(attrs: Attrs, x: Shape) -> Shape:
+    """x [N, *S, C] -> [N, *T, C]; attrs["windows"] holds T windows for every spatial axis."""
+    return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
+
+
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over outputs and taps; a window's start is taken as affine: exact where regular."""
+    rank = len(attrs["windows"])
+    axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
+    taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
+    spatial = tuple(_index(d, axis) for d, axis in enumerate(attrs["windows"]))
+    out_index: tuple[Dim, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
+    n, c = (("n", 1),), (("c", 1),)
+    operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
+    return Nest({**axes, **taps}, operands, frozenset(taps))
+
+
+def _index(d: int, axis: Sequence[Window]) -> Dim:
+    stride = max((b[0] - a[0] for a, b in itertools.pairwise(axis)), default=1)
+    return ((f"t{d}", stride), (f"r{d}", 1))
+
+
+def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
+    """(output position, taps [N, taps, C], divisor) for every output position."""
+    per_axis = [list(enumerate(axis)) for axis in attrs["windows"]]
+    for combination in itertools.product(*per_axis):
+        position: tuple[int, ...] = tuple(i for i, _ in combination)
+        cut = tuple(slice(low, high) for _, (low, high, _) in combination)
+        divisor = attrs.get("divisor") or math.prod(window[2] for _, window in combination)
+        patch = x[(slice(None), *cut, slice(None))]
+        yield position, patch.reshape(x.shape[0], -1, x.shape[-1]), divisor
+
+
+def at(position: tuple[int, ...]) -> tuple[slice | int, ...]:
+    """The index of all channels of all samples at a spatial position."""
+    return (slice(None), *position)
+
+
+def max_real(attrs: Attrs, x: Array) -> Array:
+    """x [N, *S, C] -> [N, *S', C] of the same parameters; padding never wins."""
+    y = np.empty(shape(attrs, x.shape), x.dtype)
+    for position, taps, _ in _patches(attrs, x):
+        y[at(position)] = taps.max(axis=1)
+    return y
+
+
+def literals(step: Step) -> dict[str, Any]:
+    """Windows of two spatial axes, and which multiplier every pair of them takes."""
+    given, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
+    lead = 2 - len(given)
+    both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *given)
+    rows, columns = both
+    h_in, w_in = (*((1,) * lead), *x[1:-1])
+    fixed = step.attrs.get("divisor")
+    return {
+        "n": x[0],
+        "h_in": h_in,
+        "w_in": w_in,
+        "channels": x[-1],
+        "windows_h": rows,
+        "windows_w": columns,
+        "classes": [[every.index(fixed or r[2] * c[2]) for c in columns] for r in rows],
+        "uniform": len(every) == 1,
+    }
+
+
+def max_in_tiles(step: Step) -> Tiled | None:
+    none: tuple[list[int], list[int]] = ([], [])
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    work = windows.Work(taps, average=False, few=taps <= 9, table=False)
+    return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, work)
+
+
+def _in_time(
+    attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[Step], int]
+) -> InTime | None:
+    """Windows at one distance, of one size but where the first ones are cut off; images one by one.
+
+    A single window is over the whole axis, as far as one can know.
+    """
+    if axis == 0 or axis == len(shapes[0]) - 1:
+        return InTime(axis, lambda made: attrs)
+    given = attrs["windows"][axis - 1]
+    size, last = max(high - low for low, high, _ in given), given[0][1]
+    stride = given[1][1] - last if len(given) > 1 else 0
+    regular = [
+        (max(at - size, 0), at) for at in range(last, last + len(given) * stride, stride or 1)
+    ]
+    if stride < 1 or regular != [w[:2] for w in given] or len({w[2] for w in given}) > 1:
+        return None
+
+    def resized(made: int) -> Attrs:
+        windows = tuple((i * stride, i * stride + size, given[0][2]) for i in range(made))
+        every = (*attrs["windows"][: axis - 1], windows, *attrs["windows"][axis:])
+        return {**attrs, "windows": every}
+
+    return InTime(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
+
+
+def _max_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    """In front of the first frame is what no maximum is taken of."""
+    alike = {**attrs, "windows": tuple(tuple((*w[:2], 1) for w in a) for a in attrs["windows"])}
+    return _in_time(alike, shapes, axis, lambda step: step.low)
+
+
+MAX_POOL = register(
+    OpDef(
+        name="max_pool",
+        doc="maximum over windows: any size, stride, padding, ceil mode; adaptive",
+        shape=shape,
+        nest=nest,
+        real=max_real,
+        integer=as_in_floats(max_real),
+        template="pool.c.j2",
+        literals=literals,
+        tiled=max_in_tiles,
+        same_scale=True,
+        in_time=_max_in_time,
+    )
+)
+
+
+def avg_real(attrs: Attrs, x: Array) -> Array:
+    y = np.empty(shape(attrs, x.shape), x.dtype)
+    for position, taps, divisor in _patches(attrs, x):
+        y[at(position)] = taps.sum(axis=1) / divisor
+    return y
+
+
+def divisors(attrs: Attrs) -> tuple[int, ...]:
+    """The distinct divisors, ascending: one multiplier each."""
+    if attrs.get("divisor"):
+        return (attrs["divisor"],)
+    per_axis = [{w[2] for w in axis} for axis in attrs["windows"]]
+    return tuple(sorted({math.prod(c) for c in itertools.product(*per_axis)}))
+
+
+def avg_quantize(site: Site) -> Integers:
+    """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
+    x, attrs = site.params(0), site.attrs
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
+    every = divisors(attrs)
+    factors = [x.scale / (site.target.scale * d) for d in every]
+    r = choose_requant(factors, [taps * 255] * len(every), site.target.zero_point)
+    arrays = {"mult": r.mult, "offset": r.offset, "shift": r.shift}
+    return Integers({"x_zero": x.zero_point, "pre": r.pre, "acc_bound": taps * 255}, arrays)
+
+
+def avg_integer(step: Step, x: Array) -> Array:
+    """x int8 [N, *S, C] -> int8 [N, *T, C]."""
+    wide, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
+    every = divisors(step.attrs)
+    for position, taps, divisor in _patches(step.attrs, wide):
+        i = every.index(divisor)
+        parts = (step[name][i] for name in ("mult", "offset", "shift"))
+        r = Requant(step["pre"], *parts)
+        y[at(position)] = requantize(taps.sum(axis=1), r, step.low, step.high)
+    return y
+
+
+def avg_in_tiles(step: Step) -> Tiled | None:
+    """An entry of `each` for every pair of divisors along rows and columns."""
+    sizes, every = literals(step), divisors(step.attrs)
+    kinds: tuple[list[int], list[int]] = ([], [])
+    at = [0]
+    if len(every) > 1:
+        both = (sizes["windows_h"], sizes["windows_w"])
+        kinds = (_divisors(both[0]), _divisors(both[1]))
+        at = [every.index(r * c) if r * c in every else 0 for r in kinds[0] for c in kinds[1]]
+    numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
+    arrays: dict[str, Array] = {"each": np.stack(numbers, axis=1)}
+    op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
+    op |= {"scale.pre": step["pre"]}
+    taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
+    few, table = taps == 4 and step["pre"] == 0, step.table is not None
+    work = windows.Work(taps, average=True, few=few, table=table)
+    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, work)
+
+
+def _divisors(axis: Sequence[Window]) -> list[int]:
+    return sorted({window[2] for window in axis})
+
+
+def _avg_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    return _in_time(attrs, shapes, axis, lambda step: int(step["x_zero"]))
+
+
+AVG_POOL = register(
+    OpDef(
+        name="avg_pool",
+        doc="average over windows: any size, stride, padding counted or not, ceil mode; adaptive",
+        shape=shape,
+        nest=nest,
+        real=avg_real,
+        integer=avg_integer,
+        quantize=avg_quantize,
+        acc_bound=stored_bound,
+        template="pool.c.j2",
+        literals=literals,
+        tiled=avg_in_tiles,
+        epilogue=True,
+        in_time=_avg_in_time,
+    )
+)

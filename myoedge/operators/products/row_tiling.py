@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows times weights in tiles, as me_linear has them: linear layers, and convolutions whose every
+result is made of one position."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.operators import nine_cores as team
+from myoedge.operators.base import Step
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.operators.products import gemm as dense
+from myoedge.operators.products.packing import (
+    CHANNELS,
+    channel_axes,
+    packed_channels,
+    packed_weights,
+    scale_fields,
+    weight_operands,
+    with_table,
+)
+
+
+def rows_in_tiles(step: Step, rows: int, c: int, k: int) -> Tiled:
+    """Axes row, and k in blocks of channels."""
+    gather = c % 4 != 0
+    arrays = {
+        "weights": packed_weights(step["weight"].reshape(k, c)),
+        "channels": packed_channels(step),
+    }
+    table = with_table(step, arrays)
+    helped = not gather and team.helped(rows * c * k)
+    cores = team.cores(helped)
+    work = dense.work(step, c, k, copied=gather, gathers=gather, tail=c % 4, cores=cores)
+    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
+    return Tiled(
+        kernel="me_linear",
+        waits=True,
+        axes={"row": rows, **channel_axes(k)},
+        split=("k", "row"),
+        operands=(x, *weight_operands(arrays, k), *table, y),
+        op={"c": c, **scale_fields(step)},
+        tile=_tile,
+        arrays=arrays,
+        scratch=lambda sizes: dense.scratch(c) if gather else 0,
+        cycles=lambda sizes, prices: dense.cycles(
+            prices, work, sizes["row"], sizes["k"], dense.Rows(sizes["row"])
+        ),
+        code=lambda sizes: ("me_linear_run", *dense.code(work, sizes["row"], sizes["k"])),
+        helped=helped,
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    (rows, c), (_, k) = regions["x"].extent, regions["y"].extent
+    return {
+        "x": "@x",
+        "rows": rows,
+        "x_stride": c,
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "k": k,
+        "y_stride": k,
+        "scratch": "@scratch",
+    }

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM and GRU in integers, step by step: h in 8 bits, what is kept of it and c in 16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import (
+    INT32_MAX,
+    Combine,
+    QParams,
+    choose_combine,
+    combine,
+    exact_matmul,
+    rescale,
+)
+from myoedge.operators.base import Integers, Site, Step
+from myoedge.operators.conv import definition as conv
+from myoedge.operators.recurrent.gates import GATE
+
+LSTM_GATES, GRU_GATES = 4, 3
+HIDDEN = QParams(2.0**-7, 0)  # h, as it is multiplied and put out
+CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
+STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
+CELL_REACH, STATE_REACH = 16.0, 1.0
+TABLE = 512  # intervals of a table, between which values are interpolated
+SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
+HALF = np.iinfo(np.int16)
+STATE = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
+
+
+def in_time(attrs: Attrs, gates: Array) -> Array:
+    return gates[::-1] if attrs["reverse"] else gates
+
+
+def in_order(attrs: Attrs, found: Sequence[Array]) -> Array:
+    return np.stack(found[::-1] if attrs["reverse"] else found)
+
+
+def table(function: str) -> Array:
+    """int16 [513]: the function in Q15 at equal distances over its reach."""
+    reach = SIGMOID_REACH if function == "sigmoid" else TANH_REACH
+    x = np.linspace(-reach, reach, TABLE + 1)
+    y = sigmoid(x) if function == "sigmoid" else np.tanh(x)
+    return np.asarray(np.minimum(np.rint(2.0**15 * y), HALF.max), np.int16)
+
+
+def interpolated(values: Array, x: Array, bits: int) -> Array:
+    """Q15 of the function: a step of the table is 2**bits of x."""
+    limit = TABLE // 2 << bits
+    at = np.clip(x, -limit, limit - 1) + limit
+    low, wide = at >> bits, values.astype(np.int64)
+    part = (wide[low + 1] - wide[low]) * (at & ((1 << bits) - 1))
+    return np.asarray(wide[low] + ((part + (1 << bits >> 1)) >> bits))
+
+
+SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
+
+
+def _recurrent_quantize(site: Site, weights: tuple[Array | None, ...]) -> Integers:
+    """Weights per row, from int8 h to the gates' steps; the two tables."""
+    inner = replace(site, inputs=(HIDDEN,), constants=(None, *weights), target=GATE)
+    found = conv.quantize(inner)
+    tables = {name: table(name) for name in ("sigmoid", "tanh")}
+    return Integers(found.scalars, {**found.arrays, **tables})
+
+
+def _start(site: Site, index: int, name: str, bits: int) -> dict[str, int]:
+    """Factor and offset from a first state to so many bits of fraction."""
+    return from_params(site.params(index), name, bits)
+
+
+def from_params(q: QParams, name: str, bits: int) -> dict[str, int]:
+    c = choose_combine([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
+    return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
+
+
+def lstm_quantize(site: Site) -> Integers:
+    found = _recurrent_quantize(site, (site.constant(3),))
+    starts = {**_start(site, 1, "h", 7), **_start(site, 2, "c", CELL_BITS)}
+    return Integers({**found.scalars, **starts}, found.arrays)
+
+
+def cell_quantize(site: Site) -> Integers:
+    """The same, and from c to the output."""
+    return _with_last(lstm_quantize(site), site.target, CELL_BITS)
+
+
+def _with_last(found: Integers, y: QParams, bits: int) -> Integers:
+    """The factor from a last state of so many bits of fraction, too."""
+    c = choose_combine([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
+    last = {"y_mult": c.mult[0], "y_offset": c.offset, "y_shift": c.shift}
+    return Integers({**found.scalars, **last}, found.arrays)
+
+
+def gru_quantize(site: Site) -> Integers:
+    found = _recurrent_quantize(site, (site.constant(2), site.constant(3)))
+    return Integers({**found.scalars, **_start(site, 1, "h", STATE_BITS)}, found.arrays)
+
+
+def state_quantize(site: Site) -> Integers:
+    """The same, and from h in all of its bits to the output."""
+    return _with_last(gru_quantize(site), site.target, STATE_BITS)
+
+
+def first_state(step: Step, name: str, x: Array, limits: tuple[int, int]) -> Array:
+    """A first state in the bits that the steps keep of it."""
+    scaled = x.astype(np.int64) * step[f"{name}_mult"] + step[f"{name}_offset"]
+    return np.asarray(np.clip(scaled >> step[f"{name}_shift"], *limits))
+
+
+def _recurrent(step: Step, h: Array, per_unit: int) -> tuple[Array, ...]:
+    """What h adds to the gates, each [N, H]."""
+    acc = exact_matmul(h, step["weight"].T) + step["bias"]
+    assert np.abs(acc).max(initial=0) <= INT32_MAX
+    sums = np.clip(rescale(acc, conv.requant_of(step)), HALF.min, HALF.max)
+    return tuple(np.moveaxis(sums.reshape(*h.shape, per_unit), -1, 0))
+
+
+def _parts(now: Array, h: Array, per_unit: int) -> tuple[Array, ...]:
+    return tuple(np.moveaxis(now.astype(np.int64).reshape(*h.shape, per_unit), -1, 0))
+
+
+def _lstm_steps(step: Step, gates: Array, h: Array, c: Array) -> Iterator[tuple[Array, Array]]:
+    h, c = first_state(step, "h", h, (-128, 127)), first_state(step, "c", c, (HALF.min, HALF.max))
+    sigmoid, tanh = step["sigmoid"], step["tanh"]
+    for now in in_time(step.attrs, gates):
+        pairs = zip(_parts(now, h, LSTM_GATES), _recurrent(step, h, LSTM_GATES), strict=True)
+        i, f, g, o = (x + r for x, r in pairs)
+        i, f, o = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
+        added = i * interpolated(tanh, g, TANH_STEP) >> (15 - CELL_BITS)
+        c = np.clip((f * c + added + (1 << 14)) >> 15, HALF.min, HALF.max)
+        out = o * interpolated(tanh, c, CELL_STEP)
+        h = np.clip((out + (1 << 22)) >> 23, -128, 127)
+        yield h, c
+
+
+def lstm_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
+    """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> int8 [T, N, H]."""
+    found = [h for h, _ in _lstm_steps(step, gates, h, c)]
+    return in_order(step.attrs, found).astype(np.int8)
+
+
+def cell_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
+    """The same arguments -> c of the last step, of the same type [N, H]."""
+    (*_, (_, last)) = _lstm_steps(step, gates, h, c)
+    return _last(step, last)
+
+
+def _last(step: Step, state: Array) -> Array:
+    """What is left behind the last step, in the output's bits."""
+    to = Combine((step["y_mult"],), step["y_offset"], step["y_shift"])
+    kind = np.int16 if "wide" in step.integers.scalars else np.int8
+    return combine((state,), to, step.low, step.high, kind)
+
+
+def gru_integer(step: Step, gates: Array, h: Array) -> Array:
+    """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> int8 [T, N, H]; between steps 16 bits."""
+    found = [_rounded(state) for state in _gru_steps(step, gates, h)]
+    return in_order(step.attrs, found).astype(np.int8)
+
+
+def state_integer(step: Step, gates: Array, h: Array) -> Array:
+    """The same arguments -> h behind the last step, of the type of the first one [N, H]."""
+    (*_, last) = _gru_steps(step, gates, h)
+    return _last(step, last)
+
+
+def _gru_steps(step: Step, gates: Array, h: Array) -> Iterator[Array]:
+    state = first_state(step, "h", h, STATE)
+    sigmoid, tanh = step["sigmoid"], step["tanh"]
+    small = _rounded(state)
+    for now in in_time(step.attrs, gates):
+        x_r, x_z, x_n = _parts(now, state, GRU_GATES)
+        h_r, h_z, h_n = _recurrent(step, small, GRU_GATES)
+        r, z = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
+        if step.attrs["reset_first"]:
+            (_, _, h_n) = _recurrent(step, _rounded((r * state + (1 << 14)) >> 15), GRU_GATES)
+        else:
+            h_n = (r * h_n + (1 << 14)) >> 15
+        n = (interpolated(tanh, x_n + h_n, TANH_STEP) + 1) >> 1
+        state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE)
+        small = _rounded(state)
+        yield state
+
+
+def _rounded(state: Array) -> Array:
+    return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), -128, 127))
+
+
+def recurrent_bound(step: Step) -> int:
+    """Of the sums over h, and of c' before its last shift."""
+    return max(conv.acc_bound(step), 2**30 + 2**26 + 2**14)
+
+
+def gru_bound(step: Step) -> int:
+    """Of the sums over h, and of z (h - n) with both within +-1."""
+    return max(conv.acc_bound(step), 2**15 * (2**15 - 1) + 2**14)

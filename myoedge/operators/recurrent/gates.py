@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums before the gates of a recurrent layer, in 16 bits: what a step's input adds to them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import QParams, exact_matmul, rescale
+from myoedge.operators.base import OpDef, Step, register
+from myoedge.operators.common_rules import beside_last
+from myoedge.operators.conv.definition import acc_bound, quantize, requant_of
+from myoedge.operators.kernel import Tiled
+from myoedge.operators.linear.definition import (
+    linear_literals,
+    linear_nest,
+    linear_real,
+    linear_shape,
+)
+from myoedge.operators.products.int16 import wide_rows
+
+# What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
+GATE = QParams(2.0**-10, 0, "int16")
+
+
+def gates_integer(step: Step, x: Array) -> Array:
+    """x int8 [..., C] -> int16 [..., K]."""
+    acc = exact_matmul(x, step["weight"].T) + step["bias"]
+    return np.asarray(np.clip(rescale(acc, requant_of(step)), step.low, step.high), np.int16)
+
+
+def gates_in_tiles(step: Step) -> Tiled:
+    sizes = linear_literals(step)
+    return wide_rows(step, sizes["rows"], sizes["c_in"], sizes["k_out"])
+
+
+GATES = register(
+    OpDef(
+        name="gates",
+        doc="y = x W^T + b in 16 bits, steps of 1/1024: what inputs add to the gates of lstm, gru",
+        shape=linear_shape,
+        nest=linear_nest,
+        real=linear_real,
+        integer=gates_integer,
+        quantize=quantize,
+        acc_bound=acc_bound,
+        template="gates.c.j2",
+        literals=linear_literals,
+        tiled=gates_in_tiles,
+        weights=(1, 2),
+        out_dtype="int16",
+        fixed=GATE,
+        multiplies=True,
+        in_time=beside_last,
+    )
+)

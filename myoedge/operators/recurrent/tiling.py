@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LSTM and GRU in tiles: some steps at a time, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
+from myoedge.operators.products.packing import up
+from myoedge.targets.gap9.costs import Prices
+
+
+def literals(step: Step) -> dict[str, Any]:
+    (t, n, columns), units = step.shapes[0], step.out[-1]
+    sizes = {"steps": t, "batch": n, "units": units, "gates": columns // units}
+    return {**sizes, "reset_first": bool(step.attrs.get("reset_first", False))}
+
+
+def _in_tiles(step: Step, kernel: str) -> Tiled:
+    """States stay in L1 from tile to tile."""
+    sizes, arrays, reverse = literals(step), _packed(step), bool(step.attrs["reverse"])
+    parts = 1 + sizes["reset_first"]  # of a step, with a barrier each
+    states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
+    starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
+    pointers = {name: f"@{name}" for name in (*states, *arrays)}
+    n, units = sizes["batch"], sizes["units"]
+    return Tiled(
+        kernel=kernel,
+        axes={"t": sizes["steps"]},
+        split=("t",),
+        backwards=("t",) if reverse else (),
+        operands=_operands(step, states, arrays),
+        op={
+            "units": units,
+            "batch": n,
+            "reverse": int(reverse),
+            "pre": step["pre"],
+            "wide": _wide(step),
+            **starts,
+            **pointers,
+            "states": "@scratch",
+        },
+        tile=lambda regions: _tile(regions, sizes["steps"], reverse),
+        arrays=arrays,
+        scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
+        cycles=lambda tile, prices: _cycles(prices, tile["t"], sizes, parts),
+        code=lambda _: ("me_gru_run", "start", "me_gru_units"),
+    )
+
+
+def _wide(step: Step) -> int:
+    """Whether the state that has 16 bits between steps has them before the first one, too."""
+    return int(step.integers.scalars.get("wide", 0))
+
+
+def _packed(step: Step) -> dict[str, Array]:
+    """Constants as me_recurrent.h has them: four rows for every unit."""
+    sizes = literals(step)
+    units, gates = sizes["units"], sizes["gates"]
+    weight = step["weight"].reshape(units, gates, units)
+    spare = ((0, 0), (0, 4 - gates), (0, 0))
+    channels = channels_in_blocks(step)[: units * gates].reshape(units, gates, 4)
+    return {
+        "weights": in_blocks(np.pad(weight, spare).reshape(4 * units, units)),
+        "channels": np.pad(channels, spare).reshape(4 * units, 4),
+        "sigmoid": step["sigmoid"],
+        "tanh": step["tanh"],
+    }
+
+
+def _operands(
+    step: Step, states: Sequence[str], arrays: Mapping[str, Array]
+) -> tuple[Operand, ...]:
+    """Gates and results step by step, or of results the last state alone; all else whole."""
+    sizes = literals(step)
+    t, lanes = sizes["steps"], sizes["batch"] * sizes["units"]
+    time: Dim = (("t", 1),)
+    whole = len(step.out) == 2
+    results = (1 if whole else t, lanes), (() if whole else time, ())
+    first = (
+        Operand(name, i + 1, (lanes,), ((),), item=2 if _wide(step) and name == states[-1] else 1)
+        for i, name in enumerate(states)
+    )
+    return (
+        Operand("gates", 0, (t, lanes * sizes["gates"]), (time, ()), item=2),
+        *first,
+        *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+        Operand("y", OUT, *results, item=step.item),
+    )
+
+
+def _cycles(prices: Prices, steps: Any, sizes: Mapping[str, Any], parts: int) -> Any:
+    """Of the core that has most units; `parts` times h, and rows of weights, for a word of h."""
+    words, loads = up(sizes["units"]) // 4, sizes["gates"] + parts - 1
+    unit = words * (1 + 2 * loads) * prices.recurrent_word + loads * prices.recurrent_unit
+    batch, share = sizes["batch"], -(-sizes["units"] // 8)
+    step = batch * (share * unit + parts * prices.recurrent_run) + parts * prices.recurrent_step
+    return steps * step + batch * share * prices.recurrent_start + prices.recurrent_call
+
+
+def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
+    """`done`: steps before those of this tile."""
+    x = regions["gates"]
+    first, count = x.start[0], x.extent[0]
+    done = steps - first - count if reverse else first
+    return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
+
+
+def lstm_in_tiles(step: Step) -> Tiled:
+    return _in_tiles(step, "me_lstm")
+
+
+def cell_in_tiles(step: Step) -> Tiled:
+    return _in_tiles(step, "me_lstm_cell")
+
+
+def gru_in_tiles(step: Step) -> Tiled:
+    return _in_tiles(step, "me_gru_reset_first" if step.attrs["reset_first"] else "me_gru")
+
+
+def state_in_tiles(step: Step) -> Tiled:
+    early = step.attrs["reset_first"]
+    return _in_tiles(step, "me_gru_reset_first_state" if early else "me_gru_state")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classes over time, as indices: symbols of CTC where they are new, and what most frames say.
+
+Frame j of the results is made of `taps` frames from j - attrs["before"] on; where there are none
+NOTHING stands in their place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import InTime, Nest, OpDef, Step, outer_inner, register
+from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.softmax.ctc import NOTHING
+
+PAIR = 2  # frames that a new symbol is told by
+
+
+def _taps(attrs: Attrs) -> int:
+    return int(attrs.get("frames", PAIR))
+
+
+def classes_shape(attrs: Attrs, x: Shape) -> Shape:
+    axis, made = attrs["axis"], x[attrs["axis"]] + attrs["before"] - _taps(attrs) + 1
+    return (*x[:axis], made, *x[axis + 1 :])
+
+
+def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    outer, made, inner = outer_inner(out, attrs["axis"])
+    o, t, i = (("o", 1),), (("t", 1),), (("i", 1),)
+    axes = {"o": outer, "t": made, "i": inner, "k": _taps(attrs)}
+    return Nest(axes, {"x": (o, (("t", 1), ("k", 1)), i), "y": (o, t, i)}, frozenset("k"))
+
+
+def _windows(attrs: Attrs, x: Array) -> Array:
+    """[.., T', .., taps]: the frames that each frame of the results is made of."""
+    pads = [(attrs["before"] * (d == attrs["axis"]), 0) for d in range(x.ndim)]
+    long = np.pad(x, pads, constant_values=NOTHING)
+    return np.lib.stride_tricks.sliding_window_view(long, _taps(attrs), attrs["axis"])
+
+
+def new_real(attrs: Attrs, x: Array) -> Array:
+    """x int32 [.., T, ..] -> a class that is not the one before, nor the blank; else NOTHING."""
+    was, now = np.moveaxis(_windows(attrs, x), -1, 0)
+    return np.where((now != was) & (now != attrs["blank"]), now, NOTHING).astype(np.int32)
+
+
+def vote_real(attrs: Attrs, x: Array) -> Array:
+    """x int32 [.., T, ..] -> the class of most of the last frames, of equally many the smallest."""
+    windows = _windows(attrs, x)
+    votes = np.stack([(windows == c).sum(-1) for c in range(attrs["classes"])])
+    return np.asarray(votes.argmax(0), np.int32)
+
+
+def classes_literals(step: Step) -> dict[str, Any]:
+    outer, made, inner = outer_inner(step.out, step.attrs["axis"])
+    sizes = {"outer": outer, "made": made, "inner": inner, "taps": _taps(step.attrs)}
+    return {**sizes, "given": step.shapes[0][step.attrs["axis"]], "nothing": NOTHING}
+
+
+def new_phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: 50 to 60 cycles a frame of a lane."""
+    return [(math.prod(step.out), 55.0)]
+
+
+def vote_phases(step: Step) -> Sequence[tuple[int, float]]:
+    """Simulated: 25 cycles a frame that votes, 35 a class from the fourth on."""
+    counted = max(step.attrs["classes"] - 3, 1)
+    return [(math.prod(step.out), 25.0 * _taps(step.attrs) + 35.0 * counted)]
+
+
+def classes_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    if axis != attrs["axis"]:
+        return InTime(axis, lambda made: attrs)
+    whole = {**attrs, "before": 0}
+    taps, before = _taps(attrs), attrs["before"]
+    return InTime(axis, lambda made: whole, taps, before=before, fill=_nothing)
+
+
+def _nothing(step: Step) -> int:
+    return NOTHING
+
+
+CTC_NEW = register(
+    OpDef(
+        name="ctc_new",
+        doc="symbols of CTC frame by frame: a class where it is new, else -1; --ctc on a stream",
+        shape=classes_shape,
+        nest=classes_nest,
+        real=new_real,
+        integer=as_in_floats(new_real),
+        template="classes.c.j2",
+        literals=classes_literals,
+        phases=new_phases,
+        out_dtype="int32",
+        reads_indices=True,
+        in_time=classes_in_time,
+    )
+)
+
+MAJORITY = register(
+    OpDef(
+        name="majority",
+        doc="the class that most of the last frames have: [model] vote",
+        shape=classes_shape,
+        nest=classes_nest,
+        real=vote_real,
+        integer=as_in_floats(vote_real),
+        template="classes.c.j2",
+        literals=classes_literals,
+        phases=vote_phases,
+        out_dtype="int32",
+        reads_indices=True,
+        in_time=classes_in_time,
+    )
+)

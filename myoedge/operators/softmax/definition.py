@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax, log-softmax and argmax over one axis, integer only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import Combine, QParams, choose_combine, combine
+from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, outer_inner, register
+from myoedge.operators.common_rules import (
+    as_in_floats,
+    axis_turned,
+    beside_axis,
+    elementwise,
+    same_shape,
+    stored_bound,
+)
+from myoedge.operators.elementwise.tiling import axes_of
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.loops import Loop
+
+EXP_ONE = 2**15  # exp(0) in the table of exponentials
+ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
+LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
+
+
+def softmax_real(attrs: Attrs, x: Array) -> Array:
+    shifted = np.exp(x - x.max(axis=attrs["axis"], keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=attrs["axis"], keepdims=True))
+
+
+def log_softmax_real(attrs: Attrs, x: Array) -> Array:
+    shifted = x - x.max(axis=attrs["axis"], keepdims=True)
+    total = np.exp(shifted).sum(axis=attrs["axis"], keepdims=True)
+    return np.asarray(shifted - np.log(total))
+
+
+def exp_table(scale: float) -> Array:
+    """int32 [256]: exp(-scale * d) in Q15 for the distances d = 0 .. 255 from the row's maximum."""
+    return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
+
+
+def _rows(step: Step, x: Array) -> Array:
+    """x with the axis last, as int64."""
+    return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
+
+
+def _exponentials(step: Step, x: Array) -> tuple[Array, Array, Array, Array]:
+    """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings."""
+    rows = _rows(step, x)
+    distance = rows.max(axis=-1, keepdims=True) - rows
+    e = step["exp"].astype(np.int64)[distance]
+    total = e.sum(axis=-1, keepdims=True)
+    halvings = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 16
+    return distance, e, total >> halvings, halvings
+
+
+def softmax_quantize(site: Site) -> Integers:
+    return Integers(
+        {"acc_bound": EXP_ONE * site.shapes[0][site.attrs["axis"]]},
+        {"exp": exp_table(site.params(0).scale)},
+    )
+
+
+def softmax_integer(step: Step, x: Array) -> Array:
+    """x int8 -> int8 with scale 1/256 and zero point -128; unsigned 32-bit arithmetic."""
+    _, e, mantissa, halvings = _exponentials(step, x)
+    inverse = 2**31 // mantissa
+    probability = (((e * inverse) >> 15) + (1 << (7 + halvings))) >> (8 + halvings)
+    y = np.minimum(probability - 128, 127).astype(np.int8)
+    return np.moveaxis(y, -1, step.attrs["axis"])
+
+
+def row_literals(step: Step) -> dict[str, object]:
+    """Rows of `length` elements, `inner` apart."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    return {"outer": outer, "length": length, "inner": inner}
+
+
+def _rows_in_tiles(
+    step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], price: str
+) -> Tiled:
+    """Cut around and within the axis; `price` names what a row and its elements cost."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    around: Dim = (("o", 1),)
+    index: tuple[Dim, ...] = (around, (), inside)
+    x = Operand("x", 0, (outer, length, inner), index)
+    y = Operand("y", OUT, (outer, length, inner), index)
+    if kernel == "me_largest":
+        y = Operand("y", OUT, (outer, inner), (around, inside), item=4)
+    tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
+    return Tiled(
+        kernel=kernel,
+        axes={"o": outer, **axes},
+        split=("o", "i0"),
+        operands=(x, *tables, y),
+        op={"length": length, **op},
+        tile=_row_tile,
+        arrays=arrays,
+        cycles=lambda sizes, prices: (
+            -(-x.footprint(sizes) // length // WORKERS)
+            * (length * getattr(prices, f"{price}_item") + getattr(prices, f"{price}_row"))
+            + prices.rows_call
+        ),
+        code=lambda _: ("me_softmax_run", "me_row_max", "me_row_sum", "me_row_shares"),
+    )
+
+
+def _row_tile(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["x"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
+
+
+def softmax_in_tiles(step: Step) -> Tiled:
+    arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
+    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax")
+
+
+SOFTMAX = register(
+    OpDef(
+        name="softmax",
+        doc="softmax over one axis of up to 32,768 elements; output in steps of 1/256",
+        shape=same_shape,
+        nest=elementwise,
+        real=softmax_real,
+        integer=softmax_integer,
+        quantize=softmax_quantize,
+        acc_bound=stored_bound,
+        template="softmax.c.j2",
+        literals=row_literals,
+        tiled=softmax_in_tiles,
+        fixed=QParams(2.0**-8, -128),
+        turned=axis_turned,
+        in_time=beside_axis,
+    )
+)
+
+
+def log_table() -> Array:
+    """int32 [256]: ln(1 + (i + 1/2) / 256) in Q12."""
+    return np.asarray(np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)), np.int32)
+
+
+def log_softmax_quantize(site: Site) -> Integers:
+    """y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
+    x, y = site.params(0), site.target
+    real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
+    c = choose_combine(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
+    scalars = {"mult": c.mult[0], "log_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
+    bound = max(
+        EXP_ONE * site.shapes[0][site.attrs["axis"]],
+        255 * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
+    )
+    arrays = {"exp": exp_table(x.scale), "log": log_table()}
+    return Integers({**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays)
+
+
+def log_softmax_integer(step: Step, x: Array) -> Array:
+    """x int8 -> int8."""
+    distance, _, mantissa, halvings = _exponentials(step, x)
+    log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
+    c = Combine((step["mult"], step["log_mult"]), step["offset"], step["shift"])
+    y = combine((distance, np.broadcast_to(log_sum, distance.shape)), c, step.low, step.high)
+    return np.moveaxis(y, -1, step.attrs["axis"])
+
+
+def log_softmax_in_tiles(step: Step) -> Tiled:
+    arrays: dict[str, Array] = {
+        "exp": step["exp"].astype(np.uint16),
+        "log": step["log"].astype(np.int16),
+    }
+    numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
+    op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
+    return _rows_in_tiles(step, "me_log_shares", op, arrays, "log_softmax")
+
+
+LOG_SOFTMAX = register(
+    OpDef(
+        name="log_softmax",
+        doc="log-softmax over one axis of up to 32,768 elements",
+        shape=same_shape,
+        nest=elementwise,
+        real=log_softmax_real,
+        integer=log_softmax_integer,
+        quantize=log_softmax_quantize,
+        acc_bound=stored_bound,
+        template="softmax.c.j2",
+        literals=row_literals,
+        tiled=log_softmax_in_tiles,
+        turned=axis_turned,
+        in_time=beside_axis,
+    )
+)
+
+
+def argmax_shape(attrs: Attrs, x: Shape) -> Shape:
+    axis = attrs["axis"]
+    return tuple(1 if d == axis else n for d, n in enumerate(x) if attrs["keepdim"] or d != axis)
+
+
+def argmax_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    outer, n, inner = outer_inner(shapes[0], attrs["axis"])
+    o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
+    return Nest({"o": outer, "i": inner, "r": n}, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
+
+
+def argmax_real(attrs: Attrs, x: Array) -> Array:
+    """int32 index of the first maximum."""
+    y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
+    return np.asarray(y, np.int32)
+
+
+def argmax_in_tiles(step: Step) -> Tiled:
+    return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
+
+
+def _argmax_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+    over = attrs["axis"] % len(shapes[0])
+    gone = 0 if attrs["keepdim"] else int(over < axis)
+    return None if axis == over else InTime(axis - gone, lambda made: attrs)
+
+
+ARGMAX = register(
+    OpDef(
+        name="argmax",
+        doc="index of the first maximum over one axis, int32; an output of the network",
+        shape=argmax_shape,
+        nest=argmax_nest,
+        real=argmax_real,
+        integer=as_in_floats(argmax_real),
+        template="softmax.c.j2",
+        literals=row_literals,
+        tiled=argmax_in_tiles,
+        out_dtype="int32",
+        in_time=_argmax_in_time,
+    )
+)

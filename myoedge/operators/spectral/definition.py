@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spectrograms: a function of the magnitudes of short-time Fourier transforms, as of a logarithm.
+
+Samples have 16 bits, the transform 32, and the function is a curve over the power, whose points lie
+16 to an octave: whatever the function is, it costs one interpolation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import choose_combine
+from myoedge.numerics.pointwise import evaluate
+from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+
+LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 1,024
+# What a curve may hold, as it is taken between points; other functions follow as tables.
+CURVES = frozenset(
+    ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
+)
+HALF = np.iinfo(np.int16)
+OCTAVE = 16  # points of the curve in an octave of power
+CURVE = 63 * OCTAVE + 1  # powers of the transform lie below 2**63
+WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any stage
+
+
+def frames(samples: int, length: int, hop: int) -> int:
+    """Frames that lie wholly inside so many samples."""
+    return (samples - length) // hop + 1
+
+
+def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
+    """[T, *E], window [n] -> [frames, *E, n / 2 + 1]"""
+    return (frames(x[0], window[0], attrs["hop"]), *x[1:], window[0] // 2 + 1)
+
+
+def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset: Array) -> Array:
+    """chain(|X|) * scale + offset, X the transform of a frame times the window.
+
+    x [T, *E], window [n], scale and offset [prod(E)] -> [frames, *E, n / 2 + 1]
+    """
+    cut = np.lib.stride_tricks.sliding_window_view(x, len(window), axis=0)[:: attrs["hop"]]
+    size = np.abs(np.fft.rfft(cut.astype(np.float64) * window))
+    shape = (*x.shape[1:], 1)
+    y: Array = evaluate(attrs["chain"], size) * scale.reshape(shape) + offset.reshape(shape)
+    return y.astype(np.float32)
+
+
+def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+    """Loops over the results and the samples of a frame, as if every product were done."""
+    lanes = [f"e{i}" for i in range(len(out) - 2)]
+    axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
+    along = tuple(((lane, 1),) for lane in lanes)
+    operands: dict[str, tuple[Dim, ...]] = {
+        "x": ((("t", attrs["hop"]), ("r", 1)), *along),
+        "w": ((("r", 1),),),
+        "y": ((("t", 1),), *along, (("f", 1),)),
+    }
+    return Nest({**axes, "r": shapes[1][0]}, operands, frozenset({"r"}))
+
+
+def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
+    """Of the window, of n / 2 log2(n / 2) / 2 butterflies, and of what makes real spectra of it."""
+    length = shapes[1][0]
+    half = int(length) // 2
+    butterflies = half // 2 * (half.bit_length() - 1)
+    return int(math.prod(out[:-1])) * (length + 4 * butterflies + 2 * half)
+
+
+def spectrogram_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> InTime | None:
+    """A frame of every hop samples, of as many as the window has."""
+    if index or axis:
+        return None
+    return InTime(0, lambda made: attrs, taps=shapes[1][0], stride=attrs["hop"])
+
+
+# ---- integers
+
+
+def order(half: int) -> Array:
+    """int16 [half]: bits of 0, 1, 2 .. in reverse, in which a transform is begun."""
+    bits = half.bit_length() - 1
+    return np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)], np.int16)
+
+
+def roots(length: int) -> Array:
+    """int32 [length / 2, 2]: exp(-2 pi i k / length) in Q31."""
+    at = np.exp(-2j * np.pi * np.arange(length // 2) / length)
+    return np.asarray(np.rint(np.stack([at.real, at.imag], 1) * INT31), np.int32)
+
+
+INT31 = 2**31 - 1
+
+
+def spectrogram_quantize(site: Site) -> Integers:
+    """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
+    window, scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2, 3))
+    largest = float(np.abs(window).max()) or 1.0
+    unit = site.params(0).scale * len(window) * largest * 2.0**-15
+    curve, middle, step = _curve(site, unit, scale, offset)
+    y = site.target
+    found = [
+        choose_combine((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
+        for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
+    ]
+    bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in found)
+    arrays = {
+        "window": np.rint(window / largest * INT31).astype(np.int32),
+        "order": order(len(window) // 2),
+        "roots": roots(len(window)),
+        "curve": curve,
+        "mult": np.array([c.mult[0] for c in found], np.int32),
+        "offset": np.array([c.offset for c in found], np.int32),
+        "shift": np.array([c.shift for c in found], np.int32),
+    }
+    return Integers({"acc_bound": max(bound, WIDEST)}, arrays)
+
+
+def _curve(site: Site, unit: float, scale: Array, offset: Array) -> tuple[Array, float, float]:
+    """(int16 at 16 powers an octave, the value of its 0, the value of a step).
+
+    It reaches an eighth beyond what some lane can tell apart, so that the last stretch before a
+    limit is whole; `unit` is the magnitude that 1 stands for.
+    """
+    at = np.arange(CURVE)
+    power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE)
+    values = np.nan_to_num(evaluate(site.attrs["chain"], np.sqrt(power) * unit), posinf=1e30)
+    live = np.abs(scale) > 0
+    edges = (np.array([site.target.low, site.target.high]) - site.target.zero_point) * (
+        site.target.scale
+    )
+    seen = (edges[:, None] - offset[live]) / scale[live] if live.any() else np.zeros((2, 1))
+    more = float(np.ptp(seen)) / 8
+    reach = (float(seen.min()) - more, float(seen.max()) + more)
+    low, high = (float(edge) for edge in np.clip(reach, values.min(), values.max()))
+    middle, step = (low + high) / 2, max((high - low) / (2 * HALF.max), 1e-30)
+    rounded = np.rint(np.clip((values - middle) / step, HALF.min, HALF.max))
+    return rounded.astype(np.int16), middle, step
+
+
+def _high(a: Array, b: Array | int) -> Array:
+    """The upper half of a product of 64 bits."""
+    return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
+
+
+def _begun(z: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The first two stages at once: sums of four."""
+    (a, b, c, d), (e, f, g, h) = ([part[..., i::4] for i in range(4)] for part in z)
+    re = (a + b + c + d, a - b + g - h, a + b - c - d, a - b - g + h)
+    im = (e + f + g + h, e - f - c + d, e + f - g - h, e - f + c - d)
+    return _woven(re), _woven(im)
+
+
+def _woven(parts: Sequence[Array]) -> Array:
+    return np.stack(parts, -1).reshape(*parts[0].shape[:-1], -1)
+
+
+def _stage(z: tuple[Array, Array], size: int, w: Array) -> tuple[Array, Array]:
+    """Butterflies of groups of `size`: halves of a + b w and a - b w."""
+    shape = (*z[0].shape[:-1], -1, 2, size // 2)
+    (re, im), (cos, sin) = (part.reshape(shape) for part in z), w.T
+    b, d = re[..., 1, :], im[..., 1, :]
+    t, u = _high(b, cos) - _high(d, sin), _high(b, sin) + _high(d, cos)
+    a, c = re[..., 0, :] >> 1, im[..., 0, :] >> 1
+    made = np.stack([a + t, a - t], -2), np.stack([c + u, c - u], -2)
+    return made[0].reshape(z[0].shape), made[1].reshape(z[1].shape)
+
+
+def transformed(step: Step, x: Array) -> tuple[Array, Array]:
+    """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / n of them."""
+    w = step["roots"].astype(np.int64)
+    length = len(step["window"])
+    half = length // 2
+    samples = _high(x.astype(np.int64) << 14, step["window"])
+    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step["order"], :]
+    z = _begun((pairs[..., 0], pairs[..., 1]))
+    for size in (1 << bits for bits in range(3, half.bit_length())):
+        z = _stage(z, size, w[:: length // size][: size // 2])
+    return _real_spectrum(z, w[: half // 2 + 1])
+
+
+def _real_spectrum(z: tuple[Array, Array], w: Array) -> tuple[Array, Array]:
+    """Of the transform of pairs of samples: of even ones plus turned ones of odd samples."""
+    half = z[0].shape[-1]
+    at = np.arange(half // 2 + 1)
+    (re, im), (back_re, back_im) = ([p[..., i % half] >> 1 for p in z] for i in (at, half - at))
+    even, odd = (re + back_re, im - back_im), (im + back_im, back_re - re)
+    cos, sin = w.T
+    t = _high(odd[0], cos) - _high(odd[1], sin), _high(odd[0], sin) + _high(odd[1], cos)
+    first = [(e >> 1) + o for e, o in zip(even, t, strict=True)]
+    last = [((e >> 1) - o)[..., -2::-1] for e, o in zip(even, t, strict=True)]
+    real, imaginary = (np.concatenate(pair, -1) for pair in zip(first, last, strict=True))
+    return real, imaginary
+
+
+def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
+    """int64: the curve at a power, between its points; of the larger part 15 bits count."""
+    a, b = np.abs(real), np.abs(imaginary)
+    drop = np.maximum(np.frexp((a | b).astype(np.float64))[1] - 15, 0)
+    power = np.maximum((a >> drop) ** 2 + (b >> drop) ** 2, 1)
+    top = np.frexp(power.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = (power << (31 - top)) & 0x7FFFFFFF
+    at, rest = (top + 2 * drop) * OCTAVE + (mantissa >> 27), (mantissa >> 19) & 255
+    wide = curve.astype(np.int64)
+    return np.asarray(wide[at] + (((wide[at + 1] - wide[at]) * rest + 128) >> 8))
+
+
+def spectrogram_integer(step: Step, x: Array) -> Array:
+    """x int16 [T, *E] -> int8 [frames, *E, n / 2 + 1]."""
+    length = len(step["window"])
+    cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
+    value = on_curve(step["curve"], *transformed(step, cut))
+    lanes = value.reshape(len(value), -1, value.shape[-1])
+    mult, offset, shift = (step[name][:, None] for name in ("mult", "offset", "shift"))
+    y = np.clip((lanes * mult + offset) >> shift, step.low, step.high)
+    return np.asarray(y.reshape(step.out), np.int8)
+
+
+# ---- in tiles
+
+
+def spectrogram_literals(step: Step) -> dict[str, Any]:
+    count, *lanes, bins = step.out
+    return {
+        "frames": count,
+        "lanes": math.prod(lanes),
+        "bins": bins,
+        "length": len(step["window"]),
+        "hop": step.attrs["hop"],
+    }
+
+
+def spectrogram_in_tiles(step: Step) -> Tiled:
+    """Some frames at a time, all lanes of them."""
+    sizes = spectrogram_literals(step)
+    count, lanes, bins, length = (sizes[key] for key in ("frames", "lanes", "bins", "length"))
+    names = ("window", "order", "roots", "curve")
+    arrays: dict[str, Array] = {name: step[name] for name in names}
+    last = [np.zeros(lanes, np.int32), *(step[name] for name in ("mult", "offset", "shift"))]
+    arrays["channels"] = np.stack(last, axis=1)
+    along: Dim = (("t", sizes["hop"]), ("r", 1))
+    operands = (
+        Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), item=2),
+        *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+        Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ())),
+    )
+    transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
+    return Tiled(
+        kernel="me_spectrogram",
+        axes={"t": count, "r": length},
+        split=("t",),
+        operands=operands,
+        op={
+            "lanes": lanes,
+            "length": length,
+            "hop": sizes["hop"],
+            "low": step.low,
+            "high": step.high,
+            **{name: f"@{name}" for name in arrays},
+            "scratch": "@scratch",
+        },
+        tile=_tile,
+        arrays=arrays,
+        scratch=lambda _: WORKERS * 4 * length,
+        cycles=lambda sizes, prices: (
+            -(-sizes["t"] * lanes // WORKERS)
+            * (transforms * prices.fourier_product + bins * prices.fourier_bin)
+            + prices.fourier_call
+        ),
+        code=lambda _: ("me_spectrogram_run",),
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    return {"x": "@x", "y": "@y", "frames": regions["y"].extent[0]}
+
+
+SPECTROGRAM = register(
+    OpDef(
+        name="spectrogram",
+        doc="f(|STFT|), any function of magnitudes, as a log spectrogram; samples of 16 bits",
+        shape=spectrogram_shape,
+        nest=spectrogram_nest,
+        real=spectrogram_real,
+        integer=spectrogram_integer,
+        quantize=spectrogram_quantize,
+        acc_bound=stored_bound,
+        template="spectrogram.c.j2",
+        literals=spectrogram_literals,
+        tiled=spectrogram_in_tiles,
+        weights=(1, 2, 3),
+        products=spectrogram_products,
+        multiplies=True,
+        wide=(0,),
+        in_time=spectrogram_in_time,
+    )
+)

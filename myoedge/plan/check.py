@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is legal in a plan, as (check, message) pairs; a violation is a bug."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.operators.checks import Spec
+from myoedge.operators.kernel import OUT, Operand
+from myoedge.plan.l1.prefetch import MOST_TILES
+from myoedge.plan.l1.prefetch import early as fetched
+from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.placement import Life
+from myoedge.plan.timeline import WORD
+
+if TYPE_CHECKING:
+    from myoedge.operators.base import Step
+    from myoedge.plan.plan import Plan
+
+
+LONGEST_TRANSFER = 2**17 - 1  # bytes: the length field of mchan's command
+
+
+def _fits(plan: Plan) -> Iterator[str]:
+    if plan.l2_bytes > plan.chip.l2_bytes:
+        yield f"{plan.l2_bytes:,} B"
+
+
+def _inside(plan: Plan) -> Iterator[str]:
+    at = plan.placement.offsets
+    return (
+        life.name
+        for life in plan.lives
+        if not 0 <= at[life.name] <= plan.arena_bytes - life.size_bytes
+    )
+
+
+def _aligned(plan: Plan) -> Iterator[str]:
+    at = plan.placement.offsets
+    return (life.name for life in plan.lives if at[life.name] % 4)
+
+
+def _apart(plan: Plan) -> Iterator[str]:
+    """Two buffers that are alive at one step share no byte."""
+    at = plan.placement.offsets
+    for a, b in combinations(plan.lives, 2):
+        before, after = at[a.name] + a.size_bytes, at[b.name] + b.size_bytes
+        if a.meets(b) and at[a.name] < after and at[b.name] < before:
+            yield a.name
+
+
+def _alive_when_used(plan: Plan) -> Iterator[str]:
+    """Whatever a step reads or writes in the arena lies in a buffer that is alive then."""
+    for index, step in enumerate(plan.steps):
+        for name in (*step.operands, step.node.name):
+            if plan.where[name].kind == "arena" and not _held(plan, name, index):
+                yield name
+
+
+def _held(plan: Plan, name: str, index: int) -> bool:
+    offset = plan.where[name].offset
+    return any(
+        life.first <= index <= life.last
+        and 0 <= offset - plan.placement.offsets[life.name] < life.size_bytes
+        for life in plan.lives
+    )
+
+
+def _l1_inside(plan: Plan) -> Iterator[str]:
+    """Buffers of L1 end before its end."""
+    room = plan.chip.l1_room_bytes
+    for step, tiling in _tiled(plan):
+        if any(b.offset < 0 or b.offset + b.size_bytes > room for b in tiling.buffers):
+            yield step.node.name
+
+
+def _l1_apart(plan: Plan) -> Iterator[str]:
+    """Buffers of whatever layers share no byte while both are alive."""
+    rows = [(b, step.node.name) for step, tiling in _tiled(plan) for b in tiling.buffers]
+    alive: list[Buffer] = []
+    for buffer, name in sorted(rows, key=lambda row: row[0].first):
+        alive = [other for other in alive if other.last >= buffer.first]
+        if any(_clash(other, buffer) for other in alive):
+            yield name
+        alive.append(buffer)
+
+
+def _clash(a: Buffer, b: Buffer) -> bool:
+    return a.offset < b.offset + b.size_bytes and b.offset < a.offset + a.size_bytes
+
+
+def _fetched_ahead(plan: Plan) -> Iterator[str]:
+    """What is fetched ahead comes into buffers that are there since then, and is not too much."""
+    early = [
+        (step, tiling, fetched(tiling)) for step, tiling in _tiled(plan) if tiling.since is not None
+    ]
+    for step, tiling, moved in early:
+        since = tiling.since or 0
+        at_once = [len(m) for _, t, m in early if (t.since or 0) <= since < t.first]
+        near = max(tiling.first - MOST_TILES, 0) <= since < tiling.first
+        held = all(_in_buffer(tiling, x, since) for x in moved)
+        if not (near and held and sum(at_once) <= MOST_TILES):
+            yield step.node.name
+
+
+def _l1_aligned(plan: Plan) -> Iterator[str]:
+    for step, tiling in _tiled(plan):
+        if any(b.offset % 4 for b in tiling.buffers):
+            yield step.node.name
+
+
+def _covered(plan: Plan) -> Iterator[str]:
+    """Every byte of the results is stored, and stored once; or computed where it stays."""
+    for step, tiling in _tiled(plan):
+        out = tiling.tiled.out
+        counts = np.zeros(math.prod(out.shape) * out.item, np.uint8)
+        for tile in tiling.tiles:
+            for x in tile.stores:
+                for line in range(x.bytes // x.line):
+                    at = x.at + line * x.stride
+                    counts[at : at + x.line] += 1
+            if out.name in tiling.kept:
+                for x in transfers(out, tile.regions[out.name], 0):
+                    counts[x.at : x.at + x.bytes] = 1
+        if not (counts == 1).all():
+            yield step.node.name
+
+
+def _kept(plan: Plan) -> Iterator[str]:
+    """What stays in L1 is read where it was written, run by run, while its buffer is alive."""
+    buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
+    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
+        names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
+        wanted = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
+        operands = () if tiling is None else tiling.tiled.operands
+        found = {o.source: o for o in operands if tiling and o.name in tiling.kept}
+        if found.keys() != wanted.keys():
+            yield step.node.name
+        elif tiling is not None:
+            held = (_stays(tiling, found[at], wanted[at], buffers) for at in wanted)
+            if not all(held):
+                yield step.node.name
+
+
+def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
+    """Whether every tile has its part of a tensor that starts at an offset of L1."""
+    last = tiling.first + len(tiling.tiles) - 1
+    end = offset + math.prod(operand.shape) * operand.item
+    alive = any(
+        b.offset <= offset
+        and end <= b.offset + b.size_bytes
+        and b.first <= tiling.first <= last <= b.last
+        for b in buffers
+    )
+    for tile in tiling.tiles:
+        region = tile.regions[operand.name]
+        runs = list(transfers(operand, region, 0))
+        at = offset + start_bytes(operand, region)
+        alive &= len(runs) <= 1 and all(x.stride == 0 for x in runs)
+        alive &= tile.l1[operand.name] == at
+    return alive
+
+
+def _movable(plan: Plan) -> Iterator[str]:
+    """Transfers keep within what the DMA takes, their operands and their buffers."""
+    for step, tiling in _tiled(plan):
+        shapes = {o.name: math.prod(o.shape) * o.item for o in tiling.tiled.operands}
+        for tile in tiling.tiles:
+            for x in (*tile.loads, *tile.stores):
+                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
+                whole = x.bytes % x.line == 0 and 0 < x.bytes <= LONGEST_TRANSFER
+                if not whole or x.at < 0 or end > shapes[x.operand] or not _in_buffer(tiling, x):
+                    yield step.node.name
+
+
+def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
+    return any(
+        (b.operand == x.operand and (since is None or b.first <= since))
+        and b.offset <= x.l1
+        and x.l1 + x.bytes <= b.offset + b.size_bytes
+        for b in tiling.buffers
+    )
+
+
+def _hauls_inside(plan: Plan) -> Iterator[str]:
+    """Hauls are words of the arena and of L3; constants lie there as they are."""
+    image = plan.l3_image()
+    for haul in plan.hauls:
+        size, piece = haul.piece.room_bytes, haul.piece
+        whole = haul.l2 % WORD == 0 and 0 <= haul.l2 <= plan.arena_bytes - size
+        there = haul.l3 % WORD == 0 and haul.l3 >= 0
+        if piece.tensor:
+            there &= haul.l3 <= plan.map_bytes - size
+        else:
+            there &= image[haul.l3 : haul.l3 + size] == plan.content(piece)
+        if not whole or not there:
+            yield plan.steps[piece.step].node.name
+    if len(image) + plan.map_bytes > plan.chip.l3_bytes:
+        yield f"{len(image) + plan.map_bytes:,} B"
+
+
+def _hauls_in_turn(plan: Plan) -> Iterator[str]:
+    """None begins before the one in front of it; none begins too late."""
+    for a, b in pairwise(plan.hauls):
+        if b.begins < a.begins:
+            yield plan.steps[b.piece.step].node.name
+    late = (h for h in plan.hauls if not 0 <= h.begins <= h.needed <= h.piece.last + 1)
+    yield from (plan.steps[h.piece.step].node.name for h in late)
+
+
+def _hauls_apart(plan: Plan) -> Iterator[str]:
+    """From the moment it begins until it is read last, a haul has its bytes of L2 for itself."""
+    at = plan.placement.offsets
+    rows = [
+        (at[life.name], at[life.name] + life.size_bytes, plan.clock.alive(life))
+        for life in plan.lives
+    ]
+    windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
+    for haul in plan.hauls:
+        name, size = plan.steps[haul.piece.step].node.name, haul.piece.room_bytes
+        window = windows.get((haul.piece.step, haul.piece.array)) if haul.piece.tensor else None
+        own = Life(name, size, haul.since, haul.piece.last)
+        others = (row for row in rows if row[2].name != window)
+        if any(own.meets(x) and haul.l2 < end and at < haul.l2 + size for at, end, x in others):
+            yield name
+        rows.append((haul.l2, haul.l2 + size, own))
+
+
+def _hauled_when_read(plan: Plan) -> Iterator[str]:
+    """What a tile fetches of a constant from L3 is whole in one haul, while that is there."""
+    for (index, array), hauls in plan.streamed.items():
+        name, tiling = plan.steps[index].node.name, plan.tilings[index]
+        enter = plan.clock.enters[index]
+        whole = plan.stored(index)[array].nbytes
+        if tiling is None:
+            (haul,) = hauls
+            if haul.piece.size_bytes != whole or not _covers(haul, 0, whole, enter, enter + 1):
+                yield name
+            continue
+        operand = next(o.name for o in tiling.tiled.operands if o.source == array)
+        for t, tile in enumerate(tiling.tiles):
+            for x in (x for x in tile.loads if x.operand == operand):
+                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
+                first, last = enter + tiling.loads_in(t), enter + t
+                if t == 0 and tiling.since is not None and tiling.early(x):
+                    first = plan.clock.beside(tiling.since)
+                if not any(_covers(haul, x.at, end, first, last) for haul in hauls):
+                    yield name
+
+
+def _maps_in_windows(plan: Plan) -> Iterator[str]:
+    """What tiles move of a feature map in L3 lies in a haul's bytes, at a time when they are there;
+    all of the map has left before any of it comes back."""
+    hauls: dict[tuple[int, str], list[Haul]] = {}
+    for haul in plan.hauls:
+        if haul.piece.tensor:
+            hauls.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
+    for found in plan.accesses:
+        tiling, enter = plan.tilings[found.step], plan.clock.enters[found.step]
+        tiles = () if tiling is None else tiling.tiles
+        for t, tile in enumerate(tiles):
+            moment = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
+            mine = [
+                h
+                for h in hauls.get((found.step, found.operand), ())
+                if _covers(h, h.piece.start, h.piece.start, moment, moment)
+            ]
+            for x in (x for x in (*tile.loads, *tile.stores) if x.operand == found.operand):
+                if not all(any(_covers(h, *run, moment, moment) for h in mine) for run in _runs(x)):
+                    yield plan.steps[found.step].node.name
+    for n, haul in enumerate(plan.hauls):
+        if haul.piece.tensor and not haul.out and _unwritten(plan, n):
+            yield plan.steps[haul.piece.step].node.name
+
+
+def _runs(x: Transfer) -> Iterator[tuple[int, int]]:
+    """(first byte, byte behind the last) of every line."""
+    return ((x.at + k * x.stride, x.at + k * x.stride + x.line) for k in range(x.bytes // x.line))
+
+
+def _unwritten(plan: Plan, n: int) -> bool:
+    """Whether bytes that the n-th haul brings have not all been taken out before."""
+    haul = plan.hauls[n]
+    if haul.piece.tensor in plan.graph_inputs:  # it is there before the first layer
+        return False
+    at = haul.l3
+    rows = ((h.l3, h.l3 + h.piece.room_bytes) for h in plan.hauls[:n] if h.out)
+    for low, high in sorted(rows):
+        at = high if low <= at < high else at
+    return at < haul.l3 + haul.piece.size_bytes
+
+
+def _covers(haul: Haul, start: int, stop: int, first: int, last: int) -> bool:
+    piece = haul.piece
+    inside = piece.start <= start and stop <= piece.start + piece.size_bytes
+    there = piece.first <= first and last <= (haul.begins - 1 if haul.out else piece.last)
+    return inside and there
+
+
+def _tiled(plan: Plan) -> Iterator[tuple[Step, Tiling]]:
+    pairs = zip(plan.steps, plan.tilings, strict=True)
+    return ((step, tiling) for step, tiling in pairs if tiling is not None)
+
+
+PLANNED: Spec[Plan] = (
+    (_fits, "there is more than L2 has"),
+    (_inside, "a buffer leaves the arena"),
+    (_aligned, "a buffer does not start at a word"),
+    (_apart, "two buffers share bytes while both are alive"),
+    (_alive_when_used, "a tensor is used while its buffer is not alive"),
+    (_l1_inside, "a buffer leaves L1"),
+    (_l1_aligned, "a buffer of L1 does not start at a word"),
+    (_l1_apart, "two buffers of L1 share bytes while both are alive"),
+    (_fetched_ahead, "what is fetched ahead has no buffer yet, or is too much"),
+    (_covered, "a byte of a layer's results is not stored once"),
+    (_hauls_inside, "a haul leaves the arena, or is not where L3 has it"),
+    (_hauls_in_turn, "hauls are out of turn"),
+    (_hauls_apart, "a haul overwrites what is alive, or is overwritten"),
+    (_hauled_when_read, "a constant from L3 is read where it is not"),
+    (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
+    (_kept, "what stays in L1 is not where it is read, or not as long"),
+    (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
+)

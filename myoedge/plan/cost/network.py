@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network is thought to take: the model of tiles, and a rough one of all other layers."""
+
+from __future__ import annotations
+
+import math
+
+from myoedge.operators.base import OPS, Step
+from myoedge.plan.l3.transfers import Computed, Rate, timeline
+from myoedge.plan.plan import Plan
+
+# Of a layer that works on L2 as a whole: simulated moves and grouped convolutions take 3.9 to 6.5
+# cycles an iteration of their loop nest, shared by the cores, and some 800 cycles to start.
+ITERATION_CYCLES, LAYER_CYCLES = 5.0, 800.0
+
+
+def layer_cycles(plan: Plan) -> tuple[int, ...]:
+    """Modelled cycles of every step."""
+    return tuple(
+        round(_in_l2(plan, step) if cycles is None else cycles)
+        for step, cycles in zip(plan.steps, plan.cycles, strict=True)
+    )
+
+
+def _in_l2(plan: Plan, step: Step) -> float:
+    graph, node = plan.quant.graph, step.node
+    phases = OPS[node.op].phases
+    if phases is not None:
+        cores = plan.chip.engines[0].cores
+        return LAYER_CYCLES + sum(math.ceil(n / cores) * cycles for n, cycles in phases(step))
+    shapes = [graph.shape(name) for name in node.inputs]
+    nest = OPS[node.op].nest(node.attrs, shapes, graph.shape(node.name))
+    return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations
+
+
+def computed(plan: Plan) -> Computed:
+    """What each moment is thought to compute."""
+    found = [0.0] * (plan.clock.count + 1)
+    for index, cycles in enumerate(layer_cycles(plan)):
+        enter, leave = plan.clock.enters[index : index + 2]
+        tiles = leave - enter - 1
+        found[enter + 1 : leave] = [cycles / tiles] * tiles
+    return Computed(found, _helped(plan))
+
+
+def _helped(plan: Plan) -> frozenset[int]:
+    """Moments in which the core that waits for hauls computes behind that."""
+    enters = plan.clock.enters
+    spans = [
+        range(enters[index] + 1, enters[index + 1])
+        for index, tiling in enumerate(plan.tilings)
+        if tiling is not None and tiling.tiled.helped
+    ]
+    return frozenset(moment for span in spans for moment in span)
+
+
+def modelled_cycles(plan: Plan) -> float:
+    """Of a run, waiting for L3 included."""
+    if not plan.hauls:
+        return float(sum(layer_cycles(plan)))
+    return waiting_cycles(plan, computed(plan))
+
+
+def waiting_cycles(plan: Plan, computed: Computed) -> float:
+    """Of a run that computes this, and waits for its hauls."""
+    rate = Rate.of(plan.chip)
+    costs = [rate.cycles(haul.piece) for haul in plan.hauls]
+    begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
+    return timeline(costs, begins, needed, computed).cycles
+
+
+def latency_s(plan: Plan) -> float | None:
+    """Modelled time of an inference at the chip's first operating point; None without a clock."""
+    clock_hz = plan.chip.point.clock_hz
+    return modelled_cycles(plan) / clock_hz if clock_hz else None

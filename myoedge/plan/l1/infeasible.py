@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that have no tile: what the smallest one needs, and why they stay in L2."""
+
+from __future__ import annotations
+
+from myoedge.errors import Notice, notice
+from myoedge.operators.base import Step
+from myoedge.plan.l1.layers import declared
+from myoedge.plan.l1.tile_search import smallest
+
+
+def least_bytes(step: Step) -> int:
+    """What the smallest tile of a step takes of L1."""
+    tiled = declared(step)
+    assert tiled is not None
+    return sum(smallest(tiled)[1].values())
+
+
+def tile_facts(step: Step, room: int) -> dict[str, str]:
+    """The smallest tile of a step, what there is, and the operand that takes most of it."""
+    tiled = declared(step)
+    assert tiled is not None
+    sizes, parts = smallest(tiled)
+    largest = max(parts, key=lambda name: parts[name])
+    tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in tiled.split)
+    return {
+        "needs": f"{sum(parts.values()):,} B for the smallest tile ({tile or 'the whole'})",
+        "has": f"{room:,} B",
+        "largest": f"{largest}, {parts[largest]:,} B",
+    }
+
+
+def too_small(name: str, step: Step, room: int) -> Notice:
+    """Why a layer stays in L2; `name` is what people know it by."""
+    if least_bytes(step) <= room:
+        return _not_fed(name, step)
+    return notice(
+        "W301",
+        f"{name} does not fit L1 in any tile: it is computed in L2, slowly",
+        tile_facts(step, room),
+        ["fewer channels or smaller kernels in this layer"],
+    )
+
+
+def _not_fed(name: str, step: Step) -> Notice:
+    """The same where L1 would do: with tiles that want few bytes of constants at a time there is
+    none for the step."""
+    tiled = declared(step)
+    assert tiled is not None
+    parts = smallest(tiled)[1]
+    constant = [x.name for x in tiled.operands if x.constant]
+    largest = max(constant, key=lambda name: parts[name], default="")
+    found = {"needs": f"room in L2 for its constants, {largest} the largest of them"}
+    return notice(
+        "W301",
+        f"{name} has no tile for which L2 has room: it is computed in L2, slowly",
+        found if largest else {},
+        ["a larger --l2"],
+    )

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All layers of a network in L1: tiles chosen one after another, buffers placed, fetched ahead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.multi_buffering import deeper
+from myoedge.plan.l1.prefetch import (
+    MOST_TILES,
+    MOST_TRANSFERS,
+    early,
+    first_constants,
+    hidden_cycles,
+    latest,
+    moved_cycles,
+    spare_cycles,
+    spent,
+    starts,
+)
+from myoedge.plan.l1.resident import (
+    Flow,
+    Pick,
+    choose_kept,
+    kept_offsets,
+    kept_operands,
+    room_left,
+)
+from myoedge.plan.l1.tile_search import (
+    ALIGNMENT,
+    NO_LIMITS,
+    Choice,
+    Limits,
+    choices,
+    tile_count,
+)
+from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling, unplaced
+from myoedge.plan.placement import Life, first_gap
+from myoedge.targets.gap9.costs import GAP9_TILES
+
+# Thought to be hidden before a layer, at least: nothing but what is spare there, or 32 KiB, so that
+# constants have larger tiles. Which is better the model of the whole network tells: the latter,
+# where the DMA is what is slow.
+HIDDEN_CYCLES = (0.0, 4096.0)
+
+BEFORE = -1  # a tile in front of all
+
+# Of a layer's cycles so many are left with more buffers, at most: they take L1 from others.
+DEEP_SAVES = 0.98
+
+# Times the fewest cycles: of tiles about as fast the largest, in least of L1, for their energy.
+EVEN = 1.002
+MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
+
+Placed = list[tuple[str, int, Life, int]]
+Known = dict[Hashable, Choice | None]  # the best tiles by what decides about them
+Alone = dict[Hashable, float]  # cycles by layers that are alike, and their tiles
+Taken = Sequence[tuple[int, int, Life]]
+
+
+def plan_l1(
+    steps: Sequence[Step],
+    room: int,
+    limits: Mapping[int, Limits] | None = None,
+    flows: Sequence[Flow] = (),
+) -> tuple[Tiling | None, ...]:
+    """How each step runs in tiles; None where it works on L2, as a whole.
+
+    limits  what L2 has no room for, by step
+    flows   tensors that may stay in L1 between layers
+    """
+    tileds = [declared(step) for step in steps]
+    alike = [None if tiled is None else _alike(tiled) for tiled in tileds]
+    chosen = partial(_chosen, limits or {}, alike, {}, {})
+    made = (_fitting(tileds, flows, room, partial(chosen, least)) for least in HIDDEN_CYCLES)
+    return min(made, key=_cycles)
+
+
+def _cycles(tilings: Sequence[Tiling | None]) -> float:
+    return sum(cycles for cycles in modelled(tilings) if cycles is not None)
+
+
+def _fitting(
+    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, pick: Pick
+) -> tuple[Tiling | None, ...]:
+    """With as many results in L1 as leave place for all tiles."""
+    kept = choose_kept(tileds, flows, room, pick)
+    while True:
+        made = _attempt(tileds, kept, room, pick)
+        if not isinstance(made, int):
+            again = _attempt(tileds, kept, room, partial(_again, made), _begins(made))
+            return made if isinstance(again, int) else again
+        there = [flow for flow in kept if made in flow.steps]
+        assert there, "tiles that were chosen to fit do not"
+        kept.remove(max(there, key=lambda flow: flow.size_bytes))
+
+
+def _again(made: Sequence[Tiling | None], index: int, *_: object) -> Choice | None:
+    """The tiles that were chosen before."""
+    tiling = made[index]
+    return None if tiling is None else tiling.choice
+
+
+def _begins(made: Sequence[Tiling | None]) -> Mapping[int, int]:
+    """Since when each layer's constants have to be fetched, now that all tiles are known."""
+    spare = [cycles for t in made for cycles in ([0.0] if t is None else spare_cycles(t))]
+    fetches = {index: _fetch(t) for index, t in enumerate(made) if t is not None and t.first > 0}
+    return dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
+
+
+def _fetch(tiling: Tiling) -> tuple[int, float]:
+    """(first tile, cycles) of a layer's constants."""
+    return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice))
+
+
+def declared(step: Step) -> Tiled | None:
+    """What the step's operator says of its tiles; None where it has none."""
+    tiled = OPS[step.node.op].tiled
+    return None if tiled is None else tiled(step)
+
+
+def _attempt(
+    tileds: Sequence[Tiled | None],
+    kept: Sequence[Flow],
+    room: int,
+    pick: Pick,
+    begins: Mapping[int, int] | None = None,
+) -> tuple[Tiling | None, ...] | int:
+    """All layers, or the step for whose buffers what is kept leaves no place.
+
+    begins   tiles since which constants are fetched, at the earliest; None: it is not known yet
+    """
+    made: list[Tiling | None] = []
+    spare: list[float] = []
+    enters = [0]
+    offsets = kept_offsets(kept)
+    for index, tiled in enumerate(tileds):
+        tiling = None
+        if tiled is not None:
+            operands = kept_operands(index, tiled, kept)
+            left = room_left(index, kept, room)
+            choice = pick(index, tiled, left, frozenset(operands), hidden_cycles(spare))
+            if choice is not None:
+                at = {
+                    name: offsets[flow.producer] + more for name, (flow, more) in operands.items()
+                }
+                held = list(_held(index, kept, offsets, enters))
+                begin = None if begins is None else begins.get(index)
+                tiling = _placed(index, tiled, choice, spare, made, room, at, held, begin)
+            if tiling is None and (choice is not None or operands):
+                return index
+        made.append(tiling)
+        spare += [0.0] if tiling is None else spare_cycles(tiling)
+        enters.append(len(spare))
+    return tuple(_with_kept(made, kept, offsets, enters))
+
+
+def _held(
+    index: int, kept: Iterable[Flow], offsets: Mapping[int, int], begins: Sequence[int]
+) -> Iterator[tuple[int, int, Life]]:
+    """Kept tensors as buffers, while a step is placed; those that it may meet stay for ever."""
+    for flow in kept:
+        if flow.producer <= index:
+            last = begins[flow.last + 1] - 1 if flow.last < index else sys.maxsize
+            life = Life(flow.life.name, flow.size_bytes, begins[flow.producer], last)
+            yield offsets[flow.producer], flow.size_bytes, life
+
+
+def _with_kept(
+    made: Sequence[Tiling | None],
+    kept: Sequence[Flow],
+    offsets: Mapping[int, int],
+    begins: Sequence[int],
+) -> Iterator[Tiling | None]:
+    """With the buffers of kept tensors, in the layers that compute them; layers joined by them."""
+    by_producer = {flow.producer: flow for flow in kept}
+    for index, tiling in enumerate(made):
+        if tiling is None:
+            yield None
+            continue
+        buffers, flow = tiling.buffers, by_producer.get(index)
+        if flow is not None:
+            size, last = flow.size_bytes, begins[flow.last + 1] - 1
+            at, first = offsets[index], begins[index]
+            buffers += (Buffer(tiling.tiled.out.name, 0, size, at, first, last),)
+        nothing = len(early(tiling)) == len(tiling.tiles[0].loads)
+        yield replace(tiling, buffers=buffers, joined=nothing and index - 1 in by_producer)
+
+
+def _alike(tiled: Tiled) -> str:
+    """What layers share that have the same tiles: loops, operands, and what the largest tile and
+    the smallest cost; multipliers and scales are their own."""
+    costs = [
+        (tiled.scratch(s), tiled.cycles(s, GAP9_TILES), tiled.code(s))
+        for s in (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
+    ]
+    return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, costs))
+
+
+def _chosen(
+    limits: Mapping[int, Limits],
+    alike: Sequence[str | None],
+    known: Known,
+    alone: Alone,
+    least: float,
+    index: int,
+    tiled: Tiled,
+    room: int,
+    kept: frozenset[str],
+    hidden: float,
+) -> Choice | None:
+    """Layers that are alike are searched once; `least`: what they think is hidden before them."""
+    hidden = max(hidden, least)
+    own = limits.get(index, NO_LIMITS)
+    key = (alike[index], round(hidden), room, kept, own)
+    if key not in known:
+        found = choices(tiled, room, hidden, limits=own, kept=kept)
+        cycles = partial(_known_alone, alone, (alike[index], kept), tiled, kept)
+        deep = partial(deeper, tiled, room if own == NO_LIMITS else 0, kept)
+        known[key] = _fastest(tiled, found, hidden, cycles, deep)
+    return known[key]
+
+
+def _fastest(
+    tiled: Tiled,
+    found: Sequence[Choice],
+    hidden: float,
+    alone: Callable[[Choice], float],
+    deep: Callable[[Choice], Iterator[Choice]],
+) -> Choice | None:
+    """Of choices that the search takes for about as fast, by their own transfers one by one."""
+    few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
+    if not few or few[0] is not found[0]:
+        return found[0] if found else None
+    best = _least(tiled, few, hidden, alone)
+    more = [deeper for choice in few for deeper in deep(choice)]
+    if not more:
+        return best
+    other = _least(tiled, more, hidden, alone)
+    return other if other.cycles < DEEP_SAVES * best.cycles else best
+
+
+def _least(
+    tiled: Tiled, few: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
+) -> Choice:
+    cycles = [alone(choice) + _waited(tiled, choice, hidden) for choice in few]
+    about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
+    best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
+    return replace(few[best], cycles=cycles[best])
+
+
+def _waited(tiled: Tiled, choice: Choice, hidden: float) -> float:
+    """What a layer waits for its constants where so much of their fetch is hidden before it."""
+    return max(moved_cycles(first_constants(tiled, choice)) - hidden, 0.0)
+
+
+def _known_alone(
+    known: Alone, alike: Hashable, tiled: Tiled, kept: frozenset[str], choice: Choice
+) -> float:
+    key = (alike, tuple(choice.sizes.items()), choice.order, choice.depth)
+    if key not in known:
+        known[key] = _alone(tiled, choice, kept)
+    return known[key]
+
+
+def _alone(tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
+    """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
+    (cycles,) = modelled([unplaced(tiled, choice, kept, BEFORE)])
+    assert cycles is not None
+    return cycles
+
+
+def _placed(
+    index: int,
+    tiled: Tiled,
+    choice: Choice,
+    spare: list[float],
+    made: Sequence[Tiling | None],
+    room: int,
+    kept: Mapping[str, int],
+    held: Taken,
+    begin: int | None,
+) -> Tiling | None:
+    """Buffers at the lowest offsets, constants since the best tile for which that finds room.
+
+    kept, held   where operands lie that are kept in L1; what all kept tensors take of it
+    """
+    first = len(spare)
+    fetched = first_constants(tiled, choice)
+    recent = [t for t in made[-MOST_TILES:] if t is not None]
+    taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
+    cycles = moved_cycles(fetched)
+    possible = starts(spare, cycles) if begin is None else range(begin, first)
+    for since in (*_starts(possible, fetched, recent), None):
+        placed = _place(lives(index, tiled, choice, first, since, kept), first, taken)
+        if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
+            if since is not None:
+                spent(spare, since, cycles)
+            return make_tiling(tiled, choice, first, since, placed, kept)
+    return None
+
+
+def _life(buffer: Buffer) -> Life:
+    return Life(buffer.operand, buffer.size_bytes, buffer.first, buffer.last)
+
+
+def _starts(
+    possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[Tiling]
+) -> Iterator[int]:
+    """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
+    never with too many transfers under way."""
+    order = max((t.since for t in recent if t.since is not None), default=0)
+    for since in possible if fetched else ():
+        under_way = sum(len(early(t)) for t in recent if t.since is not None and t.first > since)
+        if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
+            yield since
+
+
+def _place(found: Sequence[tuple[str, int, Life]], first: int, taken: Taken) -> Placed:
+    placed: Placed = []
+    # What is fetched ahead has fewest places to go, large buffers fewer than small ones.
+    for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
+        others = [(at, size) for at, size, other in taken if other.meets(life)]
+        others += [(at, other.size_bytes) for _, _, other, at in placed]
+        placed.append((operand, slot, life, first_gap(sorted(others), life.size_bytes, ALIGNMENT)))
+    return placed

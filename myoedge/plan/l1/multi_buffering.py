@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""More than two buffers for what a layer reads, so that the DMA goes on while one tile takes long.
+
+Where tiles take about as long to compute as to load, the first one takes longer: its code is not in
+the caches yet. With two buffers the DMA then waits for the cores, and later they for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import replace
+
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.l1.prefetch import moved_cycles
+from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
+from myoedge.plan.l1.tiling import Tiling, unplaced
+from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+
+DEPTHS = (3, 4, 6, 8)
+MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
+LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffers do
+
+
+def deeper(tiled: Tiled, room: int, kept: Container[str], choice: Choice) -> Iterator[Choice]:
+    """The same tiles with more buffers, as far as these take at most `room` bytes of L1."""
+    tiling = unplaced(tiled, choice, kept)
+    count = len(tiling.tiles)
+    if count <= 2 or choice.l1_bytes > room or not _waits(tiling):
+        return
+    commands = max(len(tile.loads) for tile in tiling.tiles[1:])
+    for depth in sorted({min(depth, count) for depth in DEPTHS}):
+        more = replace(choice, depth=depth)
+        size = sum(_up(b.size_bytes) for b in unplaced(tiled, more, kept).buffers)
+        if size <= room and (depth - 1) * commands <= MOST_COMMANDS:
+            yield replace(more, l1_bytes=size)
+
+
+def _waits(tiling: Tiling, prices: Prices = GAP9_TILES) -> bool:
+    """Whether cores may have to wait for the DMA."""
+    sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
+    computed = len(tiling.tiles) * float(tiling.tiled.cycles(sizes, prices))
+    moved = sum(moved_cycles(tile.loads, prices) for tile in tiling.tiles)
+    return moved > LEAST_MOVED * computed
+
+
+def _up(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT

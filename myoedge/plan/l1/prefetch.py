@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants of a layer's first tile are fetched while the layers before it compute: since when.
+
+The DMA works off transfers in the order in which they are started. What is started in a tile whose
+computation takes longer than its own transfers costs nothing; so a fetch starts as late as may be
+and as early as it must to be hidden in what is spare of the tiles before its layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.l1.tile_iteration import cut
+from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tiling import Tiling, Transfer, transfers
+from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+
+MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
+MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand
+
+
+def moved_cycles(moved: Sequence[Transfer], prices: Prices = GAP9_TILES) -> float:
+    """What the DMA needs for transfers one behind the other."""
+    lines = sum(x.bytes // x.line for x in moved)
+    return lines * prices.dma_line + sum(x.bytes for x in moved) * prices.dma_byte
+
+
+def early(tiling: Tiling) -> list[Transfer]:
+    """What a layer fetches ahead."""
+    return [x for x in tiling.tiles[0].loads if tiling.early(x)]
+
+
+def first_constants(tiled: Tiled, choice: Choice) -> list[Transfer]:
+    """What the first tile needs that no layer computes; where it goes is not known yet."""
+    constant = (use for use in cut(tiled, choice).uses if use.operand.constant)
+    return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
+
+
+def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:
+    """What the DMA has left beside each tile of a layer."""
+    sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
+    computed = float(tiling.tiled.cycles(sizes, prices)) * (1 - prices.dma_slowed)
+    tiles, depth = tiling.tiles, tiling.choice.depth
+    stores = [0.0, *(moved_cycles(tile.stores, prices) for tile in tiles[:-1])]
+    until = [0.0]  # what the DMA needs for all loads to a tile's, but the first one's
+    for tile in tiles[1:]:
+        until.append(until[-1] + moved_cycles(tile.loads, prices))
+    done, found, last = 0.0, [], len(tiles) - 1
+    for t, store in enumerate(stores):
+        asked = until[min(t + depth - 1, last)] - done
+        lasted = max(computed - store, until[min(t + 1, last)] - done)
+        found.append(max(lasted - asked, 0.0))
+        done += min(asked, lasted)
+    return found
+
+
+def hidden_cycles(spare: Sequence[float]) -> float:
+    """What may be fetched before a layer starts, roughly: layers that are alike are to stay so."""
+    total = sum(spare[-MOST_TILES:])
+    return float(2 ** (int(total).bit_length() - 1)) if total >= 1 else 0.0
+
+
+def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
+    """Tiles of the network in which a fetch of so many cycles may start, the best first."""
+    last = len(spare) - 1
+    oldest, best = max(last + 1 - MOST_TILES, 0), last
+    for tile in range(last, oldest - 1, -1):
+        if spare[tile] > 0:
+            best = tile
+            cycles -= spare[tile]
+        if cycles <= 0:
+            break
+    yield from range(max(best, 0), last + 1)
+
+
+def spent(spare: list[float], since: int, cycles: float) -> None:
+    """Takes what a fetch needs from the tiles it runs beside."""
+    for tile in range(len(spare) - 1, since - 1, -1):
+        taken = min(spare[tile], cycles)
+        spare[tile] -= taken
+        cycles -= taken
+
+
+def latest(fetches: Sequence[tuple[int, float]], spare: Sequence[float]) -> list[int]:
+    """The tile of the network in which each fetch must start to cost nothing.
+
+    fetches   (first tile of the layer that needs it, cycles), in turn
+    One for which there is not enough to spare starts right behind what leaves the DMA idle first.
+    """
+    left, found, next_one = list(spare), [], len(spare)
+    for first, cycles in reversed(fetches):
+        tile = min(first - 1, next_one)
+        oldest = max(first - MOST_TILES, 0)
+        while tile > oldest and cycles > left[tile]:
+            cycles -= left[tile]
+            left[tile] = 0.0
+            tile -= 1
+        if cycles > left[max(tile, 0)]:
+            idle = (at for at in range(oldest, first) if spare[at] > 0)
+            tile = min(max(next(idle, first - 1) - 1, oldest), next_one)
+        else:
+            left[tile] -= cycles
+        next_one = max(tile, 0)
+        found.append(next_one)
+    return found[::-1]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results that stay in L1 until the last layer that reads them has run: neither stored nor loaded.
+
+Such a tensor lies in L1 as a whole, at one place; tiles of the layers that write and read it are
+runs of its bytes. Others get what is left of L1. What is kept is chosen by cost, layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.l1.prefetch import hidden_cycles
+from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
+from myoedge.plan.placement import Life, greedy
+from myoedge.targets.gap9.costs import GAP9_TILES
+
+LONGEST = 8  # layers that a tensor may stay for
+MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
+LARGEST = 2  # of L1's room, the part of it that a tensor may take
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A tensor between layers: which step computes it, and who reads it.
+
+    readers   (step, number of the operand, bytes from the tensor's start), in the order of steps
+    """
+
+    producer: int
+    size_bytes: int
+    readers: tuple[tuple[int, int, int], ...]
+
+    @property
+    def last(self) -> int:
+        return self.readers[-1][0]
+
+    @property
+    def steps(self) -> range:
+        return range(self.producer, self.last + 1)
+
+    @property
+    def life(self) -> Life:
+        """In steps."""
+        return Life(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
+
+
+# step, tiles, room, operands that are kept, cycles that may be fetched before -> the best sizes
+Pick = Callable[[int, Tiled, int, frozenset[str], float], Choice | None]
+
+
+def kept_operands(index: int, tiled: Tiled, kept: Iterable[Flow]) -> dict[str, tuple[Flow, int]]:
+    """Operands of a step that are kept tensors, and where they start in these."""
+    found: dict[str, tuple[Flow, int]] = {}
+    for flow in kept:
+        if flow.producer == index:
+            found[tiled.out.name] = (flow, 0)
+        numbers = {number: at for step, number, at in flow.readers if step == index}
+        for operand in tiled.operands:
+            if isinstance(operand.source, int) and operand.source in numbers:
+                found[operand.name] = (flow, numbers[operand.source])
+    return found
+
+
+def room_left(index: int, kept: Iterable[Flow], room: int) -> int:
+    """What kept tensors leave of L1 to a step."""
+    sizes = (flow.size_bytes for flow in kept if index in flow.steps)
+    return room - sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
+
+
+def choose_kept(
+    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, pick: Pick
+) -> list[Flow]:
+    """Those that make the layers between faster, the earliest first: while a layer computes, the
+    constants of the next are thought to be fetched."""
+    kept: list[Flow] = []
+    hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
+    pick = partial(_beside, pick, hidden)
+    for flow in sorted(flows, key=lambda f: f.producer):
+        if _possible(tileds, flow, room):
+            with_it = _cycles(tileds, flow.steps, [*kept, flow], room, pick)
+            if with_it < MORE * _cycles(tileds, flow.steps, kept, room, pick):
+                kept.append(flow)
+    return kept
+
+
+def _computed(tiled: Tiled | None) -> float:
+    """Of a layer as one tile, roughly."""
+    return 0.0 if tiled is None else float(tiled.cycles(tiled.axes, GAP9_TILES))
+
+
+def _beside(
+    pick: Pick,
+    hidden: Sequence[float],
+    index: int,
+    tiled: Tiled,
+    room: int,
+    kept: frozenset[str],
+    at_least: float,
+) -> Choice | None:
+    return pick(index, tiled, room, kept, max(at_least, hidden[index]))
+
+
+def _possible(tileds: Sequence[Tiled | None], flow: Flow, room: int) -> bool:
+    ends = {flow.producer, *(step for step, _, _ in flow.readers)}
+    fits = flow.size_bytes * LARGEST <= room and flow.last - flow.producer <= LONGEST
+    return fits and all(tileds[index] is not None for index in ends)
+
+
+def _cycles(
+    tileds: Sequence[Tiled | None],
+    steps: Iterable[int],
+    kept: Sequence[Flow],
+    room: int,
+    pick: Pick,
+) -> float:
+    """Of these steps; infinite where one of them finds no tiles any more."""
+    total = 0.0
+    for index in steps:
+        tiled = tileds[index]
+        if tiled is None:
+            continue
+        names = frozenset(kept_operands(index, tiled, kept))
+        choice = pick(index, tiled, room_left(index, kept, room), names, 0.0)
+        total += float("inf") if choice is None else choice.cycles
+    return total
+
+
+def kept_offsets(kept: Sequence[Flow]) -> Mapping[int, int]:
+    """{producer: bytes from the start of L1}: the same place for all of a tensor's life."""
+    placed = greedy([flow.life for flow in kept], ALIGNMENT)
+    return {flow.producer: placed[flow.life.name] for flow in kept}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer cut into tiles: the loops of each, and the part of every operand that it has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from myoedge.operators.kernel import Operand, Region, Span, Tiled
+from myoedge.plan.l1.tile_search import Choice
+
+MOST_KNOWN = 256  # cuts that are kept: a network has fewer layers that differ, times choices
+
+Spans = Mapping[str, Span]
+Loop = tuple[str, int, int, bool]  # axis, extent, of that in a tile, whether the last comes first
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An operand in every tile: its part, which of its buffers that is in, when that was loaded."""
+
+    operand: Operand
+    regions: tuple[Region, ...]
+    slot: tuple[int, ...]
+    loaded: tuple[int, ...]
+    size_bytes: int
+
+    def complete(self, t: int) -> bool:
+        """Whether the tile behind t goes on with another part of it."""
+        return t + 1 == len(self.loaded) or self.loaded[t + 1] > t
+
+    def turns(self) -> Iterator[tuple[int, int, int]]:
+        """(first tile, last tile, tile before which it was first loaded) of each of its buffers."""
+        count = len(self.slot)
+        for slot in range(max(self.slot) + 1):
+            first = self.slot.index(slot)
+            last = count - 1 - self.slot[::-1].index(slot)
+            yield first, last, self.loaded[first]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cut:
+    """A layer in tiles, wherever they lie; tiles are in the order in which they are computed."""
+
+    every: tuple[Spans, ...]
+    uses: tuple[Use, ...]
+
+
+def spans(tiled: Tiled, choice: Choice) -> tuple[Spans, ...]:
+    """The loops of every tile."""
+    return cut(tiled, choice).every
+
+
+def cut(tiled: Tiled, choice: Choice) -> Cut:
+    """Layers that are alike are cut once."""
+    loops = tuple(
+        (axis, extent, choice.sizes.get(axis, extent), axis in tiled.backwards)
+        for axis, extent in tiled.axes.items()
+    )
+    return _cut(tiled.operands, loops, choice.order, choice.depth)
+
+
+@lru_cache(MOST_KNOWN)
+def _cut(
+    operands: tuple[Operand, ...], loops: tuple[Loop, ...], order: tuple[str, ...], depth: int
+) -> Cut:
+    whole = {axis: (0, extent) for axis, extent, _, _ in loops}
+    parts = {loop[0]: _parts(*loop[1:]) for loop in loops if loop[0] in order}
+    every = tuple(
+        {**whole, **dict(zip(order, combination, strict=True))}
+        for combination in itertools.product(*(parts[axis] for axis in order))
+    )
+    uses = (_use(operand, every, 2 if operand.written else depth) for operand in operands)
+    return Cut(every, tuple(uses))
+
+
+def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
+    parts = [(start, min(size, extent - start)) for start in range(0, extent, size)]
+    return parts[::-1] if backwards else parts
+
+
+def _use(operand: Operand, every: tuple[Spans, ...], buffers: int) -> Use:
+    slot: list[int] = []
+    loaded: list[int] = []
+    regions = _regions(operand, every)
+    for t, region in enumerate(regions):
+        if t == 0:
+            slot.append(0)
+            loaded.append(0)
+        elif region is regions[t - 1] or region == regions[t - 1]:
+            slot.append(slot[-1])
+            loaded.append(loaded[-1])
+        else:
+            slot.append((slot[-1] + 1) % buffers)
+            loaded.append(t)
+    size = max(region.size for region in {id(region): region for region in regions}.values())
+    return Use(operand, regions, tuple(slot), tuple(loaded), size * operand.item)
+
+
+def _regions(operand: Operand, every: tuple[Spans, ...]) -> tuple[Region, ...]:
+    """Of every tile; those between which none of its own loops goes on have the same."""
+    axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
+    found = []
+    for tile in every:
+        own = tuple(tile[axis] for axis in axes)
+        if own not in known:
+            known[own] = operand.region(tile)
+        found.append(known[own])
+    return tuple(found)

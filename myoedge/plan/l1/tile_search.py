@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The best tiles of a layer: all distinct sizes and loop orders, by a model of their cycles."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.kernel import Operand, Tiled, reach
+from myoedge.targets.gap9.code_size import code_lines
+from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+
+MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
+MOST_STRIPS = 64  # of an operand in L3: a haul for each
+NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
+ALIGNMENT = 8  # bytes: what buffers in L1 start at
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Tile sizes and loop order of a layer.
+
+    sizes   of the axes that are cut    order   of these axes, outermost first
+    cycles  that the layer is thought to take    l1_bytes   buffers and scratch
+    depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
+    """
+
+    sizes: Mapping[str, int]
+    order: tuple[str, ...]
+    cycles: float
+    l1_bytes: int
+    depth: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What tiles have to keep to where L2 does not hold all of a layer's operands.
+
+    held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
+           twice; None: all of it lies there
+    far    operands that lie in L3, and come and go in rows of at most `part` bytes: in one piece
+           or, where that cannot be, one of each of a few strips
+    """
+
+    held: int | None = None
+    far: frozenset[str] = frozenset()
+    part: int = 0
+
+
+NO_LIMITS = Limits()
+
+
+def distinct(extent: int) -> list[int]:
+    """Tile sizes that differ in how many tiles there are: the smallest of each, ascending."""
+    return sorted({-(-extent // count) for count in range(1, extent + 1)})
+
+
+def choose(
+    tiled: Tiled,
+    room: int,
+    ahead: float = 0.0,
+    prices: Prices = GAP9_TILES,
+    limits: Limits = NO_LIMITS,
+    kept: frozenset[str] = frozenset(),
+) -> Choice | None:
+    """The fastest tiles whose buffers take at most `room` bytes; None where none do.
+
+    ahead   cycles before the layer starts in which constants may be fetched already
+    limits  what L2 has no room for
+    kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
+    """
+    return next(iter(choices(tiled, room, ahead, prices, limits, kept)), None)
+
+
+def choices(
+    tiled: Tiled,
+    room: int,
+    ahead: float = 0.0,
+    prices: Prices = GAP9_TILES,
+    limits: Limits = NO_LIMITS,
+    kept: frozenset[str] = frozenset(),
+) -> list[Choice]:
+    """Those that are about as fast as the fastest, the best of each number of tiles."""
+    grid = Grid.of(tiled)
+    orders = list(_orders(tiled))
+    found: list[Choice] = []
+    for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
+        search = partial(_best, grid, room, ahead, prices, limits, kept, most_strips)
+        found = found or [choice for order in orders for choice in search(order)]
+    found.sort(key=lambda c: (c.cycles, c.l1_bytes))
+    return [c for c in found if c.cycles <= NEAR * found[0].cycles]
+
+
+def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
+    cut = _cut(tiled)
+    for order in itertools.permutations(axis for axis in cut if axis not in tiled.inner):
+        yield (*order, *(axis for axis in cut if axis in tiled.inner))
+
+
+def _cut(tiled: Tiled) -> list[str]:
+    return [axis for axis in (*tiled.single, *tiled.split) if tiled.axes[axis] > 1]
+
+
+def _tried(tiled: Tiled, axis: str) -> list[int]:
+    """Sizes that differ, and each of them filled to whole units."""
+    extent, unit = tiled.axes[axis], tiled.units.get(axis, 1)
+    sizes = distinct(extent)
+    return sorted({*sizes, *(min(-(-size // unit) * unit, extent) for size in sizes)})
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All combinations of tile sizes, flat.
+
+    sizes    of every axis that may be cut; the others are whole
+    counts   of tiles along every such axis
+    """
+
+    tiled: Tiled
+    sizes: Mapping[str, Array]
+    counts: Mapping[str, Array]
+
+    @staticmethod
+    def of(tiled: Tiled) -> Grid:
+        cut = _cut(tiled)
+        each = [[1] if axis in tiled.single else _tried(tiled, axis) for axis in cut]
+        mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
+        flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
+        counts = {axis: -(-tiled.axes[axis] // size) for axis, size in flat.items()}
+        return Grid(tiled, flat, counts)
+
+    @property
+    def whole(self) -> dict[str, Array | int]:
+        return {**self.tiled.axes, **self.sizes}
+
+    @property
+    def tiles(self) -> Array:
+        total = np.ones(max((len(x) for x in self.sizes.values()), default=1), np.int64)
+        for count in self.counts.values():
+            total = total * count
+        return total
+
+    def compute(self, prices: Prices) -> Array:
+        """Cycles of all tiles of each combination; the last along an axis may be smaller."""
+        axes = list(self.sizes)
+        total = np.zeros(len(self.tiles))
+        for last in itertools.product((False, True), repeat=len(axes)):
+            sizes: dict[str, Array | int] = dict(self.tiled.axes)
+            times = np.ones(len(total))
+            for axis, at_end in zip(axes, last, strict=True):
+                size, count = self.sizes[axis], self.counts[axis]
+                rest = self.tiled.axes[axis] - (count - 1) * size
+                sizes[axis] = rest if at_end else size
+                times = times * (1 if at_end else count - 1)
+            total = total + np.where(times > 0, times * self.tiled.cycles(sizes, prices), 0.0)
+        return total
+
+
+def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
+    """How often an operand's tile changes, its first included."""
+    prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
+    for axis in order:
+        prefix = prefix * counts[axis]
+        if axis in operand.axes:
+            found = np.where(counts[axis] > 1, prefix, found)
+    return found
+
+
+def _best(
+    grid: Grid,
+    room: int,
+    ahead: float,
+    prices: Prices,
+    limits: Limits,
+    kept: frozenset[str],
+    most_strips: int,
+    order: tuple[str, ...],
+) -> Iterator[Choice]:
+    tiled, n = grid.tiled, len(grid.tiles)
+    moved = tuple(o for o in tiled.operands if o.name not in kept)
+    times = {o.name: loads(o, order, grid.counts, n) for o in moved}
+    bytes_ = _up(np.asarray(tiled.scratch(grid.whole)) + np.zeros(n, np.int64))
+    for o in moved:
+        bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
+    fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
+    for o in tiled.operands:
+        if limits.held is not None and o.constant:
+            fits &= _streams(grid, o, times[o.name], limits.held)
+        if o.name in limits.far:
+            fits &= _in_rows(grid, o, order, limits, most_strips)
+        if o.name in kept:
+            fits &= in_one_run(o, grid)
+    if not fits.any():
+        return
+    cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
+    # Of equals the one with the largest tiles, so the fewest.
+    ranked = np.lexsort((grid.tiles, np.round(cycles)))
+    ranked = ranked[cycles[ranked] <= NEAR * cycles[ranked[0]]]
+    for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
+        at = int(ranked[first])
+        sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
+        yield Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
+
+
+def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
+    """Whether a constant needs no more than so many bytes of L2 at a time."""
+    if grid.tiled.arrays[str(operand.source)].nbytes <= held:
+        return np.ones(len(times), bool)
+    own = np.ones(len(times), np.int64)
+    for axis in operand.axes & {*grid.counts}:
+        own = own * grid.counts[axis]
+    return np.asarray((operand.footprint(grid.whole) <= held) & (times <= own))
+
+
+def _in_rows(
+    grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
+) -> Array:
+    """Whether tiles go through a feature map row by row, of so many bytes at a time."""
+    axis = order[0] if order else ""
+    if axis not in operand.axes or strips(operand, axis) > most_strips:
+        return np.zeros(len(grid.tiles), bool)
+    part = operand.footprint({**grid.tiled.axes, axis: grid.sizes[axis]})
+    return np.asarray(part <= limits.part)
+
+
+def strips(operand: Operand, axis: str) -> int:
+    """Parts of an operand, one behind the other, that each have all rows along an axis."""
+    d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
+    return math.prod(operand.shape[:d])
+
+
+def in_one_run(operand: Operand, grid: Grid) -> Array:
+    """Whether all tiles are runs of an operand's bytes: whole within a dimension, one outside."""
+    n = len(grid.tiles)
+    uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
+    one = [
+        np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.whole) == 0))
+        for extent, dim in zip(operand.shape, operand.dims, strict=True)
+    ]
+    found = np.zeros(n, bool)
+    for d in range(len(operand.dims)):
+        found |= np.all([*one[:d], *uncut[d + 1 :], np.ones(n, bool)], axis=0)
+    return found
+
+
+def _whole(operand: Operand, d: int, grid: Grid) -> Array:
+    """Whether all tiles have all of a dimension."""
+    everything = {axis: (0, extent) for axis, extent in grid.tiled.axes.items()}
+    found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
+    for axis, _ in operand.dims[d]:
+        found &= grid.counts.get(axis, np.ones(1)) == 1
+    return found
+
+
+def _up(size: Array) -> Array:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices) -> Array:
+    """Fill, then every step the longer of computation and transfers, then drain."""
+    tiled, tiles = grid.tiled, grid.tiles
+    move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands if o.name in times}
+    code = code_lines(tiled.code(tiled.axes)) * prices.code_run
+    compute = grid.compute(prices) / tiles + prices.step + code
+    reads = [o for o in tiled.operands if not o.written and o.name in times]
+    often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
+    seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
+    rare = np.maximum.reduce([*seldom, np.ones_like(tiles)])
+    extra = sum(
+        (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
+        0.0 * tiles,
+    )
+    out = move.get(tiled.out.name, np.zeros(1))
+    plain = np.maximum(compute, np.maximum(often, out))
+    loaded = np.maximum(compute, np.maximum(often + extra, out))
+    first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
+    constant = sum((move[o.name] for o in reads if o.constant), 0.0 * tiles)
+    fill = first + np.maximum(0.0, constant - ahead)
+    # The last step has nothing to load; the first one is counted in fill.
+    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
+    return np.asarray(fill + steps + out + prices.layer)
+
+
+def _move(operand: Operand, sizes: Mapping[str, Array | int], prices: Prices) -> Array:
+    size, lines = operand.footprint(sizes), operand.lines(sizes)
+    return np.asarray(prices.dma_command + size * prices.dma_byte + lines * prices.dma_line)
+
+
+def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:
+    """({axis: 1 where it may be cut}, bytes by operand) of the smallest tile, each held twice."""
+    cut = _cut(tiled)
+    sizes = {**tiled.axes, **dict.fromkeys(cut, 1)}
+    parts = {
+        o.name: int(_up(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)
+        for o in tiled.operands
+    }
+    scratch = int(_up(np.asarray(tiled.scratch(sizes))))
+    return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
+
+
+def tile_count(tiled: Tiled, choice: Choice) -> int:
+    return math.prod(-(-tiled.axes[a] // s) for a, s in choice.sizes.items())

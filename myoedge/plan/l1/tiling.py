@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A layer in tiles: which buffers it has in L1, and every transfer into and out of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.kernel import Operand, Region, Tiled
+from myoedge.plan.l1.tile_iteration import Use, cut
+from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.placement import Life
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One command of the DMA: bytes in lines, one behind the other in L1, apart outside.
+
+    at      bytes from the start of the operand, outside
+    l1      bytes from the start of the planned part of L1
+    stride  bytes between the starts of lines outside; 0 where there is one line
+    """
+
+    operand: str
+    at: int
+    l1: int
+    bytes: int
+    line: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One tile: its regions, where they lie in L1, and what has to be moved for it.
+
+    loads   transfers before it, of operands that the tile before did not have
+    stores  transfers behind it
+    """
+
+    regions: Mapping[str, Region]
+    l1: Mapping[str, int]
+    loads: tuple[Transfer, ...]
+    stores: tuple[Transfer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Bytes of L1 that belong to an operand from one tile to another, counted over the network."""
+
+    operand: str
+    slot: int
+    size_bytes: int
+    offset: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A layer in tiles.
+
+    first    number of its first tile among all of the network
+    since    tile of the network during which the fetch of its first tile's constants starts, one of
+             a layer before it; None: they are fetched with all else
+    buffers  of L1
+    kept     where operands lie in L1 that are there as a whole: of layers before, or for later ones
+    joined   nothing has to be loaded or stored between the layer before and the first tile
+    """
+
+    tiled: Tiled
+    choice: Choice
+    first: int
+    since: int | None
+    buffers: tuple[Buffer, ...]
+    tiles: tuple[Tile, ...]
+    kept: Mapping[str, int] = field(default_factory=dict)
+    joined: bool = False
+
+    @property
+    def l1_bytes(self) -> int:
+        """What the layer holds at once."""
+        return sum(b.size_bytes for b in self.buffers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the first tile's results."""
+        return self.tiles[0].regions[self.tiled.out.name].extent
+
+    def loads_in(self, tile: int) -> int:
+        """The moment of the layer in which a tile's loads start: 0 in front of the first tile."""
+        return max(tile - self.choice.depth + 2, int(self.joined and tile > 0))
+
+    @property
+    def waits(self) -> int:
+        """How often the kernel waits by itself for what the first tile needs."""
+        if self.joined or not self.tiled.waits:
+            return 0
+        return 1 + any(map(self.late, self.tiles[0].loads))
+
+    def late(self, transfer: Transfer) -> bool:
+        """Whether a transfer of the first tile is waited for behind all others."""
+        late = self.tiled.late
+        return late is not None and transfer.operand == late.operand
+
+    def early(self, transfer: Transfer) -> bool:
+        """Whether a transfer of the first tile can be started before the layer is."""
+        return self.since is not None and _operand(self.tiled, transfer.operand).constant
+
+
+def _operand(tiled: Tiled, name: str) -> Operand:
+    return next(o for o in tiled.operands if o.name == name)
+
+
+def lives(
+    index: int,
+    tiled: Tiled,
+    choice: Choice,
+    first: int,
+    since: int | None,
+    kept: Container[str] = (),
+) -> list[tuple[str, int, Life]]:
+    """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
+    made = cut(tiled, choice)
+    found, count = [], len(made.every)
+    for use in made.uses:
+        if use.operand.name in kept:
+            continue
+        for slot, (_, last, loaded) in enumerate(use.turns()):
+            start = loaded - (0 if use.operand.written else choice.depth - 1)
+            stop = min(last + (1 if use.operand.written else 0), count - 1)
+            early = since is not None and use.operand.constant and loaded == 0
+            start = since - first if early and since is not None else max(start, 0)
+            name = f"{index} {use.operand.name} {slot}"
+            life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
+            found.append((use.operand.name, slot, life))
+    scratch = int(tiled.scratch({**tiled.axes, **choice.sizes}))
+    if scratch:
+        last = first + count - 1
+        found.append((SCRATCH, 0, Life(f"{index} scratch", scratch, first, last)))
+    return found
+
+
+def make_tiling(
+    tiled: Tiled,
+    choice: Choice,
+    first: int,
+    since: int | None,
+    placed: Sequence[tuple[str, int, Life, int]],
+    kept: Mapping[str, int],
+) -> Tiling:
+    """With an offset for every buffer; `kept` gives those of operands that are in L1 as a whole."""
+    offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
+    buffers = tuple(
+        Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
+        for operand, slot, life, offset in placed
+    )
+    made = cut(tiled, choice)
+    tiles = tuple(_tile(t, made.uses, offsets, kept) for t in range(len(made.every)))
+    return Tiling(tiled, choice, first, since, buffers, tiles, kept)
+
+
+def unplaced(
+    tiled: Tiled, choice: Choice, kept: Container[str], since: int | None = None
+) -> Tiling:
+    """A layer by itself, whose buffers have no places yet."""
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, since, kept)]
+    there = {o.name: 0 for o in tiled.operands if o.name in kept}
+    return make_tiling(tiled, choice, 0, since, placed, there)
+
+
+def _tile(
+    t: int,
+    known: Sequence[Use],
+    offsets: Mapping[tuple[str, int], int],
+    kept: Mapping[str, int],
+) -> Tile:
+    regions = {use.operand.name: use.regions[t] for use in known}
+    at = {use.operand.name: _lies(use, t, regions, offsets, kept) for use in known}
+    at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
+    loads: list[Transfer] = []
+    stores: list[Transfer] = []
+    for use in known:
+        name = use.operand.name
+        if name in kept:
+            continue
+        moved = transfers(use.operand, regions[name], at[name])
+        if use.operand.written:
+            stores += moved if use.complete(t) else ()
+        elif use.loaded[t] == t:
+            loads += moved
+    return Tile(regions, at, tuple(loads), tuple(stores))
+
+
+def _lies(
+    use: Use,
+    t: int,
+    regions: Mapping[str, Region],
+    offsets: Mapping[tuple[str, int], int],
+    kept: Mapping[str, int],
+) -> int:
+    """Where in L1 a tile has its part of an operand."""
+    name = use.operand.name
+    if name in kept:
+        return kept[name] + start_bytes(use.operand, regions[name])
+    return offsets[name, use.slot[t]]
+
+
+def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
+    """The region as runs of bytes, as many of them in one command as can be."""
+    for more, at, size, line, stride in _commands(operand.shape, operand.item, region):
+        yield Transfer(operand.name, at, l1 + more, size, line, stride)
+
+
+@lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
+def _commands(shape: Shape, item: int, region: Region) -> tuple[tuple[int, ...], ...]:
+    """(bytes in L1 in front of it, from the start of the operand, in all, of a run, stride)."""
+    if region.size == 0:
+        return ()
+    run, loops = _runs(shape, item, region.extent)
+    start = _start(shape, item, region)
+    found: list[tuple[int, ...]] = []
+    *outer, (count, stride) = loops or ((1, 0),)
+    for index in itertools.product(*(range(n) for n, _ in outer)):
+        at = start + sum(i * s for i, (_, s) in zip(index, outer, strict=True))
+        found.append((len(found) * run * count, at, run * count, run, stride if count > 1 else 0))
+    return tuple(found)
+
+
+def start_bytes(operand: Operand, region: Region) -> int:
+    """From the start of an operand to that of a region."""
+    return _start(operand.shape, operand.item, region)
+
+
+def _start(shape: Shape, item: int, region: Region) -> int:
+    strides = _strides(shape, item)
+    return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
+
+
+@lru_cache
+def _strides(shape: Shape, item: int) -> tuple[int, ...]:
+    return tuple(item * math.prod(shape[d + 1 :]) for d in range(len(shape)))
+
+
+@lru_cache
+def _runs(shape: Shape, item: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """(bytes of a run, (count, stride) of the loops over runs, outermost first)."""
+    run = item
+    loops: list[tuple[int, int]] = []
+    for extent, stride in zip(reversed(part), reversed(_strides(shape, item)), strict=True):
+        if extent == 1:
+            continue
+        if not loops and stride == run:
+            run *= extent
+        elif loops and stride == loops[0][0] * loops[0][1]:
+            loops[0] = (loops[0][0] * extent, loops[0][1])
+        else:
+            loops.insert(0, (extent, stride))
+    return run, tuple(loops)
+
+
+def describe(tiling: Tiling) -> dict[str, Any]:
+    """For plan.json: tiles, buffers, and the transfers of the first tile and of all."""
+    moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
+    return {
+        "kernel": tiling.tiled.kernel,
+        "count": len(tiling.tiles),
+        "shape": list(tiling.shape),
+        "order": list(tiling.choice.order),
+        "sizes": dict(tiling.choice.sizes),
+        "depth": tiling.choice.depth,
+        "first_tile": tiling.first,
+        "fetched_since_tile": tiling.since,
+        "kept_in_l1": dict(tiling.kept),
+        "transfers": len(moved),
+        "transfer_bytes": sum(x.bytes for x in moved),
+        "l1_bytes": tiling.l1_bytes,
+        "buffers": [
+            {
+                "operand": b.operand,
+                "offset": b.offset,
+                "size_bytes": b.size_bytes,
+                "first_tile": b.first,
+                "last_tile": b.last,
+            }
+            for b in tiling.buffers
+        ],
+    }

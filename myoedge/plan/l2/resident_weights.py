@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which constants stay in L2 and which come from L3 in every run.
+
+First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
+by energy: a byte from L3 costs it in every run, even where the time is hidden, one that stays costs
+it once, at start. So what is left of L2 is filled as far as no run waits longer for it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from myoedge.plan.l2.deduplicated import Key
+from myoedge.plan.l3.transfers import Computed, Rate, in_order, queued, timeline
+from myoedge.plan.timeline import Piece
+
+SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
+SMALL_SHARE = 4  # one part in so many of what no moment needs
+
+
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """One choice: the arrays that stream, and the cycles of a run; None where it cannot be."""
+
+    streamed: frozenset[Key]
+    stays_bytes: int
+    cycles: float | None
+
+
+def residences(
+    known: Mapping[Key, Sequence[Piece]],
+    computed: Computed,
+    room: int,
+    rate: Rate,
+) -> list[Residence]:
+    """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
+
+    known   pieces of an array and of those that are alike: one of them is enough to stay for all
+
+    One array after another stays: of those that a run waits for, the one that saves most for its
+    bytes.
+    """
+    found = list(_choices(known, computed, room, rate))
+    possible = [choice for choice in found if choice.cycles is not None]
+    return sorted(possible, key=lambda c: (c.cycles, c.stays_bytes))
+
+
+def _choices(
+    known: Mapping[Key, Sequence[Piece]],
+    computed: Computed,
+    room: int,
+    rate: Rate,
+) -> Iterator[Residence]:
+    sizes = sizes_bytes(known)
+    owner = {(p.step, p.array): key for key, pieces in known.items() for p in pieces}
+    spare = room - most_read([p for pieces in known.values() for p in pieces])
+    streamed = {*known} - {*_small(sizes, spare)}
+    while True:
+        stays = _stays(sizes, streamed)
+        hauls = in_order([p for key in streamed for p in known[key]])
+        begins, stuck = queued(hauls, room - stays)
+        if stuck is None:
+            costs = [rate.cycles(p) for p in hauls]
+            times = timeline(costs, begins, [p.first for p in hauls], computed)
+            wanted, cycles = times.late, times.cycles
+            yield Residence(frozenset(streamed), stays, cycles)
+        else:
+            blocked = hauls[stuck].first
+            wanted = tuple(p.first <= blocked <= p.last for p in hauls[: stuck + 1])
+        helps = {owner[p.step, p.array] for p, late in zip(hauls, wanted, strict=False) if late}
+        fits = [key for key in helps if stays + sizes[key] <= room]
+        if not fits:
+            return
+        streamed.discard(max(fits, key=lambda key: _worth(key, known[key], sizes[key], rate)))
+
+
+def fill(
+    known: Mapping[Key, Sequence[Piece]],
+    streamed: frozenset[Key],
+    computed: Computed,
+    room: int,
+    rate: Rate,
+) -> list[Key]:
+    """Of the arrays that stream, in the order of their use, those that can stay.
+
+    known, computed, room, rate   as in `residences`
+
+    None of them makes a run wait longer.
+    """
+    sizes, left, found = sizes_bytes(known), {*streamed}, []
+    cycles = _cycles(known, left, computed, room - _stays(sizes, left), rate)
+    for key in sorted(streamed):
+        tried = left - {key}
+        now = _cycles(known, tried, computed, room - _stays(sizes, tried), rate)
+        if now is not None and (cycles is None or now <= cycles):
+            left, cycles = tried, now
+            found.append(key)
+    return found
+
+
+def sizes_bytes(known: Mapping[Key, Sequence[Piece]]) -> dict[Key, int]:
+    """Of L2, for each array that stays; those that are alike are stored once."""
+    return {
+        key: sum(p.room_bytes for p in pieces if (p.step, p.array) == key)
+        for key, pieces in known.items()
+    }
+
+
+def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
+    return sum(size for key, size in sizes.items() if key not in streamed)
+
+
+def _cycles(
+    known: Mapping[Key, Sequence[Piece]],
+    streamed: Collection[Key],
+    computed: Computed,
+    window: int,
+    rate: Rate,
+) -> float | None:
+    """Of a run with hauls in so many bytes of L2; None where these are too few."""
+    hauls = in_order([p for key in streamed for p in known[key]])
+    begins, stuck = queued(hauls, window)
+    if stuck is not None or window < 0:
+        return None
+    costs = [rate.cycles(p) for p in hauls]
+    return timeline(costs, begins, [p.first for p in hauls], computed).cycles
+
+
+def _worth(key: Key, pieces: Sequence[Piece], size: int, rate: Rate) -> tuple[float, int]:
+    """Cycles that a byte saves; of equals the one that is needed first."""
+    return sum(rate.cycles(p) for p in pieces) / size, -key[0]
+
+
+def most_read(pieces: Sequence[Piece]) -> int:
+    """Bytes that the moment which reads most has to have in L2."""
+    change: dict[int, int] = {}
+    for piece in pieces:
+        change[piece.first] = change.get(piece.first, 0) + piece.room_bytes
+        change[piece.last + 1] = change.get(piece.last + 1, 0) - piece.room_bytes
+    return max(itertools.accumulate(change[moment] for moment in sorted(change)), default=0)
+
+
+def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
+    taken = 0
+    for key in sorted(sizes, key=lambda key: (sizes[key], key)):
+        taken += sizes[key]
+        if sizes[key] > SMALL_BYTES or taken > room // SMALL_SHARE:
+            return
+        yield key

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature maps that lie in L3: layers write and read them part by part, through windows in L2."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.tile_search import strips
+from myoedge.plan.l1.tiling import Tile, Tiling, Transfer
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.placement import Life
+from myoedge.plan.timeline import WORD, Clock, Piece
+
+SLOTS = 2  # of a window: one moves while the other is used
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes of an operand, or of each of its strips, and the tiles from first to last that use
+    them."""
+
+    start: int
+    size_bytes: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A layer that reads or writes a feature map in L3.
+
+    tensor, offset   the map, and where in it the operand starts, in bytes
+    parts            in the order of the tiles; those that are read may overlap
+    strips           that the operand is of, alike: its channels, where its axes are turned; each of
+                     them has a part of its own of everything, a haul each
+    strip_bytes      of the operand, from a strip to the next
+    """
+
+    step: int
+    operand: str
+    written: bool
+    tensor: str
+    offset: int
+    parts: tuple[Part, ...]
+    strips: int
+    strip_bytes: int
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from a strip to the next in a window: words as they are in L3."""
+        least = max(part.size_bytes for part in self.parts) + 3 * WORD
+        return least + (self.strip_bytes - least) % WORD
+
+    @property
+    def slot_bytes(self) -> int:
+        ends = (at + _up(size) for n in range(len(self.parts)) for _, size, at in self.pieces(n))
+        return max(ends)
+
+    def lead(self, n: int, strip: int) -> int:
+        """Bytes from a word to a part of a strip, in L3."""
+        return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
+
+    def pieces(self, n: int) -> Iterator[tuple[int, int, int]]:
+        """(start, size, place in the window's slot) of what comes or goes for a part: words."""
+        part = self.parts[n]
+        for strip in range(self.strips):
+            lead = self.lead(n, strip)
+            start = strip * self.strip_bytes + part.start - lead
+            yield start, lead + part.size_bytes, self.lead(n, 0) + strip * self.pitch - lead
+
+    def placed(self, n: int, x: Transfer) -> Transfer:
+        """A transfer of a tile that uses a part, as it is in the window's slot."""
+        strip, at = divmod(x.at, self.strip_bytes)
+        across = x.stride % self.strip_bytes == 0
+        stride = x.stride // self.strip_bytes * self.pitch if across else x.stride
+        at += self.lead(n, 0) + strip * self.pitch - self.parts[n].start
+        return replace(x, at=at, stride=stride)
+
+    def window(self, last: int) -> Life:
+        """Its buffer in the arena, in steps; what is written leaves it during the next layer."""
+        name = f"{self.tensor} {'to' if self.written else 'from'} L3, step {self.step}"
+        size = self.slot_bytes * min(SLOTS, len(self.parts))
+        return Life(name, size, self.step, min(self.step + self.written, last))
+
+    def part_of(self, tile: int) -> int:
+        return next(n for n, part in enumerate(self.parts) if part.first <= tile <= part.last)
+
+
+def _up(size: int) -> int:
+    return -(-size // WORD) * WORD
+
+
+def access(
+    step: int, tiling: Tiling, operand: Operand, tensor: str, offset: int, most: int
+) -> Access | None:
+    """In parts of at most so many bytes, where tiles are small; None where no parts can be moved.
+
+    Pieces start at words; what is written in one is all of its bytes.
+    """
+    count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
+    size = math.prod(operand.shape) * operand.item // count
+    if not all(_within(x, size) for tile in tiling.tiles for x in _moved(tile, operand.name)):
+        return None
+    groups = _groups(tiling, operand, size, count, most // count)
+    parts = tuple(Part(low, high - low, first, last) for low, high, first, last in groups)
+    found = Access(step, operand.name, operand.written, tensor, offset, parts, count, size)
+    leads = (found.lead(n, strip) for n in range(len(parts)) for strip in range(count))
+    return None if operand.written and any(leads) else found
+
+
+def _moved(tile: Tile, operand: str) -> list[Transfer]:
+    return [x for x in (*tile.loads, *tile.stores) if x.operand == operand]
+
+
+def _within(x: Transfer, strip_bytes: int) -> bool:
+    """Whether a transfer stays in a strip, or its lines go from one to another."""
+    across = x.stride % strip_bytes == 0
+    return x.at % strip_bytes + (x.line if across else _end(x) - x.at) <= strip_bytes
+
+
+def _groups(
+    tiling: Tiling, operand: Operand, strip_bytes: int, strips: int, most: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """(first byte, byte behind the last, first tile, last tile); of every strip"""
+    group: tuple[int, int, int] | None = None
+    held = last = 0
+    for t, tile in enumerate(tiling.tiles):
+        moved = _moved(tile, operand.name)
+        if not moved:
+            continue
+        low, high = _reach(moved, strip_bytes)
+        if group is not None:
+            whole = not operand.written or (
+                held == strips * (group[1] - group[0]) and group[1] % WORD == 0 and group[0] <= low
+            )
+            grown = max(high, group[1]) - min(low, group[0])
+            if whole and grown > most:
+                yield *group[:2], group[2], t - 1
+                group, held = None, 0
+        if group is None:
+            group = (low, high, t)
+        group = (min(low, group[0]), max(high, group[1]), group[2])
+        held += sum(x.bytes for x in moved)
+        last = t
+    if group is not None:
+        yield *group[:2], group[2], max(last, len(tiling.tiles) - 1)
+
+
+def _reach(moved: Sequence[Transfer], strip_bytes: int) -> tuple[int, int]:
+    """(first byte, byte behind the last) of transfers, from the start of the strips they are in."""
+    ends = [
+        x.at % strip_bytes + (x.line if x.stride % strip_bytes == 0 else _end(x) - x.at)
+        for x in moved
+    ]
+    return min(x.at % strip_bytes for x in moved), max(ends)
+
+
+def _end(x: Transfer) -> int:
+    return x.at + (x.bytes // x.line - 1) * x.stride + x.line
+
+
+def far_hauls(found: Access, tiling: Tiling, clock: Clock, l3: int, l2: int) -> list[Haul]:
+    """The hauls of all parts: l3 is where the map starts there, l2 the window in the arena."""
+    moments = list(_moments(found, tiling, clock))
+    hauls = []
+    for n, (first, last) in enumerate(moments):
+        slot = l2 + n % SLOTS * found.slot_bytes
+        begins, end = _turn(found, clock, moments, n)
+        span = (first, end) if found.written else (first, last)
+        for start, size, at in found.pieces(n):
+            piece = Piece(found.step, found.operand, start, size, *span, tensor=found.tensor)
+            l3_at = l3 + found.offset + start
+            hauls.append(Haul(piece, l3_at, slot + at, begins, out=found.written))
+    return hauls
+
+
+def _moments(found: Access, tiling: Tiling, clock: Clock) -> Iterator[tuple[int, int]]:
+    """First and last moment in which transfers between L1 and L2 touch a part."""
+    enter, count = clock.enters[found.step], len(tiling.tiles)
+    for part in found.parts:
+        tiles = [
+            t
+            for t in range(part.first, part.last + 1)
+            for x in (*tiling.tiles[t].loads, *tiling.tiles[t].stores)
+            if x.operand == found.operand
+        ]
+        if found.written:
+            yield (
+                min(enter + tiles[0] + 2, enter + count),
+                min(enter + tiles[-1] + 2, enter + count),
+            )
+        else:
+            yield enter + tiles[0], enter + tiles[-1]
+
+
+def _turn(
+    found: Access, clock: Clock, moments: Sequence[tuple[int, int]], n: int
+) -> tuple[int, int]:
+    """(moment in which a haul may begin, last moment in which its slot is its own)"""
+    if not found.written:
+        begins = moments[n - SLOTS][1] + 1 if n >= SLOTS else clock.enters[found.step]
+        return begins, moments[n][1]
+    behind = clock.enters[min(found.step + 2, len(clock.enters) - 1)]
+    end = moments[n + SLOTS][0] if n + SLOTS < len(moments) else behind
+    return moments[n][1] + 1, end - 1
+
+
+def through_windows(
+    tiling: Tiling, accesses: Sequence[Access], windows: Mapping[str, int]
+) -> Tiling:
+    """A layer whose transfers go to and from windows, by operand: offsets are the arena's."""
+    by_name = {a.operand: a for a in accesses}
+    if not by_name:
+        return tiling
+
+    def placed(t: int, x: Transfer) -> Transfer:
+        if x.operand not in by_name:
+            return x
+        mine = by_name[x.operand]
+        n = mine.part_of(t)
+        near = mine.placed(n, x)
+        return replace(near, at=windows[x.operand] + n % SLOTS * mine.slot_bytes + near.at)
+
+    tiles = tuple(
+        replace(
+            tile,
+            loads=tuple(placed(t, x) for x in tile.loads),
+            stores=tuple(placed(t, x) for x in tile.stores),
+        )
+        for t, tile in enumerate(tiling.tiles)
+    )
+    return replace(tiling, tiles=tiles)

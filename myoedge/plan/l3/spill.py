@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Feature maps that L2 has no room for go to L3: which of them, and the plan that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from myoedge.plan.l1.layers import declared, plan_l1
+from myoedge.plan.l1.tile_search import Limits, choices
+from myoedge.plan.l3.feature_maps import Access, access
+from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_hauls
+from myoedge.plan.placement import Place
+from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.timeline import WORD, Clock
+
+PART_BYTES = 65536  # of a map, that move as one at most
+PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
+
+Roots = Mapping[str, tuple[str, int]]
+
+
+def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan:
+    """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
+    least = plan
+    for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
+        for tried in _with_more(plan, roots, part, placing):
+            made = with_hauls(tried) if window_bytes(tried) > 0 else None
+            if made is not None:
+                return made
+            least = min(least, tried, key=least_bytes)
+    raise too_large(plan, least, list(_short_of_l1(plan, roots, least)))
+
+
+def _with_more(plan: Plan, roots: Roots, part: int, placing: Place) -> Iterator[Plan]:
+    chosen: list[str] = []
+    for name in _candidates(plan, roots):
+        tried = _with_maps(plan, roots, [*chosen, name], part, placing)
+        if tried is not None:
+            chosen.append(name)
+            yield tried
+
+
+def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
+    """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
+    yield from (plan.names[step.node.name] for step in plan.without_tiles)
+    stay = [name for name in _candidates(plan, roots) if name not in least.maps]
+    for index, operand, _, _ in _uses(plan, roots, stay):
+        step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
+        tiled = declared(step)
+        rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
+        if tiled and [bool(choices(tiled, room, limits=limits)) for room in rooms] == [False, True]:
+            yield plan.names[step.node.name]
+
+
+def _candidates(plan: Plan, roots: Roots) -> list[str]:
+    """Inputs and results of layers that layers in tiles alone touch, the largest first."""
+    whole = {name for _, name in plan.copies}
+    for step, tiling in zip(plan.steps, plan.tilings, strict=True):
+        if tiling is None:
+            whole |= {*step.operands, step.node.name}
+    near = {roots[name][0] for name in whole}
+    results = {roots[step.node.name][0] for step in plan.steps}
+    read = {roots[name][0] for step in plan.steps for name in step.operands}
+    inputs = read & {*plan.graph_inputs}
+    sizes = {name: size_bytes(plan.quant, name) for name in (results | inputs) - near}
+    return sorted(sizes, key=lambda name: (-sizes[name], name))
+
+
+def _with_maps(
+    plan: Plan, roots: Roots, maps: Sequence[str], part: int, placing: Place
+) -> Plan | None:
+    """With these maps in L3; None where a layer has no tiles for that."""
+    uses = list(_uses(plan, roots, maps))
+    far: dict[int, set[str]] = {}
+    for index, operand, _, _ in uses:
+        far.setdefault(index, set()).add(operand)
+    limits = {index: Limits(far=frozenset(names), part=part) for index, names in far.items()}
+    tilings = plan_l1(plan.steps, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    accesses: list[Access] = []
+    for index, operand, name, offset in uses:
+        tiling = tilings[index]
+        if tiling is None:
+            return None
+        mine = next(o for o in tiling.tiled.operands if o.name == operand)
+        found = access(index, tiling, mine, name, offset, part)
+        if found is None:
+            return None
+        accesses.append(found)
+    made = replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
+    return _placed(
+        replace(made, accesses=tuple(accesses), maps=_stacked(plan, maps)), roots, placing
+    )
+
+
+def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
+    """(step, operand, map, offset in it) of everything that reads or writes one of these maps."""
+    for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
+        for operand in tiling.tiled.operands if tiling else ():
+            if operand.constant:
+                continue
+            name = step.node.name if operand.written else step.operands[int(operand.source)]
+            root, offset = roots[name]
+            if root in maps:
+                yield index, operand.name, root, offset
+
+
+def _stacked(plan: Plan, maps: Sequence[str]) -> dict[str, int]:
+    found, at = {}, 0
+    for name in maps:
+        found[name] = at
+        at += -(-size_bytes(plan.quant, name) // WORD) * WORD
+    return found
+
+
+def _placed(plan: Plan, roots: Roots, placing: Place) -> Plan:
+    """Buffers without the maps, but with their windows; where tensors lie then."""
+    last = len(plan.steps) - 1
+    windows = [access.window(last) for access in plan.accesses]
+    lives = tuple([life for life in plan.lives if life.name not in plan.maps] + windows)
+    placement = placing(lives, plan.chip.alignment_bytes)
+    where = dict(plan.where)
+    for name, (root, offset) in roots.items():
+        if root in plan.maps:
+            where[name] = Location("far", root, offset)
+        elif plan.where[name].kind == "arena":
+            where[name] = Location("arena", "", placement.offsets[root] + offset)
+    return replace(plan, lives=lives, placement=placement, where=where)

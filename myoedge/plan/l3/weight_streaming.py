@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> Plan with hauls: what does not fit L2 comes from L3; or why that does not help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from myoedge.errors import MyoedgeError
+from myoedge.plan.cost.network import computed, waiting_cycles
+from myoedge.plan.l2.deduplicated import Key, stored_once
+from myoedge.plan.l2.resident_weights import fill, most_read, residences, sizes_bytes
+from myoedge.plan.l3.feature_maps import far_hauls
+from myoedge.plan.l3.transfers import Haul, Rate, in_order, place_hauls
+from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.timeline import Piece, candidates, pieces
+
+PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
+PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
+CHOICES = 8  # of what stays in L2 that are tried
+SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
+
+
+def fits(plan: Plan) -> bool:
+    """Whether all of it stays in L2."""
+    chip = plan.chip
+    return plan.l2_bytes <= (plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes)
+
+
+def window_bytes(plan: Plan) -> int:
+    """What L2 has for constants, wherever these come from."""
+    every = candidates(plan.steps, plan.tilings)
+    constants = sum(size for index, name, size in every if _owns(plan, (index, name)))
+    return plan.l2_room_bytes - plan.l2_bytes + constants
+
+
+def with_hauls(plan: Plan) -> Plan | None:
+    """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
+    window, known = window_bytes(plan), _known(plan)
+    every = residences(known, computed(plan), window, Rate.of(plan.chip))
+    for choice in every[:CHOICES]:
+        made = _hauling(plan, known, choice.streamed)
+        if made is not None:
+            return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
+    return None
+
+
+def filled(plan: Plan) -> Plan:
+    """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
+    found = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
+    return min(found, key=lambda made: sum(haul.piece.size_bytes for haul in made.hauls))
+
+
+def _filled(plan: Plan, most: int) -> Plan:
+    """With hauls of at most so many bytes: smaller ones need less room, and take longer."""
+    bare, work, best = replace(plan, hauls=()), computed(plan), plan
+    known = _known(bare, most)
+    streamed = frozenset(plan.owners[key] for key in plan.streamed)
+    keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
+    cycles = waiting_cycles(plan, work)
+    fewest, most = 0, len(keys)
+    count = most
+    while fewest < most:  # places in L2 are worse than its sum: as many as find one
+        made = _hauling(bare, known, streamed.difference(keys[:count]))
+        if made is not None and waiting_cycles(made, work) <= cycles:
+            fewest, best = count, made
+        else:
+            most = count - 1
+        count = (fewest + most + 1) // 2
+    return best
+
+
+def _hauling(
+    plan: Plan, known: Mapping[Key, Sequence[Piece]], streamed: frozenset[Key]
+) -> Plan | None:
+    """With hauls for these arrays; None where one finds no place."""
+    others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
+    stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
+    room = window_bytes(plan) + plan.placement.arena_bytes - stays
+    found = place_hauls(_streamed(known, streamed), others, room, map_hauls(plan))
+    if found is None:
+        return None
+    return replace(plan, hauls=tuple(stored_once(found, plan.content)))
+
+
+def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Piece]]:
+    """Pieces of every constant that can come from L3, those that are alike together."""
+    found: dict[Key, list[Piece]] = {}
+    most = min(most, max(window_bytes(plan), 0) // PIECES)
+    for index, name, size in candidates(plan.steps, plan.tilings):
+        own = pieces(index, name, size, plan.tilings[index], plan.clock, most)
+        found.setdefault(plan.owners[index, name], []).extend(own)
+    return found
+
+
+def _owns(plan: Plan, key: Key) -> bool:
+    return plan.owners[key] == key
+
+
+def map_hauls(plan: Plan) -> list[Haul]:
+    """Of feature maps that lie in L3, through windows that have their places."""
+    found = []
+    for access in plan.accesses:
+        tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
+        assert tiling is not None, "a feature map in L3 is used as a whole"
+        found += far_hauls(access, tiling, plan.clock, plan.maps[access.tensor], l2)
+    return found
+
+
+def _streamed(known: Mapping[Key, Sequence[Piece]], keys: frozenset[Key]) -> list[Piece]:
+    return in_order([piece for key in keys for piece in known[key]])
+
+
+def least_bytes(plan: Plan) -> int:
+    """What L2 has to hold at least, with all constants in L3 until they are read."""
+    read = most_read([piece for pieces in _known(plan).values() for piece in pieces])
+    return plan.l2_room_bytes - window_bytes(plan) + read
+
+
+def too_large(
+    plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
+) -> MyoedgeError:
+    """E301, with what stays in L2 whatever comes from L3.
+
+    least         the plan that needs least of L2, where there is L3
+    short_of_l1   layers that would leave more of it in L3 if they had more of L1
+    """
+    chip = plan.chip
+    l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
+    return MyoedgeError(
+        "E301",
+        f"the network does not fit {chip.name}'s L2 memory",
+        {
+            "needs": _needs(plan, least, l2_bytes),
+            "has": f"{l2_bytes:,} B",
+            "stays in L2": "everything: there is no L3" if least is None else _stays(least),
+            **_l1_fact(plan, short_of_l1),
+            "largest": "\n".join(_largest(plan)),
+        },
+        ["fewer channels in the layers named", "--target host, to see the rest of the report"],
+    )
+
+
+def _needs(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+    """All of it where L3 is what is too small, or is not there."""
+    if least is None or least_bytes(least) <= l2_bytes:
+        return _parts(plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B")
+    total = least_bytes(least)
+    weights = total - least.arena_bytes - least.border_bytes
+    return _parts(
+        least, f"{total:,} B in the tiles tried: weights that are read at once {weights:,} B"
+    )
+
+
+def _parts(plan: Plan, weights: str) -> str:
+    activations, border = plan.arena_bytes, plan.border_bytes
+    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
+
+
+def _stays(least: Plan) -> str:
+    """The largest of what does."""
+    graph = least.quant.graph
+    sizes = [(life.size_bytes, _told(least, life.name)) for life in least.lives]
+    ports = [*graph.inputs, *graph.outputs]
+    near = [name for name in ports if least.where[name].kind in ("input", "output")]
+    sizes += [(size_bytes(least.quant, name), _told(least, name)) for name in near]
+    rows = [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]
+    return "\n".join(
+        ["what a few tiles need at a time, and all that layers without tiles touch", *rows]
+    )
+
+
+def _told(plan: Plan, name: str) -> str:
+    """Of a tensor; windows have names that say what they are."""
+    maker = plan.quant.graph.producer.get(name)
+    return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
+
+
+def _l1_fact(plan: Plan, layers: Sequence[str]) -> dict[str, str]:
+    names = list(dict.fromkeys(layers))
+    found = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
+    return {SHORT_OF_L1: "\n".join([found, *names[:3]])} if names else {}
+
+
+def _largest(plan: Plan) -> list[str]:
+    sizes = [
+        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
+        for index, step in enumerate(plan.steps)
+    ]
+    sizes += [
+        (life.size_bytes, _told(plan, life.name))
+        for life in plan.lives
+        if life.name in plan.quant.graph.producer
+    ]
+    return [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]

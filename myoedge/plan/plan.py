@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of a network: which bytes every tensor is, and where they lie; what follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import Notice
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import Step, macs
+from myoedge.operators.layer_names import located
+from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.infeasible import too_small
+from myoedge.plan.l1.layers import declared
+from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.l1.tiling import describe as describe_tiling
+from myoedge.plan.l2.deduplicated import Key, owners
+from myoedge.plan.l3.feature_maps import Access
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.placement import Life, Placement
+from myoedge.plan.timeline import WORD, Clock, Piece
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import Chip
+
+ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8}
+LAYERS = 100  # whose code the chip's reserve of L2 holds
+LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
+MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a tensor's bytes are.
+
+    kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3; "l1": it
+            stays there
+    index   number of the input or output, name of the constant or of what is far; "" for the others
+    offset  bytes from the start of that memory
+    """
+
+    kind: str
+    index: int | str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every address, decided.
+
+    steps     the operators that run; views are none of them
+    where     location of every tensor
+    copies    (output number, tensor) for outputs that are no operator's own buffer
+    lives     the buffers of the arena
+    tilings   of each step; None for those that work on L2 as a whole
+    clock     moments of a run
+    hauls     what moves between L3 and L2, in this order
+    maps      feature maps that lie in L3, behind l3.bin: their offsets there
+    accesses  of layers to these maps
+    """
+
+    quant: QuantGraph
+    chip: Chip
+    steps: tuple[Step, ...]
+    where: Mapping[str, Location]
+    copies: tuple[tuple[int, str], ...]
+    lives: tuple[Life, ...]
+    placement: Placement
+    tilings: tuple[Tiling | None, ...]
+    clock: Clock
+    hauls: tuple[Haul, ...] = ()
+    maps: Mapping[str, int] = field(default_factory=dict)
+    accesses: tuple[Access, ...] = ()
+
+    @property
+    def arena_bytes(self) -> int:
+        """Feature maps, and places of what comes from L3."""
+        ends = (haul.l2 + haul.piece.room_bytes for haul in self.hauls)
+        return max(self.placement.arena_bytes, *ends) if self.hauls else self.placement.arena_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Weights, tables and constant operands that stay in L2."""
+        near = (self.stored(key[0])[key[1]] for key in {*self.owners.values()} if self.stays(key))
+        return sum(array.nbytes for array in near) + sum(self.constants.values())
+
+    def stays(self, key: Key) -> bool:
+        """Whether this array of a step lies in L2 all the time, and is no other's bytes."""
+        return self.owners[key] == key and key not in self.streamed
+
+    @cached_property
+    def same(self) -> Mapping[str, str]:
+        """Constant operands, each with the one as which it is stored: of those alike the first.
+        What nobody reads is not stored, as a first state in place of which a stream has its own."""
+        read = {name for step in self.steps for name in step.operands}
+        return owners((n, array) for n, array in self.quant.constants.items() if n in read)
+
+    @cached_property
+    def constants(self) -> Mapping[str, int]:
+        """Constant operands that are stored, and their sizes in bytes."""
+        return {
+            name: self.quant.constants[name].nbytes for name in dict.fromkeys(self.same.values())
+        }
+
+    @cached_property
+    def owners(self) -> Mapping[Key, Key]:
+        """By step and array, those as which they are stored: of some that are alike the first."""
+        return owners(
+            ((index, name), array)
+            for index in range(len(self.steps))
+            for name, array in self.stored(index).items()
+        )
+
+    @cached_property
+    def streamed(self) -> Mapping[tuple[int, str], tuple[Haul, ...]]:
+        """Hauls by step and array, in the order of the array's bytes."""
+        found: dict[tuple[int, str], list[Haul]] = {}
+        for haul in sorted(self.from_l3_bin, key=lambda h: h.piece.start):
+            found.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
+        return {key: tuple(hauls) for key, hauls in found.items()}
+
+    @property
+    def l3_bytes(self) -> int:
+        """Size of l3.bin."""
+        return max((haul.l3 + haul.piece.room_bytes for haul in self.from_l3_bin), default=0)
+
+    @property
+    def from_l3_bin(self) -> tuple[Haul, ...]:
+        """Hauls of constants."""
+        return tuple(haul for haul in self.hauls if not haul.piece.tensor)
+
+    @property
+    def map_bytes(self) -> int:
+        """Of L3, behind l3.bin."""
+        ends = (at + _words(size_bytes(self.quant, name)) for name, at in self.maps.items())
+        return max(ends, default=0)
+
+    def windows(self, index: int) -> dict[str, int]:
+        """Where in the arena a step's windows on feature maps lie, by operand."""
+        at, last = self.placement.offsets, len(self.steps) - 1
+        mine = (a for a in self.accesses if a.step == index)
+        return {a.operand: at[a.window(last).name] for a in mine}
+
+    def l3_image(self) -> bytes:
+        """l3.bin: pieces in the order in which they are needed, each from a word on."""
+        image = bytearray(self.l3_bytes)
+        for haul in self.from_l3_bin:
+            image[haul.l3 : haul.l3 + haul.piece.room_bytes] = self.content(haul.piece)
+        return bytes(image)
+
+    def content(self, piece: Piece) -> bytes:
+        """Of a constant, filled to words."""
+        whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
+        own = whole[piece.start : piece.start + piece.size_bytes]
+        return own.ljust(piece.room_bytes, b"\0")
+
+    def stored(self, index: int) -> Mapping[str, Array]:
+        """The constant arrays of a step, as its code reads them."""
+        tiling = self.tilings[index]
+        return self.steps[index].integers.arrays if tiling is None else tiling.tiled.arrays
+
+    @cached_property
+    def cycles(self) -> tuple[float | None, ...]:
+        """What each step is thought to take; None for those that work on L2 as a whole."""
+        return tuple(modelled(self.tilings, [haul.begins for haul in self.hauls]))
+
+    @property
+    def l1_bytes(self) -> int:
+        """Planned bytes of L1, from its start to the end of the highest buffer."""
+        buffers = [b for tiling in self.tilings if tiling for b in tiling.buffers]
+        return max((b.offset + b.size_bytes for b in buffers), default=0)
+
+    @property
+    def l1_room_bytes(self) -> int:
+        """What layers have of L1."""
+        return l1_room_bytes(self.chip, len(self.steps))
+
+    @property
+    def without_tiles(self) -> tuple[Step, ...]:
+        """Steps that could run in tiles and do not fit L1 in any."""
+        pairs = zip(self.steps, self.tilings, strict=True)
+        missing = (step for step, tiling in pairs if tiling is None and declared(step) is not None)
+        return tuple(missing) if self.chip.l1_bytes else ()
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """What makes the network slower than it could be."""
+        room = self.l1_room_bytes
+        return tuple(too_small(self.names[s.node.name], s, room) for s in self.without_tiles)
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Steps by the names of their results, as people know them."""
+        names = (step.node.name for step in self.steps)
+        return dict(zip(names, located(self.steps), strict=True))
+
+    @property
+    def border_bytes(self) -> int:
+        """The caller's input and output buffers, which lie in L2 too; but for those in L3."""
+        return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
+
+    def port_bytes(self, names: Sequence[str]) -> int:
+        """Of these inputs or outputs, what lies in L2."""
+        return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != "far")
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        return self.quant.graph.inputs
+
+    @property
+    def graph_outputs(self) -> tuple[str, ...]:
+        return self.quant.graph.outputs
+
+    @property
+    def l2_room_bytes(self) -> int:
+        """Of L2, for data, where L3 makes room for code; many layers have more of that."""
+        code = max(len(self.steps) - LAYERS, 0) * LAYER_CODE_BYTES
+        return max(self.chip.l2_room_bytes - code, 0)
+
+    @property
+    def l2_bytes(self) -> int:
+        """Data in L2 at its peak; code comes on top."""
+        return self.arena_bytes + self.weight_bytes + self.border_bytes
+
+
+def l1_room_bytes(chip: Chip, steps: int) -> int:
+    """What is left of L1 for operands: not stacks and runtime, and not the marks of the layers."""
+    return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
+
+
+def _words(size: int) -> int:
+    return -(-size // WORD) * WORD
+
+
+def size_bytes(q: QuantGraph, name: str) -> int:
+    return math.prod(q.graph.shape(name)) * ELEMENT_BYTES[q.dtype(name)]
+
+
+def step_macs(q: QuantGraph, step: Step) -> int:
+    """MACs of the model that a step stands for."""
+    shapes = [q.graph.shape(name) for name in step.node.inputs]
+    return macs(step.node, shapes, step.out)
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """plan.json: buffers with live ranges and offsets, locations of all tensors."""
+    return {
+        "schema": "myoedge.plan/1",
+        "chip": plan.chip.name,
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven_optimal": plan.placement.proven,
+        "buffers": [
+            {
+                "name": life.name,
+                "size_bytes": life.size_bytes,
+                "offset": plan.placement.offsets[life.name],
+                "first_step": life.first,
+                "last_step": life.last,
+            }
+            for life in plan.lives
+        ],
+        "l1_bytes": plan.l1_bytes,
+        "l3_bytes": plan.l3_bytes,
+        "maps_in_l3": dict(plan.maps),
+        "hauls": [_haul_json(plan, haul) for haul in plan.hauls],
+        "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
+        "copies": [{"output": index, "from": name} for index, name in plan.copies],
+    }
+
+
+def _step_json(plan: Plan, index: int) -> dict[str, Any]:
+    step, tiling = plan.steps[index], plan.tilings[index]
+    name, cycles = step.node.name, plan.cycles[index]
+    return {
+        "name": name,
+        "op": step.node.op,
+        "reads": {x: _text(plan.where[x]) for x in step.operands},
+        "writes": _text(plan.where[name]),
+        "cycles_modelled": None if cycles is None else round(cycles),
+        "tiles": None if tiling is None else describe_tiling(tiling),
+    }
+
+
+def _haul_json(plan: Plan, haul: Haul) -> dict[str, Any]:
+    """Moments are told as layers, whose number is that of the step."""
+    piece, layer = haul.piece, plan.clock.layer
+    return {
+        "step": piece.step,
+        "array": piece.array,
+        **({"map": piece.tensor, "out": haul.out} if piece.tensor else {}),
+        "start": piece.start,
+        "size_bytes": piece.size_bytes,
+        "l3_offset": haul.l3,
+        "offset": haul.l2,
+        "begins_moment": haul.begins,
+        "begins_in_step": layer(haul.begins),
+        "first_moment": piece.first,
+        "last_moment": piece.last,
+    }
+
+
+def _text(location: Location) -> str:
+    place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
+    return (
+        f"{place} + {location.offset}"
+        if location.offset or location.kind in ("arena", "l1")
+        else place
+    )
+
+
+def parse_location(text: str) -> tuple[str, int, int]:
+    """What `describe` says of a place -> kind, number (0 without one), offset."""
+    place, _, offset = text.partition(" + ")
+    kind, _, number = place.partition(" ")
+    return kind, int(number) if number.isdigit() else 0, int(offset or 0)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The moments of a run, and in which of them constants are read from L2."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from myoedge.operators.base import Step
+from myoedge.plan.l1.tiling import Tiling, Transfer
+from myoedge.plan.placement import Life
+
+WORD = 4  # bytes: what L3 and L2 address in transfers between them
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the core that steers counts: a moment before each layer, and one with each of its tiles.
+
+    Whatever is started in a moment, transfers between L3 and L2 apart, is over before the next.
+    enters   the moment before each layer, and behind the last one
+    """
+
+    enters: tuple[int, ...]
+
+    @staticmethod
+    def of(tilings: Sequence[Tiling | None], copies: bool) -> Clock:
+        """Outputs that are copied make a layer of their own, of one tile."""
+        counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
+        enters = [0]
+        for count in (*counts, *((1,) if copies else ())):
+            enters.append(enters[-1] + 1 + count)
+        return Clock(tuple(enters))
+
+    @property
+    def count(self) -> int:
+        return self.enters[-1]
+
+    def layer(self, moment: int) -> int:
+        return bisect_right(self.enters, moment) - 1
+
+    def beside(self, tile: int) -> int:
+        """The moment of a tile of the network."""
+        begins = [enter - at for at, enter in enumerate(self.enters)]
+        return tile + bisect_right(begins, tile)
+
+    def alive(self, life: Life) -> Life:
+        """A live range in steps -> in moments."""
+        last = self.enters[life.last + 1] - 1
+        return Life(life.name, life.size_bytes, self.enters[life.first], last)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes of a constant array that come into L2 as one, and the moments that read them.
+
+    start    in the array
+    tensor   of a feature map that lies in L3 its name; `array` is the operand then
+    """
+
+    step: int
+    array: str
+    start: int
+    size_bytes: int
+    first: int
+    last: int
+    tensor: str = ""
+
+    @property
+    def room_bytes(self) -> int:
+        """What it takes of L2."""
+        return -(-self.size_bytes // WORD) * WORD
+
+
+def candidates(
+    steps: Sequence[Step], tilings: Sequence[Tiling | None]
+) -> Iterator[tuple[int, str, int]]:
+    """(step, array, bytes) of every constant that can come from L3."""
+    for index, (step, tiling) in enumerate(zip(steps, tilings, strict=True)):
+        if tiling is None:
+            arrays = step.integers.arrays
+            yield from ((index, name, a.nbytes) for name, a in arrays.items() if a.nbytes)
+            continue
+        for operand in tiling.tiled.operands:
+            if operand.constant:
+                yield index, str(operand.source), tiling.tiled.arrays[str(operand.source)].nbytes
+
+
+def pieces(
+    index: int, array: str, size_bytes: int, tiling: Tiling | None, clock: Clock, most: int
+) -> list[Piece]:
+    """An array in pieces of at most so many bytes, if its tiles allow it: none is cut apart."""
+    enter = clock.enters[index]
+    if tiling is None:
+        return [Piece(index, array, 0, size_bytes, enter, enter + 1)]
+    operand = next(o for o in tiling.tiled.operands if o.source == array)
+    reads = list(reads_of(tiling, operand.name, enter, clock))
+    found, start = [], 0
+    for stop in _cuts(reads, size_bytes, most):
+        moments = [m for m, low, high in reads if low < stop and start < high] or [enter]
+        found.append(Piece(index, array, start, stop - start, min(moments), max(moments)))
+        start = stop
+    return found
+
+
+def reads_of(
+    tiling: Tiling, operand: str, enter: int, clock: Clock
+) -> Iterator[tuple[int, int, int]]:
+    """(moment, first byte, byte behind the last) of every fetch of an operand into L1.
+
+    What is fetched ahead is read from the moment in which that starts until the layer is entered;
+    what has more than two buffers until the moment before its tile.
+    """
+    for t, tile in enumerate(tiling.tiles):
+        mine = [x for x in tile.loads if x.operand == operand]
+        if mine:
+            span = (min(x.at for x in mine), max(_end(x) for x in mine))
+            for moment in sorted({enter + tiling.loads_in(t), enter + t}):
+                yield (moment, *span)
+            if t == 0 and tiling.since is not None and tiling.early(mine[0]):
+                yield (clock.beside(tiling.since), *span)
+
+
+def _end(x: Transfer) -> int:
+    return x.at + (x.bytes // x.line - 1) * x.stride + x.line
+
+
+def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
+    """Bytes at which pieces end: as large as may be, at words, where no fetch is cut apart."""
+    spans = sorted({(low, high) for _, low, high in reads})
+    ends, reach = [], 0
+    for low, high in spans:
+        if low >= reach and low % WORD == 0:
+            ends.append(low)
+        reach = max(reach, high)
+    start = before = 0
+    for end in (*(e for e in ends if 0 < e < size), size):
+        if end - start > most and before > start:
+            yield before
+            start = before
+        before = end
+    yield size

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges of every tensor over the calibration samples."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import round_up_12_bits
+from myoedge.operators.interpreter import PRE, Watch, run_real
+from myoedge.quantization.masked_ranges import (
+    Range,
+    followed,
+    least_added,
+    rows_of,
+    shown,
+    with_fills,
+)
+
+BINS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """How a range follows from the values seen.
+
+    method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
+                half on each side; "mse": the clipping with the smallest squared error at 8 bits
+    percentile  of values kept, 50 .. 100
+    """
+
+    method: str = "minmax"
+    percentile: float = 99.99
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the calibration samples say: a range for every tensor.
+
+    source   for reports: "512 samples of calib.npz", "1 example input of the archive"
+    digest   sha256 of the samples
+    """
+
+    ranges: Mapping[str, Range]
+    count: int
+    source: str
+    digest: str
+    observer: Observer = field(default_factory=Observer)
+
+
+Samples = Mapping[str, Array]  # input name -> float array [samples, *input shape]
+
+
+def each(samples: Samples) -> Iterator[dict[str, Array]]:
+    """The samples one after the other, as inputs of run_real."""
+    count = len(next(iter(samples.values())))
+    return ({name: values[i] for name, values in samples.items()} for i in range(count))
+
+
+def digest(samples: Samples) -> str:
+    """sha256 of names, shapes and values."""
+    sha = hashlib.sha256()
+    for name, values in sorted(samples.items()):
+        sha.update(f"{name}{values.shape}{values.dtype}".encode())
+        sha.update(np.ascontiguousarray(values).tobytes())
+    return sha.hexdigest()
+
+
+def calibrate(
+    graph: Graph,
+    samples: Samples,
+    observer: Observer,
+    source: str,
+    overrides: Mapping[str, Observer] | None = None,
+) -> Calibration:
+    """Runs the float network over the samples; a second time where histograms are needed.
+
+    overrides   observers for single tensors, by name
+    Ranges are rounded up to 12 bits, so that the last bits of another machine's BLAS do not show.
+    """
+    chosen = overrides or {}
+    ranges = _extremes(graph, samples)
+    if observer.method != "minmax" or any(o.method != "minmax" for o in chosen.values()):
+        histograms = _histograms(graph, samples, ranges)
+        ranges = {
+            name: _clipped(histograms[name], span, chosen.get(name.removesuffix(PRE), observer))
+            for name, span in ranges.items()
+        }
+    ranges |= _ranges_of_fills(graph, samples)
+    rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
+    count = len(next(iter(samples.values())))
+    return Calibration(rounded, count, source, digest(samples), observer)
+
+
+def _watched(graph: Graph, samples: Samples, watch: Watch) -> None:
+    for sample in each(samples):
+        run_real(graph, sample, watch)
+
+
+def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
+    ranges: dict[str, Range] = {}
+    rows = rows_of(graph)
+
+    def widen(name: str, value: Array) -> None:
+        value = shown(value, rows[name]) if name in rows else value
+        low, high = float(value.min()), float(value.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise _not_finite(graph, name)
+        before = ranges.get(name, (low, high))
+        ranges[name] = min(low, before[0]), max(high, before[1])
+
+    _watched(graph, samples, widen)
+    return followed(graph, ranges)
+
+
+def _ranges_of_fills(graph: Graph, samples: Samples) -> dict[str, Range]:
+    """Of constants that are added to scores inside of attention, as far down as they are seen."""
+    nodes, ranges = with_fills(graph), dict[str, Range]()
+    for sample in each(samples) if nodes else ():
+        values = run_real(graph, sample)
+        for node in nodes:
+            low, high = least_added(node, values), float(values[node.inputs[3]].max())
+            ranges[node.inputs[3]] = min(low, ranges.get(node.inputs[3], (low, high))[0]), high
+    return ranges
+
+
+def _not_finite(graph: Graph, name: str) -> MyoedgeError:
+    node = graph.producer.get(name.removesuffix(PRE))
+    return MyoedgeError(
+        "E224",
+        f"{node.where if node else name} is NaN or infinite for a calibration sample",
+        {"needs": "finite values at every layer"},
+        [
+            "look for log, sqrt or a division by zero",
+            "clamp before it, as in log(x.clamp(min=1e-6))",
+        ],
+    )
+
+
+def _histograms(graph: Graph, samples: Samples, ranges: Mapping[str, Range]) -> dict[str, Array]:
+    counts: dict[str, Array] = {name: np.zeros(BINS, np.int64) for name in ranges}
+
+    def count(name: str, value: Array) -> None:
+        low, high = ranges[name]
+        if high > low:
+            counts[name] += np.histogram(value, BINS, (low, high))[0]
+
+    _watched(graph, samples, count)
+    return counts
+
+
+def _clipped(histogram: Array, span: Range, observer: Observer) -> Range:
+    if observer.method == "minmax" or span[1] <= span[0]:
+        return span
+    if observer.method == "percentile":
+        return _percentile(histogram, span, observer.percentile)
+    return _least_squares(histogram, span)
+
+
+def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
+    """Half of what is left out lies on each side; a range that touches 0 keeps that side."""
+    edges = np.linspace(*span, BINS + 1)
+    share = np.cumsum(histogram) / histogram.sum()
+    outside = (100.0 - percentile) / 200.0
+    low = edges[np.searchsorted(share, outside, side="right")]
+    high = edges[1 + np.searchsorted(share, 1.0 - outside, side="left").clip(0, BINS - 1)]
+    return (span[0] if span[0] >= 0 else float(low)), (span[1] if span[1] <= 0 else float(high))
+
+
+def _least_squares(histogram: Array, span: Range) -> Range:
+    """The range, scaled down in steps of 1 %, with the least error of rounding and clipping."""
+    edges = np.linspace(*span, BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    candidates = [(span[0] * k / 100, span[1] * k / 100) for k in range(100, 19, -1)]
+    return min(candidates, key=lambda c: _squared_error(histogram, middles, c))
+
+
+def _squared_error(histogram: Array, middles: Array, span: Range) -> float:
+    low, high = min(span[0], 0.0), max(span[1], 0.0)
+    step = (high - low) / 255.0
+    outside = np.clip(middles, low, high) - middles
+    inside = outside == 0.0
+    return float(np.sum(histogram * (outside**2 + inside * step**2 / 12.0)))
+
+
+def flat_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
+    """Inputs whose calibration values are all the same: nothing can be learnt from them."""
+    return [name for name in graph.inputs if _is_flat(samples[name])]
+
+
+def _is_flat(values: Array) -> bool:
+    return bool(values.size and np.all(values == values.flat[0]))
+
+
+def describe(calibration: Calibration) -> dict[str, Any]:
+    """For report.json."""
+    return {
+        "samples": calibration.count,
+        "source": calibration.source,
+        "digest": calibration.digest,
+        "observer": calibration.observer.method,
+    }

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is legal in a quantised network, as (check, message) pairs; a violation is a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.checks import Check, Spec
+
+if TYPE_CHECKING:
+    from myoedge.quantization.scales import QuantGraph
+
+RANGES = {
+    "weight": {"int8": (-127, 127), "int16": (-32767, 32767)},
+    "bias": {"int32": (-INT32_MAX, INT32_MAX)},
+    "mult": {"int32": (-MULT_MAX, MULT_MAX)},
+    "shift": {"int32": (0, SHIFT_MAX)},
+    "table": {"int8": (-128, 127)},
+    "lut": {"int8": (-128, 127)},
+}
+
+
+def every_step(holds: Callable[[QuantGraph, Step], bool]) -> Check[QuantGraph]:
+    """A check of all steps from one of a step."""
+
+    def find(q: QuantGraph) -> Iterator[str]:
+        return (step.node.name for step in q.steps if not holds(q, step))
+
+    return find
+
+
+def _step_for_node(q: QuantGraph) -> Iterator[str]:
+    names = [step.node.name for step in q.steps]
+    wanted = [node.name for node in q.graph.nodes]
+    return iter(() if names == wanted else set(names) ^ set(wanted) or names)
+
+
+def _has_params(q: QuantGraph) -> Iterator[str]:
+    tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
+    return (name for name in (*tensors, *q.constants) if name not in q.params)
+
+
+def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
+    return (
+        name
+        for name, p in q.params.items()
+        if not (p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf)
+    )
+
+
+def _scale_is_shared(q: QuantGraph, step: Step) -> bool:
+    if not OPS[step.node.op].same_scale or step.node.name not in q.params:
+        return True
+    return all(q.params[name] == q.params[step.node.name] for name in step.operands)
+
+
+def _integers_in_range(q: QuantGraph, step: Step) -> bool:
+    found = ((RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES)
+    return all(
+        str(a.dtype) in kinds and a.size and _within(a, *kinds[str(a.dtype)]) for kinds, a in found
+    )
+
+
+def _within(values: Array, low: int, high: int) -> bool:
+    return low <= int(values.min()) and int(values.max()) <= high
+
+
+def _limits_in_range(q: QuantGraph, step: Step) -> bool:
+    pre = step.integers.scalars.get("pre", 0)
+    kind = np.iinfo(q.dtype(step.node.name))
+    return kind.min <= step.low <= step.high <= kind.max and 0 <= pre <= PRE_MAX
+
+
+def _no_overflow(q: QuantGraph, step: Step) -> bool:
+    return OPS[step.node.op].acc_bound(step) <= INT32_MAX
+
+
+QUANTIZED: Spec[QuantGraph] = (
+    (_step_for_node, "steps and nodes do not go together"),
+    (_has_params, "a tensor has no scale"),
+    (_zero_is_exact, "a zero point or scale is out of range"),
+    (every_step(_scale_is_shared), "an operator that moves bytes changes their scale"),
+    (every_step(_integers_in_range), "weights, multipliers or shifts are out of range"),
+    (every_step(_limits_in_range), "limits or pre-shift are out of range"),
+    (every_step(_no_overflow), "an accumulator may leave int32"),
+)

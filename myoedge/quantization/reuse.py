@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network that was fine-tuned, with what an older build chose for the layers that stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node, plain
+from myoedge.numerics.fixed_point import QParams
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.interpreter import PRE
+from myoedge.quantization.scales import LayerRule, QuantGraph, step_of
+from myoedge.quantization.shared_scales import operand_names
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """digest of the older network, and labels of layers: those as they were, and the others."""
+
+    digest: str
+    kept: tuple[str, ...]
+    requantised: tuple[str, ...]
+
+
+def kept_params(
+    graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]
+) -> Mapping[str, QParams]:
+    """Parameters of all that unchanged layers read and write, as they were.
+
+    A layer is unchanged if its float weights become the old integers under the old parameters, one
+    without weights if all that comes before it is unchanged.
+    """
+    steps = {step.node.name: step for step in old.steps}
+    same: set[str] = {name for name in graph.inputs if _shape(old, name) == graph.shape(name)}
+    kept: dict[str, QParams] = {}
+    for node in graph.nodes:
+        before = steps.get(node.name)
+        if before is not None and _unchanged(graph, node, before, old, rules, same):
+            same.add(node.name)
+            names = (*operand_names(node), node.name, node.name + PRE)
+            kept |= {name: old.params[name] for name in names if name in old.params}
+    return kept
+
+
+def _shape(old: QuantGraph, name: str) -> object:
+    return old.graph.shape(name) if name in old.graph.tensors else None
+
+
+def _unchanged(
+    graph: Graph,
+    node: Node,
+    before: Step,
+    old: QuantGraph,
+    rules: tuple[LayerRule, ...],
+    same: set[str],
+) -> bool:
+    alike = before.node.op == node.op and plain(before.node.attrs) == plain(node.attrs)
+    shapes = tuple(map(graph.shape, operand_names(node)))
+    if not alike or (before.operands, before.shapes) != (operand_names(node), shapes):
+        return False
+    if not OPS[node.op].weights:
+        return same.issuperset(x for x in node.inputs if not graph.is_const(x))
+    return equal(step_of(graph, node, old.params, rules), before)
+
+
+def equal(a: Step, b: Step) -> bool:
+    """Whether two steps have the same integers, bit for bit."""
+    left, right = a.integers, b.integers
+    numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
+    return (
+        numbers
+        and left.arrays.keys() == right.arrays.keys()
+        and all(
+            x.dtype == right.arrays[name].dtype and np.array_equal(x, right.arrays[name])
+            for name, x in left.arrays.items()
+        )
+    )
+
+
+def compared(network: QuantGraph, old: QuantGraph) -> Reuse:
+    """Which layers came out as they were; views are no layers."""
+    steps = {step.node.name: step for step in old.steps}
+    kept: list[Step] = []
+    others: list[Step] = []
+    for step in network.steps:
+        if not OPS[step.node.op].view:
+            before = steps.get(step.node.name)
+            (kept if before is not None and equal(step, before) else others).append(step)
+    return Reuse(old.digest, _labels(kept), _labels(others))
+
+
+def kin(network: QuantGraph, old: QuantGraph) -> bool:
+    """Whether there is a layer with the weights that it had, or none has weights."""
+    steps = {step.node.name: step for step in old.steps}
+    weighted = [step for step in network.steps if OPS[step.node.op].weights]
+    pairs = [(step, steps.get(step.node.name)) for step in weighted]
+    same = (before is not None and equal(step, before) for step, before in pairs)
+    return not weighted or any(same)
+
+
+def _labels(steps: Iterable[Step]) -> tuple[str, ...]:
+    return tuple(step.node.label for step in steps)

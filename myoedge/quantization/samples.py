@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration and test data: npz and npy files, arrays, an archive's example inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Shape
+from myoedge.numerics.arrays import Array
+
+FINITE = ("leave such windows out", "in a mask -1e9 hides as minus infinity does")
+
+LABEL = "label"
+RANDOM = "random"
+RANDOM_SAMPLES = 64
+
+Given = str | Path | Mapping[str, Array] | Array  # a file, arrays by input name, or the one input
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples of every input.
+
+    inputs   float32 [samples, *input shape] by input name, or by the name in the file until `fit`
+    labels   int64 [samples], or [samples, frames]; None without
+    source   for reports: "300 samples of calib.npz"
+    """
+
+    inputs: Mapping[str, Array]
+    labels: Array | None
+    source: str
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+
+def read(given: Given) -> Data:
+    """Arrays as they are in the file; shapes are checked by `fit`.
+
+    Errors: E210 missing, E211 not an npz or npy file, E217 pickled arrays.
+    """
+    if isinstance(given, Mapping):
+        return _named({str(k): np.asarray(v) for k, v in given.items()}, "the arrays given")
+    if isinstance(given, np.ndarray):
+        return _named({"input": given}, "the array given")
+    path = Path(given)
+    check_there(path)
+    return _named(_load(path), path.name)
+
+
+def check_there(path: Path) -> None:
+    """Errors: E210 where no file of samples is."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
+
+
+MAKE_CALIBRATION = """import numpy as np
+windows = ...  # float32 [samples, *input shape], real recordings
+np.savez("calib.npz", input=windows)"""
+
+
+def _load(path: Path) -> dict[str, Array]:
+    """The arrays of a file; what else an npz file may hold is passed over."""
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return {"input": stored}
+        with stored:
+            found = {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
+        raise _unreadable(path, error) from None
+    return {name: x for name, x in found.items() if isinstance(x, np.ndarray)}
+
+
+def _unreadable(path: Path, error: Exception) -> MyoedgeError:
+    with path.open("rb") as file:
+        is_numpy = file.read(6).startswith((b"PK", b"\x93NUMPY"))
+    if is_numpy and "pickle" in str(error).lower():
+        return MyoedgeError(
+            "E217",
+            f"{path.name} holds pickled arrays, which could run code when they are read",
+            {"needs": "arrays of numbers"},
+            ["np.savez(..., input=np.asarray(windows, dtype=np.float32))"],
+        )
+    return MyoedgeError(
+        "E211",
+        f"{path.name} is not a readable npz or npy file",
+        {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__},
+        [MAKE_CALIBRATION],
+    )
+
+
+def _named(arrays: dict[str, Array], source: str) -> Data:
+    """Splits off the labels. Errors: E215 without samples, E218 where the counts differ."""
+    labels = arrays.pop(LABEL, None)
+    if not arrays:
+        raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
+    return Data(arrays, None if labels is None else _by_sample(np.asarray(labels)), source)
+
+
+def _by_sample(labels: Array) -> Array:
+    """[samples], or [samples, frames] where there is one for every frame."""
+    rows = labels.reshape(len(labels), -1) if labels.ndim > 1 and len(labels) else labels
+    return rows if rows.ndim > 1 and rows.shape[1] > 1 else rows.reshape(-1)
+
+
+def fit(data: Data, graph: Graph) -> Data:
+    """The data under the graph's input names, float32, [samples, *input shape].
+
+    The short form [samples, *input shape[1:]] is taken where the first axis of the input is 1.
+    Errors: E212 names, E213 shapes, E214 element types, E215 no samples, E216 NaN, E218 counts.
+    """
+    inputs = {
+        name: _shaped(name, x, graph.shape(name)) for name, x in _matched(data, graph).items()
+    }
+    counts = {name: len(x) for name, x in inputs.items()}
+    if data.labels is not None:
+        counts[LABEL] = len(data.labels)
+    if len(set(counts.values())) > 1:
+        raise MyoedgeError(
+            "E218", f"{data.source}: the arrays have different numbers of samples", counts
+        )
+    if not next(iter(counts.values())):
+        raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
+    labels = None if data.labels is None else _as_labels(data.labels)
+    count = next(iter(counts.values()))
+    return Data(inputs, labels, f"{count} sample{'s' if count > 1 else ''} of {data.source}")
+
+
+def _matched(data: Data, graph: Graph) -> dict[str, Array]:
+    names = graph.inputs
+    if len(names) == 1 and list(data.inputs) == ["input"]:
+        return {names[0]: data.inputs["input"]}
+    missing = [name for name in names if name not in data.inputs]
+    extra = [name for name in data.inputs if name not in names]
+    if missing or extra:
+        raise MyoedgeError(
+            "E212",
+            f"{data.source}: the arrays are not named as the model's inputs",
+            {"needs": ", ".join(names), "has": ", ".join(data.inputs)},
+            [_with_names(data, names)],
+        )
+    return {name: data.inputs[name] for name in names}
+
+
+def _with_names(data: Data, names: Sequence[str]) -> str:
+    """Python that renames the arrays, by order; where their number differs, that makes new ones."""
+    if len(data.inputs) != len(names):
+        return f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
+    pairs = ", ".join(f"{name!r}: d[{had!r}]" for name, had in zip(names, data.inputs, strict=True))
+    return f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
+
+
+def _shaped(name: str, x: Array, shape: Shape) -> Array:
+    if x.dtype.kind not in "fiu":
+        raise MyoedgeError(
+            "E214",
+            f"array {name} holds {x.dtype}",
+            {"needs": "float32 (or other real numbers)", "has": str(x.dtype)},
+            [f"{name}.astype(np.float32)"],
+        )
+    full = _long_form(x, shape)
+    if full is None:
+        raise MyoedgeError(
+            "E213",
+            f"array {name} does not have the shape of the model's input",
+            {"needs": f"[samples, {', '.join(map(str, window(shape)))}]", "has": list(x.shape)},
+            ["the first axis counts samples; the others are the input's own"],
+        )
+    with np.errstate(over="ignore"):
+        values = full.astype(np.float32)
+    if not np.isfinite(values).all():
+        bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        raise MyoedgeError(
+            "E216",
+            f"array {name} holds NaN or infinite values, as float32",
+            {"first in sample": bad},
+            FINITE,
+        )
+    return values
+
+
+def _long_form(x: Array, shape: Shape) -> Array | None:
+    if tuple(x.shape[1:]) == shape and x.ndim == len(shape) + 1:
+        return x
+    if shape[:1] == (1,) and x.ndim == len(shape) and tuple(x.shape[1:]) == shape[1:]:
+        return x[:, None]
+    return None
+
+
+def window(shape: Shape) -> Shape:
+    """One sample in its short form: without a batch axis of one."""
+    return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
+
+
+def _as_labels(labels: Array) -> Array:
+    whole = labels.dtype.kind in "iub" or (
+        labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all()
+    )
+    if not whole:
+        raise MyoedgeError("E214", "label must hold class numbers", {"has": str(labels.dtype)})
+    return labels.astype(np.int64)
+
+
+def check_classes(labels: Array, graph: Graph) -> None:
+    """Errors: E225 labels that the network has no class for, as accuracy would be measured.
+
+    Lists of symbols are not judged (W202), so that no label is wrong for them.
+    """
+    from myoedge.quantization.sqnr import judges
+
+    if not judges(graph):
+        return
+    frames = labels.shape[1] if labels.ndim > 1 else None
+    classes, least, most = _classes(graph, frames), int(labels.min()), int(labels.max())
+    if least >= 0 and most < classes:
+        return
+    facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
+    tries = ["leave out windows without a class, or label altogether: it is for accuracy alone"]
+    if least > 0 and most - least < classes:
+        tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
+    raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
+
+
+def _classes(graph: Graph, frames: int | None) -> int:
+    """What the first output tells apart: of its values, or those that argmax chose from."""
+    from myoedge.quantization.sqnr import class_axis
+
+    made = graph.producer.get(graph.outputs[0])
+    if made is not None and made.op == "majority":
+        return int(made.attrs["classes"])
+    if made is not None and made.op == "argmax":
+        return graph.shape(made.inputs[0])[made.attrs["axis"]]
+    shape, axis = graph.shape(graph.outputs[0]), class_axis(graph, frames)
+    return math.prod(shape) if axis is None else shape[axis]
+
+
+def thin(data: Data, limit: int) -> Data:
+    """At most `limit` samples, evenly spread over the data."""
+    if data.count <= limit:
+        return data
+    picked = np.linspace(0, data.count - 1, limit).round().astype(int)
+    inputs = {name: x[picked] for name, x in data.inputs.items()}
+    labels = None if data.labels is None else data.labels[picked]
+    return replace(data, inputs=inputs, labels=labels, source=f"{limit} of {data.source}")
+
+
+def from_examples(graph: Graph, examples: Sequence[Array]) -> Data:
+    """The archive's own example inputs: one sample, and every report says so."""
+    inputs = {name: np.asarray(x)[None] for name, x in zip(graph.inputs, examples, strict=True)}
+    fitted = fit(Data(inputs, None, ""), graph)
+    return replace(fitted, source=f"{fitted.count} example input{'s' * (fitted.count > 1)}")
+
+
+def at_random(graph: Graph, count: int = RANDOM_SAMPLES) -> Data:
+    """Seeded normal noise, for trying a build out; every report says so."""
+    rng = np.random.default_rng(0)
+    inputs = {n: rng.standard_normal((count, *graph.shape(n)), np.float32) for n in graph.inputs}
+    return Data(inputs, None, f"{count} random samples")
+
+
+def none_given(graph: Graph) -> MyoedgeError:
+    """E219, with the lines that make a calibration file for this very model."""
+    arrays = ", ".join(
+        f"{name if len(graph.inputs) > 1 else 'input'}=windows" for name in graph.inputs
+    )
+    shape = ", ".join(map(str, window(graph.shape(graph.inputs[0]))))
+    return MyoedgeError(
+        "E219",
+        "there is nothing to calibrate with",
+        {
+            "needs": "some hundred real input windows",
+            "has": "no --calib, no [calib], no example inputs",
+        },
+        [
+            f"import numpy as np\nwindows = ...  # float32 [samples, {shape}], real recordings\n"
+            f'np.savez("calib.npz", {arrays})',
+            "myoedge build ... --calib calib.npz",
+        ],
+    )

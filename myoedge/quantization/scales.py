@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.graph.ir import Graph, Node
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import (
+    INT32_MAX,
+    QParams,
+    quantize,
+    range_qparams,
+    symmetric_qparams,
+)
+from myoedge.numerics.pointwise import bounds
+from myoedge.operators.base import OPS, Integers, Site, Step
+from myoedge.operators.checks import enforce
+from myoedge.operators.elementwise.definition import make_table
+from myoedge.operators.interpreter import PRE, has_table
+from myoedge.quantization.calibrate import Calibration, Observer
+from myoedge.quantization.checks import QUANTIZED
+from myoedge.quantization.formats import always_wide, residual_streams
+from myoedge.quantization.masked_ranges import Range, constants_of, swamped
+from myoedge.quantization.shared_scales import operand_names, other_kinds, tied
+
+NEARLY = 1.125  # times a zero point's steps, which is 1 dB: what else may do without one
+HEADROOM = 8.0  # of outputs of 16 bits: samples that nobody calibrated on go beyond the range
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRule:
+    """`[quant] "head.*" = {...}`: what differs for the layers whose module path matches."""
+
+    pattern: str
+    weights: str = "per_channel"
+    observer: Observer | None = None
+
+    def matches(self, node: Node) -> bool:
+        return any(fnmatch.fnmatchcase(o.path, self.pattern) for o in node.origin)
+
+
+@dataclass(frozen=True)
+class QuantGraph:
+    """A network in integers.
+
+    graph      the float network it comes from, node for step
+    params     scale and zero point of every int8 tensor, `name.pre` before fused tables included
+    steps      the operators in order
+    constants  constant operands, int8
+    digest     of the float network, kept where its weights are not
+    """
+
+    graph: Graph
+    params: Mapping[str, QParams]
+    steps: tuple[Step, ...]
+    constants: Mapping[str, Array]
+    calibration: Calibration
+    digest: str
+    warnings: tuple[Notice, ...] = field(default_factory=tuple)
+
+    def dtype(self, name: str) -> str:
+        """Of the integers of a tensor."""
+        tensor = self.graph.tensors.get(name)
+        if tensor is not None and tensor.dtype != "float32":
+            return tensor.dtype
+        return self.params[name].dtype if name in self.params else "int8"
+
+
+def quantize_graph(
+    graph: Graph,
+    calibration: Calibration,
+    rules: Iterable[LayerRule] = (),
+    kept: Mapping[str, QParams] | None = None,
+    wider: frozenset[str] = frozenset(),
+) -> QuantGraph:
+    """Chooses scales (equal where an operator needs it) and every operator's integers.
+
+    kept    parameters that are chosen already, of an older build
+    wider   tensors of 16 bits besides residual streams
+    Errors: E117 where an accumulator could leave int32 whatever is done.
+    """
+    params = choose_params(graph, calibration.ranges, kept, wider)
+    constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
+    rules = tuple(rules)
+    steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
+    for step in steps:
+        _prove_no_overflow(step)
+    warnings = (
+        *_dead_layers(graph, calibration.ranges),
+        *_swamped_layers(graph, calibration.ranges),
+    )
+    network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
+    enforce(QUANTIZED, network, graph, "quantized")
+    return network
+
+
+def _operands(graph: Graph) -> dict[str, None]:
+    """Constants that operators read as int8 tensors, in order of use."""
+    names = (name for node in graph.nodes for name in operand_names(node))
+    return dict.fromkeys(name for name in names if graph.is_const(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Tensors without a zero point: that an operator wants so, or is faster with."""
+
+    wanted: frozenset[str]
+    rather: frozenset[str]
+
+    @staticmethod
+    def of(graph: Graph) -> Balance:
+        found = [(node.inputs, OPS[node.op]) for node in graph.nodes]
+        wanted = frozenset(inputs[i] for inputs, op in found for i in op.symmetric)
+        rather = frozenset(inputs[i] for inputs, op in found for i in op.rather_symmetric)
+        return Balance(wanted, rather)
+
+    def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QParams:
+        if wide:
+            return symmetric_qparams(low, high, "int16")
+        plain, balanced = range_qparams(low, high), symmetric_qparams(low, high)
+        nearly = balanced.scale <= NEARLY * plain.scale and self.rather.intersection(names)
+        return balanced if nearly or self.wanted.intersection(names) else plain
+
+
+def choose_params(
+    graph: Graph,
+    ranges: Mapping[str, Range],
+    kept: Mapping[str, QParams] | None = None,
+    wider: frozenset[str] = frozenset(),
+) -> dict[str, QParams]:
+    """Parameters of every tensor; tensors that must agree share the union of their ranges.
+
+    kept    what is chosen already, and what those that must agree with it follow
+    wider   tensors of 16 bits besides residual streams
+    """
+    known = kept or {}
+    spans = {**ranges, **_declared(graph, ranges)}
+    groups, balance, wide = tied(graph, spans), Balance.of(graph), residual_streams(graph) | wider
+    outputs, params = set(graph.outputs), dict[str, QParams]()
+    for names in groups:
+        wide |= frozenset(names if always_wide(graph).intersection(names) else ())
+        low = min(spans[name][0] for name in names)
+        high = max(spans[name][1] for name in names)
+        fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
+        settled = (*fixed, *(known.get(name) for name in names))
+        chosen = next((q for q in settled if q is not None), None)
+        if chosen is None:
+            is_wide = wide.issuperset(names)
+            room = HEADROOM if is_wide and outputs.intersection(names) else 1.0
+            chosen = balance.chosen(room * low, room * high, names, is_wide)
+        params.update(dict.fromkeys(names, chosen))
+    return params | _fixed_wide(graph)
+
+
+def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges that follow from the graph itself: constants, and the values of padding."""
+    found = constants_of(graph, ranges)
+    for node in graph.nodes:
+        if node.op == "pad":
+            found[node.name + ".fill"] = (node.attrs["value"], node.attrs["value"])
+    return found
+
+
+def _fixed_wide(graph: Graph) -> dict[str, QParams]:
+    """Parameters of tensors that their operators fix."""
+    wide = other_kinds(graph)
+    fixed = {node.name: OPS[node.op].fixed for node in graph.nodes if node.name in wide}
+    return {name: params for name, params in fixed.items() if params is not None}
+
+
+def step_of(
+    graph: Graph, node: Node, params: Mapping[str, QParams], rules: tuple[LayerRule, ...]
+) -> Step:
+    op, names = OPS[node.op], operand_names(node)
+    out = graph.shape(node.name)
+    target = params.get(node.name + PRE if has_table(node) else node.name, QParams(1.0, 0))
+    per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
+    site = Site(
+        attrs=node.attrs,
+        shapes=tuple(graph.shape(name) for name in node.inputs),
+        out=out,
+        inputs=tuple(params.get(name) for name in node.inputs),
+        target=target,
+        constants=tuple(graph.constants.get(name) for name in node.inputs),
+        per_channel=not per_tensor,
+    )
+    low, high = limits(node, target)
+    integers = _with_table(op.quantize(site), node, params)
+    kind = graph.tensors[node.name].dtype
+    item = np.dtype(params[node.name].dtype if kind == "float32" else kind).itemsize
+    return Step(node, names, tuple(map(graph.shape, names)), out, integers, low, high, item)
+
+
+def limits(node: Node, target: QParams) -> tuple[int, int]:
+    """Where requantised values saturate: int8, or the limits of a fused clamp."""
+    found = bounds(node.attrs.get("act", ()))
+    if found is None:
+        return target.low, target.high
+    low, high = (_limit(edge, target) for edge in found)
+    return low, high
+
+
+def _limit(edge: float, q: QParams) -> int:
+    if math.isinf(edge):
+        return q.low if edge < 0 else q.high
+    return int(quantize(edge, q))
+
+
+def _with_table(integers: Integers, node: Node, params: Mapping[str, QParams]) -> Integers:
+    if not has_table(node):
+        return integers
+    table = make_table(node.attrs["act"], params[node.name + PRE], params[node.name])
+    return replace(integers, arrays={**integers.arrays, "table": table})
+
+
+def _prove_no_overflow(step: Step) -> None:
+    bound = OPS[step.node.op].acc_bound(step)
+    if bound > INT32_MAX:
+        raise MyoedgeError(
+            "E117",
+            f"{step.node.where} could overflow its 32-bit accumulator",
+            {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
+            ["fewer products per output: smaller kernels, fewer channels, or groups"],
+        )
+
+
+def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
+    """Weighted layers whose output never changed over the calibration samples."""
+    for node in graph.nodes:
+        low, high = ranges.get(node.name, (0.0, 1.0))
+        if OPS[node.op].multiplies and low == high:
+            yield notice(
+                "W101",
+                f"{node.where} is dead: its output is {low:g} for every calibration sample",
+                {"found": "the rest of the network learns nothing from it"},
+                ["calibrate with samples of every class", "look for a dying ReLU in training"],
+            )
+
+
+def _swamped_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
+    """Layers that are filled with numbers far from all others, where no softmax hides them."""
+    for node, fill in swamped(graph, ranges):
+        yield notice(
+            "W103",
+            f"{node.where} fills with {fill:g}, which leaves int8 nothing for all other values",
+            {"found": f"steps of {abs(fill) / 255:.3g}"},
+            [
+                "fill with a number just beyond what is there, masked_fill(mask, -10.0) say",
+                "only what a softmax alone reads may be hidden so",
+            ],
+        )

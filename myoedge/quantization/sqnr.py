@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the integers are from the floats: signal to quantisation noise, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.fixed_point import dequantize, quantize
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
+from myoedge.quantization.calibrate import Samples, each
+from myoedge.quantization.masked_ranges import counted, judged_rows
+from myoedge.quantization.scales import QuantGraph
+
+FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
+SYMBOLS = ("ctc_greedy", "ctc_new")  # of which none has a label
+LEAST = 1e-30  # share of the signal: what overflows has no logarithm
+BEHIND = ("reshape", "ctc_new", "majority")  # further on, and not measured either
+
+
+@dataclass
+class Noise:
+    """Sums of squares, so far."""
+
+    signal: float = 0.0
+    error: float = 0.0
+
+    def add(self, real: Array, found: Array) -> None:
+        wanted = real.astype(np.float64)
+        self.signal += float(np.sum(wanted**2))
+        self.error += float(np.sum((wanted - found) ** 2))
+
+    @property
+    def db(self) -> float | None:
+        """10 log10(signal / error), at least -300; None without signal, infinite without error."""
+        if self.signal == 0.0:
+            return None
+        share = self.signal / self.error if self.error else math.inf
+        return 10.0 * math.log10(share) if share > LEAST else 10.0 * math.log10(LEAST)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What quantisation costs.
+
+    local       dB per tensor, this operator alone quantised
+    cumulative  dB per tensor, everything up to it quantised
+    outputs_db  dB per output, over all samples, before a final softmax or sigmoid, without what has
+                no share in the softmax
+    total_db    dB over all outputs, measured there
+    outputs     float and integer outputs per sample, dequantised
+    passed      the functions at the end that the dB are measured before: "softmax"
+    """
+
+    local: Mapping[str, float | None]
+    cumulative: Mapping[str, float | None]
+    outputs_db: Mapping[str, float | None]
+    total_db: float | None
+    real: tuple[tuple[Array, ...], ...] = field(repr=False)
+    integer: tuple[tuple[Array, ...], ...] = field(repr=False)
+    passed: tuple[str, ...] = ()
+
+
+def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
+    """Integer inputs of one sample, as the host makes them (border factors first)."""
+    return {
+        name: quantize(at_border(q.graph, name, x), q.params[name]) for name, x in sample.items()
+    }
+
+
+def real_values(q: QuantGraph, name: str, values: Array) -> Array:
+    """Integers of a tensor as the floats they stand for."""
+    return dequantize(values, q.params[name]) if name in q.params else values
+
+
+def before_final(q: QuantGraph, name: str) -> str:
+    """The tensor that SQNR is measured on for an output: its logits where it ends in a softmax."""
+    node = q.graph.producer.get(name)
+    if node is not None and node.op in FINAL:
+        return node.inputs[0]
+    return before_final(q, node.inputs[0]) if node is not None and node.op in BEHIND else name
+
+
+def judged(q: QuantGraph, output: str) -> str:
+    """The same; `name.pre` where its sigmoid is a table fused into a layer."""
+    name = before_final(q, output)
+    node = q.graph.producer.get(name)
+    act = () if node is None else node.attrs.get("act", ())
+    return name + PRE if [function for function, *_ in act] == ["sigmoid"] else name
+
+
+def passed(q: QuantGraph, output: str) -> str | None:
+    """The function between what is judged and the output: "softmax"; None where that is it."""
+    if judged(q, output).endswith(PRE):
+        return "sigmoid"
+    node = q.graph.producer.get(output)
+    if node is not None and node.op in BEHIND:
+        return passed(q, node.inputs[0])
+    return node.op if node is not None and node.op in FINAL else None
+
+
+def judged_values(q: QuantGraph, name: str, found: Mapping[str, Array]) -> Array:
+    """What the integers of a judged tensor stand for."""
+    if not name.endswith(PRE):
+        return real_values(q, name, found[name])
+    step = next(step for step in q.steps if step.node.name == name.removesuffix(PRE))
+    before = OPS[step.node.op].integer(step, *(found[x] for x in step.operands))
+    return real_values(q, name, before.reshape(step.out))
+
+
+def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
+    """Runs every sample in floats and integers; compares all tensors, or the outputs only."""
+    names = [step.node.name for step in q.steps if step.node.name in q.params and layers]
+    local = {name: Noise() for name in names}
+    cumulative = {name: Noise() for name in names}
+    total, reals, integers = Noise(), [], []
+    outputs, rows = {name: Noise() for name in q.graph.outputs}, judged_rows(q.graph)
+    for sample in each(samples):
+        real = every_value(q.graph, sample)
+        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        _layers(q, real, found, local, cumulative)
+        for output, noise in outputs.items():
+            name = judged(q, output)
+            mine = judged_values(q, name, found)
+            left = counted(rows, name, real[name])
+            noise.add(real[name][left], mine[left])
+            total.add(real[name][left], mine[left])
+        reals.append(tuple(real[name] for name in q.graph.outputs))
+        integers.append(tuple(real_values(q, name, found[name]) for name in q.graph.outputs))
+    return Fidelity(
+        {name: noise.db for name, noise in local.items()},
+        {name: noise.db for name, noise in cumulative.items()},
+        {name: noise.db for name, noise in outputs.items()},
+        total.db,
+        tuple(reals),
+        tuple(integers),
+        tuple(dict.fromkeys(filter(None, (passed(q, name) for name in q.graph.outputs)))),
+    )
+
+
+def _layers(
+    q: QuantGraph,
+    real: Mapping[str, Array],
+    found: Mapping[str, Array],
+    local: Mapping[str, Noise],
+    cumulative: Mapping[str, Noise],
+) -> None:
+    rows = judged_rows(q.graph)
+    for step in q.steps:
+        name = step.node.name
+        if name not in local:
+            continue
+        left, wanted = counted(rows, name, real[name]), real[name]
+        alone = integer_step(step, [_exact_input(q, n, real) for n in step.operands])
+        local[name].add(wanted[left], real_values(q, name, alone.reshape(step.out))[left])
+        cumulative[name].add(wanted[left], real_values(q, name, found[name])[left])
+
+
+def _exact_input(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
+    return q.constants[name] if name in q.constants else quantize(real[name], q.params[name])
+
+
+def class_axis(graph: Graph, frames: int | None = None) -> int | None:
+    """The axis of the first output along which classes lie; None where nothing tells.
+
+    frames   labels of a sample, where every frame has one
+    The axis of a final softmax, the only one that is longer than 1, or else the one besides which
+    there are as many numbers as labels.
+    """
+    name = graph.outputs[0]
+    shape, node = graph.shape(name), graph.producer.get(name)
+    if node is not None and node.op in ("softmax", "log_softmax"):
+        return int(node.attrs["axis"] % len(shape))
+    long = [d for d, n in enumerate(shape) if n > 1]
+    if len(long) < 2:
+        return long[0] if long else len(shape) - 1
+    size = math.prod(shape)
+    fit = [d for d in long if size // shape[d] == frames]
+    return fit[0] if len(fit) == 1 else None
+
+
+def judges(graph: Graph) -> bool:
+    """Whether labels say anything of the first output: nothing of a list of symbols."""
+    made = graph.producer.get(graph.outputs[0])
+    return made is None or made.op not in SYMBOLS
+
+
+def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array) -> float | None:
+    """Share of frames whose class in the first output, scores or indices, is the label's.
+
+    labels   [samples], of all frames of a sample, or [samples, frames]
+    None where the classes' axis is not known, or the output is a list of symbols.
+    """
+    if not judges(graph):
+        return None
+    frames = labels.shape[1] if labels.ndim > 1 else None
+    axis = class_axis(graph, frames)
+    if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
+        return None
+    found = [_best(first[0], axis) for first in outputs]
+    if frames is not None and found[0].size != frames:
+        return None
+    pairs = zip(found, labels, strict=True)
+    return float(np.mean([np.mean(best == label) for best, label in pairs]))
+
+
+def _best(output: Array, axis: int | None) -> Array:
+    """Of every frame."""
+    found = output if output.dtype.kind == "i" else output.argmax(axis)
+    return np.asarray(found).reshape(-1)

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changed between two reports: `myoedge report NEW --against OLD`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from myoedge.operators import layer_names as naming
+from myoedge.reports import energy, speed, words
+from myoedge.reports.rows import Report
+from myoedge.reports.text import clean, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+Value = float | int | str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value of a report: where it is, how people read it, and which way is better.
+
+    better   +1 more, -1 less, 0 neither
+    show     the value as text; `points` where a change is the difference of two shares
+    """
+
+    path: str
+    title: str
+    better: int
+    show: Callable[[Any], str] = str
+    points: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that differs.
+
+    where    "" for the whole network, else the layer
+    kind     "changed", "added" or "removed" (a layer)
+    """
+
+    where: str
+    measure: Measure
+    old: Value
+    new: Value
+    kind: str = "changed"
+
+    @property
+    def delta(self) -> float | None:
+        numbers = [v for v in (self.old, self.new) if _is_number(v)]
+        return float(numbers[1]) - float(numbers[0]) if len(numbers) == 2 else None  # type: ignore[arg-type]
+
+    @property
+    def percent(self) -> float | None:
+        """Of the old value; None for shares and decibels, whose ratio means nothing."""
+        if self.delta is None or not self.old or self.measure.points:
+            return None
+        return 100.0 * self.delta / abs(float(self.old))
+
+    @property
+    def is_better(self) -> bool | None:
+        if self.measure.better == 0 or self.delta is None:
+            return None
+        return (self.delta > 0) == (self.measure.better > 0)
+
+    def plain(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "kind": self.kind,
+            "layer": self.where or None,
+            "what": self.measure.path,
+            "old": self.old,
+            "new": self.new,
+            "delta": self.delta,
+            "percent": self.percent,
+        }
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if _is_number(value) else str(value)
+
+
+def _energy(microjoules: Any) -> str:
+    return energy.amount(microjoules / energy.MICRO)
+
+
+def _answer(value: bool | None) -> str:
+    return words.ANSWERS[value]
+
+
+NETWORK = (
+    Measure("model.name", "model", 0),
+    Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
+    Measure("target.chip", "target", 0),
+    Measure("target.operating_point", "operating point", 0),
+    Measure("quantization.accuracy_float", "accuracy, float", 1, words.percent, points=True),
+    Measure("quantization.accuracy_int8", "accuracy, int8", 1, words.percent, points=True),
+    Measure("quantization.sqnr_db", "SQNR", 1, words.decibels, points=True),
+    Measure("quantization.calibration.source", "calibration", 0),
+    Measure("quantization.calibration.digest", "calibration data", 0, lambda d: str(d)[:16]),
+    Measure("quantization.calibration.observer", "observer", 0),
+    Measure("exact.host", "exact on the host", 0, _answer),
+    Measure("exact.simulator", "exact on the simulator", 0, _answer),
+    Measure("exact.gvsoc", "exact on GVSoC", 0, _answer),
+    Measure("exact.board", "exact on the board", 0, _answer),
+    Measure("cycles.total", "cycles", -1, _number),
+    Measure("cycles.source", "cycles come from", 0),
+    Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
+    Measure("latency_s", "latency", -1, speed.duration),
+    Measure("cycles.startup", "start-up cycles", -1, _number),
+    Measure("energy_uj.value", "energy", -1, _energy),
+    Measure("energy_uj.low", "energy, at least", -1, _energy),
+    Measure("energy_uj.high", "energy, at most", -1, _energy),
+    Measure("energy_uj.coefficients", "energy by", 0),
+    Measure("model.params", "parameters", -1, _number),
+    Measure("model.macs", "MACs", -1, _number),
+    Measure("memory.l1_peak_bytes", "L1 memory", -1, words.size),
+    Measure("memory.l2_peak_bytes", "L2 memory", -1, words.size),
+    Measure("memory.l3_bytes", "L3 memory", -1, words.size),
+    Measure("memory.code_bytes", "code", -1, words.size),
+    Measure("memory.weights_bytes", "weights", -1, words.size),
+    Measure("memory.arena_bytes", "activations", -1, words.size),
+)
+LAYER = (
+    Measure("op", "operator", 0),
+    Measure("activation", "activation", 0, lambda name: name or "none"),
+    Measure("out_shape", "output", 0),
+    Measure("macs", "MACs", -1, _number),
+    Measure("cycles", "cycles", -1, _number),
+    Measure("cycles_modelled", "cycles, modelled", -1, _number),
+    Measure("weights_bytes", "weights", -1, words.size),
+    Measure("out_bytes", "output size", -1, words.size),
+    Measure("sqnr_local_db", "SQNR alone", 1, words.decibels, points=True),
+    Measure("sqnr_db", "SQNR so far", 1, words.decibels, points=True),
+)
+WHOLE = Measure("layer", "layer", 0)
+
+
+def compare(old: Report, new: Report) -> list[Change]:
+    """Everything that differs: the network's values first, then its layers by module path.
+
+    Cycles that were counted are never compared with modelled ones, and cycles of layers only where
+    both builds have them: else each of them would be a difference.
+    """
+    before, after = _layers(old, new), _layers(new, old)
+    hidden = _incomparable(old, new)
+    changes = list(_changes("", (m for m in NETWORK if m.path not in hidden), old, new))
+    measures = [measure for measure in LAYER if measure.path not in hidden]
+    for name, row in before.items():
+        if name not in after:
+            changes.append(Change(name, WHOLE, words.what(row), None, "removed"))
+    for name, row in after.items():
+        if name not in before:
+            changes.append(Change(name, WHOLE, None, words.what(row), "added"))
+        else:
+            changes.extend(_changes(name, measures, before[name], row))
+    return changes
+
+
+# What a run measures and a model or a plan tells before it.
+MEASURED = frozenset(
+    (
+        *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
+        *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
+        "memory.l1_peak_bytes",
+    )
+)
+
+
+def _incomparable(old: Report, new: Report) -> frozenset[str]:
+    """Figures of which one build has counted, modelled or none, and the other something else."""
+    kinds = {_kind(old), _kind(new)}
+    of_layers = {"cycles": "counted", "cycles_modelled": "modelled"}
+    hidden = {path for path, kind in of_layers.items() if kinds != {kind}}
+    return frozenset(hidden) | (MEASURED if kinds == {"counted", "modelled"} else frozenset())
+
+
+def _kind(report: Report) -> str:
+    if speed.cycles(report) is None:
+        return "none"
+    return "modelled" if speed.is_modelled(report) else "counted"
+
+
+def _changes(
+    where: str, measures: Iterable[Measure], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterable[Change]:
+    for measure in measures:
+        before, after = _value(old, measure.path), _value(new, measure.path)
+        if before != after:
+            yield Change(where, measure, before, after)
+
+
+def _value(report: Mapping[str, Any], path: str) -> Any:
+    """The value at "a.b"; None where a part of the path is null or not there."""
+    found: Any = report
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
+    """Layers by module path, which outlives changes elsewhere, told apart as in both reports."""
+    layers = report["layers"]
+    return dict(zip(naming.told_apart(layers, other["layers"]), layers, strict=True))
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def print_diff(changes: list[Change], console: Console) -> None:
+    """A table of the network's changes, and one of its layers'."""
+    from rich.table import Table
+
+    if not changes:
+        console.print("nothing changed")
+    whole = [change for change in changes if not change.where]
+    for title, rows in (("", whole), ("layer", [c for c in changes if c.where])):
+        if not rows:
+            continue
+        if title and whole:
+            console.print()
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for head in ([title] if title else []) + ["what"]:
+            table.add_column(head, overflow="fold")
+        for head in ("old", "new", "change"):
+            table.add_column(head, justify="right", overflow="fold")
+        for change in rows:
+            table.add_row(*_cells(change))
+        show(table, console)
+
+
+def _cells(change: Change) -> list[Text]:
+    from rich.text import Text
+
+    style = {True: "green", False: "red", None: ""}[change.is_better]
+    what = change.kind if change.kind != "changed" else change.measure.title
+    texts = [change.where] if change.where else []
+    texts += [what, _shown(change, change.old), _shown(change, change.new)]
+    return [Text(clean(text)) for text in texts] + [Text(difference(change), style)]
+
+
+def _shown(change: Change, value: Value) -> str:
+    if value is None and change.measure.show is not _answer:
+        return "–"
+    return change.measure.show(value)
+
+
+def difference(change: Change) -> str:
+    """ "+0.4 points", "-3.1 dB", "-12.5 %"; "" where no number changed."""
+    delta = change.delta
+    if delta is None:
+        return ""
+    if change.measure.show is words.percent:
+        return f"{100 * delta:+.1f} points"
+    if change.measure.show is words.decibels:
+        return f"{delta:+.1f} dB"
+    return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+.1f} %"

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""layers.csv: the rows of the report's layers as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from myoedge.reports.rows import CAUSES, Report, dims
+
+COLUMNS = (
+    "name",
+    "label",
+    "op",
+    "activation",
+    "function",
+    "origin",
+    "in_shapes",
+    "out_shape",
+    "dtype",
+    "in_dtypes",
+    "weight_dtype",
+    "macs",
+    "cycles",
+    "cycles_compute",
+    "cycles_dma",
+    "macs_per_cycle",
+    "energy_uj",
+    "energy_low_uj",
+    "energy_high_uj",
+    "instructions",
+    *(f"{cause}_percent" for cause in CAUSES),
+    "l1_bytes",
+    "tile",
+    "tiles",
+    "cycles_modelled",
+    "engine",
+    "weights_in",
+    "weights_bytes",
+    "weights_l2_bytes",
+    "weights_l3_bytes",
+    "l3_moved_bytes",
+    "read_bytes",
+    "out_bytes",
+    "sqnr_db",
+    "sqnr_local_db",
+)
+
+
+def layers_csv(report: Report) -> str:
+    """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in report["layers"]:
+        stalls = {f"{cause}_percent": share for cause, share in (row.get("stalls") or {}).items()}
+        writer.writerow([_cell(key, {**row, **stalls}.get(key)) for key in COLUMNS])
+    return text.getvalue()
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if key == "origin":
+        return " + ".join(f"{o['path']} ({o['source']})".strip() for o in value)
+    if key == "in_dtypes":
+        return " ".join(value)
+    if key == "in_shapes":
+        return " ".join(map(dims, value))
+    return dims(value) if key == "out_shape" else str(value)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan -> `memory` of report.json: sizes, and every buffer of L1 and L2 with place and time.
+
+Time is counted in steps and parts of them: the second of a layer's four tiles is at its number and
+a quarter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from myoedge.plan.l1.tiling import SCRATCH, Buffer, Tiling
+from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.placement import Life
+from myoedge.plan.plan import Plan, size_bytes
+
+Row = dict[str, Any]
+
+
+def memory(plan: Plan) -> Row:
+    """Sizes in bytes; what L2 holds at its fullest; the buffers of the arena and of L1."""
+    arena = [_in_arena(plan, life) for life in plan.lives]
+    buffers = [*arena, *(_haul(plan, haul) for haul in plan.from_l3_bin)]
+    peak = fullest(buffers)
+    return {
+        "l1_peak_bytes": _l1_bytes(plan),
+        "l2_peak_bytes": plan.l2_bytes,
+        "l3_bytes": plan.l3_bytes + plan.map_bytes,
+        "l3_weights_bytes": plan.l3_bytes,
+        "l3_maps": [_map(plan, name) for name in plan.maps],
+        "code_bytes": None,
+        "source": "planned",
+        "weights_bytes": plan.weight_bytes,
+        "constants_bytes": sum(plan.constants.values()),
+        "constants": [_constant(plan, *pair) for pair in plan.constants.items()],
+        "arena_bytes": plan.arena_bytes,
+        "lower_bound_bytes": plan.placement.lower_bound_bytes,
+        "proven": plan.placement.proven,
+        "input_bytes": plan.port_bytes(plan.graph_inputs),
+        "output_bytes": plan.port_bytes(plan.graph_outputs),
+        "peak_step": int(peak),
+        "peak_buffers": [row["name"] for row in alive(buffers, peak)],
+        "buffers": buffers,
+        "l1_planned_bytes": _l1_bytes(plan),
+        "l1_reserved_bytes": plan.chip.l1_reserved_bytes if plan.chip.l1_bytes else None,
+        "l1_buffers": list(_l1_buffers(plan)),
+    }
+
+
+def alive(rows: Sequence[Row], at: float) -> list[Row]:
+    """The buffers that are in use at a time."""
+    return [row for row in rows if row["from"] <= at < row["to"]]
+
+
+def alive_bytes(rows: Sequence[Row], at: float) -> int:
+    return sum(row["size_bytes"] for row in alive(rows, at))
+
+
+def fullest(rows: Sequence[Row]) -> float:
+    """The first time at which most bytes are in use."""
+    times = sorted({row["from"] for row in rows})
+    return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
+
+
+def _l1_bytes(plan: Plan) -> int | None:
+    """Buffers, and what stacks and runtime have of it; None where there is no L1."""
+    chip = plan.chip
+    return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
+
+
+def _in_arena(plan: Plan, life: Life) -> Row:
+    """A layer's result in the arena of L2, or the window through which it uses one in L3."""
+    node = plan.quant.graph.producer.get(life.name)
+    return {
+        "name": life.name,
+        "kind": "result" if node else "window",
+        **({} if node else {"step": life.first}),
+        "label": (node or plan.steps[life.first].node).label,
+        "offset": plan.placement.offsets[life.name],
+        "size_bytes": life.size_bytes,
+        "first_step": life.first,
+        "last_step": life.last,
+        "from": life.first,
+        "to": life.last + 1,
+    }
+
+
+def _constant(plan: Plan, name: str, size: int) -> Row:
+    """A constant operand; `step` is the first that reads it."""
+    readers = (at for at, step in enumerate(plan.steps) if name in step.operands)
+    return {"name": name, "step": next(readers), "size_bytes": size}
+
+
+def _map(plan: Plan, name: str) -> Row:
+    """A layer's result, or an input, that lies in L3, behind the weights."""
+    node = plan.quant.graph.producer.get(name)
+    label = node.label if node else name
+    reader = next(access.step for access in plan.accesses if access.tensor == name)
+    offset = plan.l3_bytes + plan.maps[name]
+    return {
+        "name": name,
+        **({} if node else {"step": reader}),
+        "label": label,
+        "offset": offset,
+        "size_bytes": size_bytes(plan.quant, name),
+    }
+
+
+def _haul(plan: Plan, haul: Haul) -> Row:
+    """Weights on their way from L3: in the arena from when they may arrive until they are read."""
+    piece, clock = haul.piece, plan.clock
+    node = plan.steps[piece.step].node
+    return {
+        "name": f"{node.name} {piece.array} {piece.start}",
+        "kind": "weights",
+        "step": piece.step,
+        "label": node.label,
+        "offset": haul.l2,
+        "size_bytes": piece.room_bytes,
+        "first_step": clock.layer(haul.begins),
+        "last_step": clock.layer(piece.last),
+        "from": _in_steps(clock.enters, haul.begins),
+        "to": _in_steps(clock.enters, piece.last + 1),
+    }
+
+
+# --- L1 -------------------------------------------------------------------------------------------
+
+
+def _l1_buffers(plan: Plan) -> Iterator[Row]:
+    starts = _first_tiles(plan.tilings)
+    for step, tiling in enumerate(plan.tilings):
+        for buffer in tiling.buffers if tiling else ():
+            yield _l1_buffer(step, tiling, buffer, starts)
+
+
+def _l1_buffer(step: int, tiling: Tiling | None, buffer: Buffer, starts: Sequence[int]) -> Row:
+    assert tiling is not None
+    return {
+        "step": step,
+        "operand": buffer.operand,
+        "kind": _kind(tiling, buffer.operand),
+        "slot": buffer.slot,
+        "shape": _shape(tiling, buffer.operand),
+        "offset": buffer.offset,
+        "size_bytes": buffer.size_bytes,
+        "from": _in_steps(starts, buffer.first),
+        "to": _in_steps(starts, buffer.last + 1),
+    }
+
+
+def _shape(tiling: Tiling, operand: str) -> list[int] | None:
+    """Of the first tile, or of all where a result stays in L1; None for scratch."""
+    if operand == SCRATCH:
+        return None
+    if operand in tiling.kept:
+        return list(next(o.shape for o in tiling.tiled.operands if o.name == operand))
+    return list(tiling.tiles[0].regions[operand].extent)
+
+
+def _kind(tiling: Tiling, operand: str) -> str:
+    """ "weights", "result", "input" or "scratch"."""
+    known = {o.name: o for o in tiling.tiled.operands}.get(operand)
+    if known is None:
+        return SCRATCH
+    return "weights" if known.constant else "result" if known.written else "input"
+
+
+def _first_tiles(tilings: Sequence[Tiling | None]) -> list[int]:
+    """The number of each step's first tile, and of one behind the last; without tiles it is one."""
+    starts = [0]
+    for tiling in tilings:
+        starts.append(starts[-1] + (1 if tiling is None else len(tiling.tiles)))
+    return starts
+
+
+def _in_steps(starts: Sequence[int], at: int) -> float:
+    """A tile or a moment of the run, where every step starts with the number given."""
+    step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
+    part = (at - starts[step]) / (starts[step + 1] - starts[step])
+    return round(step + min(max(part, 0.0), 1.0), 4)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def moved_l3_bytes(plan: Plan, index: int) -> int:
+    """What a step moves from L3 and back in every inference, weights and maps."""
+    return sum(h.piece.size_bytes for h in plan.hauls if h.piece.step == index)
+
+
+def weights_in_l2(plan: Plan, index: int) -> int:
+    """Bytes of a step's constants that lie in L2 all the time, and not for a step before it."""
+    arrays = plan.stored(index).items()
+    return sum(array.nbytes for name, array in arrays if plan.stays((index, name)))
+
+
+def weights_in_l3(plan: Plan, index: int) -> int:
+    """Bytes of l3.bin that are a step's, and not a step's before it."""
+    first: dict[int, int] = {}
+    for haul in plan.from_l3_bin:
+        first.setdefault(haul.l3, haul.piece.step)
+    ends = sorted([*first, plan.l3_bytes])
+    sizes = dict(pairwise(ends))
+    return sum(end - at for at, end in sizes.items() if first[at] == index)
+
+
+def weights_in(plan: Plan, index: int) -> str | None:
+    """Where most of a layer's constants lie; None without any."""
+    sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
+    far = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    return ("L3" if 2 * far > sum(sizes.values()) else "L2") if any(sizes.values()) else None

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plan + Outcome -> report.json ("myoedge.report/1")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from myoedge.codegen.kernels import function_name
+from myoedge.errors import Notice
+from myoedge.graph.ir import Border, Node, plain
+from myoedge.operators.base import OPS, Step
+from myoedge.operators.layer_names import origin_rows
+from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
+from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.plan import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.quantization.calibrate import describe as describe_calibration
+from myoedge.quantization.sqnr import Fidelity
+from myoedge.reports.function_names import activation
+from myoedge.reports.memory import memory, moved_l3_bytes, weights_in, weights_in_l2, weights_in_l3
+from myoedge.simulator.result import STALLS
+
+SCHEMA = "myoedge.report/1"
+RUNGS = ("host", "simulator", "gvsoc", "board")
+EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
+UNLIMITED = 2**31 - 1  # what target "host" has
+CAUSES = ("busy", *STALLS)  # where the time of the cores goes
+WEAK_DB = 25.0  # below this a layer is pointed out: its noise is more than 1/316 of its signal
+
+MEASURED = (  # of a layer, when it has run
+    *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
+    *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
+)
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of a build besides its plan; None where it was not measured.
+
+    accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
+    exact                           by rung: same integers as the reference, different, or not run
+    params                          of the model as loaded; None counts them after folding
+    accuracy_source                 which samples were judged, for people
+    """
+
+    model_name: str
+    fidelity: Fidelity | None = None
+    accuracy_float: float | None = None
+    accuracy_int8: float | None = None
+    exact: Mapping[str, bool | None] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    params: int | None = None
+    accuracy_source: str = "calibration samples"
+
+
+def make_report(plan: Plan, outcome: Outcome) -> Report:
+    """Everything worth knowing of a build as JSON values: finite, without paths or times."""
+    layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
+    return {
+        "schema": SCHEMA,
+        "model": _model(plan, outcome),
+        "target": _target(plan),
+        "quantization": {**_quantization(plan, outcome), "weakest": _weakest(layers)},
+        "exact": {rung: outcome.exact.get(rung) for rung in RUNGS},
+        "cycles": _cycles(plan),
+        "latency_s": latency_s(plan),
+        "energy_uj": None,
+        "memory": memory(plan),
+        "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
+        "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _named_outputs(plan)],
+        "layers": layers,
+        "warnings": [_warning(notice) for notice in outcome.warnings],
+    }
+
+
+def _model(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    constants = plan.quant.graph.constants
+    counted = sum(int(values.size) for values in constants.values())
+    return {
+        "name": outcome.model_name,
+        "digest": plan.quant.digest,
+        "params": counted if outcome.params is None else outcome.params,
+        "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
+    }
+
+
+def _target(plan: Plan) -> dict[str, Any]:
+    chip = plan.chip
+    return {
+        "chip": chip.name,
+        "doc": chip.doc,
+        "operating_point": chip.point.name,
+        "clock_hz": chip.point.clock_hz or None,
+        "operating_points": [asdict(point) for point in chip.points if point.clock_hz],
+        "l1_bytes": chip.l1_bytes or None,
+        "l2_bytes": chip.l2_bytes if chip.l2_bytes < UNLIMITED else None,
+        "l3_bytes": chip.l3_bytes or None,
+        "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+    }
+
+
+def _cycles(plan: Plan) -> dict[str, Any] | None:
+    """What the cost model says until `simulate` has counted; None for a target without a clock."""
+    if not plan.chip.point.clock_hz:
+        return None
+    total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
+    return {
+        "total": total,
+        "outside_layers": total - sum(layer_cycles(plan)),
+        "source": "modelled",
+        "shown": None,
+        "startup": None,
+        "inferences": [],
+        "macs_per_cycle": round(macs / total, 3) if macs and total else None,
+        "stalls": None,
+    }
+
+
+# --- fidelity -------------------------------------------------------------------------------------
+
+
+def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    fidelity = outcome.fidelity
+    return {
+        "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
+        "sqnr_before": [] if fidelity is None else list(fidelity.passed),
+        "accuracy_float": _share(outcome.accuracy_float),
+        "accuracy_int8": _share(outcome.accuracy_int8),
+        "accuracy_source": _accuracy_source(outcome),
+        "samples": None if fidelity is None else len(fidelity.real),
+        "source": "integer reference against the float network",
+        "calibration": describe_calibration(plan.quant.calibration),
+    }
+
+
+def _accuracy_source(outcome: Outcome) -> str | None:
+    return None if outcome.accuracy_int8 is None else outcome.accuracy_source
+
+
+def decibels(value: float | None) -> float | None:
+    """dB to three decimals, which no other machine's BLAS changes; EXACT_DB without error."""
+    if value is None or math.isnan(value):
+        return None
+    return EXACT_DB if value > EXACT_DB else round(value, 3)
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The layer that adds most noise of its own."""
+    measured = [row for row in layers if row["sqnr_local_db"] is not None]
+    if not measured:
+        return None
+    row = min(measured, key=lambda r: float(r["sqnr_local_db"]))
+    return {key: row[key] for key in ("name", "label", "op", "function", "origin", "sqnr_local_db")}
+
+
+# --- inputs and outputs ---------------------------------------------------------------------------
+
+
+def _named_outputs(plan: Plan) -> Iterable[tuple[str, str]]:
+    names = plan.quant.graph.output_names or plan.graph_outputs
+    return zip(plan.graph_outputs, names, strict=True)
+
+
+def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
+    params = plan.quant.params.get(name)
+    return {
+        "name": shown,
+        "tensor": name,
+        "shape": list(plan.quant.graph.shape(name)),
+        "dtype": plan.quant.dtype(name),
+        "bytes": size_bytes(plan.quant, name),
+        "far": plan.where[name].kind == "far",
+        "scale": None if params is None else params.scale,
+        "zero_point": None if params is None else params.zero_point,
+        "border": _border(plan.quant.graph.borders.get(name)),
+    }
+
+
+def _output(plan: Plan, fidelity: Fidelity | None, name: str, shown: str) -> dict[str, Any]:
+    known = {} if fidelity is None else fidelity.outputs_db
+    return {**_port(plan, name, shown), "sqnr_db": decibels(known.get(name))}
+
+
+def _border(border: Border | None) -> dict[str, Any] | None:
+    if border is None:
+        return None
+    return {
+        "scale": plain(border.scale),
+        "offset": plain(border.offset),
+        "axis": border.axis,
+        "origin": origin_rows(border.origin),
+    }
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
+    step = plan.steps[index]
+    node, fidelity = step.node, outcome.fidelity
+    local = {} if fidelity is None else fidelity.local
+    cumulative = {} if fidelity is None else fidelity.cumulative
+    return {
+        "name": node.name,
+        "label": node.label,
+        "op": node.op,
+        "activation": activation(node),
+        "function": function_name(index, step),
+        "origin": origin_rows(node.origin),
+        "in_shapes": [list(shape) for shape in step.shapes],
+        "out_shape": list(step.out),
+        "dtype": plan.quant.dtype(node.name),
+        "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
+        "weight_dtype": _weight_dtype(step),
+        "macs": step_macs(plan.quant, step),
+        **dict.fromkeys(MEASURED),
+        **_tiles(plan.tilings[index]),
+        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
+        "engine": "cluster" if plan.chip.l1_bytes else None,
+        **_moved(plan, index),
+        "sqnr_db": decibels(cumulative.get(node.name)),
+        "sqnr_local_db": decibels(local.get(node.name)),
+    }
+
+
+def _tiles(tiling: Tiling | None) -> dict[str, Any]:
+    """How a layer is cut; None of all for one that is computed in L2."""
+    return {
+        "l1_bytes": None if tiling is None else tiling.l1_bytes,
+        "tile": None if tiling is None else dims(tiling.shape),
+        "tiles": None if tiling is None else len(tiling.tiles),
+    }
+
+
+def _moved(plan: Plan, index: int) -> dict[str, Any]:
+    """Where a layer's weights lie, and the bytes that it reads and writes."""
+    node = plan.steps[index].node
+    weights = sum(array.nbytes for array in plan.stored(index).values())
+    return {
+        "weights_in": weights_in(plan, index),
+        "weights_bytes": weights,
+        "weights_l2_bytes": weights_in_l2(plan, index),
+        "weights_l3_bytes": weights_in_l3(plan, index),
+        "l3_moved_bytes": moved_l3_bytes(plan, index),
+        "read_bytes": _read_bytes(plan, node) + weights,
+        "out_bytes": size_bytes(plan.quant, node.name),
+    }
+
+
+def _read_bytes(plan: Plan, node: Node) -> int:
+    """Bytes of the operands that the loop nest touches; padding is not read, weights are apart."""
+    q = plan.quant
+    nest = OPS[node.op].nest(
+        node.attrs, [q.graph.shape(n) for n in node.inputs], q.graph.shape(node.name)
+    )
+    keys = [key for key in nest.operands if key != "y"]
+    operands = [
+        (name, key)
+        for i, (name, key) in enumerate(zip(node.inputs, keys, strict=False))
+        if i not in OPS[node.op].weights
+    ]
+    return sum(
+        min(math.prod(nest.footprint(key)) * ELEMENT_BYTES[q.dtype(name)], size_bytes(q, name))
+        for name, key in operands
+    )
+
+
+def _weight_dtype(step: Step) -> str | None:
+    weight = step.integers.arrays.get("weight")
+    return None if weight is None else str(weight.dtype)
+
+
+def _warning(notice: Notice) -> dict[str, Any]:
+    return {
+        "code": notice.code,
+        "title": notice.title,
+        "facts": [list(pair) for pair in notice.facts],
+        "tries": list(notice.tries),
+    }
+
+
+def dims(shape: Iterable[int]) -> str:
+    """1x8x40; "scalar" for a shape without dimensions."""
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""trace.json: a run in the Trace Event Format, as ui.perfetto.dev and chrome://tracing read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from myoedge.operators import layer_names as naming
+from myoedge.simulator import Mark, Simulation
+
+MOST_BYTES = 50 << 20
+STARTED = -1  # the value of the mark before the first layer
+CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and that of the fabric controller
+PROCESS, _NETWORK, _DMA, _L3 = 1, 20, 100, 200  # the latter two with a lane for every overlap
+_LANES = {"dma in": (_DMA, "DMA"), "dma out": (_DMA, "DMA")}
+_LANES |= {"l3 read": (_L3, "L3"), "l3 write": (_L3, "L3")}
+# From the finest on; each leaves out the first thing of the one before it. Tiles show as their
+# transfers.
+DETAILS = (
+    "sleeping cores, transfers, layers by core",
+    "transfers, layers by core",
+    "layers by core",
+    "layers",
+    "inferences",
+)
+_INFERENCE_BYTES = (
+    180  # at most, in JSON; where more of them than fit were run, the last are left out
+)
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Something on a track from one cycle to another."""
+
+    track: int
+    name: str
+    start: int
+    end: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int) -> bytes:
+    """A track each for the network, every core, DMA and L3; times in microseconds.
+
+    layers   rows of the report
+    At most MOST_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
+    of its own, and what encloses something encloses all of it: the format knows nothing else.
+    """
+    for detail in range(len(DETAILS)):
+        text = _document(run, _slices(run, layers, detail), clock_hz, detail)
+        if len(text) <= MOST_BYTES:
+            return text
+    fitting = list(_inferences(run))[: MOST_BYTES // _INFERENCE_BYTES]
+    return _document(run, fitting, clock_hz, len(DETAILS) - 1)
+
+
+def _document(run: Simulation, slices: list[Slice], clock_hz: int, detail: int) -> bytes:
+    ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: what encloses comes first
+    events = [*_tracks(ordered), *(_event(s, clock_hz) for s in ordered if s.end > s.start)]
+    if run.spans_lost and detail < DETAILS.index("layers by core"):
+        events.append(_warning(run, clock_hz))
+    document = {
+        "displayTimeUnit": "ns",
+        "otherData": {
+            "clock_hz": clock_hz,
+            "detail": DETAILS[detail],
+            "spans_not_recorded": run.spans_lost,
+        },
+        "traceEvents": events,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _slices(run: Simulation, layers: Sequence[Mapping[str, Any]], detail: int) -> list[Slice]:
+    """Enclosing ones before those that they enclose."""
+    parts = [list(_inferences(run))]
+    if detail < 4:
+        parts.append(list(_layers(run, layers)))
+    if detail < 3:
+        parts.append(list(_by_core(run, layers)))
+    if detail < 2:
+        parts.append(list(_transfers(run)))
+    if detail < 1:
+        parts.append(list(_asleep(run)))
+    return [found for part in parts for found in part]
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+def _inferences(run: Simulation) -> Iterator[Slice]:
+    starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
+    if starts:
+        yield Slice(_NETWORK, "start-up", 0, run.marks[starts[0]].cycle)
+    for number, (first, after) in enumerate(pairwise([*starts, len(run.marks)]), 1):
+        cycles = run.marks[first].cycle, run.marks[after - 1].cycle
+        facts = {"cycles": cycles[1] - cycles[0]}
+        yield Slice(_NETWORK, f"inference {number}", *cycles, facts)
+
+
+def _steps(
+    run: Simulation, layers: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[Any, Mark, Mark]]:
+    """Each layer's row with the marks around it."""
+    names = naming.told_apart(layers)
+    for before, after in pairwise(run.marks):
+        if 0 <= after.value < len(layers):
+            yield {**layers[after.value], "told": names[after.value]}, before, after
+
+
+def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
+    for row, before, after in _steps(run, layers):
+        facts = {
+            "op": row["op"],
+            "macs": row["macs"],
+            "cycles": after.cycle - before.cycle,
+            "dma_bytes": after.dma_bytes - before.dma_bytes,
+            "l3_bytes": after.l3_bytes - before.l3_bytes,
+        }
+        yield Slice(_NETWORK, row["told"], before.cycle, after.cycle, facts)
+
+
+def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
+    for row, before, after in _steps(run, layers):
+        for core in range(CORES):
+            did = after.counts[core].since(before.counts[core])
+            facts = {"instructions": did.instructions, "macs": did.macs, **did.stalls}
+            known = {name: n for name, n in facts.items() if n}
+            yield Slice(core, row["told"], before.cycle, after.cycle, known)
+
+
+# --- spans ----------------------------------------------------------------------------------------
+
+
+def _transfers(run: Simulation) -> Iterator[Slice]:
+    """On the first lane that is free by then."""
+    free: dict[int, list[int]] = {_DMA: [], _L3: []}
+    spans = (span for span in run.spans if span.what in _LANES)
+    for span in sorted(spans, key=lambda s: s.start):
+        base, _ = _LANES[span.what]
+        ends = free[base]
+        lane = next((i for i, end in enumerate(ends) if end <= span.start), len(ends))
+        ends[lane : lane + 1] = [span.end]
+        facts = {"bytes": span.size_bytes, "address": f"0x{span.address:08x}"}
+        yield Slice(base + lane, span.what, span.start, span.end, facts)
+
+
+def _asleep(run: Simulation) -> Iterator[Slice]:
+    """Cut where a layer ends: a core may sleep from one into the next."""
+    borders = [mark.cycle for mark in run.marks]
+    at: dict[int, int] = {}
+    spans = (span for span in run.spans if span.what not in _LANES)
+    for span in sorted(spans, key=lambda s: s.start):
+        next_border = at.get(span.core, 0)
+        while next_border < len(borders) and borders[next_border] <= span.start:
+            next_border += 1
+        at[span.core] = next_border
+        start = span.start
+        while next_border < len(borders) and borders[next_border] < span.end:
+            yield Slice(span.core, span.what, start, borders[next_border])
+            start, next_border = borders[next_border], next_border + 1
+        yield Slice(span.core, span.what, start, span.end)
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
+    """Names of the tracks in use, in the order they are shown in."""
+    yield _metadata("process_name", 0, {"name": "myoedge simulate"})
+    used = {found.track for found in slices}
+    for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
+        yield _metadata("thread_name", track, {"name": _track_name(track)})
+        yield _metadata("thread_sort_index", track, {"sort_index": place})
+
+
+def _track_name(track: int) -> str:
+    if track < CORES:
+        return f"core {track}"
+    for base, name in ((_L3, "L3"), (_DMA, "DMA")):
+        if track >= base:
+            return name if track == base else f"{name} {track - base + 1}"
+    return "fabric controller" if track == CONTROLLER else "network"
+
+
+def _metadata(name: str, track: int, facts: Mapping[str, Any]) -> Event:
+    return {"ph": "M", "pid": PROCESS, "tid": track, "name": name, "args": dict(facts)}
+
+
+def _event(found: Slice, clock_hz: int) -> Event:
+    start = _nanoseconds(found.start, clock_hz)
+    event: Event = {
+        "ph": "X",
+        "pid": PROCESS,
+        "tid": found.track,
+        "name": found.name,
+        "ts": start / 1000,
+        "dur": (_nanoseconds(found.end, clock_hz) - start) / 1000,
+    }
+    return event | ({"args": dict(found.facts)} if found.facts else {})
+
+
+def _nanoseconds(cycle: int, clock_hz: int) -> int:
+    """Whole, so that rounding leaves nothing to stand out of what encloses it."""
+    return (cycle * 10**9 + clock_hz // 2) // clock_hz
+
+
+def _warning(run: Simulation, clock_hz: int) -> Event:
+    last = max(span.end for span in run.spans)
+    return {
+        "ph": "i",
+        "s": "g",
+        "pid": PROCESS,
+        "tid": _NETWORK,
+        "name": f"{run.spans_lost:,} spans after this were too many to record",
+        "ts": _nanoseconds(last, clock_hz) / 1000,
+    }

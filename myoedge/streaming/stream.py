@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network that takes frames as they come: the reference, push by push, and stream.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Shape, Tensor
+from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_integer
+from myoedge.quantization.scales import QuantGraph
+
+NUMBERS = ("early", "warmup", "stride", "future")  # of a Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input or output that carries frames.
+
+    axis     of time     frames   in a pass
+    fill     integer in place of frames before the first one
+    """
+
+    name: str
+    axis: int
+    frames: int
+    fill: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one pass leaves for the next.
+
+    input, output   tensors of the network: what it was, what it is
+    fill            integer that all of it has at first
+    begins          pass before which it is filled; before pass 0 it is too
+    """
+
+    input: str
+    output: str
+    fill: int
+    begins: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A network that runs in passes, and what lies between them.
+
+    network   over the frames of a pass; its inputs are `inputs`, then the states, its outputs
+              `outputs`, then what the states become
+    early     frames of the inputs that pass 0 has in front of the first one that is pushed
+    warmup    frames of the outputs that come first and are given to nobody
+    stride    frames of the inputs from frame to frame of the outputs
+    future    frames of the inputs behind a frame of the outputs that it is made of
+    """
+
+    network: QuantGraph
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    states: tuple[State, ...]
+    early: int
+    warmup: int
+    stride: int
+    future: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Of the inputs in a pass."""
+        return self.inputs[0].frames
+
+    @property
+    def state_bytes(self) -> int:
+        """Of all states, once."""
+        q = self.network
+        shapes = {s.input: q.graph.tensors[s.input].size for s in self.states}
+        return sum(size * np.dtype(q.dtype(name)).itemsize for name, size in shapes.items())
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A run of the network.
+
+    number   since the reset        sample   what went in, states too
+    values   of all tensors         ready    frames of the outputs that are ready
+    """
+
+    number: int
+    sample: Mapping[str, Array]
+    values: Mapping[str, Array]
+    ready: tuple[Array, ...]
+
+
+def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
+    """The passes that so many frames are enough for, from a reset on.
+
+    frames   integers by input name, any number of them along the axis of time
+    """
+    q, states = stream.network, {s.input: _filled(stream, s) for s in stream.states}
+    given = [_with_early(stream, port, frames[port.name]) for port in stream.inputs]
+    warmup = stream.warmup
+    for number in range(given[0].shape[stream.inputs[0].axis] // stream.frames):
+        states |= {s.input: _filled(stream, s) for s in stream.states if s.begins == number}
+        new = {
+            port.name: _part(x, port.axis, number * port.frames, port.frames)
+            for port, x in zip(stream.inputs, given, strict=True)
+        }
+        sample = {**new, **states}
+        values = run_integer(q.steps, q.constants, sample)
+        skipped = min(warmup, stream.outputs[0].frames)
+        ready = (
+            _part(values[port.name], port.axis, skipped, port.frames - skipped)
+            for port in stream.outputs
+        )
+        yield Pass(number, sample, values, tuple(ready))
+        states = {s.input: values[s.output] for s in stream.states}
+        warmup -= skipped
+
+
+def pushed(stream: Stream, frames: Mapping[str, Array]) -> tuple[Array, ...]:
+    """All frames of the outputs that are ready after these frames, one behind the other."""
+    ready = [one.ready for one in passes(stream, frames)]
+    q = stream.network
+    return tuple(
+        np.concatenate([row[i] for row in ready], port.axis)
+        if ready
+        else _part(np.zeros(q.graph.shape(port.name), q.dtype(port.name)), port.axis, 0, 0)
+        for i, port in enumerate(stream.outputs)
+    )
+
+
+def frame_shapes(stream: Stream) -> dict[str, Shape]:
+    """Of a frame of every input, with an axis of time of 1."""
+    rows = [(p.name, p.axis, stream.network.graph.shape(p.name)) for p in stream.inputs]
+    return {name: (*shape[:axis], 1, *shape[axis + 1 :]) for name, axis, shape in rows}
+
+
+def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
+    """Shape and integer type of the frames of each output that a pass makes, time first."""
+    graph = stream.network.graph
+    rows = [(port, graph.shape(port.name)) for port in stream.outputs]
+    return [
+        ((p.frames, *shape[: p.axis], *shape[p.axis + 1 :]), stream.network.dtype(p.name))
+        for p, shape in rows
+    ]
+
+
+def handed_out(stream: Stream, ready: Sequence[Array]) -> list[Array]:
+    """Frames that are ready as me_push puts them: time first, zeros behind them."""
+    found = []
+    for port, x, (shape, dtype) in zip(stream.outputs, ready, ready_specs(stream), strict=True):
+        found.append(filled_up(np.moveaxis(x, port.axis, 0).astype(dtype), shape))
+    return found
+
+
+def filled_up(frames: Array, shape: Shape) -> Array:
+    """With zeros behind them up to a shape."""
+    whole = np.zeros(shape, frames.dtype)
+    whole[: len(frames)] = frames
+    return whole
+
+
+def frames_of(stream: Stream, one: Pass) -> list[Array]:
+    """What is pushed until a pass runs: of every moment a frame of each input."""
+    first = stream.early if one.number == 0 else 0
+    moments = range(first, stream.frames)
+    return [np.take(one.sample[p.name], at, p.axis) for at in moments for p in stream.inputs]
+
+
+def firmware_head(numbers: Sequence[int]) -> Array:
+    """What is in front of the frames in input.bin: streams, and passes of each.
+
+    numbers   of all passes, each since its reset
+    """
+    firsts = [at for at, number in enumerate(numbers) if number == 0]
+    return np.array([len(firsts), *np.diff([*firsts, len(numbers)])], np.uint32)
+
+
+def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
+    """As many frames as so many passes take; behind the last one the first comes again."""
+    moments = range(passes * stream.frames - stream.early)
+    axes = {port.name: port.axis for port in stream.inputs}
+    return {n: np.take(x, moments, axes[n], mode="wrap") for n, x in frames.items()}
+
+
+def as_long_as(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
+    """The inputs that carry frames, over as many of them as these samples have.
+
+    inputs   [samples, ...] by name, or the only one under any
+    """
+    graph, tensors = stream.network.graph, {}
+    for port, x in zip(stream.inputs, inputs.values(), strict=False):
+        shape = graph.shape(port.name)
+        frames = x.shape[port.axis - len(shape)] if x.ndim >= len(shape) else port.frames
+        long = (*shape[: port.axis], frames, *shape[port.axis + 1 :])
+        tensors[port.name] = Tensor(port.name, long)
+    return Graph(tuple(tensors), (), (), tensors, {})
+
+
+def _filled(stream: Stream, state: State) -> Array:
+    q = stream.network
+    return np.full(q.graph.shape(state.input), state.fill, q.dtype(state.input))
+
+
+def _with_early(stream: Stream, port: Port, x: Array) -> Array:
+    pads = [(stream.early if d == port.axis else 0, 0) for d in range(x.ndim)]
+    return np.pad(x, pads, constant_values=port.fill)
+
+
+def _part(x: Array, axis: int, first: int, count: int) -> Array:
+    return np.take(x, range(first, first + count), axis)
+
+
+def to_json(stream: Stream) -> dict[str, Any]:
+    """stream.json: all but the network."""
+    return {
+        "schema": "myoedge.stream/1",
+        **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
+        "states": [_fields(state) for state in stream.states],
+        **{name: getattr(stream, name) for name in NUMBERS},
+    }
+
+
+def _fields(row: Port | State) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__slots__}
+
+
+def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
+    """What to_json wrote, with the network that lies beside it."""
+    ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
+    states = tuple(State(**row) for row in document["states"])
+    numbers = {name: int(document[name]) for name in NUMBERS}
+    return Stream(network, ports["inputs"], ports["outputs"], states, **numbers)

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sweep from its file to its tables; what is finished already is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from myoedge.building.energy_coefficients import coefficients
+from myoedge.reports.energy import of_result
+from myoedge.reports.speed import duration
+from myoedge.sweeps.compare import Regression, regressions
+from myoedge.sweeps.executors import on_cluster, on_processes
+from myoedge.sweeps.page import sweep_html
+from myoedge.sweeps.results import in_order, keep, kept, name_of, read_table, table_csv, table_json
+from myoedge.sweeps.settings import read_sweep
+from myoedge.sweeps.tasks import Task, tasks
+from myoedge.sweeps.worker import OK, Result
+from myoedge.system.folder import explained, replace_files
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """Every result, in the file's order.
+
+    computed      how many were not there already
+    regressions   what is worse than in the earlier sweep; empty without one
+    """
+
+    folder: Path
+    results: tuple[Result, ...]
+    computed: int
+    regressions: tuple[Regression, ...]
+
+
+def sweep(
+    file: Path, output: Path | None, jobs: int | None, against: Path | None, scheduler: str | None,
+    say: Say,
+) -> Swept:  # fmt: skip
+    """api.sweep; the arguments are explained there."""
+    settings = read_sweep(file)
+    old = None if against is None else read_table(against)
+    folder = output or Path("build") / f"{file.stem}-sweep"
+    everything = tasks(settings, file.parent, json.dumps(asdict(coefficients())))
+    known = {t.key: found for t in everything if (found := kept(folder, t)) is not None}
+    missing = [task for task in everything if task.key not in known]
+    if known:
+        say(f"{len(known)} of {len(everything)} are there already")
+    found = dict(known)
+    for result in _results(missing, jobs or os.cpu_count() or 1, scheduler):
+        keep(folder, result)
+        found[result["key"]] = result
+        say(f"{len(found)}/{len(everything)}  {in_short(result)}")
+    rows = in_order(everything, found)
+    worse = [] if old is None else regressions(old, rows, settings.bounds)
+    _write(folder, rows, worse)
+    return Swept(folder, tuple(rows), len(missing), tuple(worse))
+
+
+def _results(missing: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Result]:
+    if not missing:
+        return iter(())
+    return on_processes(missing, jobs) if scheduler is None else on_cluster(missing, scheduler)
+
+
+def _write(folder: Path, rows: Sequence[Result], worse: Sequence[Regression]) -> None:
+    texts = {
+        "sweep.json": table_json(rows),
+        "sweep.csv": table_csv(rows),
+        "sweep.html": sweep_html(rows, worse),
+    }
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    replace_files(folder, {name: text.encode() for name, text in texts.items()})
+
+
+def in_short(row: Result) -> str:
+    """ "m / free / default / high: 2.3 ms, 131 µJ (97 to 165), 46 dB"; or why there is none."""
+    if row["status"] != OK:
+        said = (row["status"], row["code"], row["title"])
+        return f"{name_of(row)}: {' '.join(filter(None, said))}"
+    parts = [
+        duration(row["latency_s"]) if row["latency_s"] else "",
+        of_result(row),
+        f"{row['sqnr_db']:.1f} dB" if row["sqnr_db"] is not None else "",
+    ]
+    return f"{name_of(row)}: {', '.join(filter(None, parts))}"

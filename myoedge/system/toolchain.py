@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C compilers: found, asked for their version, run; the flags of libraries, programs, firmware."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from myoedge.errors import MyoedgeError
+from myoedge.system.tools import Finished, cache_folder, run, scratch
+
+ZIG = "ziglang==0.17.0"
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
+SANITIZERS = ("undefined", "address")
+FIRMWARE_FLAGS = (
+    *("-std=c11", *WARNINGS, "-O2", "-g", "-gdwarf-4", "-ffreestanding", "-nostdlib", "-static"),
+    *("-fno-pic", "-fomit-frame-pointer", "-fno-stack-protector"),
+    *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
+    *("-ffunction-sections", "-fdata-sections", "-mno-relax"),
+)
+
+Names = Sequence[str]
+Files = Sequence[Path]
+
+# argc is 1 without arguments: then the last byte is touched, else the one behind it.
+_PLANTED_OVERFLOW = """\
+#include <stdlib.h>
+int main(int argc, char **argv) {
+    volatile char *block = malloc(8);
+    (void)argv;
+    block[6 + argc] = 1;
+    free((void *)block);
+    return 0;
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A C compiler that has told its version; `name` is what was asked for."""
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+
+    @property
+    def is_zig(self) -> bool:
+        return self.version.startswith("zig ")
+
+    @property
+    def is_clang(self) -> bool:
+        return self.is_zig or "clang" in self.version
+
+    @property
+    def can_asan(self) -> bool:
+        """Whether AddressSanitizer really stops a planted heap overflow; tried once a process."""
+        return _catches_heap_overflow(self)
+
+
+def compiler(name: str = "zig") -> Compiler:
+    """The C compiler of that name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
+
+    Raises E501 where it is missing or does not run.
+    """
+    if name == "zig":
+        binary = _zig_binary()
+        return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
+    command = _cc() if name == "cc" else (name,)
+    found = shutil.which(command[0])
+    if found is None:
+        raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
+    command = (str(Path(found).absolute()), *command[1:])
+    return Compiler(name, command, _first_line((*command, "--version")))
+
+
+def _cc() -> tuple[str, ...]:
+    wanted = os.environ.get("CC", "")
+    try:
+        return tuple(shlex.split(wanted)) or ("cc",)
+    except ValueError as error:
+        raise MyoedgeError("E501", f"CC is no command: {wanted}", {"cause": error}) from None
+
+
+def _zig_binary() -> str:
+    spec = importlib.util.find_spec("ziglang")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    for folder in folders:
+        if (binary := Path(folder, "zig")).is_file():
+            return str(binary)
+    raise _missing(
+        "the C compiler zig", f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
+    )
+
+
+def _missing(what: str, *tries: str) -> MyoedgeError:
+    return MyoedgeError("E501", f"{what} is missing", tries=tries)
+
+
+@functools.cache
+def _first_line(command: tuple[str, ...]) -> str:
+    """What a program prints first; asked once a process."""
+    finished = run(command, cwd=Path.cwd(), env={"LC_ALL": "C"}, timeout_s=60)
+    if finished.returncode != 0 or not finished.stdout.strip():
+        facts = {"exit code": finished.returncode, "says": finished.stderr.strip()[:400]}
+        raise MyoedgeError("E501", f"{command[0]} does not tell its version", facts)
+    return finished.stdout.strip().splitlines()[0]
+
+
+def compile_flags(
+    cc: Compiler,
+    sanitize: Names = (),
+    optimize: str = "-O2",
+    warnings: Names = WARNINGS,
+    defines: Names = (),
+) -> tuple[str, ...]:
+    """Every flag that decides the machine code; none of them names a folder.
+
+    sanitize   any of SANITIZERS; the first finding ends the process with a message
+    defines    names of macros that are set
+    """
+    if unknown := set(sanitize) - set(SANITIZERS):
+        raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
+    # zig cc switches UBSan on by itself in some modes: said in both directions.
+    checks = [f"-f{'' if kind in sanitize else 'no-'}sanitize={kind}" for kind in SANITIZERS]
+    if sanitize:
+        checks += ["-fno-sanitize-recover=all", "-g"]
+    # zig cc compiles for the very CPU it runs on; a cache may be shared between machines.
+    cpu = ["-mcpu=baseline"] if cc.is_zig else []
+    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    macros = [f"-D{name}" for name in defines]
+    return ("-std=c11", *warnings, optimize, *cpu, *checks, *here, *macros)
+
+
+def compile_library(
+    sources: Path | Files,
+    output: Path,
+    *,
+    cc: Compiler,
+    sanitize: Names = (),
+    optimize: str = "-O2",
+    warnings: Names = WARNINGS,
+    include: Files = (),
+    defines: Names = (),
+    objects: Files = (),
+) -> Finished:
+    """Compile C files, or every C file below a folder, into a shared library; objects go with it.
+
+    Same sources, same bytes, wherever the folder lies (except with sanitizers, whose run-time
+    library knows its place). What the compiler objects to is in the result.
+    """
+    flags = compile_flags(cc, sanitize, optimize, warnings, defines)
+    return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include, objects)
+
+
+def compile_object(
+    source: Path, output: Path, *, root: Path, cc: Compiler, flags: Names, include: Files
+) -> Finished:
+    """Compile one file into an object, in which names are relative to the folder `root`."""
+    return _compile([source], output, cc, ("-c", *flags), include, root=root)
+
+
+def compile_program(
+    sources: Path | Files, output: Path, *, cc: Compiler, sanitize: Names = (), include: Files = ()
+) -> Finished:
+    """Compile C files, or every C file below a folder, into a program; else as compile_library."""
+    return _compile(sources, output, cc, compile_flags(cc, sanitize), include)
+
+
+def _compile(
+    sources: Path | Files,
+    output: Path,
+    cc: Compiler,
+    flags: Names,
+    include: Files,
+    objects: Files = (),
+    root: Path | None = None,
+) -> Finished:
+    found, files = _located(sources)
+    root = root or found
+    places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
+    names = [os.path.relpath(file, root) for file in files]
+    # No place of this machine is inside, where there are source lines: neither ours nor zig's own.
+    moved = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
+    plain = [
+        *(f"-ffile-prefix-map={old}={new}" for old, new in moved),
+        "-o",
+        str(output.absolute()),
+    ]
+    env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
+    # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
+    with scratch() as folder:
+        env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
+        done = run([*cc.command, *flags, *plain, *places, *names, *objects], cwd=root, env=env)
+    if done.returncode == 0 and not output.exists():
+        raise _missing(f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc")
+    return done
+
+
+def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
+    """The folder to compile in, so that no name needs more than a relative path, and the files."""
+    if isinstance(sources, Path):
+        root = sources.resolve()
+        return root, sorted(root.rglob("*.c"))
+    files = [file.resolve() for file in sources]
+    return Path(os.path.commonpath([file.parent for file in files])), files
+
+
+def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
+    """Every flag that decides the machine code of a program for a RISC-V core without a system.
+
+    RV32IMC with registers for integers only; every function in a section of its own, so that the
+    linker leaves out what nobody calls.
+    """
+    target: tuple[str, ...] = ("-march=rv32imc_zicsr", "-mabi=ilp32")
+    if cc.is_zig:
+        target = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c")
+    elif cc.is_clang:
+        target = ("--target=riscv32-unknown-elf", "-fuse-ld=lld", *target)
+    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    checks = [f"-fno-sanitize={kind}" for kind in SANITIZERS] if cc.is_zig else []
+    macros = [f"-D{name}" for name in defines]
+    return (*target, *FIRMWARE_FLAGS, *here, *checks, *macros)
+
+
+def compile_firmware(
+    sources: Files,
+    output: Path,
+    *,
+    cc: Compiler,
+    script: Path,
+    flags: Names,
+    include: Files = (),
+    objects: Files = (),
+) -> Finished:
+    """Compile and link C and assembly by a linker script into an ELF; else as compile_library."""
+    root = _located([script, *sources])[0]
+    link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
+    return _compile(sources, output, cc, (*flags, *link), include, objects, root)
+
+
+@functools.cache
+def _catches_heap_overflow(cc: Compiler) -> bool:
+    with scratch() as folder:
+        source, program = folder / "planted.c", folder / "planted"
+        source.write_text(_PLANTED_OVERFLOW, encoding="utf-8")
+        if compile_program([source], program, cc=cc, sanitize=("address",)).returncode != 0:
+            return False
+        # Looking for leaks needs ptrace, which containers often forbid.
+        env = {"ASAN_OPTIONS": "detect_leaks=0"}
+        clean = run([program], cwd=folder, env=env, timeout_s=60)
+        caught = run([program, "overflow"], cwd=folder, env=env, timeout_s=60)
+    return clean.returncode == 0 and "heap-buffer-overflow" in caught.stderr

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""boards/<id>/board.toml -> Board: what is around a chip, and how to get at it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from myoedge.errors import MyoedgeError
+from myoedge.targets import CHIPS
+
+FILE = "board.toml"
+USUAL = "gap9_evk"  # the board that is meant where none is named
+FLASHES = ("mram", "octospi")
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """The external memory that L3 lies in."""
+
+    part: str
+    bytes: int
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """A memory that keeps programs.
+
+    sector_bytes   a power of two, and the memory a whole number of them
+    flasher        the program of gap_bins/ that writes it, "" where there is none
+    """
+
+    part: str
+    bytes: int
+    sector_bytes: int
+    flasher: str = ""
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The debug probe and what OpenOCD needs for it.
+
+    usb_ids          "vendor:product", hexadecimal, of the probes that it can be
+    target           OpenOCD's name of the core that loads and starts programs
+    idcode           of its JTAG TAP
+    scripts          of the SDK's openocd_tools, in their order
+    flasher_entry    where a flasher starts; flasher_struct: where it keeps its struct's address
+    """
+
+    kind: Literal["ftdi", "jlink", "cmsis-dap"]
+    usb_ids: tuple[str, ...]
+    speed_khz: int
+    target: str
+    idcode: int
+    scripts: tuple[str, ...]
+    flasher_entry: int = 0
+    flasher_struct: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """The serial line to the application; `port` is a device's path where it is always the same."""
+
+    kind: Literal["uart"]
+    uart: int
+    baud_rate: int
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """How power is measured: a pad that is high while the network runs, and the supply."""
+
+    pad: int
+    supply_v: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The oscillator that the chip's clocks come from."""
+
+    oscillator_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board; what is not known of it is None.
+
+    tried   whether myoedge has been run on one
+    """
+
+    id: str
+    name: str
+    chip: str
+    tried: bool
+    sources: tuple[str, ...] = ()
+    clock: Clock | None = None
+    ram: Ram | None = None
+    flash: dict[str, Flash] = field(default_factory=dict)
+    probe: Probe | None = None
+    console: Console | None = None
+    power: Power | None = None
+
+
+def boards_dir() -> Path:
+    """boards/: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_data" / "boards"
+    return installed if installed.is_dir() else package.parent / "boards"
+
+
+def known_boards() -> tuple[Board, ...]:
+    """Every board that comes along, by id."""
+    return tuple(read_board(path) for path in sorted(boards_dir().glob(f"*/{FILE}")))
+
+
+def find_board(name: str | None = None) -> Board:
+    """A board by id, or by the path of a board.toml; USUAL without a name.
+
+    Errors: E252 wrong, E253 no such board.
+    """
+    name = name or USUAL
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_dir():
+        return read_board(path / FILE if path.is_dir() else path)
+    ids = [path.parent.name for path in sorted(boards_dir().glob(f"*/{FILE}"))]
+    if name not in ids:
+        facts = {"has": ", ".join(ids)}
+        raise MyoedgeError("E253", f"there is no board {name}", facts, ["--board ./my/board.toml"])
+    return read_board(boards_dir() / name / FILE)
+
+
+def read_board(path: Path) -> Board:
+    """A checked description. Errors: E252 every wrong key and value at once."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MyoedgeError("E252", f"{path} cannot be read", {"cause": error.strerror}) from None
+    except (ValueError, RecursionError) as error:
+        raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}) from None
+    board = _validated(tables, path)
+    problems = _problems(board)
+    if problems:
+        raise MyoedgeError("E252", f"{path} describes no board", problems)
+    return board
+
+
+def _validated(tables: Mapping[str, Any], path: Path) -> Board:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+    strict = with_config(ConfigDict(extra="forbid"))
+    for kind in (Board, Ram, Flash, Probe, Console, Power, Clock):
+        strict(kind)
+    try:
+        return TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
+    except (ValidationError, TypeError, ValueError) as error:
+        raise MyoedgeError("E252", f"{path} describes no board", _reasons(error)) from None
+
+
+def _reasons(error: Exception) -> dict[str, str]:
+    rows = error.errors() if hasattr(error, "errors") else [{"loc": ("value",), "msg": str(error)}]
+    return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
+
+
+WORD = (0, 2**32 - 1)
+# What a value can be at all, by its key.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "clock.oscillator_hz": (1, 10**9),
+    "ram.bytes": (1, 2**32),
+    "flash.bytes": (1, 2**32),
+    "flash.sector_bytes": (1, 2**24),
+    "probe.speed_khz": (1, 100_000),
+    "probe.idcode": WORD,
+    "probe.flasher_entry": WORD,
+    "probe.flasher_struct": WORD,
+    "console.uart": (0, 15),
+    "console.baud_rate": (300, 12_000_000),
+    "power.pad": (0, 255),
+    "power.supply_v": (0.5, 60),
+}
+ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+# What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
+WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+SCRIPT = re.compile(rf"{WORDS.pattern}(/{WORDS.pattern})*")  # below the SDK's openocd_tools
+USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
+
+
+def _problems(board: Board) -> dict[str, str]:
+    """What types cannot say."""
+    found = {}
+    if not ID.fullmatch(board.id):
+        found["id"] = "is at most 64 of a-z, 0-9, _ and -"
+    if board.chip not in CHIPS:
+        found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
+    for name, flash in board.flash.items():
+        if name not in FLASHES:
+            found[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
+        found |= {f"flash.{name}.{key}": text for key, text in _wrong_flash(flash).items()}
+    if board.probe is not None and not WORDS.fullmatch(board.probe.target):
+        found["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
+    for script in board.probe.scripts if board.probe else ():
+        if not SCRIPT.fullmatch(script):
+            found["probe.scripts"] = f"{script!r} is no file's path in openocd_tools of the SDK"
+    for usb_id in board.probe.usb_ids if board.probe else ():
+        if not USB_ID.fullmatch(usb_id):
+            found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
+    for key, value, (least, most) in _limited(board):
+        if not least <= value <= most:
+            found[key] = f"{value:,} is not {least:,} to {most:,}"
+    return found
+
+
+def _wrong_flash(flash: Flash) -> dict[str, str]:
+    found, sector_bytes = {}, flash.sector_bytes
+    if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
+        found["sector_bytes"] = f"{sector_bytes:,} is no power of two that divides {flash.bytes:,}"
+    if flash.flasher and not WORDS.fullmatch(flash.flasher):
+        found["flasher"] = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
+    return found
+
+
+def _limited(board: Board) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """(key, value, limits) of every number in the tables that are there."""
+    flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
+    for key, limits in LIMITS.items():
+        kind, _, name = key.partition(".")
+        tables = flashes if kind == "flash" else {kind: getattr(board, kind)}
+        for table, described in tables.items():
+            if described is not None:
+                yield f"{table}.{name}", getattr(described, name), limits

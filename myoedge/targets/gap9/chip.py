@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GreenWaves GAP9: one fabric controller and a cluster of nine RISC-V cores."""
+
+from __future__ import annotations
+
+from myoedge.targets.chip import Chip, Engine, OperatingPoint
+
+KIB = 1024
+
+GAP9 = Chip(
+    name="gap9",
+    doc="GreenWaves GAP9: 1 fabric controller + 9-core RISC-V cluster, 128 KiB L1, 1.5 MiB L2",
+    l1_bytes=128 * KIB,
+    l1_reserved_bytes=12 * KIB,  # link.ld: nine stacks of 1.25 KiB; queues, the tile at hand
+    l2_bytes=1536 * KIB,
+    l2_reserved_bytes=128 * KIB,  # code of 30 KiB and some 0.8 KiB a layer
+    l3_bytes=32 * KIB * KIB,
+    # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
+    l3_bytes_per_s=185_000_000,
+    # Eight cores compute with four int8 products a cycle; the ninth moves data.
+    engines=(Engine("cluster", cores=8, macs_per_cycle=32),),
+    points=(
+        OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
+        OperatingPoint("low", volts=0.65, clock_hz=240_000_000),
+    ),
+    sources=(
+        "memory sizes and cores: GreenWaves gap_sdk 4.12, GAP9 platform description",
+        "operating points: MLPerf Tiny v1.0, GreenWaves submission (closed division)",
+    ),
+)
