@@ -25,7 +25,7 @@ from myoedge.reports.speed import duration
 from myoedge.targets import Chip, OperatingPoint
 
 if TYPE_CHECKING:
-    from myoedge.operators.base import Step
+    from myoedge.operators.base import QuantizedNode
     from myoedge.plan.plan import Plan
 
 MEMORIES = ("l1", "l2", "l3")
@@ -137,7 +137,7 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
 
 
-def _no_tile(plan: Plan, large: Sequence[Step], chip: Chip) -> MyoedgeError:
+def _no_tile(plan: Plan, large: Sequence[QuantizedNode], chip: Chip) -> MyoedgeError:
     """Told of the layer that needs most: an L1 that serves it serves the others too."""
     worst = max(large, key=least_bytes)
     others = len(large) - 1

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from myoedge.codegen.render import C_TYPES, render
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.plan.plan import Plan
 
 
-def function_name(index: int, step: Step) -> str:
+def function_name(index: int, step: QuantizedNode) -> str:
     return f"l{index:02d}_{step.node.op}"
 
 
-def kernel(plan: Plan, index: int, step: Step) -> str:
+def kernel(plan: Plan, index: int, step: QuantizedNode) -> str:
     """The C function of a step, its header line included."""
     name = function_name(index, step)
     values = {
@@ -39,7 +39,7 @@ def kernel(plan: Plan, index: int, step: Step) -> str:
     return render(f"kernels/{OPS[step.node.op].template}", values)
 
 
-def heading(step: Step) -> str:
+def heading(step: QuantizedNode) -> str:
     """One line for people: operator, shapes, module path, source."""
     reads = ", ".join(_dims(shape) for shape in step.shapes)
     return comment(f"{step.node.op} {reads} -> {_dims(step.out)}  {step.node.where}")
@@ -56,7 +56,9 @@ def _dims(shape: Shape) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def arrays(index: int, step: Step, stored: Mapping[str, Array] | None = None) -> dict[str, Array]:
+def arrays(
+    index: int, step: QuantizedNode, stored: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
     """The constant arrays of a step under their C names; `stored` where they are packed."""
     name = function_name(index, step)
     found = step.integers.arrays if stored is None else stored

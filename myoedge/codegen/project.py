@@ -15,7 +15,7 @@ from myoedge.codegen.kernels import comment
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
-from myoedge.graph.ir import Border
+from myoedge.graph.ir import InputNormalization
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
@@ -217,7 +217,7 @@ def _meaning(plan: Plan, name: str) -> str:
     return f"real = {params.scale!r} * {zero if params.zero_point else 'q'}{_factors(border)}"
 
 
-def _factors(border: Border | None) -> str:
+def _factors(border: InputNormalization | None) -> str:
     if border is None:
         return ""
     if len(border.scale) == 1:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from myoedge.codegen.kernels import function_name, heading
 from myoedge.codegen.render import render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
@@ -17,7 +17,7 @@ Base = Callable[[Operand], str]  # the C of where an operand starts outside, a p
 Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
-def tiled_layer(index: int, step: Step, tiling: Tiling, base: Base) -> str:
+def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> str:
     """The C of a layer in tiles."""
     fn = function_name(index, step)
     tables = Tables(fn)

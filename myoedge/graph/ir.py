@@ -83,7 +83,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Border:
+class InputNormalization:
     """A factor and an offset per channel that the host applies before it quantises an input.
 
     scale, offset   float64 values along `axis` of the input; a single value applies to all of it
@@ -117,7 +117,7 @@ class Graph:
     tensors: Mapping[str, Tensor]
     constants: Mapping[str, Array]
     output_names: tuple[str, ...] = ()
-    borders: Mapping[str, Border] = field(default_factory=dict)
+    borders: Mapping[str, InputNormalization] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:

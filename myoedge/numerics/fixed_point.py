@@ -22,7 +22,7 @@ TYPICAL_STEPS = 40.0  # root mean square of an output that fills 8 bits, in its 
 
 
 @dataclass(frozen=True, slots=True)
-class QParams:
+class QuantParams:
     """real = scale * (q - zero_point), q an integer of `dtype`.
 
     scale is a float32 value; zero_point lies in the dtype's range, so that 0.0 is exact.
@@ -57,13 +57,13 @@ class Requant:
     shift: Array
 
 
-def quantize(x: Array | float, q: QParams) -> Array:
+def quantize(x: Array | float, q: QuantParams) -> Array:
     """Nearest integer, ties to even, saturating. x float [...] -> q.dtype [...]."""
     scaled = np.rint(np.asarray(x, np.float64) / q.scale) + q.zero_point
     return np.asarray(np.clip(scaled, q.low, q.high), q.dtype)
 
 
-def dequantize(x: Array, q: QParams) -> Array:
+def dequantize(x: Array, q: QuantParams) -> Array:
     """int [...] -> float32 [...]."""
     return ((x.astype(np.float64) - q.zero_point) * q.scale).astype(np.float32)
 
@@ -190,21 +190,21 @@ def lookup(x: Array, table: Array) -> Array:
     return np.asarray(table[x.astype(np.int32) + 128])
 
 
-def range_qparams(low: float, high: float) -> QParams:
+def range_qparams(low: float, high: float) -> QuantParams:
     """int8 parameters that cover [low, high] and 0.0; an empty range gets scale 1/128."""
     low, high = min(low, 0.0), max(high, 0.0)
     if high - low < 2.0**-60:
-        return QParams(2.0**-7, 0)
+        return QuantParams(2.0**-7, 0)
     scale = float(np.float32((high - low) / 255.0))
     zero_point = int(np.clip(np.rint(-128.0 - low / scale), -128, 127))
-    return QParams(scale, zero_point)
+    return QuantParams(scale, zero_point)
 
 
-def symmetric_qparams(low: float, high: float, dtype: str = "int8") -> QParams:
+def symmetric_qparams(low: float, high: float, dtype: str = "int8") -> QuantParams:
     """Parameters that cover [low, high] without a zero point; an empty range: 1/128."""
     largest = max(-low, high)
     scale = float(np.float32(largest / np.iinfo(dtype).max)) if largest >= 2.0**-60 else 2.0**-7
-    return QParams(scale, 0, dtype)
+    return QuantParams(scale, 0, dtype)
 
 
 def choose_wide(

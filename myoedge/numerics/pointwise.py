@@ -12,8 +12,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 
-Step = tuple[Any, ...]  # (name, parameter, ...)
-Chain = tuple[Step, ...]  # applied from left to right
+Call = tuple[Any, ...]  # (name, parameter, ...)
+Chain = tuple[Call, ...]  # applied from left to right
 
 _erf = np.frompyfunc(math.erf, 1, 1)
 
@@ -118,7 +118,7 @@ def defaults(name: str) -> tuple[float, ...]:
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()
 
 
-def evaluate(chain: Sequence[Step], x: Array) -> Array:
+def evaluate(chain: Sequence[Call], x: Array) -> Array:
     """The chain at every element, in float64; NaN and infinities where it is not defined."""
     blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
     with np.errstate(all="ignore"):
@@ -126,13 +126,13 @@ def evaluate(chain: Sequence[Step], x: Array) -> Array:
     return np.concatenate(found).reshape(np.shape(x))
 
 
-def _evaluated(chain: Sequence[Step], x: Array) -> Array:
+def _evaluated(chain: Sequence[Call], x: Array) -> Array:
     for name, *parameters in chain:
         x = FUNCTIONS[name](x, *parameters)
     return x
 
 
-def bounds(chain: Sequence[Step]) -> tuple[float, float] | None:
+def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:
     """(low, high) if the chain only clamps, else None: clamps cost nothing in an epilogue."""
     low, high = -math.inf, math.inf
     for step in chain:

@@ -12,12 +12,12 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 from myoedge.operators.kernel import Dim, Tiled
 
 
 @dataclass(frozen=True, slots=True)
-class Nest:
+class LoopNest:
     """A loop nest and what it touches.
 
     axes      extent of every loop, outermost first
@@ -43,7 +43,7 @@ class Nest:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class QuantizeInputs:
     """What an operator sees when it is quantised.
 
     shapes     of its inputs         out      shape of its output
@@ -55,12 +55,12 @@ class Site:
     attrs: Attrs
     shapes: tuple[Shape, ...]
     out: Shape
-    inputs: tuple[QParams | None, ...]
-    target: QParams
+    inputs: tuple[QuantParams | None, ...]
+    target: QuantParams
     constants: tuple[Array | None, ...]
     per_channel: bool = True
 
-    def params(self, index: int) -> QParams:
+    def params(self, index: int) -> QuantParams:
         found = self.inputs[index]
         assert found is not None, "operand without parameters"
         return found
@@ -72,7 +72,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Integers:
+class QuantizedParams:
     """The numbers an operator needs at run time: scalars by name, and arrays by name."""
 
     scalars: Mapping[str, int] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Integers:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class QuantizedNode:
     """One quantised operator: node, integers, and the shapes of the operands it still reads.
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
@@ -92,7 +92,7 @@ class Step:
     operands: tuple[str, ...]
     shapes: tuple[Shape, ...]
     out: Shape
-    integers: Integers
+    integers: QuantizedParams
     low: int = -128
     high: int = 127
     item: int = 1
@@ -117,23 +117,23 @@ class Step:
         return self.integers.arrays[name]
 
 
-def _zero(step: Step) -> int:
+def _zero(step: QuantizedNode) -> int:
     return 0
 
 
-def _as_it_is(step: Step, x: Array) -> Array:
+def _as_it_is(step: QuantizedNode, x: Array) -> Array:
     return x
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class StreamState:
     """What an operator hands from frame to frame, beginning with one of its operands.
 
     operand   its number; one behind the others is read where it is there
     name      for people and tensors      shape   of it
     params    in which it is kept, such that nothing is lost
-    first     (Step, the operand) -> its integers in these params
-    fill      Step -> the integer that all of it is at first, where there is no such operand
+    first     (QuantizedNode, the operand) -> its integers in these params
+    fill      integer of all elements at first, of a QuantizedNode without such an operand
     scalars   of the operator where the operand has these params
     last      operator that gives what is left behind the last frame; empty: that frame itself
     """
@@ -141,15 +141,15 @@ class Carried:
     operand: int
     name: str
     shape: Shape
-    params: QParams
-    first: Callable[[Step, Array], Array] = _as_it_is
-    fill: Callable[[Step], int] = _zero
+    params: QuantParams
+    first: Callable[[QuantizedNode, Array], Array] = _as_it_is
+    fill: Callable[[QuantizedNode], int] = _zero
     scalars: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class InTime:
+class StreamingRule:
     """How an operator goes along one axis of an operand, the axis of time in a stream.
 
     axis      of the result, frames of which are made of frames of the operand
@@ -157,7 +157,7 @@ class InTime:
     before    frames in front of the first one that a frame of the result may reach into
     behind    frames behind the last one that it reaches into, which a stream does not have yet
     resized   frames of the result -> attributes on just what they are made of, nothing around it
-    fill      Step -> the integer in place of frames in front of the first one
+    fill      QuantizedNode -> the integer in place of frames in front of the first one
     carries   what goes from frame to frame besides
     """
 
@@ -167,8 +167,8 @@ class InTime:
     stride: int = 1
     before: int = 0
     behind: int = 0
-    fill: Callable[[Step], int] = _zero
-    carries: tuple[Carried, ...] = ()
+    fill: Callable[[QuantizedNode], int] = _zero
+    carries: tuple[StreamState, ...] = ()
 
     @property
     def anchored(self) -> bool:
@@ -176,7 +176,9 @@ class InTime:
         return self.before > 0 or bool(self.carries)
 
 
-def _all_at_once(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _all_at_once(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     return None
 
 
@@ -184,15 +186,15 @@ def _none(attrs: Attrs) -> tuple[int, ...]:
     return ()
 
 
-def _nothing(site: Site) -> Integers:
-    return Integers()
+def _nothing(site: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams()
 
 
-def _no_bound(step: Step) -> int:
+def _no_bound(step: QuantizedNode) -> int:
     return 0
 
 
-def _no_literals(step: Step) -> Mapping[str, Any]:
+def _no_literals(step: QuantizedNode) -> Mapping[str, Any]:
     return {}
 
 
@@ -203,14 +205,14 @@ class OpDef:
     shape      (attrs, *input shapes) -> output shape
     nest       (attrs, input shapes, output shape) -> loops and operands
     real       (attrs, *float arrays) -> float array: calibration and SQNR
-    quantize   Site -> Integers
-    integer    (Step, *integer arrays) -> integer array: what the C must compute, bit for bit
-    acc_bound  Step -> largest |intermediate int32| that any input can produce, for its weights
+    quantize   QuantizeInputs -> QuantizedParams
+    integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
+    acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
     template   file below firmware_templates/kernels; empty where no code is emitted
-    phases     Step -> of a layer that works on L2, phase by phase: how many lanes the cores share,
-               and the cycles of one; None: all iterations of the nest take about the same
-    literals   Step -> numbers its template writes into the C, besides shapes and integers
-    tiled      Step -> how it runs in tiles in L1; None, also as its result: as a whole, in L2
+    phases     QuantizedNode -> for a layer that works on L2, phase by phase: number of lanes that
+               the cores share, and the cycles of one; None: iterations cost about the same
+    literals   QuantizedNode -> numbers its template writes into the C, besides shapes and integers
+    tiled      QuantizedNode -> its tiling in L1; None, also as its result: as a whole, in L2
     weights    positions of the inputs that `quantize` turns into `integers`
     same_scale inputs and output share one pair of parameters
     moves      results are elements of the operands as they are, or a number around them
@@ -239,15 +241,15 @@ class OpDef:
     name: str
     doc: str
     shape: Callable[..., Shape]
-    nest: Callable[[Attrs, Sequence[Shape], Shape], Nest]
+    nest: Callable[[Attrs, Sequence[Shape], Shape], LoopNest]
     real: Callable[..., Array]
     integer: Callable[..., Array]
-    quantize: Callable[[Site], Integers] = _nothing
-    acc_bound: Callable[[Step], int] = _no_bound
+    quantize: Callable[[QuantizeInputs], QuantizedParams] = _nothing
+    acc_bound: Callable[[QuantizedNode], int] = _no_bound
     template: str = ""
-    literals: Callable[[Step], Mapping[str, Any]] = _no_literals
-    phases: Callable[[Step], Sequence[tuple[int, float]]] | None = None
-    tiled: Callable[[Step], Tiled | None] | None = None
+    literals: Callable[[QuantizedNode], Mapping[str, Any]] = _no_literals
+    phases: Callable[[QuantizedNode], Sequence[tuple[int, float]]] | None = None
+    tiled: Callable[[QuantizedNode], Tiled | None] | None = None
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     moves: bool = False
@@ -255,7 +257,7 @@ class OpDef:
     turned: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
     view: bool = False
     out_dtype: str = "int8"
-    fixed: QParams | None = None
+    fixed: QuantParams | None = None
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
@@ -267,7 +269,7 @@ class OpDef:
     wide: tuple[int, ...] = ()
     wide_weights: Callable[[Array], Array] | None = None
     reads_indices: bool = False
-    in_time: Callable[[Attrs, Sequence[Shape], int, int], InTime | None] = _all_at_once
+    in_time: Callable[[Attrs, Sequence[Shape], int, int], StreamingRule | None] = _all_at_once
 
 
 OPS: dict[str, OpDef] = {}

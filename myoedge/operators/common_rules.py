@@ -8,23 +8,23 @@ from collections.abc import Callable, Sequence
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import InTime, Nest, Step
+from myoedge.operators.base import LoopNest, QuantizedNode, StreamingRule
 from myoedge.operators.kernel import Dim
 
 
-def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """One loop per output dimension; inputs are broadcast."""
     axes = {f"i{d}": extent for d, extent in enumerate(out)}
     operands = {f"x{i}": _broadcast(shape, out) for i, shape in enumerate(shapes)}
-    return Nest(axes, {**operands, "y": _broadcast(out, out)})
+    return LoopNest(axes, {**operands, "y": _broadcast(out, out)})
 
 
-def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def like_first(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """`nest` of results that have the extents of the first input."""
     return elementwise(attrs, shapes[:1], out)
 
 
-def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def by_output(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """`nest` of copies: an operand is described by the loops of the output, a read an element."""
     return elementwise(attrs, [out], out)
 
@@ -39,7 +39,7 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
     return x
 
 
-def stored_bound(step: Step) -> int:
+def stored_bound(step: QuantizedNode) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
     return int(step["acc_bound"])
 
@@ -48,7 +48,7 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
     """`integer` of operators that move, compare or count: what `real` does, to integers."""
 
     @functools.wraps(real)
-    def integer(step: Step, *xs: Array) -> Array:
+    def integer(step: QuantizedNode, *xs: Array) -> Array:
         return real(step.attrs, *xs)
 
     return integer
@@ -79,19 +79,25 @@ def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     return {**attrs, "axis": perm[attrs["axis"]]}
 
 
-def broadcast_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+def broadcast_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule:
     """`in_time` of operators on elements: frame by frame, broadcast like all axes."""
     rank = max(map(len, shapes))
-    return InTime(axis + rank - len(shapes[index]), lambda made: attrs)
+    return StreamingRule(axis + rank - len(shapes[index]), lambda made: attrs)
 
 
-def beside_axis(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def beside_axis(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """`in_time` of operators along attrs["axis"]: frame by frame along any other."""
     same = axis == attrs["axis"] % len(shapes[0])
-    return None if same or index else InTime(axis, lambda made: attrs)
+    return None if same or index else StreamingRule(axis, lambda made: attrs)
 
 
-def beside_last(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def beside_last(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """`in_time` of operators along the last axis: frame by frame along any other."""
     last = axis == len(shapes[0]) - 1
-    return None if last or index else InTime(axis, lambda made: attrs)
+    return None if last or index else StreamingRule(axis, lambda made: attrs)

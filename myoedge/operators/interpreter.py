@@ -12,7 +12,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 
 Watch = Callable[[str, Array], None]
 PRE = ".pre"  # suffix of the value between an operator and the table fused into it
@@ -87,14 +87,14 @@ def has_table(node: Node) -> bool:
     return bool(act) and bounds(act) is None
 
 
-def integer_step(step: Step, inputs: Sequence[Array]) -> Array:
+def integer_step(step: QuantizedNode, inputs: Sequence[Array]) -> Array:
     """One quantised operator, bit for bit what the generated C computes."""
     y = OPS[step.node.op].integer(step, *inputs)
     return y if step.table is None else lookup(y, step.table)
 
 
 def run_integer(
-    steps: Iterable[Step], constants: Mapping[str, Array], inputs: Mapping[str, Array]
+    steps: Iterable[QuantizedNode], constants: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Integer values of every tensor for one sample of quantised inputs."""
     values: dict[str, Array] = {**constants, **inputs}

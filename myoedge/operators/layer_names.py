@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from myoedge.graph.ir import Node
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 
 
 def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
@@ -71,7 +71,7 @@ def source(row: Mapping[str, Any]) -> str:
     return "" if found == place(row) else found
 
 
-def located(steps: Iterable[Step]) -> list[str]:
+def located(steps: Iterable[QuantizedNode]) -> list[str]:
     """Names of layers with operator and source line: "head (linear, net.py:9)"; of several at one
     place "linear head (2) (net.py:9)".
     """

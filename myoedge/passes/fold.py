@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.graph.ir import Border, Graph, Node, Shape
+from myoedge.graph.ir import Graph, InputNormalization, Node, Shape
 from myoedge.graph.rewrite import Rewrite, Rule, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
@@ -198,19 +198,21 @@ def absorb_borders(graph: Graph) -> Graph:
     return graph
 
 
-def _border(graph: Graph, node: Node) -> Border | None:
+def _border(graph: Graph, node: Node) -> InputNormalization | None:
     if node.op == "affine":
         scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
-        return Border(
+        return InputNormalization(
             tuple(scale.tolist()), tuple(offset.tolist()), node.attrs["axis"], node.origin
         )
     if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["affine"]:
         _, factor, shift = node.attrs["chain"][0]
-        return Border((factor,), (shift,), 0, node.origin)
+        return InputNormalization((factor,), (shift,), 0, node.origin)
     return None
 
 
-def _joined_border(first: Border | None, second: Border | None) -> Border | None:
+def _joined_border(
+    first: InputNormalization | None, second: InputNormalization | None
+) -> InputNormalization | None:
     """One border that does what two do, one after the other; None along different axes."""
     if first is None or second is None:
         return second
@@ -221,4 +223,4 @@ def _joined_border(first: Border | None, second: Border | None) -> Border | None
     scale, offset = np.broadcast_arrays(a * c, b * c + d)
     origin = tuple(dict.fromkeys((*first.origin, *second.origin)))
     axis = along[0] if along else 0
-    return Border(tuple(scale.tolist()), tuple(offset.tolist()), axis, origin)
+    return InputNormalization(tuple(scale.tolist()), tuple(offset.tolist()), axis, origin)

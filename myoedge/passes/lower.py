@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.graph.rewrite import Rewrite, Rule
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS
 from myoedge.operators.layout.tiling import PARTS
@@ -81,7 +81,7 @@ def fill_heads(graph: Graph, node: Node) -> Rewrite | None:
 SAME = (("affine", 1.0, 0.0),)
 
 
-def fixed_scale(graph: Graph, name: str) -> QParams | None:
+def fixed_scale(graph: Graph, name: str) -> QuantParams | None:
     """What an operator gives, possibly through others that keep it."""
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:

@@ -20,7 +20,7 @@ from myoedge.plan.placement import Life
 from myoedge.plan.timeline import WORD
 
 if TYPE_CHECKING:
-    from myoedge.operators.base import Step
+    from myoedge.operators.base import QuantizedNode
     from myoedge.plan.plan import Plan
 
 
@@ -303,7 +303,7 @@ def _covers(haul: Haul, start: int, stop: int, first: int, last: int) -> bool:
     return inside and there
 
 
-def _tiled(plan: Plan) -> Iterator[tuple[Step, Tiling]]:
+def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:
     pairs = zip(plan.steps, plan.tilings, strict=True)
     return ((step, tiling) for step, tiling in pairs if tiling is not None)
 

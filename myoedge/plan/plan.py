@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step, macs
+from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.infeasible import too_small
@@ -66,7 +66,7 @@ class Plan:
 
     quant: QuantGraph
     chip: Chip
-    steps: tuple[Step, ...]
+    steps: tuple[QuantizedNode, ...]
     where: Mapping[str, Location]
     copies: tuple[tuple[int, str], ...]
     lives: tuple[Life, ...]
@@ -181,7 +181,7 @@ class Plan:
         return l1_room_bytes(self.chip, len(self.steps))
 
     @property
-    def without_tiles(self) -> tuple[Step, ...]:
+    def without_tiles(self) -> tuple[QuantizedNode, ...]:
         """Steps that could run in tiles and do not fit L1 in any."""
         pairs = zip(self.steps, self.tilings, strict=True)
         missing = (step for step, tiling in pairs if tiling is None and declared(step) is not None)
@@ -241,7 +241,7 @@ def size_bytes(q: QuantGraph, name: str) -> int:
     return math.prod(q.graph.shape(name)) * ELEMENT_BYTES[q.dtype(name)]
 
 
-def step_macs(q: QuantGraph, step: Step) -> int:
+def step_macs(q: QuantGraph, step: QuantizedNode) -> int:
     """MACs of the model that a step stands for."""
     shapes = [q.graph.shape(name) for name in step.node.inputs]
     return macs(step.node, shapes, step.out)

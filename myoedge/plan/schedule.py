@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Node, Shape
-from myoedge.operators.base import OPS, Step, strides
+from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
@@ -38,7 +38,7 @@ class Network:
 
     quant: QuantGraph
     chip: Chip
-    steps: tuple[Step, ...]
+    steps: tuple[QuantizedNode, ...]
     roots: Roots
     owned: Mapping[str, int]
     copies: tuple[tuple[int, str], ...]
@@ -169,7 +169,7 @@ def _flows(n: Network) -> list[Flow]:
     ]
 
 
-def _kept(steps: Sequence[Step], tilings: Sequence[Tiling | None]) -> dict[str, int]:
+def _kept(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]) -> dict[str, int]:
     """Tensors that stay in L1: bytes from its start."""
     return {
         step.node.name: tiling.kept[tiling.tiled.out.name]

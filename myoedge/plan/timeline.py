@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.placement import Life
 
@@ -74,7 +74,7 @@ class Piece:
 
 
 def candidates(
-    steps: Sequence[Step], tilings: Sequence[Tiling | None]
+    steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]
 ) -> Iterator[tuple[int, str, int]]:
     """(step, array, bytes) of every constant that can come from L3."""
     for index, (step, tiling) in enumerate(zip(steps, tilings, strict=True)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.checks import Check, Spec
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ RANGES = {
 }
 
 
-def every_step(holds: Callable[[QuantGraph, Step], bool]) -> Check[QuantGraph]:
+def every_step(holds: Callable[[QuantGraph, QuantizedNode], bool]) -> Check[QuantGraph]:
     """A check of all steps from one of a step."""
 
     def find(q: QuantGraph) -> Iterator[str]:
@@ -54,13 +54,13 @@ def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
     )
 
 
-def _scale_is_shared(q: QuantGraph, step: Step) -> bool:
+def _scale_is_shared(q: QuantGraph, step: QuantizedNode) -> bool:
     if not OPS[step.node.op].same_scale or step.node.name not in q.params:
         return True
     return all(q.params[name] == q.params[step.node.name] for name in step.operands)
 
 
-def _integers_in_range(q: QuantGraph, step: Step) -> bool:
+def _integers_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
     found = ((RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES)
     return all(
         str(a.dtype) in kinds and a.size and _within(a, *kinds[str(a.dtype)]) for kinds, a in found
@@ -71,13 +71,13 @@ def _within(values: Array, low: int, high: int) -> bool:
     return low <= int(values.min()) and int(values.max()) <= high
 
 
-def _limits_in_range(q: QuantGraph, step: Step) -> bool:
+def _limits_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
     pre = step.integers.scalars.get("pre", 0)
     kind = np.iinfo(q.dtype(step.node.name))
     return kind.min <= step.low <= step.high <= kind.max and 0 <= pre <= PRE_MAX
 
 
-def _no_overflow(q: QuantGraph, step: Step) -> bool:
+def _no_overflow(q: QuantGraph, step: QuantizedNode) -> bool:
     return OPS[step.node.op].acc_bound(step) <= INT32_MAX
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Border, Graph, Node, Origin, Tensor, describe, plain
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor, describe, plain
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Integers, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph
 
@@ -37,7 +37,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
     }
 
 
-def _step_json(step: Step) -> dict[str, Any]:
+def _step_json(step: QuantizedNode) -> dict[str, Any]:
     return {
         "name": step.node.name,
         "operands": list(step.operands),
@@ -74,7 +74,7 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     stored = load(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
     graph = _graph(document, constants)
-    params = {name: QParams(**fields) for name, fields in document["params"].items()}
+    params = {name: QuantParams(**fields) for name, fields in document["params"].items()}
     nodes = {node.name: node for node in graph.nodes}
     steps = tuple(_step(graph, nodes[s["name"]], s, stored, document) for s in document["steps"])
     calibration = _calibration(document["calibration"])
@@ -86,7 +86,7 @@ def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph
         name: Tensor(name, tuple(t["shape"]), t["dtype"]) for name, t in document["tensors"].items()
     }
     borders = {
-        name: Border(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
+        name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
         for name, b in document["borders"].items()
     }
     nodes = tuple(_node(fields) for fields in document["nodes"])
@@ -115,14 +115,14 @@ def _step(
     fields: Mapping[str, Any],
     stored: Mapping[str, Array],
     document: Mapping[str, Any],
-) -> Step:
+) -> QuantizedNode:
     operands = tuple(fields["operands"])
     shapes = tuple(tuple(_shape(graph, document, name)) for name in operands)
     held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
-    integers = Integers(fields["scalars"], held)
+    integers = QuantizedParams(fields["scalars"], held)
     assert node.op in OPS
     last = (fields["low"], fields["high"], fields["item"])
-    return Step(node, operands, shapes, graph.shape(node.name), integers, *last)
+    return QuantizedNode(node, operands, shapes, graph.shape(node.name), integers, *last)
 
 
 def _shape(graph: Graph, document: Mapping[str, Any], name: str) -> tuple[int, ...]:

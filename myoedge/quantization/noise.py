@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams, dequantize, quantize
+from myoedge.numerics.fixed_point import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value, real_node
 from myoedge.quantization.masked_ranges import counted, judged_rows
@@ -19,7 +19,7 @@ Group = tuple[str, ...]
 
 def noise_of(
     graph: Graph,
-    params: Mapping[str, QParams],
+    params: Mapping[str, QuantParams],
     samples: Iterable[Mapping[str, Array]],
     groups: Sequence[Group],
     judged: Sequence[str],
@@ -52,7 +52,10 @@ def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequ
 
 
 def _disturbed(
-    graph: Graph, params: Mapping[str, QParams], real: Mapping[str, Array], group: frozenset[str]
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    real: Mapping[str, Array],
+    group: frozenset[str],
 ) -> dict[str, Array]:
     """All values that differ when the group's tensors are rounded, and the weights beside them."""
     changed = _rounded_weights(graph, group)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, plain
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.scales import LayerRule, QuantGraph, step_of
 from myoedge.quantization.shared_scales import operand_names
@@ -27,7 +27,7 @@ class Reuse:
 
 def kept_params(
     graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]
-) -> Mapping[str, QParams]:
+) -> Mapping[str, QuantParams]:
     """Parameters of all that unchanged layers read and write, as they were.
 
     A layer is unchanged if its float weights become the old integers under the old parameters, one
@@ -35,7 +35,7 @@ def kept_params(
     """
     steps = {step.node.name: step for step in old.steps}
     same: set[str] = {name for name in graph.inputs if _shape(old, name) == graph.shape(name)}
-    kept: dict[str, QParams] = {}
+    kept: dict[str, QuantParams] = {}
     for node in graph.nodes:
         before = steps.get(node.name)
         if before is not None and _unchanged(graph, node, before, old, rules, same):
@@ -52,7 +52,7 @@ def _shape(old: QuantGraph, name: str) -> object:
 def _unchanged(
     graph: Graph,
     node: Node,
-    before: Step,
+    before: QuantizedNode,
     old: QuantGraph,
     rules: tuple[LayerRule, ...],
     same: set[str],
@@ -66,7 +66,7 @@ def _unchanged(
     return equal(step_of(graph, node, old.params, rules), before)
 
 
-def equal(a: Step, b: Step) -> bool:
+def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     """Whether two steps have the same integers, bit for bit."""
     left, right = a.integers, b.integers
     numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
@@ -83,8 +83,8 @@ def equal(a: Step, b: Step) -> bool:
 def compared(network: QuantGraph, old: QuantGraph) -> Reuse:
     """Which layers came out as they were; views are no layers."""
     steps = {step.node.name: step for step in old.steps}
-    kept: list[Step] = []
-    others: list[Step] = []
+    kept: list[QuantizedNode] = []
+    others: list[QuantizedNode] = []
     for step in network.steps:
         if not OPS[step.node.op].view:
             before = steps.get(step.node.name)
@@ -101,5 +101,5 @@ def kin(network: QuantGraph, old: QuantGraph) -> bool:
     return not weighted or any(same)
 
 
-def _labels(steps: Iterable[Step]) -> tuple[str, ...]:
+def _labels(steps: Iterable[QuantizedNode]) -> tuple[str, ...]:
     return tuple(step.node.label for step in steps)

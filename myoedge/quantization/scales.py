@@ -15,13 +15,13 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import (
     INT32_MAX,
-    QParams,
+    QuantParams,
     quantize,
     range_qparams,
     symmetric_qparams,
 )
 from myoedge.numerics.pointwise import bounds
-from myoedge.operators.base import OPS, Integers, Site, Step
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.checks import enforce
 from myoedge.operators.elementwise.definition import make_table
 from myoedge.operators.interpreter import PRE, has_table
@@ -59,8 +59,8 @@ class QuantGraph:
     """
 
     graph: Graph
-    params: Mapping[str, QParams]
-    steps: tuple[Step, ...]
+    params: Mapping[str, QuantParams]
+    steps: tuple[QuantizedNode, ...]
     constants: Mapping[str, Array]
     calibration: Calibration
     digest: str
@@ -78,7 +78,7 @@ def quantize_graph(
     graph: Graph,
     calibration: Calibration,
     rules: Iterable[LayerRule] = (),
-    kept: Mapping[str, QParams] | None = None,
+    kept: Mapping[str, QuantParams] | None = None,
     wider: frozenset[str] = frozenset(),
 ) -> QuantGraph:
     """Chooses scales (equal where an operator needs it) and every operator's integers.
@@ -122,7 +122,7 @@ class Balance:
         rather = frozenset(inputs[i] for inputs, op in found for i in op.rather_symmetric)
         return Balance(wanted, rather)
 
-    def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QParams:
+    def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QuantParams:
         if wide:
             return symmetric_qparams(low, high, "int16")
         plain, balanced = range_qparams(low, high), symmetric_qparams(low, high)
@@ -133,9 +133,9 @@ class Balance:
 def choose_params(
     graph: Graph,
     ranges: Mapping[str, Range],
-    kept: Mapping[str, QParams] | None = None,
+    kept: Mapping[str, QuantParams] | None = None,
     wider: frozenset[str] = frozenset(),
-) -> dict[str, QParams]:
+) -> dict[str, QuantParams]:
     """Parameters of every tensor; tensors that must agree share the union of their ranges.
 
     kept    what is chosen already, and what those that must agree with it follow
@@ -144,7 +144,7 @@ def choose_params(
     known = kept or {}
     spans = {**ranges, **_declared(graph, ranges)}
     groups, balance, wide = tied(graph, spans), Balance.of(graph), residual_streams(graph) | wider
-    outputs, params = set(graph.outputs), dict[str, QParams]()
+    outputs, params = set(graph.outputs), dict[str, QuantParams]()
     for names in groups:
         wide |= frozenset(names if always_wide(graph).intersection(names) else ())
         low = min(spans[name][0] for name in names)
@@ -169,7 +169,7 @@ def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     return found
 
 
-def _fixed_wide(graph: Graph) -> dict[str, QParams]:
+def _fixed_wide(graph: Graph) -> dict[str, QuantParams]:
     """Parameters of tensors that their operators fix."""
     wide = other_kinds(graph)
     fixed = {node.name: OPS[node.op].fixed for node in graph.nodes if node.name in wide}
@@ -177,13 +177,13 @@ def _fixed_wide(graph: Graph) -> dict[str, QParams]:
 
 
 def step_of(
-    graph: Graph, node: Node, params: Mapping[str, QParams], rules: tuple[LayerRule, ...]
-) -> Step:
+    graph: Graph, node: Node, params: Mapping[str, QuantParams], rules: tuple[LayerRule, ...]
+) -> QuantizedNode:
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
-    target = params.get(node.name + PRE if has_table(node) else node.name, QParams(1.0, 0))
+    target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    site = Site(
+    site = QuantizeInputs(
         attrs=node.attrs,
         shapes=tuple(graph.shape(name) for name in node.inputs),
         out=out,
@@ -196,10 +196,12 @@ def step_of(
     integers = _with_table(op.quantize(site), node, params)
     kind = graph.tensors[node.name].dtype
     item = np.dtype(params[node.name].dtype if kind == "float32" else kind).itemsize
-    return Step(node, names, tuple(map(graph.shape, names)), out, integers, low, high, item)
+    return QuantizedNode(
+        node, names, tuple(map(graph.shape, names)), out, integers, low, high, item
+    )
 
 
-def limits(node: Node, target: QParams) -> tuple[int, int]:
+def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     """Where requantised values saturate: int8, or the limits of a fused clamp."""
     found = bounds(node.attrs.get("act", ()))
     if found is None:
@@ -208,20 +210,22 @@ def limits(node: Node, target: QParams) -> tuple[int, int]:
     return low, high
 
 
-def _limit(edge: float, q: QParams) -> int:
+def _limit(edge: float, q: QuantParams) -> int:
     if math.isinf(edge):
         return q.low if edge < 0 else q.high
     return int(quantize(edge, q))
 
 
-def _with_table(integers: Integers, node: Node, params: Mapping[str, QParams]) -> Integers:
+def _with_table(
+    integers: QuantizedParams, node: Node, params: Mapping[str, QuantParams]
+) -> QuantizedParams:
     if not has_table(node):
         return integers
     table = make_table(node.attrs["act"], params[node.name + PRE], params[node.name])
     return replace(integers, arrays={**integers.arrays, "table": table})
 
 
-def _prove_no_overflow(step: Step) -> None:
+def _prove_no_overflow(step: QuantizedNode) -> None:
     bound = OPS[step.node.op].acc_bound(step)
     if bound > INT32_MAX:
         raise MyoedgeError(

@@ -10,8 +10,8 @@ from typing import Any
 
 from myoedge.codegen.kernels import function_name
 from myoedge.errors import Notice
-from myoedge.graph.ir import Border, Node, plain
-from myoedge.operators.base import OPS, Step
+from myoedge.graph.ir import InputNormalization, Node, plain
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.l1.tiling import Tiling
@@ -189,7 +189,7 @@ def _output(plan: Plan, fidelity: Fidelity | None, name: str, shown: str) -> dic
     return {**_port(plan, name, shown), "sqnr_db": decibels(known.get(name))}
 
 
-def _border(border: Border | None) -> dict[str, Any] | None:
+def _border(border: InputNormalization | None) -> dict[str, Any] | None:
     if border is None:
         return None
     return {
@@ -273,7 +273,7 @@ def _read_bytes(plan: Plan, node: Node) -> int:
     )
 
 
-def _weight_dtype(step: Step) -> str | None:
+def _weight_dtype(step: QuantizedNode) -> str | None:
     weight = step.integers.arrays.get("weight")
     return None if weight is None else str(weight.dtype)
 

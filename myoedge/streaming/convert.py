@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.frame_reads import Read, Reads, best_reads
 from myoedge.streaming.pass_builder import Parts, network
@@ -41,7 +41,7 @@ def streamed(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     )
 
 
-def _add(parts: Parts, shared: Shared, step: Step, found: Paths, timing: Reads) -> None:
+def _add(parts: Parts, shared: Shared, step: QuantizedNode, found: Paths, timing: Reads) -> None:
     """The step on what it reads in a pass."""
     moves, reads = found.moves[step.node.name], timing.reads[step.node.name]
     names = {n: _operand(parts, shared, n, reads[n], m.fill(step)) for n, m in moves.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS, Carried, InTime, Step
+from myoedge.operators.base import OPS, QuantizedNode, StreamingRule, StreamState
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.pass_builder import Parts, network
 from myoedge.streaming.recurrent import add_recurrent
@@ -91,13 +91,13 @@ def _lasts(graph: Graph) -> list[tuple[tuple[str, tuple[str, ...]], int]]:
     return [((state.last, node.inputs), state.operand) for node, state in rows if state.last]
 
 
-def _carries(graph: Graph, node: Node) -> tuple[Carried, ...]:
+def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:
     move = _in_time(graph, node)
     one_step = move is not None and bool(node.inputs) and graph.shape(node.inputs[0])[:1] == (1,)
     return move.carries if move is not None and one_step else ()
 
 
-def _in_time(graph: Graph, node: Node) -> InTime | None:
+def _in_time(graph: Graph, node: Node) -> StreamingRule | None:
     shapes = [graph.shape(x) for x in node.inputs]
     return OPS[node.op].in_time(node.attrs, shapes, 0, 0) if shapes and shapes[0] else None
 
@@ -129,7 +129,7 @@ def _zero(q: QuantGraph, name: str) -> int:
     return q.params[name].zero_point
 
 
-def _add(parts: Parts, graph: Graph, step: Step, places: Places) -> None:
+def _add(parts: Parts, graph: Graph, step: QuantizedNode, places: Places) -> None:
     node, move = step.node, _in_time(graph, step.node)
     if move is not None and _carries(graph, node) and not places.keys().isdisjoint(node.inputs):
         add_recurrent(parts, step, node.inputs, move, 0)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import InTime
+from myoedge.operators.base import StreamingRule
 from myoedge.streaming.time_axis import Paths
 
 
@@ -81,7 +81,9 @@ def reads(graph: Graph, paths: Paths, frames: int, early: int = 0) -> Reads:
     return Reads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, found)
 
 
-def _together(node: Node, moves: Mapping[str, InTime], start: Mapping[str, int], count: int) -> int:
+def _together(
+    node: Node, moves: Mapping[str, StreamingRule], start: Mapping[str, int], count: int
+) -> int:
     """The frame that all operands begin with in pass 0: that of the one which comes last.
 
     What is in front of frame 0 can be put there between two passes only, so that frame 0 has to be
@@ -91,13 +93,13 @@ def _together(node: Node, moves: Mapping[str, InTime], start: Mapping[str, int],
     return last - (last % count if any(move.anchored for move in moves.values()) else 0)
 
 
-def _first(move: InTime, now: int) -> int:
+def _first(move: StreamingRule, now: int) -> int:
     """The first frame made of frames from `now` on and of a history as short as can be."""
     reach = max(move.taps - move.stride, move.before, 0)
     return (now + move.before - reach) // move.stride
 
 
-def _read(move: InTime, start: int, now: int, count: int) -> Read:
+def _read(move: StreamingRule, start: int, now: int, count: int) -> Read:
     made = count // move.stride
     return Read(
         delay=start - now,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Integers, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import enforce
 from myoedge.quantization.checks import QUANTIZED
 from myoedge.quantization.scales import QuantGraph
@@ -30,10 +30,10 @@ class Parts:
     q: QuantGraph
     axis: Axes
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[QuantizedNode] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     like: dict[str, str] = field(default_factory=dict)
-    params: dict[str, QParams] = field(default_factory=dict)
+    params: dict[str, QuantParams] = field(default_factory=dict)
 
     def shape(self, name: str) -> Shape:
         known = self.tensors.get(name)
@@ -48,16 +48,16 @@ class Parts:
         self.tensors[name] = Tensor(name, shape, self.q.graph.tensors[like].dtype)
         self.like[name] = like
 
-    def add(self, step: Step, like: str) -> None:
+    def add(self, step: QuantizedNode, like: str) -> None:
         self.tensor(step.node.name, step.out, like)
         self.steps.append(step)
 
-    def plain(self, name: str, shape: Shape, params: QParams) -> None:
+    def plain(self, name: str, shape: Shape, params: QuantParams) -> None:
         """A tensor with parameters of its own."""
         self.tensors[name] = Tensor(name, shape)
         self.params[name] = params
 
-    def add_on(self, step: Step, inputs: Sequence[str], attrs: Attrs) -> Step:
+    def add_on(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
         """A step of `q` on other tensors, in the order of its node's inputs."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
@@ -96,7 +96,9 @@ class Parts:
         node = Node(op, tuple(operands), (name,), attrs, () if made is None else made.origin)
         shapes = tuple(map(self.shape, operands))
         item = np.dtype(self.q.dtype(like)).itemsize
-        step = Step(node, node.inputs, shapes, OPS[op].shape(attrs, *shapes), Integers(), item=item)
+        step = QuantizedNode(
+            node, node.inputs, shapes, OPS[op].shape(attrs, *shapes), QuantizedParams(), item=item
+        )
         self.add(step, like)
         return name
 

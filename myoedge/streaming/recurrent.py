@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from myoedge.operators.base import Carried, InTime, Step
+from myoedge.operators.base import QuantizedNode, StreamingRule, StreamState
 from myoedge.streaming.pass_builder import Parts
 from myoedge.streaming.stream import State
 from myoedge.streaming.time_axis import not_causal
 
 
 def add_recurrent(
-    parts: Parts, step: Step, inputs: Sequence[str], move: InTime, begins: int
+    parts: Parts, step: QuantizedNode, inputs: Sequence[str], move: StreamingRule, begins: int
 ) -> None:
     """The step on frames of a pass, from the states of the pass before.
 
@@ -37,7 +37,7 @@ def add_recurrent(
         parts.states.append(State(taken[state.operand], kept, fill, begins))
 
 
-def _fill(parts: Parts, step: Step, state: Carried) -> int:
+def _fill(parts: Parts, step: QuantizedNode, state: StreamState) -> int:
     """The one number that all of a first state has."""
     if state.operand >= len(step.node.inputs):
         return state.fill(step)
@@ -49,7 +49,7 @@ def _fill(parts: Parts, step: Step, state: Carried) -> int:
     return int(values.pop())
 
 
-def _kept(parts: Parts, step: Step, state: Carried) -> str:
+def _kept(parts: Parts, step: QuantizedNode, state: StreamState) -> str:
     """What is left behind the last frame; activations are of results alone."""
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.operators.base import OPS, InTime
+from myoedge.operators.base import OPS, StreamingRule
 
 Axes = Mapping[str, int]  # of tensors, by name
 
@@ -23,7 +23,7 @@ class Paths:
 
     axis: Axes
     stride: Mapping[str, int]
-    moves: Mapping[str, Mapping[str, InTime]]
+    moves: Mapping[str, Mapping[str, StreamingRule]]
 
     def most(self) -> int:
         """Frames that a pass is a multiple of."""
@@ -44,7 +44,7 @@ def paths(graph: Graph, axes: Axes) -> Paths:
 
 def _followed(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
-) -> Iterator[tuple[str, Mapping[str, InTime]]]:
+) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
     """Node by node what it does in time; `axis` and `stride` grow with it."""
     _check_inputs(graph, axis)
     for node in graph.nodes:
@@ -66,7 +66,7 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
             raise refused(graph, title, "the same ones")
 
 
-def _move(graph: Graph, node: Node, name: str, axes: Axes) -> InTime:
+def _move(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
     shapes = [graph.shape(x) for x in node.inputs]
     move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axes[name])
     if move is None and node.op == "attention" and axes[name] != 0:

@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import choose_requant, lookup
-from myoedge.operators.base import OPS, Integers, Step
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.products.packing import packed_channels, packed_weights, up
 
 KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
@@ -135,7 +135,7 @@ def packed(a: Asked, weight: Array) -> Array:
     return packed_weights(np.pad(rows, ((0, 0), (0, 0), (0, 1))))
 
 
-def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, Step]:
+def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, QuantizedNode]:
     """x, and a layer whose multipliers are chosen so that outputs fill their range."""
     x, weight = _drawn(rng, 1, a.h, a.w, a.c), _drawn(rng, a.k, *a.kernel, a.c)
     bias = rng.integers(-(2**15), 2**15, a.k)
@@ -148,8 +148,8 @@ def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, Step]:
     arrays = {"weight": weight, "bias": bias.astype(np.int32)}
     arrays |= {"mult": r.mult, "offset": r.offset, "shift": r.shift}
     node = Node("conv", ("x", "w"), ("y",), attrs)
-    integers = Integers({"x_zero": zero, "pre": r.pre}, arrays)
-    return x, Step(node, ("x",), (x.shape,), out, integers, a.low, a.high)
+    integers = QuantizedParams({"x_zero": zero, "pre": r.pre}, arrays)
+    return x, QuantizedNode(node, ("x",), (x.shape,), out, integers, a.low, a.high)
 
 
 OPERANDS = {"weights": "weights", "channels": "channels", "y": "y"}
@@ -162,7 +162,7 @@ def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
     return {"c": a.c, **scale, "helped": int(a.helped)}, {**x, **OPERANDS, **ends}
 
 
-def _conv_structs(a: Asked, step: Step, scale: Fields) -> tuple[Fields, Fields]:
+def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields, Fields]:
     """me_conv and me_conv_tile."""
     names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
     shape = dict(zip(names, (*a.kernel, *a.stride, *a.dilation), strict=True))
@@ -205,7 +205,7 @@ def conv_case(a: Asked) -> Case:
 
 def _product(
     rng: np.random.Generator, a: Array, b: Array, zeros: tuple[int, int], limits: tuple[int, int]
-) -> Step:
+) -> QuantizedNode:
     c = a.shape[1]
     reach = [max(127 - z, z + 128) for z in zeros]
     real = [60.0 / (74.0 * 74.0 * np.sqrt(c))]
@@ -214,7 +214,9 @@ def _product(
     scalars = {"a_zero": zeros[0], "b_zero": zeros[1], "pre": r.pre, **one}
     node = Node("matmul", ("a", "b"), ("y",), {})
     out = (a.shape[0], b.shape[1])
-    return Step(node, ("a", "b"), (a.shape, b.shape), out, Integers(scalars), *limits)
+    return QuantizedNode(
+        node, ("a", "b"), (a.shape, b.shape), out, QuantizedParams(scalars), *limits
+    )
 
 
 def matmul_case(

@@ -10,9 +10,9 @@ import pytest
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 from myoedge.operators.attention.definition import ATTENTION, literals
-from myoedge.operators.base import Site, Step
+from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, qparams
@@ -48,12 +48,12 @@ def case_of(
     shapes = (*shapes, (1, 1, rows, keys)) if biased else shapes
     attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window, "hides": hides}
     out = ATTENTION.shape(attrs, *shapes)
-    params = (QParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
+    params = (QuantParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
     hidden = np.where(rng.random((rows, keys)) < 0.4, -1e8, 0.0)
     known = (None, None, None, hidden)[: len(shapes)] if not graded else (None,) * len(shapes)
-    site = Site(attrs, shapes, out, params, qparams(rng), known)
+    site = QuantizeInputs(attrs, shapes, out, params, qparams(rng), known)
     names = ("q", "k", "v", "bias")[: len(shapes)]
-    step = Step(
+    step = QuantizedNode(
         Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(site)
     )
     operands = [draw_bytes(rng, shape) for shape in shapes]

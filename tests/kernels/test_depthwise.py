@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import packed_depthwise
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -41,7 +41,7 @@ class Conv:
         ).replace(" ", "")
 
 
-def conv_step(rng: np.random.Generator, conv: Conv) -> Step:
+def conv_step(rng: np.random.Generator, conv: Conv) -> QuantizedNode:
     groups, k = conv.groups or conv.c, conv.k or conv.c
     w = rng.normal(0, 1, (k, *conv.kernel, conv.c // groups))
     bias = rng.normal(0, 0.05, k)

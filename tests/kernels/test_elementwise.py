@@ -10,8 +10,8 @@ import pytest
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Site, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.loops import broadcast_steps, merged
@@ -42,8 +42,8 @@ def draw_bytes(rng: np.random.Generator, shape: Shape) -> Array:
     return np.where(rng.random(shape) < 0.1, ends, x).astype(np.int8)
 
 
-def qparams(rng: np.random.Generator) -> QParams:
-    return QParams(float(2.0 ** rng.uniform(-8, -4)), int(rng.integers(-128, 128)))
+def qparams(rng: np.random.Generator) -> QuantParams:
+    return QuantParams(float(2.0 ** rng.uniform(-8, -4)), int(rng.integers(-128, 128)))
 
 
 def step_of(
@@ -52,12 +52,12 @@ def step_of(
     shapes: tuple[Shape, ...],
     constants: tuple[Array, ...] = (),
     **attrs: object,
-) -> Step:
+) -> QuantizedNode:
     """The operator quantised with drawn parameters; clamps and tables come now and then."""
     out = OPS[op].shape(attrs, *shapes)
     read = shapes[: len(shapes) - len(constants)]
     none = (None,) * len(read)
-    site = Site(
+    site = QuantizeInputs(
         attrs, shapes, out, tuple(qparams(rng) for _ in shapes), qparams(rng), (*none, *constants)
     )
     integers = OPS[op].quantize(site)
@@ -66,7 +66,7 @@ def step_of(
         arrays = {**integers.arrays, "table": draw_bytes(rng, (256,))}
         integers = type(integers)(integers.scalars, arrays)
     node = Node(op, tuple("abc"[: len(shapes)]), ("y",), attrs)
-    return Step(node, tuple("ab"[: len(read)]), read, out, integers, low, high)
+    return QuantizedNode(node, tuple("ab"[: len(read)]), read, out, integers, low, high)
 
 
 def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
@@ -75,11 +75,11 @@ def loops_of(a: Shape, b: Shape) -> tuple[int, ...]:
     return (len(loops), *(x for loop in loops for x in (loop.extent, *loop.steps)))
 
 
-def plain(step: Step) -> Step:
+def plain(step: QuantizedNode) -> QuantizedNode:
     """Without clamp or table, as most layers are."""
     arrays = {n: a for n, a in step.integers.arrays.items() if n != "table"}
     integers = type(step.integers)(step.integers.scalars, arrays)
-    return Step(step.node, step.operands, step.shapes, step.out, integers)
+    return QuantizedNode(step.node, step.operands, step.shapes, step.out, integers)
 
 
 def pair_case(

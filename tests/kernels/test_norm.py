@@ -10,8 +10,8 @@ import pytest
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Site, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.norm.definition import fraction_bits
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -20,17 +20,19 @@ from tests.kernels.test_elementwise import draw_bytes
 SIZES = ((128, 192), (13, 192), (8, 64), (9, 7), (3, 1), (1, 1023), (5, 2), (17, 30))
 
 
-def step_of(rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool) -> Step:
-    x = QParams(float(2.0 ** rng.uniform(-12, -4)), 0 if wide else int(rng.integers(-128, 128)))
-    x = QParams(x.scale, x.zero_point, "int16" if wide else "int8")
-    target = QParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
+def step_of(
+    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool
+) -> QuantizedNode:
+    x = QuantParams(float(2.0 ** rng.uniform(-12, -4)), 0 if wide else int(rng.integers(-128, 128)))
+    x = QuantParams(x.scale, x.zero_point, "int16" if wide else "int8")
+    target = QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
     constants = tuple(rng.normal(1, 0.3, length) for _ in range(2 if op == "layer_norm" else 1))
     shapes = ((rows, length), *((length,) for _ in constants))
     attrs = {"eps": float(rng.choice([1e-5, 1e-9, 0.1]))}
     none = (None,) * len(constants)
-    site = Site(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
+    site = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
-    return Step(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(site))
+    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(site))
 
 
 def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
@@ -89,13 +91,13 @@ def test_no_variance_is_too_small_or_too_large(op: str, wide: bool) -> None:
     ]
     x = np.stack(rows).astype(np.int16 if wide else np.int8)
     ones = (np.ones(length), np.zeros(length))[: 2 if op == "layer_norm" else 1]
-    kind = QParams(2.0**-6, 0, "int16" if wide else "int8")
+    kind = QuantParams(2.0**-6, 0, "int16" if wide else "int8")
     shapes = (x.shape, *((length,) for _ in ones))
     none = (None,) * len(ones)
-    target = QParams(2.0**-5, 0)
-    site = Site({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
+    target = QuantParams(2.0**-5, 0)
+    site = QuantizeInputs({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), {"eps": 1e-5})
-    step = Step(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(site))
+    step = QuantizedNode(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(site))
     real = OPS[op].real({"eps": 1e-5}, x.astype(np.float64) * kind.scale, *ones)
     wanted = np.clip(real / target.scale, -128, 127)
     found = integer_step(step, [x]).astype(np.float64)

@@ -12,7 +12,7 @@ import pytest
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.pool.definition import Window, adaptive, divisors, regular
 from myoedge.operators.pool.tiling import entries
@@ -29,7 +29,7 @@ def both(n: tuple[int, int], size: int, stride: int, pad: int, *, count_pad: boo
     return h, w
 
 
-def table_of(step: Step) -> Array:
+def table_of(step: QuantizedNode) -> Array:
     return NO_TABLE if step.table is None else step.table
 
 

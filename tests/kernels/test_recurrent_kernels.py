@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
@@ -44,9 +44,11 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
     return Case(f"gates {rows} {c} {k}", numbers, data.data, y)
 
 
-def _wide(step: Step) -> Step:
+def _wide(step: QuantizedNode) -> QuantizedNode:
     kind = np.iinfo(np.int16)
-    return Step(step.node, step.operands, step.shapes, step.out, step.integers, kind.min, kind.max)
+    return QuantizedNode(
+        step.node, step.operands, step.shapes, step.out, step.integers, kind.min, kind.max
+    )
 
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:

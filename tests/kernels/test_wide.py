@@ -11,8 +11,8 @@ import pytest
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Site, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import ADD
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -23,10 +23,10 @@ WIDTHS = [w for w in itertools.product((False, True), repeat=3) if any(w)]
 SIZES = ((1, 4096), (1, 1), (1, 7), (1, 8), (1, 333), (5, 33), (40, 8), (3, 1))  # rows of so many
 
 
-def params(rng: np.random.Generator, *, wide: bool) -> QParams:
+def params(rng: np.random.Generator, *, wide: bool) -> QuantParams:
     if wide:
-        return QParams(float(2.0 ** rng.uniform(-13, -11)), 0, "int16")
-    return QParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-128, 128)))
+        return QuantParams(float(2.0 ** rng.uniform(-13, -11)), 0, "int16")
+    return QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-128, 128)))
 
 
 def draw(rng: np.random.Generator, n: int, kind: str) -> Array:
@@ -36,12 +36,12 @@ def draw(rng: np.random.Generator, n: int, kind: str) -> Array:
     return np.where(rng.random(n) < 0.1, rng.choice([ends.min, ends.max], n), x).astype(kind)
 
 
-def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) -> Step:
+def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) -> QuantizedNode:
     a, b, y = (params(rng, wide=wide) for wide in widths)
-    site = Site({}, (shape, shape), shape, (a, b), y, (None, None))
+    site = QuantizeInputs({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
     limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
-    return Step(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), *limits)
+    return QuantizedNode(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), *limits)
 
 
 def case_of(
@@ -89,10 +89,10 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
     rng = np.random.default_rng(59)
     for _ in range(20):
         a, b, y = kinds = [params(rng, wide=wide) for wide in widths]
-        site = Site({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
+        site = QuantizeInputs({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
         node = Node("add", ("a", "b"), ("y",))
         shapes = ((999,), (999,))
-        step = Step(node, ("a", "b"), shapes, (999,), ADD.quantize(site), y.low, y.high)
+        step = QuantizedNode(node, ("a", "b"), shapes, (999,), ADD.quantize(site), y.low, y.high)
         x = [draw(rng, 999, kind.dtype) for kind in kinds[:2]]
         pairs = zip(x, kinds[:2], strict=True)
         real = sum((v.astype(np.float64) - k.zero_point) * k.scale for v, k in pairs)
@@ -105,11 +105,11 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
 def test_terms_far_beyond_the_range_of_16_bits_cancel(exponent: int) -> None:
     """A step of the second term is 2**exponent steps of the result, of the first 400: what is left
     of both is exact to a thousandth, and saturates where it should."""
-    y = QParams(2.0**-20, 0, "int16")
-    a, b = QParams(400 * y.scale, -51), QParams(2.0**exponent * y.scale, -3)
-    site = Site({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
+    y = QuantParams(2.0**-20, 0, "int16")
+    a, b = QuantParams(400 * y.scale, -51), QuantParams(2.0**exponent * y.scale, -3)
+    site = QuantizeInputs({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
     x = [np.arange(-128, 128), np.resize([-3, -4, -2], 256)]
-    step = Step(
+    step = QuantizedNode(
         Node("add", ("a", "b"), ("y",)), ("a", "b"), ((256,), (256,)), (256,),
         ADD.quantize(site), y.low, y.high,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.operators.base import Site, Step
+from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.definition import CONV
 from myoedge.operators.conv.geometry import literals
@@ -33,7 +33,7 @@ WIDTHS = ((True, True), (True, False), (False, True))
 LIMITS = {"int8": ((-128, 127), (-7, 100)), "int16": ((-32768, 32767), (0, 32767), (-300, 9000))}
 
 
-def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Step:
+def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> QuantizedNode:
     shape, k, kernel, stride, dilation, pads = SHAPES[number]
     attrs: Attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": 1}
     x, y = (params(rng, wide=one) for one in wide)
@@ -44,10 +44,12 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> S
     if wide == (False, True) and not any(map(any, pads)) and kernel == stride:
         attrs = {**attrs, "pads": ((0, 0), (0, 1))}  # else its windows lie side by side
         out = CONV.shape(attrs, shape, w.shape)
-    site = Site(attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias))
+    site = QuantizeInputs(
+        attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias)
+    )
     limits = LIMITS[y.dtype][number % len(LIMITS[y.dtype])]
     node, item = Node("conv", ("x", "w", "b"), ("y",), attrs), 2 if wide[1] else 1
-    return Step(node, ("x",), (shape,), out, CONV.quantize(site), *limits, item)
+    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(site), *limits, item)
 
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:

@@ -12,8 +12,8 @@ import torch
 
 from myoedge.graph.ir import Attrs, Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import OPS, Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.recurrent.gates import GATE
 from myoedge.quantization.calibrate import Calibration, Range
@@ -202,14 +202,14 @@ class Case:
         return any(step[0] != "clamp" for step in self.act)
 
     @property
-    def step(self) -> Step:
+    def step(self) -> QuantizedNode:
         return self.quant.steps[0]
 
-    def params(self, name: str) -> QParams:
+    def params(self, name: str) -> QuantParams:
         return self.quant.params[name]
 
     @property
-    def target(self) -> QParams:
+    def target(self) -> QuantParams:
         """What is requantised to."""
         return self.params("y" + PRE if self.has_table else "y")
 

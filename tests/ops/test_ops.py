@@ -12,7 +12,7 @@ import torch
 
 from myoedge.codegen.render import template_dir
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, QParams
+from myoedge.numerics.fixed_point import INT32_MAX, QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step, real_node
 from tests.ops.case import HIDDEN, Case, activated
@@ -70,7 +70,7 @@ def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
 # ---- the meaning, by torch
 
 
-def steps_from(expected: Array, q: QParams) -> Array:
+def steps_from(expected: Array, q: QuantParams) -> Array:
     """A real number as a fraction of integer steps, saturated."""
     finite = np.clip(np.nan_to_num(expected, nan=0.0, posinf=1e30, neginf=-1e30), -1e30, 1e30)
     return np.clip(finite / q.scale + q.zero_point, q.low, q.high)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Site
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.filters.definition import gain
 from myoedge.operators.filters.running import POINT, quantize
 from myoedge.passes.condition import Conditioning, sections
@@ -54,8 +54,8 @@ def test_a_band_and_a_notch_are_where_they_should_be() -> None:
 @pytest.mark.parametrize("share", [0.25, 1 / 4096])
 def test_running_powers_have_room_in_64_bits(deviation: float, share: float) -> None:
     """Whatever deviation they begin with: of the largest samples, or of the first power itself."""
-    x, y = QParams(0.01, 0, "int16"), QParams(0.05, 0, "int8")
+    x, y = QuantParams(0.01, 0, "int16"), QuantParams(0.05, 0, "int8")
     attrs = {"axis": 1, "share": share, "start": deviation}
-    found = quantize(Site(attrs, ((2, 9),), (2, 9), (x,), y, (None,))).scalars
+    found = quantize(QuantizeInputs(attrs, ((2, 9),), (2, 9), (x,), y, (None,))).scalars
     largest = max(2**30 << POINT, found["start"])
     assert largest * found["share"] + (1 << found["bits"]) < 2**63

@@ -16,7 +16,7 @@ from myoedge.backends import host
 from myoedge.codegen.render import template_dir
 from myoedge.numerics import fixed_point as fp
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import Combine, QParams, Requant
+from myoedge.numerics.fixed_point import Combine, QuantParams, Requant
 from myoedge.system import toolchain
 
 INT32 = range(-(2**31), 2**31)
@@ -171,7 +171,7 @@ def test_a_constant_far_outside_the_range_is_kept() -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "int16"])
 def test_quantize_rounds_ties_to_even_and_saturates(dtype: str) -> None:
-    q = QParams(0.5, 1, dtype)
+    q = QuantParams(0.5, 1, dtype)
     x = np.array([0.25, 0.75, -0.25, -0.75, 1e9, -1e9, np.inf, -np.inf])
     got = fp.quantize(x, q)
     assert got.tolist() == [1, 3, 1, -1, q.high, q.low, q.high, q.low]
@@ -211,7 +211,7 @@ def test_a_range_on_one_side_has_its_zero_point_at_the_end(
 
 
 def test_an_empty_range_has_a_scale() -> None:
-    assert fp.range_qparams(0.0, 0.0) == QParams(2.0**-7, 0)
+    assert fp.range_qparams(0.0, 0.0) == QuantParams(2.0**-7, 0)
 
 
 @exact

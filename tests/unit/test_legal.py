@@ -14,8 +14,8 @@ from torch import nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Step
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
 from myoedge.passes import prepare
 from myoedge.plan.check import PLANNED
@@ -39,19 +39,21 @@ def sound() -> QuantGraph:
     return quantize_graph(graph, calibrate(graph, {graph.inputs[0]: windows}, Observer(), "test"))
 
 
-def with_step(q: QuantGraph, op: str, change: Callable[[Step], Step]) -> QuantGraph:
+def with_step(
+    q: QuantGraph, op: str, change: Callable[[QuantizedNode], QuantizedNode]
+) -> QuantGraph:
     return replace(q, steps=tuple(change(s) if s.node.op == op else s for s in q.steps))
 
 
-def with_array(name: str, value: Any) -> Callable[[Step], Step]:
-    def change(step: Step) -> Step:
+def with_array(name: str, value: Any) -> Callable[[QuantizedNode], QuantizedNode]:
+    def change(step: QuantizedNode) -> QuantizedNode:
         arrays = {**step.integers.arrays, name: np.full_like(step[name], value)}
         return replace(step, integers=replace(step.integers, arrays=arrays))
 
     return change
 
 
-def with_params(q: QuantGraph, op: str, params: QParams) -> QuantGraph:
+def with_params(q: QuantGraph, op: str, params: QuantParams) -> QuantGraph:
     name = next(s.node.name for s in q.steps if s.node.op == op)
     return replace(q, params={**q.params, name: params})
 
@@ -59,8 +61,8 @@ def with_params(q: QuantGraph, op: str, params: QParams) -> QuantGraph:
 BROKEN: dict[str, Callable[[QuantGraph], QuantGraph]] = {
     "do not go together": lambda q: replace(q, steps=q.steps[1:]),
     "has no scale": lambda q: replace(q, params=dict(list(q.params.items())[1:])),
-    "zero point or scale": lambda q: with_params(q, "conv", QParams(0.0, 0)),
-    "changes their scale": lambda q: with_params(q, "max_pool", QParams(0.5, 3)),
+    "zero point or scale": lambda q: with_params(q, "conv", QuantParams(0.0, 0)),
+    "changes their scale": lambda q: with_params(q, "max_pool", QuantParams(0.5, 3)),
     "out of range": lambda q: with_step(q, "conv", with_array("shift", 31)),
     "limits or pre-shift": lambda q: with_step(q, "conv", lambda s: replace(s, low=5, high=4)),
     "may leave int32": lambda q: with_step(q, "linear", with_array("bias", 2**31 - 1)),

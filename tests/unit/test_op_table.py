@@ -16,9 +16,9 @@ import torch
 from myoedge.codegen import kernels
 from myoedge.codegen.render import template_dir
 from myoedge.graph.ir import Node, Shape
-from myoedge.numerics.fixed_point import QParams, exact_matmul
+from myoedge.numerics.fixed_point import QuantParams, exact_matmul
 from myoedge.operators import base as table
-from myoedge.operators.base import OPS, Dim, OpDef, Site, Step
+from myoedge.operators.base import OPS, Dim, OpDef, QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import BIAS_MAX, attributes, quantize_weights
 from myoedge.operators.loops import merged
 from myoedge.operators.pool.definition import adaptive, regular
@@ -46,7 +46,7 @@ def test_an_entry_is_consistent(name: str) -> None:
     assert bool(op.template) != op.view
     assert not (op.epilogue and op.same_scale), "a fused activation needs parameters of its own"
     assert op.view <= op.same_scale
-    assert op.fixed is None or isinstance(op.fixed, QParams)
+    assert op.fixed is None or isinstance(op.fixed, QuantParams)
     assert inspect.getdoc(op.integer) or op.same_scale, "what the C must compute is written down"
 
 
@@ -199,12 +199,12 @@ def test_weights_too_small_for_a_scale_count_as_zero(size: float, per_channel: b
 def test_a_folded_bias_outside_int32_does_not_pass_for_a_small_one(count: int) -> None:
     """Cast to int32 it may be -2**31, which is its own absolute value there."""
     ones = np.ones((1, count), np.float32)
-    x, y = QParams(1 / 255, -128), QParams(count / 255, -128)
-    site = Site({}, ((1, count), ones.shape), (1, 1), (x, None), y, (None, ones))
+    x, y = QuantParams(1 / 255, -128), QuantParams(count / 255, -128)
+    site = QuantizeInputs({}, ((1, count), ones.shape), (1, 1), (x, None), y, (None, ones))
     with np.errstate(invalid="ignore"):
         made = OPS["linear"].quantize(site)
     node = Node("linear", ("x", "w"), ("y",))
-    step = Step(node, ("x",), ((1, count),), (1, 1), made)
+    step = QuantizedNode(node, ("x",), ((1, count),), (1, 1), made)
     assert OPS["linear"].acc_bound(step) > 2**31 - 1
 
 
@@ -257,8 +257,8 @@ def test_a_user_s_text_stays_inside_its_comment(text: str) -> None:
 
 
 def test_a_step_gives_its_numbers_by_name() -> None:
-    numbers = table.Integers({"pre": 3}, {"bias": np.array([7])})
-    step = table.Step(Node("linear", ("x",), ("y",)), ("x",), ((1,),), (1,), numbers)
+    numbers = table.QuantizedParams({"pre": 3}, {"bias": np.array([7])})
+    step = table.QuantizedNode(Node("linear", ("x",), ("y",)), ("x",), ((1,),), (1,), numbers)
     assert step["pre"] == 3
     assert step["bias"].tolist() == [7]
     assert step.table is None

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate
 from myoedge.operators.elementwise.definition import make_table
 
@@ -132,14 +132,14 @@ def test_bounds_mean_what_the_chain_means(chain: Any) -> None:
 # ---- tables
 
 
-X, Y = QParams(4 / 255, -3), QParams(1 / 32, -20)
+X, Y = QuantParams(4 / 255, -3), QuantParams(1 / 32, -20)
 
 
 @pytest.mark.parametrize("name", sorted(TORCH))
 @pytest.mark.parametrize(
-    "x", [X, QParams(0.05, -128), QParams(0.05, 127)], ids=["both", "low", "high"]
+    "x", [X, QuantParams(0.05, -128), QuantParams(0.05, 127)], ids=["both", "low", "high"]
 )
-def test_a_table_is_the_function_at_every_input(name: str, x: QParams) -> None:
+def test_a_table_is_the_function_at_every_input(name: str, x: QuantParams) -> None:
     """Each entry within half a step, saturated; where the function is undefined, real 0."""
     meaning, tried = TORCH[name]
     real = torch.tensor((np.arange(-128, 128) - x.zero_point) * x.scale)
@@ -152,14 +152,14 @@ def test_a_table_is_the_function_at_every_input(name: str, x: QParams) -> None:
 
 
 def test_undefined_inputs_become_zero_and_poles_saturate() -> None:
-    x = QParams(1.0, 0)
+    x = QuantParams(1.0, 0)
     at = {number: number + 128 for number in (-5, 0, 5)}
     log, root = make_table((("log",),), x, Y), make_table((("sqrt",),), x, Y)
     assert log[at[-5]] == root[at[-5]] == Y.zero_point
     assert log[at[0]] == -128
     assert make_table((("reciprocal",),), x, Y)[at[0]] == 127
     assert root[at[0]] == Y.zero_point
-    assert make_table((("exp",),), QParams(100.0, 0), Y)[255] == 127
+    assert make_table((("exp",),), QuantParams(100.0, 0), Y)[255] == 127
 
 
 def test_the_error_function_of_many_numbers() -> None:

@@ -23,7 +23,7 @@ from myoedge.codegen.qdq.model import qdq_model
 from myoedge.codegen.qdq.operators import NATIVE
 from myoedge.codegen.qdq.pool import regular as regular_grid
 from myoedge.frontend.torch.export import from_exported
-from myoedge.graph.ir import Border, Graph, Node, Origin
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import dequantize, quantize
 from myoedge.numerics.pointwise import FUNCTIONS, evaluate
@@ -288,7 +288,9 @@ def test_the_border_comes_before_quantisation(axis: int) -> None:
     """A factor per channel on the host: inputs are the model's own, not normalised ones."""
     rng = np.random.default_rng(axis)
     shape = (2, 3, 4)
-    border = Border((*rng.uniform(0.1, 5, shape[axis]),), (*rng.normal(size=shape[axis]),), axis)
+    border = InputNormalization(
+        (*rng.uniform(0.1, 5, shape[axis]),), (*rng.normal(size=shape[axis]),), axis
+    )
     node = Node("table", ("x",), ("y",), {"chain": (("clamp", -0.5, 9.0),)})
     graph = network([node], {"x": shape}, {}, borders={"x": border})
     samples = {"x": normal(rng, SAMPLES, *shape)}

@@ -22,7 +22,7 @@ from rich.console import Console
 
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.errors import notice
-from myoedge.graph.ir import Border, Graph, Node, Origin, Tensor
+from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
@@ -70,7 +70,7 @@ def residual(path: str = "enc.0", blocks: int = 1) -> Graph:
     tensors = {"x": Tensor("x", (1, 20, 2))}
     tensors |= {n.name: Tensor(n.name, (1, 20, 4)) for n in nodes}
     constants = {name: value.astype(np.float32) for name, value in constants.items()}
-    border = Border((0.5, 2.0), (0.0, 1.0), 2)
+    border = InputNormalization((0.5, 2.0), (0.0, 1.0), 2)
     return Graph(("x",), (source,), tuple(nodes), tensors, constants, ("logits",), {"x": border})
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.graph_builder import Draft
-from myoedge.graph.ir import Border, Graph, Node, Tensor
+from myoedge.graph.ir import Graph, InputNormalization, Node, Tensor
 from myoedge.operators.checks import SPEC, check
 from myoedge.operators.conv.definition import attributes
 
@@ -98,7 +98,8 @@ BROKEN: dict[str, tuple[str, Callable[[], Graph]]] = {
     "more than 32768": ("imported", long_rows),
     "indices of argmax": (
         "imported", lambda: after("argmax", ("table", ABS), axis=1, keepdim=False)),
-    "do not fit": ("imported", lambda: replace(sound(), borders={"x": Border((1, 2), (0, 0), 2)})),
+    "do not fit": ("imported", lambda: replace(
+        sound(), borders={"x": InputNormalization((1, 2), (0, 0), 2)})),
     "without a requantisation": ("imported", lambda: after("transpose", perm=(0, 2, 1), act=())),
     "weights are computed": ("imported", computed_weights),
     "was not folded": ("prepared", on_constants),

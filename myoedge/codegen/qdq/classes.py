@@ -6,14 +6,14 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.codegen.qdq.writer import Writer
-from myoedge.operators.base import Step, outer_inner
+from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.softmax.ctc import NOTHING
 from myoedge.quantization.scales import QuantGraph
 
 INT32 = np.dtype(np.int32)
 
 
-def ctc_new(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def ctc_new(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     axis, made = step.attrs["axis"], step.out[step.attrs["axis"]]
     nothing = w.constant(np.array(NOTHING, INT32))
     if step.attrs["before"]:
@@ -25,7 +25,7 @@ def ctc_new(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("Where", old, nothing, now)
 
 
-def majority(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def majority(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """Votes are sums over the frames, the window of a convolution."""
     from onnx import TensorProto
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from myoedge.codegen.qdq.writer import Write, Writer
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step, outer_inner
+from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.filters.definition import biquads_real, past_real
 from myoedge.quantization.scales import QuantGraph
 
@@ -17,7 +17,7 @@ TIME = {"axis": 0}
 def write(*, kept: bool) -> Write:
     """`kept`: what is left behind the last sample, in place of the results."""
 
-    def node(w: Writer, q: QuantGraph, step: Step, x: str, *before: str) -> str:
+    def node(w: Writer, q: QuantGraph, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
         sections = q.graph.constants[step.node.inputs[1]]
         rows = _signals(w, x, (outer, steps, inner))
@@ -85,7 +85,7 @@ def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
 def running(*, kept: bool) -> Write:
     """Samples over the root of a power that forgets; `kept`: the last power."""
 
-    def node(w: Writer, q: QuantGraph, step: Step, x: str, *before: str) -> str:
+    def node(w: Writer, q: QuantGraph, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
         share, unit = step.attrs["share"], q.params[step.node.inputs[0]].scale ** 2
         rows = _signals(w, x, (outer, steps, inner))

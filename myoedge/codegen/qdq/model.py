@@ -14,9 +14,9 @@ import numpy as np
 
 from myoedge.codegen.qdq.operators import WRITE, clamp, pointwise
 from myoedge.codegen.qdq.writer import Writer, dequantize, store
-from myoedge.graph.ir import Border
+from myoedge.graph.ir import InputNormalization
 from myoedge.numerics.pointwise import bounds
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
@@ -70,13 +70,13 @@ def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
         w.integers[name] = w.reals[name] = value
 
 
-def _border(w: Writer, border: Border, x: str, rank: int) -> str:
+def _border(w: Writer, border: InputNormalization, x: str, rank: int) -> str:
     along = [-1 if d == border.axis else 1 for d in range(rank)]
     scale, offset = (np.array(v, np.float32).reshape(along) for v in (border.scale, border.offset))
     return w.node("Add", w.node("Mul", x, w.constant(scale)), w.constant(offset))
 
 
-def _step(w: Writer, plan: Plan, step: Step, fidelity: Fidelity | None) -> None:
+def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
     y = WRITE[step.node.op](w, q, step, *(w.reals[x] for x in step.operands))
@@ -91,7 +91,7 @@ def _step(w: Writer, plan: Plan, step: Step, fidelity: Fidelity | None) -> None:
         w.integers[name] = w.reals[name] = y
 
 
-def _notes(plan: Plan, step: Step, fidelity: Fidelity | None) -> dict[str, str]:
+def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
     """What a viewer shows with a node: its origin, where its output lies, how exact it is."""
     name, where = step.node.name, plan.where[step.node.name]
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)

@@ -14,11 +14,11 @@ from myoedge.codegen.qdq.pool import avg_pool, max_pool
 from myoedge.codegen.qdq.spectral import spectrogram
 from myoedge.codegen.qdq.writer import Write, Writer, channels_first, channels_last
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.operators.attention.definition import HIDING, hides, mask
 from myoedge.operators.attention.rotary import split
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.definition import quantize_weights, quantize_wide_weights
 from myoedge.quantization.scales import QuantGraph
 
@@ -83,7 +83,7 @@ def pointwise(w: Writer, q: QuantGraph, name: str, functions: Chain) -> str:
     return y
 
 
-def _gathered(w: Writer, integers: str, params: QParams, functions: Chain) -> str:
+def _gathered(w: Writer, integers: str, params: QuantParams, functions: Chain) -> str:
     """The chain's float value at each of the 256 inputs; 0.0 where it is not a number."""
     real = (np.arange(-128, 128) - params.zero_point) * params.scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
@@ -98,14 +98,14 @@ def onnx_type(name: str) -> int:
     return int(TensorProto.DataType.Value(name))
 
 
-def _table(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _table(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     return pointwise(w, q, step.operands[0], step.attrs["chain"])
 
 
 # Products with weights: integer initialisers, dequantised per output channel.
 
 
-def _weight_scale(q: QuantGraph, step: Step) -> Array:
+def _weight_scale(q: QuantGraph, step: QuantizedNode) -> Array:
     """float64 scale per output channel: of the two ways to choose it, the one that was taken."""
     x, floats = q.params[step.operands[0]], [q.graph.constants[n] for n in step.node.inputs[1:]]
     weight = floats[0].astype(np.float64)
@@ -123,13 +123,15 @@ def _weight_scale(q: QuantGraph, step: Step) -> Array:
     raise AssertionError(f"{step.node.where}: integers do not come from its weights")
 
 
-def _unfolded_bias(step: Step) -> Array:
+def _unfolded_bias(step: QuantizedNode) -> Array:
     """int32 [K] without the contribution of the input's zero point, which QDQ has elsewhere."""
     rows = step["weight"].reshape(len(step["bias"]), -1).astype(np.int64).sum(axis=1)
     return np.asarray(step["bias"] + step["x_zero"] * rows, np.int32)
 
 
-def _weights(w: Writer, q: QuantGraph, step: Step, layout: Sequence[int]) -> tuple[str, str]:
+def _weights(
+    w: Writer, q: QuantGraph, step: QuantizedNode, layout: Sequence[int]
+) -> tuple[str, str]:
     """(weights with their axes in the order `layout`, bias), dequantised."""
     scale, axis = _weight_scale(q, step), layout.index(0)
     factor = (scale * q.params[step.operands[0]].scale).astype(np.float32)
@@ -149,7 +151,7 @@ def _weights(w: Writer, q: QuantGraph, step: Step, layout: Sequence[int]) -> tup
     return names[0], names[1]
 
 
-def _conv(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _conv(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     rank, attrs = len(step.out), step.attrs
     weight, bias = _weights(w, q, step, [0, rank - 1, *range(1, rank - 1)])
     y = w.node(
@@ -165,7 +167,7 @@ def _conv(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return channels_last(w, y, rank)
 
 
-def _linear(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _linear(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     weight, bias = _weights(w, q, step, [1, 0])
     return w.node("Add", w.node("MatMul", x, weight), bias)
 
@@ -177,18 +179,18 @@ def _binary(op: str) -> Write:
     return lambda w, q, step, a, b: w.node(op, a, b)
 
 
-def _matmul(w: Writer, q: QuantGraph, step: Step, a: str, b: str) -> str:
+def _matmul(w: Writer, q: QuantGraph, step: QuantizedNode, a: str, b: str) -> str:
     if step.attrs.get("b_turned", False):
         rank = len(step.shapes[1])
         b = w.node("Transpose", b, perm=[*range(rank - 2), rank - 1, rank - 2])
     return w.node("MatMul", a, b)
 
 
-def _magnitude(w: Writer, q: QuantGraph, step: Step, a: str, b: str) -> str:
+def _magnitude(w: Writer, q: QuantGraph, step: QuantizedNode, a: str, b: str) -> str:
     return w.node("Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b)))
 
 
-def _along(w: Writer, q: QuantGraph, step: Step, index: int) -> str:
+def _along(w: Writer, q: QuantGraph, step: QuantizedNode, index: int) -> str:
     """Constant input [C] of the step, shaped to broadcast along its axis."""
     rank = len(step.out)
     shape = [-1 if d == step.attrs["axis"] % rank else 1 for d in range(rank)]
@@ -196,20 +198,20 @@ def _along(w: Writer, q: QuantGraph, step: Step, index: int) -> str:
     return w.constant(values.astype(np.float32).reshape(shape))
 
 
-def _affine(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _affine(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     return w.node("Add", w.node("Mul", x, _along(w, q, step, 1)), _along(w, q, step, 2))
 
 
-def _prelu(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _prelu(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     return w.node("PRelu", x, _along(w, q, step, 1))
 
 
-def _layer_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _layer_norm(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     parts = (w.constant(q.graph.constants[n].astype(np.float32)) for n in step.node.inputs[1:])
     return w.node("LayerNormalization", x, *parts, axis=-1, epsilon=step.attrs["eps"])
 
 
-def _rms_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _rms_norm(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """Written out: ONNX has it as an operator from opset 23 on."""
     square = w.node("ReduceMean", w.node("Mul", x, x), w.whole(-1), keepdims=1)
     eps = w.constant(np.array(step.attrs["eps"], np.float32))
@@ -218,7 +220,7 @@ def _rms_norm(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("Mul", w.node("Div", x, root), gain)
 
 
-def _rotary(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _rotary(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """Pairs apart, turned, and together again."""
     cos, sin = (q.graph.constants[n].astype(np.float32) for n in step.node.inputs[1:])
     outer, period, inner, pairs = split(step.attrs, step.out, len(cos))
@@ -230,7 +232,7 @@ def _rotary(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return w.node("Reshape", w.node("Concat", first, second, axis=4), w.whole(*step.out))
 
 
-def _attention(w: Writer, q: QuantGraph, step: Step, *xs: str) -> str:
+def _attention(w: Writer, q: QuantGraph, step: QuantizedNode, *xs: str) -> str:
     """Products and softmax written out; masked keys get what no softmax lets through."""
     (_, rows, _, _), (_, keys, _, _) = step.shapes[:2]
     left, right = (
@@ -255,12 +257,12 @@ def _along_axis(op: str) -> Write:
     return lambda w, q, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
 
 
-def _argmax(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _argmax(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     index = w.node("ArgMax", x, axis=step.attrs["axis"], keepdims=int(step.attrs["keepdim"]))
     return w.node("Cast", index, to=onnx_type("INT32"))
 
 
-def _ctc_greedy(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _ctc_greedy(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """The count so far is the place of what is kept; the others go behind the end."""
     steps, batch, _ = step.shapes[0]
     best = w.node("ArgMax", x, axis=2, keepdims=0)
@@ -280,7 +282,7 @@ def _ctc_greedy(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
 
 
 def _reduce(op: str) -> Write:
-    def write(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+    def write(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
         kept = int(step.attrs["keepdim"])
         return w.node(op, x, w.whole(*step.attrs["axes"]), keepdims=kept)
 
@@ -294,17 +296,17 @@ def _to_shape(op: str) -> Write:
     return lambda w, q, step, x: w.node(op, x, w.whole(*step.out))
 
 
-def _transpose(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _transpose(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     return w.node("Transpose", x, perm=list(step.attrs["perm"]))
 
 
-def _slice(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _slice(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     starts, stops, steps = zip(*step.attrs["cuts"], strict=True)
     ends = [FIRST if by < 0 and stop < 0 else stop for stop, by in zip(stops, steps, strict=True)]
     return w.node("Slice", x, *(w.whole(*v) for v in (starts, ends, range(len(ends)), steps)))
 
 
-def _pad(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def _pad(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     pads = step.attrs["pads"]
     both = w.whole(*(before for before, _ in pads), *(after for _, after in pads))
     return w.node("Pad", x, both, w.constant(np.array(step.attrs["value"], np.float32)))

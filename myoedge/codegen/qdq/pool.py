@@ -13,7 +13,7 @@ import numpy as np
 from myoedge.codegen.qdq.writer import Writer, channels_first, channels_last
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.pool.definition import Window
 from myoedge.quantization.scales import QuantGraph
 
@@ -58,21 +58,21 @@ def _gives(g: Grid, axis: Axis, n: int) -> bool:
     return made == [(low, high) for low, high, _ in axis]
 
 
-def _grids_of(q: QuantGraph, step: Step) -> list[Grid] | None:
+def _grids_of(q: QuantGraph, step: QuantizedNode) -> list[Grid] | None:
     spatial = q.graph.shape(step.operands[0])[1:-1]
     found = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
     grids = [g for g in found if g is not None]
     return grids if len(grids) == len(found) and 1 <= len(grids) <= 3 else None
 
 
-def max_pool(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def max_pool(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     grids = _grids_of(q, step)
     if grids is None:
         return _one_by_one(w, step, x, "ReduceMax")
     return _native(w, "MaxPool", grids, x, len(step.out))
 
 
-def avg_pool(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def avg_pool(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """The mean over each window's own elements where that is what is asked, else with a factor."""
     wanted, inside = _divisors(step), _counts(step)
     grids = _grids_of(q, step)
@@ -82,21 +82,21 @@ def avg_pool(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
     return y if np.array_equal(wanted, inside) else _times(w, y, inside / wanted)
 
 
-def _divisors(step: Step) -> Array:
+def _divisors(step: QuantizedNode) -> Array:
     """float64 [*T, 1]: what each window's sum is divided by."""
     if step.attrs.get("divisor"):
         return np.full((*step.out[1:-1], 1), float(step.attrs["divisor"]))
     return _products(step, [[window[2] for window in axis] for axis in step.attrs["windows"]])
 
 
-def _counts(step: Step) -> Array:
+def _counts(step: QuantizedNode) -> Array:
     """float64 [*T, 1]: elements inside each window."""
     return _products(
         step, [[high - low for low, high, _ in axis] for axis in step.attrs["windows"]]
     )
 
 
-def _products(step: Step, per_axis: Sequence[Sequence[int]]) -> Array:
+def _products(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
     shape: Shape = (*step.out[1:-1], 1)
     return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
 
@@ -116,7 +116,7 @@ def _native(w: Writer, op: str, grids: Sequence[Grid], x: str, rank: int) -> str
     return channels_last(w, y, rank)
 
 
-def _one_by_one(w: Writer, step: Step, x: str, op: str) -> str:
+def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
     """Axis after axis: cut out every window, reduce it, put the results behind each other."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
         cuts = [w.node("Slice", x, w.whole(lo), w.whole(hi), w.whole(d)) for lo, hi, _ in axis]

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.codegen.qdq.writer import Write, Writer, store
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.definition import quantize_weights
 from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN, STATE_REACH
 from myoedge.quantization.scales import QuantGraph
@@ -21,7 +21,7 @@ ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
 def write(op: str, *, result: int) -> Write:
     """`result`: which of ONNX's outputs it is, h of all steps or the last c."""
 
-    def node(w: Writer, q: QuantGraph, step: Step, gates: str, h: str, *c: str) -> str:
+    def node(w: Writer, q: QuantGraph, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
         order, (batch, units) = ORDER[op], step.shapes[1]
         size = len(order) * units
         x = _by_gate(w, gates, (*step.shapes[0][:2], units), order)
@@ -66,7 +66,9 @@ def _clipped(w: Writer, x: str, limit: float) -> str:
     return w.node("Clip", x, *edges)
 
 
-def _weights(w: Writer, q: QuantGraph, step: Step, order: Sequence[int]) -> tuple[str, str]:
+def _weights(
+    w: Writer, q: QuantGraph, step: QuantizedNode, order: Sequence[int]
+) -> tuple[str, str]:
     """(of h [1, G * H, H], bias [1, 2 * G * H]), dequantised, gate by gate."""
     scale = _scales(q, step)
     size, units = step["weight"].shape
@@ -83,7 +85,7 @@ def _sorted(rows: Array, order: Sequence[int]) -> Array:
     return np.ascontiguousarray(units.swapaxes(0, 1)[list(order)].reshape(rows.shape))
 
 
-def _scales(q: QuantGraph, step: Step) -> Array:
+def _scales(q: QuantGraph, step: QuantizedNode) -> Array:
     """float64 per row: of the two ways to choose it, the one that was taken."""
     names = step.node.inputs[len(step.operands) :]
     r, *own = (q.graph.constants[name].astype(np.float64) for name in names)

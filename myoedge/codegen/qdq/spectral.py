@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.codegen.qdq.writer import Write, Writer
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.scales import QuantGraph
 
 
@@ -47,7 +47,7 @@ CURVES: Mapping[str, Write] = {
 }
 
 
-def spectrogram(w: Writer, q: QuantGraph, step: Step, x: str) -> str:
+def spectrogram(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
     """Frames are a convolution's windows; every lane is an image of its own."""
     window, scale, offset = (q.graph.constants[name] for name in step.node.inputs[1:])
     count, lanes, bins = step.out[0], scale.size, step.out[-1]

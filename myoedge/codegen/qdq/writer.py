@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
+from myoedge.numerics.fixed_point import QuantParams
 
 
 @dataclass
@@ -61,10 +61,12 @@ class Writer:
         return output
 
 
-Write = Callable[..., str]  # (Writer, QuantGraph, Step, *float inputs) -> float output, all by name
+Write = Callable[
+    ..., str
+]  # (Writer, QuantGraph, QuantizedNode, *inputs) -> output: names of float tensors
 
 
-def store(w: Writer, name: str, value: str, params: QParams) -> None:
+def store(w: Writer, name: str, value: str, params: QuantParams) -> None:
     """Our tensor `name` is `value`, quantised; as it is where that takes more than 16 bits."""
     if np.dtype(params.dtype).itemsize > 2:
         w.integers[name] = w.reals[name] = value
@@ -74,7 +76,7 @@ def store(w: Writer, name: str, value: str, params: QParams) -> None:
     w.reals[name] = w.node("DequantizeLinear", w.integers[name], scale, zero)
 
 
-def parameters(w: Writer, name: str, params: QParams) -> tuple[str, str]:
+def parameters(w: Writer, name: str, params: QuantParams) -> tuple[str, str]:
     zero = np.array(params.zero_point, params.dtype)
     return (
         w.constant(np.array(params.scale, np.float32), f"{name}.scale"),
@@ -82,7 +84,7 @@ def parameters(w: Writer, name: str, params: QParams) -> tuple[str, str]:
     )
 
 
-def dequantize(w: Writer, name: str, params: QParams, output: str = "") -> None:
+def dequantize(w: Writer, name: str, params: QuantParams, output: str = "") -> None:
     scale, zero = parameters(w, name, params)
     w.reals[name] = w.node("DequantizeLinear", w.integers[name], scale, zero, output=output)
 

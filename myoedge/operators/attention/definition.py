@@ -11,10 +11,17 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, QParams, exact_matmul
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, QuantParams, exact_matmul
 from myoedge.operators import nine_cores as team
 from myoedge.operators.attention.work_split import busiest
-from myoedge.operators.base import Integers, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.products.packing import up
@@ -40,14 +47,14 @@ def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *bias: Shape) -> Shape:
     return (*q[:3], v[2])
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over results; for each of them every key and the whole width is read."""
     q, v = shapes[0], shapes[2]
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
     operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
     bias = {"bias": (*_once(shapes[3], b, h), n, m)} if len(shapes) > 3 else {}
-    return Nest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
+    return LoopNest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
 
 
 def _once(bias: Shape, *lead: Dim) -> tuple[Dim, ...]:
@@ -95,7 +102,7 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
 
-def quantize(site: Site) -> Integers:
+def quantize(site: QuantizeInputs) -> QuantizedParams:
     """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
     q, k, v = (site.params(i) for i in range(3))
     (_, _, _, width), keys = site.shapes[0], site.shapes[1][1]
@@ -112,7 +119,7 @@ def quantize(site: Site) -> Integers:
         **_share(v, site.target),
         "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
     }
-    return Integers(numbers, {"exp": exp_table()})
+    return QuantizedParams(numbers, {"exp": exp_table()})
 
 
 def hides(attrs: Attrs) -> bool:
@@ -123,7 +130,7 @@ def hides(attrs: Attrs) -> bool:
     return bool(attrs.get("hides"))
 
 
-def _is_biased(site: Site) -> bool:
+def _is_biased(site: QuantizeInputs) -> bool:
     """Whether something is added to scores that is not alike for all keys which are seen."""
     if len(site.inputs) < 4:
         return False
@@ -132,7 +139,7 @@ def _is_biased(site: Site) -> bool:
     return seen_ is None or bool((seen_ != seen_[:1]).any())
 
 
-def _least_units(bias: QParams) -> tuple[float, float]:
+def _least_units(bias: QuantParams) -> tuple[float, float]:
     """Of a score of 1, so that hidden keys are far enough below: where these are larger than it
     is, all scores together are less than a step of what is added to them."""
     return 255 * EXP_STEP / (BELOW / 4), bias.scale / 2**20
@@ -163,7 +170,7 @@ def _distance(factor: float, reach: int) -> dict[str, int]:
         shift -= 1
 
 
-def _share(v: QParams, y: QParams) -> dict[str, int]:
+def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
     """q = ((acc >> h) * (share / sum') + offset) >> out_shift, where sum' has 16 bits."""
     ratio = min(v.scale / y.scale, 2.0**14)
     for shift in range(23, -1, -1):
@@ -175,7 +182,7 @@ def _share(v: QParams, y: QParams) -> dict[str, int]:
     raise AssertionError("a shift of 0 always fits")
 
 
-def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
+def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *bias: Array) -> Array:
     """q, k, v int8 as in `shape`, bias int8 [B or 1, H or 1, N, M] -> int8 [B, N, H, E]."""
     keys = k.shape[1]
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
@@ -197,7 +204,7 @@ def integer(step: Step, q: Array, k: Array, v: Array, *bias: Array) -> Array:
     return np.ascontiguousarray(np.clip(y, step.low, step.high).astype(np.int8).swapaxes(1, 2))
 
 
-def literals(step: Step) -> dict[str, Any]:
+def literals(step: QuantizedNode) -> dict[str, Any]:
     (b, n, h, d), (_, m, _, _), v = step.shapes[:3]
     before, after = step.attrs["window"] or (n + m, n + m)
     sizes = {"batch": b, "rows": n, "heads": h, "width": d, "keys": m, "out_width": v[2]}
@@ -243,7 +250,7 @@ SCALARS = (
 )
 
 
-def in_tiles(step: Step) -> Tiled | None:
+def in_tiles(step: QuantizedNode) -> Tiled | None:
     """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
@@ -282,12 +289,12 @@ def in_tiles(step: Step) -> Tiled | None:
     )
 
 
-def _words(step: Step) -> int:
+def _words(step: QuantizedNode) -> int:
     """Of four keys each, the last one filled."""
     return int(up(step.shapes[1][1])) // 4
 
 
-def _operands(step: Step) -> Iterator[Operand]:
+def _operands(step: QuantizedNode) -> Iterator[Operand]:
     shapes, filled = step.shapes, 4 * _words(step)
     b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
     keys: Dim = (("keys", 4), ("lane", 1))
@@ -308,7 +315,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
 
 
-def _cycles(step: Step, cores: int, sizes: Sizes, prices: Prices) -> Any:
+def _cycles(step: QuantizedNode, cores: int, sizes: Sizes, prices: Prices) -> Any:
     """Of the core that has most to do: scores and values in blocks of four by four, exponentials
     row by row; of a tile that has part of the keys, that part of it all."""
     numbers = literals(step)

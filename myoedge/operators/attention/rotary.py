@@ -11,7 +11,14 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import MULT_MAX
-from myoedge.operators.base import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    outer_inner,
+    register,
+)
 from myoedge.operators.common_rules import axis_turned, like_first, same_shape, stored_bound
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
@@ -30,7 +37,7 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
     return np.stack([even * c - odd * s, odd * c + even * s], axis=-1).reshape(x.shape)
 
 
-def quantize(site: Site) -> Integers:
+def quantize(site: QuantizeInputs) -> QuantizedParams:
     """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point."""
     x, y = site.params(0), site.target
     cos, sin = (site.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
@@ -41,10 +48,12 @@ def quantize(site: Site) -> Integers:
     numbers = {"x_zero": x.zero_point, "offset": offset, "shift": shift}
     bound = 2 * 255 * MULT_MAX + abs(offset)
     c, s = (p.astype(np.int16) for p in parts)
-    return Integers({**numbers, "acc_bound": bound}, {"turns": np.stack([c, -s, s, c], axis=-1)})
+    return QuantizedParams(
+        {**numbers, "acc_bound": bound}, {"turns": np.stack([c, -s, s, c], axis=-1)}
+    )
 
 
-def integer(step: Step, x: Array) -> Array:
+def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., 2 * pairs] -> int8."""
     turns = step["turns"].astype(np.int64)[:, None]
     outer, period, inner, pairs = split(step.attrs, x.shape, len(turns))
@@ -55,13 +64,13 @@ def integer(step: Step, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: QuantizedNode) -> dict[str, object]:
     names = ("outer", "positions", "inner", "pairs")
     sizes = split(step.attrs, step.out, len(step["turns"]))
     return dict(zip(names, sizes, strict=True))
 
 
-def in_tiles(step: Step) -> Tiled:
+def in_tiles(step: QuantizedNode) -> Tiled:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())

@@ -13,13 +13,21 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import (
     INT32_MAX,
-    QParams,
+    QuantParams,
     Requant,
     choose_requant,
     exact_matmul,
     requantize,
 )
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
 from myoedge.operators.common_rules import limited, not_activated
 from myoedge.operators.conv.geometry import literals
 from myoedge.operators.conv.tiling import in_tiles
@@ -39,7 +47,7 @@ def _extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -
     return (n + sum(pads) - (r - 1) * dilation - 1) // stride + 1
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops n, t0.., g, k over outputs and r0.., c that are summed."""
     w, groups = shapes[1], attrs["groups"]
     rank, per_group, taps = len(w) - 2, w[0] // groups, w[-1]
@@ -54,7 +62,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
         "w": (channel_out, *kernel, (("c", 1),)),
         "y": ((("n", 1),), *(((axis, 1),) for axis in t), channel_out),
     }
-    return Nest(axes, operands, frozenset([*r, "c"]))
+    return LoopNest(axes, operands, frozenset([*r, "c"]))
 
 
 def columns(attrs: Attrs, x: Array, kernel: Shape, pad_value: float) -> Array:
@@ -98,7 +106,7 @@ def quantize_weights(
 
 
 def quantize_wide_weights(
-    w: Array, bias: Array, x: QParams, per_channel: bool
+    w: Array, bias: Array, x: QuantParams, per_channel: bool
 ) -> tuple[Array, Array]:
     """(int16 weights, float64 scale per output channel), symmetric; as large as int32 has room for
     the sum of their magnitudes times the largest input, its zero point, and WIDE_BIAS_MAX."""
@@ -118,13 +126,13 @@ def eight_bits(w: Array) -> Array:
     return (integers * scale.reshape(-1, *([1] * (w.ndim - 1)))).astype(w.dtype)
 
 
-def quantize(site: Site) -> Integers:
+def quantize(site: QuantizeInputs) -> QuantizedParams:
     """Weights symmetric per output channel; the input's zero point is folded into the bias."""
     x, w, bias = site.params(0), *_floats(site)
     return _integers(site, *quantize_weights(w, bias, x.scale, site.per_channel))
 
 
-def quantize_conv(site: Site) -> Integers:
+def quantize_conv(site: QuantizeInputs) -> QuantizedParams:
     """The same, with weights of 16 bits where the input has them, or where the result has and its
     windows do not lie side by side."""
     shapes, attrs, wide = site.shapes, site.attrs, site.params(0).dtype == "int16"
@@ -133,28 +141,28 @@ def quantize_conv(site: Site) -> Integers:
     return quantize_wide(site)
 
 
-def quantize_wide(site: Site) -> Integers:
+def quantize_wide(site: QuantizeInputs) -> QuantizedParams:
     """The same, with weights of 16 bits."""
     x, w, bias = site.params(0), *_floats(site)
     weights = quantize_wide_weights(w, bias, x, site.per_channel)
     return _integers(site, *weights, x_wide=int(x.dtype == "int16"))
 
 
-def _floats(site: Site) -> tuple[Array, Array]:
+def _floats(site: QuantizeInputs) -> tuple[Array, Array]:
     """Weights and bias in float64."""
     w = site.constant(1).astype(np.float64)
     bias = site.constants[2] if len(site.constants) > 2 else None
     return w, np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
 
 
-def _integers(site: Site, weight: Array, scale: Array, **scalars: int) -> Integers:
+def _integers(site: QuantizeInputs, weight: Array, scale: Array, **scalars: int) -> QuantizedParams:
     x, (_, bias) = site.params(0), _floats(site)
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight, signed=True)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
     bound = _bound(weight, folded, -x.low)
     y = site.target
     r = choose_requant(x.scale * scale / y.scale, bound, y.zero_point, y.dtype)
-    return Integers(
+    return QuantizedParams(
         {"x_zero": x.zero_point, "pre": r.pre, **scalars},
         {
             "weight": weight,
@@ -176,18 +184,18 @@ def _bound(weight: Array, bias: Array, reach: int) -> Array:
     return np.asarray(np.abs(bias.astype(np.int64)) + reach * _row_sums(weight, signed=False))
 
 
-def acc_bound(step: Step) -> int:
+def acc_bound(step: QuantizedNode) -> int:
     """Proves that no order of summation leaves int32 for these weights and this bias."""
     reach = 32768 if step.integers.scalars.get("x_wide") else 128
     return int(_bound(step["weight"], step["bias"], reach).max())
 
 
-def requant_of(step: Step) -> Requant:
+def requant_of(step: QuantizedNode) -> Requant:
     """The requantisation of a step that holds one per output channel."""
     return Requant(step["pre"], step["mult"], step["offset"], step["shift"])
 
 
-def integer(step: Step, x: Array) -> Array:
+def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [N, *S, C] -> int8 or int16 [N, *T, K]; padding is the zero point."""
     weight, groups = step["weight"], step.attrs["groups"]
     patches = columns(step.attrs, x, weight.shape[1:-1], step["x_zero"])
@@ -221,18 +229,18 @@ def attributes(rank: int) -> dict[str, object]:
     return {"stride": ones, "dilation": ones, "pads": ((0, 0),) * rank, "groups": 1}
 
 
-def in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule | None:
     """Windows along a spatial axis; images one by one."""
     x, w, d = shapes[0], shapes[1], axis - 1
     if index or axis == len(x) - 1:
         return None
     if axis == 0:
-        return InTime(0, lambda made: attrs)
+        return StreamingRule(0, lambda made: attrs)
     taps, stride = (w[axis] - 1) * attrs["dilation"][d] + 1, attrs["stride"][d]
     before, _ = pads = attrs["pads"][d]
     made = _extent(x[axis], w[axis], stride, attrs["dilation"][d], pads)
     without = {**attrs, "pads": (*attrs["pads"][:d], (0, 0), *attrs["pads"][d + 1 :])}
-    return InTime(
+    return StreamingRule(
         axis,
         lambda made: without,
         taps=taps,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import WORKERS
 from myoedge.targets.gap9.costs import Prices
 
@@ -72,7 +72,7 @@ class Work:
     pre: bool
 
     @staticmethod
-    def of(step: Step, kernel: Pair, stride: Pair, dilation: Pair) -> Work:
+    def of(step: QuantizedNode, kernel: Pair, stride: Pair, dilation: Pair) -> Work:
         plain = is_3x3(*kernel) and dilation == (1, 1)
         strips, halving = plain and stride == (1, 1), plain and stride[1] == 2
         way = "strips" if strips else "halving" if halving else "any"

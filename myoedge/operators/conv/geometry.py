@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Operand, Sizes
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 from myoedge.targets.gap9.costs import Prices
 
 
-def literals(step: Step) -> dict[str, Any]:
+def literals(step: QuantizedNode) -> dict[str, Any]:
     """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
     rank = len(step.out) - 2
     lead = (1,) * (2 - rank)
@@ -56,7 +56,7 @@ class Spatial:
     groups: int
 
     @staticmethod
-    def of(step: Step, groups: int = 1) -> Spatial:
+    def of(step: QuantizedNode, groups: int = 1) -> Spatial:
         sizes = literals(step)
         x = (sizes["n"], sizes["h_in"], sizes["w_in"], sizes["c_in"] // groups)
         y = (sizes["n"], sizes["h_out"], sizes["w_out"], sizes["k_out"] // groups)
@@ -102,7 +102,7 @@ class Spatial:
         rows, columns = self.reach(sizes)
         return -(-rows * columns * self.x[-1] // 4) * 4 + 4
 
-    def work(self, step: Step, narrow: bool) -> dense.Work:
+    def work(self, step: QuantizedNode, narrow: bool) -> dense.Work:
         """What me_conv multiplies; narrow windows lie anywhere, a word for every row."""
         c, k = self.x[-1], self.y[-1]
         if narrow:
@@ -182,7 +182,7 @@ class Spatial:
         index = ((("n", 1),), (("t0", 1),), (("t1", 1),), self.group, channels)
         return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 
-    def fields(self, c: int, step: Step) -> dict[str, int | str]:
+    def fields(self, c: int, step: QuantizedNode) -> dict[str, int | str]:
         """me_conv."""
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}

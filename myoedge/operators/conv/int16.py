@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import WORKERS, Operand
 from myoedge.operators.products.packing import BLOCK, CHANNELS, packed_channels
 from myoedge.targets.gap9.costs import Prices
@@ -17,7 +17,7 @@ WINDOWS = 4  # of a block
 ONE_ROW = 9 / 24  # of a block's instructions, a window alone
 
 
-def arrays(step: Step) -> dict[str, Array]:
+def arrays(step: QuantizedNode) -> dict[str, Array]:
     """Weights and channels, with zeros up to whole blocks of channels."""
     channels, rows = packed_channels(step), step["weight"].reshape(len(step["weight"]), -1)
     missing = (0, -len(rows) % BLOCK)

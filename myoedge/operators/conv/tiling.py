@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv import depthwise
 from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.depthwise import packed_depthwise
@@ -36,7 +36,7 @@ FEW_CHANNELS = 64  # up to here images are brought in with their padding, which 
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
-def in_tiles(step: Step) -> Tiled:
+def in_tiles(step: QuantizedNode) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
     if step["weight"].dtype == np.int16:
@@ -69,7 +69,7 @@ class _Dense:
     room: int
 
     @staticmethod
-    def of(step: Step, conv: Spatial) -> _Dense:
+    def of(step: QuantizedNode, conv: Spatial) -> _Dense:
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
@@ -115,7 +115,7 @@ class _Dense:
         return {**_tile_fields(regions), "padded": padded}
 
 
-def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
+def _dense_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     c, k = conv.x[-1], conv.y[-1]
     arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
     table, how = with_table(step, arrays), _Dense.of(step, conv)
@@ -138,7 +138,7 @@ def _dense_in_tiles(step: Step, conv: Spatial) -> Tiled:
     )
 
 
-def wide_in_tiles(step: Step, conv: Spatial) -> Tiled:
+def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     arrays = wide_conv.arrays(step)
@@ -176,7 +176,7 @@ def _packed(weight: Array, conv: Spatial) -> Array:
     return np.concatenate([packed_weights(group) for group in groups])
 
 
-def _depthwise_in_tiles(step: Step, conv: Spatial) -> Tiled:
+def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))

@@ -11,7 +11,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import (
     Combine,
-    QParams,
+    QuantParams,
     choose_combine,
     choose_wide,
     combine,
@@ -20,7 +20,14 @@ from myoedge.numerics.fixed_point import (
     requantize,
 )
 from myoedge.numerics.pointwise import Chain, evaluate
-from myoedge.operators.base import Integers, OpDef, Site, Step, outer_inner, register
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    outer_inner,
+    register,
+)
 from myoedge.operators.common_rules import (
     axis_turned,
     beside_axis,
@@ -61,7 +68,7 @@ def _limit(a: str, b: str, y: str) -> float:
     return 2.0**20 if y == "int16" and (a, b) == ("int8", "int8") else 2.0**14
 
 
-def _quantize_sum(site: Site, sign: int) -> Integers:
+def _quantize_sum(site: QuantizeInputs, sign: int) -> QuantizedParams:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = site.params(0), site.params(1), site.target
     wide = "int16" in (a.dtype, b.dtype, y.dtype)
@@ -74,29 +81,29 @@ def _quantize_sum(site: Site, sign: int) -> Integers:
     scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
     kinds = {"a_wide": a.dtype, "b_wide": b.dtype, "y_wide": y.dtype} if wide else {}
     widths = {name: int(kind == "int16") for name, kind in kinds.items()}
-    return Integers({**scalars, **widths, "acc_bound": bound})
+    return QuantizedParams({**scalars, **widths, "acc_bound": bound})
 
 
-def add_quantize(site: Site) -> Integers:
+def add_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize_sum(site, 1)
 
 
-def sub_quantize(site: Site) -> Integers:
+def sub_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize_sum(site, -1)
 
 
-def sum_integer(step: Step, a: Array, b: Array) -> Array:
+def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
     c = Combine((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
     kind = np.int16 if step.integers.scalars.get("y_wide") else np.int8
     return combine(np.broadcast_arrays(a, b), c, step.low, step.high, kind)
 
 
-def pair_literals(step: Step) -> dict[str, object]:
+def pair_literals(step: QuantizedNode) -> dict[str, object]:
     return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
 
 
-def sum_in_tiles(step: Step) -> Tiled | None:
+def sum_in_tiles(step: QuantizedNode) -> Tiled | None:
     if "y_wide" in step.integers.scalars:
         return flat.wide_sum(step)
     return flat.pair(step, "me_add", ("a_mult", "b_mult", "offset", "shift"))
@@ -145,20 +152,20 @@ SUB = register(
 )
 
 
-def mul_quantize(site: Site) -> Integers:
+def mul_quantize(site: QuantizeInputs) -> QuantizedParams:
     """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
     a, b = site.params(0), site.params(1)
     r = scalar_requant(a.scale * b.scale / site.target.scale, 255 * 255, site.target)
-    return Integers({"a_zero": a.zero_point, "b_zero": b.zero_point, **r})
+    return QuantizedParams({"a_zero": a.zero_point, "b_zero": b.zero_point, **r})
 
 
-def mul_integer(step: Step, a: Array, b: Array) -> Array:
+def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8."""
     acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def product_in_tiles(step: Step) -> Tiled | None:
+def product_in_tiles(step: QuantizedNode) -> Tiled | None:
     return flat.pair(step, "me_mul", ("a_zero", "b_zero", "mult", "offset", "shift"))
 
 
@@ -192,13 +199,15 @@ def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
     return np.asarray(x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim))
 
 
-def affine_quantize(site: Site) -> Integers:
+def affine_quantize(site: QuantizeInputs) -> QuantizedParams:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
     scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2))
     return _per_channel(site, scale, offset)
 
 
-def _per_channel(site: Site, scales: Array, offsets: Array, **scalars: int) -> Integers:
+def _per_channel(
+    site: QuantizeInputs, scales: Array, offsets: Array, **scalars: int
+) -> QuantizedParams:
     """One Combine for every pair; offsets keep their fraction and may be far outside the output."""
     x, y = site.params(0), site.target
     parts = [
@@ -213,27 +222,27 @@ def _per_channel(site: Site, scales: Array, offsets: Array, **scalars: int) -> I
         "shift": np.array([c.shift for c in parts], np.int32),
     }
     bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
-    return Integers({**scalars, "acc_bound": bound}, arrays)
+    return QuantizedParams({**scalars, "acc_bound": bound}, arrays)
 
 
-def affine_integer(step: Step, x: Array) -> Array:
+def affine_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [*outer, C, *inner] -> int8."""
     mult, offset, shift = (_along(step.attrs, step[n], x.ndim) for n in ("mult", "offset", "shift"))
     acc = x.astype(np.int64) * mult + offset
     return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
 
 
-def channel_literals(step: Step) -> dict[str, object]:
+def channel_literals(step: QuantizedNode) -> dict[str, object]:
     """(outer, channels, inner): the loops around, along and within the channel axis."""
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     return {"outer": outer, "channels": channels, "inner": inner}
 
 
-def affine_in_tiles(step: Step) -> Tiled:
+def affine_in_tiles(step: QuantizedNode) -> Tiled:
     return flat.per_channel(step, x_zero=128)
 
 
-def prelu_in_tiles(step: Step) -> Tiled:
+def prelu_in_tiles(step: QuantizedNode) -> Tiled:
     return flat.per_channel(step, step["x_zero"])
 
 
@@ -262,13 +271,13 @@ def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
     return np.where(x >= 0, x, x * _along(attrs, slope, x.ndim))
 
 
-def prelu_quantize(site: Site) -> Integers:
+def prelu_quantize(site: QuantizeInputs) -> QuantizedParams:
     """Negative inputs have a multiplier per channel, the others share the last entry."""
     factors = np.append(site.constant(1).astype(np.float64), 1.0)
     return _per_channel(site, factors, np.zeros_like(factors), x_zero=site.params(0).zero_point)
 
 
-def prelu_integer(step: Step, x: Array) -> Array:
+def prelu_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [*outer, C, *inner] -> int8."""
     negative = x < step["x_zero"]
     parts = []
@@ -305,18 +314,20 @@ def table_real(attrs: Attrs, x: Array) -> Array:
     return evaluate(attrs["chain"], x).astype(x.dtype)
 
 
-def make_table(chain: Chain, x: QParams, y: QParams) -> Array:
+def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
     """int8 [256]: the chain at every int8 input; NaN is the zero point, infinities saturate."""
     real = (np.arange(-128, 128) - x.zero_point) * x.scale
     value = evaluate(chain, real)
     return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
 
 
-def table_quantize(site: Site) -> Integers:
-    return Integers({}, {"lut": make_table(site.attrs["chain"], site.params(0), site.target)})
+def table_quantize(site: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams(
+        {}, {"lut": make_table(site.attrs["chain"], site.params(0), site.target)}
+    )
 
 
-def table_integer(step: Step, x: Array) -> Array:
+def table_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8 through 256 entries."""
     return lookup(x, step["lut"])
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams, choose_requant, requantize
-from myoedge.operators.base import Integers, OpDef, Site, Step, register
+from myoedge.numerics.fixed_point import QuantParams, choose_requant, requantize
+from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     broadcast_in_time,
     elementwise,
@@ -33,7 +33,7 @@ def real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(np.hypot(a, b))
 
 
-def quantize(site: Site) -> Integers:
+def quantize(site: QuantizeInputs) -> QuantizedParams:
     """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
     a, b, y = site.params(0), site.params(1), site.target
     most = sum((_reach(p) * p.scale) ** 2 for p in (a, b))
@@ -43,14 +43,14 @@ def quantize(site: Site) -> Integers:
     numbers = {name: int(getattr(r, name)[0]) for name in ("mult", "offset", "shift")}
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     mults = {"a_mult": a_mult, "b_mult": b_mult}
-    return Integers({**zeros, **mults, "pre": r.pre, **numbers, "acc_bound": ROOT_MAX})
+    return QuantizedParams({**zeros, **mults, "pre": r.pre, **numbers, "acc_bound": ROOT_MAX})
 
 
-def _reach(q: QParams) -> int:
+def _reach(q: QuantParams) -> int:
     return max(q.high - q.zero_point, q.zero_point - q.low)
 
 
-def integer(step: Step, a: Array, b: Array) -> Array:
+def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8 of one shape -> int8 or int16: the root of a sum of squares in uint32, rounded
     down."""
     squares = [
@@ -62,11 +62,11 @@ def integer(step: Step, a: Array, b: Array) -> Array:
     return requantize(root, requant_of(step), step.low, step.high, step.kind)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: QuantizedNode) -> dict[str, object]:
     return {"n": math.prod(step.out)}
 
 
-def in_tiles(step: Step) -> Tiled:
+def in_tiles(step: QuantizedNode) -> Tiled:
     n, arrays = math.prod(step.out), dict[str, Array]()
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     table = with_table(step, arrays)

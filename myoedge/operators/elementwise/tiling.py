@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators import nine_cores as team
-from myoedge.operators.base import Step, outer_inner, strides
+from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products.packing import limits, with_table
@@ -43,7 +43,7 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
     return axes, dims
 
 
-def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
+def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | None:
     """Two operands, broadcast; `numbers` of the step go into the op."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
@@ -77,7 +77,7 @@ def pair(step: Step, kernel: str, numbers: Sequence[str]) -> Tiled | None:
     )
 
 
-def word_price(kernel: str, step: Step) -> str:
+def word_price(kernel: str, step: QuantizedNode) -> str:
     """What a word of results costs: sums have a faster way for multipliers of 8 bits."""
     if kernel == "me_mul":
         return "mul_word"
@@ -136,7 +136,7 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
-def wide_sum(step: Step) -> Tiled | None:
+def wide_sum(step: QuantizedNode) -> Tiled | None:
     """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
@@ -186,7 +186,7 @@ def _wide_cycles(
     return elements * prices.wide_item + rows * prices.flat_row + prices.flat_call
 
 
-def lookup(step: Step) -> Tiled:
+def lookup(step: QuantizedNode) -> Tiled:
     """A table applied to all elements."""
     n = math.prod(step.out)
     axes, dims = axes_of((Loop(n, (1,)),))
@@ -210,7 +210,7 @@ def lookup(step: Step) -> Tiled:
     )
 
 
-def per_channel(step: Step, x_zero: int) -> Tiled:
+def per_channel(step: QuantizedNode, x_zero: int) -> Tiled:
     """A factor and an offset for every channel: cut around and within the channels."""
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)

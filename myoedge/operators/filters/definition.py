@@ -14,8 +14,16 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Carried, Integers, InTime, OpDef, Site, Step, register
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    StreamState,
+    register,
+)
 from myoedge.operators.common_rules import beside_axis, like_first, same_shape
 from myoedge.operators.filters.signals import (
     each_sample,
@@ -28,7 +36,7 @@ from myoedge.operators.filters.signals import (
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
 Pair = tuple[float, float]  # the latest two samples
-SAMPLES = QParams(1.0, 0, "int32")  # what is kept between them: `guard` bits behind the point
+SAMPLES = QuantParams(1.0, 0, "int32")  # what is kept between them: `guard` bits behind the point
 DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
 LONGEST = 1 << 17  # samples that it may take until then
 
@@ -117,7 +125,7 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
     return [*found, (now, past[-1][0])]
 
 
-def biquads_quantize(site: Site) -> Integers:
+def biquads_quantize(site: QuantizeInputs) -> QuantizedParams:
     """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
     floats = _normal(site.constant(1))
     fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
@@ -129,10 +137,10 @@ def biquads_quantize(site: Site) -> Integers:
     bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
     real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
     scalars = {"fraction": fraction, "guard": guard, "acc_bound": bound}
-    return Integers({**scalars, **factor(real, y, SHIFT_MAX)}, {"sections": integers})
+    return QuantizedParams({**scalars, **factor(real, y, SHIFT_MAX)}, {"sections": integers})
 
 
-def _integers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     """(all results with their guard bits, time first; what is left behind the last one)."""
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64) << step["guard"]
     sections, fraction = step["sections"].astype(np.int64), step["fraction"]
@@ -145,35 +153,37 @@ def _integers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     return np.stack([_sample(sections, past, now, rounded) for now in signal]), past
 
 
-def biquads_integer(step: Step, x: Array, *before: Array) -> Array:
+def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what past_integer gave."""
     found, _ = _integers(step, x, before)
     return stored(step, found)
 
 
-def past_integer(step: Step, x: Array, *before: Array) -> Array:
+def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """The same -> int32 [S + 1, 2, .., ..]."""
     _, past = _integers(step, x, before)
     return past.astype(np.int32)
 
 
-def biquads_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def biquads_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Along time with what is between samples, along other axes frame by frame."""
     if index or axis != attrs["axis"]:
         return beside_axis(attrs, shapes, index, axis)
-    past = Carried(2, "samples", past_shape(attrs, *shapes), SAMPLES, last="biquads_past")
-    return InTime(axis, lambda made: attrs, carries=(past,))
+    past = StreamState(2, "samples", past_shape(attrs, *shapes), SAMPLES, last="biquads_past")
+    return StreamingRule(axis, lambda made: attrs, carries=(past,))
 
 
-def biquads_bound(step: Step) -> int:
+def biquads_bound(step: QuantizedNode) -> int:
     return int(step["acc_bound"])
 
 
-def biquads_literals(step: Step) -> dict[str, Any]:
+def biquads_literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes(step), "count": len(step["sections"])}
 
 
-def biquads_phases(step: Step) -> Sequence[tuple[int, float]]:
+def biquads_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     """Simulated: 93 to 108 cycles a section for a sample of a lane."""
     return each_sample(step, 100.0 * len(step["sections"]))
 

@@ -14,8 +14,16 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Carried, Integers, InTime, OpDef, Site, Step, register
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    StreamState,
+    register,
+)
 from myoedge.operators.common_rules import beside_axis, like_first, same_shape, stored_bound
 from myoedge.operators.filters.signals import (
     each_sample,
@@ -31,7 +39,7 @@ SHARE_BITS = 15  # of the share as it is multiplied
 LEAST = 1 << (POINT - 4)  # power of what is divided by: a deviation of a quarter of a step
 Q = 12  # bits behind the point of what is normalised
 MOST = 256  # of what is normalised: deviations
-POWER = QParams(2.0**-POINT, 0, "int64")
+POWER = QuantParams(2.0**-POINT, 0, "int64")
 
 
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
@@ -57,7 +65,7 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     return signal, np.stack(found)
 
 
-def quantize(site: Site) -> Integers:
+def quantize(site: QuantizeInputs) -> QuantizedParams:
     """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
     x, y, share = site.params(0), site.target, site.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
@@ -69,10 +77,10 @@ def quantize(site: Site) -> Integers:
         "start": min(max(start, LEAST), 1 << (30 + POINT)),
         "acc_bound": 2**30,  # a sample times what is divided by
     }
-    return Integers({**scalars, **factor(real, y)})
+    return QuantizedParams({**scalars, **factor(real, y)})
 
 
-def _powers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
+def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Array, Array]:
     signal = np.moveaxis(x, step.attrs["axis"], 0).astype(np.int64)
     power = before[0] if before else np.full(signal.shape[1:], step["start"], np.int64)
     found, half = [], 1 << (step["bits"] - 1)
@@ -82,7 +90,7 @@ def _powers(step: Step, x: Array, before: Sequence[Array]) -> tuple[Array, Array
     return signal, np.stack(found)
 
 
-def norm_integer(step: Step, x: Array, *before: Array) -> Array:
+def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what power_integer gave."""
     signal, powers = _powers(step, x, before)
     inverse, half = _inverse(np.maximum(powers, LEAST))
@@ -101,28 +109,30 @@ def _inverse(power: Array) -> tuple[Array, Array]:
     return ((1 << 30) + (root >> 1)) // root, half
 
 
-def power_integer(step: Step, x: Array, *before: Array) -> Array:
+def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     """The same -> int64 [.., ..]."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
-def literals(step: Step) -> dict[str, Any]:
+def literals(step: QuantizedNode) -> dict[str, Any]:
     fixed = {"point": POINT, "least": LEAST, "drop": 30 - POINT // 2 - Q, "most": MOST << Q}
     return {**sizes(step), **fixed}
 
 
-def norm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def norm_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Along time with the power, along other axes frame by frame."""
     if index or axis != attrs["axis"]:
         return beside_axis(attrs, shapes, index, axis)
-    power = Carried(
+    power = StreamState(
         1, "power", without_time(attrs, *shapes), POWER,
         fill=lambda step: int(step["start"]), last="running_power",
     )  # fmt: skip
-    return InTime(axis, lambda made: attrs, carries=(power,))
+    return StreamingRule(axis, lambda made: attrs, carries=(power,))
 
 
-def phases(step: Step) -> Sequence[tuple[int, float]]:
+def phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     """Simulated: 216 to 221 cycles a sample of a lane, 25 where only its power is wanted."""
     return each_sample(step, 25.0 if step.node.op == "running_power" else 218.0)
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Nest, Step, outer_inner
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import LoopNest, QuantizedNode, outer_inner
 from myoedge.operators.common_rules import elementwise
 
 
-def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """`nest` of what is left behind the last sample."""
     return elementwise(attrs, [], out)
 
@@ -25,19 +25,19 @@ def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
-def sizes(step: Step) -> dict[str, int]:
+def sizes(step: QuantizedNode) -> dict[str, int]:
     """Literals: of signals beside time, of samples along it, and whether results have 16 bits."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     return {"outer": outer, "steps": steps, "inner": inner, "wide": step.item == 2}
 
 
-def each_sample(step: Step, cycles: float) -> list[tuple[int, float]]:
+def each_sample(step: QuantizedNode, cycles: float) -> list[tuple[int, float]]:
     """`phases`: a core has a signal, whose samples take so many cycles each."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     return [(outer * inner, steps * cycles)]
 
 
-def factor(real: float, y: QParams, most: int = 62) -> dict[str, int]:
+def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
     """mult, of 30 bits or fewer, offset and shift of a factor to the output.
 
     most   bits of the shift: mult is smaller where it would have more
@@ -47,7 +47,7 @@ def factor(real: float, y: QParams, most: int = 62) -> dict[str, int]:
     return {"mult": round(math.ldexp(real, shift)), "offset": offset, "shift": shift}
 
 
-def stored(step: Step, found: Array) -> Array:
+def stored(step: QuantizedNode, found: Array) -> Array:
     """What is stored of int64 [T, ..]: by `factor`, between the output's bounds, time in place."""
     scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
     y = np.clip(scaled, step.low, step.high).astype(step.kind)

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import InTime, OpDef, Step, register, strides
+from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register, strides
 from myoedge.operators.common_rules import always, as_in_floats, by_output
 from myoedge.operators.kernel import Tiled
 from myoedge.operators.layout import tiling as moves
@@ -28,7 +28,7 @@ def reshape_real(attrs: Attrs, x: Array) -> Array:
     return x.reshape(attrs["shape"])
 
 
-def reshape_integer(step: Step, x: Array) -> Array:
+def reshape_integer(step: QuantizedNode, x: Array) -> Array:
     return x.reshape(step.out)
 
 
@@ -38,13 +38,17 @@ def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
     return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
 
 
-def _reshape_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _reshape_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Frame by frame where the axis stays one of its own, with as much in front of it."""
     x, out = shapes[0], attrs["shape"]
     before = math.prod(x[:axis])
     found = [d for d, n in enumerate(out) if n == x[axis] and math.prod(out[:d]) == before]
     return (
-        InTime(found[0], lambda made: with_entry(attrs, "shape", found[0], made)) if found else None
+        StreamingRule(found[0], lambda made: with_entry(attrs, "shape", found[0], made))
+        if found
+        else None
     )
 
 
@@ -115,18 +119,18 @@ def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
     return 0, (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(x, steps, strict=True))
 
 
-def strided_literals(step: Step) -> dict[str, object]:
+def strided_literals(step: QuantizedNode) -> dict[str, object]:
     first, steps = strided(step.node.op, step.attrs, step.shapes[0])
     return {"first": first, "loops": merged(step.out, [steps])}
 
 
-def transpose_in_tiles(step: Step) -> Tiled | None:
+def transpose_in_tiles(step: QuantizedNode) -> Tiled | None:
     x = step.shapes[0]
     loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
     return moves.turned(step, moves.in_bytes(step, loops))
 
 
-def slice_in_tiles(step: Step) -> Tiled | None:
+def slice_in_tiles(step: QuantizedNode) -> Tiled | None:
     """A copy, where no axis is read in steps."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
@@ -139,7 +143,7 @@ def slice_in_tiles(step: Step) -> Tiled | None:
     return moves.turned(step, found)
 
 
-def expand_in_tiles(step: Step) -> Tiled | None:
+def expand_in_tiles(step: QuantizedNode) -> Tiled | None:
     lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
     loops = [Along(n) for n in step.out[:lead]]
     for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
@@ -147,11 +151,15 @@ def expand_in_tiles(step: Step) -> Tiled | None:
     return moves.turned(step, moves.in_bytes(step, loops))
 
 
-def _transpose_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
-    return InTime(attrs["perm"].index(axis), lambda made: attrs)
+def _transpose_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule:
+    return StreamingRule(attrs["perm"].index(axis), lambda made: attrs)
 
 
-def _slice_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _slice_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Frames from a first one on, every one or every few; what is cut off behind is not known."""
     start, _, step = attrs["cuts"][axis]
     if step < 1:
@@ -160,12 +168,12 @@ def _slice_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int)
     def resized(made: int) -> Attrs:
         return with_entry(attrs, "cuts", axis, (0, (made - 1) * step + 1, step))
 
-    return InTime(axis, resized, stride=step, before=-start)
+    return StreamingRule(axis, resized, stride=step, before=-start)
 
 
-def _expand_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+def _expand_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule:
     at = axis + len(attrs["shape"]) - len(shapes[0])
-    return InTime(at, lambda made: with_entry(attrs, "shape", at, made))
+    return StreamingRule(at, lambda made: with_entry(attrs, "shape", at, made))
 
 
 TRANSPOSE = register(

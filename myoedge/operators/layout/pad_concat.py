@@ -13,7 +13,16 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import quantize
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register, strides
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+    strides,
+)
 from myoedge.operators.common_rules import as_in_floats, axis_turned, by_output
 from myoedge.operators.kernel import Dim, Tiled
 from myoedge.operators.layout import tiling as moves
@@ -30,15 +39,15 @@ def pad_real(attrs: Attrs, x: Array) -> Array:
     return np.pad(x, attrs["pads"], constant_values=attrs["value"])
 
 
-def pad_quantize(site: Site) -> Integers:
-    return Integers({"fill": int(quantize(site.attrs["value"], site.target))})
+def pad_quantize(site: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams({"fill": int(quantize(site.attrs["value"], site.target))})
 
 
-def pad_integer(step: Step, x: Array) -> Array:
+def pad_integer(step: QuantizedNode, x: Array) -> Array:
     return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
 
 
-def pad_literals(step: Step) -> dict[str, object]:
+def pad_literals(step: QuantizedNode) -> dict[str, object]:
     """Loops over the input, which lands `first` elements into the filled output."""
     x, out = step.shapes[0], strides(step.out)
     pads = step.attrs["pads"]
@@ -46,16 +55,16 @@ def pad_literals(step: Step) -> dict[str, object]:
     return {"first": first, "loops": merged(x, [strides(x), out])}
 
 
-def pad_in_tiles(step: Step) -> Tiled:
+def pad_in_tiles(step: QuantizedNode) -> Tiled:
     """What a tile has of the input lands in the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
     return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
 
 
-def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime:
+def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule:
     before, behind = attrs["pads"][axis]
-    return InTime(
+    return StreamingRule(
         axis,
         lambda made: with_entry(attrs, "pads", axis, (0, 0)),
         before=before,
@@ -90,25 +99,25 @@ def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
     return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
 
 
-def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over the output; operands are read along it, each within its own part."""
     nest = by_output(attrs, shapes, out)
     index: tuple[Dim, ...] = nest.operands["y"]
-    return Nest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
+    return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
 
 
 def concat_real(attrs: Attrs, *xs: Array) -> Array:
     return np.concatenate(xs, axis=attrs["axis"])
 
 
-def concat_literals(step: Step) -> dict[str, Any]:
+def concat_literals(step: QuantizedNode) -> dict[str, Any]:
     """Runs of bytes that follow each other, one per input, for every index before the axis."""
     axis = step.attrs["axis"]
     runs = [math.prod(shape[axis:]) for shape in step.shapes]
     return {"outer": math.prod(step.out[:axis]), "runs": runs}
 
 
-def concat_in_tiles(step: Step) -> Tiled:
+def concat_in_tiles(step: QuantizedNode) -> Tiled:
     """Each input is a part of the loop over what they are together."""
     literals = concat_literals(step)
     runs = [n * step.item for n in literals["runs"]]
@@ -121,8 +130,10 @@ def concat_in_tiles(step: Step) -> Tiled:
     return moves.pieces(step, sources)
 
 
-def _concat_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
-    return None if axis == attrs["axis"] else InTime(axis, lambda made: attrs)
+def _concat_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
+    return None if axis == attrs["axis"] else StreamingRule(axis, lambda made: attrs)
 
 
 CONCAT = register(

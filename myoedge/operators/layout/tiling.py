@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.base import Step, strides
+from myoedge.operators.base import QuantizedNode, strides
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled, reach
 from myoedge.targets.gap9.costs import Prices
 
@@ -74,7 +74,7 @@ def _one_of(outer: Along, inner: Along) -> Along:
     return Along(place=outer.place, **sizes)
 
 
-def in_bytes(step: Step, loops: Sequence[Along]) -> tuple[Along, ...]:
+def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
     """With a loop over the bytes of an element."""
     return joined([*loops, Along(step.item, step.item, len(step.shapes[0]))])
 
@@ -128,7 +128,9 @@ def _order(loops: Sequence[Along]) -> list[int]:
     return [d for _, d in sorted((x.place, d) for d, x in enumerate(loops) if x.place is not None)]
 
 
-def pieces(step: Step, sources: Sequence[Sequence[Along]], fill: int | None = None) -> Tiled:
+def pieces(
+    step: QuantizedNode, sources: Sequence[Sequence[Along]], fill: int | None = None
+) -> Tiled:
     """Results put together of sources, each read in its own order by steps of 1.
 
     fill   the value of what no source covers; None where they cover all of it
@@ -213,7 +215,7 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
     return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
 
 
-def turned(step: Step, loops: Sequence[Along]) -> Tiled | None:
+def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
     """Results in the order of loops that step through the source as they like."""
     if len(loops) > LOOPS:
         return None

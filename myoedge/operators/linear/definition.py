@@ -13,13 +13,21 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import (
     INT32_MAX,
-    QParams,
+    QuantParams,
     choose_requant,
     exact_matmul,
     requantize,
 )
 from myoedge.operators import nine_cores as team
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound
 from myoedge.operators.conv.definition import (
     acc_bound,
@@ -46,7 +54,7 @@ def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
     return (*x[:-1], w[0])
 
 
-def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     lead = {f"m{d}": n for d, n in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
     operands = {
@@ -54,7 +62,7 @@ def linear_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
         "w": ((("k", 1),), (("c", 1),)),
         "y": (*rows, (("k", 1),)),
     }
-    return Nest({**lead, "k": out[-1], "c": shapes[0][-1]}, operands, frozenset("c"))
+    return LoopNest({**lead, "k": out[-1], "c": shapes[0][-1]}, operands, frozenset("c"))
 
 
 def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
@@ -62,24 +70,24 @@ def linear_real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     return np.asarray(y + bias[0]) if bias else y
 
 
-def linear_integer(step: Step, x: Array) -> Array:
+def linear_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
     return requantize(acc, requant_of(step), step.low, step.high, step.kind)
 
 
-def linear_quantize(site: Site) -> Integers:
+def linear_quantize(site: QuantizeInputs) -> QuantizedParams:
     """Weights of 16 bits where the input has them."""
     return quantize_wide(site) if site.params(0).dtype == "int16" else quantize(site)
 
 
-def linear_literals(step: Step) -> dict[str, Any]:
+def linear_literals(step: QuantizedNode) -> dict[str, Any]:
     sizes = {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
     return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
 
 
-def linear_in_tiles(step: Step) -> Tiled:
+def linear_in_tiles(step: QuantizedNode) -> Tiled:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
@@ -129,14 +137,14 @@ def matmul_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], columns)
 
 
-def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def matmul_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     a, b = shapes
     lead = {f"b{d}": n for d, n in enumerate(out[:-2])}
     axes = {**lead, "m": out[-2], "k": out[-1], "c": a[-1]}
     m, k, c = ((("m", 1),), (("k", 1),), (("c", 1),))
     inner = (k, c) if _turned(attrs) else (c, k)
     operands = {"a": (*_batch(a, out), m, c), "b": (*_batch(b, out), *inner)}
-    return Nest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
+    return LoopNest(axes, {**operands, "y": (*_batch(out, out), m, k)}, frozenset("c"))
 
 
 def _batch(shape: Shape, out: Shape) -> tuple[tuple[tuple[str, int], ...], ...]:
@@ -148,12 +156,12 @@ def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, _columns(attrs, b)))
 
 
-def matmul_quantize(site: Site) -> Integers:
+def matmul_quantize(site: QuantizeInputs) -> QuantizedParams:
     """acc = sum (a - a_zero)(b - b_zero), requantised once."""
     a, b = site.params(0), site.params(1)
     bound = site.shapes[0][-1] * _reach(a) * _reach(b)
     factor = a.scale * b.scale / site.target.scale
-    return Integers(
+    return QuantizedParams(
         {
             "a_zero": a.zero_point,
             "b_zero": b.zero_point,
@@ -162,11 +170,11 @@ def matmul_quantize(site: Site) -> Integers:
     )
 
 
-def _reach(q: QParams) -> int:
+def _reach(q: QuantParams) -> int:
     return max(q.high - q.zero_point, q.zero_point - q.low)
 
 
-def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]:
+def scalar_requant(factor: float, bound: int, target: QuantParams) -> dict[str, int]:
     """The requantisation of an operator with one factor for all its outputs, as scalars."""
     r = choose_requant([factor], [bound], target.zero_point)
     return {
@@ -178,7 +186,7 @@ def scalar_requant(factor: float, bound: int, target: QParams) -> dict[str, int]
     }
 
 
-def matmul_integer(step: Step, a: Array, b: Array) -> Array:
+def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a int8 [..., M, C], b int8 [..., C, K] or as rows -> int8 [..., M, K]."""
     wide_a = a.astype(np.int64) - step["a_zero"]
     columns = _columns(step.attrs, b).astype(np.int64)
@@ -186,7 +194,7 @@ def matmul_integer(step: Step, a: Array, b: Array) -> Array:
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def matmul_literals(step: Step) -> dict[str, Any]:
+def matmul_literals(step: QuantizedNode) -> dict[str, Any]:
     """Loops over the batch axes; within, rows of a times columns of b."""
     (a, b), batch = step.shapes, step.out[:-2]
     steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
@@ -196,7 +204,7 @@ def matmul_literals(step: Step) -> dict[str, Any]:
     return {"loops": merged(batch, steps), **sizes}
 
 
-def matmul_in_tiles(step: Step) -> Tiled:
+def matmul_in_tiles(step: QuantizedNode) -> Tiled:
     """Axes of the batch one by one, m rows of a, k columns of b by fours."""
     literals = matmul_literals(step)
     loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
@@ -274,13 +282,15 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
     return {**places, "m": m, "n": n, **strides, "packed": packed}
 
 
-def _matmul_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _matmul_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
     rank, turned = len(shapes[index]), index == 1 and _turned(attrs)
     if axis == rank - 1 - (index and not turned):
         return None
     made = axis + turned if axis == rank - 2 else axis
-    return InTime(made + max(map(len, shapes)) - rank, lambda made: attrs)
+    return StreamingRule(made + max(map(len, shapes)) - rank, lambda made: attrs)
 
 
 MATMUL = register(

@@ -13,7 +13,14 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import CONSTANT_MAX, INT32_MAX, MULT_MAX
 from myoedge.operators import nine_cores as team
-from myoedge.operators.base import Integers, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
 from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
 from myoedge.targets.gap9.costs import Prices
@@ -24,12 +31,12 @@ EPS_MAX = 2**61
 AS_MACS = 32  # products of weights that take as long as one number that is normalised
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Every element of a row is read for every one that is written."""
     lead = {f"i{d}": n for d, n in enumerate(out[:-1])}
     rows = tuple(((axis, 1),) for axis in lead)
     axes = {**lead, "c": out[-1], "r": out[-1]}
-    return Nest(axes, {"x": (*rows, (("r", 1),)), "y": (*rows, (("c", 1),))}, frozenset("r"))
+    return LoopNest(axes, {"x": (*rows, (("r", 1),)), "y": (*rows, (("c", 1),))}, frozenset("r"))
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
@@ -51,7 +58,7 @@ def fraction_bits(length: int) -> int:
     return 15 - math.ceil(math.log2(length) / 2)
 
 
-def _quantize(site: Site, gain: Array, offset: Array) -> Integers:
+def _quantize(site: QuantizeInputs, gain: Array, offset: Array) -> QuantizedParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     x, length = site.params(0), site.shapes[0][-1]
     factor = gain.astype(np.float64) / site.target.scale
@@ -67,7 +74,7 @@ def _quantize(site: Site, gain: Array, offset: Array) -> Integers:
         "acc_bound": int((np.abs(gains) * 2**15 + np.abs(offsets)).max()),
     }
     arrays = {"gain": gains.astype(np.int32), "offset": offsets.astype(np.int32)}
-    return Integers(numbers, arrays)
+    return QuantizedParams(numbers, arrays)
 
 
 def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array, int]:
@@ -83,15 +90,15 @@ def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array,
     return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
 
 
-def layer_norm_quantize(site: Site) -> Integers:
+def layer_norm_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize(site, site.constant(1), site.constant(2))
 
 
-def rms_norm_quantize(site: Site) -> Integers:
+def rms_norm_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize(site, site.constant(1), np.zeros(site.shapes[0][-1]))
 
 
-def _halvings(step: Step, x: Array) -> Array:
+def _halvings(step: QuantizedNode, x: Array) -> Array:
     """Of a row of 16 bits: how often it is halved until 11 bits and a sign hold it."""
     if not step["wide"]:
         return np.zeros((*x.shape[:-1], 1), np.int64)
@@ -100,7 +107,7 @@ def _halvings(step: Step, x: Array) -> Array:
     return np.asarray(np.maximum(bits - WIDE_BITS, 0))
 
 
-def integer(step: Step, x: Array) -> Array:
+def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8; row by row, 64 bits wide up to the slope and the start."""
     length = x.shape[-1]
     halvings = _halvings(step, x.astype(np.int64))
@@ -138,17 +145,17 @@ def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array
     return slope, start, shift
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: QuantizedNode) -> dict[str, object]:
     length = step.out[-1]
     rows = math.prod(step.out[:-1])
     return {"rows": rows, "length": length, "bits": fraction_bits(length), **_kind(step)}
 
 
-def _kind(step: Step) -> dict[str, int]:
+def _kind(step: QuantizedNode) -> dict[str, int]:
     return {"centred": int(step.node.op == "layer_norm")}
 
 
-def in_tiles(step: Step) -> Tiled:
+def in_tiles(step: QuantizedNode) -> Tiled:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     pairs = np.stack([step["gain"], step["offset"]], axis=1)
@@ -180,7 +187,7 @@ def in_tiles(step: Step) -> Tiled:
     )
 
 
-def _cycles(step: Step, cores: int, prices: Prices, rows: Any) -> Any:
+def _cycles(step: QuantizedNode, cores: int, prices: Prices, rows: Any) -> Any:
     item = prices.norm_wide_item if step["wide"] else prices.norm_item
     return -(-rows // cores) * (step.out[-1] * item + prices.norm_row) + prices.rows_call
 

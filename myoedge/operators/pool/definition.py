@@ -13,7 +13,15 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import Requant, choose_requant, requantize
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
 from myoedge.operators.common_rules import as_in_floats, stored_bound
 from myoedge.operators.kernel import Dim, Tiled
 from myoedge.operators.pool import tiling as windows
@@ -59,7 +67,7 @@ def shape(attrs: Attrs, x: Shape) -> Shape:
     return (x[0], *(len(axis) for axis in attrs["windows"]), x[-1])
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over outputs and taps; a window's start is taken as affine: exact where regular."""
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
@@ -68,7 +76,7 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     out_index: tuple[Dim, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
     n, c = (("n", 1),), (("c", 1),)
     operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
-    return Nest({**axes, **taps}, operands, frozenset(taps))
+    return LoopNest({**axes, **taps}, operands, frozenset(taps))
 
 
 def _index(d: int, axis: Sequence[Window]) -> Dim:
@@ -100,7 +108,7 @@ def max_real(attrs: Attrs, x: Array) -> Array:
     return y
 
 
-def literals(step: Step) -> dict[str, Any]:
+def literals(step: QuantizedNode) -> dict[str, Any]:
     """Windows of two spatial axes, and which multiplier every pair of them takes."""
     given, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
     lead = 2 - len(given)
@@ -120,7 +128,7 @@ def literals(step: Step) -> dict[str, Any]:
     }
 
 
-def max_in_tiles(step: Step) -> Tiled | None:
+def max_in_tiles(step: QuantizedNode) -> Tiled | None:
     none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = windows.Work(taps, average=False, few=taps <= 9, table=False)
@@ -128,14 +136,14 @@ def max_in_tiles(step: Step) -> Tiled | None:
 
 
 def _in_time(
-    attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[Step], int]
-) -> InTime | None:
+    attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[QuantizedNode], int]
+) -> StreamingRule | None:
     """Windows at one distance, of one size but where the first ones are cut off; images one by one.
 
     A single window is over the whole axis, as far as one can know.
     """
     if axis == 0 or axis == len(shapes[0]) - 1:
-        return InTime(axis, lambda made: attrs)
+        return StreamingRule(axis, lambda made: attrs)
     given = attrs["windows"][axis - 1]
     size, last = max(high - low for low, high, _ in given), given[0][1]
     stride = given[1][1] - last if len(given) > 1 else 0
@@ -150,10 +158,12 @@ def _in_time(
         every = (*attrs["windows"][: axis - 1], windows, *attrs["windows"][axis:])
         return {**attrs, "windows": every}
 
-    return InTime(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
+    return StreamingRule(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
 
 
-def _max_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _max_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """In front of the first frame is what no maximum is taken of."""
     alike = {**attrs, "windows": tuple(tuple((*w[:2], 1) for w in a) for a in attrs["windows"])}
     return _in_time(alike, shapes, axis, lambda step: step.low)
@@ -191,7 +201,7 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
     return tuple(sorted({math.prod(c) for c in itertools.product(*per_axis)}))
 
 
-def avg_quantize(site: Site) -> Integers:
+def avg_quantize(site: QuantizeInputs) -> QuantizedParams:
     """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
     x, attrs = site.params(0), site.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
@@ -199,10 +209,10 @@ def avg_quantize(site: Site) -> Integers:
     factors = [x.scale / (site.target.scale * d) for d in every]
     r = choose_requant(factors, [taps * 255] * len(every), site.target.zero_point)
     arrays = {"mult": r.mult, "offset": r.offset, "shift": r.shift}
-    return Integers({"x_zero": x.zero_point, "pre": r.pre, "acc_bound": taps * 255}, arrays)
+    return QuantizedParams({"x_zero": x.zero_point, "pre": r.pre, "acc_bound": taps * 255}, arrays)
 
 
-def avg_integer(step: Step, x: Array) -> Array:
+def avg_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [N, *S, C] -> int8 [N, *T, C]."""
     wide, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
     every = divisors(step.attrs)
@@ -214,7 +224,7 @@ def avg_integer(step: Step, x: Array) -> Array:
     return y
 
 
-def avg_in_tiles(step: Step) -> Tiled | None:
+def avg_in_tiles(step: QuantizedNode) -> Tiled | None:
     """An entry of `each` for every pair of divisors along rows and columns."""
     sizes, every = literals(step), divisors(step.attrs)
     kinds: tuple[list[int], list[int]] = ([], [])
@@ -237,7 +247,9 @@ def _divisors(axis: Sequence[Window]) -> list[int]:
     return sorted({window[2] for window in axis})
 
 
-def _avg_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _avg_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     return _in_time(attrs, shapes, axis, lambda step: int(step["x_zero"]))
 
 

@@ -12,7 +12,15 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import requantize
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.conv.definition import requant_of
 from myoedge.operators.elementwise.tiling import axes_of
@@ -37,11 +45,11 @@ def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
 
-def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     outer, reduced, inner = split(attrs, shapes[0])
     o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
     axes = {"o": outer, "i": inner, "r": reduced}
-    return Nest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
+    return LoopNest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
 
 
 def mean_real(attrs: Attrs, x: Array) -> Array:
@@ -52,35 +60,35 @@ def sum_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(x.sum(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
 
 
-def _quantize(site: Site, divisor: int) -> Integers:
+def _quantize(site: QuantizeInputs, divisor: int) -> QuantizedParams:
     """acc = sum (x - x_zero), requantised once."""
     x = site.params(0)
     bound = 255 * split(site.attrs, site.shapes[0])[1]
     factor = x.scale / (site.target.scale * divisor)
-    return Integers({"x_zero": x.zero_point, **scalar_requant(factor, bound, site.target)})
+    return QuantizedParams({"x_zero": x.zero_point, **scalar_requant(factor, bound, site.target)})
 
 
-def mean_quantize(site: Site) -> Integers:
+def mean_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize(site, split(site.attrs, site.shapes[0])[1])
 
 
-def sum_quantize(site: Site) -> Integers:
+def sum_quantize(site: QuantizeInputs) -> QuantizedParams:
     return _quantize(site, 1)
 
 
-def integer(step: Step, x: Array) -> Array:
+def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [*outer, *reduced, *inner] -> int8."""
     wide = x.astype(np.int64) - step["x_zero"]
     acc = wide.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return requantize(acc, requant_of(step), step.low, step.high)
 
 
-def literals(step: Step) -> dict[str, object]:
+def literals(step: QuantizedNode) -> dict[str, object]:
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     return {"outer": outer, "reduced": reduced, "inner": inner}
 
 
-def in_tiles(step: Step) -> Tiled:
+def in_tiles(step: QuantizedNode) -> Tiled:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     numbers = [0, *(step[name] for name in ("mult", "offset", "shift"))]
@@ -146,11 +154,11 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
-def _in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule | None:
     """Frame by frame along the axes that stay."""
     axes = attrs["axes"]
     gone = 0 if attrs["keepdim"] else sum(other < axis for other in axes)
-    return None if axis in axes else InTime(axis - gone, lambda made: attrs)
+    return None if axis in axes else StreamingRule(axis - gone, lambda made: attrs)
 
 
 MEAN = register(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.packing import limits, with_table
 from myoedge.targets.gap9.code_size import BESIDE
@@ -122,7 +122,7 @@ def _window(prices: Prices, w: Work) -> tuple[Any, Any]:
 
 
 def in_tiles(
-    step: Step,
+    step: QuantizedNode,
     sizes: Mapping[str, Any],
     kernel: str,
     op: Mapping[str, int | str],

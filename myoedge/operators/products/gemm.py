@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import WORKERS
 from myoedge.operators.products.gemm_split import IDEAL, PIXELS, Edges, Share, instructions, shares
 from myoedge.targets.gap9.code_size import BESIDE, WAITS
@@ -91,7 +91,7 @@ class Rows:
     edge: Any = 0.0
 
 
-def work(step: Step, taps: int, channels: int, **more: Any) -> Work:
+def work(step: QuantizedNode, taps: int, channels: int, **more: Any) -> Work:
     limits = step.low > -128 or step.high < 127
     return Work(up(taps, 4), channels, limits=limits, table=step.table is not None, **more)
 

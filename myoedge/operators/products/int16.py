@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, WORKERS, Fields, Operand, Region, Tiled
 from myoedge.operators.products.packing import (
     CHANNELS,
@@ -29,13 +29,13 @@ def in_blocks(rows: Array) -> Array:
     return packed_weights(np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0))))
 
 
-def channels_in_blocks(step: Step) -> Array:
+def channels_in_blocks(step: QuantizedNode) -> Array:
     """int32 [K, 4] as `packed_channels`, with zeros up to whole blocks."""
     channels = packed_channels(step)
     return np.pad(channels, ((0, -len(channels) % BLOCK), (0, 0)))
 
 
-def wide_rows(step: Step, rows: int, c: int, k: int) -> Tiled:
+def wide_rows(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
     """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other."""
     arrays = {"weights": in_blocks(step["weight"].reshape(k, c))}
     arrays["channels"] = channels_in_blocks(step)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Dim, Operand
 
 BLOCK = 4  # channels that are computed together, and bytes of a word
@@ -37,7 +37,7 @@ def packed_weights(weight: Array) -> Array:
     return np.concatenate(blocks)
 
 
-def packed_channels(step: Step) -> Array:
+def packed_channels(step: QuantizedNode) -> Array:
     """int32 [K, 4]: bias, multiplier, offset and shift of every output channel."""
     return np.stack([step[name] for name in ("bias", "mult", "offset", "shift")], axis=1)
 
@@ -53,7 +53,7 @@ def weight_operands(arrays: dict[str, Array], k: int, group: Dim = ()) -> tuple[
     )
 
 
-def with_table(step: Step, arrays: dict[str, Array]) -> tuple[Operand, ...]:
+def with_table(step: QuantizedNode, arrays: dict[str, Array]) -> tuple[Operand, ...]:
     """Where an activation is fused as a table: the operand, and its array beside the others."""
     if step.table is None:
         return ()
@@ -61,12 +61,12 @@ def with_table(step: Step, arrays: dict[str, Array]) -> tuple[Operand, ...]:
     return (Operand("table", "table", (256,), ((),)),)
 
 
-def limits(step: Step) -> dict[str, int | str]:
+def limits(step: QuantizedNode) -> dict[str, int | str]:
     """me_scale without its pre-shift."""
     table = "0" if step.table is None else "@table"
     return {"scale.low": step.low, "scale.high": step.high, "scale.table": table}
 
 
-def scale_fields(step: Step) -> dict[str, int | str]:
+def scale_fields(step: QuantizedNode) -> dict[str, int | str]:
     """me_scale: what all channels share of the requantisation."""
     return {"scale.pre": step["pre"], **limits(step)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators import nine_cores as team
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -21,7 +21,7 @@ from myoedge.operators.products.packing import (
 )
 
 
-def rows_in_tiles(step: Step, rows: int, c: int, k: int) -> Tiled:
+def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
     """Axes row, and k in blocks of channels."""
     gather = c % 4 != 0
     arrays = {

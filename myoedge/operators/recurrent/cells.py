@@ -13,18 +13,18 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import (
     INT32_MAX,
     Combine,
-    QParams,
+    QuantParams,
     choose_combine,
     combine,
     exact_matmul,
     rescale,
 )
-from myoedge.operators.base import Integers, Site, Step
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.conv import definition as conv
 from myoedge.operators.recurrent.gates import GATE
 
 LSTM_GATES, GRU_GATES = 4, 3
-HIDDEN = QParams(2.0**-7, 0)  # h, as it is multiplied and put out
+HIDDEN = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
 CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
 CELL_REACH, STATE_REACH = 16.0, 1.0
@@ -66,59 +66,59 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
 SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
 
 
-def _recurrent_quantize(site: Site, weights: tuple[Array | None, ...]) -> Integers:
+def _recurrent_quantize(site: QuantizeInputs, weights: tuple[Array | None, ...]) -> QuantizedParams:
     """Weights per row, from int8 h to the gates' steps; the two tables."""
     inner = replace(site, inputs=(HIDDEN,), constants=(None, *weights), target=GATE)
     found = conv.quantize(inner)
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return Integers(found.scalars, {**found.arrays, **tables})
+    return QuantizedParams(found.scalars, {**found.arrays, **tables})
 
 
-def _start(site: Site, index: int, name: str, bits: int) -> dict[str, int]:
+def _start(site: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, int]:
     """Factor and offset from a first state to so many bits of fraction."""
     return from_params(site.params(index), name, bits)
 
 
-def from_params(q: QParams, name: str, bits: int) -> dict[str, int]:
+def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     c = choose_combine([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
     return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
 
 
-def lstm_quantize(site: Site) -> Integers:
+def lstm_quantize(site: QuantizeInputs) -> QuantizedParams:
     found = _recurrent_quantize(site, (site.constant(3),))
     starts = {**_start(site, 1, "h", 7), **_start(site, 2, "c", CELL_BITS)}
-    return Integers({**found.scalars, **starts}, found.arrays)
+    return QuantizedParams({**found.scalars, **starts}, found.arrays)
 
 
-def cell_quantize(site: Site) -> Integers:
+def cell_quantize(site: QuantizeInputs) -> QuantizedParams:
     """The same, and from c to the output."""
     return _with_last(lstm_quantize(site), site.target, CELL_BITS)
 
 
-def _with_last(found: Integers, y: QParams, bits: int) -> Integers:
+def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedParams:
     """The factor from a last state of so many bits of fraction, too."""
     c = choose_combine([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
     last = {"y_mult": c.mult[0], "y_offset": c.offset, "y_shift": c.shift}
-    return Integers({**found.scalars, **last}, found.arrays)
+    return QuantizedParams({**found.scalars, **last}, found.arrays)
 
 
-def gru_quantize(site: Site) -> Integers:
+def gru_quantize(site: QuantizeInputs) -> QuantizedParams:
     found = _recurrent_quantize(site, (site.constant(2), site.constant(3)))
-    return Integers({**found.scalars, **_start(site, 1, "h", STATE_BITS)}, found.arrays)
+    return QuantizedParams({**found.scalars, **_start(site, 1, "h", STATE_BITS)}, found.arrays)
 
 
-def state_quantize(site: Site) -> Integers:
+def state_quantize(site: QuantizeInputs) -> QuantizedParams:
     """The same, and from h in all of its bits to the output."""
     return _with_last(gru_quantize(site), site.target, STATE_BITS)
 
 
-def first_state(step: Step, name: str, x: Array, limits: tuple[int, int]) -> Array:
+def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
     """A first state in the bits that the steps keep of it."""
     scaled = x.astype(np.int64) * step[f"{name}_mult"] + step[f"{name}_offset"]
     return np.asarray(np.clip(scaled >> step[f"{name}_shift"], *limits))
 
 
-def _recurrent(step: Step, h: Array, per_unit: int) -> tuple[Array, ...]:
+def _recurrent(step: QuantizedNode, h: Array, per_unit: int) -> tuple[Array, ...]:
     """What h adds to the gates, each [N, H]."""
     acc = exact_matmul(h, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
@@ -130,7 +130,9 @@ def _parts(now: Array, h: Array, per_unit: int) -> tuple[Array, ...]:
     return tuple(np.moveaxis(now.astype(np.int64).reshape(*h.shape, per_unit), -1, 0))
 
 
-def _lstm_steps(step: Step, gates: Array, h: Array, c: Array) -> Iterator[tuple[Array, Array]]:
+def _lstm_steps(
+    step: QuantizedNode, gates: Array, h: Array, c: Array
+) -> Iterator[tuple[Array, Array]]:
     h, c = first_state(step, "h", h, (-128, 127)), first_state(step, "c", c, (HALF.min, HALF.max))
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     for now in in_time(step.attrs, gates):
@@ -144,38 +146,38 @@ def _lstm_steps(step: Step, gates: Array, h: Array, c: Array) -> Iterator[tuple[
         yield h, c
 
 
-def lstm_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
+def lstm_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array:
     """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> int8 [T, N, H]."""
     found = [h for h, _ in _lstm_steps(step, gates, h, c)]
     return in_order(step.attrs, found).astype(np.int8)
 
 
-def cell_integer(step: Step, gates: Array, h: Array, c: Array) -> Array:
+def cell_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array:
     """The same arguments -> c of the last step, of the same type [N, H]."""
     (*_, (_, last)) = _lstm_steps(step, gates, h, c)
     return _last(step, last)
 
 
-def _last(step: Step, state: Array) -> Array:
+def _last(step: QuantizedNode, state: Array) -> Array:
     """What is left behind the last step, in the output's bits."""
     to = Combine((step["y_mult"],), step["y_offset"], step["y_shift"])
     kind = np.int16 if "wide" in step.integers.scalars else np.int8
     return combine((state,), to, step.low, step.high, kind)
 
 
-def gru_integer(step: Step, gates: Array, h: Array) -> Array:
+def gru_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
     """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> int8 [T, N, H]; between steps 16 bits."""
     found = [_rounded(state) for state in _gru_steps(step, gates, h)]
     return in_order(step.attrs, found).astype(np.int8)
 
 
-def state_integer(step: Step, gates: Array, h: Array) -> Array:
+def state_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
     """The same arguments -> h behind the last step, of the type of the first one [N, H]."""
     (*_, last) = _gru_steps(step, gates, h)
     return _last(step, last)
 
 
-def _gru_steps(step: Step, gates: Array, h: Array) -> Iterator[Array]:
+def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[Array]:
     state = first_state(step, "h", h, STATE)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     small = _rounded(state)
@@ -197,11 +199,11 @@ def _rounded(state: Array) -> Array:
     return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), -128, 127))
 
 
-def recurrent_bound(step: Step) -> int:
+def recurrent_bound(step: QuantizedNode) -> int:
     """Of the sums over h, and of c' before its last shift."""
     return max(conv.acc_bound(step), 2**30 + 2**26 + 2**14)
 
 
-def gru_bound(step: Step) -> int:
+def gru_bound(step: QuantizedNode) -> int:
     """Of the sums over h, and of z (h - n) with both within +-1."""
     return max(conv.acc_bound(step), 2**15 * (2**15 - 1) + 2**14)

@@ -13,8 +13,15 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams
-from myoedge.operators.base import Carried, InTime, Nest, OpDef, Step, register
+from myoedge.numerics.fixed_point import QuantParams
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    StreamingRule,
+    StreamState,
+    register,
+)
 from myoedge.operators.kernel import Dim
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
@@ -114,7 +121,7 @@ def _state_shape(attrs: Attrs, gates: Shape, h: Shape, *_: Shape) -> Shape:
     return h
 
 
-def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over the products by what came of the step before."""
     (t, n, columns), units = shapes[0], out[-1]
     per_unit = columns // units
@@ -131,45 +138,51 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
     }
     axes = {"t": t, "n": n, "j": units, "g": per_unit, "c": units}
     summed = {"g", "c"} if len(out) > 2 else {"g", "c", "t"}
-    return Nest(axes, operands, frozenset(summed))
+    return LoopNest(axes, operands, frozenset(summed))
 
 
 # ---- in time
 
-CELL = QParams(2.0**-CELL_BITS, 0, "int16")
+CELL = QuantParams(2.0**-CELL_BITS, 0, "int16")
 
 
-WHOLE = QParams(2.0**-STATE_BITS, 0, "int16")  # a GRU's h between steps
+WHOLE = QuantParams(2.0**-STATE_BITS, 0, "int16")  # a GRU's h between steps
 
 
-def lstm_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def lstm_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Forwards, with h and c as one frame leaves them for the next: exact in their own bits."""
     if index or axis or attrs["reverse"]:
         return None
 
-    def first_h(step: Step, x: Array) -> Array:
+    def first_h(step: QuantizedNode, x: Array) -> Array:
         return first_state(step, "h", x, (-128, 127))
 
-    def first_c(step: Step, x: Array) -> Array:
+    def first_c(step: QuantizedNode, x: Array) -> Array:
         return first_state(step, "c", x, (HALF.min, HALF.max))
 
     cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "wide": 1}
-    h = Carried(1, "h", shapes[1], HIDDEN, first_h, scalars=from_params(HIDDEN, "h", 7))
-    c = Carried(2, "c", shapes[2], CELL, first_c, scalars=cell, last="lstm_cell")
-    return InTime(0, lambda made: attrs, carries=(h, c))
+    h = StreamState(1, "h", shapes[1], HIDDEN, first_h, scalars=from_params(HIDDEN, "h", 7))
+    c = StreamState(2, "c", shapes[2], CELL, first_c, scalars=cell, last="lstm_cell")
+    return StreamingRule(0, lambda made: attrs, carries=(h, c))
 
 
-def gru_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def gru_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Forwards, with h as one frame leaves it for the next: in all of its bits."""
     if index or axis or attrs["reverse"]:
         return None
 
-    def first_h(step: Step, x: Array) -> Array:
+    def first_h(step: QuantizedNode, x: Array) -> Array:
         return first_state(step, "h", x, STATE)
 
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
-    h = Carried(1, "h", shapes[1], WHOLE, first_h, scalars={**factors, "wide": 1}, last="gru_state")
-    return InTime(0, lambda made: attrs, carries=(h,))
+    h = StreamState(
+        1, "h", shapes[1], WHOLE, first_h, scalars={**factors, "wide": 1}, last="gru_state"
+    )
+    return StreamingRule(0, lambda made: attrs, carries=(h,))
 
 
 LSTM = register(

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QParams, exact_matmul, rescale
-from myoedge.operators.base import OpDef, Step, register
+from myoedge.numerics.fixed_point import QuantParams, exact_matmul, rescale
+from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import beside_last
 from myoedge.operators.conv.definition import acc_bound, quantize, requant_of
 from myoedge.operators.kernel import Tiled
@@ -20,16 +20,16 @@ from myoedge.operators.linear.definition import (
 from myoedge.operators.products.int16 import wide_rows
 
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
-GATE = QParams(2.0**-10, 0, "int16")
+GATE = QuantParams(2.0**-10, 0, "int16")
 
 
-def gates_integer(step: Step, x: Array) -> Array:
+def gates_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., C] -> int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
     return np.asarray(np.clip(rescale(acc, requant_of(step)), step.low, step.high), np.int16)
 
 
-def gates_in_tiles(step: Step) -> Tiled:
+def gates_in_tiles(step: QuantizedNode) -> Tiled:
     sizes = linear_literals(step)
     return wide_rows(step, sizes["rows"], sizes["c_in"], sizes["k_out"])
 

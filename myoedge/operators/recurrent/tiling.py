@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
 from myoedge.operators.products.packing import up
 from myoedge.targets.gap9.costs import Prices
 
 
-def literals(step: Step) -> dict[str, Any]:
+def literals(step: QuantizedNode) -> dict[str, Any]:
     (t, n, columns), units = step.shapes[0], step.out[-1]
     sizes = {"steps": t, "batch": n, "units": units, "gates": columns // units}
     return {**sizes, "reset_first": bool(step.attrs.get("reset_first", False))}
 
 
-def _in_tiles(step: Step, kernel: str) -> Tiled:
+def _in_tiles(step: QuantizedNode, kernel: str) -> Tiled:
     """States stay in L1 from tile to tile."""
     sizes, arrays, reverse = literals(step), _packed(step), bool(step.attrs["reverse"])
     parts = 1 + sizes["reset_first"]  # of a step, with a barrier each
@@ -54,12 +54,12 @@ def _in_tiles(step: Step, kernel: str) -> Tiled:
     )
 
 
-def _wide(step: Step) -> int:
+def _wide(step: QuantizedNode) -> int:
     """Whether the state that has 16 bits between steps has them before the first one, too."""
     return int(step.integers.scalars.get("wide", 0))
 
 
-def _packed(step: Step) -> dict[str, Array]:
+def _packed(step: QuantizedNode) -> dict[str, Array]:
     """Constants as me_recurrent.h has them: four rows for every unit."""
     sizes = literals(step)
     units, gates = sizes["units"], sizes["gates"]
@@ -75,7 +75,7 @@ def _packed(step: Step) -> dict[str, Array]:
 
 
 def _operands(
-    step: Step, states: Sequence[str], arrays: Mapping[str, Array]
+    step: QuantizedNode, states: Sequence[str], arrays: Mapping[str, Array]
 ) -> tuple[Operand, ...]:
     """Gates and results step by step, or of results the last state alone; all else whole."""
     sizes = literals(step)
@@ -112,18 +112,18 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
 
 
-def lstm_in_tiles(step: Step) -> Tiled:
+def lstm_in_tiles(step: QuantizedNode) -> Tiled:
     return _in_tiles(step, "me_lstm")
 
 
-def cell_in_tiles(step: Step) -> Tiled:
+def cell_in_tiles(step: QuantizedNode) -> Tiled:
     return _in_tiles(step, "me_lstm_cell")
 
 
-def gru_in_tiles(step: Step) -> Tiled:
+def gru_in_tiles(step: QuantizedNode) -> Tiled:
     return _in_tiles(step, "me_gru_reset_first" if step.attrs["reset_first"] else "me_gru")
 
 
-def state_in_tiles(step: Step) -> Tiled:
+def state_in_tiles(step: QuantizedNode) -> Tiled:
     early = step.attrs["reset_first"]
     return _in_tiles(step, "me_gru_reset_first_state" if early else "me_gru_state")

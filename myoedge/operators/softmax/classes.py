@@ -15,7 +15,14 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import InTime, Nest, OpDef, Step, outer_inner, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    StreamingRule,
+    outer_inner,
+    register,
+)
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.softmax.ctc import NOTHING
 
@@ -31,11 +38,11 @@ def classes_shape(attrs: Attrs, x: Shape) -> Shape:
     return (*x[:axis], made, *x[axis + 1 :])
 
 
-def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def classes_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     outer, made, inner = outer_inner(out, attrs["axis"])
     o, t, i = (("o", 1),), (("t", 1),), (("i", 1),)
     axes = {"o": outer, "t": made, "i": inner, "k": _taps(attrs)}
-    return Nest(axes, {"x": (o, (("t", 1), ("k", 1)), i), "y": (o, t, i)}, frozenset("k"))
+    return LoopNest(axes, {"x": (o, (("t", 1), ("k", 1)), i), "y": (o, t, i)}, frozenset("k"))
 
 
 def _windows(attrs: Attrs, x: Array) -> Array:
@@ -58,32 +65,34 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(votes.argmax(0), np.int32)
 
 
-def classes_literals(step: Step) -> dict[str, Any]:
+def classes_literals(step: QuantizedNode) -> dict[str, Any]:
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
     sizes = {"outer": outer, "made": made, "inner": inner, "taps": _taps(step.attrs)}
     return {**sizes, "given": step.shapes[0][step.attrs["axis"]], "nothing": NOTHING}
 
 
-def new_phases(step: Step) -> Sequence[tuple[int, float]]:
+def new_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     """Simulated: 50 to 60 cycles a frame of a lane."""
     return [(math.prod(step.out), 55.0)]
 
 
-def vote_phases(step: Step) -> Sequence[tuple[int, float]]:
+def vote_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     """Simulated: 25 cycles a frame that votes, 35 a class from the fourth on."""
     counted = max(step.attrs["classes"] - 3, 1)
     return [(math.prod(step.out), 25.0 * _taps(step.attrs) + 35.0 * counted)]
 
 
-def classes_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def classes_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     if axis != attrs["axis"]:
-        return InTime(axis, lambda made: attrs)
+        return StreamingRule(axis, lambda made: attrs)
     whole = {**attrs, "before": 0}
     taps, before = _taps(attrs), attrs["before"]
-    return InTime(axis, lambda made: whole, taps, before=before, fill=_nothing)
+    return StreamingRule(axis, lambda made: whole, taps, before=before, fill=_nothing)
 
 
-def _nothing(step: Step) -> int:
+def _nothing(step: QuantizedNode) -> int:
     return NOTHING
 
 

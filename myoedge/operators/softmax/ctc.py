@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import Nest, OpDef, Step, register
+from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import as_in_floats
 
 NOTHING = -1  # behind the last symbol
@@ -21,10 +21,10 @@ def greedy_shape(attrs: Attrs, x: Shape) -> Shape:
     return (x[1], 1 + x[0])
 
 
-def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     (t, n, c), lane = shapes[0], (("n", 1),)
     operands = {"x": ((("t", 1),), lane, (("c", 1),)), "y": (lane, (("s", 1),))}
-    return Nest({"n": n, "s": 1 + t, "t": t, "c": c}, operands, frozenset(("t", "c")))
+    return LoopNest({"n": n, "s": 1 + t, "t": t, "c": c}, operands, frozenset(("t", "c")))
 
 
 def greedy_real(attrs: Attrs, x: Array) -> Array:
@@ -42,12 +42,12 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
     return y
 
 
-def greedy_literals(step: Step) -> dict[str, Any]:
+def greedy_literals(step: QuantizedNode) -> dict[str, Any]:
     t, n, c = step.shapes[0]
     return {"steps": t, "batch": n, "classes": c, "nothing": NOTHING}
 
 
-def greedy_phases(step: Step) -> Sequence[tuple[int, float]]:
+def greedy_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     """Simulated: some 43 cycles a class of a frame, which lie in L2, then 20 a frame of a lane."""
     t, n, c = step.shapes[0]
     return [(t * n, 43.0 * c), (n, 20.0 * t)]

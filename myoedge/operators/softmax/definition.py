@@ -10,8 +10,17 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import Combine, QParams, choose_combine, combine
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, outer_inner, register
+from myoedge.numerics.fixed_point import Combine, QuantParams, choose_combine, combine
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    outer_inner,
+    register,
+)
 from myoedge.operators.common_rules import (
     as_in_floats,
     axis_turned,
@@ -45,12 +54,12 @@ def exp_table(scale: float) -> Array:
     return np.asarray(np.rint(EXP_ONE * np.exp(-scale * np.arange(256.0))), np.int32)
 
 
-def _rows(step: Step, x: Array) -> Array:
+def _rows(step: QuantizedNode, x: Array) -> Array:
     """x with the axis last, as int64."""
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
-def _exponentials(step: Step, x: Array) -> tuple[Array, Array, Array, Array]:
+def _exponentials(step: QuantizedNode, x: Array) -> tuple[Array, Array, Array, Array]:
     """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings."""
     rows = _rows(step, x)
     distance = rows.max(axis=-1, keepdims=True) - rows
@@ -60,14 +69,14 @@ def _exponentials(step: Step, x: Array) -> tuple[Array, Array, Array, Array]:
     return distance, e, total >> halvings, halvings
 
 
-def softmax_quantize(site: Site) -> Integers:
-    return Integers(
+def softmax_quantize(site: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams(
         {"acc_bound": EXP_ONE * site.shapes[0][site.attrs["axis"]]},
         {"exp": exp_table(site.params(0).scale)},
     )
 
 
-def softmax_integer(step: Step, x: Array) -> Array:
+def softmax_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8 with scale 1/256 and zero point -128; unsigned 32-bit arithmetic."""
     _, e, mantissa, halvings = _exponentials(step, x)
     inverse = 2**31 // mantissa
@@ -76,14 +85,18 @@ def softmax_integer(step: Step, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def row_literals(step: Step) -> dict[str, object]:
+def row_literals(step: QuantizedNode) -> dict[str, object]:
     """Rows of `length` elements, `inner` apart."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     return {"outer": outer, "length": length, "inner": inner}
 
 
 def _rows_in_tiles(
-    step: Step, kernel: str, op: Mapping[str, int | str], arrays: dict[str, Array], price: str
+    step: QuantizedNode,
+    kernel: str,
+    op: Mapping[str, int | str],
+    arrays: dict[str, Array],
+    price: str,
 ) -> Tiled:
     """Cut around and within the axis; `price` names what a row and its elements cost."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
@@ -117,7 +130,7 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
-def softmax_in_tiles(step: Step) -> Tiled:
+def softmax_in_tiles(step: QuantizedNode) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
     return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax")
 
@@ -135,7 +148,7 @@ SOFTMAX = register(
         template="softmax.c.j2",
         literals=row_literals,
         tiled=softmax_in_tiles,
-        fixed=QParams(2.0**-8, -128),
+        fixed=QuantParams(2.0**-8, -128),
         turned=axis_turned,
         in_time=beside_axis,
     )
@@ -147,7 +160,7 @@ def log_table() -> Array:
     return np.asarray(np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)), np.int32)
 
 
-def log_softmax_quantize(site: Site) -> Integers:
+def log_softmax_quantize(site: QuantizeInputs) -> QuantizedParams:
     """y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
     x, y = site.params(0), site.target
     real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
@@ -158,10 +171,12 @@ def log_softmax_quantize(site: Site) -> Integers:
         255 * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
     arrays = {"exp": exp_table(x.scale), "log": log_table()}
-    return Integers({**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays)
+    return QuantizedParams(
+        {**scalars, "ln2": round(LOG_ONE * math.log(2.0)), "acc_bound": bound}, arrays
+    )
 
 
-def log_softmax_integer(step: Step, x: Array) -> Array:
+def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
     distance, _, mantissa, halvings = _exponentials(step, x)
     log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
@@ -170,7 +185,7 @@ def log_softmax_integer(step: Step, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def log_softmax_in_tiles(step: Step) -> Tiled:
+def log_softmax_in_tiles(step: QuantizedNode) -> Tiled:
     arrays: dict[str, Array] = {
         "exp": step["exp"].astype(np.uint16),
         "log": step["log"].astype(np.int16),
@@ -204,10 +219,10 @@ def argmax_shape(attrs: Attrs, x: Shape) -> Shape:
     return tuple(1 if d == axis else n for d, n in enumerate(x) if attrs["keepdim"] or d != axis)
 
 
-def argmax_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def argmax_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     outer, n, inner = outer_inner(shapes[0], attrs["axis"])
     o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
-    return Nest({"o": outer, "i": inner, "r": n}, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
+    return LoopNest({"o": outer, "i": inner, "r": n}, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
 
 
 def argmax_real(attrs: Attrs, x: Array) -> Array:
@@ -216,14 +231,16 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_in_tiles(step: Step) -> Tiled:
+def argmax_in_tiles(step: QuantizedNode) -> Tiled:
     return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
 
 
-def _argmax_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> InTime | None:
+def _argmax_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     over = attrs["axis"] % len(shapes[0])
     gone = 0 if attrs["keepdim"] else int(over < axis)
-    return None if axis == over else InTime(axis - gone, lambda made: attrs)
+    return None if axis == over else StreamingRule(axis - gone, lambda made: attrs)
 
 
 ARGMAX = register(

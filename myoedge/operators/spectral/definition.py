@@ -17,7 +17,15 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import choose_combine
 from myoedge.numerics.pointwise import evaluate
-from myoedge.operators.base import Integers, InTime, Nest, OpDef, Site, Step, register
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
@@ -54,7 +62,7 @@ def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset
     return y.astype(np.float32)
 
 
-def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
+def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     """Loops over the results and the samples of a frame, as if every product were done."""
     lanes = [f"e{i}" for i in range(len(out) - 2)]
     axes = {"t": out[0], **dict(zip(lanes, out[1:-1], strict=True)), "f": out[-1]}
@@ -64,7 +72,7 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> Nest:
         "w": ((("r", 1),),),
         "y": ((("t", 1),), *along, (("f", 1),)),
     }
-    return Nest({**axes, "r": shapes[1][0]}, operands, frozenset({"r"}))
+    return LoopNest({**axes, "r": shapes[1][0]}, operands, frozenset({"r"}))
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -77,11 +85,11 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
 
 def spectrogram_in_time(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> InTime | None:
+) -> StreamingRule | None:
     """A frame of every hop samples, of as many as the window has."""
     if index or axis:
         return None
-    return InTime(0, lambda made: attrs, taps=shapes[1][0], stride=attrs["hop"])
+    return StreamingRule(0, lambda made: attrs, taps=shapes[1][0], stride=attrs["hop"])
 
 
 # ---- integers
@@ -102,7 +110,7 @@ def roots(length: int) -> Array:
 INT31 = 2**31 - 1
 
 
-def spectrogram_quantize(site: Site) -> Integers:
+def spectrogram_quantize(site: QuantizeInputs) -> QuantizedParams:
     """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
     window, scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
@@ -123,10 +131,12 @@ def spectrogram_quantize(site: Site) -> Integers:
         "offset": np.array([c.offset for c in found], np.int32),
         "shift": np.array([c.shift for c in found], np.int32),
     }
-    return Integers({"acc_bound": max(bound, WIDEST)}, arrays)
+    return QuantizedParams({"acc_bound": max(bound, WIDEST)}, arrays)
 
 
-def _curve(site: Site, unit: float, scale: Array, offset: Array) -> tuple[Array, float, float]:
+def _curve(
+    site: QuantizeInputs, unit: float, scale: Array, offset: Array
+) -> tuple[Array, float, float]:
     """(int16 at 16 powers an octave, the value of its 0, the value of a step).
 
     It reaches an eighth beyond what some lane can tell apart, so that the last stretch before a
@@ -176,7 +186,7 @@ def _stage(z: tuple[Array, Array], size: int, w: Array) -> tuple[Array, Array]:
     return made[0].reshape(z[0].shape), made[1].reshape(z[1].shape)
 
 
-def transformed(step: Step, x: Array) -> tuple[Array, Array]:
+def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array]:
     """int16 [..., n] times the window -> n / 2 + 1 real and imaginary parts, 2**15 / n of them."""
     w = step["roots"].astype(np.int64)
     length = len(step["window"])
@@ -215,7 +225,7 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
     return np.asarray(wide[at] + (((wide[at + 1] - wide[at]) * rest + 128) >> 8))
 
 
-def spectrogram_integer(step: Step, x: Array) -> Array:
+def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
     """x int16 [T, *E] -> int8 [frames, *E, n / 2 + 1]."""
     length = len(step["window"])
     cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=0)[:: step.attrs["hop"]]
@@ -229,7 +239,7 @@ def spectrogram_integer(step: Step, x: Array) -> Array:
 # ---- in tiles
 
 
-def spectrogram_literals(step: Step) -> dict[str, Any]:
+def spectrogram_literals(step: QuantizedNode) -> dict[str, Any]:
     count, *lanes, bins = step.out
     return {
         "frames": count,
@@ -240,7 +250,7 @@ def spectrogram_literals(step: Step) -> dict[str, Any]:
     }
 
 
-def spectrogram_in_tiles(step: Step) -> Tiled:
+def spectrogram_in_tiles(step: QuantizedNode) -> Tiled:
     """Some frames at a time, all lanes of them."""
     sizes = spectrogram_literals(step)
     count, lanes, bins, length = (sizes[key] for key in ("frames", "lanes", "bins", "length"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.plan.l3.transfers import Computed, Rate, timeline
 from myoedge.plan.plan import Plan
 
@@ -22,7 +22,7 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
     )
 
 
-def _in_l2(plan: Plan, step: Step) -> float:
+def _in_l2(plan: Plan, step: QuantizedNode) -> float:
     graph, node = plan.quant.graph, step.node
     phases = OPS[node.op].phases
     if phases is not None:

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 from myoedge.errors import Notice, notice
-from myoedge.operators.base import Step
+from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tile_search import smallest
 
 
-def least_bytes(step: Step) -> int:
+def least_bytes(step: QuantizedNode) -> int:
     """What the smallest tile of a step takes of L1."""
     tiled = declared(step)
     assert tiled is not None
     return sum(smallest(tiled)[1].values())
 
 
-def tile_facts(step: Step, room: int) -> dict[str, str]:
+def tile_facts(step: QuantizedNode, room: int) -> dict[str, str]:
     """The smallest tile of a step, what there is, and the operand that takes most of it."""
     tiled = declared(step)
     assert tiled is not None
@@ -30,7 +30,7 @@ def tile_facts(step: Step, room: int) -> dict[str, str]:
     }
 
 
-def too_small(name: str, step: Step, room: int) -> Notice:
+def too_small(name: str, step: QuantizedNode, room: int) -> Notice:
     """Why a layer stays in L2; `name` is what people know it by."""
     if least_bytes(step) <= room:
         return _not_fed(name, step)
@@ -42,7 +42,7 @@ def too_small(name: str, step: Step, room: int) -> Notice:
     )
 
 
-def _not_fed(name: str, step: Step) -> Notice:
+def _not_fed(name: str, step: QuantizedNode) -> Notice:
     """The same where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
     tiled = declared(step)

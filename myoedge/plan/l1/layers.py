@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import replace
 from functools import partial
 
-from myoedge.operators.base import OPS, Step
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.multi_buffering import deeper
@@ -65,7 +65,7 @@ Taken = Sequence[tuple[int, int, Life]]
 
 
 def plan_l1(
-    steps: Sequence[Step],
+    steps: Sequence[QuantizedNode],
     room: int,
     limits: Mapping[int, Limits] | None = None,
     flows: Sequence[Flow] = (),
@@ -119,7 +119,7 @@ def _fetch(tiling: Tiling) -> tuple[int, float]:
     return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice))
 
 
-def declared(step: Step) -> Tiled | None:
+def declared(step: QuantizedNode) -> Tiled | None:
     """What the step's operator says of its tiles; None where it has none."""
     tiled = OPS[step.node.op].tiled
     return None if tiled is None else tiled(step)
