@@ -20,6 +20,7 @@ import myoedge
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.tile_search import Choice, choices
 from myoedge.plan.placement import Life, Placement, lower_bound, place
+from myoedge.plan.plan import l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
 from myoedge.targets import find_chip
 from tests.conftest import save_exported
@@ -191,3 +192,30 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("myoedge.plan.l1.layers.choices", counting)
     assert 0 < searches(12) == searches(8)
+
+
+class HoleInL1(nn.Module):
+    """Three sums of 36,864 bytes behind tensors of 50,000: side by side they fit L1, but behind
+    the hole that a larger tensor leaves they do not."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        first = a + 0.5 * a.flip(1)
+        second = first[:, :36864] + b
+        third = second + b
+        fourth = second + third
+        return (fourth + third + second) + 1.0
+
+
+def test_resident_tensors_end_inside_l1(tmp_path: Path) -> None:
+    """The sum of their sizes is less than L1, where the last one ends would not be."""
+    shapes = {"a": (1, 50000), "b": (1, 36864)}
+    arguments = tuple(torch.zeros(shape) for shape in shapes.values())
+    model = save_exported(HoleInL1().eval(), arguments, tmp_path / "m.pt2")
+    rng = np.random.default_rng(0)
+    calib = {name: rng.standard_normal((2, *s), np.float32) for name, s in shapes.items()}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out")
+    plan = make_plan(build.network, find_chip("gap9"))
+    ends = [b.offset + b.size_bytes for t in plan.tilings if t is not None for b in t.buffers]
+    resident = sum(bool(t.kept) for t in plan.tilings if t is not None)
+    assert max(ends) <= l1_room_bytes(plan.chip, len(plan.steps))
+    assert resident >= 3, "results still stay in L1"

@@ -28,6 +28,7 @@ from myoedge.plan.l1.resident import (
     Flow,
     Pick,
     choose_kept,
+    end_bytes,
     kept_offsets,
     kept_operands,
     room_left,
@@ -99,6 +100,8 @@ def _fitting(
         there = [flow for flow in kept if made in flow.steps]
         assert there, "tiles that were chosen to fit do not"
         kept.remove(max(there, key=lambda flow: flow.size_bytes))
+        while end_bytes(kept) > room:  # fewer tensors may leave another hole
+            kept.remove(max(kept, key=lambda flow: flow.size_bytes))
 
 
 def _again(made: Sequence[Tiling | None], index: int, *_: object) -> Choice | None:

@@ -79,7 +79,7 @@ def choose_kept(
     hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
     pick = partial(_beside, pick, hidden)
     for flow in sorted(flows, key=lambda f: f.producer):
-        if _possible(tileds, flow, room):
+        if _possible(tileds, flow, room) and end_bytes([*kept, flow]) <= room:
             with_it = _cycles(tileds, flow.steps, [*kept, flow], room, pick)
             if with_it < MORE * _cycles(tileds, flow.steps, kept, room, pick):
                 kept.append(flow)
@@ -132,3 +132,9 @@ def kept_offsets(kept: Sequence[Flow]) -> Mapping[int, int]:
     """{producer: bytes from the start of L1}: the same place for all of a tensor's life."""
     placed = greedy([flow.life for flow in kept], ALIGNMENT)
     return {flow.producer: placed[flow.life.name] for flow in kept}
+
+
+def end_bytes(kept: Sequence[Flow]) -> int:
+    """Bytes from the start of L1 to the end of the last resident tensor, gaps between included."""
+    offsets = kept_offsets(kept)
+    return max((offsets[flow.producer] + flow.size_bytes for flow in kept), default=0)
