@@ -41,7 +41,7 @@ def keeps_sums(d: Draft, node: Node) -> bool:
         return node.inputs[1] in d.constants
     if node.op == "table":
         return [step[0] for step in node.attrs["chain"]] == ["affine"]
-    return node.op in ("add", "sub") or OPS[node.op].moves
+    return node.op in ("add", "sub") or OPS[node.op].is_data_movement
 
 
 def _after(d: Draft, node: Node, parts: list[Array]) -> Array:

@@ -213,29 +213,30 @@ class OpDef:
                the cores share, and the cycles of one; None: iterations cost about the same
     literals   QuantizedNode -> numbers its template writes into the C, besides shapes and integers
     tiled      QuantizedNode -> its tiling in L1; None, also as its result: as a whole, in L2
-    weights    positions of the inputs that `quantize` turns into `integers`
+    weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
-    moves      results are elements of the operands as they are, or a number around them
+    is_data_movement   results are elements of the operands unchanged, or a constant around them
     epilogue   ends in a requantisation, so that an activation can be fused
-    turned     (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
+    permute_rule   (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
                as its result: never
     view       output is the input's bytes under another shape
     out_dtype  of the output when it is not int8
-    fixed      parameters of the output where they do not depend on data
+    fixed_params   parameters of the output where they do not depend on data
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
+    prefers_symmetric  inputs whose zero point is 0 where their range hardly suffers from it
     hiding     attrs -> inputs whose smallest integer says that something is hidden
-    repeated   by input the leading axes along which it may have 1 where others have more; None: all
-    rather_symmetric   inputs whose zero point is 0 where their range hardly suffers from it
-    reads_wide, writes_wide   (attrs, input shapes, output shape) -> whether it takes operands and
-               gives results of 16 bits, where they have a scale so; None: never
-    wide       inputs that have 16 bits always
-    wide_weights   float weights -> as 8 bits have them, where they have 16 beside an operand of 16
-               bits, so that this is won as well; None: they have 8 always
+    broadcast_inputs   by input the number of leading axes that may be 1 beside longer ones; None:
+               all axes
+    accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
+               may be int16; None: never
+    int16_inputs   inputs that are int16 always
+    int16_weights  float weights -> their values rounded to 8 bits, of operators whose weights have
+               16 bits beside an int16 operand; None: weights have 8 bits always
     reads_indices  whether it reads classes as argmax gives them
-    in_time    (attrs, input shapes, number of the operand, its axis) -> what it does along that
-               axis; None, also as its result: it needs the whole axis at once
+    streaming_rule (attrs, input shapes, number of the operand, its axis) -> rule along that axis;
+               None, also as its result: it needs the whole axis at once
     """
 
     name: str
@@ -252,24 +253,26 @@ class OpDef:
     tiled: Callable[[QuantizedNode], Tiled | None] | None = None
     weights: tuple[int, ...] = ()
     same_scale: bool = False
-    moves: bool = False
+    is_data_movement: bool = False
     epilogue: bool = False
-    turned: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
+    permute_rule: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
     view: bool = False
     out_dtype: str = "int8"
-    fixed: QuantParams | None = None
+    fixed_params: QuantParams | None = None
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
     hiding: Callable[[Attrs], tuple[int, ...]] = _none
-    repeated: Mapping[int, int | None] = field(default_factory=dict)
-    rather_symmetric: tuple[int, ...] = ()
-    reads_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
-    writes_wide: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
-    wide: tuple[int, ...] = ()
-    wide_weights: Callable[[Array], Array] | None = None
+    broadcast_inputs: Mapping[int, int | None] = field(default_factory=dict)
+    prefers_symmetric: tuple[int, ...] = ()
+    accepts_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
+    emits_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None
+    int16_inputs: tuple[int, ...] = ()
+    int16_weights: Callable[[Array], Array] | None = None
     reads_indices: bool = False
-    in_time: Callable[[Attrs, Sequence[Shape], int, int], StreamingRule | None] = _all_at_once
+    streaming_rule: Callable[[Attrs, Sequence[Shape], int, int], StreamingRule | None] = (
+        _all_at_once
+    )
 
 
 OPS: dict[str, OpDef] = {}

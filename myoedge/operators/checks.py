@@ -164,7 +164,7 @@ def _scale_is_free(graph: Graph, node: Node) -> bool:
     if node.op not in ("concat", "pad"):
         return True
     made = [graph.producer.get(name) for name in node.inputs]
-    fixed = {None if before is None else OPS[before.op].fixed for before in made}
+    fixed = {None if before is None else OPS[before.op].fixed_params for before in made}
     return fixed == {None} or (node.op == "concat" and len(fixed) == 1)
 
 

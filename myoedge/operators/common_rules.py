@@ -55,7 +55,7 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`reads_wide`, `writes_wide` of operators that do not mind."""
+    """`accepts_int16`, `emits_int16` of operators that do not mind."""
     return True
 
 
@@ -70,19 +70,19 @@ def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
 
 
 def same_attrs(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`turned` of operators on elements: they do not know axes."""
+    """`permute_rule` of operators on elements: they do not know axes."""
     return attrs
 
 
-def axis_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
-    """`turned` of operators along attrs["axis"]."""
+def axis_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs:
+    """`permute_rule` of operators along attrs["axis"]."""
     return {**attrs, "axis": perm[attrs["axis"]]}
 
 
-def broadcast_in_time(
+def broadcast_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule:
-    """`in_time` of operators on elements: frame by frame, broadcast like all axes."""
+    """`streaming_rule` of operators on elements: frame by frame, broadcast like all axes."""
     rank = max(map(len, shapes))
     return StreamingRule(axis + rank - len(shapes[index]), lambda made: attrs)
 
@@ -90,7 +90,7 @@ def broadcast_in_time(
 def beside_axis(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
-    """`in_time` of operators along attrs["axis"]: frame by frame along any other."""
+    """`streaming_rule` of operators along attrs["axis"]: frame by frame along any other."""
     same = axis == attrs["axis"] % len(shapes[0])
     return None if same or index else StreamingRule(axis, lambda made: attrs)
 
@@ -98,6 +98,6 @@ def beside_axis(
 def beside_last(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
-    """`in_time` of operators along the last axis: frame by frame along any other."""
+    """`streaming_rule` of operators along the last axis: frame by frame along any other."""
     last = axis == len(shapes[0]) - 1
     return None if last or index else StreamingRule(axis, lambda made: attrs)

@@ -83,7 +83,7 @@ def _axis(const: Shape, out: Shape) -> int | None:
 def unrepeat(graph: Graph, node: Node) -> Rewrite | None:
     """A constant that is the same along leading axes is kept once, where its reader repeats it."""
     once = {}
-    for index, axes in OPS[node.op].repeated.items():
+    for index, axes in OPS[node.op].broadcast_inputs.items():
         name = node.inputs[index] if index < len(node.inputs) else ""
         if name in graph.constants and (less := _once(graph, node, index, axes)) is not None:
             once[index] = less

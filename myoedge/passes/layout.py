@@ -43,7 +43,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     most readers undo it, and each such transpose moves down only, so that the rule ends.
     """
     op = OPS[node.op]
-    if op.turned is None:
+    if op.permute_rule is None:
         return None
     data = [i for i in range(len(node.inputs)) if i not in op.weights]
     found = [_transposed(graph, node.inputs[i]) for i in data if not graph.is_const(node.inputs[i])]
@@ -51,7 +51,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
-    patch, turned = Patch(graph, node), op.turned(node.attrs, perm)
+    patch, turned = Patch(graph, node), op.permute_rule(node.attrs, perm)
     inputs = {i: _through(patch, node.inputs[i], inverse(perm)) for i in data}
     if turned is None or None in inputs.values():
         return None

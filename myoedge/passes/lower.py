@@ -86,7 +86,7 @@ def fixed_scale(graph: Graph, name: str) -> QuantParams | None:
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])
-    return None if node is None else OPS[node.op].fixed
+    return None if node is None else OPS[node.op].fixed_params
 
 
 LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, fill_heads)

@@ -134,13 +134,13 @@ def _narrow(value: Array) -> Array:
 
 def _moves_into_softmax(graph: Graph, node: Node) -> bool:
     """Whether it moves what a softmax alone reads, also where that is changed once more before."""
-    return OPS[node.op].moves and _only_softmax_reads(graph, node, *IDLE, "sub", "table")
+    return OPS[node.op].is_data_movement and _only_softmax_reads(graph, node, *IDLE, "sub", "table")
 
 
 def _only_softmax_reads(graph: Graph, node: Node, *through: str) -> bool:
     """Whether it comes to a softmax alone, moved and through these operators."""
     reader = graph.only_user(node.name)
-    while reader is not None and (OPS[reader.op].moves or reader.op in through):
+    while reader is not None and (OPS[reader.op].is_data_movement or reader.op in through):
         reader = graph.only_user(reader.name)
     return reader is not None and reader.op == "softmax"
 
@@ -171,7 +171,7 @@ def _negated(patch: Patch, name: str) -> str | None:
         value = graph.constants[name]
         return patch.constant(-value) if _hides(value) else None
     node = graph.producer.get(name)
-    if node is not None and OPS[node.op].moves and len(node.inputs) == 1:
+    if node is not None and OPS[node.op].is_data_movement and len(node.inputs) == 1:
         inner = _negated(patch, node.inputs[0])
         attrs = {k: -v if k == "value" else v for k, v in node.attrs.items()}  # around a pad
         return None if inner is None else patch.add(node.op, inner, **attrs)
@@ -239,7 +239,7 @@ def _is_mixed(graph: Graph, name: str, reader: Node, terms: Terms) -> bool:
 def is_mask(graph: Graph, name: str, factor: Array = ONE) -> bool:
     """Whether a tensor times a factor is a line with factors that hide."""
     node = graph.producer.get(name)
-    while node is not None and OPS[node.op].moves:
+    while node is not None and OPS[node.op].is_data_movement:
         node = graph.producer.get(node.inputs[0])
     scale, _ = (None if node is None else _line(graph, node)) or (ONE, ONE)
     return _hides(factor) or _hides(factor * np.abs(scale).max())

@@ -76,25 +76,35 @@ def check_samples(graph: Graph) -> None:
 
     Errors: E111.
     """
-    pending = [(node, node.inputs[i]) for node in graph.nodes for i in OPS[node.op].wide]
+    pending = [(node, node.inputs[i]) for node in graph.nodes for i in OPS[node.op].int16_inputs]
     seen: set[str] = set()
     while pending:
         reader, name = pending.pop()
         if name in seen:
             continue
         seen.add(name)
-        others = [n for n in graph.users[name] if not OPS[n.op].moves and not OPS[n.op].wide]
+        others = [
+            n
+            for n in graph.users[name]
+            if not OPS[n.op].is_data_movement and not OPS[n.op].int16_inputs
+        ]
         made = graph.producer.get(name)
         if others or not _gives_samples(made):
             raise _no_samples(reader, others[0] if others else made)
-        around = [node for node in (made, *graph.users[name]) if node and OPS[node.op].moves]
+        around = [
+            node for node in (made, *graph.users[name]) if node and OPS[node.op].is_data_movement
+        ]
         pending += [(reader, x) for node in around for x in (*node.inputs, node.name)]
         pending = [(reader, x) for reader, x in pending if x in graph.users]
 
 
 def _gives_samples(node: Node | None) -> bool:
     """An input, what moves it, and filters: not what an activation is fused into."""
-    return node is None or OPS[node.op].moves or (node.op in SAMPLED and "act" not in node.attrs)
+    return (
+        node is None
+        or OPS[node.op].is_data_movement
+        or (node.op in SAMPLED and "act" not in node.attrs)
+    )
 
 
 def _no_samples(reader: Node, other: Node | None) -> MyoedgeError:

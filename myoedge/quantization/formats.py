@@ -26,7 +26,7 @@ def residual_streams(graph: Graph) -> frozenset[str]:
 
 def always_wide(graph: Graph) -> set[str]:
     """Tensors that an operator reads with 16 bits always: what a converter measured."""
-    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].wide}
+    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
 
 
 def _in_stream(graph: Graph, node: Node) -> bool:
@@ -49,12 +49,12 @@ def _alike(graph: Graph, node: Node) -> bool:
 
 
 def _reads(graph: Graph, node: Node) -> bool:
-    able = OPS[node.op].reads_wide
+    able = OPS[node.op].accepts_int16
     return able is not None and able(node.attrs, *_shapes(graph, node))
 
 
 def _writes(graph: Graph, node: Node) -> bool:
-    able = OPS[node.op].writes_wide
+    able = OPS[node.op].emits_int16
     return able is not None and able(node.attrs, *_shapes(graph, node))
 
 
@@ -83,7 +83,7 @@ def cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     """What 16 bits instead of 8 cost a group of tensors, roughly: to choose among them."""
     made = [graph.producer[name] for name in names]
     readers = {n.name: n for name in names for n in graph.users.get(name, ())}
-    wider = [n for n in readers.values() if OPS[n.op].wide_weights is not None]
+    wider = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
     return sum(_cost_of(graph, node) for node in made) + sum(_products(graph, n) for n in wider)
 
 

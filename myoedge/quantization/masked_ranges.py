@@ -46,7 +46,7 @@ def rows_of(graph: Graph) -> dict[str, Rows]:
     """Tensors that softmax alone reads."""
     found: dict[str, Rows] = {}
     for node in reversed(graph.nodes):
-        moved = OPS[node.op].moves and node.name in found
+        moved = OPS[node.op].is_data_movement and node.name in found
         for name in node.inputs if moved or node.op == "softmax" else ():
             if graph.only_user(name) is node:
                 axis = None if moved else node.attrs["axis"]
@@ -110,7 +110,7 @@ def followed(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 def _operands(graph: Graph, node: Node, found: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
     """Those whose range follows from that of the result."""
     for index, name in enumerate(node.inputs):
-        if name in found and OPS[node.op].moves:
+        if name in found and OPS[node.op].is_data_movement:
             yield name, found[node.name]
         elif name in found and node.op == "add" and found[name][0] <= FAINT:
             yield name, _enough(graph, node, index, found[name], found)

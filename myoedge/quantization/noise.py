@@ -73,7 +73,7 @@ def _disturbed(
 
 def _rounded_weights(graph: Graph, group: frozenset[str]) -> dict[str, Array]:
     """Those that have 16 bits where the group has."""
-    found = ((node, OPS[node.op].wide_weights) for node in graph.nodes)
+    found = ((node, OPS[node.op].int16_weights) for node in graph.nodes)
     return {
         node.inputs[1]: rounded(graph.constants[node.inputs[1]])
         for node, rounded in found

@@ -119,7 +119,7 @@ class Balance:
     def of(graph: Graph) -> Balance:
         found = [(node.inputs, OPS[node.op]) for node in graph.nodes]
         wanted = frozenset(inputs[i] for inputs, op in found for i in op.symmetric)
-        rather = frozenset(inputs[i] for inputs, op in found for i in op.rather_symmetric)
+        rather = frozenset(inputs[i] for inputs, op in found for i in op.prefers_symmetric)
         return Balance(wanted, rather)
 
     def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QuantParams:
@@ -149,7 +149,7 @@ def choose_params(
         wide |= frozenset(names if always_wide(graph).intersection(names) else ())
         low = min(spans[name][0] for name in names)
         high = max(spans[name][1] for name in names)
-        fixed = [OPS[graph.producer[n].op].fixed for n in names if n in graph.producer]
+        fixed = [OPS[graph.producer[n].op].fixed_params for n in names if n in graph.producer]
         settled = (*fixed, *(known.get(name) for name in names))
         chosen = next((q for q in settled if q is not None), None)
         if chosen is None:
@@ -172,7 +172,7 @@ def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
 def _fixed_wide(graph: Graph) -> dict[str, QuantParams]:
     """Parameters of tensors that their operators fix."""
     wide = other_kinds(graph)
-    fixed = {node.name: OPS[node.op].fixed for node in graph.nodes if node.name in wide}
+    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes if node.name in wide}
     return {name: params for name, params in fixed.items() if params is not None}
 
 

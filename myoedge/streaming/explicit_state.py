@@ -92,18 +92,18 @@ def _lasts(graph: Graph) -> list[tuple[tuple[str, tuple[str, ...]], int]]:
 
 
 def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:
-    move = _in_time(graph, node)
+    move = _rule(graph, node)
     one_step = move is not None and bool(node.inputs) and graph.shape(node.inputs[0])[:1] == (1,)
     return move.carries if move is not None and one_step else ()
 
 
-def _in_time(graph: Graph, node: Node) -> StreamingRule | None:
+def _rule(graph: Graph, node: Node) -> StreamingRule | None:
     shapes = [graph.shape(x) for x in node.inputs]
-    return OPS[node.op].in_time(node.attrs, shapes, 0, 0) if shapes and shapes[0] else None
+    return OPS[node.op].streaming_rule(node.attrs, shapes, 0, 0) if shapes and shapes[0] else None
 
 
 def _moves(node: Node) -> bool:
-    return OPS[node.op].moves or node.attrs.get("chain") == AS_IT_IS
+    return OPS[node.op].is_data_movement or node.attrs.get("chain") == AS_IT_IS
 
 
 def stated(q: QuantGraph, states: States) -> Stream:
@@ -130,7 +130,7 @@ def _zero(q: QuantGraph, name: str) -> int:
 
 
 def _add(parts: Parts, graph: Graph, step: QuantizedNode, places: Places) -> None:
-    node, move = step.node, _in_time(graph, step.node)
+    node, move = step.node, _rule(graph, step.node)
     if move is not None and _carries(graph, node) and not places.keys().isdisjoint(node.inputs):
         add_recurrent(parts, step, node.inputs, move, 0)
     elif node.name not in places:

@@ -68,7 +68,7 @@ def _check_inputs(graph: Graph, axes: Axes) -> None:
 
 def _move(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
     shapes = [graph.shape(x) for x in node.inputs]
-    move = OPS[node.op].in_time(node.attrs, shapes, node.inputs.index(name), axes[name])
+    move = OPS[node.op].streaming_rule(node.attrs, shapes, node.inputs.index(name), axes[name])
     if move is None and node.op == "attention" and axes[name] != 0:
         raise _attends(graph, node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
     if move is None:
@@ -93,7 +93,7 @@ def _check_constants(graph: Graph, node: Node, axis: int) -> None:
         if name not in graph.constants or index in OPS[node.op].weights:
             continue
         for own, extent in enumerate(shapes[index]):
-            move = OPS[node.op].in_time(node.attrs, shapes, index, own)
+            move = OPS[node.op].streaming_rule(node.attrs, shapes, index, own)
             if extent > 1 and move is not None and move.axis == axis:
                 raise not_causal(graph, node, "has constants that change from frame to frame")
 
@@ -173,7 +173,7 @@ def _is_batched(graph: Graph) -> bool:
     for node in graph.nodes:
         shapes = [graph.shape(x) for x in node.inputs]
         found = [
-            OPS[node.op].in_time(node.attrs, shapes, index, axes[name])
+            OPS[node.op].streaming_rule(node.attrs, shapes, index, axes[name])
             for index, name in enumerate(node.inputs)
             if name in axes
         ]

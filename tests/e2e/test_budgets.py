@@ -184,7 +184,7 @@ def test_energy_is_judged_at_the_operating_point(model: Path, tmp_path: Path) ->
     assert built_low["energy_uj"]["value"] == low["value"]
 
 
-def test_auto_takes_the_cheapest_point_in_time(model: Path, tmp_path: Path) -> None:
+def test_auto_takes_the_cheapest_point_streaming_rule(model: Path, tmp_path: Path) -> None:
     """Between the latencies of both points only the higher is fast enough."""
     free = with_table(model, tmp_path, "", operating_point="auto").report
     low, high = free["energy_uj"]["points"]

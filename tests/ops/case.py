@@ -107,10 +107,12 @@ class Case:
         """Inputs of 16 bits: those that always have them, or of some products the first."""
         op = OPS[self.op]
         shapes = [*self.shapes, *(w.shape for w in self.weights)]
-        products = op.wide_weights is not None and op.reads_wide is not None and self.seed % 5 < 2
-        if products and op.reads_wide(self.attrs, shapes, op.shape(self.attrs, *shapes)):
+        products = (
+            op.int16_weights is not None and op.accepts_int16 is not None and self.seed % 5 < 2
+        )
+        if products and op.accepts_int16(self.attrs, shapes, op.shape(self.attrs, *shapes)):
             return (0,)
-        return op.wide
+        return op.int16_inputs
 
     @property
     def types(self) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ class Case:
             self.names, ("y",), (node,), {**tensors, "y": Tensor("y", out, kind)}, weights
         )
         rules = [LayerRule("layer", "per_tensor")] if self.per_tensor else []
-        able = OPS[self.op].writes_wide
+        able = OPS[self.op].emits_int16
         shapes = [*self.shapes, *(w.shape for w in weights.values())]
         able = None if OPS[self.op].same_scale else able  # what it moves has the same bits
         wide = self.seed % 3 > 0 and able is not None and able(attrs, shapes, out)

@@ -65,7 +65,7 @@ def test_tiles_equal_numpy(tmp_path: Path) -> None:
 
 
 def test_windows_that_overlap_or_reach_over_an_edge_have_weights_of_16_bits() -> None:
-    able = OPS["conv"].writes_wide
+    able = OPS["conv"].emits_int16
     assert able is not None
     attrs = {"stride": (1, 2), "dilation": (1, 1), "pads": ((0, 0), (0, 0)), "groups": 1}
     assert side_by_side(attrs, [(1, 4, 8, 3), (5, 1, 2, 3)], (1, 4, 4, 5))

@@ -110,7 +110,7 @@ def test_l3_is_clocked_in_step() -> None:
     assert low.point.clock_hz / low.l3_bytes_per_s == pytest.approx(ratio)
 
 
-def test_the_cheapest_in_time() -> None:
+def test_the_cheapest_streaming_rule() -> None:
     points = [("high", 1.0, 5.0), ("low", 2.0, 3.0)]
     assert cheapest(points, None) == "low"
     assert cheapest(points, 2.0) == "low"

@@ -46,7 +46,7 @@ def test_an_entry_is_consistent(name: str) -> None:
     assert bool(op.template) != op.view
     assert not (op.epilogue and op.same_scale), "a fused activation needs parameters of its own"
     assert op.view <= op.same_scale
-    assert op.fixed is None or isinstance(op.fixed, QuantParams)
+    assert op.fixed_params is None or isinstance(op.fixed_params, QuantParams)
     assert inspect.getdoc(op.integer) or op.same_scale, "what the C must compute is written down"
 
 

@@ -19,7 +19,7 @@ from myoedge.operators.base import (
     outer_inner,
     register,
 )
-from myoedge.operators.common_rules import axis_turned, like_first, same_shape, stored_bound
+from myoedge.operators.common_rules import axis_permuted, like_first, same_shape, stored_bound
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 
 
@@ -108,7 +108,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 def turned(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     """Pairs lie along the last axis, which must stay the last."""
-    return axis_turned(attrs, perm) if perm[-1] == len(perm) - 1 else None
+    return axis_permuted(attrs, perm) if perm[-1] == len(perm) - 1 else None
 
 
 ROTARY = register(
@@ -125,6 +125,6 @@ ROTARY = register(
         literals=literals,
         tiled=in_tiles,
         weights=(1, 2),
-        turned=turned,
+        permute_rule=turned,
     )
 )

@@ -214,13 +214,13 @@ def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return rows and dense and plain and not_activated(attrs, shapes, out)
 
 
-def reads_wide(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     """Whether there is a kernel for products of 16 bits."""
     return attrs.get("groups", 1) == 1 and math.prod(shapes[1][1:]) <= WIDE_TAPS_MAX
 
 
-def writes_wide(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    return reads_wide(attrs, shapes, out) and limited(attrs, shapes, out)
+def emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
+    return accepts_int16(attrs, shapes, out) and limited(attrs, shapes, out)
 
 
 def attributes(rank: int) -> dict[str, object]:
@@ -229,7 +229,9 @@ def attributes(rank: int) -> dict[str, object]:
     return {"stride": ones, "dilation": ones, "pads": ((0, 0),) * rank, "groups": 1}
 
 
-def in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule | None:
+def streaming_rule(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Windows along a spatial axis; images one by one."""
     x, w, d = shapes[0], shapes[1], axis - 1
     if index or axis == len(x) - 1:
@@ -267,9 +269,9 @@ CONV = register(
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
-        in_time=in_time,
-        reads_wide=reads_wide,
-        writes_wide=writes_wide,
-        wide_weights=eight_bits,
+        streaming_rule=streaming_rule,
+        accepts_int16=accepts_int16,
+        emits_int16=emits_int16,
+        int16_weights=eight_bits,
     )
 )

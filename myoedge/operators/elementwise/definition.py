@@ -29,9 +29,9 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import (
-    axis_turned,
+    axis_permuted,
     beside_axis,
-    broadcast_in_time,
+    broadcast_streaming_rule,
     elementwise,
     limited,
     not_activated,
@@ -123,11 +123,11 @@ ADD = register(
         literals=pair_literals,
         tiled=sum_in_tiles,
         epilogue=True,
-        turned=same_attrs,
-        reads_wide=limited,
-        writes_wide=not_activated,
-        repeated={0: None, 1: None},
-        in_time=broadcast_in_time,
+        permute_rule=same_attrs,
+        accepts_int16=limited,
+        emits_int16=not_activated,
+        broadcast_inputs={0: None, 1: None},
+        streaming_rule=broadcast_streaming_rule,
     )
 )
 
@@ -145,9 +145,9 @@ SUB = register(
         literals=pair_literals,
         tiled=sum_in_tiles,
         epilogue=True,
-        turned=same_attrs,
-        repeated={0: None, 1: None},
-        in_time=broadcast_in_time,
+        permute_rule=same_attrs,
+        broadcast_inputs={0: None, 1: None},
+        streaming_rule=broadcast_streaming_rule,
     )
 )
 
@@ -183,9 +183,9 @@ MUL = register(
         literals=pair_literals,
         tiled=product_in_tiles,
         epilogue=True,
-        turned=same_attrs,
-        repeated={0: None, 1: None},
-        in_time=broadcast_in_time,
+        permute_rule=same_attrs,
+        broadcast_inputs={0: None, 1: None},
+        streaming_rule=broadcast_streaming_rule,
     )
 )
 
@@ -261,8 +261,8 @@ AFFINE = register(
         tiled=affine_in_tiles,
         weights=(1, 2),
         epilogue=True,
-        turned=axis_turned,
-        in_time=beside_axis,
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
     )
 )
 
@@ -304,8 +304,8 @@ PRELU = register(
         tiled=prelu_in_tiles,
         weights=(1,),
         epilogue=True,
-        turned=axis_turned,
-        in_time=beside_axis,
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
     )
 )
 
@@ -343,7 +343,7 @@ TABLE = register(
         quantize=table_quantize,
         template="table.c.j2",
         tiled=flat.lookup,
-        turned=same_attrs,
-        in_time=broadcast_in_time,
+        permute_rule=same_attrs,
+        streaming_rule=broadcast_streaming_rule,
     )
 )

@@ -13,7 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import QuantParams, choose_requant, requantize
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
-    broadcast_in_time,
+    broadcast_streaming_rule,
     elementwise,
     not_activated,
     same_attrs,
@@ -112,8 +112,8 @@ MAGNITUDE = register(
         literals=literals,
         tiled=in_tiles,
         epilogue=True,
-        turned=same_attrs,
-        writes_wide=not_activated,
-        in_time=broadcast_in_time,
+        permute_rule=same_attrs,
+        emits_int16=not_activated,
+        streaming_rule=broadcast_streaming_rule,
     )
 )

@@ -165,7 +165,7 @@ def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     return past.astype(np.int32)
 
 
-def biquads_in_time(
+def biquads_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Along time with what is between samples, along other axes frame by frame."""
@@ -205,8 +205,8 @@ BIQUADS = register(
         epilogue=True,
         products=biquads_products,
         multiplies=True,
-        wide=(0,),
-        in_time=biquads_in_time,
+        int16_inputs=(0,),
+        streaming_rule=biquads_streaming_rule,
     )
 )
 
@@ -224,9 +224,9 @@ BIQUADS_PAST = register(
         literals=biquads_literals,
         phases=biquads_phases,
         weights=(1,),
-        fixed=SAMPLES,
+        fixed_params=SAMPLES,
         products=biquads_products,
         multiplies=True,
-        wide=(0,),
+        int16_inputs=(0,),
     )
 )

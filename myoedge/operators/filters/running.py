@@ -119,7 +119,7 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes(step), **fixed}
 
 
-def norm_in_time(
+def norm_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Along time with the power, along other axes frame by frame."""
@@ -151,8 +151,8 @@ RUNNING_NORM = register(
         literals=literals,
         phases=phases,
         epilogue=True,
-        wide=(0,),
-        in_time=norm_in_time,
+        int16_inputs=(0,),
+        streaming_rule=norm_streaming_rule,
     )
 )
 
@@ -169,7 +169,7 @@ RUNNING_POWER = register(
         template="running.c.j2",
         literals=literals,
         phases=phases,
-        fixed=POWER,
-        wide=(0,),
+        fixed_params=POWER,
+        int16_inputs=(0,),
     )
 )

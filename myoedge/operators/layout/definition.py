@@ -38,7 +38,7 @@ def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
     return {**attrs, name: (*entries[:index], value, *entries[index + 1 :])}
 
 
-def _reshape_in_time(
+def _reshape_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Frame by frame where the axis stays one of its own, with as much in front of it."""
@@ -61,11 +61,11 @@ RESHAPE = register(
         real=reshape_real,
         integer=reshape_integer,
         same_scale=True,
-        moves=True,
+        is_data_movement=True,
         view=True,
-        in_time=_reshape_in_time,
-        reads_wide=always,
-        writes_wide=always,
+        streaming_rule=_reshape_streaming_rule,
+        accepts_int16=always,
+        emits_int16=always,
     )
 )
 
@@ -151,13 +151,13 @@ def expand_in_tiles(step: QuantizedNode) -> Tiled | None:
     return moves.turned(step, moves.in_bytes(step, loops))
 
 
-def _transpose_in_time(
+def _transpose_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule:
     return StreamingRule(attrs["perm"].index(axis), lambda made: attrs)
 
 
-def _slice_in_time(
+def _slice_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Frames from a first one on, every one or every few; what is cut off behind is not known."""
@@ -171,7 +171,9 @@ def _slice_in_time(
     return StreamingRule(axis, resized, stride=step, before=-start)
 
 
-def _expand_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule:
+def _expand_streaming_rule(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule:
     at = axis + len(attrs["shape"]) - len(shapes[0])
     return StreamingRule(at, lambda made: with_entry(attrs, "shape", at, made))
 
@@ -188,8 +190,8 @@ TRANSPOSE = register(
         literals=strided_literals,
         tiled=transpose_in_tiles,
         same_scale=True,
-        moves=True,
-        in_time=_transpose_in_time,
+        is_data_movement=True,
+        streaming_rule=_transpose_streaming_rule,
     )
 )
 
@@ -205,9 +207,9 @@ SLICE = register(
         literals=strided_literals,
         tiled=slice_in_tiles,
         same_scale=True,
-        moves=True,
-        turned=cuts_turned,
-        in_time=_slice_in_time,
+        is_data_movement=True,
+        permute_rule=cuts_turned,
+        streaming_rule=_slice_streaming_rule,
     )
 )
 
@@ -223,7 +225,7 @@ EXPAND = register(
         literals=strided_literals,
         tiled=expand_in_tiles,
         same_scale=True,
-        moves=True,
-        in_time=_expand_in_time,
+        is_data_movement=True,
+        streaming_rule=_expand_streaming_rule,
     )
 )

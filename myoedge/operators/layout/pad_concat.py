@@ -23,7 +23,7 @@ from myoedge.operators.base import (
     register,
     strides,
 )
-from myoedge.operators.common_rules import as_in_floats, axis_turned, by_output
+from myoedge.operators.common_rules import as_in_floats, axis_permuted, by_output
 from myoedge.operators.kernel import Dim, Tiled
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.definition import cuts_turned, with_entry
@@ -62,7 +62,9 @@ def pad_in_tiles(step: QuantizedNode) -> Tiled:
     return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
 
 
-def _pad_in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule:
+def _pad_streaming_rule(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule:
     before, behind = attrs["pads"][axis]
     return StreamingRule(
         axis,
@@ -86,9 +88,9 @@ PAD = register(
         literals=pad_literals,
         tiled=pad_in_tiles,
         same_scale=True,
-        moves=True,
-        turned=cuts_turned,
-        in_time=_pad_in_time,
+        is_data_movement=True,
+        permute_rule=cuts_turned,
+        streaming_rule=_pad_streaming_rule,
     )
 )
 
@@ -130,7 +132,7 @@ def concat_in_tiles(step: QuantizedNode) -> Tiled:
     return moves.pieces(step, sources)
 
 
-def _concat_in_time(
+def _concat_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     return None if axis == attrs["axis"] else StreamingRule(axis, lambda made: attrs)
@@ -148,8 +150,8 @@ CONCAT = register(
         literals=concat_literals,
         tiled=concat_in_tiles,
         same_scale=True,
-        moves=True,
-        turned=axis_turned,
-        in_time=_concat_in_time,
+        is_data_movement=True,
+        permute_rule=axis_permuted,
+        streaming_rule=_concat_streaming_rule,
     )
 )

@@ -31,10 +31,10 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound
 from myoedge.operators.conv.definition import (
     acc_bound,
+    accepts_int16,
     eight_bits,
     quantize,
     quantize_wide,
-    reads_wide,
     requant_of,
 )
 from myoedge.operators.conv.geometry import Spatial
@@ -114,10 +114,10 @@ LINEAR = register(
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
-        in_time=beside_last,
-        reads_wide=reads_wide,
-        writes_wide=not_activated,
-        wide_weights=eight_bits,
+        streaming_rule=beside_last,
+        accepts_int16=accepts_int16,
+        emits_int16=not_activated,
+        int16_weights=eight_bits,
     )
 )
 
@@ -282,7 +282,7 @@ def _matmul_tile(regions: Mapping[str, Region]) -> Fields:
     return {**places, "m": m, "n": n, **strides, "packed": packed}
 
 
-def _matmul_in_time(
+def _matmul_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Along axes of the batch, rows of a, columns of b; not along what is summed over."""
@@ -308,7 +308,7 @@ MATMUL = register(
         tiled=matmul_in_tiles,
         epilogue=True,
         multiplies=True,
-        rather_symmetric=(1,),
-        in_time=_matmul_in_time,
+        prefers_symmetric=(1,),
+        streaming_rule=_matmul_streaming_rule,
     )
 )

@@ -215,9 +215,9 @@ LAYER_NORM = register(
         literals=literals,
         tiled=in_tiles,
         weights=(1, 2),
-        turned=last_axis_kept,
-        reads_wide=always,
-        in_time=beside_last,
+        permute_rule=last_axis_kept,
+        accepts_int16=always,
+        streaming_rule=beside_last,
     )
 )
 
@@ -235,8 +235,8 @@ RMS_NORM = register(
         literals=literals,
         tiled=in_tiles,
         weights=(1,),
-        turned=last_axis_kept,
-        reads_wide=always,
-        in_time=beside_last,
+        permute_rule=last_axis_kept,
+        accepts_int16=always,
+        streaming_rule=beside_last,
     )
 )

@@ -135,7 +135,7 @@ def max_in_tiles(step: QuantizedNode) -> Tiled | None:
     return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, work)
 
 
-def _in_time(
+def _streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], axis: int, fill: Callable[[QuantizedNode], int]
 ) -> StreamingRule | None:
     """Windows at one distance, of one size but where the first ones are cut off; images one by one.
@@ -161,12 +161,12 @@ def _in_time(
     return StreamingRule(axis, resized, taps=size, stride=stride, before=size - last, fill=fill)
 
 
-def _max_in_time(
+def _max_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """In front of the first frame is what no maximum is taken of."""
     alike = {**attrs, "windows": tuple(tuple((*w[:2], 1) for w in a) for a in attrs["windows"])}
-    return _in_time(alike, shapes, axis, lambda step: step.low)
+    return _streaming_rule(alike, shapes, axis, lambda step: step.low)
 
 
 MAX_POOL = register(
@@ -181,7 +181,7 @@ MAX_POOL = register(
         literals=literals,
         tiled=max_in_tiles,
         same_scale=True,
-        in_time=_max_in_time,
+        streaming_rule=_max_streaming_rule,
     )
 )
 
@@ -247,10 +247,10 @@ def _divisors(axis: Sequence[Window]) -> list[int]:
     return sorted({window[2] for window in axis})
 
 
-def _avg_in_time(
+def _avg_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
-    return _in_time(attrs, shapes, axis, lambda step: int(step["x_zero"]))
+    return _streaming_rule(attrs, shapes, axis, lambda step: int(step["x_zero"]))
 
 
 AVG_POOL = register(
@@ -267,6 +267,6 @@ AVG_POOL = register(
         literals=literals,
         tiled=avg_in_tiles,
         epilogue=True,
-        in_time=_avg_in_time,
+        streaming_rule=_avg_streaming_rule,
     )
 )

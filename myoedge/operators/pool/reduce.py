@@ -154,7 +154,9 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
-def _in_time(attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int) -> StreamingRule | None:
+def _streaming_rule(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
     """Frame by frame along the axes that stay."""
     axes = attrs["axes"]
     gone = 0 if attrs["keepdim"] else sum(other < axis for other in axes)
@@ -175,7 +177,7 @@ MEAN = register(
         literals=literals,
         tiled=in_tiles,
         epilogue=True,
-        in_time=_in_time,
+        streaming_rule=_streaming_rule,
     )
 )
 
@@ -193,6 +195,6 @@ SUM = register(
         literals=literals,
         tiled=in_tiles,
         epilogue=True,
-        in_time=_in_time,
+        streaming_rule=_streaming_rule,
     )
 )

@@ -38,7 +38,7 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
 
 
-def in_time(attrs: Attrs, gates: Array) -> Array:
+def time_order(attrs: Attrs, gates: Array) -> Array:
     return gates[::-1] if attrs["reverse"] else gates
 
 
@@ -135,7 +135,7 @@ def _lstm_steps(
 ) -> Iterator[tuple[Array, Array]]:
     h, c = first_state(step, "h", h, (-128, 127)), first_state(step, "c", c, (HALF.min, HALF.max))
     sigmoid, tanh = step["sigmoid"], step["tanh"]
-    for now in in_time(step.attrs, gates):
+    for now in time_order(step.attrs, gates):
         pairs = zip(_parts(now, h, LSTM_GATES), _recurrent(step, h, LSTM_GATES), strict=True)
         i, f, g, o = (x + r for x, r in pairs)
         i, f, o = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
@@ -181,7 +181,7 @@ def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[Array]:
     state = first_state(step, "h", h, STATE)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     small = _rounded(state)
-    for now in in_time(step.attrs, gates):
+    for now in time_order(step.attrs, gates):
         x_r, x_z, x_n = _parts(now, state, GRU_GATES)
         h_r, h_z, h_n = _recurrent(step, small, GRU_GATES)
         r, z = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))

@@ -39,13 +39,13 @@ from myoedge.operators.recurrent.cells import (
     gru_integer,
     gru_quantize,
     in_order,
-    in_time,
     lstm_integer,
     lstm_quantize,
     recurrent_bound,
     sigmoid,
     state_integer,
     state_quantize,
+    time_order,
 )
 from myoedge.operators.recurrent.tiling import (
     cell_in_tiles,
@@ -73,7 +73,7 @@ def cell_real(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Array
 def _lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
-    for now in in_time(attrs, gates):
+    for now in time_order(attrs, gates):
         i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, LSTM_GATES), -1, 0)
         c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
         h = np.asarray(sigmoid(o) * np.tanh(c))
@@ -100,7 +100,7 @@ def _gru_floats(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Ite
     def added(h: Array) -> Array:
         return np.moveaxis((h @ r.T + b).reshape(*h.shape, GRU_GATES), -1, 0)
 
-    for now in in_time(attrs, gates):
+    for now in time_order(attrs, gates):
         x_r, x_z, x_n = np.moveaxis(now.reshape(*h.shape, GRU_GATES), -1, 0)
         h_r, h_z, h_n = added(h)
         reset = sigmoid(x_r + h_r)
@@ -149,7 +149,7 @@ CELL = QuantParams(2.0**-CELL_BITS, 0, "int16")
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, "int16")  # a GRU's h between steps
 
 
-def lstm_in_time(
+def lstm_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Forwards, with h and c as one frame leaves them for the next: exact in their own bits."""
@@ -168,7 +168,7 @@ def lstm_in_time(
     return StreamingRule(0, lambda made: attrs, carries=(h, c))
 
 
-def gru_in_time(
+def gru_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Forwards, with h as one frame leaves it for the next: in all of its bits."""
@@ -199,9 +199,9 @@ LSTM = register(
         literals=literals,
         tiled=lstm_in_tiles,
         weights=(3,),
-        fixed=HIDDEN,
+        fixed_params=HIDDEN,
         multiplies=True,
-        in_time=lstm_in_time,
+        streaming_rule=lstm_streaming_rule,
     )
 )
 
@@ -237,9 +237,9 @@ GRU = register(
         literals=literals,
         tiled=gru_in_tiles,
         weights=(2, 3),
-        fixed=HIDDEN,
+        fixed_params=HIDDEN,
         multiplies=True,
-        in_time=gru_in_time,
+        streaming_rule=gru_streaming_rule,
     )
 )
 

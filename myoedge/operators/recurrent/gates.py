@@ -49,8 +49,8 @@ GATES = register(
         tiled=gates_in_tiles,
         weights=(1, 2),
         out_dtype="int16",
-        fixed=GATE,
+        fixed_params=GATE,
         multiplies=True,
-        in_time=beside_last,
+        streaming_rule=beside_last,
     )
 )

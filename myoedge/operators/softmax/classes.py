@@ -82,7 +82,7 @@ def vote_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
     return [(math.prod(step.out), 25.0 * _taps(step.attrs) + 35.0 * counted)]
 
 
-def classes_in_time(
+def classes_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     if axis != attrs["axis"]:
@@ -109,7 +109,7 @@ CTC_NEW = register(
         phases=new_phases,
         out_dtype="int32",
         reads_indices=True,
-        in_time=classes_in_time,
+        streaming_rule=classes_streaming_rule,
     )
 )
 
@@ -126,6 +126,6 @@ MAJORITY = register(
         phases=vote_phases,
         out_dtype="int32",
         reads_indices=True,
-        in_time=classes_in_time,
+        streaming_rule=classes_streaming_rule,
     )
 )

@@ -23,7 +23,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import (
     as_in_floats,
-    axis_turned,
+    axis_permuted,
     beside_axis,
     elementwise,
     same_shape,
@@ -148,9 +148,9 @@ SOFTMAX = register(
         template="softmax.c.j2",
         literals=row_literals,
         tiled=softmax_in_tiles,
-        fixed=QuantParams(2.0**-8, -128),
-        turned=axis_turned,
-        in_time=beside_axis,
+        fixed_params=QuantParams(2.0**-8, -128),
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
     )
 )
 
@@ -208,8 +208,8 @@ LOG_SOFTMAX = register(
         template="softmax.c.j2",
         literals=row_literals,
         tiled=log_softmax_in_tiles,
-        turned=axis_turned,
-        in_time=beside_axis,
+        permute_rule=axis_permuted,
+        streaming_rule=beside_axis,
     )
 )
 
@@ -235,7 +235,7 @@ def argmax_in_tiles(step: QuantizedNode) -> Tiled:
     return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
 
 
-def _argmax_in_time(
+def _argmax_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     over = attrs["axis"] % len(shapes[0])
@@ -255,6 +255,6 @@ ARGMAX = register(
         literals=row_literals,
         tiled=argmax_in_tiles,
         out_dtype="int32",
-        in_time=_argmax_in_time,
+        streaming_rule=_argmax_streaming_rule,
     )
 )

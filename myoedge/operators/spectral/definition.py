@@ -83,7 +83,7 @@ def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> i
     return int(math.prod(out[:-1])) * (length + 4 * butterflies + 2 * half)
 
 
-def spectrogram_in_time(
+def spectrogram_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """A frame of every hop samples, of as many as the window has."""
@@ -311,7 +311,7 @@ SPECTROGRAM = register(
         weights=(1, 2, 3),
         products=spectrogram_products,
         multiplies=True,
-        wide=(0,),
-        in_time=spectrogram_in_time,
+        int16_inputs=(0,),
+        streaming_rule=spectrogram_streaming_rule,
     )
 )
