@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors that say what is wrong, where, and what to try; the exit codes follow from their codes."""
+"""Errors and warnings: code, facts, and remedies; the exit code follows from the code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is to be said about a model or a file: an error when raised, a warning when collected.
+    """A message about a model or a file: an error when raised, a warning when collected.
 
     code    "E1xx" .. "E7xx", "W1xx" .. "W7xx": the digit is the exit code; "E9xx" is a bug (70)
     facts   what is needed, what is there: {"needs": ..., "has": ...}
@@ -46,14 +46,14 @@ class Notice:
         return self.text("error" if self.code[0] == "E" else "warning")
 
     def text(self, kind: str) -> str:
-        """For people; `kind` is "error" for a warning that --strict raised."""
+        """The message for people; `kind` is "error" for a warning that --strict raised."""
         rows = [*self.facts, *(("try", line) for line in self.tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
         return "\n".join([f"{kind}[{self.code}] {self.title}", *_aligned(rows)])
 
 
 class MyoedgeError(Exception):
-    """Anything a user can cause; carries one Notice. Printed without a traceback."""
+    """An error that a user can cause; carries one Notice, printed without a traceback."""
 
     def __init__(
         self, code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()
@@ -62,7 +62,7 @@ class MyoedgeError(Exception):
         super().__init__(self.notice.text("error"))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Errors cross from one process to another whole."""
+        """Pickles the notice, so that errors cross process borders whole."""
         return raised, (self.notice,)
 
     @property
@@ -75,19 +75,18 @@ class MyoedgeError(Exception):
 
 
 def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()) -> Notice:
-    """A Notice from loose facts; values are turned into text."""
+    """A Notice from keyword facts; values are converted to text."""
     pairs = tuple((key, str(value)) for key, value in (facts or {}).items())
     return Notice(code, title, pairs, tuple(tries))
 
 
 def raised(warning: Notice) -> MyoedgeError:
-    """The same notice as an error, for `--strict`."""
+    """A warning's notice as an error, for `--strict`."""
     return MyoedgeError(warning.code, warning.title, dict(warning.facts), warning.tries)
 
 
 def command(*words: object) -> str:
-    """A command to copy: quoted where a shell would read it otherwise, without what steers a
-    terminal."""
+    """A shell command to copy: quoted, and without terminal control characters."""
     text = shlex.join(["myoedge", *map(str, words)])
     return "".join(char if char.isprintable() else "?" for char in text)
 

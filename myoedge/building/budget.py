@@ -19,7 +19,7 @@ from myoedge.power.model import PUBLISHED, Coefficients, Energy, energy, for_mod
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.energy import amount, interval
-from myoedge.reports.latency_check import MOST_NAMED, SMALLER, slowest
+from myoedge.reports.latency_check import MAX_NAMED, SMALLER, slowest
 from myoedge.reports.memory import moved_l3_bytes
 from myoedge.reports.speed import duration
 from myoedge.targets import Chip, OperatingPoint
@@ -255,7 +255,7 @@ def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
         "energy",
         amount(budget.energy_j),
         f"{_shown(found)}, modelled, {_point(plan.chip)}",
-        [f"{_shown(e)}  {name}" for e, name in most[:MOST_NAMED]],
+        [f"{_shown(e)}  {name}" for e, name in most[:MAX_NAMED]],
         [*_other_point(budget, plan, by), SMALLER],
     )
 
@@ -347,5 +347,5 @@ def _slowest(plan: Plan) -> list[str]:
 def _noisiest(plan: Plan, fidelity: Fidelity) -> list[str]:
     own = (fidelity.local.get(step.node.name) for step in plan.steps)
     rows = zip(own, located(plan.steps), strict=True)
-    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MOST_NAMED]
+    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     return [f"{db:.1f} dB  {name}" for db, name in noisiest]

@@ -73,8 +73,8 @@ def _report(
 ) -> dict[str, Any]:
     """report.json before anything has run; what the build was held to is in it."""
     from myoedge.reports.energy import with_energy
-    from myoedge.reports.rows import Outcome, make_report
-    from myoedge.reports.streams import stream_report, with_pace
+    from myoedge.reports.report_json import Outcome, make_report
+    from myoedge.reports.streams import stream_report, with_real_time
 
     outcome = Outcome(
         quantized.model.name,
@@ -93,7 +93,7 @@ def _report(
     }
     if paced is not None:
         told["stream"] = stream_report(paced.stream, paced.frame_hz, paced.window_s, paced.least)
-    return with_pace(with_energy(told, by))
+    return with_real_time(with_energy(told, by))
 
 
 def _golden_run(quantized: Quantized) -> tuple[Mapping[str, Array], Mapping[str, Array]]:

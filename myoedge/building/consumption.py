@@ -20,7 +20,7 @@ from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.duty import BATTERY_VOLTS
 from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s, with_energy
-from myoedge.reports.streams import with_pace
+from myoedge.reports.streams import with_real_time
 from myoedge.targets import OperatingPoint, find_chip
 
 IDLE = "idle"
@@ -74,7 +74,7 @@ def consumption(
         if period_s(known) is None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
-    found = with_pace(with_energy(known, coefficients()))
+    found = with_real_time(with_energy(known, coefficients()))
     build.replace(report_files(found))
     return found
 

@@ -20,7 +20,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.cycles import with_cycles
 from myoedge.reports.energy import with_energy
 from myoedge.reports.latency_check import over_latency
-from myoedge.reports.streams import with_pace
+from myoedge.reports.streams import with_real_time
 from myoedge.reports.trace import perfetto
 from myoedge.simulator import Simulation, Wanted, simulate
 from myoedge.targets import Chip, find_chip
@@ -130,7 +130,7 @@ def _reported(build: Build, measured: Measurement, described: Chip, auto: bool) 
 
     def at(chosen: Chip) -> dict[str, Any]:
         found = with_cycles(at_points(report, chosen), measured, chosen.point)
-        return with_pace(with_energy(found, by))
+        return with_real_time(with_energy(found, by))
 
     found = at(described)
     if not auto:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every error and warning means and what to do about it: the text of `myoedge explain`."""
+"""Explanations of all error and warning codes: the text of `myoedge explain`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A code's meaning in one line, and what there is to know about it."""
+    """A code's meaning in one line, and its explanation."""
 
     code: str
     title: str
@@ -22,7 +22,7 @@ class Entry:
 
 
 # One paragraph a code: the code and its meaning, then why it matters and what to do.
-_PARAGRAPHS = "\n".join(part.PARAGRAPHS for part in (model, usage, running))
+_TEXT = "\n".join(part.PARAGRAPHS for part in (model, usage, running))
 
 _REMARKS = {
     4: """\
@@ -35,12 +35,12 @@ difference is shown by layer and index: please report it with the build folder."
 @functools.cache
 def entries() -> Mapping[str, Entry]:
     """Every code with its meaning."""
-    found = {}
-    for paragraph in _PARAGRAPHS.strip().split("\n\n"):
+    entry_of = {}
+    for paragraph in _TEXT.strip().split("\n\n"):
         head, _, text = paragraph.partition("\n")
         code, _, title = head.partition(" ")
-        found[code] = Entry(code, title, text)
-    return found
+        entry_of[code] = Entry(code, title, text)
+    return entry_of
 
 
 _BY_EXIT_CODE = (
@@ -49,25 +49,25 @@ _BY_EXIT_CODE = (
 
 
 def explanation(code: str) -> str:
-    """What a code means, why it matters, what to do, and its exit code.
+    """Explanation of a code: meaning, reason, remedy, and exit code.
 
     code    "E213", in capitals or not; or an exit code, "4"
     Errors: E208 where there is no such code.
     """
-    wanted = code.strip().upper()
-    if wanted.isdecimal() and int(wanted) in EXIT_CODES:
-        return _of_exit(int(wanted))
-    found = entries().get(wanted)
-    if found is None:
-        tries = [f"myoedge explain {name}  {entries()[name].title}" for name in _near(wanted)]
+    name = code.strip().upper()
+    if name.isdecimal() and int(name) in EXIT_CODES:
+        return _exit_text(int(name))
+    entry = entries().get(name)
+    if entry is None:
+        tries = [f"myoedge explain {c}  {entries()[c].title}" for c in _similar(name)]
         raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries or [_BY_EXIT_CODE])
-    return f"{found.code}  {found.title}\n\n{found.text}\n\n{_exit_line(found)}"
+    return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{_exit_line(entry)}"
 
 
-def _near(wanted: str) -> list[str]:
-    """Three codes that may have been meant: the same beginning counts more than the same digits."""
-    alike = difflib.get_close_matches(wanted, entries(), len(entries()), 0.5)
-    return sorted(alike, key=lambda code: not code.startswith(wanted[:3]))[:3]
+def _similar(code: str) -> list[str]:
+    """The three most similar codes; a common beginning counts more than common digits."""
+    similar = difflib.get_close_matches(code, entries(), len(entries()), 0.5)
+    return sorted(similar, key=lambda candidate: not candidate.startswith(code[:3]))[:3]
 
 
 def _exit_line(entry: Entry) -> str:
@@ -76,8 +76,8 @@ def _exit_line(entry: Entry) -> str:
     return f"{start} {exit_code}: {EXIT_CODES[exit_code]}."
 
 
-def _of_exit(exit_code: int) -> str:
-    """An exit code, and the errors that have it."""
+def _exit_text(exit_code: int) -> str:
+    """An exit code with the errors that have it."""
     codes = [
         f"{e.code}  {e.title}"
         for e in entries().values()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a model file: codes of exit code 1."""
+"""Codes of exit code 1: problems of a model file."""
 
 PARAGRAPHS = """\
 E101 The model file is not there or cannot be read.

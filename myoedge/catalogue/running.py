@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What does not fit, tools, boards, faults of programs and bugs; and the warnings."""
+"""Codes of exit codes 3 to 7 and 70 (fit, tools, boards, faults, bugs), and of warnings."""
 
 PARAGRAPHS = """\
 E301 The network does not fit the chip's memory.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with arguments, samples, files and folders: codes of exit code 2."""
+"""Codes of exit code 2: arguments, samples, files and folders."""
 
 PARAGRAPHS = """\
 E200 The command line is not understood.

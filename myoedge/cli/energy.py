@@ -132,7 +132,7 @@ def _of_inference(row: Residual, joules: float) -> float | None:
 def _shown(row: Residual, joules: float) -> str:
     """ "144 µJ", or of a chip that idles "16.4 mW"."""
     from myoedge.reports.energy import amount
-    from myoedge.reports.words import three_digits
+    from myoedge.reports.wording import three_digits
 
     if row.measured.idles:
         return f"{three_digits(joules / row.seconds * 1e3)} mW"

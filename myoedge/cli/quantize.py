@@ -34,7 +34,7 @@ def _rows(found: Quantized) -> list[dict[str, Any]]:
     from myoedge.operators.base import OPS
     from myoedge.operators.layer_names import node_rows
     from myoedge.reports.function_names import activation
-    from myoedge.reports.rows import decibels
+    from myoedge.reports.report_json import decibels
 
     nodes = [step.node for step in found.network.steps if not OPS[step.node.op].view]
     return [
@@ -49,7 +49,7 @@ def _rows(found: Quantized) -> list[dict[str, Any]]:
 
 
 def _as_json(found: Quantized) -> dict[str, Any]:
-    from myoedge.reports.rows import decibels
+    from myoedge.reports.report_json import decibels
 
     return {
         "model": found.model.name,
@@ -67,8 +67,8 @@ def _show(voice: Voice, found: Quantized) -> None:
     from rich.table import Table
 
     from myoedge.operators.layer_names import places
-    from myoedge.reports import words
-    from myoedge.reports.rows import decibels
+    from myoedge.reports import wording
+    from myoedge.reports.report_json import decibels
     from myoedge.reports.text import show
 
     table = Table("layer", "operator", box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -76,18 +76,18 @@ def _show(voice: Voice, found: Quantized) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     rows = _rows(found)
     for row, place in zip(rows, places(rows), strict=True):
-        values = (words.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
-        table.add_row(escape(place), escape(words.what(row)), *values)
+        values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
+        table.add_row(escape(place), escape(wording.operator(row)), *values)
     show(table, voice.out)
     source = found.network.calibration.source
-    total = words.decibels(decibels(found.fidelity.total_db))
+    total = wording.decibels(decibels(found.fidelity.total_db))
     graph, each_db = found.network.graph, found.fidelity.outputs_db
     pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
     each = {shown: decibels(each_db[name]) for shown, name in pairs}
-    place = words.at_outputs(each, found.fidelity.passed)
-    samples = words.several(len(found.fidelity.real), "calibration sample")
+    place = wording.at_outputs(each, found.fidelity.passed)
+    samples = wording.several(len(found.fidelity.real), "calibration sample")
     lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
     if found.accuracy_float is not None and found.accuracy_int8 is not None:
-        shares = (words.percent(found.accuracy_float), words.percent(found.accuracy_int8))
+        shares = (wording.percent(found.accuracy_float), wording.percent(found.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*shares))
     voice.out.print("\n".join(lines), markup=False)

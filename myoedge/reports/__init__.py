@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is seen of a build: report.json, layers.csv, terminal text, report.html, differences."""
+"""Reports of a build: report.json, layers.csv, terminal text, report.html, differences."""

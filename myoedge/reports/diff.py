@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What changed between two reports: `myoedge report NEW --against OLD`."""
+"""Differences between two reports: `myoedge report NEW --against OLD`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.operators import layer_names as naming
-from myoedge.reports import energy, speed, words
-from myoedge.reports.rows import Report
+from myoedge.reports import energy, speed, wording
+from myoedge.reports.report_json import Report
 from myoedge.reports.text import clean, show
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Value = float | int | str | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value of a report: where it is, how people read it, and which way is better.
+    """A value of a report: its path, its title and unit on the terminal, and which way is better.
 
     better   +1 more, -1 less, 0 neither
     show     the value as text; `points` where a change is the difference of two shares
@@ -36,7 +36,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that differs.
+    """One value that differs between two reports.
 
     where    "" for the whole network, else the layer
     kind     "changed", "added" or "removed" (a layer)
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def percent(self) -> float | None:
-        """Of the old value; None for shares and decibels, whose ratio means nothing."""
+        """Change in percent of the old value; None for shares and decibels, which have no ratio."""
         if self.delta is None or not self.old or self.measure.points:
             return None
         return 100.0 * self.delta / abs(float(self.old))
@@ -67,7 +67,7 @@ class Change:
         return (self.delta > 0) == (self.measure.better > 0)
 
     def plain(self) -> dict[str, Any]:
-        """For `--json`."""
+        """The change as JSON values, for `--json`."""
         return {
             "kind": self.kind,
             "layer": self.where or None,
@@ -91,8 +91,8 @@ def _energy(microjoules: Any) -> str:
     return energy.amount(microjoules / energy.MICRO)
 
 
-def _answer(value: bool | None) -> str:
-    return words.ANSWERS[value]
+def _comparison(value: bool | None) -> str:
+    return wording.COMPARISONS[value]
 
 
 NETWORK = (
@@ -100,16 +100,16 @@ NETWORK = (
     Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
     Measure("target.chip", "target", 0),
     Measure("target.operating_point", "operating point", 0),
-    Measure("quantization.accuracy_float", "accuracy, float", 1, words.percent, points=True),
-    Measure("quantization.accuracy_int8", "accuracy, int8", 1, words.percent, points=True),
-    Measure("quantization.sqnr_db", "SQNR", 1, words.decibels, points=True),
+    Measure("quantization.accuracy_float", "accuracy, float", 1, wording.percent, points=True),
+    Measure("quantization.accuracy_int8", "accuracy, int8", 1, wording.percent, points=True),
+    Measure("quantization.sqnr_db", "SQNR", 1, wording.decibels, points=True),
     Measure("quantization.calibration.source", "calibration", 0),
     Measure("quantization.calibration.digest", "calibration data", 0, lambda d: str(d)[:16]),
     Measure("quantization.calibration.observer", "observer", 0),
-    Measure("exact.host", "exact on the host", 0, _answer),
-    Measure("exact.simulator", "exact on the simulator", 0, _answer),
-    Measure("exact.gvsoc", "exact on GVSoC", 0, _answer),
-    Measure("exact.board", "exact on the board", 0, _answer),
+    Measure("exact.host", "exact on the host", 0, _comparison),
+    Measure("exact.simulator", "exact on the simulator", 0, _comparison),
+    Measure("exact.gvsoc", "exact on GVSoC", 0, _comparison),
+    Measure("exact.board", "exact on the board", 0, _comparison),
     Measure("cycles.total", "cycles", -1, _number),
     Measure("cycles.source", "cycles come from", 0),
     Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
@@ -121,12 +121,12 @@ NETWORK = (
     Measure("energy_uj.coefficients", "energy by", 0),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),
-    Measure("memory.l1_peak_bytes", "L1 memory", -1, words.size),
-    Measure("memory.l2_peak_bytes", "L2 memory", -1, words.size),
-    Measure("memory.l3_bytes", "L3 memory", -1, words.size),
-    Measure("memory.code_bytes", "code", -1, words.size),
-    Measure("memory.weights_bytes", "weights", -1, words.size),
-    Measure("memory.arena_bytes", "activations", -1, words.size),
+    Measure("memory.l1_peak_bytes", "L1 memory", -1, wording.size),
+    Measure("memory.l2_peak_bytes", "L2 memory", -1, wording.size),
+    Measure("memory.l3_bytes", "L3 memory", -1, wording.size),
+    Measure("memory.code_bytes", "code", -1, wording.size),
+    Measure("memory.weights_bytes", "weights", -1, wording.size),
+    Measure("memory.arena_bytes", "activations", -1, wording.size),
 )
 LAYER = (
     Measure("op", "operator", 0),
@@ -135,30 +135,30 @@ LAYER = (
     Measure("macs", "MACs", -1, _number),
     Measure("cycles", "cycles", -1, _number),
     Measure("cycles_modelled", "cycles, modelled", -1, _number),
-    Measure("weights_bytes", "weights", -1, words.size),
-    Measure("out_bytes", "output size", -1, words.size),
-    Measure("sqnr_local_db", "SQNR alone", 1, words.decibels, points=True),
-    Measure("sqnr_db", "SQNR so far", 1, words.decibels, points=True),
+    Measure("weights_bytes", "weights", -1, wording.size),
+    Measure("out_bytes", "output size", -1, wording.size),
+    Measure("sqnr_local_db", "SQNR alone", 1, wording.decibels, points=True),
+    Measure("sqnr_db", "SQNR so far", 1, wording.decibels, points=True),
 )
 WHOLE = Measure("layer", "layer", 0)
 
 
 def compare(old: Report, new: Report) -> list[Change]:
-    """Everything that differs: the network's values first, then its layers by module path.
+    """All differences: the network's values first, then its layers by module path.
 
     Cycles that were counted are never compared with modelled ones, and cycles of layers only where
     both builds have them: else each of them would be a difference.
     """
     before, after = _layers(old, new), _layers(new, old)
-    hidden = _incomparable(old, new)
-    changes = list(_changes("", (m for m in NETWORK if m.path not in hidden), old, new))
-    measures = [measure for measure in LAYER if measure.path not in hidden]
+    incomparable = _incomparable(old, new)
+    changes = list(_changes("", (m for m in NETWORK if m.path not in incomparable), old, new))
+    measures = [measure for measure in LAYER if measure.path not in incomparable]
     for name, row in before.items():
         if name not in after:
-            changes.append(Change(name, WHOLE, words.what(row), None, "removed"))
+            changes.append(Change(name, WHOLE, wording.operator(row), None, "removed"))
     for name, row in after.items():
         if name not in before:
-            changes.append(Change(name, WHOLE, None, words.what(row), "added"))
+            changes.append(Change(name, WHOLE, None, wording.operator(row), "added"))
         else:
             changes.extend(_changes(name, measures, before[name], row))
     return changes
@@ -175,11 +175,11 @@ MEASURED = frozenset(
 
 
 def _incomparable(old: Report, new: Report) -> frozenset[str]:
-    """Figures of which one build has counted, modelled or none, and the other something else."""
+    """Paths of figures that one build has counted and the other modelled, or does not have."""
     kinds = {_kind(old), _kind(new)}
-    of_layers = {"cycles": "counted", "cycles_modelled": "modelled"}
-    hidden = {path for path, kind in of_layers.items() if kinds != {kind}}
-    return frozenset(hidden) | (MEASURED if kinds == {"counted", "modelled"} else frozenset())
+    layer_paths = {"cycles": "counted", "cycles_modelled": "modelled"}
+    differing = {path for path, kind in layer_paths.items() if kinds != {kind}}
+    return frozenset(differing) | (MEASURED if kinds == {"counted", "modelled"} else frozenset())
 
 
 def _kind(report: Report) -> str:
@@ -198,15 +198,15 @@ def _changes(
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    """The value at "a.b"; None where a part of the path is null or not there."""
-    found: Any = report
+    """The value at "a.b"; None where a part of the path is null or missing."""
+    value: Any = report
     for key in path.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
-    """Layers by module path, which outlives changes elsewhere, told apart as in both reports."""
+    """Layers by module path, which survives changes to other layers; unique in both reports."""
     layers = report["layers"]
     return dict(zip(naming.told_apart(layers, other["layers"]), layers, strict=True))
 
@@ -215,22 +215,22 @@ def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
 
 
 def print_diff(changes: list[Change], console: Console) -> None:
-    """A table of the network's changes, and one of its layers'."""
+    """Prints a table of changes of the network, and one of changes of its layers."""
     from rich.table import Table
 
     if not changes:
         console.print("nothing changed")
-    whole = [change for change in changes if not change.where]
-    for title, rows in (("", whole), ("layer", [c for c in changes if c.where])):
+    network = [change for change in changes if not change.where]
+    for title, rows in (("", network), ("layer", [c for c in changes if c.where])):
         if not rows:
             continue
-        if title and whole:
+        if title and network:
             console.print()
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for head in ([title] if title else []) + ["what"]:
-            table.add_column(head, overflow="fold")
-        for head in ("old", "new", "change"):
-            table.add_column(head, justify="right", overflow="fold")
+        for column in (*([title] if title else []), "what"):
+            table.add_column(column, overflow="fold")
+        for column in ("old", "new", "change"):
+            table.add_column(column, justify="right", overflow="fold")
         for change in rows:
             table.add_row(*_cells(change))
         show(table, console)
@@ -240,25 +240,25 @@ def _cells(change: Change) -> list[Text]:
     from rich.text import Text
 
     style = {True: "green", False: "red", None: ""}[change.is_better]
-    what = change.kind if change.kind != "changed" else change.measure.title
+    subject = change.kind if change.kind != "changed" else change.measure.title
     texts = [change.where] if change.where else []
-    texts += [what, _shown(change, change.old), _shown(change, change.new)]
+    texts += [subject, _value_text(change, change.old), _value_text(change, change.new)]
     return [Text(clean(text)) for text in texts] + [Text(difference(change), style)]
 
 
-def _shown(change: Change, value: Value) -> str:
-    if value is None and change.measure.show is not _answer:
+def _value_text(change: Change, value: Value) -> str:
+    if value is None and change.measure.show is not _comparison:
         return "–"
     return change.measure.show(value)
 
 
 def difference(change: Change) -> str:
-    """ "+0.4 points", "-3.1 dB", "-12.5 %"; "" where no number changed."""
+    """Change as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" where no number changed."""
     delta = change.delta
     if delta is None:
         return ""
-    if change.measure.show is words.percent:
+    if change.measure.show is wording.percent:
         return f"{100 * delta:+.1f} points"
-    if change.measure.show is words.decibels:
+    if change.measure.show is wording.decibels:
         return f"{delta:+.1f} dB"
     return f"{delta:+,.6g}" if change.percent is None else f"{change.percent:+.1f} %"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A report with what an inference costs in joules, and that as people read it."""
+"""Energy of an inference: added to a report, and formatted for people."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from myoedge.power.model import (
     for_typical,
     typical,
 )
-from myoedge.reports import speed, words
-from myoedge.reports.rows import Report
+from myoedge.reports import speed, wording
+from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
 
 MICRO = 1e6
@@ -40,35 +40,40 @@ PART_NAMES = {
 
 
 def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
-    """The report with energy_uj of the whole and of layers; as it is for a chip without a clock."""
+    """The report with energy_uj of the network and of its layers; unchanged for a chip without a
+    clock."""
     points = report["target"].get("operating_points") or []
     if not report.get("cycles") or not points:
         return dict(report)
     chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
-    sure = _as_sure(report, by)
-    whole, at = activity(report), as_point(chosen)
-    found = energy(whole, at, sure)
+    coefficients = _with_uncertainty(report, by)
+    inference, at = activity(report), as_point(chosen)
+    consumed = energy(inference, at, coefficients)
     layers = [
-        {**row, **_of_layer(energy(layer_activity(row), at, sure))} for row in report["layers"]
+        {**row, **_of_layer(energy(layer_activity(row), at, coefficients))}
+        for row in report["layers"]
     ]
     return {
         **report,
-        "duty": _duty(report, whole, at, sure),
+        "duty": _duty(report, inference, at, coefficients),
         "energy_uj": {
-            **_interval(found),
+            **_interval(consumed),
             "source": report["cycles"]["source"],
             "counted": counted(report),
             "coefficients": by.source,
-            "parts": {name: _uj(joules) for name, joules in found.parts.items()},
-            "outside_layers": _outside(report, at, sure),
-            "points": [_at(whole, as_point(p), sure) for p in (chosen, *_others(points, chosen))],
+            "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
+            "outside_layers": _outside(report, at, coefficients),
+            "points": [
+                _at(inference, as_point(p), coefficients)
+                for p in (chosen, *_others(points, chosen))
+            ],
         },
         "layers": layers,
     }
 
 
-def _as_sure(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """The wider, the less of the report was counted."""
+def _with_uncertainty(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
+    """Coefficients with an interval that is wider the less of the report was counted."""
     if counted(report):
         return by
     return for_modelled(by) if report["cycles"]["source"] == "modelled" else for_typical(by)
@@ -77,23 +82,24 @@ def _as_sure(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
 def _duty(
     report: Mapping[str, Any], whole: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """An inference in every period, where one is known."""
-    known_s = period_s(report)
-    if known_s is None:
+    """Duty cycle of an inference in every period; None where no period is known."""
+    window_s = period_s(report)
+    if window_s is None:
         return None
     every = report.get("every") or {}
     mah = every.get("battery_mah")
     battery = None if mah is None else Battery(mah, every["battery_volts"])
-    found = duty(whole, point, by, known_s, battery)
-    return {**asdict(found), "keeps_up": found.keeps_up}
+    result = duty(whole, point, by, window_s, battery)
+    return {**asdict(result), "keeps_up": result.keeps_up}
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:
-    """What `energy --every` was told, else the time in which a stream's pass comes in."""
-    told: float | None = (report.get("every") or {}).get("period_s")
+    """Period given by `energy --every`, else the time in which the frames of a stream's pass
+    arrive."""
+    given_s: float | None = (report.get("every") or {}).get("period_s")
     stream = report.get("stream") or {}
     rate = stream.get("frame_hz")
-    return told or (stream["pass_frames"] / rate if rate else None)
+    return given_s or (stream["pass_frames"] / rate if rate else None)
 
 
 def _others(points: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
@@ -110,7 +116,8 @@ def counted(report: Mapping[str, Any]) -> bool:
 
 
 def activity(report: Mapping[str, Any]) -> Activity:
-    """Of the inference that the report is about: its cycles, what its layers do."""
+    """Activity of the inference in the report: its total cycles, its layers' instructions and
+    accesses."""
     total = report["cycles"]["total"]
     layers = sum(map(layer_activity, report["layers"]), Activity(0))
     if not counted(report):
@@ -119,17 +126,17 @@ def activity(report: Mapping[str, Any]) -> Activity:
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
-    """Counted, else typical for its cycles."""
-    known = row.get("activity")
-    if known:
-        return Activity(**known)
+    """Activity of a layer: counted, else typical for its cycles."""
+    energy_row = row.get("activity")
+    if energy_row:
+        return Activity(**energy_row)
     return typical(speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
 
 
 def _outside(
     report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
 ) -> dict[str, float] | None:
-    """Of what no layer takes, so that rows add up; L3's bytes are those of layers."""
+    """Energy of the cycles outside all layers, so that rows add up; L3 bytes belong to layers."""
     outside = speed.outside_layers(dict(report))
     if outside is None:
         return None
@@ -137,25 +144,25 @@ def _outside(
     return _interval(energy(Activity(cycles) if counted(report) else typical(cycles), point, by))
 
 
-def _interval(found: Energy) -> dict[str, float]:
-    values = {"value": found.joules, "low": found.low_j, "high": found.high_j}
+def _interval(consumed: Energy) -> dict[str, float]:
+    values = {"value": consumed.joules, "low": consumed.low_j, "high": consumed.high_j}
     return {name: _uj(joules) for name, joules in values.items()}
 
 
-def _of_layer(found: Energy) -> dict[str, float]:
-    ends = {"": found.joules, "low_": found.low_j, "high_": found.high_j}
+def _of_layer(consumed: Energy) -> dict[str, float]:
+    ends = {"": consumed.joules, "low_": consumed.low_j, "high_": consumed.high_j}
     return {f"energy_{end}uj": _uj(joules) for end, joules in ends.items()}
 
 
 def _at(whole: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
-    found, seconds = energy(whole, point, by), whole.cycles / point.clock_hz
+    consumed, seconds = energy(whole, point, by), whole.cycles / point.clock_hz
     return {
         "name": point.name,
         "volts": point.volts,
         "clock_hz": point.clock_hz,
         "latency_s": seconds,
-        **_interval(found),
-        "power_mw": float(f"{1e3 * found.joules / seconds:.{DIGITS}g}"),
+        **_interval(consumed),
+        "power_mw": float(f"{1e3 * consumed.joules / seconds:.{DIGITS}g}"),
     }
 
 
@@ -166,135 +173,136 @@ def _uj(joules: float) -> float:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def known(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    """energy_uj, where this report has all of it."""
-    found = report.get("energy_uj")
-    return found if isinstance(found, dict) and "points" in found else None
+def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The report's energy_uj; None where the report has none or is of an older version."""
+    row = report.get("energy_uj")
+    return row if isinstance(row, dict) and "points" in row else None
 
 
 def amount(joules: float) -> str:
-    """ "20.5 mJ"."""
+    """Energy with a unit: "20.5 mJ"."""
     scale, unit = next((pair for pair in UNITS if joules >= 0.9995 * pair[0]), UNITS[-1])
-    return f"{words.three_digits(joules / scale)} {unit}"
+    return f"{wording.three_digits(joules / scale)} {unit}"
 
 
 def interval(value: float, low: float, high: float) -> str:
-    """ "20.5 mJ (15.2 to 25.8)" in joules, all in the unit of the value."""
+    """Energy with its interval, "20.5 mJ (15.2 to 25.8)"; arguments in joules."""
     scale, unit = next((pair for pair in UNITS if value >= 0.9995 * pair[0]), UNITS[-1])
-    shown = [words.three_digits(x / scale) for x in (value, low, high)]
-    return f"{shown[0]} {unit} ({shown[1]} to {shown[2]})"
+    texts = [wording.three_digits(x / scale) for x in (value, low, high)]
+    return f"{texts[0]} {unit} ({texts[1]} to {texts[2]})"
 
 
 def in_joules(row: Mapping[str, Any]) -> str:
-    """Of a row with value, low and high in microjoules."""
+    """Interval of a row with value, low and high in microjoules."""
     return interval(*(row[key] / MICRO for key in ("value", "low", "high")))
 
 
 def of_result(row: Mapping[str, Any]) -> str:
-    """Of a sweep's result, or of a layer; "" where it is not known."""
-    found = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
-    joules = [uj / MICRO for uj in found if uj is not None]
-    return interval(*joules) if len(joules) == len(found) else ""
+    """Interval of a sweep's result or of a layer; "" where unknown."""
+    values_uj = [row.get(f"energy_{end}uj") for end in ("", "low_", "high_")]
+    joules = [uj / MICRO for uj in values_uj if uj is not None]
+    return interval(*joules) if len(joules) == len(values_uj) else ""
 
 
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """(energy, latency, power, point) at every operating point, the chosen one first."""
-    found = known(report)
+    row = energy_row(report)
     return [
         (
             in_joules(p),
             speed.duration(p["latency_s"]),
-            f"{words.three_digits(p['power_mw'])} mW",
+            f"{wording.three_digits(p['power_mw'])} mW",
             f"{p['volts']:.2f} V, {p['clock_hz'] / 1e6:.0f} MHz",
         )
-        for p in (found["points"] if found else ())
+        for p in (row["points"] if row else ())
     ]
 
 
-def in_short(report: Mapping[str, Any]) -> str:
-    """ "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; "" where it is not known."""
+def one_line(report: Mapping[str, Any]) -> str:
+    """Energy by operating point, "20.5 mJ (15.2 to 25.8) at 0.80 V, 370 MHz; ..."; "" where
+    unknown."""
     return "; ".join(f"{joules} at {point}" for joules, _, _, point in by_point(report))
 
 
 def source(report: Mapping[str, Any]) -> str:
-    """Whose counters, and whose coefficients."""
-    found = known(report)
-    if found is None:
+    """Source of the counters and of the coefficients."""
+    row = energy_row(report)
+    if row is None:
         return ""
-    what = "counters" if found["counted"] else "cycles, typical activity"
-    return f"{what} of the {speed.measured_on(dict(report))}; {found['coefficients']}"
+    counts = "counters" if row["counted"] else "cycles, typical activity"
+    return f"{counts} of the {speed.measured_on(dict(report))}; {row['coefficients']}"
 
 
 def parts(report: Mapping[str, Any]) -> str:
-    """ "cores 55 %, clock trees 20 %, ..."."""
-    found = known(report)
-    if found is None:
+    """Shares of the energy by part: "cores 55 %, clock trees 20 %, ..."."""
+    row = energy_row(report)
+    if row is None:
         return ""
-    rows = sorted(found["parts"].items(), key=lambda pair: -pair[1])
-    shares = ((PART_NAMES[name], words.rough_percent(uj, found["value"])) for name, uj in rows)
-    return ", ".join(f"{name} {share}" for name, share in shares if share)
+    rows = sorted(row["parts"].items(), key=lambda pair: -pair[1])
+    percents = ((PART_NAMES[name], wording.rough_percent(uj, row["value"])) for name, uj in rows)
+    return ", ".join(f"{name} {percent}" for name, percent in percents if percent)
 
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 
 
 def costliest(report: Mapping[str, Any]) -> list[str]:
-    """The layers that cost most, and what no layer takes: "250 µJ (186 to 314)  head.fc"."""
-    named = zip(report["layers"], naming.told_apart(report["layers"]), strict=True)
-    rows = sorted(named, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MOST_NAMED]
-    told = [f"{of_result(row)}  {name}" for row, name in rows]
+    """The most expensive layers, and the cycles outside layers: "250 µJ (186 to 314)  head.fc"."""
+    named_rows = zip(report["layers"], naming.told_apart(report["layers"]), strict=True)
+    rows = sorted(named_rows, key=lambda pair: -(pair[0]["energy_uj"] or 0))[:MAX_NAMED]
+    lines = [f"{of_result(row)}  {name}" for row, name in rows]
     outside = speed.outside_layers(dict(report))
-    cost = (known(report) or {}).get("outside_layers")
-    return [*told, f"{in_joules(cost)}  {outside[0]}"] if outside and cost else told
+    cost = (energy_row(report) or {}).get("outside_layers")
+    return [*lines, f"{in_joules(cost)}  {outside[0]}"] if outside and cost else lines
 
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
-    """How much narrower intervals have become, on average over what was measured."""
-    shares = [_half_width(rows, by) for by in (before, after)]
-    return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*shares)
+    """Mean width of the measured inferences' intervals, before and after a calibration."""
+    half_widths = [_half_width(rows, by) for by in (before, after)]
+    return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*half_widths)
 
 
 def _half_width(rows: Sequence[Residual], by: Coefficients) -> float:
-    found = [energy(row.measured.activity, row.measured.point, by) for row in rows]
-    return fmean(SIGMAS * e.sigma_j / e.joules for e in found)
+    energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]
+    return fmean(SIGMAS * e.sigma_j / e.joules for e in energies)
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a window every so often comes to, for people; nothing where no period is known."""
-    found = report.get("duty")
-    if not found:
+    """(name, text) rows of the duty cycle; empty where no period is known."""
+    duty = report.get("duty")
+    if not duty:
         return []
-    value, low, high = found["average_mw"]
+    value, low, high = duty["average_mw"]
     rows = [
-        ("every", speed.duration(found["period_s"])),
-        ("duty cycle", f"{100 * found['share']:.3g} %"),
-        ("average", f"{words.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
-        ("asleep", _asleep(found)),
+        ("every", speed.duration(duty["period_s"])),
+        ("duty cycle", f"{100 * duty['share']:.3g} %"),
+        ("average", f"{wording.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
+        ("asleep", _asleep(duty)),
     ]
-    if found["hours"] is not None:
-        hours, least, most = found["hours"]
-        rows.append(("battery", f"{hours:,.0f} h ({least:,.0f} to {most:,.0f})"))
+    if duty["hours"] is not None:
+        hours, low_hours, high_hours = duty["hours"]
+        rows.append(("battery", f"{hours:,.0f} h ({low_hours:,.0f} to {high_hours:,.0f})"))
     return rows
 
 
-def _asleep(found: Mapping[str, Any]) -> str:
-    if not found["keeps_up"]:
+def _asleep(duty: Mapping[str, Any]) -> str:
+    if not duty["keeps_up"]:
         return "never: an inference takes longer than the period"
-    if not found["asleep_s"]:
+    if not duty["asleep_s"]:
         return "never: no time to fall asleep and wake"
-    _, low, high = found["sleep_mw"]
-    asleep = f"{speed.duration(found['asleep_s'])} of each period"
+    _, low, high = duty["sleep_mw"]
+    asleep = f"{speed.duration(duty['asleep_s'])} of each period"
     return f"{asleep}, at {low:.2g} to {high:.2g} mW; the average is with the lower one"
 
 
 def on_average(report: Mapping[str, Any]) -> str:
-    """ "2.07 mW (1.53 to 6.63) with one every 50 ms, sleep at its lower bound; 268 h (84 to 363) on
-    the battery"."""
+    """Average power: "2.07 mW (1.53 to 6.63) with one every 50 ms, sleep at its lower bound; 268 h
+    (84 to 363) on the battery"."""
     rows = dict(duty_rows(report))
     if not rows:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
     sleep = ", sleep at its lower bound" * bool(report["duty"]["asleep_s"])
-    found = f"{rows['average']} with one every {rows['every']}{sleep}"
-    return f"{found}; {rows['battery']} on the battery" if "battery" in rows else found
+    power = f"{rows['average']} with one every {rows['every']}{sleep}"
+    return f"{power}; {rows['battery']} on the battery" if "battery" in rows else power

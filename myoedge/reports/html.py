@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
-from myoedge.reports import energy, maps, picture, speed, streams, words
-from myoedge.reports.int16 import costs, wide
-from myoedge.reports.rows import EXACT_DB, WEAK_DB, Report, dims
+from myoedge.reports import charts, energy, memory_maps, speed, streams, wording
+from myoedge.reports.int16 import costs, int16_layers
+from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
 from myoedge.reports.verdict import verdict
 from myoedge.version import __version__
 
@@ -23,7 +23,7 @@ JSON_ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
 def report_html(report: Report) -> str:
-    """The whole report as one page; every text from the user's program is escaped."""
+    """The report as one page; every text from the user's program is escaped."""
     from markupsafe import Markup
 
     embedded = json.dumps(report, allow_nan=False, sort_keys=True).translate(JSON_ESCAPES)
@@ -33,13 +33,13 @@ def report_html(report: Report) -> str:
         .render(
             r=report,
             version=__version__,
-            memory=maps.l2(report),
-            l1=maps.l1(report),
-            noise=picture.noise(report),
-            budget=maps.budget(report),
-            time=picture.time(report),
-            wide=wide(report),
-            places=words.layer_places(report),
+            memory=memory_maps.l2(report),
+            l1=memory_maps.l1(report),
+            noise=charts.noise(report),
+            budget=memory_maps.budget(report),
+            time=charts.time(report),
+            int16=int16_layers(report),
+            places=wording.layer_places(report),
             embedded=Markup(embedded),
         )
     )
@@ -47,20 +47,20 @@ def report_html(report: Report) -> str:
 
 @cache
 def environment() -> Environment:
-    """As for the C, but with escaping."""
+    """The jinja2 environment of the pages: code generation's, with HTML escaping."""
     env = new_environment(escape=True)
     env.globals.update(
-        words=words, naming=naming, speed=speed, energy=energy, verdict=verdict, costs=costs
+        wording=wording, naming=naming, speed=speed, energy=energy, verdict=verdict, costs=costs
     )
     env.globals.update(streams=streams)
     env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,
-        size=words.size,
-        count=words.count,
-        firm=words.firm,
-        db=words.decibels,
-        percent=words.percent,
-        what=words.what,
+        size=wording.size,
+        count=wording.count,
+        no_break=wording.no_break,
+        db=wording.decibels,
+        percent=wording.percent,
+        operator=wording.operator,
     )
     return env

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of 16 bits: which they are, and what they cost beside int8."""
+"""int16 tensors of a report, and their cost beside int8."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from myoedge.reports import speed, words
+from myoedge.reports import speed, wording
 from myoedge.reports.memory import Row
-from myoedge.reports.rows import Report
+from myoedge.reports.report_json import Report
 
-WIDE = "int16"
+INT16 = "int16"
 
 
 @dataclass(frozen=True, slots=True)
-class Wide:
-    """All results of 16 bits of a network.
+class Int16Layers:
+    """All int16 results of a network.
 
     rows        the layers that write them
     more_bytes  than in int8, all of them together
@@ -28,28 +28,28 @@ class Wide:
     weighted: tuple[Row, ...] = ()
 
 
-def wide(report: Report) -> Wide | None:
-    """None where every result has 8 bits."""
-    rows = tuple(row for row in report["layers"] if row.get("dtype") == WIDE)
+def int16_layers(report: Report) -> Int16Layers | None:
+    """The layers with int16 results; None where every result is int8."""
+    rows = tuple(row for row in report["layers"] if row.get("dtype") == INT16)
     if not rows:
         return None
-    touch = [row for row in report["layers"] if WIDE in (row["dtype"], *row["in_dtypes"])]
-    known = speed.cycles(report) is not None
-    cycles = sum(speed.layer_cycles(row) or 0 for row in touch) if known else None
-    weighted = tuple(row for row in report["layers"] if row.get("weight_dtype") == WIDE)
-    return Wide(rows, sum(row["out_bytes"] // 2 for row in rows), cycles, weighted)
+    int16_users = [row for row in report["layers"] if INT16 in (row["dtype"], *row["in_dtypes"])]
+    has_cycles = speed.cycles(report) is not None
+    cycles = sum(speed.layer_cycles(row) or 0 for row in int16_users) if has_cycles else None
+    weighted = tuple(row for row in report["layers"] if row.get("weight_dtype") == INT16)
+    return Int16Layers(rows, sum(row["out_bytes"] // 2 for row in rows), cycles, weighted)
 
 
-def costs(report: Report, found: Wide) -> str:
-    """ "3 tensors, 12 KiB more than in int8; 2 layers with weights of 16 bits, 90 KiB; layers that
-    read or write them take 34 % of the cycles"."""
-    count, more = words.several(len(found.rows), "tensor"), words.size(found.more_bytes)
-    text = f"{count}, {more} more than in int8"
-    if found.weighted:
-        layers = words.several(len(found.weighted), "layer")
-        size = words.size(sum(row["weights_bytes"] for row in found.weighted))
-        text += f"; {layers} with weights of 16 bits, {size}"
-    if found.cycles is None:
+def costs(report: Report, int16: Int16Layers) -> str:
+    """Cost as text: "3 tensors, 12 KiB more than in int8; 2 layers with int16 weights, 90 KiB;
+    layers that read or write them take 34 % of the cycles"."""
+    count, more_bytes = wording.several(len(int16.rows), "tensor"), wording.size(int16.more_bytes)
+    text = f"{count}, {more_bytes} more than in int8"
+    if int16.weighted:
+        layers = wording.several(len(int16.weighted), "layer")
+        size = wording.size(sum(row["weights_bytes"] for row in int16.weighted))
+        text += f"; {layers} with int16 weights, {size}"
+    if int16.cycles is None:
         return text
-    part = words.rough_percent(found.cycles, report["cycles"]["total"])
-    return f"{text}; layers that read or write them take {part} of the cycles"
+    percent = wording.rough_percent(int16.cycles, report["cycles"]["total"])
+    return f"{text}; layers that read or write them take {percent} of the cycles"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says of the latency that a build was held to by the model of cycles."""
+"""Check of `[budget] latency` against the cycles that a run has counted."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from myoedge.operators.layer_names import located_rows
 from myoedge.reports import speed
 
 if TYPE_CHECKING:
-    from myoedge.reports.rows import Report
+    from myoedge.reports.report_json import Report
 
-MOST_NAMED = 3  # layers, of those that cost most
+MAX_NAMED = 3  # layers, of those that cost most
 SMALLER = "fewer channels in the layers named"
 
 
 def over_latency(report: Report) -> Notice | None:
-    """E302 where the cycles counted take longer than `[budget] latency`; None: they do not."""
-    limit_s, found_s = (report.get("budget") or {}).get("latency_s"), report["latency_s"]
-    if limit_s is None or found_s is None or found_s <= limit_s or speed.is_modelled(report):
+    """E302 where the counted cycles exceed `[budget] latency`; None where they do not."""
+    limit_s, measured_s = (report.get("budget") or {}).get("latency_s"), report["latency_s"]
+    if limit_s is None or measured_s is None or measured_s <= limit_s or speed.is_modelled(report):
         return None
-    found = f"{speed.duration(found_s)}, {report['cycles']['source']}, {_point(report)}"
+    measured = f"{speed.duration(measured_s)}, {report['cycles']['source']}, {_point(report)}"
     layers = report["layers"]
-    most = slowest((row["cycles"] for row in layers), located_rows(layers))
-    facts = {"budget": speed.duration(limit_s), "build": found, "most": "\n".join(most)}
+    slowest_rows = slowest((row["cycles"] for row in layers), located_rows(layers))
+    facts = {"budget": speed.duration(limit_s), "build": measured, "most": "\n".join(slowest_rows)}
     loosen = "[budget] latency = ..., if what the run took will do"
     return notice("E302", "over budget: latency", facts, [*_others(report), SMALLER, loosen])
 
@@ -39,14 +39,14 @@ def _point(report: Report) -> str:
 
 
 def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
-    """The layers that cost most, a line each."""
+    """The slowest layers, a line each."""
     rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
-    return [f"{count:,} cycles  {name}" for count, name in rows[:MOST_NAMED]]
+    return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
 
 
 def _others(report: Report) -> list[str]:
-    """The option of an operating point that keeps latency and energy, if there is one."""
+    """Option for an operating point that meets both budgets, if there is one."""
     limits, points = report["budget"], report["energy_uj"]["points"]
-    most_uj = math.inf if limits["energy_j"] is None else 1e6 * limits["energy_j"]
-    keep = (p for p in points if p["latency_s"] <= limits["latency_s"] and p["value"] <= most_uj)
-    return [f"--operating-point {point['name']}" for point in keep][:1]
+    max_uj = math.inf if limits["energy_j"] is None else 1e6 * limits["energy_j"]
+    fitting = (p for p in points if p["latency_s"] <= limits["latency_s"] and p["value"] <= max_uj)
+    return [f"--operating-point {point['name']}" for point in fitting][:1]

@@ -7,7 +7,7 @@ import csv
 import io
 from typing import Any
 
-from myoedge.reports.rows import CAUSES, Report, dims
+from myoedge.reports.report_json import CAUSES, Report, dims
 
 COLUMNS = (
     "name",

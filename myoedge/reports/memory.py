@@ -21,9 +21,9 @@ Row = dict[str, Any]
 
 
 def memory(plan: Plan) -> Row:
-    """Sizes in bytes; what L2 holds at its fullest; the buffers of the arena and of L1."""
+    """Sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
-    buffers = [*arena, *(_haul(plan, haul) for haul in plan.from_l3_bin)]
+    buffers = [*arena, *(_l3_transfer(plan, haul) for haul in plan.from_l3_bin)]
     peak = fullest(buffers)
     return {
         "l1_peak_bytes": _l1_bytes(plan),
@@ -60,19 +60,19 @@ def alive_bytes(rows: Sequence[Row], at: float) -> int:
 
 
 def fullest(rows: Sequence[Row]) -> float:
-    """The first time at which most bytes are in use."""
+    """The first time at which the most bytes are in use."""
     times = sorted({row["from"] for row in rows})
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
 def _l1_bytes(plan: Plan) -> int | None:
-    """Buffers, and what stacks and runtime have of it; None where there is no L1."""
+    """Peak of L1: tile buffers plus stacks and runtime data; None for a chip without L1."""
     chip = plan.chip
     return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
 
 
 def _in_arena(plan: Plan, life: Life) -> Row:
-    """A layer's result in the arena of L2, or the window through which it uses one in L3."""
+    """A buffer of the L2 arena: a layer's result, or the window onto a tensor in L3."""
     node = plan.quant.graph.producer.get(life.name)
     return {
         "name": life.name,
@@ -89,13 +89,13 @@ def _in_arena(plan: Plan, life: Life) -> Row:
 
 
 def _constant(plan: Plan, name: str, size: int) -> Row:
-    """A constant operand; `step` is the first that reads it."""
+    """A constant operand; `step` is the first step that reads it."""
     readers = (at for at, step in enumerate(plan.steps) if name in step.operands)
     return {"name": name, "step": next(readers), "size_bytes": size}
 
 
 def _map(plan: Plan, name: str) -> Row:
-    """A layer's result, or an input, that lies in L3, behind the weights."""
+    """A tensor (result or input) that resides in L3, behind the weights."""
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
     reader = next(access.step for access in plan.accesses if access.tensor == name)
@@ -109,20 +109,20 @@ def _map(plan: Plan, name: str) -> Row:
     }
 
 
-def _haul(plan: Plan, haul: Haul) -> Row:
-    """Weights on their way from L3: in the arena from when they may arrive until they are read."""
-    piece, clock = haul.piece, plan.clock
+def _l3_transfer(plan: Plan, transfer: Haul) -> Row:
+    """A buffer for weights from L3, alive from its transfer's start to the last read."""
+    piece, clock = transfer.piece, plan.clock
     node = plan.steps[piece.step].node
     return {
         "name": f"{node.name} {piece.array} {piece.start}",
         "kind": "weights",
         "step": piece.step,
         "label": node.label,
-        "offset": haul.l2,
+        "offset": transfer.l2,
         "size_bytes": piece.room_bytes,
-        "first_step": clock.layer(haul.begins),
+        "first_step": clock.layer(transfer.begins),
         "last_step": clock.layer(piece.last),
-        "from": _in_steps(clock.enters, haul.begins),
+        "from": _in_steps(clock.enters, transfer.begins),
         "to": _in_steps(clock.enters, piece.last + 1),
     }
 
@@ -153,7 +153,7 @@ def _l1_buffer(step: int, tiling: Tiling | None, buffer: Buffer, starts: Sequenc
 
 
 def _shape(tiling: Tiling, operand: str) -> list[int] | None:
-    """Of the first tile, or of all where a result stays in L1; None for scratch."""
+    """Shape of the first tile, or of the whole L1-resident result; None for scratch."""
     if operand == SCRATCH:
         return None
     if operand in tiling.kept:
@@ -162,15 +162,15 @@ def _shape(tiling: Tiling, operand: str) -> list[int] | None:
 
 
 def _kind(tiling: Tiling, operand: str) -> str:
-    """ "weights", "result", "input" or "scratch"."""
-    known = {o.name: o for o in tiling.tiled.operands}.get(operand)
-    if known is None:
+    """Kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
+    operand_of = {o.name: o for o in tiling.tiled.operands}.get(operand)
+    if operand_of is None:
         return SCRATCH
-    return "weights" if known.constant else "result" if known.written else "input"
+    return "weights" if operand_of.constant else "result" if operand_of.written else "input"
 
 
 def _first_tiles(tilings: Sequence[Tiling | None]) -> list[int]:
-    """The number of each step's first tile, and of one behind the last; without tiles it is one."""
+    """Number of each step's first tile, and of one past the last; an untiled step counts as one."""
     starts = [0]
     for tiling in tilings:
         starts.append(starts[-1] + (1 if tiling is None else len(tiling.tiles)))
@@ -178,28 +178,28 @@ def _first_tiles(tilings: Sequence[Tiling | None]) -> list[int]:
 
 
 def _in_steps(starts: Sequence[int], at: int) -> float:
-    """A tile or a moment of the run, where every step starts with the number given."""
+    """A tile or timeline index in units of steps; `starts` are the steps' first indices."""
     step = min(max(bisect_right(starts, at) - 1, 0), len(starts) - 2)
-    part = (at - starts[step]) / (starts[step + 1] - starts[step])
-    return round(step + min(max(part, 0.0), 1.0), 4)
+    fraction = (at - starts[step]) / (starts[step + 1] - starts[step])
+    return round(step + min(max(fraction, 0.0), 1.0), 4)
 
 
 # --- weights --------------------------------------------------------------------------------------
 
 
 def moved_l3_bytes(plan: Plan, index: int) -> int:
-    """What a step moves from L3 and back in every inference, weights and maps."""
+    """Bytes that a step transfers from and to L3 in every inference, weights and feature maps."""
     return sum(h.piece.size_bytes for h in plan.hauls if h.piece.step == index)
 
 
 def weights_in_l2(plan: Plan, index: int) -> int:
-    """Bytes of a step's constants that lie in L2 all the time, and not for a step before it."""
+    """Bytes of a step's constants that reside in L2, those of earlier steps excluded."""
     arrays = plan.stored(index).items()
     return sum(array.nbytes for name, array in arrays if plan.stays((index, name)))
 
 
 def weights_in_l3(plan: Plan, index: int) -> int:
-    """Bytes of l3.bin that are a step's, and not a step's before it."""
+    """Bytes of l3.bin that belong to a step, those of earlier steps excluded."""
     first: dict[int, int] = {}
     for haul in plan.from_l3_bin:
         first.setdefault(haul.l3, haul.piece.step)
@@ -209,7 +209,7 @@ def weights_in_l3(plan: Plan, index: int) -> int:
 
 
 def weights_in(plan: Plan, index: int) -> str | None:
-    """Where most of a layer's constants lie; None without any."""
+    """Memory ("L2" or "L3") that holds most of a layer's constants; None without constants."""
     sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
-    far = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
-    return ("L3" if 2 * far > sum(sizes.values()) else "L2") if any(sizes.values()) else None
+    l3_bytes = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    return ("L3" if 2 * l3_bytes > sum(sizes.values()) else "L2") if any(sizes.values()) else None

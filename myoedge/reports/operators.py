@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/ops.md: what can be built, generated from the tables that the code itself works by."""
+"""docs/ops.md: the supported operators, generated from the code's own tables."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ are functions (`onnx.inliner.inline_local_functions` puts them in place).
 
 
 def markdown(operators: Sequence[Listed]) -> str:
-    """The whole page; the same text for the same tables."""
+    """The page as Markdown; the same text for the same tables."""
     rows = [
         (
             _code(op.name),
@@ -117,7 +117,7 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def _parameters(function: Callable[..., Any]) -> str:
-    """All but the number itself; NumPy's own functions have no others."""
+    """Parameters of a pointwise function beside its number; NumPy's own functions have none."""
     if not inspect.isfunction(function):
         return ""
     return ", ".join([*inspect.signature(function).parameters][1:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who makes the peak: what each memory holds when it is fullest, for `inspect --memory`."""
+"""Peak of each memory and the buffers alive there, for `inspect --memory`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from myoedge.operators import layer_names as naming
-from myoedge.reports import words
+from myoedge.reports import wording
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
-from myoedge.reports.rows import Report
+from myoedge.reports.report_json import Report
 from myoedge.reports.text import clean, show
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """A memory when it is fullest.
+    """A memory at its peak.
 
     step, layer    where in the network that is; None and "" for what does not change
     held           largest first; they add up to `used_bytes`
@@ -63,20 +63,20 @@ Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, if it does not sta
 
 
 def peaks(report: Report) -> tuple[Peak, ...]:
-    """Of every memory that the build uses: L1, L2, L3."""
+    """Peaks of the memories that the build uses: L1, L2, L3."""
     return tuple(peak for peak in (_l1(report), _l2(report), _l3(report)) if peak.used_bytes)
 
 
 def _l1(report: Report) -> Peak:
-    found, layers = report["memory"], report["layers"]
-    buffers = found["l1_buffers"]
+    memory, layers = report["memory"], report["layers"]
+    buffers = memory["l1_buffers"]
     at = fullest(buffers)
     parts: list[tuple[Held, Row | None]] = [
         (_of_layer(report, _operand(row), layers[row["step"]], row["size_bytes"]), row)
         for row in alive(buffers, at)
     ]
-    parts.append((Held(RUNTIME, "", "", found["l1_reserved_bytes"] or 0), None))
-    used, limit = found["l1_planned_bytes"] or 0, report["target"]["l1_bytes"]
+    parts.append((Held(RUNTIME, "", "", memory["l1_reserved_bytes"] or 0), None))
+    used, limit = memory["l1_planned_bytes"] or 0, report["target"]["l1_bytes"]
     return _peak("L1", used, limit, report, parts, buffers, at)
 
 
@@ -86,34 +86,34 @@ def _operand(row: Row) -> str:
 
 
 def _l2(report: Report) -> Peak:
-    found = report["memory"]
-    at = fullest(found["buffers"])
+    memory = report["memory"]
+    at = fullest(memory["buffers"])
     parts: list[tuple[Held, Row | None]] = [
         (_of_layer(report, ARENA[row["kind"]], owner(report, row), row["size_bytes"]), row)
-        for row in alive(found["buffers"], at)
+        for row in alive(memory["buffers"], at)
     ]
-    stay = ((row, row["weights_l2_bytes"]) for row in report["layers"])
-    read = ((report["layers"][row["step"]], row["size_bytes"]) for row in found["constants"])
-    held = (*_of_layers(report, "weights", stay), *_of_layers(report, "constant", read))
-    always = (*held, *_ports(report))
-    parts += [(held, None) for held in always]
-    used, limit = found["l2_peak_bytes"], report["target"]["l2_bytes"]
-    return _peak("L2", used, limit, report, parts, found["buffers"], at)
+    weights = ((row, row["weights_l2_bytes"]) for row in report["layers"])
+    constants = ((report["layers"][row["step"]], row["size_bytes"]) for row in memory["constants"])
+    held = (*_of_layers(report, "weights", weights), *_of_layers(report, "constant", constants))
+    resident = (*held, *_ports(report))
+    parts += [(held, None) for held in resident]
+    used, limit = memory["l2_peak_bytes"], report["target"]["l2_bytes"]
+    return _peak("L2", used, limit, report, parts, memory["buffers"], at)
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """The layer that writes a buffer of the arena, or uses what comes from L3 or goes there."""
+    """The layer that writes an arena buffer, or that its L3 transfer belongs to."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     return next(dict(row) for row in report["layers"] if row["name"] == buffer["name"])
 
 
 def _l3(report: Report) -> Peak:
-    far = ((row, row["weights_l3_bytes"]) for row in report["layers"])
-    found = report["memory"]["l3_maps"]
-    maps = ((owner(report, row), row["size_bytes"]) for row in found)
-    every = (*_of_layers(report, "weights", far), *_of_layers(report, "result", maps))
-    parts = [(held, None) for held in every]
+    weights = ((row, row["weights_l3_bytes"]) for row in report["layers"])
+    l3_maps = report["memory"]["l3_maps"]
+    maps = ((owner(report, row), row["size_bytes"]) for row in l3_maps)
+    entries = (*_of_layers(report, "weights", weights), *_of_layers(report, "result", maps))
+    parts = [(entry, None) for entry in entries]
     used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
     return _peak("L3", used, limit, report, parts, (), 0.0)
 
@@ -127,34 +127,36 @@ def _peak(
     buffers: Sequence[Row],
     at: float,
 ) -> Peak:
-    held = [part for part, _ in parts if part.size_bytes]
-    gaps = used - sum(part.size_bytes for part in held)
-    held += [Held(GAPS, "", "", gaps)] if gaps > 0 else []
-    ordered = tuple(sorted(held, key=lambda part: -part.size_bytes))
+    entries = [entry for entry, _ in parts if entry.size_bytes]
+    gaps = used - sum(entry.size_bytes for entry in entries)
+    entries += [Held(GAPS, "", "", gaps)] if gaps > 0 else []
+    ordered = tuple(sorted(entries, key=lambda entry: -entry.size_bytes))
     step = int(at) if any(row for _, row in parts) else None
-    layer = "" if step is None else words.step_name(report, step)
-    own = [(part, row) for part, row in parts if part.size_bytes and part.what != RUNTIME]
-    shrink, row = max(own, key=lambda pair: pair[0].size_bytes, default=(None, None))
+    layer = "" if step is None else wording.step_name(report, step)
+    shrinkable = [
+        (entry, row) for entry, row in parts if entry.size_bytes and entry.what != RUNTIME
+    ]
+    shrink, row = max(shrinkable, key=lambda pair: pair[0].size_bytes, default=(None, None))
     saved = 0 if shrink is None else _saved(shrink, row, buffers, at)
     return Peak(memory, used, limit, step, layer, ordered, shrink, used - saved)
 
 
-def _saved(part: Held, row: Row | None, buffers: Sequence[Row], at: float) -> int:
-    """By how much the peak falls when a part goes."""
+def _saved(entry: Held, row: Row | None, buffers: Sequence[Row], at: float) -> int:
+    """Bytes by which the peak falls without one of its entries."""
     if row is None:
-        return part.size_bytes
+        return entry.size_bytes
     others = [other for other in buffers if other is not row]
     return alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
 
 
 def _of_layers(report: Report, what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
-    names = words.layer_names(report)
+    names = wording.layer_names(report)
     for row, size in sizes:
         yield _held(what, row, names[row["name"]], size)
 
 
 def _of_layer(report: Report, what: str, row: Mapping[str, Any], size: int) -> Held:
-    return _held(what, row, words.layer_names(report)[row["name"]], size)
+    return _held(what, row, wording.layer_names(report)[row["name"]], size)
 
 
 def _held(what: str, row: Mapping[str, Any], name: str, size: int) -> Held:
@@ -170,23 +172,23 @@ def _ports(report: Report) -> Iterator[Held]:
 
 # --- for people -----------------------------------------------------------------------------------
 
-MOST_HELD = 12  # rows of a memory's table
+MAX_HELD_ROWS = 12  # rows of a memory's table
 
 
-def print_peaks(found: Sequence[Peak], console: Console) -> None:
-    """A table for each memory, and what would have to shrink."""
+def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
+    """Prints a table for each memory, and the buffer to shrink."""
     from rich.text import Text
 
-    for peak in found:
+    for peak in peaks_of_memories:
         console.print(Text(clean(_title(peak)), "bold"))
         show(_table(peak), console)
         console.print(Text(f"{clean(_advice(peak))}\n", "dim"))
 
 
 def _title(peak: Peak) -> str:
-    of = f" of {words.size(peak.limit_bytes)}" if peak.limit_bytes else ""
-    when = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
-    return f"{peak.memory}: {words.size(peak.used_bytes)}{of} at its peak{when}"
+    limit = f" of {wording.size(peak.limit_bytes)}" if peak.limit_bytes else ""
+    place = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
+    return f"{peak.memory}: {wording.size(peak.used_bytes)}{limit} at its peak{place}"
 
 
 def _table(peak: Peak) -> Table:
@@ -198,26 +200,27 @@ def _table(peak: Peak) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("what", "layer", "source"):
         table.add_column(title, overflow="fold")
-    for part in peak.held[:MOST_HELD]:
-        share = words.rough_percent(part.size_bytes, peak.used_bytes)
-        cells = (f"{part.size_bytes:,}", share, part.what, part.layer, part.source)
+    for entry in peak.held[:MAX_HELD_ROWS]:
+        percent = wording.rough_percent(entry.size_bytes, peak.used_bytes)
+        cells = (f"{entry.size_bytes:,}", percent, entry.what, entry.layer, entry.source)
         table.add_row(*(Text(clean(cell)) for cell in cells))
-    rest = peak.held[MOST_HELD:]
+    rest = peak.held[MAX_HELD_ROWS:]
     if rest:
-        size = sum(part.size_bytes for part in rest)
+        size = sum(entry.size_bytes for entry in rest)
         table.add_row(
-            f"{size:,}", words.rough_percent(size, peak.used_bytes), f"{len(rest)} smaller"
+            f"{size:,}", wording.rough_percent(size, peak.used_bytes), f"{len(rest)} smaller"
         )
     return table
 
 
 def _advice(peak: Peak) -> str:
-    """What would have to shrink; no more of it than that helps."""
+    """The buffer to shrink, and the peak without it."""
     if peak.shrink is None:
         return ""
-    of = " " if peak.shrink.what in PORTS else " of "
-    whose = f"{of}{peak.shrink.layer}" if peak.shrink.layer else ""
+    joint = " " if peak.shrink.what in PORTS else " of "
+    layer = f"{joint}{peak.shrink.layer}" if peak.shrink.layer else ""
     if 100 * peak.without_bytes > 99 * peak.used_bytes:
-        return f"it is as full at other times, without the {peak.shrink.what}{whose}"
-    without = words.size(peak.without_bytes)
-    return f"without the {peak.shrink.what}{whose} the peak would be {without}"
+        text = f"without the {peak.shrink.what}{layer} the peak would be about the same"
+        return f"{text}, in another step"
+    without = wording.size(peak.without_bytes)
+    return f"without the {peak.shrink.what}{layer} the peak would be {without}"

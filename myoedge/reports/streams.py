@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stream in the report: what is kept, and how it keeps up with what comes in."""
+"""Streams in the report: frames, states, and real-time factor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.reports import words
-from myoedge.reports.rows import Report
+from myoedge.reports import wording
+from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 from myoedge.streaming.stream import Stream
 
@@ -15,7 +15,7 @@ from myoedge.streaming.stream import Stream
 def stream_report(
     stream: Stream, frame_hz: float | None, window_s: float | None, least: Mapping[str, int | None]
 ) -> dict[str, Any]:
-    """Frames of a pass, what comes when, what is kept.
+    """The report's `stream`: frames of a pass, first output, state bytes.
 
     window_s   what a frame is made of
     least      by operating point the fewest frames that keep up
@@ -41,75 +41,78 @@ def stream_report(
 
 
 def _first_output_frames(stream: Stream) -> int:
-    """Frames that are pushed until the first output is ready: whole passes, less those in front."""
+    """Frames pushed before the first output is ready: whole passes, less the frames in front."""
     passes = stream.warmup // stream.outputs[0].frames + 1
     return passes * stream.frames - stream.early
 
 
-def with_pace(report: Report) -> Report:
-    """The report with what cycles mean for its stream, if it is one with a rate, at every point."""
-    found = report.get("stream")
-    if not found or not found["frame_hz"] or not report["cycles"]:
+def with_real_time(report: Report) -> Report:
+    """The report with duty cycle and latency of its stream by operating point; unchanged without a
+    frame rate."""
+    stream = report.get("stream")
+    if not stream or not stream["frame_hz"] or not report["cycles"]:
         return report
     points = [_point(report, point) for point in report["target"]["operating_points"]]
-    return {**report, "stream": {**found, "points": points}}
+    return {**report, "stream": {**stream, "points": points}}
 
 
 def _point(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
-    """duty_cycle: share of the time in which a pass is computed; load_hz: cycles a second.
+    """Figures of a stream at one operating point. duty_cycle: share of the time spent in passes;
+    load_hz: cycles a second.
 
     latency_s      from the end of a hop's first sample to the outputs of its pass
     first_pass_s   of the first pass, its code in no cache; None before a run
     """
-    found, cycles = report["stream"], report["cycles"]["total"]
+    stream, cycles = report["stream"], report["cycles"]["total"]
     counted = report["cycles"]["inferences"]
-    hop_s = 1 / found["frame_hz"]
-    period_s, pass_s = found["pass_frames"] * hop_s, cycles / point["clock_hz"]
+    hop_s = 1 / stream["frame_hz"]
+    period_s, pass_s = stream["pass_frames"] * hop_s, cycles / point["clock_hz"]
     return {
         "name": point["name"],
         "clock_hz": point["clock_hz"],
         "pass_s": pass_s,
         "first_pass_s": counted[0] / point["clock_hz"] if counted else None,
         "period_s": period_s,
-        "latency_s": period_s + found["future_frames"] * hop_s + pass_s,
+        "latency_s": period_s + stream["future_frames"] * hop_s + pass_s,
         "real_time_factor": period_s / pass_s if pass_s else None,
         "duty_cycle": pass_s / period_s,
         "load_hz": cycles / period_s,
         "keeps_up": pass_s <= period_s,
-        "least_frames": found["least_frames"].get(point["name"]),
+        "least_frames": stream["least_frames"].get(point["name"]),
     }
 
 
-def given(report: Report, ports: str) -> list[dict[str, Any]]:
-    """Inputs or outputs; of a stream those that carry frames."""
-    found: list[dict[str, Any]] = report[ports]
-    return found[: len(report["stream"][ports])] if "stream" in report else found
+def frame_ports(report: Report, ports: str) -> list[dict[str, Any]]:
+    """Inputs or outputs; of a stream the ones that carry frames, without states."""
+    rows: list[dict[str, Any]] = report[ports]
+    return rows[: len(report["stream"][ports])] if "stream" in report else rows
 
 
-def in_short(report: Report) -> str:
-    """ "passes of 16 frames, 95,232 B kept; first output after 128 frames"."""
-    found = report["stream"]
-    first = found["first_output_frames"]
+def one_line(report: Report) -> str:
+    """One line: "passes of 16 frames, 95,232 B of states; first output after 128 frames"."""
+    stream = report["stream"]
+    first = stream["first_output_frames"]
     return (
-        f"passes of {words.several(found['pass_frames'], 'frame')}, "
-        f"{words.size(found['state_bytes'])} kept; first output after "
-        f"{words.several(first, 'frame')}"
+        f"passes of {wording.several(stream['pass_frames'], 'frame')}, "
+        f"{wording.size(stream['state_bytes'])} of states; first output after "
+        f"{wording.several(first, 'frame')}"
     )
 
 
 def by_point(report: Report) -> list[str]:
-    """ "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to output"."""
-    found = report["stream"]
-    return [_told(point, found["pass_frames"]) for point in found["points"]]
+    """A line for every point: "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to
+    output"."""
+    stream = report["stream"]
+    return [_point_line(point, stream["pass_frames"]) for point in stream["points"]]
 
 
-def _told(point: Mapping[str, Any], frames: int) -> str:
-    least = point["least_frames"]
-    busy = words.percent(point["duty_cycle"])
-    keeps = f"{point['real_time_factor']:.2f} times real time, {busy} busy"
+def _point_line(point: Mapping[str, Any], frames: int) -> str:
+    least_frames = point["least_frames"]
+    busy = wording.percent(point["duty_cycle"])
+    real_time = f"{point['real_time_factor']:.2f} times real time, {busy} busy"
     if not point["keeps_up"]:
-        keeps = f"does NOT keep up: a pass takes {point['duty_cycle']:.2f} of its time"
-    parts = [keeps, f"{duration(point['latency_s'])} from sample to output"]
-    if least is not None and least != frames:
-        parts.append(f"passes of {words.several(least, 'frame')} would do")
+        real_time = f"does NOT keep up: a pass takes {point['duty_cycle']:.2f} of its time"
+    parts = [real_time, f"{duration(point['latency_s'])} from sample to output"]
+    if least_frames is not None and least_frames != frames:
+        parts.append(f"passes of {wording.several(least_frames, 'frame')} would do")
     return f"{point['name']}: {', '.join(parts)}"

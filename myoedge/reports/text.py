@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The summary of a build on a terminal: one screen, also without colour and on 80 columns."""
+"""Summary of a build on a terminal: one screen, also without colour and on 80 columns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
-from myoedge.reports import speed, streams, words
-from myoedge.reports.int16 import costs, wide
+from myoedge.reports import speed, streams, wording
+from myoedge.reports.int16 import costs, int16_layers
 from myoedge.reports.latency_check import over_latency
-from myoedge.reports.rows import WEAK_DB, Report, dims
+from myoedge.reports.report_json import WEAK_DB, Report, dims
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-MOST_LAYERS = 16  # rows of the table, so that the whole fits a screen
-ANSWER_STYLES = {True: "green", False: "bold red"}
+MAX_LAYERS = 16  # rows of the table, so that the whole fits a screen
+COMPARISON_STYLES = {True: "green", False: "bold red"}
 # with the width of the terminal from which on a column is shown
 COLUMNS: tuple[tuple[str, int], ...] = (
     ("layer", 0),
@@ -59,11 +59,11 @@ MEASURED_COLUMNS = (
     ("dB so far", 100),
 )
 LEFT = ("layer", "operator", "output")
-LEAST_CHARS = 8  # of a layer's name
+MIN_NAME_CHARS = 8  # of a layer's name
 
 
 def summary(report: Report, *, width: int = 80, html: str = "") -> str:
-    """The summary as plain text. html: where report.html lies, shown on the last line."""
+    """The summary as plain text. html: path of report.html, shown on the last line."""
     from rich.console import Console
 
     text = io.StringIO()
@@ -72,16 +72,16 @@ def summary(report: Report, *, width: int = 80, html: str = "") -> str:
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:
-    """Model, fidelity, memory, ladder of exactness, layers and warnings."""
+    """Prints model, fidelity, memory, equivalence, layers and warnings."""
     from rich.padding import Padding
 
     console.print(_title(report))
     show(Padding(facts(_fact_rows(report)), (1, 0)), console)
     if report["layers"]:
         show(_layers(report, console.width), console)
-        hidden = len(report["layers"]) - len(shown_layers(report["layers"]))
-        if hidden:
-            console.print(_text(f"{hidden} smaller layers are in layers.csv", "dim"))
+        omitted = len(report["layers"]) - len(shown_layers(report["layers"]))
+        if omitted:
+            console.print(_text(f"{omitted} smaller layers are in layers.csv", "dim"))
     for line in _notices(report):
         show(line, console)
     if html:
@@ -89,13 +89,13 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
 
 
 def show(block: Table | Padding | Text, console: Console) -> None:
-    """Prints without blanks at line ends, where rich leaves them."""
+    """Prints a block without trailing blanks, which rich leaves at line ends."""
     console.print(Lines(lambda _: [block]), end="")
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Blocks for rich, drawn for a width; their lines end without blanks."""
+    """Blocks for rich, rendered at the console's width, without trailing blanks."""
 
     draw: Callable[[int], Iterable[Table | Padding | Text]]
 
@@ -108,16 +108,16 @@ class Lines:
 
 
 def _stripped(line: list[Segment]) -> list[Segment]:
-    kept = list(line)
-    while kept and not kept[-1].text.strip():
-        kept.pop()
-    if kept:
-        kept[-1] = kept[-1]._replace(text=kept[-1].text.rstrip())
-    return kept
+    segments = list(line)
+    while segments and not segments[-1].text.strip():
+        segments.pop()
+    if segments:
+        segments[-1] = segments[-1]._replace(text=segments[-1].text.rstrip())
+    return segments
 
 
 def clean(text: str) -> str:
-    """Text from a user's program on one line, without anything that steers a terminal."""
+    """Text from a user's program on one line, without terminal control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -140,7 +140,7 @@ def _title(report: Report) -> Text:
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Names and what there is to say of them, folded beside the names."""
+    """A table of names and values, values folded beside the names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
@@ -152,32 +152,38 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
-    memory, found = report["memory"], wide(report)
+    memory, int16 = report["memory"], int16_layers(report)
     yield "network", _text(_network(report))
     yield from _fidelity(report)
     if report.get("reused"):
-        yield "reused", _text(words.reused(report["reused"]))
+        yield "reused", _text(wording.reused(report["reused"]))
     yield from _time(report)
     if "stream" in report:
-        yield "stream", _text("\n".join([streams.in_short(report), *streams.by_point(report)]))
+        yield "stream", _text("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
-    yield "activations", _text(words.bound(report))
-    if found is not None:
-        yield "16 bits", _text(costs(report, found))
-    yield "scales", _text(words.calibrated(report), "yellow" if words.on_examples(report) else "")
-    yield "exact", _ladder(report)
+    yield "activations", _text(wording.arena_bound(report))
+    if int16 is not None:
+        yield "int16", _text(costs(report, int16))
+    yield (
+        "scales",
+        _text(wording.calibrated(report), "yellow" if wording.on_examples(report) else ""),
+    )
+    yield "exact", _equivalence(report)
     if memory["l1_peak_bytes"] is not None:
         ran = speed.cycles(report) is not None and not speed.is_modelled(report)
-        said = "written to by the run" if ran else "planned, at its peak"
-        yield "L1 memory", _text(f"{words.size(memory['l1_peak_bytes'])} {said}")
+        source = "written by the run" if ran else "planned, at its peak"
+        yield "L1 memory", _text(f"{wording.size(memory['l1_peak_bytes'])} {source}")
 
 
 def _network(report: Report) -> str:
     model = report["model"]
-    work = f"{words.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
-    border = (words.shapes(streams.given(report, ports)) for ports in ("inputs", "outputs"))
-    layers = words.several(len(report["layers"]), "layer")
-    return f"{words.several(model['params'], 'parameter')}, {work}, {layers}; {' -> '.join(border)}"
+    work = f"{wording.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
+    port_shapes = (
+        wording.shapes(streams.frame_ports(report, ports)) for ports in ("inputs", "outputs")
+    )
+    layers = wording.several(len(report["layers"]), "layer")
+    params = wording.several(model["params"], "parameter")
+    return f"{params}, {work}, {layers}; {' -> '.join(port_shapes)}"
 
 
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
@@ -185,31 +191,31 @@ def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
         yield "accuracy", _accuracy(report)
     if q["sqnr_db"] is not None:
-        samples = words.several(q["samples"], "calibration sample")
-        ports = streams.given(report, "outputs")
-        each = {port["name"]: port.get("sqnr_db") for port in ports}
-        place = words.at_outputs(each, q.get("sqnr_before", ()))
-        yield "SQNR", _text(f"{words.decibels(q['sqnr_db'])} {place}, {samples}")
+        samples = wording.several(q["samples"], "calibration sample")
+        ports = streams.frame_ports(report, "outputs")
+        sqnr_of = {port["name"]: port.get("sqnr_db") for port in ports}
+        where = wording.at_outputs(sqnr_of, q.get("sqnr_before", ()))
+        yield "SQNR", _text(f"{wording.decibels(q['sqnr_db'])} {where}, {samples}")
 
 
 def _time(report: Report) -> Iterable[tuple[str, Text]]:
-    """Cycles, modelled or measured, and the energy that goes with them."""
+    """Cycles, modelled or measured, and energy."""
     if speed.is_modelled(report):
-        yield "modelled", _text(speed.in_short(report))
+        yield "modelled", _text(speed.one_line(report))
     elif speed.cycles(report):
         yield "latency", _text(speed.latency(report))
         yield "cycles", _cycles(report)
-    if joules.known(report):
-        yield "energy", _text(joules.in_short(report))
+    if joules.energy_row(report):
+        yield "energy", _text(joules.one_line(report))
         if average := joules.on_average(report):
             yield "on average", _text(average)
 
 
 def _accuracy(report: Report) -> Text:
     q = report["quantization"]
-    text = _text(f"float {words.percent(q['accuracy_float'])}   ")
-    text.append(f"int8 {words.percent(q['accuracy_int8'])}", "bold")
-    change = words.points(report)
+    text = _text(f"float {wording.percent(q['accuracy_float'])}   ")
+    text.append(f"int8 {wording.percent(q['accuracy_int8'])}", "bold")
+    change = wording.points(report)
     notes = filter(None, (change, q["accuracy_source"]))
     return text.append(f"   {', '.join(notes)}", "dim")
 
@@ -223,37 +229,41 @@ def _cycles(report: Report) -> Text:
 def _l2(report: Report) -> Text:
     memory, l2_bytes = report["memory"], report["target"]["l2_bytes"]
     peak, ports = memory["l2_peak_bytes"], memory["input_bytes"] + memory["output_bytes"]
-    weights, arena = words.size(memory["weights_bytes"]), words.size(memory["arena_bytes"])
-    text = _text(words.size(peak), "bold")
+    weights, arena = wording.size(memory["weights_bytes"]), wording.size(memory["arena_bytes"])
+    text = _text(wording.size(peak), "bold")
     if l2_bytes:
-        text.append(f" of {words.size(l2_bytes)} ({words.percent(words.share(peak, l2_bytes))})")
-    parts = f"weights {weights}, activations {arena}, in and out {words.size(ports)}"
+        text.append(
+            f" of {wording.size(l2_bytes)} ({wording.percent(wording.fraction(peak, l2_bytes))})"
+        )
+    parts = f"weights {weights}, activations {arena}, in and out {wording.size(ports)}"
     if memory["l3_bytes"]:
-        parts += f"; from L3 in every run: {words.from_l3(report)}"
+        parts += f"; from L3 in every run: {wording.from_l3(report)}"
     return text.append(f"\n{parts}")
 
 
-def _ladder(report: Report) -> Text:
+def _equivalence(report: Report) -> Text:
     from rich.text import Text
 
     text, exact = Text("NumPy int8"), report["exact"]
-    for rung, answer in exact.items():
-        if answer is not None:
-            text.append(" = " if answer else " ≠ ", ANSWER_STYLES[answer])
-            text.append(words.RUNG_NAMES[rung], ANSWER_STYLES[answer])
-    missing = [words.RUNG_NAMES[rung] for rung, answer in exact.items() if answer is None]
+    for backend, is_exact in exact.items():
+        if is_exact is not None:
+            text.append(" = " if is_exact else " ≠ ", COMPARISON_STYLES[is_exact])
+            text.append(wording.BACKEND_NAMES[backend], COMPARISON_STYLES[is_exact])
+    missing = [
+        wording.BACKEND_NAMES[backend] for backend, is_exact in exact.items() if is_exact is None
+    ]
     return text.append(f"; not run: {', '.join(missing)}", "dim") if missing else text
 
 
 def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All layers, or those that cost most together with the weakest, in network order."""
-    if len(layers) <= MOST_LAYERS:
+    """All layers, or the slowest and the weakest, in network order."""
+    if len(layers) <= MAX_LAYERS:
         return layers
     by_cost = sorted(layers, key=_cost, reverse=True)
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     weakest = sorted(measured, key=lambda row: float(row["sqnr_local_db"]))[:3]
-    kept = list(dict.fromkeys(row["name"] for row in (*weakest, *by_cost)))[:MOST_LAYERS]
-    return [row for row in layers if row["name"] in kept]
+    chosen = list(dict.fromkeys(row["name"] for row in (*weakest, *by_cost)))[:MAX_LAYERS]
+    return [row for row in layers if row["name"] in chosen]
 
 
 def _cost(row: dict[str, Any]) -> tuple[int, ...]:
@@ -263,36 +273,38 @@ def _cost(row: dict[str, Any]) -> tuple[int, ...]:
 def _layers(report: Report, width: int) -> Table:
     from rich.table import Table
 
-    heads = [head for head, least in _columns(report) if width >= least]
+    columns = [column for column, min_widths in _columns(report) if width >= min_widths]
     titles = {"cycles": "modelled"} if speed.is_modelled(report) else {}
-    places = words.layer_places(report)
+    places = wording.layer_places(report)
     rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    least = {
-        head: max(len(titles.get(head, head)), *(len(row[head]) for row in rows)) + 2
-        for head in heads
+    min_widths = {
+        column: max(len(titles.get(column, column)), *(len(row[column]) for row in rows)) + 2
+        for column in columns
     }
-    free = width - sum(least[head] for head in heads if head not in ("layer", "operator"))
+    free = width - sum(
+        min_widths[column] for column in columns if column not in ("layer", "operator")
+    )
     # names and operators share what the numbers leave
-    operator = min(least.get("operator", 0), max(free - least["layer"], free // 2))
-    for head in heads:
-        justify: Literal["left", "right"] = "left" if head in LEFT else "right"
-        table.add_column(titles.get(head, head), justify=justify, no_wrap=True)
+    operator = min(min_widths.get("operator", 0), max(free - min_widths["layer"], free // 2))
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column in LEFT else "right"
+        table.add_column(titles.get(column, column), justify=justify, no_wrap=True)
     names = [row["layer"].plain for row in rows]
-    short = words.shortened(names, max(free - operator - 2, LEAST_CHARS))
+    short = wording.shortened(names, max(free - operator - 2, MIN_NAME_CHARS))
     for name, row in zip(short, rows, strict=True):
         row["layer"] = _text(name, "bold")
-        row["operator"].truncate(max(operator - 2, LEAST_CHARS), overflow="ellipsis")
-        table.add_row(*(row[head] for head in heads))
-    if (outside := speed.outside_layers(report)) and "cycles" in heads:
-        table.add_row(*_outside(*outside, heads, report))
+        row["operator"].truncate(max(operator - 2, MIN_NAME_CHARS), overflow="ellipsis")
+        table.add_row(*(row[column] for column in columns))
+    if (outside := speed.outside_layers(report)) and "cycles" in columns:
+        table.add_row(*_outside(*outside, columns, report))
     return table
 
 
-def _outside(name: str, cycles: int, heads: Iterable[str], report: Report) -> Iterator[Text]:
-    share = words.rough_percent(cycles, report["cycles"]["total"])
-    cells = {"layer": name, "cycles": f"{cycles:,}", "share": share}
-    return (_text(cells.get(head, ""), "dim") for head in heads)
+def _outside(name: str, cycles: int, columns: Iterable[str], report: Report) -> Iterator[Text]:
+    percent = wording.rough_percent(cycles, report["cycles"]["total"])
+    cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
+    return (_text(cells.get(column, ""), "dim") for column in columns)
 
 
 def _columns(report: Report) -> tuple[tuple[str, int], ...]:
@@ -302,31 +314,36 @@ def _columns(report: Report) -> tuple[tuple[str, int], ...]:
 
 
 def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
-    found, cycles = speed.cycles(report), speed.layer_cycles(row)
-    part = (cycles or 0, found["total"]) if found else (row["macs"], report["model"]["macs"])
+    counts, cycles = speed.cycles(report), speed.layer_cycles(row)
+    fraction_of = (
+        (cycles or 0, counts["total"]) if counts else (row["macs"], report["model"]["macs"])
+    )
     weak = row["sqnr_local_db"] is not None and row["sqnr_local_db"] < WEAK_DB
     return {
         "layer": _text(place, "bold"),
-        "operator": _text(words.what(row)),
+        "operator": _text(wording.operator(row)),
         "output": _text(dims(row["out_shape"]), "dim"),
-        "MACs": _text(words.count(row["macs"]) if row["macs"] else ""),
+        "MACs": _text(wording.count(row["macs"]) if row["macs"] else ""),
         "cycles": _text(f"{cycles:,}" if cycles is not None else ""),
-        "share": _text(words.rough_percent(*part)),
+        "share": _text(wording.rough_percent(*fraction_of)),
         "MAC/cycle": _text(speed.rate(row["macs"], cycles)),
-        "weights": _text(words.size(row["weights_bytes"]) if row["weights_bytes"] else ""),
-        "dB alone": _text(words.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
-        "dB so far": _text(words.decibels(row["sqnr_db"], "")),
+        "weights": _text(wording.size(row["weights_bytes"]) if row["weights_bytes"] else ""),
+        "dB alone": _text(wording.decibels(row["sqnr_local_db"], ""), "bold red" if weak else ""),
+        "dB so far": _text(wording.decibels(row["sqnr_db"], "")),
     }
 
 
 def _notices(report: Report) -> Iterable[Text]:
-    advice = words.advice(report)
+    advice = wording.advice(report)
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
         yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
-    told = [Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"]]
-    over = over_latency(report)
-    for text in (*(n.text("warning") for n in told), *([over.text("error")] if over else ())):
+    notices = [Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"]]
+    budget_notice = over_latency(report)
+    for text in (
+        *(n.text("warning") for n in notices),
+        *([budget_notice.text("error")] if budget_notice else ()),
+    ):
         kind, _, rest = clean_lines(text).partition(" ")
         yield _text(f"\n{kind} ", "bold red" if kind.startswith("error") else "bold yellow").append(
             rest

@@ -12,7 +12,7 @@ from typing import Any
 from myoedge.operators import layer_names as naming
 from myoedge.simulator import Mark, Simulation
 
-MOST_BYTES = 50 << 20
+MAX_BYTES = 50 << 20
 STARTED = -1  # the value of the mark before the first layer
 CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and that of the fabric controller
 PROCESS, _NETWORK, _DMA, _L3 = 1, 20, 100, 200  # the latter two with a lane for every overlap
@@ -36,7 +36,7 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Something on a track from one cycle to another."""
+    """An interval of cycles on a track."""
 
     track: int
     name: str
@@ -46,17 +46,17 @@ class Slice:
 
 
 def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int) -> bytes:
-    """A track each for the network, every core, DMA and L3; times in microseconds.
+    """Tracks for the network, every core, DMA and L3; times in microseconds.
 
     layers   rows of the report
-    At most MOST_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
+    At most MAX_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
     of its own, and what encloses something encloses all of it: the format knows nothing else.
     """
     for detail in range(len(DETAILS)):
         text = _document(run, _slices(run, layers, detail), clock_hz, detail)
-        if len(text) <= MOST_BYTES:
+        if len(text) <= MAX_BYTES:
             return text
-    fitting = list(_inferences(run))[: MOST_BYTES // _INFERENCE_BYTES]
+    fitting = list(_inferences(run))[: MAX_BYTES // _INFERENCE_BYTES]
     return _document(run, fitting, clock_hz, len(DETAILS) - 1)
 
 
@@ -78,17 +78,17 @@ def _document(run: Simulation, slices: list[Slice], clock_hz: int, detail: int) 
 
 
 def _slices(run: Simulation, layers: Sequence[Mapping[str, Any]], detail: int) -> list[Slice]:
-    """Enclosing ones before those that they enclose."""
-    parts = [list(_inferences(run))]
+    """Slices of a level of detail; enclosing slices come before the enclosed."""
+    levels = [list(_inferences(run))]
     if detail < 4:
-        parts.append(list(_layers(run, layers)))
+        levels.append(list(_layers(run, layers)))
     if detail < 3:
-        parts.append(list(_by_core(run, layers)))
+        levels.append(list(_by_core(run, layers)))
     if detail < 2:
-        parts.append(list(_transfers(run)))
+        levels.append(list(_transfers(run)))
     if detail < 1:
-        parts.append(list(_asleep(run)))
-    return [found for part in parts for found in part]
+        levels.append(list(_sleeps(run)))
+    return [item for slices in levels for item in slices]
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -98,8 +98,8 @@ def _inferences(run: Simulation) -> Iterator[Slice]:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     if starts:
         yield Slice(_NETWORK, "start-up", 0, run.marks[starts[0]].cycle)
-    for number, (first, after) in enumerate(pairwise([*starts, len(run.marks)]), 1):
-        cycles = run.marks[first].cycle, run.marks[after - 1].cycle
+    for number, (first, following) in enumerate(pairwise([*starts, len(run.marks)]), 1):
+        cycles = run.marks[first].cycle, run.marks[following - 1].cycle
         facts = {"cycles": cycles[1] - cycles[0]}
         yield Slice(_NETWORK, f"inference {number}", *cycles, facts)
 
@@ -107,39 +107,39 @@ def _inferences(run: Simulation) -> Iterator[Slice]:
 def _steps(
     run: Simulation, layers: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[Any, Mark, Mark]]:
-    """Each layer's row with the marks around it."""
+    """Rows of the layers, each with the marks before and after it."""
     names = naming.told_apart(layers)
-    for before, after in pairwise(run.marks):
-        if 0 <= after.value < len(layers):
-            yield {**layers[after.value], "told": names[after.value]}, before, after
+    for start, end in pairwise(run.marks):
+        if 0 <= end.value < len(layers):
+            yield {**layers[end.value], "told": names[end.value]}, start, end
 
 
 def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
-    for row, before, after in _steps(run, layers):
+    for row, start, end in _steps(run, layers):
         facts = {
             "op": row["op"],
             "macs": row["macs"],
-            "cycles": after.cycle - before.cycle,
-            "dma_bytes": after.dma_bytes - before.dma_bytes,
-            "l3_bytes": after.l3_bytes - before.l3_bytes,
+            "cycles": end.cycle - start.cycle,
+            "dma_bytes": end.dma_bytes - start.dma_bytes,
+            "l3_bytes": end.l3_bytes - start.l3_bytes,
         }
-        yield Slice(_NETWORK, row["told"], before.cycle, after.cycle, facts)
+        yield Slice(_NETWORK, row["told"], start.cycle, end.cycle, facts)
 
 
 def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
-    for row, before, after in _steps(run, layers):
+    for row, start, end in _steps(run, layers):
         for core in range(CORES):
-            did = after.counts[core].since(before.counts[core])
-            facts = {"instructions": did.instructions, "macs": did.macs, **did.stalls}
-            known = {name: n for name, n in facts.items() if n}
-            yield Slice(core, row["told"], before.cycle, after.cycle, known)
+            counts = end.counts[core].since(start.counts[core])
+            facts = {"instructions": counts.instructions, "macs": counts.macs, **counts.stalls}
+            nonzero = {name: n for name, n in facts.items() if n}
+            yield Slice(core, row["told"], start.cycle, end.cycle, nonzero)
 
 
 # --- spans ----------------------------------------------------------------------------------------
 
 
 def _transfers(run: Simulation) -> Iterator[Slice]:
-    """On the first lane that is free by then."""
+    """DMA and L3 transfers, each on the first lane that is free by then."""
     free: dict[int, list[int]] = {_DMA: [], _L3: []}
     spans = (span for span in run.spans if span.what in _LANES)
     for span in sorted(spans, key=lambda s: s.start):
@@ -151,20 +151,20 @@ def _transfers(run: Simulation) -> Iterator[Slice]:
         yield Slice(base + lane, span.what, span.start, span.end, facts)
 
 
-def _asleep(run: Simulation) -> Iterator[Slice]:
-    """Cut where a layer ends: a core may sleep from one into the next."""
-    borders = [mark.cycle for mark in run.marks]
-    at: dict[int, int] = {}
+def _sleeps(run: Simulation) -> Iterator[Slice]:
+    """Sleeping cores, split at the ends of layers: a core may sleep across them."""
+    layer_ends = [mark.cycle for mark in run.marks]
+    next_ends: dict[int, int] = {}
     spans = (span for span in run.spans if span.what not in _LANES)
     for span in sorted(spans, key=lambda s: s.start):
-        next_border = at.get(span.core, 0)
-        while next_border < len(borders) and borders[next_border] <= span.start:
-            next_border += 1
-        at[span.core] = next_border
+        next_end = next_ends.get(span.core, 0)
+        while next_end < len(layer_ends) and layer_ends[next_end] <= span.start:
+            next_end += 1
+        next_ends[span.core] = next_end
         start = span.start
-        while next_border < len(borders) and borders[next_border] < span.end:
-            yield Slice(span.core, span.what, start, borders[next_border])
-            start, next_border = borders[next_border], next_border + 1
+        while next_end < len(layer_ends) and layer_ends[next_end] < span.end:
+            yield Slice(span.core, span.what, start, layer_ends[next_end])
+            start, next_end = layer_ends[next_end], next_end + 1
         yield Slice(span.core, span.what, start, span.end)
 
 
@@ -172,9 +172,9 @@ def _asleep(run: Simulation) -> Iterator[Slice]:
 
 
 def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
-    """Names of the tracks in use, in the order they are shown in."""
+    """Names of the tracks in use, in display order."""
     yield _metadata("process_name", 0, {"name": "myoedge simulate"})
-    used = {found.track for found in slices}
+    used = {item.track for item in slices}
     for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
         yield _metadata("thread_name", track, {"name": _track_name(track)})
         yield _metadata("thread_sort_index", track, {"sort_index": place})
@@ -193,21 +193,21 @@ def _metadata(name: str, track: int, facts: Mapping[str, Any]) -> Event:
     return {"ph": "M", "pid": PROCESS, "tid": track, "name": name, "args": dict(facts)}
 
 
-def _event(found: Slice, clock_hz: int) -> Event:
-    start = _nanoseconds(found.start, clock_hz)
+def _event(item: Slice, clock_hz: int) -> Event:
+    start = _nanoseconds(item.start, clock_hz)
     event: Event = {
         "ph": "X",
         "pid": PROCESS,
-        "tid": found.track,
-        "name": found.name,
+        "tid": item.track,
+        "name": item.name,
         "ts": start / 1000,
-        "dur": (_nanoseconds(found.end, clock_hz) - start) / 1000,
+        "dur": (_nanoseconds(item.end, clock_hz) - start) / 1000,
     }
-    return event | ({"args": dict(found.facts)} if found.facts else {})
+    return event | ({"args": dict(item.facts)} if item.facts else {})
 
 
 def _nanoseconds(cycle: int, clock_hz: int) -> int:
-    """Whole, so that rounding leaves nothing to stand out of what encloses it."""
+    """Whole nanoseconds, so that rounding leaves an enclosed slice inside its enclosing slice."""
     return (cycle * 10**9 + clock_hz // 2) // clock_hz
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.reports import words
+from myoedge.reports import wording
 from myoedge.reports.energy import amount, of_result
 from myoedge.reports.html import environment
 from myoedge.reports.speed import duration
@@ -38,8 +38,8 @@ class Axis:
 
 LATENCY = Axis("latency_s", "latency", duration)
 ENERGY = Axis("energy_uj", "energy", lambda uj: amount(uj * 1e-6))
-MEMORY = Axis("l2_bytes", "L2 memory", lambda b: words.size(round(b)), unit=1024.0)
-SQNR = Axis("sqnr_db", "SQNR", words.decibels, better=1)
+MEMORY = Axis("l2_bytes", "L2 memory", lambda b: wording.size(round(b)), unit=1024.0)
+SQNR = Axis("sqnr_db", "SQNR", wording.decibels, better=1)
 PLOTS = ((LATENCY, ENERGY), (LATENCY, MEMORY), (LATENCY, SQNR), (ENERGY, SQNR), (MEMORY, SQNR))
 
 
@@ -158,7 +158,7 @@ def _cells(row: Result) -> dict[str, str]:
     axes = {axis.figure: axis for axis in (LATENCY, ENERGY, MEMORY, SQNR)}
     shown = {key: _shown(row, x) if row[key] is not None else "" for key, x in axes.items()}
     cycles = f"{row['cycles']:,}" if row["cycles"] else ""
-    l1 = words.size(row["l1_bytes"]) if row["l1_bytes"] else ""
+    l1 = wording.size(row["l1_bytes"]) if row["l1_bytes"] else ""
     outcome = row["status"] if row["status"] == OK else f"{row['status']} {row['code'] or ''}"
     return {
         "name": name_of(row),

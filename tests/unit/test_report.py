@@ -29,14 +29,14 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.reports import words
+from myoedge.reports import wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.function_names import activation
 from myoedge.reports.html import report_html
-from myoedge.reports.int16 import wide
+from myoedge.reports.int16 import int16_layers
 from myoedge.reports.layers_csv import COLUMNS, layers_csv
-from myoedge.reports.rows import EXACT_DB, Outcome, Report, decibels, make_report
-from myoedge.reports.text import MOST_LAYERS, print_report, shown_layers, summary
+from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
+from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers, summary
 from myoedge.targets import Chip, find_chip
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m[bold]&\"'"
@@ -244,17 +244,17 @@ def test_long_names_stay_apart() -> None:
     """Without the modules that all share; cut where they differ, not where they end."""
     places = ("query", "key", "value")
     usual = ["stem", "block.0.conv + relu"]
-    assert words.shortened(usual, 19) == usual
+    assert wording.shortened(usual, 19) == usual
     onnx = [f"/model/encoder/layer.{n}/attention/{x}/MatMul" for n in (0, 1) for x in places]
     for most in (40, 24, 19):
-        found = words.shortened(onnx, most)
+        found = wording.shortened(onnx, most)
         assert len(set(found)) == len(onnx), most
         assert max(map(len, found)) <= most
-    assert words.shortened(onnx, 40)[0] == "…layer.0/attention/query/MatMul"
+    assert wording.shortened(onnx, 40)[0] == "…layer.0/attention/query/MatMul"
     ends = [f"a_name_that_is_long_{n}" for n in range(3)]
-    assert [name[-1] for name in words.shortened(ends, 9)] == ["0", "1", "2"]
+    assert [name[-1] for name in wording.shortened(ends, 9)] == ["0", "1", "2"]
     starts = [f"{n}_name_that_is_long" for n in range(3)]
-    assert words.shortened(starts, 6) == ["0_nam…", "1_nam…", "2_nam…"]
+    assert wording.shortened(starts, 6) == ["0_nam…", "1_nam…", "2_nam…"]
 
 
 def test_energies_of_a_comparison_are_rounded(usual: Report) -> None:
@@ -279,7 +279,7 @@ def test_labels_that_say_nothing_are_not_asked_for_again(usual: Report) -> None:
 
 
 def test_a_number_and_its_unit_stay_together() -> None:
-    text = words.firm("cores 57 %, 40.7 µJ (29.3 to 52.1) at 0.80 V, 370 MHz in 3 samples")
+    text = wording.no_break("cores 57 %, 40.7 µJ (29.3 to 52.1) at 0.80 V, 370 MHz in 3 samples")
     assert text.split(" ") == [
         *("cores", "57\xa0%,", "40.7\xa0µJ", "(29.3", "to", "52.1)", "at", "0.80\xa0V,"),
         *("370\xa0MHz", "in", "3", "samples"),
@@ -337,7 +337,7 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
         "out/report.html",
     ):
         assert piece in text
-    assert f"{60 - MOST_LAYERS} smaller layers" in text
+    assert f"{60 - MAX_LAYERS} smaller layers" in text
 
 
 def test_shown_layers_hold_the_weakest() -> None:
@@ -441,8 +441,9 @@ def test_network_without_buffers_has_a_page_too() -> None:
 
 def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     assert {row["dtype"] for row in usual["layers"]} == {"int8"}
-    assert wide(usual) is None
-    assert "16 bits" not in summary(usual) + report_html(usual)
+    assert int16_layers(usual) is None
+    assert "int16" not in summary(usual)
+    assert "int16 results" not in report_html(usual)
     other = copy.deepcopy(usual)
     first, second, last = other["layers"]
     first |= {"dtype": "int16", "out_bytes": 2 * first["out_bytes"]}
@@ -451,7 +452,7 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     other["cycles"]["total"] = 100
     for row, cycles in zip(other["layers"], (20, 30, 50), strict=True):
         row["cycles_modelled"] = cycles
-    found = wide(other)
+    found = int16_layers(other)
     assert found is not None
     assert [row["name"] for row in found.rows] == ["a0"]
     assert (found.more_bytes, found.cycles) == (80, 50)
@@ -461,7 +462,7 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     assert text in " ".join(summary(other, width=160).split())
     page = report_html(other)
     assert text in page
-    assert "Results of 16 bits" in page
+    assert "int16 results" in page
     alike = {"op": "add", "origin": [], "label": "net.py:19", "dtype": "int16"}
     page = report_html({**other, "layers": [{**row, **alike} for row in other["layers"]]})
     assert all(f'">add net.py:19{number} <b>' in page for number in ("", " (2)", " (3)"))
@@ -473,7 +474,7 @@ def test_weights_of_16_bits_are_told_beside_them(usual: Report) -> None:
     other = copy.deepcopy(usual)
     other["layers"][0] |= {"dtype": "int16"}
     other["layers"][1] |= {"weight_dtype": "int16", "weights_bytes": 2048}
-    assert "; 1 layer with weights of 16 bits, 2 KiB" in " ".join(summary(other, width=160).split())
+    assert "; 1 layer with int16 weights, 2 KiB" in " ".join(summary(other, width=160).split())
 
 
 # --- differences ----------------------------------------------------------------------------------

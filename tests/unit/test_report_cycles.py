@@ -19,16 +19,16 @@ from myoedge.backends.simulator import _measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
-from myoedge.reports import speed, streams, words
-from myoedge.reports.cycles import cycles_table, shares, with_cycles
+from myoedge.reports import speed, streams, wording
+from myoedge.reports.charts import MAX_BARS, time
+from myoedge.reports.cycles import cycles_table, stall_percents, with_cycles
 from myoedge.reports.diff import compare, difference
 from myoedge.reports.energy import costliest, with_energy
 from myoedge.reports.html import report_html
 from myoedge.reports.layers_csv import COLUMNS, layers_csv
 from myoedge.reports.peaks import peaks
-from myoedge.reports.picture import MOST_BARS, time
-from myoedge.reports.rows import CAUSES, Outcome, Report, make_report
-from myoedge.reports.text import MOST_LAYERS, shown_layers, summary
+from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
+from myoedge.reports.text import MAX_LAYERS, shown_layers, summary
 from myoedge.reports.verdict import verdict
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
 from myoedge.targets import OperatingPoint, find_chip
@@ -129,7 +129,7 @@ def test_before_a_run_cycles_are_the_model_s_and_say_so(built: Report) -> None:
     assert (found["stalls"], found["startup"], found["inferences"]) == (None, None, [])
     assert built["latency_s"] == pytest.approx(sum(modelled) / 370e6)
     assert speed.measured_on(built) == "cost model of GAP9"
-    assert "modelled" in verdict(built)
+    assert "estimated" in verdict(built)
     rows = list(csv.DictReader(io.StringIO(layers_csv(built))))
     assert [row["cycles"] for row in rows] == ["", "", ""]
     assert [int(row["cycles_modelled"]) for row in rows] == modelled
@@ -177,14 +177,19 @@ def test_every_cause_of_the_simulator_has_a_name_and_a_meaning() -> None:
 def test_sleep_is_what_nothing_else_accounts_for() -> None:
     # 800 cycles of eight cores: 200 busy, 200 in L2; of the sleep only 100 were counted so far
     late = LayerCost(100, 200, {"outside": 200, "sleep": 100})
-    assert shares([late]) == {"busy": 25.0, "outside": 25.0, "sleep": 50.0}
+    assert stall_percents([late]) == {"busy": 25.0, "outside": 25.0, "sleep": 50.0}
     # cores that ran a little ahead of the mark: 820 cycles awake, of 800
     ahead = LayerCost(100, 410, {"outside": 410, "sleep": 30})
-    assert shares([ahead]) == {"busy": 50.0, "outside": 50.0}
+    assert stall_percents([ahead]) == {"busy": 50.0, "outside": 50.0}
 
 
 def test_shares_of_no_time() -> None:
-    assert shares([]) == shares([LayerCost(0, 0, {"sleep": 0})]) == shares([LayerCost(7)]) == {}
+    assert (
+        stall_percents([])
+        == stall_percents([LayerCost(0, 0, {"sleep": 0})])
+        == stall_percents([LayerCost(7)])
+        == {}
+    )
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -225,8 +230,8 @@ def test_most_time_names_the_longest_layer_and_the_worst_cause(
     ran: Report, on_gvsoc: Report
 ) -> None:
     text = "enc.1 takes 60 % of the time"
-    assert speed.most_time(on_gvsoc) == text
-    assert speed.most_time(ran) == f"{text}; of the cores' time most is lost to L2, 20 %"
+    assert speed.slowest_layer(on_gvsoc) == text
+    assert speed.slowest_layer(ran) == f"{text}; largest stall cause: L2, 20 % of the cores' time"
 
 
 # --- terminal -------------------------------------------------------------------------------------
@@ -269,8 +274,10 @@ def test_a_layer_has_one_name_everywhere(ran: Report) -> None:
         "quantization": {**ran["quantization"], "weakest": weakest},
     }
     named = ["conv e", "conv e (2)", "conv e (3)"]
-    assert words.layer_names(alike) == {row["name"]: n for row, n in zip(twice, named, strict=True)}
-    assert words.advice(alike).startswith("conv e (2) adds most noise")
+    assert wording.layer_names(alike) == {
+        row["name"]: n for row, n in zip(twice, named, strict=True)
+    }
+    assert wording.advice(alike).startswith("conv e (2) adds most noise")
     assert [row.split("conv")[0].strip() for row in table(alike, 120)[1:4]] == [
         "e",
         "e (2)",
@@ -342,7 +349,7 @@ def test_of_a_stream_the_last_pass_is_shown(ran: Report) -> None:
     assert (ran["cycles"]["total"], stream["cycles"]["total"]) == (TOTAL, 4_100)
     assert [row["cycles"] for row in stream["layers"]] == [2_400, 600, 1_000]
     assert stream["latency_s"] == pytest.approx(4_100 / 370e6)
-    told = f"the last of 2 passes; the first, its code in no cache yet, took {TOTAL:,} cycles"
+    told = f"the last of 2 passes; the first, with cold instruction caches, took {TOTAL:,} cycles"
     assert speed.repeats(stream) == told
 
 
@@ -350,10 +357,10 @@ def test_rows_add_up_to_the_total_of_a_stream(ran: Report) -> None:
     """4,100 cycles, 4,000 of them in layers: the others copy what is kept."""
     stream = with_cycles({**report(residual()), "stream": STREAM}, SIMULATED, HIGH)
     for told in (table(stream, 100), summary(stream, width=130).splitlines()):
-        assert [row.split()[2] for row in told if row.startswith("states kept")] == ["100"]
+        assert [row.split()[2] for row in told if row.startswith("states copied")] == ["100"]
     page = report_html(stream)
-    assert '<th scope="row">states kept</th>' in page
-    assert '<span class="name rest">states kept</span><span class="n">100</span>' in page, "bars"
+    assert '<th scope="row">states copied</th>' in page
+    assert '<span class="name rest">states copied</span><span class="n">100</span>' in page, "bars"
     assert "name rest" not in report_html(ran)
     assert "One pass on the simulated GAP9" in page
     assert not any("kept" in row for row in table(ran, 100))
@@ -435,7 +442,7 @@ def test_shown_layers_are_the_slowest() -> None:
     found = large(20)
     for row in found["layers"]:
         row["sqnr_local_db"] = None
-    last = [row["name"] for row in found["layers"]][-MOST_LAYERS:]
+    last = [row["name"] for row in found["layers"]][-MAX_LAYERS:]
     assert [row["name"] for row in shown_layers(found["layers"])] == last
 
 
@@ -492,9 +499,9 @@ def test_page_of_many_layers_sums_the_shorter_ones() -> None:
     found = large(20)
     drawn = time(found)
     assert drawn is not None
-    assert len(drawn["bars"]) == MOST_BARS
-    assert drawn["bars"][0].cycles == 1_000 + 60 - MOST_BARS  # in network order
-    hidden = 60 - MOST_BARS
+    assert len(drawn["bars"]) == MAX_BARS
+    assert drawn["bars"][0].cycles == 1_000 + 60 - MAX_BARS  # in network order
+    hidden = 60 - MAX_BARS
     assert drawn["hidden_cycles"] == sum(1_000 + i for i in range(hidden))
     assert f"{hidden} shorter layers" in report_html(found)
 
@@ -577,8 +584,8 @@ def keys(value: Any) -> set[str]:
 
 
 def test_the_page_names_every_key(ran: Report) -> None:
-    words = set(re.findall(r"`(?:\w+(?:\[\])?\.|\.)?(\w+)`", PAGE.read_text(encoding="utf-8")))
-    assert sorted(keys(ran) - words) == []
+    wording = set(re.findall(r"`(?:\w+(?:\[\])?\.|\.)?(\w+)`", PAGE.read_text(encoding="utf-8")))
+    assert sorted(keys(ran) - wording) == []
 
 
 def test_the_page_names_every_column_and_cause() -> None:

@@ -25,10 +25,10 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.reports import maps, words
+from myoedge.reports import memory_maps, wording
 from myoedge.reports.html import report_html
 from myoedge.reports.peaks import Peak, peaks, print_peaks
-from myoedge.reports.rows import Outcome, Report, make_report
+from myoedge.reports.report_json import Outcome, Report, make_report
 from myoedge.reports.text import summary
 from myoedge.targets import Chip, find_chip
 from tests.conftest import Ran
@@ -152,7 +152,7 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
-    assert words.from_l3(report) == f"weights {words.size(streamed.l3_bytes)}"
+    assert wording.from_l3(report) == f"weights {wording.size(streamed.l3_bytes)}"
     ends = streamed.clock.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
         named = {row["name"] for row in hauls if row["from"] <= at < row["to"]}
@@ -248,14 +248,14 @@ def test_buffers_of_l1_never_share_bytes_at_a_time(report: Report) -> None:
 
 
 def test_a_box_for_every_buffer_with_the_tile_s_shape(plan: Plan, report: Report) -> None:
-    drawn = maps.l1(report)
+    drawn = memory_maps.l1(report)
     assert drawn is not None
     assert len(drawn["boxes"]) == sum(len(t.buffers) for t in plan.tilings if t)
     tiled = [row for row in report["layers"] if row["tiles"]]
     for row in tiled:
         assert any(f"of results {row['tile']}" in box.title for box in drawn["boxes"])
     frame = drawn["frame"]
-    in_l2 = maps.l2(make_report(planned(on=FLAT), Outcome("net")))
+    in_l2 = memory_maps.l2(make_report(planned(on=FLAT), Outcome("net")))
     assert in_l2 is not None
     for box in (*drawn["boxes"], *in_l2["boxes"]):
         assert frame.x(0) <= box.x
@@ -271,7 +271,7 @@ def test_many_layers_stay_readable() -> None:
     Page(text)
     assert len(text) < 1_000_000
     in_l2 = make_report(planned(40, on=FLAT), Outcome("net"))
-    for drawn in (maps.l1(large), maps.l2(in_l2)):
+    for drawn in (memory_maps.l1(large), memory_maps.l2(in_l2)):
         assert drawn is not None
         frame = drawn["frame"]
         assert frame.slanted
@@ -282,7 +282,7 @@ def test_many_layers_stay_readable() -> None:
 def test_a_target_without_l1_has_no_map_of_it() -> None:
     found = make_report(make_plan(quantized(residual()), find_chip("host")), Outcome("net"))
     assert found["memory"]["l1_buffers"] == []
-    assert maps.l1(found) is None
+    assert memory_maps.l1(found) is None
     assert "L1 over time" not in report_html(found)
     assert set(of(found)) == {"L2"}
 

@@ -235,7 +235,7 @@ def test_it_becomes_coarser_in_steps(busy: Simulation, monkeypatch: pytest.Monke
     whole = len(trace.perfetto(busy, LAYERS, CLOCK_HZ))
     seen = []
     for limit in range(whole, 900, -100):
-        monkeypatch.setattr(trace, "MOST_BYTES", limit)
+        monkeypatch.setattr(trace, "MAX_BYTES", limit)
         text = trace.perfetto(busy, LAYERS, CLOCK_HZ)
         assert len(text) <= limit
         document, events = read(text)
@@ -259,14 +259,14 @@ def test_it_becomes_coarser_in_steps(busy: Simulation, monkeypatch: pytest.Monke
 
 def test_more_inferences_than_fit_end_early(monkeypatch: pytest.MonkeyPatch) -> None:
     marks = [mark(-1 + i % 3, 10 * i + 10) for i in range(3_000)]
-    monkeypatch.setattr(trace, "MOST_BYTES", 64_000)
+    monkeypatch.setattr(trace, "MAX_BYTES", 64_000)
     text = trace.perfetto(run(marks), LAYERS, CLOCK_HZ)
     assert len(text) <= 64_000
     assert len(read(text)[1]) >= 200
 
 
 def test_the_limit_is_fifty_megabytes() -> None:
-    assert trace.MOST_BYTES <= 50 * 1024 * 1024
+    assert trace.MAX_BYTES <= 50 * 1024 * 1024
 
 
 def test_it_says_when_not_all_was_recorded(busy: Simulation) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The maps of report.html: every buffer of L1 and L2, when it is used across, where it lies up."""
+"""Memory maps of report.html: every buffer of L1 and L2, time across, offsets upwards."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.reports import words
+from myoedge.reports import wording
+from myoedge.reports.charts import LETTER, Frame, Tick, columns, longest
 from myoedge.reports.memory import Row, fullest
 from myoedge.reports.peaks import ARENA, owner
-from myoedge.reports.picture import LETTER, Frame, Tick, columns, longest
-from myoedge.reports.rows import Report, dims
+from myoedge.reports.report_json import Report, dims
 
 HEADROOM = 1.06  # above the highest buffer
 LINE = 14  # units from one line of text to the next
@@ -21,7 +21,7 @@ Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One buffer: a rectangle with a few lines of text; `look` is its class in the page."""
+    """A buffer as a rectangle with a few lines of text; `look` is its CSS class."""
 
     x: float
     y: float
@@ -33,32 +33,32 @@ class Box:
 
 
 def l2(report: Report) -> dict[str, Any] | None:
-    """The arena; None where every layer reads an input and writes an output."""
-    found = report["memory"]
-    if not found["buffers"]:
+    """Map of the L2 arena; None where every layer reads an input and writes an output."""
+    memory = report["memory"]
+    if not memory["buffers"]:
         return None
-    last = max(buffer["last_step"] for buffer in found["buffers"])
+    last = max(buffer["last_step"] for buffer in memory["buffers"])
     frame = Frame(max(len(report["layers"]), last + 1), 280, longest(report))
-    top = max(found["arena_bytes"], found["lower_bound_bytes"]) * HEADROOM
-    named = words.layer_names(report)
+    top = max(memory["arena_bytes"], memory["lower_bound_bytes"]) * HEADROOM
+    names = wording.layer_names(report)
     return {
-        **_axes(report, frame, top, found["peak_step"]),
-        "boxes": [_result(report, named, buffer, frame, top) for buffer in found["buffers"]],
-        "bound": frame.y(found["lower_bound_bytes"] / top),
+        **_axes(report, frame, top, memory["peak_step"]),
+        "boxes": [_result(report, names, buffer, frame, top) for buffer in memory["buffers"]],
+        "bound": frame.y(memory["lower_bound_bytes"] / top),
     }
 
 
 def l1(report: Report) -> dict[str, Any] | None:
-    """What tiles hold; None where no layer runs in tiles."""
+    """Map of the L1 tile buffers; None where no layer runs in tiles."""
     buffers = report["memory"].get("l1_buffers")
     if not buffers:
         return None
     frame = Frame(len(report["layers"]), 280, longest(report))
     top = max(b["offset"] + b["size_bytes"] for b in buffers) * HEADROOM
-    named = words.layer_names(report)
+    names = wording.layer_names(report)
     return {
         **_axes(report, frame, top, int(fullest(buffers))),
-        "boxes": [_operand(report, named, buffer, frame, top) for buffer in buffers],
+        "boxes": [_operand(report, names, buffer, frame, top) for buffer in buffers],
         "bound": None,
     }
 
@@ -67,14 +67,14 @@ def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]
     return {
         "frame": frame,
         "columns": columns(report, frame),
-        "ticks": [Tick(frame.y(at / top), words.size(at)) for at in _byte_ticks(int(top))],
+        "ticks": [Tick(frame.y(at / top), wording.size(at)) for at in _byte_ticks(int(top))],
         "peak": (frame.x(peak), frame.column),
         "peak_text": _anchored(frame, peak),
     }
 
 
 def _anchored(frame: Frame, step: int) -> tuple[float, str]:
-    """Where a word over a column starts, so that it stays inside the drawing."""
+    """Position and text anchor of a label over a column, kept inside the drawing."""
     if step < 1:
         return frame.x(step), "start"
     return (
@@ -83,7 +83,7 @@ def _anchored(frame: Frame, step: int) -> tuple[float, str]:
 
 
 def _byte_ticks(top: int) -> range:
-    """At powers of two, three to six of them."""
+    """Ticks at multiples of a power of two, three to six of them."""
     step = 1 << max((top // 6).bit_length(), 2)
     return range(0, top + 1, step)
 
@@ -100,30 +100,32 @@ def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str
         width=round(width, 2),
         height=round(height, 1),
         title=title,
-        lines=_fitting((*names, (words.size(row["size_bytes"]),)), width, height),
+        lines=_fitting((*names, (wording.size(row["size_bytes"]),)), width, height),
         look=look,
     )
 
 
 def _fitting(names: Names, width: float, height: float) -> tuple[str, ...]:
-    """Of every line the longest form that fits, of the lines as many as fit."""
-    letters, room = int((width - 8) / LETTER), int((height - 2) / LINE)
-    lines = (next((form for form in forms if len(form) <= letters), "") for forms in names)
-    return tuple(filter(None, lines))[: max(room, 0)]
+    """The longest form of every line that fits the width, as many lines as fit the height."""
+    max_chars, max_lines = int((width - 8) / LETTER), int((height - 2) / LINE)
+    lines = (next((form for form in forms if len(form) <= max_chars), "") for forms in names)
+    return tuple(filter(None, lines))[: max(max_lines, 0)]
 
 
 # --- L2 -------------------------------------------------------------------------------------------
 
 
-def _result(report: Report, named: Mapping[str, str], buffer: Row, frame: Frame, top: float) -> Box:
+def _result(
+    report: Report, layer_names: Mapping[str, str], buffer: Row, frame: Frame, top: float
+) -> Box:
     row = owner(report, buffer)
-    name = named[row["name"]]
+    name = layer_names[row["name"]]
     path = next((o["path"] for o in row["origin"] if o["path"]), "")
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{name}: {ARENA[buffer['kind']]}, {_where(buffer)}"
-        return _box(buffer, frame, top, title, names, "hauled")
+        title = f"{name}: {ARENA[buffer['kind']]}, {_location(buffer)}"
+        return _box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     title = _result_title(report, buffer, name)
     return _box(buffer, frame, top, title, names, look)
@@ -134,28 +136,28 @@ def _result_title(report: Report, buffer: Row, name: str) -> str:
     first, last = buffer["first_step"], buffer["last_step"]
     reader = layers[last]["function"] if last < len(layers) else "the copy to an output"
     writer = layers[first]["function"]
-    return f"{name}: {_where(buffer)}, written by {writer}, last read by {reader}"
+    return f"{name}: {_location(buffer)}, written by {writer}, last read by {reader}"
 
 
-def _where(buffer: Row) -> str:
+def _location(buffer: Row) -> str:
     return f"{buffer['size_bytes']:,} B at offset {buffer['offset']:,}"
 
 
 def budget(report: Report) -> list[dict[str, Any]]:
-    """What fills L2: segments with their share of it (of what is used, where there is no limit)."""
-    found = report["memory"]
+    """Segments of L2 with their shares of its size (of the bytes in use, where L2 has no limit)."""
+    memory = report["memory"]
     limit = report["target"]["l2_bytes"]
-    activations = "activations, what comes from L3" if found["l3_bytes"] else "activations"
+    activations = "activations, what comes from L3" if memory["l3_bytes"] else "activations"
     parts = [
-        ("weights", "weights and tables", found["weights_bytes"]),
-        ("arena", activations, found["arena_bytes"]),
-        ("ports", "inputs and outputs", found["input_bytes"] + found["output_bytes"]),
+        ("weights", "weights and tables", memory["weights_bytes"]),
+        ("arena", activations, memory["arena_bytes"]),
+        ("ports", "inputs and outputs", memory["input_bytes"] + memory["output_bytes"]),
     ]
     if limit is not None:
-        parts.append(("free", "free, code included", limit - found["l2_peak_bytes"]))
-    whole = sum(size for _, _, size in parts)
+        parts.append(("free", "free, code included", limit - memory["l2_peak_bytes"]))
+    total = sum(size for _, _, size in parts)
     return [
-        {"kind": kind, "name": name, "bytes": size, "share": words.share(size, whole)}
+        {"kind": kind, "name": name, "bytes": size, "share": wording.fraction(size, total)}
         for kind, name, size in parts
     ]
 
@@ -164,17 +166,19 @@ def budget(report: Report) -> list[dict[str, Any]]:
 
 
 def _operand(
-    report: Report, named: Mapping[str, str], buffer: Row, frame: Frame, top: float
+    report: Report, layer_names: Mapping[str, str], buffer: Row, frame: Frame, top: float
 ) -> Box:
     row = report["layers"][buffer["step"]]
     shape = (dims(buffer["shape"]),) if buffer["shape"] else ()
     names = ((str(buffer["operand"]),), shape)
-    title = _operand_title(named[row["name"]], row, buffer)
+    title = _operand_title(layer_names[row["name"]], row, buffer)
     return _box(buffer, frame, top, title, names, buffer["kind"])
 
 
 def _operand_title(layer: str, row: Mapping[str, Any], buffer: Row) -> str:
     shape = f" {dims(buffer['shape'])}" if buffer["shape"] else ""
     name = "" if buffer["kind"] == buffer["operand"] else f"{buffer['operand']}{shape}, "
-    tiles = words.several(row["tiles"], "tile")
-    return f"{layer}: {name}{buffer['kind']}, {_where(buffer)}; {tiles}, of results {row['tile']}"
+    tiles = wording.several(row["tiles"], "tile")
+    return (
+        f"{layer}: {name}{buffer['kind']}, {_location(buffer)}; {tiles}, of results {row['tile']}"
+    )

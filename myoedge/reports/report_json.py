@@ -23,7 +23,7 @@ from myoedge.reports.memory import memory, moved_l3_bytes, weights_in, weights_i
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
-RUNGS = ("host", "simulator", "gvsoc", "board")
+BACKENDS = ("host", "simulator", "gvsoc", "board")
 EXACT_DB = 999.0  # stands for "no error at all": JSON has no infinity, and comparisons still hold
 UNLIMITED = 2**31 - 1  # what target "host" has
 CAUSES = ("busy", *STALLS)  # where the time of the cores goes
@@ -39,7 +39,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is known of a build besides its plan; None where it was not measured.
+    """Results of a build beside its plan; None where not measured.
 
     accuracy_float, accuracy_int8   shares of the labelled samples, 0 .. 1
     exact                           by rung: same integers as the reference, different, or not run
@@ -58,20 +58,20 @@ class Outcome:
 
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
-    """Everything worth knowing of a build as JSON values: finite, without paths or times."""
+    """The report of a build as JSON values: finite, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     return {
         "schema": SCHEMA,
         "model": _model(plan, outcome),
         "target": _target(plan),
         "quantization": {**_quantization(plan, outcome), "weakest": _weakest(layers)},
-        "exact": {rung: outcome.exact.get(rung) for rung in RUNGS},
+        "exact": {backend: outcome.exact.get(backend) for backend in BACKENDS},
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,
         "memory": memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
-        "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _named_outputs(plan)],
+        "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _output_names(plan)],
         "layers": layers,
         "warnings": [_warning(notice) for notice in outcome.warnings],
     }
@@ -104,7 +104,7 @@ def _target(plan: Plan) -> dict[str, Any]:
 
 
 def _cycles(plan: Plan) -> dict[str, Any] | None:
-    """What the cost model says until `simulate` has counted; None for a target without a clock."""
+    """Cycles as the cost model estimates them; None for a target without a clock."""
     if not plan.chip.point.clock_hz:
         return None
     total, macs = round(modelled_cycles(plan)), sum(step_macs(plan.quant, s) for s in plan.steps)
@@ -128,8 +128,8 @@ def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
         "sqnr_before": [] if fidelity is None else list(fidelity.passed),
-        "accuracy_float": _share(outcome.accuracy_float),
-        "accuracy_int8": _share(outcome.accuracy_int8),
+        "accuracy_float": _rounded(outcome.accuracy_float),
+        "accuracy_int8": _rounded(outcome.accuracy_int8),
         "accuracy_source": _accuracy_source(outcome),
         "samples": None if fidelity is None else len(fidelity.real),
         "source": "integer reference against the float network",
@@ -142,18 +142,18 @@ def _accuracy_source(outcome: Outcome) -> str | None:
 
 
 def decibels(value: float | None) -> float | None:
-    """dB to three decimals, which no other machine's BLAS changes; EXACT_DB without error."""
+    """dB to three decimals, which is the same with every BLAS; EXACT_DB without error."""
     if value is None or math.isnan(value):
         return None
     return EXACT_DB if value > EXACT_DB else round(value, 3)
 
 
-def _share(value: float | None) -> float | None:
+def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
 def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The layer that adds most noise of its own."""
+    """The layer that adds the most noise of its own."""
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     if not measured:
         return None
@@ -164,15 +164,15 @@ def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
 # --- inputs and outputs ---------------------------------------------------------------------------
 
 
-def _named_outputs(plan: Plan) -> Iterable[tuple[str, str]]:
+def _output_names(plan: Plan) -> Iterable[tuple[str, str]]:
     names = plan.quant.graph.output_names or plan.graph_outputs
     return zip(plan.graph_outputs, names, strict=True)
 
 
-def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
+def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
     params = plan.quant.params.get(name)
     return {
-        "name": shown,
+        "name": display_name,
         "tensor": name,
         "shape": list(plan.quant.graph.shape(name)),
         "dtype": plan.quant.dtype(name),
@@ -180,16 +180,16 @@ def _port(plan: Plan, name: str, shown: str) -> dict[str, Any]:
         "far": plan.where[name].kind == "far",
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
-        "border": _border(plan.quant.graph.borders.get(name)),
+        "border": _normalization(plan.quant.graph.borders.get(name)),
     }
 
 
-def _output(plan: Plan, fidelity: Fidelity | None, name: str, shown: str) -> dict[str, Any]:
-    known = {} if fidelity is None else fidelity.outputs_db
-    return {**_port(plan, name, shown), "sqnr_db": decibels(known.get(name))}
+def _output(plan: Plan, fidelity: Fidelity | None, name: str, display_name: str) -> dict[str, Any]:
+    sqnr_of = {} if fidelity is None else fidelity.outputs_db
+    return {**_port(plan, name, display_name), "sqnr_db": decibels(sqnr_of.get(name))}
 
 
-def _border(border: InputNormalization | None) -> dict[str, Any] | None:
+def _normalization(border: InputNormalization | None) -> dict[str, Any] | None:
     if border is None:
         return None
     return {
@@ -232,7 +232,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
 
 
 def _tiles(tiling: Tiling | None) -> dict[str, Any]:
-    """How a layer is cut; None of all for one that is computed in L2."""
+    """Tile shape, count and L1 bytes of a layer; all None for a layer computed in L2."""
     return {
         "l1_bytes": None if tiling is None else tiling.l1_bytes,
         "tile": None if tiling is None else dims(tiling.shape),
@@ -241,7 +241,7 @@ def _tiles(tiling: Tiling | None) -> dict[str, Any]:
 
 
 def _moved(plan: Plan, index: int) -> dict[str, Any]:
-    """Where a layer's weights lie, and the bytes that it reads and writes."""
+    """Location of a layer's weights, and the bytes that the layer reads and writes."""
     node = plan.steps[index].node
     weights = sum(array.nbytes for array in plan.stored(index).values())
     return {
@@ -256,7 +256,7 @@ def _moved(plan: Plan, index: int) -> dict[str, Any]:
 
 
 def _read_bytes(plan: Plan, node: Node) -> int:
-    """Bytes of the operands that the loop nest touches; padding is not read, weights are apart."""
+    """Bytes of the operands that the loop nest reads, without padding and weights."""
     q = plan.quant
     nest = OPS[node.op].nest(
         node.attrs, [q.graph.shape(n) for n in node.inputs], q.graph.shape(node.name)
@@ -288,5 +288,5 @@ def _warning(notice: Notice) -> dict[str, Any]:
 
 
 def dims(shape: Iterable[int]) -> str:
-    """1x8x40; "scalar" for a shape without dimensions."""
+    """Shape as text: "1x8x40"; "scalar" without dimensions."""
     return "x".join(map(str, shape)) or "scalar"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things lie in the drawings of report.html: noise and time by layer; maps.py has memory."""
+"""Geometry of the drawings in report.html: noise and time by layer; maps.py has memory."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.operators import layer_names as naming
-from myoedge.reports import speed, words
-from myoedge.reports.rows import CAUSES, EXACT_DB, WEAK_DB, Report
+from myoedge.reports import speed, wording
+from myoedge.reports.report_json import CAUSES, EXACT_DB, WEAK_DB, Report
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 26, 40  # margins in user units, about a pixel each
 PLOT_WIDTH = 900
 NARROWEST, WIDEST = 24, 104  # of one step
-MOST_BARS = 40  # of layers' times
-MOST_NAME = 28  # characters beside a bar: what 210 px hold
+MAX_BARS = 40  # of layers' times
+MAX_NAME_CHARS = 28  # characters beside a bar: what 210 px hold
 LETTER = 7.0  # mean width of a letter at 11 units, in the widest fonts that browsers fall back to
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A line across the plot, or a name below it."""
+    """A line across the plot, or a label below it."""
 
     at: float
     text: str
@@ -31,7 +31,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One layer's noise: its own above, everything so far below."""
+    """Noise of a layer: its own above, the accumulated noise below."""
 
     x: float
     local: float | None
@@ -42,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of a drawing, and where its steps are."""
+    """Size of a drawing, and the positions of its steps."""
 
     steps: int
     plot_height: int
@@ -50,7 +50,7 @@ class Frame:
 
     @property
     def slanted(self) -> bool:
-        """Whether operators' names do not fit their columns upright."""
+        """Whether operators' names are too long to be written horizontally in their columns."""
         return self.longest * LETTER > self.column - 4
 
     @property
@@ -78,7 +78,7 @@ class Frame:
         return round(LEFT + self.column * step, 1)
 
     def y(self, share: float) -> float:
-        """0 is the bottom of the plot, 1 its top."""
+        """Height of a value from 0 (bottom of the plot) to 1 (top)."""
         return round(self.bottom - self.plot_height * share, 1)
 
 
@@ -86,15 +86,15 @@ class Frame:
 
 
 def noise(report: Report) -> dict[str, Any] | None:
-    """SQNR of every layer, alone and so far, on one scale in dB."""
-    found = _decibels(report)
-    if not found:
+    """SQNR of every layer, its own and accumulated, on one scale in dB."""
+    levels = _decibels(report)
+    if not levels:
         return None
-    low, high = 10 * math.floor((min(found) - 2) / 10), 10 * math.ceil((max(found) + 2) / 10)
+    low, high = 10 * math.floor((min(levels) - 2) / 10), 10 * math.ceil((max(levels) + 2) / 10)
     frame = Frame(len(report["layers"]), 200, longest(report))
     step = 10 if high - low <= 60 else 20
 
-    names = words.layer_names(report)
+    names = wording.layer_names(report)
 
     def y(value: float | None) -> float | None:
         return None if value is None else frame.y((min(value, high) - low) / (high - low))
@@ -118,19 +118,19 @@ def noise(report: Report) -> dict[str, Any] | None:
 
 
 def _decibels(report: Report) -> list[float]:
-    """All of them, of layers alone and so far; what is exact has no place on the scale."""
+    """All finite SQNR values of the layers; exact layers have no place on the scale."""
     rows = report["layers"]
-    found = [row[key] for row in rows for key in ("sqnr_local_db", "sqnr_db")]
-    return [value for value in found if value is not None and value < EXACT_DB]
+    levels = [row[key] for row in rows for key in ("sqnr_local_db", "sqnr_db")]
+    return [value for value in levels if value is not None and value < EXACT_DB]
 
 
 def _noise_of(row: Mapping[str, Any], name: str) -> str:
-    alone, so_far = (words.decibels(row[key]) for key in ("sqnr_local_db", "sqnr_db"))
-    return f"{name}: {alone} alone, {so_far} so far"
+    own, accumulated = (wording.decibels(row[key]) for key in ("sqnr_local_db", "sqnr_db"))
+    return f"{name}: {own} alone, {accumulated} so far"
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
-    """The operator of every step, and its layer."""
+    """A label for every step: its operator, with the layer's name as title."""
     layers = report["layers"]
     rows = enumerate(zip(layers, naming.told_apart(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
@@ -145,7 +145,7 @@ def longest(report: Report) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A cause's part of a bar, in percent of the bar."""
+    """A stall cause's part of a bar, in percent of the bar."""
 
     cause: str
     percent: float
@@ -154,7 +154,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Time of a layer: its length in percent of the longest, and its parts by cause."""
+    """Time of a layer: length in percent of the longest, and parts by cause."""
 
     name: str
     note: str
@@ -166,23 +166,23 @@ class Bar:
 
 
 def time(report: Report) -> dict[str, Any] | None:
-    """Bars of the layers that take longest, in network order; None where nothing is known."""
-    found = speed.cycles(report)
-    if found is None:
+    """Bars of the slowest layers, in network order; None without cycles."""
+    cycles = speed.cycles(report)
+    if cycles is None:
         return None
     layers = report["layers"]
-    slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MOST_BARS]
+    slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MAX_BARS]
     longest = max((speed.layer_cycles(row) or 0 for row in slowest), default=0)
-    kept = {row["name"] for row in slowest}
-    names = words.layer_names(report)
-    bars = [_bar(row, names[row["name"]], longest) for row in layers if row["name"] in kept]
-    short = words.shortened([bar.name for bar in bars], MOST_NAME)
+    shown_names = {row["name"] for row in slowest}
+    names = wording.layer_names(report)
+    bars = [_bar(row, names[row["name"]], longest) for row in layers if row["name"] in shown_names]
+    short = wording.shortened([bar.name for bar in bars], MAX_NAME_CHARS)
     bars = [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)]
-    rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in kept]
+    rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in shown_names]
     return {
         "bars": bars,
         "longest_name": max((len(bar.short) for bar in bars), default=0),
-        "parts": _parts(found.get("stalls")),
+        "parts": _parts(cycles.get("stalls")),
         "hidden": len(rest),
         "hidden_cycles": sum(rest),
         "outside": speed.outside_layers(report),
@@ -193,19 +193,19 @@ def _bar(row: Mapping[str, Any], name: str, longest: int) -> Bar:
     cycles = speed.layer_cycles(row) or 0
     return Bar(
         name=name,
-        note=words.what(dict(row)),
+        note=wording.operator(dict(row)),
         cycles=cycles,
         rate=speed.rate(row["macs"], cycles),
-        length=round(100 * words.share(cycles, longest), 2),
+        length=round(100 * wording.fraction(cycles, longest), 2),
         parts=_parts(row["stalls"]) or (Part("all", 100.0, f"{cycles:,} cycles"),),
     )
 
 
 def _parts(stalls: Mapping[str, float] | None) -> tuple[Part, ...]:
-    """Parts that fill a bar, in the same order in each; rounding may not have left 100 %."""
-    whole = sum((stalls or {}).values())
+    """Parts of a bar by cause, in one order, scaled to 100 %."""
+    total = sum((stalls or {}).values())
     return tuple(
-        Part(cause, round(100 * stalls[cause] / whole, 2), f"{stalls[cause]:.1f} %")
+        Part(cause, round(100 * stalls[cause] / total, 2), f"{stalls[cause]:.1f} %")
         for cause in CAUSES
         if stalls and stalls.get(cause)
     )
