@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import Draft
 from myoedge.frontend.masks import keeps_sums
 from myoedge.frontend.refusals import infinite_mask, not_finite
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import LOWEST
+from myoedge.operators.graph_builder import GraphBuilder
 
 HIDES_IN = ("softmax", "attention")
 
@@ -31,7 +31,7 @@ def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
             refuse_not_finite(name, [value])
 
 
-def hiding_only(d: Draft, outputs: Sequence[str]) -> None:
+def hiding_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
     """Infinities that come into a softmax as minus infinity, or are clamped, become large numbers.
 
     Errors: E112 where anything else reads them.
@@ -63,7 +63,7 @@ def _infinity(value: Array) -> int:
     return next((s for s, at in tests.items() if (at | np.isfinite(value)).all()), 0)
 
 
-def _passed_on(d: Draft, node: Node, held: str, sign: int) -> int | None:
+def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
     """The sign of infinity in the result where it is in an operand; 0 where all is finite there,
     None where it may not be read."""
     if node.op in HIDES_IN:
@@ -83,7 +83,7 @@ def _passed_on(d: Draft, node: Node, held: str, sign: int) -> int | None:
     return sign * signs.pop() if len(signs) == 1 else None
 
 
-def _read(d: Draft, name: str, reader: str) -> Exception:
+def _read(d: GraphBuilder, name: str, reader: str) -> Exception:
     value = d.constants[name]
     count = int(np.count_nonzero(~np.isfinite(value)))
     which = "minus" if _infinity(value) < 0 else "plus"

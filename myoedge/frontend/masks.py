@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import Draft, Unsupported
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import HIDDEN
 from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 NO_KEY = "a query that may look at no key"
 NOTHING: Array = np.zeros((), np.float32)
@@ -22,7 +22,7 @@ def refuse_no_key(added: Array, axis: int = -1) -> None:
         raise Unsupported(NO_KEY)
 
 
-def refuse_masked_rows(d: Draft, scores: str, axis: int) -> None:
+def refuse_masked_rows(d: GraphBuilder, scores: str, axis: int) -> None:
     """The same of scores on their way into a softmax: masks may be added to them in several steps,
     each of which leaves some keys."""
     known = dict(d.constants)  # and the sum of the constants that were added to what is computed
@@ -35,7 +35,7 @@ def refuse_masked_rows(d: Draft, scores: str, axis: int) -> None:
         refuse_no_key(np.broadcast_to(added, d.shape(scores)), axis)
 
 
-def keeps_sums(d: Draft, node: Node) -> bool:
+def keeps_sums(d: GraphBuilder, node: Node) -> bool:
     """Whether what was added to a tensor is still an addend of what a step makes of it."""
     if node.op == "mul":
         return node.inputs[1] in d.constants
@@ -44,7 +44,7 @@ def keeps_sums(d: Draft, node: Node) -> bool:
     return node.op in ("add", "sub") or OPS[node.op].is_data_movement
 
 
-def _after(d: Draft, node: Node, parts: list[Array]) -> Array:
+def _after(d: GraphBuilder, node: Node, parts: list[Array]) -> Array:
     shapes = map(d.shape, node.inputs)
     whole, *others = (np.broadcast_to(x, shape) for x, shape in zip(parts, shapes, strict=True))
     if node.op == "table":

@@ -13,8 +13,9 @@ from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.attention.graph_form import Added, attend, fits, parted
-from myoedge.passes.graph_patch import Patch, feeds_only, made_by
+from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.masks import is_mask
+from myoedge.passes.matching import feeds_only, made_by
 
 
 def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
@@ -28,7 +29,7 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     scaled = [(x, s) for x in terms if (s := _scores(graph, x)) is not None]
     if len(scaled) != 1:
         return None
-    (main, (product, scale)), patch = scaled[0], Patch(graph, node)
+    (main, (product, scale)), patch = scaled[0], GraphBuilder(graph, node)
     q, k, v = product.inputs[0], product.inputs[1], node.inputs[1]
     turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
     if not fits(graph.shape(q), turned, graph.shape(v)):
@@ -71,7 +72,7 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(chain[0][1]) if chain else 1.0
 
 
-def _added(patch: Patch, scores: Shape, terms: list[str]) -> Added | None:
+def _added(patch: GraphBuilder, scores: Shape, terms: list[str]) -> Added | None:
     """Of all terms together; None where keys are hidden among numbers that are computed, or by what
     is computed among others: the 8 bits of what attention adds have no room for both."""
     constants = patch.graph.constants
@@ -105,7 +106,7 @@ def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
     tables = _tables(graph, graph.shape(node.name), cos, sin)
     if x is None or graph.shape(x) != graph.shape(node.name) or tables is None:
         return None
-    patch, (axis, *values) = Patch(graph, node), tables
+    patch, (axis, *values) = GraphBuilder(graph, node), tables
     return patch.last("rotary", x, *(patch.constant(np.asarray(v)) for v in values), axis=axis)
 
 
@@ -192,7 +193,7 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     cos, sin = (graph.constants[n].astype(np.float64) for n in q.inputs[1:])
     if np.abs(cos**2 + sin**2 - 1.0).max() > 1e-5:
         return None
-    return Patch(graph, node).last(
+    return GraphBuilder(graph, node).last(
         "attention", q.inputs[0], k.inputs[0], *node.inputs[2:], **node.attrs
     )
 
@@ -214,7 +215,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite | None:
     readers = graph.users[node.inputs[0]]
     if rows is None or node.inputs[0] in graph.outputs or not _cut_up(graph, layer, readers):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     parts = (patch.constant(graph.constants[n][rows]) for n in layer.inputs[1:])
     y = patch.add("linear", layer.inputs[0], *parts, origin=layer.origin)
     return patch.last("reshape", y, shape=graph.shape(node.name))

@@ -12,8 +12,9 @@ from myoedge.graph.ir import Graph, InputNormalization, Node, Shape
 from myoedge.graph.rewrite import Rewrite, Rule, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import real_node
-from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
+from myoedge.passes.matching import feeds_only, joined, made_by
 
 WEIGHTED = ("conv", "linear")
 
@@ -22,7 +23,7 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     """A node that reads constants only is computed now."""
     if not all(map(graph.is_const, node.inputs)):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     _, value = real_node(node, [graph.constants[name] for name in node.inputs])
     return patch.same_as(patch.constant(np.asarray(value)))
 
@@ -39,7 +40,7 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "concat": lambda: len(node.inputs) == 1,
     }
     keeps = same.get(node.op)
-    return Patch(graph, node).same_as(node.inputs[0]) if keeps and keeps() else None
+    return GraphBuilder(graph, node).same_as(node.inputs[0]) if keeps and keeps() else None
 
 
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
@@ -57,8 +58,8 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     scale, offset = _factors(node.op, c, constant_first=const == 0)
     if c.size == 1:
         chain = (("affine", float(scale[0]), float(offset[0])),)
-        return Patch(graph, node).last("table", x, chain=chain)
-    patch = Patch(graph, node)
+        return GraphBuilder(graph, node).last("table", x, chain=chain)
+    patch = GraphBuilder(graph, node)
     return patch.last("affine", x, patch.constant(scale), patch.constant(offset), axis=along)
 
 
@@ -89,7 +90,7 @@ def unrepeat(graph: Graph, node: Node) -> Rewrite | None:
             once[index] = less
     if not once:
         return None
-    patch, inputs = Patch(graph, node), [*node.inputs]
+    patch, inputs = GraphBuilder(graph, node), [*node.inputs]
     for index, value in once.items():
         inputs[index] = patch.constant(value)
     return patch.last(node.op, *inputs, **node.attrs)
@@ -120,7 +121,7 @@ def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
         return None
     a, b = (graph.constants[name].astype(np.float64) for name in before.inputs[1:])
     c, e = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     parts = patch.constant(a * c), patch.constant(b * c + e)
     return patch.last("affine", before.inputs[0], *parts, **node.attrs, origin=joined(before, node))
 
@@ -133,7 +134,7 @@ def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     if producer is None:
         return None
     scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     inputs = _scaled(patch, producer, scale, offset)
     attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
     return patch.last(producer.op, *inputs, **attrs, origin=joined(producer, node))
@@ -147,7 +148,7 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     if producer is None:
         return None
     (_, scale, offset), *rest = node.attrs["chain"]
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     inputs = _scaled(patch, producer, np.float64(scale), np.float64(offset))
     origin = joined(producer, node)
     if not rest:
@@ -165,7 +166,7 @@ def _foldable(graph: Graph, node: Node) -> Node | None:
 
 
 def _scaled(
-    patch: Patch, producer: Node, scale: Array | np.float64, offset: Array | np.float64
+    patch: GraphBuilder, producer: Node, scale: Array | np.float64, offset: Array | np.float64
 ) -> tuple[str, ...]:
     """Inputs of the producer with scale * (w x + b) + offset in its weights and bias."""
     graph, (x, weight, *bias) = patch.graph, producer.inputs
@@ -193,7 +194,7 @@ def absorb_borders(graph: Graph) -> Graph:
             border = _joined_border(graph.borders.get(name), _border(graph, reader))
             if border is None:
                 break
-            change = Patch(graph, reader).same_as(name)
+            change = GraphBuilder(graph, reader).same_as(name)
             graph = replace(splice(graph, reader, change), borders={**graph.borders, name: border})
     return graph
 

@@ -7,7 +7,8 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
-from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.matching import feeds_only, joined, made_by
 
 
 def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
@@ -17,7 +18,7 @@ def merge_tables(graph: Graph, node: Node) -> Rewrite | None:
         return None
     chain = (*before.attrs["chain"], *node.attrs["chain"])
     origin = joined(before, node)
-    return Patch(graph, node).last("table", before.inputs[0], chain=chain, origin=origin)
+    return GraphBuilder(graph, node).last("table", before.inputs[0], chain=chain, origin=origin)
 
 
 def one_number(graph: Graph, node: Node) -> Rewrite | None:
@@ -28,7 +29,7 @@ def one_number(graph: Graph, node: Node) -> Rewrite | None:
     (x, first), (other, second) = found
     if x != other or graph.is_const(x) or not (first or second):
         return None
-    return Patch(graph, node).last("table", x, chain=(("product", first, second),))
+    return GraphBuilder(graph, node).last("table", x, chain=(("product", first, second),))
 
 
 def _function_of(graph: Graph, name: str) -> tuple[str, Chain]:
@@ -46,7 +47,7 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
         return None
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
     origin = joined(producer, node)
-    return Patch(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
+    return GraphBuilder(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))
@@ -69,7 +70,7 @@ def magnitude(graph: Graph, node: Node) -> Rewrite | None:
     a, b = (square.inputs[0] for square in squares)
     if graph.shape(a) != graph.shape(b):
         return None
-    patch, (_, *rest) = Patch(graph, node), node.attrs["chain"]
+    patch, (_, *rest) = GraphBuilder(graph, node), node.attrs["chain"]
     origin = joined(*squares, total, node)
     if not rest:
         return patch.last("magnitude", a, b, origin=origin)
@@ -98,7 +99,7 @@ def clamp_before_max(graph: Graph, node: Node) -> Rewrite | None:
         return None
     if not feeds_only(graph, producer.name, pool):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     clamped = patch.add("table", pool.inputs[0], **node.attrs)
     return patch.last("max_pool", clamped, **pool.attrs, origin=pool.origin)
 
@@ -117,7 +118,7 @@ def fuse_padding(graph: Graph, node: Node) -> Rewrite | None:
         return None
     both = zip(spatial, node.attrs["pads"], strict=True)
     attrs = {**node.attrs, "pads": tuple((a[0] + b[0], a[1] + b[1]) for a, b in both)}
-    patch, x = Patch(graph, node), pad.inputs[0]
+    patch, x = GraphBuilder(graph, node), pad.inputs[0]
     if turned:
         x = patch.add("transpose", x, **turned.attrs, origin=turned.origin)
     return patch.last("conv", x, *node.inputs[1:], **attrs, origin=joined(pad, node))
@@ -145,7 +146,7 @@ def cut_into_padding(graph: Graph, node: Node) -> Rewrite | None:
     if min(min(pair) for pair in pads) < 0:
         return None
     attrs, origin = {**conv.attrs, "pads": pads}, joined(conv, node)
-    return Patch(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
+    return GraphBuilder(graph, node).last("conv", *conv.inputs, **attrs, origin=origin)
 
 
 def drop_softmax_before_symbols(graph: Graph, node: Node) -> Rewrite | None:
@@ -156,7 +157,7 @@ def drop_softmax_before_symbols(graph: Graph, node: Node) -> Rewrite | None:
     soft = made_by(graph, shaped.inputs[0] if shaped else node.inputs[0], "softmax", "log_softmax")
     if soft is None or soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
         return None
-    patch, x = Patch(graph, node), soft.inputs[0]
+    patch, x = GraphBuilder(graph, node), soft.inputs[0]
     if shaped is not None:
         x = patch.add("reshape", x, **shaped.attrs, origin=shaped.origin)
     return patch.last("ctc_greedy", x, **node.attrs, origin=joined(soft, node))
@@ -170,7 +171,7 @@ def drop_softmax_before_argmax(graph: Graph, node: Node) -> Rewrite | None:
     if soft is None or soft.attrs["axis"] != node.attrs["axis"]:
         return None
     origin = joined(soft, node)
-    return Patch(graph, node).last("argmax", soft.inputs[0], **node.attrs, origin=origin)
+    return GraphBuilder(graph, node).last("argmax", soft.inputs[0], **node.attrs, origin=origin)
 
 
 FUSE: tuple[Rule, ...] = (

@@ -14,7 +14,8 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.operators.base import OPS
-from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.matching import feeds_only, joined, made_by
 
 Perm = tuple[int, ...]
 
@@ -29,7 +30,7 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
     if before is None:
         return None
     perm = tuple(before.attrs["perm"][axis] for axis in node.attrs["perm"])
-    return Patch(graph, node).last("transpose", before.inputs[0], perm=perm)
+    return GraphBuilder(graph, node).last("transpose", before.inputs[0], perm=perm)
 
 
 def _transposed(graph: Graph, name: str) -> Node | None:
@@ -51,7 +52,7 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
-    patch, turned = Patch(graph, node), op.permute_rule(node.attrs, perm)
+    patch, turned = GraphBuilder(graph, node), op.permute_rule(node.attrs, perm)
     inputs = {i: _through(patch, node.inputs[i], inverse(perm)) for i in data}
     if turned is None or None in inputs.values():
         return None
@@ -69,7 +70,7 @@ def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
     return found[0] if len(perms) == 1 else None
 
 
-def _through(patch: Patch, name: str, perm: Perm) -> str | None:
+def _through(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
     """`name` transposed: cancelled, computed for constants, else a node; None if ranks differ."""
     graph = patch.graph
     if graph.is_const(name):
@@ -101,7 +102,7 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     where = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
     left = perm if kept else tuple(p for axis, p in enumerate(perm) if axis not in old)
     order = tuple(sorted(left).index(p) for p in left)
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     if node.op == "argmax" and order == tuple(sorted(order)):
         return patch.last("argmax", before.inputs[0], **{**node.attrs, **where})
     if node.op == "argmax":
@@ -123,7 +124,7 @@ def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
     w = graph.constants[node.inputs[1]]
     back = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
     columns = w.reshape(w.shape[0], *inner[lead:]).transpose(back).reshape(w.shape)
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     rows = patch.add("reshape", turned.inputs[0], **flat.attrs, origin=flat.origin)
     return patch.last("linear", rows, patch.constant(columns), *node.inputs[2:])
 
@@ -144,7 +145,7 @@ def share_equal(graph: Graph, node: Node) -> Rewrite | None:
         if twin is node:
             return None
         if twin.op == node.op and twin.attrs["perm"] == node.attrs["perm"]:
-            return Patch(graph, node).same_as(twin.name)
+            return GraphBuilder(graph, node).same_as(twin.name)
     return None
 
 
@@ -161,7 +162,7 @@ def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
         return None
     moved = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
     axes = [*(axis for axis in range(len(out)) if axis not in moved), *moved]
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     y = patch.add("reshape", before.inputs[0], shape=tuple(out[axis] for axis in axes))
     turned = {**before.attrs, "perm": inverse(axes)}
     return patch.last("transpose", y, **turned, origin=before.origin)
@@ -189,7 +190,7 @@ def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
     before = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
     if before is None or not feeds_only(graph, before.name, node):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     y = patch.add("table", before.inputs[0], **node.attrs)
     return patch.last("reshape", y, **before.attrs, origin=joined(before))
 
@@ -213,7 +214,7 @@ def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
     order = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
     if order != sorted(order):
         return None
-    return Patch(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
+    return GraphBuilder(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
 
 
 def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
@@ -221,7 +222,7 @@ def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     before = made_by(graph, node.inputs[0], "reshape") if node.op == "reshape" else None
     if before is None:
         return None
-    return Patch(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
+    return GraphBuilder(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
 
 
 def turn_rows(graph: Graph, node: Node) -> Rewrite | None:
@@ -233,7 +234,7 @@ def turn_rows(graph: Graph, node: Node) -> Rewrite | None:
     if before is None or before.attrs["perm"][-2] != len(before.attrs["perm"]) - 1:
         return None
     *lead, first, last = before.attrs["perm"]
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     rows = patch.add("transpose", before.inputs[0], perm=(*lead, last, first), origin=before.origin)
     return patch.last("matmul", node.inputs[0], rows, **{**node.attrs, "b_turned": True})
 

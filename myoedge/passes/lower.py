@@ -8,8 +8,8 @@ from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.fixed_point import QuantParams
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
-from myoedge.passes.graph_patch import Patch
 
 
 def adjacent(axes: tuple[int, ...], shape: Shape) -> bool:
@@ -28,7 +28,7 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
         return None
     rank = len(shape)
     perm = (*(d for d in range(rank) if d not in axes), *axes)
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     turned = patch.add("transpose", x, perm=perm)
     last = tuple(range(rank - len(axes), rank))
     y = patch.add(node.op, turned, **{**node.attrs, "axes": last, "keepdim": False})
@@ -46,7 +46,7 @@ def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
     fixed = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
     if not fixed or (node.op == "concat" and len(set(scales)) == 1):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     free = {name: patch.add("table", name, chain=SAME) for name in dict.fromkeys(fixed)}
     return patch.last(node.op, *(free.get(name, name) for name in node.inputs), **node.attrs)
 
@@ -55,7 +55,7 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     """More tensors than a kernel takes are put together in two goes."""
     if node.op != "concat" or len(node.inputs) <= PARTS:
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     groups = [node.inputs[i : i + PARTS] for i in range(0, len(node.inputs), PARTS)]
     parts = [patch.add("concat", *g, **node.attrs) if len(g) > 1 else g[0] for g in groups]
     return patch.last("concat", *parts, **node.attrs)
@@ -70,7 +70,7 @@ def fill_heads(graph: Graph, node: Node) -> Rewrite | None:
     (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
     if d % WORD == e % WORD == 0:
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     rows, columns = (filled(patch, x, axis=3) for x in (q, k))
     y = patch.add(
         "attention", rows, columns, filled(patch, v, axis=2), *bias, **node.attrs, widths=(d, e)

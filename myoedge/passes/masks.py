@@ -14,7 +14,8 @@ from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import FAINT, LOWEST, UNSEEN
 from myoedge.operators.base import OPS
-from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.matching import feeds_only, joined, made_by
 
 IDLE = {"add": 0.0, "mul": 1.0}  # what they change nothing with
 ONE, ALL = np.ones(()), np.ones((), bool)  # factor and kept of what is as it is
@@ -51,7 +52,7 @@ def join_masks(graph: Graph, node: Node) -> Rewrite | None:
     same = all(a.kept.all() == b.kept.all() for a, b in zip(whole, terms, strict=True))
     if same and not shift and not mixed and _is_joined(graph, node.inputs[0]):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     return patch.last("softmax", _added_up(patch, whole, known, shift), **node.attrs)
 
 
@@ -65,12 +66,12 @@ def join_before_moves(graph: Graph, node: Node) -> Rewrite | None:
     """The same in front of what is moved on its way into a softmax; nothing more is done there."""
     if not _moves_into_softmax(graph, node):
         return None
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     inputs = tuple(_put_together(patch, name) for name in node.inputs)
     return None if inputs == node.inputs else patch.last(node.op, *inputs, **node.attrs)
 
 
-def _put_together(patch: Patch, name: str) -> str:
+def _put_together(patch: GraphBuilder, name: str) -> str:
     terms, known = _sum(patch.graph, name, patch.node)
     mixed = _is_mixed(patch.graph, name, patch.node, terms)
     if not mixed and (not terms or not _hides(known) or _is_joined(patch.graph, name)):
@@ -87,7 +88,7 @@ def move_masks(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _moved(graph: Graph, node: Node, op: str) -> Rewrite | None:
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     parts = [_parted(patch, name, op) for name in node.inputs]
     if all(rest == name for (rest, _), name in zip(parts, node.inputs, strict=True)):
         return None
@@ -98,7 +99,7 @@ def _moved(graph: Graph, node: Node, op: str) -> Rewrite | None:
     return patch.last(op, rest, patch.constant(_narrow(value)), origin=joined(*made, node))
 
 
-def _parted(patch: Patch, name: str, op: str) -> tuple[str, Array]:
+def _parted(patch: GraphBuilder, name: str, op: str) -> tuple[str, Array]:
     """(x, mask) of what is x + mask; (itself, what changes nothing) of all else."""
     graph, shape = patch.graph, patch.graph.shape(name)
     if op == "add" and graph.is_const(name) and _hides(graph.constants[name]):
@@ -150,21 +151,21 @@ def constant_last(graph: Graph, node: Node) -> Rewrite | None:
     mask = graph.constants.get(node.inputs[0]) if node.op in IDLE else None
     if mask is None or graph.is_const(node.inputs[1]) or not (_hides(mask) or _keeps(mask)):
         return None
-    return Patch(graph, node).last(node.op, *reversed(node.inputs), **node.attrs)
+    return GraphBuilder(graph, node).last(node.op, *reversed(node.inputs), **node.attrs)
 
 
 def add_negated(graph: Graph, node: Node) -> Rewrite | None:
     """x - mask is x + -mask, mask - x is -x + mask: one form for all rules."""
     if node.op != "sub":
         return None
-    patch, (x, y) = Patch(graph, node), node.inputs
+    patch, (x, y) = GraphBuilder(graph, node), node.inputs
     if graph.is_const(x) and _hides(graph.constants[x]):
         return patch.last("add", _line_of(patch, y, -ONE, 0.0), x, **node.attrs)
     negated = _negated(patch, y)
     return None if negated is None else patch.last("add", x, negated, **node.attrs)
 
 
-def _negated(patch: Patch, name: str) -> str | None:
+def _negated(patch: GraphBuilder, name: str) -> str | None:
     """-y of what is constant or a line of what is computed, perhaps moved; None if none hides."""
     graph = patch.graph
     if graph.is_const(name):
@@ -188,7 +189,11 @@ def drop_floor(graph: Graph, node: Node) -> Rewrite | None:
     name, *edges = node.attrs["chain"][0]
     if name != "clamp" or edges[0] > UNSEEN or edges[1] != np.inf:
         return None
-    return Patch(graph, node).same_as(node.inputs[0]) if _only_softmax_reads(graph, node) else None
+    return (
+        GraphBuilder(graph, node).same_as(node.inputs[0])
+        if _only_softmax_reads(graph, node)
+        else None
+    )
 
 
 def _sum(
@@ -260,7 +265,7 @@ def _is_joined(graph: Graph, name: str) -> bool:
     return not _sum(graph, total.inputs[0], total)[1].any()
 
 
-def _added_up(patch: Patch, terms: Terms, known: Array, shift: float = 0.0) -> str:
+def _added_up(patch: GraphBuilder, terms: Terms, known: Array, shift: float = 0.0) -> str:
     """shift   goes where a mask that is computed may take it away; without one it is left out"""
     largest = max(terms, key=lambda term: float(np.abs(term.factor).max()))
     at = largest.name if shift and _hides(largest.factor) else ""
@@ -269,14 +274,14 @@ def _added_up(patch: Patch, terms: Terms, known: Array, shift: float = 0.0) -> s
     return patch.add("add", total, patch.constant(known)) if known.any() else total
 
 
-def _product(patch: Patch, term: Term, offset: float) -> str:
+def _product(patch: GraphBuilder, term: Term, offset: float) -> str:
     line = _line_of(patch, term.name, term.factor, offset)
     if term.kept.all():
         return line
     return patch.add("mul", line, patch.constant(term.kept.astype(np.float32)))
 
 
-def _line_of(patch: Patch, name: str, factor: Array, offset: float) -> str:
+def _line_of(patch: GraphBuilder, name: str, factor: Array, offset: float) -> str:
     if factor.ndim:
         name, factor = patch.add("mul", name, patch.constant(factor)), ONE
     if factor == 1.0 and offset == 0.0:

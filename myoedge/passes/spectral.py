@@ -12,8 +12,9 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.spectral.definition import CURVES
-from myoedge.passes.graph_patch import Patch, feeds_only, joined, made_by
+from myoedge.passes.matching import feeds_only, joined, made_by
 
 
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
@@ -25,7 +26,7 @@ def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
         return None
     attrs = {**before.attrs, "chain": (*before.attrs["chain"], *node.attrs["chain"])}
     origin = joined(before, node)
-    return Patch(graph, node).last("spectrogram", *before.inputs, **attrs, origin=origin)
+    return GraphBuilder(graph, node).last("spectrogram", *before.inputs, **attrs, origin=origin)
 
 
 def _plain(graph: Graph, node: Node) -> bool:
@@ -48,7 +49,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
     if lanes is None:
         return None
     a, b = (graph.constants[name].astype(np.float64)[lanes] for name in node.inputs[1:])
-    patch = Patch(graph, node)
+    patch = GraphBuilder(graph, node)
     own = (patch.constant(scale * a), patch.constant(offset * a + b))
     y = (*before.inputs[:2], *own)
     origin = joined(before, node)

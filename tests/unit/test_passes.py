@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import myoedge.passes
-from myoedge.frontend.graph_builder import Draft, back, transpose
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import check
 from myoedge.operators.conv.definition import attributes
+from myoedge.operators.graph_builder import GraphBuilder, channels_first, transpose
 from myoedge.passes import prepare
 from myoedge.zoo import all_convnet
 from tests.torch_oracle import Net, agrees, randomized, seeded
@@ -262,7 +262,7 @@ def test_a_fused_clamp_chain_narrows() -> None:
 
 def blocks(count: int) -> Graph:
     """`count` residual blocks of seven nodes and their transposes."""
-    rng, d = np.random.default_rng(0), Draft()
+    rng, d = np.random.default_rng(0), GraphBuilder()
     x = d.input("x", (1, 6, 12))
     for index in range(count):
         skip = x
@@ -270,11 +270,11 @@ def blocks(count: int) -> Graph:
             d.stem = f"b{index}{half}"
             w = d.constant(rng.normal(size=(6, 3, 6)))
             attrs = attributes(1) | {"pads": ((1, 1),)}
-            x = back(d, d.add("conv", transpose(d, x, (0, 2, 1)), w, **attrs))
+            x = channels_first(d, d.add("conv", transpose(d, x, (0, 2, 1)), w, **attrs))
             x = d.add("affine", x, d.constant(np.ones(6)), d.constant(np.ones(6)), axis=1)
             x = d.add("table", x, chain=RELU) if half == 0 else d.add("add", x, skip)
         x = d.add("table", x, chain=RELU)
-    return d.graph([x], ["y"])
+    return d.build([x], ["y"])
 
 
 def test_work_grows_with_the_network_and_not_with_its_square(

@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.frontend.graph_builder import (
-    Draft,
-    back,
+from myoedge.graph.ir import Graph
+from myoedge.numerics.arrays import Array
+from myoedge.operators.conv.definition import attributes
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    channels_first,
     channels_last,
     concat,
     reshape,
     slice_axis,
     transpose,
 )
-from myoedge.graph.ir import Graph
-from myoedge.numerics.arrays import Array
-from myoedge.operators.conv.definition import attributes
 from myoedge.operators.interpreter import run_real
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
@@ -35,7 +35,7 @@ def weights(rng: np.random.Generator, *shape: int) -> Array:
     return rng.normal(size=shape).astype(np.float32) / math.sqrt(math.prod(shape[1:]) or 1)
 
 
-def convolution(d: Draft, rng: np.random.Generator, x: str) -> str:
+def convolution(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     """[N, C, *S] channels first, as the importer writes it."""
     rank = len(d.shape(x))
     spatial, channels = d.shape(x)[2:], d.shape(x)[1]
@@ -49,10 +49,10 @@ def convolution(d: Draft, rng: np.random.Generator, x: str) -> str:
     }
     w = d.constant(weights(rng, out, *kernel, channels // groups))
     bias = [d.constant(weights(rng, out))] if rng.random() < 0.7 else []
-    return back(d, d.add("conv", transpose(d, x, channels_last(rank)), w, *bias, **attrs))
+    return channels_first(d, d.add("conv", transpose(d, x, channels_last(rank)), w, *bias, **attrs))
 
 
-def pooling(d: Draft, rng: np.random.Generator, x: str) -> str:
+def pooling(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     rank = len(d.shape(x))
     op = str(rng.choice(["max_pool", "avg_pool"]))
     spatial = d.shape(x)[2:]
@@ -65,10 +65,10 @@ def pooling(d: Draft, rng: np.random.Generator, x: str) -> str:
             for n in spatial
         ]
     y = d.add(op, transpose(d, x, channels_last(rank)), windows=tuple(windows))
-    return back(d, y)
+    return channels_first(d, y)
 
 
-def norm(d: Draft, rng: np.random.Generator, x: str) -> str:
+def norm(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     n = d.shape(x)[1]
     return d.add(
         "affine", x, d.constant(weights(rng, n, 1)[:, 0]), d.constant(weights(rng, n)), axis=1
@@ -85,19 +85,19 @@ CHAINS = (
 )
 
 
-def activation(d: Draft, rng: np.random.Generator, x: str) -> str:
+def activation(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     return d.add("table", x, chain=CHAINS[rng.integers(len(CHAINS))])
 
 
-def slopes(d: Draft, rng: np.random.Generator, x: str) -> str:
+def slopes(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     return d.add("prelu", x, d.constant(weights(rng, d.shape(x)[1])), axis=1)
 
 
-def turned(d: Draft, rng: np.random.Generator, x: str) -> str:
+def turned(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     return transpose(d, x, [int(i) for i in rng.permutation(len(d.shape(x)))])
 
 
-def reshaped(d: Draft, rng: np.random.Generator, x: str) -> str:
+def reshaped(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     """Axes merged, split or padded with ones, back to three or four of them."""
     shape = [n for n in d.shape(x) if n != 1] or [1]
     while len(shape) > 2 and (len(shape) > 4 or rng.random() < 0.6):
@@ -111,27 +111,27 @@ def reshaped(d: Draft, rng: np.random.Generator, x: str) -> str:
     return reshape(d, x, shape) if len(shape) < 5 else x
 
 
-def with_constant(d: Draft, rng: np.random.Generator, x: str) -> str:
+def with_constant(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     shape = [n if rng.random() < 0.5 else 1 for n in d.shape(x)]
     c = d.constant(rng.normal(size=shape[int(rng.integers(len(shape))) :]))
     pair = (x, c) if rng.random() < 0.5 else (c, x)
     return d.add(str(rng.choice(["add", "sub", "mul"])), *pair)
 
 
-def cut(d: Draft, rng: np.random.Generator, x: str) -> str:
+def cut(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     axis = int(rng.integers(len(d.shape(x))))
     n = d.shape(x)[axis]
     return slice_axis(d, x, axis, int(rng.integers(0, (n + 1) // 2)), n, int(rng.integers(1, 3)))
 
 
-def padded(d: Draft, rng: np.random.Generator, x: str) -> str:
+def padded(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     pads = tuple((int(rng.integers(0, 2)), int(rng.integers(0, 2))) for _ in d.shape(x))
     if rng.random() < 0.5:
         pads = ((0, 0), (0, 0), *pads[2:])
     return d.add("pad", x, pads=pads, value=float(rng.choice([0.0, 0.5])))
 
 
-def reduced(d: Draft, rng: np.random.Generator, x: str) -> str:
+def reduced(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     rank = len(d.shape(x))
     axes = tuple(
         sorted(int(i) for i in rng.choice(rank, size=int(rng.integers(1, rank)), replace=False))
@@ -139,7 +139,7 @@ def reduced(d: Draft, rng: np.random.Generator, x: str) -> str:
     return d.add(str(rng.choice(["mean", "sum"])), x, axes=axes, keepdim=True)
 
 
-def softened(d: Draft, rng: np.random.Generator, x: str) -> str:
+def softened(d: GraphBuilder, rng: np.random.Generator, x: str) -> str:
     return d.add("softmax", x, axis=int(rng.integers(len(d.shape(x)))))
 
 
@@ -149,7 +149,7 @@ LAYERS = (
 )  # fmt: skip
 
 
-def joined(d: Draft, rng: np.random.Generator, x: str, made: Sequence[str]) -> str:
+def joined(d: GraphBuilder, rng: np.random.Generator, x: str, made: Sequence[str]) -> str:
     """x with an earlier tensor: added where shapes agree, concatenated where one axis differs."""
     for y in (made[i] for i in rng.permutation(len(made))):
         a, b = d.shape(x), d.shape(y)
@@ -163,7 +163,7 @@ def joined(d: Draft, rng: np.random.Generator, x: str, made: Sequence[str]) -> s
 
 def random_graph(seed: int) -> Graph:
     """2 to 14 layers; every tensor may be read again later, some are outputs as well."""
-    rng, d = np.random.default_rng(seed), Draft()
+    rng, d = np.random.default_rng(seed), GraphBuilder()
     shape = [int(n) for n in rng.integers(1, 9, size=rng.integers(3, 5))]
     made = [d.input("x", shape)]
     for index in range(int(rng.integers(2, 15))):
@@ -176,7 +176,7 @@ def random_graph(seed: int) -> Graph:
         if math.prod(d.shape(y)) < 20_000:
             made.append(y)
     outputs = [made[-1], *(name for name in made[1:-1] if rng.random() < 0.1)]
-    return d.graph(outputs, [f"output{i}" for i in range(len(outputs))])
+    return d.build(outputs, [f"output{i}" for i in range(len(outputs))])
 
 
 def same_values(graph: Graph, after: Graph, seed: int) -> None:
@@ -202,7 +202,7 @@ def test_random_networks_compute_the_same(block: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_transposes_of_any_order_come_to_an_end(seed: int) -> None:
     """Sandwiches of rank 3, where channels first and last are each other's square."""
-    rng, d = np.random.default_rng(seed), Draft()
+    rng, d = np.random.default_rng(seed), GraphBuilder()
     made = [d.input("x", (3, 3, 3))]
     for index in range(25):
         d.stem = f"t{index}"
@@ -213,10 +213,10 @@ def test_transposes_of_any_order_come_to_an_end(seed: int) -> None:
         elif kind == 2:
             made.append(d.add(str(rng.choice(["add", "mul"])), x, turned(d, rng, other)))
         elif kind == 3:
-            made.append(back(d, d.add("table", x, chain=(("tanh",),))))
+            made.append(channels_first(d, d.add("table", x, chain=(("tanh",),))))
         else:
-            made.append(slice_axis(d, concat(d, [x, back(d, other)], 1), 1, 1, 4))
-    graph = d.graph([made[-1], made[-3]], ["a", "b"])
+            made.append(slice_axis(d, concat(d, [x, channels_first(d, other)], 1), 1, 1, 4))
+    graph = d.build([made[-1], made[-3]], ["a", "b"])
     same_values(graph, prepare(graph), seed)
 
 

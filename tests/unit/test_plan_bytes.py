@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.graph_builder import Draft, slice_axis
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.interpreter import integer_step, run_integer
 from myoedge.passes import prepare
 from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
@@ -110,8 +110,8 @@ def test_random_networks_run_in_their_bytes(block: int) -> None:
         assert all(at % GAP9.alignment_bytes == 0 for at in plan.placement.offsets.values())
 
 
-def draft() -> tuple[Draft, str]:
-    d = Draft()
+def draft() -> tuple[GraphBuilder, str]:
+    d = GraphBuilder()
     return d, d.input("x", (2, 8))
 
 
@@ -119,7 +119,7 @@ def test_an_output_that_is_read_inside_stays_where_the_caller_has_it() -> None:
     d, x = draft()
     y = d.add("table", x, chain=TANH)
     z = d.add("mul", y, x)
-    plan = holds(d.graph([y, z, y], ["a", "b", "c"]))
+    plan = holds(d.build([y, z, y], ["a", "b", "c"]))
     assert plan.copies == ((2, plan.graph_outputs[0]),)
     assert plan.lives == ()
 
@@ -127,7 +127,7 @@ def test_an_output_that_is_read_inside_stays_where_the_caller_has_it() -> None:
 def test_an_input_that_is_an_output_is_copied() -> None:
     d, x = draft()
     row = slice_axis(d, x, 0, 1, 2)
-    plan = holds(d.graph([x, row, d.add("table", x, chain=TANH)], ["a", "b", "c"]))
+    plan = holds(d.build([x, row, d.add("table", x, chain=TANH)], ["a", "b", "c"]))
     assert [index for index, _ in plan.copies] == [0, 1]
 
 
@@ -136,7 +136,7 @@ def test_a_part_of_a_buffer_keeps_the_whole_alive_until_it_is_copied() -> None:
     first = d.add("table", x, chain=TANH)
     half = slice_axis(d, first, 0, 1, 2)
     y = d.add("softmax", d.add("table", d.add("mul", x, x), chain=TANH), axis=1)
-    plan = holds(d.graph([half, d.add("mul", y, y)], ["half", "y"]))
+    plan = holds(d.build([half, d.add("mul", y, y)], ["half", "y"]))
     (life,) = (life for life in plan.lives if life.first == 0)
     assert life.last == len(plan.steps)
 
@@ -144,7 +144,7 @@ def test_a_part_of_a_buffer_keeps_the_whole_alive_until_it_is_copied() -> None:
 def test_a_part_at_the_front_of_a_buffer_is_not_the_whole() -> None:
     d, x = draft()
     front = slice_axis(d, d.add("table", x, chain=TANH), 0, 0, 1)
-    plan = holds(d.graph([front], ["front"]))
+    plan = holds(d.build([front], ["front"]))
     assert [index for index, _ in plan.copies] == [0]
 
 
@@ -152,16 +152,16 @@ def test_parts_of_parts_are_where_both_offsets_say() -> None:
     d, x = draft()
     wide = d.add("table", x, chain=TANH)
     inner = slice_axis(d, slice_axis(d, wide, 0, 1, 2), 1, 4, 8)
-    plan = holds(d.graph([d.add("mul", inner, inner), wide], ["y", "wide"]))
+    plan = holds(d.build([d.add("mul", inner, inner), wide], ["y", "wide"]))
     assert [plan.where[step.node.inputs[0]].offset for step in plan.steps] == [0, 12]
 
 
 def test_what_does_not_fit_is_said_with_the_largest_first() -> None:
-    d = Draft()
+    d = GraphBuilder()
     x = d.input("x", (1, 4))
     w = d.constant(np.ones((200_000, 4), np.float32))
     y = d.add("linear", x, w)
-    network = quantized(d.graph([d.add("table", y, chain=TANH)], ["y"]))
+    network = quantized(d.build([d.add("table", y, chain=TANH)], ["y"]))
     with pytest.raises(MyoedgeError, match="L2") as raised:
         make_plan(network, replace(GAP9, l3_bytes=0))
     assert raised.value.code == "E301"

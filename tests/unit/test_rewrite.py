@@ -6,22 +6,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from myoedge.frontend.graph_builder import Draft
 from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
 from myoedge.graph.rewrite import Rewrite, apply, splice
-from myoedge.passes.graph_patch import Patch, joined
+from myoedge.operators.graph_builder import GraphBuilder
+from myoedge.passes.matching import joined
 
 STEP = (("abs",),)
 
 
 def chain(*ops: str) -> Graph:
     """x -> a -> b -> c ..., each a table that holds one function."""
-    d = Draft()
+    d = GraphBuilder()
     x = d.input("x", (2, 3))
     for index, op in enumerate(ops):
         d.stem, d.origin = "abcdefgh"[index], (Origin(op),)
         x = d.add("table", x, chain=((op,),))
-    return d.graph([x], ["output"])
+    return d.build([x], ["output"])
 
 
 def functions(graph: Graph) -> list[str]:
@@ -32,7 +32,7 @@ def replaced(old: str, new: str) -> object:
     def rule(graph: Graph, node: Node) -> Rewrite | None:
         if node.attrs["chain"] != ((old,),):
             return None
-        return Patch(graph, node).last("table", node.inputs[0], chain=((new,),))
+        return GraphBuilder(graph, node).last("table", node.inputs[0], chain=((new,),))
 
     return rule
 
@@ -40,7 +40,7 @@ def replaced(old: str, new: str) -> object:
 def dropped(graph: Graph, node: Node) -> Rewrite | None:
     if node.attrs["chain"] != STEP:
         return None
-    return Patch(graph, node).same_as(node.inputs[0])
+    return GraphBuilder(graph, node).same_as(node.inputs[0])
 
 
 def test_rules_run_until_none_matches() -> None:
@@ -88,12 +88,12 @@ def test_splice_leaves_the_graph_it_was_given() -> None:
 
 
 def test_what_nobody_reads_goes_and_inputs_stay() -> None:
-    d = Draft()
+    d = GraphBuilder()
     x, spare = d.input("x", (2,)), d.input("spare", (2,))
     unread = d.constant(np.ones(2))
     d.add("add", x, unread)
     y = d.add("table", x, chain=STEP)
-    graph = prune(d.graph([y], ["output"]))
+    graph = prune(d.build([y], ["output"]))
     assert [node.name for node in graph.nodes] == [y]
     assert graph.inputs == (x, spare)
     assert set(graph.tensors) == {x, spare, y}
@@ -102,7 +102,7 @@ def test_what_nobody_reads_goes_and_inputs_stay() -> None:
 
 def test_a_patch_takes_fresh_names_and_the_matched_output() -> None:
     graph = chain("abs", "sin")
-    patch = Patch(graph, graph.nodes[1])
+    patch = GraphBuilder(graph, graph.nodes[1])
     first = patch.add("table", "a", chain=STEP)
     second = patch.add("table", first, chain=STEP)
     change = patch.last("table", second, chain=STEP)

@@ -11,29 +11,29 @@ import numpy as np
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.graph_builder import Draft
 from myoedge.graph.ir import Graph, InputNormalization, Node, Tensor
 from myoedge.operators.checks import SPEC, check
 from myoedge.operators.conv.definition import attributes
+from myoedge.operators.graph_builder import GraphBuilder
 
 ABS = {"chain": (("abs",),)}
 
 
 def sound() -> Graph:
     """A convolution, a table and a mean: legal at every stage."""
-    d = Draft()
+    d = GraphBuilder()
     x = d.input("x", (1, 5, 3))
     d.stem = "conv"
     y = d.add("conv", x, d.constant(np.ones((2, 3, 3))), **attributes(1))
     d.stem = "table"
     y = d.add("table", y, **ABS)
     d.stem = "mean"
-    return d.graph([d.add("mean", y, axes=(1, 2), keepdim=False)], ["output"])
+    return d.build([d.add("mean", y, axes=(1, 2), keepdim=False)], ["output"])
 
 
 def after(op: str, *more: tuple[str, dict[str, Any]], **attrs: Any) -> Graph:
     """The sound graph with further operators behind its table, the first of them `op`."""
-    d, graph = Draft(), sound()
+    d, graph = GraphBuilder(), sound()
     d.tensors, d.constants = dict(graph.tensors), dict(graph.constants)
     d.inputs, d.nodes = list(graph.inputs), list(graph.nodes[:2])
     d.tensors.pop("mean")
@@ -41,7 +41,7 @@ def after(op: str, *more: tuple[str, dict[str, Any]], **attrs: Any) -> Graph:
     for index, (name, given) in enumerate(((op, attrs), *more)):
         d.stem = f"new{index}"
         y = d.add(name, y, **given)
-    return d.graph([y], ["output"])
+    return d.build([y], ["output"])
 
 
 def with_node(index: int, **changes: Any) -> Graph:
@@ -57,25 +57,25 @@ def with_tensor(name: str, **changes: Any) -> Graph:
 
 
 def computed_weights() -> Graph:
-    d = Draft()
+    d = GraphBuilder()
     x, w = d.input("x", (1, 5, 3)), d.input("w", (2, 3, 3))
-    return d.graph([d.add("conv", x, w, **attributes(1))], ["output"])
+    return d.build([d.add("conv", x, w, **attributes(1))], ["output"])
 
 
 def on_constants() -> Graph:
-    d = Draft()
+    d = GraphBuilder()
     x, c = d.input("x", (2,)), d.constant(np.ones(2))
-    return d.graph([d.add("add", x, d.add("table", c, **ABS))], ["output"])
+    return d.build([d.add("add", x, d.add("table", c, **ABS))], ["output"])
 
 
 def long_rows() -> Graph:
-    d = Draft()
-    return d.graph([d.add("softmax", d.input("x", (1, 32769)), axis=1)], ["output"])
+    d = GraphBuilder()
+    return d.build([d.add("softmax", d.input("x", (1, 32769)), axis=1)], ["output"])
 
 
 def empty() -> Graph:
-    d = Draft()
-    return d.graph([d.add("table", d.input("x", (0, 2)), **ABS)], ["output"])
+    d = GraphBuilder()
+    return d.build([d.add("table", d.input("x", (0, 2)), **ABS)], ["output"])
 
 
 def not_finite() -> Graph:

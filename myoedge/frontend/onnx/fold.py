@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import Unsupported
-from myoedge.frontend.onnx.call import plain_attribute
+from myoedge.frontend.onnx.tensors import plain_attribute
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import Unsupported
 
 if TYPE_CHECKING:
     from onnx import NodeProto, TypeProto

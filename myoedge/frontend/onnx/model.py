@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.graph_builder import Draft, Unsupported
-from myoedge.frontend.infinities import hiding_only, refuse_not_finite
+from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.call import FLOATS, Call, OnnxRow, plain_attribute
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
     MOST_CONSTANT_ELEMENTS,
@@ -33,9 +31,13 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
+from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
+from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import UNSEEN
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.import_rows import OnnxCall, OnnxRow
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -87,7 +89,7 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
     origin = origin_of(node)
-    state.draft.origin, state.draft.stem = (origin,), _stem(node)
+    state.builder.origin, state.builder.stem = (origin,), _stem(node)
     target = node.op_type
     try:
         if (node.domain, node.op_type) in functions:
@@ -203,7 +205,7 @@ def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: Onnx
         state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
 
 
-def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
+def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxCall:
     shapes = [outs[name].shape for name in node.output if name]
     if not shapes or None in shapes:
         raise Unsupported("a result whose shape depends on values")
@@ -216,8 +218,8 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
     for name, value in attrs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise _nonsense(state, node, ValueError(f"{name} = {value}"))
-    return Call(
-        state.draft,
+    return OnnxCall(
+        state.builder,
         node.op_type,
         tuple(node.input),
         attrs,
@@ -225,7 +227,23 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> Call:
         state.opset,
         state.arrays,
         state.names,
+        lambda name, value: _stored(state, name, value),
+        _finite,
     )
+
+
+def _stored(state: Importing, name: str, value: Array) -> str:
+    """A constant in the builder, floats as float32. Errors: E112 where it is not finite."""
+    if value.dtype.kind in "OSUc":
+        raise Unsupported(f"a constant of type {value.dtype}")
+    small = as_floats(value)
+    refuse_no_mask(name, [small])
+    return state.builder.constant(small)
+
+
+def _finite(name: str, value: Array) -> Array:
+    refuse_not_finite(name, [value])
+    return value
 
 
 def _reads_nothing(state: Importing, node: NodeProto) -> bool:
@@ -234,17 +252,17 @@ def _reads_nothing(state: Importing, node: NodeProto) -> bool:
     return first is not None and 0 in first
 
 
-def _refuse_types(state: Importing, call: Call) -> None:
+def _refuse_types(state: Importing, call: OnnxCall) -> None:
     """The indices of ArgMax are an output; nothing computes with them."""
-    read = (state.draft.tensors.get(state.names.get(name, "")) for name in call.inputs)
+    read = (state.builder.tensors.get(state.names.get(name, "")) for name in call.inputs)
     indices = any(tensor is not None and tensor.dtype != "float32" for tensor in read)
     if indices and call.op not in KEEPS_INDICES:
         raise Unsupported("it reads the indices of ArgMax, which must be an output")
 
 
 def _check_shape(state: Importing, tensor: str, wanted: Value) -> None:
-    found = state.draft.shape(tensor)
-    scalar = tensor in state.draft.constants and (found, wanted.shape) == ((1,), ())
+    found = state.builder.shape(tensor)
+    scalar = tensor in state.builder.constants and (found, wanted.shape) == ((1,), ())
     if found != wanted.shape and not scalar:
         raise Unsupported(
             f"a use whose result would be {list(found)}, not {list(wanted.shape or ())}"
@@ -262,13 +280,13 @@ def _stand_ins(state: Importing, node: NodeProto) -> None:
             state.values.pop(name, None)
         else:
             state.values[name] = value
-            state.names[name] = state.draft.stand_in(value.shape)
+            state.names[name] = state.builder.stand_in(value.shape)
 
 
 def _finished(state: Importing, graph: GraphProto) -> Graph:
     if not graph.output:
         raise constant_output("the result of the model", "no tensor")
-    names, reached = [value.name for value in graph.output], _reached(state.draft)
+    names, reached = [value.name for value in graph.output], _reached(state.builder)
     for name in names:
         if name in state.absent:
             maker = next(node for node in graph.node if name in node.output)
@@ -276,19 +294,19 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in reached:
             raise constant_output(shown(name), "a constant")
-    hiding_only(state.draft, [state.names[name] for name in names])
-    for node in state.draft.nodes:
-        refuse_not_finite(node.label, [state.draft.constants.get(x) for x in node.inputs])
+    hiding_only(state.builder, [state.names[name] for name in names])
+    for node in state.builder.nodes:
+        refuse_not_finite(node.label, [state.builder.constants.get(x) for x in node.inputs])
     ports = port_names(names)
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
-    return state.draft.graph([state.names[name] for name in names], ports)
+    return state.builder.build([state.names[name] for name in names], ports)
 
 
-def _reached(draft: Draft) -> set[str]:
+def _reached(builder: GraphBuilder) -> set[str]:
     """Tensors that depend on an input."""
-    found = set(draft.inputs)
-    for node in draft.nodes:
+    found = set(builder.inputs)
+    for node in builder.nodes:
         if found.intersection(node.inputs):
             found.update(node.outputs)
     return found

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.frontend.graph_builder import Draft, Unsupported
 from myoedge.frontend.onnx import refusals as onnx_refusals
-from myoedge.frontend.onnx.call import FLOATS, array_of, type_name
 from myoedge.frontend.onnx.fold import Value, value_of
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
+from myoedge.frontend.onnx.tensors import FLOATS, array_of, type_name
 from myoedge.frontend.refusals import not_floating
 from myoedge.frontend.unusable import damaged
 from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, ValueInfoProto
@@ -27,7 +27,7 @@ MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
 class Importing:
     """What is known so far, by ONNX's names.
 
-    arrays   constants in the model's own types      names   what the draft calls them
+    arrays   constants in the model's own types      names   what the builder calls them
     values   types and shapes; a name that is not here was made by something refused
     declared what the file says of tensors; believed only behind what is refused
     absent   results that an operator does not give here, and tensors of strange types: why
@@ -35,7 +35,7 @@ class Importing:
 
     path: Path
     opset: int
-    draft: Draft = field(default_factory=Draft)
+    builder: GraphBuilder = field(default_factory=GraphBuilder)
     arrays: dict[str, Array] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
@@ -86,7 +86,7 @@ def _input(state: Importing, value: ValueInfoProto, port: str, needed: list[Node
         readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
         raise not_floating(shown(value.name), type_name(kind), readers)
     shape = _static(state, value)
-    state.names[value.name] = state.draft.input(port, shape)
+    state.names[value.name] = state.builder.input(port, shape)
     state.values[value.name] = Value(kind, shape)
 
 

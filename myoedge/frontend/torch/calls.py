@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from myoedge.frontend.graph_builder import Draft, Unsupported
 from myoedge.frontend.refusals import Refusal, short
-from myoedge.frontend.torch.normalize import normalized, reads, unit_of
+from myoedge.frontend.torch.normalize import reads, unit_of
 from myoedge.frontend.torch.rows import IMPORT, KEEPS
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -24,6 +23,8 @@ from myoedge.frontend.torch.traced import (
     type_of,
 )
 from myoedge.graph.ir import Origin
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.norm.import_rows import normalized
 
 # Run by torch here, once, where nothing but constants goes in, as are all that IMPORT names and
 # what works element by element: what a file can ask for besides could crash torch, or open files.
@@ -44,14 +45,14 @@ MAGNITUDES = ("aten.abs.default", "aten.absolute.default")
 MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
 
 
-def imported(program: Any, draft: Draft, values: dict[str, Any]) -> list[Refusal]:
+def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
     """Imports every call; what cannot be is collected, so that all of it is told at once."""
     needed = needed_nodes(program.graph)
     refusals = [*_complex_outputs(program.graph)]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
-        refusal = _call(draft, values, node)
+        refusal = _call(builder, values, node)
         if refusal is not None:
             refusals.append(refusal)
     return refusals
@@ -78,53 +79,55 @@ def needed_nodes(graph: Any) -> set[Any]:
     return found
 
 
-def _call(draft: Draft, values: dict[str, Any], node: Any) -> Refusal | None:
+def _call(builder: GraphBuilder, values: dict[str, Any], node: Any) -> Refusal | None:
     target = str(node.target)
     origin = origin_of(node)
-    draft.origin, draft.stem = (_of_weight(draft, values, node, origin),), node.name
+    builder.origin, builder.stem = (_of_weight(builder, values, node, origin),), node.name
     try:
-        values[node.name] = _value(draft, values, node, target)
+        values[node.name] = _value(builder, values, node, target)
     except Unsupported as reason:
-        values[node.name] = _stand_in(draft, node.meta.get("val"))
+        values[node.name] = _stand_in(builder, node.meta.get("val"))
         return Refusal(target, origin, str(reason))
     return None
 
 
-def _of_weight(draft: Draft, values: Mapping[str, Any], node: Any, origin: Origin) -> Origin:
+def _of_weight(
+    builder: GraphBuilder, values: Mapping[str, Any], node: Any, origin: Origin
+) -> Origin:
     """The place of the weight that a call reads, where that says more than the module's: those of
     an attention compute with their parts' weights and do not call them."""
     for name in (values.get(given.name) for given in node.all_input_nodes):
-        if isinstance(name, str) and name in draft.constants:
+        if isinstance(name, str) and name in builder.constants:
             part, found = _WEIGHT.subn("", name)
             if found and part.startswith(f"{origin.path}."):
                 return replace(origin, path=part)
     return origin
 
 
-def _stand_in(draft: Draft, value: Any) -> Any:
+def _stand_in(builder: GraphBuilder, value: Any) -> Any:
     """What later calls read in place of a refused one's result, so that they are judged as well."""
     if isinstance(value, list | tuple):
-        return tuple(_stand_in(draft, item) for item in value)
+        return tuple(_stand_in(builder, item) for item in value)
     sizes = getattr(value, "shape", ())
-    return draft.stand_in([n if isinstance(n, int) else 1 for n in sizes])
+    return builder.stand_in([n if isinstance(n, int) else 1 for n in sizes])
 
 
-def _value(draft: Draft, values: dict[str, Any], node: Any, target: str) -> Any:
+def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
         return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
     if (unit := unit_of(node)) is not None:
-        return normalized(draft, values[unit.x.name], unit.axis, unit.eps)
+        return normalized(builder, values[unit.x.name], unit.axis, unit.eps)
     arguments = _by_name(node, values)
     row = IMPORT.get(target)
-    if is_known(node) and _is_constant(draft, node, values):
-        return _folded(draft, node, values)
+    if is_known(node) and _is_constant(builder, node, values):
+        return _folded(builder, node, values)
     if row is None:
         raise Unsupported("")
     out = _shape(node.meta["val"])
     if not isinstance(out, list) and 0 in out:
         raise Unsupported("a tensor without elements")
-    _refuse_types(draft, node, values)
-    return row(draft, arguments, out)
+    _refuse_types(builder, node, values)
+    return row(builder, arguments, out)
 
 
 def is_known(node: Any) -> bool:
@@ -161,9 +164,9 @@ def _shape(value: Any) -> Any:
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
 
 
-def _is_constant(draft: Draft, node: Any, values: Mapping[str, Any]) -> bool:
+def _is_constant(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
     names = [values[n.name] for n in node.all_input_nodes]
-    return all(isinstance(name, str) and name in draft.constants for name in names)
+    return all(isinstance(name, str) and name in builder.constants for name in names)
 
 
 def _by_element(target: Any) -> bool:
@@ -178,7 +181,7 @@ def _by_element(target: Any) -> bool:
     return torch.Tag.pointwise in tags or packet.__name__.startswith("__")
 
 
-def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
+def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
     """A call that reads constants only is run by torch, once, here."""
     import torch
 
@@ -192,7 +195,7 @@ def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
         if isinstance(value, list | tuple):
             return type(value)(tensor(item) for item in value)
         if hasattr(value, "all_input_nodes"):
-            return torch.from_numpy(draft.constants[values[value.name]].copy())
+            return torch.from_numpy(builder.constants[values[value.name]].copy())
         return value
 
     try:
@@ -201,7 +204,7 @@ def _folded(draft: Draft, node: Any, values: Mapping[str, Any]) -> Any:
             result = node.target(*tensor(node.args), **kwargs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
-    return _kept(draft, result)
+    return _kept(builder, result)
 
 
 def _shapes(node: Any) -> list[tuple[int, ...]]:
@@ -211,21 +214,21 @@ def _shapes(node: Any) -> list[tuple[int, ...]]:
     return [tuple(map(int, v.shape)) for v in values if hasattr(v, "shape")]
 
 
-def _kept(draft: Draft, result: Any) -> Any:
+def _kept(builder: GraphBuilder, result: Any) -> Any:
     if isinstance(result, list | tuple):
-        return tuple(_kept(draft, item) for item in result)
+        return tuple(_kept(builder, item) for item in result)
     if not hasattr(result, "detach"):
         raise Unsupported("a result that is no tensor")
-    return draft.constant(array(result))
+    return builder.constant(array(result))
 
 
-def _refuse_types(draft: Draft, node: Any, values: Mapping[str, Any]) -> None:
+def _refuse_types(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> None:
     """The indices of argmax are an output; nothing computes with them or with truth values."""
     dtype = getattr(node.meta["val"], "dtype", None)
     transformed = is_complex(node) and "aten.stft" in str(node.target)
     whole = dtype is not None and not dtype.is_floating_point and not transformed
     read = [values[n.name] for n in node.all_input_nodes]
-    indices = any(draft.tensors[x].dtype != "float32" for x in read if x in draft.tensors)
+    indices = any(builder.tensors[x].dtype != "float32" for x in read if x in builder.tensors)
     if str(node.target) not in MAGNITUDES and any(map(is_complex, node.all_input_nodes)):
         raise Unsupported("it reads complex numbers, of which abs is to be taken")
     if indices and not (whole and str(node.target) in KEEPS):

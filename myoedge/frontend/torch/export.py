@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.graph_builder import Draft
 from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.refusals import (
     changes_state,
@@ -23,6 +22,7 @@ from myoedge.frontend.torch.consistent import AGAIN, refuse_inconsistent, refuse
 from myoedge.frontend.torch.traced import HARMLESS, arguments_of, array, origin_of, static, type_of
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
     import torch
@@ -35,16 +35,16 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     operators (all of them), E112 weights that are not finite, E113 exported in training mode, E114
     state that changes, E115 an output that is constant, E116 inputs that are not floating point.
     """
-    draft = Draft()
+    builder = GraphBuilder()
     _refuse_training(program)
     program = _without_in_place(program)
     _refuse_mutation(program)
     refuse_inconsistent(program)
-    values = _placeholders(program, draft)
-    refusals = imported(program, draft, values)
+    values = _placeholders(program, builder)
+    refusals = imported(program, builder, values)
     if refusals:
         raise unsupported(refusals)
-    return _finished(program, draft, values)
+    return _finished(program, builder, values)
 
 
 def learnt(program: torch.export.ExportedProgram) -> int:
@@ -110,7 +110,7 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
             raise training(f"{short(str(node.target))}{f' at {place}' if place else ''}")
 
 
-def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[str, Any]:
+def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) -> dict[str, Any]:
     """Values of the graph's placeholders: names of inputs and constants."""
     from torch.export.graph_signature import InputKind
 
@@ -121,20 +121,20 @@ def _placeholders(program: torch.export.ExportedProgram, draft: Draft) -> dict[s
             continue
         spec = specs[node.name]
         if spec.kind == InputKind.USER_INPUT:
-            values[node.name] = _user_input(draft, node, spec.arg)
+            values[node.name] = _user_input(builder, node, spec.arg)
         elif spec.target is not None:
             learnt = spec.kind == InputKind.PARAMETER
-            values[node.name] = _parameter(draft, program, spec.target, node, learnt=learnt)
+            values[node.name] = _parameter(builder, program, spec.target, node, learnt=learnt)
     return values
 
 
-def _user_input(draft: Draft, node: Any, argument: Any) -> Any:
+def _user_input(builder: GraphBuilder, node: Any, argument: Any) -> Any:
     value = node.meta.get("val")
     if not hasattr(value, "shape"):
         return getattr(argument, "value", None)
     if not value.dtype.is_floating_point:
         raise not_floating(node.name, type_of(value.dtype), [*_readers(node)])
-    return draft.input(node.name, static(value.shape, node.name))
+    return builder.input(node.name, static(value.shape, node.name))
 
 
 def _readers(node: Any) -> Iterable[str]:
@@ -145,20 +145,25 @@ def _readers(node: Any) -> Iterable[str]:
 
 
 def _parameter(
-    draft: Draft, program: torch.export.ExportedProgram, target: str, node: Any, *, learnt: bool
+    builder: GraphBuilder,
+    program: torch.export.ExportedProgram,
+    target: str,
+    node: Any,
+    *,
+    learnt: bool,
 ) -> str:
     found = program.state_dict.get(target)
     if found is None:
         found = program.constants[target]
-    draft.stem = target
+    builder.stem = target
     refuse_other_tensor(target, found, node)
     value = array(found)
     if node.users:
         (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
-    return draft.constant(value)
+    return builder.constant(value)
 
 
-def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:
+def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) -> Graph:
     from torch.export.graph_signature import OutputKind
 
     specs = program.graph_signature.output_specs
@@ -166,12 +171,12 @@ def _finished(program: Any, draft: Draft, values: Mapping[str, Any]) -> Graph:
     names = [f"output{i}" if len(given) > 1 else "output" for i in range(len(given))]
     outputs = [values.get(argument.name) for argument in given]
     for name, value, argument in zip(names, outputs, given, strict=True):
-        if value not in draft.tensors:
+        if value not in builder.tensors:
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:
         raise constant_output("the result of forward()", "no tensor")
-    hiding_only(draft, [str(value) for value in outputs])
-    for name in dict.fromkeys(name for node in draft.nodes for name in node.inputs):
-        if name in draft.constants:
-            refuse_not_finite(name.removesuffix(".const"), [draft.constants[name]])
-    return draft.graph([str(value) for value in outputs], names)
+    hiding_only(builder, [str(value) for value in outputs])
+    for name in dict.fromkeys(name for node in builder.nodes for name in node.inputs):
+        if name in builder.constants:
+            refuse_not_finite(name.removesuffix(".const"), [builder.constants[name]])
+    return builder.build([str(value) for value in outputs], names)

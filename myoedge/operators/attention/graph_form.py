@@ -18,7 +18,7 @@ HIDDEN = -1e4  # below it scores are lost in what is added to them: float32 has 
 
 
 class Adds(Protocol):
-    """A graph that is being written: a Draft, or a Patch of a pass."""
+    """A graph builder, as far as these functions use it."""
 
     def shape(self, name: str) -> Shape: ...
     def add(self, op: str, *inputs: str, **attrs: Any) -> str: ...

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import (
-    Arguments,
-    Draft,
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
     Unsupported,
-    first,
     reshape,
     transpose,
     weights,
 )
-from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
+from myoedge.operators.import_rows import Arguments, Calls, calls, first
 from myoedge.operators.spectral.definition import LENGTHS
 
 
-def stft(d: Draft, a: Arguments, out: Shape) -> str:
+def stft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """[B, T] or [T] -> magnitudes [B, n / 2 + 1, frames], which is what may be read of it."""
     x, length = first(a), int(a["n_fft"])
     if length not in LENGTHS:
@@ -41,10 +40,14 @@ def stft(d: Draft, a: Arguments, out: Shape) -> str:
     return reshape(d, turned, out)
 
 
-def _window(d: Draft, a: Arguments, length: int) -> Array:
+def _window(d: GraphBuilder, a: Arguments, length: int) -> Array:
     """As many weights as there are samples: shorter ones stand in the middle."""
     size = int(a["win_length"] or length)
     given = a.get("window")
     window = np.ones(size, np.float32) if given is None else weights(d, given, "a window")
     before = (length - size) // 2
     return np.pad(window, (before, length - size - before))
+
+
+ATEN: Calls = {"spectrogram": calls(stft, "stft", "stft.center")}
+ONNX: Calls = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the import table that move elements: views, cuts, joins, copies, padding."""
+"""Import rows of ATen calls that move elements: views, cuts, joins, copies, padding."""
 
 from __future__ import annotations
 
@@ -9,40 +9,45 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import (
-    Arguments,
-    Draft,
-    Row,
+from myoedge.graph.ir import Shape
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
     Unsupported,
     as_tuple,
-    back,
+    channels_first,
     channels_last,
     concat,
-    first,
     reshape,
     slice_axis,
     transpose,
     weights,
 )
-from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
+from myoedge.operators.import_rows import (
+    Arguments,
+    AtenRow,
+    first,
+)
 
 
-def view(d: Draft, a: Arguments, out: Shape) -> str:
+def same(b: GraphBuilder, a: Arguments, out: Any) -> str:
+    return str(next(value for value in a.values()))
+
+
+def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, first(a), out)
 
 
-def permute(d: Draft, a: Arguments, out: Any) -> str:
+def permute(d: GraphBuilder, a: Arguments, out: Any) -> str:
     rank = len(d.shape(a["self"]))
     return transpose(d, a["self"], [axis % rank for axis in a["dims"]])
 
 
-def reverse(d: Draft, a: Arguments, out: Any) -> str:
+def reverse(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """x.T of any rank."""
     return transpose(d, a["self"], range(len(d.shape(a["self"])))[::-1])
 
 
-def swap(d: Draft, a: Arguments, out: Any) -> str:
+def swap(d: GraphBuilder, a: Arguments, out: Any) -> str:
     x = first(a)
     order = list(range(len(d.shape(x))))
     if len(order) > 1:
@@ -51,7 +56,7 @@ def swap(d: Draft, a: Arguments, out: Any) -> str:
     return transpose(d, x, order)
 
 
-def movedim(d: Draft, a: Arguments, out: Any) -> str:
+def movedim(d: GraphBuilder, a: Arguments, out: Any) -> str:
     rank = len(d.shape(a["self"]))
     source, target = (
         [axis % rank for axis in as_tuple(a[n], 1)] for n in ("source", "destination")
@@ -62,28 +67,28 @@ def movedim(d: Draft, a: Arguments, out: Any) -> str:
     return transpose(d, a["self"], order)
 
 
-def cut(d: Draft, a: Arguments, out: Any) -> str:
+def cut(d: GraphBuilder, a: Arguments, out: Any) -> str:
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     start, stop, step = slice(a["start"], a["end"], a["step"]).indices(d.shape(x)[axis])
     return slice_axis(d, x, axis, start, max(start, stop), step)
 
 
-def narrow(d: Draft, a: Arguments, out: Any) -> str:
+def narrow(d: GraphBuilder, a: Arguments, out: Any) -> str:
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     start = a["start"] % d.shape(x)[axis]
     return slice_axis(d, x, axis, start, start + a["length"])
 
 
-def select(d: Draft, a: Arguments, out: Shape) -> str:
+def select(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
     index = a["index"] % d.shape(x)[axis]
     return reshape(d, slice_axis(d, x, axis, index, index + 1), out)
 
 
-def parts(d: Draft, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
+def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
     """split, chunk, tensor_split, unbind: the output shapes say where to cut."""
     x = a["self"]
     axis = a["dim"] % len(d.shape(x))
@@ -96,7 +101,7 @@ def parts(d: Draft, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def flip(d: Draft, a: Arguments, out: Any) -> str:
+def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
     x = a["self"]
     for dim in a["dims"]:
         axis = dim % len(d.shape(x))
@@ -104,7 +109,7 @@ def flip(d: Draft, a: Arguments, out: Any) -> str:
     return str(x)
 
 
-def roll(d: Draft, a: Arguments, out: Shape) -> str:
+def roll(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x = a["self"]
     whole = d.shape(x)
     if not a["dims"]:
@@ -118,30 +123,30 @@ def roll(d: Draft, a: Arguments, out: Shape) -> str:
     return reshape(d, x, whole)
 
 
-def cat(d: Draft, a: Arguments, out: Any) -> str:
+def cat(d: GraphBuilder, a: Arguments, out: Any) -> str:
     parts = [x for x in a["tensors"] if d.shape(x) != (0,)]
     return concat(d, parts, a["dim"] % len(d.shape(parts[0])))
 
 
-def stack(d: Draft, a: Arguments, out: Shape) -> str:
+def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     axis = a["dim"] % len(out)
     thin = tuple(1 if i == axis else n for i, n in enumerate(out))
     return concat(d, [reshape(d, x, thin) for x in a["tensors"]], axis)
 
 
-def expand(d: Draft, a: Arguments, out: Shape) -> str:
+def expand(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     x = first(a)
     return x if d.shape(x) == tuple(out) else d.add("expand", x, shape=tuple(out))
 
 
-def repeat(d: Draft, a: Arguments, out: Shape) -> str:
+def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     counts = a["repeats"] if "repeats" in a else a["dims"]
     x = a["self"]
     x = reshape(d, x, ((1,) * (len(out) - len(d.shape(x))) + d.shape(x)))
     return _copied(d, x, [1] * (len(out) - len(counts)) + list(counts), whole=True)
 
 
-def repeat_each(d: Draft, a: Arguments, out: Shape) -> str:
+def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """repeat_interleave by a number: every element is followed by its copies."""
     x = a["self"]
     if a["dim"] is None:
@@ -151,38 +156,17 @@ def repeat_each(d: Draft, a: Arguments, out: Shape) -> str:
     return _copied(d, x, counts, whole=False)
 
 
-def upsample_nearest(d: Draft, a: Arguments, out: Shape) -> str:
+def upsample_nearest(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """[N, C, *S] by whole factors, channels last and back."""
     x, rank = a["input"], len(out)
     sizes = list(zip(d.shape(x)[2:], out[2:], strict=True))
     if any(wanted % n for n, wanted in sizes):
         raise Unsupported("nearest-neighbour upsampling by a factor that is not whole")
     counts = [1, *(wanted // n for n, wanted in sizes), 1]
-    return back(d, _copied(d, transpose(d, x, channels_last(rank)), counts, whole=False))
+    return channels_first(d, _copied(d, transpose(d, x, channels_last(rank)), counts, whole=False))
 
 
-def upsample_linear(d: Draft, a: Arguments, out: Shape) -> str:
-    """[..., T] linearly to another length: a product with constant weights, two a result."""
-    x = a["input"]
-    matrix = _interpolation(d.shape(x)[-1], out[-1], bool(a["align_corners"]))
-    return d.add("linear", x, d.constant(matrix))
-
-
-def _interpolation(old: int, new: int, corners: bool) -> Array:
-    """float32 [new, old]: the shares of two neighbours in every new sample, as torch has them."""
-    if corners:
-        at = np.arange(new) * ((old - 1) / max(new - 1, 1))
-    else:
-        at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0, old - 1.0)
-    left = np.minimum(at.astype(int), old - 1)
-    right = np.minimum(left + 1, old - 1)
-    matrix = np.zeros((new, old), np.float32)
-    np.add.at(matrix, (np.arange(new), left), 1.0 - (at - left))
-    np.add.at(matrix, (np.arange(new), right), at - left)
-    return matrix
-
-
-def _copied(d: Draft, x: str, counts: Sequence[int], *, whole: bool) -> str:
+def _copied(d: GraphBuilder, x: str, counts: Sequence[int], *, whole: bool) -> str:
     """Each axis `count` times, the axis as a whole (abab) or its elements (aabb), in one expand."""
     shape = d.shape(x)
     pairs = [(c, n) if whole else (n, c) for n, c in zip(shape, counts, strict=True)]
@@ -197,11 +181,11 @@ def _flat(pairs: Sequence[tuple[int, int]]) -> Shape:
     return tuple(n for pair in pairs for n in pair)
 
 
-def index_select(d: Draft, a: Arguments, out: Shape) -> str:
+def index_select(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return _picked(d, a["self"], a["dim"], a["index"])
 
 
-def index(d: Draft, a: Arguments, out: Shape) -> str:
+def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis."""
     given = [(axis, i) for axis, i in enumerate(a["indices"]) if i is not None]
     if len(given) != 1:
@@ -209,7 +193,7 @@ def index(d: Draft, a: Arguments, out: Shape) -> str:
     return _picked(d, a["self"], *given[0])
 
 
-def _picked(d: Draft, x: str, dim: int, name: str) -> str:
+def _picked(d: GraphBuilder, x: str, dim: int, name: str) -> str:
     picks = weights(d, name, "an index")
     if picks.dtype.kind not in "iu" or picks.ndim != 1:
         raise Unsupported("indexing by anything but a list of whole numbers")
@@ -229,17 +213,17 @@ def _runs(order: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def filled(value: float | None) -> Row:
+def filled(value: float | None) -> AtenRow:
     """A constant of the shape of a call's result; None: the call says which."""
 
-    def row(d: Draft, a: Arguments, out: Shape) -> str:
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
         number = float(a["fill_value"]) if value is None else value
         return d.constant(np.full(out, number, np.float32))
 
     return row
 
 
-def pad(d: Draft, a: Arguments, out: Shape) -> str:
+def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """torch lists (before, after) from the last axis backwards; negative ones cut."""
     x, flat, mode = a["self"], list(a["pad"]), a.get("mode", "constant")
     pairs = list(zip(flat[0::2], flat[1::2], strict=True))
@@ -258,7 +242,7 @@ def pad(d: Draft, a: Arguments, out: Shape) -> str:
     return d.add("pad", x, pads=positive, value=value)
 
 
-def _mirrored(d: Draft, x: str, axis: int, before: int, after: int, mode: str) -> str:
+def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
     """Padding by the tensor's own elements."""
     n = d.shape(x)[axis]
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.graph_builder import (
-    Arguments,
-    Draft,
-    Row,
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
     Unsupported,
     concat,
     reshape,
@@ -20,8 +19,7 @@ from myoedge.frontend.graph_builder import (
     transpose,
     weights,
 )
-from myoedge.frontend.onnx.call import Call, OnnxRow
-from myoedge.numerics.arrays import Array
+from myoedge.operators.import_rows import Arguments, AtenRow, Calls, OnnxCall, OnnxRow, calls
 
 GATES = {"lstm": 4, "gru": 3}
 
@@ -66,7 +64,7 @@ def _unit_by_unit(rows: Array, gates: int) -> Array:
 
 
 def run(
-    d: Draft,
+    d: GraphBuilder,
     kind: str,
     x: str,
     learnt: Weights,
@@ -75,7 +73,7 @@ def run(
     reset_first: bool = False,
 ) -> Run:
     """x [T, N, C] -> all steps; first: h, of an LSTM c too, each [N, H]."""
-    gates, attrs = GATES[kind], {"reverse": reverse}
+    gates, attrs = GATES[kind], dict[str, Any](reverse=reverse)
     added, own = learnt.bias_w + learnt.bias_r, tuple[str, ...]()
     r = d.constant(_unit_by_unit(learnt.r, gates))
     if kind == "gru":
@@ -95,7 +93,7 @@ def run(
     return Run(y, slice_axis(d, y, 0, last, last + 1), alone)
 
 
-def _state(d: Draft, name: str | None, index: int, batch: int, units: int) -> str:
+def _state(d: GraphBuilder, name: str | None, index: int, batch: int, units: int) -> str:
     """Part `index` of a first state [L, N, H] as [N, H]; zeros without one."""
     if name is None:
         return d.constant(np.zeros((batch, units), np.float32))
@@ -108,10 +106,10 @@ def _state(d: Draft, name: str | None, index: int, batch: int, units: int) -> st
 # ---- ATen
 
 
-def aten(kind: str) -> Row:
+def aten(kind: str) -> AtenRow:
     """lstm.input and gru.input: any number of layers, one or two directions."""
 
-    def row(d: Draft, a: Arguments, out: Any) -> tuple[str, ...]:
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
         both, layers = (1 + bool(a["bidirectional"])), int(a["num_layers"])
         learnt = _learnt(d, a, kind, layers * both)
@@ -131,14 +129,14 @@ def aten(kind: str) -> Row:
     return row
 
 
-def _last(d: Draft, runs: Sequence[Run], axis: int) -> tuple[str, ...]:
+def _last(d: GraphBuilder, runs: Sequence[Run], axis: int) -> tuple[str, ...]:
     """The last states of all runs behind each other: h, of an LSTM c too."""
     h = concat(d, [run.h for run in runs], axis)
     cells = [run.c for run in runs if run.c is not None]
     return (h, concat(d, cells, axis)) if cells else (h,)
 
 
-def _learnt(d: Draft, a: Arguments, kind: str, count: int) -> list[Weights]:
+def _learnt(d: GraphBuilder, a: Arguments, kind: str, count: int) -> list[Weights]:
     each = 4 if a["has_biases"] else 2
     names = a["params"]
     if len(names) != each * count:
@@ -161,8 +159,8 @@ ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
 def onnx(kind: str) -> OnnxRow:
     """LSTM and GRU of ONNX: one layer, one or two directions."""
 
-    def row(c: Call) -> tuple[str, ...]:
-        d, turned = c.draft, bool(c.attrs.get("layout", 0))
+    def row(c: OnnxCall) -> tuple[str, ...]:
+        d, turned = c.builder, bool(c.attrs.get("layout", 0))
         _refuse_odd(c, kind)
         x = transpose(d, c.x(), (1, 0, 2)) if turned else c.x()
         direction = c.attrs.get("direction", "forward")
@@ -182,7 +180,7 @@ def onnx(kind: str) -> OnnxRow:
     return row
 
 
-def _refuse_odd(c: Call, kind: str) -> None:
+def _refuse_odd(c: OnnxCall, kind: str) -> None:
     given = [name.lower() for name in c.attrs.get("activations") or ()]
     usual = ACTIVATIONS[kind]
     if given and given != usual * (len(given) // len(usual)):
@@ -192,16 +190,16 @@ def _refuse_odd(c: Call, kind: str) -> None:
             raise Unsupported(f"{name}={c.attrs[name]}")
     if kind == "lstm" and c.has(7) and np.any(c.array(7, "peepholes")):
         raise Unsupported("peepholes")
-    steps = c.draft.shape(c.x())[1 if c.attrs.get("layout", 0) else 0]
+    steps = c.shape()[1 if c.attrs.get("layout", 0) else 0]
     if c.has(4) and np.any(c.array(4, "the list of lengths") != steps):
         raise Unsupported("sequences of different lengths")
 
 
-def _of_onnx(c: Call, kind: str, ways: int) -> list[Weights]:
+def _of_onnx(c: OnnxCall, kind: str, ways: int) -> list[Weights]:
     w, r = c.weights(1, "a recurrent layer's weight"), c.weights(2, "a recurrent layer's weight")
     rows, units = r.shape[1], r.shape[2]
     b = c.weights(3, "a bias") if c.has(3) else np.zeros((ways, 2 * rows), np.float32)
-    columns = c.draft.shape(c.x())[-1]
+    columns = c.shape()[-1]
     wanted = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
     if (w.shape, r.shape, b.shape) != wanted:
         raise ValueError(f"weights {list(w.shape)}, {list(r.shape)}, {list(b.shape)}")
@@ -209,8 +207,24 @@ def _of_onnx(c: Call, kind: str, ways: int) -> list[Weights]:
     return [part.in_order(ORDER[kind]) for part in parts]
 
 
-def _given(c: Call, index: int, turned: bool) -> str | None:
+def _given(c: OnnxCall, index: int, turned: bool) -> str | None:
     """A first state [ways, N, H]; None without one."""
     if not c.has(index):
         return None
-    return transpose(c.draft, c.x(index), (1, 0, 2)) if turned else c.x(index)
+    return transpose(c.builder, c.x(index), (1, 0, 2)) if turned else c.x(index)
+
+
+ATEN_LSTM, ATEN_GRU = calls(aten("lstm"), "lstm.input"), calls(aten("gru"), "gru.input")
+ONNX_LSTM, ONNX_GRU = {"LSTM": onnx("lstm")}, {"GRU": onnx("gru")}
+ATEN: Calls = {
+    "gates": {**ATEN_LSTM, **ATEN_GRU},
+    "lstm": ATEN_LSTM,
+    "lstm_cell": ATEN_LSTM,
+    "gru": ATEN_GRU,
+}
+ONNX: Calls = {
+    "gates": {**ONNX_LSTM, **ONNX_GRU},
+    "lstm": ONNX_LSTM,
+    "lstm_cell": ONNX_LSTM,
+    "gru": ONNX_GRU,
+}

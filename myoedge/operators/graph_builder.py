@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A graph, or the replacement of one of its nodes, built node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.rewrite import Rewrite
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import output_of
+
+
+class Unsupported(Exception):
+    """A use of an operator that has no integer meaning yet; the text says which."""
+
+
+EMPTY = Graph((), (), (), {}, {}, ())
+FIRST = Node("", (), ("t",))  # no node: names begin with t
+
+
+@dataclass
+class GraphBuilder:
+    """Nodes in the order in which they are added, with their tensors and constants.
+
+    graph, node  a node to replace, and its graph: tensors of which are read, names of which are
+                 taken; without them a graph of its own is built
+    origin       stamped on nodes     stem   names begin with it
+    """
+
+    graph: Graph = EMPTY
+    node: Node = FIRST
+    inputs: list[str] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    constants: dict[str, Array] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    origin: tuple[Origin, ...] = field(init=False)
+    stem: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.origin, self.stem = self.node.origin, self.node.name
+
+    def shape(self, name: str) -> Shape:
+        if name in self.constants:
+            return tuple(self.constants[name].shape)
+        return self.tensors[name].shape if name in self.tensors else self.graph.shape(name)
+
+    def input(self, name: str, shape: Sequence[int]) -> str:
+        self.inputs.append(name)
+        self.tensors[name] = Tensor(name, tuple(shape))
+        return name
+
+    def constant(self, value: Array) -> str:
+        """Names an array; float arrays are kept as float32."""
+        name = self._free(f"{self.stem}.const")
+        kind = np.float32 if value.dtype.kind == "f" else value.dtype
+        self.constants[name] = np.ascontiguousarray(value, kind)
+        return name
+
+    def add(
+        self, op: str, *inputs: str, origin: tuple[Origin, ...] | None = None, **attrs: Any
+    ) -> str:
+        """Appends a node and returns its output's name; integer constants become floats."""
+        stem = f"{self.stem}.{op}" if self.graph.nodes else self.stem
+        return self._append(op, inputs, self._free(stem), origin, attrs)
+
+    def last(
+        self, op: str, *inputs: str, origin: tuple[Origin, ...] | None = None, **attrs: Any
+    ) -> Rewrite:
+        """Appends the node that writes the replaced node's output."""
+        self._append(op, inputs, self.stem, origin, attrs)
+        return self._rewrite({})
+
+    def same_as(self, name: str) -> Rewrite:
+        """Readers of the replaced node read `name`."""
+        return self._rewrite({self.stem: name})
+
+    def stand_in(self, shape: Sequence[int], dtype: str = "float32") -> str:
+        """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
+        name = self._free(f"{self.stem}.refused")
+        self.tensors[name] = Tensor(name, tuple(shape), dtype)
+        return name
+
+    def build(self, outputs: Sequence[str], output_names: Sequence[str]) -> Graph:
+        return Graph(
+            tuple(self.inputs),
+            tuple(outputs),
+            tuple(self.nodes),
+            self.tensors,
+            self.constants,
+            tuple(output_names),
+        )
+
+    def _append(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        name: str,
+        origin: tuple[Origin, ...] | None,
+        attrs: dict[str, Any],
+    ) -> str:
+        names = tuple(map(self._as_float, inputs))
+        node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
+        self.tensors[name] = output_of(node, [self.shape(x) for x in names])
+        self.nodes.append(node)
+        return name
+
+    def _as_float(self, name: str) -> str:
+        value = self.constants.get(name)
+        whole = value is not None and value.dtype.kind in "biu"
+        return self.constant(self.constants[name].astype(np.float32)) if whole else name
+
+    def _rewrite(self, renamed: dict[str, str]) -> Rewrite:
+        return Rewrite(tuple(self.nodes), renamed, tuple(self.tensors.values()), self.constants)
+
+    def _free(self, stem: str) -> str:
+        """`stem`, or `stem.1`, `stem.2` ... when taken; without the dot in a replacement."""
+        taken = (self.tensors, self.constants, self.graph.tensors, self.graph.constants)
+        dot, name, count = "" if self.graph.nodes else ".", stem, 0
+        while any(name in names for names in taken):
+            count += 1
+            name = f"{stem}{dot}{count}"
+        return name
+
+
+def as_tuple(value: Any, rank: int) -> tuple[int, ...]:
+    """One number for every axis, or as many as there are."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * rank if len(values) == 1 else values
+
+
+def weights(b: GraphBuilder, name: Any, what: str) -> Array:
+    """The array of a constant operand; Unsupported where it is computed from an input."""
+    if name not in b.constants:
+        raise Unsupported(f"{what} must be a parameter or a constant, here it is computed")
+    return b.constants[name]
+
+
+def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
+    return x if b.shape(x) == tuple(shape) else b.add("reshape", x, shape=tuple(shape))
+
+
+def transpose(b: GraphBuilder, x: str, perm: Sequence[int]) -> str:
+    identity = tuple(range(len(perm)))
+    return x if tuple(perm) == identity else b.add("transpose", x, perm=tuple(perm))
+
+
+def slice_axis(b: GraphBuilder, x: str, axis: int, start: int, stop: int, step: int = 1) -> str:
+    """x[start:stop:step] along one axis; bounds resolved (with a negative step stop may be -1)."""
+    cuts = [(0, n, 1) for n in b.shape(x)]
+    cuts[axis] = (start, stop, step)
+    whole = [(0, n, 1) for n in b.shape(x)]
+    return x if cuts == whole else b.add("slice", x, cuts=tuple(cuts))
+
+
+def concat(b: GraphBuilder, parts: Sequence[str], axis: int) -> str:
+    return parts[0] if len(parts) == 1 else b.add("concat", *parts, axis=axis)
+
+
+def channels_last(rank: int) -> tuple[int, ...]:
+    """The permutation [N, C, *S] -> [N, *S, C]."""
+    return (0, *range(2, rank), 1)
+
+
+def channels_first(b: GraphBuilder, y: str) -> str:
+    """[N, *S, C] -> [N, C, *S], marked as one that restores the model's order."""
+    rank = len(b.shape(y))
+    return b.add("transpose", y, perm=(0, rank - 1, *range(1, rank - 1)), back=True)
