@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a layer runs in tiles. Cores 0 .. 7 compute a tile while core 8 stores the one before and
- * loads the one behind it, and then helps, where the kernel can be shared with it; a barrier ends
- * every step. On a host one thread does the same in an order in which a buffer that is written too
- * early shows.
+ * The double buffer of a layer in tiles. While cores 0 .. 7 compute tile t, the control core (core 8)
+ * stores tile t - 1, loads tile t + 1 and writes the arguments of its kernel call; a barrier ends the
+ * tile. On a host one thread does the same in an order in which a buffer that is overwritten too early
+ * changes the results.
  */
 #ifndef ME_TILES_H
 #define ME_TILES_H
@@ -11,33 +11,35 @@
 
 #include "me_share.h"
 
-#ifdef ME_HAULS
-#include "me_hauls.h"
+#ifdef ME_L3_STREAMING
+#include "me_l3_transfers.h"
 #else
-#define me_hauls_begin() ((void)0)
-#define me_moment() ((void)0)
+#define me_l3_begin() ((void)0)
+#define me_timeline_step() ((void)0)
 #endif
 
-/* What a layer does with tile t; 0: nothing. `load` and `store` start transfers and do not wait. */
-typedef void (*me_tile_work)(int32_t t, const void *const in[], void *const out[]);
+/* A function of a layer for its tile t. */
+typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const out[]);
 
-/* A layer, one of an array in their order.
- * depth   buffers of what is read: where they are more than two, load(t) starts what tile
- *         t + depth - 2 needs, and the first one all up to it
- * joined  what the layer before computed stays in L1 and nothing has to be loaded in front of the
- *         first tile: it is the next tile of both
- * waits   the kernel waits by itself for what the first tile needs: until then it prepares. 2: it
- *         waits once more, for what comes late
- * helped  the core that steers computes as well, when it has started what a tile needs
- * set     writes what the kernel is told of a tile
- * ahead   starts beside a tile what layers to come need in their first one and no layer computes */
+/* A layer; those of a network are an array that ends with one of no tiles. A function may be 0.
+ * tiles         1 or more
+ * buffers       of an operand that is loaded for each tile; 0: two. Where they are more, load(t) starts
+ *               the transfers of tile t + buffers - 2, load of the first tile all up to that one
+ * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier
+ *               but that of the tile before
+ * kernel_waits  the kernel waits by itself for the operands of the first tile, after what it can
+ *               prepare without them. 2: it waits twice, the second time for the late operand
+ * nine_cores    the control core computes too, once it has started all transfers of a tile
+ * arguments     writes the arguments of the kernel call
+ * load, store   start transfers and do not wait
+ * prefetch      starts transfers of constants that later layers need for their first tile */
 typedef struct {
-    int32_t number, tiles, depth, joined, waits, helped, last;
-    me_tile_work set, load, compute, store;
-    void (*ahead)(int32_t t);
-} me_layer_work;
+    int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
+    me_tile_function arguments, load, compute, store;
+    void (*prefetch)(int32_t t);
+} me_layer;
 
-/* One command of the DMA, for layers with many: bytes in lines, `stride` apart in L2. */
+/* One command of the DMA, for layers with many of them: lines of `line` bytes, `stride` apart in L2. */
 typedef struct {
     int32_t at, l1, bytes, line, stride;
 } me_transfer;
@@ -50,11 +52,11 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #define ME_IDS 16u
 
-/* Transfers that nobody has waited for: all; those of the tile at hand; what the first one needs late;
- * of tiles of a layer with more than two buffers; those of layers to come, no more than fifteen of
- * them. Only core 8 knows these. */
-static uint32_t me_pending ME_L1, me_under_way ME_L1, me_late ME_L1;
-static uint32_t me_of_tile[16] ME_L1, me_early[16] ME_L1, *me_kind ME_L1;
+/* DMA numbers of transfers that have not been waited for, as bit sets: of all, of the next tile, of the
+ * late operand of a first tile, of each tile of a layer with more than two buffers, of prefetches by
+ * layer (fifteen layers at most). New ones are added to *me_started. Only the control core uses them. */
+static uint32_t me_pending ME_L1, me_of_next ME_L1, me_of_late ME_L1;
+static uint32_t me_of_tile[16] ME_L1, me_of_layer[16] ME_L1, *me_started ME_L1;
 
 static void me_wait_for(uint32_t *transfers)
 {
@@ -65,33 +67,28 @@ static void me_wait_for(uint32_t *transfers)
     me_pending &= ~pending;
 }
 
-static void me_wait_for_transfers(void)
+/* What is started from here on is a prefetch for this layer. */
+static inline void me_start_for_layer(int32_t layer)
 {
-    me_wait_for(&me_under_way);
+    me_started = &me_of_layer[layer & 15];
 }
 
-/* Around what is started for a layer to come, and for a tile further ahead. */
-static inline void me_for_layer(int32_t layer)
+static inline void me_start_for_tile(int32_t t)
 {
-    me_kind = &me_early[layer & 15];
+    me_started = &me_of_tile[t & 15];
+    *me_started = 0;
 }
 
-static inline void me_for_tile(int32_t t)
+static inline void me_start_for_next(void)
 {
-    me_kind = &me_of_tile[t & 15];
-    *me_kind = 0;
+    me_started = &me_of_next;
 }
 
-static inline void me_for_this(void)
-{
-    me_kind = &me_under_way;
-}
-
-/* Around the last that is started for tile t, where the kernel can begin the first one without it. */
-static inline void me_for_late(int32_t t)
+/* The late operand of tile t: the kernel begins the first tile without it. */
+static inline void me_start_for_late(int32_t t)
 {
     if (t == 0)
-        me_kind = &me_late;
+        me_started = &me_of_late;
 }
 
 static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
@@ -104,7 +101,7 @@ static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t b
     const uint32_t id = stride ? me_dma_start_2d(l1, l2, bytes, line, stride, direction)
                                : me_dma_start(l1, l2, bytes, direction);
     me_pending |= 1u << id;
-    *me_kind |= 1u << id;
+    *me_started |= 1u << id;
 }
 
 static inline void me_fetch(int8_t *l1, const int8_t *l2, int32_t bytes, int32_t line, int32_t stride)
@@ -117,105 +114,105 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
     me_move((int8_t *)(uintptr_t)l1, l2, (uint32_t)bytes, (uint32_t)line, (uint32_t)stride, ME_L1_TO_L2);
 }
 
-/* Nothing is under way, whatever an earlier run left. */
-static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
+/* No transfer is pending, whatever an earlier run left. */
+static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
     (void)first, (void)in, (void)out;
     if (me_core() != ME_STEERING)
         return;
-    me_kind = &me_under_way;
-    me_pending = me_under_way = me_late = 0;
-    me_hauls_begin();
+    me_started = &me_of_next;
+    me_pending = me_of_next = me_of_late = 0;
+    me_l3_begin();
 }
 
-/* What the last layer sent to L3 is there. */
+/* The results that the last layer sent to L3 have arrived. */
 static inline void me_tiles_end(void)
 {
     if (me_core() == ME_STEERING)
-        me_moment();
+        me_timeline_step();
 }
 
-/* While core 8 fetches: no layer before the first one tells its first tile. */
-static void me_first_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+/* The arguments of the network's first tile, while the control core loads it. */
+static void me_first_arguments(const me_layer *layer, const void *const in[], void *const out[])
 {
     for (int32_t i = 0; i < 16; i++)
-        me_early[i] = 0;
-    if (layer->set)
-        layer->set(0, in, out);
+        me_of_layer[i] = 0;
+    if (layer->arguments)
+        layer->arguments(0, in, out);
 }
 
-static void me_compute_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+static void me_compute_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
 {
     const int32_t tiles = layer->tiles;
-    if (layer->number == 0) {
+    if (number == 0) {
         if (me_core() == 0)
-            me_first_layer(layer, in, out);
-        if (layer->waits)
+            me_first_arguments(layer, in, out);
+        if (layer->kernel_waits)
             me_barrier_workers();
     }
     for (int32_t t = 0; t < tiles; t++) {
-        if (t > 0 || !(layer->joined || layer->waits))
+        if (t > 0 || !(layer->back_to_back || layer->kernel_waits))
             me_barrier_all();
         layer->compute(t, in, out);
     }
     me_barrier_all();
 }
 
-static void me_steer_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+static void me_move_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
 {
-    const me_layer_work *behind = layer->last ? 0 : layer + 1;
+    const me_layer *next = layer + 1;
     const int32_t tiles = layer->tiles;
-    me_moment();
-    if (!layer->joined) {
+    me_timeline_step();
+    if (!layer->back_to_back) {
         if (layer->load)
             layer->load(0, in, out);
-        me_wait_for_transfers();
-        if (layer->depth > 2)
+        me_wait_for(&me_of_next);
+        if (layer->buffers > 2)
             me_wait_for(&me_of_tile[0]);
-        if (layer->number > 0)
-            me_wait_for(&me_early[layer->number & 15]);
-        if (layer->waits > 1) {
+        if (number > 0)
+            me_wait_for(&me_of_layer[number & 15]);
+        if (layer->kernel_waits > 1) {
             me_barrier_all();
-            me_wait_for(&me_late);
+            me_wait_for(&me_of_late);
         }
     }
     for (int32_t t = 0; t < tiles; t++) {
-        if (t > 0 || !layer->joined)
+        if (t > 0 || !layer->back_to_back)
             me_barrier_all();
-        me_moment();
+        me_timeline_step();
         if (layer->store && t > 0)
             layer->store(t - 1, in, out);
         if (t + 1 < tiles) {
             if (layer->load)
                 layer->load(t + 1, in, out);
-            layer->set(t + 1, in, out);
-        } else if (behind && behind->set)
-            behind->set(0, in, out);
-        if (layer->ahead)
-            layer->ahead(t);
-        if (layer->helped)
+            layer->arguments(t + 1, in, out);
+        } else if (next->arguments)
+            next->arguments(0, in, out);
+        if (layer->prefetch)
+            layer->prefetch(t);
+        if (layer->nine_cores)
             layer->compute(t, in, out);
-        me_wait_for_transfers();
-        if (layer->depth > 2 && t + 1 < tiles)
+        me_wait_for(&me_of_next);
+        if (layer->buffers > 2 && t + 1 < tiles)
             me_wait_for(&me_of_tile[(t + 1) & 15]);
     }
-    if (behind && behind->joined)
-        me_wait_for(&me_early[behind->number & 15]);
+    if (next->back_to_back)
+        me_wait_for(&me_of_layer[(number + 1) & 15]);
     me_barrier_all();
     if (layer->store)
         layer->store(tiles - 1, in, out);
-    me_wait_for_transfers();
+    me_wait_for(&me_of_next);
 }
 
-static inline void me_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
 {
     if (me_core() == ME_STEERING)
-        me_steer_layer(layer, in, out);
+        me_move_layer(layer, number, in, out);
     else
-        me_compute_layer(layer, in, out);
+        me_compute_layer(layer, number, in, out);
 }
 
-/* The core that steers notes the time. */
+/* The control core notes the time. */
 static inline void me_layer_ends(int32_t layer)
 {
     if (me_core() == ME_STEERING)
@@ -238,54 +235,55 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
             l2[i] = l1[done + i];
 }
 
-static inline void me_tiles_begin(const me_layer_work *first, const void *const in[], void *const out[])
+static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
-    me_hauls_begin();
-    if (first->set)
-        first->set(0, in, out);
+    me_l3_begin();
+    if (first->arguments)
+        first->arguments(0, in, out);
 }
 
 static inline void me_tiles_end(void)
 {
-    me_moment();
+    me_timeline_step();
 }
 
-static inline void me_for_layer(int32_t layer)
+static inline void me_start_for_layer(int32_t layer)
 {
     (void)layer;
 }
 
-static inline void me_for_tile(int32_t t)
+static inline void me_start_for_tile(int32_t t)
 {
     (void)t;
 }
 
-static inline void me_for_this(void)
+static inline void me_start_for_next(void)
 {
 }
 
-static inline void me_for_late(int32_t t)
+static inline void me_start_for_late(int32_t t)
 {
     (void)t;
 }
 
-static inline void me_layer(const me_layer_work *layer, const void *const in[], void *const out[])
+static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
 {
-    me_moment();
+    (void)number;
+    me_timeline_step();
     if (layer->load)
         layer->load(0, in, out);
     for (int32_t t = 0; t < layer->tiles; t++) {
-        me_moment();
+        me_timeline_step();
         if (layer->store && t > 0)
             layer->store(t - 1, in, out);
         if (t + 1 < layer->tiles) {
             if (layer->load)
                 layer->load(t + 1, in, out);
-            layer->set(t + 1, in, out);
-        } else if (!layer->last && layer[1].set)
-            layer[1].set(0, in, out);
-        if (layer->ahead)
-            layer->ahead(t);
+            layer->arguments(t + 1, in, out);
+        } else if (layer[1].arguments)
+            layer[1].arguments(0, in, out);
+        if (layer->prefetch)
+            layer->prefetch(t);
         layer->compute(t, in, out);
     }
     if (layer->store)
@@ -299,15 +297,15 @@ static inline void me_layer_ends(int32_t layer)
 
 #endif
 
-/* The loads of tiles `first` to `last`, of `tiles` that there are. */
-static inline void me_load_tiles(me_tile_work load, int32_t first, int32_t last, int32_t tiles,
+/* The loads of tiles `first` to `last`, of those that exist. */
+static inline void me_load_tiles(me_tile_function load, int32_t first, int32_t last, int32_t tiles,
                                  const void *const in[], void *const out[])
 {
     for (; first <= last && first < tiles; first++) {
-        me_for_tile(first);
+        me_start_for_tile(first);
         load(first, in, out);
     }
-    me_for_this();
+    me_start_for_next();
 }
 
 static inline void me_fetch_all(const me_transfer *first, const me_transfer *end, int8_t *l1, const int8_t *l2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> what network.c is made with: layers, who calls them with what, copies, hauls."""
+"""Plan -> values of the template of network.c: layers, their calls, copies, L3 transfers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.constants import constant_name, hauled_arrays
+from myoedge.codegen.initializers import designated
 from myoedge.codegen.kernels import function_name, kernel
 from myoedge.codegen.tiled_layer import parts, tiled_layer
 from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import Haul, in_arena, turns
 from myoedge.plan.plan import Location, Plan, size_bytes
 
-PARTS = ("set", "load", "compute", "store", "meanwhile")  # functions of a me_layer_work
+FUNCTIONS = ("arguments", "load", "compute", "store", "prefetch")  # of a me_layer, all of them
 
 
 def network_values(plan: Plan) -> dict[str, Any]:
-    """What network.c is made with, besides the border: layers, calls, copies, hauls."""
+    """Values of the template of network.c, besides inputs and outputs."""
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
     return {
@@ -28,36 +30,42 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
         "calls": calls,
         "copies": copies,
-        "hauls": [_haul(plan, haul) for haul in plan.hauls],
+        "transfers": [_l3_transfer(plan, haul) for haul in plan.hauls],
         "map_bytes": plan.map_bytes,
-        "turns": list(turns(plan.hauls)),
-        "work": _work(plan, calls),
+        "limits": list(turns(plan.hauls)),
+        "layer_table": _layer_table(plan, calls),
     }
 
 
-def _work(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Initialisers of me_layer_work; the copies at the end are a layer too."""
-    rows: list[tuple[int, int, bool, int, bool, tuple[str, ...]]] = []
-    for call, tiling in zip(calls, plan.tilings, strict=True):
-        known = (
-            *(parts(tiling) if tiling else ("compute",)),
-            *(("meanwhile",) if call["ahead"] else ()),
-        )
-        names = (f"{call['function']}_{part}" if part in known else "0" for part in PARTS)
-        depth = tiling.choice.depth if tiling else 2
-        joined = bool(tiling and tiling.joined)
-        waits = tiling.waits if tiling else 0
-        helped = bool(tiling and tiling.tiled.helped)
-        rows.append((call["tiles"] or 1, depth, joined, waits, helped, tuple(names)))
-    if plan.copies:
-        rows.append((1, 2, False, 0, False, ("0", "0", "copy_outputs", "0", "0")))
-    return [
-        f"{{ {', '.join(map(str, (i, *map(int, row), int(i + 1 == len(rows)), *names)))} }}"
-        for i, (*row, names) in enumerate(rows)
+def _layer_table(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Initialisers of each me_layer; copies of outputs are a layer of their own."""
+    rows = [
+        layer_fields(call["function"], tiling, bool(call["prefetches"]))
+        for call, tiling in zip(calls, plan.tilings, strict=True)
     ]
+    return rows + ([[".tiles = 1, .compute = copy_outputs,"]] if plan.copies else [])
 
 
-def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
+def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list[str]:
+    """Initialisers of a me_layer, in lines."""
+    if tiling is None:
+        found: dict[str, Any] = {"tiles": 1}
+        known: tuple[str, ...] = ("compute",)
+    else:
+        known = parts(tiling)
+        found = {
+            "tiles": len(tiling.tiles),
+            "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
+            "back_to_back": int(tiling.joined),
+            "kernel_waits": tiling.waits,
+            "nine_cores": int(bool(tiling.tiled.helped)),
+        }
+    known += ("prefetch",) if prefetches else ()
+    found |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}
+    return designated([(name, str(value)) for name, value in found.items()])
+
+
+def _l3_transfer(plan: Plan, haul: Haul) -> dict[str, Any]:
     piece = haul.piece
     kind = ("ME_MAP_OUT" if haul.out else "ME_MAP_IN") if piece.tensor else "ME_CONSTANT"
     return {
@@ -65,7 +73,7 @@ def _haul(plan: Plan, haul: Haul) -> dict[str, Any]:
         "l2": haul.l2,
         "bytes": piece.room_bytes,
         "kind": kind,
-        "what": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
+        "content": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
     }
 
 
@@ -118,7 +126,7 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
         "bytes": size_bytes(plan.quant, step.node.name),
         "in_l2": plan.where[step.node.name].kind != "far",
         "tiles": None if tiling is None else len(tiling.tiles),
-        "ahead": _fetched_ahead(plan, index),
+        "prefetches": _prefetches(plan, index),
     }
 
 
@@ -129,13 +137,16 @@ def _argument(plan: Plan, name: str) -> str:
     return f"(void *)({text})" if inside else text
 
 
-def _fetched_ahead(plan: Plan, index: int) -> list[tuple[str, int]]:
-    """C functions that start what layers to come can have early, and beside which tile of this."""
+def _prefetches(plan: Plan, index: int) -> list[tuple[str, int]]:
+    """(C function that prefetches constants of a later layer, tile of this layer beside which)."""
     begins = [0]
     for tiling in plan.tilings:
         begins.append(begins[-1] + (len(tiling.tiles) if tiling else 1))
     return [
-        (f"{function_name(behind, plan.steps[behind])}_ahead", tiling.since - begins[index])
+        (
+            f"{function_name(behind, plan.steps[behind])}_fetch_constants",
+            tiling.since - begins[index],
+        )
         for behind, tiling in enumerate(plan.tilings)
         if tiling is not None
         and tiling.since is not None

@@ -26,7 +26,7 @@ INCLUDES = (
     "me_fourier.h",
     "me_share.h",
     "me_tiles.h",
-    "me_hauls.h",
+    "me_l3_transfers.h",
     "me_intrinsics.h",
     "me_intrinsics_c.h",
 )

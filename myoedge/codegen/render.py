@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,7 @@ def environment() -> Environment:
     env.filters["times"] = times
     env.filters["plus"] = plus
     env.filters["shared"] = shared
+    env.filters["unused"] = unused
     return env
 
 
@@ -69,6 +71,13 @@ def plus(expression: str, constant: int) -> str:
     if constant == 0:
         return expression
     return f"{expression} {'+' if constant > 0 else '-'} {abs(constant)}"
+
+
+def unused(lines: Iterable[str]) -> str:
+    """The C statement for parameters of a layer's function that none of these lines reads."""
+    words = {*re.findall(r"\w+", "\n".join(lines))}
+    names = [f"(void){name}" for name in ("t", "in", "out") if name not in words]
+    return f"{', '.join(names)};" if names else ""
 
 
 def shared(extents: Iterable[int]) -> int:

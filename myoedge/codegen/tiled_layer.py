@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer in tiles as C: load, compute, store, and what is fetched ahead of it."""
+"""A layer in tiles as C functions: arguments, load, compute, store, prefetch of its constants."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from myoedge.codegen.initializers import assignment
 from myoedge.codegen.kernels import function_name, heading
 from myoedge.codegen.render import render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
@@ -20,23 +21,24 @@ Moved = Sequence[Sequence[Transfer]]  # by tile
 def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> str:
     """The C of a layer in tiles."""
     fn = function_name(index, step)
-    tables = Tables(fn)
+    tables, kernel = Tables(fn), tiling.tiled.kernel
+    fields = _fields(tiling, tables)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
         "fn": fn,
         "index": index,
         "slot": _slot(tiling),
-        "kernel": tiling.tiled.kernel,
+        "kernel": kernel,
         "heading": heading(step),
         "summary": summary(tiling),
         "count": len(tiling.tiles),
-        "depth": tiling.choice.depth,
+        "buffers": tiling.choice.depth,
         "first": int(tiling.joined),
-        "ahead": [_call("me_fetch", x, base, tiling) for x in early],
+        "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": list(_stores(tiling, base, tables)),
-        "op": _op(tiling),
-        "tile": _fields(tiling, tables),
+        "op": assignment(f"me_op[{index % 2}].{kernel}", kernel, _op(tiling)),
+        "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
     }
     return render("project/layer.c.j2", {**values, "tables": tables.lines})
 
@@ -49,16 +51,16 @@ def _slot(tiling: Tiling) -> str:
 
 
 def parts(tiling: Tiling) -> tuple[str, ...]:
-    """Which of a layer's functions there are."""
+    """Names of the functions that a layer has, prefetch apart."""
     loaded = any(
         t > 0 or not tiling.early(x) for t, tile in enumerate(tiling.tiles) for x in tile.loads
     )
     stored = any(tile.stores for tile in tiling.tiles)
-    return ("set", "compute", *(("load",) if loaded else ()), *(("store",) if stored else ()))
+    return ("arguments", "compute", *(("load",) if loaded else ()), *(("store",) if stored else ()))
 
 
 def summary(tiling: Tiling) -> str:
-    """For people: tiles, and what is in L1."""
+    """One line for people: tiles, and sizes of the buffers in L1."""
     shape = "x".join(map(str, tiling.shape))
     count = len(tiling.tiles)
     sizes: dict[str, list[int]] = {}
@@ -83,7 +85,10 @@ def _op(tiling: Tiling) -> list[tuple[str, str]]:
 def _value(value: int | str, l1: Mapping[str, int]) -> str:
     if isinstance(value, int):
         return str(value)
-    return f"(void *)(me_l1 + {l1[value[1:]]})" if value.startswith("@") else value
+    if not value.startswith("@"):
+        return value
+    offset = l1[value[1:]]
+    return f"(void *)(me_l1 + {offset})" if offset else "(void *)me_l1"
 
 
 def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
@@ -98,7 +103,9 @@ def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
             ]
             known = [place for place in places if place is not None]
             start = "me_l1" if min(known, default=0) >= 0 else "(intptr_t)me_l1"
-            text = f"(void *)({start} + {tables.number(name, known)})" if known else "0"
+            number = tables.number(name, known) if known else ""
+            text = "(void *)me_l1" if number == "0" else f"(void *)({start} + {number})"
+            text = text if known else "0"
             found.append((name, text.replace("(intptr_t)me_l1 + -", "(intptr_t)me_l1 - ")))
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
@@ -136,7 +143,7 @@ def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
         if any(every[1:] if early else every):
             moves = _moves(tables, "me_fetch", every, base(operand), early)
             if tiling.waits > 1 and any(map(tiling.late, every[0])):
-                late += ["me_for_late(t);", *moves, "me_for_this();"]
+                late += ["me_start_for_late(t);", *moves, "me_start_for_next();"]
             else:
                 yield from moves
     yield from late

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.plan.l1.layers import layers as l1
-from myoedge.plan.l1.layers import multi_buffering as deep
+from myoedge.plan.l1 import layers as l1
+from myoedge.plan.l1 import multi_buffering as deep
 from tests.conftest import save_exported
 
 

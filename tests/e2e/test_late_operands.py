@@ -91,10 +91,10 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
 
 def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
     build = built("a long one", tmp_path)
-    wait = "me_wait_for(&me_late);"
+    wait = "me_wait_for(&me_of_late);"
     run_changed(build, wait, wait)
     with pytest.raises(MyoedgeError, match="yet to write") as raised:
-        run_changed(build, wait, "(void)me_late;")
+        run_changed(build, wait, "(void)me_of_late;")
     assert raised.value.code == "E705"
 
 

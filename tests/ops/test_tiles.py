@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from myoedge.codegen.kernels import arrays, function_name
-from myoedge.codegen.network import PARTS
+from myoedge.codegen.network import layer_fields
 from myoedge.codegen.project import library
-from myoedge.codegen.tiled_layer import parts, tiled_layer
+from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import Operand
@@ -69,11 +69,11 @@ def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
 
     yield tiled_layer(index, case.step, tiling, base)
     name = f"int case_{index}{ARGUMENTS}"
-    names = (f"{fn}_{part}" if part in parts(tiling) else "0" for part in PARTS)
-    sizes = f"{len(tiling.tiles)}, {tiling.choice.depth}"
-    work = f"{{ {index}, {sizes}, 0, 0, {int(bool(tiling.tiled.helped))}, 1, {', '.join(names)} }}"
-    yield f"static const me_layer_work work_{index} = {work};"
-    call = f"me_tiles_begin(&work_{index}, in, out);\n    me_layer(&work_{index}, in, out);"
+    fields = " ".join(layer_fields(fn, tiling, False))
+    yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
+    call = (
+        f"me_tiles_begin(layers_{index}, in, out);\n    me_run_layer(layers_{index}, 0, in, out);"
+    )
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 
 

@@ -14,10 +14,10 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 
 ME_NOINIT _Alignas(8) int8_t me_arena[ME_ARENA_BYTES];
 
-/* What kernels read and write at a time; offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. */
 _Alignas(16) int8_t me_l1[2464] ME_L1;
 
-/* The layer and the tile that are computed, and those behind them. */
+/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_attention me_attention;
     me_linear me_linear;
@@ -33,33 +33,22 @@ static union {
     me_wide_sum_tile me_wide_sum;
 } me_tile[2] ME_L1;
 
-//! linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-//! one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
-static void l00_linear_set(int32_t t, const void *const in[], void *const out[])
+// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
+// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[0].me_linear.c = 16;
-    me_op[0].me_linear.scale.pre = 0;
-    me_op[0].me_linear.scale.low = -128;
-    me_op[0].me_linear.scale.high = 127;
-    me_op[0].me_linear.scale.table = 0;
-    me_op[0].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[0].me_linear;
-    tile->x = (void *)(me_l1 + 512);
-    tile->rows = 12;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 0);
-    tile->channels = (void *)(me_l1 + 256);
-    tile->y = (void *)(me_l1 + 704);
-    tile->k = 16;
-    tile->y_stride = 16;
-    tile->scratch = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 512), .rows = 12, .x_stride = 16, .weights = (void *)me_l1,
+        .channels = (void *)(me_l1 + 256), .y = (void *)(me_l1 + 704), .k = 16, .y_stride = 16,
+        .awaited = t == 0,
+    };
 }
 
 static void l00_linear_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 512, (const int8_t *)in[0], 192, 192, 0);
     me_fetch(me_l1, l00_linear_weights, 256, 256, 0);
     me_fetch(me_l1 + 256, (const int8_t *)l00_linear_channels, 256, 256, 0);
@@ -77,41 +66,30 @@ static void l00_linear_store(int32_t t, const void *const in[], void *const out[
     me_send(me_l1 + 704, me_arena, 192, 192, 0);
 }
 
-//! linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-//! one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
-static void l01_linear_ahead(void)
+// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
+// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+static void l01_linear_fetch_constants(void)
 {
-    me_for_layer(1);
+    me_start_for_layer(1);
     me_fetch(me_l1 + 896, l01_linear_weights, 256, 256, 0);
     me_fetch(me_l1 + 1152, (const int8_t *)l01_linear_channels, 256, 256, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l01_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[1].me_linear.c = 16;
-    me_op[1].me_linear.scale.pre = 0;
-    me_op[1].me_linear.scale.low = -128;
-    me_op[1].me_linear.scale.high = 127;
-    me_op[1].me_linear.scale.table = 0;
-    me_op[1].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[1].me_linear;
-    tile->x = (void *)(me_l1 + 0);
-    tile->rows = 12;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 896);
-    tile->channels = (void *)(me_l1 + 1152);
-    tile->y = (void *)(me_l1 + 192);
-    tile->k = 16;
-    tile->y_stride = 16;
-    tile->scratch = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear = (me_linear_tile){
+        .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
+        .channels = (void *)(me_l1 + 1152), .y = (void *)(me_l1 + 192), .k = 16, .y_stride = 16,
+        .awaited = t == 0,
+    };
 }
 
 static void l01_linear_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1, (const int8_t *)in[0], 192, 192, 0);
 }
 
@@ -127,41 +105,30 @@ static void l01_linear_store(int32_t t, const void *const in[], void *const out[
     me_send(me_l1 + 192, me_arena + 192, 192, 192, 0);
 }
 
-//! linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
-//! one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
-static void l02_linear_ahead(void)
+// linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
+// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+static void l02_linear_fetch_constants(void)
 {
-    me_for_layer(2);
+    me_start_for_layer(2);
     me_fetch(me_l1 + 384, l02_linear_weights, 256, 256, 0);
     me_fetch(me_l1 + 640, (const int8_t *)l02_linear_channels, 256, 256, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l02_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[0].me_linear.c = 16;
-    me_op[0].me_linear.scale.pre = 0;
-    me_op[0].me_linear.scale.low = -128;
-    me_op[0].me_linear.scale.high = 127;
-    me_op[0].me_linear.scale.table = 0;
-    me_op[0].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[0].me_linear;
-    tile->x = (void *)(me_l1 + 192);
-    tile->rows = 12;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 384);
-    tile->channels = (void *)(me_l1 + 640);
-    tile->y = (void *)(me_l1 + 0);
-    tile->k = 16;
-    tile->y_stride = 16;
-    tile->scratch = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 192), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 384),
+        .channels = (void *)(me_l1 + 640), .y = (void *)me_l1, .k = 16, .y_stride = 16,
+        .awaited = t == 0,
+    };
 }
 
 static void l02_linear_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 192, (const int8_t *)in[0], 192, 192, 0);
 }
 
@@ -171,20 +138,16 @@ static void l02_linear_compute(int32_t t, const void *const in[], void *const ou
     me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
 }
 
-//! transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
-//! one tile; in L1 y 192 bytes
-static void l03_transpose_set(int32_t t, const void *const in[], void *const out[])
+// transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
+// one tile; in L1 y 192 bytes
+static void l03_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_turned.unused = 0;
-    me_turned_tile *tile = &me_tile[1].me_turned;
-    tile->from = (void *)(me_l1 + 0);
-    tile->to = (void *)(me_l1 + 192);
-    tile->loops = 2;
-    tile->extent[0] = 16;
-    tile->extent[1] = 12;
-    tile->step[0] = 1;
-    tile->step[1] = 16;
+    me_op[1].me_turned = (me_turned){ 0 };
+    me_tile[1].me_turned = (me_turned_tile){
+        .from = (void *)me_l1, .to = (void *)(me_l1 + 192), .loops = 2, .extent = { 16, 12 },
+        .step = { 1, 16 },
+    };
 }
 
 static void l03_transpose_compute(int32_t t, const void *const in[], void *const out[])
@@ -193,101 +156,70 @@ static void l03_transpose_compute(int32_t t, const void *const in[], void *const
     me_turned_run(&me_op[1].me_turned, &me_tile[1].me_turned);
 }
 
-//! attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
-//! 2 tiles of 1x12x1x8; in L1 exp 512, scratch 672, q 2 x 96, k 2 x 96, y 2 x 96 bytes
-static void l04_attention_ahead(void)
+// attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
+// 2 tiles of 1x12x1x8; in L1 exp 512, scratch 672, q 2 x 96, k 2 x 96, y 2 x 96 bytes
+static void l04_attention_fetch_constants(void)
 {
-    me_for_layer(4);
+    me_start_for_layer(4);
     me_fetch(me_l1 + 384, (const int8_t *)l04_attention_exp, 512, 512, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l04_attention_set(int32_t t, const void *const in[], void *const out[])
+static void l04_attention_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)in, (void)out;
     if (t == 0) {
-        me_op[0].me_attention.keys = 12;
-        me_op[0].me_attention.width = 8;
-        me_op[0].me_attention.out_width = 8;
-        me_op[0].me_attention.before = 24;
-        me_op[0].me_attention.after = 24;
-        me_op[0].me_attention.hides = 0;
-        me_op[0].me_attention.half = 34;
-        me_op[0].me_attention.most = 17275;
-        me_op[0].me_attention.mult = 30958;
-        me_op[0].me_attention.shift = 21;
-        me_op[0].me_attention.bias_mult = 0;
-        me_op[0].me_attention.bias_shift = 0;
-        me_op[0].me_attention.share = 443875888;
-        me_op[0].me_attention.offset = 6411273;
-        me_op[0].me_attention.out_shift = 20;
-        me_op[0].me_attention.exp = (void *)(me_l1 + 384);
-        me_op[0].me_attention.helped = 0;
+        me_op[0].me_attention = (me_attention){
+            .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 34,
+            .most = 17275, .mult = 30958, .shift = 21, .share = 443875888, .offset = 6411273,
+            .out_shift = 20, .exp = (void *)(me_l1 + 384),
+        };
     }
-    me_attention_tile *tile = &me_tile[t % 2].me_attention;
-    tile->q = (void *)(me_l1 + t * 96);
-    tile->k = (void *)(me_l1 + 1568 + t * 96);
-    tile->v = (void *)(me_l1 + 192 + t * 96);
-    tile->bias = 0;
-    tile->y = (void *)(me_l1 + 1760 + t * 96);
-    tile->scratch = (void *)(me_l1 + 896);
-    tile->rows = 12;
-    tile->first_row = 0;
-    tile->keys = 12;
-    tile->first_key = 0;
-    tile->values = 12;
-    tile->first_value = 0;
+    me_tile[t % 2].me_attention = (me_attention_tile){
+        .q = (void *)(me_l1 + t * 96), .k = (void *)(me_l1 + 1568 + t * 96),
+        .v = (void *)(me_l1 + 192 + t * 96), .y = (void *)(me_l1 + 1760 + t * 96),
+        .scratch = (void *)(me_l1 + 896), .rows = 12, .keys = 12, .values = 12,
+    };
 }
 
 static void l04_attention_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)in, (void)out;
     me_fetch(me_l1 + t * 96, me_arena + t * 8, 96, 8, 16);
     me_fetch(me_l1 + 1568 + t * 96, me_arena + 192 + t * 8, 96, 8, 16);
 }
 
 static void l04_attention_compute(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)in, (void)out;
     me_attention_run(&me_op[0].me_attention, &me_tile[t % 2].me_attention);
 }
 
 static void l04_attention_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)in, (void)out;
     me_send(me_l1 + 1760 + t * 96, me_arena + 384 + t * 8, 96, 8, 16);
 }
 
-//! linear 1x12x16 -> 1x12x16  out (linear, networks.py:23)
-//! one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
-static void l05_linear_ahead(void)
+// linear 1x12x16 -> 1x12x16  out (linear, networks.py:23)
+// one tile; in L1 weights 256, channels 256, x 192, y 192 bytes
+static void l05_linear_fetch_constants(void)
 {
-    me_for_layer(5);
+    me_start_for_layer(5);
     me_fetch(me_l1 + 1952, l05_linear_weights, 256, 256, 0);
     me_fetch(me_l1 + 2208, (const int8_t *)l05_linear_channels, 256, 256, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l05_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[1].me_linear.c = 16;
-    me_op[1].me_linear.scale.pre = 0;
-    me_op[1].me_linear.scale.low = -128;
-    me_op[1].me_linear.scale.high = 127;
-    me_op[1].me_linear.scale.table = 0;
-    me_op[1].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[0].me_linear;
-    tile->x = (void *)(me_l1 + 0);
-    tile->rows = 12;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 1952);
-    tile->channels = (void *)(me_l1 + 2208);
-    tile->y = (void *)(me_l1 + 384);
-    tile->k = 16;
-    tile->y_stride = 16;
-    tile->scratch = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear = (me_linear_tile){
+        .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 1952),
+        .channels = (void *)(me_l1 + 2208), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
+        .awaited = t == 0,
+    };
 }
 
 static void l05_linear_load(int32_t t, const void *const in[], void *const out[])
@@ -302,34 +234,24 @@ static void l05_linear_compute(int32_t t, const void *const in[], void *const ou
     me_linear_run(&me_op[1].me_linear, &me_tile[0].me_linear);
 }
 
-//! add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
-//! one tile; in L1 a 192, y 384 bytes
-static void l06_add_set(int32_t t, const void *const in[], void *const out[])
+// add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
+// one tile; in L1 a 192, y 384 bytes
+static void l06_add_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_wide_sum.a_wide = 0;
-    me_op[0].me_wide_sum.b_wide = 0;
-    me_op[0].me_wide_sum.y_wide = 1;
-    me_op[0].me_wide_sum.a_mult = 6608056;
-    me_op[0].me_wide_sum.b_mult = 3489161;
-    me_op[0].me_wide_sum.offset = 11010900;
-    me_op[0].me_wide_sum.shift = 15;
-    me_op[0].me_wide_sum.low = -32768;
-    me_op[0].me_wide_sum.high = 32767;
-    me_op[0].me_wide_sum.helped = 0;
-    me_wide_sum_tile *tile = &me_tile[1].me_wide_sum;
-    tile->a = (void *)(me_l1 + 576);
-    tile->b = (void *)(me_l1 + 384);
-    tile->y = (void *)(me_l1 + 0);
-    tile->n = 192;
-    tile->rows = 1;
-    tile->a_row = 0;
-    tile->b_row = 0;
+    me_op[0].me_wide_sum = (me_wide_sum){
+        .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11010900, .shift = 15,
+        .low = -32768, .high = 32767,
+    };
+    me_tile[1].me_wide_sum = (me_wide_sum_tile){
+        .a = (void *)(me_l1 + 576), .b = (void *)(me_l1 + 384), .y = (void *)me_l1, .n = 192,
+        .rows = 1,
+    };
 }
 
 static void l06_add_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 576, (const int8_t *)in[0], 192, 192, 0);
 }
 
@@ -339,32 +261,23 @@ static void l06_add_compute(int32_t t, const void *const in[], void *const out[]
     me_wide_sum_run(&me_op[0].me_wide_sum, &me_tile[1].me_wide_sum);
 }
 
-//! layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
-//! one tile; in L1 pairs 128, y 192 bytes
-static void l07_layer_norm_ahead(void)
+// layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
+// one tile; in L1 pairs 128, y 192 bytes
+static void l07_layer_norm_fetch_constants(void)
 {
-    me_for_layer(7);
+    me_start_for_layer(7);
     me_fetch(me_l1 + 768, (const int8_t *)l07_layer_norm_pairs, 128, 128, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l07_layer_norm_set(int32_t t, const void *const in[], void *const out[])
+static void l07_layer_norm_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_norm.length = 16;
-    me_op[1].me_norm.bits = 13;
-    me_op[1].me_norm.centred = 1;
-    me_op[1].me_norm.wide = 1;
-    me_op[1].me_norm.x_zero = 0;
-    me_op[1].me_norm.shift = 22;
-    me_op[1].me_norm.eps_low = 140697;
-    me_op[1].me_norm.eps_high = 0;
-    me_op[1].me_norm.pairs = (void *)(me_l1 + 768);
-    me_op[1].me_norm.helped = 0;
-    me_norm_tile *tile = &me_tile[0].me_norm;
-    tile->x = (void *)(me_l1 + 0);
-    tile->y = (void *)(me_l1 + 384);
-    tile->rows = 12;
+    me_op[1].me_norm = (me_norm){
+        .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 140697,
+        .pairs = (void *)(me_l1 + 768),
+    };
+    me_tile[0].me_norm = (me_norm_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
 }
 
 static void l07_layer_norm_compute(int32_t t, const void *const in[], void *const out[])
@@ -375,49 +288,59 @@ static void l07_layer_norm_compute(int32_t t, const void *const in[], void *cons
 
 static void l07_layer_norm_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1 + 384, (int8_t *)out[0], 192, 192, 0);
 }
 
-static void l00_linear_meanwhile(int32_t t)
+static void l00_linear_prefetch(int32_t t)
 {
     (void)t;
-    l01_linear_ahead();
+    l01_linear_fetch_constants();
 }
 
-static void l01_linear_meanwhile(int32_t t)
+static void l01_linear_prefetch(int32_t t)
 {
     (void)t;
-    l02_linear_ahead();
+    l02_linear_fetch_constants();
 }
 
-static void l03_transpose_meanwhile(int32_t t)
+static void l03_transpose_prefetch(int32_t t)
 {
     (void)t;
-    l04_attention_ahead();
+    l04_attention_fetch_constants();
 }
 
-static void l04_attention_meanwhile(int32_t t)
+static void l04_attention_prefetch(int32_t t)
 {
     if (t == 1)
-        l05_linear_ahead();
+        l05_linear_fetch_constants();
 }
 
-static void l06_add_meanwhile(int32_t t)
+static void l06_add_prefetch(int32_t t)
 {
     (void)t;
-    l07_layer_norm_ahead();
+    l07_layer_norm_fetch_constants();
 }
 
-static const me_layer_work me_layers[] = {
-    { 0, 1, 2, 0, 1, 0, 0, l00_linear_set, l00_linear_load, l00_linear_compute, l00_linear_store, l00_linear_meanwhile },
-    { 1, 1, 2, 0, 1, 0, 0, l01_linear_set, l01_linear_load, l01_linear_compute, l01_linear_store, l01_linear_meanwhile },
-    { 2, 1, 2, 0, 1, 0, 0, l02_linear_set, l02_linear_load, l02_linear_compute, 0, 0 },
-    { 3, 1, 2, 1, 0, 0, 0, l03_transpose_set, 0, l03_transpose_compute, 0, l03_transpose_meanwhile },
-    { 4, 2, 2, 0, 0, 0, 0, l04_attention_set, l04_attention_load, l04_attention_compute, l04_attention_store, l04_attention_meanwhile },
-    { 5, 1, 2, 0, 1, 0, 0, l05_linear_set, l05_linear_load, l05_linear_compute, 0, 0 },
-    { 6, 1, 2, 0, 0, 0, 0, l06_add_set, l06_add_load, l06_add_compute, 0, l06_add_meanwhile },
-    { 7, 1, 2, 1, 0, 0, 1, l07_layer_norm_set, 0, l07_layer_norm_compute, l07_layer_norm_store, 0 },
+static const me_layer me_layers[] = {
+    { .tiles = 1, .kernel_waits = 1, .arguments = l00_linear_arguments, .load = l00_linear_load,
+      .compute = l00_linear_compute, .store = l00_linear_store, .prefetch = l00_linear_prefetch, },
+    { .tiles = 1, .kernel_waits = 1, .arguments = l01_linear_arguments, .load = l01_linear_load,
+      .compute = l01_linear_compute, .store = l01_linear_store, .prefetch = l01_linear_prefetch, },
+    { .tiles = 1, .kernel_waits = 1, .arguments = l02_linear_arguments, .load = l02_linear_load,
+      .compute = l02_linear_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l03_transpose_arguments,
+      .compute = l03_transpose_compute, .prefetch = l03_transpose_prefetch, },
+    { .tiles = 2, .arguments = l04_attention_arguments, .load = l04_attention_load,
+      .compute = l04_attention_compute, .store = l04_attention_store,
+      .prefetch = l04_attention_prefetch, },
+    { .tiles = 1, .kernel_waits = 1, .arguments = l05_linear_arguments, .load = l05_linear_load,
+      .compute = l05_linear_compute, },
+    { .tiles = 1, .arguments = l06_add_arguments, .load = l06_add_load,
+      .compute = l06_add_compute, .prefetch = l06_add_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l07_layer_norm_arguments,
+      .compute = l07_layer_norm_compute, .store = l07_layer_norm_store, },
+    { 0 },
 };
 
 #ifdef ME_TRACE
@@ -441,7 +364,7 @@ int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 8; layer++) {
-        me_layer(&me_layers[layer], in, out);
+        me_run_layer(&me_layers[layer], layer, in, out);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace)

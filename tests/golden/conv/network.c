@@ -13,10 +13,10 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
 
-/* What kernels read and write at a time; offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. */
 _Alignas(16) int8_t me_l1[11176] ME_L1;
 
-/* The layer and the tile that are computed, and those behind them. */
+/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_avg_pool me_avg_pool;
     me_conv me_conv;
@@ -32,25 +32,21 @@ static union {
     me_turned_tile me_turned;
 } me_tile[2] ME_L1;
 
-//! transpose 1x3x16x16 -> 1x16x16x3  0 (transpose)
-//! one tile; in L1 x0 768, y 768 bytes
-static void l00_transpose_set(int32_t t, const void *const in[], void *const out[])
+// transpose 1x3x16x16 -> 1x16x16x3  0 (transpose)
+// one tile; in L1 x0 768, y 768 bytes
+static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_turned.unused = 0;
-    me_turned_tile *tile = &me_tile[0].me_turned;
-    tile->from = (void *)(me_l1 + 768);
-    tile->to = (void *)(me_l1 + 0);
-    tile->loops = 2;
-    tile->extent[0] = 256;
-    tile->extent[1] = 3;
-    tile->step[0] = 1;
-    tile->step[1] = 256;
+    me_op[0].me_turned = (me_turned){ 0 };
+    me_tile[0].me_turned = (me_turned_tile){
+        .from = (void *)(me_l1 + 768), .to = (void *)me_l1, .loops = 2, .extent = { 256, 3 },
+        .step = { 1, 256 },
+    };
 }
 
 static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 768, (const int8_t *)in[0], 768, 768, 0);
 }
 
@@ -60,50 +56,29 @@ static void l00_transpose_compute(int32_t t, const void *const in[], void *const
     me_turned_run(&me_op[0].me_turned, &me_tile[0].me_turned);
 }
 
-//! conv 1x16x16x3 -> 1x8x8x8  0 + 1 (conv)
-//! one tile; in L1 weights 224, channels 128, scratch 9,064, y 512 bytes
-static void l01_conv_ahead(void)
+// conv 1x16x16x3 -> 1x8x8x8  0 + 1 (conv)
+// one tile; in L1 weights 224, channels 128, scratch 9,064, y 512 bytes
+static void l01_conv_fetch_constants(void)
 {
-    me_for_layer(1);
+    me_start_for_layer(1);
     me_fetch(me_l1 + 1536, l01_conv_weights, 224, 224, 0);
     me_fetch(me_l1 + 1760, (const int8_t *)l01_conv_channels, 128, 128, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l01_conv_set(int32_t t, const void *const in[], void *const out[])
+static void l01_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_conv.c = 3;
-    me_op[1].me_conv.k_h = 3;
-    me_op[1].me_conv.k_w = 3;
-    me_op[1].me_conv.stride_h = 2;
-    me_op[1].me_conv.stride_w = 2;
-    me_op[1].me_conv.dilation_h = 1;
-    me_op[1].me_conv.dilation_w = 1;
-    me_op[1].me_conv.x_zero = 5;
-    me_op[1].me_conv.scale.pre = 0;
-    me_op[1].me_conv.scale.low = -128;
-    me_op[1].me_conv.scale.high = 127;
-    me_op[1].me_conv.scale.table = 0;
-    me_op[1].me_conv.narrow = 0;
-    me_op[1].me_conv.together = 0;
-    me_conv_tile *tile = &me_tile[1].me_conv;
-    tile->x = (void *)(me_l1 + 0);
-    tile->h = 16;
-    tile->w = 16;
-    tile->pad_top = 1;
-    tile->pad_left = 1;
-    tile->row_stride = 48;
-    tile->weights = (void *)(me_l1 + 1536);
-    tile->channels = (void *)(me_l1 + 1760);
-    tile->y = (void *)(me_l1 + 768);
-    tile->oh = 8;
-    tile->ow = 8;
-    tile->k = 8;
-    tile->y_stride = 8;
-    tile->scratch = (void *)(me_l1 + 1888);
-    tile->padded = (void *)(me_l1 + 10080);
-    tile->awaited = 0;
+    me_op[1].me_conv = (me_conv){
+        .c = 3, .k_h = 3, .k_w = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1,
+        .x_zero = 5, .scale = { .low = -128, .high = 127 },
+    };
+    me_tile[1].me_conv = (me_conv_tile){
+        .x = (void *)me_l1, .h = 16, .w = 16, .pad_top = 1, .pad_left = 1, .row_stride = 48,
+        .weights = (void *)(me_l1 + 1536), .channels = (void *)(me_l1 + 1760),
+        .y = (void *)(me_l1 + 768), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
+        .scratch = (void *)(me_l1 + 1888), .padded = (void *)(me_l1 + 10080),
+    };
 }
 
 static void l01_conv_compute(int32_t t, const void *const in[], void *const out[])
@@ -112,49 +87,29 @@ static void l01_conv_compute(int32_t t, const void *const in[], void *const out[
     me_conv_run(&me_op[1].me_conv, &me_tile[1].me_conv);
 }
 
-//! conv 1x8x8x8 -> 1x8x8x8  2 + 3 (conv)
-//! one tile; in L1 channels 128, weights 96, scratch 1,632, y 512 bytes
-static void l02_conv_ahead(void)
+// conv 1x8x8x8 -> 1x8x8x8  2 + 3 (conv)
+// one tile; in L1 channels 128, weights 96, scratch 1,632, y 512 bytes
+static void l02_conv_fetch_constants(void)
 {
-    me_for_layer(2);
+    me_start_for_layer(2);
     me_fetch(me_l1 + 11080, l02_conv_weights, 96, 96, 0);
     me_fetch(me_l1 + 10952, (const int8_t *)l02_conv_channels, 128, 128, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l02_conv_set(int32_t t, const void *const in[], void *const out[])
+static void l02_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_depthwise.c = 1;
-    me_op[0].me_depthwise.k_h = 3;
-    me_op[0].me_depthwise.k_w = 3;
-    me_op[0].me_depthwise.stride_h = 1;
-    me_op[0].me_depthwise.stride_w = 1;
-    me_op[0].me_depthwise.dilation_h = 1;
-    me_op[0].me_depthwise.dilation_w = 1;
-    me_op[0].me_depthwise.x_zero = -128;
-    me_op[0].me_depthwise.scale.pre = 0;
-    me_op[0].me_depthwise.scale.low = -128;
-    me_op[0].me_depthwise.scale.high = 127;
-    me_op[0].me_depthwise.scale.table = 0;
-    me_op[0].me_depthwise.narrow = 0;
-    me_op[0].me_depthwise.together = 0;
-    me_depthwise_tile *tile = &me_tile[0].me_depthwise;
-    tile->x = (void *)(me_l1 + 768);
-    tile->h = 8;
-    tile->w = 8;
-    tile->pad_top = 1;
-    tile->pad_left = 1;
-    tile->row_stride = 64;
-    tile->weights = (void *)(me_l1 + 11080);
-    tile->channels = (void *)(me_l1 + 10952);
-    tile->y = (void *)(me_l1 + 1280);
-    tile->oh = 8;
-    tile->ow = 8;
-    tile->k = 8;
-    tile->y_stride = 8;
-    tile->scratch = (void *)(me_l1 + 1792);
-    tile->padded = 0;
+    me_op[0].me_depthwise = (me_depthwise){
+        .c = 1, .k_h = 3, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+        .x_zero = -128, .scale = { .low = -128, .high = 127 },
+    };
+    me_tile[0].me_depthwise = (me_depthwise_tile){
+        .x = (void *)(me_l1 + 768), .h = 8, .w = 8, .pad_top = 1, .pad_left = 1, .row_stride = 64,
+        .weights = (void *)(me_l1 + 11080), .channels = (void *)(me_l1 + 10952),
+        .y = (void *)(me_l1 + 1280), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
+        .scratch = (void *)(me_l1 + 1792),
+    };
 }
 
 static void l02_conv_compute(int32_t t, const void *const in[], void *const out[])
@@ -163,36 +118,24 @@ static void l02_conv_compute(int32_t t, const void *const in[], void *const out[
     me_depthwise_run(&me_op[0].me_depthwise, &me_tile[0].me_depthwise);
 }
 
-//! conv 1x8x8x8 -> 1x8x8x16  4 (conv)
-//! one tile; in L1 channels 256, weights 128, y 1,024 bytes
-static void l03_conv_ahead(void)
+// conv 1x8x8x8 -> 1x8x8x16  4 (conv)
+// one tile; in L1 channels 256, weights 128, y 1,024 bytes
+static void l03_conv_fetch_constants(void)
 {
-    me_for_layer(3);
+    me_start_for_layer(3);
     me_fetch(me_l1 + 3680, l03_conv_weights, 128, 128, 0);
     me_fetch(me_l1 + 3424, (const int8_t *)l03_conv_channels, 256, 256, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l03_conv_set(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear.c = 8;
-    me_op[1].me_linear.scale.pre = 0;
-    me_op[1].me_linear.scale.low = -128;
-    me_op[1].me_linear.scale.high = 127;
-    me_op[1].me_linear.scale.table = 0;
-    me_op[1].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[1].me_linear;
-    tile->x = (void *)(me_l1 + 1280);
-    tile->rows = 64;
-    tile->x_stride = 8;
-    tile->weights = (void *)(me_l1 + 3680);
-    tile->channels = (void *)(me_l1 + 3424);
-    tile->y = (void *)(me_l1 + 0);
-    tile->k = 16;
-    tile->y_stride = 16;
-    tile->scratch = 0;
-    tile->awaited = 0;
+    me_op[1].me_linear = (me_linear){ .c = 8, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 1280), .rows = 64, .x_stride = 8, .weights = (void *)(me_l1 + 3680),
+        .channels = (void *)(me_l1 + 3424), .y = (void *)me_l1, .k = 16, .y_stride = 16,
+    };
 }
 
 static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
@@ -201,37 +144,29 @@ static void l03_conv_compute(int32_t t, const void *const in[], void *const out[
     me_linear_run(&me_op[1].me_linear, &me_tile[1].me_linear);
 }
 
-//! avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
-//! one tile; in L1 each 16, rows 6, columns 6, y 16 bytes
-static void l04_avg_pool_ahead(void)
+// avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
+// one tile; in L1 each 16, rows 6, columns 6, y 16 bytes
+static void l04_avg_pool_fetch_constants(void)
 {
-    me_for_layer(4);
+    me_start_for_layer(4);
     me_fetch(me_l1 + 1056, (const int8_t *)l04_avg_pool_rows, 6, 6, 0);
     me_fetch(me_l1 + 1064, (const int8_t *)l04_avg_pool_columns, 6, 6, 0);
     me_fetch(me_l1 + 1040, (const int8_t *)l04_avg_pool_each, 16, 16, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l04_avg_pool_set(int32_t t, const void *const in[], void *const out[])
+static void l04_avg_pool_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_avg_pool.x_zero = -3;
-    me_op[0].me_avg_pool.kinds = 1;
-    me_op[0].me_avg_pool.each = (void *)(me_l1 + 1040);
-    me_op[0].me_avg_pool.scale.pre = 0;
-    me_op[0].me_avg_pool.scale.low = -128;
-    me_op[0].me_avg_pool.scale.high = 127;
-    me_op[0].me_avg_pool.scale.table = 0;
-    me_avg_pool_tile *tile = &me_tile[0].me_avg_pool;
-    tile->x = (void *)(me_l1 + 0);
-    tile->c = 16;
-    tile->row_stride = 128;
-    tile->rows = (void *)(me_l1 + 1056);
-    tile->columns = (void *)(me_l1 + 1064);
-    tile->oh = 1;
-    tile->ow = 1;
-    tile->y = (void *)(me_l1 + 1024);
-    tile->y_stride = 16;
+    me_op[0].me_avg_pool = (me_avg_pool){
+        .x_zero = -3, .kinds = 1, .each = (void *)(me_l1 + 1040),
+        .scale = { .low = -128, .high = 127 },
+    };
+    me_tile[0].me_avg_pool = (me_avg_pool_tile){
+        .x = (void *)me_l1, .c = 16, .row_stride = 128, .rows = (void *)(me_l1 + 1056),
+        .columns = (void *)(me_l1 + 1064), .oh = 1, .ow = 1, .y = (void *)(me_l1 + 1024),
+        .y_stride = 16,
+    };
 }
 
 static void l04_avg_pool_compute(int32_t t, const void *const in[], void *const out[])
@@ -240,36 +175,24 @@ static void l04_avg_pool_compute(int32_t t, const void *const in[], void *const 
     me_avg_pool_run(&me_op[0].me_avg_pool, &me_tile[0].me_avg_pool);
 }
 
-//! linear 1x16 -> 1x4  7 (linear)
-//! one tile; in L1 weights 64, channels 64, y 4 bytes
-static void l05_linear_ahead(void)
+// linear 1x16 -> 1x4  7 (linear)
+// one tile; in L1 weights 64, channels 64, y 4 bytes
+static void l05_linear_fetch_constants(void)
 {
-    me_for_layer(5);
+    me_start_for_layer(5);
     me_fetch(me_l1 + 1072, l05_linear_weights, 64, 64, 0);
     me_fetch(me_l1 + 1136, (const int8_t *)l05_linear_channels, 64, 64, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l05_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear.c = 16;
-    me_op[1].me_linear.scale.pre = 0;
-    me_op[1].me_linear.scale.low = -128;
-    me_op[1].me_linear.scale.high = 127;
-    me_op[1].me_linear.scale.table = 0;
-    me_op[1].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[1].me_linear;
-    tile->x = (void *)(me_l1 + 1024);
-    tile->rows = 1;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 1072);
-    tile->channels = (void *)(me_l1 + 1136);
-    tile->y = (void *)(me_l1 + 0);
-    tile->k = 4;
-    tile->y_stride = 4;
-    tile->scratch = 0;
-    tile->awaited = 0;
+    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 1024), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 1072),
+        .channels = (void *)(me_l1 + 1136), .y = (void *)me_l1, .k = 4, .y_stride = 4,
+    };
 }
 
 static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
@@ -280,47 +203,54 @@ static void l05_linear_compute(int32_t t, const void *const in[], void *const ou
 
 static void l05_linear_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1, (int8_t *)out[0], 4, 4, 0);
 }
 
-static void l00_transpose_meanwhile(int32_t t)
+static void l00_transpose_prefetch(int32_t t)
 {
     (void)t;
-    l01_conv_ahead();
+    l01_conv_fetch_constants();
 }
 
-static void l01_conv_meanwhile(int32_t t)
+static void l01_conv_prefetch(int32_t t)
 {
     (void)t;
-    l02_conv_ahead();
+    l02_conv_fetch_constants();
 }
 
-static void l02_conv_meanwhile(int32_t t)
+static void l02_conv_prefetch(int32_t t)
 {
     (void)t;
-    l03_conv_ahead();
+    l03_conv_fetch_constants();
 }
 
-static void l03_conv_meanwhile(int32_t t)
+static void l03_conv_prefetch(int32_t t)
 {
     (void)t;
-    l04_avg_pool_ahead();
+    l04_avg_pool_fetch_constants();
 }
 
-static void l04_avg_pool_meanwhile(int32_t t)
+static void l04_avg_pool_prefetch(int32_t t)
 {
     (void)t;
-    l05_linear_ahead();
+    l05_linear_fetch_constants();
 }
 
-static const me_layer_work me_layers[] = {
-    { 0, 1, 2, 0, 0, 0, 0, l00_transpose_set, l00_transpose_load, l00_transpose_compute, 0, l00_transpose_meanwhile },
-    { 1, 1, 2, 1, 0, 0, 0, l01_conv_set, 0, l01_conv_compute, 0, l01_conv_meanwhile },
-    { 2, 1, 2, 1, 0, 0, 0, l02_conv_set, 0, l02_conv_compute, 0, l02_conv_meanwhile },
-    { 3, 1, 2, 1, 0, 0, 0, l03_conv_set, 0, l03_conv_compute, 0, l03_conv_meanwhile },
-    { 4, 1, 2, 1, 0, 0, 0, l04_avg_pool_set, 0, l04_avg_pool_compute, 0, l04_avg_pool_meanwhile },
-    { 5, 1, 2, 1, 0, 0, 1, l05_linear_set, 0, l05_linear_compute, l05_linear_store, 0 },
+static const me_layer me_layers[] = {
+    { .tiles = 1, .arguments = l00_transpose_arguments, .load = l00_transpose_load,
+      .compute = l00_transpose_compute, .prefetch = l00_transpose_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l01_conv_arguments, .compute = l01_conv_compute,
+      .prefetch = l01_conv_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l02_conv_arguments, .compute = l02_conv_compute,
+      .prefetch = l02_conv_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l03_conv_arguments, .compute = l03_conv_compute,
+      .prefetch = l03_conv_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l04_avg_pool_arguments,
+      .compute = l04_avg_pool_compute, .prefetch = l04_avg_pool_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l05_linear_arguments,
+      .compute = l05_linear_compute, .store = l05_linear_store, },
+    { 0 },
 };
 
 #ifdef ME_TRACE
@@ -342,7 +272,7 @@ int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 6; layer++) {
-        me_layer(&me_layers[layer], in, out);
+        me_run_layer(&me_layers[layer], layer, in, out);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace)

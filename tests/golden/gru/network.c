@@ -13,10 +13,10 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
 
-/* What kernels read and write at a time; offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. */
 _Alignas(16) int8_t me_l1[3624] ME_L1;
 
-/* The layer and the tile that are computed, and those behind them. */
+/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_gates me_gates;
     me_gru me_gru;
@@ -28,25 +28,21 @@ static union {
     me_linear_tile me_linear;
 } me_tile[2] ME_L1;
 
-//! gates 6x1x4 -> 6x1x24  gru (gates, networks.py:35)
-//! one tile; in L1 channels 384, weights 96, x 24, y 288 bytes
-static void l00_gates_set(int32_t t, const void *const in[], void *const out[])
+// gates 6x1x4 -> 6x1x24  gru (gates, networks.py:35)
+// one tile; in L1 channels 384, weights 96, x 24, y 288 bytes
+static void l00_gates_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_gates.c = 4;
-    me_op[0].me_gates.pre = 0;
-    me_gates_tile *tile = &me_tile[0].me_gates;
-    tile->x = (void *)(me_l1 + 768);
-    tile->weights = (void *)(me_l1 + 672);
-    tile->channels = (void *)(me_l1 + 288);
-    tile->y = (void *)(me_l1 + 0);
-    tile->rows = 6;
-    tile->k = 24;
+    me_op[0].me_gates = (me_gates){ .c = 4 };
+    me_tile[0].me_gates = (me_gates_tile){
+        .x = (void *)(me_l1 + 768), .weights = (void *)(me_l1 + 672),
+        .channels = (void *)(me_l1 + 288), .y = (void *)me_l1, .rows = 6, .k = 24,
+    };
 }
 
 static void l00_gates_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 768, (const int8_t *)in[0], 24, 24, 0);
     me_fetch(me_l1 + 672, l00_gates_weights, 96, 96, 0);
     me_fetch(me_l1 + 288, (const int8_t *)l00_gates_channels, 384, 384, 0);
@@ -58,40 +54,28 @@ static void l00_gates_compute(int32_t t, const void *const in[], void *const out
     me_gates_run(&me_op[0].me_gates, &me_tile[0].me_gates);
 }
 
-//! gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
-//! one tile; in L1 sigmoid 1,026, tanh 1,026, channels 512, weights 256, scratch 32, h0 8, y 48 bytes
-static void l01_gru_ahead(void)
+// gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
+// one tile; in L1 sigmoid 1,026, tanh 1,026, channels 512, weights 256, scratch 32, h0 8, y 48 bytes
+static void l01_gru_fetch_constants(void)
 {
-    me_for_layer(1);
+    me_start_for_layer(1);
     me_fetch(me_l1 + 3368, l01_gru_weights, 256, 256, 0);
     me_fetch(me_l1 + 2856, (const int8_t *)l01_gru_channels, 512, 512, 0);
     me_fetch(me_l1 + 792, (const int8_t *)l01_gru_sigmoid, 1026, 1026, 0);
     me_fetch(me_l1 + 1824, (const int8_t *)l01_gru_tanh, 1026, 1026, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l01_gru_set(int32_t t, const void *const in[], void *const out[])
+static void l01_gru_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_gru.units = 8;
-    me_op[1].me_gru.batch = 1;
-    me_op[1].me_gru.reverse = 0;
-    me_op[1].me_gru.pre = 0;
-    me_op[1].me_gru.wide = 0;
-    me_op[1].me_gru.h_mult = 16384;
-    me_op[1].me_gru.h_offset = 64;
-    me_op[1].me_gru.h_shift = 7;
-    me_op[1].me_gru.h0 = (void *)(me_l1 + 368);
-    me_op[1].me_gru.weights = (void *)(me_l1 + 3368);
-    me_op[1].me_gru.channels = (void *)(me_l1 + 2856);
-    me_op[1].me_gru.sigmoid = (void *)(me_l1 + 792);
-    me_op[1].me_gru.tanh = (void *)(me_l1 + 1824);
-    me_op[1].me_gru.states = (void *)(me_l1 + 336);
-    me_gru_tile *tile = &me_tile[1].me_gru;
-    tile->gates = (void *)(me_l1 + 0);
-    tile->y = (void *)(me_l1 + 288);
-    tile->steps = 6;
-    tile->done = 0;
+    me_op[1].me_gru = (me_gru){
+        .units = 8, .batch = 1, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
+        .h0 = (void *)(me_l1 + 368), .weights = (void *)(me_l1 + 3368),
+        .channels = (void *)(me_l1 + 2856), .sigmoid = (void *)(me_l1 + 792),
+        .tanh = (void *)(me_l1 + 1824), .states = (void *)(me_l1 + 336),
+    };
+    me_tile[1].me_gru = (me_gru_tile){ .gates = (void *)me_l1, .y = (void *)(me_l1 + 288), .steps = 6 };
 }
 
 static void l01_gru_load(int32_t t, const void *const in[], void *const out[])
@@ -106,36 +90,24 @@ static void l01_gru_compute(int32_t t, const void *const in[], void *const out[]
     me_gru_run(&me_op[1].me_gru, &me_tile[1].me_gru);
 }
 
-//! linear 1x8 -> 1x3  head (linear, networks.py:35)
-//! one tile; in L1 channels 48, weights 24, y 3 bytes
-static void l02_linear_ahead(void)
+// linear 1x8 -> 1x3  head (linear, networks.py:35)
+// one tile; in L1 channels 48, weights 24, y 3 bytes
+static void l02_linear_fetch_constants(void)
 {
-    me_for_layer(2);
+    me_start_for_layer(2);
     me_fetch(me_l1 + 424, l02_linear_weights, 24, 24, 0);
     me_fetch(me_l1 + 376, (const int8_t *)l02_linear_channels, 48, 48, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l02_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_linear.c = 8;
-    me_op[0].me_linear.scale.pre = 0;
-    me_op[0].me_linear.scale.low = -128;
-    me_op[0].me_linear.scale.high = 127;
-    me_op[0].me_linear.scale.table = 0;
-    me_op[0].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[0].me_linear;
-    tile->x = (void *)(me_l1 + 328);
-    tile->rows = 1;
-    tile->x_stride = 8;
-    tile->weights = (void *)(me_l1 + 424);
-    tile->channels = (void *)(me_l1 + 376);
-    tile->y = (void *)(me_l1 + 0);
-    tile->k = 3;
-    tile->y_stride = 3;
-    tile->scratch = 0;
-    tile->awaited = 0;
+    me_op[0].me_linear = (me_linear){ .c = 8, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 328), .rows = 1, .x_stride = 8, .weights = (void *)(me_l1 + 424),
+        .channels = (void *)(me_l1 + 376), .y = (void *)me_l1, .k = 3, .y_stride = 3,
+    };
 }
 
 static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
@@ -146,26 +118,30 @@ static void l02_linear_compute(int32_t t, const void *const in[], void *const ou
 
 static void l02_linear_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1, (int8_t *)out[0], 3, 3, 0);
 }
 
-static void l00_gates_meanwhile(int32_t t)
+static void l00_gates_prefetch(int32_t t)
 {
     (void)t;
-    l01_gru_ahead();
+    l01_gru_fetch_constants();
 }
 
-static void l01_gru_meanwhile(int32_t t)
+static void l01_gru_prefetch(int32_t t)
 {
     (void)t;
-    l02_linear_ahead();
+    l02_linear_fetch_constants();
 }
 
-static const me_layer_work me_layers[] = {
-    { 0, 1, 2, 0, 0, 0, 0, l00_gates_set, l00_gates_load, l00_gates_compute, 0, l00_gates_meanwhile },
-    { 1, 1, 2, 0, 0, 0, 0, l01_gru_set, l01_gru_load, l01_gru_compute, 0, l01_gru_meanwhile },
-    { 2, 1, 2, 1, 0, 0, 1, l02_linear_set, 0, l02_linear_compute, l02_linear_store, 0 },
+static const me_layer me_layers[] = {
+    { .tiles = 1, .arguments = l00_gates_arguments, .load = l00_gates_load,
+      .compute = l00_gates_compute, .prefetch = l00_gates_prefetch, },
+    { .tiles = 1, .arguments = l01_gru_arguments, .load = l01_gru_load,
+      .compute = l01_gru_compute, .prefetch = l01_gru_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l02_linear_arguments,
+      .compute = l02_linear_compute, .store = l02_linear_store, },
+    { 0 },
 };
 
 #ifdef ME_TRACE
@@ -184,7 +160,7 @@ int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 3; layer++) {
-        me_layer(&me_layers[layer], in, out);
+        me_run_layer(&me_layers[layer], layer, in, out);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace)

@@ -13,10 +13,10 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
 
-/* What kernels read and write at a time; offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. */
 _Alignas(16) int8_t me_l1[1712] ME_L1;
 
-/* The layer and the tile that are computed, and those behind them. */
+/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_linear me_linear;
 } me_op[2] ME_L1;
@@ -24,33 +24,22 @@ static union {
     me_linear_tile me_linear;
 } me_tile[2] ME_L1;
 
-//! linear 1x16 -> 1x32  0 + 1 (linear)
-//! one tile; in L1 weights 512, channels 512, x 16, y 32 bytes
-static void l00_linear_set(int32_t t, const void *const in[], void *const out[])
+// linear 1x16 -> 1x32  0 + 1 (linear)
+// one tile; in L1 weights 512, channels 512, x 16, y 32 bytes
+static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[0].me_linear.c = 16;
-    me_op[0].me_linear.scale.pre = 0;
-    me_op[0].me_linear.scale.low = -128;
-    me_op[0].me_linear.scale.high = 127;
-    me_op[0].me_linear.scale.table = 0;
-    me_op[0].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[0].me_linear;
-    tile->x = (void *)(me_l1 + 1056);
-    tile->rows = 1;
-    tile->x_stride = 16;
-    tile->weights = (void *)(me_l1 + 32);
-    tile->channels = (void *)(me_l1 + 544);
-    tile->y = (void *)(me_l1 + 0);
-    tile->k = 32;
-    tile->y_stride = 32;
-    tile->scratch = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear = (me_linear_tile){
+        .x = (void *)(me_l1 + 1056), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 32),
+        .channels = (void *)(me_l1 + 544), .y = (void *)me_l1, .k = 32, .y_stride = 32,
+        .awaited = t == 0,
+    };
 }
 
 static void l00_linear_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 1056, (const int8_t *)in[0], 16, 16, 0);
     me_fetch(me_l1 + 32, l00_linear_weights, 512, 512, 0);
     me_fetch(me_l1 + 544, (const int8_t *)l00_linear_channels, 512, 512, 0);
@@ -62,37 +51,25 @@ static void l00_linear_compute(int32_t t, const void *const in[], void *const ou
     me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
 }
 
-//! linear 1x32 -> 1x8  2 + 3 (linear)
-//! one tile; in L1 weights 256, table 256, channels 128, y 8 bytes
-static void l01_linear_ahead(void)
+// linear 1x32 -> 1x8  2 + 3 (linear)
+// one tile; in L1 weights 256, table 256, channels 128, y 8 bytes
+static void l01_linear_fetch_constants(void)
 {
-    me_for_layer(1);
+    me_start_for_layer(1);
     me_fetch(me_l1 + 1072, l01_linear_weights, 256, 256, 0);
     me_fetch(me_l1 + 1584, (const int8_t *)l01_linear_channels, 128, 128, 0);
     me_fetch(me_l1 + 1328, l01_linear_table, 256, 256, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l01_linear_set(int32_t t, const void *const in[], void *const out[])
+static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear.c = 32;
-    me_op[1].me_linear.scale.pre = 0;
-    me_op[1].me_linear.scale.low = -128;
-    me_op[1].me_linear.scale.high = 127;
-    me_op[1].me_linear.scale.table = (void *)(me_l1 + 1328);
-    me_op[1].me_linear.helped = 0;
-    me_linear_tile *tile = &me_tile[1].me_linear;
-    tile->x = (void *)(me_l1 + 0);
-    tile->rows = 1;
-    tile->x_stride = 32;
-    tile->weights = (void *)(me_l1 + 1072);
-    tile->channels = (void *)(me_l1 + 1584);
-    tile->y = (void *)(me_l1 + 32);
-    tile->k = 8;
-    tile->y_stride = 8;
-    tile->scratch = 0;
-    tile->awaited = 0;
+    me_op[1].me_linear = (me_linear){ .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)(me_l1 + 1328) } };
+    me_tile[1].me_linear = (me_linear_tile){
+        .x = (void *)me_l1, .rows = 1, .x_stride = 32, .weights = (void *)(me_l1 + 1072),
+        .channels = (void *)(me_l1 + 1584), .y = (void *)(me_l1 + 32), .k = 8, .y_stride = 8,
+    };
 }
 
 static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
@@ -103,19 +80,22 @@ static void l01_linear_compute(int32_t t, const void *const in[], void *const ou
 
 static void l01_linear_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1 + 32, (int8_t *)out[0], 8, 8, 0);
 }
 
-static void l00_linear_meanwhile(int32_t t)
+static void l00_linear_prefetch(int32_t t)
 {
     (void)t;
-    l01_linear_ahead();
+    l01_linear_fetch_constants();
 }
 
-static const me_layer_work me_layers[] = {
-    { 0, 1, 2, 0, 1, 0, 0, l00_linear_set, l00_linear_load, l00_linear_compute, 0, l00_linear_meanwhile },
-    { 1, 1, 2, 1, 0, 0, 1, l01_linear_set, 0, l01_linear_compute, l01_linear_store, 0 },
+static const me_layer me_layers[] = {
+    { .tiles = 1, .kernel_waits = 1, .arguments = l00_linear_arguments, .load = l00_linear_load,
+      .compute = l00_linear_compute, .prefetch = l00_linear_prefetch, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l01_linear_arguments,
+      .compute = l01_linear_compute, .store = l01_linear_store, },
+    { 0 },
 };
 
 #ifdef ME_TRACE
@@ -133,7 +113,7 @@ int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 2; layer++) {
-        me_layer(&me_layers[layer], in, out);
+        me_run_layer(&me_layers[layer], layer, in, out);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace)

@@ -13,10 +13,10 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 #endif
 
 
-/* What kernels read and write at a time; offsets are in plan.json. */
+/* Buffers of the operands; their offsets are in plan.json. */
 _Alignas(16) int8_t me_l1[6328] ME_L1;
 
-/* The layer and the tile that are computed, and those behind them. */
+/* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
     me_conv me_conv;
     me_joined me_joined;
@@ -28,23 +28,21 @@ static union {
     me_turned_tile me_turned;
 } me_tile[2] ME_L1;
 
-//! transpose 1x2x1 -> 1x1x2  0 (transpose)
-//! one tile; in L1 x0 2, y 2 bytes
-static void l00_transpose_set(int32_t t, const void *const in[], void *const out[])
+// transpose 1x2x1 -> 1x1x2  0 (transpose)
+// one tile; in L1 x0 2, y 2 bytes
+static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_turned.unused = 0;
-    me_turned_tile *tile = &me_tile[0].me_turned;
-    tile->from = (void *)(me_l1 + 0);
-    tile->to = (void *)(me_l1 + 8);
-    tile->loops = 1;
-    tile->extent[0] = 2;
-    tile->step[0] = 1;
+    me_op[0].me_turned = (me_turned){ 0 };
+    me_tile[0].me_turned = (me_turned_tile){
+        .from = (void *)me_l1, .to = (void *)(me_l1 + 8), .loops = 1, .extent = { 2 },
+        .step = { 1 },
+    };
 }
 
 static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1, (const int8_t *)in[0], 2, 2, 0);
 }
 
@@ -54,34 +52,32 @@ static void l00_transpose_compute(int32_t t, const void *const in[], void *const
     me_turned_run(&me_op[0].me_turned, &me_tile[0].me_turned);
 }
 
-//! concat 1x2x2, 1x1x2 -> 1x3x2  0 (concat)
-//! one tile; in L1 x0 4, y 6 bytes
-static void l01_concat_set(int32_t t, const void *const in[], void *const out[])
+// concat 1x2x2, 1x1x2 -> 1x3x2  0 (concat)
+// one tile; in L1 x0 4, y 6 bytes
+static void l01_concat_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_joined.fills = 0;
-    me_op[1].me_joined.value = 0;
-    me_joined_tile *tile = &me_tile[1].me_joined;
-    tile->y = (void *)(me_l1 + 0);
-    tile->bytes = 6;
-    tile->parts = 2;
-    tile->part[0].from = (void *)(me_l1 + 16);
-    tile->part[0].to = (void *)(me_l1 + 0);
-    tile->part[0].rows = 1;
-    tile->part[0].bytes = 4;
-    tile->part[0].from_step = 4;
-    tile->part[0].to_step = 6;
-    tile->part[1].from = (void *)(me_l1 + 8);
-    tile->part[1].to = (void *)(me_l1 + 4);
-    tile->part[1].rows = 1;
-    tile->part[1].bytes = 2;
-    tile->part[1].from_step = 2;
-    tile->part[1].to_step = 6;
+    me_op[1].me_joined = (me_joined){ 0 };
+    me_tile[1].me_joined.y = (void *)me_l1;
+    me_tile[1].me_joined.bytes = 6;
+    me_tile[1].me_joined.parts = 2;
+    me_tile[1].me_joined.part[0].from = (void *)(me_l1 + 16);
+    me_tile[1].me_joined.part[0].to = (void *)me_l1;
+    me_tile[1].me_joined.part[0].rows = 1;
+    me_tile[1].me_joined.part[0].bytes = 4;
+    me_tile[1].me_joined.part[0].from_step = 4;
+    me_tile[1].me_joined.part[0].to_step = 6;
+    me_tile[1].me_joined.part[1].from = (void *)(me_l1 + 8);
+    me_tile[1].me_joined.part[1].to = (void *)(me_l1 + 4);
+    me_tile[1].me_joined.part[1].rows = 1;
+    me_tile[1].me_joined.part[1].bytes = 2;
+    me_tile[1].me_joined.part[1].from_step = 2;
+    me_tile[1].me_joined.part[1].to_step = 6;
 }
 
 static void l01_concat_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 16, (const int8_t *)in[1], 4, 4, 0);
 }
 
@@ -91,23 +87,21 @@ static void l01_concat_compute(int32_t t, const void *const in[], void *const ou
     me_joined_run(&me_op[1].me_joined, &me_tile[1].me_joined);
 }
 
-//! slice 1x3x2 -> 1x2x2  0 (slice)
-//! one tile; in L1 y 4 bytes
-static void l02_slice_set(int32_t t, const void *const in[], void *const out[])
+// slice 1x3x2 -> 1x2x2  0 (slice)
+// one tile; in L1 y 4 bytes
+static void l02_slice_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_joined.fills = 0;
-    me_op[0].me_joined.value = 0;
-    me_joined_tile *tile = &me_tile[0].me_joined;
-    tile->y = (void *)(me_l1 + 8);
-    tile->bytes = 4;
-    tile->parts = 1;
-    tile->part[0].from = (void *)(me_l1 + 2);
-    tile->part[0].to = (void *)(me_l1 + 8);
-    tile->part[0].rows = 1;
-    tile->part[0].bytes = 4;
-    tile->part[0].from_step = 4;
-    tile->part[0].to_step = 4;
+    me_op[0].me_joined = (me_joined){ 0 };
+    me_tile[0].me_joined.y = (void *)(me_l1 + 8);
+    me_tile[0].me_joined.bytes = 4;
+    me_tile[0].me_joined.parts = 1;
+    me_tile[0].me_joined.part[0].from = (void *)(me_l1 + 2);
+    me_tile[0].me_joined.part[0].to = (void *)(me_l1 + 8);
+    me_tile[0].me_joined.part[0].rows = 1;
+    me_tile[0].me_joined.part[0].bytes = 4;
+    me_tile[0].me_joined.part[0].from_step = 4;
+    me_tile[0].me_joined.part[0].to_step = 4;
 }
 
 static void l02_slice_compute(int32_t t, const void *const in[], void *const out[])
@@ -118,54 +112,32 @@ static void l02_slice_compute(int32_t t, const void *const in[], void *const out
 
 static void l02_slice_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1 + 8, (int8_t *)out[1], 4, 4, 0);
 }
 
-//! conv 1x3x2 -> 1x1x6  0 + 1 (conv)
-//! one tile; in L1 channels 96, weights 48, scratch 3,072, y 6 bytes
-static void l03_conv_ahead(void)
+// conv 1x3x2 -> 1x1x6  0 + 1 (conv)
+// one tile; in L1 channels 96, weights 48, scratch 3,072, y 6 bytes
+static void l03_conv_fetch_constants(void)
 {
-    me_for_layer(3);
+    me_start_for_layer(3);
     me_fetch(me_l1 + 128, l03_conv_weights, 48, 48, 0);
     me_fetch(me_l1 + 32, (const int8_t *)l03_conv_channels, 96, 96, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l03_conv_set(int32_t t, const void *const in[], void *const out[])
+static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[1].me_conv.c = 2;
-    me_op[1].me_conv.k_h = 1;
-    me_op[1].me_conv.k_w = 3;
-    me_op[1].me_conv.stride_h = 1;
-    me_op[1].me_conv.stride_w = 1;
-    me_op[1].me_conv.dilation_h = 1;
-    me_op[1].me_conv.dilation_w = 1;
-    me_op[1].me_conv.x_zero = 13;
-    me_op[1].me_conv.scale.pre = 0;
-    me_op[1].me_conv.scale.low = -128;
-    me_op[1].me_conv.scale.high = 127;
-    me_op[1].me_conv.scale.table = 0;
-    me_op[1].me_conv.narrow = 0;
-    me_op[1].me_conv.together = 0;
-    me_conv_tile *tile = &me_tile[1].me_conv;
-    tile->x = (void *)(me_l1 + 0);
-    tile->h = 1;
-    tile->w = 3;
-    tile->pad_top = 0;
-    tile->pad_left = 0;
-    tile->row_stride = 6;
-    tile->weights = (void *)(me_l1 + 128);
-    tile->channels = (void *)(me_l1 + 32);
-    tile->y = (void *)(me_l1 + 24);
-    tile->oh = 1;
-    tile->ow = 1;
-    tile->k = 6;
-    tile->y_stride = 6;
-    tile->scratch = (void *)(me_l1 + 176);
-    tile->padded = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[1].me_conv = (me_conv){
+        .c = 2, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+        .x_zero = 13, .scale = { .low = -128, .high = 127 },
+    };
+    me_tile[1].me_conv = (me_conv_tile){
+        .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 6, .weights = (void *)(me_l1 + 128),
+        .channels = (void *)(me_l1 + 32), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 6,
+        .y_stride = 6, .scratch = (void *)(me_l1 + 176), .awaited = t == 0,
+    };
 }
 
 static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
@@ -174,34 +146,32 @@ static void l03_conv_compute(int32_t t, const void *const in[], void *const out[
     me_conv_run(&me_op[1].me_conv, &me_tile[1].me_conv);
 }
 
-//! concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
-//! one tile; in L1 x0 12, y 18 bytes
-static void l04_concat_set(int32_t t, const void *const in[], void *const out[])
+// concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
+// one tile; in L1 x0 12, y 18 bytes
+static void l04_concat_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_joined.fills = 0;
-    me_op[0].me_joined.value = 0;
-    me_joined_tile *tile = &me_tile[0].me_joined;
-    tile->y = (void *)(me_l1 + 0);
-    tile->bytes = 18;
-    tile->parts = 2;
-    tile->part[0].from = (void *)(me_l1 + 32);
-    tile->part[0].to = (void *)(me_l1 + 0);
-    tile->part[0].rows = 1;
-    tile->part[0].bytes = 12;
-    tile->part[0].from_step = 12;
-    tile->part[0].to_step = 18;
-    tile->part[1].from = (void *)(me_l1 + 24);
-    tile->part[1].to = (void *)(me_l1 + 12);
-    tile->part[1].rows = 1;
-    tile->part[1].bytes = 6;
-    tile->part[1].from_step = 6;
-    tile->part[1].to_step = 18;
+    me_op[0].me_joined = (me_joined){ 0 };
+    me_tile[0].me_joined.y = (void *)me_l1;
+    me_tile[0].me_joined.bytes = 18;
+    me_tile[0].me_joined.parts = 2;
+    me_tile[0].me_joined.part[0].from = (void *)(me_l1 + 32);
+    me_tile[0].me_joined.part[0].to = (void *)me_l1;
+    me_tile[0].me_joined.part[0].rows = 1;
+    me_tile[0].me_joined.part[0].bytes = 12;
+    me_tile[0].me_joined.part[0].from_step = 12;
+    me_tile[0].me_joined.part[0].to_step = 18;
+    me_tile[0].me_joined.part[1].from = (void *)(me_l1 + 24);
+    me_tile[0].me_joined.part[1].to = (void *)(me_l1 + 12);
+    me_tile[0].me_joined.part[1].rows = 1;
+    me_tile[0].me_joined.part[1].bytes = 6;
+    me_tile[0].me_joined.part[1].from_step = 6;
+    me_tile[0].me_joined.part[1].to_step = 18;
 }
 
 static void l04_concat_load(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)out;
     me_fetch(me_l1 + 32, (const int8_t *)in[2], 12, 12, 0);
 }
 
@@ -211,23 +181,21 @@ static void l04_concat_compute(int32_t t, const void *const in[], void *const ou
     me_joined_run(&me_op[0].me_joined, &me_tile[0].me_joined);
 }
 
-//! slice 1x3x6 -> 1x2x6  0 + 1 (slice)
-//! one tile; in L1 y 12 bytes
-static void l05_slice_set(int32_t t, const void *const in[], void *const out[])
+// slice 1x3x6 -> 1x2x6  0 + 1 (slice)
+// one tile; in L1 y 12 bytes
+static void l05_slice_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_joined.fills = 0;
-    me_op[1].me_joined.value = 0;
-    me_joined_tile *tile = &me_tile[1].me_joined;
-    tile->y = (void *)(me_l1 + 24);
-    tile->bytes = 12;
-    tile->parts = 1;
-    tile->part[0].from = (void *)(me_l1 + 6);
-    tile->part[0].to = (void *)(me_l1 + 24);
-    tile->part[0].rows = 1;
-    tile->part[0].bytes = 12;
-    tile->part[0].from_step = 12;
-    tile->part[0].to_step = 12;
+    me_op[1].me_joined = (me_joined){ 0 };
+    me_tile[1].me_joined.y = (void *)(me_l1 + 24);
+    me_tile[1].me_joined.bytes = 12;
+    me_tile[1].me_joined.parts = 1;
+    me_tile[1].me_joined.part[0].from = (void *)(me_l1 + 6);
+    me_tile[1].me_joined.part[0].to = (void *)(me_l1 + 24);
+    me_tile[1].me_joined.part[0].rows = 1;
+    me_tile[1].me_joined.part[0].bytes = 12;
+    me_tile[1].me_joined.part[0].from_step = 12;
+    me_tile[1].me_joined.part[0].to_step = 12;
 }
 
 static void l05_slice_compute(int32_t t, const void *const in[], void *const out[])
@@ -238,54 +206,32 @@ static void l05_slice_compute(int32_t t, const void *const in[], void *const out
 
 static void l05_slice_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1 + 24, (int8_t *)out[2], 12, 12, 0);
 }
 
-//! conv 1x3x6 -> 1x1x4  2 (conv)
-//! one tile; in L1 weights 80, channels 64, scratch 6,144, y 4 bytes
-static void l06_conv_ahead(void)
+// conv 1x3x6 -> 1x1x4  2 (conv)
+// one tile; in L1 weights 80, channels 64, scratch 6,144, y 4 bytes
+static void l06_conv_fetch_constants(void)
 {
-    me_for_layer(6);
+    me_start_for_layer(6);
     me_fetch(me_l1 + 40, l06_conv_weights, 80, 80, 0);
     me_fetch(me_l1 + 120, (const int8_t *)l06_conv_channels, 64, 64, 0);
-    me_for_this();
+    me_start_for_next();
 }
 
-static void l06_conv_set(int32_t t, const void *const in[], void *const out[])
+static void l06_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
-    me_op[0].me_conv.c = 6;
-    me_op[0].me_conv.k_h = 1;
-    me_op[0].me_conv.k_w = 3;
-    me_op[0].me_conv.stride_h = 1;
-    me_op[0].me_conv.stride_w = 1;
-    me_op[0].me_conv.dilation_h = 1;
-    me_op[0].me_conv.dilation_w = 1;
-    me_op[0].me_conv.x_zero = -128;
-    me_op[0].me_conv.scale.pre = 0;
-    me_op[0].me_conv.scale.low = -128;
-    me_op[0].me_conv.scale.high = 127;
-    me_op[0].me_conv.scale.table = 0;
-    me_op[0].me_conv.narrow = 0;
-    me_op[0].me_conv.together = 0;
-    me_conv_tile *tile = &me_tile[0].me_conv;
-    tile->x = (void *)(me_l1 + 0);
-    tile->h = 1;
-    tile->w = 3;
-    tile->pad_top = 0;
-    tile->pad_left = 0;
-    tile->row_stride = 18;
-    tile->weights = (void *)(me_l1 + 40);
-    tile->channels = (void *)(me_l1 + 120);
-    tile->y = (void *)(me_l1 + 24);
-    tile->oh = 1;
-    tile->ow = 1;
-    tile->k = 4;
-    tile->y_stride = 4;
-    tile->scratch = (void *)(me_l1 + 184);
-    tile->padded = 0;
-    tile->awaited = t == 0;
+    (void)in, (void)out;
+    me_op[0].me_conv = (me_conv){
+        .c = 6, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
+        .x_zero = -128, .scale = { .low = -128, .high = 127 },
+    };
+    me_tile[0].me_conv = (me_conv_tile){
+        .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 18, .weights = (void *)(me_l1 + 40),
+        .channels = (void *)(me_l1 + 120), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 4,
+        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .awaited = t == 0,
+    };
 }
 
 static void l06_conv_compute(int32_t t, const void *const in[], void *const out[])
@@ -294,18 +240,16 @@ static void l06_conv_compute(int32_t t, const void *const in[], void *const out[
     me_conv_run(&me_op[0].me_conv, &me_tile[0].me_conv);
 }
 
-//! transpose 1x1x4 -> 1x4x1  2 (transpose)
-//! one tile; in L1 y 4 bytes
-static void l07_transpose_set(int32_t t, const void *const in[], void *const out[])
+// transpose 1x1x4 -> 1x4x1  2 (transpose)
+// one tile; in L1 y 4 bytes
+static void l07_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_turned.unused = 0;
-    me_turned_tile *tile = &me_tile[1].me_turned;
-    tile->from = (void *)(me_l1 + 24);
-    tile->to = (void *)(me_l1 + 0);
-    tile->loops = 1;
-    tile->extent[0] = 4;
-    tile->step[0] = 1;
+    me_op[1].me_turned = (me_turned){ 0 };
+    me_tile[1].me_turned = (me_turned_tile){
+        .from = (void *)(me_l1 + 24), .to = (void *)me_l1, .loops = 1, .extent = { 4 },
+        .step = { 1 },
+    };
 }
 
 static void l07_transpose_compute(int32_t t, const void *const in[], void *const out[])
@@ -316,31 +260,38 @@ static void l07_transpose_compute(int32_t t, const void *const in[], void *const
 
 static void l07_transpose_store(int32_t t, const void *const in[], void *const out[])
 {
-    (void)t, (void)in, (void)out;
+    (void)t, (void)in;
     me_send(me_l1, (int8_t *)out[0], 4, 4, 0);
 }
 
-static void l02_slice_meanwhile(int32_t t)
+static void l02_slice_prefetch(int32_t t)
 {
     (void)t;
-    l03_conv_ahead();
+    l03_conv_fetch_constants();
 }
 
-static void l05_slice_meanwhile(int32_t t)
+static void l05_slice_prefetch(int32_t t)
 {
     (void)t;
-    l06_conv_ahead();
+    l06_conv_fetch_constants();
 }
 
-static const me_layer_work me_layers[] = {
-    { 0, 1, 2, 0, 0, 0, 0, l00_transpose_set, l00_transpose_load, l00_transpose_compute, 0, 0 },
-    { 1, 1, 2, 0, 0, 0, 0, l01_concat_set, l01_concat_load, l01_concat_compute, 0, 0 },
-    { 2, 1, 2, 1, 0, 0, 0, l02_slice_set, 0, l02_slice_compute, l02_slice_store, l02_slice_meanwhile },
-    { 3, 1, 2, 0, 1, 0, 0, l03_conv_set, 0, l03_conv_compute, 0, 0 },
-    { 4, 1, 2, 0, 0, 0, 0, l04_concat_set, l04_concat_load, l04_concat_compute, 0, 0 },
-    { 5, 1, 2, 1, 0, 0, 0, l05_slice_set, 0, l05_slice_compute, l05_slice_store, l05_slice_meanwhile },
-    { 6, 1, 2, 0, 1, 0, 0, l06_conv_set, 0, l06_conv_compute, 0, 0 },
-    { 7, 1, 2, 1, 0, 0, 1, l07_transpose_set, 0, l07_transpose_compute, l07_transpose_store, 0 },
+static const me_layer me_layers[] = {
+    { .tiles = 1, .arguments = l00_transpose_arguments, .load = l00_transpose_load,
+      .compute = l00_transpose_compute, },
+    { .tiles = 1, .arguments = l01_concat_arguments, .load = l01_concat_load,
+      .compute = l01_concat_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l02_slice_arguments,
+      .compute = l02_slice_compute, .store = l02_slice_store, .prefetch = l02_slice_prefetch, },
+    { .tiles = 1, .kernel_waits = 1, .arguments = l03_conv_arguments, .compute = l03_conv_compute, },
+    { .tiles = 1, .arguments = l04_concat_arguments, .load = l04_concat_load,
+      .compute = l04_concat_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l05_slice_arguments,
+      .compute = l05_slice_compute, .store = l05_slice_store, .prefetch = l05_slice_prefetch, },
+    { .tiles = 1, .kernel_waits = 1, .arguments = l06_conv_arguments, .compute = l06_conv_compute, },
+    { .tiles = 1, .back_to_back = 1, .arguments = l07_transpose_arguments,
+      .compute = l07_transpose_compute, .store = l07_transpose_store, },
+    { 0 },
 };
 
 #ifdef ME_TRACE
@@ -364,7 +315,7 @@ int me_run(const void *const in[], void *const out[])
 {
     me_tiles_begin(me_layers, in, out);
     for (int32_t layer = 0; layer < 8; layer++) {
-        me_layer(&me_layers[layer], in, out);
+        me_run_layer(&me_layers[layer], layer, in, out);
         me_layer_ends(layer);
 #ifdef ME_TRACE
         if (me_trace)

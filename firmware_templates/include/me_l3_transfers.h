@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Transfers between L3 and L2, one behind the other in the order of the plan. The control core counts
+ * timeline steps: one before each layer, and one with each of its tiles. For each of them the plan says
+ * how many transfers may have been started, and how many must have ended.
+ */
+#ifndef ME_L3_TRANSFERS_H
+#define ME_L3_TRANSFERS_H
+
+#include <stdint.h>
+
+#include "me_share.h"
+
+/* constants come from l3.bin; feature maps have their place in L3 behind it */
+typedef enum { ME_CONSTANT, ME_MAP_IN, ME_MAP_OUT } me_l3_kind;
+
+/* l3: offset in L3, which l3.bin is the start of */
+typedef struct {
+    uint32_t l3;
+    int8_t *l2;
+    uint32_t bytes;
+    me_l3_kind kind;
+} me_l3_transfer;
+
+/* From this timeline step on, how many may have been started, how many must have ended. The last row
+ * has a step that never comes. */
+typedef struct {
+    int32_t step;
+    uint32_t started, ended;
+} me_l3_limit;
+
+extern const me_l3_transfer me_l3_transfers[];
+extern const me_l3_limit me_l3_limits[];
+
+/* State of a run; only the control core reads and writes it. */
+typedef struct {
+    const me_l3_limit *limit;
+    int32_t step;
+    uint32_t allowed, started, ended, ticket;
+} me_l3_state;
+
+#ifdef ME_GAP9
+
+static me_l3_state me_l3_run ME_L1;
+
+/* Starts the transfers that may be started, until the queue is full. */
+static void me_l3_start_allowed(void)
+{
+    for (; me_l3_run.started < me_l3_run.allowed && !me_l3_full(); me_l3_run.started++) {
+        const me_l3_transfer *x = &me_l3_transfers[me_l3_run.started];
+        me_l3_run.ticket = me_l3_start(x->l3, x->l2, x->bytes,
+                                         x->kind == ME_MAP_OUT ? ME_L2_TO_L3 : ME_L3_TO_L2);
+    }
+}
+
+/* Returns when the first n transfers have ended. */
+static void me_l3_finish(uint32_t n)
+{
+    while (me_l3_run.started < n)
+        me_l3_start_allowed();
+    me_l3_wait(me_l3_run.ticket - (me_l3_run.started - n));
+}
+
+/* A transfer that is waited for may have to be started first. */
+static void me_l3_apply(uint32_t ended)
+{
+    me_l3_start_allowed();
+    if (ended)
+        me_l3_finish(ended);
+}
+
+#else
+
+static me_l3_state me_l3_run;
+
+extern int8_t me_maps[];
+
+/* The chip may move bytes from here on: the destination in L2 is overwritten, so that a layer that
+ * still reads it gives other results. */
+static void me_l3_start_allowed(void)
+{
+    for (; me_l3_run.started < me_l3_run.allowed; me_l3_run.started++) {
+        const me_l3_transfer *x = &me_l3_transfers[me_l3_run.started];
+        for (uint32_t i = 0; i < x->bytes; i++) {
+            if (x->kind == ME_MAP_OUT)
+                me_maps[x->l3 - ME_L3_BYTES + i] = x->l2[i];
+            else
+                x->l2[i] = 0x55;
+        }
+    }
+}
+
+/* Bytes that changed in L2 after the chip may have moved them to L3 are overwritten in L3. */
+static void me_l3_arrive(const me_l3_transfer *x)
+{
+    for (uint32_t i = 0; i < x->bytes; i++) {
+        if (x->kind == ME_CONSTANT)
+            x->l2[i] = ((const int8_t *)me_l3)[x->l3 + i];
+        else if (x->kind == ME_MAP_IN)
+            x->l2[i] = me_maps[x->l3 - ME_L3_BYTES + i];
+        else if (me_maps[x->l3 - ME_L3_BYTES + i] != x->l2[i])
+            me_maps[x->l3 - ME_L3_BYTES + i] = 0x55;
+    }
+}
+
+/* Bytes arrive when they are waited for, no sooner. */
+static void me_l3_finish(uint32_t n)
+{
+    for (; me_l3_run.ended < n; me_l3_run.ended++) {
+        if (me_l3_run.started == me_l3_run.ended) {
+            me_l3_run.allowed = me_l3_run.ended + 1;
+            me_l3_start_allowed();
+        }
+        me_l3_arrive(&me_l3_transfers[me_l3_run.ended]);
+    }
+}
+
+/* Later transfers of the queue move last, as on the chip. */
+static void me_l3_apply(uint32_t ended)
+{
+    const uint32_t allowed = me_l3_run.allowed;
+    me_l3_finish(ended);
+    me_l3_run.allowed = allowed;
+    me_l3_start_allowed();
+}
+
+#endif
+
+static void me_l3_begin(void)
+{
+    me_l3_run = (me_l3_state){ .limit = me_l3_limits };
+}
+
+static void me_timeline_step(void)
+{
+    const me_l3_limit *limit = me_l3_run.limit;
+    if (me_l3_run.step++ == limit->step) {
+        me_l3_run.limit = limit + 1;
+        me_l3_run.allowed = limit->started;
+        me_l3_apply(limit->ended);
+    } else {
+        me_l3_start_allowed();
+    }
+}
+
+#endif
