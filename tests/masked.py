@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import dequantize
+from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate

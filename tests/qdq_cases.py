@@ -16,7 +16,7 @@ import onnxruntime as ort
 from myoedge.codegen.qdq.model import qdq_model
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import dequantize, quantize
+from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, output_of
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.pool.definition import adaptive, regular

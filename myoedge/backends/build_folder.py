@@ -214,7 +214,7 @@ class Stored:
             if kind == "far" or (kind == "output" and number >= len(self.given_specs)):
                 continue  # states of a stream lie in one of two places
             symbol = SYMBOLS.get(kind, f"me_output{number}")
-            size = math.prod(q.graph.shape(step["name"])) * np.dtype(q.dtype(step["name"])).itemsize
+            size = math.prod(q.graph.shape(step["name"])) * q.element_type(step["name"]).size_bytes
             found[index] = (symbol, offset, size)
         return found
 

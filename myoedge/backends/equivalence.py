@@ -246,7 +246,7 @@ def _check_sizes(build: Build, layers: Layers) -> None:
 
 
 def _bytes(q: QuantGraph, name: str) -> int:
-    return np.dtype(q.dtype(name)).itemsize
+    return q.element_type(name).size_bytes
 
 
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:

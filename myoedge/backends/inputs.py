@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import quantize
+from myoedge.numerics.quant_params import quantize
 from myoedge.operators.interpreter import at_border
 from myoedge.quantization.samples import FINITE
 from myoedge.quantization.scales import QuantGraph

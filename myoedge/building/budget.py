@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable, decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.l1.infeasible import least_bytes, tile_facts
@@ -295,7 +296,7 @@ def _noise(budget: Budget, plan: Plan, fidelity: Fidelity, reused: bool) -> Brok
 def _widths(plan: Plan, reused: bool) -> str:
     """Whether more of them could have helped."""
     q = plan.quant
-    wide = sum(q.dtype(step.node.name) == "int16" for step in q.steps)
+    wide = sum(q.element_type(step.node.name) == INT16 for step in q.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
     if reused:
         return f"not tried: --reuse keeps the older build's choice; {have}"

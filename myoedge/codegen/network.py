@@ -12,6 +12,7 @@ from myoedge.codegen.constants import constant_name, hauled_arrays
 from myoedge.codegen.initializers import designated
 from myoedge.codegen.kernels import function_name, kernel
 from myoedge.codegen.tiled_layer import parts, tiled_layer
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
@@ -133,7 +134,7 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
 def _argument(plan: Plan, name: str) -> str:
     """The C expression for where a tensor lies, of any type where it has more than 8 bits."""
     text = pointer(plan, name)
-    inside = plan.where[name].kind == "arena" and plan.quant.dtype(name) != "int8"
+    inside = plan.where[name].kind == "arena" and plan.quant.element_type(name) != INT8
     return f"(void *)({text})" if inside else text
 
 

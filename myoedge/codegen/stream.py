@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from myoedge.codegen.render import C_TYPES
 from myoedge.operators.base import outer_inner
 from myoedge.plan.plan import Plan
@@ -44,7 +42,7 @@ def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
                 "count": outer * frames * inner,
                 "outer": outer,
                 "frames": frames,
-                "piece_bytes": inner * np.dtype(q.dtype(port.name)).itemsize,
+                "piece_bytes": inner * q.element_type(port.name).size_bytes,
                 "fill": port.fill,
             }
         )

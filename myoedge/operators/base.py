@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT8, ElementType
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import Requant
+from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
 from myoedge.operators.kernel import Dim, Tiled
 
 
@@ -44,12 +45,13 @@ class LoopNest:
 
 @dataclass(frozen=True, slots=True)
 class QuantizeInputs:
-    """What an operator sees when it is quantised.
+    """Arguments of an operator's `quantize`.
 
     shapes     of its inputs         out      shape of its output
     inputs     parameters of its inputs; None for weights that it quantises itself
-    target     parameters of what it requantises to (before a fused table, if there is one)
+    target     parameters of its requantised values (before a fused table, if there is one)
     constants  float value of constant inputs, else None
+    weight_format   asked for by the layer's rule
     """
 
     attrs: Attrs
@@ -58,7 +60,7 @@ class QuantizeInputs:
     inputs: tuple[QuantParams | None, ...]
     target: QuantParams
     constants: tuple[Array | None, ...]
-    per_channel: bool = True
+    weight_format: WeightFormat = EIGHT_BITS
 
     def params(self, index: int) -> QuantParams:
         found = self.inputs[index]
@@ -78,6 +80,11 @@ class QuantizedParams:
     scalars: Mapping[str, int] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
 
+    @property
+    def requant(self) -> Requant:
+        """Requantisation of the accumulators, of operators that have one."""
+        return Requant.of({**self.scalars, **self.arrays})
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizedNode:
@@ -85,7 +92,7 @@ class QuantizedNode:
 
     operands   names of the inputs that are read as integers (weights are in `integers`)
     low, high  where requantised values saturate
-    item       bytes of an element of the result
+    element_type   of the result
     """
 
     node: Node
@@ -95,12 +102,7 @@ class QuantizedNode:
     integers: QuantizedParams
     low: int = -128
     high: int = 127
-    item: int = 1
-
-    @property
-    def kind(self) -> type:
-        """Of integers that are requantised."""
-        return np.int16 if self.item == 2 else np.int8
+    element_type: ElementType = INT8
 
     @property
     def attrs(self) -> Attrs:
@@ -115,6 +117,15 @@ class QuantizedNode:
         if name in self.integers.scalars:
             return self.integers.scalars[name]
         return self.integers.arrays[name]
+
+    @property
+    def weight_type(self) -> ElementType:
+        """Element type of stored weights."""
+        return ElementType.of(self["weight"].dtype)
+
+    def requantize(self, acc: Array) -> Array:
+        """int32 accumulators [..., channels] -> integers of the result, saturated at low, high."""
+        return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
 def _zero(step: QuantizedNode) -> int:

@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import LoopNest, QuantizedNode, StreamingRule
+from myoedge.numerics.requant import choose_requant
+from myoedge.operators.base import (
+    LoopNest,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+)
 from myoedge.operators.kernel import Dim
 
 
@@ -42,6 +49,14 @@ def same_shape(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 def stored_bound(step: QuantizedNode) -> int:
     """`acc_bound` of operators that work it out when they are quantised."""
     return int(step["acc_bound"])
+
+
+def with_requant(
+    site: QuantizeInputs, factor: float, bound: int, scalars: Mapping[str, int]
+) -> QuantizedParams:
+    """Scalars of an operator with one factor from accumulators, |acc| <= bound, to all outputs."""
+    r = choose_requant(factor, bound, site.target.zero_point, site.target.element_type)
+    return QuantizedParams({**scalars, **r.scalars, "acc_bound": bound})
 
 
 def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.graph.rewrite import Rewrite, Rule
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder

@@ -28,7 +28,6 @@ from myoedge.plan.timeline import WORD, Clock, Piece
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import Chip
 
-ELEMENT_BYTES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8}
 LAYERS = 100  # whose code the chip's reserve of L2 holds
 LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
@@ -238,7 +237,7 @@ def _words(size: int) -> int:
 
 
 def size_bytes(q: QuantGraph, name: str) -> int:
-    return math.prod(q.graph.shape(name)) * ELEMENT_BYTES[q.dtype(name)]
+    return math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
 
 
 def step_macs(q: QuantGraph, step: QuantizedNode) -> int:

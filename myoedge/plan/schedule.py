@@ -18,7 +18,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
 from myoedge.plan.l3.weight_streaming import filled, fits, too_large, window_bytes, with_hauls
 from myoedge.plan.placement import Life, Place, Placement, place
-from myoedge.plan.plan import ELEMENT_BYTES, Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import Clock
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import Chip
@@ -116,7 +116,7 @@ def _view_offset(q: QuantGraph, node: Node) -> int | None:
     if node.op != "slice":
         return None
     first = contiguous_slice(q.graph.shape(node.inputs[0]), node.attrs["cuts"])
-    return None if first is None else first * ELEMENT_BYTES[q.dtype(node.inputs[0])]
+    return None if first is None else first * q.element_type(node.inputs[0]).size_bytes
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import round_up_12_bits
+from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.interpreter import PRE, Watch, run_real
 from myoedge.quantization.masked_ranges import (
     Range,

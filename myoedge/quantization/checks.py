@@ -73,8 +73,8 @@ def _within(values: Array, low: int, high: int) -> bool:
 
 def _limits_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
     pre = step.integers.scalars.get("pre", 0)
-    kind = np.iinfo(q.dtype(step.node.name))
-    return kind.min <= step.low <= step.high <= kind.max and 0 <= pre <= PRE_MAX
+    limits = q.element_type(step.node.name)
+    return limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX
 
 
 def _no_overflow(q: QuantGraph, step: QuantizedNode) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor, describe, plain
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph
@@ -23,7 +24,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
         **describe(q.graph),
         "digest": q.digest,
         "params": {
-            name: {"scale": p.scale, "zero_point": p.zero_point, "dtype": p.dtype}
+            name: {"scale": p.scale, "zero_point": p.zero_point, "dtype": str(p.element_type)}
             for name, p in sorted(q.params.items())
         },
         "steps": [_step_json(step) for step in q.steps],
@@ -45,7 +46,7 @@ def _step_json(step: QuantizedNode) -> dict[str, Any]:
         "arrays": sorted(step.integers.arrays),
         "low": step.low,
         "high": step.high,
-        "item": step.item,
+        "item": step.element_type.size_bytes,
     }
 
 
@@ -74,11 +75,15 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
     stored = load(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
     graph = _graph(document, constants)
-    params = {name: QuantParams(**fields) for name, fields in document["params"].items()}
+    params = {name: _params(fields) for name, fields in document["params"].items()}
     nodes = {node.name: node for node in graph.nodes}
     steps = tuple(_step(graph, nodes[s["name"]], s, stored, document) for s in document["steps"])
     calibration = _calibration(document["calibration"])
     return QuantGraph(graph, params, steps, constants, calibration, document["digest"])
+
+
+def _params(fields: Mapping[str, Any]) -> QuantParams:
+    return QuantParams(fields["scale"], fields["zero_point"], ElementType.of(fields["dtype"]))
 
 
 def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph:
@@ -121,7 +126,7 @@ def _step(
     held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
     integers = QuantizedParams(fields["scalars"], held)
     assert node.op in OPS
-    last = (fields["low"], fields["high"], fields["item"])
+    last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
     return QuantizedNode(node, operands, shapes, graph.shape(node.name), integers, *last)
 
 

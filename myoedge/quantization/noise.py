@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams, dequantize, quantize
+from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value, real_node
 from myoedge.quantization.masked_ranges import counted, judged_rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node, plain
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.scales import LayerRule, QuantGraph, step_of

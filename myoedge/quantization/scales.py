@@ -8,19 +8,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import (
-    INT32_MAX,
-    QuantParams,
-    quantize,
-    range_qparams,
-    symmetric_qparams,
-)
+from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.pointwise import bounds
+from myoedge.numerics.quant_params import QuantParams, quantize, range_params, symmetric_params
+from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.checks import enforce
 from myoedge.operators.elementwise.definition import make_table
@@ -66,12 +61,16 @@ class QuantGraph:
     digest: str
     warnings: tuple[Notice, ...] = field(default_factory=tuple)
 
-    def dtype(self, name: str) -> str:
-        """Of the integers of a tensor."""
+    def element_type(self, name: str) -> ElementType:
+        """Element type of a tensor's integers."""
         tensor = self.graph.tensors.get(name)
         if tensor is not None and tensor.dtype != "float32":
-            return tensor.dtype
-        return self.params[name].dtype if name in self.params else "int8"
+            return ElementType.of(tensor.dtype)
+        return self.params[name].element_type if name in self.params else INT8
+
+    def dtype(self, name: str) -> str:
+        """Name of a tensor's element type, as in files and reports."""
+        return str(self.element_type(name))
 
 
 def quantize_graph(
@@ -124,8 +123,8 @@ class Balance:
 
     def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QuantParams:
         if wide:
-            return symmetric_qparams(low, high, "int16")
-        plain, balanced = range_qparams(low, high), symmetric_qparams(low, high)
+            return symmetric_params(low, high, INT16)
+        plain, balanced = range_params(low, high), symmetric_params(low, high)
         nearly = balanced.scale <= NEARLY * plain.scale and self.rather.intersection(names)
         return balanced if nearly or self.wanted.intersection(names) else plain
 
@@ -190,15 +189,14 @@ def step_of(
         inputs=tuple(params.get(name) for name in node.inputs),
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
-        per_channel=not per_tensor,
+        weight_format=WeightFormat(per_channel=not per_tensor),
     )
     low, high = limits(node, target)
     integers = _with_table(op.quantize(site), node, params)
     kind = graph.tensors[node.name].dtype
-    item = np.dtype(params[node.name].dtype if kind == "float32" else kind).itemsize
-    return QuantizedNode(
-        node, names, tuple(map(graph.shape, names)), out, integers, low, high, item
-    )
+    made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
+    shapes = tuple(map(graph.shape, names))
+    return QuantizedNode(node, names, shapes, out, integers, low, high, made)
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:

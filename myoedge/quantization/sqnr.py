@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import dequantize, quantize
+from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
 from myoedge.quantization.calibrate import Samples, each

@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.layer_names import origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.plan import ELEMENT_BYTES, Plan, size_bytes, step_macs
+from myoedge.plan.plan import Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.function_names import activation
@@ -268,7 +268,7 @@ def _read_bytes(plan: Plan, node: Node) -> int:
         if i not in OPS[node.op].weights
     ]
     return sum(
-        min(math.prod(nest.footprint(key)) * ELEMENT_BYTES[q.dtype(name)], size_bytes(q, name))
+        min(math.prod(nest.footprint(key)) * q.element_type(name).size_bytes, size_bytes(q, name))
         for name, key in operands
     )
 

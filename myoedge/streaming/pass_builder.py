@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import enforce
 from myoedge.quantization.checks import QUANTIZED
@@ -95,9 +93,14 @@ class Parts:
         name, made = self._free(wanted), self.q.graph.producer.get(like)
         node = Node(op, tuple(operands), (name,), attrs, () if made is None else made.origin)
         shapes = tuple(map(self.shape, operands))
-        item = np.dtype(self.q.dtype(like)).itemsize
+        element = self.q.element_type(like)
         step = QuantizedNode(
-            node, node.inputs, shapes, OPS[op].shape(attrs, *shapes), QuantizedParams(), item=item
+            node,
+            node.inputs,
+            shapes,
+            OPS[op].shape(attrs, *shapes),
+            QuantizedParams(),
+            element_type=element,
         )
         self.add(step, like)
         return name

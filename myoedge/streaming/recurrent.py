@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from myoedge.operators.base import QuantizedNode, StreamingRule, StreamState
 from myoedge.streaming.pass_builder import Parts
 from myoedge.streaming.stream import State
@@ -60,7 +58,7 @@ def _kept(parts: Parts, step: QuantizedNode, state: StreamState) -> str:
     node = step.node.but(op=state.last, outputs=(name,), attrs=attrs)
     integers = replace(step.integers, arrays=arrays)
     low, high = state.params.low, state.params.high
-    item = np.dtype(state.params.dtype).itemsize
-    made = replace(step, node=node, out=state.shape, low=low, high=high, item=item)
+    element = state.params.element_type
+    made = replace(step, node=node, out=state.shape, low=low, high=high, element_type=element)
     parts.steps.append(replace(made, integers=integers))
     return name

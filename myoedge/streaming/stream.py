@@ -77,7 +77,7 @@ class Stream:
         """Of all states, once."""
         q = self.network
         shapes = {s.input: q.graph.tensors[s.input].size for s in self.states}
-        return sum(size * np.dtype(q.dtype(name)).itemsize for name, size in shapes.items())
+        return sum(size * q.element_type(name).size_bytes for name, size in shapes.items())
 
 
 @dataclass(frozen=True)

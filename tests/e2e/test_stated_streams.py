@@ -12,7 +12,7 @@ import pytest
 import myoedge
 from myoedge.building.pipeline import load_model
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import quantize
+from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value
 from myoedge.quantization.sqnr import real_values

@@ -10,7 +10,8 @@ import numpy as np
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import choose_requant, lookup
+from myoedge.numerics.fixed_point import lookup
+from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.products.packing import packed_channels, packed_weights, up
 
@@ -145,10 +146,9 @@ def _conv_step(a: Asked, rng: np.random.Generator) -> tuple[Array, QuantizedNode
     r = choose_requant(real, bound, int(rng.integers(-40, 40)))
     attrs = {"stride": a.stride, "dilation": a.dilation, "pads": a.pads, "groups": 1}
     out = OPS["conv"].shape(attrs, x.shape, weight.shape)
-    arrays = {"weight": weight, "bias": bias.astype(np.int32)}
-    arrays |= {"mult": r.mult, "offset": r.offset, "shift": r.shift}
+    arrays = {"weight": weight, "bias": bias.astype(np.int32), **r.arrays}
     node = Node("conv", ("x", "w"), ("y",), attrs)
-    integers = QuantizedParams({"x_zero": zero, "pre": r.pre}, arrays)
+    integers = QuantizedParams({"x_zero": zero, **r.scalars}, arrays)
     return x, QuantizedNode(node, ("x",), (x.shape,), out, integers, a.low, a.high)
 
 
@@ -208,10 +208,9 @@ def _product(
 ) -> QuantizedNode:
     c = a.shape[1]
     reach = [max(127 - z, z + 128) for z in zeros]
-    real = [60.0 / (74.0 * 74.0 * np.sqrt(c))]
-    r = choose_requant(real, [c * reach[0] * reach[1]], int(rng.integers(-40, 40)))
-    one = {"mult": int(r.mult[0]), "offset": int(r.offset[0]), "shift": int(r.shift[0])}
-    scalars = {"a_zero": zeros[0], "b_zero": zeros[1], "pre": r.pre, **one}
+    real = 60.0 / (74.0 * 74.0 * np.sqrt(c))
+    r = choose_requant(real, c * reach[0] * reach[1], int(rng.integers(-40, 40)))
+    scalars = {"a_zero": zeros[0], "b_zero": zeros[1], **r.scalars}
     node = Node("matmul", ("a", "b"), ("y",), {})
     out = (a.shape[0], b.shape[1])
     return QuantizedNode(

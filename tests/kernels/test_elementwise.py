@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.interpreter import integer_step

@@ -10,7 +10,8 @@ import pytest
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.norm.definition import fraction_bits
@@ -24,7 +25,7 @@ def step_of(
     rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool
 ) -> QuantizedNode:
     x = QuantParams(float(2.0 ** rng.uniform(-12, -4)), 0 if wide else int(rng.integers(-128, 128)))
-    x = QuantParams(x.scale, x.zero_point, "int16" if wide else "int8")
+    x = QuantParams(x.scale, x.zero_point, INT16 if wide else INT8)
     target = QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-40, 40)))
     constants = tuple(rng.normal(1, 0.3, length) for _ in range(2 if op == "layer_norm" else 1))
     shapes = ((rows, length), *((length,) for _ in constants))
@@ -91,7 +92,7 @@ def test_no_variance_is_too_small_or_too_large(op: str, wide: bool) -> None:
     ]
     x = np.stack(rows).astype(np.int16 if wide else np.int8)
     ones = (np.ones(length), np.zeros(length))[: 2 if op == "layer_norm" else 1]
-    kind = QuantParams(2.0**-6, 0, "int16" if wide else "int8")
+    kind = QuantParams(2.0**-6, 0, INT16 if wide else INT8)
     shapes = (x.shape, *((length,) for _ in ones))
     none = (None,) * len(ones)
     target = QuantParams(2.0**-5, 0)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -45,10 +47,7 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
 
 
 def _wide(step: QuantizedNode) -> QuantizedNode:
-    kind = np.iinfo(np.int16)
-    return QuantizedNode(
-        step.node, step.operands, step.shapes, step.out, step.integers, kind.min, kind.max
-    )
+    return replace(step, low=INT16.low, high=INT16.high, element_type=INT16)
 
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:

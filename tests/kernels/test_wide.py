@@ -11,7 +11,8 @@ import pytest
 
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.elementwise.definition import ADD
 from myoedge.operators.interpreter import integer_step
@@ -25,7 +26,7 @@ SIZES = ((1, 4096), (1, 1), (1, 7), (1, 8), (1, 333), (5, 33), (40, 8), (3, 1)) 
 
 def params(rng: np.random.Generator, *, wide: bool) -> QuantParams:
     if wide:
-        return QuantParams(float(2.0 ** rng.uniform(-13, -11)), 0, "int16")
+        return QuantParams(float(2.0 ** rng.uniform(-13, -11)), 0, INT16)
     return QuantParams(float(2.0 ** rng.uniform(-6, -4)), int(rng.integers(-128, 128)))
 
 
@@ -41,7 +42,8 @@ def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) ->
     site = QuantizeInputs({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
     limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
-    return QuantizedNode(node, ("a", "b"), (shape, shape), shape, ADD.quantize(site), *limits)
+    shapes, integers = (shape, shape), ADD.quantize(site)
+    return QuantizedNode(node, ("a", "b"), shapes, shape, integers, *limits, y.element_type)
 
 
 def case_of(
@@ -92,8 +94,9 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
         site = QuantizeInputs({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
         node = Node("add", ("a", "b"), ("y",))
         shapes = ((999,), (999,))
-        step = QuantizedNode(node, ("a", "b"), shapes, (999,), ADD.quantize(site), y.low, y.high)
-        x = [draw(rng, 999, kind.dtype) for kind in kinds[:2]]
+        result = (ADD.quantize(site), y.low, y.high, y.element_type)
+        step = QuantizedNode(node, ("a", "b"), shapes, (999,), *result)
+        x = [draw(rng, 999, str(kind.element_type)) for kind in kinds[:2]]
         pairs = zip(x, kinds[:2], strict=True)
         real = sum((v.astype(np.float64) - k.zero_point) * k.scale for v, k in pairs)
         wanted = np.clip(real / y.scale + y.zero_point, y.low, y.high)
@@ -105,13 +108,13 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
 def test_terms_far_beyond_the_range_of_16_bits_cancel(exponent: int) -> None:
     """A step of the second term is 2**exponent steps of the result, of the first 400: what is left
     of both is exact to a thousandth, and saturates where it should."""
-    y = QuantParams(2.0**-20, 0, "int16")
+    y = QuantParams(2.0**-20, 0, INT16)
     a, b = QuantParams(400 * y.scale, -51), QuantParams(2.0**exponent * y.scale, -3)
     site = QuantizeInputs({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
     x = [np.arange(-128, 128), np.resize([-3, -4, -2], 256)]
     step = QuantizedNode(
         Node("add", ("a", "b"), ("y",)), ("a", "b"), ((256,), (256,)), (256,),
-        ADD.quantize(site), y.low, y.high,
+        ADD.quantize(site), y.low, y.high, INT16,
     )  # fmt: skip
     found = integer_step(step, [v.astype(np.int8) for v in x])
     terms = 400.0 * (x[0] + 51), 2.0**exponent * (x[1] + 3)

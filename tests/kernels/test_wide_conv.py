@@ -47,9 +47,9 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     site = QuantizeInputs(
         attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias)
     )
-    limits = LIMITS[y.dtype][number % len(LIMITS[y.dtype])]
-    node, item = Node("conv", ("x", "w", "b"), ("y",), attrs), 2 if wide[1] else 1
-    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(site), *limits, item)
+    limits = LIMITS[str(y.element_type)][number % len(LIMITS[str(y.element_type)])]
+    node, result = Node("conv", ("x", "w", "b"), ("y",), attrs), (*limits, y.element_type)
+    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(site), *result)
 
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:

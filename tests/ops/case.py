@@ -12,7 +12,7 @@ import torch
 
 from myoedge.graph.ir import Attrs, Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.recurrent.gates import GATE

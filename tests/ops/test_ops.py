@@ -12,7 +12,8 @@ import torch
 
 from myoedge.codegen.render import template_dir
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, QuantParams
+from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step, real_node
 from tests.ops.case import HIDDEN, Case, activated
@@ -98,7 +99,7 @@ def finer(case: Case) -> float:
     """What 16 bits leave of the error of factors: the root of the range in steps, as int32 is
     shared by the range and the multiplier (docs/integer-semantics.md, "What it costs")."""
     arrays = case.step.integers.arrays
-    if case.params("y").dtype == "int8" or "mult" not in arrays:
+    if case.params("y").element_type.bits == 8 or "mult" not in arrays:
         return 0.0
     factors = arrays["mult"] / 2.0 ** (arrays["shift"] + case.step["pre"])
     return math.sqrt(OPS[case.op].acc_bound(case.step) * float(factors.max())) / 256

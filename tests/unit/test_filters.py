@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.filters.definition import gain
 from myoedge.operators.filters.running import POINT, quantize
@@ -54,7 +55,7 @@ def test_a_band_and_a_notch_are_where_they_should_be() -> None:
 @pytest.mark.parametrize("share", [0.25, 1 / 4096])
 def test_running_powers_have_room_in_64_bits(deviation: float, share: float) -> None:
     """Whatever deviation they begin with: of the largest samples, or of the first power itself."""
-    x, y = QuantParams(0.01, 0, "int16"), QuantParams(0.05, 0, "int8")
+    x, y = QuantParams(0.01, 0, INT16), QuantParams(0.05, 0, INT8)
     attrs = {"axis": 1, "share": share, "start": deviation}
     found = quantize(QuantizeInputs(attrs, ((2, 9),), (2, 9), (x,), y, (None,))).scalars
     largest = max(2**30 << POINT, found["start"])

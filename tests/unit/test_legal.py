@@ -14,7 +14,7 @@ from torch import nn
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
 from myoedge.passes import prepare

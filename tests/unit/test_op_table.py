@@ -16,10 +16,12 @@ import torch
 from myoedge.codegen import kernels
 from myoedge.codegen.render import template_dir
 from myoedge.graph.ir import Node, Shape
-from myoedge.numerics.fixed_point import QuantParams, exact_matmul
+from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators.base import OPS, Dim, OpDef, QuantizedNode, QuantizeInputs
-from myoedge.operators.conv.definition import BIAS_MAX, attributes, quantize_weights
+from myoedge.operators.conv.definition import attributes
 from myoedge.operators.loops import merged
 from myoedge.operators.pool.definition import adaptive, regular
 
@@ -165,17 +167,17 @@ def test_weights_are_rounded_to_the_nearest_of_their_channel() -> None:
         * np.array([1e-3, 1, 7, 1, 1])[:, None, None]
     )
     w[3] = 0.0
-    q, scale = quantize_weights(w, np.zeros(5), 0.01, per_channel=True)
+    q, scale = WeightFormat(8, True).quantize(w, np.zeros(5), QuantParams(0.01, 0))
     assert np.abs(q - w / scale[:, None, None]).max() <= 0.5 + 1e-5
     assert np.abs(q.astype(int)).reshape(5, -1).max(axis=1).tolist() == [127, 127, 127, 0, 127]
-    q, scale = quantize_weights(w, np.zeros(5), 0.01, per_channel=False)
+    q, scale = WeightFormat(8, False).quantize(w, np.zeros(5), QuantParams(0.01, 0))
     assert len(set(scale)) == 1
     assert np.abs(q - w / scale[0]).max() <= 0.5 + 1e-5
 
 
 def test_a_large_bias_of_a_nearly_dead_channel_gets_a_larger_scale() -> None:
     w, bias = np.full((2, 3), 1e-9), np.array([40.0, 0.0])
-    q, scale = quantize_weights(w, bias, 0.01, per_channel=True)
+    q, scale = WeightFormat(8, True).quantize(w, bias, QuantParams(0.01, 0))
     assert np.abs(bias / (0.01 * scale)).max() <= BIAS_MAX * (1 + 1e-6)
     assert q[0].tolist() == [0, 0, 0]
     assert q[1].tolist() == [127, 127, 127]
@@ -188,8 +190,10 @@ def test_weights_too_small_for_a_scale_count_as_zero(size: float, per_channel: b
     w = np.full((2, 3), np.float64(np.float32(size)))
     w[1] = 0.0 if not per_channel else 1.0
     with np.errstate(all="raise", under="ignore"):
-        q, scale = quantize_weights(w, np.array([0.5, 0.0]), 0.01, per_channel)
-        _, unbiased = quantize_weights(w, np.zeros(2), 0.01, per_channel)
+        q, scale = WeightFormat(8, per_channel).quantize(
+            w, np.array([0.5, 0.0]), QuantParams(0.01, 0)
+        )
+        _, unbiased = WeightFormat(8, per_channel).quantize(w, np.zeros(2), QuantParams(0.01, 0))
     assert np.all(scale > 0)
     assert np.all(unbiased > 0)
     assert q[0].tolist() == [0, 0, 0]

@@ -16,7 +16,7 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.interpreter import integer_step, run_integer
 from myoedge.passes import prepare
 from myoedge.plan.placement import Life, Place, Placement, greedy, height, lower_bound, place
-from myoedge.plan.plan import ELEMENT_BYTES, Plan, describe
+from myoedge.plan.plan import Plan, describe
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
@@ -56,7 +56,7 @@ class Machine:
         self.outputs = [bytearray([poison] * self.size(name)) for name in q.graph.outputs]
 
     def size(self, name: str) -> int:
-        return int(np.prod(self.q.graph.shape(name))) * ELEMENT_BYTES[self.q.dtype(name)]
+        return int(np.prod(self.q.graph.shape(name))) * self.q.element_type(name).size_bytes
 
     def bytes_of(self, name: str) -> memoryview:
         """Exactly the bytes of a tensor; an AssertionError where the memory ends before."""

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from myoedge.numerics.fixed_point import QuantParams
 from myoedge.numerics.pointwise import FUNCTIONS, bounds, erf, evaluate
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.elementwise.definition import make_table
 
 INF = math.inf

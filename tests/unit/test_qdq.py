@@ -25,8 +25,8 @@ from myoedge.codegen.qdq.pool import regular as regular_grid
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import dequantize, quantize
 from myoedge.numerics.pointwise import FUNCTIONS, evaluate
+from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.pool.definition import adaptive, regular

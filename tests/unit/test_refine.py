@@ -74,7 +74,7 @@ def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
     assert after.total_db is not None
     assert after.total_db > before.total_db + 1.0
     first, output = network.graph.nodes[0].name, network.graph.outputs[0]
-    assert {n for n, p in wider.params.items() if p.dtype == "int16"} == {first, output}
+    assert {n for n, p in wider.params.items() if p.element_type.bits == 16} == {first, output}
     again = refined(network, before, given, never, aim_db=before.total_db)
     assert again.params == wider.params
 

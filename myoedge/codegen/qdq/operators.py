@@ -14,12 +14,12 @@ from myoedge.codegen.qdq.pool import avg_pool, max_pool
 from myoedge.codegen.qdq.spectral import spectrogram
 from myoedge.codegen.qdq.writer import Write, Writer, channels_first, channels_last
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
 from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.attention.definition import HIDING, hides, mask
 from myoedge.operators.attention.rotary import split
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.definition import quantize_weights, quantize_wide_weights
 from myoedge.quantization.scales import QuantGraph
 
 FIRST = -(2**31)  # an end before the first element, for slices that run backwards
@@ -111,12 +111,9 @@ def _weight_scale(q: QuantGraph, step: QuantizedNode) -> Array:
     weight = floats[0].astype(np.float64)
     bias = floats[1].astype(np.float64) if len(floats) > 1 else np.zeros(len(weight))
     unfolded = _unfolded_bias(step)
-    wide = step["weight"].dtype == np.int16
     for per_channel in (True, False):
-        if wide:
-            integers, scale = quantize_wide_weights(weight, bias, x, per_channel)
-        else:
-            integers, scale = quantize_weights(weight, bias, x.scale, per_channel)
+        made = WeightFormat(step.weight_type.bits, per_channel)
+        integers, scale = made.quantize(weight, bias, x)
         same_bias = np.array_equal(np.rint(bias / (x.scale * scale)), unfolded)
         if same_bias and np.array_equal(integers, step["weight"]):
             return scale

@@ -10,8 +10,8 @@ import numpy as np
 
 from myoedge.codegen.qdq.writer import Write, Writer, store
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.definition import quantize_weights
 from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN, STATE_REACH
 from myoedge.quantization.scales import QuantGraph
 
@@ -91,7 +91,7 @@ def _scales(q: QuantGraph, step: QuantizedNode) -> Array:
     r, *own = (q.graph.constants[name].astype(np.float64) for name in names)
     bias = own[0] if own else np.zeros(len(r))
     for per_channel in (True, False):
-        integers, scale = quantize_weights(r, bias, HIDDEN.scale, per_channel)
+        integers, scale = WeightFormat(8, per_channel).quantize(r, bias, HIDDEN)
         if np.array_equal(integers, step["weight"]):
             return scale
     raise AssertionError(f"{step.node.where}: integers do not come from its weights")

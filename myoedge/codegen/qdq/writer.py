@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.quant_params import QuantParams
 
 
 @dataclass
@@ -68,7 +68,7 @@ Write = Callable[
 
 def store(w: Writer, name: str, value: str, params: QuantParams) -> None:
     """Our tensor `name` is `value`, quantised; as it is where that takes more than 16 bits."""
-    if np.dtype(params.dtype).itemsize > 2:
+    if params.element_type.bits > 16:
         w.integers[name] = w.reals[name] = value
         return
     scale, zero = parameters(w, name, params)
@@ -77,7 +77,7 @@ def store(w: Writer, name: str, value: str, params: QuantParams) -> None:
 
 
 def parameters(w: Writer, name: str, params: QuantParams) -> tuple[str, str]:
-    zero = np.array(params.zero_point, params.dtype)
+    zero = np.array(params.zero_point, params.element_type.dtype)
     return (
         w.constant(np.array(params.scale, np.float32), f"{name}.scale"),
         w.constant(zero, f"{name}.zero_point"),

@@ -11,7 +11,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, QuantParams, exact_matmul
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators import nine_cores as team
 from myoedge.operators.attention.work_split import busiest
 from myoedge.operators.base import (

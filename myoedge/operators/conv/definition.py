@@ -11,14 +11,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import (
-    INT32_MAX,
-    QuantParams,
-    Requant,
-    choose_requant,
-    exact_matmul,
-    requantize,
-)
+from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -31,10 +25,7 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import limited, not_activated
 from myoedge.operators.conv.geometry import literals
 from myoedge.operators.conv.tiling import in_tiles
-
-BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
-WIDE_BIAS_MAX = 2**28  # of one beside products of 16 bits, which have the rest of int32
-WIDE_TAPS_MAX = 2**14  # of these products in a sum: fewer bits of each are left, the more there are
+from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 
 
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -88,111 +79,13 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     return np.asarray(y + bias[0]) if bias else y
 
 
-def quantize_weights(
-    w: Array, bias: Array, x_scale: float, per_channel: bool
-) -> tuple[Array, Array]:
-    """(int8 weights, float64 scale per output channel), symmetric, 127 at the largest weight.
-
-    A channel with tiny weights and a large bias gets a larger scale, so that the bias keeps within
-    BIAS_MAX: it is the bias of a nearly dead channel that overflows int32, not the products.
-    """
-    rows = np.abs(w.reshape(w.shape[0], -1)).max(axis=1).astype(np.float64)
-    largest = rows if per_channel else np.full_like(rows, rows.max())
-    scale = np.maximum(largest / 127.0, np.abs(bias) / (x_scale * BIAS_MAX))
-    scale = scale.astype(np.float32).astype(np.float64)  # weights of 1e-44 have a scale of 0 here
-    scale = np.where(scale > 0, scale, 1.0)
-    spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
-    return np.asarray(np.clip(np.rint(w / spread), -127, 127), np.int8), scale
-
-
-def quantize_wide_weights(
-    w: Array, bias: Array, x: QuantParams, per_channel: bool
-) -> tuple[Array, Array]:
-    """(int16 weights, float64 scale per output channel), symmetric; as large as int32 has room for
-    the sum of their magnitudes times the largest input, its zero point, and WIDE_BIAS_MAX."""
-    rows = np.abs(w.reshape(w.shape[0], -1))
-    most = (2**31 - WIDE_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
-    scale = np.maximum(rows.max(axis=1) / 32767.0, rows.sum(axis=1) / most)
-    scale = np.maximum(scale, np.abs(bias) / (x.scale * WIDE_BIAS_MAX)).astype(np.float32)
-    scale = scale.astype(np.float64) if per_channel else np.full(len(scale), float(scale.max()))
-    scale = np.where(scale > 0, scale, 1.0)
-    spread = scale.reshape(-1, *([1] * (w.ndim - 1)))
-    return np.asarray(np.clip(np.rint(w / spread), -32767, 32767), np.int16), scale
-
-
-def eight_bits(w: Array) -> Array:
-    """float weights [K, ...] as they are where they have 8 bits."""
-    integers, scale = quantize_weights(w.astype(np.float64), np.zeros(len(w)), 1.0, True)
-    return (integers * scale.reshape(-1, *([1] * (w.ndim - 1)))).astype(w.dtype)
-
-
-def quantize(site: QuantizeInputs) -> QuantizedParams:
-    """Weights symmetric per output channel; the input's zero point is folded into the bias."""
-    x, w, bias = site.params(0), *_floats(site)
-    return _integers(site, *quantize_weights(w, bias, x.scale, site.per_channel))
-
-
 def quantize_conv(site: QuantizeInputs) -> QuantizedParams:
-    """The same, with weights of 16 bits where the input has them, or where the result has and its
-    windows do not lie side by side."""
-    shapes, attrs, wide = site.shapes, site.attrs, site.params(0).dtype == "int16"
-    if not wide and (site.target.dtype == "int8" or side_by_side(attrs, shapes, site.out)):
-        return quantize(site)
-    return quantize_wide(site)
-
-
-def quantize_wide(site: QuantizeInputs) -> QuantizedParams:
-    """The same, with weights of 16 bits."""
-    x, w, bias = site.params(0), *_floats(site)
-    weights = quantize_wide_weights(w, bias, x, site.per_channel)
-    return _integers(site, *weights, x_wide=int(x.dtype == "int16"))
-
-
-def _floats(site: QuantizeInputs) -> tuple[Array, Array]:
-    """Weights and bias in float64."""
-    w = site.constant(1).astype(np.float64)
-    bias = site.constants[2] if len(site.constants) > 2 else None
-    return w, np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
-
-
-def _integers(site: QuantizeInputs, weight: Array, scale: Array, **scalars: int) -> QuantizedParams:
-    x, (_, bias) = site.params(0), _floats(site)
-    folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight, signed=True)
-    folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
-    bound = _bound(weight, folded, -x.low)
-    y = site.target
-    r = choose_requant(x.scale * scale / y.scale, bound, y.zero_point, y.dtype)
-    return QuantizedParams(
-        {"x_zero": x.zero_point, "pre": r.pre, **scalars},
-        {
-            "weight": weight,
-            "bias": folded.astype(np.int32),
-            "mult": r.mult,
-            "offset": r.offset,
-            "shift": r.shift,
-        },
-    )
-
-
-def _row_sums(weight: Array, *, signed: bool) -> Array:
-    rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
-    return np.asarray((rows if signed else np.abs(rows)).sum(axis=1))
-
-
-def _bound(weight: Array, bias: Array, reach: int) -> Array:
-    """Largest |acc| per channel over all inputs, at every point of the summation."""
-    return np.asarray(np.abs(bias.astype(np.int64)) + reach * _row_sums(weight, signed=False))
-
-
-def acc_bound(step: QuantizedNode) -> int:
-    """Proves that no order of summation leaves int32 for these weights and this bias."""
-    reach = 32768 if step.integers.scalars.get("x_wide") else 128
-    return int(_bound(step["weight"], step["bias"], reach).max())
-
-
-def requant_of(step: QuantizedNode) -> Requant:
-    """The requantisation of a step that holds one per output channel."""
-    return Requant(step["pre"], step["mult"], step["offset"], step["shift"])
+    """Weights of 16 bits beside an int16 input, or where the result is int16 and its windows
+    overlap or lie apart."""
+    weights = site.weight_format.beside(site.params(0).element_type)
+    if not side_by_side(site.attrs, site.shapes, site.out):
+        weights = weights.beside(site.target.element_type)
+    return quantize(site, weights)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -202,7 +95,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     matrix = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
     acc = exact_matmul(patches, matrix).transpose(1, 0, 2).reshape(step.out) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return requantize(acc, requant_of(step), step.low, step.high, step.kind)
+    return step.requantize(acc)
 
 
 def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
@@ -212,11 +105,6 @@ def side_by_side(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     dense = kernel[-1:] == tuple(attrs["stride"][-1:]) and x[-2] == out[-2] * kernel[-1]
     plain = attrs["groups"] == 1 and not any(map(any, attrs["pads"]))
     return rows and dense and plain and not_activated(attrs, shapes, out)
-
-
-def accepts_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """Whether there is a kernel for products of 16 bits."""
-    return attrs.get("groups", 1) == 1 and math.prod(shapes[1][1:]) <= WIDE_TAPS_MAX
 
 
 def emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
@@ -272,6 +160,6 @@ CONV = register(
         streaming_rule=streaming_rule,
         accepts_int16=accepts_int16,
         emits_int16=emits_int16,
-        int16_weights=eight_bits,
+        int16_weights=EIGHT_BITS.rounded,
     )
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv import depthwise
 from myoedge.operators.conv import int16 as wide_conv
@@ -39,9 +40,9 @@ TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for 
 def in_tiles(step: QuantizedNode) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
-    if step["weight"].dtype == np.int16:
+    if step.weight_type == INT16:
         return wide_in_tiles(step, Spatial.of(step))
-    if step.kind is np.int16:
+    if step.element_type == INT16:
         taps = math.prod(step["weight"].shape[1:])
         return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
     if 1 < groups == step.shapes[0][-1] == step.out[-1]:
@@ -143,14 +144,19 @@ def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     arrays = wide_conv.arrays(step)
     table = with_table(step, arrays)
-    wide = {"x_wide": step["x_wide"], "y_wide": step.item - 1}
+    wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x, y = replace(conv.read(()), item=1 + wide["x_wide"]), conv.write(CHANNELS)
     return Tiled(
         kernel="me_wide_conv",
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
         single=("n", "g"),
-        operands=(x, *wide_conv.weight_operands(arrays), *table, replace(y, item=step.item)),
+        operands=(
+            x,
+            *wide_conv.weight_operands(arrays),
+            *table,
+            replace(y, item=step.element_type.size_bytes),
+        ),
         op={**conv.fields(c, step), **wide},
         tile=_wide_tile,
         arrays=arrays,

@@ -3,23 +3,15 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import (
-    Combine,
-    QuantParams,
-    choose_combine,
-    choose_wide,
-    combine,
-    lookup,
-    quantize,
-    requantize,
-)
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, lookup
 from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -38,11 +30,10 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
     stored_bound,
+    with_requant,
 )
-from myoedge.operators.conv.definition import requant_of
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.kernel import Tiled
-from myoedge.operators.linear.definition import scalar_requant
 from myoedge.operators.loops import broadcast_steps, merged
 
 
@@ -62,26 +53,23 @@ def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(a * b)
 
 
-def _limit(a: str, b: str, y: str) -> float:
-    """Of the factors: a step of a term is 16 ranges of results or more, unless terms have 16 bits
-    as well, whose products with more would leave int32."""
-    return 2.0**20 if y == "int16" and (a, b) == ("int8", "int8") else 2.0**14
-
-
 def _quantize_sum(site: QuantizeInputs, sign: int) -> QuantizedParams:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
     a, b, y = site.params(0), site.params(1), site.target
-    wide = "int16" in (a.dtype, b.dtype, y.dtype)
-    limit = _limit(a.dtype, b.dtype, y.dtype) if wide else math.inf
-    real = (min(a.scale / y.scale, limit), sign * min(b.scale / y.scale, limit))
-    bounds = (-a.low, -b.low)
-    choose = choose_wide if wide else choose_combine
-    c = choose(real, bounds, (a.zero_point, b.zero_point), y.zero_point)
-    bound = sum(n * abs(m) for n, m in zip(bounds, c.mult, strict=True)) + abs(c.offset)
+    types = {"a_wide": a.element_type, "b_wide": b.element_type, "y_wide": y.element_type}
+    int16 = INT16 in types.values()
+    bounds, zeros = (-a.low, -b.low), (a.zero_point, b.zero_point)
+    c = choose_sum_requant(
+        (a.scale / y.scale, sign * b.scale / y.scale),
+        bounds,
+        zeros,
+        y.zero_point,
+        factor_max=factor_max((a.element_type, b.element_type), y.element_type),
+        mult_max=INT32_MAX if int16 else MULT_MAX,
+    )
     scalars = {"a_mult": c.mult[0], "b_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
-    kinds = {"a_wide": a.dtype, "b_wide": b.dtype, "y_wide": y.dtype} if wide else {}
-    widths = {name: int(kind == "int16") for name, kind in kinds.items()}
-    return QuantizedParams({**scalars, **widths, "acc_bound": bound})
+    flags = {name: int(t == INT16) for name, t in types.items()} if int16 else {}
+    return QuantizedParams({**scalars, **flags, "acc_bound": c.largest(bounds)})
 
 
 def add_quantize(site: QuantizeInputs) -> QuantizedParams:
@@ -94,9 +82,8 @@ def sub_quantize(site: QuantizeInputs) -> QuantizedParams:
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
-    c = Combine((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
-    kind = np.int16 if step.integers.scalars.get("y_wide") else np.int8
-    return combine(np.broadcast_arrays(a, b), c, step.low, step.high, kind)
+    c = SumRequant((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
+    return c.apply(np.broadcast_arrays(a, b), step.low, step.high, step.element_type)
 
 
 def pair_literals(step: QuantizedNode) -> dict[str, object]:
@@ -155,14 +142,14 @@ SUB = register(
 def mul_quantize(site: QuantizeInputs) -> QuantizedParams:
     """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
     a, b = site.params(0), site.params(1)
-    r = scalar_requant(a.scale * b.scale / site.target.scale, 255 * 255, site.target)
-    return QuantizedParams({"a_zero": a.zero_point, "b_zero": b.zero_point, **r})
+    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
+    return with_requant(site, a.scale * b.scale / site.target.scale, 255 * 255, zeros)
 
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8."""
     acc = (a.astype(np.int64) - step["a_zero"]) * (b.astype(np.int64) - step["b_zero"])
-    return requantize(acc, requant_of(step), step.low, step.high)
+    return step.requantize(acc)
 
 
 def product_in_tiles(step: QuantizedNode) -> Tiled | None:
@@ -208,10 +195,10 @@ def affine_quantize(site: QuantizeInputs) -> QuantizedParams:
 def _per_channel(
     site: QuantizeInputs, scales: Array, offsets: Array, **scalars: int
 ) -> QuantizedParams:
-    """One Combine for every pair; offsets keep their fraction and may be far outside the output."""
+    """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
     x, y = site.params(0), site.target
     parts = [
-        choose_combine(
+        choose_sum_requant(
             (a * x.scale / y.scale,), (128,), (x.zero_point,), y.zero_point + b / y.scale
         )
         for a, b in zip(scales.tolist(), offsets.tolist(), strict=True)
@@ -221,7 +208,7 @@ def _per_channel(
         "offset": np.array([c.offset for c in parts], np.int32),
         "shift": np.array([c.shift for c in parts], np.int32),
     }
-    bound = max(128 * abs(c.mult[0]) + abs(c.offset) for c in parts)
+    bound = max(c.largest([128]) for c in parts)
     return QuantizedParams({**scalars, "acc_bound": bound}, arrays)
 
 

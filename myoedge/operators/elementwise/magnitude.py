@@ -10,7 +10,6 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams, choose_requant, requantize
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizedParams, QuantizeInputs, register
 from myoedge.operators.common_rules import (
     broadcast_streaming_rule,
@@ -19,8 +18,8 @@ from myoedge.operators.common_rules import (
     same_attrs,
     same_shape,
     stored_bound,
+    with_requant,
 )
-from myoedge.operators.conv.definition import requant_of
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import OUT, WORKERS, Fields, Operand, Region, Tiled
 from myoedge.operators.loops import Loop
@@ -36,18 +35,12 @@ def real(attrs: Attrs, a: Array, b: Array) -> Array:
 def quantize(site: QuantizeInputs) -> QuantizedParams:
     """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
     a, b, y = site.params(0), site.params(1), site.target
-    most = sum((_reach(p) * p.scale) ** 2 for p in (a, b))
+    most = sum((p.reach * p.scale) ** 2 for p in (a, b))
     unit = (2.0**32 - 2.0**18) / most
     a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
-    r = choose_requant([1 / (math.sqrt(unit) * y.scale)], [ROOT_MAX], y.zero_point, y.dtype)
-    numbers = {name: int(getattr(r, name)[0]) for name in ("mult", "offset", "shift")}
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     mults = {"a_mult": a_mult, "b_mult": b_mult}
-    return QuantizedParams({**zeros, **mults, "pre": r.pre, **numbers, "acc_bound": ROOT_MAX})
-
-
-def _reach(q: QuantParams) -> int:
-    return max(q.high - q.zero_point, q.zero_point - q.low)
+    return with_requant(site, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
@@ -59,7 +52,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     ]
     total = squares[0] + squares[1]
     root = np.floor(np.sqrt(total.astype(np.float64))).astype(np.int64)  # exact below 2**52
-    return requantize(root, requant_of(step), step.low, step.high, step.kind)
+    return step.requantize(root)
 
 
 def literals(step: QuantizedNode) -> dict[str, object]:
@@ -77,8 +70,12 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         kernel="me_magnitude",
         axes=axes,
         split=("i0",),
-        operands=(*reads, *table, Operand("y", OUT, (n,), (index,), item=step.item)),
-        op={**op, "y_wide": step.item - 1, **scale_fields(step)},
+        operands=(
+            *reads,
+            *table,
+            Operand("y", OUT, (n,), (index,), item=step.element_type.size_bytes),
+        ),
+        op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
         tile=_tile_fields,
         arrays=arrays,
         cycles=lambda sizes, prices: (

@@ -14,7 +14,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT32
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -36,7 +37,7 @@ from myoedge.operators.filters.signals import (
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
 Pair = tuple[float, float]  # the latest two samples
-SAMPLES = QuantParams(1.0, 0, "int32")  # what is kept between them: `guard` bits behind the point
+SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits behind the point
 DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
 LONGEST = 1 << 17  # samples that it may take until then
 

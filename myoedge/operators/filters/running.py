@@ -14,7 +14,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT64
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,
@@ -39,7 +40,7 @@ SHARE_BITS = 15  # of the share as it is multiplied
 LEAST = 1 << (POINT - 4)  # power of what is divided by: a deviation of a quarter of a step
 Q = 12  # bits behind the point of what is normalised
 MOST = 256  # of what is normalised: deviations
-POWER = QuantParams(2.0**-POINT, 0, "int64")
+POWER = QuantParams(2.0**-POINT, 0, INT64)
 
 
 def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import LoopNest, QuantizedNode, outer_inner
 from myoedge.operators.common_rules import elementwise
 
@@ -28,7 +29,7 @@ def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
 def sizes(step: QuantizedNode) -> dict[str, int]:
     """Literals: of signals beside time, of samples along it, and whether results have 16 bits."""
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return {"outer": outer, "steps": steps, "inner": inner, "wide": step.item == 2}
+    return {"outer": outer, "steps": steps, "inner": inner, "wide": step.element_type == INT16}
 
 
 def each_sample(step: QuantizedNode, cycles: float) -> list[tuple[int, float]]:
@@ -50,5 +51,5 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
 def stored(step: QuantizedNode, found: Array) -> Array:
     """What is stored of int64 [T, ..]: by `factor`, between the output's bounds, time in place."""
     scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
-    y = np.clip(scaled, step.low, step.high).astype(step.kind)
+    y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import quantize
+from myoedge.numerics.quant_params import quantize
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -122,7 +122,7 @@ def concat_literals(step: QuantizedNode) -> dict[str, Any]:
 def concat_in_tiles(step: QuantizedNode) -> Tiled:
     """Each input is a part of the loop over what they are together."""
     literals = concat_literals(step)
-    runs = [n * step.item for n in literals["runs"]]
+    runs = [n * step.element_type.size_bytes for n in literals["runs"]]
     outer, total = literals["outer"], sum(runs)
     starts = itertools.accumulate([0, *runs[:-1]])
     sources = [

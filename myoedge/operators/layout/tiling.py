@@ -76,7 +76,12 @@ def _one_of(outer: Along, inner: Along) -> Along:
 
 def in_bytes(step: QuantizedNode, loops: Sequence[Along]) -> tuple[Along, ...]:
     """With a loop over the bytes of an element."""
-    return joined([*loops, Along(step.item, step.item, len(step.shapes[0]))])
+    return joined(
+        [
+            *loops,
+            Along(step.element_type.size_bytes, step.element_type.size_bytes, len(step.shapes[0])),
+        ]
+    )
 
 
 def _axes(sources: Sequence[Sequence[Along]]) -> tuple[dict[str, int], list[Dim]]:

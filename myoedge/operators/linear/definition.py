@@ -11,13 +11,9 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import (
-    INT32_MAX,
-    QuantParams,
-    choose_requant,
-    exact_matmul,
-    requantize,
-)
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.weight_format import EIGHT_BITS
 from myoedge.operators import nine_cores as team
 from myoedge.operators.base import (
     LoopNest,
@@ -28,15 +24,7 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import beside_last, not_activated, stored_bound
-from myoedge.operators.conv.definition import (
-    acc_bound,
-    accepts_int16,
-    eight_bits,
-    quantize,
-    quantize_wide,
-    requant_of,
-)
+from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
 from myoedge.operators.kernel import OUT, Dim, Fields, Late, Operand, Region, Sizes, Tiled
@@ -46,6 +34,7 @@ from myoedge.operators.products import matmul_packing as columns
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
 from myoedge.operators.products.row_tiling import rows_in_tiles
+from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 from myoedge.targets.gap9.code_size import WAITS
 from myoedge.targets.gap9.costs import Prices
 
@@ -74,12 +63,12 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 or int16 [..., C] -> int8 or int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    return requantize(acc, requant_of(step), step.low, step.high, step.kind)
+    return step.requantize(acc)
 
 
 def linear_quantize(site: QuantizeInputs) -> QuantizedParams:
     """Weights of 16 bits where the input has them."""
-    return quantize_wide(site) if site.params(0).dtype == "int16" else quantize(site)
+    return quantize(site, site.weight_format.beside(site.params(0).element_type))
 
 
 def linear_literals(step: QuantizedNode) -> dict[str, Any]:
@@ -91,9 +80,9 @@ def linear_in_tiles(step: QuantizedNode) -> Tiled:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
-    if step["weight"].dtype == np.int16:
+    if step.weight_type == INT16:
         return wide_in_tiles(step, Spatial.of_pixels(rows, c, k))
-    if step.kind is np.int16:
+    if step.element_type == INT16:
         return wide_rows(step, rows, c, k)
     return rows_in_tiles(step, rows, c, k)
 
@@ -117,7 +106,7 @@ LINEAR = register(
         streaming_rule=beside_last,
         accepts_int16=accepts_int16,
         emits_int16=not_activated,
-        int16_weights=eight_bits,
+        int16_weights=EIGHT_BITS.rounded,
     )
 )
 
@@ -159,31 +148,9 @@ def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
 def matmul_quantize(site: QuantizeInputs) -> QuantizedParams:
     """acc = sum (a - a_zero)(b - b_zero), requantised once."""
     a, b = site.params(0), site.params(1)
-    bound = site.shapes[0][-1] * _reach(a) * _reach(b)
-    factor = a.scale * b.scale / site.target.scale
-    return QuantizedParams(
-        {
-            "a_zero": a.zero_point,
-            "b_zero": b.zero_point,
-            **scalar_requant(factor, bound, site.target),
-        }
-    )
-
-
-def _reach(q: QuantParams) -> int:
-    return max(q.high - q.zero_point, q.zero_point - q.low)
-
-
-def scalar_requant(factor: float, bound: int, target: QuantParams) -> dict[str, int]:
-    """The requantisation of an operator with one factor for all its outputs, as scalars."""
-    r = choose_requant([factor], [bound], target.zero_point)
-    return {
-        "pre": r.pre,
-        "mult": int(r.mult[0]),
-        "offset": int(r.offset[0]),
-        "shift": int(r.shift[0]),
-        "acc_bound": bound,
-    }
+    bound = site.shapes[0][-1] * a.reach * b.reach
+    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
+    return with_requant(site, a.scale * b.scale / site.target.scale, bound, zeros)
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
@@ -191,7 +158,7 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     wide_a = a.astype(np.int64) - step["a_zero"]
     columns = _columns(step.attrs, b).astype(np.int64)
     acc = exact_matmul(wide_a, columns - step["b_zero"])
-    return requantize(acc, requant_of(step), step.low, step.high)
+    return step.requantize(acc)
 
 
 def matmul_literals(step: QuantizedNode) -> dict[str, Any]:

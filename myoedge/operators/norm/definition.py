@@ -11,7 +11,9 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import CONSTANT_MAX, INT32_MAX, MULT_MAX
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.sum_requant import CONSTANT_MAX
 from myoedge.operators import nine_cores as team
 from myoedge.operators.base import (
     LoopNest,
@@ -70,7 +72,7 @@ def _quantize(site: QuantizeInputs, gain: Array, offset: Array) -> QuantizedPara
         "shift": shift,
         "eps_low": eps % 2**31,
         "eps_high": eps >> 31,
-        "wide": int(x.dtype == "int16"),
+        "wide": int(x.element_type == INT16),
         "acc_bound": int((np.abs(gains) * 2**15 + np.abs(offsets)).max()),
     }
     arrays = {"gain": gains.astype(np.int32), "offset": offsets.astype(np.int32)}

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import Requant, choose_requant, requantize
+from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -208,19 +208,17 @@ def avg_quantize(site: QuantizeInputs) -> QuantizedParams:
     every = divisors(attrs)
     factors = [x.scale / (site.target.scale * d) for d in every]
     r = choose_requant(factors, [taps * 255] * len(every), site.target.zero_point)
-    arrays = {"mult": r.mult, "offset": r.offset, "shift": r.shift}
-    return QuantizedParams({"x_zero": x.zero_point, "pre": r.pre, "acc_bound": taps * 255}, arrays)
+    scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": taps * 255}
+    return QuantizedParams(scalars, r.arrays)
 
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [N, *S, C] -> int8 [N, *T, C]."""
     wide, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
-    every = divisors(step.attrs)
+    every, requant = divisors(step.attrs), step.integers.requant
     for position, taps, divisor in _patches(step.attrs, wide):
-        i = every.index(divisor)
-        parts = (step[name][i] for name in ("mult", "offset", "shift"))
-        r = Requant(step["pre"], *parts)
-        y[at(position)] = requantize(taps.sum(axis=1), r, step.low, step.high)
+        r = requant.channel(every.index(divisor))
+        y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high)
     return y
 
 

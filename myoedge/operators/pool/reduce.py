@@ -11,7 +11,6 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import requantize
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -21,11 +20,9 @@ from myoedge.operators.base import (
     StreamingRule,
     register,
 )
-from myoedge.operators.common_rules import stored_bound
-from myoedge.operators.conv.definition import requant_of
+from myoedge.operators.common_rules import stored_bound, with_requant
 from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
-from myoedge.operators.linear.definition import scalar_requant
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.gap9.code_size import BESIDE
@@ -65,7 +62,7 @@ def _quantize(site: QuantizeInputs, divisor: int) -> QuantizedParams:
     x = site.params(0)
     bound = 255 * split(site.attrs, site.shapes[0])[1]
     factor = x.scale / (site.target.scale * divisor)
-    return QuantizedParams({"x_zero": x.zero_point, **scalar_requant(factor, bound, site.target)})
+    return with_requant(site, factor, bound, {"x_zero": x.zero_point})
 
 
 def mean_quantize(site: QuantizeInputs) -> QuantizedParams:
@@ -80,7 +77,7 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [*outer, *reduced, *inner] -> int8."""
     wide = x.astype(np.int64) - step["x_zero"]
     acc = wide.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
-    return requantize(acc, requant_of(step), step.low, step.high)
+    return step.requantize(acc)
 
 
 def literals(step: QuantizedNode) -> dict[str, object]:

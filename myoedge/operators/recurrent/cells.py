@@ -10,17 +10,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import (
-    INT32_MAX,
-    Combine,
-    QuantParams,
-    choose_combine,
-    combine,
-    exact_matmul,
-    rescale,
-)
+from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
-from myoedge.operators.conv import definition as conv
+from myoedge.operators.products.weighted import acc_bound, quantize
 from myoedge.operators.recurrent.gates import GATE
 
 LSTM_GATES, GRU_GATES = 4, 3
@@ -69,7 +63,7 @@ SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q1
 def _recurrent_quantize(site: QuantizeInputs, weights: tuple[Array | None, ...]) -> QuantizedParams:
     """Weights per row, from int8 h to the gates' steps; the two tables."""
     inner = replace(site, inputs=(HIDDEN,), constants=(None, *weights), target=GATE)
-    found = conv.quantize(inner)
+    found = quantize(inner)
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return QuantizedParams(found.scalars, {**found.arrays, **tables})
 
@@ -80,7 +74,7 @@ def _start(site: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, 
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
-    c = choose_combine([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
+    c = choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
     return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
 
 
@@ -97,7 +91,7 @@ def cell_quantize(site: QuantizeInputs) -> QuantizedParams:
 
 def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedParams:
     """The factor from a last state of so many bits of fraction, too."""
-    c = choose_combine([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
+    c = choose_sum_requant([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
     last = {"y_mult": c.mult[0], "y_offset": c.offset, "y_shift": c.shift}
     return QuantizedParams({**found.scalars, **last}, found.arrays)
 
@@ -122,7 +116,7 @@ def _recurrent(step: QuantizedNode, h: Array, per_unit: int) -> tuple[Array, ...
     """What h adds to the gates, each [N, H]."""
     acc = exact_matmul(h, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    sums = np.clip(rescale(acc, conv.requant_of(step)), HALF.min, HALF.max)
+    sums = np.clip(step.integers.requant.rescale(acc), HALF.min, HALF.max)
     return tuple(np.moveaxis(sums.reshape(*h.shape, per_unit), -1, 0))
 
 
@@ -160,9 +154,8 @@ def cell_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array
 
 def _last(step: QuantizedNode, state: Array) -> Array:
     """What is left behind the last step, in the output's bits."""
-    to = Combine((step["y_mult"],), step["y_offset"], step["y_shift"])
-    kind = np.int16 if "wide" in step.integers.scalars else np.int8
-    return combine((state,), to, step.low, step.high, kind)
+    to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
+    return to.apply((state,), step.low, step.high, step.element_type)
 
 
 def gru_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
@@ -201,9 +194,9 @@ def _rounded(state: Array) -> Array:
 
 def recurrent_bound(step: QuantizedNode) -> int:
     """Of the sums over h, and of c' before its last shift."""
-    return max(conv.acc_bound(step), 2**30 + 2**26 + 2**14)
+    return max(acc_bound(step), 2**30 + 2**26 + 2**14)
 
 
 def gru_bound(step: QuantizedNode) -> int:
     """Of the sums over h, and of z (h - n) with both within +-1."""
-    return max(conv.acc_bound(step), 2**15 * (2**15 - 1) + 2**14)
+    return max(acc_bound(step), 2**15 * (2**15 - 1) + 2**14)

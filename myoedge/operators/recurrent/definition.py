@@ -13,7 +13,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -143,10 +144,10 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 # ---- in time
 
-CELL = QuantParams(2.0**-CELL_BITS, 0, "int16")
+CELL = QuantParams(2.0**-CELL_BITS, 0, INT16)
 
 
-WHOLE = QuantParams(2.0**-STATE_BITS, 0, "int16")  # a GRU's h between steps
+WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
 
 
 def lstm_streaming_rule(

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import QuantParams, exact_matmul, rescale
+from myoedge.numerics.element_type import INT16
+from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import beside_last
-from myoedge.operators.conv.definition import acc_bound, quantize, requant_of
 from myoedge.operators.kernel import Tiled
 from myoedge.operators.linear.definition import (
     linear_literals,
@@ -18,15 +17,16 @@ from myoedge.operators.linear.definition import (
     linear_shape,
 )
 from myoedge.operators.products.int16 import wide_rows
+from myoedge.operators.products.weighted import acc_bound, quantize
 
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
-GATE = QuantParams(2.0**-10, 0, "int16")
+GATE = QuantParams(2.0**-10, 0, INT16)
 
 
 def gates_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., C] -> int16 [..., K]."""
     acc = exact_matmul(x, step["weight"].T) + step["bias"]
-    return np.asarray(np.clip(rescale(acc, requant_of(step)), step.low, step.high), np.int16)
+    return step.requantize(acc)
 
 
 def gates_in_tiles(step: QuantizedNode) -> Tiled:

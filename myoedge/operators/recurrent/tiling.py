@@ -91,7 +91,7 @@ def _operands(
         Operand("gates", 0, (t, lanes * sizes["gates"]), (time, ()), item=2),
         *first,
         *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
-        Operand("y", OUT, *results, item=step.item),
+        Operand("y", OUT, *results, item=step.element_type.size_bytes),
     )
 
 

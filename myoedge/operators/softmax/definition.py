@@ -10,7 +10,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import Combine, QuantParams, choose_combine, combine
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -164,7 +165,7 @@ def log_softmax_quantize(site: QuantizeInputs) -> QuantizedParams:
     """y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
     x, y = site.params(0), site.target
     real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
-    c = choose_combine(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
+    c = choose_sum_requant(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
     scalars = {"mult": c.mult[0], "log_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
     bound = max(
         EXP_ONE * site.shapes[0][site.attrs["axis"]],
@@ -180,8 +181,8 @@ def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
     distance, _, mantissa, halvings = _exponentials(step, x)
     log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
-    c = Combine((step["mult"], step["log_mult"]), step["offset"], step["shift"])
-    y = combine((distance, np.broadcast_to(log_sum, distance.shape)), c, step.low, step.high)
+    c = SumRequant((step["mult"], step["log_mult"]), step["offset"], step["shift"])
+    y = c.apply((distance, np.broadcast_to(log_sum, distance.shape)), step.low, step.high)
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 

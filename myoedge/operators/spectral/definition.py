@@ -15,8 +15,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import choose_combine
 from myoedge.numerics.pointwise import evaluate
+from myoedge.numerics.sum_requant import choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -118,7 +118,7 @@ def spectrogram_quantize(site: QuantizeInputs) -> QuantizedParams:
     curve, middle, step = _curve(site, unit, scale, offset)
     y = site.target
     found = [
-        choose_combine((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
+        choose_sum_requant((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
         for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
     ]
     bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in found)

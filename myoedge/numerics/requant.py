@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requantisation of int32 accumulators; docs/integer-semantics.md gives the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
+
+FACTOR_MAX = 512.0  # from here on every accumulator but 0 saturates, whatever the factor
+TYPICAL_STEPS = 40.0  # root mean square of an output that fills 8 bits, in its own steps
+NUMBERS = ("mult", "offset", "shift")
+
+
+@dataclass(frozen=True, slots=True)
+class Requant:
+    """Scale of accumulators: q = clip((((acc >> pre) * mult) + offset) >> shift).
+
+    pre     one shift for the operator, 0 .. 20
+    mult    int32 [channels], 0 .. 32767
+    offset  int32 [channels], rounding half + zero point, already shifted left
+    shift   int32 [channels], 0 .. 30
+    The three arrays have no axis where one factor serves all channels.
+    """
+
+    pre: int
+    mult: Array
+    offset: Array
+    shift: Array
+
+    def apply(self, acc: Array, low: int, high: int, element_type: ElementType = INT8) -> Array:
+        """int32 accumulators [..., channels] -> integers within [low, high].
+
+        One truncation, one rounding; shifts are arithmetic (toward minus infinity). Same bits as
+        me_requant() in me_math.h.
+        """
+        return np.asarray(np.clip(self.rescale(acc), low, high), element_type.dtype)
+
+    def rescale(self, acc: Array) -> Array:
+        """int32 accumulators [..., channels] -> int64 of the same shape, not saturated."""
+        return np.asarray(
+            ((acc.astype(np.int64) >> self.pre) * self.mult + self.offset) >> self.shift
+        )
+
+    def channel(self, index: int) -> Requant:
+        """Requantisation of one channel, without a channel axis."""
+        return Requant(self.pre, *(getattr(self, name)[index] for name in NUMBERS))
+
+    @property
+    def exact_bound(self) -> Array:
+        """int64 [channels]: largest bound on |acc| below which no intermediate leaves int32."""
+        mult, offset = (np.asarray(x, np.int64) for x in (self.mult, self.offset))
+        kept = (INT32_MAX - np.abs(offset)) // np.maximum(mult, 1)
+        return np.where(mult > 0, np.minimum(kept << self.pre, INT32_MAX), INT32_MAX)
+
+    @property
+    def scalars(self) -> dict[str, int]:
+        """C fields that hold one number: `pre`, and the others where all channels share them."""
+        shared = () if np.ndim(self.mult) else NUMBERS
+        return {"pre": self.pre, **{name: int(getattr(self, name)) for name in shared}}
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """C arrays of a number for every channel; none where all channels share them."""
+        return {name: getattr(self, name) for name in (NUMBERS if np.ndim(self.mult) else ())}
+
+    @staticmethod
+    def of(fields: Mapping[str, Any]) -> Requant:
+        """Requantisation from its C fields: `scalars` and `arrays` together."""
+        return Requant(fields["pre"], *(np.asarray(fields[name]) for name in NUMBERS))
+
+
+def choose_requant(
+    real: Array | Sequence[float] | float,
+    acc_bound: Array | Sequence[int] | int,
+    zero_point: int,
+    element_type: ElementType = INT8,
+) -> Requant:
+    """The Requant nearest to acc * real + zero_point that cannot overflow int32.
+
+    real          wanted factor, > 0, per channel or one for all
+    acc_bound     largest |acc| that the operator can produce, per channel or one for all
+    element_type  of the results
+    Among the common pre-shifts the one with the smallest mean square error in the worst channel is
+    taken: a larger one drops bits of the accumulator, a smaller one leaves the multiplier fewer.
+    """
+    bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
+    # A channel that is always 0 has no say in the pre-shift.
+    wanted = np.where(bound > 0, np.minimum(np.asarray(real, np.float64), finer * FACTOR_MAX), 0.0)
+    candidates = [_at_pre_shift(pre, wanted, bound, zero_point) for pre in range(PRE_MAX + 1)]
+    return min(candidates, key=lambda r: _square_error(r, wanted, bound, finer * TYPICAL_STEPS))
+
+
+def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requant:
+    """Per channel the largest shift, so most bits of the multiplier, that fits in int32."""
+    shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
+    while True:
+        mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
+        offset = _offset(mult, shift, pre, zero_point)
+        mult_max = (INT32_MAX - np.abs(offset)) // ((bound >> pre) + 1)
+        overflows = (mult > mult_max) & (shift > 0)
+        if not overflows.any():
+            mult = np.minimum(mult, np.maximum(mult_max, 0))
+            return Requant(pre, *(x.astype(np.int32) for x in (mult, offset, shift)))
+        shift = shift - overflows
+
+
+def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
+    """Half an output step, the mean of the bits that the pre-shift drops, and the zero point."""
+    half = (np.int64(1) << shift) >> 1
+    dropped = mult >> 1 if pre else 0
+    return np.asarray(half + dropped + (np.int64(zero_point) << shift))
+
+
+def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:
+    """Mean square error of the worst channel, in output steps squared.
+
+    The multiplier's error counts at a typical output of so many steps; the bits that the pre-shift
+    drops are spread evenly.
+    """
+    error = np.abs(np.ldexp(r.mult.astype(np.float64), -(r.shift + r.pre)) - real)
+    typical = np.minimum(bound, steps / np.maximum(real, 1e-30))
+    dropped = np.ldexp(real, r.pre - 1) if r.pre else np.zeros_like(real)
+    return float(np.max((typical * error) ** 2 + dropped**2 / 3.0))

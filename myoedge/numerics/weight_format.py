@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats of quantised weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16, ElementType
+from myoedge.numerics.quant_params import QuantParams
+
+BIAS_MAX = 2**22  # of a bias alone; with 2**23 for K = 512 products the sum stays far below 2**31
+INT16_BIAS_MAX = 2**28  # beside products of 16 bits, which have the rest of int32
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFormat:
+    """Symmetric integers of 2 to 16 bits with one scale per output channel, or one per tensor."""
+
+    bits: int = 8
+    per_channel: bool = True
+
+    @property
+    def high(self) -> int:
+        """Largest |weight|."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def element_type(self) -> ElementType:
+        """Elements that weights are stored in."""
+        return INT8 if self.bits <= INT8.bits else INT16
+
+    def beside(self, operand: ElementType) -> WeightFormat:
+        """Format of weights that multiply such an operand: at least its bits."""
+        return replace(self, bits=max(self.bits, operand.bits))
+
+    def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:
+        """(integer weights [K, ...], float64 scale [K]) of float64 weights and bias [K].
+
+        x   parameters of the operand that the weights multiply
+        A channel with tiny weights and a large bias gets a larger scale: it is the bias of a nearly
+        dead channel that overflows int32, not its products.
+        """
+        rows = np.abs(w.reshape(w.shape[0], -1))
+        scale = (self._range_scale if self.bits <= INT8.bits else self._sum_scale)(rows, bias, x)
+        scale = np.where(scale > 0, scale, 1.0)
+        integers = np.clip(np.rint(w / _per_row(scale, w)), -self.high, self.high)
+        return np.asarray(integers, self.element_type.dtype), scale
+
+    def rounded(self, w: Array) -> Array:
+        """Float weights [K, ...] at the nearest values of this format."""
+        zeros = np.zeros(len(w))
+        integers, scale = self.quantize(w.astype(np.float64), zeros, QuantParams(1.0, 0))
+        return np.asarray((integers * _per_row(scale, w)).astype(w.dtype))
+
+    def _range_scale(self, rows: Array, bias: Array, x: QuantParams) -> Array:
+        """`high` at the largest weight, and the bias within BIAS_MAX."""
+        largest = rows.max(axis=1).astype(np.float64)
+        largest = largest if self.per_channel else np.full_like(largest, largest.max())
+        scale = np.maximum(largest / self.high, np.abs(bias) / (x.scale * BIAS_MAX))
+        # Weights of 1e-44 have a scale of 0 in float32.
+        return np.asarray(scale.astype(np.float32).astype(np.float64))
+
+    def _sum_scale(self, rows: Array, bias: Array, x: QuantParams) -> Array:
+        """The smallest for which int32 holds sum |w| times the largest input, and the bias."""
+        most = (2**31 - INT16_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
+        scale = np.maximum(rows.max(axis=1) / self.high, rows.sum(axis=1) / most)
+        scale = np.maximum(scale, np.abs(bias) / (x.scale * INT16_BIAS_MAX)).astype(np.float32)
+        scale = scale.astype(np.float64)
+        return scale if self.per_channel else np.full(len(scale), float(scale.max()))
+
+
+def _per_row(scale: Array, w: Array) -> Array:
+    return scale.reshape(-1, *([1] * (w.ndim - 1)))
+
+
+EIGHT_BITS = WeightFormat()
