@@ -24,7 +24,7 @@ import torch
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.backends.equivalence import real_samples
-from myoedge.simulator import Program, Simulation, Wanted
+from myoedge.simulator import Program, RunOptions, Simulation
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from myoedge.zoo import tinymyo
 from tests.conftest import save_exported
@@ -134,7 +134,7 @@ def _again(
     """(cycles of one inference, the run) at other costs."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
     samples = [build.in_order(sample) for sample in real_samples(build.network, golden)]
-    measured, run = build.simulate(samples, cycles=costs, wanted=Wanted(profile=profile))
+    measured, run = build.simulate(samples, cycles=costs, options=RunOptions(profile=profile))
     return measured.inferences[0].cycles, run
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from myoedge.api.models import silent
 from myoedge.api.runs import line_of, simulate
 from myoedge.backends.build import Build, load_build
-from myoedge.building.pipeline import Say, StrPath
+from myoedge.building.pipeline import Progress, StrPath
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.backends.flashing import Flashed
-    from myoedge.backends.meter import Energy
+    from myoedge.backends.flashing import FlashResult
+    from myoedge.backends.meter import MeasuredEnergy
     from myoedge.building.simulate import Simulated
     from myoedge.targets.boards import Board
 
@@ -46,8 +46,8 @@ def flash(
     elf: StrPath | None = None,
     port: str | None = None,
     console: bool = True,
-    say: Say = silent,
-) -> Flashed:
+    say: Progress = silent,
+) -> FlashResult:
     """Brings a build's application to a board through OpenOCD.
 
     board     id or board.toml, "gap9_evk" without it
@@ -74,7 +74,7 @@ def bench(
     times: int = 20,
     board: str | None = None,
     port: str | None = None,
-) -> Energy:
+) -> MeasuredEnergy:
     """Energy of an inference of the golden sample on a board, by a power meter.
 
     meter    serial port of a Nordic PPK2 between the supply and the board; D0 is the power pad

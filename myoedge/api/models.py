@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.backends.build import Build, load_build
 from myoedge.building.loading import Model, load_model
-from myoedge.building.pipeline import Options, Quantized, Say, StrPath
+from myoedge.building.pipeline import Options, Progress, Quantized, StrPath
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def quantize(
     config: StrPath | None = None,
     ctc: int | None = None,
     reuse: Build | StrPath | None = None,
-    say: Say = silent,
+    say: Progress = silent,
 ) -> Quantized:
     """Loads, calibrates and quantises, and measures SQNR layer by layer; writes nothing.
 
@@ -89,7 +89,7 @@ def build(
     operating_point: str | None = None,
     app: str | None = None,
     stream: bool = False,
-    say: Say = silent,
+    say: Progress = silent,
 ) -> Build:
     """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
 

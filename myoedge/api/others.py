@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import silent
-from myoedge.building.pipeline import Say, StrPath
+from myoedge.building.pipeline import Progress, StrPath
 
 if TYPE_CHECKING:
     from myoedge.backends.doctor import ToolRow
@@ -21,7 +21,7 @@ def sweep(
     jobs: int | None = None,
     against: StrPath | None = None,
     scheduler: str | None = None,
-    say: Say = silent,
+    say: Progress = silent,
 ) -> Swept:
     """Builds and simulates every combination that SWEEP.toml describes (docs/sweep.md).
 
@@ -51,9 +51,9 @@ def check_regressions(found: Swept) -> None:
 
 def doctor() -> tuple[ToolRow, ...]:
     """Which programs and packages are there, in which version, and how to get what is missing."""
-    from myoedge.backends.doctor import survey
+    from myoedge.backends.doctor import tool_rows
 
-    return survey()
+    return tool_rows()
 
 
 def explain(code: str) -> str:

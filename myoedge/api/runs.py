@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.api.models import silent
 from myoedge.backends.build import Build, load_build
-from myoedge.building.pipeline import Say, StrPath
+from myoedge.building.pipeline import Progress, StrPath
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.backends.console import Line
+    from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
     from myoedge.building.consumption import Calibration
     from myoedge.building.simulate import Simulated
@@ -52,7 +52,7 @@ def validate(
     cc: str = "zig",
     board: str | None = None,
     port: str | None = None,
-    say: Say = silent,
+    say: Progress = silent,
 ) -> Validation:
     """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
 
@@ -82,7 +82,7 @@ def validate(
 
 
 def _compared(
-    build: Build, rungs: Sequence[str], given: Given | None, say: Say
+    build: Build, rungs: Sequence[str], given: Given | None, say: Progress
 ) -> tuple[dict[str, int], Difference | None]:
     """(samples by rung, the first difference, behind which no rung was run)"""
     from myoedge.backends import equivalence as ladder
@@ -234,9 +234,9 @@ def report(build: Build | StrPath, *, against: Build | StrPath | None = None) ->
     return compare(old.report, new.report)
 
 
-def line_of(board: str | None, port: str | None) -> Line:
+def line_of(board: str | None, port: str | None) -> SerialLine:
     """The serial line of a board that is plugged in. Errors: E252, E253, E601, E602."""
-    from myoedge.backends.board import find_line, plugged_in
+    from myoedge.backends.board import find_serial_line, plugged_in
     from myoedge.targets.boards import find_board
 
-    return find_line(find_board(board), port, plugged_in())
+    return find_serial_line(find_board(board), port, plugged_in())

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rungs a built network can be run on; the host is the first."""
+"""Backends that run a build: host, onnxruntime, simulator, GVSoC, board."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends import host
 from myoedge.backends.build_folder import Stored, damaged
-from myoedge.backends.inputs import called, integers
+from myoedge.backends.inputs import as_argument, integers
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
@@ -19,11 +19,11 @@ from myoedge.streaming import stream as pushed
 from myoedge.system.folder import MANIFEST, is_build
 
 if TYPE_CHECKING:
-    from myoedge.backends.board import Turn
-    from myoedge.backends.console import Line
+    from myoedge.backends.board import BoardRun
+    from myoedge.backends.console import SerialLine
     from myoedge.backends.measurement import Measurement
     from myoedge.backends.simulator import Progress
-    from myoedge.simulator import Simulation, Wanted
+    from myoedge.simulator import RunOptions, Simulation
 
 MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that needs more hangs
 
@@ -40,7 +40,7 @@ class Build(Stored):
     """
 
     cc: str = "zig"
-    line: Line | None = None
+    line: SerialLine | None = None
     times_s: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
@@ -78,7 +78,9 @@ class Build(Stored):
         self.check_no_stream()
         graph = self.network.graph
         shapes = {name: graph.shape(name) for name in graph.inputs}
-        results = self.run_raw(integers(self.network, called(shapes, inputs, named), shapes, raw))
+        results = self.run_raw(
+            integers(self.network, as_argument(shapes, inputs, named), shapes, raw)
+        )
         return self._shown(graph.outputs, results, raw)
 
     def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
@@ -97,7 +99,7 @@ class Build(Stored):
         """
         stream = self.streaming
         shapes = pushed.frame_shapes(stream)
-        rows = integers(self.network, called(shapes, frame, named), shapes, raw, True)
+        rows = integers(self.network, as_argument(shapes, frame, named), shapes, raw, True)
         ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 
@@ -115,7 +117,7 @@ class Build(Stored):
         inputs: Sequence[Sequence[Array]],
         *,
         keep_layers: bool = False,
-        wanted: Wanted | None = None,
+        options: RunOptions | None = None,
         cycles: Mapping[str, int] | None = None,
         max_cycles: int = MOST_CYCLES,
         progress: Progress | None = None,
@@ -137,7 +139,7 @@ class Build(Stored):
             len(self.layer_names),
             l3=self.l3_image,
             regions=self.regions if keep_layers else None,
-            wanted=wanted,
+            options=options,
             max_cycles=max_cycles * max(1, len(inputs)),
             progress=progress,
             **chosen,
@@ -156,7 +158,7 @@ class Build(Stored):
             l3=self.l3_image,
         )
 
-    def run_on_board(self, turns: Sequence[Turn]) -> Measurement:
+    def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
         """On the board at `line`, turns as ladder.board_turns makes them.
 
         Errors: E240 no application, E601, E603 .. E608.
@@ -167,7 +169,7 @@ class Build(Stored):
             tries = ["--board gap9_evk, or --port /dev/ttyUSB1"]
             raise MyoedgeError("E601", "no board is named", tries=tries)
         layers = len(self.layer_names)
-        return board.run_on_board(self.line, self.application, turns, self.given_specs, layers)
+        return board.run_on_board(self.line, self.application, runs, self.given_specs, layers)
 
     def in_order(self, sample: Mapping[str, Array]) -> list[Array]:
         """Inputs by name -> in the model's order."""

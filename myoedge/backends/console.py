@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames over a serial line: questions to the application on a board, and its answers.
+"""Messages over a serial line: requests to the application on a board, and its answers.
 
-docs/boards.md has the layout. A question has a number and one answer of the same number; what does
-not come through is asked again, so every question may be answered twice without harm.
+docs/boards.md has the layout. A request has a number and one answer of the same number; a lost one
+is sent again, so every request must be safe to repeat.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Protocol
 from myoedge.errors import MyoedgeError
 
 MAGIC = b"\xa5\x5aME"
-MOST_PAYLOAD = 1032
-PART = 1024  # bytes of inputs or results in a frame
+MAX_PAYLOAD = 1032
+CHUNK_BYTES = 1024  # bytes of inputs or results in a frame
 TRIES = 4
-PATIENCE_S = 2.0  # for an answer that nothing is computed for
-GREETING_S = 5.0  # a board that has just been started
+ANSWER_TIMEOUT_S = 2.0  # for requests without a computation
+START_TIMEOUT_S = 5.0  # a board that has just been started
 DAMAGED = 1
 
 _HEAD = struct.Struct("<cBH")
@@ -31,20 +31,24 @@ _CRC = struct.Struct("<I")
 _IDENTITY = struct.Struct("<4I")
 _VERSION = 1
 
-REFUSALS = {2: "it does not know the question", 3: "outside of its inputs or results", 4: "not run"}
+REFUSAL_REASONS = {
+    2: "it does not know the question",
+    3: "outside of its inputs or results",
+    4: "not run",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Where a board's application listens."""
+class SerialLine:
+    """Device and baud rate of a board's console."""
 
     port: str
     baud_rate: int
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One message; `kind` is a letter, a question's small, an answer's capital."""
+class Message:
+    """One message; `kind` is a lower-case letter for a request, upper-case for an answer."""
 
     kind: str
     number: int
@@ -53,7 +57,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an application says of itself; `marker` names its chip and its build."""
+    """Sizes and marker that an application reports; `marker` names its chip and its build."""
 
     input_bytes: int
     output_bytes: int
@@ -61,137 +65,138 @@ class Identity:
     marker: str
 
 
-class Port(Protocol):
-    """A serial line: read gives what came within some 50 ms, at most so many bytes."""
+class SerialPort(Protocol):
+    """A serial port: read returns the bytes that arrive within some 50 ms, at most `size`."""
 
     def read(self, size: int) -> bytes: ...
     def write(self, data: bytes) -> int | None: ...
 
 
-def encode(frame: Frame) -> bytes:
-    """A frame as bytes."""
-    body = _HEAD.pack(frame.kind.encode(), frame.number, len(frame.payload)) + frame.payload
+def encode(message: Message) -> bytes:
+    """A message as bytes."""
+    body = _HEAD.pack(message.kind.encode(), message.number, len(message.payload)) + message.payload
     return MAGIC + body + _CRC.pack(zlib.crc32(body))
 
 
-def decode(data: bytes) -> tuple[list[Frame], bytes]:
-    """The whole frames in what came, and what may be the start of one; anything else is skipped."""
-    found: list[Frame] = []
-    while (at := data.find(MAGIC)) >= 0:
-        body = data[at + len(MAGIC) :]
+def decode(data: bytes) -> tuple[list[Message], bytes]:
+    """Complete messages of the data, and the rest that may begin another; other bytes are
+    skipped."""
+    messages: list[Message] = []
+    while (start := data.find(MAGIC)) >= 0:
+        body = data[start + len(MAGIC) :]
         if len(body) < _HEAD.size:
-            return found, data[at:]
+            return messages, data[start:]
         kind, number, size = _HEAD.unpack_from(body)
         end = _HEAD.size + size
-        if size > MOST_PAYLOAD:
+        if size > MAX_PAYLOAD:
             data = body
         elif len(body) < end + _CRC.size:
-            return found, data[at:]
+            return messages, data[start:]
         elif _CRC.unpack_from(body, end)[0] != zlib.crc32(body[:end]):
             data = body
         else:
-            found.append(Frame(kind.decode("latin-1"), number, body[_HEAD.size : end]))
+            messages.append(Message(kind.decode("latin-1"), number, body[_HEAD.size : end]))
             data = body[end + _CRC.size :]
-    return found, data[-len(MAGIC) + 1 :]
+    return messages, data[-len(MAGIC) + 1 :]
 
 
 class Conversation:
-    """Questions and answers over a port; counts the questions, keeps the start of a frame."""
+    """Requests and answers over a port; numbers the requests, buffers partial messages."""
 
-    def __init__(self, port: Port) -> None:
-        self.port, self.number, self.rest, self.heard = port, 0, b"", 0
+    def __init__(self, port: SerialPort) -> None:
+        self.port, self.number, self.rest, self.received = port, 0, b"", 0
 
-    def ask(self, kind: str, payload: bytes = b"", patience_s: float | None = None) -> bytes:
-        """The answer's payload.
+    def ask(self, kind: str, payload: bytes = b"", timeout_s: float | None = None) -> bytes:
+        """Sends a request and returns the answer's payload.
 
-        patience_s   for the answer, PATIENCE_S without it
-        Errors: E604 silence, E605 nothing that makes sense, E607 unplugged, E608 it refuses.
+        patience_s   for the answer, ANSWER_TIMEOUT_S without it
+        Errors: E604 no answer, E605 no valid answer, E607 unplugged, E608 refused.
         """
-        patience_s = patience_s or PATIENCE_S
+        timeout_s = timeout_s or ANSWER_TIMEOUT_S
         self.number = self.number % 255 + 1
-        question, self.heard = encode(Frame(kind, self.number, payload)), 0
+        question, self.received = encode(Message(kind, self.number, payload)), 0
         for _ in range(TRIES):
             self._write(question)
-            answer = self._answer(patience_s)
+            answer = self._answer(timeout_s)
             if answer is None:
-                self._write(bytes(MOST_PAYLOAD + 16))  # ends a frame that it may be waiting in
+                self._write(bytes(MAX_PAYLOAD + 16))  # ends a frame that it may be waiting in
             elif answer.kind == kind.upper():
                 return answer.payload
             elif answer.payload[:1] != bytes((DAMAGED,)):
                 raise _refused(kind, answer)
-        raise _no_answer(self.heard, patience_s)
+        raise _no_answer(self.received, timeout_s)
 
     def identity(self) -> Identity:
-        """Who is there. Errors: as ask; E606 an application of another version."""
-        payload = self.ask("i", patience_s=GREETING_S / TRIES)
+        """Identity of the application. Errors: as ask; E606 an application of another version."""
+        payload = self.ask("i", timeout_s=START_TIMEOUT_S / TRIES)
         if len(payload) < _IDENTITY.size or _IDENTITY.unpack_from(payload)[0] != _VERSION:
             raise MyoedgeError("E606", "the board runs another program", {"says": payload[:80]})
         _, inputs, outputs, layers = _IDENTITY.unpack_from(payload)
         marker = payload[_IDENTITY.size :].decode("latin-1")
         return Identity(inputs, outputs, layers, marker)
 
-    def put_inputs(self, data: bytes) -> None:
-        """All inputs, one behind the other, from the first byte on. Errors: as ask."""
-        for at in range(0, len(data), PART):
-            self.ask("w", struct.pack("<I", at) + data[at : at + PART])
+    def send_inputs(self, data: bytes) -> None:
+        """Writes all inputs, concatenated, from offset 0. Errors: as ask."""
+        for at in range(0, len(data), CHUNK_BYTES):
+            self.ask("w", struct.pack("<I", at) + data[at : at + CHUNK_BYTES])
 
-    def run(self, times: int, patience_s: float) -> None:
-        """The network, so often, within so many seconds. Errors: as ask."""
-        self.ask("r", struct.pack("<I", times), patience_s)
+    def run(self, times: int, timeout_s: float) -> None:
+        """Runs the network `times` times within `timeout_s` seconds. Errors: as ask."""
+        self.ask("r", struct.pack("<I", times), timeout_s)
 
     def restart(self) -> None:
-        """Forgets the frames of a stream. Errors: as ask."""
+        """Resets the states of a stream. Errors: as ask."""
         self.ask("z")
 
     def results(self, size: int) -> bytes:
-        """Outputs, behind them cycles by layer and of all: `size` bytes. Errors: as ask."""
+        """Outputs, cycles by layer and total cycles, `size` bytes in all. Errors: as ask."""
         parts = [
-            self.ask("g", struct.pack("<II", at, min(PART, size - at)))
-            for at in range(0, size, PART)
+            self.ask("g", struct.pack("<II", at, min(CHUNK_BYTES, size - at)))
+            for at in range(0, size, CHUNK_BYTES)
         ]
-        found = b"".join(parts)
-        if len(found) != size:
-            raise MyoedgeError("E608", "the board gave other results than were asked for")
-        return found
+        data = b"".join(parts)
+        if len(data) != size:
+            raise MyoedgeError("E608", "the board's results have the wrong size")
+        return data
 
-    def _answer(self, patience_s: float) -> Frame | None:
-        end = time.monotonic() + patience_s
-        while time.monotonic() < end:
-            came = self._read()
-            self.heard += len(came)
-            frames, self.rest = decode(self.rest + came)
-            for frame in frames:
-                if frame.number == self.number or _says_damaged(frame):
-                    return frame
+    def _answer(self, timeout_s: float) -> Message | None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            received = self._read()
+            self.received += len(received)
+            messages, self.rest = decode(self.rest + received)
+            for message in messages:
+                if message.number == self.number or _is_damaged(message):
+                    return message
         return None
 
     def _read(self) -> bytes:
-        with unplugged():
-            return self.port.read(4 * MOST_PAYLOAD)
+        with unplug_errors():
+            return self.port.read(4 * MAX_PAYLOAD)
 
     def _write(self, data: bytes) -> None:
-        with unplugged():
+        with unplug_errors():
             self.port.write(data)
 
 
-def _says_damaged(frame: Frame) -> bool:
-    """Then the board does not know the question's number."""
-    return frame.kind == "N" and frame.payload[:1] == bytes((DAMAGED,))
+def _is_damaged(message: Message) -> bool:
+    """Whether the board received a damaged request, whose number it does not know."""
+    return message.kind == "N" and message.payload[:1] == bytes((DAMAGED,))
 
 
-def _refused(kind: str, answer: Frame) -> MyoedgeError:
-    why = REFUSALS.get(answer.payload[0], "?") if answer.payload else "?"
-    facts = {"asked": kind, "answered": f"{answer.kind}: {why}"}
-    tries = ["reset the board", "myoedge flash  brings the application of this build to it"]
-    return MyoedgeError("E608", "the board does not do what it is asked for", facts, tries)
+def _refused(kind: str, answer: Message) -> MyoedgeError:
+    reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
+    facts = {"request": kind, "answer": f"{answer.kind}: {reason}"}
+    tries = ["reset the board", "myoedge flash  writes the application of this build to it"]
+    return MyoedgeError("E608", "the board refuses the request", facts, tries)
 
 
-def _no_answer(heard: int, patience_s: float) -> MyoedgeError:
-    if heard == 0:
+def _no_answer(received: int, timeout_s: float) -> MyoedgeError:
+    if received == 0:
         return MyoedgeError(
             "E604",
-            "the board says nothing",
-            {"waited": f"{TRIES} times {patience_s:g} s"},
+            "the board does not answer",
+            {"waited": f"{TRIES} times {timeout_s:g} s"},
             [
                 "is the application flashed, and built with -DME_UART=ON? myoedge flash",
                 "--port: a probe has several serial ports, the console is one of them",
@@ -200,36 +205,36 @@ def _no_answer(heard: int, patience_s: float) -> MyoedgeError:
         )
     return MyoedgeError(
         "E605",
-        "what the board says makes no sense",
-        {"heard": f"{heard:,} bytes, no whole frame among them"},
+        "the board's answer is not valid",
+        {"received": f"{received:,} bytes, no complete message"},
         ["-DME_BAUD_RATE of the application and baud_rate of the board must be the same", "--port"],
     )
 
 
 @contextmanager
-def unplugged() -> Iterator[None]:
-    """Errors: E607 where the line is gone."""
+def unplug_errors() -> Iterator[None]:
+    """Context manager that raises E607 where the line breaks."""
     try:
         yield
     except OSError as error:  # pyserial's SerialException is one
         facts = {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__}
         raise MyoedgeError(
             "E607",
-            "the line to the board broke",
+            "the serial line to the board broke",
             facts,
-            ["plug the board in again, and run the command again: nothing was changed here"],
+            ["connect the board and run the command again"],
         ) from None
 
 
 @contextmanager
-def open_line(line: Line) -> Iterator[Conversation]:
-    """A conversation over a serial port. Errors: E501 no pyserial, E603 it does not open."""
+def open_line(line: SerialLine) -> Iterator[Conversation]:
+    """A Conversation over a serial port. Errors: E501 no pyserial, E603 it does not open."""
     with open_port(line) as port:
         yield Conversation(port)
 
 
 @contextmanager
-def open_port(line: Line) -> Iterator[Port]:
+def open_port(line: SerialLine) -> Iterator[SerialPort]:
     """A serial port. Errors: as open_line."""
     try:
         import serial

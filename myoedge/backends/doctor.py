@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Doctor's table: what myoedge needs from outside, what is there, and how to get the rest."""
+"""Doctor's table: required tools and packages, their versions, and how to install them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.toolchain import ZIG, compiler
 from myoedge.targets.boards import known_boards
 
-TALK = ("flash", "run")  # to a board
+BOARD_VERBS = ("flash", "run")  # to a board
 State = Literal["ok", "missing", "wrong version"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRow:
-    """One need of myoedge as doctor shows it.
+    """A tool or package in doctor's table.
 
-    where    a path, for the person at the terminal only
+    where    a path, for the terminal only
     blocks   the verbs, or verbs with an option, that cannot run while the state is not "ok"
-    fix      a command line; empty where all is well
-    needed   whether doctor fails without it: what only boards or an option need is not
+    fix      a command line; empty where the state is "ok"
+    needed   whether doctor fails without it; false for tools of boards and options
     """
 
     name: str
@@ -53,14 +53,14 @@ ON_GVSOC = ("validate --on gvsoc", "simulate --on gvsoc")
 CC = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install gcc"
 
 
-def survey() -> tuple[ToolRow, ...]:
-    """Everything outside this package that myoedge uses, versions from running or metadata."""
+def tool_rows() -> tuple[ToolRow, ...]:
+    """All external tools and packages; versions by running them or from metadata."""
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
     optional = (
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _row("gvsoc", "", ON_GVSOC, gvsoc.GET, _gvsoc_place()),
-        *_for_boards(),
+        *_board_tools(),
     )
     return (
         _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
@@ -70,22 +70,22 @@ def survey() -> tuple[ToolRow, ...]:
     )
 
 
-def _for_boards() -> tuple[ToolRow, ...]:
-    """What flash, run and validate need on top to get at a board."""
+def _board_tools() -> tuple[ToolRow, ...]:
+    """Tools that flash, run and validate need to reach a board."""
     serial, home = "pyserial>=3.5", os.environ.get("GAP_SDK_HOME", "")
     source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
     return (
         _row(
             "pyserial",
             serial,
-            TALK,
+            BOARD_VERBS,
             f'pip install "{serial}"',
             _package_place("pyserial", "serial"),
         ),
         _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
         _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _tools_place()),
         _row("gap_sdk", "", ("flash",), source, _sdk_place(home)),
-        _row("probe", "", TALK, "myoedge boards  (plug one in, switch it on)", _probe_place()),
+        _row("probe", "", BOARD_VERBS, "myoedge boards  (connect and power one)", _probe_place()),
     )
 
 
@@ -94,8 +94,8 @@ def _openocd_place() -> tuple[str, str] | None:
         program = openocd.find_program()
     except MyoedgeError:
         return None
-    found = openocd.version(program)
-    return None if found is None else (found, program)
+    version = openocd.version(program)
+    return None if version is None else (version, program)
 
 
 def _tools_place() -> tuple[str, str] | None:
@@ -108,7 +108,7 @@ def _sdk_place(home: str) -> tuple[str, str] | None:
 
 
 def _probe_place() -> tuple[str, str] | None:
-    """Serial ports of what could be the probe of a board that is known."""
+    """Serial ports with the USB id of a known board's probe."""
     probes = [board.probe for board in known_boards() if board.probe]
     ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
     ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
@@ -116,25 +116,25 @@ def _probe_place() -> tuple[str, str] | None:
 
 
 def _row(
-    name: str, requirement: str, blocks: tuple[str, ...], fix: str, found: tuple[str, str] | None
+    name: str, requirement: str, blocks: tuple[str, ...], fix: str, place: tuple[str, str] | None
 ) -> ToolRow:
-    if found is None:
+    if place is None:
         return ToolRow(name, "missing", "", "", blocks, fix)
-    if satisfies(found[0], requirement):
-        return ToolRow(name, "ok", *found, blocks, "")
-    return ToolRow(name, "wrong version", *found, blocks, fix)
+    if satisfies(place[0], requirement):
+        return ToolRow(name, "ok", *place, blocks, "")
+    return ToolRow(name, "wrong version", *place, blocks, fix)
 
 
 def _compiler_place(name: str) -> tuple[str, str] | None:
     try:
-        found = compiler(name)
+        found_compiler = compiler(name)
     except MyoedgeError:
         return None
-    return found.version.removeprefix("zig "), found.command[0]
+    return found_compiler.version.removeprefix("zig "), found_compiler.command[0]
 
 
 def _gvsoc_place() -> tuple[str, str] | None:
-    """GVSoC tells no version."""
+    """Folder of GVSoC, which reports no version."""
     try:
         return "", str(gvsoc.find().home)
     except MyoedgeError:
@@ -149,7 +149,7 @@ def _package_row(
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
-    """Version and folder of a package that could be imported; importing it would take seconds."""
+    """Version and folder of a package, without importing it, which would take seconds."""
     spec = importlib.util.find_spec(module or name)
     if spec is None or spec.origin is None:
         return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.backends import gvsoc, host
 from myoedge.backends import onnxruntime as ort
-from myoedge.backends.board import Turn
+from myoedge.backends.board import BoardRun
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.errors import MyoedgeError
@@ -92,13 +92,13 @@ def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
     return [[pushed.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
 
 
-def board_turns(build: Build, runs: Sequence[Case]) -> list[Turn]:
+def board_runs(build: Build, runs: Sequence[Case]) -> list[BoardRun]:
     """What goes over a board's serial line, run by run."""
     if build.stream is None:
-        return [Turn([run.given]) for run in runs]
+        return [BoardRun([run.given]) for run in runs]
     count = len(build.stream.inputs)
     return [
-        Turn(
+        BoardRun(
             [run.given[at : at + count] for at in range(0, len(run.given), count)],
             restarts=run.number == 0,
         )
@@ -284,7 +284,7 @@ def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
 
 def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    return _outputs_alone(listed, build.run_on_board(board_turns(build, listed)))
+    return _outputs_alone(listed, build.run_on_board(board_runs(build, listed)))
 
 
 def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:

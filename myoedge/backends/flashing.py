@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The application of a build to a board: looked at, written, verified, started, asked who it is."""
+"""Flashing a build's application: checked, written, verified, started, identified."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from myoedge.backends import openocd
 from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
-from myoedge.backends.console import Line, open_line
+from myoedge.backends.console import SerialLine, open_line
 from myoedge.backends.flash_image import boot_image, write_boot, write_files
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.system import tools as tool
@@ -20,21 +20,21 @@ from myoedge.system.elf import Program, read_elf
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
 SDK_ELF = Path("gap_sdk") / "build" / "myoedge_app"
-BARE_METAL = "me_fabric_controller"  # a symbol of the program for simulators
+SIMULATOR_SYMBOL = "me_fabric_controller"  # a symbol of the simulators' program
 MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
 L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Flashed:
-    """What was done.
+class FlashResult:
+    """Result of flashing a board.
 
     to        "ram", "mram" or "octospi"
     bytes     of the program; files_bytes: of the file system with l3.bin, 0 without one
-    says      what the started program says of itself; None where nobody asked
+    says      identity that the started program reports; None where not asked
     """
 
     board: str
@@ -50,49 +50,49 @@ def flash_build(
     board: Board,
     to: str,
     elf: Path | None,
-    find_line: Callable[[], Line] | None,
-    say: Say,
-) -> Flashed:
-    """api.flash; the arguments are explained there. The line is looked for behind the program."""
+    find_serial_line: Callable[[], SerialLine] | None,
+    progress: Progress,
+) -> FlashResult:
+    """Implements api.flash, which documents the arguments. The serial line is opened last."""
     if board.probe is None:
-        raise _unknown(board, "a probe")
+        raise _unknown(board, "probe")
     flash = _flash(board, to)
     path = elf or build.folder / SDK_ELF
     program = _read(path)
     warnings = check_program(program, path, board, build)
     files = _files(build, program, board, to)
-    line = None if find_line is None else find_line()
-    found = openocd.find()
-    say(f"OpenOCD {openocd.version(found.program) or 'of no version'}")
-    with tool.scratch() as folder, openocd.session(found, board.probe) as talk:
-        openocd.check_chain(talk, board, board.probe)
-        write = partial(_write, talk, found, board.probe, folder / "image.bin", say)
+    line = None if find_serial_line is None else find_serial_line()
+    installation = openocd.find()
+    progress(f"OpenOCD {openocd.version(installation.program) or 'of no version'}")
+    with tool.scratch() as folder, openocd.session(installation, board.probe) as link:
+        openocd.check_chain(link, board, board.probe)
+        write = partial(_write, link, installation, board.probe, folder / "image.bin", progress)
         if files is not None:
             write(*files)
         if flash is None:
-            openocd.start_in_memory(talk, board.probe, path.absolute(), program.entry, say)
+            openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
             size = sum(len(data) for _, data in program.segments)
         else:
             size = write(flash, _image(program, flash))
-        says = None if line is None or flash is not None else _banner(line, build, say)
-    return Flashed(board.id, to, size, 0 if files is None else len(files[1]), says, warnings)
+        banner = None if line is None or flash is not None else _banner(line, build, progress)
+    return FlashResult(board.id, to, size, 0 if files is None else len(files[1]), banner, warnings)
 
 
 def _flash(board: Board, to: str) -> Flash | None:
-    """None for memory. Errors: E204 no such place, E602 nothing known of it."""
+    """The flash of that name; None for RAM. Errors: E204 no such memory, E602 unknown flash."""
     if to == "ram":
         return None
     if to not in FLASHES:
         raise MyoedgeError("E204", f"there is no memory {to}", {"has": "ram, mram, octospi"})
     flash = board.flash.get(to)
     if flash is None or not flash.flasher:
-        raise _unknown(board, f"a flasher for {to}")
+        raise _unknown(board, f"flasher for {to}")
     return flash
 
 
-def _unknown(board: Board, what: str) -> MyoedgeError:
-    tries = ["fill it in, in a copy of the board's file: --board ./my/board.toml"]
-    return MyoedgeError("E602", f"nothing is known of {what} of {board.name}", tries=tries)
+def _unknown(board: Board, missing: str) -> MyoedgeError:
+    tries = ["add it in a copy of the board's file: --board ./my/board.toml"]
+    return MyoedgeError("E602", f"{board.name} has no {missing} in its board.toml", tries=tries)
 
 
 def _read(path: Path) -> Program:
@@ -104,30 +104,30 @@ def _read(path: Path) -> Program:
             "--elf FILE",
         ]
         facts = {"looked for": path, "cause": error.strerror}
-        raise MyoedgeError("E613", "the application is not there", facts, tries) from None
+        raise MyoedgeError("E613", "the application is missing", facts, tries) from None
 
 
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
-    """That it is the application of this build, for this board. Errors: E613 it is not."""
-    outside = [hex(at) for at, data in program.segments if not _inside(at, len(data))]
-    if outside:
-        raise _not_for(path, board, {"lies at": ", ".join(outside)})
-    if BARE_METAL in program.symbols:
-        return (
-            notice("W601", f"{path.name} is the program for simulators", {"board": board.name}),
-        )
-    found = MARKER.search(b"\0".join(data for _, data in program.segments))
-    if found is None:
-        raise _not_for(path, board, {"has": "no mark of a build"})
-    if found.group(1).decode() != board.chip:
-        raise _not_for(path, board, {"needs": board.chip, "has": found.group(1).decode()})
-    if found.group().decode() != build.application:
-        raise _not_for(path, board, {"needs": build.application, "has": found.group().decode()})
+    """Checks that a program is this build's application for this board. Errors: E613."""
+    outside_memory = [hex(at) for at, data in program.segments if not _is_in_memory(at, len(data))]
+    if outside_memory:
+        raise _not_for(path, board, {"outside memory": ", ".join(outside_memory)})
+    if SIMULATOR_SYMBOL in program.symbols:
+        return (notice("W601", f"{path.name} is the simulators' program", {"board": board.name}),)
+    marker = MARKER.search(b"\0".join(data for _, data in program.segments))
+    if marker is None:
+        raise _not_for(path, board, {"has": "no build marker"})
+    if marker.group(1).decode() != board.chip:
+        raise _not_for(path, board, {"needs": board.chip, "has": marker.group(1).decode()})
+    if marker.group().decode() != build.application:
+        raise _not_for(path, board, {"needs": build.application, "has": marker.group().decode()})
     return ()
 
 
-def _inside(address: int, size: int) -> bool:
-    return any(at <= address and address + size <= at + room for at, room in MEMORIES)
+def _is_in_memory(address: int, size: int) -> bool:
+    return any(
+        start <= address and address + size <= start + size_bytes for start, size_bytes in MEMORIES
+    )
 
 
 def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
@@ -145,15 +145,15 @@ def _image(program: Program, flash: Flash) -> bytes:
 
 
 def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash, bytes] | None:
-    """Where the application looks for its files, and their image; None for one that has none.
+    """Flash and image of the file system with l3.bin; None for an application without files.
 
     The image begins with the flash's first byte, as flash.bin_0 of the vendor's tools does.
     Errors: E602 nothing known of the flash, E613 no room.
     """
-    if not build.l3_image or BARE_METAL in program.symbols:
+    if not build.l3_image or SIMULATOR_SYMBOL in program.symbols:
         return None
     if to == FILES_IN:
-        title = f"l3.bin lies where the program would, at the first byte of {to}"
+        title = f"l3.bin and the program both begin at the first byte of {to}"
         raise MyoedgeError("E613", title, tries=["--to mram", "--to ram"])
     flash, image = _flash(board, FILES_IN), write_files({L3_FILE: build.l3_image})
     if flash is None or len(image) > flash.bytes:
@@ -164,27 +164,27 @@ def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash
 
 
 def _write(
-    talk: openocd.Session,
-    found: openocd.OpenOcd,
+    link: openocd.Session,
+    installation: openocd.OpenOcd,
     probe: Probe,
     path: Path,
-    say: Say,
+    progress: Progress,
     flash: Flash,
     data: bytes,
 ) -> int:
-    """Bytes from the flash's first one on, by way of a file at `path`; how many these are."""
-    flasher = found.tools / "gap_bins" / flash.flasher
+    """Writes data to the start of a flash, by way of a file at `path`; returns its size."""
+    flasher = installation.tools / "gap_bins" / flash.flasher
     if not flasher.is_file():
         title = f"the flasher {flash.flasher} is missing"
         raise MyoedgeError("E501", title, {"looked in": flasher.parent}, [openocd.TOOLS])
     path.write_bytes(data)
-    openocd.write_flash(talk, probe, flash, flasher, probe.flasher_entry, path, say)
+    openocd.write_flash(link, probe, flash, flasher, probe.flasher_entry, path, progress)
     return len(data)
 
 
-def _banner(line: Line, build: Build, say: Say) -> str:
-    say("ask who it is")
-    with open_line(line) as talk:
-        found = talk.identity()
-    check_identity(found, build.application)
-    return found.marker
+def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
+    progress("identify")
+    with open_line(line) as link:
+        identity = link.identity()
+    check_identity(identity, build.application)
+    return identity.marker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Public GVSoC, where it is installed: runs firmware on our own GAP9-like system description."""
+"""The GVSoC backend: firmware on a public GVSoC with our own GAP9-like system description."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from myoedge.system import tools as tool
 
 TARGET = "gap9like"
 FREQUENCY = 370_000_000
-FC_HART = 0x3E0  # 9 asks for GAP9's own, with all clocks equal: see gvsoc/README.md
+FC_HART = 0x3E0  # 9 is GAP9's own, with all clocks equal: see gvsoc/README.md
 PREPARE_S = 120.0
 
-# What our target is made of; an installation built for other chips alone has them not.
-_PARTS = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
+# Required by our target; an installation built for other chips only lacks them.
+_REQUIRED_FILES = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
-_LEAVINGS = ("power_report.csv", "trace_file.txt")
-HOW = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
-# The revision that this package is held against; later ones import a package that is not public.
+_LEFTOVERS = ("power_report.csv", "trace_file.txt")
+INSTALL_HINT = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
+# The revision that this package is tested with; later ones import a package that is not public.
 GET = (
     "git clone https://github.com/gvsoc/gvsoc && git -C gvsoc checkout 209c147 && "
     'make -C gvsoc all TARGETS=pulp-open && export GVSOC_HOME="$PWD/gvsoc/install"'
@@ -43,7 +43,7 @@ GET = (
 
 @dataclass(frozen=True, slots=True)
 class Gvsoc:
-    """An installation; `home` is the folder that holds bin, lib, generators and models."""
+    """A GVSoC installation; `home` holds bin, lib, generators and models."""
 
     home: Path
 
@@ -58,30 +58,30 @@ class Gvsoc:
 
 
 def find() -> Gvsoc:
-    """The installation under $GVSOC_HOME, else that of `gvsoc` on PATH; E501 where there is none.
+    """The installation in $GVSOC_HOME, else of `gvsoc` on PATH. Errors: E501 none.
 
-    A GVSOC_HOME that holds none is an error, not a reason to take another.
+    A GVSOC_HOME without an installation is an error; PATH is not searched then.
     """
-    wanted = os.environ.get("GVSOC_HOME", "")
-    if wanted:
-        return _checked(Path(wanted).absolute(), "GVSOC_HOME")
+    home = os.environ.get("GVSOC_HOME", "")
+    if home:
+        return _checked(Path(home).absolute(), "GVSOC_HOME")
     program = shutil.which("gvsoc")
     if program is None:
-        raise MyoedgeError("E501", "GVSoC is missing", tries=(HOW, "or put gvsoc on PATH"))
+        raise MyoedgeError("E501", "GVSoC is missing", tries=(INSTALL_HINT, "or put gvsoc on PATH"))
     return _checked(Path(program).resolve().parents[1], "gvsoc on PATH")
 
 
-def _checked(home: Path, found_by: str) -> Gvsoc:
-    missing = [part for part in _PARTS if not (home / part).is_file()]
+def _checked(home: Path, source: str) -> Gvsoc:
+    missing = [part for part in _REQUIRED_FILES if not (home / part).is_file()]
     missing += [] if any(home.glob(_CORES)) else [_CORES]
     if missing:
-        facts = {"found by": found_by, "folder": home, "lacks": ", ".join(missing)}
-        raise MyoedgeError("E501", "this is no GVSoC that fits", facts, (HOW,))
+        facts = {"found by": source, "folder": home, "lacks": ", ".join(missing)}
+        raise MyoedgeError("E501", "the GVSoC installation is incomplete", facts, (INSTALL_HINT,))
     return Gvsoc(home)
 
 
 def description_dir() -> Path:
-    """Our system description: inside an installed package, else beside it in a checkout."""
+    """Folder of our system description: in an installed package, else in the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "gvsoc"
     return installed if installed.is_dir() else package.parent / "gvsoc"
@@ -95,40 +95,40 @@ def run_elf(
     frequency: int = FREQUENCY,
     fc_hart: int = FC_HART,
 ) -> tool.Finished:
-    """Run firmware in a folder, which its semihosting reads and writes; exit code and output.
+    """Runs firmware in a folder for its semihosting files; exit code and output.
 
     frequency    of SoC and cluster in Hz; the peripherals' is half of it (equal for hart 9)
     fc_hart      mhartid of the fabric controller
 
-    Nothing else is left in the folder. A GVSoC that crashed has minus its signal as exit code.
+    GVSoC's own files are removed. A GVSoC that crashed has minus its signal as exit code.
     Raises E501 where GVSoC is missing or does not start, E502 after `timeout_s`.
     """
-    found = find()
+    installation = find()
     options = {"frequency": frequency, "fc_hart": fc_hart}
     with tool.scratch() as scratch:
-        config = _prepare(found, elf.absolute(), scratch, options)
+        config = _prepare(installation, elf.absolute(), scratch, options)
         # Not `gvsoc run`: that turns every exit code of the firmware into 1.
-        launcher = found.home / "bin" / "gvsoc_launcher"
+        launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
-        with _swept(folder):
-            return tool.run(command, cwd=folder, env=found.environment, timeout_s=timeout_s)
+        with _without_leftovers(folder):
+            return tool.run(command, cwd=folder, env=installation.environment, timeout_s=timeout_s)
 
 
 @contextmanager
-def _swept(folder: Path) -> Iterator[None]:
-    """Without the files afterwards that GVSoC puts where it runs, asked for or not."""
-    left = [folder / name for name in _LEAVINGS if not (folder / name).exists()]
+def _without_leftovers(folder: Path) -> Iterator[None]:
+    """Context manager that removes the files that GVSoC leaves in its folder."""
+    leftovers = [folder / name for name in _LEFTOVERS if not (folder / name).exists()]
     try:
         yield
     finally:
-        for file in left:
+        for file in leftovers:
             file.unlink(missing_ok=True)
 
 
-def _prepare(found: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) -> Path:
-    """The description of the system with this firmware in it, as a file for the launcher."""
+def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) -> Path:
+    """GVSoC's configuration file of the system with this firmware."""
     command = [
-        str(found.home / "bin" / "gvsoc"),
+        str(installation.home / "bin" / "gvsoc"),
         f"--target-dir={description_dir()}",
         f"--target={TARGET}",
         *(f"--target-property={name}={value}" for name, value in options.items()),
@@ -136,12 +136,12 @@ def _prepare(found: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) ->
         f"--work-dir={scratch}",
         "prepare",
     ]
-    finished = tool.run(command, cwd=scratch, env=found.environment, timeout_s=PREPARE_S)
+    finished = tool.run(command, cwd=scratch, env=installation.environment, timeout_s=PREPARE_S)
     config = scratch / "gvsoc_config.json"
     if finished.returncode != 0 or not config.is_file():
-        facts = {"exit code": finished.returncode, "says": finished.stderr.strip()[-400:]}
+        facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[-400:]}
         tries = ("put a Python with GVSoC's requirements.txt first on PATH",)
-        raise MyoedgeError("E501", "GVSoC does not take our system description", facts, tries)
+        raise MyoedgeError("E501", "GVSoC rejects our system description", facts, tries)
     return config
 
 
@@ -154,7 +154,7 @@ def run_firmware(
     l3: bytes | None = None,
     timeout_s: float = 3600.0,
 ) -> Measurement:
-    """Runs inferences in a row on GVSoC; arguments as in backends/simulator.py.
+    """Runs consecutive inferences on GVSoC; arguments as in backends/simulator.py.
 
     Errors: E501, E502 as run_elf; E711 where the firmware ended with an error of its own.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host rung: generated C as a shared library in this process, with the integers of the chip."""
+"""The host backend: generated C as a shared library in this process."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def run(
     inputs: Sequence[Array],
     outputs: Sequence[Spec],
     *,
-    takes: Sequence[Spec] | None = None,
+    input_specs: Sequence[Spec] | None = None,
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Run the network: `int me_run(const void *const in[], void *const out[])`; see `call`.
+    """Runs the network: `int me_run(const void *const in[], void *const out[])`; see `call`.
 
-    l3   what l3.bin holds, for a network with weights there
+    l3   contents of l3.bin, for a network with weights in L3
     """
-    return call(library, ENTRY, inputs, outputs, takes=takes, l3=l3)
+    return call(library, ENTRY, inputs, outputs, input_specs=input_specs, l3=l3)
 
 
 def call(
@@ -61,41 +61,41 @@ def call(
     inputs: Sequence[Array],
     outputs: Sequence[Spec],
     *,
-    takes: Sequence[Spec] | None = None,
+    input_specs: Sequence[Spec] | None = None,
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Call a function with the signature of me_run on copies as C wants them.
+    """Calls a function with me_run's signature on contiguous copies of the inputs.
 
-    outputs   shape and dtype of each result, which are new arrays
-    takes     shape and dtype each input must have; a difference is a ValueError
+    outputs       shape and dtype of each result, which are new arrays
+    input_specs   shape and dtype of each input; a difference is a ValueError
     Raises E911 where the function does not return 0.
     """
-    if takes is not None:
-        _check(inputs, takes)
-    given, results = _plain(inputs), _room(outputs)
-    invoke(library, symbol, *_addresses(given, results), l3=l3)
+    if input_specs is not None:
+        _check(inputs, input_specs)
+    arrays, results = _contiguous(inputs), _zeros(outputs)
+    invoke(library, symbol, *_addresses(arrays, results), l3=l3)
     return results
 
 
 def push(
     library: Library, frame: Sequence[Array], outputs: Sequence[Spec], *, l3: bytes | None = None
 ) -> list[Array]:
-    """Push a frame: `int me_push(const void *const frame[], void *const out[])`.
+    """Pushes a frame: `int me_push(const void *const frame[], void *const out[])`.
 
-    frame     one of each input
-    outputs   shape and dtype of what there is room for; the first axis counts frames
-    -> those that are ready
+    frame     an array for each input
+    outputs   shape and dtype of the result buffers; the first axis counts frames
+    -> the frames that are ready
     Raises E911 where me_push returns less than 0.
     """
-    given, results = _plain(frame), _room(outputs)
-    ready = _called(library, PUSH, *_addresses(given, results), l3=l3)
+    arrays, results = _contiguous(frame), _zeros(outputs)
+    ready = _call(library, PUSH, *_addresses(arrays, results), l3=l3)
     if ready < 0:
         raise _failed(PUSH, ready)
     return [y[:ready] for y in results]
 
 
 def reset(library: Library) -> None:
-    """`void me_reset(void)`."""
+    """Calls `void me_reset(void)`."""
     with library.lock:
         ctypes.CFUNCTYPE(None)(("me_reset", library.handle))()
 
@@ -103,24 +103,24 @@ def reset(library: Library) -> None:
 def run_traced(
     library: Library, inputs: Sequence[Array], outputs: Sequence[Spec], l3: bytes | None = None
 ) -> tuple[dict[int, bytes], list[Array]]:
-    """Run a network compiled with ME_TRACE: (what each layer wrote, by its number; the outputs)."""
-    with traced(library) as seen:
-        return seen, run(library, inputs, outputs, l3=l3)
+    """Runs a network compiled with ME_TRACE: (bytes written by each layer number, outputs)."""
+    with traced(library) as written:
+        return written, run(library, inputs, outputs, l3=l3)
 
 
 @contextmanager
 def traced(library: Library) -> Iterator[dict[int, bytes]]:
-    """What each layer writes meanwhile, by its number: of C compiled with ME_TRACE."""
-    seen: dict[int, bytes] = {}
+    """Collects the bytes that each layer writes, by its number; C compiled with ME_TRACE."""
+    written: dict[int, bytes] = {}
 
     def note(layer: int, data: int, size_bytes: int) -> None:
-        seen[layer] = ctypes.string_at(data, size_bytes)
+        written[layer] = ctypes.string_at(data, size_bytes)
 
     callback = _TRACE(note)
     hook = ctypes.c_void_p.in_dll(library.handle, "me_trace")
     hook.value = ctypes.cast(callback, ctypes.c_void_p).value
     try:
-        yield seen
+        yield written
     finally:
         hook.value = None
 
@@ -133,17 +133,19 @@ def invoke(
     *,
     l3: bytes | None = None,
 ) -> None:
-    """Call a function with the signature of me_run on buffers by address, one call at a time."""
-    returned = _called(library, symbol, inputs, outputs, l3=l3)
+    """Calls a function with me_run's signature on buffer addresses, one call at a time."""
+    returned = _call(library, symbol, inputs, outputs, l3=l3)
     if returned != 0:
         raise _failed(symbol, returned)
 
 
 def _failed(symbol: str, returned: int) -> MyoedgeError:
-    return MyoedgeError("E911", f"{symbol} of the generated C failed", {"returned": returned})
+    return MyoedgeError(
+        "E911", f"{symbol} of the generated C returned an error", {"returned": returned}
+    )
 
 
-def _called(
+def _call(
     library: Library,
     symbol: str,
     inputs: Sequence[int],
@@ -157,32 +159,34 @@ def _called(
         raise ValueError(f"the library has no function {symbol}") from None
     addresses = [(ctypes.c_void_p * len(group))(*group) for group in (inputs, outputs)]
     with library.lock:
-        if l3 is not None:  # the C may be another network's too
+        if l3 is not None:  # the library may be shared with another network
             ctypes.c_char_p.in_dll(library.handle, "me_l3").value = l3
         return int(function(*addresses))
 
 
-def _check(inputs: Sequence[Array], takes: Sequence[Spec]) -> None:
-    if len(inputs) != len(takes):
-        raise ValueError(f"{len(inputs)} inputs where {len(takes)} are needed")
-    for index, (array, (shape, dtype)) in enumerate(zip(inputs, takes, strict=True)):
-        has, needs = (array.shape, array.dtype), (tuple(shape), np.dtype(dtype))
-        if has != needs:
-            raise ValueError(f"input {index} is {has[1]}{has[0]}, needs {needs[1]}{needs[0]}")
+def _check(inputs: Sequence[Array], input_specs: Sequence[Spec]) -> None:
+    if len(inputs) != len(input_specs):
+        raise ValueError(f"{len(inputs)} inputs where {len(input_specs)} are needed")
+    for index, (array, (shape, dtype)) in enumerate(zip(inputs, input_specs, strict=True)):
+        actual, expected = (array.shape, array.dtype), (tuple(shape), np.dtype(dtype))
+        if actual != expected:
+            raise ValueError(
+                f"input {index} is {actual[1]}{actual[0]}, needs {expected[1]}{expected[0]}"
+            )
 
 
-def _plain(arrays: Sequence[Array]) -> list[Array]:
-    """The arrays as C reads them: contiguous, aligned, in the byte order of the machine."""
+def _contiguous(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays as C reads them: contiguous, aligned, in native byte order."""
     for index, array in enumerate(arrays):
         if array.dtype.kind not in "biuf" or not array.dtype.isnative:
             raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")
     return [np.require(array, requirements=["C", "A"]) for array in arrays]
 
 
-def _room(outputs: Sequence[Spec]) -> list[Array]:
+def _zeros(outputs: Sequence[Spec]) -> list[Array]:
     return [np.zeros(shape, dtype) for shape, dtype in outputs]
 
 
 def _addresses(*groups: Sequence[Array]) -> list[list[int]]:
-    """Good as long as the arrays are held."""
+    """Data addresses of the arrays, valid as long as the arrays are referenced."""
     return [[array.ctypes.data for array in group] for group in groups]

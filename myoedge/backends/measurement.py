@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What running firmware gave: outputs, cycles of every layer, and what the cores did meanwhile."""
+"""Measurement of a firmware run: outputs, cycles of every layer, stalls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Spec = tuple[Shape, str]  # shape and dtype of an output
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What energy is spent on, of a layer or of a whole inference.
+    """Activity that costs energy, of a layer or of an inference.
 
     cycles           of the cluster clock
     instructions     of the cluster's cores
@@ -44,12 +44,12 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer of one inference.
+    """Cycles and stalls of one layer in one inference.
 
     cycles        of the cluster clock
-    instructions  of the cores that compute, in sum
-    stalls        their cycles without an instruction by cause, in sum ("sleep": waiting for others)
-    activity      of all cores; None where only cycles are counted
+    instructions  sum over the cores that compute
+    stalls        stall cycles by cause, sum over these cores ("sleep": waiting for others)
+    activity      activity of all cores; None where only cycles are counted
     """
 
     cycles: int
@@ -63,10 +63,10 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One run of the network.
+    """Outputs and cycles of one run of the network.
 
     cycles   from the start of the first layer to the end of the last
-    written  the bytes each layer wrote, by its number; empty where nobody asked
+    written  the bytes each layer wrote, by its number; empty where not recorded
     """
 
     outputs: tuple[Array, ...]
@@ -77,11 +77,11 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Some inferences in a row.
+    """Consecutive inferences of a firmware.
 
     source          "simulated", "gvsoc" or "board"
     startup_cycles  from reset to the start of the first layer
-    l1_bytes        of L1 that were written to; None where it is not known
+    l1_bytes        bytes of L1 that were written; None where unknown
     """
 
     source: str
@@ -92,23 +92,23 @@ class Measurement:
 
 
 def input_bytes(samples: Sequence[Sequence[Array]]) -> bytes:
-    """input.bin: the inputs of one inference after another, in the model's order."""
+    """input.bin: the inputs of all inferences, concatenated in the model's order."""
     return b"".join(np.ascontiguousarray(x).tobytes() for sample in samples for x in sample)
 
 
 def write_inputs(folder: Path, samples: Sequence[Sequence[Array]], l3: bytes | None) -> None:
-    """input.bin and, where the build has one, l3.bin: what firmware reads when it starts."""
+    """Writes input.bin and, where the build has one, l3.bin, which firmware reads at start."""
     (folder / "input.bin").write_bytes(input_bytes(samples))
     if l3 is not None:
         (folder / "l3.bin").write_bytes(l3)
 
 
 def check_exit(code: int, printed: str) -> None:
-    """Errors: E711 where the firmware ended with an exit code of its own."""
+    """Checks the firmware's exit code. Errors: E711 not zero."""
     if code != 0:
         raise MyoedgeError(
             "E711",
-            "the firmware ended with an error",
+            "the firmware returned an error",
             {
                 "exit code": code,
                 "meaning": "src/firmware/exit_codes.h",
@@ -118,34 +118,34 @@ def check_exit(code: int, printed: str) -> None:
 
 
 def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:
-    """output.bin as arrays by inference. Errors: E710 where it has another size."""
+    """Arrays of output.bin by inference. Errors: E710 wrong size."""
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
     if len(data) != count * sum(sizes):
-        raise _short("output.bin", count * sum(sizes), len(data))
-    found, at = [], 0
+        raise _wrong_size("output.bin", count * sum(sizes), len(data))
+    inferences, start = [], 0
     for _ in range(count):
         row = []
         for (shape, dtype), size in zip(specs, sizes, strict=True):
-            row.append(np.frombuffer(data[at : at + size], dtype).reshape(shape))
-            at += size
-        found.append(tuple(row))
-    return found
+            row.append(np.frombuffer(data[start : start + size], dtype).reshape(shape))
+            start += size
+        inferences.append(tuple(row))
+    return inferences
 
 
 def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, ...], int]]:
-    """cycles.bin as (cycles of each layer, total) by inference. Errors: E710 another size."""
-    needs = 4 * (4 + count * (layers + 1))
-    words = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
-    if len(data) != needs or words[:4] != (MAGIC, VERSION, count, layers):
-        raise _short("cycles.bin", needs, len(data))
-    rows = [words[4 + i * (layers + 1) :][: layers + 1] for i in range(count)]
+    """(cycles of each layer, total) of cycles.bin by inference. Errors: E710 wrong size."""
+    expected = 4 * (4 + count * (layers + 1))
+    values = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
+    if len(data) != expected or values[:4] != (MAGIC, VERSION, count, layers):
+        raise _wrong_size("cycles.bin", expected, len(data))
+    rows = [values[4 + i * (layers + 1) :][: layers + 1] for i in range(count)]
     return [(row[:-1], row[-1]) for row in rows]
 
 
-def _short(name: str, needs: int, has: int) -> MyoedgeError:
+def _wrong_size(name: str, expected: int, actual: int) -> MyoedgeError:
     return MyoedgeError(
         "E710",
-        f"the firmware did not write {name} as it should",
-        {"needs": f"{needs} bytes", "has": f"{has} bytes"},
-        ["myoedge build ... again, if files in the folder were changed"],
+        f"the firmware's {name} has the wrong size",
+        {"needs": f"{expected} bytes", "has": f"{actual} bytes"},
+        ["build again, if files in the folder were changed"],
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Power meters: the current into a board while it works, and a pad that shows when.
+"""Power meters: current into a board, and a pad that is high during inference.
 
 The PPK2's commands, words and conversion are those of Nordic's own application
 (pc-nrfconnect-ppk), without its filter of spikes.
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from myoedge.backends.console import Line, Port, open_port, unplugged
+from myoedge.backends.console import SerialLine, SerialPort, open_port, unplug_errors
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 
@@ -28,17 +28,17 @@ AMPERE, ON = b"\x01", b"\x01"
 
 RANGES = 5
 _ADC_VOLTS = 1.8 / 163840
-_ANSWER_S = 3.0
+ANSWER_TIMEOUT_S = 3.0
 _SETTLE_S = 0.1
-_COUNTER = 64  # what a word's counter wraps at
+_COUNTER = 64  # modulus of a sample's counter
 _ROW = re.compile(r"^(R|GS|GI|O|S|I|UG)([0-4]):\s*(-?[0-9.]+(?:e-?\d+)?)\s*$", re.MULTILINE)
-_SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, where the device does not say
+_SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, unless the device reports them
 _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """Samples, one behind the other.
+class PowerTrace:
+    """Consecutive samples of a power meter.
 
     amps   into the board          high   whether the board's power pad was high
     """
@@ -49,16 +49,16 @@ class Recorded:
 
 
 class PowerMeter(Protocol):
-    """Records while something is done."""
+    """A meter that records while a function runs."""
 
-    def record(self, work: Callable[[], None]) -> Recorded: ...
+    def record(self, work: Callable[[], None]) -> PowerTrace: ...
 
 
 @dataclass(frozen=True)
-class Energy:
-    """Of an inference, by the time in which the pad was high.
+class MeasuredEnergy:
+    """Energy of an inference, by the time in which the pad was high.
 
-    joules     mean of all          spread_joules   standard deviation between them
+    joules     mean                 spread_joules   standard deviation
     seconds    mean                 watts           while the pad was high
     """
 
@@ -69,37 +69,40 @@ class Energy:
     watts: float
 
 
-def energy_of(recorded: Recorded, supply_v: float, inferences: int) -> Energy:
-    """Energy by inference. Errors: E614 the pad rose another number of times."""
-    edges = np.diff(np.concatenate([[0], recorded.high.astype(np.int8), [0]]))
+def energy_of(trace: PowerTrace, supply_v: float, inferences: int) -> MeasuredEnergy:
+    """Energy of an inference. Errors: E614 the pad was high another number of times."""
+    edges = np.diff(np.concatenate([[0], trace.high.astype(np.int8), [0]]))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     if len(starts) != inferences:
         facts = {"needs": f"{inferences} times high", "has": len(starts)}
         tries = ["connect the board's power pad to the meter's D0, and the grounds"]
-        raise MyoedgeError("E614", "the meter saw other runs than there were", facts, tries)
-    total = np.concatenate([[0.0], np.cumsum(recorded.amps)])
-    each = (total[ends] - total[starts]) * supply_v / recorded.rate_hz
-    seconds = (ends - starts) / recorded.rate_hz
-    watts = float(each.sum() / seconds.sum())
-    return Energy(inferences, float(each.mean()), float(each.std()), float(seconds.mean()), watts)
+        raise MyoedgeError("E614", "the number of runs that the meter saw is wrong", facts, tries)
+    total = np.concatenate([[0.0], np.cumsum(trace.amps)])
+    joules = (total[ends] - total[starts]) * supply_v / trace.rate_hz
+    seconds = (ends - starts) / trace.rate_hz
+    watts = float(joules.sum() / seconds.sum())
+    return MeasuredEnergy(
+        inferences, float(joules.mean()), float(joules.std()), float(seconds.mean()), watts
+    )
 
 
 @dataclass(frozen=True)
 class Ppk2:
     """Nordic's Power Profiler Kit II as an ampere meter; D0 is the power pad.
 
-    factors   the device's own calibration, by letter, for each of its five ranges
+    factors   calibration of the device, by letter, for each of its five ranges
     """
 
-    port: Port
+    port: SerialPort
     factors: dict[str, Array]
     supply_v: float
 
-    def record(self, work: Callable[[], None]) -> Recorded:
-        """Samples from before the work to after it. Errors: E607 unplugged, E614 samples lost."""
-        heard, over = bytearray(), threading.Event()
-        reader = threading.Thread(target=_read_until, args=(self.port, over, heard))
-        with unplugged():
+    def record(self, work: Callable[[], None]) -> PowerTrace:
+        """Samples from before the work until after it. Errors: E607 unplugged, E614 samples
+        lost."""
+        received, finished = bytearray(), threading.Event()
+        reader = threading.Thread(target=_read_until, args=(self.port, finished, received))
+        with unplug_errors():
             self.port.write(MODE + AMPERE + POWER + ON)
             self.port.write(START)
         reader.start()
@@ -107,57 +110,61 @@ class Ppk2:
             work()
             time.sleep(_SETTLE_S)
         finally:
-            over.set()
+            finished.set()
             reader.join()
-            with unplugged():
+            with unplug_errors():
                 self.port.write(STOP)
-        return self._samples(bytes(heard))
+        return self._samples(bytes(received))
 
-    def _samples(self, data: bytes) -> Recorded:
-        words = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
-        if len(words) == 0:
-            raise MyoedgeError("E604", "the meter says nothing", {"waited": f"{_SETTLE_S:g} s"})
-        counted: Array = (words >> 18 & 0x3F).astype(np.int64)
-        gaps: Array = (counted[1:] - counted[:-1]) % _COUNTER
-        if lost := int((gaps - 1).clip(0).sum() + (gaps == 0).sum()):
-            facts = {"lost": f"{lost:,} of {len(words) + lost:,}"}
+    def _samples(self, data: bytes) -> PowerTrace:
+        samples = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
+        if len(samples) == 0:
+            raise MyoedgeError("E604", "the meter does not answer", {"waited": f"{_SETTLE_S:g} s"})
+        counters: Array = (samples >> 18 & 0x3F).astype(np.int64)
+        gaps: Array = (counters[1:] - counters[:-1]) % _COUNTER
+        if lost_samples := int((gaps - 1).clip(0).sum() + (gaps == 0).sum()):
+            facts = {"lost": f"{lost_samples:,} of {len(samples) + lost_samples:,}"}
             tries = ["a USB port without a hub", "fewer --times"]
             raise MyoedgeError("E614", "the meter lost samples", facts, tries)
-        amps = amperes(words, self.factors, self.supply_v)
-        return Recorded(amps, (words >> 24 & 1).astype(bool), PPK2_RATE_HZ)
+        amps = amperes(samples, self.factors, self.supply_v)
+        return PowerTrace(amps, (samples >> 24 & 1).astype(bool), PPK2_RATE_HZ)
 
 
-def amperes(words: Array, factors: dict[str, Array], supply_v: float) -> Array:
-    """The PPK2's words as currents."""
-    step = np.minimum(words >> 14 & 7, RANGES - 1)
-    f = {name: values[step] for name, values in factors.items()}
-    raw = ((words & 0x3FFF) * 4.0 - f["O"]) * (_ADC_VOLTS / f["R"])
-    bent: Array = f["UG"] * (raw * (f["GS"] * raw + f["GI"]) + (f["S"] * supply_v + f["I"]))
-    return bent
+def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array:
+    """Currents in A from the PPK2's 32-bit samples."""
+    range_index = np.minimum(samples >> 14 & 7, RANGES - 1)
+    f = {name: values[range_index] for name, values in factors.items()}
+    raw = ((samples & 0x3FFF) * 4.0 - f["O"]) * (_ADC_VOLTS / f["R"])
+    corrected: Array = f["UG"] * (raw * (f["GS"] * raw + f["GI"]) + (f["S"] * supply_v + f["I"]))
+    return corrected
 
 
-def _read_until(port: Port, over: threading.Event, heard: bytearray) -> None:
-    """What breaks is told by whoever writes to the port next."""
+def _read_until(port: SerialPort, finished: threading.Event, received: bytearray) -> None:
+    """Reads into `received` until finished; a broken line is reported by the next write."""
     try:
-        while not over.is_set():
-            heard += port.read(1 << 16)
+        while not finished.is_set():
+            received += port.read(1 << 16)
     except OSError:
         return
 
 
-def _calibration(port: Port) -> dict[str, Array]:
-    """What the device says of itself. Errors: E604 nothing, E605 something else."""
-    with unplugged():
+def _calibration(port: SerialPort) -> dict[str, Array]:
+    """Calibration factors that the device reports. Errors: E604 no answer, E605 no PPK2."""
+    with unplug_errors():
         port.write(METADATA)
-        text, end = b"", time.monotonic() + _ANSWER_S
-        while b"END" not in text and time.monotonic() < end:
+        text, deadline = b"", time.monotonic() + ANSWER_TIMEOUT_S
+        while b"END" not in text and time.monotonic() < deadline:
             text += port.read(4096)
     if not text:
-        raise MyoedgeError("E604", "the meter says nothing", {"waited": f"{_ANSWER_S:g} s"})
+        raise MyoedgeError(
+            "E604", "the meter does not answer", {"waited": f"{ANSWER_TIMEOUT_S:g} s"}
+        )
     rows = _ROW.findall(text.decode("latin-1"))
     if b"END" not in text or not rows:
-        tries = ["--meter PORT: a PPK2 has two serial ports, the other one may be it"]
-        raise MyoedgeError("E605", "what is at that port is no PPK2", {"says": text[:60]}, tries)
+        tries = ["--meter PORT: a PPK2 has two serial ports, try the other one"]
+        raise MyoedgeError(
+            "E605", "the device at that port is no PPK2", {"answer": text[:60]}, tries
+        )
     factors: dict[str, Array] = {name: np.full(RANGES, x) for name, x in _NEUTRAL.items()}
     factors["R"] = np.array(_SHUNTS)
     for name, step, value in rows:
@@ -169,5 +176,5 @@ def _calibration(port: Port) -> dict[str, Array]:
 @contextmanager
 def open_ppk2(port: str, supply_v: float) -> Iterator[Ppk2]:
     """A PPK2 at a serial port. Errors: E501, E603 .. E605, E607."""
-    with open_port(Line(port, 115_200)) as opened:
+    with open_port(SerialLine(port, 115_200)) as opened:
         yield Ppk2(opened, _calibration(opened), supply_v)

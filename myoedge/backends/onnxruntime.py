@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""model.int8.onnx in onnxruntime: a judge that shares nothing with us but the file."""
+"""model.int8.onnx in onnxruntime, a second judge independent of our reference."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def open_session(model: Path | bytes) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    given = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    source = model if isinstance(model, bytes) else str(model)
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def outputs(session: Any, samples: Iterator[Mapping[str, Array]]) -> Iterator[list[Array]]:
-    """Float outputs for float samples by input name."""
+    """Float outputs of float samples given by input name."""
     names = [port.name for port in session.get_inputs()]
     for sample in samples:
         feed = {name: np.asarray(sample[name], np.float32) for name in names}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulator rung: firmware.elf of a build on the simulated GAP9."""
+"""The simulator backend: firmware.elf of a build on the simulated GAP9."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from myoedge.backends.measurement import (
 )
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import WORKERS
-from myoedge.simulator import CoreCounts, Mark, Program, Simulation, Wanted, simulate
+from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools as tool
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
@@ -42,7 +42,7 @@ def run_firmware(
     *,
     l3: bytes | None = None,
     regions: Mapping[int, Region] | None = None,
-    wanted: Wanted | None = None,
+    options: RunOptions | None = None,
     cycles: Mapping[str, int] = GAP9_CYCLES,
     max_cycles: int = 1 << 40,
     progress: Progress | None = None,
@@ -55,7 +55,7 @@ def run_firmware(
     regions   where each layer's result lies in memory when it ends: kept in Inference.written
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
-    wanted = replace(wanted or Wanted(), snapshots=_addresses(program, regions or {}))
+    options = replace(options or RunOptions(), snapshots=_addresses(program, regions or {}))
     with tool.scratch() as folder:
         write_inputs(folder, samples, l3)
         run = simulate(
@@ -63,7 +63,7 @@ def run_firmware(
             cycles=cycles,
             folder=folder,
             max_cycles=max_cycles,
-            wanted=wanted,
+            options=options,
             progress=progress,
         )
         check_exit(run.exit_code, run.output)
@@ -91,8 +91,8 @@ def _measurement(
         marks = groups[index] if index < len(groups) else ()
         # A mark more than layers: the outputs that had to be copied are there.
         pairs = list(pairwise(marks))[: len(cycles)]
-        costs = [_cost(a, b, _whole(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
-        total = _whole(marks[0], marks[-1], total) if marks else total
+        costs = [_cost(a, b, _unwrapped(a, b, n)) for (a, b), n in zip(pairs, cycles, strict=True)]
+        total = _unwrapped(marks[0], marks[-1], total) if marks else total
         written = {m.value: m.snapshots[0] for m in marks if m.value in regions and m.snapshots}
         rows.append(Inference(results, total, tuple(costs), written))
     startup = run.marks[0].cycle if run.marks else None
@@ -109,29 +109,29 @@ def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _whole(before: Mark, after: Mark, counted: int) -> int:
+def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
     """What the program counted modulo 2**32, between two marks that know how often it wrapped."""
-    return counted + ((after.cycle - before.cycle - counted + WRAP // 2) // WRAP) * WRAP
+    return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
 
 
-def _cost(before: Mark, after: Mark, cycles: int) -> LayerCost:
-    every = [b.since(a) for a, b in zip(before.counts, after.counts, strict=True)]
-    cores = every[:WORKERS]
+def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
+    counts = [b.since(a) for a, b in zip(start.counts, end.counts, strict=True)]
+    cores = counts[:WORKERS]
     causes = cores[0].stalls
-    dma_bytes = after.dma_bytes - before.dma_bytes
-    l3_bytes = after.l3_bytes - before.l3_bytes
+    dma_bytes = end.dma_bytes - start.dma_bytes
+    l3_bytes = end.l3_bytes - start.l3_bytes
     return LayerCost(
         cycles=cycles,
         instructions=sum(c.instructions for c in cores),
         stalls={cause: sum(c.stalls[cause] for c in cores) for cause in causes},
         dma_bytes=dma_bytes,
-        dma_busy_cycles=after.dma_busy_cycles - before.dma_busy_cycles,
+        dma_busy_cycles=end.dma_busy_cycles - start.dma_busy_cycles,
         l3_bytes=l3_bytes,
         activity=Activity(
             cycles,
-            instructions=sum(c.instructions for c in every[:CLUSTER]),
-            fc_instructions=sum(c.instructions for c in every[CLUSTER:]),
-            accesses=sum(map(_in_l1, every[:CLUSTER])),
+            instructions=sum(c.instructions for c in counts[:CLUSTER]),
+            fc_instructions=sum(c.instructions for c in counts[CLUSTER:]),
+            accesses=sum(map(_in_l1, counts[:CLUSTER])),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
         ),

@@ -44,7 +44,7 @@ UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is 
 METHODS = ("minmax", "percentile", "mse")
 
 Form = tuple[QuantGraph, Fidelity]  # of a network, and what it keeps
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 StrPath = str | Path
 
 
@@ -74,7 +74,7 @@ class Options:
     strict: bool = False
     config: StrPath | None = None
     examine: Callable[[Graph], Graph] = field(default=lambda graph: graph)
-    say: Say = field(default=lambda stage: None)
+    say: Progress = field(default=lambda stage: None)
     ctc: int | None = None
     reuse: QuantGraph | None = None
     stream: bool = False
@@ -105,7 +105,7 @@ class Quantized:
 
 
 @contextmanager
-def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
+def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
     """Tells that a stage starts, and keeps how long it took."""
     say(stage)
     since = time.perf_counter()

@@ -22,7 +22,7 @@ from myoedge.reports.energy import with_energy
 from myoedge.reports.latency_check import over_latency
 from myoedge.reports.streams import with_real_time
 from myoedge.reports.trace import perfetto
-from myoedge.simulator import Simulation, Wanted, simulate
+from myoedge.simulator import RunOptions, Simulation, simulate
 from myoedge.targets import Chip, find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS
 
@@ -101,20 +101,20 @@ def _measured(
     if trace and on != "simulator":
         raise MyoedgeError("E204", f"{RUNGS[on]} records no trace here", {"has": "simulator"})
     if on == "board":
-        return build.run_on_board(ladder.board_turns(build, runs)), None
+        return build.run_on_board(ladder.board_runs(build, runs)), None
     inputs = ladder.chip_inputs(build, runs)
     if on == "gvsoc":
         return build.run_on_gvsoc(inputs), None
-    wanted = Wanted(spans=trace)
-    return build.simulate(inputs, wanted=wanted, cycles=costs(like), progress=progress)
+    options = RunOptions(spans=trace)
+    return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 
 
 def _exact(runs: Sequence[ladder.Case], measured: Measurement) -> bool:
     pairs = zip(runs, measured.inferences, strict=True)
     return all(
-        np.array_equal(wanted, got)
+        np.array_equal(options, got)
         for case, inference in pairs
-        for wanted, got in zip(case.outputs, inference.outputs, strict=True)
+        for options, got in zip(case.outputs, inference.outputs, strict=True)
     )
 
 
@@ -178,7 +178,7 @@ def simulate_program(
         read_elf(_bytes(elf), elf.name),
         cycles=chosen,
         folder=folder,
-        wanted=Wanted(dump=dump, profile=profile, window=window),
+        options=RunOptions(dump=dump, profile=profile, window=window),
         progress=progress,
         max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: every verb parses, calls the function of the same name, and prints."""
+"""The command line: every verb parses its options, calls the API function and prints."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from myoedge.version import __version__
 
 VERBS = {
     "init": "write myoedge.toml and a script that makes calibration data",
-    "inspect": "what a model file or a build holds, and who makes the peak of its memory",
+    "inspect": "network of a model file; report and memory peaks of a build",
     "quantize": "int8 accuracy and SQNR layer by layer, without writing anything",
     "build": "turn a trained network into verified int8 C",
     "validate": "compare the C with the NumPy reference, bit for bit",
     "simulate": "run the firmware on the simulated chip: cycles, layer by layer",
-    "energy": "what an inference costs in joules, and on a battery; calibrate that to a board",
-    "flash": "bring the application to a board: write, verify, start",
+    "energy": "energy of an inference, battery life; calibration to a board",
+    "flash": "write the application to a board, verify and start it",
     "run": "run the application on a board: outputs and cycles",
     "bench": "energy of an inference on a board, by a power meter",
-    "report": "show a build's report, or what changed since another",
-    "sweep": "many builds: models, budgets, options, operating points, and what got worse",
-    "ops": "list the operators that can be built",
-    "boards": "which boards are known, and what is known of them",
-    "doctor": "which tools are there, and how to get the others",
-    "explain": "what an error code means and what to do",
+    "report": "show a build's report, or its differences from another build",
+    "sweep": "many builds: models, budgets, options, operating points; regressions",
+    "ops": "list the supported operators",
+    "boards": "list the known boards",
+    "doctor": "list required tools and how to install missing ones",
+    "explain": "explain an error code and its remedy",
 }
 
 EPILOG = """\b
@@ -37,7 +37,7 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 
 
 class Verbs(click.Group):
-    """Verbs are modules of this package, imported when they are used."""
+    """A click group whose verbs are modules of this package, imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -45,8 +45,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        found: click.Command = importlib.import_module(f"myoedge.cli.{name}").command
-        return found
+        command: click.Command = importlib.import_module(f"myoedge.cli.{name}").command
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -70,7 +70,7 @@ def group() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Entry point; exits with the code that belongs to what happened."""
-    from myoedge.cli.shell import guarded
+    """Entry point of the command line; exits with the exit code of the outcome."""
+    from myoedge.cli.shell import run_command_line
 
-    guarded(group, arguments)
+    run_command_line(group, arguments)

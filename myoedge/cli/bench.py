@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Voice, board_options, common
+from myoedge.cli.shell import Terminal, board_options, common
 
 if TYPE_CHECKING:
-    from myoedge.backends.meter import Energy
+    from myoedge.backends.meter import MeasuredEnergy
 
 
 @click.command("bench")
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 @click.option("--times", type=click.IntRange(1), default=20, help="Inferences (20).")
 @board_options
 @common
-def command(voice: Voice, folder: str | None, **options: Any) -> None:
+def command(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Measure the energy of an inference on a board with a power meter.
 
-    FOLDER is what build --app gap-sdk wrote; the newest one below build/ without it. The meter is
+    FOLDER is the output of build --app gap-sdk; default: the newest below build/. The meter is
     between the supply and the board, its D0 at the board's power pad.
     """
     from myoedge import api
-    from myoedge.cli.newest import named_or_newest
+    from myoedge.cli.newest import chosen_build
 
-    found = api.bench(named_or_newest(voice, folder), **options)
-    voice.result(asdict(found), lambda: _show(voice, found))
+    energy = api.bench(chosen_build(terminal, folder), **options)
+    terminal.result(asdict(energy), lambda: _show(terminal, energy))
 
 
-def _show(voice: Voice, found: Energy) -> None:
+def _show(terminal: Terminal, energy: MeasuredEnergy) -> None:
+    spread_uj = energy.spread_joules * 1e6
     lines = (
-        f"energy    {found.joules * 1e6:,.1f} µJ an inference, +- {found.spread_joules * 1e6:,.1f}",
-        f"power     {found.watts * 1e3:,.2f} mW while the pad is high",
-        f"time      {found.seconds * 1e3:,.2f} ms, mean of {found.inferences}",
+        f"energy    {energy.joules * 1e6:,.1f} µJ an inference, +- {spread_uj:,.1f}",
+        f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
+        f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
     )
-    voice.out.print("\n".join(lines), markup=False)
+    terminal.out.print("\n".join(lines), markup=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Terminal, common
 
 if TYPE_CHECKING:
     from myoedge.targets.boards import Board
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 @click.command("boards")
 @click.option("--board", metavar="ID|TOML", help="Only this one; a path checks a file of your own.")
 @common
-def command(voice: Voice, board: str | None) -> None:
-    """List the boards that programs can be flashed to, and what is known of each."""
+def command(terminal: Terminal, board: str | None) -> None:
+    """List the known boards and their descriptions."""
     from myoedge import api
 
-    found = api.boards(board)
-    voice.result({"boards": [asdict(b) for b in found]}, lambda: _show(voice, found))
+    boards = api.boards(board)
+    terminal.result({"boards": [asdict(b) for b in boards]}, lambda: _show(terminal, boards))
 
 
-def _show(voice: Voice, found: tuple[Board, ...]) -> None:
-    for board in found:
+def _show(terminal: Terminal, boards: tuple[Board, ...]) -> None:
+    for board in boards:
         tried = "" if board.tried else "   (never tried on hardware)"
-        voice.out.print(f"{board.id}  {board.name}, {board.chip}{tried}", markup=False)
-        for what, text in _rows(board):
-            voice.out.print(f"  {what:<8} {text}", markup=False, soft_wrap=True)
+        terminal.out.print(f"{board.id}  {board.name}, {board.chip}{tried}", markup=False)
+        for label, text in _rows(board):
+            terminal.out.print(f"  {label:<8} {text}", markup=False, soft_wrap=True)
 
 
 def _rows(board: Board) -> list[tuple[str, str]]:
@@ -45,4 +45,4 @@ def _rows(board: Board) -> list[tuple[str, str]]:
         rows.append(("console", f"UART {board.console.uart}, {board.console.baud_rate:,} baud"))
     if board.power:
         rows.append(("power", f"pad {board.power.pad}, supply {board.power.supply_v} V"))
-    return rows or [("", "nothing is known but the chip")]
+    return rows or [("", "only the chip is described")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from myoedge.cli.shell import Voice, common, model_options, warn
+from myoedge.cli.shell import Terminal, common, model_options, warn
 
 
 @click.command("build")
@@ -21,7 +21,7 @@ from myoedge.cli.shell import Voice, common, model_options, warn
 @click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
 @click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
 @common
-def command(voice: Voice, **options: Any) -> None:
+def command(terminal: Terminal, **options: Any) -> None:
     """Turn a trained network into verified int8 C.
 
     MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
@@ -32,12 +32,12 @@ def command(voice: Voice, **options: Any) -> None:
     from myoedge.errors import command as command_line
     from myoedge.reports.text import print_report
 
-    built = api.build(**options, say=voice.stage)
-    voice.times(built.times_s)
+    built = api.build(**options, say=terminal.stage)
+    terminal.times(built.times_s)
     warn(built.warnings)
     summary = {**built.report, "warnings": []}  # which have been told
-    voice.result(
+    terminal.result(
         {"folder": str(built.folder), "report": built.report},
-        lambda: print_report(summary, voice.out, html=str(built.folder / "report.html")),
+        lambda: print_report(summary, terminal.out, html=str(built.folder / "report.html")),
     )
-    voice.say(f"next: {command_line('validate', built.folder)}")
+    terminal.progress(f"next: {command_line('validate', built.folder)}")

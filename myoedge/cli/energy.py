@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Terminal, common
 
 if TYPE_CHECKING:
     from myoedge.building.consumption import Calibration
     from myoedge.power.calibrate import Residual
 
 
-class ShowUnlessNamed(click.Group):
-    """`energy DIR` shows; only what is a subcommand's name is one."""
+class DefaultShow(click.Group):
+    """A click group for which `energy DIR` is `energy show DIR`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -24,9 +24,9 @@ class ShowUnlessNamed(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("energy", cls=ShowUnlessNamed)
+@click.group("energy", cls=DefaultShow)
 def command() -> None:
-    """Say what an inference costs in joules, with its interval, or calibrate that to a board.
+    """Show the energy of an inference with its interval, or calibrate it to a board.
 
     `myoedge energy DIR` is short for `myoedge energy show DIR`.
     """
@@ -35,27 +35,29 @@ def command() -> None:
 @command.command("show")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--operating-point", metavar="NAME", help="high, low, or a clock as 300MHz.")
-@click.option("--every", metavar="TIME", help='A window every "50 ms": duty cycle, average power.')
-@click.option("--battery", type=float, metavar="MAH", help="Then also: hours on so many mAh.")
-@click.option("--volts", type=float, metavar="V", help="Of the battery (3.7).")
+@click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
+@click.option(
+    "--battery", type=float, metavar="MAH", help="Capacity of a battery: operating hours."
+)
+@click.option("--volts", type=float, metavar="V", help="Voltage of the battery (3.7).")
 @common
-def show(voice: Voice, folder: str | None, **options: Any) -> None:
+def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Energy of an inference at every operating point, by part and by layer.
 
-    FOLDER is what build wrote; the newest one below build/ without it. Counters are those of the
-    last `simulate`; before it, modelled cycles and typical activity.
+    FOLDER is a build; default: the newest below build/. Counters are from the last `simulate`;
+    before any, modelled cycles and typical activity.
     """
     from myoedge import api
-    from myoedge.cli.newest import named_or_newest
+    from myoedge.cli.newest import chosen_build
 
-    found = api.energy(
-        named_or_newest(voice, folder),
+    report = api.energy(
+        chosen_build(terminal, folder),
         operating_point=options["operating_point"],
         every=options["every"],
         battery_mah=options["battery"],
         battery_volts=options["volts"],
     )
-    voice.result(_as_json(found), lambda: _show(voice, found))
+    terminal.result(_as_json(report), lambda: _show(terminal, report))
 
 
 def _as_json(report: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def _as_json(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show(voice: Voice, report: dict[str, Any]) -> None:
+def _show(terminal: Terminal, report: dict[str, Any]) -> None:
     from myoedge.reports import energy
     from myoedge.reports.text import facts
     from myoedge.reports.text import show as printed
@@ -83,40 +85,40 @@ def _show(voice: Voice, report: dict[str, Any]) -> None:
         *energy.duty_rows(report),
         ("from", energy.source(report)),
     ]
-    printed(facts(rows), voice.out)
+    printed(facts(rows), terminal.out)
 
 
 @command.command("calibrate")
 @click.argument("measurements", type=click.Path(dir_okay=False))
 @common
-def calibrate(voice: Voice, measurements: str) -> None:
-    """Fit the coefficients to measurements of your own board, and keep them on this computer.
+def calibrate(terminal: Terminal, measurements: str) -> None:
+    """Fit the coefficients to measurements of your own board, and store them on this computer.
 
     MEASUREMENTS is a CSV file with the columns build (a build's folder, simulated before, or
     "idle"), operating_point, and energy_uj of an inference or power_mw.
     """
     from myoedge import api
 
-    found = api.calibrate_energy(measurements)
-    voice.result(_calibrated(found), lambda: _show_calibration(voice, found))
+    calibration = api.calibrate_energy(measurements)
+    terminal.result(_calibrated(calibration), lambda: _show_calibration(terminal, calibration))
 
 
-def _calibrated(found: Calibration) -> dict[str, Any]:
+def _calibrated(calibration: Calibration) -> dict[str, Any]:
     rows = [
         {
             "build": r.measured.name,
             "operating_point": r.measured.point.name,
-            **{f"{name}_uj": _of_inference(r, j) for name, j in _joules(r).items()},
+            **{f"{name}_uj": _microjoules(r, j) for name, j in _joules(r).items()},
             **{f"{name}_mw": j / r.seconds * 1e3 for name, j in _joules(r).items()},
             "residual": r.relative,
         }
-        for r in found.residuals
+        for r in calibration.residuals
     ]
     return {
-        "coefficients": asdict(found.coefficients),
-        "before": asdict(found.before),
+        "coefficients": asdict(calibration.coefficients),
+        "before": asdict(calibration.before),
         "residuals": rows,
-        "path": str(found.path),
+        "path": str(calibration.path),
     }
 
 
@@ -124,13 +126,13 @@ def _joules(row: Residual) -> dict[str, float]:
     return {"measured": row.measured.joules, "before": row.before_j, "after": row.after_j}
 
 
-def _of_inference(row: Residual, joules: float) -> float | None:
-    """Microjoules; None for a chip that idles, which has a power alone."""
+def _microjoules(row: Residual, joules: float) -> float | None:
+    """Energy in microjoules; None for a measurement of an idle chip, which is a power."""
     return None if row.measured.idles else joules * 1e6
 
 
-def _shown(row: Residual, joules: float) -> str:
-    """ "144 µJ", or of a chip that idles "16.4 mW"."""
+def _amount_text(row: Residual, joules: float) -> str:
+    """Energy, "144 µJ"; for a measurement of an idle chip its power, "16.4 mW"."""
     from myoedge.reports.energy import amount
     from myoedge.reports.wording import three_digits
 
@@ -139,7 +141,7 @@ def _shown(row: Residual, joules: float) -> str:
     return amount(joules)
 
 
-def _show_calibration(voice: Voice, found: Calibration) -> None:
+def _show_calibration(terminal: Terminal, calibration: Calibration) -> None:
     from rich.table import Table
 
     from myoedge.reports.energy import widths
@@ -149,10 +151,12 @@ def _show_calibration(voice: Voice, found: Calibration) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for title in ("build", "point", "measured", "before", "after", "residual"):
         table.add_column(title, justify="left" if title in ("build", "point") else "right")
-    for r in found.residuals:
-        shown = (_shown(r, joules) for joules in _joules(r).values())
+    for r in calibration.residuals:
+        texts = (_amount_text(r, joules) for joules in _joules(r).values())
         name = clean(r.measured.name)
-        table.add_row(name, r.measured.point.name, *shown, f"{r.relative:+.1%}")
-    printed(table, voice.out)
-    voice.out.print(widths(found.residuals, found.before, found.coefficients), markup=False)
-    voice.say(f"kept in {found.path}")
+        table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
+    printed(table, terminal.out)
+    terminal.out.print(
+        widths(calibration.residuals, calibration.before, calibration.coefficients), markup=False
+    )
+    terminal.progress(f"stored in {calibration.path}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Terminal, common
 
 
 @click.command("explain")
 @click.argument("code")
 @common
-def command(voice: Voice, code: str) -> None:
-    """Show what an error or warning means and what to do about it."""
+def command(terminal: Terminal, code: str) -> None:
+    """Explain an error or warning code and its remedy."""
     from myoedge import api
 
     text = api.explain(code)
-    voice.result({"code": code.upper(), "text": text}, lambda: click.echo(text))
+    terminal.result({"code": code.upper(), "text": text}, lambda: click.echo(text))

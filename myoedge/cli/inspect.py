@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from myoedge.cli.newest import named_or_newest
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.newest import chosen_build
+from myoedge.cli.shell import Terminal, common
 from myoedge.errors import command as command_line
 
 if TYPE_CHECKING:
@@ -19,63 +19,68 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(), metavar="MODEL|DIR", required=False)
-@click.option("--memory", is_flag=True, help="Who makes the peak of L1, L2 and L3, in a build.")
-@click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint.")
+@click.option("--memory", is_flag=True, help="Buffers at the peak of L1, L2 and L3, of a build.")
+@click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
 @click.option("--calib", metavar="FILE", help="Gives a checkpoint's network its input shape.")
 @common
 def command(
-    voice: Voice, path: str | None, memory: bool, factory: str | None, calib: str | None
+    terminal: Terminal, path: str | None, memory: bool, factory: str | None, calib: str | None
 ) -> None:
-    """Show what a model file holds, and whether it can be built; or what a build folder holds.
+    """Show the network of a model file and whether it can be built, or the report of a build.
 
-    MODEL is a model file, DIR what build wrote: the newest one below build/ without it.
+    MODEL is a model file, DIR a build; default: the newest build below build/.
     """
     if memory or path is None or Path(path).is_dir():
         if factory or calib:
             raise click.UsageError("--factory and --calib go with a model file, not with a build.")
-        _of_build(voice, named_or_newest(voice, path), memory)
+        _of_build(terminal, chosen_build(terminal, path), memory)
     else:
-        _of_model(voice, path, factory, calib)
+        _of_model(terminal, path, factory, calib)
 
 
-def _of_model(voice: Voice, model: str, factory: str | None, calib: str | None) -> None:
+def _of_model(terminal: Terminal, model: str, factory: str | None, calib: str | None) -> None:
     from myoedge import api
 
-    found = api.inspect(model, factory=factory, calib=calib)
-    voice.result(asdict(found), lambda: _show(voice, found))
-    given = ("--factory", factory) if factory else ()
-    voice.say(f"\nnext: {command_line('build', model, *given, '--calib', 'calib.npz')}")
+    inspection = api.inspect(model, factory=factory, calib=calib)
+    terminal.result(asdict(inspection), lambda: _show(terminal, inspection))
+    factory_option = ("--factory", factory) if factory else ()
+    terminal.progress(
+        f"\nnext: {command_line('build', model, *factory_option, '--calib', 'calib.npz')}"
+    )
 
 
-def _of_build(voice: Voice, folder: Path, memory: bool) -> None:
+def _of_build(terminal: Terminal, folder: Path, memory: bool) -> None:
     from myoedge import api
     from myoedge.reports.peaks import print_peaks
     from myoedge.reports.text import print_report
 
     if memory:
-        found = api.peaks(folder)
-        rows = {"memories": [asdict(peak) for peak in found]}
-        voice.result(rows, lambda: print_peaks(found, voice.out))
+        peaks = api.peaks(folder)
+        rows = {"memories": [asdict(peak) for peak in peaks]}
+        terminal.result(rows, lambda: print_peaks(peaks, terminal.out))
         return
     report = api.load_build(folder).report
     page = str(folder / "report.html")
-    voice.result(report, lambda: print_report(report, voice.out, html=page))
-    voice.say(f"next: {command_line('inspect', folder, '--memory')}")
+    terminal.result(report, lambda: print_report(report, terminal.out, html=page))
+    terminal.progress(f"next: {command_line('inspect', folder, '--memory')}")
 
 
-def _show(voice: Voice, found: Inspection) -> None:
+def _show(terminal: Terminal, inspection: Inspection) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from myoedge.reports.text import show
 
-    lines = [f"{found.name}  {found.digest[:16]}", *(f"  {note}" for note in found.notes)]
-    lines += [f"  input   {name} {list(shape)}" for name, shape in found.inputs]
-    lines += [f"  output  {name} {list(shape)}" for name, shape in found.outputs]
-    lines.append(f"  {found.params:,} parameters, {found.macs:,} MACs\n")
-    voice.out.print("\n".join(lines), markup=False)
+    lines = [
+        f"{inspection.name}  {inspection.digest[:16]}",
+        *(f"  {note}" for note in inspection.notes),
+    ]
+    lines += [f"  input   {name} {list(shape)}" for name, shape in inspection.inputs]
+    lines += [f"  output  {name} {list(shape)}" for name, shape in inspection.outputs]
+    lines.append(f"  {inspection.params:,} parameters, {inspection.macs:,} MACs\n")
+    terminal.out.print("\n".join(lines), markup=False)
     table = Table("layer", "operator", "output", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("MACs", justify="right")
-    for path, op, shape, macs in found.layers:
+    for path, op, shape, macs in inspection.layers:
         table.add_row(escape(path), op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
-    show(table, voice.out)
+    show(table, terminal.out)

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Terminal, common
 
 
 @click.command("report")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option(
-    "--against", type=click.Path(), metavar="OLD", help="Show what changed since this build."
+    "--against", type=click.Path(), metavar="OLD", help="Show differences from this build."
 )
 @click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
 @common
-def command(voice: Voice, folder: str | None, against: str | None, show: bool) -> None:
-    """Show a build's report, or what changed since another build.
+def command(terminal: Terminal, folder: str | None, against: str | None, show: bool) -> None:
+    """Show a build's report, or its differences from another build.
 
-    FOLDER is what build wrote; the newest one below build/ without it.
+    FOLDER is a build; default: the newest below build/.
     """
     from myoedge import api
     from myoedge.cli.newest import newest
@@ -29,10 +29,10 @@ def command(voice: Voice, folder: str | None, against: str | None, show: bool) -
     page = str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against)
-        voice.result(
-            {"changes": [row.plain() for row in rows]}, lambda: print_diff(rows, voice.out)
+        terminal.result(
+            {"changes": [row.plain() for row in rows]}, lambda: print_diff(rows, terminal.out)
         )
     else:
-        voice.result(chosen.report, lambda: print_report(chosen.report, voice.out, html=page))
+        terminal.result(chosen.report, lambda: print_report(chosen.report, terminal.out, html=page))
     if show:
         click.launch(page)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from myoedge.cli.shell import Voice, board_options, common
+from myoedge.cli.shell import Terminal, board_options, common
 
 DIFFER = 4
 
@@ -19,17 +19,17 @@ DIFFER = 4
 @click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
 @board_options
 @common
-def command(voice: Voice, folder: str | None, **options: Any) -> None:
+def command(terminal: Terminal, folder: str | None, **options: Any) -> None:
     """Run a build's application on a board: outputs and cycles, layer by layer.
 
-    FOLDER is what build --app gap-sdk wrote; the newest one below build/ without it. The
-    application must be on the board and serve its serial line.
+    FOLDER is the output of build --app gap-sdk; default: the newest below build/. The application
+    must run on the board and serve its serial line.
     """
     from myoedge import api
-    from myoedge.cli.newest import named_or_newest
+    from myoedge.cli.newest import chosen_build
     from myoedge.cli.simulate import as_json, show
 
-    found = api.run(named_or_newest(voice, folder), **options)
-    voice.result(as_json(found), lambda: show(voice, found))
-    if not found.exact:
+    run = api.run(chosen_build(terminal, folder), **options)
+    terminal.result(as_json(run), lambda: show(terminal, run))
+    if not run.exact:
         sys.exit(DIFFER)

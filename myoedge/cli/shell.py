@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all verbs share: options, output for people and for programs, exit codes."""
+"""Options, output and exit codes of all verbs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 INTERRUPTED = 130
-PLAINER = str.maketrans({"µ": "u", "–": "-", "…": "~"})  # on terminals that have only ASCII
+ASCII_SUBSTITUTES = str.maketrans(
+    {"µ": "u", "–": "-", "…": "~"}
+)  # on terminals that have only ASCII
 
 Verb = Callable[..., Any]
 
 
-class Voice:
-    """Where a verb's output goes: people's text to stderr, the result to stdout.
+class Terminal:
+    """Output of a verb: messages to stderr, the result to stdout.
 
     as_json   one JSON object on stdout and nothing else there
     level     -1 quiet, 0 normal, 1 verbose
@@ -40,7 +42,7 @@ class Voice:
 
     @functools.cached_property
     def out(self) -> Console:
-        """For results: stdout, or stderr where stdout is kept for JSON."""
+        """Console for results: stdout, or stderr where stdout is reserved for JSON."""
         return self._console(stderr=self.as_json)
 
     def _console(self, *, stderr: bool) -> Console:
@@ -48,27 +50,27 @@ class Voice:
 
         class Output(Console):
             def on_broken_pipe(self) -> None:
-                raise BrokenPipeError  # `guarded` knows; rich would make exit code 1 of it
+                raise BrokenPipeError  # run_command_line knows; rich would make exit code 1 of it
 
         return Output(stderr=stderr, no_color=not self.color, highlight=False, soft_wrap=False)
 
-    def say(self, text: str) -> None:
-        """A line of progress."""
+    def progress(self, text: str) -> None:
+        """Prints a message, unless -q is given."""
         if self.level >= 0:
             click.echo(text, err=True)
 
     def stage(self, name: str) -> None:
-        """A stage of the pipeline as it starts."""
-        self.say(f"  {name} ...")
+        """Prints the name of a pipeline stage as it starts."""
+        self.progress(f"  {name} ...")
 
     def times(self, seconds: Mapping[str, float]) -> None:
-        """What each stage took, with -v."""
+        """Prints the duration of each stage, with -v."""
         if self.level > 0:
-            shown = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
-            click.echo(f"  took {', '.join(shown)}", err=True)
+            texts = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
+            click.echo(f"  took {', '.join(texts)}", err=True)
 
     def result(self, value: Any, show: Callable[[], None]) -> None:
-        """The verb's result: JSON for programs, else shown to people."""
+        """Prints the verb's result: as JSON for programs, else for people."""
         if self.as_json:
             click.echo(json.dumps(value, allow_nan=False, sort_keys=False))
         else:
@@ -76,10 +78,10 @@ class Voice:
 
 
 def common(verb: Verb) -> Verb:
-    """Adds -q, -v, --json, --no-color; the verb gets a Voice as its first argument."""
+    """Adds -q, -v, --json, --no-color; the verb receives a Terminal as its first argument."""
 
     @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
-    @click.option("-v", "--verbose", is_flag=True, help="Also say what each stage took.")
+    @click.option("-v", "--verbose", is_flag=True, help="Also print the time of each stage.")
     @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
     @click.option("--no-color", is_flag=True, help="No colours (also: NO_COLOR=1).")
     @functools.wraps(verb)
@@ -88,14 +90,14 @@ def common(verb: Verb) -> Verb:
     ) -> Any:
         _refuse_empty(rest)
         color = not no_color and "NO_COLOR" not in os.environ
-        voice = Voice(as_json, verbose - quiet, color)
-        return verb(voice, *args, **rest)
+        terminal = Terminal(as_json, verbose - quiet, color)
+        return verb(terminal, *args, **rest)
 
     return wrapped
 
 
 def _refuse_empty(values: Mapping[str, Any]) -> None:
-    """An empty argument is what a shell makes of a variable that is not set, never meant."""
+    """Refuses empty arguments, which a shell makes of an unset variable."""
     for name, value in values.items():
         if value == "" or (isinstance(value, tuple) and "" in value):
             raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
@@ -104,60 +106,60 @@ def _refuse_empty(values: Mapping[str, Any]) -> None:
 MODEL_OPTIONS = (
     click.argument("model", required=False, type=click.Path()),
     click.option("--calib", metavar="FILE", help="npz/npy with real input windows, or 'random'."),
-    click.option("--factory", metavar="PKG.MOD:FN", help="Makes the network of a checkpoint."),
+    click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network."),
     click.option(
         "--method",
         type=click.Choice(["minmax", "percentile", "mse"]),
-        help="How ranges follow from the samples (minmax).",
+        help="Observer of the calibration (minmax).",
     ),
-    click.option("--percentile", type=float, help="Percent kept by --method percentile (99.99)."),
-    click.option("--samples", type=int, help="At most so many of the samples (256)."),
+    click.option("--percentile", type=float, help="Percent in range, --method percentile (99.99)."),
+    click.option("--samples", type=int, help="Maximum number of calibration samples (256)."),
     click.option("--ctc", type=int, metavar="BLANK", help="Symbols by greedy CTC; -1: the last."),
     click.option(
-        "--reuse", type=click.Path(), metavar="DIR", help="Keep unchanged layers of a build."
+        "--reuse", type=click.Path(), metavar="DIR", help="Reuse unchanged layers of a build."
     ),
     click.option("--strict", is_flag=True, help="Warnings become errors."),
-    click.option("--config", type=click.Path(), metavar="TOML", help="Instead of ./myoedge.toml."),
+    click.option("--config", type=click.Path(), metavar="TOML", help="Default: ./myoedge.toml."),
 )
 
 
 def model_options(verb: Verb) -> Verb:
-    """The options of verbs that load and quantise a model."""
+    """Adds the options for loading and quantising a model."""
     for option in reversed(MODEL_OPTIONS):
         verb = option(verb)
     return verb
 
 
 def board_options(verb: Verb) -> Verb:
-    """The options of verbs that talk to a board."""
-    verb = click.option("--port", metavar="DEVICE", help="The board's console, if not found.")(verb)
+    """Adds the options for a board."""
+    verb = click.option("--port", metavar="DEVICE", help="Serial port of the console.")(verb)
     return click.option("--board", metavar="ID|TOML", help="Default: gap9_evk.")(verb)
 
 
 def warn(warnings: tuple[Notice, ...]) -> None:
-    """Warnings are told with -q too."""
+    """Prints warnings, with -q too."""
     for warning in warnings:
         click.echo(str(warning), err=True)
 
 
-def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
-    """Runs the command line; every way it can end has its exit code, none of them a traceback."""
-    given = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in given
-    _write_what_there_is()
+def run_command_line(group: click.Group, arguments: list[str] | None) -> NoReturn:
+    """Runs the command line; every outcome has an exit code, none prints a traceback."""
+    given_arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given_arguments
+    _allow_ascii_terminals()
     try:
-        _end_as_by_ctrl_c()
+        _end_by_sigterm()
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
-        with group.make_context("myoedge", list(given)) as context:
+        with group.make_context("myoedge", list(given_arguments)) as context:
             group.invoke(context)
         sys.stdout.flush()
         sys.exit(0)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except MyoedgeError as error:
-        _told(error.notice, as_json)
+        _exit_with_notice(error.notice, as_json)
     except click.ClickException as error:
-        _told_usage(error, as_json)
+        _exit_with_usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
         # Python notes an interrupt that leaves a string it executes, as imports do that make
         # classes, and ends by that signal whatever comes later; the next string makes it forget.
@@ -170,44 +172,44 @@ def guarded(group: click.Group, arguments: list[str] | None) -> NoReturn:
     except Exception as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             _discard(sys.stdout)
-            _told(Notice("E281", "no room to write the output"), as_json=False)
-        _told(_bug(error, given), as_json)
+            _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)
+        _exit_with_notice(_bug(error, given_arguments), as_json)
 
 
-def _plainer(error: UnicodeError) -> tuple[str, int]:
-    """Signs that a terminal does not have: µ becomes u, what has no likeness a question mark."""
+def _substituted(error: UnicodeError) -> tuple[str, int]:
+    """Encoding error handler: µ becomes u, characters without a substitute "?"."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end].translate(PLAINER)
+    lacking = error.object[error.start : error.end].translate(ASCII_SUBSTITUTES)
     return lacking.encode("ascii", "replace").decode("ascii"), error.end
 
 
-def _write_what_there_is() -> None:
-    codecs.register_error("myoedge.plainer", _plainer)
+def _allow_ascii_terminals() -> None:
+    codecs.register_error("myoedge.plainer", _substituted)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="myoedge.plainer")
 
 
-def _end_as_by_ctrl_c() -> None:
-    """Asked to end (SIGTERM) a verb clears away what it began, as on Ctrl-C."""
+def _end_by_sigterm() -> None:
+    """Lets SIGTERM raise KeyboardInterrupt, so that a verb cleans up as on Ctrl-C."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _discard(stream: TextIO) -> None:
-    """What the stream still holds goes nowhere, so that leaving does not stumble over it."""
+    """Redirects a closed stream to /dev/null, so that the final flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _told(notice: Notice, as_json: bool) -> NoReturn:
+def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": as_dict(notice)}))
     click.echo(notice.text("error"), err=True)
     sys.exit(notice.exit_code)
 
 
-def _told_usage(error: click.ClickException, as_json: bool) -> NoReturn:
+def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
     if as_json:
         text = {"code": "E200", "title": error.format_message(), "exit_code": 2}
         click.echo(json.dumps({"error": text}))
@@ -216,7 +218,7 @@ def _told_usage(error: click.ClickException, as_json: bool) -> NoReturn:
 
 
 def as_dict(notice: Notice) -> dict[str, Any]:
-    """A notice for --json."""
+    """A notice as JSON values, for --json."""
     return {
         "code": notice.code,
         "title": notice.title,
@@ -227,7 +229,7 @@ def as_dict(notice: Notice) -> dict[str, Any]:
 
 
 def _bug(error: Exception, arguments: list[str]) -> Notice:
-    """Keeps what a bug report needs in a folder of its own, and says where."""
+    """Writes a crash report into a new folder and returns the notice with its path."""
     import tempfile
     import traceback
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from myoedge.cli.shell import Voice, as_dict, common
+from myoedge.cli.shell import Terminal, as_dict, common
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
@@ -44,7 +44,7 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 @click.option("--profile", is_flag=True, help="With --elf: cycles by function and source line.")
 @click.option("--window", metavar="FROM:TO", help="With --elf: instructions between two cycles.")
 @common
-def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -> None:
+def command(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip and say what it costs.
 
     FOLDER is what build wrote; the newest one below build/ without it. With --elf: any program for
@@ -53,19 +53,19 @@ def command(voice: Voice, folder: str | None, elf: str | None, **options: Any) -
     """
     _refuse_what_goes_unheard(elf is not None)
     if elf is not None:
-        _run_elf(voice, elf, **options)
+        _run_elf(terminal, elf, **options)
         return
     from myoedge import api
     from myoedge.building.simulate import TRACE
-    from myoedge.cli.newest import named_or_newest
+    from myoedge.cli.newest import chosen_build
 
     given = ("on", "input", "operating_point", "like", "trace")
     chosen = {name: options[name] for name in given}
-    build = named_or_newest(voice, folder)
-    found = api.simulate(build, **chosen, progress=_progress(voice))
-    voice.result(as_json(found), lambda: show(voice, found))
+    build = chosen_build(terminal, folder)
+    found = api.simulate(build, **chosen, progress=_progress(terminal))
+    terminal.result(as_json(found), lambda: show(terminal, found))
     if options["trace"]:
-        voice.say(f"trace: {build / TRACE}, for ui.perfetto.dev")
+        terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if found.over is not None:
         click.echo(str(found.over), err=True)
     if not found.exact:
@@ -85,7 +85,7 @@ def _refuse_what_goes_unheard(has_elf: bool) -> None:
             raise click.UsageError(f"{what} goes {'without' if has_elf else 'with'} --elf.")
 
 
-def _progress(voice: Voice) -> Any:
+def _progress(terminal: Terminal) -> Any:
     """A line every second or so: short runs stay silent."""
     last: float | None = None
 
@@ -95,7 +95,7 @@ def _progress(voice: Voice) -> Any:
             last = time.monotonic()
         if time.monotonic() - last > BETWEEN_LINES_S:
             last = time.monotonic()
-            voice.say(f"  {cycle / 1e6:,.0f} M cycles ...")
+            terminal.progress(f"  {cycle / 1e6:,.0f} M cycles ...")
 
     return say
 
@@ -117,21 +117,21 @@ def as_json(found: Simulated) -> dict[str, Any]:
     }
 
 
-def show(voice: Voice, found: Simulated) -> None:
+def show(terminal: Terminal, found: Simulated) -> None:
     """What a run gave, for people."""
     from myoedge.reports.cycles import cycles_table
 
-    voice.out.print(cycles_table(found.report))
+    terminal.out.print(cycles_table(found.report))
     count = len(found.measurement.inferences)
     ones = ("pass", "passes") if "stream" in found.report else ("inference", "inferences")
     text = "equal to the reference" if found.exact else "NOT equal to the reference"
-    voice.out.print(f"{count} {ones[count != 1]}: outputs {text}", markup=False)
+    terminal.out.print(f"{count} {ones[count != 1]}: outputs {text}", markup=False)
 
 
 # --- any program ----------------------------------------------------------------------------------
 
 
-def _run_elf(voice: Voice, elf: str, dump: tuple[str, str] | None, **options: Any) -> None:
+def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **options: Any) -> None:
     from myoedge import api
     from myoedge.simulator import Faulted
 
@@ -145,14 +145,14 @@ def _run_elf(voice: Voice, elf: str, dump: tuple[str, str] | None, **options: An
             like=options["like"],
             profile=options["profile"],
             window=_window(options["window"]),
-            progress=lambda _, text: None if voice.as_json else click.echo(text, nl=False),
+            progress=lambda _, text: None if terminal.as_json else click.echo(text, nl=False),
         )
     except Faulted as fault:
-        _show_recorded(voice, fault.run, elf)
+        _show_recorded(terminal, fault.run, elf)
         raise
     if dump:
         _write(Path(dump[1]), run.dumps[0])
-    voice.result(_elf_json(run), lambda: _show_elf(voice, run, elf))
+    terminal.result(_elf_json(run), lambda: _show_elf(terminal, run, elf))
     sys.exit(min(run.exit_code, MOST_CODES))
 
 
@@ -214,13 +214,13 @@ def _elf_json(run: Simulation) -> dict[str, Any]:
     }
 
 
-def _show_elf(voice: Voice, run: Simulation, elf: str) -> None:
+def _show_elf(terminal: Terminal, run: Simulation, elf: str) -> None:
     total = sum(c.instructions for c in run.counts)
-    voice.say(f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}")
-    _show_recorded(voice, run, elf)
+    terminal.progress(f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}")
+    _show_recorded(terminal, run, elf)
 
 
-def _show_recorded(voice: Voice, run: Simulation, elf: str) -> None:
+def _show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:
     """Profile and window, also of a run that went wrong; with --json on stderr."""
     if not (run.profile or run.steps):
         return
@@ -229,4 +229,4 @@ def _show_recorded(voice: Voice, run: Simulation, elf: str) -> None:
 
     program = read_elf(Path(elf).read_bytes(), elf)
     for text in (hot_functions(run, program), hot_lines(run, program), steps_text(run, program)):
-        voice.out.print(text, markup=False, soft_wrap=True, end="")
+        terminal.out.print(text, markup=False, soft_wrap=True, end="")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Voice, common
+from myoedge.cli.shell import Terminal, common
 
 if TYPE_CHECKING:
     from myoedge.sweeps.sweep import Swept
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--against", type=click.Path(), metavar="OLD", help="Exit 3 where worse than this.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
 @common
-def command(voice: Voice, file: str, **options: Any) -> None:
+def command(terminal: Terminal, file: str, **options: Any) -> None:
     """Build and simulate models with budgets, options and operating points, all of each.
 
     Results that are in DIR already are not computed again, however the last run ended. DIR gets
@@ -28,9 +28,9 @@ def command(voice: Voice, file: str, **options: Any) -> None:
     """
     from myoedge import api
 
-    found = api.sweep(file, **options, say=lambda text: voice.say(f"  {text}"))
-    voice.result(_as_json(found), lambda: _show(voice, found))
-    voice.say(f"tables and plots: {found.folder / 'sweep.html'}")
+    found = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
+    terminal.result(_as_json(found), lambda: _show(terminal, found))
+    terminal.progress(f"tables and plots: {found.folder / 'sweep.html'}")
     api.check_regressions(found)
 
 
@@ -43,9 +43,9 @@ def _as_json(found: Swept) -> dict[str, Any]:
     }
 
 
-def _show(voice: Voice, found: Swept) -> None:
+def _show(terminal: Terminal, found: Swept) -> None:
     from myoedge.reports.text import clean
     from myoedge.sweeps.sweep import in_short
 
     for row in found.results:
-        voice.out.print(clean(in_short(row)), markup=False, soft_wrap=True)
+        terminal.out.print(clean(in_short(row)), markup=False, soft_wrap=True)

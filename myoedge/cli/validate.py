@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Voice, board_options, common
+from myoedge.cli.shell import Terminal, board_options, common
 
 if TYPE_CHECKING:
     from myoedge.api import Validation
 
 DIFFER = 4
-RUNGS = {
+BACKENDS = {
     "host": "host C, every layer",
     "simulator": "simulated GAP9, every layer",
     "gvsoc": "GVSoC, outputs",
@@ -28,59 +28,63 @@ RUNGS = {
 @click.option(
     "--on",
     default="host",
-    metavar="RUNGS",
-    help="Rungs of the ladder, with commas: host, simulator, gvsoc, board.",
+    metavar="BACKENDS",
+    help="Backends, separated by commas: host, simulator, gvsoc, board.",
 )
-@click.option("--input", metavar="FILE", help="npz/npy samples to compare in addition.")
+@click.option("--input", metavar="FILE", help="npz/npy with further samples.")
 @click.option(
     "--onnx", is_flag=True, help="Also measure model.int8.onnx (pip install onnxruntime)."
 )
-@click.option("--cc", default="zig", metavar="COMPILER", help="zig (comes along), cc, or a path.")
+@click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
 @board_options
 @common
-def command(voice: Voice, folder: str | None, on: str, **options: Any) -> None:
+def command(terminal: Terminal, folder: str | None, on: str, **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
-    FOLDER is what build wrote; the newest one below build/ without it.
+    FOLDER is a build; default: the newest below build/.
     """
     from myoedge import api
-    from myoedge.cli.newest import named_or_newest
+    from myoedge.cli.newest import chosen_build
 
-    rungs = tuple(filter(None, on.split(",")))
-    found = api.validate(named_or_newest(voice, folder), on=rungs, **options, say=voice.stage)
-    voice.result(_as_json(found), lambda: _show(voice, found))
-    if found.difference is not None:
+    backends = tuple(filter(None, on.split(",")))
+    validation = api.validate(
+        chosen_build(terminal, folder), on=backends, **options, say=terminal.stage
+    )
+    terminal.result(_as_json(validation), lambda: _show(terminal, validation))
+    if validation.difference is not None:
         sys.exit(DIFFER)
 
 
-def _as_json(found: Validation) -> dict[str, Any]:
-    difference = None if found.difference is None else asdict(found.difference)
-    db = None if found.onnx_db is None else min(found.onnx_db, 999.0)
+def _as_json(validation: Validation) -> dict[str, Any]:
+    difference = None if validation.difference is None else asdict(validation.difference)
+    db = None if validation.onnx_db is None else min(validation.onnx_db, 999.0)
     return {
-        "exact": found.exact,
-        "samples": found.samples,
+        "exact": validation.exact,
+        "samples": validation.samples,
         "difference": difference,
         "onnx_db": db,
     }
 
 
-def _show(voice: Voice, found: Validation) -> None:
-    for rung, count in found.samples.items():
-        if found.exact[rung]:
-            one, many = ("pass", "passes") if found.in_passes else ("sample", "samples")
-            text = f"exact: reference = {RUNGS[rung]}, {count:,} {one if count == 1 else many}"
-            voice.out.print(text, markup=False)
-    if found.onnx_db is not None:
-        same = found.onnx_db == float("inf")
-        text = "the same integers" if same else f"{found.onnx_db:.1f} dB to the reference"
-        voice.out.print(f"onnxruntime on model.int8.onnx: {text}", markup=False)
-    if found.difference is None:
+def _show(terminal: Terminal, validation: Validation) -> None:
+    for backend, count in validation.samples.items():
+        if validation.exact[backend]:
+            singular, plural = ("pass", "passes") if validation.in_passes else ("sample", "samples")
+            runs = f"{count:,} {singular if count == 1 else plural}"
+            text = f"exact: reference = {BACKENDS[backend]}, {runs}"
+            terminal.out.print(text, markup=False)
+    if validation.onnx_db is not None:
+        is_exact = validation.onnx_db == float("inf")
+        text = "the same integers" if is_exact else f"{validation.onnx_db:.1f} dB to the reference"
+        terminal.out.print(f"onnxruntime on model.int8.onnx: {text}", markup=False)
+    if validation.difference is None:
         return
-    d, of = found.difference, "pass" if found.in_passes else "sample"
+    first, run = validation.difference, "pass" if validation.in_passes else "sample"
+    index = list(first.index)
     lines = (
-        f"{d.where} differs on {d.rung}",
-        f"  layer     {d.layer} ({d.name}), {of} {d.sample}, index {list(d.index)}",
-        f"  expected  {d.expected}",
-        f"  got       {d.got}",
+        f"{first.where} differs on {first.rung}",
+        f"  layer     {first.layer} ({first.name}), {run} {first.sample}, index {index}",
+        f"  expected  {first.expected}",
+        f"  got       {first.got}",
     )
-    voice.out.print("\n".join(lines), markup=False)
+    terminal.out.print("\n".join(lines), markup=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C core as Python calls it: compiled once by the package's own compiler, then cached."""
+"""ctypes binding of the C core, compiled once by the package's own compiler, then cached."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from myoedge.simulator.result import STALLS
-from myoedge.system.library import How, load_library
+from myoedge.system.library import CompileOptions, load_library
 
 CORES = 10
 REGISTERS = 32
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
 # -Wconversion would put a cast on every line of a simulator of 32-bit arithmetic.
-AS_FAST = How(optimize="-O3", warnings=("-Wall", "-Wextra", "-Werror"))
+FAST = CompileOptions(optimize="-O3", warnings=("-Wall", "-Wextra", "-Werror"))
 
 
 class Counts(ctypes.Structure):
-    """Counts of core.h."""
+    """Counts in core.h."""
 
     NUMBERS = (
         "instructions",
@@ -38,7 +38,7 @@ class Counts(ctypes.Structure):
 
 
 class FaultReport(ctypes.Structure):
-    """FaultReport of core.h."""
+    """FaultReport in core.h."""
 
     _fields_ = (
         ("kind", ctypes.c_int),
@@ -55,7 +55,7 @@ class FaultReport(ctypes.Structure):
 
 
 class DeviceCounts(ctypes.Structure):
-    """DeviceCounts of devices.h."""
+    """DeviceCounts in devices.h."""
 
     NUMBERS = (
         "dma_in_bytes",
@@ -71,7 +71,7 @@ class DeviceCounts(ctypes.Structure):
 
 
 class MarkRecord(ctypes.Structure):
-    """Mark of observe.h."""
+    """Mark in observe.h."""
 
     _fields_ = (
         ("cycle", U64),
@@ -86,19 +86,19 @@ class MarkRecord(ctypes.Structure):
 
 
 class Snapshot(ctypes.Structure):
-    """Snapshot of observe.h."""
+    """Snapshot in observe.h."""
 
     _fields_ = (("value", ctypes.c_int32), ("address", U32), ("size", U32))
 
 
 class StepRecord(ctypes.Structure):
-    """Step of observe.h."""
+    """Step in observe.h."""
 
     _fields_ = (("cycle", U64), ("pc", U32), ("core", U32), ("reg", U32), ("value", U32))
 
 
 class SpanRecord(ctypes.Structure):
-    """Span of observe.h."""
+    """Span in observe.h."""
 
     _fields_ = (
         ("start", U64),
@@ -111,7 +111,7 @@ class SpanRecord(ctypes.Structure):
 
 
 class Recorded(ctypes.Structure):
-    """Recorded of machine.h."""
+    """Recorded in machine.h."""
 
     _fields_ = (
         ("marks", ctypes.POINTER(MarkRecord)),
@@ -167,7 +167,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
     """The loaded C core. Errors: E501 without the compiler, E281 without room to compile."""
     folder = Path(__file__).parent / "core"
-    handle = load_library(folder, cc=cc, sanitize=sanitize, how=AS_FAST).handle
+    handle = load_library(folder, cc=cc, sanitize=sanitize, how=FAST).handle
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(handle, name)
         function.restype, function.argtypes = result, list(arguments)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a program that went wrong, as an error people can act on."""
+"""Faults of a simulated program, as errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from myoedge.system.elf import Program
 
 FC = 9
 OFF, ASLEEP = 0, 2  # enum CoreState of core.h
-ENDLESS = ("E707", "E708")  # nobody's fault alone
+NO_PROGRESS = ("E707", "E708")  # caused by no single core
 
 # by enum Fault of core.h: code and what to try
 KINDS = {
@@ -39,7 +39,7 @@ _NAMES = (
 
 
 class Faulted(MyoedgeError):
-    """A program went wrong: what, where in the source, when, the registers.
+    """A program faulted: cause, source line, cycle, registers.
 
     run   what was recorded until then
     """
@@ -47,17 +47,17 @@ class Faulted(MyoedgeError):
     run: Simulation
 
 
-def faulted(report: FaultReport, program: Program, run: Simulation) -> Faulted:
-    """The error for a fault report."""
+def fault_error(report: FaultReport, program: Program, run: Simulation) -> Faulted:
+    """The error of a fault report."""
     code, needs = KINDS[report.kind]
     title = report.text.decode("utf-8", "replace")
     facts: dict[str, object] = {"cycle": report.cycle}
     if report.core >= 0:
-        who = _name(report.core)
-        if code in ENDLESS:
-            facts |= {"cores": "\n".join(_where(report, program)), "shown": who}
+        core_name = _name(report.core)
+        if code in NO_PROGRESS:
+            facts |= {"cores": "\n".join(_core_lines(report, program)), "shown": core_name}
         else:
-            title = f"{who}: {title}"
+            title = f"{core_name}: {title}"
         facts |= {"pc": f"0x{report.pc:08x}  {_place(program, report.pc)}".rstrip()}
         facts |= {"instruction": f"0x{report.word:08x}", "registers": _registers(report)}
     error = Faulted(code, title, {**facts, "needs": needs})
@@ -69,12 +69,12 @@ def _name(core: int) -> str:
     return "fabric controller" if core == FC else f"core {core}"
 
 
-def _where(report: FaultReport, program: Program) -> Iterator[str]:
+def _core_lines(report: FaultReport, program: Program) -> Iterator[str]:
     """A line for every core that has been started."""
     for core, (pc, state) in enumerate(zip(report.at, report.state, strict=True)):
         if state != OFF:
-            does = "sleeps" if state == ASLEEP else "runs"
-            yield f"{_name(core)} {does} at 0x{pc:08x}  {_place(program, pc)}".rstrip()
+            state_text = "sleeps" if state == ASLEEP else "runs"
+            yield f"{_name(core)} {state_text} at 0x{pc:08x}  {_place(program, pc)}".rstrip()
 
 
 def _place(program: Program, pc: int) -> str:
@@ -82,5 +82,5 @@ def _place(program: Program, pc: int) -> str:
 
 
 def _registers(report: FaultReport) -> str:
-    shown = [f"{name}={value:08x}" for name, value in zip(_NAMES, report.r, strict=True)]
-    return "\n".join(" ".join(shown[i : i + 8]) for i in range(0, len(shown), 8))
+    texts = [f"{name}={value:08x}" for name, value in zip(_NAMES, report.r, strict=True)]
+    return "\n".join(" ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))

@@ -13,30 +13,30 @@ from pathlib import Path
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
-from myoedge.simulator.fault import faulted
-from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation, Span, Step
+from myoedge.simulator.fault import fault_error
+from myoedge.simulator.result import STALLS, CoreCounts, ExecutedInstruction, Mark, Simulation, Span
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 SLICE_CYCLES = 4_000_000  # between two looks at the keyboard and the progress line
 MARK = "me_mark"
 STACKS, STACK_BYTES, GUARD_BYTES = "me_stacks", "me_stack_bytes", 16
-MOST_STEPS = 1_000_000
-MOST_SPANS = 1_500_000
-MOST_TEXT = 16 << 20  # characters that are kept of what a program prints
-MOST_CYCLES = 1 << 60  # what C can compare with
-_LEFT_OUT = "\n... the program printed more than is kept\n"
+MAX_STEPS = 1_000_000
+MAX_SPANS = 1_500_000
+MAX_TEXT_CHARS = 16 << 20  # characters recorded of a program's output
+MAX_CYCLE_LIMIT = 1 << 60  # what C can compare with
+_TRUNCATED_NOTE = "\n... the program printed more than is recorded\n"
 SPANS = ("dma in", "dma out", "l3 read", "l3 write", "asleep")
 
-_MORE, _EXITED = 0, 1
+_RUNNING, _EXITED = 0, 1
 _CHUNK = 1 << 16
 
 Range = tuple[int, int]  # address, size in bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a run shall record besides its counters.
+class RunOptions:
+    """Records of a run beside its counters.
 
     dump        bytes at its end
     snapshots   bytes when the program calls me_mark(value), by value
@@ -52,7 +52,7 @@ class Wanted:
     spans: bool = False
 
 
-NOTHING_MORE = Wanted()
+COUNTERS_ONLY = RunOptions()
 
 
 def simulate(
@@ -61,31 +61,31 @@ def simulate(
     cycles: Mapping[str, int] = GAP9_CYCLES,
     folder: Path | None = None,
     max_cycles: int = 1 << 40,
-    wanted: Wanted = NOTHING_MORE,
+    options: RunOptions = COUNTERS_ONLY,
     progress: Callable[[int, str], None] | None = None,
     sanitize: Sequence[str] = (),
     cc: str = "zig",
 ) -> Simulation:
-    """Run a bare-metal program until it exits.
+    """Runs a bare-metal program until it exits.
 
     cycles     the chip: sizes and costs by name (simulator/core/chip.h)
-    folder     where the program may open files by plain name; None: nowhere
-    progress   called now and then with the cycle and the text printed since
-    Errors: E241 no program; E242 it does not lie in the chip's memory; E701..E709 it faulted, hung
-    or ran out of cycles, with core, pc, function, source line, cycle and registers; E243 what shall
-    be recorded does not lie in memory; E712 there is too much of it.
+    folder     of the files that the program may open, by plain name; None: no files
+    progress   called about once a second with the cycle and the text printed since the last call
+    Errors: E241 no program; E242 a segment is outside the chip's memory; E701..E709 a fault, a
+    deadlock or too many cycles, with core, pc, function, source line, cycle and registers; E243 a
+    dump or snapshot outside memory; E712 too many records.
     """
     program = elf if isinstance(elf, Program) else read_elf(elf)
     with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load(core, machine, program)
-        for address, size in _ranges(wanted):
-            _check_inside(cycles, address, size)
-        _observe(core, machine, program, wanted)
-        core.machine_limit(machine, min(max_cycles, MOST_CYCLES))
+        for address, size in _ranges(options):
+            _check_in_memory(cycles, address, size)
+        _observe(core, machine, program, options)
+        core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
         ended, output = _run(core, machine, progress)
-        run = _result(core, machine, wanted, output)
+        run = _result(core, machine, options, output)
         if ended != _EXITED:
-            raise faulted(core.machine_fault(machine).contents, program, run)
+            raise fault_error(core.machine_fault(machine).contents, program, run)
         return run
 
 
@@ -118,7 +118,7 @@ def _open(folder: Path) -> int:
 
 
 def parameters(core: ctypes.CDLL) -> list[str]:
-    """The names that the C core wants a number for."""
+    """Names of the C core's parameters."""
     names: list[str] = []
     while (name := core.machine_parameter(len(names))) is not None:
         names.append(name.decode())
@@ -135,7 +135,7 @@ def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
         if not core.machine_write(machine, address, data, len(data)):
             raise MyoedgeError(
                 "E242",
-                "the program does not lie in the chip's memory",
+                "a segment of the program is outside the chip's memory",
                 {"segment": f"0x{address:08x}, {len(data)} bytes"},
             )
     if not core.machine_start(machine, program.entry):
@@ -144,17 +144,21 @@ def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
         )
 
 
-def _observe(core: ctypes.CDLL, machine: int, program: Program, wanted: Wanted) -> None:
-    rows = [(v, *where) for v, ranges in sorted(wanted.snapshots.items()) for where in ranges]
+def _observe(core: ctypes.CDLL, machine: int, program: Program, options: RunOptions) -> None:
+    rows = [
+        (v, *address_range)
+        for v, ranges in sorted(options.snapshots.items())
+        for address_range in ranges
+    ]
     snapshots = (binding.Snapshot * max(1, len(rows)))(*(binding.Snapshot(*row) for row in rows))
     if MARK in program.symbols:
         core.machine_watch_mark(machine, program.symbols[MARK], snapshots, len(rows))
-    if wanted.profile:
+    if options.profile:
         core.machine_profile(machine)
-    if wanted.window is not None:
-        core.machine_steps(machine, *wanted.window, (1 << binding.CORES) - 1, MOST_STEPS)
-    if wanted.spans:
-        core.machine_spans(machine, MOST_SPANS)
+    if options.window is not None:
+        core.machine_steps(machine, *options.window, (1 << binding.CORES) - 1, MAX_STEPS)
+    if options.spans:
+        core.machine_spans(machine, MAX_SPANS)
     if STACKS in program.symbols and STACK_BYTES in program.symbols:
         size = program.symbols[STACK_BYTES]
         for stack in range(binding.CORES - 1):
@@ -168,34 +172,34 @@ def _run(
 ) -> tuple[int, str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     parts: list[str] = []
-    room = MOST_TEXT
+    remaining_chars = MAX_TEXT_CHARS
     while True:
         ended = core.machine_run(machine, core.machine_now(machine) + SLICE_CYCLES)
-        text = decoder.decode(_printed(core, machine), final=ended != _MORE)
-        parts.append(_kept(text, room))
-        room -= len(text)
+        text = decoder.decode(_printed(core, machine), final=ended != _RUNNING)
+        parts.append(_truncated(text, remaining_chars))
+        remaining_chars -= len(text)
         if progress is not None:
             progress(core.machine_now(machine), parts[-1])
-        if ended != _MORE:
+        if ended != _RUNNING:
             return ended, "".join(parts)
 
 
 def _printed(core: ctypes.CDLL, machine: int) -> bytes:
     buffer = ctypes.create_string_buffer(_CHUNK)
     parts = []
-    while taken := core.machine_take_output(machine, buffer, _CHUNK):
-        parts.append(buffer.raw[:taken])
+    while count := core.machine_take_output(machine, buffer, _CHUNK):
+        parts.append(buffer.raw[:count])
     return b"".join(parts)
 
 
-def _kept(text: str, room: int) -> str:
-    """The part of the text there is room for; where that ends, that it is only a part."""
-    if len(text) <= room:
+def _truncated(text: str, max_chars: int) -> str:
+    """The first `max_chars` characters of the text, with a note where it is cut."""
+    if len(text) <= max_chars:
         return text
-    return text[:room] + _LEFT_OUT if room >= 0 else ""
+    return text[:max_chars] + _TRUNCATED_NOTE if max_chars >= 0 else ""
 
 
-def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Simulation:
+def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -> Simulation:
     counts = [core.machine_counts(machine, i).contents for i in range(binding.CORES)]
     devices = core.machine_device_counts(machine).contents
     recorded = binding.Recorded()
@@ -208,13 +212,13 @@ def _result(core: ctypes.CDLL, machine: int, wanted: Wanted, output: str) -> Sim
         devices={name: getattr(devices, name) for name in devices.NUMBERS},
         l1_bytes=core.machine_touched_bytes(machine, 1),
         l2_bytes=core.machine_touched_bytes(machine, 2),
-        dumps=tuple(_read(core, machine, *where) for where in wanted.dump),
-        marks=tuple(_marks(recorded, wanted)),
+        dumps=tuple(_read(core, machine, *span) for span in options.dump),
+        marks=tuple(_marks(recorded, options)),
         spans=tuple(_span(recorded.spans[i]) for i in range(recorded.span_count)),
         spans_lost=recorded.spans_lost,
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
-        profile=_profile(core, machine, recorded) if wanted.profile else {},
+        profile=_profile(core, machine, recorded) if options.profile else {},
     )
 
 
@@ -229,33 +233,34 @@ def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> byt
     return buffer.raw[:size_bytes]
 
 
-def _ranges(wanted: Wanted) -> Iterator[Range]:
-    yield from wanted.dump
-    for ranges in wanted.snapshots.values():
+def _ranges(options: RunOptions) -> Iterator[Range]:
+    yield from options.dump
+    for ranges in options.snapshots.values():
         yield from ranges
 
 
-def _check_inside(cycles: Mapping[str, int], address: int, size_bytes: int) -> None:
+def _check_in_memory(cycles: Mapping[str, int], address: int, size_bytes: int) -> None:
     for memory in ("l1", "l2"):
         base, end = cycles[f"{memory}_base"], cycles[f"{memory}_base"] + cycles[f"{memory}_bytes"]
         if size_bytes > 0 and base <= address and address + size_bytes <= end:
             return
     raise MyoedgeError(
         "E243",
-        "what shall be dumped does not lie in L1 or L2",
+        "the dump is not inside L1 or L2",
         {"range": f"0x{address:08x}, {size_bytes} bytes"},
     )
 
 
-def _marks(recorded: binding.Recorded, wanted: Wanted) -> Iterator[Mark]:
-    kept = ctypes.string_at(recorded.kept, recorded.kept_bytes) if recorded.kept_bytes else b""
-    at = 0
+def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
+    size = recorded.kept_bytes
+    contents = ctypes.string_at(recorded.kept, size) if size else b""
+    start = 0
     for i in range(recorded.mark_count):
         m = recorded.marks[i]
         snapshots = []
-        for _, size in wanted.snapshots.get(m.value, ()):
-            snapshots.append(kept[at : at + size])
-            at += size
+        for _, size_bytes in options.snapshots.get(m.value, ()):
+            snapshots.append(contents[start : start + size_bytes])
+            start += size_bytes
         yield Mark(
             value=m.value,
             cycle=m.cycle,
@@ -273,11 +278,11 @@ def _span(s: binding.SpanRecord) -> Span:
     return Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address)
 
 
-def _steps(recorded: binding.Recorded) -> Iterator[Step]:
+def _steps(recorded: binding.Recorded) -> Iterator[ExecutedInstruction]:
     for i in range(recorded.step_count):
         s = recorded.steps[i]
         register = s.reg if s.reg < binding.REGISTERS else None
-        yield Step(s.cycle, s.core, s.pc, register, s.value)
+        yield ExecutedInstruction(s.cycle, s.core, s.pc, register, s.value)
 
 
 def _profile(core: ctypes.CDLL, machine: int, recorded: binding.Recorded) -> dict[int, int]:

@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cycles went: by function, by source line, and instruction by instruction."""
+"""Cycles by function, by source line, and by instruction."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 
-from myoedge.simulator.result import Simulation, Step
+from myoedge.simulator.result import ExecutedInstruction, Simulation
 from myoedge.system.elf import Program
 
-MOST_ROWS = 20
+MAX_ROWS = 20
 
 
 def hot_functions(run: Simulation, program: Program) -> str:
-    """Cycles of all cores by function, most first; "" without a profile."""
+    """Cycles of all cores by function, descending; "" without a profile."""
     return _table(run, "function", lambda pc: program.function_at(pc) or f"0x{pc:08x}")
 
 
 def hot_lines(run: Simulation, program: Program) -> str:
-    """Cycles of all cores by source line, most first; "" without a profile."""
+    """Cycles of all cores by source line, descending; "" without a profile."""
     return _table(run, "line", lambda pc: program.line_at(pc) or "?")
 
 
@@ -29,19 +29,19 @@ def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
     for pc, n in run.profile.items():
         cycles[name(pc)] += n
     total = sum(cycles.values())
-    rows = [f"{n:>14,} {100 * n / total:5.1f} %  {key}" for key, n in cycles.most_common(MOST_ROWS)]
+    rows = [f"{n:>14,} {100 * n / total:5.1f} %  {key}" for key, n in cycles.most_common(MAX_ROWS)]
     return "\n".join([f"{'cycles':>14} {'share':>7}  {title}", *rows, ""])
 
 
 def steps_text(run: Simulation, program: Program) -> str:
-    """One line an executed instruction: cycle, core, pc, register written, source line."""
+    """A line for each executed instruction: cycle, core, pc, register written, source line."""
     rows = [
         f"{s.cycle:>12} core {s.core} {s.pc:08x} {_written(s):<13} {program.line_at(s.pc)}"
         for s in run.steps
     ]
-    lost = [f"{run.steps_lost:,} more are left out"] if run.steps_lost else []
-    return "\n".join([*rows, *lost, ""]) if rows else ""
+    omitted = [f"{run.steps_lost:,} more are not shown"] if run.steps_lost else []
+    return "\n".join([*rows, *omitted, ""]) if rows else ""
 
 
-def _written(step: Step) -> str:
+def _written(step: ExecutedInstruction) -> str:
     return "" if step.register is None else f"x{step.register}={step.value:08x}"

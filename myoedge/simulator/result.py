@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated run was like."""
+"""Result of a simulated run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STALLS = (
 
 @dataclass(frozen=True, slots=True)
 class CoreCounts:
-    """What one core did; stalls in cycles by cause (STALLS; sleep: waiting for an event)."""
+    """Counters of one core; stalls in cycles by cause (STALLS; sleep: waiting for an event)."""
 
     instructions: int = 0
     compressed: int = 0
@@ -40,7 +40,7 @@ class CoreCounts:
         return self.instructions + sum(n for cause, n in self.stalls.items() if cause != "sleep")
 
     def since(self, earlier: CoreCounts) -> CoreCounts:
-        """What was added after an earlier count."""
+        """Difference to an earlier count."""
         numbers = {
             name: getattr(self, name) - getattr(earlier, name)
             for name in self.__dataclass_fields__
@@ -52,9 +52,9 @@ class CoreCounts:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The program called its mark function: value, cycle, and the counters just then.
+    """A call of the program's mark function: value, cycle, and the counters at that cycle.
 
-    snapshots   the bytes that were asked for at this value
+    snapshots   memory contents, as RunOptions.snapshots has for this value
     """
 
     value: int
@@ -70,7 +70,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that took from one cycle to another: a transfer, or a core asleep."""
+    """An interval of cycles: a transfer, or a sleeping core."""
 
     what: str
     core: int
@@ -81,8 +81,8 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One executed instruction: the register it wrote (None: none) and its value then."""
+class ExecutedInstruction:
+    """One executed instruction, the register that it wrote (None: none) and the value."""
 
     cycle: int
     core: int
@@ -93,12 +93,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A run that ended by the program's own wish.
+    """A run that ended by the program's own exit.
 
     cycles    of the cluster clock, from the first instruction of the fabric controller on
     counts    of cores 0..8 and, last, the fabric controller
-    dumps     the bytes that were asked for, at the end
-    l1_bytes, l2_bytes   of each memory that do not hold what they held at reset, in blocks of 64
+    dumps     memory contents at the end, as RunOptions.dump has
+    l1_bytes, l2_bytes   of each memory changed since reset, in blocks of 64
     devices   counters of DMA and off-chip memory by name
     profile   cycles by address of the instruction
     """
@@ -114,6 +114,6 @@ class Simulation:
     marks: tuple[Mark, ...] = ()
     spans: tuple[Span, ...] = ()
     spans_lost: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ExecutedInstruction, ...] = ()
     steps_lost: int = 0
     profile: Mapping[int, int] = field(default_factory=dict)

@@ -38,14 +38,14 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class CompileOptions:
     """How C is compiled whatever a caller asks for."""
 
     optimize: str = "-O2"
     warnings: Sequence[str] = toolchain.WARNINGS
 
 
-AS_GENERATED = How()
+AS_GENERATED = CompileOptions()
 
 
 def build_library(
@@ -54,7 +54,7 @@ def build_library(
     cc: str = "zig",
     sanitize: Sequence[str] = (),
     defines: Sequence[str] = (),
-    how: How = AS_GENERATED,
+    how: CompileOptions = AS_GENERATED,
 ) -> Path:
     """The shared library of the C under a folder, without its programs (main.c, selftest.c).
 
@@ -88,7 +88,7 @@ def _compiled(
     cc: toolchain.Compiler,
     sanitize: Sequence[str],
     defines: Sequence[str],
-    how: How,
+    how: CompileOptions,
 ) -> tool.Finished:
     """Kernels as objects, which know nothing of `defines`; then the rest, and all of it linked."""
     include = sorted({file.parent for file in files if file.suffix == ".h"})
@@ -149,7 +149,7 @@ def load_library(
     cc: str = "zig",
     sanitize: Sequence[str] = (),
     defines: Sequence[str] = (),
-    how: How = AS_GENERATED,
+    how: CompileOptions = AS_GENERATED,
 ) -> Library:
     """build_library and open_library; a cached file that does not load is built anew, once."""
     path = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines, how=how)

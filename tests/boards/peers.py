@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from myoedge.backends.console import Frame, decode, encode
+from myoedge.backends.console import Message, decode, encode
 from myoedge.simulator import simulate
 
 # What came from the host -> what goes to it; None: the line breaks.
@@ -53,14 +53,14 @@ class Firmware:
 
     def __init__(self, elf: bytes, folder: Path) -> None:
         self.elf, self.folder = elf, folder
-        self.heard, self.said, self.pending = b"", 0, True
+        self.received, self.said, self.pending = b"", 0, True
 
     def __call__(self, came: bytes) -> bytes:
-        self.heard += came
+        self.received += came
         if not came and not self.pending:
             return b""
         self.pending = False
-        (self.folder / "uart.in").write_bytes(self.heard)
+        (self.folder / "uart.in").write_bytes(self.received)
         ran = simulate(self.elf, folder=self.folder)
         assert ran.exit_code == 0, ran.output
         answered = (self.folder / "uart.out").read_bytes()
@@ -68,7 +68,7 @@ class Firmware:
         return new
 
 
-def replaced(peer: Peer, change: Callable[[int, Frame], bytes]) -> Peer:
+def replaced(peer: Peer, change: Callable[[int, Message], bytes]) -> Peer:
     """A peer whose n-th answer is what `change` makes of it."""
     count = 0
 
@@ -88,7 +88,7 @@ def replaced(peer: Peer, change: Callable[[int, Frame], bytes]) -> Peer:
 def noisy(peer: Peer) -> Peer:
     """Every third answer has a bit that flipped, and there is rubbish in front of each."""
 
-    def change(n: int, frame: Frame) -> bytes:
+    def change(n: int, frame: Message) -> bytes:
         data = bytearray(encode(frame))
         if n % 3 == 2:
             data[-1] ^= 1

@@ -15,9 +15,9 @@ from torch import nn
 
 import myoedge
 from myoedge.backends import console
-from myoedge.backends.board import find_line
+from myoedge.backends.board import find_serial_line
 from myoedge.backends.build import Build
-from myoedge.backends.console import Frame, decode, encode
+from myoedge.backends.console import Message, decode, encode
 from myoedge.errors import MyoedgeError
 from myoedge.targets.boards import find_board
 from tests.boards import sdk
@@ -28,15 +28,15 @@ from tests.conftest import myoedge as command
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with much to do takes longer than a board."""
-    monkeypatch.setattr(console, "GREETING_S", 60.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 15.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 15.0)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, patient: None) -> None:
     """Where nothing comes that would be worth waiting for."""
-    monkeypatch.setattr(console, "GREETING_S", 1.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 0.25)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 0.25)
 
 
 def code_of(build: Build, peer: Peer) -> str:
@@ -52,14 +52,14 @@ def code_of(build: Build, peer: Peer) -> str:
 
 
 FRAMES = st.lists(
-    st.builds(Frame, st.sampled_from("iwrgqIWRGQN"), st.integers(0, 255), st.binary(max_size=40)),
+    st.builds(Message, st.sampled_from("iwrgqIWRGQN"), st.integers(0, 255), st.binary(max_size=40)),
     max_size=5,
 )
 
 
 @given(FRAMES, st.binary(max_size=30), st.integers(0, 200))
 def test_frames_come_through_rubbish_and_in_pieces(
-    frames: list[Frame], rubbish: bytes, cut: int
+    frames: list[Message], rubbish: bytes, cut: int
 ) -> None:
     data = rubbish.replace(b"\xa5", b"") + b"".join(encode(frame) for frame in frames)
     first, rest = decode(data[:cut])
@@ -77,7 +77,7 @@ def test_any_bytes_are_skipped_or_frames(data: bytes) -> None:
 def test_a_frame_is_as_the_page_says() -> None:
     body = b"w\x07\x04\x00\x01\x02\x03\x04"
     crc = zlib.crc32(body).to_bytes(4, "little")
-    assert encode(Frame("w", 7, b"\x01\x02\x03\x04")) == b"\xa5\x5aME" + body + crc
+    assert encode(Message("w", 7, b"\x01\x02\x03\x04")) == b"\xa5\x5aME" + body + crc
 
 
 # ---- the firmware
@@ -115,9 +115,9 @@ def test_inputs_and_outputs_in_l3_go_over_the_line(tmp_path: Path) -> None:
 
 
 def test_results_that_are_wrong_are_told(two: Build, served: bytes, tmp_path: Path) -> None:
-    def change(_: int, frame: Frame) -> bytes:
+    def change(_: int, frame: Message) -> bytes:
         payload = bytes([frame.payload[0] ^ 1]) + frame.payload[1:] if frame.kind == "G" else None
-        return encode(Frame(frame.kind, frame.number, payload or frame.payload))
+        return encode(Message(frame.kind, frame.number, payload or frame.payload))
 
     with at_the_line(replaced(Firmware(served, tmp_path), change)) as port:
         ran = command("run", two.folder, "--port", port, cwd=tmp_path)
@@ -130,8 +130,8 @@ def test_results_that_are_wrong_are_told(two: Build, served: bytes, tmp_path: Pa
 def test_noise_on_the_line_costs_time_alone(
     two: Build, served: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "GREETING_S", 8.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 8.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 2.0)
     with at_the_line(noisy(Firmware(served, tmp_path))) as port:
         assert myoedge.run(two, port=port).exact
 
@@ -161,17 +161,17 @@ def test_another_build_on_the_board(two: Build, served: bytes, tmp_path: Path) -
 
 
 def test_another_chip_on_the_board(two: Build, served: bytes, tmp_path: Path) -> None:
-    def change(_: int, frame: Frame) -> bytes:
+    def change(_: int, frame: Message) -> bytes:
         payload = frame.payload.replace(b" gap9 ", b" gap8 ")
-        return encode(Frame(frame.kind, frame.number, payload))
+        return encode(Message(frame.kind, frame.number, payload))
 
     assert code_of(two, replaced(Firmware(served, tmp_path), change)) == "E606"
 
 
 def test_a_board_that_refuses(two: Build, served: bytes, tmp_path: Path) -> None:
-    def change(_: int, frame: Frame) -> bytes:
+    def change(_: int, frame: Message) -> bytes:
         refused = frame.kind == "R"
-        return encode(Frame("N", frame.number, b"\x04") if refused else frame)
+        return encode(Message("N", frame.number, b"\x04") if refused else frame)
 
     assert code_of(two, replaced(Firmware(served, tmp_path), change)) == "E608"
 
@@ -195,12 +195,12 @@ def test_a_port_that_there_is_not(two: Build) -> None:
 def test_the_port_of_the_probe_is_found() -> None:
     evk = find_board("gap9_evk")
     mouse, probe = ("/dev/ttyACM0", "046d:c077"), ("/dev/ttyUSB3", "0403:6010")
-    assert find_line(evk, None, [mouse, probe]).port == "/dev/ttyUSB3"
-    assert find_line(evk, "/dev/mine", [mouse]).port == "/dev/mine"
+    assert find_serial_line(evk, None, [mouse, probe]).port == "/dev/ttyUSB3"
+    assert find_serial_line(evk, "/dev/mine", [mouse]).port == "/dev/mine"
     for ports in ([], [mouse], [probe, ("/dev/ttyUSB4", "0403:6010")]):
         with pytest.raises(MyoedgeError) as caught:
-            find_line(evk, None, ports)
+            find_serial_line(evk, None, ports)
         assert caught.value.code == "E601"
     with pytest.raises(MyoedgeError) as caught:
-        find_line(find_board("biogap"), "/dev/mine")
+        find_serial_line(find_board("biogap"), "/dev/mine")
     assert caught.value.code == "E602"

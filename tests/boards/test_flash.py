@@ -63,7 +63,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elf: Path) -> Path:
     monkeypatch.setenv("MYOEDGE_OPENOCD", str(program))
     monkeypatch.setenv("GAP_OPENOCD_TOOLS", str(tools))
     monkeypatch.setenv("FAKE_OPENOCD", str(plan))
-    monkeypatch.setattr(console, "GREETING_S", 60.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 60.0)
     monkeypatch.setattr(openocd, "FLASHER_S", 0.5)
     return plan
 

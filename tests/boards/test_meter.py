@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.backends import console, meter
 from myoedge.backends.build import Build
-from myoedge.backends.meter import Recorded, energy_of
+from myoedge.backends.meter import PowerTrace, energy_of
 from myoedge.errors import MyoedgeError
 from tests.boards.peers import Firmware, Peer, at_the_line
 from tests.conftest import myoedge as command
@@ -47,8 +47,8 @@ def ppk2(samples: bytes) -> Peer:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with much to do takes longer than a board and a meter."""
-    monkeypatch.setattr(console, "GREETING_S", 60.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 15.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 15.0)
     monkeypatch.setattr(meter, "_SETTLE_S", 1.0)
 
 
@@ -92,11 +92,11 @@ def test_energy_is_the_integral_while_the_pad_is_high() -> None:
     amps = rng.random(1000)
     high = np.zeros(1000, bool)
     high[100:150] = high[400:500] = high[999:] = True
-    found = energy_of(Recorded(amps, high, 1e5), 1.8, 3)
+    found = energy_of(PowerTrace(amps, high, 1e5), 1.8, 3)
     each = [amps[100:150].sum(), amps[400:500].sum(), amps[999]]
     assert found.joules == pytest.approx(1.8 * np.mean(each) / 1e5)
     assert found.spread_joules == pytest.approx(1.8 * np.std(each) / 1e5)
     assert found.watts == pytest.approx(1.8 * np.sum(each) / 151)
     with pytest.raises(MyoedgeError) as caught:
-        energy_of(Recorded(amps, high, 1e5), 1.8, 2)
+        energy_of(PowerTrace(amps, high, 1e5), 1.8, 2)
     assert caught.value.code == "E614"

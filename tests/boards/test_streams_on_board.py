@@ -53,8 +53,8 @@ def test_frames_over_the_line_are_exact_pass_by_pass(
 ) -> None:
     """The simulated bare-metal program and the reference say what they must be; a second stream
     begins anew."""
-    monkeypatch.setattr(console, "GREETING_S", 60.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 30.0)
     x = np.random.default_rng(7).standard_normal((2, 1, CHANNELS, FRAMES)).astype(np.float32)
     with at_the_line(Firmware(served, tmp_path)) as port:
         ran = myoedge.run(build, input=x, port=port)
@@ -73,8 +73,8 @@ def test_cycles_of_a_stream_are_those_of_the_bare_metal_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pass by pass and layer by layer, the first one with its cold caches too."""
-    monkeypatch.setattr(console, "GREETING_S", 60.0)
-    monkeypatch.setattr(console, "PATIENCE_S", 30.0)
+    monkeypatch.setattr(console, "START_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(console, "ANSWER_TIMEOUT_S", 30.0)
     build = streamed(tmp_path, WIDE, frames=16, recording=32)
     x = np.random.default_rng(8).standard_normal((1, 1, WIDE, 48)).astype(np.float32)
     with at_the_line(Firmware(sdk.for_chip(build, *sdk.UART).elf, tmp_path)) as port:

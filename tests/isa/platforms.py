@@ -13,10 +13,10 @@ MAX_CYCLES = 50_000_000
 
 def run_simulator(program: Program) -> bytes:
     """The program's results on the embedded simulator, which must exit with 0."""
-    from myoedge.simulator import Wanted, simulate
+    from myoedge.simulator import RunOptions, simulate
 
-    wanted = Wanted(dump=[(RESULTS, program.results)])
-    ran = simulate(program.elf, max_cycles=MAX_CYCLES, wanted=wanted)
+    options = RunOptions(dump=[(RESULTS, program.results)])
+    ran = simulate(program.elf, max_cycles=MAX_CYCLES, options=options)
     assert ran.exit_code == 0
     return ran.dumps[0]
 

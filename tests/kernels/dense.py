@@ -71,13 +71,13 @@ def _struct(fields: Fields, addresses: Mapping[str, int]) -> ctypes.Structure:
 def host_library(optimize: str = "-O1") -> ctypes.CDLL:
     """The kernels with UBSan, compiled once."""
     from myoedge.system import tools as tool
-    from myoedge.system.library import How
+    from myoedge.system.library import CompileOptions
 
     with tool.scratch() as folder:
         names = [template_dir() / "library" / name for name in LIBRARY]
         for file in (*names, *sorted((template_dir() / "include").iterdir())):
             shutil.copy(file, folder / file.name)
-        library = load_library(folder, sanitize=("undefined",), how=How(optimize))
+        library = load_library(folder, sanitize=("undefined",), how=CompileOptions(optimize))
     return library.handle
 
 

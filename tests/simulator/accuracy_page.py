@@ -180,12 +180,12 @@ def _choices() -> Iterator[Sequence[object]]:
 
 
 def _row_of(choice: Choice) -> Compared:
-    wanted = (choice.row, choice.rep, choice.cores)
+    options = (choice.row, choice.rep, choice.cores)
     rows = compare(choice.program, SILICON)
     return next(
         c
         for c in rows
-        if (c.row.name, c.row.rep, c.row.cores) == wanted and choice.param in (None, c.row.param)
+        if (c.row.name, c.row.rep, c.row.cores) == options and choice.param in (None, c.row.param)
     )
 
 

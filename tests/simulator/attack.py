@@ -17,11 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import Wanted, read_elf, simulate
+from myoedge.simulator import RunOptions, read_elf, simulate
 from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
 from tests.simulator.mutants import mutant, random_program
 
-MOST_CYCLES = 200_000
+MAX_CYCLE_LIMIT = 200_000
 SECRET = b"what lies outside of the folder"
 
 
@@ -55,11 +55,11 @@ def is_untouched(root: Path) -> bool:
     )
 
 
-def observation(rng: random.Random) -> Wanted:
+def observation(rng: random.Random) -> RunOptions:
     """Most of the time nothing, sometimes everything."""
     if rng.random() < 0.7:
-        return Wanted(spans=rng.random() < 0.5)
-    return Wanted(
+        return RunOptions(spans=rng.random() < 0.5)
+    return RunOptions(
         dump=[(0x1C010000, 4096)],
         snapshots={value: [(0x10000000, 1 << 12)] for value in range(-1, 4)},
         profile=rng.random() < 0.3,
@@ -72,12 +72,17 @@ def attack(kind: str, seed: int, elves: list[bytes], folder: Path, cc: str, sani
     """How it ended: an error's code or "exit"."""
     rng = random.Random(seed)
     data = random_program(seed) if kind == "random" else mutant(rng.choice(elves), seed)
-    wanted = observation(rng)
+    options = observation(rng)
     checks = tuple(part for part in sanitize.split(",") if part)
     try:
         program = read_elf(data)
         run = simulate(
-            program, folder=folder, max_cycles=MOST_CYCLES, wanted=wanted, sanitize=checks, cc=cc
+            program,
+            folder=folder,
+            max_cycles=MAX_CYCLE_LIMIT,
+            options=options,
+            sanitize=checks,
+            cc=cc,
         )
     except MyoedgeError as error:
         return error.code

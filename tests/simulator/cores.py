@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from myoedge.simulator import Simulation, Wanted, simulate
+from myoedge.simulator import RunOptions, Simulation, simulate
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import (
     ENTRY,
@@ -166,8 +166,8 @@ def run(
     spans: bool = False,
 ) -> Ran:
     """A run that exits with 0; chip: what shall differ from GAP9."""
-    wanted = Wanted(dump=[(RESULTS, 4 * NOTES), *dump], spans=spans)
+    options = RunOptions(dump=[(RESULTS, 4 * NOTES), *dump], spans=spans)
     cycles = {**GAP9_CYCLES, **(chip or {})}
-    ran = simulate(elf, cycles=cycles, max_cycles=MAX_CYCLES, wanted=wanted)
+    ran = simulate(elf, cycles=cycles, max_cycles=MAX_CYCLES, options=options)
     assert ran.exit_code == 0
     return Ran(struct.unpack(f"<{NOTES}I", ran.dumps[0]), ran.dumps[1:], ran)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from myoedge.simulator import Wanted, simulate
+from myoedge.simulator import RunOptions, simulate
 from myoedge.targets.gap9.simulator_costs import COSTS
 from tests.simulator.fixture import CLUSTER_TIMER, COUNTERS, FLUSHED, Recorded, Row, load
 
@@ -57,10 +57,10 @@ def _row(words: Sequence[Any], run: str) -> Row:
 @cache
 def run(name: str, like: str) -> tuple[Row, ...]:
     """The rows of a recorded program on the simulator, with a chip description of COSTS."""
-    wanted = Wanted(dump=[(TABLE_ADDRESS, TABLE_BYTES)])
+    options = RunOptions(dump=[(TABLE_ADDRESS, TABLE_BYTES)])
     elf = load()[name].elf
     return read_table(
-        simulate(elf, cycles=COSTS[like], max_cycles=MAX_CYCLES, wanted=wanted).dumps[0]
+        simulate(elf, cycles=COSTS[like], max_cycles=MAX_CYCLES, options=options).dumps[0]
     )
 
 
@@ -76,8 +76,8 @@ def fixed(row: Row, rows: Sequence[Row]) -> Row | None:
         return None
     flushed = row.flags & FLUSHED
     name = "empty_flush" if flushed else "empty"
-    wanted = (name, min(row.rep, 1) if flushed else 1, 1 if row.cores == 1 else 8)
-    return next((r for r in rows if (r.name, r.rep, r.cores) == wanted), None)
+    options = (name, min(row.rep, 1) if flushed else 1, 1 if row.cores == 1 else 8)
+    return next((r for r in rows if (r.name, r.rep, r.cores) == options), None)
 
 
 def net(row: Row, rows: Sequence[Row], judge: str) -> int:

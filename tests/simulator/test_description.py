@@ -12,7 +12,7 @@ import pytest
 
 import myoedge.simulator
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import Wanted, binding, machine, simulate
+from myoedge.simulator import RunOptions, binding, machine, simulate
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 from tests.isa.program import RESULTS, addi, load_constant, sw
@@ -160,9 +160,9 @@ SMALL: dict[str, tuple[int, bytes]] = {
 
 def signature(elf: bytes, cycles: Mapping[str, int], folder: Path | None = None) -> object:
     """All that a run gives."""
-    wanted = Wanted(dump=[TABLE, (RESULTS, 4 * NOTES)])
+    options = RunOptions(dump=[TABLE, (RESULTS, 4 * NOTES)])
     try:
-        run = simulate(elf, cycles=cycles, max_cycles=MAX_CYCLES, wanted=wanted, folder=folder)
+        run = simulate(elf, cycles=cycles, max_cycles=MAX_CYCLES, options=options, folder=folder)
     except MyoedgeError as error:
         return error.code
     return run.cycles, run.counts, run.output, run.dumps

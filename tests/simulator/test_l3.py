@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.simulator import Wanted, simulate
+from myoedge.simulator import RunOptions, simulate
 from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.firmware.programs import program
@@ -129,7 +129,7 @@ def test_l3_takes_a_byte_every_two_periods_of_its_divided_clock(
 def test_the_runtime_moves_what_the_chip_is_said_to_move(tmp_path: Path) -> None:
     """185 MB/s at 370 MHz, by the registers that the firmware's own driver writes."""
     (tmp_path / "l3.bin").write_bytes(bytes(10_000))
-    ran = simulate(program("l3").elf, folder=tmp_path, wanted=Wanted(spans=True))
+    ran = simulate(program("l3").elf, folder=tmp_path, options=RunOptions(spans=True))
     moved = {(s.size_bytes, s.end - s.start) for s in ran.spans if s.what == "l3 read"}
     (small, short), (large, long) = min(moved), max(moved)
     assert large > small + 1000

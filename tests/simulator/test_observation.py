@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import Simulation, Wanted, machine, read_elf
+from myoedge.simulator import RunOptions, Simulation, machine, read_elf
 from myoedge.simulator import simulate as endless
 from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -44,7 +44,7 @@ from tests.simulator.cores import (
 from tests.simulator.fixture import load as recorded
 
 simulate = functools.partial(endless, max_cycles=10_000_000)
-EVERYTHING = Wanted(profile=True, window=(0, 1 << 40), spans=True)
+EVERYTHING = RunOptions(profile=True, window=(0, 1 << 40), spans=True)
 BUSY = "p21_dma_queue", "p24_events", "p25_mutex"
 
 
@@ -61,11 +61,11 @@ def same(a: Simulation, b: Simulation) -> None:
 @pytest.mark.parametrize("name", BUSY)
 def test_looking_changes_nothing(name: str) -> None:
     elf = recorded()[name].elf
-    wanted = Wanted(dump=[(0x1C000000, 0x190000), (L1, 0x20000)])
-    plain = simulate(elf, wanted=wanted)
-    same(plain, simulate(elf, wanted=wanted))
-    same(plain, simulate(elf, wanted=replace(wanted, profile=True)))
-    same(plain, simulate(elf, wanted=replace(wanted, window=(1000, 50_000), spans=True)))
+    options = RunOptions(dump=[(0x1C000000, 0x190000), (L1, 0x20000)])
+    plain = simulate(elf, options=options)
+    same(plain, simulate(elf, options=options))
+    same(plain, simulate(elf, options=replace(options, profile=True)))
+    same(plain, simulate(elf, options=replace(options, window=(1000, 50_000), spans=True)))
 
 
 def crowd() -> bytes:
@@ -93,10 +93,10 @@ CROWD = crowd()
 def test_time_slices_change_nothing(
     elf: bytes, slice_cycles: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, whole = simulate(elf), simulate(elf, wanted=EVERYTHING)
+    plain, whole = simulate(elf), simulate(elf, options=EVERYTHING)
     monkeypatch.setattr(machine, "SLICE_CYCLES", slice_cycles)
     same(plain, simulate(elf))
-    sliced = simulate(elf, wanted=EVERYTHING)
+    sliced = simulate(elf, options=EVERYTHING)
     same(whole, sliced)
     assert (whole.profile, whole.spans) == (sliced.profile, sliced.spans)
     assert whole.steps == sliced.steps
@@ -162,7 +162,7 @@ def test_marks_come_with_value_time_counters_and_the_bytes_asked_for() -> None:
     elf, function = marks_program(values, 8)
     marked = replace(read_elf(elf), symbols={"me_mark": function})
     run = simulate(
-        marked, wanted=Wanted(snapshots={5: [(L1 + 64, 4), (ENTRY, 8)], 7: [(L1 + 64, 1)]})
+        marked, options=RunOptions(snapshots={5: [(L1 + 64, 4), (ENTRY, 8)], 7: [(L1 + 64, 1)]})
     )
     assert [m.value for m in run.marks] == values
     assert {m.core for m in run.marks} == {8}
@@ -186,7 +186,7 @@ def test_a_snapshot_of_nothing_is_an_error() -> None:
     elf, function = marks_program([5], 0)
     marked = replace(read_elf(elf), symbols={"me_mark": function})
     with pytest.raises(MyoedgeError) as caught:
-        simulate(marked, wanted=Wanted(snapshots={5: [(0x2000_0000, 4), (L1, 4)]}))
+        simulate(marked, options=RunOptions(snapshots={5: [(0x2000_0000, 4), (L1, 4)]}))
     assert caught.value.code == "E243"
 
 
@@ -195,7 +195,7 @@ def test_a_snapshot_of_nothing_is_an_error() -> None:
 
 def test_a_profile_of_one_core_is_its_time() -> None:
     code: Code = [addi(T0, T0, 1)] * 3
-    run = simulate(make({}, [*code, *spin(100)]), wanted=Wanted(profile=True))
+    run = simulate(make({}, [*code, *spin(100)]), options=RunOptions(profile=True))
     counts = run.counts[FC]
     last = sum(counts.stalls.values()) + counts.instructions
     assert run.cycles - 30 <= sum(run.profile.values()) <= run.cycles
@@ -210,7 +210,7 @@ def test_a_profile_of_one_core_is_its_time() -> None:
 
 @pytest.mark.parametrize("name", ["p24_events", "p28_matmul"])
 def test_a_profile_adds_up_to_the_time_of_all_cores(name: str) -> None:
-    run = simulate(recorded()[name].elf, wanted=Wanted(profile=True))
+    run = simulate(recorded()[name].elf, options=RunOptions(profile=True))
     spent = sum(c.instructions + sum(c.stalls.values()) for c in run.counts)
     assert sum(run.profile.values()) == pytest.approx(spent, rel=1e-3)
 
@@ -218,7 +218,7 @@ def test_a_profile_adds_up_to_the_time_of_all_cores(name: str) -> None:
 def test_functions_and_lines_of_a_profile() -> None:
     firmware = program("dma").elf
     elf = read_elf(firmware)
-    run = simulate(elf, wanted=Wanted(profile=True))
+    run = simulate(elf, options=RunOptions(profile=True))
     rows = hot_functions(run, elf).splitlines()
     assert rows[0].split() == ["cycles", "share", "function"]
     by_name: dict[str, int] = {}
@@ -258,7 +258,7 @@ def straight_line(rng: random.Random, length: int) -> tuple[Code, list[tuple[int
 @pytest.mark.parametrize("seed", range(5))
 def test_the_window_shows_what_every_instruction_wrote(seed: int) -> None:
     code, expected = straight_line(random.Random(seed), 100)
-    run = simulate(make({}, code), wanted=Wanted(window=(0, 1 << 20)))
+    run = simulate(make({}, code), options=RunOptions(window=(0, 1 << 20)))
     steps = run.steps[: len(expected)]
     assert [(s.register, s.value) for s in steps] == expected
     assert [s.pc for s in steps] == [ENTRY + 4 * n for n in range(len(expected))]
@@ -267,19 +267,19 @@ def test_the_window_shows_what_every_instruction_wrote(seed: int) -> None:
 
 def test_a_window_holds_the_instructions_of_its_cycles_and_no_others() -> None:
     elf = CROWD
-    whole = simulate(elf, wanted=Wanted(window=(0, 1 << 40))).steps
+    whole = simulate(elf, options=RunOptions(window=(0, 1 << 40))).steps
     first, last = whole[300].cycle, whole[1000].cycle
-    part = simulate(elf, wanted=Wanted(window=(first, last))).steps
+    part = simulate(elf, options=RunOptions(window=(first, last))).steps
     assert list(part) == [s for s in whole if first <= s.cycle < last]
-    text = steps_text(simulate(elf, wanted=Wanted(window=(first, first + 50))), read_elf(elf))
+    text = steps_text(simulate(elf, options=RunOptions(window=(first, first + 50))), read_elf(elf))
     rows = [row.split() for row in text.splitlines()]
     assert [int(row[0]) for row in rows] == sorted(int(row[0]) for row in rows)
     assert all(row[1] == "core" and first <= int(row[0]) < first + 50 for row in rows)
 
 
 def test_a_window_of_nothing() -> None:
-    assert simulate(make({}, []), wanted=Wanted(window=(5, 5))).steps == ()
-    assert simulate(make({}, []), wanted=Wanted(window=(9, 5))).steps == ()
+    assert simulate(make({}, []), options=RunOptions(window=(5, 5))).steps == ()
+    assert simulate(make({}, []), options=RunOptions(window=(9, 5))).steps == ()
 
 
 # ---- spans, memory used
@@ -289,7 +289,7 @@ def test_spans_are_the_transfers_and_the_sleeps() -> None:
     words = [2000 | 3 << 17 | 1 << 20, L1 + 4096, 0x1C110000]
     code = [*put(EVENTS, 1 << 8), *get(DMA, 0), *(w for word in words for w in put(DMA, word))]
     code += [csrr(T2, MCYCLE), *wait(WAIT_CLEAR), csrr(T0, MCYCLE)]
-    run = simulate(make({3: code}), wanted=Wanted(spans=True))
+    run = simulate(make({3: code}), options=RunOptions(spans=True))
     moved = [s for s in run.spans if s.what == "dma in"]
     asleep = [s for s in run.spans if s.what == "asleep" and s.core == 3]
     assert [(s.size_bytes, s.address) for s in moved] == [(2000, L1 + 4096)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.simulator import Wanted, machine, simulate
+from myoedge.simulator import RunOptions, machine, simulate
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.isa.program import A0, A1, L2_END, RESULTS, addi, load_constant, sw
 from tests.simulator.attack import SECRET, is_untouched, lay_traps
@@ -41,7 +41,9 @@ def answers(
     """The first words that the code has noted down, with `name` in memory at NAME."""
     elf = make({}, code, [(NAME, name + b"\0"), (RESULTS, bytes(4 * count))])
     cycles = {**GAP9_CYCLES, **(chip or {})}
-    run = simulate(elf, cycles=cycles, folder=folder, wanted=Wanted(dump=[(RESULTS, 4 * count)]))
+    run = simulate(
+        elf, cycles=cycles, folder=folder, options=RunOptions(dump=[(RESULTS, 4 * count)])
+    )
     return tuple(memoryview(run.dumps[0]).cast("I"))
 
 
@@ -224,7 +226,9 @@ def test_a_run_leaves_no_file_open(folder: Path) -> None:
 
 def test_a_text_without_an_end_is_not_printed() -> None:
     code = [*load_constant(A1, BUFFER), addi(A0, 0, WRITE_STRING), *CALL, *note(0, A0)]
-    run = simulate(make({}, code, [(BUFFER, b"x" * 65_536)]), wanted=Wanted(dump=[(RESULTS, 4)]))
+    run = simulate(
+        make({}, code, [(BUFFER, b"x" * 65_536)]), options=RunOptions(dump=[(RESULTS, 4)])
+    )
     assert run.output == ""
     assert run.dumps[0] == b"\xff" * 4
 
@@ -236,11 +240,11 @@ def endless(character: str) -> bytes:
 
 
 def test_what_is_kept_of_an_endless_text_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "MOST_TEXT", 1000)
+    monkeypatch.setattr(machine, "MAX_TEXT_CHARS", 1000)
     said: list[str] = []
     with pytest.raises(MyoedgeError):
         simulate(endless("x"), max_cycles=20_000_000, progress=lambda _, text: said.append(text))
-    assert "".join(said) == "x" * 1000 + "\n... the program printed more than is kept\n"
+    assert "".join(said) == "x" * 1000 + "\n... the program printed more than is recorded\n"
 
 
 def test_a_long_text_is_passed_on_whole() -> None:

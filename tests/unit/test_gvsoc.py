@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.backends import doctor as survey
-from myoedge.backends import gvsoc
+from myoedge.backends import doctor, gvsoc
 from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain
 from myoedge.system import tools as tool
@@ -102,11 +101,11 @@ def test_an_installation_that_lacks_something(home: Path, part: str) -> None:
 
 
 def test_doctor_shows_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {row.name: row for row in survey.survey()}
+    rows = {row.name: row for row in doctor.tool_rows()}
     assert (rows["gvsoc"].state, rows["gvsoc"].where) == ("ok", str(home))
     monkeypatch.setenv("GVSOC_HOME", str(home / "bin"))
-    rows = {row.name: row for row in survey.survey()}
-    assert (rows["gvsoc"].state, rows["gvsoc"].blocks) == ("missing", survey.ON_GVSOC)
+    rows = {row.name: row for row in doctor.tool_rows()}
+    assert (rows["gvsoc"].state, rows["gvsoc"].blocks) == ("missing", doctor.ON_GVSOC)
     assert not rows["gvsoc"].needed
     assert "GVSOC_HOME" in rows["gvsoc"].fix
 

@@ -266,7 +266,7 @@ def test_wrong_inputs_never_reach_the_C(
 ) -> None:
     library = host.load_library(sources(tmp_path / "src", *scaling(1)))
     with pytest.raises(ValueError, match=says):
-        host.run(library, inputs, [((5,), np.int32)], takes=[((5,), np.int8)])
+        host.run(library, inputs, [((5,), np.int32)], input_specs=[((5,), np.int8)])
 
 
 @pytest.mark.parametrize("dtype", [object, ">i4", "U3", complex])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.backends import doctor as survey
+from myoedge.backends import doctor
 from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain
 from myoedge.system import tools as tool
@@ -99,7 +99,7 @@ def test_two_builds_in_two_folders_are_the_same_bytes(tmp_path: Path) -> None:
 def installed_compilers() -> list[toolchain.Compiler]:
     return [
         toolchain.compiler(row.name)
-        for row in survey.survey()
+        for row in doctor.tool_rows()
         if row.name in ("zig", "cc")
         if row.where
     ]
@@ -265,7 +265,7 @@ OPTIONAL = {"ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
 
 
 def test_doctor_finds_what_is_installed() -> None:
-    rows = {row.name: row for row in survey.survey()}
+    rows = {row.name: row for row in doctor.tool_rows()}
     here = ["python", "zig", "torch", "ortools", "onnx", "onnxruntime", "cc", "gvsoc"]
     assert list(rows) == [*here, *FOR_BOARDS]
     assert {name for name, row in rows.items() if not row.needed} == OPTIONAL
@@ -285,7 +285,7 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setenv("CC", "no-such-compiler")
     monkeypatch.setenv("GVSOC_HOME", "no-such-folder")
-    rows = {row.name: row for row in survey.survey()}
+    rows = {row.name: row for row in doctor.tool_rows()}
     missing = {name for name, row in rows.items() if row.state == "missing"} - {*FOR_BOARDS}
     assert missing == {"zig", "torch", "onnxruntime", "cc", "gvsoc"}
     assert rows["zig"].fix == "pip install ziglang==0.17.0"
@@ -299,7 +299,7 @@ def test_doctor_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.30.1+cpu")
-    rows = {row.name: row for row in survey.survey()}
+    rows = {row.name: row for row in doctor.tool_rows()}
     assert (rows["torch"].state, rows["torch"].version) == ("wrong version", "1.30.1+cpu")
     assert rows["torch"].fix == 'pip install "torch==2.13.0"'
     assert (rows["onnx"].state, rows["ortools"].state) == ("ok", "wrong version")
@@ -319,13 +319,13 @@ def test_doctor_tells_a_wrong_version(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, requirement: str, good: bool) -> None:
-    assert survey.satisfies(version, requirement) is good
+    assert doctor.satisfies(version, requirement) is good
 
 
 def test_requirements_are_those_of_the_package() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     declared = {*project["dependencies"], *chain(*project["optional-dependencies"].values())}
-    assert {toolchain.ZIG, *(requirement for _, requirement, *_ in survey.PACKAGES)} <= declared
+    assert {toolchain.ZIG, *(requirement for _, requirement, *_ in doctor.PACKAGES)} <= declared
     assert project["requires-python"] == ">=3.11"
 
 

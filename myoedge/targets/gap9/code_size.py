@@ -12,7 +12,7 @@ WAITS = "wait_now"  # the function in which a kernel waits for operands of a lay
 BESIDE = "beside "  # in front of one that only other cores run than that with most to do
 
 # Lines of 16 bytes that run of each function, counted in runs of single layers with
-# `Wanted(window=...)`: the path that most layers take. Of `run`, `run_part` and `gather` of
+# `RunOptions(window=...)`: the path that most layers take. Of `run`, `run_part` and `gather` of
 # me_dense.c, what of them products of many rows, of a few and of one run.
 CODE_LINES: Mapping[str, int] = MappingProxyType(
     {
