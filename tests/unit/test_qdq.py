@@ -20,16 +20,16 @@ from torch import nn
 from torch.nn import functional
 
 from myoedge.codegen.qdq.model import qdq_model
-from myoedge.codegen.qdq.operators import NATIVE
-from myoedge.codegen.qdq.pool import regular as regular_grid
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import FUNCTIONS, evaluate
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
+from myoedge.operators.elementwise.qdq import NATIVE
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.pool.definition import adaptive, regular
+from myoedge.operators.pool.qdq import regular as regular_grid
 from myoedge.passes import prepare
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import LayerRule

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.qdq.operators import WRITE, clamp, pointwise
-from myoedge.codegen.qdq.writer import Writer, dequantize, store
+from myoedge.codegen.qdq.operators import WRITE
+from myoedge.codegen.qdq.writer import Writer
 from myoedge.graph.ir import InputNormalization
 from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.elementwise.qdq import clamp, pointwise
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
@@ -36,7 +37,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     fidelity   SQNR per tensor, shown with the nodes
     The same plan gives the same bytes. Not for networks of more than 2 GiB.
     """
-    q, w = plan.quant, Writer()
+    q, w = plan.quant, Writer(plan.quant.params, plan.quant.graph.constants, plan.quant.constants)
     ports = [w.free(name) for name in q.graph.inputs]
     shown = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
     for name, port in zip(q.graph.inputs, ports, strict=True):
@@ -44,7 +45,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     for name, values in q.constants.items():
         w.label, w.notes = name, {"constant": name}
         w.integers[name] = w.constant(values, f"{name}.q")
-        dequantize(w, name, q.params[name])
+        w.dequantize(name, q.params[name])
     for step in q.steps:
         _step(w, plan, step, fidelity)
     for name, output in zip(q.graph.outputs, shown, strict=True):
@@ -56,7 +57,7 @@ def _opset(w: Writer) -> int:
     """As low as it may be."""
     from onnx import TensorProto
 
-    wide = any(constant.data_type == TensorProto.INT16 for constant in w.constants)
+    wide = any(constant.data_type == TensorProto.INT16 for constant in w.initializers)
     return OPSET_WIDE if wide else OPSET
 
 
@@ -65,7 +66,7 @@ def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
     border = q.graph.borders.get(name)
     value = port if border is None else _border(w, border, port, len(q.graph.shape(name)))
     if name in q.params:
-        store(w, name, value, q.params[name])
+        w.store(name, value, q.params[name])
     else:
         w.integers[name] = w.reals[name] = value
 
@@ -79,14 +80,14 @@ def _border(w: Writer, border: InputNormalization, x: str, rank: int) -> str:
 def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
-    y = WRITE[step.node.op](w, q, step, *(w.reals[x] for x in step.operands))
+    y = WRITE[step.node.op](w, step, *(w.reals[x] for x in step.operands))
     if has_table(step.node):
-        store(w, name + PRE, y, q.params[name + PRE])
-        y = pointwise(w, q, name + PRE, act)
+        w.store(name + PRE, y, q.params[name + PRE])
+        y = pointwise(w, name + PRE, act)
     elif act:
         y = clamp(w, y, *(bounds(act) or ()))
     if name in q.params:
-        store(w, name, y, q.params[name])
+        w.store(name, y, q.params[name])
     else:
         w.integers[name] = w.reals[name] = y
 
@@ -112,7 +113,7 @@ def _output(w: Writer, q: QuantGraph, name: str, output: str) -> None:
     if w.integers[name] == w.reals.get(name):
         w.node("Identity", w.integers[name], output=output)
         return
-    dequantize(w, name, q.params[name], output)
+    w.dequantize(name, q.params[name], output)
 
 
 def _serialised(
@@ -126,7 +127,7 @@ def _serialised(
         model_name,
         [_value(q, n, port) for n, port in zip(q.graph.inputs, ports, strict=True)],
         [_value(q, n, output) for n, output in zip(q.graph.outputs, shown, strict=True)],
-        w.constants,
+        w.initializers,
     )
     model = helper.make_model(
         graph,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,17 @@ from myoedge.numerics.quant_params import QuantParams
 
 @dataclass
 class Writer:
-    """The model so far.
+    """A myoedge.operators.qdq.Writer.
 
-    integers, reals   ONNX names of our tensors, quantised and as the floats they stand for
-    label, notes      name and metadata of the nodes that come next
+    constants   constants of the network after quantisation
+    notes       metadata of the nodes that come next
     """
 
+    params: Mapping[str, QuantParams]
+    floats: Mapping[str, Array]
+    constants: Mapping[str, Array]
     nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
+    initializers: list[Any] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     integers: dict[str, str] = field(default_factory=dict)
     reals: dict[str, str] = field(default_factory=dict)
@@ -41,12 +44,8 @@ class Writer:
         from onnx import numpy_helper
 
         found = self.free(name or f"{self.label}/constant")
-        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), found))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, order="C"), found))
         return found
-
-    def whole(self, *values: int) -> str:
-        """An int64 vector: axes, shapes, starts."""
-        return self.constant(np.array(values, np.int64))
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
         """Adds an ONNX operator and returns the name of its output, or of number `result`."""
@@ -60,38 +59,29 @@ class Writer:
         self.nodes.append(made)
         return output
 
+    def cast(self, x: str, dtype: str) -> str:
+        from onnx import helper
 
-Write = Callable[
-    ..., str
-]  # (Writer, QuantGraph, QuantizedNode, *inputs) -> output: names of float tensors
+        return self.node("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
+    def store(self, name: str, value: str, params: QuantParams) -> None:
+        """Quantised; as it is where that takes more than 16 bits."""
+        if params.element_type.bits > 16:
+            self.integers[name] = self.reals[name] = value
+            return
+        scale, zero = self._parameters(name, params)
+        integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
+        self.integers[name] = integers
+        self.reals[name] = self.node("DequantizeLinear", integers, scale, zero)
 
-def store(w: Writer, name: str, value: str, params: QuantParams) -> None:
-    """Our tensor `name` is `value`, quantised; as it is where that takes more than 16 bits."""
-    if params.element_type.bits > 16:
-        w.integers[name] = w.reals[name] = value
-        return
-    scale, zero = parameters(w, name, params)
-    w.integers[name] = w.node("QuantizeLinear", value, scale, zero, output=w.free(f"{name}.q"))
-    w.reals[name] = w.node("DequantizeLinear", w.integers[name], scale, zero)
+    def dequantize(self, name: str, params: QuantParams, output: str = "") -> None:
+        scale, zero = self._parameters(name, params)
+        integers = self.integers[name]
+        self.reals[name] = self.node("DequantizeLinear", integers, scale, zero, output=output)
 
-
-def parameters(w: Writer, name: str, params: QuantParams) -> tuple[str, str]:
-    zero = np.array(params.zero_point, params.element_type.dtype)
-    return (
-        w.constant(np.array(params.scale, np.float32), f"{name}.scale"),
-        w.constant(zero, f"{name}.zero_point"),
-    )
-
-
-def dequantize(w: Writer, name: str, params: QuantParams, output: str = "") -> None:
-    scale, zero = parameters(w, name, params)
-    w.reals[name] = w.node("DequantizeLinear", w.integers[name], scale, zero, output=output)
-
-
-def channels_first(w: Writer, x: str, rank: int) -> str:
-    return w.node("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
-
-
-def channels_last(w: Writer, x: str, rank: int) -> str:
-    return w.node("Transpose", x, perm=[0, *range(2, rank), 1])
+    def _parameters(self, name: str, params: QuantParams) -> tuple[str, str]:
+        zero = np.array(params.zero_point, params.element_type.dtype)
+        return (
+            self.constant(np.array(params.scale, np.float32), f"{name}.scale"),
+            self.constant(zero, f"{name}.zero_point"),
+        )

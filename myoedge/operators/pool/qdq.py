@@ -5,17 +5,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.codegen.qdq.writer import Writer, channels_first, channels_last
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.pool.definition import Window
-from myoedge.quantization.scales import QuantGraph
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+    channels_first,
+    channels_last,
+    whole,
+)
+
+
+def _reduce(op: str) -> Write:
+    def write(w: Writer, step: QuantizedNode, x: str) -> str:
+        kept = int(step.attrs["keepdim"])
+        return w.node(op, x, whole(w, *step.attrs["axes"]), keepdims=kept)
+
+    return write
+
 
 Axis = Sequence[Window]
 
@@ -58,24 +72,24 @@ def _gives(g: Grid, axis: Axis, n: int) -> bool:
     return made == [(low, high) for low, high, _ in axis]
 
 
-def _grids_of(q: QuantGraph, step: QuantizedNode) -> list[Grid] | None:
-    spatial = q.graph.shape(step.operands[0])[1:-1]
+def _grids_of(step: QuantizedNode) -> list[Grid] | None:
+    spatial = step.shapes[0][1:-1]
     found = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
     grids = [g for g in found if g is not None]
     return grids if len(grids) == len(found) and 1 <= len(grids) <= 3 else None
 
 
-def max_pool(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
-    grids = _grids_of(q, step)
+def max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
+    grids = _grids_of(step)
     if grids is None:
         return _one_by_one(w, step, x, "ReduceMax")
     return _native(w, "MaxPool", grids, x, len(step.out))
 
 
-def avg_pool(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
+def avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     """The mean over each window's own elements where that is what is asked, else with a factor."""
     wanted, inside = _divisors(step), _counts(step)
-    grids = _grids_of(q, step)
+    grids = _grids_of(step)
     if grids is None:
         return _times(w, _one_by_one(w, step, x, "ReduceSum"), 1.0 / wanted)
     y = _native(w, "AveragePool", grids, x, len(step.out))
@@ -119,6 +133,14 @@ def _native(w: Writer, op: str, grids: Sequence[Grid], x: str, rank: int) -> str
 def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
     """Axis after axis: cut out every window, reduce it, put the results behind each other."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
-        cuts = [w.node("Slice", x, w.whole(lo), w.whole(hi), w.whole(d)) for lo, hi, _ in axis]
-        x = w.node("Concat", *(w.node(op, cut, w.whole(d), keepdims=1) for cut in cuts), axis=d)
+        cuts = [w.node("Slice", x, whole(w, lo), whole(w, hi), whole(w, d)) for lo, hi, _ in axis]
+        x = w.node("Concat", *(w.node(op, cut, whole(w, d), keepdims=1) for cut in cuts), axis=d)
     return x
+
+
+WRITE: Mapping[str, Write] = {
+    "avg_pool": avg_pool,
+    "max_pool": max_pool,
+    "mean": _reduce("ReduceMean"),
+    "sum": _reduce("ReduceSum"),
+}

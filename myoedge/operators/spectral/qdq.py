@@ -8,30 +8,33 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.codegen.qdq.writer import Write, Writer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.quantization.scales import QuantGraph
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+    number,
+    whole,
+)
 
 
 def _times(w: Writer, x: str, factor: float) -> str:
-    return w.node("Mul", x, w.constant(np.array(factor, np.float32)))
+    return w.node("Mul", x, number(w, factor))
 
 
 def _plus(w: Writer, x: str, offset: float) -> str:
-    return w.node("Add", x, w.constant(np.array(offset, np.float32)))
+    return w.node("Add", x, number(w, offset))
 
 
 def _power(w: Writer, x: str, exponent: float) -> str:
-    return w.node("Pow", x, w.constant(np.array(exponent, np.float32)))
+    return w.node("Pow", x, number(w, exponent))
 
 
 def _clamp(w: Writer, x: str, low: float, high: float) -> str:
-    edges = ["" if math.isinf(e) else w.constant(np.array(e, np.float32)) for e in (low, high)]
+    edges = ["" if math.isinf(e) else number(w, e) for e in (low, high)]
     return w.node("Clip", x, *edges)
 
 
-# The functions of operators/spectral/definition.py's CURVES.
 CURVES: Mapping[str, Write] = {
     "abs": lambda w, x: w.node("Abs", x),
     "affine": lambda w, x, scale, offset: _plus(w, _times(w, x, scale), offset),
@@ -47,20 +50,20 @@ CURVES: Mapping[str, Write] = {
 }
 
 
-def spectrogram(w: Writer, q: QuantGraph, step: QuantizedNode, x: str) -> str:
+def spectrogram(w: Writer, step: QuantizedNode, x: str) -> str:
     """Frames are a convolution's windows; every lane is an image of its own."""
-    window, scale, offset = (q.graph.constants[name] for name in step.node.inputs[1:])
+    window, scale, offset = (w.floats[name] for name in step.node.inputs[1:])
     count, lanes, bins = step.out[0], scale.size, step.out[-1]
-    rows = w.node("Transpose", w.node("Reshape", x, w.whole(-1, 1, lanes)), perm=[2, 1, 0])
+    rows = w.node("Transpose", w.node("Reshape", x, whole(w, -1, 1, lanes)), perm=[2, 1, 0])
     waves = w.constant(_waves(window), f"{w.label}/waves")
     parts = w.node("Conv", rows, waves, strides=[step.attrs["hop"]])
-    apart = w.node("Reshape", parts, w.whole(lanes, 2, bins, count))
-    y = w.node("ReduceL2", apart, w.whole(1), keepdims=0)
+    apart = w.node("Reshape", parts, whole(w, lanes, 2, bins, count))
+    y = w.node("ReduceL2", apart, whole(w, 1), keepdims=0)
     for function, *parameters in step.attrs["chain"]:
         y = CURVES[function](w, y, *parameters)
     y = w.node("Mul", y, w.constant(scale.reshape(-1, 1, 1)))
     y = w.node("Add", y, w.constant(offset.reshape(-1, 1, 1)))
-    return w.node("Reshape", w.node("Transpose", y, perm=[2, 0, 1]), w.whole(*step.out))
+    return w.node("Reshape", w.node("Transpose", y, perm=[2, 0, 1]), whole(w, *step.out))
 
 
 def _waves(window: Array) -> Array:
@@ -70,3 +73,6 @@ def _waves(window: Array) -> Array:
     angle = 2 * np.pi * turns / length
     waves = np.stack([np.cos(angle), np.sin(angle)]) * window.astype(np.float64)
     return waves.reshape(-1, 1, length).astype(np.float32)
+
+
+WRITE: Mapping[str, Write] = {"spectrogram": spectrogram}

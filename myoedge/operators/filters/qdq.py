@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters as ONNX writes them: they are linear, in the samples and in what was kept before."""
+"""Filters as ONNX writes them: they are linear, in the samples and in the state before."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from myoedge.codegen.qdq.writer import Write, Writer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.filters.definition import biquads_real, past_real
-from myoedge.quantization.scales import QuantGraph
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+    number,
+    whole,
+)
 
 TIME = {"axis": 0}
 
@@ -17,11 +23,11 @@ TIME = {"axis": 0}
 def write(*, kept: bool) -> Write:
     """`kept`: what is left behind the last sample, in place of the results."""
 
-    def node(w: Writer, q: QuantGraph, step: QuantizedNode, x: str, *before: str) -> str:
+    def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-        sections = q.graph.constants[step.node.inputs[1]]
+        sections = w.floats[step.node.inputs[1]]
         rows = _signals(w, x, (outer, steps, inner))
-        unit = q.params[step.node.inputs[0]].scale * 2.0 ** -step["guard"]  # of what is kept
+        unit = w.params[step.node.inputs[0]].scale * 2.0 ** -step["guard"]  # of what is kept
         y = _of_samples(w, rows, sections, steps, kept)
         for state in before:
             y = w.node(
@@ -36,18 +42,18 @@ def write(*, kept: bool) -> Write:
 
 def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
     """[outer, T, inner] -> a row for every signal."""
-    apart = w.node("Transpose", w.node("Reshape", x, w.whole(*sizes)), perm=[0, 2, 1])
-    return w.node("Reshape", apart, w.whole(-1, sizes[1]))
+    apart = w.node("Transpose", w.node("Reshape", x, whole(w, *sizes)), perm=[0, 2, 1])
+    return w.node("Reshape", apart, whole(w, -1, sizes[1]))
 
 
 def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]) -> str:
     """A row for every signal -> the shape that they came in."""
-    apart = w.node("Transpose", w.node("Reshape", rows, w.whole(*sizes)), perm=[0, 2, 1])
-    return w.node("Reshape", apart, w.whole(*shape))
+    apart = w.node("Transpose", w.node("Reshape", rows, whole(w, *sizes)), perm=[0, 2, 1])
+    return w.node("Reshape", apart, whole(w, *shape))
 
 
 def _lanes(w: Writer, state: str, lanes: int) -> str:
-    return w.node("Transpose", w.node("Reshape", state, w.whole(-1, lanes)), perm=[1, 0])
+    return w.node("Transpose", w.node("Reshape", state, whole(w, -1, lanes)), perm=[1, 0])
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
@@ -58,11 +64,11 @@ def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -
         kernel = biquads_real(TIME, impulse, sections)[::-1].reshape(1, 1, steps)
         y = w.node(
             "Conv",
-            w.node("Unsqueeze", rows, w.whole(1)),
+            w.node("Unsqueeze", rows, whole(w, 1)),
             w.constant(kernel.copy()),
             pads=[steps - 1, 0],
         )
-        return w.node("Squeeze", y, w.whole(1))
+        return w.node("Squeeze", y, whole(w, 1))
     each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
     return w.node("MatMul", rows, w.constant(each.T.copy()))
 
@@ -78,30 +84,38 @@ def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, uni
 
 
 def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
-    y = w.node("Mul", x, w.constant(np.array(factor, np.float32)))
-    return w.node("Reshape", y, w.whole(*shape))
+    y = w.node("Mul", x, number(w, factor))
+    return w.node("Reshape", y, whole(w, *shape))
 
 
 def running(*, kept: bool) -> Write:
     """Samples over the root of a power that forgets; `kept`: the last power."""
 
-    def node(w: Writer, q: QuantGraph, step: QuantizedNode, x: str, *before: str) -> str:
+    def node(w: Writer, step: QuantizedNode, x: str, *before: str) -> str:
         outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-        share, unit = step.attrs["share"], q.params[step.node.inputs[0]].scale ** 2
+        share, unit = step.attrs["share"], w.params[step.node.inputs[0]].scale ** 2
         rows = _signals(w, x, (outer, steps, inner))
         fades = (1.0 - share) ** np.arange(1, steps + 1)
-        images = w.node("Unsqueeze", w.node("Mul", rows, rows), w.whole(1))
+        images = w.node("Unsqueeze", w.node("Mul", rows, rows), whole(w, 1))
         kernel = (share / (1.0 - share) * fades[::-1]).astype(np.float32)
         recent = w.node("Conv", images, w.constant(kernel.reshape(1, 1, -1)), pads=[steps - 1, 0])
         first = w.constant(np.array([[step.attrs["start"] ** 2]], np.float32))
         for state in before:
             first = _scaled(w, state, unit, (outer * inner, 1))
         old = w.node("Mul", first, w.constant(fades[None].astype(np.float32)))
-        powers = w.node("Add", w.node("Squeeze", recent, w.whole(1)), old)
+        powers = w.node("Add", w.node("Squeeze", recent, whole(w, 1)), old)
         if kept:
-            last = w.node("Slice", powers, *map(w.whole, (steps - 1, steps, 1)))
+            last = w.node("Slice", powers, *(whole(w, n) for n in (steps - 1, steps, 1)))
             return _scaled(w, last, 1 / unit, step.out)
         y = w.node("Div", rows, w.node("Sqrt", powers))
         return _in_place(w, y, (outer, inner, steps), step.out)
 
     return node
+
+
+WRITE: Mapping[str, Write] = {
+    "biquads": write(kept=False),
+    "biquads_past": write(kept=True),
+    "running_norm": running(kept=False),
+    "running_power": running(kept=True),
+}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators on elements as ONNX writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.pointwise import Chain, evaluate
+from myoedge.numerics.quant_params import QuantParams
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+    named,
+    number,
+)
+
+# Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
+# float32 does not matter; for all others the 256 values are written down.
+
+
+def clamp(w: Writer, x: str, low: float, high: float) -> str:
+    if (low, high) == (0.0, math.inf):
+        return w.node("Relu", x)
+    edges = ["" if math.isinf(e) else number(w, e) for e in (low, high)]
+    return w.node("Clip", x, *edges)
+
+
+def scaled(w: Writer, x: str, scale: float, offset: float) -> str:
+    if scale != 1.0:
+        x = w.node("Mul", x, number(w, scale))
+    return w.node("Add", x, number(w, offset)) if offset else x
+
+
+def _leaky(w: Writer, x: str, slope: float = 0.01) -> str:
+    return w.node("LeakyRelu", x, alpha=slope)
+
+
+def _silu(w: Writer, x: str) -> str:
+    return w.node("Mul", x, w.node("Sigmoid", x))
+
+
+def _function(op: str, **attrs: Any) -> Write:
+    return lambda w, x: w.node(op, x, **attrs)
+
+
+NATIVE: Mapping[str, Write] = {
+    "abs": _function("Abs"),
+    "affine": scaled,
+    "clamp": clamp,
+    "erf": _function("Erf"),
+    "gelu": _function("Gelu"),
+    "gelu_tanh": _function("Gelu", approximate="tanh"),
+    "hardsigmoid": _function("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    "hardswish": _function("HardSwish"),
+    "leaky_relu": _leaky,
+    "mish": _function("Mish"),
+    "neg": _function("Neg"),
+    "sigmoid": _function("Sigmoid"),
+    "silu": _silu,
+    "softsign": _function("Softsign"),
+    "tanh": _function("Tanh"),
+}
+
+
+def pointwise(w: Writer, name: str, functions: Chain) -> str:
+    """The chain at our tensor `name`."""
+    if any(function not in NATIVE for function, *_ in functions):
+        return _gathered(w, w.integers[name], w.params[name], functions)
+    y = w.reals[name]
+    for function, *parameters in functions:
+        y = NATIVE[function](w, y, *parameters)
+    return y
+
+
+def _gathered(w: Writer, integers: str, params: QuantParams, functions: Chain) -> str:
+    """The chain's float value at each of the 256 inputs; 0.0 where it is not a number."""
+    real = (np.arange(-128, 128) - params.zero_point) * params.scale
+    values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
+    table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")
+    index = w.cast(integers, "int32")
+    return w.node("Gather", table, w.node("Add", index, w.constant(np.array(128, np.int32))))
+
+
+def _table(w: Writer, step: QuantizedNode, x: str) -> str:
+    return pointwise(w, step.operands[0], step.attrs["chain"])
+
+
+def _magnitude(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
+    return w.node("Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b)))
+
+
+def _along(w: Writer, step: QuantizedNode, index: int) -> str:
+    """Constant input [C] of the step, shaped to broadcast along its axis."""
+    rank = len(step.out)
+    shape = [-1 if d == step.attrs["axis"] % rank else 1 for d in range(rank)]
+    values = w.floats[step.node.inputs[index]]
+    return w.constant(values.astype(np.float32).reshape(shape))
+
+
+def _affine(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("Add", w.node("Mul", x, _along(w, step, 1)), _along(w, step, 2))
+
+
+def _prelu(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("PRelu", x, _along(w, step, 1))
+
+
+WRITE: Mapping[str, Write] = {
+    "add": named("Add"),
+    "affine": _affine,
+    "magnitude": _magnitude,
+    "mul": named("Mul"),
+    "prelu": _prelu,
+    "sub": named("Sub"),
+    "table": _table,
+}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that move elements as ONNX writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+    number,
+    whole,
+)
+
+FIRST = -(2**31)  # an end before the first element, for slices that run backwards
+
+
+def _to_shape(op: str) -> Write:
+    return lambda w, step, x: w.node(op, x, whole(w, *step.out))
+
+
+def _transpose(w: Writer, step: QuantizedNode, x: str) -> str:
+    return w.node("Transpose", x, perm=list(step.attrs["perm"]))
+
+
+def _slice(w: Writer, step: QuantizedNode, x: str) -> str:
+    starts, stops, steps = zip(*step.attrs["cuts"], strict=True)
+    ends = [FIRST if by < 0 and stop < 0 else stop for stop, by in zip(stops, steps, strict=True)]
+    return w.node("Slice", x, *(whole(w, *v) for v in (starts, ends, range(len(ends)), steps)))
+
+
+def _pad(w: Writer, step: QuantizedNode, x: str) -> str:
+    pads = step.attrs["pads"]
+    both = whole(w, *(before for before, _ in pads), *(after for _, after in pads))
+    return w.node("Pad", x, both, number(w, step.attrs["value"]))
+
+
+def _concat(w: Writer, step: QuantizedNode, *xs: str) -> str:
+    return w.node("Concat", *xs, axis=step.attrs["axis"])
+
+
+WRITE: Mapping[str, Write] = {
+    "concat": _concat,
+    "expand": _to_shape("Expand"),
+    "pad": _pad,
+    "reshape": _to_shape("Reshape"),
+    "slice": _slice,
+    "transpose": _transpose,
+}

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear layers and matrix products as ONNX writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.conv.qdq import weights
+from myoedge.operators.qdq import (
+    Write,
+    Writer,
+)
+
+
+def _linear(w: Writer, step: QuantizedNode, x: str) -> str:
+    weight, bias = weights(w, step, [1, 0])
+    return w.node("Add", w.node("MatMul", x, weight), bias)
+
+
+def _matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
+    if step.attrs.get("b_turned", False):
+        rank = len(step.shapes[1])
+        b = w.node("Transpose", b, perm=[*range(rank - 2), rank - 1, rank - 2])
+    return w.node("MatMul", a, b)
+
+
+WRITE: Mapping[str, Write] = {"gates": _linear, "linear": _linear, "matmul": _matmul}
