@@ -26,7 +26,7 @@ from myoedge.simulator import simulate
 from myoedge.zoo.all_convnet import hd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests import layer_costs, network_cycles
+from tests import network_cycles
 from tests.firmware.programs import program
 from tests.kernels import speed
 from tests.networks import Small
@@ -151,7 +151,6 @@ def main() -> None:
         console.print(table_of(columns), command_line(), simulator_speed(folder))
         for kind in (speed, network_cycles):
             console.print(shown(kind.COLUMNS, kind.lines(kind.measured())))
-        layer_costs.show(list(layer_costs.real_networks(folder)))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,8 @@ def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
     limit it is computed in L2: W301).
     """
     plan = make_plan(network, within(chip, budget))
-    large = [step for step in plan.without_tiles if least_bytes(step) > plan.l1_room_bytes]
+    room = plan.l1_room_bytes
+    large = [step for step in plan.without_tiles if least_bytes(step, plan.chip) > room]
     if _less(budget, "l1", chip) and large:
         raise _no_tile(plan, large, chip)
     return plan
@@ -140,15 +141,15 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
 
 def _no_tile(plan: Plan, large: Sequence[QuantizedNode], chip: Chip) -> MyoedgeError:
     """Told of the layer that needs most: an L1 that serves it serves the others too."""
-    worst = max(large, key=least_bytes)
+    worst = max(large, key=lambda step: least_bytes(step, plan.chip))
     others = len(large) - 1
     taken = plan.chip.l1_bytes - plan.l1_room_bytes
     facts = {
-        **tile_facts(worst, plan.l1_room_bytes),
+        **tile_facts(worst, plan.l1_room_bytes, plan.chip),
         "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
         **({"others": f"{others} that need less"} if others else {}),
     }
-    enough = -(-(taken + least_bytes(worst)) // KIB)
+    enough = -(-(taken + least_bytes(worst, plan.chip)) // KIB)
     without = "no --l1: it is computed in L2 then, slowly"
     tries = [
         f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,

@@ -10,13 +10,14 @@ from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.targets.gap9.costs import Prices
+from myoedge.targets.costs import KernelCost
 
 Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
 Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
 
 OUT = "out"  # the source of what is written
+FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 WORKERS = 8  # cores 0 to 7 compute, core 8 steers: ME_WORKERS of the runtime
 
 
@@ -124,17 +125,6 @@ def no_scratch(sizes: Sizes) -> Any:
     return 0
 
 
-@dataclass(frozen=True)
-class Late:
-    """The operand that a kernel waits for behind all others of a layer's first tile.
-
-    cycles  of what is computed until then, as of a tile
-    """
-
-    operand: str
-    cycles: Callable[[Sizes, Prices], Any]
-
-
 Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
 
 
@@ -150,19 +140,16 @@ class Tiled:
               tiles with what it has in scratch
     backwards those whose last tile comes first
     waits     the kernel waits by itself for operands of a layer's first tile
-    late      and for this one once more; None: for all at once
+    late      and for this operand once more; "": for all at once
     helped    the core that moves data calls the kernel too, when it has started what a tile needs;
               None: of this kernel it never does
-    ends      those along which the first tile and the last take longer: where tiles are known,
-              sizes say of such an axis "t0 first" and "t0 last"
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
-    cycles    sizes of a tile, prices -> cycles of its computation on the cores that share it: how
-              often the kernel does what, times the price of it, so that it is linear in the prices
-    code      sizes of a tile -> the functions that it runs, in turn: names of gap9_code.CODE_LINES
+    work      sizes of a tile -> units of work of the core that has most
+    cost      cycles of a unit of work and of a tile, as the chip's table states them
     """
 
     kernel: str
@@ -171,18 +158,21 @@ class Tiled:
     operands: tuple[Operand, ...]
     op: Fields
     tile: Callable[[Mapping[str, Region]], Fields]
-    cycles: Callable[[Sizes, Prices], Any]
-    code: Callable[[Sizes], tuple[str, ...]]
+    work: Callable[[Sizes], Any]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = no_scratch
     single: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
     backwards: tuple[str, ...] = ()
     waits: bool = False
-    late: Late | None = None
+    late: str = ""
     units: Mapping[str, int] = field(default_factory=dict)
     helped: bool | None = None
-    ends: tuple[str, ...] = ()
+    cost: KernelCost = FREE
+
+    def cycles(self, sizes: Sizes) -> Any:
+        """Estimated, of the computation of a tile."""
+        return self.cost.cycles(self.work(sizes))
 
     @property
     def out(self) -> Operand:

@@ -12,8 +12,7 @@ import numpy as np
 
 from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand
-from myoedge.plan.l1.prefetch import MOST_TILES
-from myoedge.plan.l1.prefetch import early as fetched
+from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.l3.transfers import Haul
 from myoedge.plan.placement import Life
@@ -98,7 +97,9 @@ def _clash(a: Buffer, b: Buffer) -> bool:
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
     """What is fetched ahead comes into buffers that are there since then, and is not too much."""
     early = [
-        (step, tiling, fetched(tiling)) for step, tiling in _tiled(plan) if tiling.since is not None
+        (step, tiling, prefetched(tiling))
+        for step, tiling in _tiled(plan)
+        if tiling.since is not None
     ]
     for step, tiling, moved in early:
         since = tiling.since or 0

@@ -166,7 +166,9 @@ class Plan:
     @cached_property
     def cycles(self) -> tuple[float | None, ...]:
         """What each step is thought to take; None for those that work on L2 as a whole."""
-        return tuple(modelled(self.tilings, [haul.begins for haul in self.hauls]))
+        return tuple(
+            modelled(self.tilings, self.chip.transfers, [haul.begins for haul in self.hauls])
+        )
 
     @property
     def l1_bytes(self) -> int:
@@ -182,15 +184,18 @@ class Plan:
     @property
     def without_tiles(self) -> tuple[QuantizedNode, ...]:
         """Steps that could run in tiles and do not fit L1 in any."""
+        if not self.chip.l1_bytes:
+            return ()
         pairs = zip(self.steps, self.tilings, strict=True)
-        missing = (step for step, tiling in pairs if tiling is None and declared(step) is not None)
-        return tuple(missing) if self.chip.l1_bytes else ()
+        return tuple(s for s, tiling in pairs if tiling is None and declared(s, self.chip))
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """What makes the network slower than it could be."""
         room = self.l1_room_bytes
-        return tuple(too_small(self.names[s.node.name], s, room) for s in self.without_tiles)
+        return tuple(
+            too_small(self.names[s.node.name], s, room, self.chip) for s in self.without_tiles
+        )
 
     @cached_property
     def names(self) -> Mapping[str, str]:

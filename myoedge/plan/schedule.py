@@ -62,7 +62,7 @@ def _tiled(n: Network, held: int | None, flows: Sequence[Flow]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, limits, flows) if room else (None,) * len(n.steps)
+    tilings = plan_l1(n.steps, room, n.chip, limits, flows) if room else (None,) * len(n.steps)
     kept = _kept(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in kept)
     placement = n.placing(lives, n.chip.alignment_bytes)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
+from myoedge.targets.costs import KernelCost, TransferCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,13 @@ class Engine:
     """Something that computes operators: cores, or an accelerator beside them.
 
     macs_per_cycle   int8 multiply-accumulates at the very best
+    kernels          cycles of each kernel that it runs
     """
 
     name: str
     cores: int
     macs_per_cycle: int
+    kernels: Mapping[str, KernelCost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Chip:
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there
     l2_reserved_bytes  of L2: code, where L3 makes room for it
+    transfers        cycles of transfers between the memories and of what is around kernels
     """
 
     name: str
@@ -52,6 +57,7 @@ class Chip:
     l1_reserved_bytes: int = 0
     l2_reserved_bytes: int = 0
     sources: tuple[str, ...] = ()
+    transfers: TransferCost = field(default_factory=TransferCost)
 
     @property
     def point(self) -> OperatingPoint:

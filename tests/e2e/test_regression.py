@@ -23,6 +23,7 @@ from tests.regression.run import run
 pytestmark = pytest.mark.filterwarnings("ignore")
 OF_LARGE = RECORDED.with_name("large_layers.json")
 MOST_RATIO, MOST_MEAN = 1.015, 1.0005  # of cycles: a network's, and the geometric mean
+MOST_ERROR, LONG_CYCLES, LAYER_FACTOR, LEAST_NEAR = 0.25, 5000, 1.5, 0.9  # of estimates
 QUICK = [name for name, entry in networks().items() if entry.quick]
 
 
@@ -50,13 +51,28 @@ def judge(found: list[Change]) -> None:
     assert mean_ratio(found) <= MOST_MEAN
 
 
+def judge_estimates(found: list[Change]) -> None:
+    """Cycles that are estimated before anything has run, of whole networks and of long layers."""
+    ran = [change.new for change in found if change.new.get("cycles")]
+    whole = {c.name: c.new["estimate"] / c.new["cycles"] for c in found if c.new.get("cycles")}
+    assert not {name: ratio for name, ratio in whole.items() if abs(ratio - 1) > MOST_ERROR}
+    layers = [(cycles, modelled) for new in ran for _, cycles, modelled in new["layers"]]
+    ratios = [modelled / cycles for cycles, modelled in layers if cycles > LONG_CYCLES]
+    near = [1 / LAYER_FACTOR <= ratio <= LAYER_FACTOR for ratio in ratios]
+    assert sum(near) >= LEAST_NEAR * len(near)
+
+
 def test_a_few_networks(models: Path) -> None:
-    judge(found_of(networks(), QUICK, models, RECORDED))
+    found = found_of(networks(), QUICK, models, RECORDED)
+    judge(found)
+    judge_estimates(found)
 
 
 @pytest.mark.slow
 def test_all_networks(models: Path) -> None:
-    judge(found_of(networks(), networks(), models, RECORDED))
+    found = found_of(networks(), networks(), models, RECORDED)
+    judge(found)
+    judge_estimates(found)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
+from myoedge.targets import find_chip
 from tests.ops.case import Case
 from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
 
@@ -36,7 +37,7 @@ def in_rooms(case: Case, number: int) -> Tiling | None:
     if declared is None:
         return None
     room = int(sum(smallest(declared)[1].values()) * ROOMS[number % len(ROOMS)])
-    (tiling,) = plan_l1([case.step], room)
+    (tiling,) = plan_l1([case.step], room, find_chip("gap9"))
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
     assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
     return tiling

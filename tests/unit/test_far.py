@@ -25,9 +25,7 @@ def turned(channels: int, rows: int, halo: int, size: int, *, back: bool = False
     shape, ways = (rows, channels), ((("r", 1),), (("c", 1),))
     y = Operand("y", OUT, shape[::-1], ways[::-1]) if back else Operand("y", OUT, shape, ways)
     axes = {"r": rows, "k": halo + 1, "c": channels}
-    tiled = Tiled(
-        "k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s, p: s["r"] * 5.0, lambda s: ()
-    )
+    tiled = Tiled("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s: s["r"] * 5.0)
     choice = Choice({"r": min(size, rows)}, ("r",), 0.0, 0)
     placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None)]
     return make_tiling(tiled, choice, 0, None, placed, {})

@@ -16,6 +16,7 @@ from myoedge.plan.l1.layers import _alike
 from myoedge.plan.l1.tile_iteration import cut, spans
 from myoedge.plan.l1.tile_search import Choice, choose, distinct, tile_count
 from myoedge.plan.l1.tiling import transfers
+from myoedge.targets.costs import TransferCost
 
 
 def copying(n: int, c: int, halo: int = 0) -> Tiled:
@@ -23,9 +24,7 @@ def copying(n: int, c: int, halo: int = 0) -> Tiled:
     x = Operand("x", 0, (n + halo, c), ((("row", 1), ("r", 1)), ()))
     y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
     axes = {"row": n, "r": halo + 1}
-    return Tiled(
-        "k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s, p: s["row"] * 5.0, lambda s: ()
-    )
+    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s: s["row"] * 5.0)
 
 
 def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
@@ -33,9 +32,8 @@ def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
     tiled = copying(40, 8)
     assert _alike(replace(tiled, op={"mult": 3})) == _alike(replace(tiled, op={"mult": 4}))
     for other in (
-        replace(tiled, cycles=lambda s, p: s["row"] * 6.0),
+        replace(tiled, work=lambda s: s["row"] * 6.0),
         replace(tiled, scratch=lambda s: 64),
-        replace(tiled, code=lambda s: ("run",)),
     ):
         assert _alike(other) != _alike(tiled)
 
@@ -51,7 +49,7 @@ def test_distinct_sizes_are_the_smallest_of_every_number_of_tiles(extent: int) -
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 4), st.integers(1, 600))
 def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, room: int) -> None:
     tiled = copying(n, c, halo)
-    choice = choose(tiled, room)
+    choice = choose(tiled, room, TransferCost())
 
     def held(rows: int) -> int:
         times = 1 if rows == n else 2

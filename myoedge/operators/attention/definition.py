@@ -14,7 +14,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators import nine_cores as team
-from myoedge.operators.attention.work_split import busiest
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -26,7 +25,6 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import stored_bound
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.products.packing import up
-from myoedge.targets.gap9.costs import Prices
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
@@ -238,6 +236,9 @@ def scratch(rows: Any, keys: int, out_width: int) -> Any:
     return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
 
 
+EXPONENTIAL = 0.4  # of a word of 4 x 4 sums
+
+
 SCALARS = (
     "half",
     "most",
@@ -284,8 +285,7 @@ def in_tiles(step: QuantizedNode) -> Tiled | None:
         tile=_tile_fields,
         arrays={"exp": step["exp"]},
         scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
-        cycles=lambda tile, prices: _cycles(step, team.cores(helped), tile, prices),
-        code=lambda _: ("me_attention_run",),
+        work=lambda tile: _work(step, team.cores(helped), tile),
         helped=helped,
     )
 
@@ -316,22 +316,18 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     return {**places, **rows, **keys, "values": v.extent[3], "first_value": v.start[3]}
 
 
-def _cycles(step: QuantizedNode, cores: int, sizes: Sizes, prices: Prices) -> Any:
-    """Of the core that has most to do: scores and values in blocks of four by four, exponentials
-    row by row; of a tile that has part of the keys, that part of it all."""
+def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
+    """Words of 4 x 4 sums of scores and values, and exponentials, of the keys that rows see."""
     numbers = literals(step)
-    spans = tuple(zip(*seen(step.attrs, numbers["rows"], numbers["keys"]), strict=True))
-    part = sizes["keys"] / (2 * _words(step))
-    mine = busiest(spans, sizes["row"], numbers["out_width"] // 4, cores)
-    words = mine.scores * (numbers["width"] // 4) + mine.words
-    products = words * prices.dense_word + mine.values * 16 * prices.attention_result
-    item = prices.attention_item + (prices.attention_bias if step["bias_mult"] else 0.0)
-    item += prices.attention_hidden if numbers["hides"] else 0.0
-    exponentials = mine.keys * item + mine.rows * prices.attention_row
-    # every tile with values, half of them, goes through all blocks
-    visits = mine.scores * part + mine.values * np.maximum(part, 0.5)
-    around = visits * prices.attention_block
-    return (products + exponentials) * part + around + prices.attention_call
+    first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
+    words = float(np.mean(-(-end // 4) - first // 4))
+    rows, part = tile["row"], tile["keys"] / (2 * _words(step))
+    groups, across = -(-rows // 4), numbers["out_width"] // 4
+    scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
+    values = -(-groups * across // cores) * words
+    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * numbers["hides"]
+    exponentials = -(-rows // cores) * (words * 4 * item + 85) * EXPONENTIAL
+    return (scores + values + exponentials) * part
 
 
 ATTENTION = register(

@@ -91,12 +91,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         },
         tile=_tile_fields,
         arrays={"turns": step["turns"]},
-        cycles=lambda sizes, prices: (
-            -(-sizes["o"] * sizes["p"] // WORKERS)
-            * (inner * (pairs * prices.rotary_pair + prices.rotary_row))
-            + prices.rows_call
-        ),
-        code=lambda _: ("me_rotary_run",),
+        work=lambda sizes: -(-sizes["o"] * sizes["p"] // WORKERS) * inner * (pairs + 2),
     )
 
 

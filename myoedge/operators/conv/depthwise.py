@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import WORKERS
-from myoedge.targets.gap9.costs import Prices
 
 Pair = tuple[int, int]
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
@@ -51,66 +48,25 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
     return WORKERS * 4 * (np.maximum(strip, lists) + 1)
 
 
-_CODE = {
-    "strips": ("me_depthwise_run", "me_depthwise_pairs", "me_depthwise_strip"),
-    "halving": ("me_depthwise_run wide", "me_depthwise_row_2"),
-    "any": ("me_depthwise_run any", "me_depthwise_pixel"),
-}
+def way(kernel: Pair, stride: Pair, dilation: Pair) -> str:
+    """Which of the loops of me_depthwise.c runs."""
+    plain = is_3x3(*kernel) and dilation == (1, 1)
+    if plain and stride == (1, 1):
+        return "strips"
+    return "rows" if plain and stride[1] == 2 else "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A kernel of its own for every channel: which of the ways of me_depthwise.c it takes.
+def work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
+    """Two results of four channels of 3 x 3 taps, and what takes as long.
 
-    words   of taps, for kernels of any size     limits, table, pre   what becomes of a result
+    words   of taps     groups  of four channels
     """
-
-    way: str
-    words: int
-    limits: bool
-    table: bool
-    pre: bool
-
-    @staticmethod
-    def of(step: QuantizedNode, kernel: Pair, stride: Pair, dilation: Pair) -> Work:
-        plain = is_3x3(*kernel) and dilation == (1, 1)
-        strips, halving = plain and stride == (1, 1), plain and stride[1] == 2
-        way = "strips" if strips else "halving" if halving else "any"
-        limits = step.low > -128 or step.high < 127
-        table, pre = step.table is not None, step["pre"] > 0
-        return Work(way, tap_words(*kernel), limits, table, pre)
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        table = ("me_table_words",) if self.table else ()
-        return (*_CODE[self.way], *table)
-
-
-def cycles(prices: Prices, work: Work, rows: Any, columns: Any, groups: Any) -> Any:
-    """Of the core that has most to do; groups: of four channels."""
-    if work.way == "strips":
-        found = _strips(prices, work, rows, columns, groups)
-    elif work.way == "halving":
-        units = _up(groups * rows, WORKERS)
-        found = units * (columns * prices.depthwise_half + prices.depthwise_half_row)
-    else:
-        pixels, each = _up(rows * columns * groups, WORKERS), work.words * prices.depthwise_word
-        found = pixels * (each + prices.depthwise_pixel)
-        found = found + _up(rows * columns, WORKERS) * prices.depthwise_window
-    return found + prices.depthwise_call
-
-
-def _strips(prices: Prices, work: Work, rows: Any, columns: Any, groups: Any) -> Any:
-    """Two rows of four channels at a time; each run of them fills its first vectors as well."""
-    strips = _up(rows, 2)
-    units = _up(groups * strips, WORKERS)
-    larger, smaller = np.maximum(units, strips), np.minimum(units, strips)
-    runs = _up(units, strips) + np.where(larger % smaller > 0, 1, 0)
-    column = prices.depthwise_column + (prices.depthwise_table if work.table else 0.0)
-    column = column + (prices.depthwise_pre if work.pre else 0.0)
-    column = column + (prices.depthwise_limits if work.limits else 0.0)
-    pairs = (units + runs) * (columns * prices.depthwise_pair)
-    return units * (columns * column + prices.depthwise_strip) + pairs + runs * prices.depthwise_run
+    if way == "strips":
+        return _up(groups * _up(rows, 2), cores) * (columns + 7)
+    if way == "rows":
+        return _up(groups * rows, cores) * (1.2 * columns + 5)
+    results, windows = _up(rows * columns * groups, cores), _up(rows * columns, cores)
+    return 0.6 * results * (words + 1) + 13 * windows
 
 
 def _up(a: Any, b: Any) -> Any:

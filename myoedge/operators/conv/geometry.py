@@ -7,14 +7,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Operand, Sizes
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
-from myoedge.targets.gap9.costs import Prices
 
 
 def literals(step: QuantizedNode) -> dict[str, Any]:
@@ -102,58 +99,28 @@ class Spatial:
         rows, columns = self.reach(sizes)
         return -(-rows * columns * self.x[-1] // 4) * 4 + 4
 
-    def work(self, step: QuantizedNode, narrow: bool) -> dense.Work:
-        """What me_conv multiplies; narrow windows lie anywhere, a word for every row."""
-        c, k = self.x[-1], self.y[-1]
-        if narrow:
-            return dense.work(step, 4 * self.kernel[0], k, gathers=True, crossing=True)
-        in_one = self.kernel[1] == 1 or self.dilation[1] == 1
-        pieces = self.kernel[0] * (1 if in_one else self.kernel[1])
-        piece = c * (self.kernel[1] if in_one else 1)
-        apart = (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
-        copied = pieces > 1 or apart > 0
-        how = {"copied": copied, "gathers": copied or not self.pointwise}
-        return dense.work(step, self.taps, k, **how, pieces=pieces, tail=piece % 4)
-
-    def padding(self, prices: Prices, sizes: Sizes) -> Any:
-        """Bringing a tile's input in with its padding."""
-        rows, columns = self.reach(sizes)
-        each = columns * self.x[-1] / 8 * prices.conv_padded_pair + prices.conv_padded_row
-        return -(-rows // WORKERS) * each + prices.conv_padded
-
-    def edges(self, prices: Prices) -> Any:
-        """A window that reaches over an edge."""
+    def windows(self) -> dense.Windows:
+        """Windows as me_conv reads them; narrow ones lie anywhere, a word for every row."""
         c = self.x[-1]
-        single = self.kernel[0] * (0 if c % 8 == 0 else 2 if c % 4 == 0 else 5)
-        words = max(self.taps - single, 0) / 4
-        each = self.kernel[0] * prices.conv_edge_row + words * prices.conv_edge_word
-        return prices.conv_edge + each + min(single, self.taps) * prices.conv_edge_byte
+        if self.narrow:
+            return dense.Windows(self.kernel[0], crossing=True)
+        in_one = self.kernel[1] == 1 or self.dilation[1] == 1
+        runs = self.kernel[0] * (1 if in_one else self.kernel[1])
+        run = c * (self.kernel[1] if in_one else 1)
+        apart = (self.taps | self.stride[1] * c | self.stride[0] * self.x[2] * c) % 4
+        return dense.Windows(-(-self.taps // 4), runs > 1 or apart > 0, runs, run % 4)
 
-    def at_edges(self, sizes: Sizes, first: Any, count: Any) -> Any:
-        """How many of `count` windows from one on reach over an edge."""
-        return self._edges_before(sizes, first + count) - self._edges_before(sizes, first)
-
-    def _edges_before(self, sizes: Sizes, end: Any) -> Any:
-        rows, columns = sizes["t0"], sizes["t1"]
-        (top, bottom), (left, right) = (self.over(d, sizes) for d in (0, 1))
-        row, column = end // columns, end % columns
-        at_rows = np.minimum(row, top) + np.maximum(row - np.maximum(rows - bottom, top), 0)
-        in_row = np.minimum(left + right, columns)
-        inside = (row >= top) & (row < rows - bottom)
-        some = np.minimum(column, left) + np.maximum(column - np.maximum(columns - right, left), 0)
-        last = np.where(inside, some, column)
-        return at_rows * columns + (row - at_rows) * in_row + last
-
-    def over(self, d: int, sizes: Sizes) -> tuple[Any, Any]:
-        """How many windows of a tile reach over the start of an axis, and over its end; of any tile
-        about as many as of the first, where it is not said which."""
-        stride, (pad, _), count = self.stride[d], self.pads[d], self.y[1 + d]
-        size, reach = sizes[f"t{d}"], (self.kernel[d] - 1) * self.dilation[d] + 1
-        fit = max((self.x[1 + d] + pad - reach) // stride + 1, 0)
-        start = np.minimum(-(-pad // stride), size)
-        end = np.minimum(max(count - fit, 0), size - start)
-        first, last = sizes.get(f"t{d} first", True), sizes.get(f"t{d} last", size >= count)
-        return start * first, end * last
+    @property
+    def edge_share(self) -> float:
+        """The part of all windows that reaches over an edge of the input."""
+        inside = 1.0
+        for d, count in enumerate(self.y[1:3]):
+            stride, (pad, _) = self.stride[d], self.pads[d]
+            reach = (self.kernel[d] - 1) * self.dilation[d] + 1
+            first = min(-(-pad // stride), count)
+            fit = min(max((self.x[1 + d] + pad - reach) // stride + 1, first), count)
+            inside *= (fit - first) / count
+        return 1 - inside
 
     def flat(self) -> Spatial:
         """All positions in a row, where they are alike."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import WORKERS, Operand
+from myoedge.operators.kernel import Operand
 from myoedge.operators.products.packing import BLOCK, CHANNELS, packed_channels
-from myoedge.targets.gap9.costs import Prices
 
 WINDOWS = 4  # of a block
 ONE_ROW = 9 / 24  # of a block's instructions, a window alone
@@ -48,12 +47,10 @@ def row_bytes(taps: int) -> int:
     return 4 * (-(-taps // 2) | 1)
 
 
-def cycles(prices: Prices, windows: Any, blocks: Any, rows: int, in_row: int) -> Any:
-    """Of windows of `rows` rows of taps and blocks of four channels, of the core that has most to
-    do; and of gathering them."""
-    words, units = -(-rows * in_row // 2), -(-(-(-windows // WINDOWS) * blocks) // WORKERS)
+def work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:
+    """4 x 4 sums of two taps, of windows of `rows` rows of taps and blocks of four channels, and
+    what takes as long: results, windows that are gathered."""
+    words, units = -(-rows * in_row // 2), -(-(-(-windows // WINDOWS) * blocks) // cores)
     high = np.minimum(windows, WINDOWS)
-    share = np.where(windows < WINDOWS, windows * ONE_ROW, 1.0)
-    sums = units * (share * words * prices.wide_conv_word + BLOCK * high * prices.wide_conv_result)
-    gathered = in_row * prices.wide_conv_item + prices.wide_conv_piece
-    return sums + -(-windows * rows // WORKERS) * gathered + prices.wide_conv_call
+    sums = units * (np.where(windows < WINDOWS, windows * ONE_ROW, 1.0) * words + 6 * high)
+    return sums + -(-windows * rows // cores) * (0.13 * in_row + 8)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from myoedge.operators.conv import depthwise
 from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.depthwise import packed_depthwise
 from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import (
@@ -30,10 +29,11 @@ from myoedge.operators.products.packing import (
     with_table,
 )
 from myoedge.operators.products.row_tiling import rows_in_tiles
-from myoedge.targets.gap9.code_size import WAITS
-from myoedge.targets.gap9.costs import Prices
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
+PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
+TABLE = 1.5  # times the work of a depthwise convolution, where results are looked up
+CROSSING = 1.35  # times the work, where windows are read as they lie, across words
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
@@ -60,14 +60,16 @@ class _Dense:
     gather    each core copies those that it multiplies, `room` bytes of scratch for all
     padded    the input is brought in with its padding first
     together  all windows are copied once, by all cores
+    table     words that pass while a block's results are looked up
     """
 
     conv: Spatial
-    work: dense.Work
+    windows: dense.Windows
     gather: bool
     padded: bool
     together: bool
     room: int
+    table: int
 
     @staticmethod
     def of(step: QuantizedNode, conv: Spatial) -> _Dense:
@@ -77,11 +79,12 @@ class _Dense:
         room, padded = dense.scratch(conv.taps), conv.narrow or (few and reaches_over)
         return _Dense(
             conv,
-            conv.work(step, conv.narrow),
+            conv.windows(),
             gather=not conv.pointwise or c % 4 != 0,
             padded=padded,
             together=room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise,
             room=room,
+            table=dense.TABLE if step.table is not None else 0,
         )
 
     @property
@@ -89,20 +92,18 @@ class _Dense:
         """Whether windows reach over the edges of what lies there."""
         return self.conv.pads != ((0, 0), (0, 0)) and not self.padded
 
-    def cycles(self, sizes: Sizes, prices: Prices) -> Any:
-        rows, at = sizes["t0"] * sizes["t1"], dense.Rows(sizes["t1"])
-        padding = self.conv.padding(prices, sizes) if self.padded else 0.0
+    def work(self, sizes: Sizes) -> Any:
+        """Words of taps of 4 x 4 sums, and what takes as long: windows that are copied, padding."""
+        rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
+        blocks = dense.shared_windows_work if self.together else dense.block_work
+        found = blocks(rows, sizes["k"], words + self.table, WORKERS)
+        found = found + dense.gather_work(rows, columns, self.windows, WORKERS)
         if self.has_edges:
-            edges, edge = partial(self.conv.at_edges, sizes), self.conv.edges(prices)
-            at = dense.Rows(sizes["t1"], self.conv.over(1, sizes), edges, edge)
-        product = dense.together if self.together else dense.cycles
-        return product(prices, self.work, rows, sizes["k"], at) + padding
-
-    def code(self, sizes: Sizes) -> tuple[str, ...]:
-        rows, edges = sizes["t0"] * sizes["t1"], self.has_edges
-        more = ("find_edges",) if edges else (WAITS, "use_padded") if self.padded else ()
-        product = dense.code(self.work, rows, sizes["k"], self.together, edges)
-        return ("me_conv_run", *more, *product)
+            edges = self.conv.edge_share * rows / WORKERS
+            found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)
+        if self.padded:
+            found = found + self.conv.padded_bytes(sizes) / WORKERS * PADDED_BYTE
+        return found * (CROSSING if self.windows.crossing else 1.0)
 
     def scratch(self, sizes: Sizes) -> Any:
         if self.padded:
@@ -133,9 +134,7 @@ def _dense_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         tile=how.fields,
         arrays=arrays,
         scratch=how.scratch,
-        cycles=how.cycles,
-        code=how.code,
-        ends=("t0", "t1") if how.has_edges else (),
+        work=how.work,
     )
 
 
@@ -161,10 +160,9 @@ def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         tile=_wide_tile,
         arrays=arrays,
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
-        cycles=lambda sizes, prices: wide_conv.cycles(
-            prices, sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c
+        work=lambda sizes: wide_conv.work(
+            sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, WORKERS
         ),
-        code=lambda _: ("me_wide_conv_run", "me_sixteen_sums_h"),
     )
 
 
@@ -189,7 +187,11 @@ def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
     table = with_table(step, arrays)
     cut = c % 4 == 0
-    work = depthwise.Work.of(step, conv.kernel, conv.stride, conv.dilation)
+    way, words = (
+        depthwise.way(conv.kernel, conv.stride, conv.dilation),
+        depthwise.tap_words(k_h, k_w),
+    )
+    looked_up = TABLE if table else 1.0
     channels: Dim = CHANNELS if cut else ()
     blocks: Dim = (("k", 1),) if cut else ()
     packed = (
@@ -206,10 +208,12 @@ def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
         arrays=arrays,
         scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
-        cycles=lambda sizes, prices: depthwise.cycles(
-            prices, work, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4)
+        work=lambda sizes: (
+            looked_up
+            * depthwise.work(
+                way, words, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4), WORKERS
+            )
         ),
-        code=lambda _: work.code,
     )
 
 

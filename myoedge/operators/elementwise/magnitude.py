@@ -78,11 +78,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
         tile=_tile_fields,
         arrays=arrays,
-        cycles=lambda sizes, prices: (
-            -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // WORKERS) * prices.magnitude_item
-            + prices.flat_call
-        ),
-        code=lambda _: ("me_magnitude_run",),
+        work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // WORKERS),
     )
 
 

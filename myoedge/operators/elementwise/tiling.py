@@ -16,15 +16,10 @@ from myoedge.operators.base import QuantizedNode, outer_inner, strides
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products.packing import limits, with_table
-from myoedge.targets.gap9.costs import Prices
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
 CUT = 3  # loops that tiles may cut, the outermost: more only make the search longer
-_CODE = {
-    "me_add": ("me_add_run", "each_row", "add_row", "me_add_words"),
-    "me_mul": ("me_mul_run", "each_row", "mul_row", "me_mul_words"),
-}
 AS_MACS = 18  # products of weights that take as long as a sum of 16 bits
 
 
@@ -64,17 +59,27 @@ def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | No
         op={**op, **limits(step), "scale.pre": scale["pre"]},
         tile=lambda regions: _pair_tile(regions, loops),
         arrays=arrays,
-        cycles=lambda sizes, prices: _rows(
-            prices,
+        work=lambda sizes: row_work(
             dims,
             extents,
             sizes,
-            getattr(prices, price),
-            prices.table_word if table else 0.0,
-            prices.mul_row if kernel == "me_mul" else prices.flat_row,
+            4.0 if kernel == "me_mul" else 1.7,
+            (0.73 if price == "add_word_8" else 1.0) + (0.4 if table else 0.0),
         ),
-        code=lambda _: (*_CODE[kernel], *(("me_table_words",) if table else ())),
     )
+
+
+def row_work(
+    dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, around: float, word: float = 1.0
+) -> Any:
+    """Words of four elements of one core, the rows that they make up and what is behind words."""
+    each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
+    total: Any = 1
+    for extent in each:
+        total = total * extent
+    share = np.minimum(-(-total // (4 * WORKERS)) * 4, total)
+    inner, rows = np.minimum(each[-1], share), np.maximum(share / each[-1], 1)
+    return rows * (inner // 4 * word + inner % 4 * 0.4 + around)
 
 
 def word_price(kernel: str, step: QuantizedNode) -> str:
@@ -105,27 +110,6 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
     """What a turn of every loop moves an operand whose region lies dense."""
     dense = iter(strides(region.extent))
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
-
-
-def _rows(
-    prices: Prices,
-    dims: Sequence[Dim],
-    extents: Sequence[int],
-    sizes: Sizes,
-    word: Any,
-    table: Any,
-    around: Any,
-) -> Any:
-    """Of one core: words of four elements, the rows that they make up, what is behind words."""
-    each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
-    total: Any = 1
-    for extent in each:
-        total = total * extent
-    words, width = -(-total // (4 * WORKERS)), each[-1]
-    rows = words * 4 / width
-    inner = np.minimum(width, words * 4)
-    row = inner // 4 * word + inner % 4 * prices.flat_byte + around
-    return np.maximum(rows, 1) * row + words * table + prices.flat_call
 
 
 def _extent(dim: Dim, sizes: Sizes) -> Any:
@@ -161,8 +145,7 @@ def wide_sum(step: QuantizedNode) -> Tiled | None:
             "high": step.high,
         },
         tile=lambda regions: _wide_tile(regions, loops),
-        cycles=lambda sizes, prices: _wide_cycles(prices, team.cores(helped), dims, extents, sizes),
-        code=lambda _: ("me_wide_sum_run",),
+        work=lambda sizes: _wide_work(team.cores(helped), dims, extents, sizes),
         helped=helped,
     )
 
@@ -174,16 +157,13 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
     return {"a": "@a", "b": "@b", "y": "@y", **sizes}
 
 
-def _wide_cycles(
-    prices: Prices, cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes
-) -> Any:
-    """Elements and rows of one core."""
+def _wide_work(cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> Any:
+    """Elements of one core, and its rows."""
     total: Any = 1
     for extent, dim in zip(extents, dims, strict=True):
         total = total * _least(extent, _extent(dim, sizes))
     elements = -(-total // cores)
-    rows = elements / extents[-1] if len(extents) > 1 else 0
-    return elements * prices.wide_item + rows * prices.flat_row + prices.flat_call
+    return elements + 6 * elements / extents[-1]
 
 
 def lookup(step: QuantizedNode) -> Tiled:
@@ -203,10 +183,7 @@ def lookup(step: QuantizedNode) -> Tiled:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        cycles=lambda sizes, prices: _rows(
-            prices, dims, shape, sizes, prices.table_word, 0.0, prices.flat_row
-        ),
-        code=lambda _: ("me_table_run", "me_table_words"),
+        work=lambda sizes: row_work(dims, shape, sizes, 4.0),
     )
 
 
@@ -238,13 +215,11 @@ def per_channel(step: QuantizedNode, x_zero: int) -> Tiled:
         },
         tile=_channel_tile,
         arrays=arrays,
-        cycles=lambda sizes, prices: (
+        work=lambda sizes: (
             -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // WORKERS)
-            * (prices.prelu_item if x_zero < 128 else prices.scaled_item)
-            + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * prices.flat_row
-            + prices.flat_call
+            * (2 if x_zero < 128 else 1)
+            + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * 4
         ),
-        code=lambda _: ("me_affine_run",),
     )
 
 

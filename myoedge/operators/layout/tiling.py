@@ -12,7 +12,6 @@ import numpy as np
 
 from myoedge.operators.base import QuantizedNode, strides
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled, reach
-from myoedge.targets.gap9.costs import Prices
 
 PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
@@ -152,48 +151,49 @@ def pieces(
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
-        cycles=lambda sizes, prices: _put_together(prices, y, sizes, sources, fill is not None),
-        code=lambda _: _joined_code(sources, fill is not None),
+        work=lambda sizes: _copy_work(y, sizes, sources, fill is not None),
     )
 
 
-def _joined_code(sources: Sequence[Sequence[Along]], fills: bool) -> tuple[str, ...]:
-    rest = any(min(loops[-1].size, loops[-1].extent) % 4 for loops in sources)
-    begin = ("me_joined_run", *(("me_joined_run fills", "me_fill_words") if fills else ()))
-    return (*begin, "each_piece", "me_move_words", *(("me_move_bytes",) if rest else ()))
-
-
-def _put_together(
-    prices: Prices, y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool
-) -> Any:
-    """Of one core; a source that covers the innermost loop lies in one run."""
+def _copy_work(y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool) -> Any:
+    """Bytes of one core, and what takes as long: sources, rows that lie apart, filled bytes."""
     extents = _extents(y, sizes)
     rows = math.prod(extents[:-1])
-    total = prices.move_call + prices.move_part * (len(sources) + fills)
-    if fills:
-        total = total + -(-rows * extents[-1] // WORKERS) * prices.fill_byte
+    total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / WORKERS
     for source in sources:
         inner = source[-1]
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
-        runs = np.minimum(-(-rows // WORKERS) + 1, rows) if apart else 1
         odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
-        total = total + _runs(prices, rows * width / WORKERS, runs, width, odd)
+        total = total + rows * width / WORKERS * (2.3 if odd else 1.0)
+        total = total + (apart * (rows / WORKERS + 1) * (65 + 24 * (width % 4 > 0)))
     return total
+
+
+def _permute_work(extents: Sequence[Any], loops: Sequence[Along]) -> Any:
+    """Bytes of one core that move alone, and what takes as long: rows that lie side by side, 4 x 4
+    blocks, the start of every line and of every plane of two loops."""
+    inner = len(loops) - 1
+    if inner == 0:
+        return -(-extents[0] // WORKERS)
+    column = _columns(loops)
+    rows, groups = extents[inner], -(-extents[column] // 4)
+    planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
+    parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
+    share = -(-planes * groups * parts // WORKERS)
+    starts = np.ceil(share / groups) * inner
+    rows = rows / parts
+    if _steps_by_1(loops, inner):
+        return starts * 40 + share * 4 * (0.26 * rows + 17)
+    if _steps_by_1(loops, column):
+        return starts * 100 + share * (2.8 * rows + 4 * rows + 4 * (rows % 4))
+    return starts * 100 + share * 4 * (rows + 15)
 
 
 def _begin_odd(loops: Sequence[Along]) -> bool:
     """Whether what is read begins within a word, or what it becomes does."""
     dense = strides([x.size for x in loops])
     return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
-
-
-def _runs(prices: Prices, size: Any, runs: Any, width: Any, odd: Any) -> Any:
-    """Bytes that a core copies in so many runs; words that lie across two take longer, and so does
-    what is behind the last whole one."""
-    across = np.where(((runs > 1) & (width % 4 > 0)) | odd, size, 0)
-    each = size * prices.copy_byte + across * prices.copy_odd
-    return each + runs * (prices.copy_row + np.where(width % 4 > 0, 1, 0) * prices.copy_rest)
 
 
 def _extents(y: Operand, sizes: Sizes) -> list[Any]:
@@ -233,56 +233,8 @@ def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        cycles=lambda sizes, prices: _turned(prices, _extents(y, sizes), loops),
-        code=lambda _: _turned_code(loops),
+        work=lambda sizes: _permute_work(_extents(y, sizes), loops),
     )
-
-
-def _turned_code(loops: Sequence[Along]) -> tuple[str, ...]:
-    if not _steps_by_1(loops, len(loops) - 1):
-        return ("me_permute_run", "me_transpose_blocks")
-    rest = ("me_move_bytes",) if loops[-1].extent % 4 else ()
-    return ("me_permute_run copy", "me_move_words", *rest)
-
-
-def _turned(prices: Prices, extents: Sequence[Any], loops: Sequence[Along]) -> Any:
-    """Of one core, as me_permute_run shares planes: groups of four columns, parts of their rows."""
-    inner = len(loops) - 1
-    if inner == 0:
-        size = -(-extents[0] // WORKERS)
-        return size * prices.turn_byte + prices.turn_run + prices.move_call
-    column = _columns(loops)
-    rows, columns = extents[inner], extents[column]
-    planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
-    groups = -(-columns // 4)
-    parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
-    rows = np.minimum((rows + 4 * parts - 1) // (4 * parts) * 4, rows)
-    starts, lines = _busiest(planes * parts, groups, columns)
-    if _steps_by_1(loops, inner):
-        total = prices.move_call + starts * inner * prices.copy_plane
-        return total + _runs(prices, lines * rows, lines, rows, False)
-    total = prices.move_call + starts * inner * prices.turn_plane
-    if not _steps_by_1(loops, column):
-        return total + lines * (rows * prices.turn_byte + prices.turn_run)
-    blocks = lines // 4
-    single = blocks * (rows % 4) * 4 + lines % 4 * rows
-    calls = starts * (rows // 4 + rows % 4) + lines % 4
-    total = total + blocks * (rows // 4) * prices.turn_block
-    return total + single * prices.turn_byte + calls * prices.turn_run
-
-
-def _busiest(planes: Any, groups: Any, columns: Any) -> tuple[Any, Any]:
-    """(planes that it starts, their columns) of the core that has most to do, where groups of four
-    columns of all planes are shared; a start counts like two columns."""
-    part = np.arange(WORKERS + 1).reshape(-1, *[1] * np.ndim(planes * groups))
-    ends = planes * groups * part // WORKERS
-    begin, end = ends[:-1], ends[1:]
-    starts = np.where(end > begin, (end - 1) // groups - begin // groups + 1, 0)
-    lines = 4 * (end - begin) - (end // groups - begin // groups) * (4 * groups - columns)
-    most = np.argmax(lines + 2 * starts, axis=0)[None]
-    both = np.broadcast_arrays(starts, lines)
-    starts, lines = (np.take_along_axis(x, most, 0)[0] for x in both)
-    return starts, lines
 
 
 def _columns(loops: Sequence[Along]) -> int:

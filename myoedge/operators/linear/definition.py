@@ -27,16 +27,13 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.kernel import OUT, Dim, Fields, Late, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products import matmul_packing as columns
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
 from myoedge.operators.products.row_tiling import rows_in_tiles
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
-from myoedge.targets.gap9.code_size import WAITS
-from myoedge.targets.gap9.costs import Prices
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -185,20 +182,17 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
     b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
     every = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
-    zero, gather, rest = step["b_zero"] != 0, c % 4 != 0, c % 4 != 0 or n % 4 != 0
+    zero, gather = step["b_zero"] != 0, c % 4 != 0
     helped = not gather and team.helped(m * c * n)
-    how = {"copied": gather, "gathers": gather, "tail": c % 4, "zero": zero}
-    work = dense.work(step, c, n, **how, cores=team.cores(helped))
+    cores = team.cores(helped)
+    windows = dense.Windows(-(-c // 4), copied=gather, rest=c % 4)
+    words = windows.words + (dense.TABLE if table else 0)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
-
-    def packing(sizes: Sizes, prices: Prices) -> Any:
-        packed = columns.packing(prices, work, sizes["k"], c, turned)
-        return packed * sizes["m"] / m  # once for all rows
 
     return Tiled(
         kernel="me_matmul",
         waits=True,
-        late=Late("a", packing),
+        late="a",
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         single=tuple(batch),
@@ -213,22 +207,14 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
         tile=_matmul_tile,
         arrays=arrays,
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
-        cycles=lambda sizes, prices: (
-            dense.cycles(prices, work, sizes["m"], sizes["k"], dense.Rows(sizes["m"]))
-            + packing(sizes, prices)
+        work=lambda sizes: (
+            dense.block_work(sizes["m"], sizes["k"], words, cores)
+            + dense.gather_work(sizes["m"], sizes["m"], windows, cores)
+            + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
+            + packing_work(windows.words, sizes["k"], turned, WORKERS) * sizes["m"] / m
         ),
-        code=lambda sizes: _packing(turned, rest, dense.code(work, sizes["m"], sizes["k"])),
         helped=helped,
     )
-
-
-def _packing(turned: bool, rest: bool, product: Sequence[str]) -> tuple[str, ...]:
-    """Functions of a product that packs its right operand when it comes; of words with a rest."""
-    at = product.index(WAITS)
-    begin = ("me_matmul_run", *product[:at], "pack_now", "pack_columns")
-    words = "me_interleave_rows" if turned else "me_interleave_columns"
-    pieces = (words, "pack_rest") if rest else (words,)
-    return (*begin, WAITS, "pack_columns rest", *pieces, *product[at + 1 :])
 
 
 def _matmul_read(
@@ -258,6 +244,11 @@ def _matmul_streaming_rule(
         return None
     made = axis + turned if axis == rank - 2 else axis
     return StreamingRule(made + max(map(len, shapes)) - rank, lambda made: attrs)
+
+
+def packing_work(words: int, blocks: Any, as_rows: bool, cores: int) -> Any:
+    """Columns of the right operand that are packed, four at a time."""
+    return -(-blocks // cores) * (words * (0.5 if as_rows else 1.0) + 10)
 
 
 MATMUL = register(

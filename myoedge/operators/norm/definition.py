@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
-from myoedge.targets.gap9.costs import Prices
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
@@ -183,15 +181,11 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         },
         tile=_tile_fields,
         arrays={"pairs": pairs},
-        cycles=lambda sizes, prices: _cycles(step, team.cores(helped), prices, sizes["row"]),
-        code=lambda _: ("me_norm_run", "me_moments_b", "line_of", "me_norm_row_b"),
+        work=lambda sizes: (
+            -(-sizes["row"] // team.cores(helped)) * (length * (1.4 if step["wide"] else 1.0) + 40)
+        ),
         helped=helped,
     )
-
-
-def _cycles(step: QuantizedNode, cores: int, prices: Prices, rows: Any) -> Any:
-    item = prices.norm_wide_item if step["wide"] else prices.norm_item
-    return -(-rows // cores) * (step.out[-1] * item + prices.norm_row) + prices.rows_call
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -25,8 +25,6 @@ from myoedge.operators.elementwise.tiling import axes_of
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
-from myoedge.targets.gap9.code_size import BESIDE
-from myoedge.targets.gap9.costs import Prices
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -107,43 +105,19 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
         tile=_tile_fields,
         arrays=arrays,
-        cycles=lambda sizes, prices: (
-            _rows(prices, sizes["o"], reduced)
+        work=lambda sizes: (
+            -(-sizes["o"] // WORKERS) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1
-            else _windows(prices, sizes["o"], width(sizes), reduced)
+            else _column_work(sizes["o"], width(sizes), reduced)
         ),
-        code=lambda sizes: _code(sizes["o"], width(sizes)) if inner > 1 else _SUMS,
     )
 
 
-_SUMS = ("me_sums_run", "me_reduce_run", "me_sum_bytes")
-
-
-def _code(images: int, inner: int) -> tuple[str, ...]:
-    """Where a core has a word at most, the one with single results has no other."""
-    begin, words = ("me_sums_run", "me_reduce_run windows"), ("any_window", "me_average_window")
-    if inner % 4 == 0:
-        return (*begin, *words)
-    if images * -(-inner // 4) > WORKERS:
-        return (*begin, *words, "run_bytes")
-    return (*begin, *(f"{BESIDE}{name}" for name in words), "run_bytes")
-
-
-def _rows(prices: Prices, rows: Any, reduced: int) -> Any:
-    """Of a core: rows that lie dense."""
-    each = reduced // 4 * prices.sums_word + reduced % 4 * prices.sums_byte + prices.sums_row
-    return -(-rows // WORKERS) * each + prices.sums_call
-
-
-def _windows(prices: Prices, images: Any, inner: Any, reduced: int) -> Any:
-    """Of the core that has most to do: four results at a time, as the pooling kernels do it; the
-    last ones of an image may be fewer, one by one."""
+def _column_work(images: Any, inner: Any, reduced: int) -> Any:
+    """Words of numbers that are added: four columns at a time, those behind the last four alone."""
     share = -(-images * -(-inner // 4) // WORKERS)
-    each = reduced * prices.average_tap + prices.average_word
-    alone = inner % 4 * (reduced * prices.pool_tail_tap + prices.pool_tail)
-    ends = np.where(inner % 4 > 0, np.minimum(-(-images // WORKERS), share), 0)
-    runs = np.where(share > ends, 1, 0) * prices.window_run
-    return (share - ends) * each + ends * alone + runs + prices.sums_call
+    alone = np.where(inner % 4 > 0, np.minimum(-(-images // WORKERS), share), 0)
+    return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

@@ -14,13 +14,9 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.packing import limits, with_table
-from myoedge.targets.gap9.code_size import BESIDE
-from myoedge.targets.gap9.costs import Prices
 
 Window = tuple[int, int, int]
 FEW_PIXELS = 32
-_AVERAGES, _MAXIMA = ("me_average_words",), ("me_max_words",)
-_MORE_MAXIMA = ("max_of_many", "me_max_more")
 ENTRY = 6  # bytes of me_window
 MOST_ALIKE = 127  # the byte is the upper one of a signed number
 LONGEST = 2**15 - 1
@@ -83,42 +79,31 @@ class Work:
     even: bool = False
 
 
-def _cycles(prices: Prices, w: Work, rows: Any, columns: Any, channels: Any) -> Any:
-    """Of the core that has most to do: a share of the pixels, or of channels where few are; the
-    smaller one where all windows are alike."""
-    pixels, words, parts = rows * columns, channels // 4, -(-channels // 4)
-    by_channel = (pixels < FEW_PIXELS) & (parts >= WORKERS)
-    share = np.where(by_channel, pixels, -(-pixels // WORKERS))
-    own = np.where(by_channel, -(-parts // WORKERS), words)
-    count, in_row = share * own, np.minimum(w.runs, columns)
-    runs = np.where(by_channel, rows * in_row, np.minimum(share * in_row / columns + 1, share))
-    if w.even:
-        count, runs = _shared(pixels, words), 1.0
-    # Of channels that are shared the core with the last ones has no word in their place.
-    count = count - np.where(by_channel & (channels % 4 > 0), share, 0)
-    tail = share * (channels % 4) * (w.taps * prices.pool_tail_tap + prices.pool_tail)
-    if w.table:
-        tail = tail + (count * 4 + share * (channels % 4)) * prices.pool_table
-    each, run = _window(prices, w)
-    total = count * each + runs * run + tail + prices.pool_call
-    return total if w.few else total + np.minimum(share, runs * own) * prices.window_side
+def _units(w: Work, rows: Any, columns: Any, channels: Any) -> Any:
+    """Taps of four channels of the core that has most windows, or most channels of all windows."""
+    pixels, words, rest = rows * columns, channels // 4, channels % 4
+    share = -(-pixels // WORKERS)
+    each, run = _window_units(w)
+    by_channel = (pixels < FEW_PIXELS) & (words >= WORKERS)
+    lines = np.where(by_channel, rows, np.minimum(share / columns + 1, share))
+    runs = 1.0 if w.even else lines * np.minimum(w.runs, columns)
+    count = np.where(by_channel | w.even, _shared(pixels, words), share * words)
+    return count * each + runs * run + share * rest * (2.5 * w.taps + 2)
+
+
+def _window_units(w: Work) -> tuple[float, float]:
+    """(four results, what is around those side by side), in taps."""
+    if w.few and w.average:
+        return 5.4, 64
+    passes = -(-(w.taps - 1) // 3)
+    if w.few:
+        return 2.4 * passes, 19.0 * passes + 57
+    return (w.taps + 6.3, 46) if w.average else (w.taps + 3, 72)
 
 
 def _shared(pixels: Any, words: Any) -> Any:
     """What a core has of channels of all pixels, or of pixels."""
     return np.minimum(-(-words // WORKERS) * pixels, -(-pixels // WORKERS) * words)
-
-
-def _window(prices: Prices, w: Work) -> tuple[Any, Any]:
-    """(four results, what is around those side by side)."""
-    if w.few and w.average:
-        return prices.average_of_4, prices.average_run
-    if w.few:
-        passes = -(-(w.taps - 1) // 3)
-        return passes * prices.max_few, passes * prices.max_few_run + prices.max_run
-    if w.average:
-        return w.taps * prices.average_tap + prices.average_word, prices.window_run
-    return w.taps * prices.max_tap + prices.max_word, prices.window_run
 
 
 def in_tiles(
@@ -150,26 +135,8 @@ def in_tiles(
         op={**op, **limits(step)} if averages else dict(op),
         tile=_fields,
         arrays=arrays,
-        cycles=lambda tile, prices: _cycles(
-            prices, alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c
-        ),
-        code=lambda tile: _code(alike, tile["t0"] * tile["t1"], c),
+        work=lambda tile: _units(alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c),
     )
-
-
-def _code(w: Work, pixels: int, channels: int) -> tuple[str, ...]:
-    """Where each core has four channels, the one with fewer has no others."""
-    begin = "me_avg_pool_run" if w.average else "me_max_pool_run"
-    few = _AVERAGES if w.average else _MAXIMA if w.taps <= 4 else (*_MAXIMA, *_MORE_MAXIMA)
-    if w.even:
-        return (begin, "run_even", *few)
-    window = "me_average_window" if w.average else "me_max_window"
-    words = ("few_words", *few) if w.few else ("any_window", window)
-    if channels % 4 == 0:
-        return (begin, "run_any", *words)
-    if pixels < FEW_PIXELS and -(-channels // 4) == WORKERS:
-        words = tuple(f"{BESIDE}{name}" for name in words)
-    return (begin, "run_any", *words, "run_bytes")
 
 
 def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:

@@ -18,7 +18,6 @@ from myoedge.operators.products.packing import (
     packed_weights,
     up,
 )
-from myoedge.targets.gap9.costs import Prices
 
 BLOCK = 4  # sums of a micro-kernel
 ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
@@ -54,20 +53,18 @@ def wide_rows(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         op={"c": c, "pre": step["pre"]},
         tile=_tile,
         arrays=arrays,
-        cycles=lambda sizes, prices: _cycles(prices, sizes["row"], sizes["k"], c),
-        code=lambda _: ("me_gates_run", "me_gates_4x4", "me_four_sums"),
+        work=lambda sizes: _work(sizes["row"], sizes["k"], c),
     )
 
 
-def _cycles(prices: Prices, rows: Any, blocks: Any, c: int) -> Any:
-    """Four rows at a time where they are whole words; the others one by one."""
+def _work(rows: Any, blocks: Any, c: int) -> Any:
+    """Words of taps of 4 x 4 sums; rows behind the last four, and rows of no whole words, alone."""
     whole = rows // BLOCK if c % BLOCK == 0 else 0 * rows
-    rest = rows - BLOCK * whole
-    in_block = c // BLOCK * prices.wide_word + prices.wide_block
-    words = c // BLOCK + ODD_WORDS * (c % BLOCK)
-    in_row = words * prices.wide_row_word + prices.wide_row
-    block = _share(whole * blocks) * in_block + _share(rest * blocks) * in_row
-    return block + prices.wide_call
+    alone = 0.45 * (c // BLOCK + ODD_WORDS * (c % BLOCK)) + 4.5
+    return (
+        _share(whole * blocks) * (c // BLOCK + 7.5)
+        + _share((rows - BLOCK * whole) * blocks) * alone
+    )
 
 
 def _share(count: Any) -> Any:

@@ -31,7 +31,8 @@ def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
     table = with_table(step, arrays)
     helped = not gather and team.helped(rows * c * k)
     cores = team.cores(helped)
-    work = dense.work(step, c, k, copied=gather, gathers=gather, tail=c % 4, cores=cores)
+    windows = dense.Windows(dense.up(c, 4), copied=gather, rest=c % 4)
+    words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
@@ -44,10 +45,10 @@ def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         tile=_tile,
         arrays=arrays,
         scratch=lambda sizes: dense.scratch(c) if gather else 0,
-        cycles=lambda sizes, prices: dense.cycles(
-            prices, work, sizes["row"], sizes["k"], dense.Rows(sizes["row"])
+        work=lambda sizes: (
+            dense.block_work(sizes["row"], sizes["k"], words, cores)
+            + dense.gather_work(sizes["row"], sizes["row"], windows, cores)
         ),
-        code=lambda sizes: ("me_linear_run", *dense.code(work, sizes["row"], sizes["k"])),
         helped=helped,
     )
 

@@ -13,7 +13,6 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
 from myoedge.operators.products.packing import up
-from myoedge.targets.gap9.costs import Prices
 
 
 def literals(step: QuantizedNode) -> dict[str, Any]:
@@ -49,8 +48,7 @@ def _in_tiles(step: QuantizedNode, kernel: str) -> Tiled:
         tile=lambda regions: _tile(regions, sizes["steps"], reverse),
         arrays=arrays,
         scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
-        cycles=lambda tile, prices: _cycles(prices, tile["t"], sizes, parts),
-        code=lambda _: ("me_gru_run", "start", "me_gru_units"),
+        work=lambda tile: tile["t"] * _step_work(sizes, parts),
     )
 
 
@@ -95,13 +93,11 @@ def _operands(
     )
 
 
-def _cycles(prices: Prices, steps: Any, sizes: Mapping[str, Any], parts: int) -> Any:
-    """Of the core that has most units; `parts` times h, and rows of weights, for a word of h."""
+def _step_work(sizes: Mapping[str, Any], parts: int) -> int:
+    """Instructions of a step of time on words of h and of weights, by the core with most units."""
     words, loads = up(sizes["units"]) // 4, sizes["gates"] + parts - 1
-    unit = words * (1 + 2 * loads) * prices.recurrent_word + loads * prices.recurrent_unit
-    batch, share = sizes["batch"], -(-sizes["units"] // 8)
-    step = batch * (share * unit + parts * prices.recurrent_run) + parts * prices.recurrent_step
-    return steps * step + batch * share * prices.recurrent_start + prices.recurrent_call
+    unit = words * (1 + 2 * loads) + 28 * loads
+    return int(sizes["batch"] * (-(-sizes["units"] // 8) * unit + parts * 60) + parts * 125)
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:

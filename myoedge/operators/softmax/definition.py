@@ -117,12 +117,7 @@ def _rows_in_tiles(
         op={"length": length, **op},
         tile=_row_tile,
         arrays=arrays,
-        cycles=lambda sizes, prices: (
-            -(-x.footprint(sizes) // length // WORKERS)
-            * (length * getattr(prices, f"{price}_item") + getattr(prices, f"{price}_row"))
-            + prices.rows_call
-        ),
-        code=lambda _: ("me_softmax_run", "me_row_max", "me_row_sum", "me_row_shares"),
+        work=lambda sizes: -(-x.footprint(sizes) // length // WORKERS) * (length + 6),
     )
 
 

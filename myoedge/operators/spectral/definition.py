@@ -282,12 +282,7 @@ def spectrogram_in_tiles(step: QuantizedNode) -> Tiled:
         tile=_tile,
         arrays=arrays,
         scratch=lambda _: WORKERS * 4 * length,
-        cycles=lambda sizes, prices: (
-            -(-sizes["t"] * lanes // WORKERS)
-            * (transforms * prices.fourier_product + bins * prices.fourier_bin)
-            + prices.fourier_call
-        ),
-        code=lambda _: ("me_spectrogram_run",),
+        work=lambda sizes: -(-sizes["t"] * lanes // WORKERS) * (transforms + 10 * bins),
     )
 
 

@@ -9,10 +9,6 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.plan.l3.transfers import Computed, Rate, timeline
 from myoedge.plan.plan import Plan
 
-# Of a layer that works on L2 as a whole: simulated moves and grouped convolutions take 3.9 to 6.5
-# cycles an iteration of their loop nest, shared by the cores, and some 800 cycles to start.
-ITERATION_CYCLES, LAYER_CYCLES = 5.0, 800.0
-
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
     """Modelled cycles of every step."""
@@ -23,14 +19,17 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 
 def _in_l2(plan: Plan, step: QuantizedNode) -> float:
-    graph, node = plan.quant.graph, step.node
+    """Of a layer that works on L2 as a whole."""
+    graph, node, cost = plan.quant.graph, step.node, plan.chip.transfers
     phases = OPS[node.op].phases
     if phases is not None:
         cores = plan.chip.engines[0].cores
-        return LAYER_CYCLES + sum(math.ceil(n / cores) * cycles for n, cycles in phases(step))
+        return cost.l2_layer_cycles + sum(
+            math.ceil(n / cores) * cycles for n, cycles in phases(step)
+        )
     shapes = [graph.shape(name) for name in node.inputs]
     nest = OPS[node.op].nest(node.attrs, shapes, graph.shape(node.name))
-    return LAYER_CYCLES + ITERATION_CYCLES * nest.iterations
+    return cost.l2_layer_cycles + cost.l2_iteration_cycles * nest.iterations
 
 
 def computed(plan: Plan) -> Computed:

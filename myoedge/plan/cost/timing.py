@@ -1,305 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each layer of a planned network takes: its own tiles and transfers, moment by moment.
+"""Estimated cycles of each layer of a planned network, tile by tile and transfer by transfer.
 
-The core that steers starts what a moment needs, one command after another: stores of the tile
-before, loads of the one behind, then what layers to come need. The DMA works off each direction in
-that order. The moment lasts until the cores have computed their tile and all that the next one
-needs is there: also what it waits for only because the DMA has something else in front of it. What
-that leaves under way, the moments behind it find. The search for tiles (plan/l1/tile_search.py)
-knows less, but pays the same prices.
+In a timeline step the cores compute a tile while the control core starts transfers, one command
+after another: stores of the tile before, loads of the next one, then what later layers need. The
+DMA works off loads in that order. A step lasts until the tile is computed and all that the next
+step needs has been loaded; transfers that are still under way are left to the steps behind it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from myoedge.numerics.arrays import Array
-from myoedge.plan.cost.code_cache import Fetched, fetches
-from myoedge.plan.cost.count import Count, Paid, by_price, in_cycles
-from myoedge.plan.cost.dma_commands import Command, Due, commanded, commands_ahead, first_commands
+from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.timeline import Clock
-from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+from myoedge.targets.costs import TransferCost
 
-_BEFORE = (-1, 0)  # what nothing is due until
-MOST_HAULS = 8  # that L3 has under way
+MOST_L3_TRANSFERS = 8  # under way at once
+NOTHING_DUE = (-1, 0)
 
-
-Queue = tuple[Command, ...]  # under way into L1, in turn
+Due = tuple[int, int]  # layer and tile that need a transfer
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What the cores and the one that steers do from one barrier to the next.
+class Load:
+    """A transfer into L1, or what is left of it: the step that needs it, cycles of the DMA."""
 
-    cold    what code takes beside that is not in the caches: L1 is free meanwhile
-    needs   all that is due until then must be there at the end
-    begins  what the core that steers does in front of its commands
-    helped  it computes behind them
-    second  it goes on with the moment before: no haul is begun in it
-    sets    what it does between those of the layer and those for layers to come, `ahead`
+    due: Due
+    cycles: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStep:
+    """The work of cores, control core and DMA from one barrier to the next.
+
+    compute, control   cycles of the cores; of the control core beside its commands
+    loads, stores      transfers that are started; cycles of the DMA for those out of L1
+    needed             all loads due until then have to be over at the end
+    nine_cores         the control core computes too, behind its commands
     """
 
-    computed: Paid
-    cold: Paid
-    commands: tuple[Command, ...]
-    needs: Due
-    begins: Paid
-    sets: Paid
-    ahead: tuple[Command, ...]
-    helped: bool = False
-    second: bool = False
+    compute: float
+    control: float
+    loads: Sequence[Load]
+    stores: Sequence[float]
+    needed: Due
+    nine_cores: bool = False
 
-    @property
-    def in_turn(self) -> tuple[Command, ...]:
-        """All commands, what comes between them in the issue of the first behind it."""
-        if not self.ahead:
-            return self.commands
-        first, *others = self.ahead
-        return (*self.commands, replace(first, issue=first.issue + self.sets), *others)
+    def lasts(
+        self, under_way: Sequence[Load], cost: TransferCost, l3_cycles: float = 0.0
+    ) -> tuple[float, list[Load]]:
+        """(cycles, loads that are left then); l3_cycles: of the control core before all else."""
+        issue = l3_cycles + self.control + len(self.stores) * cost.command_cycles
+        stored = max(issue + sum(self.stores), 0.0) if self.stores else 0.0
+        queue = [(0.0, load) for load in under_way]
+        for load in self.loads:
+            issue += cost.command_cycles
+            queue.append((issue, load))
+        loaded = _end([(at, load) for at, load in queue if load.due <= self.needed], queue)
+        slowed = cost.contention * min(self.compute, loaded)
+        dma = max(loaded + slowed if loaded else 0.0, stored)
+        own = issue + self.compute + cost.ninth_core_cycles if self.nine_cores else issue
+        cycles = max(self.compute, own, dma)
+        return cycles, _left(queue, cycles - cost.contention * self.compute)
+
+
+def _end(needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]) -> float:
+    """When the last needed load is over: the DMA works off all that were started before it."""
+    end = over = 0.0
+    last = needed[-1] if needed else None
+    for at, load in queue:
+        end = max(end, at) + load.cycles
+        if last is not None and load is last[1]:
+            over = end
+    return over
+
+
+def _left(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
+    """Loads that are not over after so many cycles, with what is left of each."""
+    end, left = 0.0, []
+    for at, load in queue:
+        begin = max(end, at)
+        end = begin + load.cycles
+        if end > cycles:
+            left.append(Load(load.due, end - max(begin, cycles)))
+    return left
 
 
 def modelled(
-    tilings: Sequence[Tiling | None], hauls: Sequence[int] = (), prices: Prices = GAP9_TILES
+    tilings: Sequence[Tiling | None], cost: TransferCost, l3_steps: Sequence[int] = ()
 ) -> list[float | None]:
-    """Cycles of each layer, without waiting for L3; None for those that work on L2 as a whole.
+    """Estimated cycles of each layer, without waiting for L3; None for layers without tiles.
 
-    hauls   the moments in which transfers between L3 and L2 may begin
+    l3_steps   timeline steps in which transfers between L3 and L2 are started
     """
-    return _counted(tilings, hauls, in_cycles(prices))
-
-
-def counted(
-    tilings: Sequence[Tiling | None], hauls: Sequence[int], prices: Prices
-) -> list[Array | None]:
-    """How often each layer pays each price; what is hidden behind something longer is not paid."""
-    return _counted(tilings, hauls, by_price(prices))
-
-
-def _counted(tilings: Sequence[Tiling | None], hauls: Sequence[int], count: Count) -> list[Paid]:
-    ahead = commands_ahead(tilings, count)
-    enters, asked = Clock.of(tilings, False).enters, Counter(hauls)
-    found: list[Paid] = []
-    queue: Queue = ()
-    code = fetches(map(_functions, tilings))
-    stored = 0.0  # cycles since the last tile of the layer before
+    enters, started = Clock.of(tilings, False).enters, Counter(l3_steps)
+    later = _prefetches(tilings, cost)
+    found: list[float | None] = []
+    under_way: list[Load] = []
     for index, tiling in enumerate(tilings):
         if tiling is None:
             found.append(None)
-            queue, stored = (), 0.0  # such layers are long
+            under_way = []  # such layers are long
             continue
-        paid = count.nothing
-        begun = (min(asked[number], MOST_HAULS) for number in range(*enters[index : index + 2]))
-        for moment in _moments(index, tilings, ahead, code[index], stored, count):
-            hauls_begun = 0 if moment.second else next(begun, 0)
-            begins = moment.begins + hauls_begun * count.one.haul
-            lasted, queue = _lasts(moment, begins, queue, count)
-            paid = paid + lasted
-        stored = count.cycles(lasted)
-        found.append(paid)
+        total = cost.network_cycles if index == 0 else 0.0
+        for at, step in enumerate(_steps(index, tilings, later, cost), enters[index]):
+            in_l3 = min(started[at], MOST_L3_TRANSFERS) if at < enters[index + 1] else 0
+            cycles, under_way = step.lasts(under_way, cost, in_l3 * cost.l3_command_cycles)
+            total += cycles
+        found.append(total)
     return found
 
 
-def computed(tilings: Sequence[Tiling | None]) -> list[Paid | None]:
-    """How often each layer's cores alone pay each price, without what they wait for."""
-    count = by_price(GAP9_TILES)
-    code = fetches(map(_functions, tilings))
-    pairs = zip(tilings, code, strict=True)
-    return [
-        None if tiling is None else _of_cores(tiling, fetched, count) for tiling, fetched in pairs
-    ]
+def _prefetches(
+    tilings: Sequence[Tiling | None], cost: TransferCost
+) -> Mapping[int, Sequence[Load]]:
+    """Loads for later layers, by the tile of the network in which they are started."""
+    found: dict[int, list[Load]] = {}
+    for index, tiling in enumerate(tilings):
+        if tiling is not None and tiling.since is not None:
+            loads = [_load((index, 0), x, cost) for x in prefetched(tiling)]
+            found.setdefault(tiling.since, []).extend(loads)
+    return found
 
 
-def _of_cores(tiling: Tiling, fetched: Fetched, count: Count) -> Paid:
-    """All tiles, and what it takes to bring code to cores."""
-    tiles = _compute(tiling, count)
-    missing = fetched.first + (len(tiles) - 1) * fetched.again
-    code = count.one.code * missing + len(tiles) * fetched.lines * count.one.code_run
-    return sum(tiles, code)
+def _load(due: Due, x: Transfer, cost: TransferCost) -> Load:
+    return Load(due, cost.load_cycles(x.bytes, x.bytes // x.line))
 
 
-# --- one moment -----------------------------------------------------------------------------------
-
-
-def _lasts(moment: Moment, begins: Paid, queue: Queue, count: Count) -> tuple[Paid, Queue]:
-    """How long, and what is under way into L1 then."""
-    cycles, one = count.cycles, count.one
-    busy, out = begins, count.nothing
-    into = _until(queue, len(queue), count)
-    due = max((n for n, c in enumerate(queue, 1) if c.due <= moment.needs), default=0)
-    waits = _until(queue, due, count)
-    started: list[tuple[float, Command]] = [(0.0, command) for command in queue]
-    for command in moment.in_turn:
-        busy = busy + command.issue
-        if command.out:
-            out = max(out, busy, key=cycles) + command.move
-        else:
-            started.append((cycles(busy), command))
-            into = max(into, busy, key=cycles) + command.move
-            waits = into if command.due <= moment.needs else waits
-    busy = busy if moment.ahead else busy + moment.sets
-    computed = cycles(moment.computed)
-    slowed = one.dma_slowed * min(computed, cycles(waits))
-    moved = [x + slowed + one.dma_end for x in (waits, out) if cycles(x) > 0]
-    if moment.helped:
-        busy = busy + moment.computed + one.help
-    lasted = max(moment.computed + moment.cold, busy, *moved, key=cycles)
-    beside = cycles(one.dma_slowed * computed)
-    return lasted, tuple(_left(started, cycles(lasted) - beside, cycles))
-
-
-def _until(queue: Queue, several: int, count: Count) -> Paid:
-    return sum((command.move for command in queue[:several]), count.nothing)
-
-
-def _left(
-    started: Iterable[tuple[float, Command]], end_cycles: float, cycles: Callable[[Paid], float]
-) -> Iterator[Command]:
-    """What is not over after that time, of commands and when each was started."""
-    end = 0.0
-    for at, command in started:
-        need = cycles(command.move)
-        begin = min(max(end, at), end_cycles)
-        end = max(end, at) + need
-        if end > end_cycles:
-            yield replace(command, move=command.move * (1 - (end_cycles - begin) / need))
-
-
-# --- the moments of a layer -----------------------------------------------------------------------
-
-
-def _moments(
+def _steps(
     index: int,
     tilings: Sequence[Tiling | None],
-    ahead: Mapping[int, list[Command]],
-    fetched: Fetched,
-    stored: float,
-    count: Count,
-) -> Iterator[Moment]:
-    """The first tile's loads, each tile, the last one's stores; layers that are joined to the one
-    before begin with a tile. While that one stored its last tile, kernels prepared theirs."""
+    later: Mapping[int, Sequence[Load]],
+    cost: TransferCost,
+) -> Iterator[TimelineStep]:
+    """The first tile's loads, each tile, the last tile's stores."""
     here, behind = tilings[index], tilings[index + 1] if index + 1 < len(tilings) else None
     assert here is not None
-    known: set[str] = set()
-    one, nothing, loads, last = count.one, count.nothing, _loads(here), len(here.tiles)
-    prepared = _prepared(here, fetched, count)
-    begun = _left_over(prepared + (index == 0) * one.network, stored, count)
-    yield _first_moment(index, here, loads[0], begun, known, count)
-    meanwhile = _until_late(here, count)
-    if here.waits > 1:
-        yield Moment(meanwhile, nothing, (), (index, 0), nothing, nothing, (), second=True)
-    runs = fetched.lines * one.code_run + one.step
-    for t, every in enumerate(_compute(here, count)):
-        own = (
-            *_stores(index, here, t, known, count),
-            *(commanded((index, due), x, known, count) for due, x in loads[t + 1]),
-        )
-        others, at_end = tuple(ahead.get(here.first + t, ())), t + 1 == last
-        moved_bytes = sum(c.bytes for c in (*own, *others))
-        computed = every - (nothing if t else meanwhile)
-        yield Moment(
-            computed + runs + moved_bytes * one.dma_contention,
-            one.code * (fetched.again if t else fetched.first) - (nothing if t else prepared),
-            own,
-            (index + 1, 0) if at_end and behind and behind.joined else (index, t + 1),
-            nothing,
-            _sets(behind, count) if at_end else one.steer_tile,
-            others,
+    loads, last = _loads(index, here, cost), len(here.tiles) - 1
+    cold = _cold_cycles(index, tilings)
+    prepared = cold if here.waits else 0.0  # the kernel starts while its operands come
+    needed = NOTHING_DUE if here.joined else (index, 0)
+    yield TimelineStep(prepared, 0.0, loads[0], (), needed)
+    for t, compute in enumerate(tile_cycles(here)):
+        at_end = t == last
+        follows = at_end and behind is not None and behind.joined
+        yield TimelineStep(
+            compute + cost.barrier_cycles + (0.0 if t else cold - prepared),
+            cost.layer_setup_cycles if at_end else cost.tile_setup_cycles,
+            [*loads[t + 1], *later.get(here.first + t, ())],
+            [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
+            (index + 1, 0) if follows else (index, t + 1),
             bool(here.tiled.helped),
         )
-    out = tuple(_stores(index, here, last, known, count))
-    yield Moment(nothing, nothing, out, _BEFORE, nothing, nothing, ())
+    stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
+    yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
 
 
-def _stores(index: int, here: Tiling, t: int, known: set[str], count: Count) -> Iterator[Command]:
-    """Of the tile before t."""
-    for x in here.tiles[t - 1].stores if t > 0 else ():
-        yield commanded((index, t), x, known, count, True)
+def _cold_cycles(index: int, tilings: Sequence[Tiling | None]) -> float:
+    """Of code that comes from L2, where the layer before runs another kernel."""
+    here, before = tilings[index], tilings[index - 1] if index else None
+    assert here is not None
+    same = before is not None and before.tiled.kernel == here.tiled.kernel
+    return 0.0 if same else here.tiled.cost.layer_cycles
 
 
-def _first_moment(
-    index: int,
-    here: Tiling,
-    loads: Iterable[tuple[int, Transfer]],
-    begun: Paid,
-    known: set[str],
-    count: Count,
-) -> Moment:
-    """Until a layer's first tile is there; the kernel prepares its own meanwhile."""
-    around = count.one.joined if here.joined else count.one.layer
-    around = around + (index == 0) * count.one.network
-    first = tuple(first_commands(index, here, loads, known, count))
-    due = _BEFORE if here.joined else (index, 0 if here.waits < 2 else -1)
-    return Moment(count.nothing, begun, first, due, around, count.nothing, ())
-
-
-def _until_late(tiling: Tiling, count: Count) -> Paid:
-    """What the kernel computes of its first tile until what comes late is there."""
-    if tiling.waits < 2:
-        return count.nothing
-    assert tiling.tiled.late is not None
-    return tiling.tiled.late.cycles(next(_tile_sizes(tiling)), count.one)
-
-
-def _left_over(work: Paid, done_cycles: float, count: Count) -> Paid:
-    cycles = count.cycles(work)
-    return work * (1 - done_cycles / cycles) if cycles > done_cycles else count.nothing
-
-
-def _sets(behind: Tiling | None, count: Count) -> Paid:
-    """What the core that steers does for the next layer: its kernel is told of the first tile."""
-    if behind is None:
-        return count.nothing
-    told = len(behind.tiled.op) + len(behind.tiled.tile(behind.tiles[0].regions))
-    return count.one.steer_layer + told * count.one.steer_field
-
-
-def _loads(tiling: Tiling) -> list[list[tuple[int, Transfer]]]:
-    """(tile, transfer) of what is started in front of the first tile, and beside each."""
-    found: list[list[tuple[int, Transfer]]] = [[] for _ in range(len(tiling.tiles) + 1)]
+def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
+    """What is started in front of the first tile, and beside each."""
+    found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [
-            (t, x) for x in tile.loads if not (t == 0 and tiling.early(x))
+            _load((index, t), x, cost) for x in tile.loads if not (t == 0 and tiling.early(x))
         ]
     return found
 
 
-def _functions(tiling: Tiling | None) -> tuple[str, ...]:
-    if tiling is None:
-        return ()
-    return tiling.tiled.code({**tiling.tiled.axes, **tiling.choice.sizes})
-
-
-def _prepared(tiling: Tiling, fetched: Fetched, count: Count) -> Paid:
-    """What a kernel does of its first tile while operands come."""
-    if tiling.joined or not tiling.tiled.waits:
-        return count.nothing
-    first = next(_tile_sizes(tiling))
-    ready = tiling.tiled.cycles(first, count.ready) if fetched.ready else count.nothing
-    return fetched.prepared * count.one.code + ready
-
-
-def _compute(tiling: Tiling, count: Count) -> list[Paid]:
-    """Of every tile; those of one size take the same."""
-    known: dict[tuple[int, ...], Paid] = {}
+def tile_cycles(tiling: Tiling) -> list[float]:
+    """Of the cores, of every tile; those of one size take the same."""
+    known: dict[tuple[int, ...], float] = {}
     found = []
-    for sizes in _tile_sizes(tiling):
+    for tile in spans(tiling.tiled, tiling.choice):
+        sizes = {axis: size for axis, (_, size) in tile.items()}
         key = tuple(sizes.values())
         if key not in known:
-            known[key] = tiling.tiled.cycles(sizes, count.one)
+            known[key] = float(tiling.tiled.cycles(sizes))
         found.append(known[key])
     return found
-
-
-def _tile_sizes(tiling: Tiling) -> Iterator[dict[str, int]]:
-    """Of every tile in turn; whether it is the first or the last along an axis where that tells."""
-    axes = tiling.tiled.axes
-    for tile in spans(tiling.tiled, tiling.choice):
-        sizes: dict[str, int] = {axis: size for axis, (_, size) in tile.items()}
-        for axis in tiling.tiled.ends:
-            first, size = tile[axis]
-            sizes |= {f"{axis} first": first == 0, f"{axis} last": first + size == axes[axis]}
-        yield sizes

@@ -7,18 +7,19 @@ from myoedge.errors import Notice, notice
 from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tile_search import smallest
+from myoedge.targets import Chip
 
 
-def least_bytes(step: QuantizedNode) -> int:
+def least_bytes(step: QuantizedNode, chip: Chip) -> int:
     """What the smallest tile of a step takes of L1."""
-    tiled = declared(step)
+    tiled = declared(step, chip)
     assert tiled is not None
     return sum(smallest(tiled)[1].values())
 
 
-def tile_facts(step: QuantizedNode, room: int) -> dict[str, str]:
+def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
     """The smallest tile of a step, what there is, and the operand that takes most of it."""
-    tiled = declared(step)
+    tiled = declared(step, chip)
     assert tiled is not None
     sizes, parts = smallest(tiled)
     largest = max(parts, key=lambda name: parts[name])
@@ -30,22 +31,22 @@ def tile_facts(step: QuantizedNode, room: int) -> dict[str, str]:
     }
 
 
-def too_small(name: str, step: QuantizedNode, room: int) -> Notice:
+def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
     """Why a layer stays in L2; `name` is what people know it by."""
-    if least_bytes(step) <= room:
-        return _not_fed(name, step)
+    if least_bytes(step, chip) <= room:
+        return _not_fed(name, step, chip)
     return notice(
         "W301",
         f"{name} does not fit L1 in any tile: it is computed in L2, slowly",
-        tile_facts(step, room),
+        tile_facts(step, room, chip),
         ["fewer channels or smaller kernels in this layer"],
     )
 
 
-def _not_fed(name: str, step: QuantizedNode) -> Notice:
+def _not_fed(name: str, step: QuantizedNode, chip: Chip) -> Notice:
     """The same where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
-    tiled = declared(step)
+    tiled = declared(step, chip)
     assert tiled is not None
     parts = smallest(tiled)[1]
     constant = [x.name for x in tiled.operands if x.constant]

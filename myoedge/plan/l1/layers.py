@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from myoedge.operators.base import OPS, QuantizedNode
@@ -15,11 +15,11 @@ from myoedge.plan.l1.multi_buffering import deeper
 from myoedge.plan.l1.prefetch import (
     MOST_TILES,
     MOST_TRANSFERS,
-    early,
     first_constants,
     hidden_cycles,
     latest,
     moved_cycles,
+    prefetched,
     spare_cycles,
     spent,
     starts,
@@ -43,7 +43,8 @@ from myoedge.plan.l1.tile_search import (
 )
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling, unplaced
 from myoedge.plan.placement import Life, first_gap
-from myoedge.targets.gap9.costs import GAP9_TILES
+from myoedge.targets import Chip
+from myoedge.targets.costs import TransferCost
 
 # Thought to be hidden before a layer, at least: nothing but what is spare there, or 32 KiB, so that
 # constants have larger tiles. Which is better the model of the whole network tells: the latter,
@@ -68,6 +69,7 @@ Taken = Sequence[tuple[int, int, Life]]
 def plan_l1(
     steps: Sequence[QuantizedNode],
     room: int,
+    chip: Chip,
     limits: Mapping[int, Limits] | None = None,
     flows: Sequence[Flow] = (),
 ) -> tuple[Tiling | None, ...]:
@@ -76,26 +78,22 @@ def plan_l1(
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
     """
-    tileds = [declared(step) for step in steps]
-    alike = [None if tiled is None else _alike(tiled) for tiled in tileds]
-    chosen = partial(_chosen, limits or {}, alike, {}, {})
-    made = (_fitting(tileds, flows, room, partial(chosen, least)) for least in HIDDEN_CYCLES)
-    return min(made, key=_cycles)
-
-
-def _cycles(tilings: Sequence[Tiling | None]) -> float:
-    return sum(cycles for cycles in modelled(tilings) if cycles is not None)
+    tileds = [declared(step, chip) for step in steps]
+    search = _Search.of(tileds, chip.transfers, limits or {})
+    made = (_fitting(tileds, flows, room, search.hiding(least)) for least in HIDDEN_CYCLES)
+    return min(made, key=search.cycles)
 
 
 def _fitting(
-    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, pick: Pick
+    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, search: _Search
 ) -> tuple[Tiling | None, ...]:
     """With as many results in L1 as leave place for all tiles."""
-    kept = choose_kept(tileds, flows, room, pick)
+    cost = search.cost
+    kept = choose_kept(tileds, flows, room, search.pick)
     while True:
-        made = _attempt(tileds, kept, room, pick)
+        made = _attempt(tileds, kept, room, cost, search.pick)
         if not isinstance(made, int):
-            again = _attempt(tileds, kept, room, partial(_again, made), _begins(made))
+            again = _attempt(tileds, kept, room, cost, partial(_again, made), _begins(made, cost))
             return made if isinstance(again, int) else again
         there = [flow for flow in kept if made in flow.steps]
         assert there, "tiles that were chosen to fit do not"
@@ -110,28 +108,30 @@ def _again(made: Sequence[Tiling | None], index: int, *_: object) -> Choice | No
     return None if tiling is None else tiling.choice
 
 
-def _begins(made: Sequence[Tiling | None]) -> Mapping[int, int]:
+def _begins(made: Sequence[Tiling | None], cost: TransferCost) -> Mapping[int, int]:
     """Since when each layer's constants have to be fetched, now that all tiles are known."""
-    spare = [cycles for t in made for cycles in ([0.0] if t is None else spare_cycles(t))]
-    fetches = {index: _fetch(t) for index, t in enumerate(made) if t is not None and t.first > 0}
+    spare = [cycles for t in made for cycles in ([0.0] if t is None else spare_cycles(t, cost))]
+    fetches = {i: _fetch(t, cost) for i, t in enumerate(made) if t is not None and t.first > 0}
     return dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
 
 
-def _fetch(tiling: Tiling) -> tuple[int, float]:
+def _fetch(tiling: Tiling, cost: TransferCost) -> tuple[int, float]:
     """(first tile, cycles) of a layer's constants."""
-    return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice))
+    return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice), cost)
 
 
-def declared(step: QuantizedNode) -> Tiled | None:
-    """What the step's operator says of its tiles; None where it has none."""
+def declared(step: QuantizedNode, chip: Chip) -> Tiled | None:
+    """The tiling that the layer's operator states, with its cost on this chip; None without one."""
     tiled = OPS[step.node.op].tiled
-    return None if tiled is None else tiled(step)
+    found = None if tiled is None else tiled(step)
+    return None if found is None else replace(found, cost=chip.engines[0].kernels[found.kernel])
 
 
 def _attempt(
     tileds: Sequence[Tiled | None],
     kept: Sequence[Flow],
     room: int,
+    cost: TransferCost,
     pick: Pick,
     begins: Mapping[int, int] | None = None,
 ) -> tuple[Tiling | None, ...] | int:
@@ -155,11 +155,11 @@ def _attempt(
                 }
                 held = list(_held(index, kept, offsets, enters))
                 begin = None if begins is None else begins.get(index)
-                tiling = _placed(index, tiled, choice, spare, made, room, at, held, begin)
+                tiling = _placed(index, tiled, choice, spare, made, room, cost, at, held, begin)
             if tiling is None and (choice is not None or operands):
                 return index
         made.append(tiling)
-        spare += [0.0] if tiling is None else spare_cycles(tiling)
+        spare += [0.0] if tiling is None else spare_cycles(tiling, cost)
         enters.append(len(spare))
     return tuple(_with_kept(made, kept, offsets, enters))
 
@@ -192,91 +192,104 @@ def _with_kept(
             size, last = flow.size_bytes, begins[flow.last + 1] - 1
             at, first = offsets[index], begins[index]
             buffers += (Buffer(tiling.tiled.out.name, 0, size, at, first, last),)
-        nothing = len(early(tiling)) == len(tiling.tiles[0].loads)
+        nothing = len(prefetched(tiling)) == len(tiling.tiles[0].loads)
         yield replace(tiling, buffers=buffers, joined=nothing and index - 1 in by_producer)
 
 
 def _alike(tiled: Tiled) -> str:
-    """What layers share that have the same tiles: loops, operands, and what the largest tile and
-    the smallest cost; multipliers and scales are their own."""
-    costs = [
-        (tiled.scratch(s), tiled.cycles(s, GAP9_TILES), tiled.code(s))
-        for s in (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
-    ]
-    return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, costs))
+    """What layers with the same tiles have in common: loops, operands, scratch and work of the
+    largest tile and the smallest; multipliers and scales are their own."""
+    ends = (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
+    work = [(tiled.scratch(sizes), tiled.work(sizes)) for sizes in ends]
+    return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, work))
 
 
-def _chosen(
-    limits: Mapping[int, Limits],
-    alike: Sequence[str | None],
-    known: Known,
-    alone: Alone,
-    least: float,
-    index: int,
-    tiled: Tiled,
-    room: int,
-    kept: frozenset[str],
-    hidden: float,
-) -> Choice | None:
-    """Layers that are alike are searched once; `least`: what they think is hidden before them."""
-    hidden = max(hidden, least)
-    own = limits.get(index, NO_LIMITS)
-    key = (alike[index], round(hidden), room, kept, own)
-    if key not in known:
-        found = choices(tiled, room, hidden, limits=own, kept=kept)
-        cycles = partial(_known_alone, alone, (alike[index], kept), tiled, kept)
-        deep = partial(deeper, tiled, room if own == NO_LIMITS else 0, kept)
-        known[key] = _fastest(tiled, found, hidden, cycles, deep)
-    return known[key]
+@dataclass(frozen=True, eq=False, slots=True)
+class _Search:
+    """The tiles of layers, each layer chosen by itself; layers that are alike are searched once.
 
+    alike   of each layer what decides about its tiles
+    least   cycles that are hidden before every layer, at least
+    known   tiles that were chosen       alone   cycles of tiles that were compared
+    """
 
-def _fastest(
-    tiled: Tiled,
-    found: Sequence[Choice],
-    hidden: float,
-    alone: Callable[[Choice], float],
-    deep: Callable[[Choice], Iterator[Choice]],
-) -> Choice | None:
-    """Of choices that the search takes for about as fast, by their own transfers one by one."""
-    few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
-    if not few or few[0] is not found[0]:
-        return found[0] if found else None
-    best = _least(tiled, few, hidden, alone)
-    more = [deeper for choice in few for deeper in deep(choice)]
-    if not more:
-        return best
-    other = _least(tiled, more, hidden, alone)
-    return other if other.cycles < DEEP_SAVES * best.cycles else best
+    alike: Sequence[str | None]
+    cost: TransferCost
+    limits: Mapping[int, Limits]
+    least: float = 0.0
+    known: Known = field(default_factory=dict)
+    alone: Alone = field(default_factory=dict)
 
+    @staticmethod
+    def of(
+        tileds: Sequence[Tiled | None], cost: TransferCost, limits: Mapping[int, Limits]
+    ) -> _Search:
+        return _Search([None if t is None else _alike(t) for t in tileds], cost, limits)
 
-def _least(
-    tiled: Tiled, few: Sequence[Choice], hidden: float, alone: Callable[[Choice], float]
-) -> Choice:
-    cycles = [alone(choice) + _waited(tiled, choice, hidden) for choice in few]
-    about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
-    best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
-    return replace(few[best], cycles=cycles[best])
+    def hiding(self, least: float) -> _Search:
+        return replace(self, least=least)
 
+    def cycles(self, tilings: Sequence[Tiling | None]) -> float:
+        return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
 
-def _waited(tiled: Tiled, choice: Choice, hidden: float) -> float:
-    """What a layer waits for its constants where so much of their fetch is hidden before it."""
-    return max(moved_cycles(first_constants(tiled, choice)) - hidden, 0.0)
+    def pick(
+        self, index: int, tiled: Tiled, room: int, kept: frozenset[str], hidden: float
+    ) -> Choice | None:
+        """The fastest tiles of a layer; None where none fit."""
+        hidden = max(hidden, self.least)
+        limits = self.limits.get(index, NO_LIMITS)
+        key = (self.alike[index], round(hidden), room, kept, limits)
+        if key not in self.known:
+            found = choices(tiled, room, self.cost, hidden, limits, kept)
+            deep_room = room if limits == NO_LIMITS else 0
+            self.known[key] = self._fastest(index, tiled, found, hidden, kept, deep_room)
+        return self.known[key]
 
+    def _fastest(
+        self,
+        index: int,
+        tiled: Tiled,
+        found: Sequence[Choice],
+        hidden: float,
+        kept: frozenset[str],
+        room: int,
+    ) -> Choice | None:
+        """Of choices that the search takes for about as fast, by their own transfers one by one."""
+        few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
+        if not few or few[0] is not found[0]:
+            return found[0] if found else None
+        best = self._least(index, tiled, few, hidden, kept)
+        more = [deep for choice in few for deep in deeper(tiled, room, kept, self.cost, choice)]
+        if not more:
+            return best
+        other = self._least(index, tiled, more, hidden, kept)
+        return other if other.cycles < DEEP_SAVES * best.cycles else best
 
-def _known_alone(
-    known: Alone, alike: Hashable, tiled: Tiled, kept: frozenset[str], choice: Choice
-) -> float:
-    key = (alike, tuple(choice.sizes.items()), choice.order, choice.depth)
-    if key not in known:
-        known[key] = _alone(tiled, choice, kept)
-    return known[key]
+    def _least(
+        self,
+        index: int,
+        tiled: Tiled,
+        few: Sequence[Choice],
+        hidden: float,
+        kept: frozenset[str],
+    ) -> Choice:
+        waited = (self._waited(tiled, choice, hidden) for choice in few)
+        alone = (self._alone(index, tiled, choice, kept) for choice in few)
+        cycles = [a + w for a, w in zip(alone, waited, strict=True)]
+        about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
+        best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
+        return replace(few[best], cycles=cycles[best])
 
+    def _waited(self, tiled: Tiled, choice: Choice, hidden: float) -> float:
+        """What a layer waits for its constants where so much of their fetch is hidden before it."""
+        return max(moved_cycles(first_constants(tiled, choice), self.cost) - hidden, 0.0)
 
-def _alone(tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
-    """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
-    (cycles,) = modelled([unplaced(tiled, choice, kept, BEFORE)])
-    assert cycles is not None
-    return cycles
+    def _alone(self, index: int, tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
+        """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
+        key = (self.alike[index], kept, tuple(choice.sizes.items()), choice.order, choice.depth)
+        if key not in self.alone:
+            self.alone[key] = self.cycles([unplaced(tiled, choice, kept, BEFORE)])
+        return self.alone[key]
 
 
 def _placed(
@@ -286,6 +299,7 @@ def _placed(
     spare: list[float],
     made: Sequence[Tiling | None],
     room: int,
+    cost: TransferCost,
     kept: Mapping[str, int],
     held: Taken,
     begin: int | None,
@@ -298,7 +312,7 @@ def _placed(
     fetched = first_constants(tiled, choice)
     recent = [t for t in made[-MOST_TILES:] if t is not None]
     taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
-    cycles = moved_cycles(fetched)
+    cycles = moved_cycles(fetched, cost)
     possible = starts(spare, cycles) if begin is None else range(begin, first)
     for since in (*_starts(possible, fetched, recent), None):
         placed = _place(lives(index, tiled, choice, first, since, kept), first, taken)
@@ -320,7 +334,9 @@ def _starts(
     never with too many transfers under way."""
     order = max((t.since for t in recent if t.since is not None), default=0)
     for since in possible if fetched else ():
-        under_way = sum(len(early(t)) for t in recent if t.since is not None and t.first > since)
+        under_way = sum(
+            len(prefetched(t)) for t in recent if t.since is not None and t.first > since
+        )
         if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
             yield since
 

@@ -14,18 +14,20 @@ from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.prefetch import moved_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
 from myoedge.plan.l1.tiling import Tiling, unplaced
-from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+from myoedge.targets.costs import TransferCost
 
 DEPTHS = (3, 4, 6, 8)
 MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
 LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffers do
 
 
-def deeper(tiled: Tiled, room: int, kept: Container[str], choice: Choice) -> Iterator[Choice]:
+def deeper(
+    tiled: Tiled, room: int, kept: Container[str], cost: TransferCost, choice: Choice
+) -> Iterator[Choice]:
     """The same tiles with more buffers, as far as these take at most `room` bytes of L1."""
     tiling = unplaced(tiled, choice, kept)
     count = len(tiling.tiles)
-    if count <= 2 or choice.l1_bytes > room or not _waits(tiling):
+    if count <= 2 or choice.l1_bytes > room or not _waits(tiling, cost):
         return
     commands = max(len(tile.loads) for tile in tiling.tiles[1:])
     for depth in sorted({min(depth, count) for depth in DEPTHS}):
@@ -35,11 +37,11 @@ def deeper(tiled: Tiled, room: int, kept: Container[str], choice: Choice) -> Ite
             yield replace(more, l1_bytes=size)
 
 
-def _waits(tiling: Tiling, prices: Prices = GAP9_TILES) -> bool:
+def _waits(tiling: Tiling, cost: TransferCost) -> bool:
     """Whether cores may have to wait for the DMA."""
     sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
-    computed = len(tiling.tiles) * float(tiling.tiled.cycles(sizes, prices))
-    moved = sum(moved_cycles(tile.loads, prices) for tile in tiling.tiles)
+    computed = len(tiling.tiles) * float(tiling.tiled.cycles(sizes))
+    moved = sum(moved_cycles(tile.loads, cost) for tile in tiling.tiles)
     return moved > LEAST_MOVED * computed
 
 

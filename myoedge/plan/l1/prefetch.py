@@ -14,20 +14,19 @@ from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.tile_iteration import cut
 from myoedge.plan.l1.tile_search import Choice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers
-from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
 MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand
 
 
-def moved_cycles(moved: Sequence[Transfer], prices: Prices = GAP9_TILES) -> float:
-    """What the DMA needs for transfers one behind the other."""
-    lines = sum(x.bytes // x.line for x in moved)
-    return lines * prices.dma_line + sum(x.bytes for x in moved) * prices.dma_byte
+def moved_cycles(moved: Sequence[Transfer], cost: TransferCost) -> float:
+    """Cycles of the DMA for transfers one behind the other."""
+    return cost.load_cycles(sum(x.bytes for x in moved), sum(x.bytes // x.line for x in moved))
 
 
-def early(tiling: Tiling) -> list[Transfer]:
-    """What a layer fetches ahead."""
+def prefetched(tiling: Tiling) -> list[Transfer]:
+    """Transfers of a layer's first tile that start while layers before it compute."""
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
@@ -37,15 +36,15 @@ def first_constants(tiled: Tiled, choice: Choice) -> list[Transfer]:
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 
 
-def spare_cycles(tiling: Tiling, prices: Prices = GAP9_TILES) -> list[float]:
-    """What the DMA has left beside each tile of a layer."""
+def spare_cycles(tiling: Tiling, cost: TransferCost) -> list[float]:
+    """Cycles in which the DMA is idle beside each tile of a layer."""
     sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
-    computed = float(tiling.tiled.cycles(sizes, prices)) * (1 - prices.dma_slowed)
+    computed = float(tiling.tiled.cycles(sizes)) * (1 - cost.contention)
     tiles, depth = tiling.tiles, tiling.choice.depth
-    stores = [0.0, *(moved_cycles(tile.stores, prices) for tile in tiles[:-1])]
+    stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
     until = [0.0]  # what the DMA needs for all loads to a tile's, but the first one's
     for tile in tiles[1:]:
-        until.append(until[-1] + moved_cycles(tile.loads, prices))
+        until.append(until[-1] + moved_cycles(tile.loads, cost))
     done, found, last = 0.0, [], len(tiles) - 1
     for t, store in enumerate(stores):
         asked = until[min(t + depth - 1, last)] - done

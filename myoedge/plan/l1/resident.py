@@ -15,7 +15,6 @@ from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
 from myoedge.plan.placement import Life, greedy
-from myoedge.targets.gap9.costs import GAP9_TILES
 
 LONGEST = 8  # layers that a tensor may stay for
 MORE = 1.002  # times the cycles without it: a tensor in L1 takes no L2, and no energy of the DMA
@@ -88,7 +87,7 @@ def choose_kept(
 
 def _computed(tiled: Tiled | None) -> float:
     """Of a layer as one tile, roughly."""
-    return 0.0 if tiled is None else float(tiled.cycles(tiled.axes, GAP9_TILES))
+    return 0.0 if tiled is None else float(tiled.cycles(tiled.axes))
 
 
 def _beside(

@@ -13,8 +13,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import Operand, Tiled, reach
-from myoedge.targets.gap9.code_size import code_lines
-from myoedge.targets.gap9.costs import GAP9_TILES, Prices
+from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 MOST_STRIPS = 64  # of an operand in L3: a haul for each
@@ -64,8 +63,8 @@ def distinct(extent: int) -> list[int]:
 def choose(
     tiled: Tiled,
     room: int,
+    cost: TransferCost,
     ahead: float = 0.0,
-    prices: Prices = GAP9_TILES,
     limits: Limits = NO_LIMITS,
     kept: frozenset[str] = frozenset(),
 ) -> Choice | None:
@@ -75,14 +74,14 @@ def choose(
     limits  what L2 has no room for
     kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
     """
-    return next(iter(choices(tiled, room, ahead, prices, limits, kept)), None)
+    return next(iter(choices(tiled, room, cost, ahead, limits, kept)), None)
 
 
 def choices(
     tiled: Tiled,
     room: int,
+    cost: TransferCost,
     ahead: float = 0.0,
-    prices: Prices = GAP9_TILES,
     limits: Limits = NO_LIMITS,
     kept: frozenset[str] = frozenset(),
 ) -> list[Choice]:
@@ -91,7 +90,7 @@ def choices(
     orders = list(_orders(tiled))
     found: list[Choice] = []
     for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
-        search = partial(_best, grid, room, ahead, prices, limits, kept, most_strips)
+        search = partial(_best, grid, room, cost, ahead, limits, kept, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= NEAR * found[0].cycles]
@@ -146,7 +145,7 @@ class Grid:
             total = total * count
         return total
 
-    def compute(self, prices: Prices) -> Array:
+    def compute(self) -> Array:
         """Cycles of all tiles of each combination; the last along an axis may be smaller."""
         axes = list(self.sizes)
         total = np.zeros(len(self.tiles))
@@ -158,7 +157,7 @@ class Grid:
                 rest = self.tiled.axes[axis] - (count - 1) * size
                 sizes[axis] = rest if at_end else size
                 times = times * (1 if at_end else count - 1)
-            total = total + np.where(times > 0, times * self.tiled.cycles(sizes, prices), 0.0)
+            total = total + np.where(times > 0, times * self.tiled.cycles(sizes), 0.0)
         return total
 
 
@@ -175,8 +174,8 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
 def _best(
     grid: Grid,
     room: int,
+    cost: TransferCost,
     ahead: float,
-    prices: Prices,
     limits: Limits,
     kept: frozenset[str],
     most_strips: int,
@@ -198,7 +197,7 @@ def _best(
             fits &= in_one_run(o, grid)
     if not fits.any():
         return
-    cycles = np.where(fits, _cycles(grid, times, ahead, prices), np.inf)
+    cycles = np.where(fits, _cycles(grid, times, ahead, cost), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= NEAR * cycles[ranked[0]]]
@@ -262,12 +261,11 @@ def _up(size: Array) -> Array:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices) -> Array:
+def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: TransferCost) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     tiled, tiles = grid.tiled, grid.tiles
-    move = {o.name: _move(o, grid.whole, prices) for o in tiled.operands if o.name in times}
-    code = code_lines(tiled.code(tiled.axes)) * prices.code_run
-    compute = grid.compute(prices) / tiles + prices.step + code
+    move = {o.name: _move(o, grid.whole, cost) for o in tiled.operands if o.name in times}
+    compute = grid.compute() / tiles + cost.barrier_cycles
     reads = [o for o in tiled.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
@@ -284,12 +282,12 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, prices: Prices
     fill = first + np.maximum(0.0, constant - ahead)
     # The last step has nothing to load; the first one is counted in fill.
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
-    return np.asarray(fill + steps + out + prices.layer)
+    return np.asarray(fill + steps + out)
 
 
-def _move(operand: Operand, sizes: Mapping[str, Array | int], prices: Prices) -> Array:
+def _move(operand: Operand, sizes: Mapping[str, Array | int], cost: TransferCost) -> Array:
     size, lines = operand.footprint(sizes), operand.lines(sizes)
-    return np.asarray(prices.dma_command + size * prices.dma_byte + lines * prices.dma_line)
+    return np.asarray(cost.command_cycles + cost.load_cycles(size, lines))
 
 
 def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:

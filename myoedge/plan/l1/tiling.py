@@ -106,8 +106,7 @@ class Tiling:
 
     def late(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile is waited for behind all others."""
-        late = self.tiled.late
-        return late is not None and transfer.operand == late.operand
+        return transfer.operand == self.tiled.late
 
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""

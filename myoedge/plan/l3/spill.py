@@ -47,9 +47,11 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
         step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
-        tiled = declared(step)
+        tiled = declared(step, plan.chip)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
-        if tiled and [bool(choices(tiled, room, limits=limits)) for room in rooms] == [False, True]:
+        cost = plan.chip.transfers
+        fits = [bool(tiled and choices(tiled, room, cost, limits=limits)) for room in rooms]
+        if fits == [False, True]:
             yield plan.names[step.node.name]
 
 
@@ -76,7 +78,7 @@ def _with_maps(
     for index, operand, _, _ in uses:
         far.setdefault(index, set()).add(operand)
     limits = {index: Limits(far=frozenset(names), part=part) for index, names in far.items()}
-    tilings = plan_l1(plan.steps, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    tilings = plan_l1(plan.steps, l1_room_bytes(plan.chip, len(plan.steps)), plan.chip, limits)
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
         tiling = tilings[index]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
 
 KIB = 1024
 
@@ -18,7 +19,8 @@ GAP9 = Chip(
     # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
     l3_bytes_per_s=185_000_000,
     # Eight cores compute with four int8 products a cycle; the ninth moves data.
-    engines=(Engine("cluster", cores=8, macs_per_cycle=32),),
+    engines=(Engine("cluster", cores=8, macs_per_cycle=32, kernels=KERNELS),),
+    transfers=TRANSFERS,
     points=(
         OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
         OperatingPoint("low", volts=0.65, clock_hz=240_000_000),

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Estimated cycles of kernels, of timeline steps and of products, against formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from myoedge.operators.base import OPS
+from myoedge.operators.kernel import Tiled
+from myoedge.operators.products.gemm import block_work
+from myoedge.plan.cost.timing import Load, TimelineStep
+from myoedge.targets import find_chip
+from myoedge.targets.costs import KernelCost, TransferCost
+from tests.least_squares import non_negative
+from tests.ops.harness import drawn
+
+CASES = 12
+TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
+COST = TransferCost(command_cycles=10)
+CORES = 8
+
+
+def declared(op: str) -> Iterator[Tiled]:
+    make = OPS[op].tiled
+    assert make is not None
+    yield from (tiled for case in drawn(op, CASES) if (tiled := make(case.step)) is not None)
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_every_kernel_has_a_row_of_costs(op: str) -> None:
+    rows = find_chip("gap9").engines[0].kernels
+    assert {tiled.kernel for tiled in declared(op)} <= {*rows}
+
+
+@pytest.mark.parametrize("op", TILED)
+def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
+    """The search asks for all sizes in one call; larger tiles have at least as much to do."""
+    for tiled in declared(op):
+        sizes = [{**tiled.axes, **dict.fromkeys(tiled.split, n)} for n in (1, 2, 3)]
+        sizes = [{a: min(n, tiled.axes[a]) for a, n in each.items()} for each in sizes]
+        together = {a: np.array([each[a] for each in sizes]) for a in tiled.axes}
+        found = np.broadcast_to(tiled.work(together), len(sizes))
+        assert found == pytest.approx([float(tiled.work(each)) for each in sizes])
+        assert found.min() > 0
+        assert float(tiled.work(tiled.axes)) >= 0.99 * found.min()
+
+
+def test_cycles_of_a_kernel_are_of_its_work_and_its_tile() -> None:
+    assert KernelCost(2.5, 100.0).cycles(8) == 120.0
+    assert KernelCost(2.5, 100.0).cycles(np.array([0, 8])).tolist() == [100.0, 120.0]
+
+
+@given(*map(st.integers, (1, 1, 1, 1), (40, 30, 200, 9)))
+def test_blocks_of_a_product_are_shared_by_the_cores(
+    rows: int, blocks: int, words: int, cores: int
+) -> None:
+    """No core can have less than its part of all blocks, and one has a whole block at least."""
+    alone = float(block_work(rows, blocks, words, 1))
+    found = float(block_work(rows, blocks, words, cores))
+    of_one = float(block_work(min(rows, 4), 1, words, 1))
+    assert alone / cores <= found * (1 + 1e-9)
+    assert found <= alone / cores + of_one * (1 + 1e-9)
+    if rows % 4 == 0 and rows // 4 * blocks % cores == 0:
+        assert found == pytest.approx(alone / cores)
+
+
+def test_a_step_lasts_as_long_as_the_longer_of_computation_and_transfers() -> None:
+    due, later = (0, 1), (0, 2)
+    step = TimelineStep(1000.0, 0.0, [Load(due, 300.0)], [], due)
+    assert step.lasts([], COST) == (1000.0, [])
+    step = TimelineStep(100.0, 0.0, [Load(due, 300.0)], [50.0], due)
+    assert step.lasts([], COST)[0] == 2 * 10 + 300  # the store's command, the load's, the load
+    step = TimelineStep(100.0, 0.0, [Load(later, 300.0)], [], due)
+    assert step.lasts([], COST) == (100.0, [Load(later, 300.0 - (100.0 - 10))])
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.integers(0, 200))
+def test_the_dma_works_off_loads_in_turn(cycles: list[int], compute: int) -> None:
+    """What is left behind a step is what all loads take beyond it."""
+    loads = [Load((1, 0), float(n)) for n in cycles]
+    lasted, left = TimelineStep(float(compute), 0.0, [], [], (0, 0)).lasts(loads, TransferCost())
+    assert lasted == compute
+    assert sum(load.cycles for load in left) == max(sum(cycles) - compute, 0)
+
+
+def test_nine_cores_begin_when_all_commands_are_issued() -> None:
+    cost = TransferCost(command_cycles=10, ninth_core_cycles=5)
+    step = TimelineStep(100.0, 7.0, [], [1.0, 1.0], (0, 0), nine_cores=True)
+    assert step.lasts([], cost)[0] == 7 + 2 * 10 + 100 + 5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_non_negative_least_squares_are_the_best(seed: int) -> None:
+    """Nowhere would a little more help, nor a little less where there is some."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((30, 8)), rng.normal(size=30)
+    x = non_negative(a, b)
+    slope = a.T @ (b - a @ x)
+    assert (x >= 0).all()
+    assert slope.max() <= 1e-8
+    assert np.abs(slope[x > 0]).max(initial=0.0) <= 1e-8
+
+
+def test_non_negative_least_squares_find_what_was_there() -> None:
+    rng = np.random.default_rng(1)
+    a, x = rng.random((40, 6)), np.array([3.0, 0.0, 1.5, 0.0, 20.0, 0.25])
+    for order in list(permutations(range(6)))[::97]:
+        assert non_negative(a[:, order], a @ x) == pytest.approx(x[list(order)], abs=1e-9)
