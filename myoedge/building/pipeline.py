@@ -32,7 +32,7 @@ from myoedge.operators.layer_names import located
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate, flat_inputs
 from myoedge.quantization.mixed_precision import AIM_DB, refined
-from myoedge.quantization.reuse import Reuse, compared, kept_params, kin
+from myoedge.quantization.reuse import Reuse, compared, kin, with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
@@ -124,8 +124,10 @@ def run_quantize(options: Options) -> Quantized:
         rules = _rules(model.graph, settings)
         data = samples.thin(given, options.samples or settings.calib.samples)
         calibrated = partial(_calibrated, data=data, observer=observer, rules=rules)
-        kept = {} if options.reuse is None else kept_params(model.graph, options.reuse, rules)
-        network = quantize_graph(model.graph, calibrated(model.graph), rules, kept)
+        graph = model.graph
+        if options.reuse is not None:
+            graph = with_params_of(graph, options.reuse, rules)
+        network = quantize_graph(graph, calibrated(graph), rules)
         warnings = (*_flat(model.graph, given), *network.warnings)
     _raise_first(options.strict, warnings)
     with timed("measure", times_s, options.say), one_blas_thread():

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import QuantParams
 
 Shape = tuple[int, ...]
 Attrs = Mapping[str, Any]
+PRE = ".pre"  # suffix of the value between an operator and the table fused into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Graph:
     tensors           every input and every node output
     constants         arrays that nodes name as inputs
     borders           what the host does to an input before the first operator sees it
+    quant_params      parameters carried by values, by name of a tensor, of a constant, or of the
+                      value before a fused table (`name.pre`); the others are calibrated
     """
 
     inputs: tuple[str, ...]
@@ -118,6 +122,7 @@ class Graph:
     constants: Mapping[str, Array]
     output_names: tuple[str, ...] = ()
     borders: Mapping[str, InputNormalization] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
 
     @cached_property
     def producer(self) -> Mapping[str, Node]:
@@ -216,4 +221,5 @@ def prune(graph: Graph) -> Graph:
         nodes=tuple(reversed(kept)),
         tensors={name: t for name, t in graph.tensors.items() if name in needed},
         constants={name: c for name, c in graph.constants.items() if name in needed},
+        quant_params={n: q for n, q in graph.quant_params.items() if n.removesuffix(PRE) in needed},
     )

@@ -8,22 +8,25 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Graph, Node, Tensor, prune
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.quant_params import QuantParams
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What takes the place of the matched node.
+    """Replacement of the matched node; every tensor that is written again has its old value.
 
     nodes      new nodes, in order, at the place of the matched one (none: it is dropped)
     renamed    tensors that readers see under another name from now on: {old: new}
     tensors    descriptions of the tensors that `nodes` write
     constants  arrays that `nodes` read
+    quant_params   parameters carried by values that had another name, by their new one
     """
 
     nodes: tuple[Node, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     tensors: tuple[Tensor, ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
+    quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
 
 
 Rule = Callable[[Graph, Node], Rewrite | None]
@@ -59,8 +62,12 @@ def _first_match(rules: Sequence[Rule], graph: Graph, node: Node) -> Graph:
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
-    """The graph with `node` replaced; what nobody reads any more is dropped."""
-    names = change.renamed
+    """The graph with `node` replaced; values that nobody reads any more are dropped.
+
+    A renamed tensor's parameters go to the tensor that readers see, unless it carries its own.
+    """
+    names, carried = change.renamed, graph.quant_params
+    moved = {new: carried[old] for old, new in names.items() if old in carried}
     at = next(i for i, other in enumerate(graph.nodes) if other is node)
     nodes = (*graph.nodes[:at], *change.nodes, *(_reading(n, names) for n in graph.nodes[at + 1 :]))
     return prune(
@@ -70,6 +77,7 @@ def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
             outputs=tuple(names.get(out, out) for out in graph.outputs),
             tensors={**graph.tensors, **{t.name: t for t in change.tensors}},
             constants={**graph.constants, **change.constants},
+            quant_params={**moved, **carried, **change.quant_params},
         )
     )
 

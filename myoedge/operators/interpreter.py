@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from myoedge.graph.ir import PRE as PRE
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import lookup
@@ -15,7 +16,6 @@ from myoedge.numerics.pointwise import bounds, evaluate
 from myoedge.operators.base import OPS, QuantizedNode
 
 Watch = Callable[[str, Array], None]
-PRE = ".pre"  # suffix of the value between an operator and the table fused into it
 
 
 @contextmanager

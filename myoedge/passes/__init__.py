@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from myoedge.graph.ir import Graph, prune
+from myoedge.graph.ir import PRE, Graph, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
@@ -55,7 +55,9 @@ def tidy(graph: Graph) -> Graph:
     )
     tensors = {new: replace(graph.tensors[old], name=new) for old, new in names.items()}
     outputs = tuple(names[name] for name in graph.outputs)
-    return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs)
+    both = names | {old + PRE: new + PRE for old, new in names.items()}
+    carried = {both.get(name, name): q for name, q in graph.quant_params.items()}
+    return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
 
 
 def _free(stem: str, taken: set[str]) -> str:

@@ -194,9 +194,16 @@ def absorb_borders(graph: Graph) -> Graph:
             border = _joined_border(graph.borders.get(name), _border(graph, reader))
             if border is None:
                 break
+            graph = _without_own_params(graph, name)
             change = GraphBuilder(graph, reader).same_as(name)
             graph = replace(splice(graph, reader, change), borders={**graph.borders, name: border})
     return graph
+
+
+def _without_own_params(graph: Graph, name: str) -> Graph:
+    """The input's value is about to be another: parameters of its reader's result apply to it."""
+    others = {n: q for n, q in graph.quant_params.items() if n != name}
+    return replace(graph, quant_params=others)
 
 
 def _border(graph: Graph, node: Node) -> InputNormalization | None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from myoedge.graph.ir import Graph, Node
+from dataclasses import replace
+
+from myoedge.graph.ir import PRE, Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
@@ -46,8 +48,11 @@ def fuse_activation(graph: Graph, node: Node) -> Rewrite | None:
     if not feeds_only(graph, producer.name, node):
         return None
     attrs = {**producer.attrs, "act": node.attrs["chain"]}
-    origin = joined(producer, node)
-    return GraphBuilder(graph, node).last(producer.op, *producer.inputs, **attrs, origin=origin)
+    change = GraphBuilder(graph, node).last(
+        producer.op, *producer.inputs, **attrs, origin=joined(producer, node)
+    )
+    before = graph.quant_params.get(producer.name)
+    return change if before is None else replace(change, quant_params={node.name + PRE: before})
 
 
 SQUARES: tuple[Chain, ...] = ((("square",),), (("pow", 2.0),))

@@ -45,6 +45,8 @@ def _between(graph: Graph) -> Iterator[tuple[Node, Node]]:
         reader = graph.only_user(node.name)
         if reader is None or {node.op, reader.op}.difference(PRODUCTS):
             continue
+        if node.name in graph.quant_params:  # of values that would be other ones
+            continue
         weights = graph.is_const(node.inputs[1]) and graph.is_const(reader.inputs[1])
         if (
             weights

@@ -65,10 +65,16 @@ def _shapes(graph: Graph, node: Node) -> tuple[list[tuple[int, ...]], tuple[int,
 def candidates(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Tensors that may have 16 bits and have not, by groups that share their parameters.
 
+    Tensors that carry parameters keep them.
+
     names   of all tensors with parameters
     """
-    wide = residual_streams(graph)
-    groups = (tuple(group) for group in tied(graph, names) if not wide.issuperset(group))
+    wide, carried = residual_streams(graph), graph.quant_params.keys()
+    groups = (
+        tuple(group)
+        for group in tied(graph, names)
+        if not wide.issuperset(group) and carried.isdisjoint(group)
+    )
     return [group for group in groups if all(_may_be_wide(graph, name) for name in group)]
 
 

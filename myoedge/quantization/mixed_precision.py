@@ -98,7 +98,7 @@ def _widened(form: Tried, samples: Samples, rules: Sequence[LayerRule], most: fl
             break
         chosen += picked
         wider = frozenset(name for choice in chosen for name in choice.names)
-        wide = quantize_graph(network.graph, network.calibration, rules, None, wider)
+        wide = quantize_graph(network.graph, network.calibration, rules, wider)
         tried = Tried.of(replace(wide, digest=network.digest), samples)
         best = min(best, tried, key=lambda form: float(form.noise.max()))
         if tried.noise.max() <= most:

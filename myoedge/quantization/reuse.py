@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network that was fine-tuned, with what an older build chose for the layers that stayed."""
+"""Parameters of an older build for the unchanged layers of a network that was fine-tuned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,13 +25,12 @@ class Reuse:
     requantised: tuple[str, ...]
 
 
-def kept_params(
-    graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]
-) -> Mapping[str, QuantParams]:
-    """Parameters of all that unchanged layers read and write, as they were.
+def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) -> Graph:
+    """The graph with the old parameters carried by all operands and results of unchanged layers.
 
     A layer is unchanged if its float weights become the old integers under the old parameters, one
-    without weights if all that comes before it is unchanged.
+    without weights if all layers before it are unchanged. Parameters that the graph carries already
+    stay.
     """
     steps = {step.node.name: step for step in old.steps}
     same: set[str] = {name for name in graph.inputs if _shape(old, name) == graph.shape(name)}
@@ -42,7 +41,7 @@ def kept_params(
             same.add(node.name)
             names = (*operand_names(node), node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
-    return kept
+    return replace(graph, quant_params={**kept, **graph.quant_params})
 
 
 def _shape(old: QuantGraph, name: str) -> object:

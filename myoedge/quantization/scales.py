@@ -77,16 +77,14 @@ def quantize_graph(
     graph: Graph,
     calibration: Calibration,
     rules: Iterable[LayerRule] = (),
-    kept: Mapping[str, QuantParams] | None = None,
-    wider: frozenset[str] = frozenset(),
+    int16: frozenset[str] = frozenset(),
 ) -> QuantGraph:
     """Chooses scales (equal where an operator needs it) and every operator's integers.
 
-    kept    parameters that are chosen already, of an older build
-    wider   tensors of 16 bits besides residual streams
+    int16   tensors of 16 bits besides residual streams
     Errors: E117 where an accumulator could leave int32 whatever is done.
     """
-    params = choose_params(graph, calibration.ranges, kept, wider)
+    params = choose_params(graph, calibration.ranges, int16)
     constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
     rules = tuple(rules)
     steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
@@ -130,33 +128,35 @@ class Balance:
 
 
 def choose_params(
-    graph: Graph,
-    ranges: Mapping[str, Range],
-    kept: Mapping[str, QuantParams] | None = None,
-    wider: frozenset[str] = frozenset(),
+    graph: Graph, ranges: Mapping[str, Range], int16: frozenset[str] = frozenset()
 ) -> dict[str, QuantParams]:
-    """Parameters of every tensor; tensors that must agree share the union of their ranges.
+    """Parameters of every tensor and constant operand.
 
-    kept    what is chosen already, and what those that must agree with it follow
-    wider   tensors of 16 bits besides residual streams
+    Tensors that must agree share those that an operator fixes, else those that one of them carries,
+    else the union of their ranges.
+    int16   tensors of 16 bits besides residual streams
     """
-    known = kept or {}
     spans = {**ranges, **_declared(graph, ranges)}
-    groups, balance, wide = tied(graph, spans), Balance.of(graph), residual_streams(graph) | wider
-    outputs, params = set(graph.outputs), dict[str, QuantParams]()
-    for names in groups:
-        wide |= frozenset(names if always_wide(graph).intersection(names) else ())
-        low = min(spans[name][0] for name in names)
-        high = max(spans[name][1] for name in names)
-        fixed = [OPS[graph.producer[n].op].fixed_params for n in names if n in graph.producer]
-        settled = (*fixed, *(known.get(name) for name in names))
-        chosen = next((q for q in settled if q is not None), None)
+    balance, always = Balance.of(graph), always_wide(graph)
+    int16 |= residual_streams(graph)
+    params: dict[str, QuantParams] = {}
+    for names in tied(graph, spans):
+        chosen = _given(graph, names)
         if chosen is None:
-            is_wide = wide.issuperset(names)
-            room = HEADROOM if is_wide and outputs.intersection(names) else 1.0
-            chosen = balance.chosen(room * low, room * high, names, is_wide)
+            span = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
+            is_int16 = int16.issuperset(names) or not always.isdisjoint(names)
+            leaves = is_int16 and not set(graph.outputs).isdisjoint(names)
+            factor = HEADROOM if leaves else 1.0
+            chosen = balance.chosen(factor * span[0], factor * span[1], names, is_int16)
         params.update(dict.fromkeys(names, chosen))
     return params | _fixed_wide(graph)
+
+
+def _given(graph: Graph, names: Sequence[str]) -> QuantParams | None:
+    """Parameters of a group that an operator fixes, else that one of its tensors carries."""
+    fixed = [OPS[graph.producer[n].op].fixed_params for n in names if n in graph.producer]
+    given = (*fixed, *(graph.quant_params.get(name) for name in names))
+    return next((q for q in given if q is not None), None)
 
 
 def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:

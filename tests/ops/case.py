@@ -174,7 +174,7 @@ class Case:
         able = None if OPS[self.op].same_scale else able  # what it moves has the same bits
         wide = self.seed % 3 > 0 and able is not None and able(attrs, shapes, out)
         wider = frozenset([*(["y"] if wide else []), *(self.names[i] for i in self.wide)])
-        return quantize_graph(graph, self._calibration(weights), rules, None, wider)
+        return quantize_graph(graph, self._calibration(weights), rules, wider)
 
     def _calibration(self, weights: dict[str, Array]) -> Calibration:
         spans = dict(zip(self.names, self.spans, strict=True))

@@ -82,7 +82,7 @@ def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
 def test_outputs_of_16_bits_have_room_beyond_their_range(quiet: tuple[QuantGraph, Array]) -> None:
     network, _ = quiet
     output = network.graph.outputs[0]
-    wider = quantize_graph(network.graph, network.calibration, (), None, frozenset([output]))
+    wider = quantize_graph(network.graph, network.calibration, (), frozenset([output]))
     low, high = network.calibration.ranges[output]
     params = wider.params[output]
     assert params.scale * 32767 == pytest.approx(HEADROOM * max(-low, high), rel=1e-6)
@@ -169,7 +169,7 @@ def test_weights_that_8_bits_lose_get_16_with_what_they_multiply() -> None:
     first, last = (node.name for node in network.graph.nodes if node.op == "conv")
     given = {network.graph.inputs[0]: windows}
     before = measure(network, given, layers=False).total_db
-    wide = quantize_graph(network.graph, network.calibration, (), None, frozenset([first]))
+    wide = quantize_graph(network.graph, network.calibration, (), frozenset([first]))
     after = measure(wide, given, layers=False).total_db
     kinds = {step.node.name: step["weight"].dtype for step in wide.steps if step.node.op == "conv"}
     assert kinds == {first: np.int16, last: np.int16}
