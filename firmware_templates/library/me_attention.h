@@ -23,32 +23,32 @@ typedef struct {
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
     int32_t hides, helped;
-} me_attention;
+} me_attention_s8_params;
 
 /* first_row   number of the first of these rows among all      bias   rows x all keys, or 0
  * keys, first_key       those in k: how many, and the first of them
  * values, first_value   those in v, as bytes of a row: how many, and the first of them
- * scratch     me_attention_scratch bytes; it and q, k, v are aligned to 4
+ * scratch     me_attention_scratch_bytes bytes; it and q, k, v are aligned to 4
  * first_key, first_value and values are multiples of 4; keys is, but where they are the last. What
  * a row has not seen a key of yet is no result: y is written with the last values. */
 typedef struct {
     const int8_t *q, *k, *v, *bias;
     int8_t *y, *scratch;
     int32_t rows, first_row, keys, first_key, values, first_value;
-} me_attention_tile;
+} me_attention_s8_tile;
 
-void me_attention_run(const me_attention *op, const me_attention_tile *tile);
+void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. */
-static inline int32_t me_attention_row(int32_t keys, int32_t out_width)
+static inline int32_t me_attention_row_bytes(int32_t keys, int32_t out_width)
 {
     const int32_t filled = (keys + 3) / 4 * 4, with_sums = filled + 4 * out_width;
     return 4 * filled > with_sums ? 4 * filled : with_sums;
 }
 
-static inline int32_t me_attention_scratch(const me_attention *op, int32_t rows)
+static inline int32_t me_attention_scratch_bytes(const me_attention_s8_params *op, int32_t rows)
 {
-    return (rows + 3) / 4 * 4 * (me_attention_row(op->keys, op->out_width) + 8);
+    return (rows + 3) / 4 * 4 * (me_attention_row_bytes(op->keys, op->out_width) + 8);
 }
 
 #endif

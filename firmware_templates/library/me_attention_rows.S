@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
 /* the frame: what changes from block to block, then what is saved */
     .set AT_Y, 0

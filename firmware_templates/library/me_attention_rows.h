@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_attention.c. Two bodies: me_attention_rows.S for GAP9's cores,
+ * The micro-kernels behind me_attention_s8.c. Two bodies: me_attention_rows.S for GAP9's cores,
  * me_attention_rows.c in C. Every count is at least 1.
  */
 #ifndef ME_ATTENTION_ROWS_H

@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
     .set FRAME, 48
     .set OF_BIAS, 0             /* me_channel */

@@ -19,53 +19,75 @@ typedef struct {
     int8_t *y;
     int32_t loops; /* 1 .. ME_LOOPS */
     int32_t extent[ME_LOOPS], a_step[ME_LOOPS], b_step[ME_LOOPS];
-} me_pair;
+} me_binary_s8_tile;
+
+typedef me_binary_s8_tile me_add_s8_tile;
+typedef me_binary_s8_tile me_mul_s8_tile;
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), then the table; multipliers in 16 bits,
  * faster where both are in 8. A difference has a negative b_mult. pre does not count. */
 typedef struct {
     int32_t a_mult, b_mult, offset, shift;
     me_scale scale;
-} me_add;
+} me_add_s8_params;
 
-void me_add_run(const me_add *op, const me_pair *tile);
+void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile);
 
 /* acc = (a - a_zero) * (b - b_zero), requantised */
 typedef struct {
     int32_t a_zero, b_zero, mult, offset, shift;
     me_scale scale;
-} me_mul;
+} me_mul_s8_params;
 
-void me_mul_run(const me_mul *op, const me_pair *tile);
+void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile);
 
-/* x int8 [outer][channels][inner] -> y of the same shape:
- * y = clip((x * mult[c] + offset[c]) >> shift[c]), then the table; bias and pre do not count.
- * Numbers below x_zero take their channel, the others number `channels` of `each` (prelu); an affine
- * operator has 128 there. */
+/* each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
+ *         (prelu); an affine operator has x_zero = 128
+ * bias and pre do not count. */
 typedef struct {
-    int32_t outer, channels, inner, x_zero;
+    int32_t channels, x_zero;
     const me_channel *each;
     me_scale scale;
-} me_affine;
+} me_affine_s8_params;
 
-void me_affine_run(const me_affine *op, const int8_t *x, int8_t *y);
+/* x, y  int8 [outer][channels][inner] */
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t outer, inner;
+} me_affine_s8_tile;
 
-/* y = table[x + 128], n elements */
-void me_table_run(const int8_t *table, const int8_t *x, int8_t *y, int32_t n);
+/* A factor and an offset for every channel: y = clip((x * mult[c] + offset[c]) >> shift[c]), then the
+ * table. */
+void me_affine_s8(const me_affine_s8_params *op, const me_affine_s8_tile *tile);
+
+/* table: 256 entries, the first for -128 */
+typedef struct {
+    const int8_t *table;
+} me_table_s8_params;
+
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t n;
+} me_table_s8_tile;
+
+/* Any function of one number: y = table[x + 128], n elements. */
+void me_table_s8(const me_table_s8_params *op, const me_table_s8_tile *tile);
 
 /* y = clip((a * a_mult + b * b_mult + offset) >> shift), numbers of 16 bits where *_wide says so;
  * rows of n elements: of y one behind the other, of a and b a_row and b_row elements apart.
  * low, high: limits of y where it has 8 bits; helped: core 8 calls it as well */
 typedef struct {
     int32_t a_wide, b_wide, y_wide, a_mult, b_mult, offset, shift, low, high, helped;
-} me_wide_sum;
+} me_add_s16_params;
 
 typedef struct {
     const void *a, *b;
     void *y;
     int32_t n, rows, a_row, b_row;
-} me_wide_sum_tile;
+} me_add_s16_tile;
 
-void me_wide_sum_run(const me_wide_sum *op, const me_wide_sum_tile *tile);
+void me_add_s16(const me_add_s16_params *op, const me_add_s16_tile *tile);
 
 #endif

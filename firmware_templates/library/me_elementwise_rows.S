@@ -3,15 +3,15 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
-    .set AT_A_MULT, 0           /* me_add */
+    .set AT_A_MULT, 0           /* me_add_s8_params */
     .set AT_B_MULT, 4
     .set AT_ADD_OFFSET, 8
     .set AT_ADD_SHIFT, 12
     .set AT_ADD_LOW, 20
     .set AT_ADD_HIGH, 24
-    .set AT_A_ZERO, 0           /* me_mul */
+    .set AT_A_ZERO, 0           /* me_mul_s8_params */
     .set AT_B_ZERO, 4
     .set AT_MULT, 8
     .set AT_OFFSET, 12
@@ -240,7 +240,7 @@ me_end me_affine_row
     wide_sums p_lb, 1, p_lh, 2, \y_store, \y_size, \bits
 2:  wide_sums p_lb, 1, p_lb, 1, \y_store, \y_size, \bits
 .endm
-me_function me_wide_row
+me_function me_add_s16_row
     lw t2, 8(a0)
     lw t3, 12(a0)
     lw t4, 16(a0)
@@ -252,6 +252,6 @@ me_function me_wide_row
     wide_sums_to p_sh, 2, 16
 .Lwide_to_bytes:
     wide_sums_to p_sb, 1, 8
-me_end me_wide_row
+me_end me_add_s16_row
 
 #endif

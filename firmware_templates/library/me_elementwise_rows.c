@@ -5,7 +5,7 @@
 
 #include "me_math.h"
 
-void me_add_words(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)
 {
     for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
@@ -15,13 +15,13 @@ void me_add_words(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y,
         }
 }
 
-void me_add_words_8(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                     int32_t a_step, int32_t b_step)
 {
     me_add_words(op, a, b, y, words, a_step, b_step);
 }
 
-void me_mul_words(const me_mul *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)
 {
     for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
@@ -40,7 +40,7 @@ void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *
     }
 }
 
-void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, int32_t n)
+void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         const int32_t left = op->a_wide ? ((const int16_t *)a)[i] : ((const int8_t *)a)[i];

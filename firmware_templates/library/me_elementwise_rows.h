@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_elementwise.c: four elements a turn, at any address, best at aligned
+ * The micro-kernels behind me_add_s8.c and others: four elements a turn, at any address, best at aligned
  * ones; words >= 1. Two bodies: me_elementwise_rows.S for GAP9's cores, me_elementwise_rows.c in C.
  */
 #ifndef ME_ELEMENTWISE_ROWS_H
@@ -8,12 +8,12 @@
 #include "me_elementwise.h"
 
 /* a_step, b_step: 4, or 0 where the same word is read in every turn. Before any table. */
-void me_add_words(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
 /* the same for multipliers within int8 */
-void me_add_words_8(const me_add *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                     int32_t a_step, int32_t b_step);
-void me_mul_words(const me_mul *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
+void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step);
 
 /* n >= 1 elements of n channels that follow each other */
@@ -21,6 +21,6 @@ void me_affine_row(const me_channel *each, const me_scale *scale, const int8_t *
 
 /* n >= 1 sums of numbers of 8 or 16 bits, limited to those of y; me_elementwise_rows.S knows the
  * offsets of op */
-void me_wide_row(const me_wide_sum *op, const void *a, const void *b, void *y, int32_t n);
+void me_add_s16_row(const me_add_s16_params *op, const void *a, const void *b, void *y, int32_t n);
 
 #endif

@@ -14,14 +14,14 @@
 typedef struct {
     int32_t a_zero, b_zero, a_mult, b_mult, mult, offset, shift, y_wide;
     me_scale scale;
-} me_magnitude;
+} me_magnitude_s8_params;
 
 typedef struct {
     const int8_t *a, *b;
     void *y;
     int32_t n;
-} me_magnitude_tile;
+} me_magnitude_s8_tile;
 
-void me_magnitude_run(const me_magnitude *op, const me_magnitude_tile *tile);
+void me_magnitude_s8(const me_magnitude_s8_params *op, const me_magnitude_s8_tile *tile);
 
 #endif

@@ -20,15 +20,15 @@ typedef struct {
     int32_t length, bits, centred, wide, x_zero, shift, eps_low, eps_high;
     const me_gain *pairs;
     int32_t helped;
-} me_norm;
+} me_norm_s8_params;
 
 /* rows one behind the other, x and y aligned to 4 */
 typedef struct {
     const void *x;
     int8_t *y;
     int32_t rows;
-} me_norm_tile;
+} me_norm_s8_tile;
 
-void me_norm_run(const me_norm *op, const me_norm_tile *tile);
+void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile);
 
 #endif

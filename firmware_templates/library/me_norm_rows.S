@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
 /* a0 x, a1 words, a2 of */
 me_function me_moments_b

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_norm.c, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's
+ * The micro-kernels behind me_norm_s8.c, for n >= 1 numbers or words. Two bodies: me_norm_rows.S for GAP9's
  * cores, me_norm_rows.c in C.
  */
 #ifndef ME_NORM_ROWS_H

@@ -9,7 +9,7 @@
 
 #include "me_scale.h"
 
-/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool.
+/* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool_s8_params.
  * alike: of this window and those behind it, how many have its size and kind and lie at one distance
  * from each other; 0 where nobody counted, which costs time (plan/pack_windows.py counts). */
 typedef struct {
@@ -27,12 +27,20 @@ typedef struct {
     int32_t oh, ow;
     int8_t *y;
     int32_t y_stride;
-} me_pool_tile;
+} me_pool_s8_tile;
+
+typedef me_pool_s8_tile me_max_pool_s8_tile;
+typedef me_pool_s8_tile me_avg_pool_s8_tile;
+
+/* A maximum has no parameters. */
+typedef struct {
+    int32_t unused;
+} me_max_pool_s8_params;
 
 /* Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
  * row is a multiple of 64 bytes, x and y best start 32 bytes apart modulo 64, or rows are 4 bytes
  * longer: else cores meet in the banks of L1 again and again. */
-void me_max_pool_run(const me_pool_tile *tile);
+void me_max_pool_s8(const me_max_pool_s8_params *op, const me_max_pool_s8_tile *tile);
 
 /* acc = sum (x - x_zero) over a window, requantised by each[row kind * kinds + column kind], whose
  * bias does not count: one entry for every divisor. */
@@ -40,17 +48,24 @@ typedef struct {
     int32_t x_zero, kinds;
     const me_channel *each;
     me_scale scale;
-} me_avg_pool;
+} me_avg_pool_s8_params;
 
-void me_avg_pool_run(const me_avg_pool *op, const me_pool_tile *tile);
+void me_avg_pool_s8(const me_avg_pool_s8_params *op, const me_avg_pool_s8_tile *tile);
 
-/* x int8 [outer][reduced][inner] -> y [outer][inner]: acc = sum (x - x_zero), requantised by *each. */
 typedef struct {
-    int32_t outer, reduced, inner, x_zero;
+    int32_t reduced, x_zero;
     const me_channel *each;
     me_scale scale;
-} me_reduce;
+} me_reduce_s8_params;
 
-void me_reduce_run(const me_reduce *op, const int8_t *x, int8_t *y);
+/* x int8 [outer][reduced][inner], y int8 [outer][inner] */
+typedef struct {
+    const int8_t *x;
+    int8_t *y;
+    int32_t outer, inner;
+} me_reduce_s8_tile;
+
+/* Sum or mean over an axis: acc = sum (x - x_zero), requantised by *each. */
+void me_reduce_s8(const me_reduce_s8_params *op, const me_reduce_s8_tile *tile);
 
 #endif

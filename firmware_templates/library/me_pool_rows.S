@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
     .set OF_TAPS_X, 0           /* me_taps */
     .set OF_Y, 4

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_pool.c: words of four channels, at any address. Two bodies:
+ * The micro-kernels behind me_pool_windows.c: words of four channels, at any address. Two bodies:
  * me_pool_rows.S for GAP9's cores, which knows these offsets, and me_pool_rows.c in C.
  */
 #ifndef ME_POOL_ROWS_H

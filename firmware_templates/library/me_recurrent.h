@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * LSTM and GRU on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
- * for every step; a barrier between steps is inside. There is none at the end of me_gates_run.
+ * for every step; a barrier between steps is inside. There is none at the end of me_linear_s8_s16.
  *
  * Weights are packed: for every unit four rows (a GRU's fourth is zeros), for every four columns a
  * word a row; zeros fill the last word. Channels: four for every unit. Gates lie unit by unit, four
@@ -13,26 +13,9 @@
 
 #include "me_scale.h"
 
-/* y = x W^T + b in steps of 1/1024: rows of c bytes, k channels in blocks of four, the last filled
- * with zeros; y int16 */
-typedef struct {
-    int32_t c, pre;
-} me_gates;
-
-typedef struct {
-    const int8_t *x;
-    int32_t rows;
-    const int8_t *weights;
-    const me_channel *channels;
-    int16_t *y;
-    int32_t k;
-} me_gates_tile;
-
-void me_gates_run(const me_gates *op, const me_gates_tile *tile);
-
 /* states   me_states_bytes; they stay from tile to tile
  * h0, c0   [batch][units], with their factors: read at the first step
- * wide     c0 (a GRU's h0) and what me_lstm_cell_run, me_gru_state_run give are int16
+ * wide     c0 (a GRU's h0) and what me_lstm_cell_s8, me_gru_state_s8 give are int16
  * reverse  whether steps go from the last to the first */
 typedef struct {
     int32_t units, batch, reverse, pre, wide;
@@ -42,7 +25,7 @@ typedef struct {
     const int8_t *h0, *c0;
     int32_t h_mult, h_offset, h_shift, c_mult, c_offset, c_shift, y_mult, y_offset, y_shift;
     int8_t *states;
-} me_recurrent;
+} me_recurrent_params;
 
 /* gates    int16 [steps][batch][units][4 or 3]
  * y        [steps][batch][units]; of the kernels of a cell or state the last one, [batch][units]
@@ -53,14 +36,30 @@ typedef struct {
     int32_t steps, done;
 } me_recurrent_tile;
 
-void me_lstm_run(const me_recurrent *op, const me_recurrent_tile *tile);
-void me_lstm_cell_run(const me_recurrent *op, const me_recurrent_tile *tile);
-void me_gru_run(const me_recurrent *op, const me_recurrent_tile *tile);
-void me_gru_state_run(const me_recurrent *op, const me_recurrent_tile *tile);
+typedef me_recurrent_params me_lstm_s8_params;
+typedef me_recurrent_tile me_lstm_s8_tile;
+typedef me_recurrent_params me_lstm_cell_s8_params;
+typedef me_recurrent_tile me_lstm_cell_s8_tile;
+typedef me_recurrent_params me_gru_s8_params;
+typedef me_recurrent_tile me_gru_s8_tile;
+typedef me_recurrent_params me_gru_state_s8_params;
+typedef me_recurrent_tile me_gru_state_s8_tile;
+typedef me_recurrent_params me_gru_reset_first_s8_params;
+typedef me_recurrent_tile me_gru_reset_first_s8_tile;
+typedef me_recurrent_params me_gru_reset_first_state_s8_params;
+typedef me_recurrent_tile me_gru_reset_first_state_s8_tile;
 
-/* h is reset before it is multiplied for the new gate, with twice as many states. */
-void me_gru_reset_first_run(const me_recurrent *op, const me_recurrent_tile *tile);
-void me_gru_reset_first_state_run(const me_recurrent *op, const me_recurrent_tile *tile);
+/* The hidden states of all steps; of the _cell kernel the cell state behind the last one. */
+void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);
+void me_lstm_cell_s8(const me_lstm_cell_s8_params *op, const me_lstm_cell_s8_tile *tile);
+
+/* The hidden states of all steps; of the _state kernel that behind the last one. */
+void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile);
+void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile);
+
+/* The same of a GRU that resets h before it multiplies it for the new gate: twice as many states. */
+void me_gru_reset_first_s8(const me_gru_reset_first_s8_params *op, const me_gru_reset_first_s8_tile *tile);
+void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op, const me_gru_reset_first_state_s8_tile *tile);
 
 /* Two vectors h, each filled to words, and the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units)

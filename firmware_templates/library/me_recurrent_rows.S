@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
 /* a0 x, a1 weights, a2 words, a3 sums */
 me_function me_four_sums
@@ -302,8 +302,8 @@ me_end me_renew_units
     .endr
 .endm
 
-/* a0 me_gates_block */
-me_function me_gates_4x4
+/* a0 me_linear_s8_s16_block */
+me_function me_linear_s8_s16_4x4
     addi sp, sp, -80
     me_saved sw
     sw ra, 48(sp)
@@ -374,6 +374,6 @@ me_function me_gates_4x4
     lw ra, 48(sp)
     addi sp, sp, 80
     ret
-me_end me_gates_4x4
+me_end me_linear_s8_s16_4x4
 
 #endif

@@ -96,7 +96,7 @@ void me_gru_units(const me_units *some)
     }
 }
 
-void me_gates_4x4(const me_gates_block *block)
+void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block)
 {
     for (int32_t i = 0; i < 4 * block->blocks; i++) {
         const int32_t row = i % 4, at = i / 4;

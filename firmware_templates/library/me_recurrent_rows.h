@@ -35,7 +35,7 @@ void me_gru_units(const me_units *some);  /* state: h in 16 bits */
 void me_reset_units(const me_units *some); /* `to`, not y: h as the new gate sees it */
 void me_renew_units(const me_units *some); /* from h that is reset */
 
-/* `blocks` blocks of four channels, at least one, of four rows, as me_gates has them: `words` words of
+/* `blocks` blocks of four channels, at least one, of four rows, as me_linear_s8_s16_params has them: `words` words of
  * each row, at least one, x_stride bytes apart; y_stride bytes between rows of y.
  * me_recurrent_rows.S knows these offsets. */
 typedef struct {
@@ -47,8 +47,8 @@ typedef struct {
     int32_t pre;
     int16_t *y;
     int32_t y_stride, blocks;
-} me_gates_block;
+} me_linear_s8_s16_block;
 
-void me_gates_4x4(const me_gates_block *block);
+void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block);
 
 #endif

@@ -10,7 +10,7 @@
 /* A pair of a row, a and b less x_zero, becomes (a c - b s + offset) >> shift, (a s + b c + offset) >> shift. */
 typedef struct {
     int32_t inner, pairs, x_zero, offset, shift;
-} me_rotary;
+} me_rotary_s8_params;
 
 /* x, y      outer x positions x inner rows of pairs
  * turns     for every position, for every pair: c, -s, s, c; aligned to 4 */
@@ -19,8 +19,8 @@ typedef struct {
     const void *turns;
     int8_t *y;
     int32_t outer, positions;
-} me_rotary_tile;
+} me_rotary_s8_tile;
 
-void me_rotary_run(const me_rotary *op, const me_rotary_tile *tile);
+void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "me_math.h"
 
-void me_rotary_row(const int8_t *x, int8_t *y, const int8_t *turns, const me_rotary *op)
+void me_rotary_row(const int8_t *x, int8_t *y, const int8_t *turns, const me_rotary_s8_params *op)
 {
     for (int32_t i = 0; i < op->pairs; i++) {
         const uint32_t pair = me_pack_h(x[2 * i] - op->x_zero, x[2 * i + 1] - op->x_zero);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Softmax, log-softmax and argmax of rows in L1. Cores 0 .. 7 call together, each takes its share of
+ * Softmax, log-softmax and argmax of rows in L1. Cores 0 .. 7 call together, each takes its part of
  * the rows, and no barrier is inside.
  */
 #ifndef ME_SOFTMAX_H
@@ -8,25 +8,43 @@
 #include <stdint.h>
 
 /* x int8 [outer][length][inner], a row being `length` numbers that are `inner` apart; fastest where
- * inner is 1. exp: 256 numbers in Q15, of the distance from the row's maximum. */
+ * inner is 1. y: of the kernel's type and shape. */
 typedef struct {
-    int32_t outer, length, inner;
+    const int8_t *x;
+    void *y;
+    int32_t outer, inner;
+} me_softmax_s8_tile;
+
+typedef me_softmax_s8_tile me_log_softmax_s8_tile;
+typedef me_softmax_s8_tile me_argmax_s8_tile;
+
+/* length  1 or more
+ * exp     256 numbers in Q15, by the distance from the row's maximum */
+typedef struct {
+    int32_t length;
     const uint16_t *exp;
-} me_softmax;
+} me_softmax_s8_params;
 
-/* -> y int8 of the same shape, (y + 128) / 256 the probability. y may be x. */
-void me_softmax_run(const me_softmax *op, const int8_t *x, int8_t *y);
+/* Softmax: y int8 of the shape of x, (y + 128) / 256 the probability. y may be x. */
+void me_softmax_s8(const me_softmax_s8_params *op, const me_softmax_s8_tile *tile);
 
-/* log: 256 numbers in Q12; q = clip((distance * mult + log_sum * log_mult + offset) >> shift) */
+/* log: 256 numbers in Q12; ln2 in Q12 */
 typedef struct {
-    me_softmax rows;
+    int32_t length;
+    const uint16_t *exp;
     const int16_t *log;
     int32_t ln2, mult, log_mult, offset, shift, low, high;
-} me_log_softmax;
+} me_log_softmax_s8_params;
 
-void me_log_softmax_run(const me_log_softmax *op, const int8_t *x, int8_t *y);
+/* Logarithm of softmax: y int8 of the shape of x,
+ * y = clip((distance * mult + log(sum) * log_mult + offset) >> shift). y may be x. */
+void me_log_softmax_s8(const me_log_softmax_s8_params *op, const me_log_softmax_s8_tile *tile);
 
-/* -> y int32 [outer][inner]: of equal numbers the first. exp does not count. */
-void me_argmax_run(const me_softmax *op, const int8_t *x, int32_t *y);
+typedef struct {
+    int32_t length;
+} me_argmax_s8_params;
+
+/* Index of the maximum of each row, of equal numbers the first: y int32 [outer][inner]. */
+void me_argmax_s8(const me_argmax_s8_params *op, const me_argmax_s8_tile *tile);
 
 #endif

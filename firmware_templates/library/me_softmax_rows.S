@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
 /* a0 x, a1 n, a2 step */
 me_function me_row_max
@@ -73,7 +73,7 @@ me_end me_row_sum
 .endm
 
 /* a0 x, a1 y, a2 n, a3 step, a4 exp, a5 most, a6 inverse, a7 shift */
-me_function me_row_shares
+me_function me_row_probabilities
     slli a5, a5, 1
     add a4, a4, a5
     li t4, 1
@@ -110,6 +110,6 @@ me_function me_row_shares
     sb t1, 0(a1)
 .Lshares_done:
     ret
-me_end me_row_shares
+me_end me_row_probabilities
 
 #endif

@@ -19,15 +19,15 @@ typedef struct {
     const int16_t *curve;
     const me_channel *channels;
     int32_t *scratch;
-} me_spectrogram;
+} me_spectrogram_s16_params;
 
 /* x  int16 [samples][lanes]     y  [frames][lanes][length / 2 + 1] */
 typedef struct {
     const int16_t *x;
     int8_t *y;
     int32_t frames;
-} me_spectrogram_tile;
+} me_spectrogram_s16_tile;
 
-void me_spectrogram_run(const me_spectrogram *op, const me_spectrogram_tile *tile);
+void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile);
 
 #endif

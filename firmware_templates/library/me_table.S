@@ -3,7 +3,7 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
-#include "me_move_xpulp.h"
+#include "xpulp.inc"
 
 /* four bytes become their entries */
 .macro looked_up b0, b1, b2, b3

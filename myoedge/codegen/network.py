@@ -11,6 +11,7 @@ import numpy as np
 from myoedge.codegen.constants import constant_name, hauled_arrays
 from myoedge.codegen.initializers import designated
 from myoedge.codegen.kernels import function_name, kernel
+from myoedge.codegen.library import headers
 from myoedge.codegen.tiled_layer import parts, tiled_layer
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import Operand
@@ -26,9 +27,11 @@ def network_values(plan: Plan) -> dict[str, Any]:
     """Values of the template of network.c, besides inputs and outputs."""
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
+    used = sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling})
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
-        "used": sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
+        "used": used,
+        "headers": headers(used),
         "calls": calls,
         "copies": copies,
         "transfers": [_l3_transfer(plan, haul) for haul in plan.hauls],

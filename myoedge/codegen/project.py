@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.codegen.constants import alike, array_values, constants
 from myoedge.codegen.kernels import comment
+from myoedge.codegen.library import library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
@@ -32,28 +33,6 @@ INCLUDES = (
 )
 # Chips with a runtime of ours, and the headers that are for their compilers alone.
 ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h", "me_runtime.h")}
-
-# The files of the library that hold a kernel, by how their names start.
-FAMILIES = {
-    **dict.fromkeys(("me_conv", "me_linear", "me_matmul"), "me_dense"),
-    **dict.fromkeys(("me_add", "me_mul", "me_wide_sum", "me_lut", "me_scaled"), "me_elementwise"),
-    "me_attention": "me_attention",
-    "me_wide_conv": "me_wide_conv",
-    "me_magnitude": "me_magnitude",
-    "me_rotary": "me_rotary",
-    "me_norm": "me_norm",
-    **dict.fromkeys(("me_pool_max", "me_avg_pool", "me_sums"), "me_pool"),
-    **dict.fromkeys(("me_shares", "me_log_shares", "me_largest"), "me_softmax"),
-    **dict.fromkeys(("me_joined", "me_turned"), "me_move"),
-    "me_depthwise": "me_depthwise",
-    "me_spectrogram": "me_spectrogram",
-    **dict.fromkeys(
-        ("me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first"), "me_recurrent"
-    ),
-    **dict.fromkeys(("me_gru_state", "me_gru_reset_first_state"), "me_recurrent"),
-}
-
-SHARED = "me_table"  # what kernels of several families call
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -83,7 +62,7 @@ def make_sources(
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
         **_copied("include", INCLUDES),
-        **library({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
+        **library_files({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
     }
@@ -151,16 +130,6 @@ def runtime() -> dict[str, str]:
     """The files that every program for the chip needs, the same for all."""
     names = sorted(path.name for path in (template_dir() / "runtime").iterdir())
     return _copied("runtime", names, to="firmware/")
-
-
-def library(kernels: Iterable[str]) -> dict[str, str]:
-    """The files of these kernels, the same for all networks, and all headers; none without any."""
-    families = {FAMILIES[kernel] for kernel in kernels}
-    if not families:
-        return {}
-    every = sorted(path.name for path in (template_dir() / "library").iterdir())
-    needed = [n for n in every if n.endswith(".h") or n.startswith((*families, SHARED))]
-    return _copied("library", needed, to="library/")
 
 
 def _copied(folder: str, names: Iterable[str], to: str = "") -> dict[str, str]:

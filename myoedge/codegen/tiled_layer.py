@@ -37,7 +37,7 @@ def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> 
         "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": list(_stores(tiling, base, tables)),
-        "op": assignment(f"me_op[{index % 2}].{kernel}", kernel, _op(tiling)),
+        "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", _op(tiling)),
         "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
     }
     return render("project/layer.c.j2", {**values, "tables": tables.lines})

@@ -164,7 +164,7 @@ def configured(build: Build, folder: Path, *options: str) -> str:
 )
 def test_cmake_takes_the_project(deep: Build, tmp_path: Path) -> None:
     said = configured(deep, tmp_path, "-DME_POINT=low", "-DME_BAUD_RATE=1000000")
-    for name in ("network.c", "weights.c", "me_dense.c", "app.c", "serve.c", "ports.c"):
+    for name in ("network.c", "weights.c", "me_gemm_s8.c", "app.c", "serve.c", "ports.c"):
         assert f"/{name}" in said
     assert "selftest.c" not in said
     assert "firmware/main.c" not in said

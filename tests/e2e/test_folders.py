@@ -31,7 +31,7 @@ def test_a_person_s_own_files_in_a_build_are_kept(run: Run, small: Path, tmp_pat
     for path in own:
         assert path.read_text() == "mine"
         path.unlink()
-    built = ("src/library/me_dense.o", "src/firmware.elf")
+    built = ("src/library/me_gemm_s8.o", "src/firmware.elf")
     left = (".report.json.123", "trace.json", ".trace.json.123")
     for made in ("src/network.o", "src/libnetwork.a", "src/selftest", *built, *left):
         (tmp_path / "out" / made).touch()

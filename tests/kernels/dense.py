@@ -25,15 +25,11 @@ from myoedge.system.library import load_library
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.guard import fenced
 from tests.kernels.dense_cases import GAP, KERNELS, Case, Fields
+from tests.kernels.drawn import kernel_files
 
 POINTERS = ("table", "x", "weights", "channels", "y", "scratch", "padded", "a", "b")
 HEADER_WORDS = 24
 ARENA, ARENA_BYTES = "me_arena", 114688
-LIBRARY = (
-    "me_scale.h", "me_dense.h", "me_dense.c", "me_dense_block.h", "me_dense_block.c", "me_table.h",
-    "me_table.c",
-)  # fmt: skip
-ASSEMBLY = ("me_move_xpulp.h", "me_dense_block.S", "me_table.S")
 
 # ---- on this machine
 
@@ -74,9 +70,11 @@ def host_library(optimize: str = "-O1") -> ctypes.CDLL:
     from myoedge.system.library import CompileOptions
 
     with tool.scratch() as folder:
-        names = [template_dir() / "library" / name for name in LIBRARY]
-        for file in (*names, *sorted((template_dir() / "include").iterdir())):
+        for file in sorted((template_dir() / "include").iterdir()):
             shutil.copy(file, folder / file.name)
+        for name, text in kernel_files(*KERNELS).items():
+            if not name.endswith(".S"):
+                (folder / name).write_text(text)
         library = load_library(folder, sanitize=("undefined",), how=CompileOptions(optimize))
     return library.handle
 
@@ -125,8 +123,7 @@ def firmware(old: str = "", new: str = "") -> Firmware:
     """programs/dense.c with the kernels on the runtime, one text of them replaced."""
     folder = template_dir()
     files = {path.name: path.read_text() for path in sorted((folder / "include").iterdir())}
-    for name in (*LIBRARY, *ASSEMBLY):
-        files[name] = (folder / "library" / name).read_text()
+    files |= kernel_files(*KERNELS)
     if old:
         assert sum(text.count(old) for text in files.values()) == 1
         files = {name: text.replace(old, new) for name, text in files.items()}

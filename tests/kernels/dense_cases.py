@@ -15,7 +15,7 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.products.packing import packed_channels, packed_weights, up
 
-KERNELS = ("me_conv_run", "me_linear_run", "me_matmul_run")
+KERNELS = ("me_conv_s8", "me_linear_s8", "me_matmul_s8")
 
 Fields = Mapping[str, int | str | None]  # of a C struct in its order: a number, or whose address
 
@@ -109,7 +109,7 @@ def _after(y: Array, table: Array | None) -> Array:
 
 
 def scratch_bytes(taps: int) -> int:
-    """me_dense_scratch of me_dense.h."""
+    """me_gemm_scratch_bytes of me_gemm.h."""
     groups = max(1, min(4, 512 // up(taps)), min(8, 256 // up(taps)))
     return 8 * 4 * groups * 4 * (up(taps) // 4 | 1)
 
@@ -122,7 +122,7 @@ def gathered_bytes(a: Asked, taps: int, windows: int) -> int:
 
 
 def padded_bytes(a: Asked, out: tuple[int, ...]) -> int:
-    """me_conv_padded of me_dense.h; 0 where it is not wanted."""
+    """me_conv_padded_bytes of me_gemm.h; 0 where it is not wanted."""
     sizes = zip(out[1:3], a.kernel, a.stride, a.dilation, strict=True)
     rows, columns = ((n - 1) * s + (k - 1) * d + 1 for n, k, s, d in sizes)
     return up(rows * columns * a.c) + 4 if a.padded else 0
@@ -156,14 +156,14 @@ OPERANDS = {"weights": "weights", "channels": "channels", "y": "y"}
 
 
 def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
-    """me_linear and me_linear_tile."""
+    """me_linear_s8_params and me_linear_s8_tile."""
     x = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
     ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch", "awaited": 0}
     return {"c": a.c, **scale, "helped": int(a.helped)}, {**x, **OPERANDS, **ends}
 
 
 def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields, Fields]:
-    """me_conv and me_conv_tile."""
+    """me_conv_s8_params and me_conv_s8_tile."""
     names = ("k_h", "k_w", "stride_h", "stride_w", "dilation_h", "dilation_w")
     shape = dict(zip(names, (*a.kernel, *a.stride, *a.dilation), strict=True))
     ways = {"narrow": int(a.narrow), "together": int(a.together)}
@@ -241,7 +241,7 @@ def matmul_case(
     operands = {"a": _spread(a, gaps[0]), "b": _spread(lies, gaps[1])}
     operands |= {} if looked is None else {"table": looked}
     factors = {name: step[name] for name in ("mult", "offset", "shift")}
-    op = {"c": c, "a_zero": zeros[0], "b_zero": zeros[1], "turned": int(turned), **factors}
+    op = {"c": c, "a_zero": zeros[0], "b_zero": zeros[1], "b_transposed": int(turned), **factors}
     in_place = all(place % 4 == 0 for place in (c, c + gaps[0], shift[0]))
     strides = {"a_stride": c + gaps[0], "b_stride": lies.shape[1] + gaps[1], "y": "y"}
     tile: Fields = {"a": "a", "b": "b", "m": m, "n": n, **strides}

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.codegen.firmware import check_instructions, link
+from myoedge.codegen.library import library_files
 from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
 from myoedge.numerics.arrays import Array
@@ -58,11 +59,9 @@ def blob(*arrays: Array, shift: int = 0) -> Blob:
     return Blob(data, tuple(starts))
 
 
-def library(*families: str) -> dict[str, str]:
-    """The library's files of these families, and what they include."""
-    folder = template_dir() / "library"
-    files = [p for f in (*families, "table") for p in folder.glob(f"me_{f}*")]
-    return {p.name: p.read_text() for p in {*files, folder / "me_scale.h", *folder.glob("*xpulp*")}}
+def kernel_files(*kernels: str) -> dict[str, str]:
+    """The library's files of these kernels, and what they include, by name."""
+    return {name.removeprefix("library/"): text for name, text in library_files(kernels).items()}
 
 
 def _includes() -> dict[str, str]:
@@ -89,51 +88,51 @@ def _results(raw: bytes, cases: Sequence[Case]) -> list[tuple[Array, int]]:
 
 
 @functools.cache
-def firmware(program: str, *families: str) -> bytes:
+def firmware(program: str, *kernels: str) -> bytes:
     """programs/<program>.c with the library on the runtime, as an ELF."""
     own = {p.name: p.read_text() for p in (PROGRAMS / "drawn.h", PROGRAMS / f"{program}.c")}
-    made = link({**_includes(), **runtime(), **library(*families), **own})
+    made = link({**_includes(), **runtime(), **kernel_files(*kernels), **own})
     check_instructions(made)
     return made.elf
 
 
 def on_simulator(
     program: str,
-    families: Sequence[str],
+    kernels: Sequence[str],
     cases: Sequence[Case],
     folder: Path,
     costs: Mapping[str, int] = GAP9_CYCLES,
 ) -> list[tuple[Array, int]]:
     """(bytes with guards, cycles) of every case."""
     (folder / "cases.bin").write_bytes(_packed(cases))
-    assert simulate(firmware(program, *families), folder=folder, cycles=costs).exit_code == 0
+    assert simulate(firmware(program, *kernels), folder=folder, cycles=costs).exit_code == 0
     return _results((folder / "results.bin").read_bytes(), cases)
 
 
 def on_host(
-    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+    program: str, kernels: Sequence[str], cases: Sequence[Case], folder: Path
 ) -> list[tuple[Array, int]]:
     """The same by the C bodies, where undefined behaviour ends the program."""
-    return _on_host(program, families, cases, folder, "", ())
+    return _on_host(program, kernels, cases, folder, "", ())
 
 
 def on_host_as_sdk(
-    program: str, families: Sequence[str], cases: Sequence[Case], folder: Path
+    program: str, kernels: Sequence[str], cases: Sequence[Case], folder: Path
 ) -> list[tuple[Array, int]]:
     """The C bodies with the builtins of the SDK's compiler, which a shim stands in for."""
     start = '#define ME_SDK\n#include "sdk_shim.h"\n'
-    return _on_host(program, families, cases, folder, start, (SHIM / "sdk_shim.c",))
+    return _on_host(program, kernels, cases, folder, start, (SHIM / "sdk_shim.c",))
 
 
 def _on_host(
     program: str,
-    families: Sequence[str],
+    kernels: Sequence[str],
     cases: Sequence[Case],
     folder: Path,
     start: str,
     others: tuple[Path, ...],
 ) -> list[tuple[Array, int]]:
-    for name, text in {**_includes(), **library(*families)}.items():
+    for name, text in {**_includes(), **kernel_files(*kernels)}.items():
         (folder / name).write_text(start + text if name.endswith(".c") else text)
     source, binary = folder / f"{program}.c", folder / "host"
     source.write_text(start + (PROGRAMS / source.name).read_text())

@@ -24,25 +24,25 @@ from tests.conftest import save_exported
 from tests.kernels.dense import run_on_chip
 from tests.kernels.dense_speed import shapes
 from tests.kernels.drawn import Case, on_simulator
-from tests.kernels.test_depthwise import FAMILIES as depthwise
+from tests.kernels.test_depthwise import KERNELS as depthwise
 from tests.kernels.test_depthwise import Conv, case_of
 from tests.kernels.test_elementwise import ALIGNED, eight_bit_cases, pair_case, table_cases
-from tests.kernels.test_elementwise import FAMILIES as elementwise
-from tests.kernels.test_move import FAMILIES as move
+from tests.kernels.test_elementwise import KERNELS as elementwise
+from tests.kernels.test_move import KERNELS as move
 from tests.kernels.test_move import move_case, permute_case
 from tests.kernels.test_norm import case_of as norm_case
-from tests.kernels.test_pool import FAMILIES as pool
+from tests.kernels.test_pool import KERNELS as pool
 from tests.kernels.test_pool import both, pool_case
-from tests.kernels.test_recurrent_kernels import FAMILIES as recurrent
+from tests.kernels.test_recurrent_kernels import KERNELS as recurrent
 from tests.kernels.test_recurrent_kernels import gates_case, steps_case
 from tests.layer_networks import Function, Last, Layer
 from tests.pages import head, show
 
-FAMILIES = {
+KERNELS = {
     "depthwise": depthwise,
     "elementwise": elementwise,
     "move": move,
-    "norm": ("norm",),
+    "norm": ("me_norm_s8",),
     "pool": pool,
     "recurrent": recurrent,
 }
@@ -193,9 +193,9 @@ ROWS: Mapping[str, Row] = {
     "gates 32 x 192 x 384": Row(
         32 * 192 * 384, kernel=lambda: ("recurrent", gates_case(seeded(), 32, 192, 384))
     ),
-    "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("me_lstm", 96)),
-    "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("me_lstm", 30)),
-    "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("me_gru", 96)),
+    "LSTM, 32 steps of 96 units": Row(32 * 4 * 96 * 96, kernel=steps("me_lstm_s8", 96)),
+    "LSTM, 32 steps of 30 units": Row(32 * 4 * 30 * 30, kernel=steps("me_lstm_s8", 30)),
+    "GRU, 32 steps of 96 units": Row(32 * 3 * 96 * 96, kernel=steps("me_gru_s8", 96)),
     "add 16x16x64": Row(
         16_384,
         kernel=lambda: ("elementwise", pair_case(seeded(), "add", *ALIGNED, 0, simple=True)),
@@ -259,7 +259,7 @@ def in_l1(costs: Mapping[str, int] = GAP9_CYCLES) -> dict[str, int]:
             if row.kernel is not None:
                 program, case = row.kernel()
                 ((_, cycles),) = on_simulator(
-                    program, FAMILIES[program], [case], Path(folder), costs
+                    program, KERNELS[program], [case], Path(folder), costs
                 )
                 found[name] = cycles
     return found

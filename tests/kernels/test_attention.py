@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_attention: rows of one head against the operator's integer meaning."""
+"""me_attention_s8: rows of one head against the operator's integer meaning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, qparams
 
-FAMILIES = ("attention",)
+KERNELS = ("me_attention_s8",)
 # rows, keys, width, columns, window, whether something is added, keys at a time (0: all)
 SIZES = (
     (8, 160, 64, 64, None, False, 0), (8, 8, 4, 4, None, False, 0), (5, 13, 8, 12, None, True, 0),
@@ -90,4 +90,4 @@ def every_case() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_rows_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("attention", FAMILIES, cases, tmp_path))
+    check(cases, run("attention", KERNELS, cases, tmp_path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_depthwise: every channel its own kernel, and groups, against conv's integer meaning."""
+"""Depthwise and grouped convolution against the integer meaning of conv."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-FAMILIES = ("depthwise", "dense.h", "dense_")
+KERNELS = ("me_depthwise_conv_s8", "me_group_conv_s8")
 
 
 @dataclass(frozen=True)
@@ -142,4 +142,4 @@ def measured() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_channels_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("depthwise", FAMILIES, cases, tmp_path))
+    check(cases, run("depthwise", KERNELS, cases, tmp_path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_move: copies, constants, permutations against NumPy."""
+"""Copies, constants, permutations against NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from myoedge.operators.loops import merged
 from tests.kernels.drawn import GUARD_BYTE, RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes
 
-FAMILIES = ("move",)
+KERNELS = ("me_copy_s8", "me_transpose_s8")
 
 
 def permute_case(
@@ -104,4 +104,4 @@ def drawn_permute(rng: np.random.Generator) -> Case:
 @pytest.mark.parametrize("run", RUNS)
 def test_bytes_arrive_where_they_belong(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("move", FAMILIES, cases, tmp_path))
+    check(cases, run("move", KERNELS, cases, tmp_path))

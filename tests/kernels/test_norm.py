@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_norm: rows of 8 and 16 bits against the integer meaning, and that against floats."""
+"""me_norm_s8: rows of 8 and 16 bits against the integer meaning, and that against floats."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def every_case() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("norm", ("norm",), cases, tmp_path))
+    check(cases, run("norm", ("me_norm_s8",), cases, tmp_path))
 
 
 @pytest.mark.parametrize("wide", [False, True])

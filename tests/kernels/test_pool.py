@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_pool: windows and axes against the operators' integer meaning."""
+"""Pooling and reductions: windows and axes against the operators' integer meaning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from myoedge.operators.pool.tiling import entries
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-FAMILIES = ("pool",)
+KERNELS = ("me_max_pool_s8", "me_avg_pool_s8", "me_reduce_s8")
 NO_TABLE = np.zeros(0, np.int8)
 Axes = tuple[Sequence[Window], Sequence[Window]]
 
@@ -144,4 +144,4 @@ def measured() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_windows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("pool", FAMILIES, cases, tmp_path))
+    check(cases, run("pool", KERNELS, cases, tmp_path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_recurrent: gates, LSTM and GRU against the operators' integer meaning."""
+"""Recurrent kernels: gates, LSTM and GRU against the operators' integer meaning."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-FAMILIES = ("recurrent",)
 KERNELS = (
-    "me_gates", "me_lstm", "me_lstm_cell", "me_gru", "me_gru_reset_first", "me_gru_state",
-    "me_gru_reset_first_state",
+    "me_linear_s8_s16", "me_lstm_s8", "me_lstm_cell_s8", "me_gru_s8", "me_gru_reset_first_s8",
+    "me_gru_state_s8", "me_gru_reset_first_state_s8",
 )  # fmt: skip
 ROWS = (
     (1, 4, 4),
@@ -51,7 +50,7 @@ def _wide(step: QuantizedNode) -> QuantizedNode:
 
 
 def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, units: int) -> Case:
-    op = kernel.removeprefix("me_").replace("_reset_first", "")
+    op = kernel.removeprefix("me_").removesuffix("_s8").replace("_reset_first", "")
     per_unit, states = (3, 1) if op.startswith("gru") else (4, 2)
     size = float(rng.choice([0.3, 3.0]))
     r = rng.normal(size=(per_unit * units, units)) * size / np.sqrt(units)
@@ -88,4 +87,4 @@ def every_case() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_sums_and_steps_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("recurrent", FAMILIES, cases, tmp_path))
+    check(cases, run("recurrent", KERNELS, cases, tmp_path))

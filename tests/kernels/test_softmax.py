@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_softmax: rows against the operators' integer meaning."""
+"""Softmax, log-softmax, argmax: rows against the operators' integer meaning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-FAMILIES = ("softmax",)
+KERNELS = ("me_softmax_s8", "me_log_softmax_s8", "me_argmax_s8")
 OPERATORS = ("softmax", "log_softmax", "argmax")
 SHAPES: tuple[tuple[Shape, int], ...] = (
     ((64, 64), 1), ((8, 400), 1), ((1, 10), 1), ((1, 1), 1), ((13, 7), 1), ((5, 9, 3), 1),
@@ -54,4 +54,4 @@ def every_case() -> list[Case]:
 @pytest.mark.parametrize("run", RUNS)
 def test_rows_are_those_of_the_operators(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     cases = every_case()
-    check(cases, run("softmax", FAMILIES, cases, tmp_path))
+    check(cases, run("softmax", KERNELS, cases, tmp_path))

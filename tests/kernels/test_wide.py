@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_wide_sum: sums of 8 and 16 bits against the operator's integer meaning."""
+"""me_add_s16: sums of 8 and 16 bits against the operator's integer meaning."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_sums_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: i
     rng = np.random.default_rng(53)
     cases = [case_of(rng, shape, w, (False, False)) for w in WIDTHS for shape in SIZES]
     cases += [case_of(rng, (9, 12), w, same, True) for w in WIDTHS for same in SAME]
-    check(cases, run("wide", ("elementwise",), cases, tmp_path))
+    check(cases, run("wide", ("me_add_s16",), cases, tmp_path))
 
 
 @pytest.mark.parametrize("widths", WIDTHS)

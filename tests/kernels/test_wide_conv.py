@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""me_wide_conv: products of 16 bits against the operator's integer meaning."""
+"""me_conv_s16: products of 16 bits against the operator's integer meaning."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> C
 def test_results_are_those_of_the_operator(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(67)
     cases = [case_of(rng, n, w) for n, w in itertools.product(range(len(SHAPES)), WIDTHS)]
-    check(cases, run("wide_conv", ("wide_conv",), cases, tmp_path))
+    check(cases, run("wide_conv", ("me_conv_s16",), cases, tmp_path))
 
 
 @pytest.mark.parametrize("wide", WIDTHS)

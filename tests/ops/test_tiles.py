@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from myoedge.codegen.kernels import arrays, function_name
+from myoedge.codegen.library import headers, library_files
 from myoedge.codegen.network import layer_fields
-from myoedge.codegen.project import library
 from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
@@ -48,9 +48,9 @@ def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
     size = max(b.offset + b.size_bytes for _, _, t in cases for b in t.buffers)
     unions = (
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
-        for end, variable in (("", "me_op[2]"), ("_tile", "me_tile[2]"))
+        for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
     )
-    head = ("me_math.h", "me_share.h", "me_tiles.h", "library/me_kernels.h")
+    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(names))
     lines = [f'#include "{name}"' for name in head]
     lines += [f"_Alignas(16) static int8_t me_l1[{size}];", *unions]
     return "\n".join([*lines, *(text for case in cases for text in _functions(*case))])
@@ -89,7 +89,7 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
     assert chosen
     assert any(len(t.tiles) > 1 for _, t in chosen)
-    for name, text in library({t.tiled.kernel for _, t in chosen}).items():
+    for name, text in library_files({t.tiled.kernel for _, t in chosen}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     text = c_text([(i, c, t) for i, (c, t) in enumerate(chosen)])

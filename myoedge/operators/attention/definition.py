@@ -232,7 +232,7 @@ def row_bytes(keys: int, out_width: int) -> int:
 
 
 def scratch(rows: Any, keys: int, out_width: int) -> Any:
-    """me_attention_scratch"""
+    """me_attention_scratch_bytes"""
     return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
 
 
@@ -264,7 +264,7 @@ def in_tiles(step: QuantizedNode) -> Tiled | None:
     kept = ("keys", "width", "out_width", "before", "after", "hides")
     helped = team.helped(products(step.attrs, step.shapes, step.out))
     return Tiled(
-        kernel="me_attention",
+        kernel="me_attention_s8",
         axes={
             "b": sizes["batch"],
             "h": sizes["heads"],

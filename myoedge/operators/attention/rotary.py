@@ -76,7 +76,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
     return Tiled(
-        kernel="me_rotary",
+        kernel="me_rotary_s8",
         axes={"o": outer, "p": period},
         split=("o", "p"),
         operands=(

@@ -42,14 +42,14 @@ def tap_words(k_h: int, k_w: int) -> int:
 
 
 def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
-    """me_depthwise_scratch, the larger of its two ways: strips of a row, or lists of pointers."""
+    """me_depthwise_scratch_bytes: the larger of strips of a row and lists of pointers."""
     strip = 1 + 4 * (ow + 2)
     lists = 8 * tap_words(k_h, k_w) * POINTER_WORDS + (channels + 3) // 4
     return WORKERS * 4 * (np.maximum(strip, lists) + 1)
 
 
 def way(kernel: Pair, stride: Pair, dilation: Pair) -> str:
-    """Which of the loops of me_depthwise.c runs."""
+    """Which of the loops of me_depthwise_conv_s8.c runs."""
     plain = is_3x3(*kernel) and dilation == (1, 1)
     if plain and stride == (1, 1):
         return "strips"

@@ -95,7 +95,7 @@ class Spatial:
         return rows, columns
 
     def padded_bytes(self, sizes: Sizes) -> Any:
-        """me_conv_padded: the input of a tile with its padding."""
+        """me_conv_padded_bytes: the input of a tile with its padding."""
         rows, columns = self.reach(sizes)
         return -(-rows * columns * self.x[-1] // 4) * 4 + 4
 
@@ -150,7 +150,7 @@ class Spatial:
         return Operand("y", OUT, (*self.y[:3], self.groups, self.y[3]), index)
 
     def fields(self, c: int, step: QuantizedNode) -> dict[str, int | str]:
-        """me_conv."""
+        """me_conv_s8_params."""
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
         return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}

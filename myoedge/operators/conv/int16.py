@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of 16 bits: packed weights, scratch and cost, as in me_wide_conv.c."""
+"""Products of 16 bits: packed weights, scratch and cost, as in me_conv_s16.c."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def weight_operands(stored: dict[str, Array]) -> tuple[Operand, ...]:
 
 
 def row_bytes(taps: int) -> int:
-    """me_wide_conv_row."""
+    """me_conv_s16_row_bytes."""
     return 4 * (-(-taps // 2) | 1)
 
 

@@ -55,7 +55,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
 
 @dataclass(frozen=True, slots=True)
 class _Dense:
-    """How me_conv brings windows to where it reads them.
+    """How me_conv_s8 brings windows to where it reads them.
 
     gather    each core copies those that it multiplies, `room` bytes of scratch for all
     padded    the input is brought in with its padding first
@@ -124,7 +124,7 @@ def _dense_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     weights = weight_operands(arrays, k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
     return Tiled(
-        kernel="me_conv",
+        kernel="me_conv_s8",
         waits=True,
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
@@ -146,7 +146,7 @@ def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x, y = replace(conv.read(()), item=1 + wide["x_wide"]), conv.write(CHANNELS)
     return Tiled(
-        kernel="me_wide_conv",
+        kernel="me_conv_s16",
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
         single=("n", "g"),
@@ -199,7 +199,7 @@ def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         Operand("channels", "channels", (c, 16), (channels, ())),
     )
     return Tiled(
-        kernel="me_depthwise",
+        kernel="me_depthwise_conv_s8",
         axes={**conv.axes(), **(channel_axes(c) if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
         single=("n",),

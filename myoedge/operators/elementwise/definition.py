@@ -93,7 +93,7 @@ def pair_literals(step: QuantizedNode) -> dict[str, object]:
 def sum_in_tiles(step: QuantizedNode) -> Tiled | None:
     if "y_wide" in step.integers.scalars:
         return flat.wide_sum(step)
-    return flat.pair(step, "me_add", ("a_mult", "b_mult", "offset", "shift"))
+    return flat.pair(step, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
 
 
 ADD = register(
@@ -153,7 +153,7 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
 
 
 def product_in_tiles(step: QuantizedNode) -> Tiled | None:
-    return flat.pair(step, "me_mul", ("a_zero", "b_zero", "mult", "offset", "shift"))
+    return flat.pair(step, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
 
 
 MUL = register(

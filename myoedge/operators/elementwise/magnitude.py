@@ -67,7 +67,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
     op = {name: step[name] for name in numbers}
     return Tiled(
-        kernel="me_magnitude",
+        kernel="me_magnitude_s8",
         axes=axes,
         split=("i0",),
         operands=(

@@ -63,7 +63,7 @@ def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | No
             dims,
             extents,
             sizes,
-            4.0 if kernel == "me_mul" else 1.7,
+            4.0 if kernel == "me_mul_s8" else 1.7,
             (0.73 if price == "add_word_8" else 1.0) + (0.4 if table else 0.0),
         ),
     )
@@ -84,7 +84,7 @@ def row_work(
 
 def word_price(kernel: str, step: QuantizedNode) -> str:
     """What a word of results costs: sums have a faster way for multipliers of 8 bits."""
-    if kernel == "me_mul":
+    if kernel == "me_mul_s8":
         return "mul_word"
     small = all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
     return "add_word_8" if small else "add_word"
@@ -134,7 +134,7 @@ def wide_sum(step: QuantizedNode) -> Tiled | None:
     helped = team.helped(AS_MACS * math.prod(extents))
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     return Tiled(
-        kernel="me_wide_sum",
+        kernel="me_add_s16",
         axes=axes,
         split=(f"i{max(last - 1, 0)}",),
         single=tuple(f"i{d}" for d in range(last - 1)),
@@ -172,7 +172,7 @@ def lookup(step: QuantizedNode) -> Tiled:
     axes, dims = axes_of((Loop(n, (1,)),))
     shape, index = (n,), (dims[0],)
     return Tiled(
-        kernel="me_lut",
+        kernel="me_table_s8",
         axes=axes,
         split=("i0",),
         operands=(
@@ -197,7 +197,7 @@ def per_channel(step: QuantizedNode, x_zero: int) -> Tiled:
     dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
     shape = (outer, channels, inner)
     return Tiled(
-        kernel="me_scaled",
+        kernel="me_affine_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(

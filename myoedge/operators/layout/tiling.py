@@ -144,7 +144,7 @@ def pieces(
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     return Tiled(
-        kernel="me_joined",
+        kernel="me_copy_s8",
         axes=axes,
         split=_longest(loops, outer),
         single=tuple(f"i{d}" for d in range(outer)),
@@ -211,7 +211,7 @@ def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along
 
 
 def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
-    """me_moves of what a tile has of a source; a tile may have nothing of it."""
+    """me_copy_part of what a tile has of a source; a tile may have nothing of it."""
     starts = zip(x.start, loops, y.start, strict=True)
     to = (at - loop.first - start for at, loop, start in starts)
     at = sum(n * stride for n, stride in zip(to, strides(y.extent), strict=True)) if x.size else 0
@@ -227,7 +227,7 @@ def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
     axes, dims = _axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     return Tiled(
-        kernel="me_turned",
+        kernel="me_transpose_s8",
         axes=axes,
         split=_longest(loops, 0),
         operands=(_read(0, loops, dims), y),
@@ -238,7 +238,7 @@ def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
 
 
 def _columns(loops: Sequence[Along]) -> int:
-    """The loop that is a plane's columns: column_loop in me_move.c."""
+    """The loop that is a plane's columns: column_loop in me_transpose_s8.c."""
     inner = len(loops) - 1
     if not _steps_by_1(loops, inner):
         for d in range(inner - 1, -1, -1):

@@ -190,7 +190,7 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
 
     return Tiled(
-        kernel="me_matmul",
+        kernel="me_matmul_s8",
         waits=True,
         late="a",
         axes={**batch, "m": m, **channel_axes(n)},
@@ -201,7 +201,7 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
         op={
             "c": c,
             **{name: step[name] for name in numbers},
-            "b_turned": int(turned),
+            "b_transposed": int(turned),
             **scale_fields(step),
         },
         tile=_matmul_tile,

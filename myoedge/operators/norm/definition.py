@@ -164,7 +164,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
     helped = team.helped(AS_MACS * rows * length)
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
     return Tiled(
-        kernel="me_norm",
+        kernel="me_norm_s8",
         axes={"row": rows},
         split=("row",),
         operands=(

@@ -132,7 +132,7 @@ def max_in_tiles(step: QuantizedNode) -> Tiled | None:
     none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = windows.Work(taps, average=False, few=taps <= 9, table=False)
-    return windows.in_tiles(step, literals(step), "me_pool_max", {"unused": 0}, {}, none, work)
+    return windows.in_tiles(step, literals(step), "me_max_pool_s8", {"unused": 0}, {}, none, work)
 
 
 def _streaming_rule(
@@ -238,7 +238,7 @@ def avg_in_tiles(step: QuantizedNode) -> Tiled | None:
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     few, table = taps == 4 and step["pre"] == 0, step.table is not None
     work = windows.Work(taps, average=True, few=few, table=table)
-    return windows.in_tiles(step, sizes, "me_avg_pool", op, arrays, kinds, work)
+    return windows.in_tiles(step, sizes, "me_avg_pool_s8", op, arrays, kinds, work)
 
 
 def _divisors(axis: Sequence[Window]) -> list[int]:

@@ -98,7 +98,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         return y.footprint({**sizes, "o": 1})
 
     return Tiled(
-        kernel="me_sums",
+        kernel="me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, Operand("each", "each", (16,), ((),)), *table, y),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of rows and packed weights, 4 x 4 sums at a time: scratch and work, as in me_dense.c."""
+"""Products of rows and packed weights, 4 x 4 sums at a time: scratch and work of me_gemm_s8.c."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ TABLE = 2  # words that pass while a block's results are looked up in a table
 
 
 def scratch(taps: int) -> int:
-    """me_dense_scratch: what eight cores gather at a time, rows filled to words."""
+    """me_gemm_scratch_bytes: what eight cores gather at a time, rows filled to words."""
     row = -(-taps // 4) * 4
     return WORKERS * PIXELS * _gathered_at_a_time(taps) * (row + 4)
 
 
 def stride(taps: int) -> int:
-    """me_dense_stride: bytes between rows that are gathered, an odd number of words."""
+    """me_gemm_row_stride: bytes between rows that are gathered, an odd number of words."""
     return 4 * (-(-taps // 4) | 1)
 
 
 def _gathered_at_a_time(taps: int) -> int:
-    """me_dense_pixels, in groups of four."""
+    """me_gemm_pixels, in groups of four."""
     row = -(-taps // 4) * 4
     return max(min(512 // row, 4), min(256 // row, 8), 1)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows times packed weights with results of 16 bits, as in me_recurrent.c."""
+"""Rows times packed weights with results of 16 bits, as in me_linear_s8_s16.c."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def wide_rows(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), item=2),
     )
     return Tiled(
-        kernel="me_gates",
+        kernel="me_linear_s8_s16",
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=operands,

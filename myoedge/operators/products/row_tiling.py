@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows times weights in tiles, as me_linear has them: linear layers, and convolutions whose every
+"""Rows times weights in tiles of me_linear_s8: linear layers, and convolutions whose every
 result is made of one position."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
     return Tiled(
-        kernel="me_linear",
+        kernel="me_linear_s8",
         waits=True,
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),

@@ -109,17 +109,17 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
 
 
 def lstm_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_lstm")
+    return _in_tiles(step, "me_lstm_s8")
 
 
 def cell_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_lstm_cell")
+    return _in_tiles(step, "me_lstm_cell_s8")
 
 
 def gru_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_gru_reset_first" if step.attrs["reset_first"] else "me_gru")
+    return _in_tiles(step, "me_gru_reset_first_s8" if step.attrs["reset_first"] else "me_gru_s8")
 
 
 def state_in_tiles(step: QuantizedNode) -> Tiled:
     early = step.attrs["reset_first"]
-    return _in_tiles(step, "me_gru_reset_first_state" if early else "me_gru_state")
+    return _in_tiles(step, "me_gru_reset_first_state_s8" if early else "me_gru_state_s8")

@@ -106,7 +106,7 @@ def _rows_in_tiles(
     index: tuple[Dim, ...] = (around, (), inside)
     x = Operand("x", 0, (outer, length, inner), index)
     y = Operand("y", OUT, (outer, length, inner), index)
-    if kernel == "me_largest":
+    if kernel == "me_argmax_s8":
         y = Operand("y", OUT, (outer, inner), (around, inside), item=4)
     tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
     return Tiled(
@@ -128,7 +128,7 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
 
 def softmax_in_tiles(step: QuantizedNode) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
-    return _rows_in_tiles(step, "me_shares", {"exp": "@exp"}, arrays, "softmax")
+    return _rows_in_tiles(step, "me_softmax_s8", {"exp": "@exp"}, arrays, "softmax")
 
 
 SOFTMAX = register(
@@ -188,7 +188,7 @@ def log_softmax_in_tiles(step: QuantizedNode) -> Tiled:
     }
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, "me_log_shares", op, arrays, "log_softmax")
+    return _rows_in_tiles(step, "me_log_softmax_s8", op, arrays, "log_softmax")
 
 
 LOG_SOFTMAX = register(
@@ -228,7 +228,7 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
 
 
 def argmax_in_tiles(step: QuantizedNode) -> Tiled:
-    return _rows_in_tiles(step, "me_largest", {}, {}, "argmax")
+    return _rows_in_tiles(step, "me_argmax_s8", {}, {}, "argmax")
 
 
 def _argmax_streaming_rule(

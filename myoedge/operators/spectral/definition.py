@@ -266,7 +266,7 @@ def spectrogram_in_tiles(step: QuantizedNode) -> Tiled:
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
     return Tiled(
-        kernel="me_spectrogram",
+        kernel="me_spectrogram_s16",
         axes={"t": count, "r": length},
         split=("t",),
         operands=operands,

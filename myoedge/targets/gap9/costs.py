@@ -15,45 +15,45 @@ RECURRENT = KernelCost(1.15, 700, 300)
 
 KERNELS = {
     # a word of taps of 4 x 4 sums
-    "me_linear": KernelCost(25.8, 1220, 2200),
-    "me_conv": KernelCost(25.5, 2030, 3000),
-    "me_matmul": KernelCost(27.0, 3800, 2500),
-    "me_wide_conv": KernelCost(23.8, 1030, 1500),
-    "me_gates": KernelCost(24.6, 420, 1500),
-    "me_attention": KernelCost(25.0, 2090, 1300),
+    "me_linear_s8": KernelCost(25.8, 1220, 2200),
+    "me_conv_s8": KernelCost(25.5, 2030, 3000),
+    "me_matmul_s8": KernelCost(27.0, 3800, 2500),
+    "me_conv_s16": KernelCost(23.8, 1030, 1500),
+    "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
+    "me_attention_s8": KernelCost(25.0, 2090, 1300),
     # four channels of two results of 3 x 3 taps
-    "me_depthwise": KernelCost(69.7, 800, 1500),
+    "me_depthwise_conv_s8": KernelCost(69.7, 800, 1500),
     # a word of four results
-    "me_add": KernelCost(30.2, 350, 800),
-    "me_mul": KernelCost(37.2, 350, 800),
-    "me_lut": KernelCost(12.9, 225, 300),
+    "me_add_s8": KernelCost(30.2, 350, 800),
+    "me_mul_s8": KernelCost(37.2, 350, 800),
+    "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
-    "me_wide_sum": KernelCost(8.4, 240, 400),
-    "me_scaled": KernelCost(12.5, 235, 350),
-    "me_magnitude": KernelCost(146, 255, 400),
+    "me_add_s16": KernelCost(8.4, 240, 400),
+    "me_affine_s8": KernelCost(12.5, 235, 350),
+    "me_magnitude_s8": KernelCost(146, 255, 400),
     # an element of a row
-    "me_shares": KernelCost(19.2, 250, 600),
-    "me_log_shares": KernelCost(34.7, 250, 500),
-    "me_largest": KernelCost(5.5, 250, 300),
-    "me_norm": KernelCost(10.1, 410, 1000),
-    "me_rotary": KernelCost(17.4, 245, 400),
+    "me_softmax_s8": KernelCost(19.2, 250, 600),
+    "me_log_softmax_s8": KernelCost(34.7, 250, 500),
+    "me_argmax_s8": KernelCost(5.5, 250, 300),
+    "me_norm_s8": KernelCost(10.1, 410, 1000),
+    "me_rotary_s8": KernelCost(17.4, 245, 400),
     # a tap of four channels
-    "me_pool_max": KernelCost(4.0, 310, 1200),
-    "me_avg_pool": KernelCost(6.0, 500, 1300),
+    "me_max_pool_s8": KernelCost(4.0, 310, 1200),
+    "me_avg_pool_s8": KernelCost(6.0, 500, 1300),
     # a word of numbers that are added
-    "me_sums": KernelCost(3.15, 360, 500),
+    "me_reduce_s8": KernelCost(3.15, 360, 500),
     # a byte of a core
-    "me_joined": KernelCost(0.66, 195, 500),
-    "me_turned": KernelCost(1.22, 590, 1000),
+    "me_copy_s8": KernelCost(0.66, 195, 500),
+    "me_transpose_s8": KernelCost(1.22, 590, 1000),
     # an instruction on a word of states or weights
-    "me_gru": RECURRENT,
-    "me_gru_state": RECURRENT,
-    "me_gru_reset_first": RECURRENT,
-    "me_gru_reset_first_state": RECURRENT,
-    "me_lstm": RECURRENT,
-    "me_lstm_cell": RECURRENT,
+    "me_gru_s8": RECURRENT,
+    "me_gru_state_s8": RECURRENT,
+    "me_gru_reset_first_s8": RECURRENT,
+    "me_gru_reset_first_state_s8": RECURRENT,
+    "me_lstm_s8": RECURRENT,
+    "me_lstm_cell_s8": RECURRENT,
     # a product of a transform
-    "me_spectrogram": KernelCost(8.7, 2500, 2000),
+    "me_spectrogram_s16": KernelCost(8.7, 2500, 2000),
 }
 
 TRANSFERS = TransferCost(

@@ -4,7 +4,11 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_kernels.h"
+#include "library/me_attention.h"
+#include "library/me_elementwise.h"
+#include "library/me_gemm.h"
+#include "library/me_layout.h"
+#include "library/me_norm.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
@@ -19,18 +23,18 @@ _Alignas(16) int8_t me_l1[2464] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_attention me_attention;
-    me_linear me_linear;
-    me_norm me_norm;
-    me_turned me_turned;
-    me_wide_sum me_wide_sum;
+    me_add_s16_params me_add_s16;
+    me_attention_s8_params me_attention_s8;
+    me_linear_s8_params me_linear_s8;
+    me_norm_s8_params me_norm_s8;
+    me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
-    me_attention_tile me_attention;
-    me_linear_tile me_linear;
-    me_norm_tile me_norm;
-    me_turned_tile me_turned;
-    me_wide_sum_tile me_wide_sum;
+    me_add_s16_tile me_add_s16;
+    me_attention_s8_tile me_attention_s8;
+    me_linear_s8_tile me_linear_s8;
+    me_norm_s8_tile me_norm_s8;
+    me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
 // linear 1x12x16 -> 1x12x16  qkv (linear, networks.py:20)
@@ -38,8 +42,8 @@ static union {
 static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear = (me_linear_tile){
+    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 512), .rows = 12, .x_stride = 16, .weights = (void *)me_l1,
         .channels = (void *)(me_l1 + 256), .y = (void *)(me_l1 + 704), .k = 16, .y_stride = 16,
         .awaited = t == 0,
@@ -57,7 +61,7 @@ static void l00_linear_load(int32_t t, const void *const in[], void *const out[]
 static void l00_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
+    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 static void l00_linear_store(int32_t t, const void *const in[], void *const out[])
@@ -79,8 +83,8 @@ static void l01_linear_fetch_constants(void)
 static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear = (me_linear_tile){
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
         .channels = (void *)(me_l1 + 1152), .y = (void *)(me_l1 + 192), .k = 16, .y_stride = 16,
         .awaited = t == 0,
@@ -96,7 +100,7 @@ static void l01_linear_load(int32_t t, const void *const in[], void *const out[]
 static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[1].me_linear, &me_tile[1].me_linear);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 static void l01_linear_store(int32_t t, const void *const in[], void *const out[])
@@ -118,8 +122,8 @@ static void l02_linear_fetch_constants(void)
 static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear = (me_linear_tile){
+    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 192), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 384),
         .channels = (void *)(me_l1 + 640), .y = (void *)me_l1, .k = 16, .y_stride = 16,
         .awaited = t == 0,
@@ -135,7 +139,7 @@ static void l02_linear_load(int32_t t, const void *const in[], void *const out[]
 static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
+    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
@@ -143,8 +147,8 @@ static void l02_linear_compute(int32_t t, const void *const in[], void *const ou
 static void l03_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_turned = (me_turned){ 0 };
-    me_tile[1].me_turned = (me_turned_tile){
+    me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
+    me_tile[1].me_transpose_s8 = (me_transpose_s8_tile){
         .from = (void *)me_l1, .to = (void *)(me_l1 + 192), .loops = 2, .extent = { 16, 12 },
         .step = { 1, 16 },
     };
@@ -153,7 +157,7 @@ static void l03_transpose_arguments(int32_t t, const void *const in[], void *con
 static void l03_transpose_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_turned_run(&me_op[1].me_turned, &me_tile[1].me_turned);
+    me_transpose_s8(&me_op[1].me_transpose_s8, &me_tile[1].me_transpose_s8);
 }
 
 // attention 1x12x2x8, 1x12x2x8, 1x2x8x12 -> 1x12x2x8  networks.py:22 (attention)
@@ -169,13 +173,13 @@ static void l04_attention_arguments(int32_t t, const void *const in[], void *con
 {
     (void)in, (void)out;
     if (t == 0) {
-        me_op[0].me_attention = (me_attention){
+        me_op[0].me_attention_s8 = (me_attention_s8_params){
             .keys = 12, .width = 8, .out_width = 8, .before = 24, .after = 24, .half = 34,
             .most = 17275, .mult = 30958, .shift = 21, .share = 443875888, .offset = 6411273,
             .out_shift = 20, .exp = (void *)(me_l1 + 384),
         };
     }
-    me_tile[t % 2].me_attention = (me_attention_tile){
+    me_tile[t % 2].me_attention_s8 = (me_attention_s8_tile){
         .q = (void *)(me_l1 + t * 96), .k = (void *)(me_l1 + 1568 + t * 96),
         .v = (void *)(me_l1 + 192 + t * 96), .y = (void *)(me_l1 + 1760 + t * 96),
         .scratch = (void *)(me_l1 + 896), .rows = 12, .keys = 12, .values = 12,
@@ -192,7 +196,7 @@ static void l04_attention_load(int32_t t, const void *const in[], void *const ou
 static void l04_attention_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_attention_run(&me_op[0].me_attention, &me_tile[t % 2].me_attention);
+    me_attention_s8(&me_op[0].me_attention_s8, &me_tile[t % 2].me_attention_s8);
 }
 
 static void l04_attention_store(int32_t t, const void *const in[], void *const out[])
@@ -214,8 +218,8 @@ static void l05_linear_fetch_constants(void)
 static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear = (me_linear_tile){
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 1952),
         .channels = (void *)(me_l1 + 2208), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
         .awaited = t == 0,
@@ -231,7 +235,7 @@ static void l05_linear_load(int32_t t, const void *const in[], void *const out[]
 static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[1].me_linear, &me_tile[0].me_linear);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // add 1x12x16, 1x12x16 -> 1x12x16  networks.py:23 (add)
@@ -239,11 +243,11 @@ static void l05_linear_compute(int32_t t, const void *const in[], void *const ou
 static void l06_add_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_wide_sum = (me_wide_sum){
+    me_op[0].me_add_s16 = (me_add_s16_params){
         .y_wide = 1, .a_mult = 6608056, .b_mult = 3489161, .offset = 11010900, .shift = 15,
         .low = -32768, .high = 32767,
     };
-    me_tile[1].me_wide_sum = (me_wide_sum_tile){
+    me_tile[1].me_add_s16 = (me_add_s16_tile){
         .a = (void *)(me_l1 + 576), .b = (void *)(me_l1 + 384), .y = (void *)me_l1, .n = 192,
         .rows = 1,
     };
@@ -258,7 +262,7 @@ static void l06_add_load(int32_t t, const void *const in[], void *const out[])
 static void l06_add_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_wide_sum_run(&me_op[0].me_wide_sum, &me_tile[1].me_wide_sum);
+    me_add_s16(&me_op[0].me_add_s16, &me_tile[1].me_add_s16);
 }
 
 // layer_norm 1x12x16 -> 1x12x16  norm (layer_norm, networks.py:23)
@@ -273,17 +277,17 @@ static void l07_layer_norm_fetch_constants(void)
 static void l07_layer_norm_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_norm = (me_norm){
+    me_op[1].me_norm_s8 = (me_norm_s8_params){
         .length = 16, .bits = 13, .centred = 1, .wide = 1, .shift = 22, .eps_low = 140697,
         .pairs = (void *)(me_l1 + 768),
     };
-    me_tile[0].me_norm = (me_norm_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
+    me_tile[0].me_norm_s8 = (me_norm_s8_tile){ .x = (void *)me_l1, .y = (void *)(me_l1 + 384), .rows = 12 };
 }
 
 static void l07_layer_norm_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_norm_run(&me_op[1].me_norm, &me_tile[0].me_norm);
+    me_norm_s8(&me_op[1].me_norm_s8, &me_tile[0].me_norm_s8);
 }
 
 static void l07_layer_norm_store(int32_t t, const void *const in[], void *const out[])

@@ -4,7 +4,10 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_kernels.h"
+#include "library/me_depthwise.h"
+#include "library/me_gemm.h"
+#include "library/me_layout.h"
+#include "library/me_pool.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
@@ -18,18 +21,18 @@ _Alignas(16) int8_t me_l1[11176] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_avg_pool me_avg_pool;
-    me_conv me_conv;
-    me_depthwise me_depthwise;
-    me_linear me_linear;
-    me_turned me_turned;
+    me_avg_pool_s8_params me_avg_pool_s8;
+    me_conv_s8_params me_conv_s8;
+    me_depthwise_conv_s8_params me_depthwise_conv_s8;
+    me_linear_s8_params me_linear_s8;
+    me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
-    me_avg_pool_tile me_avg_pool;
-    me_conv_tile me_conv;
-    me_depthwise_tile me_depthwise;
-    me_linear_tile me_linear;
-    me_turned_tile me_turned;
+    me_avg_pool_s8_tile me_avg_pool_s8;
+    me_conv_s8_tile me_conv_s8;
+    me_depthwise_conv_s8_tile me_depthwise_conv_s8;
+    me_linear_s8_tile me_linear_s8;
+    me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
 // transpose 1x3x16x16 -> 1x16x16x3  0 (transpose)
@@ -37,8 +40,8 @@ static union {
 static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_turned = (me_turned){ 0 };
-    me_tile[0].me_turned = (me_turned_tile){
+    me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
+    me_tile[0].me_transpose_s8 = (me_transpose_s8_tile){
         .from = (void *)(me_l1 + 768), .to = (void *)me_l1, .loops = 2, .extent = { 256, 3 },
         .step = { 1, 256 },
     };
@@ -53,7 +56,7 @@ static void l00_transpose_load(int32_t t, const void *const in[], void *const ou
 static void l00_transpose_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_turned_run(&me_op[0].me_turned, &me_tile[0].me_turned);
+    me_transpose_s8(&me_op[0].me_transpose_s8, &me_tile[0].me_transpose_s8);
 }
 
 // conv 1x16x16x3 -> 1x8x8x8  0 + 1 (conv)
@@ -69,11 +72,11 @@ static void l01_conv_fetch_constants(void)
 static void l01_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_conv = (me_conv){
+    me_op[1].me_conv_s8 = (me_conv_s8_params){
         .c = 3, .k_h = 3, .k_w = 3, .stride_h = 2, .stride_w = 2, .dilation_h = 1, .dilation_w = 1,
         .x_zero = 5, .scale = { .low = -128, .high = 127 },
     };
-    me_tile[1].me_conv = (me_conv_tile){
+    me_tile[1].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 16, .w = 16, .pad_top = 1, .pad_left = 1, .row_stride = 48,
         .weights = (void *)(me_l1 + 1536), .channels = (void *)(me_l1 + 1760),
         .y = (void *)(me_l1 + 768), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
@@ -84,7 +87,7 @@ static void l01_conv_arguments(int32_t t, const void *const in[], void *const ou
 static void l01_conv_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_conv_run(&me_op[1].me_conv, &me_tile[1].me_conv);
+    me_conv_s8(&me_op[1].me_conv_s8, &me_tile[1].me_conv_s8);
 }
 
 // conv 1x8x8x8 -> 1x8x8x8  2 + 3 (conv)
@@ -100,11 +103,11 @@ static void l02_conv_fetch_constants(void)
 static void l02_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_depthwise = (me_depthwise){
+    me_op[0].me_depthwise_conv_s8 = (me_depthwise_conv_s8_params){
         .c = 1, .k_h = 3, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = -128, .scale = { .low = -128, .high = 127 },
     };
-    me_tile[0].me_depthwise = (me_depthwise_tile){
+    me_tile[0].me_depthwise_conv_s8 = (me_depthwise_conv_s8_tile){
         .x = (void *)(me_l1 + 768), .h = 8, .w = 8, .pad_top = 1, .pad_left = 1, .row_stride = 64,
         .weights = (void *)(me_l1 + 11080), .channels = (void *)(me_l1 + 10952),
         .y = (void *)(me_l1 + 1280), .oh = 8, .ow = 8, .k = 8, .y_stride = 8,
@@ -115,7 +118,7 @@ static void l02_conv_arguments(int32_t t, const void *const in[], void *const ou
 static void l02_conv_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_depthwise_run(&me_op[0].me_depthwise, &me_tile[0].me_depthwise);
+    me_depthwise_conv_s8(&me_op[0].me_depthwise_conv_s8, &me_tile[0].me_depthwise_conv_s8);
 }
 
 // conv 1x8x8x8 -> 1x8x8x16  4 (conv)
@@ -131,8 +134,8 @@ static void l03_conv_fetch_constants(void)
 static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear = (me_linear){ .c = 8, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear = (me_linear_tile){
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 8, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 1280), .rows = 64, .x_stride = 8, .weights = (void *)(me_l1 + 3680),
         .channels = (void *)(me_l1 + 3424), .y = (void *)me_l1, .k = 16, .y_stride = 16,
     };
@@ -141,7 +144,7 @@ static void l03_conv_arguments(int32_t t, const void *const in[], void *const ou
 static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[1].me_linear, &me_tile[1].me_linear);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 // avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
@@ -158,11 +161,11 @@ static void l04_avg_pool_fetch_constants(void)
 static void l04_avg_pool_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_avg_pool = (me_avg_pool){
+    me_op[0].me_avg_pool_s8 = (me_avg_pool_s8_params){
         .x_zero = -3, .kinds = 1, .each = (void *)(me_l1 + 1040),
         .scale = { .low = -128, .high = 127 },
     };
-    me_tile[0].me_avg_pool = (me_avg_pool_tile){
+    me_tile[0].me_avg_pool_s8 = (me_avg_pool_s8_tile){
         .x = (void *)me_l1, .c = 16, .row_stride = 128, .rows = (void *)(me_l1 + 1056),
         .columns = (void *)(me_l1 + 1064), .oh = 1, .ow = 1, .y = (void *)(me_l1 + 1024),
         .y_stride = 16,
@@ -172,7 +175,7 @@ static void l04_avg_pool_arguments(int32_t t, const void *const in[], void *cons
 static void l04_avg_pool_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_avg_pool_run(&me_op[0].me_avg_pool, &me_tile[0].me_avg_pool);
+    me_avg_pool_s8(&me_op[0].me_avg_pool_s8, &me_tile[0].me_avg_pool_s8);
 }
 
 // linear 1x16 -> 1x4  7 (linear)
@@ -188,8 +191,8 @@ static void l05_linear_fetch_constants(void)
 static void l05_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[1].me_linear = (me_linear_tile){
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 1024), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 1072),
         .channels = (void *)(me_l1 + 1136), .y = (void *)me_l1, .k = 4, .y_stride = 4,
     };
@@ -198,7 +201,7 @@ static void l05_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l05_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[1].me_linear, &me_tile[1].me_linear);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 static void l05_linear_store(int32_t t, const void *const in[], void *const out[])

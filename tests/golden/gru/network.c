@@ -4,7 +4,9 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_kernels.h"
+#include "library/me_gemm.h"
+#include "library/me_linear_s8_s16.h"
+#include "library/me_recurrent.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
@@ -18,14 +20,14 @@ _Alignas(16) int8_t me_l1[3624] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_gates me_gates;
-    me_gru me_gru;
-    me_linear me_linear;
+    me_gru_s8_params me_gru_s8;
+    me_linear_s8_params me_linear_s8;
+    me_linear_s8_s16_params me_linear_s8_s16;
 } me_op[2] ME_L1;
 static union {
-    me_gates_tile me_gates;
-    me_gru_tile me_gru;
-    me_linear_tile me_linear;
+    me_gru_s8_tile me_gru_s8;
+    me_linear_s8_tile me_linear_s8;
+    me_linear_s8_s16_tile me_linear_s8_s16;
 } me_tile[2] ME_L1;
 
 // gates 6x1x4 -> 6x1x24  gru (gates, networks.py:35)
@@ -33,8 +35,8 @@ static union {
 static void l00_gates_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_gates = (me_gates){ .c = 4 };
-    me_tile[0].me_gates = (me_gates_tile){
+    me_op[0].me_linear_s8_s16 = (me_linear_s8_s16_params){ .c = 4 };
+    me_tile[0].me_linear_s8_s16 = (me_linear_s8_s16_tile){
         .x = (void *)(me_l1 + 768), .weights = (void *)(me_l1 + 672),
         .channels = (void *)(me_l1 + 288), .y = (void *)me_l1, .rows = 6, .k = 24,
     };
@@ -51,7 +53,7 @@ static void l00_gates_load(int32_t t, const void *const in[], void *const out[])
 static void l00_gates_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_gates_run(&me_op[0].me_gates, &me_tile[0].me_gates);
+    me_linear_s8_s16(&me_op[0].me_linear_s8_s16, &me_tile[0].me_linear_s8_s16);
 }
 
 // gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
@@ -69,13 +71,13 @@ static void l01_gru_fetch_constants(void)
 static void l01_gru_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_gru = (me_gru){
+    me_op[1].me_gru_s8 = (me_gru_s8_params){
         .units = 8, .batch = 1, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
         .h0 = (void *)(me_l1 + 368), .weights = (void *)(me_l1 + 3368),
         .channels = (void *)(me_l1 + 2856), .sigmoid = (void *)(me_l1 + 792),
         .tanh = (void *)(me_l1 + 1824), .states = (void *)(me_l1 + 336),
     };
-    me_tile[1].me_gru = (me_gru_tile){ .gates = (void *)me_l1, .y = (void *)(me_l1 + 288), .steps = 6 };
+    me_tile[1].me_gru_s8 = (me_gru_s8_tile){ .gates = (void *)me_l1, .y = (void *)(me_l1 + 288), .steps = 6 };
 }
 
 static void l01_gru_load(int32_t t, const void *const in[], void *const out[])
@@ -87,7 +89,7 @@ static void l01_gru_load(int32_t t, const void *const in[], void *const out[])
 static void l01_gru_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_gru_run(&me_op[1].me_gru, &me_tile[1].me_gru);
+    me_gru_s8(&me_op[1].me_gru_s8, &me_tile[1].me_gru_s8);
 }
 
 // linear 1x8 -> 1x3  head (linear, networks.py:35)
@@ -103,8 +105,8 @@ static void l02_linear_fetch_constants(void)
 static void l02_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_linear = (me_linear){ .c = 8, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear = (me_linear_tile){
+    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 8, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 328), .rows = 1, .x_stride = 8, .weights = (void *)(me_l1 + 424),
         .channels = (void *)(me_l1 + 376), .y = (void *)me_l1, .k = 3, .y_stride = 3,
     };
@@ -113,7 +115,7 @@ static void l02_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l02_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
+    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 static void l02_linear_store(int32_t t, const void *const in[], void *const out[])

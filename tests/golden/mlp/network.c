@@ -4,7 +4,7 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_kernels.h"
+#include "library/me_gemm.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
@@ -18,10 +18,10 @@ _Alignas(16) int8_t me_l1[1712] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_linear me_linear;
+    me_linear_s8_params me_linear_s8;
 } me_op[2] ME_L1;
 static union {
-    me_linear_tile me_linear;
+    me_linear_s8_tile me_linear_s8;
 } me_tile[2] ME_L1;
 
 // linear 1x16 -> 1x32  0 + 1 (linear)
@@ -29,8 +29,8 @@ static union {
 static void l00_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[0].me_linear = (me_linear){ .c = 16, .scale = { .low = -128, .high = 127 } };
-    me_tile[0].me_linear = (me_linear_tile){
+    me_op[0].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
+    me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 1056), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 32),
         .channels = (void *)(me_l1 + 544), .y = (void *)me_l1, .k = 32, .y_stride = 32,
         .awaited = t == 0,
@@ -48,7 +48,7 @@ static void l00_linear_load(int32_t t, const void *const in[], void *const out[]
 static void l00_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[0].me_linear, &me_tile[0].me_linear);
+    me_linear_s8(&me_op[0].me_linear_s8, &me_tile[0].me_linear_s8);
 }
 
 // linear 1x32 -> 1x8  2 + 3 (linear)
@@ -65,8 +65,8 @@ static void l01_linear_fetch_constants(void)
 static void l01_linear_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_linear = (me_linear){ .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)(me_l1 + 1328) } };
-    me_tile[1].me_linear = (me_linear_tile){
+    me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 32, .scale = { .low = -128, .high = 127, .table = (void *)(me_l1 + 1328) } };
+    me_tile[1].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)me_l1, .rows = 1, .x_stride = 32, .weights = (void *)(me_l1 + 1072),
         .channels = (void *)(me_l1 + 1584), .y = (void *)(me_l1 + 32), .k = 8, .y_stride = 8,
     };
@@ -75,7 +75,7 @@ static void l01_linear_arguments(int32_t t, const void *const in[], void *const 
 static void l01_linear_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_linear_run(&me_op[1].me_linear, &me_tile[1].me_linear);
+    me_linear_s8(&me_op[1].me_linear_s8, &me_tile[1].me_linear_s8);
 }
 
 static void l01_linear_store(int32_t t, const void *const in[], void *const out[])

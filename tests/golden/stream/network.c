@@ -4,7 +4,8 @@
 #include "me_math.h"
 #include "me_share.h"
 #include "me_tiles.h"
-#include "library/me_kernels.h"
+#include "library/me_gemm.h"
+#include "library/me_layout.h"
 #include "weights.h"
 
 /* With ME_TRACE a caller sees every layer's output as it is written: -DME_TRACE, then set me_trace. */
@@ -18,14 +19,14 @@ _Alignas(16) int8_t me_l1[6328] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
-    me_conv me_conv;
-    me_joined me_joined;
-    me_turned me_turned;
+    me_conv_s8_params me_conv_s8;
+    me_copy_s8_params me_copy_s8;
+    me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
-    me_conv_tile me_conv;
-    me_joined_tile me_joined;
-    me_turned_tile me_turned;
+    me_conv_s8_tile me_conv_s8;
+    me_copy_s8_tile me_copy_s8;
+    me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
 // transpose 1x2x1 -> 1x1x2  0 (transpose)
@@ -33,8 +34,8 @@ static union {
 static void l00_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_turned = (me_turned){ 0 };
-    me_tile[0].me_turned = (me_turned_tile){
+    me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
+    me_tile[0].me_transpose_s8 = (me_transpose_s8_tile){
         .from = (void *)me_l1, .to = (void *)(me_l1 + 8), .loops = 1, .extent = { 2 },
         .step = { 1 },
     };
@@ -49,7 +50,7 @@ static void l00_transpose_load(int32_t t, const void *const in[], void *const ou
 static void l00_transpose_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_turned_run(&me_op[0].me_turned, &me_tile[0].me_turned);
+    me_transpose_s8(&me_op[0].me_transpose_s8, &me_tile[0].me_transpose_s8);
 }
 
 // concat 1x2x2, 1x1x2 -> 1x3x2  0 (concat)
@@ -57,22 +58,22 @@ static void l00_transpose_compute(int32_t t, const void *const in[], void *const
 static void l01_concat_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_joined = (me_joined){ 0 };
-    me_tile[1].me_joined.y = (void *)me_l1;
-    me_tile[1].me_joined.bytes = 6;
-    me_tile[1].me_joined.parts = 2;
-    me_tile[1].me_joined.part[0].from = (void *)(me_l1 + 16);
-    me_tile[1].me_joined.part[0].to = (void *)me_l1;
-    me_tile[1].me_joined.part[0].rows = 1;
-    me_tile[1].me_joined.part[0].bytes = 4;
-    me_tile[1].me_joined.part[0].from_step = 4;
-    me_tile[1].me_joined.part[0].to_step = 6;
-    me_tile[1].me_joined.part[1].from = (void *)(me_l1 + 8);
-    me_tile[1].me_joined.part[1].to = (void *)(me_l1 + 4);
-    me_tile[1].me_joined.part[1].rows = 1;
-    me_tile[1].me_joined.part[1].bytes = 2;
-    me_tile[1].me_joined.part[1].from_step = 2;
-    me_tile[1].me_joined.part[1].to_step = 6;
+    me_op[1].me_copy_s8 = (me_copy_s8_params){ 0 };
+    me_tile[1].me_copy_s8.y = (void *)me_l1;
+    me_tile[1].me_copy_s8.bytes = 6;
+    me_tile[1].me_copy_s8.parts = 2;
+    me_tile[1].me_copy_s8.part[0].from = (void *)(me_l1 + 16);
+    me_tile[1].me_copy_s8.part[0].to = (void *)me_l1;
+    me_tile[1].me_copy_s8.part[0].rows = 1;
+    me_tile[1].me_copy_s8.part[0].bytes = 4;
+    me_tile[1].me_copy_s8.part[0].from_step = 4;
+    me_tile[1].me_copy_s8.part[0].to_step = 6;
+    me_tile[1].me_copy_s8.part[1].from = (void *)(me_l1 + 8);
+    me_tile[1].me_copy_s8.part[1].to = (void *)(me_l1 + 4);
+    me_tile[1].me_copy_s8.part[1].rows = 1;
+    me_tile[1].me_copy_s8.part[1].bytes = 2;
+    me_tile[1].me_copy_s8.part[1].from_step = 2;
+    me_tile[1].me_copy_s8.part[1].to_step = 6;
 }
 
 static void l01_concat_load(int32_t t, const void *const in[], void *const out[])
@@ -84,7 +85,7 @@ static void l01_concat_load(int32_t t, const void *const in[], void *const out[]
 static void l01_concat_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_joined_run(&me_op[1].me_joined, &me_tile[1].me_joined);
+    me_copy_s8(&me_op[1].me_copy_s8, &me_tile[1].me_copy_s8);
 }
 
 // slice 1x3x2 -> 1x2x2  0 (slice)
@@ -92,22 +93,22 @@ static void l01_concat_compute(int32_t t, const void *const in[], void *const ou
 static void l02_slice_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_joined = (me_joined){ 0 };
-    me_tile[0].me_joined.y = (void *)(me_l1 + 8);
-    me_tile[0].me_joined.bytes = 4;
-    me_tile[0].me_joined.parts = 1;
-    me_tile[0].me_joined.part[0].from = (void *)(me_l1 + 2);
-    me_tile[0].me_joined.part[0].to = (void *)(me_l1 + 8);
-    me_tile[0].me_joined.part[0].rows = 1;
-    me_tile[0].me_joined.part[0].bytes = 4;
-    me_tile[0].me_joined.part[0].from_step = 4;
-    me_tile[0].me_joined.part[0].to_step = 4;
+    me_op[0].me_copy_s8 = (me_copy_s8_params){ 0 };
+    me_tile[0].me_copy_s8.y = (void *)(me_l1 + 8);
+    me_tile[0].me_copy_s8.bytes = 4;
+    me_tile[0].me_copy_s8.parts = 1;
+    me_tile[0].me_copy_s8.part[0].from = (void *)(me_l1 + 2);
+    me_tile[0].me_copy_s8.part[0].to = (void *)(me_l1 + 8);
+    me_tile[0].me_copy_s8.part[0].rows = 1;
+    me_tile[0].me_copy_s8.part[0].bytes = 4;
+    me_tile[0].me_copy_s8.part[0].from_step = 4;
+    me_tile[0].me_copy_s8.part[0].to_step = 4;
 }
 
 static void l02_slice_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_joined_run(&me_op[0].me_joined, &me_tile[0].me_joined);
+    me_copy_s8(&me_op[0].me_copy_s8, &me_tile[0].me_copy_s8);
 }
 
 static void l02_slice_store(int32_t t, const void *const in[], void *const out[])
@@ -129,11 +130,11 @@ static void l03_conv_fetch_constants(void)
 static void l03_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[1].me_conv = (me_conv){
+    me_op[1].me_conv_s8 = (me_conv_s8_params){
         .c = 2, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = 13, .scale = { .low = -128, .high = 127 },
     };
-    me_tile[1].me_conv = (me_conv_tile){
+    me_tile[1].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 6, .weights = (void *)(me_l1 + 128),
         .channels = (void *)(me_l1 + 32), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 6,
         .y_stride = 6, .scratch = (void *)(me_l1 + 176), .awaited = t == 0,
@@ -143,7 +144,7 @@ static void l03_conv_arguments(int32_t t, const void *const in[], void *const ou
 static void l03_conv_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_conv_run(&me_op[1].me_conv, &me_tile[1].me_conv);
+    me_conv_s8(&me_op[1].me_conv_s8, &me_tile[1].me_conv_s8);
 }
 
 // concat 1x2x6, 1x1x6 -> 1x3x6  0 + 1 (concat)
@@ -151,22 +152,22 @@ static void l03_conv_compute(int32_t t, const void *const in[], void *const out[
 static void l04_concat_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[0].me_joined = (me_joined){ 0 };
-    me_tile[0].me_joined.y = (void *)me_l1;
-    me_tile[0].me_joined.bytes = 18;
-    me_tile[0].me_joined.parts = 2;
-    me_tile[0].me_joined.part[0].from = (void *)(me_l1 + 32);
-    me_tile[0].me_joined.part[0].to = (void *)me_l1;
-    me_tile[0].me_joined.part[0].rows = 1;
-    me_tile[0].me_joined.part[0].bytes = 12;
-    me_tile[0].me_joined.part[0].from_step = 12;
-    me_tile[0].me_joined.part[0].to_step = 18;
-    me_tile[0].me_joined.part[1].from = (void *)(me_l1 + 24);
-    me_tile[0].me_joined.part[1].to = (void *)(me_l1 + 12);
-    me_tile[0].me_joined.part[1].rows = 1;
-    me_tile[0].me_joined.part[1].bytes = 6;
-    me_tile[0].me_joined.part[1].from_step = 6;
-    me_tile[0].me_joined.part[1].to_step = 18;
+    me_op[0].me_copy_s8 = (me_copy_s8_params){ 0 };
+    me_tile[0].me_copy_s8.y = (void *)me_l1;
+    me_tile[0].me_copy_s8.bytes = 18;
+    me_tile[0].me_copy_s8.parts = 2;
+    me_tile[0].me_copy_s8.part[0].from = (void *)(me_l1 + 32);
+    me_tile[0].me_copy_s8.part[0].to = (void *)me_l1;
+    me_tile[0].me_copy_s8.part[0].rows = 1;
+    me_tile[0].me_copy_s8.part[0].bytes = 12;
+    me_tile[0].me_copy_s8.part[0].from_step = 12;
+    me_tile[0].me_copy_s8.part[0].to_step = 18;
+    me_tile[0].me_copy_s8.part[1].from = (void *)(me_l1 + 24);
+    me_tile[0].me_copy_s8.part[1].to = (void *)(me_l1 + 12);
+    me_tile[0].me_copy_s8.part[1].rows = 1;
+    me_tile[0].me_copy_s8.part[1].bytes = 6;
+    me_tile[0].me_copy_s8.part[1].from_step = 6;
+    me_tile[0].me_copy_s8.part[1].to_step = 18;
 }
 
 static void l04_concat_load(int32_t t, const void *const in[], void *const out[])
@@ -178,7 +179,7 @@ static void l04_concat_load(int32_t t, const void *const in[], void *const out[]
 static void l04_concat_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_joined_run(&me_op[0].me_joined, &me_tile[0].me_joined);
+    me_copy_s8(&me_op[0].me_copy_s8, &me_tile[0].me_copy_s8);
 }
 
 // slice 1x3x6 -> 1x2x6  0 + 1 (slice)
@@ -186,22 +187,22 @@ static void l04_concat_compute(int32_t t, const void *const in[], void *const ou
 static void l05_slice_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_joined = (me_joined){ 0 };
-    me_tile[1].me_joined.y = (void *)(me_l1 + 24);
-    me_tile[1].me_joined.bytes = 12;
-    me_tile[1].me_joined.parts = 1;
-    me_tile[1].me_joined.part[0].from = (void *)(me_l1 + 6);
-    me_tile[1].me_joined.part[0].to = (void *)(me_l1 + 24);
-    me_tile[1].me_joined.part[0].rows = 1;
-    me_tile[1].me_joined.part[0].bytes = 12;
-    me_tile[1].me_joined.part[0].from_step = 12;
-    me_tile[1].me_joined.part[0].to_step = 12;
+    me_op[1].me_copy_s8 = (me_copy_s8_params){ 0 };
+    me_tile[1].me_copy_s8.y = (void *)(me_l1 + 24);
+    me_tile[1].me_copy_s8.bytes = 12;
+    me_tile[1].me_copy_s8.parts = 1;
+    me_tile[1].me_copy_s8.part[0].from = (void *)(me_l1 + 6);
+    me_tile[1].me_copy_s8.part[0].to = (void *)(me_l1 + 24);
+    me_tile[1].me_copy_s8.part[0].rows = 1;
+    me_tile[1].me_copy_s8.part[0].bytes = 12;
+    me_tile[1].me_copy_s8.part[0].from_step = 12;
+    me_tile[1].me_copy_s8.part[0].to_step = 12;
 }
 
 static void l05_slice_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_joined_run(&me_op[1].me_joined, &me_tile[1].me_joined);
+    me_copy_s8(&me_op[1].me_copy_s8, &me_tile[1].me_copy_s8);
 }
 
 static void l05_slice_store(int32_t t, const void *const in[], void *const out[])
@@ -223,11 +224,11 @@ static void l06_conv_fetch_constants(void)
 static void l06_conv_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)in, (void)out;
-    me_op[0].me_conv = (me_conv){
+    me_op[0].me_conv_s8 = (me_conv_s8_params){
         .c = 6, .k_h = 1, .k_w = 3, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1,
         .x_zero = -128, .scale = { .low = -128, .high = 127 },
     };
-    me_tile[0].me_conv = (me_conv_tile){
+    me_tile[0].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 18, .weights = (void *)(me_l1 + 40),
         .channels = (void *)(me_l1 + 120), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 4,
         .y_stride = 4, .scratch = (void *)(me_l1 + 184), .awaited = t == 0,
@@ -237,7 +238,7 @@ static void l06_conv_arguments(int32_t t, const void *const in[], void *const ou
 static void l06_conv_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_conv_run(&me_op[0].me_conv, &me_tile[0].me_conv);
+    me_conv_s8(&me_op[0].me_conv_s8, &me_tile[0].me_conv_s8);
 }
 
 // transpose 1x1x4 -> 1x4x1  2 (transpose)
@@ -245,8 +246,8 @@ static void l06_conv_compute(int32_t t, const void *const in[], void *const out[
 static void l07_transpose_arguments(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_op[1].me_turned = (me_turned){ 0 };
-    me_tile[1].me_turned = (me_turned_tile){
+    me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
+    me_tile[1].me_transpose_s8 = (me_transpose_s8_tile){
         .from = (void *)(me_l1 + 24), .to = (void *)me_l1, .loops = 1, .extent = { 4 },
         .step = { 1 },
     };
@@ -255,7 +256,7 @@ static void l07_transpose_arguments(int32_t t, const void *const in[], void *con
 static void l07_transpose_compute(int32_t t, const void *const in[], void *const out[])
 {
     (void)t, (void)in, (void)out;
-    me_turned_run(&me_op[1].me_turned, &me_tile[1].me_turned);
+    me_transpose_s8(&me_op[1].me_transpose_s8, &me_tile[1].me_transpose_s8);
 }
 
 static void l07_transpose_store(int32_t t, const void *const in[], void *const out[])

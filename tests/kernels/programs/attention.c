@@ -6,8 +6,8 @@
 
 #define TILES 32
 
-static me_attention op ME_L1;
-static me_attention_tile tiles[TILES] ME_L1;
+static me_attention_s8_params op ME_L1;
+static me_attention_s8_tile tiles[TILES] ME_L1;
 static int32_t count ME_L1;
 
 static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
@@ -16,9 +16,9 @@ static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     const int32_t keys = n[0], width = n[1], columns = n[2], filled = (keys + 3) & ~3, part = n[20];
-    op = (me_attention){ keys, width, columns, n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12],
+    op = (me_attention_s8_params){ keys, width, columns, n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12],
                          n[13], (const uint8_t *)(in + n[14]), n[22], n[21] };
-    const me_attention_tile whole = { in + n[15], in + n[16], in + n[17], n[18] < 0 ? 0 : in + n[18], out,
+    const me_attention_s8_tile whole = { in + n[15], in + n[16], in + n[17], n[18] < 0 ? 0 : in + n[18], out,
                                       scratch, n[19], 0, keys, 0, filled, 0 };
     tiles[0] = whole;
     count = part ? 0 : 1;
@@ -43,7 +43,7 @@ static inline int32_t helped(void) { return op.helped; }
 static void run_case(void)
 {
     for (int32_t t = 0; t < count; t++) {
-        me_attention_run(&op, &tiles[t]);
+        me_attention_s8(&op, &tiles[t]);
         if (t + 1 < count)
             ME_SYNC_OF(ME_TEAM(op.helped));
     }

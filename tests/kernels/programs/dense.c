@@ -6,7 +6,7 @@
 #include "firmware/host.h"
 #include "firmware/marks.h"
 #include "firmware/platform.h"
-#include "me_dense.h"
+#include "me_gemm.h"
 #include "me_share.h"
 
 #define ARENA 114688
@@ -28,18 +28,18 @@ static uint32_t cycles[2];
 static void run(void)
 {
     if (now.kernel == 0)
-        me_conv_run((const void *)now.op, (const void *)now.tile);
+        me_conv_s8((const void *)now.op, (const void *)now.tile);
     else if (now.kernel == 1)
-        me_linear_run((const void *)now.op, (const void *)now.tile);
+        me_linear_s8((const void *)now.op, (const void *)now.tile);
     else
-        me_matmul_run((const void *)now.op, (const void *)now.tile);
+        me_matmul_s8((const void *)now.op, (const void *)now.tile);
 }
 
 static int32_t calls(int32_t core)
 {
     if (now.kernel == 1)
-        return core < ME_WORKERS || ((const me_linear *)(const void *)now.op)->helped;
-    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul *)(const void *)now.op)->helped);
+        return core < ME_WORKERS || ((const me_linear_s8_params *)(const void *)now.op)->helped;
+    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul_s8_params *)(const void *)now.op)->helped);
 }
 
 static void work(int32_t core, void *unused)

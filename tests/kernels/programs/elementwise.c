@@ -3,13 +3,14 @@
 
 #include "drawn.h"
 
-static int32_t kind ME_L1, size ME_L1;
-static me_pair pair ME_L1;
-static me_add add ME_L1;
-static me_mul mul ME_L1;
-static me_affine affine ME_L1;
-static const int8_t *table ME_L1, *from ME_L1;
-static int8_t *to ME_L1;
+static int32_t kind ME_L1;
+static me_binary_s8_tile pair ME_L1;
+static me_add_s8_params add ME_L1;
+static me_mul_s8_params mul ME_L1;
+static me_affine_s8_params affine ME_L1;
+static me_affine_s8_tile channels ME_L1;
+static me_table_s8_params table ME_L1;
+static me_table_s8_tile elements ME_L1;
 
 static void set_pair(const int32_t *n, int8_t *in, int8_t *out)
 {
@@ -28,32 +29,30 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
     kind = n[0];
-    table = n[1] < 0 ? 0 : in + n[1];
-    to = out;
-    const me_scale scale = { n[2], n[3], n[4], table };
+    table.table = n[1] < 0 ? 0 : in + n[1];
+    const me_scale scale = { n[2], n[3], n[4], table.table };
     if (kind == 0) {
-        add = (me_add){ n[5], n[6], n[7], n[8], scale };
+        add = (me_add_s8_params){ n[5], n[6], n[7], n[8], scale };
         set_pair(n + 9, in, out);
     } else if (kind == 1) {
-        mul = (me_mul){ n[5], n[6], n[7], n[8], n[9], scale };
+        mul = (me_mul_s8_params){ n[5], n[6], n[7], n[8], n[9], scale };
         set_pair(n + 10, in, out);
     } else if (kind == 2) {
-        affine = (me_affine){ n[5], n[6], n[7], n[8], (const me_channel *)(void *)(in + n[9]), scale };
-        from = in + n[10];
+        affine = (me_affine_s8_params){ n[6], n[8], (const me_channel *)(void *)(in + n[9]), scale };
+        channels = (me_affine_s8_tile){ in + n[10], out, n[5], n[7] };
     } else {
-        from = in + n[5];
-        size = n[6];
+        elements = (me_table_s8_tile){ in + n[5], out, n[6] };
     }
 }
 
 static void run_case(void)
 {
     if (kind == 0)
-        me_add_run(&add, &pair);
+        me_add_s8(&add, &pair);
     else if (kind == 1)
-        me_mul_run(&mul, &pair);
+        me_mul_s8(&mul, &pair);
     else if (kind == 2)
-        me_affine_run(&affine, from, to);
+        me_affine_s8(&affine, &channels);
     else
-        me_table_run(table, from, to, size);
+        me_table_s8(&table, &elements);
 }

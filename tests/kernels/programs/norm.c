@@ -4,19 +4,19 @@
 #define HELPED
 #include "drawn.h"
 
-static me_norm op ME_L1;
-static me_norm_tile tile ME_L1;
+static me_norm_s8_params op ME_L1;
+static me_norm_s8_tile tile ME_L1;
 
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
-    op = (me_norm){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], (const me_gain *)(const void *)(in + n[8]), n[11] };
-    tile = (me_norm_tile){ in + n[9], out, n[10] };
+    op = (me_norm_s8_params){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], (const me_gain *)(const void *)(in + n[8]), n[11] };
+    tile = (me_norm_s8_tile){ in + n[9], out, n[10] };
 }
 
 static inline int32_t helped(void) { return op.helped; }
 
 static void run_case(void)
 {
-    me_norm_run(&op, &tile);
+    me_norm_s8(&op, &tile);
 }

@@ -1,18 +1,19 @@
 /* Gates, LSTM, GRU; see test_recurrent_kernels.py for the numbers. */
+#include "me_linear_s8_s16.h"
 #include "me_recurrent.h"
 
 #include "drawn.h"
 
 static int32_t kind ME_L1;
-static me_gates gates ME_L1;
-static me_gates_tile rows ME_L1;
-static me_recurrent op ME_L1;
+static me_linear_s8_s16_params gates ME_L1;
+static me_linear_s8_s16_tile rows ME_L1;
+static me_recurrent_params op ME_L1;
 static me_recurrent_tile steps ME_L1;
 
 static void set_gates(const int32_t *n, const int8_t *in, int8_t *out)
 {
-    gates = (me_gates){ n[1], n[2] };
-    rows = (me_gates_tile){
+    gates = (me_linear_s8_s16_params){ n[1], n[2] };
+    rows = (me_linear_s8_s16_tile){
         in + n[5], n[3], in + n[6], (const me_channel *)(const void *)(in + n[7]),
         (int16_t *)(void *)out, n[4],
     };
@@ -25,7 +26,7 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
         set_gates(n, in, out);
         return;
     }
-    op = (me_recurrent){
+    op = (me_recurrent_params){
         .units = n[1], .batch = n[2], .reverse = n[3], .pre = n[4],
         .weights = in + n[6], .channels = (const me_channel *)(const void *)(in + n[7]),
         .sigmoid = (const int16_t *)(const void *)(in + n[8]),
@@ -40,12 +41,12 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 static void run_case(void)
 {
     switch (kind) {
-    case 0: me_gates_run(&gates, &rows); break;
-    case 1: me_lstm_run(&op, &steps); break;
-    case 2: me_lstm_cell_run(&op, &steps); break;
-    case 3: me_gru_run(&op, &steps); break;
-    case 4: me_gru_reset_first_run(&op, &steps); break;
-    case 5: me_gru_state_run(&op, &steps); break;
-    default: me_gru_reset_first_state_run(&op, &steps);
+    case 0: me_linear_s8_s16(&gates, &rows); break;
+    case 1: me_lstm_s8(&op, &steps); break;
+    case 2: me_lstm_cell_s8(&op, &steps); break;
+    case 3: me_gru_s8(&op, &steps); break;
+    case 4: me_gru_reset_first_s8(&op, &steps); break;
+    case 5: me_gru_state_s8(&op, &steps); break;
+    default: me_gru_reset_first_state_s8(&op, &steps);
     }
 }

@@ -4,19 +4,19 @@
 #define HELPED
 #include "drawn.h"
 
-static me_wide_sum op ME_L1;
-static me_wide_sum_tile tile ME_L1;
+static me_add_s16_params op ME_L1;
+static me_add_s16_tile tile ME_L1;
 
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
-    op = (me_wide_sum){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[15] };
-    tile = (me_wide_sum_tile){ in + n[9], in + n[10], out, n[11], n[12], n[13], n[14] };
+    op = (me_add_s16_params){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[15] };
+    tile = (me_add_s16_tile){ in + n[9], in + n[10], out, n[11], n[12], n[13], n[14] };
 }
 
 static inline int32_t helped(void) { return op.helped; }
 
 static void run_case(void)
 {
-    me_wide_sum_run(&op, &tile);
+    me_add_s16(&op, &tile);
 }

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_elementwise.h"
+
+#include "me_add_row.h"
+#include "me_broadcast.h"
+
+void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile)
+{
+    me_each_row(tile, me_add_row, op, op->scale.table);
+}

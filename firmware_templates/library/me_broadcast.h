@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How cores share the elements of a result, and walk over two operands that are broadcast.
+ */
+#ifndef ME_BROADCAST_H
+#define ME_BROADCAST_H
+
+#include "me_elementwise.h"
+#include "me_share.h"
+
+/* The elements of a result that this core computes: whole words of four but for the last core. */
+typedef struct {
+    int32_t first, last;
+} me_part;
+
+static inline me_part me_part_of(int32_t n)
+{
+    const int32_t words = (n + 3) / 4, last = 4 * ME_LAST(words);
+    return (me_part){ 4 * ME_FIRST(words), last < n ? last : n };
+}
+
+/* n >= 1 elements; a_step and b_step 0 or 1 */
+typedef void me_row_kernel(const void *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t n,
+                         int32_t a_step, int32_t b_step);
+
+/* Runs `row` on this core's elements, then the table, which may be 0. Elements are shared, not rows,
+ * so that any shape is balanced. */
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, const void *op, const int8_t *table);
+
+/* The row x; where it is one number, step 0, a word of it. */
+static inline const int8_t *me_word_or_row(const int8_t *x, int32_t step, int8_t word[4])
+{
+    for (int32_t i = 0; step == 0 && i < 4; i++)
+        word[i] = *x;
+    return step == 0 ? word : x;
+}
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_conv_s16.h"
+
+#include <stddef.h>
+
+#include "me_conv_s16_rows.h"
+#include "me_math.h"
+#include "me_share.h"
+
+static int32_t at_most(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static void fill(int16_t **to, int32_t n, int32_t value)
+{
+    for (; n > 0; n--)
+        *(*to)++ = (int16_t)value;
+}
+
+static void copy(const me_conv_s16_params *op, const void *x, ptrdiff_t at, int32_t n, int16_t **to)
+{
+    if (n > 0 && op->x_wide)
+        me_copy_halves((const int16_t *)x + at, n, *to);
+    else if (n > 0)
+        me_widen_bytes((const int8_t *)x + at, n, *to);
+    *to += n > 0 ? n : 0;
+}
+
+/* What a row of the kernel sees from a column of x on. */
+static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t row, int32_t left, int16_t *to)
+{
+    const int32_t c = op->c, step = op->dilation_w;
+    const ptrdiff_t start = (ptrdiff_t)row * tile->w;
+    if (step > 1) {
+        for (int32_t s = 0, column = left; s < op->k_w; s++, column += step) {
+            if (column >= 0 && column < tile->w)
+                copy(op, tile->x, (start + column) * c, c, &to);
+            else
+                fill(&to, c, op->x_zero);
+        }
+        return;
+    }
+    const int32_t from = at_most(left < 0 ? -left : 0, op->k_w), end = at_most(tile->w - left, op->k_w);
+    const int32_t behind = end > from ? end : from;
+    fill(&to, from * c, op->x_zero);
+    copy(op, tile->x, (start + left + from) * c, (behind - from) * c, &to);
+    fill(&to, (op->k_w - behind) * c, op->x_zero);
+}
+
+/* Row r of the kernel in one window. */
+static void gather(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t r)
+{
+    const int32_t taps = op->k_h * op->k_w * op->c, in_row = op->k_w * op->c;
+    const int32_t i = tile->oh == 1 ? 0 : window / tile->ow, j = window - i * tile->ow;
+    const int32_t row = i * op->stride_h - tile->pad_top + r * op->dilation_h;
+    int16_t *to = tile->scratch + window * (me_conv_s16_row_bytes(taps) / 2) + r * in_row;
+    if (r == op->k_h - 1 && taps % 2)
+        to[in_row] = 0;
+    if (row >= 0 && row < tile->h)
+        gather_row(op, tile, row, j * op->stride_w - tile->pad_left, to);
+    else
+        fill(&to, in_row, op->x_zero);
+}
+
+static int32_t scaled(int32_t sum, const me_scale *scale, const me_channel *to)
+{
+    return me_min(me_max(me_requant(sum, scale->pre, to->mult, to->offset, to->shift), scale->low), scale->high);
+}
+
+/* Results of some windows in one channel, `step` apart; their sums are four apart. */
+static void store_halves(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int16_t *y,
+                         int32_t step)
+{
+    const me_scale scale = *shared;
+    const me_channel to = *given;
+    for (int32_t i = 0; i < n; i++)
+        y[i * step] = (int16_t)scaled(sum[4 * i], &scale, &to);
+}
+
+static void store_bytes(const me_scale *shared, const me_channel *given, const int32_t *sum, int32_t n, int8_t *y,
+                        int32_t step)
+{
+    const me_scale scale = *shared;
+    const me_channel to = *given;
+    for (int32_t i = 0; i < n; i++) {
+        const int8_t q = (int8_t)scaled(sum[4 * i], &scale, &to);
+        y[i * step] = scale.table ? me_lookup(scale.table, q) : q;
+    }
+}
+
+/* Up to four channels of up to four windows. */
+static void block(const me_conv_s16_params *op, const me_conv_s16_tile *tile, int32_t window, int32_t channel)
+{
+    const int32_t taps = op->k_h * op->k_w * op->c, words = (taps + 1) / 2, row = me_conv_s16_row_bytes(taps);
+    const int32_t windows = at_most(tile->oh * tile->ow - window, 4), channels = at_most(tile->k - channel, 4);
+    const int16_t *x = tile->scratch + window * (row / 2), *weights = tile->weights + channel * 2 * words;
+    const me_channel *to = tile->channels + channel;
+    int32_t sum[16];
+    for (int32_t i = 0; i < 16; i++)
+        sum[i] = to[i % 4].bias;
+    if (windows == 4) {
+        me_sixteen_sums_h(x, row, weights, words, sum);
+    } else {
+        for (int32_t i = 0; i < windows; i++)
+            me_four_sums_h(x + i * (row / 2), weights, words, sum + 4 * i);
+    }
+    for (int32_t k = 0, at = window * tile->k + channel; k < channels; k++, at++) {
+        if (op->y_wide)
+            store_halves(&op->scale, to + k, sum + k, windows, (int16_t *)tile->y + at, tile->k);
+        else
+            store_bytes(&op->scale, to + k, sum + k, windows, (int8_t *)tile->y + at, tile->k);
+    }
+}
+
+void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile)
+{
+    const int32_t windows = tile->oh * tile->ow, blocks = (tile->k + 3) / 4;
+    const int32_t rows = windows * op->k_h, units = (windows + 3) / 4 * blocks;
+    for (int32_t row = ME_FIRST(rows); row < ME_LAST(rows); row++) {
+        const int32_t window = op->k_h == 1 ? row : row / op->k_h;
+        gather(op, tile, window, row - window * op->k_h);
+    }
+    ME_SYNC();
+    for (int32_t unit = ME_FIRST(units); unit < ME_LAST(units); unit++)
+        block(op, tile, unit / blocks * 4, unit % blocks * 4);
+}

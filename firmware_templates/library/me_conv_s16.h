@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution whose products have 16 bits, on operands in L1. All of cores 0 .. 7 call the kernel and
+ * share its work; a barrier between gathering and sums is inside, and none at the end.
+ *
+ * Weights are int16, packed: for every four channels, for every two taps, a word a channel; zeros fill
+ * the last word and the last four channels. No sum leaves int32: the weights are chosen so.
+ */
+#ifndef ME_CONV_S16_H
+#define ME_CONV_S16_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* c        input channels         x_zero           the value of padding
+ * x_wide, y_wide                  x, y are int16, else int8; a table is for int8 alone */
+typedef struct {
+    int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero, x_wide, y_wide;
+    me_scale scale;
+} me_conv_s16_params;
+
+/* x        h x w x c that exist
+ * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
+ *          x on any side is padding
+ * weights  and channels packed for k channels, up to whole fours
+ * y        oh x ow x k
+ * scratch  me_conv_s16_row_bytes of all taps for each of the oh * ow windows; aligned to 4, like weights */
+typedef struct {
+    const void *x;
+    int32_t h, w, pad_top, pad_left;
+    const int16_t *weights;
+    const me_channel *channels;
+    void *y;
+    int32_t oh, ow, k;
+    int16_t *scratch;
+} me_conv_s16_tile;
+
+void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile);
+
+/* Bytes between windows: an odd number of words, so that they start in different banks. */
+static inline int32_t me_conv_s16_row_bytes(int32_t taps)
+{
+    return 4 * ((taps + 1) / 2 | 1);
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_conv_s16_rows.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "xpulp.inc"
+
+/* a0 x, a1 weights, a2 words, a3 sums */
+me_function me_four_sums_h
+    lw t0, 0(a3)
+    lw t1, 4(a3)
+    lw t2, 8(a3)
+    lw t3, 12(a3)
+    lp_setup 0, a2, .Lfour_last
+    p_lw t4, 4, a0
+    p_lw a4, 4, a1
+    p_lw a5, 4, a1
+    p_lw a6, 4, a1
+    p_lw a7, 4, a1
+    pv_sdotsp_h t0, t4, a4
+    pv_sdotsp_h t1, t4, a5
+    pv_sdotsp_h t2, t4, a6
+.Lfour_last:
+    pv_sdotsp_h t3, t4, a7
+    sw t0, 0(a3)
+    sw t1, 4(a3)
+    sw t2, 8(a3)
+    sw t3, 12(a3)
+    ret
+me_end me_four_sums_h
+
+/* the sixteen sums, row by row, from or to a4 on */
+.macro sums op
+    \op t0, 0(a4)
+    \op t1, 4(a4)
+    \op t2, 8(a4)
+    \op t3, 12(a4)
+    \op t4, 16(a4)
+    \op t5, 20(a4)
+    \op t6, 24(a4)
+    \op s0, 28(a4)
+    \op s1, 32(a4)
+    \op s2, 36(a4)
+    \op s3, 40(a4)
+    \op s4, 44(a4)
+    \op s5, 48(a4)
+    \op s6, 52(a4)
+    \op s7, 56(a4)
+    \op s8, 60(a4)
+.endm
+
+/* a0 x, a1 bytes between rows, a2 weights, a3 words, a4 sums */
+me_function me_sixteen_sums_h
+    addi sp, sp, -64
+    me_saved sw
+    sw a4, 48(sp)
+    sums lw
+    me_block_4x4 pv_sdotsp_h
+    lw a4, 48(sp)
+    sums sw
+    me_saved lw
+    addi sp, sp, 64
+    ret
+me_end me_sixteen_sums_h
+
+/* a0 x, a1 how many, a2 to */
+me_function me_copy_halves
+    andi a3, a1, 1
+    srli a1, a1, 1
+    beqz a1, .Lcopy_one
+    lp_setup 0, a1, .Lcopy_last
+    p_lw t0, 4, a0
+    nop
+.Lcopy_last:
+    p_sw t0, 4, a2
+.Lcopy_one:
+    beqz a3, .Lcopy_done
+    p_lh t0, 2, a0
+    p_sh t0, 2, a2
+.Lcopy_done:
+    ret
+me_end me_copy_halves
+
+me_function me_widen_bytes
+    andi a3, a1, 1
+    srli a1, a1, 1
+    beqz a1, .Lwiden_one
+    lp_setup 0, a1, .Lwiden_last
+    p_lb t0, 1, a0
+    p_lb t1, 1, a0
+    nop
+    pv_pack_h t0, t1, t0
+.Lwiden_last:
+    p_sw t0, 4, a2
+.Lwiden_one:
+    beqz a3, .Lwiden_done
+    p_lb t0, 1, a0
+    p_sh t0, 2, a2
+.Lwiden_done:
+    ret
+me_end me_widen_bytes
+
+#endif

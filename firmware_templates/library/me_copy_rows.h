@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of bytes copied or filled by all cores together, each its part of the bytes.
+ */
+#ifndef ME_COPY_ROWS_H
+#define ME_COPY_ROWS_H
+
+#include "me_layout.h"
+#include "me_layout_rows.h"
+
+/* By one core. */
+static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
+{
+    const int32_t words = bytes / 4, rest = bytes % 4;
+    if (words > 0)
+        me_copy_words(from, to, words);
+    if (rest > 0)
+        me_copy_bytes(from + 4 * words, to + 4 * words, rest, 1, 1);
+}
+
+void me_copy_rows(const me_copy_part *part);
+
+/* Fills the rows of `to` with one value. */
+void me_fill_rows(const me_copy_part *part, int8_t value);
+
+#endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_depthwise.h"
+
+#include <stdbool.h>
+
+#include "me_depthwise_rows.h"
+#include "me_math.h"
+#include "me_share.h"
+
+#define CORES 8
+
+typedef struct {
+    const me_conv_s8_params *op;
+    const me_conv_s8_tile *tile;
+    int8_t *scratch;    /* of this core */
+    const int8_t *zero; /* the table's entry for 0 */
+    int32_t groups, blocks;
+} me_job;
+
+static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+static bool is_3x3(const me_conv_s8_params *op)
+{
+    return op->k_h == 3 && op->k_w == 3 && op->dilation_h == 1 && op->dilation_w == 1;
+}
+
+static int32_t blocks_of(const me_conv_s8_params *op)
+{
+    return op->k_h == 3 && op->k_w == 3 ? 3 : (op->k_h * op->k_w + 3) / 4;
+}
+
+static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
+
+/* ---- scratch: an odd number of words a core, so that cores in step meet in no bank */
+
+#define VECTORS_AT 4 /* behind a word of padding */
+
+static bool is_strip(const me_conv_s8_params *op, int32_t channels)
+{
+    return is_3x3(op) && op->stride_h == 1 && op->stride_w == 1 && channels >= 4;
+}
+
+static int32_t scratch_of_core(const me_conv_s8_params *op, int32_t channels, int32_t ow)
+{
+    const int32_t strip = 1 + 4 * (ow + 2);
+    const int32_t lists = 8 * blocks_of(op) * (int32_t)sizeof(intptr_t) / 4;
+    const int32_t taps = lists + (channels + 3) / 4;
+    return 4 * ((is_strip(op, channels) ? strip : taps) | 1);
+}
+
+int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow)
+{
+    return CORES * scratch_of_core(op, channels, ow);
+}
+
+/* ---- any window, without any speed */
+
+static const int8_t *tap_weights(const me_job *job, int32_t group, int32_t r, int32_t s)
+{
+    const int32_t t = job->op->k_h == 3 && job->op->k_w == 3 ? 4 * s + r : r * job->op->k_w + s;
+    return job->tile->weights + 16 * (group * job->blocks + t / 4) + t % 4;
+}
+
+/* For fewer than four channels. */
+static int32_t plain_sum(const me_job *job, int32_t oy, int32_t ox, int32_t c)
+{
+    const me_conv_s8_params *op = job->op;
+    const me_conv_s8_tile *tile = job->tile;
+    int32_t acc = tile->channels[c].bias;
+    for (int32_t r = 0; r < op->k_h; r++)
+        for (int32_t s = 0; s < op->k_w; s++) {
+            const int32_t y = oy * op->stride_h + r * op->dilation_h - tile->pad_top;
+            const int32_t x = ox * op->stride_w + s * op->dilation_w - tile->pad_left;
+            const bool inside = y >= 0 && y < tile->h && x >= 0 && x < tile->w;
+            const int32_t value = inside ? tile->x[y * tile->row_stride + x * tile->k + c] : op->x_zero;
+            acc += value * tap_weights(job, 0, r, s)[4 * c];
+        }
+    return acc;
+}
+
+static int8_t stored(const me_scale *scale, const me_channel *c, int32_t acc)
+{
+    const int32_t q = me_requant(acc, scale->pre, c->mult, c->offset, c->shift);
+    const int8_t limited = me_clip(q, scale->low, scale->high);
+    return scale->table ? me_lookup(scale->table, limited) : limited;
+}
+
+static void run_plain(const me_job *job)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const int32_t n = tile->oh * tile->ow;
+    for (int32_t pixel = ME_FIRST(n); pixel < ME_LAST(n); pixel++)
+        for (int32_t c = 0; c < tile->k; c++) {
+            const int32_t acc = plain_sum(job, pixel / tile->ow, pixel % tile->ow, c);
+            tile->y[pixel * tile->y_stride + c] = stored(&job->op->scale, tile->channels + c, acc);
+        }
+}
+
+/* ---- 3 x 3, stride 1: rows become vectors of four rows, two of which the next strip still needs */
+
+/* What the pairs of rows of four channels have in common. */
+typedef struct {
+    const int8_t *x, *padding;
+    int8_t *to;
+    int32_t h, row_stride, step, channel_bytes, n;
+} me_pairs;
+
+static me_pairs pairs_of(const me_job *job, int32_t channel)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const int32_t vectors = tile->ow + 2, start = least(tile->pad_left, vectors);
+    return (me_pairs){
+        tile->x + channel, job->scratch, job->scratch + VECTORS_AT + 4 * start, tile->h,
+        tile->row_stride, tile->k, 4 * vectors, least(tile->w, vectors - start),
+    };
+}
+
+static void fill_pairs(const me_pairs *pairs, int32_t row, int32_t half)
+{
+    const int8_t *a = pairs->x + row * pairs->row_stride, *b = a + pairs->row_stride;
+    int32_t a_step = pairs->step, b_step = a_step;
+    if ((uint32_t)row >= (uint32_t)pairs->h)
+        a = pairs->padding, a_step = 0;
+    if ((uint32_t)(row + 1) >= (uint32_t)pairs->h)
+        b = pairs->padding, b_step = 0;
+    if (pairs->n > 0)
+        me_depthwise_pairs(a, b, a_step, b_step, pairs->to + 2 * half, pairs->channel_bytes, pairs->n);
+}
+
+/* Vectors left and right of the input, which no strip changes. */
+static void fill_sides(const me_job *job)
+{
+    const int32_t vectors = job->tile->ow + 2, first = job->tile->pad_left;
+    const uint32_t padding = repeated(job->op->x_zero);
+    int8_t *word = job->scratch;
+    me_put_w(&word, padding);
+    for (int32_t c = 0; c < 4; c++)
+        for (int32_t i = 0; i < vectors; i++) {
+            if (i == first && job->tile->w > 0)
+                i += job->tile->w;
+            if (i >= vectors)
+                break;
+            word = job->scratch + VECTORS_AT + 4 * (c * vectors + i);
+            me_put_w(&word, padding);
+        }
+}
+
+static void (*strip_kernel(const me_scale *scale))(const me_depthwise_two *)
+{
+    if (scale->table)
+        return me_depthwise_strip_table;
+    if (scale->pre)
+        return me_depthwise_strip_pre;
+    return scale->low == -128 && scale->high == 127 ? me_depthwise_strip : me_depthwise_strip_limits;
+}
+
+/* Strips `strip` to before `end` of four channels. */
+static void run_group(const me_job *job, int32_t group, int32_t strip, int32_t end)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const me_scale *scale = &job->op->scale;
+    const int32_t channel = least(4 * group, tile->k - 4), row_bytes = tile->ow * tile->y_stride;
+    const me_pairs pairs = pairs_of(job, channel);
+    me_depthwise_two two = {
+        job->scratch + VECTORS_AT, pairs.channel_bytes, tile->weights + 48 * group,
+        tile->channels + channel, tile->y + 2 * strip * row_bytes + channel, 0, tile->y_stride,
+        tile->ow / 3, tile->ow % 3, strip % 2 * 16, scale->pre, scale->low, scale->high, job->zero,
+    };
+    void (*const run)(const me_depthwise_two *) = strip_kernel(scale);
+    int32_t row = 2 * strip - tile->pad_top;
+    fill_pairs(&pairs, row, strip % 2);
+    for (; strip < end; strip++) {
+        row += 2;
+        fill_pairs(&pairs, row, (strip + 1) % 2);
+        /* where there is no lower row, the upper one is written over it */
+        two.lower = two.upper + (2 * strip + 1 < tile->oh ? row_bytes : 0);
+        run(&two);
+        two.upper += 2 * row_bytes;
+        two.turn ^= 16;
+    }
+}
+
+static void run_strips(const me_job *job)
+{
+    const int32_t strips = (job->tile->oh + 1) / 2, n = job->groups * strips;
+    int32_t at = ME_FIRST(n);
+    const int32_t last = ME_LAST(n);
+    if (at < last)
+        fill_sides(job);
+    while (at < last) {
+        const int32_t group = at / strips, strip = at - group * strips;
+        const int32_t end = least(strips, strip + last - at);
+        run_group(job, group, strip, end);
+        at += end - strip;
+    }
+}
+
+/* ---- 3 x 3, horizontal stride 2: a row at a time */
+
+static void run_halving(const me_job *job)
+{
+    const me_conv_s8_params *op = job->op;
+    const me_conv_s8_tile *tile = job->tile;
+    const int32_t n = job->groups * tile->oh, right = tile->pad_left + tile->w;
+    int8_t *word = job->scratch;
+    me_depthwise_halving row = {
+        { 0 }, { 0 }, 0, tile->y_stride, least(tile->ow, (right - 1) / 2), 0, tile->pad_left == 0,
+        repeated(op->x_zero), 0, 0, least(tile->k, 4),
+        op->scale.pre, op->scale.low, op->scale.high, job->zero,
+    };
+    row.tail = tile->ow - row.n;
+    me_put_w(&word, row.padding);
+    for (int32_t at = ME_FIRST(n); at < ME_LAST(n); at++) {
+        const int32_t group = at / tile->oh, oy = at - group * tile->oh;
+        const int32_t channel = tile->k < 4 ? 0 : least(4 * group, tile->k - 4);
+        for (int32_t r = 0; r < 3; r++) {
+            const int32_t y = oy * op->stride_h + r - tile->pad_top;
+            const bool inside = y >= 0 && y < tile->h;
+            row.rows[r] = inside ? tile->x + y * tile->row_stride + channel : job->scratch;
+            row.steps[r] = inside ? tile->k : 0;
+        }
+        row.y = tile->y + oy * tile->ow * tile->y_stride + channel;
+        row.weights = tile->weights + 48 * group;
+        row.channels = tile->channels + channel;
+        me_depthwise_row_2(&row);
+    }
+}
+
+/* ---- any kernel: where the taps of a pixel lie, then all its channels */
+
+static intptr_t *tap_of(const me_job *job, intptr_t *taps, int32_t r, int32_t s)
+{
+    const me_conv_s8_params *op = job->op;
+    return taps + (op->k_h == 3 && op->k_w == 3 ? 4 * s + r : r * op->k_w + s);
+}
+
+/* For windows that lie inside the input, the same for all. */
+static void list_inside(const me_job *job, intptr_t *taps)
+{
+    const me_conv_s8_params *op = job->op;
+    for (int32_t t = 0; t < 4 * job->blocks; t++)
+        taps[t] = 0; /* taps without a weight */
+    for (int32_t r = 0; r < op->k_h; r++)
+        for (int32_t s = 0; s < op->k_w; s++)
+            *tap_of(job, taps, r, s) =
+                r * op->dilation_h * job->tile->row_stride + s * op->dilation_w * job->tile->k;
+}
+
+/* For a window that reaches beyond: what is not there is padding. */
+static void list_at_border(const me_job *job, const intptr_t *inside, intptr_t *taps, int32_t top,
+                           int32_t left, intptr_t padding)
+{
+    const me_conv_s8_params *op = job->op;
+    const me_conv_s8_tile *tile = job->tile;
+    for (int32_t t = 0; t < 4 * job->blocks; t++)
+        taps[t] = padding;
+    for (int32_t r = 0, y = top; r < op->k_h; r++, y += op->dilation_h)
+        for (int32_t s = 0, x = left; s < op->k_w; s++, x += op->dilation_w)
+            if (y >= 0 && y < tile->h && x >= 0 && x < tile->w) {
+                intptr_t *tap = tap_of(job, taps, r, s);
+                *tap = inside[tap - taps];
+            }
+}
+
+static bool lies_inside(const me_job *job, int32_t top, int32_t left)
+{
+    const me_conv_s8_params *op = job->op;
+    const int32_t bottom = top + (op->k_h - 1) * op->dilation_h;
+    const int32_t right = left + (op->k_w - 1) * op->dilation_w;
+    return top >= 0 && left >= 0 && bottom < job->tile->h && right < job->tile->w;
+}
+
+/* Units `at` and behind it, as many as the pixel has, at most `most`. -> how many these were */
+static int32_t run_pixel(const me_job *job, me_depthwise_any *any, int32_t at, int32_t most,
+                         intptr_t *lists, const int8_t *padding)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const int32_t pixel = at / job->groups, group = at - pixel * job->groups;
+    const int32_t oy = pixel / tile->ow, ox = pixel - oy * tile->ow;
+    const int32_t top = oy * job->op->stride_h - tile->pad_top;
+    const int32_t left = ox * job->op->stride_w - tile->pad_left;
+    any->corner = (intptr_t)tile->x + top * tile->row_stride + left * tile->k;
+    any->taps = lists;
+    if (!lies_inside(job, top, left)) {
+        intptr_t *own = lists + 4 * job->blocks;
+        list_at_border(job, lists, own, top, left, (intptr_t)padding - any->corner);
+        any->taps = own;
+    }
+    any->groups = least(job->groups - group, most);
+    any->first = 4 * group;
+    any->weights = tile->weights + 16 * job->blocks * group;
+    any->y = tile->y + pixel * tile->y_stride;
+    me_depthwise_pixel(any);
+    return any->groups;
+}
+
+static void run_pixels(const me_job *job)
+{
+    const me_conv_s8_tile *tile = job->tile;
+    const me_scale *scale = &job->op->scale;
+    const int32_t n = tile->oh * tile->ow * job->groups, last = ME_LAST(n);
+    intptr_t *lists = (intptr_t *)(void *)job->scratch;
+    int8_t *padding = (int8_t *)(lists + 8 * job->blocks);
+    me_depthwise_any any;
+    any.blocks = job->blocks;
+    any.channels = tile->channels;
+    any.last = tile->k - 4;
+    any.pre = scale->pre;
+    any.low = scale->low;
+    any.high = scale->high;
+    any.zero = job->zero;
+    for (int32_t c = 0; c < tile->k; c++)
+        padding[c] = (int8_t)job->op->x_zero;
+    list_inside(job, lists);
+    for (int32_t at = ME_FIRST(n); at < last;)
+        at += run_pixel(job, &any, at, last - at, lists, padding);
+}
+
+/* Every column of every window exists, but the first one's first and the last one's last. */
+static bool halves_plainly(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
+{
+    const int32_t most = 2 * tile->ow + 1, right = tile->pad_left + tile->w;
+    return is_3x3(op) && op->stride_w == 2 && tile->pad_left <= 1 && right >= most - 1;
+}
+
+void me_depthwise_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
+{
+    const int32_t own = scratch_of_core(op, tile->k, tile->ow) * ME_CORE();
+    const me_job job = {
+        op, tile, tile->scratch + own, op->scale.table ? op->scale.table + 128 : 0,
+        (tile->k + 3) / 4, blocks_of(op),
+    };
+    if (is_strip(op, tile->k))
+        run_strips(&job);
+    else if (halves_plainly(op, tile))
+        run_halving(&job);
+    else if (tile->k < 4)
+        run_plain(&job);
+    else
+        run_pixels(&job);
+}

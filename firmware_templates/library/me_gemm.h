@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Convolution, linear and matrix product on operands in L1. All of cores 0 .. 7 call a kernel and
+ * share its work; only me_matmul_s8 needs a barrier, which is inside. There is none at the end.
+ *
+ * Where a tile is `awaited`, its operands may not have come yet: each core waits for them once, when
+ * it has prepared what it can (ME_READY). A product of two that awaits them twice packs the right one
+ * when it is there, and then waits for the left one.
+ *
+ * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
+ * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights, channels and scratch are aligned to 4; x and y need not be, but it
+ * is faster. Nothing outside the operands is read or written.
+ */
+#ifndef ME_GEMM_H
+#define ME_GEMM_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* c: input channels. Padding has the value x_zero.
+ * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
+ * windows are read where they lie in tile.padded. For dilation_w = 1 only.
+ * together: windows of many taps are gathered once, by all cores; c is a multiple of 4 and narrow 0 */
+typedef struct {
+    int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
+    me_scale scale;
+    int32_t narrow, together;
+} me_conv_s8_params;
+
+/* x        rows x cols x c that exist, row_stride bytes between rows
+ * pad_*    how far the first output's window starts above and left of x; what windows reach beyond
+ *          x on any side is padding
+ * weights  and channels packed for k channels
+ * y        oh x ow x k, y_stride bytes between pixels
+ * scratch  me_gemm_scratch_bytes bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
+ *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long; if together
+ *          me_gemm_row_stride of the taps for each of the oh * ow windows
+ * padded   me_conv_padded_bytes bytes for x with its padding: where channels are few, that is faster than
+ *          windows over edges one by one; else 0 */
+typedef struct {
+    const int8_t *x;
+    int32_t h, w, pad_top, pad_left, row_stride;
+    const int8_t *weights;
+    const me_channel *channels;
+    int8_t *y;
+    int32_t oh, ow, k, y_stride;
+    int8_t *scratch, *padded;
+    int32_t awaited;
+} me_conv_s8_tile;
+
+void me_conv_s8(const me_conv_s8_params *conv, const me_conv_s8_tile *tile);
+
+/* y = x W^T + b: rows of c bytes, x_stride bytes apart; k channels, y_stride bytes between rows.
+ * scratch as above with c taps: needed unless x, x_stride and c are multiples of 4
+ * helped: core 8 calls the kernel as well; only where no scratch is needed */
+typedef struct {
+    int32_t c;
+    me_scale scale;
+    int32_t helped;
+} me_linear_s8_params;
+
+typedef struct {
+    const int8_t *x;
+    int32_t rows, x_stride;
+    const int8_t *weights;
+    const me_channel *channels;
+    int8_t *y;
+    int32_t k, y_stride;
+    int8_t *scratch;
+    int32_t awaited;
+} me_linear_s8_tile;
+
+void me_linear_s8(const me_linear_s8_params *linear, const me_linear_s8_tile *tile);
+
+/* y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero), one factor for all.
+ * b_transposed: b is given as [n][c]
+ * helped: as above */
+typedef struct {
+    int32_t c, a_zero, b_zero, b_transposed, mult, offset, shift;
+    me_scale scale;
+    int32_t helped;
+} me_matmul_s8_params;
+
+/* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch_bytes bytes, or as many
+ * less as me_gemm_scratch_bytes says where a, a_stride and c are multiples of 4
+ * packed: scratch has b from the tile before, of the same columns */
+typedef struct {
+    const int8_t *a, *b;
+    int32_t m, n, a_stride, b_stride;
+    int8_t *y;
+    int32_t y_stride;
+    int8_t *scratch;
+    int32_t packed, awaited;
+} me_matmul_s8_tile;
+
+void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *tile);
+
+/* Bytes of a row of `taps`, filled to words. */
+static inline int32_t me_gemm_row_bytes(int32_t taps)
+{
+    return (taps + 3) & ~3;
+}
+
+/* Bytes between gathered rows: an odd number of words, so that rows start in different banks. */
+static inline int32_t me_gemm_row_stride(int32_t taps)
+{
+    return me_gemm_row_bytes(taps) | 4;
+}
+
+/* How many pixels a core gathers at a time: 4 to 16 that take 2 KiB at most, if it can, and as many
+ * as 32 where they take 1 KiB: L1 may be small. */
+static inline int32_t me_gemm_pixels(int32_t taps)
+{
+    const int32_t row = me_gemm_row_bytes(taps), few = 256 / row, many = 512 / row;
+    const int32_t groups = few > 4 ? few : many > 4 ? 4 : many;
+    return 4 * (groups < 1 ? 1 : groups > 8 ? 8 : groups);
+}
+
+static inline int32_t me_gemm_scratch_bytes(int32_t taps)
+{
+    return 8 * me_gemm_pixels(taps) * me_gemm_row_stride(taps);
+}
+
+/* The rows and columns that n windows reach over. */
+static inline int32_t me_conv_span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
+{
+    return (n - 1) * stride + (kernel - 1) * dilation + 1;
+}
+
+static inline int32_t me_conv_padded_bytes(const me_conv_s8_params *conv, int32_t oh, int32_t ow)
+{
+    const int32_t rows = me_conv_span(oh, conv->k_h, conv->stride_h, conv->dilation_h);
+    const int32_t columns = me_conv_span(ow, conv->k_w, conv->stride_w, conv->dilation_w);
+    return me_gemm_row_bytes(rows * columns * conv->c) + 4;
+}
+
+static inline int32_t me_matmul_scratch_bytes(int32_t c, int32_t n)
+{
+    return n * (me_gemm_row_bytes(c) + (int32_t)sizeof(me_channel)) + me_gemm_scratch_bytes(c);
+}
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_recurrent.h"
+
+#include "me_recurrent_steps.h"
+
+void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile)
+{
+    run(op, tile, 0, 3, me_gru_units);
+    put_state(op, tile);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bytes that move and do not change, within L1: copies, axes in another order, constants. Cores
+ * 0 .. 7 call together, each moves its share. From and to do not overlap.
+ */
+#ifndef ME_LAYOUT_H
+#define ME_LAYOUT_H
+
+#include <stdint.h>
+
+/* `rows` pieces of `bytes`, from_step and to_step bytes from the start of one to that of the next:
+ * concatenation, slices, the inside of padding. Rows of one length at any address; best aligned. */
+typedef struct {
+    const int8_t *from;
+    int8_t *to;
+    int32_t rows, bytes, from_step, to_step;
+} me_copy_part;
+
+/* A result put together of parts; fills: what none of them covers has the value. */
+#define ME_PARTS 8
+typedef struct {
+    int32_t fills, value;
+} me_copy_s8_params;
+
+typedef struct {
+    int8_t *y;
+    int32_t bytes, parts;
+    me_copy_part part[ME_PARTS];
+} me_copy_s8_tile;
+
+void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
+
+/* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
+ * moves `from` by its step, which may be 0 or negative. Loops that could be one should be (see
+ * operators/loops.py). Fastest where the innermost step is 1, then where that of some other loop is. */
+#define ME_AXES 6
+typedef struct {
+    const int8_t *from;
+    int8_t *to;
+    int32_t loops; /* 1 .. ME_AXES */
+    int32_t extent[ME_AXES], step[ME_AXES];
+} me_transpose_s8_tile;
+
+/* A transpose has no parameters. */
+typedef struct {
+    int32_t unused;
+} me_transpose_s8_params;
+
+void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile);
+
+#endif

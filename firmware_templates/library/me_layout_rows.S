@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * me_layout_rows.h for GAP9's cores.
+ */
+#if defined ME_GAP9 && !defined ME_SDK
+
+#include "xpulp.inc"
+
+/* a0 from, a1 to, a2 words */
+me_function me_copy_words
+    srli a3, a2, 2
+    beqz a3, .Lmove_rest
+    lp_setup 0, a3, .Lmove_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    p_lw t2, 4, a0
+    p_lw t3, 4, a0
+    p_sw t0, 4, a1
+    p_sw t1, 4, a1
+    p_sw t2, 4, a1
+.Lmove_last:
+    p_sw t3, 4, a1
+.Lmove_rest:
+    andi a2, a2, 3
+    beqz a2, .Lmove_done
+    lp_setup 0, a2, .Lmove_rest_last
+    p_lw t0, 4, a0
+    nop
+.Lmove_rest_last:
+    p_sw t0, 4, a1
+.Lmove_done:
+    ret
+me_end me_copy_words
+
+/* a0 to, a1 word, a2 words */
+me_function me_fill_words
+    srli a3, a2, 2
+    beqz a3, .Lfill_rest
+    lp_setup 0, a3, .Lfill_last
+    p_sw a1, 4, a0
+    p_sw a1, 4, a0
+    p_sw a1, 4, a0
+.Lfill_last:
+    p_sw a1, 4, a0
+.Lfill_rest:
+    andi a2, a2, 3
+.Lfill_one:
+    beqz a2, .Lfill_done
+    p_sw a1, 4, a0
+    addi a2, a2, -1
+    j .Lfill_one
+.Lfill_done:
+    ret
+me_end me_fill_words
+
+/* a0 from, a1 to, a2 n, a3 from_step, a4 to_step */
+me_function me_copy_bytes
+    srli a5, a2, 2
+    beqz a5, .Lbytes_rest
+    lp_setup 0, a5, .Lbytes_last
+    p_lb_r t0, a3, a0
+    p_lb_r t1, a3, a0
+    p_lb_r t2, a3, a0
+    p_lb_r t3, a3, a0
+    p_sb_r t0, a4, a1
+    p_sb_r t1, a4, a1
+    p_sb_r t2, a4, a1
+.Lbytes_last:
+    p_sb_r t3, a4, a1
+.Lbytes_rest:
+    andi a2, a2, 3
+    beqz a2, .Lbytes_done
+    lp_setup 0, a2, .Lbytes_rest_last
+    p_lb_r t0, a3, a0
+    nop
+.Lbytes_rest_last:
+    p_sb_r t0, a4, a1
+.Lbytes_done:
+    ret
+me_end me_copy_bytes
+
+.macro four_bytes word
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+    p_sb_r \word, a5, a1
+    srli \word, \word, 8
+.endm
+
+/* a0 from, a1 to, a2 words, a3 rows, a4 from_row, a5 to_step */
+me_function me_scatter_words
+    mv a6, a0
+    mv a7, a1
+    srli t2, a2, 1
+    andi t3, a2, 1
+.Lspread_row:
+    beqz t2, .Lspread_one
+    lp_setup 0, t2, .Lspread_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a0
+    four_bytes t0
+    p_sb_r t0, a5, a1
+    four_bytes t1
+.Lspread_last:
+    p_sb_r t1, a5, a1
+    beqz t3, .Lspread_next
+.Lspread_one:
+    lw t0, 0(a0)
+    nop
+    four_bytes t0
+    sb t0, 0(a1)
+.Lspread_next:
+    add a6, a6, a4
+    addi a7, a7, 1
+    addi a3, a3, -1
+    mv a0, a6
+    mv a1, a7
+    bnez a3, .Lspread_row
+    ret
+me_end me_scatter_words
+
+/* a0 from, a1 to, a2 blocks, a3 from_step, a4 to_step */
+me_function me_transpose_blocks
+    add a5, a0, a3
+    add a6, a5, a3
+    add a7, a6, a3
+    li t6, 0x03010200
+    lp_setup 0, a2, .Ltranspose_last
+    p_lw t0, 4, a0
+    p_lw t1, 4, a5
+    p_lw t2, 4, a6
+    p_lw t3, 4, a7
+    me_transpose t0, t1, t2, t3, t4, t5, t6
+    p_sw_r t0, a4, a1
+    p_sw_r t5, a4, a1
+    p_sw_r t2, a4, a1
+.Ltranspose_last:
+    p_sw_r t3, a4, a1
+    ret
+me_end me_transpose_blocks
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The micro-kernels behind me_copy_s8.c. Two bodies: me_layout_rows.S for GAP9's cores, me_layout_rows.c
+ * in C. Nothing beside what is named is read or written; counts are at least 1.
+ */
+#ifndef ME_LAYOUT_ROWS_H
+#define ME_LAYOUT_ROWS_H
+
+#include "me_layout.h"
+
+void me_copy_words(const int8_t *from, int8_t *to, int32_t words);
+void me_fill_words(int8_t *to, uint32_t word, int32_t words);
+
+/* n single bytes */
+void me_copy_bytes(const int8_t *from, int8_t *to, int32_t n, int32_t from_step, int32_t to_step);
+
+/* `rows` rows of 4 * words bytes, from_row bytes apart; to[i * to_step + row] = from[row][i] */
+void me_scatter_words(const int8_t *from, int8_t *to, int32_t words, int32_t rows, int32_t from_row,
+                     int32_t to_step);
+
+/* to[i][j] = from[j][i], four rows of each, `blocks` blocks: from moves by 4 bytes, to by 4 rows */
+void me_transpose_blocks(const int8_t *from, int8_t *to, int32_t blocks, int32_t from_step,
+                         int32_t to_step);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Linear layers with results of 16 bits, operands in L1: the gates of LSTM and GRU from their inputs.
+ * All of cores 0 .. 7 call the kernel and share its rows and blocks; no barrier is inside.
+ *
+ * Weights are packed: for every four channels (the last filled with zeros), for every four columns a
+ * word a channel; zeros fill the last word.
+ */
+#ifndef ME_LINEAR_S8_S16_H
+#define ME_LINEAR_S8_S16_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* y = x W^T + b in steps of 1/1024: rows of c bytes, k channels in blocks of four, the last filled
+ * with zeros; y int16 */
+typedef struct {
+    int32_t c, pre;
+} me_linear_s8_s16_params;
+
+typedef struct {
+    const int8_t *x;
+    int32_t rows;
+    const int8_t *weights;
+    const me_channel *channels;
+    int16_t *y;
+    int32_t k;
+} me_linear_s8_s16_tile;
+
+void me_linear_s8_s16(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile);
+
+#endif

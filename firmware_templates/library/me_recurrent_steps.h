@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of LSTM and GRU: states, and the units of each core. Each kernel has a body of its own,
+ * made for its number of gates, so all of it is inline.
+ */
+#ifndef ME_RECURRENT_STEPS_H
+#define ME_RECURRENT_STEPS_H
+
+#include <stdbool.h>
+
+#include "me_math.h"
+#include "me_recurrent.h"
+#include "me_recurrent_rows.h"
+#include "me_share.h"
+
+#define ME_INLINE static inline __attribute__((always_inline))
+
+ME_INLINE int32_t filled(int32_t bytes) { return (bytes + 3) / 4 * 4; }
+
+/* The states of all batches: h of one step, h of the next, and what has 16 bits; keep: what
+ * me_units has, or 0. */
+typedef struct {
+    int8_t *from, *to;
+    int16_t *wide, *keep;
+} states;
+
+ME_INLINE states states_of(const me_recurrent_params *op, int32_t step)
+{
+    const int32_t size = op->batch * filled(op->units);
+    int8_t *h[2] = { op->states, op->states + size };
+    return (states){ h[step % 2], h[(step + 1) % 2], (int16_t *)(void *)(op->states + 2 * size), 0 };
+}
+
+static inline int32_t started(int32_t x, int32_t mult, int32_t offset, int32_t shift)
+{
+    return (x * mult + offset) >> shift;
+}
+
+/* Of the state that is kept in 16 bits. */
+static inline int32_t first_wide(const me_recurrent_params *op, const int8_t *states, int32_t i)
+{
+    return op->wide ? ((const int16_t *)(const void *)states)[i] : states[i];
+}
+
+static inline void start(const me_recurrent_params *op, bool lstm)
+{
+    const states s = states_of(op, 0);
+    const int32_t row = filled(op->units);
+    for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++) {
+        const int32_t n = at / row, unit = at - n * row, i = n * op->units + unit;
+        s.from[at] = s.to[at] = 0;
+        if (unit >= op->units)
+            continue;
+        if (lstm) {
+            const int32_t c = first_wide(op, op->c0, i);
+            s.from[at] = me_clip8(started(op->h0[i], op->h_mult, op->h_offset, op->h_shift));
+            s.wide[i] = (int16_t)me_clips(started(c, op->c_mult, op->c_offset, op->c_shift), 16);
+        } else {
+            const int32_t h = first_wide(op, op->h0, i);
+            s.wide[i] = (int16_t)me_clips(started(h, op->h_mult, op->h_offset, op->h_shift), 15);
+            s.from[at] = me_clip8((s.wide[i] + 64) >> 7);
+        }
+    }
+    ME_SYNC();
+}
+
+/* ---- steps */
+
+typedef void units_work(const me_units *);
+
+/* This core's share of the units, and what is the same for all steps. */
+ME_INLINE me_units units_of(const me_recurrent_params *op)
+{
+    const int32_t first = ME_FIRST(op->units);
+    me_units some;
+    some.words = filled(op->units) / 4;
+    some.weights = op->weights + 16 * some.words * first;
+    some.channels = op->channels + 4 * first;
+    some.sigmoid = op->sigmoid + 256;
+    some.tanh = op->tanh + 256;
+    some.pre = op->pre;
+    some.units = ME_LAST(op->units) - first;
+    return some;
+}
+
+/* A step of these units in all batches; y may be 0. */
+ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, const states *s, const int16_t *now, int8_t *y,
+                        int32_t gates, units_work *work)
+{
+    const int32_t first = ME_FIRST(op->units), row = 4 * some->words;
+    for (int32_t n = 0; n < op->batch && some->units > 0; n++) {
+        const int32_t unit = n * op->units + first;
+        some->h = s->from + n * row;
+        some->now = now + unit * gates;
+        some->state = s->wide + unit;
+        some->to = s->to + n * row + first;
+        some->y = y ? y + unit : some->to;
+        some->keep = s->keep ? s->keep + unit : 0;
+        work(some);
+    }
+}
+
+ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
+{
+    const int32_t all = op->batch * op->units;
+    me_units some = units_of(op);
+    if (tile->done == 0)
+        start(op, gates == 4);
+    for (int32_t step = 0; step < tile->steps; step++) {
+        const states s = states_of(op, tile->done + step);
+        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
+        run_step(op, &some, &s, tile->gates + t * all * gates, y ? y + t * all : 0, gates, work);
+        ME_SYNC();
+    }
+}
+
+/* What has 16 bits, as it is behind these steps. */
+static inline void put_state(const me_recurrent_params *op, const me_recurrent_tile *tile)
+{
+    const int16_t *state = states_of(op, 0).wide;
+    const int32_t all = op->batch * op->units;
+    int16_t *wide = (int16_t *)(void *)tile->y;
+    for (int32_t i = ME_FIRST(all); i < ME_LAST(all); i++) {
+        const int32_t y = started(state[i], op->y_mult, op->y_offset, op->y_shift);
+        if (op->wide)
+            wide[i] = (int16_t)me_clips(y, 16);
+        else
+            tile->y[i] = me_clip8(y);
+    }
+}
+
+ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y)
+{
+    const int32_t row = filled(op->units), all = op->batch * op->units;
+    int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
+    me_units some = units_of(op);
+    int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
+    if (tile->done == 0) {
+        for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)
+            resets[at] = 0;
+        start(op, false);
+    }
+    for (int32_t step = 0; step < tile->steps; step++) {
+        const states s = states_of(op, tile->done + step);
+        const int32_t t = op->reverse ? tile->steps - 1 - step : step;
+        const states reset = { s.from, resets, s.wide, keeps }, renew = { resets, s.to, s.wide, keeps };
+        const int16_t *now = tile->gates + 3 * t * all;
+        run_step(op, &some, &reset, now, 0, 3, me_reset_units);
+        ME_SYNC();
+        run_step(op, &some, &renew, now, y ? y + t * all : 0, 3, me_renew_units);
+        ME_SYNC();
+    }
+}
+
+#endif

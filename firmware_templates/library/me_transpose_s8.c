@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "me_layout.h"
+
+#include "me_copy_rows.h"
+#include "me_share.h"
+
+static int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+/* The two loops that a plane consists of, in bytes: `rows` along the innermost loop of `to`, where
+ * `to` moves by 1; `columns` along the loop in which `from` moves by 1, or by anything. */
+typedef struct {
+    int32_t rows, columns, from_row, from_column, to_column;
+} me_plane;
+
+/* Part of a plane: columns [first, last) of `rows` rows. */
+static void move_plane(const me_plane *p, const int8_t *from, int8_t *to, int32_t rows, int32_t first,
+                       int32_t last)
+{
+    const int32_t blocks = p->from_column == 1 ? (last - first) / 4 : 0;
+    const int32_t even = blocks > 0 ? rows / 4 * 4 : 0, middle = first + 4 * blocks;
+    for (int32_t row = 0; row < even; row += 4)
+        me_transpose_blocks(from + row * p->from_row + first, to + row + first * p->to_column, blocks,
+                            p->from_row, p->to_column);
+    if (blocks > 0 && even < rows)
+        me_scatter_words(from + even * p->from_row + first, to + even + first * p->to_column, blocks,
+                        rows - even, p->from_row, p->to_column);
+    for (int32_t column = middle; column < last; column++) {
+        const int8_t *start = from + column * p->from_column;
+        if (p->from_row == 1)
+            me_copy_piece(start, to + column * p->to_column, rows);
+        else
+            me_copy_bytes(start, to + column * p->to_column, rows, p->from_row, 1);
+    }
+}
+
+/* The loop that is a plane's columns: where `from` moves by 1, else the one before the innermost. */
+static int32_t column_loop(const me_transpose_s8_tile *m)
+{
+    const int32_t inner = m->loops - 1;
+    if (m->step[inner] != 1)
+        for (int32_t d = inner - 1; d >= 0; d--)
+            if (m->step[d] == 1 && m->extent[d] >= 4)
+                return d;
+    return inner - 1;
+}
+
+static int32_t bytes_of(const me_transpose_s8_tile *m, int32_t loop)
+{
+    int32_t bytes = 1;
+    for (int32_t d = loop + 1; d < m->loops; d++)
+        bytes *= m->extent[d];
+    return bytes;
+}
+
+/* Where plane `number` starts: `to` lies in the order of the loops. */
+static void start_plane(const me_transpose_s8_tile *m, int32_t loop, int32_t number, const int8_t **from, int8_t **to)
+{
+    int32_t to_step = m->extent[m->loops - 1];
+    for (int32_t d = m->loops - 2; d >= 0; to_step *= m->extent[d], d--) {
+        if (d == loop)
+            continue;
+        const int32_t i = number % m->extent[d];
+        number /= m->extent[d];
+        *from += i * m->step[d];
+        *to += i * to_step;
+    }
+}
+
+static int32_t planes_of(const me_transpose_s8_tile *m, int32_t loop)
+{
+    int32_t planes = 1;
+    for (int32_t d = 0; d < m->loops - 1; d++)
+        planes *= d == loop ? 1 : m->extent[d];
+    return planes;
+}
+
+/* n / d without a division, which takes more than 30 cycles, where there is nothing to divide. */
+static inline int32_t quotient(int32_t n, int32_t d)
+{
+    return d == 1 ? n : n < d ? 0 : n / d;
+}
+
+/* Shares groups of four columns of all planes, and pieces of their rows where these are few. */
+static void each_plane(const me_transpose_s8_tile *m, const me_plane *plane, int32_t loop)
+{
+    const int32_t groups = (plane->columns + 3) / 4, planes = planes_of(m, loop);
+    const int32_t pieces = planes * groups >= 16 ? 1 : least(8, (plane->rows + 3) / 4);
+    const int32_t rows = (quotient(plane->rows + pieces - 1, pieces) + 3) / 4 * 4;
+    const int32_t n = planes * pieces * groups, last = ME_LAST(n);
+    for (int32_t at = ME_FIRST(n); at < last;) {
+        const int32_t piece = quotient(at, groups), group = at - piece * groups;
+        const int32_t number = quotient(piece, pieces), row = (piece - number * pieces) * rows;
+        const int32_t some = least(groups - group, last - at);
+        const int8_t *from = m->from + row * plane->from_row;
+        int8_t *to = m->to + row;
+        start_plane(m, loop, number, &from, &to);
+        if (row < plane->rows)
+            move_plane(plane, from, to, least(rows, plane->rows - row), 4 * group,
+                       least(4 * (group + some), plane->columns));
+        at += some;
+    }
+}
+
+/* One loop: a copy where it moves by 1, else single bytes. */
+static void move_line(const me_transpose_s8_tile *m)
+{
+    const int32_t first = ME_FIRST(m->extent[0]), n = ME_LAST(m->extent[0]) - first;
+    const me_copy_part whole = { m->from, m->to, 1, m->extent[0], 0, 0 };
+    if (m->step[0] == 1)
+        me_copy_rows(&whole);
+    else if (n > 0)
+        me_copy_bytes(m->from + first * m->step[0], m->to + first, n, m->step[0], 1);
+}
+
+void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile)
+{
+    const int32_t inner = tile->loops - 1;
+    (void)op;
+    if (inner == 0) {
+        move_line(tile);
+        return;
+    }
+    const int32_t loop = column_loop(tile);
+    const me_plane plane = { tile->extent[inner], tile->extent[loop], tile->step[inner], tile->step[loop],
+                             bytes_of(tile, loop) };
+    each_plane(tile, &plane, loop);
+}
