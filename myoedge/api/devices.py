@@ -110,6 +110,6 @@ def _supply_v(board: str | None) -> float:
 
 def boards(board: str | None = None) -> tuple[Board, ...]:
     """The boards that come along, or the one of that id or board.toml. Errors: E252, E253."""
-    from myoedge.targets.boards import find_board, known_boards
+    from myoedge.targets.boards import all_boards, find_board
 
-    return known_boards() if board is None else (find_board(board),)
+    return all_boards() if board is None else (find_board(board),)

@@ -16,7 +16,7 @@ from myoedge.quantization.samples import Given
 if TYPE_CHECKING:
     from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
-    from myoedge.building.consumption import Calibration
+    from myoedge.building.consumption import EnergyCalibration
     from myoedge.building.simulate import Simulated
     from myoedge.reports.peaks import Peak
     from myoedge.simulator import Simulation
@@ -202,7 +202,7 @@ def energy(
     return consumption(chosen, operating_point, told(every, battery_mah, battery_volts))
 
 
-def calibrate_energy(measurements: StrPath) -> Calibration:
+def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     """Fits the coefficients of energy to measurements of a board, and keeps them.
 
     measurements   CSV: build (folder, or "idle"), operating_point, energy_uj or power_mw,

@@ -15,7 +15,7 @@ from myoedge.backends.inputs import as_argument, integers
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
-from myoedge.streaming import stream as pushed
+from myoedge.streaming import stream as streams
 from myoedge.system.folder import MANIFEST, is_build
 
 if TYPE_CHECKING:
@@ -98,9 +98,9 @@ class Build(Stored):
         Errors: E213, E214, E216 as `run`; E254 a build without --stream.
         """
         stream = self.streaming
-        shapes = pushed.frame_shapes(stream)
+        shapes = streams.frame_shapes(stream)
         rows = integers(self.network, as_argument(shapes, frame, named), shapes, raw, True)
-        ready = host.push(self.library, rows, pushed.ready_specs(stream), l3=self.l3_image)
+        ready = host.push(self.library, rows, streams.ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 
     def reset(self) -> None:

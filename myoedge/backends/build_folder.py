@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import parse_location
 from myoedge.quantization import files as store
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming import stream as pushed
+from myoedge.streaming import stream as streams
 from myoedge.streaming.stream import Stream
 from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
 
@@ -98,7 +98,7 @@ class Stored:
         """How the network takes frames; None for a build without --stream."""
         if "stream.json" not in self.digests:
             return None
-        return pushed.from_json(json.loads(self.written("stream.json")), self.network)
+        return streams.from_json(json.loads(self.written("stream.json")), self.network)
 
     @property
     def streaming(self) -> Stream:
@@ -202,7 +202,7 @@ class Stored:
     @cached_property
     def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
         """Shape and integer type of what a run gives: a stream the frames that are ready."""
-        return self.output_specs if self.stream is None else pushed.ready_specs(self.stream)
+        return self.output_specs if self.stream is None else streams.ready_specs(self.stream)
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:

@@ -17,7 +17,7 @@ from myoedge.backends import gvsoc, openocd
 from myoedge.backends.board import plugged_in
 from myoedge.errors import MyoedgeError
 from myoedge.system.toolchain import ZIG, compiler
-from myoedge.targets.boards import known_boards
+from myoedge.targets.boards import all_boards
 
 BOARD_VERBS = ("flash", "run")  # to a board
 State = Literal["ok", "missing", "wrong version"]
@@ -109,7 +109,7 @@ def _sdk_place(home: str) -> tuple[str, str] | None:
 
 def _probe_place() -> tuple[str, str] | None:
     """Serial ports with the USB id of a known board's probe."""
-    probes = [board.probe for board in known_boards() if board.probe]
+    probes = [board.probe for board in all_boards() if board.probe]
     ids = {usb_id.lower() for probe in probes for usb_id in probe.usb_ids}
     ports = [device for device, usb_id in plugged_in() if usb_id.lower() in ids]
     return ("", ", ".join(ports)) if ports else None

@@ -20,7 +20,7 @@ from myoedge.operators.interpreter import one_blas_thread, run_integer
 from myoedge.quantization.samples import Given, fit, read
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
-from myoedge.streaming import stream as pushed
+from myoedge.streaming import stream as streams
 from myoedge.streaming.stream import Pass, Stream
 
 
@@ -76,12 +76,12 @@ def cases(build: Build, samples: Iterable[Sample]) -> Iterator[Case]:
             outputs = [values[name] for name in q.graph.outputs]
             yield Case(build.in_order(sample), values, outputs)
         else:
-            yield from (_pass(stream, one) for one in pushed.passes(stream, sample))
+            yield from (_pass(stream, one) for one in streams.passes(stream, sample))
 
 
 def _pass(stream: Stream, one: Pass) -> Case:
-    outputs = pushed.handed_out(stream, one.ready)
-    return Case(pushed.frames_of(stream, one), one.values, outputs, one.number)
+    outputs = streams.padded_outputs(stream, one.ready)
+    return Case(streams.frames_of_pass(stream, one), one.values, outputs, one.number)
 
 
 def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
@@ -89,7 +89,7 @@ def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
     given = [run.given for run in runs]
     if build.stream is None or not given:
         return given
-    return [[pushed.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
+    return [[streams.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
 
 
 def board_runs(build: Build, runs: Sequence[Case]) -> list[BoardRun]:
@@ -140,7 +140,7 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
 def golden_sample(build: Build, short: bool = False) -> Sample:
     """The golden sample; `short`: of a stream the first passes alone."""
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
-    return pushed.first_frames(stream, PASSES, sample) if stream and short else sample
+    return streams.first_frames(stream, PASSES, sample) if stream and short else sample
 
 
 def given_samples(build: Build, given: Given | None) -> Iterable[Sample]:
@@ -166,7 +166,7 @@ def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     data, stream = read(given), build.stream
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
     data = replace(data, inputs=inputs or data.inputs, labels=None)
-    graph = build.network.graph if stream is None else pushed.as_long_as(stream, data.inputs)
+    graph = build.network.graph if stream is None else streams.graph_of_length(stream, data.inputs)
     return fit(data, graph).inputs
 
 
@@ -267,7 +267,7 @@ def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[A
     count = len(stream.inputs)
     for at in range(0, len(case.given), count):
         ready = host.push(library, case.given[at : at + count], specs, l3=build.l3_image)
-    return [pushed.filled_up(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
+    return [streams.zero_padded(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
 
 
 def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:

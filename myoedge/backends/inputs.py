@@ -35,7 +35,7 @@ def as_argument(names: Iterable[str], inputs: Sequence[Any], keywords: Mapping[s
 
 
 def integers(
-    q: QuantGraph, values: Any, shapes: Mapping[str, Shape], raw: bool, pushed: bool = False
+    q: QuantGraph, values: Any, shapes: Mapping[str, Shape], raw: bool, is_frame: bool = False
 ) -> list[Array]:
     """Integer arrays from one array, a sequence in order, or a mapping by name; axes of extent 1
     may be left out.
@@ -46,7 +46,7 @@ def integers(
     Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite.
     """
     arrays = _arrays_by_name(tuple(shapes), values)
-    shaped = {name: _shaped(name, x, shapes[name], pushed) for name, x in arrays.items()}
+    shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
     if raw:
         return [_raw(q, name, x) for name, x in shaped.items()]
     return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
@@ -77,15 +77,15 @@ def _real(name: str, value: Any) -> Array:
     return array
 
 
-def _shaped(name: str, x: Array, shape: Shape, pushed: bool) -> Array:
+def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
     """The array in the input's shape; axes of extent 1 may be left out."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}
         has_samples = x.shape[1:] in (shape, shape[1:])
         tries = ["one window at a time: [b.run(x) for x in windows]"] if has_samples else []
-        subject = f"a frame of {name}" if pushed else f"input {name}"
+        subject = f"a frame of {name}" if is_frame else f"input {name}"
         raise MyoedgeError(
-            "E213", f"{subject} has the wrong shape", facts, [FRAME] if pushed else tries
+            "E213", f"{subject} has the wrong shape", facts, [FRAME] if is_frame else tries
         )
     return x.reshape(shape)
 

@@ -16,7 +16,14 @@ from myoedge.operators.layer_names import located
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.l1.infeasible import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
-from myoedge.power.model import PUBLISHED, Coefficients, Energy, energy, for_modelled, typical
+from myoedge.power.model import (
+    PUBLISHED,
+    Coefficients,
+    Energy,
+    energy,
+    typical,
+    with_modelled_error,
+)
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.energy import amount, interval
@@ -223,8 +230,8 @@ def check(
     """
     judged = (
         short,
-        _latency(budget, plan, for_modelled(by)),
-        _energy(budget, plan, for_modelled(by)),
+        _latency(budget, plan, with_modelled_error(by)),
+        _energy(budget, plan, with_modelled_error(by)),
         _noise(budget, plan, fidelity, reused),
     )
     broken = [found for found in judged if found is not None]

@@ -11,7 +11,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_integer
 from myoedge.quantization import files as store
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming import stream as pushed
+from myoedge.streaming import stream as streams
 from myoedge.system.folder import MANIFEST, SCHEMA, sha256, to_json
 from myoedge.version import __version__
 
@@ -60,7 +60,7 @@ def _described(planned: Planned, quantized: Quantized) -> dict[str, bytes]:
     plan, stream = planned.plan, planned.stream
     documents = {"graph.json": store.to_json(plan.quant), "plan.json": describe(plan)}
     if stream is not None:
-        documents["stream.json"] = pushed.to_json(stream)
+        documents["stream.json"] = streams.to_json(stream)
     return {
         **{key: to_json(document).encode() for key, document in documents.items()},
         "weights.safetensors": store.to_safetensors(plan.quant),
@@ -126,7 +126,7 @@ def _one_pass(
         else integers[p.name]
         for p in stream.inputs
     }
-    *_, last = pushed.passes(stream, long)
+    *_, last = streams.passes(stream, long)
     return last.sample, last.values
 
 

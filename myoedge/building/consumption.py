@@ -31,7 +31,7 @@ EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high
 
 
 @dataclass(frozen=True)
-class Calibration:
+class EnergyCalibration:
     """Coefficients of the board that was measured, their residuals, and where they are stored."""
 
     coefficients: Coefficients
@@ -86,13 +86,13 @@ def _latency(report: Mapping[str, Any], point: OperatingPoint) -> dict[str, floa
 # --- calibration ----------------------------------------------------------------------------------
 
 
-def calibration(measurements: Path) -> Calibration:
+def calibration(measurements: Path) -> EnergyCalibration:
     """api.calibrate_energy: always from the published coefficients on, never from a calibration."""
     rows = list(_measured(measurements))
     if not rows:
         raise _wrong(measurements, "it has no measurement")
     found, residuals = calibrate(rows, PUBLISHED)
-    return Calibration(found, tuple(residuals), PUBLISHED, keep(found))
+    return EnergyCalibration(found, tuple(residuals), PUBLISHED, keep(found))
 
 
 def _measured(file: Path) -> Iterator[Measured]:

@@ -14,11 +14,11 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.convert import streamed
-from myoedge.streaming.explicit_state import stated, without_states
+from myoedge.streaming.convert import causal_stream
+from myoedge.streaming.explicit_state import explicit_state_stream, without_states
 from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, find_axes, paths
-from myoedge.streaming.windows import window_axes, windowed
+from myoedge.streaming.time_axis import Axes, find_axes, follow_time
+from myoedge.streaming.windows import window_axes, windowed_stream
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
@@ -89,23 +89,23 @@ def plan(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget) -> Paced
     frame_hz = None if table.rate is None else table.rate / table.hop
     window_s = None if table.rate is None else (table.window or table.hop) / table.rate
     if table.states:
-        stream = stated(q, table.states)
+        stream = explicit_state_stream(q, table.states)
         return Paced(stream, _planned(stream, chip, budget), frame_hz, window_s)
     if in_windows(table):
         axes = window_axes(q.graph, table.axis)
-        stream = windowed(q, axes, *_overlap(q.graph, axes, table))
+        stream = windowed_stream(q, axes, *_overlap(q.graph, axes, table))
         return Paced(stream, _planned(stream, chip, budget), frame_hz, window_s)
     axes = find_axes(q.graph, table.axis)
     least = _asked(q.graph, axes, table)
 
     @cache
     def of(frames: int) -> tuple[Stream, Plan]:
-        stream = streamed(q, axes, frames)
+        stream = causal_stream(q, axes, frames)
         return stream, _planned(stream, chip, budget)
 
     if frame_hz is None or not chip.point.clock_hz:
         return Paced(*of(least))
-    most = paths(q.graph, axes).most()
+    most = follow_time(q.graph, axes).pass_multiple()
     found = {p.name: least_frames(of, p.clock_hz / frame_hz, most) for p in chip.points}
     frames = table.frames or found[chip.point.name] or least
     return Paced(*of(frames), frame_hz, window_s, found)
@@ -157,7 +157,7 @@ def least_frames(of: Planned, frame_cycles: float, most: int) -> int | None:
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
     """Frames of a pass: those that are asked for, else as few as give a frame of the outputs."""
-    most = paths(graph, axes).most()
+    most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
         facts = {"needs": f"a multiple of {most}: the strides along time", "has": table.frames}
         tries = [f"[stream] frames = {-(-table.frames // most) * most}"]

@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Terminal, common
 
 if TYPE_CHECKING:
-    from myoedge.building.consumption import Calibration
+    from myoedge.building.consumption import EnergyCalibration
     from myoedge.power.calibrate import Residual
 
 
@@ -103,7 +103,7 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     terminal.result(_calibrated(calibration), lambda: _show_calibration(terminal, calibration))
 
 
-def _calibrated(calibration: Calibration) -> dict[str, Any]:
+def _calibrated(calibration: EnergyCalibration) -> dict[str, Any]:
     rows = [
         {
             "build": r.measured.name,
@@ -141,7 +141,7 @@ def _amount_text(row: Residual, joules: float) -> str:
     return amount(joules)
 
 
-def _show_calibration(terminal: Terminal, calibration: Calibration) -> None:
+def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
     from rich.table import Table
 
     from myoedge.reports.energy import widths

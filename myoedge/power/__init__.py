@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counters of a run -> joules, with an interval, and coefficients whose sources are known."""
+"""Energy model: counters of a run -> joules with an interval, and calibration of its
+coefficients."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurements -> Coefficients: non-negative least squares, with priors where there are some."""
+"""Measurements -> Coefficients: non-negative least squares with priors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from myoedge.targets import OperatingPoint
 
 METER = 0.02  # relative standard deviation of a measurement, unless it says its own
 PRIOR_COUNT = 4  # so many residuals is the workload error worth that was known before
-LEAST_SIGMA = 1e-6  # relative, of a prior that is as good as certain
+MIN_SIGMA = 1e-6  # relative, of a prior that is as good as certain
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a board took for an inference, or for so many cycles of an idle one.
+    """Energy that a board took for an inference, or for a number of idle cycles.
 
     sigma   relative standard deviation of the measurement
     """
@@ -34,13 +34,13 @@ class Measured:
 
     @property
     def idles(self) -> bool:
-        """Whether nothing is computed: a power is all that there is."""
+        """Whether no instruction is counted: the measurement is a power."""
         return not self.activity.instructions
 
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A measurement, and what coefficients say of it before and after."""
+    """A measurement with the energy that the model estimates before and after calibration."""
 
     measured: Measured
     before_j: float
@@ -56,23 +56,23 @@ class Residual:
 
 
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
-    """Coefficients for the board that was measured; the fewer the rows, the nearer to the prior.
+    """Coefficients fitted to a board; the fewer the rows, the nearer to the prior.
 
     Twice: what the first fit leaves says how well the formula does on this board, and so how much a
     row weighs against the prior in the second.
     Errors: E501 without scipy.
     """
     first = _fitted(rows, prior, prior.workload)
-    found = _fitted(rows, prior, min(first.workload, prior.workload))
-    return found, [_residual(row, prior, found) for row in rows]
+    calibrated = _fitted(rows, prior, min(first.workload, prior.workload))
+    return calibrated, [_residual(row, prior, calibrated) for row in rows]
 
 
 def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
-    """Least squares with rows that are as wrong as their meter and so much besides."""
+    """Least squares in which a row's error is its meter's and the workload's."""
     spread = _prior_covariance(prior)
     root = np.linalg.inv(np.linalg.cholesky(spread))  # root.T @ root is the inverse of the spread
     noise = np.array([np.hypot(row.sigma, workload) for row in rows])
-    a, b = _relative(rows)
+    a, b = _relative_contributions(rows)
     stacked = np.vstack([a / noise[:, None], root])
     values = non_negative(stacked, np.concatenate([b / noise, root @ np.array(prior.values)]))
     residuals = a @ values - b
@@ -86,23 +86,23 @@ def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> C
     )
 
 
-def _relative(rows: Sequence[Measured]) -> tuple[Array, Array]:
-    """What every coefficient contributes to a measurement, as a part of it; ones."""
+def _relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
+    """Relative contribution of every coefficient to each measurement, and a vector of ones."""
     lines = [np.array(joules_per_unit(row.activity, row.point)) / row.joules for row in rows]
     return np.array(lines).reshape(len(rows), -1), np.ones(len(rows))
 
 
 def _prior_covariance(prior: Coefficients) -> Array:
-    """With the board's own factor, which all of them share."""
+    """Covariance of the prior, with the board's common factor."""
     values = np.array(prior.values)
-    shared = prior.board**2 * np.outer(values, values)
-    least = np.diag((LEAST_SIGMA * np.maximum(values, LEAST_SIGMA)) ** 2)
-    found: Array = np.array(prior.covariance) + shared + least
-    return found
+    board_covariance = prior.board**2 * np.outer(values, values)
+    floor = np.diag((MIN_SIGMA * np.maximum(values, MIN_SIGMA)) ** 2)
+    total: Array = np.array(prior.covariance) + board_covariance + floor
+    return total
 
 
 def non_negative(a: Array, b: Array) -> Array:
-    """x >= 0 with the smallest |a x - b|. Errors: E501 without scipy."""
+    """The x >= 0 that minimises |a x - b|. Errors: E501 without scipy."""
     try:
         from scipy.optimize import nnls
     except ImportError:
@@ -110,8 +110,8 @@ def non_negative(a: Array, b: Array) -> Array:
         raise MyoedgeError("E501", "scipy is not installed", tries=tries) from None
     scale = np.linalg.norm(a, axis=0)
     scale[scale == 0] = 1.0
-    found: Array = nnls(a / scale, b)[0] / scale
-    return found
+    solution: Array = nnls(a / scale, b)[0] / scale
+    return solution
 
 
 def _vector(values: Array) -> Vector:
@@ -119,16 +119,17 @@ def _vector(values: Array) -> Vector:
 
 
 def _residual(row: Measured, before: Coefficients, after: Coefficients) -> Residual:
-    said = [energy(row.activity, row.point, by).joules for by in (before, after)]
-    return Residual(row, *said)
+    estimates = [energy(row.activity, row.point, by).joules for by in (before, after)]
+    return Residual(row, *estimates)
 
 
 def free_fit(rows: Sequence[Measured], fixed: Coefficients) -> Coefficients:
-    """The first three coefficients by these rows alone, L3 as it is; errors are relative."""
-    a, b = _relative(rows)
-    rest = b - a[:, 3] * fixed.values[3]
-    values = non_negative(a[:, :3], rest)
-    residuals = a[:, :3] @ values - rest
+    """The first three coefficients fitted to these rows without a prior, L3 fixed; errors are
+    relative."""
+    a, b = _relative_contributions(rows)
+    remainder = b - a[:, 3] * fixed.values[3]
+    values = non_negative(a[:, :3], remainder)
+    residuals = a[:, :3] @ values - remainder
     spread = float(residuals @ residuals) / max(len(rows) - 3, 1)
     covariance = np.zeros((4, 4))
     covariance[:3, :3] = spread * np.linalg.pinv(a[:, :3].T @ a[:, :3])

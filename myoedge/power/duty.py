@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A window every so often: duty cycle, average power, hours on a battery."""
+"""Duty cycle of a periodic inference: average power, hours on a battery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Range = tuple[float, float, float]  # value, low, high
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """Capacity and its mean voltage; what converters lose is not in it."""
+    """Capacity and mean voltage; converter losses are not included."""
 
     capacity_mah: float
     volts: float = BATTERY_VOLTS
@@ -28,7 +28,7 @@ class Battery:
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """One window in every period.
+    """Duty cycle of one inference in every period.
 
     share       of the period that is computed in; above 1 the chip does not keep up
     asleep_s    of the period, 0 where there is no time to fall asleep and wake
@@ -55,7 +55,8 @@ def duty(
     period_s: float,
     battery: Battery | None = None,
 ) -> Duty:
-    """Between windows the chip sleeps with its memories kept, and idles while it wakes.
+    """Duty cycle of an inference; between inferences the chip sleeps with memories retained, and
+    idles while it wakes.
 
     period_s   hop / rate
     Sleep is known between two bounds only (targets/gap9/energy.py): an average goes with the
@@ -68,23 +69,23 @@ def duty(
     idle = energy(Activity((pause_s - asleep_s) * point.clock_hz), point, by)
     sleep = _sleep_mw(by, bool(inference.l3_bytes))
     spans = (max(period_s, active_s), asleep_s)
-    average = tuple(
-        _average(*them, *spans) for them in zip(_j(awake), _j(idle), sleep, strict=True)
+    averages = tuple(
+        _average(*terms, *spans) for terms in zip(_joules(awake), _joules(idle), sleep, strict=True)
     )
-    found: Range = (average[0], average[1], average[2])
-    hours = None if battery is None else _hours(battery, found)
-    return Duty(period_s, active_s / period_s, asleep_s, found, sleep, hours)
+    average_mw: Range = (averages[0], averages[1], averages[2])
+    hours = None if battery is None else _hours(battery, average_mw)
+    return Duty(period_s, active_s / period_s, asleep_s, average_mw, sleep, hours)
 
 
 def _sleep_mw(by: Coefficients, has_l3: bool) -> Range:
-    """At most what leaks with everything powered, at the lower voltage."""
+    """Sleep power; at most the leakage with everything powered, at the lower voltage."""
     l3 = L3_ASLEEP_MW if has_l3 else 0.0
-    most = max(by.values[0], SLEEP_MW)
-    return (SLEEP_MW + l3, SLEEP_MW + l3, most + l3)
+    max_mw = max(by.values[0], SLEEP_MW)
+    return (SLEEP_MW + l3, SLEEP_MW + l3, max_mw + l3)
 
 
-def _j(found: Energy) -> Range:
-    return (found.joules, found.low_j, found.high_j)
+def _joules(energy_: Energy) -> Range:
+    return (energy_.joules, energy_.low_j, energy_.high_j)
 
 
 def _average(awake_j: float, idle_j: float, sleep_mw: float, span_s: float, asleep: float) -> float:

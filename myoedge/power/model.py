@@ -26,7 +26,7 @@ PARTS = ("leakage", "clocks", *WEIGHTED, "l3")
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """What energy is spent at, at 0.80 V.
+    """Coefficients of the energy model, at 0.80 V.
 
     values      leakage in mW, clocks in pJ a cycle, factor of the weights, pJ for a byte of L3
     covariance  of the values
@@ -72,14 +72,14 @@ class Energy:
 
 
 def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energy:
-    """Of an inference or a layer; activity may be a part of either."""
+    """Energy of an activity: an inference, a layer, or a part of either."""
     row = joules_per_unit(activity, point)
     leakage, clocks, work, l3 = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
     parts = (leakage, clocks, *(unit * weight for weight in weights), l3)
-    found = dict(zip(PARTS, parts, strict=True))
-    return Energy(found, _sigma(row, by, math.fsum(parts)))
+    joules_of = dict(zip(PARTS, parts, strict=True))
+    return Energy(joules_of, _sigma(row, by, math.fsum(parts)))
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
@@ -96,7 +96,7 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
 
 
 def _weights_pj(activity: Activity) -> tuple[float, ...]:
-    """Of what shares the factor, in the order of WEIGHTED."""
+    """Unscaled energies that share one factor, in the order of WEIGHTED."""
     return (
         INSTRUCTION_PJ * activity.instructions,
         INSTRUCTION_PJ * activity.fc_instructions,
@@ -112,22 +112,22 @@ def _sigma(row: Vector, by: Coefficients, joules: float) -> float:
 
 
 def power_mw(activity: Activity, point: OperatingPoint, by: Coefficients) -> float:
-    """On average, while it lasts."""
+    """Average power of an activity."""
     return 1e3 * energy(activity, point, by).joules * point.clock_hz / activity.cycles
 
 
 def typical(cycles: float, l3_bytes: float = 0) -> Activity:
-    """What networks do in so many cycles, where nothing has been counted."""
+    """Typical activity of so many cycles, where only cycles are known."""
     instructions, accesses, dma_bytes = (rate * cycles for rate in gap9_energy.TYPICAL)
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes)
 
 
-def for_typical(by: Coefficients) -> Coefficients:
-    """With the error that comes from not having counted what is done in these cycles."""
+def with_typical_error(by: Coefficients) -> Coefficients:
+    """Coefficients with the added error of typical instead of counted activity."""
     return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
 
 
-def for_modelled(by: Coefficients) -> Coefficients:
-    """With that, and the error of cycles that nothing has counted either."""
-    wide = math.hypot(for_typical(by).workload, gap9_energy.MODELLED_ERROR)
-    return replace(by, workload=wide)
+def with_modelled_error(by: Coefficients) -> Coefficients:
+    """Coefficients with the added errors of typical activity and of modelled cycles."""
+    workload = math.hypot(with_typical_error(by).workload, gap9_energy.MODELLED_ERROR)
+    return replace(by, workload=workload)

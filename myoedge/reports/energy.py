@@ -17,9 +17,9 @@ from myoedge.power.model import (
     Coefficients,
     Energy,
     energy,
-    for_modelled,
-    for_typical,
     typical,
+    with_modelled_error,
+    with_typical_error,
 )
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import Report
@@ -76,7 +76,11 @@ def _with_uncertainty(report: Mapping[str, Any], by: Coefficients) -> Coefficien
     """Coefficients with an interval that is wider the less of the report was counted."""
     if counted(report):
         return by
-    return for_modelled(by) if report["cycles"]["source"] == "modelled" else for_typical(by)
+    return (
+        with_modelled_error(by)
+        if report["cycles"]["source"] == "modelled"
+        else with_typical_error(by)
+    )
 
 
 def _duty(

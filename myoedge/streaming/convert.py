@@ -1,65 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantGraph -> Stream: every step on the frames of a pass, with those before as states."""
+"""Causal networks: QuantGraph -> Stream, every step on the frames of a pass, with states."""
 
 from __future__ import annotations
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.frame_reads import Read, Reads, best_reads
-from myoedge.streaming.pass_builder import Parts, network
+from myoedge.streaming.frame_reads import PassReads, Read, earliest_reads
+from myoedge.streaming.pass_builder import PassBuilder, built_network
 from myoedge.streaming.recurrent import add_recurrent
 from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, Paths, paths
+from myoedge.streaming.time_axis import Axes, TimePaths, follow_time
 
-Shared = dict[tuple[str, Read, int], str]  # what is read of a tensor, for all who read the same
+OperandCache = dict[tuple[str, Read, int], str]  # by tensor, read and fill
 
 
-def streamed(q: QuantGraph, axes: Axes, frames: int) -> Stream:
-    """The network in passes of so many frames: the same integers as the network over all of them.
+def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
+    """The network in passes of `frames` frames, with the integers of the network over all
+    frames.
 
     axes     of time, by input
     frames   of the inputs; a multiple of what the strides along time multiply to
     Errors: E131 the network is not causal.
     """
-    found = paths(q.graph, axes)
-    timing = best_reads(q.graph, found, frames)
-    parts, shared = Parts(q, found.axis), Shared()
+    paths = follow_time(q.graph, axes)
+    timing = earliest_reads(q.graph, paths, frames)
+    builder, cache = PassBuilder(q, paths.axis), OperandCache()
     for name in q.graph.inputs:
-        parts.tensor(name, parts.with_frames(name, frames), name)
+        builder.tensor(name, builder.with_frames(name, frames), name)
     for step in q.steps:
-        _add(parts, shared, step, found, timing)
-    last = {name: _operand(parts, shared, name, r) for name, r in timing.reads[""].items()}
-    outputs = [last[name] for name in q.graph.outputs]
+        _add(builder, cache, step, paths, timing)
+    outputs_of = {name: _operand(builder, cache, name, r) for name, r in timing.reads[""].items()}
+    outputs = [outputs_of[name] for name in q.graph.outputs]
     return Stream(
-        network(parts, outputs),
-        tuple(parts.port(name, name) for name in q.graph.inputs),
-        tuple(parts.port(name, last[name]) for name in q.graph.outputs),
-        tuple(parts.states),
+        built_network(builder, outputs),
+        tuple(builder.port(name, name) for name in q.graph.inputs),
+        tuple(builder.port(name, outputs_of[name]) for name in q.graph.outputs),
+        tuple(builder.states),
         timing.early(q.graph),
         timing.warmup(q.graph),
-        found.stride[q.graph.outputs[0]],
+        paths.stride[q.graph.outputs[0]],
     )
 
 
-def _add(parts: Parts, shared: Shared, step: QuantizedNode, found: Paths, timing: Reads) -> None:
-    """The step on what it reads in a pass."""
-    moves, reads = found.moves[step.node.name], timing.reads[step.node.name]
-    names = {n: _operand(parts, shared, n, reads[n], m.fill(step)) for n, m in moves.items()}
+def _add(
+    builder: PassBuilder,
+    cache: OperandCache,
+    step: QuantizedNode,
+    paths: TimePaths,
+    timing: PassReads,
+) -> None:
+    """Adds a step on the frames that it reads in a pass."""
+    rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
+    names = {n: _operand(builder, cache, n, reads[n], m.fill(step)) for n, m in rules.items()}
     inputs = [names.get(name, name) for name in step.node.inputs]
-    made, move = timing.frames // found.stride[step.node.name], next(iter(moves.values()))
-    if move.carries:
-        begins = next(iter(reads.values())).begins
-        add_recurrent(parts, step, inputs, move, begins or 0)
+    frames, rule = timing.frames // paths.stride[step.node.name], next(iter(rules.values()))
+    if rule.carries:
+        fill_passes = next(iter(reads.values())).begins
+        add_recurrent(builder, step, inputs, rule, fill_passes or 0)
     else:
-        parts.add_on(step, inputs, move.resized(made))
+        builder.add_step(step, inputs, rule.resized(frames))
 
 
-def _operand(parts: Parts, shared: Shared, name: str, read: Read, fill: int = 0) -> str:
-    """The tensor that has what is read of another one; the same one for all who read the same."""
+def _operand(
+    builder: PassBuilder, cache: OperandCache, name: str, read: Read, fill: int = 0
+) -> str:
+    """The tensor of the frames that a step reads of another tensor; cached for equal reads."""
     key = (name, read, fill)
-    if key not in shared:
-        count = parts.shape(name)[parts.axis[name]]
-        late = parts.cut(name, parts.behind(name, name, read.delay, fill, None), 0, count)
-        whole = parts.behind(name, late, read.history, fill, read.begins)
-        shared[key] = parts.cut(name, whole, 0, read.taken)
-    return shared[key]
+    if key not in cache:
+        count = builder.shape(name)[builder.axis[name]]
+        delayed = builder.part(
+            name, builder.with_past(name, name, read.delay, fill, None), 0, count
+        )
+        with_history = builder.with_past(name, delayed, read.history, fill, read.begins)
+        cache[key] = builder.part(name, with_history, 0, read.taken)
+    return cache[key]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When frames come: which frame of a tensor a pass begins with, and what is kept of those before.
+"""Frames of every pass: the first frame of each tensor, and the history kept as states.
 
 A pass makes `frames / stride` frames of every tensor. The first one of pass 0 has a number, its
 `start`: 0 is the first frame of the network as it was exported, and what comes before it, with
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import StreamingRule
-from myoedge.streaming.time_axis import Paths
+from myoedge.streaming.time_axis import TimePaths
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a step reads of an operand in a pass.
+    """Frames that a step reads of an operand in a pass.
 
     delay    frames by which the operand comes later, to meet another one
     history  frames of the passes before, in front of the new ones
@@ -34,8 +34,8 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Reads:
-    """A graph in passes of so many frames.
+class PassReads:
+    """Frames read in the passes of a graph.
 
     start    of every tensor: the number of its first frame in pass 0
     reads    of every node, by operand; of "" those of the outputs
@@ -46,64 +46,64 @@ class Reads:
     reads: Mapping[str, Mapping[str, Read]]
 
     def warmup(self, graph: Graph) -> int:
-        """Frames of the outputs that come before frame 0."""
+        """Frames of the outputs before frame 0."""
         return -self.start[graph.outputs[0]]
 
     def early(self, graph: Graph) -> int:
-        """Frames of the inputs that come before frame 0."""
+        """Frames of the inputs before frame 0."""
         return -self.start[graph.inputs[0]]
 
 
-def best_reads(graph: Graph, paths: Paths, frames: int) -> Reads:
-    """With as many frames in front of the first one as let the outputs come earliest."""
-    tried = (reads(graph, paths, frames, early) for early in range(frames))
+def earliest_reads(graph: Graph, paths: TimePaths, frames: int) -> PassReads:
+    """Reads with as many frames in front of frame 0 as let the outputs come earliest."""
+    tried = (reads_of_pass(graph, paths, frames, early) for early in range(frames))
     rate = paths.stride[graph.outputs[0]]
     return min(tried, key=lambda r: (r.warmup(graph) * rate - r.early(graph), r.early(graph)))
 
 
-def reads(graph: Graph, paths: Paths, frames: int, early: int = 0) -> Reads:
-    """What every node reads in a pass.
+def reads_of_pass(graph: Graph, paths: TimePaths, frames: int, early: int = 0) -> PassReads:
+    """Frames that every node reads in a pass.
 
-    frames   of the inputs, a multiple of paths.most()
+    frames   of the inputs, a multiple of paths.pass_multiple()
     early    frames that pass 0 has in front of frame 0, so that passes begin where it suits
     """
     start = dict.fromkeys(graph.inputs, -early)
-    found: dict[str, Mapping[str, Read]] = {}
+    reads_of: dict[str, Mapping[str, Read]] = {}
     for node in graph.nodes:
-        moves = paths.moves[node.name]
-        count = frames // paths.stride[next(iter(moves))]
-        now = _together(node, moves, start, count)
-        found[node.name] = {n: _read(m, start[n], now, count) for n, m in moves.items()}
-        start[node.name] = min(_first(move, now) for move in moves.values())
+        rules = paths.rules[node.name]
+        count = frames // paths.stride[next(iter(rules))]
+        now = _first_common_frame(node, rules, start, count)
+        reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in rules.items()}
+        start[node.name] = min(_first(move, now) for move in rules.values())
     last = min(start[name] for name in graph.outputs)
     count = frames // paths.stride[graph.outputs[0]]
-    found[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
-    return Reads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, found)
+    reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
+    return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
 
 
-def _together(
-    node: Node, moves: Mapping[str, StreamingRule], start: Mapping[str, int], count: int
+def _first_common_frame(
+    node: Node, rules: Mapping[str, StreamingRule], start: Mapping[str, int], count: int
 ) -> int:
-    """The frame that all operands begin with in pass 0: that of the one which comes last.
+    """First frame that all operands have in pass 0: that of the latest one.
 
     What is in front of frame 0 can be put there between two passes only, so that frame 0 has to be
     the first one of a pass.
     """
-    last = min(start[name] for name in moves)
-    return last - (last % count if any(move.anchored for move in moves.values()) else 0)
+    last = min(start[name] for name in rules)
+    return last - (last % count if any(rule.anchored for rule in rules.values()) else 0)
 
 
-def _first(move: StreamingRule, now: int) -> int:
-    """The first frame made of frames from `now` on and of a history as short as can be."""
-    reach = max(move.taps - move.stride, move.before, 0)
-    return (now + move.before - reach) // move.stride
+def _first(rule: StreamingRule, now: int) -> int:
+    """First output frame from input frames at `now` and the shortest possible history."""
+    history = max(rule.taps - rule.stride, rule.before, 0)
+    return (now + rule.before - history) // rule.stride
 
 
-def _read(move: StreamingRule, start: int, now: int, count: int) -> Read:
-    made = count // move.stride
+def _read(rule: StreamingRule, start: int, now: int, count: int) -> Read:
+    results = count // rule.stride
     return Read(
         delay=start - now,
-        history=now + move.before - _first(move, now) * move.stride,
-        taken=(made - 1) * move.stride + move.taps,
-        begins=-now // count if move.anchored else None,
+        history=now + rule.before - _first(rule, now) * rule.stride,
+        taken=(results - 1) * rule.stride + rule.taps,
+        begins=-now // count if rule.anchored else None,
     )

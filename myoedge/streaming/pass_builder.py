@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The network of a pass as it grows, from its inputs on."""
+"""Builder of the network of one pass."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from myoedge.streaming.time_axis import Axes
 
 
 @dataclass
-class Parts:
-    """Steps, tensors and states so far.
+class PassBuilder:
+    """Steps, tensors and states of the network of one pass, in order.
 
     axis   of time, of tensors of `q`
     like   the tensor of `q` whose integers a new one has     params   of those that are like none
@@ -34,8 +34,8 @@ class Parts:
     params: dict[str, QuantParams] = field(default_factory=dict)
 
     def shape(self, name: str) -> Shape:
-        known = self.tensors.get(name)
-        return self.q.graph.shape(name) if known is None else known.shape
+        tensor = self.tensors.get(name)
+        return self.q.graph.shape(name) if tensor is None else tensor.shape
 
     def with_frames(self, name: str, frames: int) -> Shape:
         """The shape of a tensor of `q` with another number of frames."""
@@ -50,23 +50,23 @@ class Parts:
         self.tensor(step.node.name, step.out, like)
         self.steps.append(step)
 
-    def plain(self, name: str, shape: Shape, params: QuantParams) -> None:
-        """A tensor with parameters of its own."""
+    def add_tensor(self, name: str, shape: Shape, params: QuantParams) -> None:
+        """Adds a tensor with quantisation parameters of its own."""
         self.tensors[name] = Tensor(name, shape)
         self.params[name] = params
 
-    def add_on(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
-        """A step of `q` on other tensors, in the order of its node's inputs."""
+    def add_step(self, step: QuantizedNode, inputs: Sequence[str], attrs: Attrs) -> QuantizedNode:
+        """Adds a step of `q` on other tensors, in the order of its node's inputs."""
         node = step.node.but(inputs=tuple(inputs), attrs=attrs)
         operands = operand_names(node)
         shapes = tuple(map(self.shape, operands))
         out = OPS[node.op].shape(attrs, *map(self.shape, inputs))
-        made = replace(step, node=node, operands=operands, shapes=shapes, out=out)
-        self.add(made, node.name)
-        return made
+        placed = replace(step, node=node, operands=operands, shapes=shapes, out=out)
+        self.add(placed, node.name)
+        return placed
 
-    def behind(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
-        """The last `count` frames of the passes before, and behind them those of x."""
+    def with_past(self, like: str, x: str, count: int, fill: int, begins: int | None) -> str:
+        """Concatenates the last `count` frames of earlier passes and x."""
         if count == 0:
             return x
         axis, frames = self.axis[like], self.shape(x)[self.axis[like]]
@@ -77,21 +77,23 @@ class Parts:
         self.states.append(State(past, kept, fill, begins or 0))
         return joined
 
-    def cut(self, like: str, x: str, first: int, count: int) -> str:
-        """So many frames of x from one on; x itself where that is all of it."""
+    def part(self, like: str, x: str, first: int, count: int) -> str:
+        """Frames first .. first + count of x; x itself if these are all."""
         if count == self.shape(x)[self.axis[like]]:
             return x
         return self._slice(like, x, first, count, f"{like}_part")
 
     def _slice(self, like: str, x: str, first: int, count: int, name: str) -> str:
-        whole = [(0, n, 1) for n in self.shape(x)]
-        whole[self.axis[like]] = (first, first + count, 1)
-        return self._move(like, "slice", (x,), {"cuts": tuple(whole)}, name)
+        cuts = [(0, n, 1) for n in self.shape(x)]
+        cuts[self.axis[like]] = (first, first + count, 1)
+        return self._move(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
 
-    def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, wanted: str) -> str:
-        """A step that moves integers of `like`, under a name that is free."""
-        name, made = self._free(wanted), self.q.graph.producer.get(like)
-        node = Node(op, tuple(operands), (name,), attrs, () if made is None else made.origin)
+    def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
+        """Adds a data-movement step with the parameters of `like`, under a free name."""
+        name, producer = self._free(stem), self.q.graph.producer.get(like)
+        node = Node(
+            op, tuple(operands), (name,), attrs, () if producer is None else producer.origin
+        )
         shapes = tuple(map(self.shape, operands))
         element = self.q.element_type(like)
         step = QuantizedNode(
@@ -113,9 +115,9 @@ class Parts:
     def last(self, like: str, name: str) -> str:
         """The last frame, without the axis of time."""
         shape, axis = self.shape(like), self.axis[like]
-        one = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
+        frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
         return self._move(
-            like, "reshape", (one,), {"shape": shape[:axis] + shape[axis + 1 :]}, name
+            like, "reshape", (frame,), {"shape": shape[:axis] + shape[axis + 1 :]}, name
         )
 
     def fill(self, name: str) -> int:
@@ -128,21 +130,21 @@ class Parts:
         return Port(name, axis, self.shape(name)[axis], self.fill(like))
 
 
-def network(parts: Parts, outputs: Sequence[str]) -> QuantGraph:
-    """What has been gathered, as a network with states at its border."""
-    q, states = parts.q, parts.states
-    kept = tuple(state.output for state in states)
+def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
+    """The network of the pass; states are its last inputs and outputs."""
+    q, states = builder.q, builder.states
+    next_states = tuple(state.output for state in states)
     graph = replace(
         q.graph,
         inputs=(*q.graph.inputs, *(state.input for state in states)),
-        outputs=(*outputs, *kept),
-        output_names=(*q.graph.output_names, *kept),
-        nodes=tuple(step.node for step in parts.steps),
-        tensors=parts.tensors,
+        outputs=(*outputs, *next_states),
+        output_names=(*q.graph.output_names, *next_states),
+        nodes=tuple(step.node for step in builder.steps),
+        tensors=builder.tensors,
     )
-    params = {new: q.params[old] for new, old in parts.like.items() if old in q.params}
-    found = replace(
-        q, graph=graph, steps=tuple(parts.steps), params={**q.params, **params, **parts.params}
+    params = {new: q.params[old] for new, old in builder.like.items() if old in q.params}
+    pass_network = replace(
+        q, graph=graph, steps=tuple(builder.steps), params={**q.params, **params, **builder.params}
     )
-    enforce(QUANTIZED, found, graph, "cut into frames")
-    return found
+    enforce(QUANTIZED, pass_network, graph, "cut into frames")
+    return pass_network

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recurrent steps in passes: what one frame leaves for the next goes from pass to pass."""
+"""Recurrent steps in passes: the state after the last frame goes to the next pass."""
 
 from __future__ import annotations
 
@@ -7,58 +7,62 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from myoedge.operators.base import QuantizedNode, StreamingRule, StreamState
-from myoedge.streaming.pass_builder import Parts
+from myoedge.streaming.pass_builder import PassBuilder
 from myoedge.streaming.stream import State
 from myoedge.streaming.time_axis import not_causal
 
 
 def add_recurrent(
-    parts: Parts, step: QuantizedNode, inputs: Sequence[str], move: StreamingRule, begins: int
+    builder: PassBuilder,
+    step: QuantizedNode,
+    inputs: Sequence[str],
+    rule: StreamingRule,
+    begins: int,
 ) -> None:
-    """The step on frames of a pass, from the states of the pass before.
+    """Adds a recurrent step on the frames of a pass, with the states of the pass before.
 
     inputs   in the order of the node's, before they are states
     Errors: E131 a first state that is not one number for all of it.
     """
-    fills = [_fill(parts, step, state) for state in move.carries]
+    fills = [_fill(builder, step, state) for state in rule.carries]
     scalars, pasts = dict(step.integers.scalars), dict[int, str]()
-    for state in move.carries:
+    for state in rule.carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
-        parts.plain(past, state.shape, state.params)
+        builder.add_tensor(past, state.shape, state.params)
         scalars |= state.scalars
     count = max(len(inputs), *(at + 1 for at in pasts))
-    taken = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
-    given = replace(step, integers=replace(step.integers, scalars=scalars))
-    made = parts.add_on(given, taken, step.attrs)
-    for state, fill in zip(move.carries, fills, strict=True):
-        kept = _kept(parts, made, state)
-        parts.states.append(State(taken[state.operand], kept, fill, begins))
+    operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
+    stateful = replace(step, integers=replace(step.integers, scalars=scalars))
+    added = builder.add_step(stateful, operands, step.attrs)
+    for state, fill in zip(rule.carries, fills, strict=True):
+        next_state = _next_state(builder, added, state)
+        builder.states.append(State(operands[state.operand], next_state, fill, begins))
 
 
-def _fill(parts: Parts, step: QuantizedNode, state: StreamState) -> int:
-    """The one number that all of a first state has."""
+def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
+    """The single value of an initial state."""
     if state.operand >= len(step.node.inputs):
         return state.fill(step)
-    given = parts.q.constants.get(step.node.inputs[state.operand])
-    values = set() if given is None else set(state.first(step, given).reshape(-1).tolist())
+    constant = builder.q.constants.get(step.node.inputs[state.operand])
+    values = set() if constant is None else set(state.first(step, constant).reshape(-1).tolist())
     if len(values) != 1:
         reason = f"begins with a {state.name} that is not one number all over"
-        raise not_causal(parts.q.graph, step.node, reason)
+        raise not_causal(builder.q.graph, step.node, reason)
     return int(values.pop())
 
 
-def _kept(parts: Parts, step: QuantizedNode, state: StreamState) -> str:
-    """What is left behind the last frame; activations are of results alone."""
+def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:
+    """The state after the last frame, without the step's activation."""
     name = f"{step.node.name}_{state.name}_kept"
     if not state.last:
-        return parts.last(step.node.name, name)
-    parts.plain(name, state.shape, state.params)
+        return builder.last(step.node.name, name)
+    builder.add_tensor(name, state.shape, state.params)
     attrs = {key: value for key, value in step.attrs.items() if key != "act"}
     arrays = {key: value for key, value in step.integers.arrays.items() if key != "table"}
     node = step.node.but(op=state.last, outputs=(name,), attrs=attrs)
     integers = replace(step.integers, arrays=arrays)
     low, high = state.params.low, state.params.high
     element = state.params.element_type
-    made = replace(step, node=node, out=state.shape, low=low, high=high, element_type=element)
-    parts.steps.append(replace(made, integers=integers))
+    last_step = replace(step, node=node, out=state.shape, low=low, high=high, element_type=element)
+    builder.steps.append(replace(last_step, integers=integers))
     return name

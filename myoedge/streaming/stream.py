@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network that takes frames as they come: the reference, push by push, and stream.json."""
+"""Stream: a network run in passes; its reference by pushed frames, and stream.json."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one pass leaves for the next.
+    """A tensor that one pass passes on to the next.
 
     input, output   tensors of the network: what it was, what it is
     fill            integer that all of it has at first
@@ -48,7 +48,7 @@ class State:
 
 @dataclass(frozen=True)
 class Stream:
-    """A network that runs in passes, and what lies between them.
+    """A network that runs in passes, with its states.
 
     network   over the frames of a pass; its inputs are `inputs`, then the states, its outputs
               `outputs`, then what the states become
@@ -69,12 +69,12 @@ class Stream:
 
     @property
     def frames(self) -> int:
-        """Of the inputs in a pass."""
+        """Input frames of a pass."""
         return self.inputs[0].frames
 
     @property
     def state_bytes(self) -> int:
-        """Of all states, once."""
+        """Bytes of all states, each counted once."""
         q = self.network
         shapes = {s.input: q.graph.tensors[s.input].size for s in self.states}
         return sum(size * q.element_type(name).size_bytes for name, size in shapes.items())
@@ -82,7 +82,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Pass:
-    """A run of the network.
+    """One pass of a stream.
 
     number   since the reset        sample   what went in, states too
     values   of all tensors         ready    frames of the outputs that are ready
@@ -95,24 +95,24 @@ class Pass:
 
 
 def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
-    """The passes that so many frames are enough for, from a reset on.
+    """The passes that these frames fill, from a reset on.
 
     frames   integers by input name, any number of them along the axis of time
     """
-    q, states = stream.network, {s.input: _filled(stream, s) for s in stream.states}
-    given = [_with_early(stream, port, frames[port.name]) for port in stream.inputs]
+    q, states = stream.network, {s.input: _initial_state(stream, s) for s in stream.states}
+    inputs = [_with_front_padding(stream, port, frames[port.name]) for port in stream.inputs]
     warmup = stream.warmup
-    for number in range(given[0].shape[stream.inputs[0].axis] // stream.frames):
-        states |= {s.input: _filled(stream, s) for s in stream.states if s.begins == number}
+    for number in range(inputs[0].shape[stream.inputs[0].axis] // stream.frames):
+        states |= {s.input: _initial_state(stream, s) for s in stream.states if s.begins == number}
         new = {
-            port.name: _part(x, port.axis, number * port.frames, port.frames)
-            for port, x in zip(stream.inputs, given, strict=True)
+            port.name: _frames(x, port.axis, number * port.frames, port.frames)
+            for port, x in zip(stream.inputs, inputs, strict=True)
         }
         sample = {**new, **states}
         values = run_integer(q.steps, q.constants, sample)
         skipped = min(warmup, stream.outputs[0].frames)
         ready = (
-            _part(values[port.name], port.axis, skipped, port.frames - skipped)
+            _frames(values[port.name], port.axis, skipped, port.frames - skipped)
             for port in stream.outputs
         )
         yield Pass(number, sample, values, tuple(ready))
@@ -120,20 +120,20 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
         warmup -= skipped
 
 
-def pushed(stream: Stream, frames: Mapping[str, Array]) -> tuple[Array, ...]:
-    """All frames of the outputs that are ready after these frames, one behind the other."""
-    ready = [one.ready for one in passes(stream, frames)]
+def push_all(stream: Stream, frames: Mapping[str, Array]) -> tuple[Array, ...]:
+    """All output frames that are ready after these input frames, concatenated."""
+    ready = [run.ready for run in passes(stream, frames)]
     q = stream.network
     return tuple(
         np.concatenate([row[i] for row in ready], port.axis)
         if ready
-        else _part(np.zeros(q.graph.shape(port.name), q.dtype(port.name)), port.axis, 0, 0)
+        else _frames(np.zeros(q.graph.shape(port.name), q.dtype(port.name)), port.axis, 0, 0)
         for i, port in enumerate(stream.outputs)
     )
 
 
 def frame_shapes(stream: Stream) -> dict[str, Shape]:
-    """Of a frame of every input, with an axis of time of 1."""
+    """Shapes of a frame of every input, with a time axis of 1."""
     rows = [(p.name, p.axis, stream.network.graph.shape(p.name)) for p in stream.inputs]
     return {name: (*shape[:axis], 1, *shape[axis + 1 :]) for name, axis, shape in rows}
 
@@ -148,30 +148,30 @@ def ready_specs(stream: Stream) -> list[tuple[tuple[int, ...], str]]:
     ]
 
 
-def handed_out(stream: Stream, ready: Sequence[Array]) -> list[Array]:
-    """Frames that are ready as me_push puts them: time first, zeros behind them."""
-    found = []
+def padded_outputs(stream: Stream, ready: Sequence[Array]) -> list[Array]:
+    """Ready frames as me_push writes them: time first, padded with zeros."""
+    arrays = []
     for port, x, (shape, dtype) in zip(stream.outputs, ready, ready_specs(stream), strict=True):
-        found.append(filled_up(np.moveaxis(x, port.axis, 0).astype(dtype), shape))
-    return found
+        arrays.append(zero_padded(np.moveaxis(x, port.axis, 0).astype(dtype), shape))
+    return arrays
 
 
-def filled_up(frames: Array, shape: Shape) -> Array:
-    """With zeros behind them up to a shape."""
-    whole = np.zeros(shape, frames.dtype)
-    whole[: len(frames)] = frames
-    return whole
+def zero_padded(frames: Array, shape: Shape) -> Array:
+    """The frames, padded with zeros to a shape."""
+    padded = np.zeros(shape, frames.dtype)
+    padded[: len(frames)] = frames
+    return padded
 
 
-def frames_of(stream: Stream, one: Pass) -> list[Array]:
-    """What is pushed until a pass runs: of every moment a frame of each input."""
-    first = stream.early if one.number == 0 else 0
-    moments = range(first, stream.frames)
-    return [np.take(one.sample[p.name], at, p.axis) for at in moments for p in stream.inputs]
+def frames_of_pass(stream: Stream, run: Pass) -> list[Array]:
+    """Frames pushed for a pass: at every time, a frame of each input."""
+    first = stream.early if run.number == 0 else 0
+    times = range(first, stream.frames)
+    return [np.take(run.sample[p.name], time, p.axis) for time in times for p in stream.inputs]
 
 
 def firmware_head(numbers: Sequence[int]) -> Array:
-    """What is in front of the frames in input.bin: streams, and passes of each.
+    """Header of input.bin for streams: number of streams, and passes of each.
 
     numbers   of all passes, each since its reset
     """
@@ -180,14 +180,14 @@ def firmware_head(numbers: Sequence[int]) -> Array:
 
 
 def first_frames(stream: Stream, passes: int, frames: Mapping[str, Array]) -> dict[str, Array]:
-    """As many frames as so many passes take; behind the last one the first comes again."""
-    moments = range(passes * stream.frames - stream.early)
+    """Frames for `passes` passes, repeated from the first one on where there are too few."""
+    times = range(passes * stream.frames - stream.early)
     axes = {port.name: port.axis for port in stream.inputs}
-    return {n: np.take(x, moments, axes[n], mode="wrap") for n, x in frames.items()}
+    return {n: np.take(x, times, axes[n], mode="wrap") for n, x in frames.items()}
 
 
-def as_long_as(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
-    """The inputs that carry frames, over as many of them as these samples have.
+def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
+    """A graph with the frame inputs alone, as long as these samples.
 
     inputs   [samples, ...] by name, or the only one under any
     """
@@ -200,22 +200,22 @@ def as_long_as(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
     return Graph(tuple(tensors), (), (), tensors, {})
 
 
-def _filled(stream: Stream, state: State) -> Array:
+def _initial_state(stream: Stream, state: State) -> Array:
     q = stream.network
     return np.full(q.graph.shape(state.input), state.fill, q.dtype(state.input))
 
 
-def _with_early(stream: Stream, port: Port, x: Array) -> Array:
+def _with_front_padding(stream: Stream, port: Port, x: Array) -> Array:
     pads = [(stream.early if d == port.axis else 0, 0) for d in range(x.ndim)]
     return np.pad(x, pads, constant_values=port.fill)
 
 
-def _part(x: Array, axis: int, first: int, count: int) -> Array:
+def _frames(x: Array, axis: int, first: int, count: int) -> Array:
     return np.take(x, range(first, first + count), axis)
 
 
 def to_json(stream: Stream) -> dict[str, Any]:
-    """stream.json: all but the network."""
+    """stream.json: all fields but the network."""
     return {
         "schema": "myoedge.stream/1",
         **{name: [_fields(p) for p in getattr(stream, name)] for name in ("inputs", "outputs")},
@@ -229,7 +229,7 @@ def _fields(row: Port | State) -> dict[str, Any]:
 
 
 def from_json(document: Mapping[str, Any], network: QuantGraph) -> Stream:
-    """What to_json wrote, with the network that lies beside it."""
+    """A stream from stream.json and its network."""
     ports = {name: tuple(Port(**row) for row in document[name]) for name in ("inputs", "outputs")}
     states = tuple(State(**row) for row in document["states"])
     numbers = {name: int(document[name]) for name in NUMBERS}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""boards/<id>/board.toml -> Board: what is around a chip, and how to get at it."""
+"""Boards: boards/<id>/board.toml -> Board, the memories, probe and console around a chip."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from myoedge.errors import MyoedgeError
 from myoedge.targets import CHIPS
 
 FILE = "board.toml"
-USUAL = "gap9_evk"  # the board that is meant where none is named
+DEFAULT_BOARD = "gap9_evk"  # the board that is meant where none is named
 FLASHES = ("mram", "octospi")
 
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """The external memory that L3 lies in."""
+    """External memory that holds L3."""
 
     part: str
     bytes: int
@@ -30,7 +30,7 @@ class Ram:
 
 @dataclass(frozen=True, slots=True)
 class Flash:
-    """A memory that keeps programs.
+    """A flash memory for programs.
 
     sector_bytes   a power of two, and the memory a whole number of them
     flasher        the program of gap_bins/ that writes it, "" where there is none
@@ -45,7 +45,7 @@ class Flash:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The debug probe and what OpenOCD needs for it.
+    """Debug probe, and OpenOCD's parameters for it.
 
     usb_ids          "vendor:product", hexadecimal, of the probes that it can be
     target           OpenOCD's name of the core that loads and starts programs
@@ -66,7 +66,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The serial line to the application; `port` is a device's path where it is always the same."""
+    """Serial line to the application; `port` is its device path where that is fixed."""
 
     kind: Literal["uart"]
     uart: int
@@ -76,22 +76,22 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """How power is measured: a pad that is high while the network runs, and the supply."""
+    """Power measurement: a pad that is high while the network runs, and the supply voltage."""
 
     pad: int
     supply_v: float
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """The oscillator that the chip's clocks come from."""
+class Oscillator:
+    """Oscillator of the chip's clocks."""
 
     oscillator_hz: int
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board; what is not known of it is None.
+    """A board; unknown parts are None.
 
     tried   whether myoedge has been run on one
     """
@@ -101,7 +101,7 @@ class Board:
     chip: str
     tried: bool
     sources: tuple[str, ...] = ()
-    clock: Clock | None = None
+    clock: Oscillator | None = None
     ram: Ram | None = None
     flash: dict[str, Flash] = field(default_factory=dict)
     probe: Probe | None = None
@@ -110,23 +110,23 @@ class Board:
 
 
 def boards_dir() -> Path:
-    """boards/: inside an installed package, else beside it in a checkout."""
+    """Folder of the boards: in an installed package, else in the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"
 
 
-def known_boards() -> tuple[Board, ...]:
-    """Every board that comes along, by id."""
+def all_boards() -> tuple[Board, ...]:
+    """Every board of the package, by id."""
     return tuple(read_board(path) for path in sorted(boards_dir().glob(f"*/{FILE}")))
 
 
 def find_board(name: str | None = None) -> Board:
-    """A board by id, or by the path of a board.toml; USUAL without a name.
+    """A board by id, or by the path of a board.toml; default DEFAULT_BOARD.
 
     Errors: E252 wrong, E253 no such board.
     """
-    name = name or USUAL
+    name = name or DEFAULT_BOARD
     path = Path(name)
     if path.suffix == ".toml" or path.is_dir():
         return read_board(path / FILE if path.is_dir() else path)
@@ -138,7 +138,7 @@ def find_board(name: str | None = None) -> Board:
 
 
 def read_board(path: Path) -> Board:
-    """A checked description. Errors: E252 every wrong key and value at once."""
+    """A checked board description. Errors: E252, all wrong keys and values at once."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -156,7 +156,7 @@ def _validated(tables: Mapping[str, Any], path: Path) -> Board:
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
-    for kind in (Board, Ram, Flash, Probe, Console, Power, Clock):
+    for kind in (Board, Ram, Flash, Probe, Console, Power, Oscillator):
         strict(kind)
     try:
         return TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
@@ -169,7 +169,7 @@ def _reasons(error: Exception) -> dict[str, str]:
     return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
 
 
-WORD = (0, 2**32 - 1)
+U32_RANGE = (0, 2**32 - 1)
 # What a value can be at all, by its key.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "clock.oscillator_hz": (1, 10**9),
@@ -177,9 +177,9 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "flash.bytes": (1, 2**32),
     "flash.sector_bytes": (1, 2**24),
     "probe.speed_khz": (1, 100_000),
-    "probe.idcode": WORD,
-    "probe.flasher_entry": WORD,
-    "probe.flasher_struct": WORD,
+    "probe.idcode": U32_RANGE,
+    "probe.flasher_entry": U32_RANGE,
+    "probe.flasher_struct": U32_RANGE,
     "console.uart": (0, 15),
     "console.baud_rate": (300, 12_000_000),
     "power.pad": (0, 255),
@@ -187,47 +187,47 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # What OpenOCD's Tcl and a path below gap_bins/ take as one word, without another meaning.
-WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-SCRIPT = re.compile(rf"{WORDS.pattern}(/{WORDS.pattern})*")  # below the SDK's openocd_tools
+SAFE_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+SCRIPT = re.compile(rf"{SAFE_WORD.pattern}(/{SAFE_WORD.pattern})*")  # below the SDK's openocd_tools
 USB_ID = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}")
 
 
 def _problems(board: Board) -> dict[str, str]:
-    """What types cannot say."""
-    found = {}
+    """Problems by key that types cannot express."""
+    problems = {}
     if not ID.fullmatch(board.id):
-        found["id"] = "is at most 64 of a-z, 0-9, _ and -"
+        problems["id"] = "is at most 64 of a-z, 0-9, _ and -"
     if board.chip not in CHIPS:
-        found["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
+        problems["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
     for name, flash in board.flash.items():
         if name not in FLASHES:
-            found[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
-        found |= {f"flash.{name}.{key}": text for key, text in _wrong_flash(flash).items()}
-    if board.probe is not None and not WORDS.fullmatch(board.probe.target):
-        found["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
+            problems[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
+        problems |= {f"flash.{name}.{key}": text for key, text in _flash_problems(flash).items()}
+    if board.probe is not None and not SAFE_WORD.fullmatch(board.probe.target):
+        problems["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
     for script in board.probe.scripts if board.probe else ():
         if not SCRIPT.fullmatch(script):
-            found["probe.scripts"] = f"{script!r} is no file's path in openocd_tools of the SDK"
+            problems["probe.scripts"] = f"{script!r} is no file's path in openocd_tools of the SDK"
     for usb_id in board.probe.usb_ids if board.probe else ():
         if not USB_ID.fullmatch(usb_id):
-            found["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
-    for key, value, (least, most) in _limited(board):
-        if not least <= value <= most:
-            found[key] = f"{value:,} is not {least:,} to {most:,}"
-    return found
+            problems["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
+    for key, value, (low, high) in _limited_values(board):
+        if not low <= value <= high:
+            problems[key] = f"{value:,} is not {low:,} to {high:,}"
+    return problems
 
 
-def _wrong_flash(flash: Flash) -> dict[str, str]:
-    found, sector_bytes = {}, flash.sector_bytes
+def _flash_problems(flash: Flash) -> dict[str, str]:
+    problems, sector_bytes = {}, flash.sector_bytes
     if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
-        found["sector_bytes"] = f"{sector_bytes:,} is no power of two that divides {flash.bytes:,}"
-    if flash.flasher and not WORDS.fullmatch(flash.flasher):
-        found["flasher"] = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
-    return found
+        problems["sector_bytes"] = f"{sector_bytes:,} does not divide {flash.bytes:,}, or is no 2^n"
+    if flash.flasher and not SAFE_WORD.fullmatch(flash.flasher):
+        problems["flasher"] = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
+    return problems
 
 
-def _limited(board: Board) -> Iterator[tuple[str, float, tuple[float, float]]]:
-    """(key, value, limits) of every number in the tables that are there."""
+def _limited_values(board: Board) -> Iterator[tuple[str, float, tuple[float, float]]]:
+    """(key, value, limits) of every number in the board's tables."""
     flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
     for key, limits in LIMITS.items():
         kind, _, name = key.partition(".")

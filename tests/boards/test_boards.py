@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.targets.boards import FILE, boards_dir, find_board, known_boards
+from myoedge.targets.boards import FILE, all_boards, boards_dir, find_board
 from tests.conftest import Ran
 
 EVK = boards_dir() / "gap9_evk" / FILE
 
 
 def test_boards_lie_in_folders_of_their_names_and_say_their_sources() -> None:
-    found = known_boards()
+    found = all_boards()
     assert [b.id for b in found] == sorted(p.name for p in boards_dir().iterdir())
     assert all(b.sources for b in found)
     assert not any(b.tried for b in found), "say in docs/boards.md what has been tried"
@@ -44,7 +44,7 @@ def test_a_board_of_ones_own(tmp_path: Path, run: Callable[..., Ran]) -> None:
 def test_the_list_says_what_was_never_tried(run: Callable[..., Ran]) -> None:
     shown = run("boards")
     assert shown.code == 0
-    assert shown.out.count("never tried on hardware") == len(known_boards())
+    assert shown.out.count("never tried on hardware") == len(all_boards())
     assert "APS256XXN" in shown.out
 
 

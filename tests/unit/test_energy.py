@@ -18,10 +18,10 @@ from myoedge.power.model import (
     PUBLISHED,
     Coefficients,
     energy,
-    for_modelled,
-    for_typical,
     power_mw,
     typical,
+    with_modelled_error,
+    with_typical_error,
 )
 from myoedge.reports.energy import amount, interval, period_s
 from myoedge.targets import find_chip
@@ -168,7 +168,7 @@ def test_what_is_modelled_is_less_sure_than_what_is_counted() -> None:
     """An error of 20 % in the cycles alone, which energy goes with, stays in the interval."""
     counted, cycles, modelled = (
         energy(typical(1e6), HIGH, by)
-        for by in (PUBLISHED, for_typical(PUBLISHED), for_modelled(PUBLISHED))
+        for by in (PUBLISHED, with_typical_error(PUBLISHED), with_modelled_error(PUBLISHED))
     )
     assert counted.sigma_j < cycles.sigma_j < modelled.sigma_j
     more = math.sqrt(modelled.sigma_j**2 - cycles.sigma_j**2)

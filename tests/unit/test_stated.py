@@ -17,8 +17,8 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.explicit_state import stated, without_states
-from myoedge.streaming.stream import pushed
+from myoedge.streaming.explicit_state import explicit_state_stream, without_states
+from myoedge.streaming.stream import push_all
 
 STEPS, INPUTS, UNITS = 23, 6, 5
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
@@ -111,10 +111,10 @@ def test_pushed_frames_give_what_the_network_over_all_of_them_gives(
     one = without_states(graph, names(graph))
     given = {graph.inputs[0]: x.numpy()[:, None], graph.inputs[1]: states_of(step, x)}
     network = quantize_graph(one, calibrate(one, given, Observer(), "t"))
-    stream = stated(network, names(graph))
+    stream = explicit_state_stream(network, names(graph))
     integers = quantized_inputs(found, {over_all.inputs[0]: x.numpy()})
     wanted = run_integer(found.steps, found.constants, integers)[over_all.outputs[0]]
-    (made,) = pushed(stream, {graph.inputs[0]: integers[over_all.inputs[0]]})
+    (made,) = push_all(stream, {graph.inputs[0]: integers[over_all.inputs[0]]})
     assert network.params[one.outputs[0]] == found.params[over_all.outputs[0]]
     np.testing.assert_array_equal(made.reshape(wanted.shape), wanted)
 

@@ -30,10 +30,17 @@ from myoedge.passes.decode import decoded, voted
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.convert import streamed
-from myoedge.streaming.stream import firmware_head, first_frames, from_json, passes, pushed, to_json
-from myoedge.streaming.time_axis import find_axes, paths
-from myoedge.streaming.windows import window_axes, windowed
+from myoedge.streaming.convert import causal_stream
+from myoedge.streaming.stream import (
+    firmware_head,
+    first_frames,
+    from_json,
+    passes,
+    push_all,
+    to_json,
+)
+from myoedge.streaming.time_axis import find_axes, follow_time
+from myoedge.streaming.windows import window_axes, windowed_stream
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
     Convolution,
@@ -67,10 +74,10 @@ def quantized(
 
 def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, least: int) -> None:
     """A stream gives the frames of the whole, from the first on and at least so many."""
-    stream = streamed(q, find_axes(q.graph, axis), frames)
+    stream = causal_stream(q, find_axes(q.graph, axis), frames)
     whole = run_integer(q.steps, q.constants, sample)
     for name, port, found in zip(
-        q.graph.outputs, stream.outputs, pushed(stream, sample), strict=True
+        q.graph.outputs, stream.outputs, push_all(stream, sample), strict=True
     ):
         count = found.shape[port.axis]
         assert count >= least
@@ -80,7 +87,7 @@ def check(q: QuantGraph, sample: Mapping[str, Array], axis: int, frames: int, le
 def judge(seed: int, layers: int, times: int) -> None:
     network, channels = causal(np.random.default_rng(seed), layers, FRAMES)
     q, sample = quantized(network, 1, channels, FRAMES, seed=seed)
-    most = paths(q.graph, find_axes(q.graph, 2)).most()
+    most = follow_time(q.graph, find_axes(q.graph, 2)).pass_multiple()
     check(q, sample, 2, most * times, 0)
 
 
@@ -129,7 +136,7 @@ def test_lstms_go_on_where_they_were(frames: int) -> None:
 def test_c_of_an_lstm_is_kept_in_16_bits() -> None:
     """With 8 bits the streams would part: c is 16 bits between steps, its result is not."""
     q, sample = quantized(Recurrent(4), 1, 4, FRAMES)
-    stream = streamed(q, find_axes(q.graph, 2), 1)
+    stream = causal_stream(q, find_axes(q.graph, 2), 1)
     kinds = {s.input: stream.network.dtype(s.input) for s in stream.states}
     assert sorted(kinds.values()) == ["int16", "int8"]
     values = [
@@ -146,7 +153,7 @@ def test_grus_go_on_where_they_were(frames: int) -> None:
     )
     q, sample = quantized(network, 1, 4, FRAMES)
     check(q, sample, 2, frames, FRAMES - 7 - 2 * frames)
-    stream = streamed(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, find_axes(q.graph, 2), frames)
     kept = [s.output for s in stream.states if "_h_" in s.input]
     assert [stream.network.dtype(name) for name in kept] == ["int16"] * 2
     assert max(np.abs(one.values[kept[0]]).max() for one in passes(stream, sample)) > 127
@@ -169,7 +176,7 @@ def test_filters_go_on_where_they_were(frames: int) -> None:
     """Between passes there are the last two samples of every section, with their guard bits."""
     q, sample = filtered(nn.Sequential(CropAdd(4, 6), PerFrame(4)), BAND)
     check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
-    stream = streamed(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, find_axes(q.graph, 2), frames)
     state = next(s for s in stream.states if "samples" in s.input)
     assert stream.network.dtype(state.input) == "int32"
     assert stream.network.graph.shape(state.input) == (6, 2, 1, 4)
@@ -184,7 +191,7 @@ def test_running_deviations_go_on_where_they_were(
     given = replace(BAND, band_hz=band_hz, zscore_s=0.1, deviation=0.5, rectify=True)
     q, sample = filtered(CropAdd(4, 6), given)
     check(q, sample, 2, frames, FRAMES - 5 - 2 * frames)
-    stream = streamed(q, find_axes(q.graph, 2), frames)
+    stream = causal_stream(q, find_axes(q.graph, 2), frames)
     state = next(s for s in stream.states if "power" in s.input)
     assert stream.network.dtype(state.input) == "int64"
     norm = next(step for step in q.steps if step.node.op == "running_norm")
@@ -219,8 +226,8 @@ def test_symbols_come_as_those_of_the_whole(frames: int) -> None:
     """The symbol of the frame before goes from pass to pass: nothing is told twice."""
     q, sample = around(lambda graph: decoded(graph, 0, framewise=True))
     check(q, sample, 2, frames, FRAMES - 3 - 2 * frames)
-    stream = streamed(q, find_axes(q.graph, 2), frames)
-    (found,) = pushed(stream, sample)
+    stream = causal_stream(q, find_axes(q.graph, 2), frames)
+    (found,) = push_all(stream, sample)
     whole, _ = around(lambda graph: decoded(graph, 0))
     (listed,) = run_integer(whole.steps, whole.constants, sample)[whole.graph.outputs[0]]
     symbols = found[found >= 0]
@@ -243,7 +250,7 @@ def test_votes_are_those_of_the_frames_that_there_are(frames: int) -> None:
 def test_a_pass_is_no_later_than_its_frames() -> None:
     """The frame that comes out with a pass is made of the last one that went in."""
     q, sample = quantized(CropAdd(4, 6), 1, 4, FRAMES)
-    stream = streamed(q, find_axes(q.graph, 2), 1)
+    stream = causal_stream(q, find_axes(q.graph, 2), 1)
     assert (stream.early, stream.warmup) == (0, 5)
     ready = [one.ready[0].shape[2] for one in passes(stream, sample)]
     assert ready == [0] * 5 + [1] * (FRAMES - 5)
@@ -270,13 +277,13 @@ def test_frames_that_are_the_first_axis() -> None:
 def test_the_typing_network_takes_its_receptive_field_to_begin() -> None:
     graph = prepared(emg2qwerty.tds(), 130, 1, 2, 16, 33)
     assert find_axes(graph) == {"x": 0}
-    found = paths(graph, {"x": 0})
-    assert found.most() == 1
+    found = follow_time(graph, {"x": 0})
+    assert found.pass_multiple() == 1
 
 
 def test_a_stream_is_written_and_read() -> None:
     q, _ = quantized(nn.Sequential(CropAdd(2, 3), Pool(2, 2, 1, True)), 1, 2, FRAMES)
-    stream = streamed(q, find_axes(q.graph, 2), 4)
+    stream = causal_stream(q, find_axes(q.graph, 2), 4)
     assert from_json(to_json(stream), stream.network) == stream
 
 
@@ -288,7 +295,7 @@ def test_streams_are_told_apart_in_the_input_of_the_firmware() -> None:
 def test_a_short_sample_is_run_through_again_for_some_passes() -> None:
     """So that there is a pass behind the first one to look at."""
     q, sample = quantized(Pool(2, 2, 1, True), 1, 2, 6)
-    stream = streamed(q, find_axes(q.graph, 2), 4)
+    stream = causal_stream(q, find_axes(q.graph, 2), 4)
     for count, wanted in ((1, [*range(4)]), (3, [*range(6), *range(6)])):
         found = first_frames(stream, count, sample)["x"]
         assert stream.early == 0
@@ -419,7 +426,7 @@ def test_a_first_state_that_is_not_one_number_is_refused(kind: type[nn.LSTM | nn
 
     q, _ = quantized(Begun(), FRAMES, 1, 4)
     with pytest.raises(MyoedgeError, match="not one number all over") as caught:
-        streamed(q, find_axes(q.graph, 0), 4)
+        causal_stream(q, find_axes(q.graph, 0), 4)
     assert caught.value.code == "E131"
 
 
@@ -429,7 +436,7 @@ def test_a_first_state_that_is_not_one_number_is_refused(kind: type[nn.LSTM | nn
 def test_what_is_kept_of_a_convolution(k: int, stride: int, dilation: int, pad: int) -> None:
     """(k - 1) * d frames, less what a stride leaves out; pads in front are part of it."""
     q, sample = quantized(Convolution(2, k, stride, dilation, pad, 1), 1, 2, FRAMES)
-    stream = streamed(q, find_axes(q.graph, 2), 6)
+    stream = causal_stream(q, find_axes(q.graph, 2), 6)
     kept = sum(stream.network.graph.shape(state.input)[1] for state in stream.states)
     reach = max((k - 1) * dilation + 1 - stride, pad)
     assert reach <= kept <= reach + stride - 1
@@ -469,9 +476,9 @@ def test_a_bidirectional_lstm_on_windows(past: int, future: int) -> None:
     q, _ = quantized(Both(), 16, 1, 4)
     axes = window_axes(q.graph)
     assert set(axes.values()) == {0}
-    stream = windowed(q, axes, past, future)
+    stream = windowed_stream(q, axes, past, future)
     x = np.random.default_rng(4).integers(-128, 128, (70, 1, 4), np.int8)
-    (found,) = pushed(stream, {q.graph.inputs[0]: x})
+    (found,) = push_all(stream, {q.graph.inputs[0]: x})
     wanted = as_windows(q, x, past, future)
     hop = 16 - past - future
     assert len(found) == 70 // hop * hop - future
