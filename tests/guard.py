@@ -19,8 +19,7 @@ from numpy.typing import DTypeLike
 from myoedge.backends.host import Library, Spec, invoke
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 
 Placement = Literal["start", "end"]
 
@@ -138,7 +137,7 @@ def asan_environment(cc: toolchain.Compiler) -> dict[str, str]:
     Only gcc has a libasan.so that can be loaded first.
     """
     asked = [*cc.command, "-print-file-name=libasan.so"]
-    found = tool.run(asked, cwd=Path.cwd(), timeout_s=60).stdout.strip()
+    found = tools.run(asked, cwd=Path.cwd(), timeout_s=60).stdout.strip()
     if not os.path.isabs(found):
         raise FileNotFoundError(f"libasan.so of {cc.version}")
     return {"LD_PRELOAD": found, "ASAN_OPTIONS": "detect_leaks=0"}

@@ -15,7 +15,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.console import SerialLine, open_line
 from myoedge.backends.flash_image import boot_image, write_boot, write_files
 from myoedge.errors import MyoedgeError, Notice, notice
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
 
@@ -64,7 +64,7 @@ def flash_build(
     line = None if find_serial_line is None else find_serial_line()
     installation = openocd.find()
     progress(f"OpenOCD {openocd.version(installation.program) or 'of no version'}")
-    with tool.scratch() as folder, openocd.session(installation, board.probe) as link:
+    with tools.scratch() as folder, openocd.session(installation, board.probe) as link:
         openocd.check_chain(link, board, board.probe)
         write = partial(_write, link, installation, board.probe, folder / "image.bin", progress)
         if files is not None:

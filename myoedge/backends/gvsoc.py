@@ -22,7 +22,7 @@ from myoedge.backends.measurement import (
 )
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.system import tools as tool
+from myoedge.system import tools
 
 TARGET = "gap9like"
 FREQUENCY = 370_000_000
@@ -94,7 +94,7 @@ def run_elf(
     timeout_s: float,
     frequency: int = FREQUENCY,
     fc_hart: int = FC_HART,
-) -> tool.Finished:
+) -> tools.Finished:
     """Runs firmware in a folder for its semihosting files; exit code and output.
 
     frequency    of SoC and cluster in Hz; the peripherals' is half of it (equal for hart 9)
@@ -105,13 +105,13 @@ def run_elf(
     """
     installation = find()
     options = {"frequency": frequency, "fc_hart": fc_hart}
-    with tool.scratch() as scratch:
+    with tools.scratch() as scratch:
         config = _prepare(installation, elf.absolute(), scratch, options)
         # Not `gvsoc run`: that turns every exit code of the firmware into 1.
         launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
         with _without_leftovers(folder):
-            return tool.run(command, cwd=folder, env=installation.environment, timeout_s=timeout_s)
+            return tools.run(command, cwd=folder, env=installation.environment, timeout_s=timeout_s)
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, i
         f"--work-dir={scratch}",
         "prepare",
     ]
-    finished = tool.run(command, cwd=scratch, env=installation.environment, timeout_s=PREPARE_S)
+    finished = tools.run(command, cwd=scratch, env=installation.environment, timeout_s=PREPARE_S)
     config = scratch / "gvsoc_config.json"
     if finished.returncode != 0 or not config.is_file():
         facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[-400:]}
@@ -158,7 +158,7 @@ def run_firmware(
 
     Errors: E501, E502 as run_elf; E711 where the firmware ended with an error of its own.
     """
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         write_inputs(folder, samples, l3)
         finished = run_elf(elf, folder, timeout_s=timeout_s)
         check_exit(finished.returncode, finished.stdout + finished.stderr)

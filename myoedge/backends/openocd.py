@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from myoedge.targets.boards import Board, Flash, Probe
 
 END = b"\x1a"  # ends a command and its result
@@ -55,7 +55,7 @@ def find_program() -> str:
 def version(program: str) -> str | None:
     """Version that OpenOCD prints; None where it does not run."""
     try:
-        finished = tool.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
+        finished = tools.run([program, "--version"], cwd=Path.cwd(), timeout_s=20)
     except MyoedgeError:
         return None
     match = re.search(r"Open On-Chip Debugger (\S+)", finished.stderr + finished.stdout)
@@ -74,7 +74,7 @@ def find() -> OpenOcd:
 class Session:
     """A connection to a running OpenOCD."""
 
-    def __init__(self, connection: socket.socket, running: tool.Background) -> None:
+    def __init__(self, connection: socket.socket, running: tools.Background) -> None:
         self.connection, self.running = connection, running
 
     def ask(self, command: str) -> str:
@@ -125,7 +125,7 @@ def session(installation: OpenOcd, probe: Probe) -> Iterator[Session]:
         "-c",
         f"adapter speed {probe.speed_khz}",
     ]
-    with tool.beside(command, cwd=installation.tools) as running:
+    with tools.background(command, cwd=installation.tools) as running:
         connection = _connected(running, port)
         with connection:
             connection.settimeout(COMMAND_S)
@@ -138,7 +138,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _connected(running: tool.Background, port: int) -> socket.socket:
+def _connected(running: tools.Background, port: int) -> socket.socket:
     end = time.monotonic() + CONNECT_S
     while time.monotonic() < end and not running.has_ended:
         try:
@@ -148,7 +148,7 @@ def _connected(running: tool.Background, port: int) -> socket.socket:
     raise _gone(running, "start", "it ended" if running.has_ended else "its port does not open")
 
 
-def _gone(running: tool.Background, command: str, cause: str) -> MyoedgeError:
+def _gone(running: tools.Background, command: str, cause: str) -> MyoedgeError:
     output = running.says.strip()
     if NO_PROBE.search(output):
         tries = ["connect the board's USB and switch it on", "on Linux: udev rules for the probe"]
@@ -158,7 +158,7 @@ def _gone(running: tool.Background, command: str, cause: str) -> MyoedgeError:
     return MyoedgeError("E609", "OpenOCD has ended", facts, tries)
 
 
-def _failed(running: tool.Background, command: str, answer: str) -> MyoedgeError:
+def _failed(running: tools.Background, command: str, answer: str) -> MyoedgeError:
     facts = {
         "command": command,
         "answer": answer.strip()[-300:],

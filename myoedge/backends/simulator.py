@@ -21,7 +21,7 @@ from myoedge.backends.measurement import (
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import WORKERS
 from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 STARTED = -1  # the value of the mark before the first layer
@@ -56,7 +56,7 @@ def run_firmware(
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
     options = replace(options or RunOptions(), snapshots=_addresses(program, regions or {}))
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         write_inputs(folder, samples, l3)
         run = simulate(
             program,

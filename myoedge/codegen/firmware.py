@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.errors import MyoedgeError
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
-from myoedge.system.cache import out_of_room
+from myoedge.system import toolchain, tools
+from myoedge.system.cache import disk_full_error
 from myoedge.system.elf import Program, read_elf
 from myoedge.system.library import KERNELS
-from myoedge.system.objects import Recipe, make_objects
+from myoedge.system.objects import ObjectOptions, compile_objects
 from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
 
 if TYPE_CHECKING:
@@ -66,12 +65,12 @@ def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
 def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
     """The program that these files are, SCRIPT among them. Errors: as make_firmware, and E281."""
     compiler = toolchain.compiler(cc)
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         written = _written(folder, files)
         include = (folder, folder / FOLDER)
         flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
         shared = [path for path in written if _shared(path.relative_to(folder))]
-        objects, finished = make_objects(shared, Recipe(folder, compiler, flags, include))
+        objects, finished = compile_objects(shared, ObjectOptions(folder, compiler, flags, include))
         output = folder / "firmware.elf"
         if finished.returncode == 0:
             finished = toolchain.compile_firmware(
@@ -100,13 +99,13 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise out_of_room(error.strerror or "") or error from None
+        raise disk_full_error(error.strerror or "") or error from None
     return [*texts]
 
 
 def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
     found = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
-    if not found and (full := out_of_room(says)):
+    if not found and (full := disk_full_error(says)):
         return full
     if not found:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}

@@ -167,7 +167,7 @@ _FUNCTIONS: dict[str, tuple[object, Sequence[object]]] = {
 def core(cc: str = "zig", sanitize: Sequence[str] = ()) -> ctypes.CDLL:
     """The loaded C core. Errors: E501 without the compiler, E281 without room to compile."""
     folder = Path(__file__).parent / "core"
-    handle = load_library(folder, cc=cc, sanitize=sanitize, how=FAST).handle
+    handle = load_library(folder, cc=cc, sanitize=sanitize, options=FAST).handle
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(handle, name)
         function.restype, function.argtypes = result, list(arguments)

@@ -11,7 +11,7 @@ from typing import Any
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.sweeps.tasks import Source, Task, toml_lines
-from myoedge.system import tools as tool
+from myoedge.system import tools
 
 RESULTS = (1, 2, 3, 4, 7)  # exit codes that say something of the model or its limits
 OK, DIFFERS, REFUSED = "ok", "differs", "refused"
@@ -46,7 +46,7 @@ def work(task: Task) -> Result:
     """
     blank = {"key": task.key, **task.labels, **dict.fromkeys((*OUTCOME, *FIGURES))}
     try:
-        with tool.scratch() as folder:
+        with tools.scratch() as folder:
             return {**blank, **_built(task, folder)}
     except MyoedgeError as error:
         if error.exit_code not in RESULTS:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outside this process: compilers, programs, caches, folders, ELF files."""
+"""The operating system: compilers, processes, caches, folders, ELF files."""

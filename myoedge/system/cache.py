@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of the cache: whole or not there, and only the newest are kept."""
+"""Cache of compiled files: complete or absent; only the newest are kept."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ from contextlib import suppress
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
-from myoedge.system import tools as tool
+from myoedge.system import tools
 
 SEAL_BYTES = 32
 LIBRARY_BYTES = 4 << 20  # the largest file: a library with zig's UBSan in it
-SCRATCH_KEPT_S = 24 * 3600
+SCRATCH_MAX_AGE_S = 24 * 3600
 
-_NO_ROOM = ("No space left", "NoSpaceLeft", "File size limit", "FileTooBig", "quota exceeded")
+_DISK_FULL = (
+    "No space left",
+    "NoSpaceLeft",
+    "File size limit",
+    "FileTooBig",
+    "quota exceeded",
+)
 
 
-def taken(path: Path) -> bool:
-    """Whether the cache has this file, whole; then it counts as used just now."""
+def is_cached(path: Path) -> bool:
+    """Whether the cache has this file intact; marks it as recently used."""
     with suppress(FileNotFoundError):
-        if _whole(path):
+        if _is_intact(path):
             os.utime(path)
             return True
     return False
 
 
-def keep(fresh: Path, path: Path) -> None:
-    """Moves a fresh file to its place, whole or not at all. Errors: E281 where the disk is full."""
+def store(fresh: Path, path: Path) -> None:
+    """Moves a new file into the cache atomically. Errors: E281 disk full."""
     _seal(fresh)
     os.replace(fresh, path)
 
 
 def _seal(file: Path) -> None:
-    """Appends its own sha256, which linkers and loaders pass over: a file cut off shows."""
+    """Appends the file's sha256, which linkers and loaders ignore, to detect truncation."""
     try:
         with file.open("r+b") as opened:
             opened.write(hashlib.sha256(opened.read()).digest())
     except OSError as error:
-        raise out_of_room(error.strerror or "") or error from None
+        raise disk_full_error(error.strerror or "") or error from None
 
 
-def _whole(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
     data = path.read_bytes()
     return hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]
 
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
-    """Of the names and texts of files below a folder, and of how they are built."""
+    """Digest of the names and contents of files below a folder, and of the build options."""
     sha = hashlib.sha256("\n".join(build).encode())
     for file in files:
         data = file.read_bytes()
@@ -60,37 +66,38 @@ def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def out_of_room(says: str) -> MyoedgeError | None:
-    """E281 where the cache is full, as the compiler says or as a try shows; else None."""
-    if not any(text in says for text in _NO_ROOM) and _has_room():
+def disk_full_error(message: str) -> MyoedgeError | None:
+    """E281 where the compiler's message or a trial write shows a full disk; else None."""
+    if not any(text in message for text in _DISK_FULL) and _has_space():
         return None
-    tries = ("make room there", "MYOEDGE_CACHE=<folder on another disk>")
+    tries = ("free disk space there", "MYOEDGE_CACHE=<folder on another disk>")
     return MyoedgeError(
-        "E281", "no room left to compile", {"cache": tool.cache_folder("libraries")}, tries
+        "E281", "no disk space left to compile", {"cache": tools.cache_folder("libraries")}, tries
     )
 
 
-def _has_room() -> bool:
-    """Whether the cache takes a file of the size of a library; full, zig only says "aborted"."""
+def _has_space() -> bool:
+    """Whether a file of a library's size can be written; on a full disk zig prints only
+    "aborted"."""
     try:
-        with tool.scratch() as folder:
+        with tools.scratch() as folder:
             (folder / "probe").write_bytes(bytes(LIBRARY_BYTES))
     except OSError:
         return False
     return True
 
 
-def prune(files: Iterable[Path], most: int) -> None:
-    """Remove all but the newest `most` files, and what killed compilations left for a day."""
+def prune(files: Iterable[Path], max_files: int) -> None:
+    """Removes all but the newest files, and scratch folders that are older than a day."""
     dated = sorted((_age_s(path), path) for path in files)
-    for _, path in dated[most:]:
+    for _, path in dated[max_files:]:
         path.unlink(missing_ok=True)
-    for folder in tool.cache_folder("scratch").iterdir():
-        if _age_s(folder) > SCRATCH_KEPT_S:
+    for folder in tools.cache_folder("scratch").iterdir():
+        if _age_s(folder) > SCRATCH_MAX_AGE_S:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _age_s(path: Path) -> float:
     with suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime
-    return 0.0  # somebody else was faster
+    return 0.0  # removed by another process

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs as ELF files: what is loaded, code, symbols, source lines."""
+"""ELF files of programs: segments, code, symbols, source lines."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from myoedge.errors import MyoedgeError
 
 _RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
-# Damaged files claim any size; what is read of one is bounded whatever it says.
-_MOST_SEGMENTS = 256
-_MOST_LOADED = 64 << 20
-_MOST_NAME = 4096
-_MOST_LINES = 1 << 20  # bytes of line programs
+# Limits against damaged files, which may have any size fields.
+_MAX_SEGMENTS = 256
+_MAX_LOADED_BYTES = 64 << 20
+_MAX_NAME_BYTES = 4096
+_MAX_LINE_BYTES = 1 << 20  # bytes of line programs
 _SYMBOL = struct.Struct("<IIIBBH")  # name, value, size, type, visibility, section
 _FUNCTION = 2  # STT_FUNC
-_OF_64_BITS = 0xFFFFFFFF  # in the place of a length: DWARF of 64 bits follows
-# pyelftools meets damaged files with whatever its parsers happen to raise
+_DWARF64 = 0xFFFFFFFF  # escape code of the length field
+# Exceptions that pyelftools raises on damaged files.
 _DAMAGED = (
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(struct.error, RecursionError, MemoryError, OSError),
@@ -36,7 +36,7 @@ class Program:
 
     segments   (address, bytes) to load
     symbols    address by name
-    functions  (first address, behind the last, name), by address
+    functions  (start, end, name), sorted by address
     code       (address, bytes) of every executable section
     """
 
@@ -48,7 +48,7 @@ class Program:
     code: tuple[tuple[int, bytes], ...]
 
     def function_at(self, pc: int) -> str:
-        """The function an address lies in, "" if in none that has a name."""
+        """Name of the function at an address; "" for none."""
         at = bisect.bisect_right(self.functions, (pc, 1 << 40, "")) - 1
         if at < 0:
             return ""
@@ -56,16 +56,16 @@ class Program:
         return name if first <= pc < max(end, first + 1) else ""
 
     def line_at(self, pc: int) -> str:
-        """ "file:line" of an address, "" where the program does not say."""
+        """ "file:line" of an address; "" without debug information."""
         starts, lines = self._lines
         at = bisect.bisect_right(starts, pc) - 1
         return lines[at] if at >= 0 else ""
 
     @functools.cached_property
     def _lines(self) -> tuple[list[int], list[str]]:
-        # of several rows for an address the last one holds; the end of another sequence never does
-        found = sorted(_source_lines(self.data), key=lambda row: (row[0], row[1] != ""))
-        return [address for address, _ in found], [line for _, line in found]
+        # the last of several rows for an address wins, but an end of sequence never does
+        rows = sorted(_source_lines(self.data), key=lambda row: (row[0], row[1] != ""))
+        return [address for address, _ in rows], [line for _, line in rows]
 
 
 def read_elf(data: bytes, name: str = "the program") -> Program:
@@ -98,14 +98,14 @@ def _not_usable(name: str, has: str) -> MyoedgeError:
 
 
 def _check_sizes(elf: Any, name: str, size: int) -> None:
-    if elf.num_segments() > _MOST_SEGMENTS:
+    if elf.num_segments() > _MAX_SEGMENTS:
         raise _not_usable(name, f"{elf.num_segments():,} segments")
     ends = [segment["p_offset"] + segment["p_filesz"] for segment in elf.iter_segments()]
     if max(ends, default=0) > size:
-        raise _not_usable(name, f"{size:,} bytes, where it says {max(ends):,}: it is cut off")
+        raise _not_usable(name, f"{size:,} bytes, its headers need {max(ends):,}: truncated")
     loaded = sum(segment["p_filesz"] for segment in elf.iter_segments())
     code = sum(section["sh_size"] for section in elf.iter_sections() if _is_code(section))
-    if loaded > _MOST_LOADED or code > _MOST_LOADED:
+    if loaded > _MAX_LOADED_BYTES or code > _MAX_LOADED_BYTES:
         raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
 
 
@@ -137,17 +137,17 @@ def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]
 
 
 def _rows(table: bytes, names: bytes) -> Iterator[tuple[str, int, int, bool]]:
-    """(name, value, size, whether it is a function) of the symbols that are defined."""
-    whole = len(table) // _SYMBOL.size * _SYMBOL.size
-    for at, value, size, kind, _, section in _SYMBOL.iter_unpack(table[:whole]):
-        end = names.find(b"\0", at, at + _MOST_NAME)
+    """(name, value, size, whether it is a function) of the defined symbols."""
+    complete = len(table) // _SYMBOL.size * _SYMBOL.size
+    for at, value, size, kind, _, section in _SYMBOL.iter_unpack(table[:complete]):
+        end = names.find(b"\0", at, at + _MAX_NAME_BYTES)
         if at < end and section:
             name = names[at:end].decode("utf-8", "replace")
             yield name, value, size, kind & 15 == _FUNCTION
 
 
 def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
-    """(address, "file:line") of every row of the line tables; none where they are damaged."""
+    """(address, "file:line") of every row of the line tables; empty if they are damaged."""
     from elftools.elf.elffile import ELFFile
 
     try:
@@ -155,7 +155,7 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
         lines = elf.get_section_by_name(".debug_line")
         if lines is None or any(s["sh_flags"] & _COMPRESSED for s in elf.iter_sections()):
             return
-        table, dwarf, left = lines.data(), elf.get_dwarf_info(), _MOST_LINES
+        table, dwarf, remaining_bytes = lines.data(), elf.get_dwarf_info(), _MAX_LINE_BYTES
         for unit in dwarf.iter_CUs():
             at = unit.get_top_DIE().attributes.get("DW_AT_stmt_list")
             if at is None or not _is_sound(io.BytesIO(table[at.value :])):
@@ -163,8 +163,8 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
             program = dwarf.line_program_for_CU(unit)
             if program is None:
                 continue
-            left -= program.program_end_offset - program.program_start_offset
-            if left < 0:
+            remaining_bytes -= program.program_end_offset - program.program_start_offset
+            if remaining_bytes < 0:
                 return
             yield from _unit_lines(program)
     except Exception:
@@ -172,12 +172,12 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _is_sound(header: io.BytesIO) -> bool:
-    """Whether a line table's lists of folders and files (DWARF 5) take room for each entry.
+    """Whether a line table's lists of folders and files (DWARF 5) have bytes for each entry.
 
-    pyelftools would make as many entries of nothing as a damaged file claims.
+    pyelftools would allocate as many entries as a damaged file claims.
     """
     length, version = struct.unpack("<IH", header.read(6))
-    if length == _OF_64_BITS:
+    if length == _DWARF64:
         return False
     if version < 5:
         return True
@@ -231,7 +231,7 @@ def _unit_lines(program: Any) -> Iterator[tuple[int, str]]:
 
 
 def _place(program: Any, state: Any) -> str:
-    """file:line; the file alone where the compiler has merged code of several lines (line 0)."""
+    """file:line; the file alone for line 0, code merged from several lines."""
     file = _file(program, state.file)
     return f"{file}:{state.line}" if state.line else file
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that builds share -> objects: compiled once for the same text."""
+"""Object files of shared sources, compiled once for the same text."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.system import cache as cached
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import cache, toolchain, tools
 
-OBJECTS_KEPT = 2048
+MAX_OBJECTS = 2048
 INCLUDED = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How sources become objects.
+class ObjectOptions:
+    """Options of a compilation to objects.
 
-    root     folder that names in the object are relative to
-    flags    every flag that decides the machine code
-    include  where headers are looked for
+    root     folder that source names in the object are relative to
+    flags    all flags that affect the machine code
+    include  folders of headers
     """
 
     root: Path
@@ -35,50 +33,52 @@ class Recipe:
     include: Sequence[Path]
 
 
-def make_objects(sources: Sequence[Path], recipe: Recipe) -> tuple[list[Path], tool.Finished]:
-    """(objects, what the compiler said of the first source that it rejects, or of none)."""
-    wanted = [(source, _place(source, recipe)) for source in sources]
-    missing = [(source, place) for source, place in wanted if not cached.taken(place)]
+def compile_objects(
+    sources: Sequence[Path], options: ObjectOptions
+) -> tuple[list[Path], tools.Finished]:
+    """(objects, result of the first failed compilation, or of none)."""
+    objects = [(source, _object_path(source, options)) for source in sources]
+    missing = [(source, path) for source, path in objects if not cache.is_cached(path)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = [*pool.map(lambda pair: _made(pair[0], pair[1], recipe), missing)]
+        results = [*pool.map(lambda pair: _compile(pair[0], pair[1], options), missing)]
     if missing:
-        cached.prune(tool.cache_folder("objects").glob("*.o"), OBJECTS_KEPT)
+        cache.prune(tools.cache_folder("objects").glob("*.o"), MAX_OBJECTS)
     rejected = (finished for finished in results if finished.returncode != 0)
-    return [place for _, place in wanted], next(rejected, tool.Finished(0, "", ""))
+    return [path for _, path in objects], next(rejected, tools.Finished(0, "", ""))
 
 
-def _place(source: Path, recipe: Recipe) -> Path:
-    build = (sys.platform, platform.machine(), recipe.cc.version, *recipe.flags)
-    digest = cached.digest(recipe.root, _read(source, recipe), build)
-    return tool.cache_folder("objects") / f"{digest}.o"
+def _object_path(source: Path, options: ObjectOptions) -> Path:
+    build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
+    digest = cache.digest(options.root, _with_headers(source, options), build)
+    return tools.cache_folder("objects") / f"{digest}.o"
 
 
-def _read(source: Path, recipe: Recipe) -> list[Path]:
-    """A source and all headers of our own that it includes, over others too."""
-    found, todo = [], [source]
-    while todo:
-        file = todo.pop()
-        if file in found:
+def _with_headers(source: Path, options: ObjectOptions) -> list[Path]:
+    """A source and all our own headers that it includes, directly or through headers."""
+    files, pending = [], [source]
+    while pending:
+        file = pending.pop()
+        if file in files:
             continue
-        found.append(file)
+        files.append(file)
         names = INCLUDED.findall(file.read_text(encoding="utf-8"))
         for name in names:
-            places = (folder / name for folder in (file.parent, *recipe.include))
-            todo.extend([p.resolve() for p in places if p.is_file()][:1])
-    return found
+            places = (folder / name for folder in (file.parent, *options.include))
+            pending.extend([p.resolve() for p in places if p.is_file()][:1])
+    return files
 
 
-def _made(source: Path, place: Path, recipe: Recipe) -> tool.Finished:
-    with tool.scratch() as folder:
+def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.Finished:
+    with tools.scratch() as folder:
         fresh = folder / "fresh.o"
         finished = toolchain.compile_object(
             source,
             fresh,
-            root=recipe.root,
-            cc=recipe.cc,
-            flags=recipe.flags,
-            include=recipe.include,
+            root=options.root,
+            cc=options.cc,
+            flags=options.flags,
+            include=options.include,
         )
         if finished.returncode == 0:
-            cached.keep(fresh, place)
+            cache.store(fresh, path)
         return finished

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C compilers: found, asked for their version, run; the flags of libraries, programs, firmware."""
+"""C compilers: lookup and version, and the flags of libraries, programs and firmware."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRMWARE_FLAGS = (
 Names = Sequence[str]
 Files = Sequence[Path]
 
-# argc is 1 without arguments: then the last byte is touched, else the one behind it.
+# argc is 1 without arguments: then the last byte is written, else the byte after it.
 _PLANTED_OVERFLOW = """\
 #include <stdlib.h>
 int main(int argc, char **argv) {
@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """A C compiler that has told its version; `name` is what was asked for."""
+    """A C compiler with its version; `name` as requested."""
 
     name: str
     command: tuple[str, ...]
@@ -59,12 +59,12 @@ class Compiler:
 
     @property
     def can_asan(self) -> bool:
-        """Whether AddressSanitizer really stops a planted heap overflow; tried once a process."""
+        """Whether AddressSanitizer stops a deliberate heap overflow; tried once a process."""
         return _catches_heap_overflow(self)
 
 
 def compiler(name: str = "zig") -> Compiler:
-    """The C compiler of that name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
+    """A C compiler by name: "zig" (comes with the package), "cc" ($CC, else cc), or a path.
 
     Raises E501 where it is missing or does not run.
     """
@@ -72,19 +72,19 @@ def compiler(name: str = "zig") -> Compiler:
         binary = _zig_binary()
         return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
     command = _cc() if name == "cc" else (name,)
-    found = shutil.which(command[0])
-    if found is None:
+    program = shutil.which(command[0])
+    if program is None:
         raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
-    command = (str(Path(found).absolute()), *command[1:])
+    command = (str(Path(program).absolute()), *command[1:])
     return Compiler(name, command, _first_line((*command, "--version")))
 
 
 def _cc() -> tuple[str, ...]:
-    wanted = os.environ.get("CC", "")
+    command = os.environ.get("CC", "")
     try:
-        return tuple(shlex.split(wanted)) or ("cc",)
+        return tuple(shlex.split(command)) or ("cc",)
     except ValueError as error:
-        raise MyoedgeError("E501", f"CC is no command: {wanted}", {"cause": error}) from None
+        raise MyoedgeError("E501", f"CC is no command: {command}", {"cause": error}) from None
 
 
 def _zig_binary() -> str:
@@ -98,17 +98,17 @@ def _zig_binary() -> str:
     )
 
 
-def _missing(what: str, *tries: str) -> MyoedgeError:
-    return MyoedgeError("E501", f"{what} is missing", tries=tries)
+def _missing(subject: str, *tries: str) -> MyoedgeError:
+    return MyoedgeError("E501", f"{subject} is missing", tries=tries)
 
 
 @functools.cache
 def _first_line(command: tuple[str, ...]) -> str:
-    """What a program prints first; asked once a process."""
+    """First line of a program's output; run once a process."""
     finished = run(command, cwd=Path.cwd(), env={"LC_ALL": "C"}, timeout_s=60)
     if finished.returncode != 0 or not finished.stdout.strip():
-        facts = {"exit code": finished.returncode, "says": finished.stderr.strip()[:400]}
-        raise MyoedgeError("E501", f"{command[0]} does not tell its version", facts)
+        facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[:400]}
+        raise MyoedgeError("E501", f"{command[0]} does not print its version", facts)
     return finished.stdout.strip().splitlines()[0]
 
 
@@ -119,22 +119,22 @@ def compile_flags(
     warnings: Names = WARNINGS,
     defines: Names = (),
 ) -> tuple[str, ...]:
-    """Every flag that decides the machine code; none of them names a folder.
+    """All flags that affect the machine code; none contains a path.
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
     defines    names of macros that are set
     """
     if unknown := set(sanitize) - set(SANITIZERS):
         raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
-    # zig cc switches UBSan on by itself in some modes: said in both directions.
+    # zig cc enables UBSan by default in some modes: every sanitizer is set explicitly.
     checks = [f"-f{'' if kind in sanitize else 'no-'}sanitize={kind}" for kind in SANITIZERS]
     if sanitize:
         checks += ["-fno-sanitize-recover=all", "-g"]
-    # zig cc compiles for the very CPU it runs on; a cache may be shared between machines.
+    # zig cc compiles for the host's CPU by default; a cache may be shared between machines.
     cpu = ["-mcpu=baseline"] if cc.is_zig else []
-    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
     macros = [f"-D{name}" for name in defines]
-    return ("-std=c11", *warnings, optimize, *cpu, *checks, *here, *macros)
+    return ("-std=c11", *warnings, optimize, *cpu, *checks, *prefix, *macros)
 
 
 def compile_library(
@@ -149,10 +149,10 @@ def compile_library(
     defines: Names = (),
     objects: Files = (),
 ) -> Finished:
-    """Compile C files, or every C file below a folder, into a shared library; objects go with it.
+    """Compiles C files, or all C files below a folder, to a shared library with these objects.
 
-    Same sources, same bytes, wherever the folder lies (except with sanitizers, whose run-time
-    library knows its place). What the compiler objects to is in the result.
+    Same sources, same bytes, in any folder (except with sanitizers, whose run-time library holds
+    its path). The compiler's messages are in the result.
     """
     flags = compile_flags(cc, sanitize, optimize, warnings, defines)
     return _compile(sources, output, cc, ("-shared", "-fPIC", *flags), include, objects)
@@ -161,14 +161,14 @@ def compile_library(
 def compile_object(
     source: Path, output: Path, *, root: Path, cc: Compiler, flags: Names, include: Files
 ) -> Finished:
-    """Compile one file into an object, in which names are relative to the folder `root`."""
+    """Compiles one file to an object; source names in it are relative to `root`."""
     return _compile([source], output, cc, ("-c", *flags), include, root=root)
 
 
 def compile_program(
     sources: Path | Files, output: Path, *, cc: Compiler, sanitize: Names = (), include: Files = ()
 ) -> Finished:
-    """Compile C files, or every C file below a folder, into a program; else as compile_library."""
+    """Compiles C files, or all C files below a folder, to a program; else as compile_library."""
     return _compile(sources, output, cc, compile_flags(cc, sanitize), include)
 
 
@@ -181,29 +181,31 @@ def _compile(
     objects: Files = (),
     root: Path | None = None,
 ) -> Finished:
-    found, files = _located(sources)
-    root = root or found
-    places = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
+    common_root, files = _located(sources)
+    root = root or common_root
+    includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
     names = [os.path.relpath(file, root) for file in files]
-    # No place of this machine is inside, where there are source lines: neither ours nor zig's own.
-    moved = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
-    plain = [
-        *(f"-ffile-prefix-map={old}={new}" for old, new in moved),
+    # No path of this machine in debug information: neither ours nor zig's own.
+    prefixes = [(root, "."), *([(Path(cc.command[0]).parent, "zig")] if cc.is_zig else [])]
+    options = [
+        *(f"-ffile-prefix-map={old}={new}" for old, new in prefixes),
         "-o",
         str(output.absolute()),
     ]
     env = {"LC_ALL": "C", "ZIG_GLOBAL_CACHE_DIR": str(cache_folder("zig"))}
-    # Objects go to a folder that goes afterwards: else zig's cache grows with every compilation.
+    # A temporary folder for objects: else zig's cache grows with every compilation.
     with scratch() as folder:
         env["ZIG_LOCAL_CACHE_DIR"] = str(folder)
-        done = run([*cc.command, *flags, *plain, *places, *names, *objects], cwd=root, env=env)
-    if done.returncode == 0 and not output.exists():
+        finished = run(
+            [*cc.command, *flags, *options, *includes, *names, *objects], cwd=root, env=env
+        )
+    if finished.returncode == 0 and not output.exists():
         raise _missing(f"a C compiler ({cc.command[0]} compiles nothing)", "--cc zig, or cc")
-    return done
+    return finished
 
 
 def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
-    """The folder to compile in, so that no name needs more than a relative path, and the files."""
+    """The common folder of the sources, so that their names are relative paths, and the files."""
     if isinstance(sources, Path):
         root = sources.resolve()
         return root, sorted(root.rglob("*.c"))
@@ -212,20 +214,20 @@ def _located(sources: Path | Files) -> tuple[Path, list[Path]]:
 
 
 def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
-    """Every flag that decides the machine code of a program for a RISC-V core without a system.
+    """All flags that affect the machine code of a bare-metal RISC-V program.
 
     RV32IMC with registers for integers only; every function in a section of its own, so that the
-    linker leaves out what nobody calls.
+    linker removes unused ones.
     """
     target: tuple[str, ...] = ("-march=rv32imc_zicsr", "-mabi=ilp32")
     if cc.is_zig:
         target = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c")
     elif cc.is_clang:
         target = ("--target=riscv32-unknown-elf", "-fuse-ld=lld", *target)
-    here = ["-fdebug-compilation-dir=."] if cc.is_clang else []
+    prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
     checks = [f"-fno-sanitize={kind}" for kind in SANITIZERS] if cc.is_zig else []
     macros = [f"-D{name}" for name in defines]
-    return (*target, *FIRMWARE_FLAGS, *here, *checks, *macros)
+    return (*target, *FIRMWARE_FLAGS, *prefix, *checks, *macros)
 
 
 def compile_firmware(
@@ -238,7 +240,8 @@ def compile_firmware(
     include: Files = (),
     objects: Files = (),
 ) -> Finished:
-    """Compile and link C and assembly by a linker script into an ELF; else as compile_library."""
+    """Compiles C and assembly and links them by a linker script to an ELF; else as
+    compile_library."""
     root = _located([script, *sources])[0]
     link = ["-Wl,--gc-sections", f"-Wl,-T,{os.path.relpath(script.resolve(), root)}"]
     return _compile(sources, output, cc, (*flags, *link), include, objects, root)

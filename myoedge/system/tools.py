@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External programs, run to their end or beside this one; folders for what can be made again."""
+"""External programs, run to completion or in the background; cache and scratch folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from myoedge.errors import MyoedgeError
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a program ended; returncode is minus the signal where a signal ended it."""
+    """Result of a program; returncode is minus the signal that ended it."""
 
     returncode: int
     stdout: str
@@ -35,7 +35,7 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Finished:
-    """Run a program to its end, with `env` on top of the own environment and no standard input.
+    """Runs a program to completion, `env` added to the environment, without standard input.
 
     Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
     """
@@ -55,7 +55,7 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """A program that runs beside this one; what it says goes to a file."""
+    """A program in the background; its output goes to a file."""
 
     process: subprocess.Popen[str]
     log: Path
@@ -70,11 +70,12 @@ class Background:
 
 
 @contextmanager
-def beside(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
-    """A program that is ended at the end. Raises E501 where it cannot be started."""
+def background(command: Sequence[str | Path], *, cwd: Path) -> Iterator[Background]:
+    """Context manager of a program in the background, killed on exit. Raises E501 where it cannot
+    start."""
     with scratch() as folder, (folder / "log").open("w", encoding="utf-8") as log:
-        words = [str(part) for part in command]
-        process = _started(words, cwd, os.environ, output=log)
+        arguments = [str(part) for part in command]
+        process = _started(arguments, cwd, os.environ, output=log)
         try:
             yield Background(process, folder / "log")
         finally:
@@ -110,9 +111,9 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """A folder for what can be made again: under $MYOEDGE_CACHE, else the user's cache.
+    """A folder of the cache: under $MYOEDGE_CACHE, else the user's cache.
 
-    Where that cannot be written to, a temporary folder that goes when the process ends.
+    Where that is not writable, a temporary folder, removed when the process ends.
     """
     folder = _writable_root(os.environ.get("MYOEDGE_CACHE", "")) / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,11 +121,11 @@ def cache_folder(name: str) -> Path:
 
 
 @functools.cache
-def _writable_root(wanted: str) -> Path:
+def _writable_root(folder: str) -> Path:
     import platformdirs
 
-    root = Path(wanted or platformdirs.user_cache_dir("myoedge", appauthor=False))
-    root = root.absolute() if wanted else root
+    root = Path(folder or platformdirs.user_cache_dir("myoedge", appauthor=False))
+    root = root.absolute() if folder else root
     # Without $HOME and without a passwd entry the user's cache is a bare "~/...".
     with suppress(OSError):
         if root.is_absolute():
@@ -139,7 +140,7 @@ def _writable_root(wanted: str) -> Path:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty folder beside the cache (programs may be run there) that goes at the end."""
+    """Context manager of an empty folder beside the cache (programs in it may be executed)."""
     folder = tempfile.mkdtemp(dir=cache_folder("scratch"))
     try:
         yield Path(folder)

@@ -13,8 +13,7 @@ from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.gap_sdk import FOLDER
 from myoedge.codegen.project import runtime
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from tests.conftest import save_exported
 
 SHIM = Path(__file__).parent / "pmsis"
@@ -86,7 +85,7 @@ def for_host(build: Build, folder: Path, *defines: str) -> Path:
     program = folder / "app"
     cc = toolchain.compiler()
     command = [*cc.command, *flags, *places, "-include", "sdk_shim.h", *sources, "-o", program]
-    env = {"ZIG_GLOBAL_CACHE_DIR": str(tool.cache_folder("zig"))}
-    done = tool.run([str(part) for part in command], cwd=folder, env=env)
+    env = {"ZIG_GLOBAL_CACHE_DIR": str(tools.cache_folder("zig"))}
+    done = tools.run([str(part) for part in command], cwd=folder, env=env)
     assert done.returncode == 0, done.stderr
     return program

@@ -17,7 +17,7 @@ from myoedge.codegen.gap_sdk import FOLDER, build_digest, marker
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import simulate
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from myoedge.zoo.all_convnet import hd
 from tests.boards import sdk
 from tests.conftest import myoedge as command
@@ -63,7 +63,7 @@ def test_weights_in_l3_are_exact_on_the_chip(deep: Build, tmp_path: Path) -> Non
 def test_the_same_c_is_exact_on_this_machine_with_nine_threads(deep: Build, tmp_path: Path) -> None:
     program = sdk.for_host(deep, tmp_path, "SHIM_CHECKS")
     (tmp_path / "l3.bin").write_bytes(deep.l3_image or b"")
-    ran = tool.run([program], cwd=tmp_path, timeout_s=60)
+    ran = tools.run([program], cwd=tmp_path, timeout_s=60)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "outputs as expected" in ran.stdout
 
@@ -152,7 +152,7 @@ def configured(build: Build, folder: Path, *options: str) -> str:
     setup.parent.mkdir(parents=True)
     setup.write_text(SETUP)
     places = ("-S", str(build.folder / FOLDER), "-B", str(folder / "made"))
-    done = tool.run(
+    done = tools.run(
         ["cmake", *places, *options], cwd=folder, env={"GAP_SDK_HOME": str(folder / "sdk")}
     )
     assert done.returncode == 0, done.stderr

@@ -35,8 +35,7 @@ from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported, started
@@ -166,11 +165,11 @@ def test_make_check_reads_l3_bin(small: myoedge.Build, tmp_path: Path) -> None:
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
     done = toolchain.compile_program(sources, program, cc=toolchain.compiler("zig"), include=[src])
     assert done.returncode == 0, done.stderr
-    ran = tool.run([str(program)], cwd=program.parent)
+    ran = tools.run([str(program)], cwd=program.parent)
     assert ran.returncode == 2
     assert "../l3.bin: 0 of" in ran.stdout
     shutil.copy(small.folder / "l3.bin", tmp_path)
-    ran = tool.run([str(program)], cwd=program.parent)
+    ran = tools.run([str(program)], cwd=program.parent)
     assert (ran.returncode, "bit for bit" in ran.stdout) == (0, True), ran.stdout
 
 

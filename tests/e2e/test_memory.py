@@ -21,8 +21,7 @@ from myoedge.codegen.project import make_sources
 from myoedge.plan.placement import Life, Place, Placement
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
 
@@ -146,6 +145,6 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
     sources = sorted([*src.glob("*.c"), *src.glob("library/*.c")])
     done = toolchain.compile_program(sources, program, cc=cc, sanitize=kinds, include=[src])
     assert done.returncode == 0, done.stderr
-    ran = tool.run([str(program)], cwd=tmp_path)
+    ran = tools.run([str(program)], cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "bit for bit" in ran.stdout

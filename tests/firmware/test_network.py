@@ -12,7 +12,7 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from tests.firmware.programs import Platform, platforms, riscv_gcc
 from tests.networks import Small, Two
 
@@ -89,7 +89,7 @@ def sources(build: Build, tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(riscv_gcc() is None, reason="riscv64-unknown-elf-gcc is not installed")
 def test_make_firmware_needs_no_python(sources: Path, build: Build, tmp_path: Path) -> None:
-    done = tool.run(["make", "firmware", f"CC_RISCV={riscv_gcc()}"], cwd=sources)
+    done = tools.run(["make", "firmware", f"CC_RISCV={riscv_gcc()}"], cwd=sources)
     assert done.returncode == 0, done.stderr
     (tmp_path / "input.bin").write_bytes(golden(build, "input"))
     run = platforms()["simulator"]

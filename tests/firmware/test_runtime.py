@@ -13,8 +13,7 @@ from myoedge.codegen.firmware import link
 from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
 from myoedge.simulator import simulate
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from tests.conftest import ROOT
 from tests.firmware.programs import PROGRAMS, Platform, platforms, program
 
@@ -65,7 +64,7 @@ def drawn_on_host(folder: Path, text: str, *others: Path) -> bytes:
     )
     assert done.returncode == 0, done.stderr
     with_results = f"{binary} > results.bin"
-    assert tool.run(["sh", "-c", with_results], cwd=folder).returncode == 0
+    assert tools.run(["sh", "-c", with_results], cwd=folder).returncode == 0
     return (folder / "results.bin").read_bytes()
 
 

@@ -66,16 +66,16 @@ def _struct(fields: Fields, addresses: Mapping[str, int]) -> ctypes.Structure:
 @functools.cache
 def host_library(optimize: str = "-O1") -> ctypes.CDLL:
     """The kernels with UBSan, compiled once."""
-    from myoedge.system import tools as tool
+    from myoedge.system import tools
     from myoedge.system.library import CompileOptions
 
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         for file in sorted((template_dir() / "include").iterdir()):
             shutil.copy(file, folder / file.name)
         for name, text in kernel_files(*KERNELS).items():
             if not name.endswith(".S"):
                 (folder / name).write_text(text)
-        library = load_library(folder, sanitize=("undefined",), how=CompileOptions(optimize))
+        library = load_library(folder, sanitize=("undefined",), options=CompileOptions(optimize))
     return library.handle
 
 

@@ -17,8 +17,7 @@ from myoedge.codegen.project import runtime
 from myoedge.codegen.render import template_dir
 from myoedge.numerics.arrays import Array
 from myoedge.simulator.machine import simulate
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -145,7 +144,7 @@ def _on_host(
     )
     assert done.returncode == 0, done.stderr
     (folder / "cases.bin").write_bytes(_packed(cases))
-    ran = tool.run([str(binary)], cwd=folder)
+    ran = tools.run([str(binary)], cwd=folder)
     assert ran.returncode == 0, ran.stderr
     return _results((folder / "results.bin").read_bytes(), cases)
 

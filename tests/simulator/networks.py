@@ -14,7 +14,7 @@ from pathlib import Path
 from myoedge.backends.gvsoc import run_elf
 from myoedge.backends.measurement import layer_cycles
 from myoedge.simulator import simulate
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from myoedge.targets.gap9.simulator_costs import COSTS
 from tests.simulator.fixture import FOLDER
 
@@ -59,7 +59,7 @@ def recorded(name: str) -> Ran:
 def run(name: str, like: str) -> Ran:
     """What the simulator gives with a chip description of COSTS."""
     source = NETWORKS / name
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         (folder / "input.bin").write_bytes((source / "input.bin").read_bytes())
         elf = (source / "firmware.elf").read_bytes()
         ended = simulate(elf, cycles=COSTS[like], folder=folder, max_cycles=1 << 32)
@@ -71,7 +71,7 @@ def run(name: str, like: str) -> Ran:
 def record(name: str) -> str:
     """Runs it on GVSoC, writes what that gave, and says what changed."""
     source, before = NETWORKS / name, recorded(name)
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         (folder / "input.bin").write_bytes((source / "input.bin").read_bytes())
         ended = run_elf(source / "firmware.elf", folder, timeout_s=TIMEOUT_S)
         if ended.returncode:

@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from myoedge.backends.gvsoc import run_elf
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from tests.simulator import networks, random_code
 from tests.simulator.fixture import COUNTERS, FOLDER, Recorded, Row, load, save
 
@@ -40,7 +39,7 @@ def own_programs() -> list[str]:
 
 def build(name: str) -> bytes:
     """A program of our own, by the package's compiler: the same bytes for the same source."""
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         files = {path.name: path.read_text(encoding="utf-8") for path in _sources(name)}
         if name == RANDOM:
             files["random.S"] = random_code.code()
@@ -95,7 +94,7 @@ def _row(fields: Sequence[str], counters: tuple[tuple[int, ...], ...]) -> Row:
 
 def record(elf: bytes) -> tuple[Row, ...]:
     """What public GVSoC gives for a program."""
-    with tool.scratch() as folder:
+    with tools.scratch() as folder:
         program = folder / "program.elf"
         program.write_bytes(elf)
         ended = run_elf(program, folder, timeout_s=TIMEOUT_S, fc_hart=GAP9_HART)

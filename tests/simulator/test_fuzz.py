@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from myoedge.system import tools as tool
+from myoedge.system import tools
 from tests.conftest import ROOT
 from tests.guard import asan_at_hand
 
@@ -29,7 +29,7 @@ def attack(
     """How the runs of these seeds ended."""
     elves = [*sorted((RECORDED / "elf").glob("*.elf")), *sorted(RECORDED.glob("networks/*/*.elf"))]
     numbers = (str(first), str(count))
-    ran = tool.run(
+    ran = tools.run(
         [
             sys.executable,
             "-m",

@@ -11,8 +11,7 @@ import pytest
 
 from myoedge.backends import doctor, gvsoc
 from myoedge.errors import MyoedgeError
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 
 # Writes what it was called with where GVSoC writes its configuration.
 PREPARES = """\
@@ -232,7 +231,7 @@ def built(folder: Path, body: str) -> Path:
     flags += " -fno-sanitize=all -fomit-frame-pointer -Wl,-T,firmware.ld"
     (folder / "firmware.ld").write_text(LINKS, encoding="utf-8")
     zig = toolchain.compiler("zig")
-    ended = tool.run([*zig.command, *flags.split(), "-o", elf, source], cwd=folder, timeout_s=300)
+    ended = tools.run([*zig.command, *flags.split(), "-o", elf, source], cwd=folder, timeout_s=300)
     assert ended.returncode == 0, ended.stderr
     return elf
 

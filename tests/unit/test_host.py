@@ -17,8 +17,7 @@ import pytest
 from myoedge.backends import host
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 from tests.guard import asan_at_hand, run_guarded
 
 REPOSITORY = Path(__file__).parents[2]
@@ -54,7 +53,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A library cache of its own, with the warm zig cache of the machine."""
     folder = tmp_path / "cache"
     folder.mkdir()
-    (folder / "zig").symlink_to(tool.cache_folder("zig"))
+    (folder / "zig").symlink_to(tools.cache_folder("zig"))
     monkeypatch.setenv("MYOEDGE_CACHE", str(folder))
     return folder
 
@@ -117,25 +116,25 @@ print(host.run(library, [np.full(5, 9, np.int8)], [((5,), np.int32)])[0].tolist(
 """
     with ThreadPoolExecutor(3) as pool:
         ends = list(pool.map(lambda _: python(script), range(3)))
-    assert ends == [tool.Finished(0, "[45, 45, 45, 45, 45]\n", "")] * 3
+    assert ends == [tools.Finished(0, "[45, 45, 45, 45, 45]\n", "")] * 3
     assert len(list((cache / "libraries").iterdir())) == 1
     assert list((cache / "scratch").iterdir()) == []
 
 
-def python(script: str, **env: str) -> tool.Finished:
+def python(script: str, **env: str) -> tools.Finished:
     command = [sys.executable, "-c", script]
-    return tool.run(command, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY), **env})
+    return tools.run(command, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY), **env})
 
 
 def test_the_newest_libraries_are_kept(tmp_path: Path, cache: Path) -> None:
-    folder = tool.cache_folder("libraries")
+    folder = tools.cache_folder("libraries")
     for age in range(70):
         (folder / f"{age:02}.so").touch()
         os.utime(folder / f"{age:02}.so", (1e9 - age, 1e9 - age))
-    left = tool.cache_folder("scratch") / "left by a killed compilation"
+    left = tools.cache_folder("scratch") / "left by a killed compilation"
     left.mkdir()
     os.utime(left, (1e9, 1e9))
-    with tool.scratch() as busy:
+    with tools.scratch() as busy:
         library = host.build_library(sources(tmp_path / "src", *scaling(2)))
         assert busy.is_dir()
     assert not left.exists()
@@ -182,7 +181,7 @@ try:
 except MyoedgeError as error:
     print(error.code, error.exit_code)
 """
-    assert python(script) == tool.Finished(0, "E281 2\n", "")
+    assert python(script) == tools.Finished(0, "E281 2\n", "")
 
 
 def test_two_libraries_with_the_same_symbols_do_not_meet(tmp_path: Path, cache: Path) -> None:
@@ -293,7 +292,7 @@ WRITES_INPUT = "*(signed char *)(unsigned long)&x[at[0]] = 1;"
 FAULT = -signal.SIGSEGV
 
 
-def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> tool.Finished:
+def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> tools.Finished:
     script = f"""
 from pathlib import Path
 import numpy as np

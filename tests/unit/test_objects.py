@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
-from myoedge.system.objects import Recipe, make_objects
+from myoedge.system import toolchain, tools
+from myoedge.system.objects import ObjectOptions, compile_objects
 
 FILES = {
     "library/a.c": '#include "a.h"\nint a(void) { return A; }\n',
@@ -22,19 +21,21 @@ FILES = {
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own."""
-    monkeypatch.setattr(tool, "_writable_root", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(tools, "_writable_root", lambda _: tmp_path / "cache")
     return tmp_path / "cache"
 
 
-def made(folder: Path, *flags: str, **texts: str) -> tuple[Path, tool.Finished]:
+def made(folder: Path, *flags: str, **texts: str) -> tuple[Path, tools.Finished]:
     """The object of library/a.c in a folder of its own, some files with another text."""
     for name, text in FILES.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts.get(path.stem, text), encoding="utf-8")
     cc = toolchain.compiler()
-    recipe = Recipe(folder, cc, ("-O1", "-Wall", "-Werror", *flags), (folder, folder / "library"))
-    objects, finished = make_objects([folder / "library/a.c"], recipe)
+    recipe = ObjectOptions(
+        folder, cc, ("-O1", "-Wall", "-Werror", *flags), (folder, folder / "library")
+    )
+    objects, finished = compile_objects([folder / "library/a.c"], recipe)
     return objects[0], finished
 
 

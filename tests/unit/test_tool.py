@@ -16,8 +16,7 @@ import pytest
 
 from myoedge.backends import doctor
 from myoedge.errors import MyoedgeError
-from myoedge.system import toolchain
-from myoedge.system import tools as tool
+from myoedge.system import toolchain, tools
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRY = "int me_run(const void *const in[], void *const out[])"
@@ -63,19 +62,19 @@ def built(folder: Path, text: str = ADD, **options: object) -> Path:
 
 def test_a_program_is_run_with_its_streams_and_exit_code(tmp_path: Path) -> None:
     script = "import os, sys; print(os.getcwd()); sys.stderr.write(os.environ['A']); sys.exit(3)"
-    finished = tool.run([sys.executable, "-c", script], cwd=tmp_path, env={"A": "µ"})
-    assert finished == tool.Finished(3, f"{tmp_path}\n", "µ")
+    finished = tools.run([sys.executable, "-c", script], cwd=tmp_path, env={"A": "µ"})
+    assert finished == tools.Finished(3, f"{tmp_path}\n", "µ")
 
 
 def test_a_missing_program_is_E501(tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError, match="No such file") as caught:
-        tool.run(["/nowhere/program"], cwd=tmp_path)
+        tools.run(["/nowhere/program"], cwd=tmp_path)
     assert (caught.value.code, caught.value.exit_code) == ("E501", 5)
 
 
 def test_a_missing_folder_is_not_blamed_on_the_program(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
-        tool.run([sys.executable, "-V"], cwd=tmp_path / "gone")
+        tools.run([sys.executable, "-V"], cwd=tmp_path / "gone")
 
 
 def test_a_hung_program_ends_with_its_children(tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ def test_a_hung_program_ends_with_its_children(tmp_path: Path) -> None:
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with pytest.raises(MyoedgeError, match="did not finish") as caught:
         # The child holds the pipes open: unless it is ended too, this waits until it is done.
-        tool.run([sys.executable, "-c", script], cwd=tmp_path, timeout_s=1.0)
+        tools.run([sys.executable, "-c", script], cwd=tmp_path, timeout_s=1.0)
     assert caught.value.code == "E502"
     assert not (tmp_path / "survived").exists()
 
@@ -114,10 +113,10 @@ def test_no_folder_of_this_machine_is_in_a_library(
     text = ADD.replace("return 0;", "return __FILE__[a[2]];")
     source, library = written(tmp_path / "inner", text), tmp_path / "net.so"
     finished = toolchain.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
-    assert finished == tool.Finished(0, "", "")
+    assert finished == tools.Finished(0, "", "")
     strings = re.findall(rb"[\x20-\x7e]{4,}", library.read_bytes())
     assert any(b"net.c" in text for text in strings)
-    for private in (str(tmp_path), str(Path.home()), str(tool.cache_folder("zig"))):
+    for private in (str(tmp_path), str(Path.home()), str(tools.cache_folder("zig"))):
         assert not [text for text in strings if private.encode() in text]
 
 
@@ -138,7 +137,7 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
         cc=toolchain.compiler(),
         include=[tmp_path / "src/include"],
     )
-    assert finished == tool.Finished(0, "", "")
+    assert finished == tools.Finished(0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -157,20 +156,20 @@ def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None
     assert not (tmp_path / "net.so").exists()
 
 
-def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -> tool.Finished:
+def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -> tools.Finished:
     program = tmp_path / "add"
     source = written(tmp_path, ADD_PROGRAM, "main.c")
     compiled = toolchain.compile_program(
         [source], program, cc=toolchain.compiler(name), sanitize=sanitize
     )
     assert compiled.returncode == 0, compiled.stderr
-    return tool.run([program, *numbers], cwd=tmp_path)
+    return tools.run([program, *numbers], cwd=tmp_path)
 
 
 def test_undefined_behaviour_sanitizer_catches_a_signed_overflow(tmp_path: Path) -> None:
     checked = ("undefined",)
     assert added(tmp_path, "zig", checked, "2147483646", "1") == (
-        tool.Finished(0, "2147483647\n", "")
+        tools.Finished(0, "2147483647\n", "")
     )
     caught = added(tmp_path, "zig", checked, "2147483647", "1")
     assert caught.returncode == -signal.SIGABRT
@@ -239,7 +238,7 @@ def test_a_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_cache_goes_where_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "mine"))
-    assert tool.cache_folder("zig") == tmp_path / "mine/zig"
+    assert tools.cache_folder("zig") == tmp_path / "mine/zig"
     assert (tmp_path / "mine/zig").is_dir()
 
 
@@ -248,11 +247,11 @@ def test_a_cache_that_cannot_be_written_is_replaced(
 ) -> None:
     written(tmp_path, "", "file")
     monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "file/cache"))
-    folder = tool.cache_folder("zig")
+    folder = tools.cache_folder("zig")
     assert folder.is_dir()
     assert tmp_path not in folder.parents
     assert folder.parent.stat().st_mode & 0o077 == 0
-    assert tool.cache_folder("zig") == folder
+    assert tools.cache_folder("zig") == folder
 
 
 def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
