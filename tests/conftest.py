@@ -45,6 +45,17 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def estimated_cycles() -> Iterator[None]:
+    """Builds end with estimated cycles, but for tests that pass simulate=True or --simulate: most
+    do not look at cycles, or simulate by themselves. test_simulated_builds.py has the default."""
+    from myoedge.building.confirm import Confirmation
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Confirmation, "is_wanted", property(lambda self: bool(self.simulate)))
+        yield
+
+
 @dataclass(frozen=True)
 class Ran:
     """A finished command line."""

@@ -133,7 +133,8 @@ def _again(
 ) -> tuple[int, Simulation]:
     """(cycles of one inference, the run) at other costs."""
     golden = {name: x[None] for name, x in build.golden_inputs.items()}
-    samples = [build.in_order(sample) for sample in real_samples(build.network, golden)]
+    names = build.network.graph.inputs
+    samples = [[sample[n] for n in names] for sample in real_samples(build.network, golden)]
     measured, run = build.simulate(samples, cycles=costs, options=RunOptions(profile=profile))
     return measured.inferences[0].cycles, run
 

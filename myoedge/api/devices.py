@@ -82,8 +82,8 @@ def bench(
     Errors: as `run`; E237 a stream, E602 the board has no power pad, E614 the meter saw something
     else.
     """
-    from myoedge.backends import equivalence as ladder
     from myoedge.backends.board import measure_on_board
+    from myoedge.backends.equivalence import cases, chip_inputs, golden_sample
     from myoedge.backends.meter import energy_of, open_ppk2
 
     chosen = build if isinstance(build, Build) else load_build(build)
@@ -91,7 +91,8 @@ def bench(
     chosen.check_application()
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
-    (case,) = ladder.chip_inputs(chosen, [*ladder.cases(chosen, [ladder.golden_sample(chosen)])])
+    runs = cases(chosen.network, None, [golden_sample(chosen)])
+    (case,) = chip_inputs(None, [*runs])
     line = line_of(board, port)
     with open_ppk2(meter, supply_v) as opened:
         recorded = measure_on_board(line, chosen.application, case, times, opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from myoedge.building.pipeline import Options, Progress, Quantized, StrPath
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
-    from myoedge.building.request import Goal
+    from myoedge.building.confirm import Confirmation, CycleProgress
+    from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
 
 
@@ -89,9 +91,12 @@ def build(
     operating_point: str | None = None,
     app: str | None = None,
     stream: bool = False,
+    simulate: bool | None = None,
     say: Progress = silent,
+    progress: CycleProgress | None = None,
 ) -> Build:
-    """Everything up to C: quantises as `quantize` does, plans memory, writes the build folder.
+    """The whole build: quantises as `quantize` does, plans memory, makes C and firmware, simulates
+    one inference (of a stream one pass), writes the build folder.
 
     target   chip, "gap9" without it
     ctc      class that is the blank: greedy CTC's symbols take the place of the output
@@ -102,45 +107,52 @@ def build(
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
                       latency of [budget]
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
+    simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
+             300 M estimated cycles
+    progress called now and then while it simulates, with cycles so far and estimated cycles
     Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
-    E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder.
+    E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder; E401 simulated
+    outputs are not the reference's; E501, E701 .. E711 the simulation failed.
     """
-    from myoedge.building import config as configuration
-    from myoedge.building.request import goal
+    from myoedge.building.config import find
+    from myoedge.building.confirm import Confirmation
+    from myoedge.building.request import build_request
 
-    settings, _ = configuration.find(config)
+    settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
-    wanted = goal(settings, target, sizes, operating_point, app, stream)
+    request = build_request(settings, target, sizes, operating_point, app, stream)
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
         ctc=ctc,
         reuse=_network_of(reuse),
-        examine=wanted.examine,
+        examine=request.check_graph,
         stream=stream,
         say=say,
     )
-    return _built(options, wanted, Path(os.path.normpath(output)) if output else None)
+    folder = Path(os.path.normpath(output)) if output else None
+    return _built(options, request, Confirmation(simulate, progress), folder)
 
 
-def _built(options: Options, wanted: Goal, output: Path | None) -> Build:
-    """The whole arrow: what is wrong with the folder is told before the long part."""
+def _built(
+    options: Options, request: BuildRequest, confirmation: Confirmation, output: Path | None
+) -> Build:
+    """All stages; errors of the folder come before the long part."""
     from myoedge.building.build_files import build_files
+    from myoedge.building.confirm import finish
     from myoedge.building.energy_coefficients import coefficients
     from myoedge.building.pipeline import run_quantize, timed
-    from myoedge.building.request import planned
     from myoedge.system.folder import check_output, write_folder
 
     if output is not None:
         check_output(output)
-    found, by = run_quantize(options), coefficients()
-    times_s = dict(found.times_s)
-    with timed("plan", times_s, options.say):
-        plan = planned(found.network, wanted, by, found.fidelity, found.reused is not None)
-    found = found.warned(plan.warnings, options.strict)
-    folder = output or Path("build") / f"{found.model.name}-{wanted.chip.name}"
-    with timed("emit", times_s, options.say):
-        write_folder(folder, build_files(plan, found, wanted, by))
-    return Build(folder, times_s=times_s, warnings=found.warnings)
+    quantized = run_quantize(options)
+    times_s = dict(quantized.times_s)
+    stage = partial(timed, times_s=times_s, say=options.say)
+    finished = finish(quantized, request, coefficients(), confirmation, stage)
+    warnings = quantized.warned(finished.warnings, options.strict).warnings
+    folder = output or Path("build") / f"{quantized.model.name}-{request.chip.name}"
+    write_folder(folder, build_files(finished.contents, finished.reported(warnings)))
+    return Build(folder, times_s=times_s, warnings=(*warnings, *finished.notices))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done with a build: compared, simulated, reported, its energy."""
+"""Verbs on a build: validate, simulate, energy, peaks, report."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from myoedge.simulator import Simulation
 
 RANDOM_CHECKS = 8  # random inputs that validate adds to the golden sample
-RANDOM_CHECKS_ON_CHIP = 2  # the same on a simulated chip
+RANDOM_CHECKS_ON_CHIP = 2  # on a simulated chip, on GVSoC, on a board
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the ladder said.
+    """Result of the equivalence check.
 
-    exact        by rung: True, False; None where it was not run
-    samples      inputs compared on each rung: the golden one, random ones, and those given
-    in_passes    of a stream, whose passes these are
-    difference   the first place where a rung differs
+    exact        by backend: True, False; None where it was not run
+    samples      inputs compared on each backend: the golden one, random ones, and those given
+    in_passes    samples are passes of a stream
+    difference   the first place where a backend differs
     onnx_db      SQNR between model.int8.onnx in onnxruntime and the reference, if asked for
     """
 
@@ -54,53 +54,53 @@ def validate(
     port: str | None = None,
     say: Progress = silent,
 ) -> Validation:
-    """Compares the generated C with the NumPy reference, bit for bit, rung by rung.
+    """Compares the generated C with the NumPy reference, bit for bit, on one backend after another.
 
-    on      rungs of the ladder: "host", "simulator" (every layer), "gvsoc", "board" (the outputs);
+    on      backends: "host", "simulator" (every layer), "gvsoc", "board" (the outputs);
             "host,simulator" too
     input   float samples to compare in addition, as for calibration
     onnx    measures model.int8.onnx in onnxruntime too, over the golden sample and `input`
     cc      "zig", "cc" or a compiler's path
     board   id or board.toml of the board whose console is looked for; port: its serial port
-    The reports in the folder are replaced. It stops at the first rung that differs.
-    Errors: E204 unknown rung, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
+    The reports in the folder are replaced. It stops at the first backend that differs.
+    Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends import equivalence as ladder
+    from myoedge.backends.equivalence import check_backends, onnx_agreement_db, real_inputs
 
     on = on.split(",") if isinstance(on, str) else on
-    ladder.check_rungs(on)
+    check_backends(on)
     chosen = replace(build if isinstance(build, Build) else load_build(build), cc=cc)
     if "board" in on:
         chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
     counts, difference = _compared(chosen, tuple(dict.fromkeys(on)), input, say)
-    onnx_db = ladder.onnx_agreement_db(chosen, ladder.real_inputs(chosen, input)) if onnx else None
-    same = {rung: difference is None or difference.rung != rung for rung in counts}
+    onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
+    same = {name: difference is None or difference.backend != name for name in counts}
     in_passes = chosen.stream is not None
     return Validation(_noted(chosen, same), counts, difference, onnx_db, in_passes)
 
 
 def _compared(
-    build: Build, rungs: Sequence[str], given: Given | None, say: Progress
+    build: Build, backends: Sequence[str], given: Given | None, say: Progress
 ) -> tuple[dict[str, int], Difference | None]:
-    """(samples by rung, the first difference, behind which no rung was run)"""
-    from myoedge.backends import equivalence as ladder
+    """(samples by backend, the first difference, after which no backend was run)"""
+    from myoedge.backends.equivalence import all_samples, first_difference
 
     counts: dict[str, int] = {}
-    for rung in rungs:
-        say(f"compare with {rung}")
-        random = RANDOM_CHECKS if rung == "host" else RANDOM_CHECKS_ON_CHIP
-        samples = ladder.all_samples(build, random, given, short=rung != "host")
-        counts[rung], difference = ladder.first_difference(build, samples, rung)
+    for name in backends:
+        say(f"compare with {name}")
+        random = RANDOM_CHECKS if name == "host" else RANDOM_CHECKS_ON_CHIP
+        samples = all_samples(build, random, given, short=name != "host")
+        counts[name], difference = first_difference(build, samples, name)
         if difference is not None:
             return counts, difference
     return counts, None
 
 
 def _noted(build: Build, same: Mapping[str, bool]) -> dict[str, bool | None]:
-    """What is exact, all told, as the reports in the folder say it from now on."""
-    from myoedge.building.build_files import report_files
+    """Exactness of all backends, written into the reports of the folder."""
+    from myoedge.building.build_report import report_files
 
     report = build.report  # as it is now: a simulate may have written there meanwhile
     exact: dict[str, bool | None] = {**report["exact"], **same}
@@ -120,7 +120,7 @@ def simulate(
     port: str | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> Simulated:
-    """Runs the firmware of a build: what it gives, and in how many cycles.
+    """Runs the firmware of a build: outputs, and cycles of every layer.
 
     on                "simulator", "gvsoc" where one is installed, "board" (see `run`)
     input             float samples as for calibration, one inference each; without them the golden
@@ -134,13 +134,13 @@ def simulate(
     says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.
     """
-    from myoedge.building import simulate as onchip
+    from myoedge.building.simulate import simulate_build
 
     chosen = build if isinstance(build, Build) else load_build(build)
     if on == "board":
         chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
-    return onchip.simulate_build(chosen, on, input, operating_point, like, trace, progress)
+    return simulate_build(chosen, on, input, operating_point, like, trace, progress)
 
 
 def simulate_elf(
@@ -164,9 +164,9 @@ def simulate_elf(
     window           (from, to): every instruction executed between these cycles
     Errors: E241, E242 no program for this chip, E243 dump, E701 .. E709 it faulted or hung.
     """
-    from myoedge.building import simulate as onchip
+    from myoedge.building.simulate import simulate_program
 
-    return onchip.simulate_program(
+    return simulate_program(
         Path(elf),
         None if folder is None else Path(folder),
         dump,
@@ -187,7 +187,7 @@ def energy(
     battery_mah: float | None = None,
     battery_volts: float | None = None,
 ) -> dict[str, Any]:
-    """report.json with what an inference costs in joules, by the coefficients of today.
+    """report.json with the energy of an inference, by the coefficients of today.
 
     operating_point   "high", "low", or a clock between them as "300MHz"
     every             "50 ms": a window so often, for duty cycle and average power
@@ -196,10 +196,10 @@ def energy(
     The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
-    from myoedge.building.consumption import consumption, told
+    from myoedge.building.consumption import consumption, duty_cycle
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    return consumption(chosen, operating_point, told(every, battery_mah, battery_volts))
+    return consumption(chosen, operating_point, duty_cycle(every, battery_mah, battery_volts))
 
 
 def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
@@ -216,11 +216,11 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
 
 
 def peaks(build: Build | StrPath) -> tuple[Peak, ...]:
-    """Who makes the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
-    from myoedge.reports.peaks import peaks as found
+    """Buffers at the peak of L1, L2 and L3. Errors: E222 no build, or one of an older version."""
+    from myoedge.reports.peaks import peaks as peaks_of
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    return found(chosen.mapped_report)
+    return peaks_of(chosen.mapped_report)
 
 
 def report(build: Build | StrPath, *, against: Build | StrPath | None = None) -> Any:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends import host
-from myoedge.backends.build_folder import Stored, damaged
+from myoedge.backends.build_folder import BuildFolder, damaged
 from myoedge.backends.inputs import as_argument, integers
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.sqnr import real_values
-from myoedge.streaming import stream as streams
+from myoedge.streaming.stream import frame_shapes, ready_specs
 from myoedge.system.folder import MANIFEST, is_build
 
 if TYPE_CHECKING:
@@ -29,14 +29,13 @@ MOST_CYCLES = 1 << 36  # three minutes of the chip's time: an inference that nee
 
 
 @dataclass(frozen=True)
-class Build(Stored):
-    """What `myoedge build` wrote.
+class Build(BuildFolder):
+    """A build folder as `myoedge build` wrote it.
 
-    folder    where it lies
     cc        the compiler its C is run with: "zig", "cc", or a path
     line      where a board with its application is
-    times_s   what each stage of `build` took; empty for a build that was loaded
-    warnings  what `build` warned about
+    times_s   seconds of each stage of `build`; empty for a build that was loaded
+    warnings  of `build`; empty for a build that was loaded
     """
 
     cc: str = "zig"
@@ -98,13 +97,13 @@ class Build(Stored):
         Errors: E213, E214, E216 as `run`; E254 a build without --stream.
         """
         stream = self.streaming
-        shapes = streams.frame_shapes(stream)
+        shapes = frame_shapes(stream)
         rows = integers(self.network, as_argument(shapes, frame, named), shapes, raw, True)
-        ready = host.push(self.library, rows, streams.ready_specs(stream), l3=self.l3_image)
+        ready = host.push(self.library, rows, ready_specs(stream), l3=self.l3_image)
         return self._shown([port.name for port in stream.outputs], ready, raw)
 
     def reset(self) -> None:
-        """Forgets all frames that were pushed. Errors: E254 a build without --stream."""
+        """Forgets all frames that were  Errors: E254 a build without --stream."""
         assert self.streaming
         host.reset(self.library)
 
@@ -124,8 +123,8 @@ class Build(Stored):
     ) -> tuple[Measurement, Simulation]:
         """Runs firmware.elf on the simulated chip, one inference for each of `inputs`.
 
-        inputs        integers, in the model's order; for a stream as ladder.chip_inputs makes them
-        keep_layers   what every layer wrote is in Inference.written
+        inputs        integers, in the model's order; of a stream from equivalence.chip_inputs
+        keep_layers   the bytes that every layer wrote are in Inference.written
         max_cycles    of an inference, on average
         Errors: E240 a build without firmware, E701 .. E711.
         """
@@ -146,7 +145,7 @@ class Build(Stored):
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """The same on an installed GVSoC. Errors: E501 none there, E502 too slow, E240, E711."""
+        """Runs firmware.elf on GVSoC. Errors: E501 none installed, E502 too slow, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
@@ -159,7 +158,7 @@ class Build(Stored):
         )
 
     def run_on_board(self, runs: Sequence[BoardRun]) -> Measurement:
-        """On the board at `line`, turns as ladder.board_turns makes them.
+        """Runs, from equivalence.board_runs, on the board at `line`.
 
         Errors: E240 no application, E601, E603 .. E608.
         """
@@ -170,10 +169,6 @@ class Build(Stored):
             raise MyoedgeError("E601", "no board is named", tries=tries)
         layers = len(self.layer_names)
         return board.run_on_board(self.line, self.application, runs, self.given_specs, layers)
-
-    def in_order(self, sample: Mapping[str, Array]) -> list[Array]:
-        """Inputs by name -> in the model's order."""
-        return [sample[name] for name in self.network.graph.inputs]
 
 
 def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
@@ -188,6 +183,6 @@ def load_build(folder: str | Path, *, cc: str = "zig") -> Build:
             {"needs": f"a folder with {MANIFEST}, as `myoedge build` writes it"},
             ["myoedge build MODEL --calib CALIB -o FOLDER"],
         )
-    found = Build(path, cc)
-    found.check_whole()
-    return found
+    build = Build(path, cc)
+    build.check_whole()
+    return build

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What lies in a build folder: files as build wrote them, read once and vouched for."""
+"""Files of a build folder, each read once and checked against the manifest."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import parse_location
-from myoedge.quantization import files as store
+from myoedge.quantization.files import from_files
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming import stream as streams
-from myoedge.streaming.stream import Stream
+from myoedge.streaming.stream import Stream, from_json, ready_specs
 from myoedge.system.folder import MANIFEST, finish_replacing, replace_files, sha256
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", 
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A build folder, read: its files are those of one build, or an error."""
+class BuildFolder:
+    """A build folder; its files are those of one build, or an error."""
 
     folder: Path
 
@@ -55,20 +54,20 @@ class Stored:
         """report.json as it is now; validate and others replace it."""
         with contextlib.suppress(OSError):  # a folder that may only be read
             finish_replacing(self.folder)
-        found = self._json("report.json")
-        if missing := REPORT_KEYS - found.keys():
+        report = self._json("report.json")
+        if missing := REPORT_KEYS - report.keys():
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
-        if _digest(found) != _digest(self.manifest):
+        if _digest(report) != _digest(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
-        return found
+        return report
 
     @property
     def mapped_report(self) -> dict[str, Any]:
         """report.json with every buffer in it. Errors: E222 where an older version wrote it."""
-        found = self.report
-        if missing := MAP_KEYS - found["memory"].keys():
+        report = self.report
+        if missing := MAP_KEYS - report["memory"].keys():
             raise damaged(self.folder, ValueError(f"report.json has no memory.{min(missing)}"))
-        return found
+        return report
 
     def replace(self, files: Mapping[str, bytes]) -> None:
         """Puts new reports into the folder. Errors: E222 where it has been built anew meanwhile."""
@@ -79,8 +78,8 @@ class Stored:
     @cached_property
     def digests(self) -> dict[str, str]:
         """sha256 by name, as it was at first: never files of two builds together."""
-        found = self.manifest.get("files")
-        return found if isinstance(found, dict) else {}
+        files = self.manifest.get("files")
+        return files if isinstance(files, dict) else {}
 
     @property
     def layers(self) -> tuple[Mapping[str, Any], ...]:
@@ -91,25 +90,25 @@ class Stored:
     def network(self) -> QuantGraph:
         """The network in integers, for the reference."""
         document = json.loads(self.written("graph.json"))
-        return store.from_files(document, self.written("weights.safetensors"))
+        return from_files(document, self.written("weights.safetensors"))
 
     @cached_property
     def stream(self) -> Stream | None:
-        """How the network takes frames; None for a build without --stream."""
+        """The stream that takes the frames; None for a build without --stream."""
         if "stream.json" not in self.digests:
             return None
-        return streams.from_json(json.loads(self.written("stream.json")), self.network)
+        return from_json(json.loads(self.written("stream.json")), self.network)
 
     @property
     def streaming(self) -> Stream:
-        """The same. Errors: E254 where there is none."""
+        """The stream of the build. Errors: E254 a build without --stream."""
         if self.stream is None:
             title, facts = f"{self.folder.name} takes whole samples", {"needs": "build --stream"}
             raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
         return self.stream
 
     def check_no_stream(self) -> None:
-        """Errors: E254 where frames are pushed."""
+        """Errors: E254 where frames are"""
         if self.stream is not None:
             title, facts = f"{self.folder.name} takes frames", {"needs": "build without --stream"}
             tries = ["b.reset(); ready = [b.push(frame) for frame in frames]"]
@@ -124,15 +123,15 @@ class Stored:
     def golden_inputs(self) -> dict[str, Array]:
         """The float sample that golden/input.npz holds, by input name."""
         packed = io.BytesIO(self.written("golden/input.npz"))
-        with np.load(packed, allow_pickle=False) as stored:
-            return {name: stored[name] for name in self.frame_inputs}
+        with np.load(packed, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in self.frame_inputs}
 
     @cached_property
     def given_states(self) -> frozenset[str]:
         """States that a sample for calibration has as well, and a stream gives itself."""
         packed = io.BytesIO(self.written("golden/input.npz"))
-        with np.load(packed, allow_pickle=False) as stored:
-            known = {name for name in stored.files if f"{name}.q" in stored.files}
+        with np.load(packed, allow_pickle=False) as arrays:
+            known = {name for name in arrays.files if f"{name}.q" in arrays.files}
         return frozenset(known.difference(self.frame_inputs))
 
     @property
@@ -166,7 +165,7 @@ class Stored:
 
     @cached_property
     def application(self) -> str:
-        """What the GAP SDK application says of itself. Errors: E240 a build without one."""
+        """Digest of the GAP SDK application. Errors: E240 a build without one."""
         self.check_application()
         return self.written(APPLICATION).decode().split('me_digest[] = "')[1].split('"')[0]
 
@@ -202,21 +201,21 @@ class Stored:
     @cached_property
     def given_specs(self) -> list[tuple[tuple[int, ...], str]]:
         """Shape and integer type of what a run gives: a stream the frames that are ready."""
-        return self.output_specs if self.stream is None else streams.ready_specs(self.stream)
+        return self.output_specs if self.stream is None else ready_specs(self.stream)
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
         """Where results of layers lie in L2: C symbol, offset, size in bytes; none of L3."""
         q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
-        found = {}
+        regions = {}
         for index, step in enumerate(steps):
             kind, number, offset = parse_location(step["writes"])
             if kind == "far" or (kind == "output" and number >= len(self.given_specs)):
                 continue  # states of a stream lie in one of two places
             symbol = SYMBOLS.get(kind, f"me_output{number}")
             size = math.prod(q.graph.shape(step["name"])) * q.element_type(step["name"]).size_bytes
-            found[index] = (symbol, offset, size)
-        return found
+            regions[index] = (symbol, offset, size)
+        return regions
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ladder of exactness: the reference = C on the host = firmware on simulators, bit for bit."""
+"""Equivalence check: the reference = C on the host = firmware on simulators, bit for bit."""
 
 from __future__ import annotations
 
@@ -20,19 +20,28 @@ from myoedge.operators.interpreter import one_blas_thread, run_integer
 from myoedge.quantization.samples import Given, fit, read
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
-from myoedge.streaming import stream as streams
-from myoedge.streaming.stream import Pass, Stream
+from myoedge.streaming.stream import (
+    Pass,
+    Stream,
+    firmware_head,
+    first_frames,
+    frames_of_pass,
+    graph_of_length,
+    padded_outputs,
+    passes,
+    zero_padded,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first place where a rung and the reference disagree.
+    """The first place where a backend and the reference disagree.
 
     layer   number of the operator in network.c; the number of layers for an output's copy
     where   module path, operator and source line
     """
 
-    rung: str
+    backend: str
     sample: int
     layer: int
     name: str
@@ -46,12 +55,12 @@ PASSES = 4  # of the golden sample of a stream, where a pass takes long
 
 Sample = Mapping[str, Array]  # integer inputs by name; for a stream any number of frames
 Layers = Mapping[int, bytes]  # what each layer wrote, by its number; empty: not to be seen
-Found = tuple[Layers, Sequence[Array]]  # and the outputs
+Written = tuple[Layers, Sequence[Array]]  # and the outputs
 
 
 @dataclass(frozen=True)
 class Case:
-    """What a rung runs once, and what must come of it: a sample, or a pass of a stream.
+    """A run of a backend and its expected values: a sample, or a pass of a stream.
 
     given    arrays in the order in which they are taken
     values   of all tensors     outputs   what is handed out
@@ -64,39 +73,38 @@ class Case:
     number: int = 0
 
 
-Pairs = Iterator[tuple[Case, Found]]
+Pairs = Iterator[tuple[Case, Written]]
 
 
-def cases(build: Build, samples: Iterable[Sample]) -> Iterator[Case]:
+def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample]) -> Iterator[Case]:
     """The runs of all samples, by the reference."""
-    q, stream = build.network, build.stream
     for sample in samples:
         if stream is None:
-            values = run_integer(q.steps, q.constants, sample)
-            outputs = [values[name] for name in q.graph.outputs]
-            yield Case(build.in_order(sample), values, outputs)
+            values = run_integer(network.steps, network.constants, sample)
+            given = [sample[name] for name in network.graph.inputs]
+            yield Case(given, values, [values[name] for name in network.graph.outputs])
         else:
-            yield from (_pass(stream, one) for one in streams.passes(stream, sample))
+            yield from (_pass(stream, one) for one in passes(stream, sample))
 
 
 def _pass(stream: Stream, one: Pass) -> Case:
-    outputs = streams.padded_outputs(stream, one.ready)
-    return Case(streams.frames_of_pass(stream, one), one.values, outputs, one.number)
+    outputs = padded_outputs(stream, one.ready)
+    return Case(frames_of_pass(stream, one), one.values, outputs, one.number)
 
 
-def chip_inputs(build: Build, runs: Sequence[Case]) -> list[Sequence[Array]]:
+def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
     """input.bin, run by run."""
     given = [run.given for run in runs]
-    if build.stream is None or not given:
+    if stream is None or not given:
         return given
-    return [[streams.firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
+    return [[firmware_head([run.number for run in runs]), *given[0]], *given[1:]]
 
 
-def board_runs(build: Build, runs: Sequence[Case]) -> list[BoardRun]:
-    """What goes over a board's serial line, run by run."""
-    if build.stream is None:
+def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
+    """Inputs for a board's serial line, run by run."""
+    if stream is None:
         return [BoardRun([run.given]) for run in runs]
-    count = len(build.stream.inputs)
+    count = len(stream.inputs)
     return [
         BoardRun(
             [run.given[at : at + count] for at in range(0, len(run.given), count)],
@@ -114,7 +122,7 @@ def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]
 
 
 def random_stream(stream: Stream, passes: int, seed: int = 0) -> Sample:
-    """The same for so many passes, one behind the other."""
+    """Random integer frames for so many passes, one behind the other."""
     rng, graph = np.random.default_rng(seed), stream.network.graph
     frames = passes * stream.frames - stream.early
     shapes = {port.name: (port.axis, graph.shape(port.name)) for port in stream.inputs}
@@ -140,11 +148,11 @@ def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]
 def golden_sample(build: Build, short: bool = False) -> Sample:
     """The golden sample; `short`: of a stream the first passes alone."""
     sample, stream = quantized_inputs(build.network, build.golden_inputs), build.stream
-    return streams.first_frames(stream, PASSES, sample) if stream and short else sample
+    return first_frames(stream, PASSES, sample) if stream and short else sample
 
 
 def given_samples(build: Build, given: Given | None) -> Iterable[Sample]:
-    """Those a person gives, which for a stream may have any number of frames."""
+    """Samples that a person gives, which for a stream may have any number of frames."""
     return () if given is None else real_samples(build.network, given_inputs(build, given))
 
 
@@ -158,7 +166,7 @@ def real_inputs(build: Build, given: Given | None) -> dict[str, Array]:
 
 
 def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
-    """What a person gives, as floats [samples, *shape] by input name.
+    """Samples that a person gives, as floats [samples, *shape] by input name.
 
     A file for calibration may have the states of a stream too, which come from its own passes, and
     labels, which say nothing of integers that are the same.
@@ -166,7 +174,7 @@ def given_inputs(build: Build, given: Given) -> Mapping[str, Array]:
     data, stream = read(given), build.stream
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
     data = replace(data, inputs=inputs or data.inputs, labels=None)
-    graph = build.network.graph if stream is None else streams.graph_of_length(stream, data.inputs)
+    graph = build.network.graph if stream is None else graph_of_length(stream, data.inputs)
     return fit(data, graph).inputs
 
 
@@ -195,31 +203,44 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
     judged = ort.outputs(ort.open_session(build.written("model.int8.onnx")), iter(each))
-    for sample, found in zip(each, judged, strict=True):
-        wanted = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        for name, values in zip(q.graph.outputs, found, strict=True):
+    for sample, outputs in zip(each, judged, strict=True):
+        expected = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        for name, values in zip(q.graph.outputs, outputs, strict=True):
             if name in q.params:
-                noise.add(real_values(q, name, wanted[name]), values)
+                noise.add(real_values(q, name, expected[name]), values)
     return noise.db
 
 
 def first_difference(
-    build: Build, samples: Iterable[Sample], rung: str = "host"
+    build: Build, samples: Iterable[Sample], backend: str = "host"
 ) -> tuple[int, Difference | None]:
-    """(samples compared, the first difference): generated C on a rung against the reference."""
+    """(samples compared, the first difference): a backend's outputs against the reference."""
     count = 0
     with one_blas_thread():
-        for case, found in RUNGS[rung](build, cases(build, samples)):
-            difference = _compare(build, rung, case, found, count)
+        runs = cases(build.network, build.stream, samples)
+        for case, written in BACKENDS[backend](build, runs):
+            difference = _compare(build, backend, case, written, count)
             count += 1
             if difference is not None:
                 return count, difference
     return count, None
 
 
-def _compare(build: Build, rung: str, case: Case, found: Found, number: int) -> Difference | None:
+def same_outputs(runs: Sequence[Case], measured: Measurement) -> bool:
+    """Whether every inference gave the integers of the reference."""
+    pairs = zip(runs, measured.inferences, strict=True)
+    return all(
+        np.array_equal(expected, output)
+        for case, inference in pairs
+        for expected, output in zip(case.outputs, inference.outputs, strict=True)
+    )
+
+
+def _compare(
+    build: Build, backend: str, case: Case, written: Written, number: int
+) -> Difference | None:
     q = build.network
-    layers, outputs = found
+    layers, outputs = written
     _check_sizes(build, layers)
     rows: list[tuple[int, str, Array, Array]] = [
         (i, n, case.values[n], np.frombuffer(layers[i], q.dtype(n)).reshape(q.graph.shape(n)))
@@ -228,10 +249,10 @@ def _compare(build: Build, rung: str, case: Case, found: Found, number: int) -> 
     ]
     last, names = len(build.layer_names), q.graph.outputs[: len(case.outputs)]
     given = zip(names, case.outputs, outputs, strict=True)
-    rows += [(last, name, wanted, got) for name, wanted, got in given]
-    for layer, name, wanted, got in rows:
-        if not np.array_equal(got, wanted):
-            return _difference(q, rung, layer, name, wanted, got, number)
+    rows += [(last, name, expected, got) for name, expected, got in given]
+    for layer, name, expected, got in rows:
+        if not np.array_equal(got, expected):
+            return _difference(q, backend, layer, name, expected, got, number)
     return None
 
 
@@ -258,7 +279,7 @@ def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
 
 
 def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
-    """What is handed out: by the run, or by the last frame of a pass."""
+    """Outputs of a run, or those that are ready with the last frame of a pass."""
     stream, specs = build.stream, build.given_specs
     if stream is None:
         return host.run(library, case.given, specs, l3=build.l3_image)
@@ -267,24 +288,24 @@ def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[A
     count = len(stream.inputs)
     for at in range(0, len(case.given), count):
         ready = host.push(library, case.given[at : at + count], specs, l3=build.l3_image)
-    return [streams.zero_padded(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
+    return [zero_padded(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
 
 
 def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    measured, _ = build.simulate(chip_inputs(build, listed), keep_layers=True)
+    measured, _ = build.simulate(chip_inputs(build.stream, listed), keep_layers=True)
     for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, (inference.written, inference.outputs)
 
 
 def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    return _outputs_alone(listed, build.run_on_gvsoc(chip_inputs(build, listed)))
+    return _outputs_alone(listed, build.run_on_gvsoc(chip_inputs(build.stream, listed)))
 
 
 def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
     listed = list(runs)
-    return _outputs_alone(listed, build.run_on_board(board_runs(build, listed)))
+    return _outputs_alone(listed, build.run_on_board(board_runs(build.stream, listed)))
 
 
 def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:
@@ -292,7 +313,7 @@ def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:
         yield case, ({}, inference.outputs)
 
 
-RUNGS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
+BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
     "simulator": _on_simulator,
     "gvsoc": _on_gvsoc,
@@ -301,19 +322,21 @@ RUNGS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
 
 
 def _difference(
-    q: QuantGraph, rung: str, layer: int, name: str, wanted: Array, got: Array, sample: int
+    q: QuantGraph, backend: str, layer: int, name: str, expected: Array, got: Array, sample: int
 ) -> Difference:
-    index = tuple(int(i) for i in np.argwhere(wanted != got)[0])
+    index = tuple(int(i) for i in np.argwhere(expected != got)[0])
     node = q.graph.producer.get(name)
     where = node.where if node is not None else name
-    return Difference(rung, sample, layer, name, where, index, int(wanted[index]), int(got[index]))
+    return Difference(
+        backend, sample, layer, name, where, index, int(expected[index]), int(got[index])
+    )
 
 
-def check_rungs(wanted: Sequence[str]) -> None:
-    """Before anything takes time. Errors: E204 no such rung, E501 a tool it needs is missing."""
-    unknown = [rung for rung in wanted if rung not in RUNGS]
-    if unknown or not wanted:
-        title = f"there is no rung {', '.join(unknown) or '(none given)'}"
-        raise MyoedgeError("E204", title, {"has": ", ".join(RUNGS)}, ["--on host,simulator"])
-    if "gvsoc" in wanted:
+def check_backends(names: Sequence[str]) -> None:
+    """Errors, before anything takes time: E204 no such backend, E501 a tool it needs is missing."""
+    unknown = [name for name in names if name not in BACKENDS]
+    if unknown or not names:
+        title = f"there is no backend {', '.join(unknown) or '(none given)'}"
+        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, ["--on host,simulator"])
+    if "gvsoc" in names:
         gvsoc.find()

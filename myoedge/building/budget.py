@@ -1,40 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build must keep to: memories that the planner may use, a latency, an energy, an SQNR."""
+"""Limits of a build: memories that the planner may use, latency, energy, SQNR."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from myoedge.building.config import BudgetTable, decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT16
+from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
-from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.l1.infeasible import least_bytes, tile_facts
 from myoedge.plan.schedule import make_plan
-from myoedge.power.model import (
-    PUBLISHED,
-    Coefficients,
-    Energy,
-    energy,
-    typical,
-    with_modelled_error,
-)
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
-from myoedge.reports.energy import amount, interval
-from myoedge.reports.latency_check import MAX_NAMED, SMALLER, slowest
-from myoedge.reports.memory import moved_l3_bytes
-from myoedge.reports.speed import duration
-from myoedge.targets import Chip, OperatingPoint
+from myoedge.reports.budget_check import (
+    MAX_NAMED,
+    Broken,
+    broken,
+    broken_energy,
+    broken_latency,
+)
+from myoedge.targets import Chip
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
     from myoedge.plan.plan import Plan
+    from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
 NO_TILE = "E304"
@@ -98,10 +92,10 @@ def within(chip: Chip, budget: Budget) -> Chip:
     # A budget of L2 is of data: code takes what it leaves of the chip's memory.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     reserved = max(chip.l2_reserved_bytes - spared, 0)
-    found = replace(chip, **limits, l2_reserved_bytes=reserved)
-    if empty := [*_empty(chip, found)]:
+    limited = replace(chip, **limits, l2_reserved_bytes=reserved)
+    if empty := [*_empty(chip, limited)]:
         raise _over(empty, None)
-    return found
+    return limited
 
 
 def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
@@ -132,7 +126,7 @@ def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
 
 
 def memories(budget: Budget, chip: Chip) -> list[str]:
-    """Those that have a limit below what the chip has: "l1", "l2", "l3"."""
+    """Memories with a limit below the chip's size: "l1", "l2", "l3"."""
     return [name for name in MEMORIES if _less(budget, name, chip)]
 
 
@@ -147,7 +141,7 @@ def _less(budget: Budget, name: str, chip: Chip) -> bool:
 
 
 def _no_tile(plan: Plan, large: Sequence[QuantizedNode], chip: Chip) -> MyoedgeError:
-    """Told of the layer that needs most: an L1 that serves it serves the others too."""
+    """E304 about the layer that needs most: an L1 that serves it serves the others too."""
     worst = max(large, key=lambda step: least_bytes(step, plan.chip))
     others = len(large) - 1
     taken = plan.chip.l1_bytes - plan.l1_room_bytes
@@ -167,144 +161,53 @@ def _no_tile(plan: Plan, large: Sequence[QuantizedNode], chip: Chip) -> MyoedgeE
     )
 
 
-# --- what came of it ------------------------------------------------------------------------------
-
-
-AUTO = "auto"
-
-
-def at_point(plan: Plan, name: str | None, budget: Budget, by: Coefficients) -> Plan:
-    """The same plan at an operating point; "auto": the cheapest that keeps the latency.
-
-    Where none does, the fastest. Errors: E204 no such point.
-    """
-    if name is None:
-        return plan
-    chosen = _cheapest(plan, budget, by) if name == AUTO else name
-    return replace(plan, chip=plan.chip.at(chosen))
-
-
-def _cheapest(plan: Plan, budget: Budget, by: Coefficients) -> str:
-    cycles = modelled_cycles(plan)
-    rows = [
-        (point.name, cycles / point.clock_hz, energy(typical(cycles), point, by).joules)
-        for point in plan.chip.points
-        if point.clock_hz
-    ]
-    return cheapest(rows, budget.latency_s) if rows else plan.chip.point.name
-
-
-def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Of (name, seconds, joules) the name with the fewest joules in time, else the fastest."""
-    rows = list(points)
-    in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
-    return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A budget that a build does not keep: what is to be said of it, and what could help.
-
-    code   of the error where no other budget is broken, and its title
-    """
-
-    name: str
-    facts: Mapping[str, str]
-    tries: Sequence[str]
-    code: str = "E302"
-    title: str = ""
+# --- budgets of a finished report -----------------------------------------------------------------
 
 
 def check(
     budget: Budget,
-    plan: Plan,
+    report: Report,
+    network: QuantGraph,
     fidelity: Fidelity,
-    by: Coefficients = PUBLISHED,
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
     """Errors: E302 over the latency or the energy, or below the SQNR: all that is, at once.
 
-    short    memory that is too small, where `plan` is the one for all of the chip's
+    report   with cycles and energy, estimated or simulated, and the limits under "budget"
+    short    memory that is too small, where the report is of the plan for all of the chip's
     reused   whether the tensors of 16 bits are an older build's
     """
     judged = (
         short,
-        _latency(budget, plan, with_modelled_error(by)),
-        _energy(budget, plan, with_modelled_error(by)),
-        _noise(budget, plan, fidelity, reused),
+        broken_latency(report),
+        broken_energy(report),
+        _broken_sqnr(budget, network, fidelity, reused),
     )
-    broken = [found for found in judged if found is not None]
-    if broken:
-        raise _over(broken, short)
+    found = [one for one in judged if one is not None]
+    if found:
+        raise _over(found, short)
 
 
-def _latency(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
-    found = latency_s(plan)
-    if budget.latency_s is None or found is None or found <= budget.latency_s:
+def _broken_sqnr(
+    budget: Budget, network: QuantGraph, fidelity: Fidelity, reused: bool
+) -> Broken | None:
+    sqnr_db = fidelity.total_db or 0.0
+    if budget.sqnr_db is None or sqnr_db >= budget.sqnr_db:
         return None
-    return _broken(
-        "latency",
-        duration(budget.latency_s),
-        f"{duration(found)}, modelled, {_point(plan.chip)}",
-        _slowest(plan),
-        [*_other_point(budget, plan, by), SMALLER],
-    )
-
-
-def _energy(budget: Budget, plan: Plan, by: Coefficients) -> Broken | None:
-    if budget.energy_j is None:
-        return None
-    layers = [_layer_energy(plan, index, by) for index in range(len(plan.steps))]
-    found = _energy_at(plan, plan.chip.point, by)
-    if found.joules <= budget.energy_j:
-        return None
-    most = sorted(zip(layers, located(plan.steps), strict=True), key=lambda row: -row[0].joules)
-    return _broken(
-        "energy",
-        amount(budget.energy_j),
-        f"{_shown(found)}, modelled, {_point(plan.chip)}",
-        [f"{_shown(e)}  {name}" for e, name in most[:MAX_NAMED]],
-        [*_other_point(budget, plan, by), SMALLER],
-    )
-
-
-def _other_point(budget: Budget, plan: Plan, by: Coefficients) -> list[str]:
-    """The option of an operating point that keeps latency and energy, if there is one."""
-    most_s, most_j = budget.latency_s or math.inf, budget.energy_j or math.inf
-    points = (point for point in plan.chip.points if point.clock_hz)
-    quick = (point for point in points if modelled_cycles(plan) / point.clock_hz <= most_s)
-    keep = (point.name for point in quick if _energy_at(plan, point, by).joules <= most_j)
-    return [f"--operating-point {name}" for name in islice(keep, 1)]
-
-
-def _energy_at(plan: Plan, point: OperatingPoint, by: Coefficients) -> Energy:
-    far = sum(moved_l3_bytes(plan, index) for index in range(len(plan.steps)))
-    return energy(typical(modelled_cycles(plan), far), point, by)
-
-
-def _shown(found: Energy) -> str:
-    return interval(found.joules, found.low_j, found.high_j)
-
-
-def _noise(budget: Budget, plan: Plan, fidelity: Fidelity, reused: bool) -> Broken | None:
-    found_db = fidelity.total_db or 0.0
-    if budget.sqnr_db is None or found_db >= budget.sqnr_db:
-        return None
-    found = _broken(
+    found = broken(
         "sqnr",
         f"{budget.sqnr_db:g} dB",
-        f"{found_db:.1f} dB",
-        _noisiest(plan, fidelity),
+        f"{sqnr_db:.1f} dB",
+        _noisiest(network, fidelity),
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
-    return replace(found, facts={**found.facts, "16 bits": _widths(plan, reused)})
+    return replace(found, facts={**found.facts, "16 bits": _widths(network, reused)})
 
 
-def _widths(plan: Plan, reused: bool) -> str:
-    """Whether more of them could have helped."""
-    q = plan.quant
-    wide = sum(q.element_type(step.node.name) == INT16 for step in q.steps)
+def _widths(network: QuantGraph, reused: bool) -> str:
+    """Whether more tensors of 16 bits could have helped."""
+    wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
     if reused:
         return f"not tried: --reuse keeps the older build's choice; {have}"
@@ -313,48 +216,26 @@ def _widths(plan: Plan, reused: bool) -> str:
     )
 
 
-def _layer_energy(plan: Plan, index: int, by: Coefficients) -> Energy:
-    cycles = layer_cycles(plan)[index]
-    return energy(typical(cycles, moved_l3_bytes(plan, index)), plan.chip.point, by)
-
-
-def _broken(
-    name: str, budget: str, build: str, layers: Sequence[str], tries: Sequence[str]
-) -> Broken:
-    facts = {"budget": budget, "build": build, "most": "\n".join(layers)}
-    return Broken(name, facts, tries)
-
-
-def _over(broken: Sequence[Broken], short: Broken | None) -> MyoedgeError:
-    """Facts are named after their budget where there are several; tries hold for all of them."""
-    tries = [*dict.fromkeys(line for found in broken for line in found.tries)]
-    if loose := [found.name for found in broken if "build" in found.facts]:
-        values = "value" if len(loose) == 1 else "values"
-        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
-    if len(broken) == 1:
-        (only,) = broken
-        title = only.title or f"over budget: {only.name}"
-        return MyoedgeError(only.code, title, only.facts, tries)
-    facts = {f"{found.name}, {key}": text for found in broken for key, text in found.facts.items()}
-    if short is not None:
-        facts["judged"] = f"{', '.join(found.name for found in broken[1:])}: with all memory"
-    names = ", ".join(found.name for found in broken)
-    return MyoedgeError("E302", f"over budget: {names}", facts, tries)
-
-
-def _point(chip: Chip) -> str:
-    return f"at {chip.point.volts:.2f} V, {chip.point.clock_hz / 1e6:.0f} MHz"
-
-
-def _slowest(plan: Plan) -> list[str]:
-    layers = layer_cycles(plan)
-    waited = round(modelled_cycles(plan)) - sum(layers)
-    l3 = f"{waited:,} cycles  waiting for L3: a larger --l2 keeps more weights there"
-    return [*slowest(layers, located(plan.steps)), *([l3] if waited > 0 else ())]
-
-
-def _noisiest(plan: Plan, fidelity: Fidelity) -> list[str]:
-    own = (fidelity.local.get(step.node.name) for step in plan.steps)
-    rows = zip(own, located(plan.steps), strict=True)
+def _noisiest(network: QuantGraph, fidelity: Fidelity) -> list[str]:
+    steps = [step for step in network.steps if not OPS[step.node.op].view]
+    noise_db = (fidelity.local.get(step.node.name) for step in steps)
+    rows = zip(noise_db, located(steps), strict=True)
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     return [f"{db:.1f} dB  {name}" for db, name in noisiest]
+
+
+def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:
+    """Facts are named after their budget where there are several; tries hold for all of them."""
+    tries = [*dict.fromkeys(line for one in found for line in one.tries)]
+    if loose := [one.name for one in found if "build" in one.facts]:
+        values = "value" if len(loose) == 1 else "values"
+        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
+    if len(found) == 1:
+        (only,) = found
+        title = only.title or f"over budget: {only.name}"
+        return MyoedgeError(only.code, title, only.facts, tries)
+    facts = {f"{one.name}, {key}": text for one in found for key, text in one.facts.items()}
+    if short is not None:
+        facts["judged"] = f"{', '.join(one.name for one in found[1:])}: with all memory"
+    names = ", ".join(one.name for one in found)
+    return MyoedgeError("E302", f"over budget: {names}", facts, tries)

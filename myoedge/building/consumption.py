@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build consumes, and coefficients from what a board was measured to consume."""
+"""Energy of a build, and coefficients fitted to measurements of a board."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from typing import Any
 
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
-from myoedge.building.build_files import report_files
+from myoedge.building.build_report import at_operating_point, report_files
 from myoedge.building.config import positive, seconds
 from myoedge.building.energy_coefficients import coefficients, keep
-from myoedge.building.simulate import at_points
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.duty import BATTERY_VOLTS
 from myoedge.power.model import PUBLISHED, Coefficients
-from myoedge.reports.energy import activity, counted, period_s, with_energy
-from myoedge.reports.streams import with_real_time
-from myoedge.targets import OperatingPoint, find_chip
+from myoedge.reports.energy import activity, counted, period_s
+from myoedge.targets import find_chip
 
 IDLE = "idle"
 IDLE_CYCLES = 1e6
@@ -40,10 +38,10 @@ class EnergyCalibration:
     path: Path
 
 
-def told(
+def duty_cycle(
     every: str | None, battery_mah: float | None, battery_volts: float | None
 ) -> dict[str, float | None] | None:
-    """What `energy --every` asks for, checked; None for nothing. Errors: E232."""
+    """Period and battery of `energy --every`; None where neither is given. Errors: E232."""
     if battery_mah is None and battery_volts is not None:
         tries = ["--battery 150 --every 50ms"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
@@ -63,24 +61,19 @@ def consumption(
     every   period_s, battery_mah, battery_volts; without it as the report has it
     """
     report = build.report
-    described = find_chip(str(build.manifest.get("target")))
-    if not described.point.clock_hz:
-        facts = {"target": described.name}
+    chip = find_chip(str(build.manifest.get("target")))
+    if not chip.point.clock_hz:
+        facts = {"target": chip.name}
         raise MyoedgeError("E240", f"{build.folder.name} has no firmware", facts, ["--target gap9"])
-    described = described.at(point_name or report["target"]["operating_point"])
-    known = {**at_points(report, described), **_latency(report, described.point)}
+    chip = chip.at(point_name or report["target"]["operating_point"])
     if every is not None:
-        known = {**known, "every": every}
-        if period_s(known) is None:
+        report = {**report, "every": every}
+        if period_s(report) is None:
             tries = ['--every "50 ms"', "[stream] rate, for a build with --stream"]
             raise MyoedgeError("E232", "--battery needs to know how often", tries=tries)
-    found = with_real_time(with_energy(known, coefficients()))
+    found = at_operating_point(report, chip, False, coefficients())
     build.replace(report_files(found))
     return found
-
-
-def _latency(report: Mapping[str, Any], point: OperatingPoint) -> dict[str, float]:
-    return {"latency_s": report["cycles"]["total"] / point.clock_hz}
 
 
 # --- calibration ----------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ chip = "gap9"
 # "head.*" = {{ weights = "per_tensor" }}    # by module path
 
 # [budget]                       # more than this is an error
-# latency = "20 ms"              # modelled, at the operating point
-# energy = "1 mJ"                # modelled too
+# latency = "20 ms"              # simulated, at the operating point
+# energy = "1 mJ"                # simulated too
 # l2 = "900 KiB"                 # also l1 and l3
 # sqnr = 25                      # dB, at least
 

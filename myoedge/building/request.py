@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a build is for: a chip, its operating point, what it must keep to; and the plan for that."""
+"""A build request: chip, operating point, limits, frames; and the plans that answer it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.building import budget
-from myoedge.building import stream_rate as pace
 from myoedge.building.budget import Budget
+from myoedge.building.build_report import AUTO
 from myoedge.building.config import Config, StreamTable
+from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.quantization.scales import QuantGraph
+from myoedge.reports.budget_check import Broken
 from myoedge.targets import Chip, find_chip
 
 if TYPE_CHECKING:
-    from myoedge.building.stream_rate import Paced
+    from myoedge.building.stream_rate import StreamPlan
     from myoedge.errors import Notice
     from myoedge.plan.plan import Plan
-    from myoedge.power.model import Coefficients
-    from myoedge.quantization.sqnr import Fidelity
     from myoedge.streaming.stream import Stream
 
 DEFAULT_CHIP = "gap9"
@@ -30,8 +31,8 @@ L2_TRIES = 3  # plans, to name a budget of L2 that would do
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What was asked for.
+class BuildRequest:
+    """Arguments of a build and myoedge.toml together.
 
     chip     at its first operating point
     limits   of memories, latency, energy, SQNR
@@ -46,50 +47,68 @@ class Goal:
     app: str | None = None
     frames: StreamTable | None = None
 
-    def examine(self, graph: Graph) -> Graph:
-        """What of the network is built, before anything takes time. Errors: as pace.examine."""
-        return graph if self.frames is None else pace.examine(graph, self.frames)
+    @property
+    def chip_at_point(self) -> Chip:
+        """The chip at the operating point, where one is named. Errors: E204 no such point."""
+        return self.chip if self.point in (None, AUTO) else self.chip.at(str(self.point))
+
+    def check_graph(self, graph: Graph) -> Graph:
+        """The part of the network that is built, before anything takes time.
+
+        Errors: as check_stream.
+        """
+        return graph if self.frames is None else check_stream(graph, self.frames)
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """A plan, and the stream that it is of, where that is not the network over whole samples."""
+
+    plan: Plan
+    stream_plan: StreamPlan | None = None
+
+    @property
+    def stream(self) -> Stream | None:
+        return None if self.stream_plan is None else self.stream_plan.stream
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        return self.plan.warnings
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan, and the stream that it is of, where that is not the network over whole samples."""
+    """Plans in the order of their estimates, the first the best.
 
-    plan: Plan
-    paced: Paced | None = None
+    short   memory that is too small: then there is one plan, for all of the chip's memory
+    """
 
-    @property
-    def stream(self) -> Stream | None:
-        return None if self.paced is None else self.paced.stream
-
-    @property
-    def warnings(self) -> tuple[Notice, ...]:
-        return (*self.plan.warnings, *(self.paced.warnings if self.paced else ()))
+    candidates: Iterator[BuildPlan]
+    short: Broken | None = None
 
 
-def goal(
+def build_request(
     settings: Config,
     target: str | None,
     sizes: Mapping[str, str | int | None],
     operating_point: str | None,
     app: str | None,
     stream: bool,
-) -> Goal:
-    """What the arguments and myoedge.toml ask for together; `sizes` of l1, l2 and l3.
+) -> BuildRequest:
+    """The request of arguments and myoedge.toml together; `sizes` of l1, l2 and l3.
 
-    What cannot be is told here, before the long part. Errors: E201 target, E204 operating point or
-    application, E232, E234, E302 limits.
+    Errors, before the long part: E201 target, E204 operating point or application, E232, E234,
+    E302 limits.
     """
-    described = find_chip(target or settings.target.chip or DEFAULT_CHIP)
-    asked = possible(described, budget.given(settings.budget, **sizes))
-    limits = budget.for_app(app, described, asked)
-    found = Goal(described, limits, operating_point, app, settings.stream if stream else None)
-    _named(found)
-    budget.within(described, limits)
-    return found
+    chip = find_chip(target or settings.target.chip or DEFAULT_CHIP)
+    given = possible(chip, budget.given(settings.budget, **sizes))
+    limits = budget.for_app(app, chip, given)
+    request = BuildRequest(chip, limits, operating_point, app, settings.stream if stream else None)
+    budget.within(request.chip_at_point, limits)
+    return request
 
 
-def possible(chip: Chip, limits: budget.Budget) -> budget.Budget:
+def possible(chip: Chip, limits: Budget) -> Budget:
     """The limits. Errors: E232 more of a memory than the chip has, where it has any."""
     for name in budget.MEMORIES:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
@@ -101,106 +120,92 @@ def possible(chip: Chip, limits: budget.Budget) -> budget.Budget:
     return limits
 
 
-def _named(wanted: Goal) -> Chip:
-    """The chip at the operating point, where one is named."""
-    fixed = wanted.point is not None and wanted.point != budget.AUTO
-    return wanted.chip.at(str(wanted.point)) if fixed else wanted.chip
+def planned(network: QuantGraph, request: BuildRequest) -> Planned:
+    """Plans that keep to the memories.
 
-
-def planned(
-    network: QuantGraph,
-    wanted: Goal,
-    by: Coefficients,
-    fidelity: Fidelity,
-    reused: bool = False,
-) -> Planned:
-    """The plan that keeps to all limits; `reused`: whether its 16 bits are an older build's.
-
-    Errors: E236, E301 does not fit the chip, E302 over budget: every one that is, E304, E306.
+    Errors: E236, E301 does not fit the chip, E304, E306.
     """
     try:
-        found, short = _planned(network, wanted, by), None
+        return Planned(_candidates(network, request))
     except MyoedgeError as error:
-        names = _limited(wanted) if error.exit_code == pace.TOO_LARGE else []
+        names = _limited(request) if error.exit_code == TOO_LARGE else []
         if not names:
             raise
-        found = _planned(network, _freed(wanted, names), by)  # else the chip itself is too small
-        short = _short(network, wanted, by, error.notice, found.plan)
-    budget.check(wanted.limits, found.plan, fidelity, by, short, reused)
-    return found
+        plan = next(_candidates(network, _freed(request, names)))  # else the chip is too small
+        return Planned(iter([plan]), _short(network, request, error.notice, plan.plan))
 
 
-def _planned(network: QuantGraph, wanted: Goal, by: Coefficients) -> Planned:
-    """The plan that keeps to the memories. Errors: E236, E301, E304, E306."""
-    if wanted.frames is None:
-        plan = budget.plan_within(network, wanted.chip, wanted.limits)
-        return Planned(budget.at_point(plan, wanted.point, wanted.limits, by))
-    paced = pace.plan(network, wanted.frames, _named(wanted), wanted.limits)
-    plan = budget.at_point(paced.plan, wanted.point, wanted.limits, by)
-    return Planned(plan, replace(paced, plan=plan))
+def _candidates(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
+    """The first is made at once, all others on demand. Errors: E236, E301, E304, E306."""
+    chip, limits = request.chip_at_point, request.limits
+    if request.frames is None:
+        return iter([BuildPlan(budget.plan_within(network, chip, limits))])
+    plans = stream_plans(network, request.frames, chip, limits)
+    first = next(plans)
+    return (BuildPlan(one.plan, one) for one in chain([first], plans))
 
 
 # --- memories that are too small ------------------------------------------------------------------
 
 
-def _limited(wanted: Goal) -> list[str]:
-    """Memories of which a person leaves less than there is for the application."""
-    most = _freed(wanted, budget.MEMORIES).limits.l1_bytes
-    spared = most is not None and wanted.limits.l1_bytes == most
-    names = budget.memories(wanted.limits, wanted.chip)
+def _limited(request: BuildRequest) -> list[str]:
+    """Memories whose limit is below the chip's size, less what the application's runtime takes."""
+    most = _freed(request, budget.MEMORIES).limits.l1_bytes
+    spared = most is not None and request.limits.l1_bytes == most
+    names = budget.memories(request.limits, request.chip)
     return [name for name in names if not (spared and name == "l1")]
 
 
-def _freed(wanted: Goal, names: Iterable[str]) -> Goal:
-    """With all that there is of these memories."""
-    limits = budget.without(wanted.limits, names)
-    return replace(wanted, limits=budget.for_app(wanted.app, wanted.chip, limits))
+def _freed(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
+    """The request with all of the chip's memory of these kinds."""
+    limits = budget.without(request.limits, names)
+    return replace(request, limits=budget.for_app(request.app, request.chip, limits))
 
 
-def _short(
-    network: QuantGraph, wanted: Goal, by: Coefficients, told: Notice, free: Plan
-) -> budget.Broken:
+def _short(network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan) -> Broken:
     """The memory to blame: more of it alone would do; all that are limited, where none would.
 
     free   the plan with all that there is of them
     """
-    if told.code == budget.NO_TILE:
-        return budget.Broken("l1", dict(told.facts), told.tries, told.code, told.title)
-    names = _limited(wanted)
-    cures = [n for n in names if len(names) == 1 or _fits(network, _freed(wanted, [n]), by)]
-    if cures == ["l2"] and (enough := _enough_l2(network, wanted, by, free)):
+    if notice.code == budget.NO_TILE:
+        return Broken("l1", dict(notice.facts), notice.tries, notice.code, notice.title)
+    names = _limited(request)
+    cures = [n for n in names if len(names) == 1 or _fits(network, _freed(request, [n]))]
+    if cures == ["l2"] and (enough := _enough_l2(network, request, free)):
         more = [f"--l2 {enough}KiB"]
     else:
         more = [f"a larger --{name} or [budget] {name}" for name in cures or names]
     tries = more if cures else [", and ".join(more)]
-    l3_bytes = wanted.limits.l3_bytes
+    l3_bytes = request.limits.l3_bytes
     l3 = {} if l3_bytes is None else {"l3": f"{l3_bytes:,} B at most for what L2 has no room for"}
     name = " or ".join(cures) or " and ".join(names)
-    return budget.Broken(name, {**dict(told.facts), **l3}, [*tries, *told.tries[:1]])
+    return Broken(name, {**dict(notice.facts), **l3}, [*tries, *notice.tries[:1]])
 
 
-def _enough_l2(network: QuantGraph, wanted: Goal, by: Coefficients, free: Plan) -> int | None:
-    """KiB of L2 that would do, looked for between what there is and what the free plan has; None
-    where none of the plans does, or each would be a search for a pace."""
-    if wanted.frames is not None and wanted.frames.rate is not None:
+def _enough_l2(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
+    """KiB of L2 that would do, looked for between the limit and the L2 of the free plan.
+
+    None where none of the plans does, or each would be a search for a number of frames.
+    """
+    if request.frames is not None and request.frames.rate is not None:
         return None
-    low = max((wanted.limits.l2_bytes or 0) // budget.KIB, 1)
-    high, found = max(-(-free.l2_bytes // budget.KIB), low), None
+    low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
+    high, enough = max(-(-free.l2_bytes // budget.KIB), low), None
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
-        limits = replace(wanted.limits, l2_bytes=middle * budget.KIB)
-        if _fits(network, replace(wanted, limits=limits), by):
-            high = found = middle
+        limits = replace(request.limits, l2_bytes=middle * budget.KIB)
+        if _fits(network, replace(request, limits=limits)):
+            high = enough = middle
         else:
             low = middle
-    return found
+    return enough
 
 
-def _fits(network: QuantGraph, wanted: Goal, by: Coefficients) -> bool:
+def _fits(network: QuantGraph, request: BuildRequest) -> bool:
     try:
-        _planned(network, wanted, by)
+        _candidates(network, request)
     except MyoedgeError as error:
-        if error.exit_code == pace.TOO_LARGE:
+        if error.exit_code == TOO_LARGE:
             return False
         raise
     return True

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Firmware on a simulated chip: inferences of a build, or any program at all."""
+"""simulate: inferences of a build's firmware on a chip, or any program on the simulated one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from myoedge.backends import equivalence as ladder
 from myoedge.backends.build import MOST_CYCLES
-from myoedge.building.budget import AUTO, cheapest
-from myoedge.building.build_files import report_files
+from myoedge.backends.equivalence import (
+    Case,
+    board_runs,
+    cases,
+    chip_inputs,
+    given_samples,
+    golden_sample,
+    same_outputs,
+)
+from myoedge.building.build_report import AUTO, report_files, with_run
 from myoedge.building.energy_coefficients import coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.reports.cycles import with_cycles
-from myoedge.reports.energy import with_energy
-from myoedge.reports.latency_check import over_latency
-from myoedge.reports.streams import with_real_time
+from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
 from myoedge.simulator import RunOptions, Simulation, simulate
 from myoedge.targets import Chip, find_chip
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 SILICON = "silicon"
 TRACE = "trace.json"
-RUNGS = {"simulator": "the simulator", "gvsoc": "GVSoC", "board": "a board"}
+BACKENDS = {"simulator": "the simulator", "gvsoc": "GVSoC", "board": "a board"}
 MOST_FILE = 256 << 20  # bytes of a program, by far
 
 Progress = Callable[[int, str], None]
@@ -47,7 +49,7 @@ class Simulated:
     measurement   outputs, cycles of each layer, what the cores did
     exact         whether every inference gave the integers of the reference
     report        report.json as it is now
-    over          what is to be said where the run takes longer than [budget] latency
+    over          E302 where the run takes longer than [budget] latency
     run           counters of the whole run; None on GVSoC
     """
 
@@ -68,14 +70,14 @@ def simulate_build(
     progress: Progress | None,
 ) -> Simulated:
     """api.simulate; the arguments are explained there."""
-    described = _described(build, point_name)
-    short = [ladder.golden_sample(build, short=True)]
-    samples = short if given is None else ladder.given_samples(build, given)
+    chip = _chip_at_point(build, point_name)
+    short = [golden_sample(build, short=True)]
+    samples = short if given is None else given_samples(build, given)
     with one_blas_thread():
-        runs = [*ladder.cases(build, samples)]
+        runs = [*cases(build.network, build.stream, samples)]
     measured, run = _measured(build, on, runs, like, trace, progress)
-    exact = _exact(runs, measured)
-    report = _reported(build, measured, described, point_name == AUTO)
+    exact = same_outputs(runs, measured)
+    report = with_run(build.report, measured, chip, point_name == AUTO, coefficients())
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
     files = report_files(report) if like == SILICON else {}
@@ -89,67 +91,33 @@ def simulate_build(
 def _measured(
     build: Build,
     on: str,
-    runs: Sequence[ladder.Case],
+    runs: Sequence[Case],
     like: str,
     trace: bool,
     progress: Progress | None,
 ) -> tuple[Measurement, Simulation | None]:
-    """Inferences on a rung, with counters of the run where it has some. Errors: E204 no rung, or
-    a trace of one that records none."""
-    if on not in RUNGS:
-        raise MyoedgeError("E204", f"there is no rung {on}", {"has": ", ".join(RUNGS)})
+    """Inferences on a backend, with counters of the run where it has some.
+
+    Errors: E204 no backend, or a trace of one that records none.
+    """
+    if on not in BACKENDS:
+        raise MyoedgeError("E204", f"there is no backend {on}", {"has": ", ".join(BACKENDS)})
     if trace and on != "simulator":
-        raise MyoedgeError("E204", f"{RUNGS[on]} records no trace here", {"has": "simulator"})
+        raise MyoedgeError("E204", f"{BACKENDS[on]} records no trace here", {"has": "simulator"})
     if on == "board":
-        return build.run_on_board(ladder.board_runs(build, runs)), None
-    inputs = ladder.chip_inputs(build, runs)
+        return build.run_on_board(board_runs(build.stream, runs)), None
+    inputs = chip_inputs(build.stream, runs)
     if on == "gvsoc":
         return build.run_on_gvsoc(inputs), None
     options = RunOptions(spans=trace)
     return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 
 
-def _exact(runs: Sequence[ladder.Case], measured: Measurement) -> bool:
-    pairs = zip(runs, measured.inferences, strict=True)
-    return all(
-        np.array_equal(options, got)
-        for case, inference in pairs
-        for options, got in zip(case.outputs, inference.outputs, strict=True)
-    )
-
-
-def _described(build: Build, name: str | None) -> Chip:
-    """The chip at an operating point: the one asked for, else the one that was built for."""
-    described = find_chip(str(build.manifest.get("target")))
-    chosen = build.report["target"].get("operating_point") if name in (None, AUTO) else name
-    return described.at(chosen) if described.point.clock_hz and chosen else described
-
-
-def _reported(build: Build, measured: Measurement, described: Chip, auto: bool) -> dict[str, Any]:
-    by, report = coefficients(), build.report
-
-    def at(chosen: Chip) -> dict[str, Any]:
-        found = with_cycles(at_points(report, chosen), measured, chosen.point)
-        return with_real_time(with_energy(found, by))
-
-    found = at(described)
-    if not auto:
-        return found
-    limit = (report.get("budget") or {}).get("latency_s")
-    rows = [(p["name"], p["latency_s"], p["value"]) for p in found["energy_uj"]["points"]]
-    return at(described.at(cheapest(rows, limit)))
-
-
-def at_points(report: Mapping[str, Any], described: Chip) -> dict[str, Any]:
-    """The report with the chip's operating points, the first of them chosen."""
-    target = {
-        **report["target"],
-        "operating_points": [asdict(point) for point in described.points],
-        "operating_point": described.point.name,
-        "clock_hz": described.point.clock_hz,
-        "l3_bytes_per_s": described.l3_bytes_per_s or None,
-    }
-    return {**report, "target": target}
+def _chip_at_point(build: Build, name: str | None) -> Chip:
+    """The chip at the operating point of that name, else at the one that was built for."""
+    chip = find_chip(str(build.manifest.get("target")))
+    point = build.report["target"].get("operating_point") if name in (None, AUTO) else name
+    return chip.at(point) if chip.point.clock_hz and point else chip
 
 
 def costs(like: str) -> Mapping[str, int]:

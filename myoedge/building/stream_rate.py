@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many frames of a stream are computed at once: as asked for, or as few as keep up with it."""
+"""Frames of a pass of a stream: as asked for, or as few as keep up with its rate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config import StreamTable, seconds
@@ -23,50 +23,61 @@ from myoedge.targets import Chip
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
+    from myoedge.reports.report_json import Report
 
 MOST_FRAMES = 512  # of a pass that is looked for
 TOO_LARGE = 3  # exit code of what does not fit
 
-Planned = Callable[[int], tuple[Stream, "Plan"]]  # for a number of frames
+PlanFor = Callable[[int], tuple[Stream, "Plan"]]  # of a number of frames
 
 
 @dataclass(frozen=True)
-class Paced:
-    """A stream, its plan, and how it keeps up.
+class StreamPlan:
+    """A stream, its plan, and the rate of its frames.
 
-    frame_hz   frames a second; None where nobody has said
-    window_s   what a frame is made of
-    least      by operating point the fewest frames of a pass that keep up; None: no number does
+    frame_hz       frames a second; None where nobody has said
+    window_s       length of the signal that a frame is made of
+    least_frames   by operating point the fewest frames of a pass that keep up by the estimate;
+                   None: no number does
     """
 
     stream: Stream
     plan: Plan
     frame_hz: float | None = None
     window_s: float | None = None
-    least: dict[str, int | None] = field(default_factory=dict)
-
-    @property
-    def warnings(self) -> tuple[Notice, ...]:
-        """W302 where the frames come faster than they are computed."""
-        clock_hz, cycles = self.plan.chip.point.clock_hz, modelled_cycles(self.plan)
-        if not self.frame_hz or not clock_hz or _keeps_up(self, cycles, clock_hz):
-            return ()
-        period_s, pass_s = self.stream.frames / self.frame_hz, cycles / clock_hz
-        facts = {
-            "frames": f"{self.stream.frames} in a pass, which come in {period_s * 1e3:.3g} ms",
-            "pass": f"{pass_s * 1e3:.3g} ms, modelled",
-        }
-        found = self.least.get(self.plan.chip.point.name)
-        tries = [f"[stream] frames = {found}"] if found else []
-        return (notice("W302", "the stream does not keep up", facts, tries),)
+    least_frames: dict[str, int | None] = field(default_factory=dict)
 
 
-def _keeps_up(paced: Paced, cycles: float, clock_hz: float) -> bool:
-    return cycles * (paced.frame_hz or 0.0) <= clock_hz * paced.stream.frames
+def keeps_up(report: Report) -> bool:
+    """Whether the stream of a report is computed as fast as its frames come, as far as known."""
+    point = _chosen_point(report)
+    return point is None or bool(point["keeps_up"])
 
 
-def examine(graph: Graph, table: StreamTable) -> Graph:
-    """What of the network runs on the stream, before anything takes time.
+def slow_stream(report: Report) -> Notice | None:
+    """W302 where frames come faster than they are computed."""
+    point = _chosen_point(report)
+    if point is None or point["keeps_up"]:
+        return None
+    frames = report["stream"]["pass_frames"]
+    facts = {
+        "frames": f"{frames} in a pass, which come in {point['period_s'] * 1e3:.3g} ms",
+        "pass": f"{point['pass_s'] * 1e3:.3g} ms, {report['cycles']['source']}",
+    }
+    least = point["least_frames"] or 0
+    tries = [f"[stream] frames = {least}"] if least > frames else []
+    return notice("W302", "the stream does not keep up", facts, tries)
+
+
+def _chosen_point(report: Report) -> Mapping[str, Any] | None:
+    """Stream figures at the operating point of the build; None where no rate is known."""
+    name = report["target"]["operating_point"]
+    points = (report.get("stream") or {}).get("points", ())
+    return next((point for point in points if point["name"] == name), None)
+
+
+def check_stream(graph: Graph, table: StreamTable) -> Graph:
+    """The part of the network that runs on the stream, before anything takes time.
 
     Errors: E131 not causal, E235 which axis, E236 frames, E239 states.
     """
@@ -80,40 +91,68 @@ def examine(graph: Graph, table: StreamTable) -> Graph:
 
 
 def in_windows(table: StreamTable) -> bool:
-    """Whether the whole network runs on windows, as it needs frames to come."""
+    """Whether the whole network runs on overlapping windows: its outputs need frames to come."""
     return table.past is not None or table.future is not None
 
 
-def plan(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget) -> Paced:
-    """The network in passes, and their plan. Errors: as examine, plan_within; E306."""
+def stream_plans(
+    q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget
+) -> Iterator[StreamPlan]:
+    """The network in passes, and their plans.
+
+    One, where the frames of a pass are given; else the first has the fewest that keep up by the
+    estimate, and each one after it more. Errors: as check_stream, plan_within; E306.
+    """
     frame_hz = None if table.rate is None else table.rate / table.hop
     window_s = None if table.rate is None else (table.window or table.hop) / table.rate
-    if table.states:
-        stream = explicit_state_stream(q, table.states)
-        return Paced(stream, _planned(stream, chip, budget), frame_hz, window_s)
-    if in_windows(table):
-        axes = window_axes(q.graph, table.axis)
-        stream = windowed_stream(q, axes, *_overlap(q.graph, axes, table))
-        return Paced(stream, _planned(stream, chip, budget), frame_hz, window_s)
+    if table.states or in_windows(table):
+        stream = _whole_network(q, table)
+        yield StreamPlan(stream, _planned(stream, chip, budget), frame_hz, window_s)
+        return
     axes = find_axes(q.graph, table.axis)
     least = _asked(q.graph, axes, table)
 
     @cache
-    def of(frames: int) -> tuple[Stream, Plan]:
+    def plan_for(frames: int) -> tuple[Stream, Plan]:
         stream = causal_stream(q, axes, frames)
         return stream, _planned(stream, chip, budget)
 
     if frame_hz is None or not chip.point.clock_hz:
-        return Paced(*of(least))
-    most = follow_time(q.graph, axes).pass_multiple()
-    found = {p.name: least_frames(of, p.clock_hz / frame_hz, most) for p in chip.points}
-    frames = table.frames or found[chip.point.name] or least
-    return Paced(*of(frames), frame_hz, window_s, found)
+        yield StreamPlan(*plan_for(least))
+        return
+    step = follow_time(q.graph, axes).pass_multiple()
+    fewest = {p.name: least_frames(plan_for, p.clock_hz / frame_hz, step) for p in chip.points}
+    first = table.frames or fewest[chip.point.name] or least
+    yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest)
+    if table.frames or fewest[chip.point.name] is None:
+        return
+    for frames in _more_frames(first, step):
+        counts = {**fewest, chip.point.name: frames}
+        try:
+            yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts)
+        except MyoedgeError as error:
+            if error.exit_code != TOO_LARGE:
+                raise
+            return
+
+
+def _more_frames(frames: int, step: int) -> Iterator[int]:
+    """Multiples of `step` above a number of frames, each about an eighth more."""
+    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
+        yield frames
+
+
+def _whole_network(q: QuantGraph, table: StreamTable) -> Stream:
+    """The stream of a network that runs as a whole: with states of its own, or on windows."""
+    if table.states:
+        return explicit_state_stream(q, table.states)
+    axes = window_axes(q.graph, table.axis)
+    return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
 
 
 def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
-    found = plan_within(stream.network, chip, budget)
-    if any(found.where[n].kind == "far" for n in (*found.graph_inputs, *found.graph_outputs)):
+    plan = plan_within(stream.network, chip, budget)
+    if any(plan.where[n].kind == "far" for n in (*plan.graph_inputs, *plan.graph_outputs)):
         raise MyoedgeError(
             "E306",
             "frames and states of the stream do not fit L2",
@@ -123,11 +162,11 @@ def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
                 "shorter kernels, fewer channels",
             ],
         )
-    return found
+    return plan
 
 
-def least_frames(of: Planned, frame_cycles: float, most: int) -> int | None:
-    """The fewest frames of a pass, a multiple of `most`, that take so many cycles each or fewer.
+def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | None:
+    """The fewest frames of a pass, a multiple of `step`, that take so many cycles each or fewer.
 
     Cycles of a frame fall with the frames of a pass, as weights come once, and their memory grows:
     doubled until it is enough or does not fit, then halved between.
@@ -136,23 +175,23 @@ def least_frames(of: Planned, frame_cycles: float, most: int) -> int | None:
     @cache
     def answer(times: int) -> str:
         try:
-            cycles = modelled_cycles(of(times * most)[1])
+            cycles = modelled_cycles(plan_for(times * step)[1])
         except MyoedgeError as error:
             if error.exit_code == TOO_LARGE:
                 return "large"
             raise
-        return "slow" if cycles > frame_cycles * times * most else "enough"
+        return "slow" if cycles > frame_cycles * times * step else "enough"
 
     high = 1
     while answer(high) == "slow":
         high *= 2
-        if high * most > MOST_FRAMES:
+        if high * step > MOST_FRAMES:
             return None
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if answer(middle) == "slow" else (low, middle)
-    return high * most if answer(high) == "enough" else None
+    return high * step if answer(high) == "enough" else None
 
 
 def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:

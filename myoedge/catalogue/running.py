@@ -11,10 +11,11 @@ shorter windows help; --target host builds anyway, to see the rest of the report
 
 E302 The build is over a budget.
 Limits come from [budget] in myoedge.toml and from --l1, --l2 and --l3. Memories are planned to fit
-them; latency and energy are what the cost models say, at the operating point; SQNR is a lower
-bound. The message names every budget that is broken, and the layers that cost most; where a memory
-is too small the others are judged with all that the chip has of it. Nothing was written. Change the
-network or the budget.
+them; latency and energy are those of the simulated inference at the end of the build (estimated
+with --no-simulate), at the operating point; SQNR is a lower bound. The message names every budget
+that is broken, and the layers that cost most; where a memory is too small the others are judged by
+estimated cycles with all that the chip has of it. Nothing was written. Change the network or the
+budget.
 
 E303 The program does not fit the chip's memory.
 Code, weights, activations and the buffers of inputs and outputs share L2. The data alone may still
@@ -34,9 +35,10 @@ E307 Nothing in a sweep could be built.
 Every result was refused: over its budget, or its model cannot be used. The tables are written, and
 name the error of each; `myoedge build` with the same options tells it in full.
 
-E401 Outputs in a sweep are not the reference's.
-The simulated program gave other bytes than the NumPy reference, which must not happen: `myoedge
-validate` on a build of the same model names the first layer that differs. It is a bug of myoedge.
+E401 Simulated outputs are not the reference's.
+The simulated program gave other bytes than the NumPy reference, at the end of a build or in a
+sweep, which must not happen. No build folder was written: build with --no-simulate, then `myoedge
+validate --on simulator` names the first layer that differs. It is a bug of myoedge.
 
 E306 The stream does not fit the chip's L2.
 Frames of a pass and what is kept of those before lie in L2, the latter twice: what one pass reads
@@ -204,9 +206,21 @@ takes most, or that L2 has no room for its constants. It works, slowly: give it 
 make its kernel or its channels smaller.
 
 W302 The stream does not keep up.
-Frames come faster than the model of cycles says that they are computed, at this operating point.
-Weights that come from L3 come once a pass: more frames in a pass make each of them cheaper, and the
-first of them waits longer. [stream] rate without frames takes as few as keep up.
+Frames come faster than they are computed, at this operating point: in the simulated first pass at
+the end of the build, or by the estimate where nothing was simulated. Weights that come from L3 come
+once a pass: more frames in a pass make each of them cheaper, and the first of them waits longer.
+[stream] rate without frames takes as few as keep up.
+
+W303 Cycles are estimated, as simulating an inference takes long.
+A build ends by simulating one inference, up to 300 M estimated cycles, which is about a minute.
+This network takes more: cycles, latency, energy and [budget] are of the estimate. --simulate
+simulates it all the same, `myoedge simulate` does it later, --no-simulate leaves it out without
+this notice. It is no warning that --strict makes an error of.
+
+W304 Cycles are estimated, as the simulator cannot be compiled.
+The simulator is C that is compiled for this computer once. The compiler is missing or rejects it;
+the cause is in the message. Everything else of the build is whole. `myoedge doctor` shows what is
+there.
 
 W201 All calibration values of an input are the same.
 Ranges seen on such data mean nothing, so int8 will be wrong for real windows. Calibrate with real

@@ -57,6 +57,8 @@ def command(terminal: Terminal, folder: str | None, on: str, **options: Any) -> 
 
 def _as_json(validation: Validation) -> dict[str, Any]:
     difference = None if validation.difference is None else asdict(validation.difference)
+    if difference is not None:
+        difference["rung"] = difference.pop("backend")  # the key of earlier versions
     db = None if validation.onnx_db is None else min(validation.onnx_db, 999.0)
     return {
         "exact": validation.exact,
@@ -82,7 +84,7 @@ def _show(terminal: Terminal, validation: Validation) -> None:
     first, run = validation.difference, "pass" if validation.in_passes else "sample"
     index = list(first.index)
     lines = (
-        f"{first.where} differs on {first.rung}",
+        f"{first.where} differs on {first.backend}",
         f"  layer     {first.layer} ({first.name}), {run} {first.sample}, index {index}",
         f"  expected  {first.expected}",
         f"  got       {first.got}",

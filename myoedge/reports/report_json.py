@@ -73,7 +73,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
         "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _output_names(plan)],
         "layers": layers,
-        "warnings": [_warning(notice) for notice in outcome.warnings],
+        "warnings": [notice_row(notice) for notice in outcome.warnings],
     }
 
 
@@ -278,7 +278,8 @@ def _weight_dtype(step: QuantizedNode) -> str | None:
     return None if weight is None else str(weight.dtype)
 
 
-def _warning(notice: Notice) -> dict[str, Any]:
+def notice_row(notice: Notice) -> dict[str, Any]:
+    """A notice as JSON values."""
     return {
         "code": notice.code,
         "title": notice.title,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, streams, wording
+from myoedge.reports.budget_check import over_latency
 from myoedge.reports.int16 import costs, int16_layers
-from myoedge.reports.latency_check import over_latency
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task -> its result; runs in a process of its own, here or on another computer."""
+"""A task of a sweep and its result; runs in a process of its own, here or on another computer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from myoedge.sweeps.tasks import Source, Task, toml_lines
 from myoedge.system import tools
 
 RESULTS = (1, 2, 3, 4, 7)  # exit codes that say something of the model or its limits
+DIFFER = 4
 OK, DIFFERS, REFUSED = "ok", "differs", "refused"
 FIGURES: Mapping[str, str] = {
     "cycles": "cycles.total",
@@ -39,7 +40,7 @@ Result = dict[str, Any]
 
 
 def work(task: Task) -> Result:
-    """Builds, runs, and says what came of it.
+    """Result of one build, simulated where the sweep says so.
 
     A model or a budget that is refused is a result too. Errors: everything else (a missing tool, a
     bug), with the name of the task in front.
@@ -53,7 +54,8 @@ def work(task: Task) -> Result:
             raise MyoedgeError(
                 error.code, f"{task.name}: {error.notice.title}", dict(error.notice.facts)
             ) from None
-        return {**blank, "status": REFUSED, "code": error.code, "title": error.notice.title}
+        status = DIFFERS if error.exit_code == DIFFER else REFUSED
+        return {**blank, "status": status, "code": error.code, "title": error.notice.title}
 
 
 def _built(task: Task, folder: Path) -> Result:
@@ -61,16 +63,17 @@ def _built(task: Task, folder: Path) -> Result:
     settings.write_text("\n".join(toml_lines(task.toml)) + "\n", encoding="utf-8")
     chosen = {"calib": _file(task.calib, folder / "calib"), **task.chosen}
     build = myoedge.build(
-        _file(task.model, folder / "model"), config=settings, output=folder / "out", **chosen
+        _file(task.model, folder / "model"),
+        config=settings,
+        output=folder / "out",
+        simulate=task.simulate,
+        **chosen,
     )
-    if not task.simulate or "firmware.elf" not in build.manifest["files"]:
-        return {"status": OK, **figures(build.report)}
-    found = myoedge.simulate(build)
-    return {"status": OK if found.exact else DIFFERS, **figures(found.report)}
+    return {"status": OK, **figures(build.report)}
 
 
 def _file(source: Source | None, place: Path) -> str | None:
-    """Where it lies; bytes that came along are written first, under the file's own name."""
+    """Path of a file; bytes that came along are written first, under the file's own name."""
     if source is None:
         return None
     if source.content is None:
@@ -82,12 +85,12 @@ def _file(source: Source | None, place: Path) -> str | None:
 
 
 def figures(report: Mapping[str, Any]) -> Result:
-    """What a sweep keeps of report.json; null where it is not known."""
+    """Figures of report.json that a sweep keeps; null where they are not known."""
     return {name: _value(report, path) for name, path in FIGURES.items()}
 
 
 def _value(report: Mapping[str, Any], path: str) -> Any:
-    found: Any = report
+    value: Any = report
     for key in path.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.backends import host
 from myoedge.backends.simulator import run_firmware
-from myoedge.building.budget import Budget, plan_within
-from myoedge.building.request import Goal, planned
+from myoedge.building.budget import Budget, check, plan_within
+from myoedge.building.request import BuildRequest, planned
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
@@ -31,7 +31,6 @@ from myoedge.passes import prepare
 from myoedge.plan.l3.transfers import Haul
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity
@@ -306,13 +305,14 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     q = quantized(torch.export.export(layers, (torch.zeros(shape),)), calib)
 
     def told(l1_bytes: int, l2_bytes: int) -> dict[str, str]:
+        short = planned(q, asked(l1_bytes, l2_bytes)).short
         with pytest.raises(MyoedgeError) as raised:
-            planned(q, asked(l1_bytes, l2_bytes), PUBLISHED, UNKNOWN)
+            check(Budget(), {"latency_s": None, "energy_uj": None}, q, UNKNOWN, short)
         told = raised.value.notice
         return {"title": told.title, "try": told.tries[0], **dict(told.facts)}
 
-    def asked(l1_bytes: int | None, l2_bytes: int | None) -> Goal:
-        return Goal(find_chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
+    def asked(l1_bytes: int | None, l2_bytes: int | None) -> BuildRequest:
+        return BuildRequest(find_chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
 
     short, small, both = told(16 << 10, 8192), told(40 << 10, 2048), told(14 << 10, 2048)
     assert (short["title"], small["title"]) == ("over budget: l1", "over budget: l2")
@@ -320,7 +320,7 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     assert "--l1" in both["try"]
     assert "--l2" in both["try"]
     for enough in (asked(None, 8192), asked(40 << 10, None)):
-        planned(q, enough, PUBLISHED, UNKNOWN)
+        assert planned(q, enough).short is None
     assert "conv" in short["L1"]
     assert "L1" not in small
     assert short["needs"].startswith("21,")

@@ -21,49 +21,84 @@ CODE = re.compile(r"[EW][0-9]{3}")
 # One code, one meaning: where two modules share a code, they say the same of it.
 SHARED = {
     "E101": {
-        "frontend.sniff",
+        "frontend.detect",
         "frontend.unusable",
-        "frontend.preflight",
-        "frontend.onnx_file",
+        "frontend.torch.preflight",
+        "frontend.onnx.file",
     },  # cannot be opened
-    "E108": {"frontend.archive", "frontend.exported", "frontend.preflight"},  # not of this torch
-    "E109": {"frontend.checkpoint", "frontend.consistent"},  # weights that do not fit
+    "E108": {
+        "frontend.torch.archive",
+        "frontend.torch.export",
+        "frontend.torch.preflight",
+    },  # not of this torch
+    "E109": {"frontend.torch.checkpoint", "frontend.torch.consistent"},  # weights that do not fit
     # a size is not a number
-    "E110": {"frontend.refusals", "frontend.preflight", "frontend.onnx_refusals"},
+    "E110": {"frontend.refusals", "frontend.torch.preflight", "frontend.onnx.refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it
-    "E204": {"budget", "flashing", "ladder", "onchip", "target.chip"},  # a choice that there is not
-    "E206": {"frontend.checkpoint", "frontend.unusable"},  # a factory that cannot be used
-    "E232": {"config", "consumption", "goal"},  # a quantity that is none, missing, too large
-    "E240": {"stored", "consumption"},  # a build for a target without a chip
-    "E241": {"onchip", "elf"},  # no program for the chip
-    "E260": {"sweep.settings", "sweep.tasks"},  # a sweep's file, or one that it names
-    "E212": {"samples", "inputs"},  # data of other names than the inputs
-    "E213": {"samples", "inputs"},  # data of another shape than the input
-    "E214": {"samples", "inputs"},  # data of another type
-    "E216": {"samples", "inputs"},  # data with NaN
-    "E220": {"folder", "simulator.machine", "starter"},  # a folder that cannot be used
-    "E222": {"built", "stored", "cli.newest", "ladder"},  # no whole build
-    "E281": {"cached", "cli.shell", "folder"},  # the disk is full
-    "E302": {"budget", "report.overrun"},  # over budget
+    "E204": {
+        "building.budget",
+        "backends.flashing",
+        "backends.equivalence",
+        "building.simulate",
+        "targets.chip",
+    },  # a choice that there is not
+    "E206": {"frontend.torch.checkpoint", "frontend.unusable"},  # a factory that cannot be used
+    "E232": {
+        "building.config",
+        "building.consumption",
+        "building.request",
+    },  # a quantity that is none, missing, too large
+    "E240": {
+        "backends.build_folder",
+        "building.consumption",
+    },  # a build for a target without a chip
+    "E241": {"building.simulate", "system.elf"},  # no program for the chip
+    "E260": {"sweeps.settings", "sweeps.tasks"},  # a sweep's file, or one that it names
+    "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
+    "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
+    "E214": {"quantization.samples", "backends.inputs"},  # data of another type
+    "E216": {"quantization.samples", "backends.inputs"},  # data with NaN
+    "E220": {
+        "system.folder",
+        "simulator.machine",
+        "building.project_template",
+    },  # a folder that cannot be used
+    "E222": {
+        "backends.build",
+        "backends.build_folder",
+        "cli.newest",
+        "backends.equivalence",
+    },  # no whole build
+    "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
+    "E302": {"building.budget", "reports.budget_check"},  # over budget
+    "E401": {"building.confirm", "sweeps.compare"},  # simulated outputs differ
     "E501": {
-        "tool",
-        "toolchain",
-        "frontend.preflight",
-        "run.ort",
-        "run.gvsoc",
-        "energy.calibrate",
+        "system.tools",
+        "system.toolchain",
+        "frontend.torch.preflight",
+        "backends.onnxruntime",
+        "backends.gvsoc",
+        "power.calibrate",
         "passes.condition",
-        "sweep.engines",
-        "run.console",
-        "run.openocd",
-        "flashing",
+        "sweeps.executors",
+        "backends.console",
+        "backends.openocd",
+        "backends.flashing",
     },  # not installed
-    "W202": {"pipeline", "report.words"},  # why labels say no accuracy, on the page
-    "E601": {"built", "run.board", "run.openocd"},  # no board is known, or plugged in
-    "E602": {"api.devices", "flashing", "run.board"},  # nothing is known of a part of the board
-    "E604": {"run.console", "run.meter"},  # nothing comes over the line
-    "E605": {"run.console", "run.meter"},  # what comes makes no sense
-    "E606": {"run.board", "run.console"},  # the board runs something else
+    "W202": {"building.pipeline", "reports.wording"},  # why labels say no accuracy, on the page
+    "E601": {
+        "backends.build",
+        "backends.board",
+        "backends.openocd",
+    },  # no board is known, or plugged in
+    "E602": {
+        "api.devices",
+        "backends.flashing",
+        "backends.board",
+    },  # nothing is known of a part of the board
+    "E604": {"backends.console", "backends.meter"},  # nothing comes over the line
+    "E605": {"backends.console", "backends.meter"},  # what comes makes no sense
+    "E606": {"backends.board", "backends.console"},  # the board runs something else
 }
 
 

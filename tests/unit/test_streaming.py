@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor, nn
 
-from myoedge.building import stream_rate as pace
+from myoedge.building import stream_rate
 from myoedge.building.config import StreamTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
@@ -384,7 +384,7 @@ def test_attention_is_told_how_it_can_run_on_windows() -> None:
     assert "60 frames, as it was exported" in str(caught.value)
     assert window_axes(graph, 2)  # so that what is told can be done
     table = StreamTable(axis=2, past=FRAMES - 1)
-    assert pace.examine(graph, table) is graph
+    assert stream_rate.check_stream(graph, table) is graph
 
 
 def test_the_axis_that_gets_farthest_is_the_one_that_is_told_of() -> None:
@@ -498,9 +498,9 @@ def test_windows_need_as_many_outputs_as_frames() -> None:
     assert window_axes(q.graph) == {**dict.fromkeys(q.graph.inputs, 2), q.graph.outputs[0]: 2}
     for table in (StreamTable(past=8, future=4), StreamTable(past="20 ms")):
         with pytest.raises(MyoedgeError) as caught:
-            pace.examine(q.graph, table)
+            stream_rate.check_stream(q.graph, table)
         assert caught.value.code == "E236"
-    pace.examine(q.graph, StreamTable(past="20 ms", rate=500.0))
+    stream_rate.check_stream(q.graph, StreamTable(past="20 ms", rate=500.0))
 
 
 # ---- how many frames at once
@@ -513,20 +513,20 @@ def test_as_few_frames_as_keep_up(
     monkeypatch: pytest.MonkeyPatch, fixed: int, each: int, most: int
 ) -> None:
     """A pass of n frames takes fixed + each * n cycles: fewest n, by trying all of them."""
-    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: cycles)
+    monkeypatch.setattr(stream_rate, "modelled_cycles", lambda cycles: cycles)
     tried: list[int] = []
 
     def of(frames: int) -> Any:
         tried.append(frames)
         return None, fixed + each * frames
 
-    fit = [n for n in range(most, pace.MOST_FRAMES + 1, most) if fixed + each * n <= 50 * n]
-    assert pace.least_frames(of, 50.0, most) == (fit[0] if fit else None)
+    fit = [n for n in range(most, stream_rate.MOST_FRAMES + 1, most) if fixed + each * n <= 50 * n]
+    assert stream_rate.least_frames(of, 50.0, most) == (fit[0] if fit else None)
     assert len(set(tried)) <= 20
 
 
 def test_what_finds_no_room_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: cycles)
+    monkeypatch.setattr(stream_rate, "modelled_cycles", lambda cycles: cycles)
 
     tried: list[int] = []
 
@@ -536,7 +536,7 @@ def test_what_finds_no_room_does_not_keep_up(monkeypatch: pytest.MonkeyPatch) ->
             raise MyoedgeError("E301", "too large")
         return None, 10**6 if frames < 9 else 0
 
-    assert pace.least_frames(of, 50.0, 1) == 9, "between what is slow and what is too large"
+    assert stream_rate.least_frames(of, 50.0, 1) == 9, "between what is slow and what is too large"
     assert max(tried) == 16, "what is larger than what is too large is not tried"
-    monkeypatch.setattr(pace, "modelled_cycles", lambda cycles: 10**6)
-    assert pace.least_frames(of, 50.0, 1) is None
+    monkeypatch.setattr(stream_rate, "modelled_cycles", lambda cycles: 10**6)
+    assert stream_rate.least_frames(of, 50.0, 1) is None

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a build: one simulated inference, another candidate where an estimate was wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from myoedge.backends.build import MOST_CYCLES
+from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
+from myoedge.backends.simulator import run_firmware
+from myoedge.building.budget import check
+from myoedge.building.build_files import Contents, make_contents
+from myoedge.building.build_report import AUTO, estimated_report, with_run
+from myoedge.building.pipeline import Quantized
+from myoedge.building.request import BuildPlan, BuildRequest, planned
+from myoedge.building.stream_rate import keeps_up, slow_stream
+from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.operators.interpreter import one_blas_thread
+from myoedge.plan.cost.network import modelled_cycles
+from myoedge.reports.report_json import notice_row
+from myoedge.simulator.binding import core
+from myoedge.streaming.stream import first_frames, ready_specs
+
+if TYPE_CHECKING:
+    from myoedge.backends.measurement import Measurement
+    from myoedge.plan.plan import Plan
+    from myoedge.power.model import Coefficients
+    from myoedge.reports.report_json import Report
+
+LONGEST_CYCLES = 300_000_000  # estimated, that are simulated without --simulate
+MOST_CANDIDATES = 6
+NO_COMPILER = (5, 70)  # exit codes: none is there, it rejects the simulator's C
+
+Stage = Callable[[str], AbstractContextManager[None]]  # tells that a stage starts, and times it
+CycleProgress = Callable[[int, float], None]  # cycles so far, estimated cycles
+Candidate = TypeVar("Candidate")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Options of the simulated inference at the end of a build.
+
+    simulate   None: up to LONGEST_CYCLES estimated cycles; True: always; False: never
+    progress   is called now and then while it runs
+    """
+
+    simulate: bool | None = None
+    progress: CycleProgress | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the build ends by simulating, where nothing speaks against it."""
+        return self.simulate is not False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A build that may be written: its files and their report.
+
+    notices   W303 or W304: why its cycles are estimated
+    """
+
+    contents: Contents
+    report: Report
+    plan_warnings: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """Of the plan, and W302."""
+        slow = slow_stream(self.report)
+        return self.plan_warnings if slow is None else (*self.plan_warnings, slow)
+
+    def reported(self, warnings: Sequence[Notice]) -> Report:
+        """The report with these warnings and the notices."""
+        return {**self.report, "warnings": [notice_row(n) for n in (*warnings, *self.notices)]}
+
+
+def first_that_holds(
+    candidates: Iterable[Candidate],
+    evaluate: Callable[[Candidate], Result],
+    holds: Callable[[Result], bool],
+) -> Result:
+    """The first result that holds; that of the last candidate where none does.
+
+    candidates   at least one, in the order of their estimates
+    """
+    for candidate in islice(candidates, MOST_CANDIDATES):
+        result = evaluate(candidate)
+        if holds(result):
+            break
+    return result
+
+
+def finish(
+    quantized: Quantized,
+    request: BuildRequest,
+    by: Coefficients,
+    confirmation: Confirmation,
+    stage: Stage,
+) -> Finished:
+    """Plan, C and report of a build that keeps to its limits.
+
+    Errors: those of planned; E302 over budget: every one that is; E401 the simulated outputs are
+    not the reference's; E701 .. E711 the firmware fails.
+    """
+    with stage("plan"):
+        plans = planned(quantized.network, request)
+    judge = partial(
+        check,
+        request.limits,
+        network=quantized.network,
+        fidelity=quantized.fidelity,
+        reused=quantized.reused is not None,
+    )
+    if plans.short is not None:
+        judge(estimated_report(next(plans.candidates), quantized, request, by), short=plans.short)
+    finished = first_that_holds(
+        plans.candidates,
+        lambda plan: _finished(plan, quantized, request, by, confirmation, stage),
+        lambda result: keeps_up(result.report),
+    )
+    judge(finished.report)
+    return finished
+
+
+def _finished(
+    build_plan: BuildPlan,
+    quantized: Quantized,
+    request: BuildRequest,
+    by: Coefficients,
+    confirmation: Confirmation,
+    stage: Stage,
+) -> Finished:
+    """A candidate with simulated cycles, or with estimated ones and a notice."""
+    plan = build_plan.plan
+    report = estimated_report(build_plan, quantized, request, by)
+    with stage("emit"):
+        contents = make_contents(build_plan, quantized, request.app)
+    estimated = Finished(contents, report, plan.warnings)
+    if contents.firmware is None or not confirmation.is_wanted:
+        return estimated
+    if reason := _too_long(plan, confirmation.simulate) or _no_simulator(confirmation.simulate):
+        return replace(estimated, notices=(reason,))
+    with stage("simulate"), one_blas_thread():
+        measured = _one_inference(build_plan, contents, confirmation.progress)
+    report = with_run(report, measured, plan.chip, request.point == AUTO, by)
+    return replace(estimated, report=report)
+
+
+def _too_long(plan: Plan, simulate: bool | None) -> Notice | None:
+    cycles = modelled_cycles(plan)
+    if simulate or cycles <= LONGEST_CYCLES:
+        return None
+    facts = {
+        "estimated": f"{cycles / 1e6:,.0f} M cycles",
+        "simulated": f"up to {LONGEST_CYCLES / 1e6:,.0f} M cycles, where nothing else is asked for",
+    }
+    title = "cycles are estimated: to simulate an inference takes long"
+    return notice("W303", title, facts, ["--simulate"])
+
+
+def _no_simulator(simulate: bool | None) -> Notice | None:
+    """W304 where the simulator does not compile. Errors: the reason, where it is asked for."""
+    try:
+        core("zig", ())
+    except MyoedgeError as error:
+        if simulate or error.exit_code not in NO_COMPILER:
+            raise
+        title = "cycles are estimated: the simulator cannot be compiled"
+        return notice("W304", title, {"cause": error.notice.title}, error.notice.tries)
+    return None
+
+
+def _one_inference(
+    build_plan: BuildPlan, contents: Contents, progress: CycleProgress | None
+) -> Measurement:
+    """The golden sample, or a stream's first pass, simulated. Errors: E401, E701 .. E711."""
+    plan, stream, firmware = build_plan.plan, build_plan.stream, contents.firmware
+    assert firmware is not None
+    run, q, estimated = _golden_case(build_plan, contents), plan.quant, modelled_cycles(plan)
+    specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+    measured, _ = run_firmware(
+        firmware.program,
+        chip_inputs(stream, [run]),
+        specs if stream is None else ready_specs(stream),
+        len(plan.steps),
+        l3=contents.files.get("l3.bin"),
+        max_cycles=MOST_CYCLES,
+        progress=None if progress is None else lambda cycle, _: progress(cycle, estimated),
+    )
+    if not same_outputs([run], measured):
+        raise MyoedgeError(
+            "E401",
+            "the simulated outputs are not the reference's",
+            {"compared": "the golden sample" if stream is None else "the first pass"},
+            ["build --no-simulate, then myoedge validate --on simulator: the first layer"],
+        )
+    return measured
+
+
+def _golden_case(build_plan: BuildPlan, contents: Contents) -> Case:
+    stream, graph = build_plan.stream, build_plan.plan.quant.graph
+    if stream is not None:
+        frames = first_frames(stream, 1, contents.golden)
+        return next(cases(stream.network, stream, [frames]))
+    given = [contents.golden[name] for name in graph.inputs]
+    return Case(given, contents.values, [contents.values[name] for name in graph.outputs])

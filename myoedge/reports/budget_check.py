@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency and energy of a report against [budget], as estimated or as a run has shown them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from myoedge.errors import Notice, notice
+from myoedge.operators.layer_names import located_rows
+from myoedge.reports import energy as joules
+from myoedge.reports import speed
+
+if TYPE_CHECKING:
+    from myoedge.reports.report_json import Report
+
+MAX_NAMED = 3  # layers, of those that cost most
+SMALLER = "fewer channels in the layers named"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A budget that a build does not keep: facts for its message, and what could help.
+
+    code   of the error where no other budget is broken, and its title
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    tries: Sequence[str]
+    code: str = "E302"
+    title: str = ""
+
+
+def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: list[str]) -> Broken:
+    """A budget and the build's value as text, with the layers that cost most, a line each."""
+    return Broken(name, {"budget": budget, "build": build, "most": "\n".join(layers)}, tries)
+
+
+def over_latency(report: Report) -> Notice | None:
+    """E302 where a run took longer than [budget] latency; None where none did, or nothing ran."""
+    found = None if speed.is_modelled(report) else broken_latency(report)
+    if found is None:
+        return None
+    loosen = "[budget] latency = ..., if what the run took will do"
+    return notice("E302", "over budget: latency", found.facts, [*found.tries, loosen])
+
+
+def broken_latency(report: Report) -> Broken | None:
+    """[budget] latency where the report's latency is above it."""
+    limit_s, latency_s = _limit(report, "latency_s"), report["latency_s"]
+    if latency_s is None or latency_s <= limit_s:
+        return None
+    cycles = (speed.layer_cycles(row) or 0 for row in report["layers"])
+    layers = slowest(cycles, located_rows(report["layers"]))
+    return broken(
+        "latency",
+        speed.duration(limit_s),
+        f"{speed.duration(latency_s)}, {_source(report)}",
+        [*layers, *_waiting_for_l3(report)],
+        [*_other_point(report), SMALLER],
+    )
+
+
+def broken_energy(report: Report) -> Broken | None:
+    """[budget] energy where the report's energy is above it."""
+    limit_j, energy_uj = _limit(report, "energy_j"), report["energy_uj"]
+    if energy_uj is None or energy_uj["value"] <= limit_j * joules.MICRO:
+        return None
+    rows = zip(report["layers"], located_rows(report["layers"]), strict=True)
+    most = sorted(rows, key=lambda pair: -(pair[0]["energy_uj"] or 0.0))[:MAX_NAMED]
+    return broken(
+        "energy",
+        joules.amount(limit_j),
+        f"{joules.in_joules(energy_uj)}, {_source(report)}",
+        [f"{joules.of_result(row)}  {name}" for row, name in most],
+        [*_other_point(report), SMALLER],
+    )
+
+
+def _limit(report: Report, name: str) -> float:
+    """A limit of [budget] that the build was held to; infinite where there is none."""
+    limit: float | None = (report.get("budget") or {}).get(name)
+    return math.inf if limit is None else limit
+
+
+def _source(report: Report) -> str:
+    """ "simulated, at 0.80 V, 370 MHz"."""
+    target = report["target"]
+    name = target["operating_point"]
+    volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
+    point = f"at {volts:.2f} V, {target['clock_hz'] / 1e6:.0f} MHz"
+    return f"{report['cycles']['source']}, {point}"
+
+
+def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
+    """The layers that cost most, a line each."""
+    rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
+    return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
+
+
+def _waiting_for_l3(report: Report) -> list[str]:
+    """A line for the estimated cycles in which no layer computes."""
+    outside = speed.outside_layers(report) if speed.is_modelled(report) else None
+    if outside is None:
+        return []
+    return [f"{outside[1]:,} cycles  {outside[0]}: a larger --l2 keeps more weights there"]
+
+
+def _other_point(report: Report) -> list[str]:
+    """The option of the first operating point that keeps latency and energy, if there is one."""
+    most_s, most_j = _limit(report, "latency_s"), _limit(report, "energy_j")
+    points = (joules.energy_row(report) or {"points": ()})["points"]
+    return [
+        f"--operating-point {point['name']}"
+        for point in points
+        if point["latency_s"] <= most_s and point["value"] <= most_j * joules.MICRO
+    ][:1]
