@@ -30,9 +30,15 @@ from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import located
 from myoedge.quantization import samples
-from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate, flat_inputs
-from myoedge.quantization.mixed_precision import AIM_DB, refined
-from myoedge.quantization.reuse import Reuse, compared, kin, with_params_of
+from myoedge.quantization.calibrate import (
+    Calibration,
+    Observer,
+    Samples,
+    calibrate,
+    constant_inputs,
+)
+from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
+from myoedge.quantization.reuse import Reuse, reused_layers, shares_weights, with_params_of
 from myoedge.quantization.samples import Data, Given
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, accuracy, judges, measure
@@ -134,11 +140,11 @@ def run_quantize(options: Options) -> Quantized:
         measured = samples.thin(given, MEASURED_SAMPLES).inputs
         fidelity = measure(network, measured)
         if options.reuse is None:  # else what the older build chose stays
-            refine = partial(refined, network, fidelity, measured, calibrated, rules)
+            refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
             plain, asked = (network, fidelity), settings.budget.sqnr
             network, fidelity = _wide_enough(plain, refine, measured, asked)
         judged = _accuracies(network, given)
-    reused = None if options.reuse is None else compared(network, options.reuse)
+    reused = None if options.reuse is None else reused_layers(network, options.reuse)
     found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
     noted = (*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged))
     return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
@@ -295,7 +301,7 @@ def _check_rules(graph: Graph, rules: Sequence[LayerRule]) -> None:
 
 
 def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
-    for name in flat_inputs(graph, given.inputs):
+    for name in constant_inputs(graph, given.inputs):
         yield notice(
             "W201",
             f"every calibration value of input {name} is the same",
@@ -332,7 +338,7 @@ def _unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> 
 
 
 def _strange(network: QuantGraph, older: QuantGraph | None) -> Iterable[Notice]:
-    if older is not None and not kin(network, older):
+    if older is not None and not shares_weights(network, older):
         yield notice(
             "W203",
             "no layer of this network has the weights that it has in the older build",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The graph every stage reads and none changes: tensors, nodes, constants, all frozen."""
+"""Graphs: tensors, nodes, constants and carried quantisation parameters, all frozen."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PRE = ".pre"  # suffix of the value between an operator and the table fused into
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a node came from in the user's program.
+    """Place in the user's program that a node came from.
 
     path    module path, "encoder.2.conv"; empty for functional calls at the root
     source  "net.py:41", last frame outside installed packages; empty where unknown
@@ -194,7 +194,7 @@ def _node_json(node: Node) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Tuples to lists, numpy scalars and arrays to Python numbers: what json.dumps takes."""
+    """Value for json.dumps: tuples as lists, numpy scalars and arrays as Python numbers."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

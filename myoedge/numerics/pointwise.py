@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one number: what a 256-entry table may hold."""
+"""Functions of one number, which a 256-entry table may hold."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ _ERF_STEP, _ERF_END = 2.0**-10, 6.0  # beyond, the error function is 1 to double
 
 
 def erf(x: Array) -> Array:
-    """The error function: of a few numbers exact to double precision (math.erf), of many to 1e-13,
-    between points that are (cubic, by values and derivatives)."""
+    """The error function: math.erf for a few numbers, else to 1e-13.
+
+    Many numbers are interpolated between points of math.erf (cubic, by values and derivatives).
+    """
     if x.size <= ERF_EXACT:
         return np.asarray(_erf(x), dtype=np.float64)
     value, slope, square, cube = _erf_curves()
@@ -114,7 +116,7 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 
 
 def defaults(name: str) -> tuple[float, ...]:
-    """What the parameters of a function are where PyTorch is not told otherwise."""
+    """Default parameters of a function, as in PyTorch."""
     return getattr(FUNCTIONS.get(name), "__defaults__", None) or ()
 
 

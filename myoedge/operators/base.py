@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator is: loops, operands, meaning in floats and integers, template; the table."""
+"""Definitions of operators (OpDef) and their table OPS; nodes of a quantised network."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class QuantizeInputs:
     """Arguments of an operator's `quantize`.
 
     shapes     of its inputs         out      shape of its output
-    inputs     parameters of its inputs; None for weights that it quantises itself
+    input_params   of its inputs; None for weights that it quantises itself
     target     parameters of its requantised values (before a fused table, if there is one)
     constants  float value of constant inputs, else None
     weight_format   asked for by the layer's rule
@@ -57,13 +57,13 @@ class QuantizeInputs:
     attrs: Attrs
     shapes: tuple[Shape, ...]
     out: Shape
-    inputs: tuple[QuantParams | None, ...]
+    input_params: tuple[QuantParams | None, ...]
     target: QuantParams
     constants: tuple[Array | None, ...]
     weight_format: WeightFormat = EIGHT_BITS
 
     def params(self, index: int) -> QuantParams:
-        found = self.inputs[index]
+        found = self.input_params[index]
         assert found is not None, "operand without parameters"
         return found
 
@@ -138,15 +138,15 @@ def _as_it_is(step: QuantizedNode, x: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What an operator hands from frame to frame, beginning with one of its operands.
+    """State that an operator carries from frame to frame; its first value is an operand.
 
-    operand   its number; one behind the others is read where it is there
-    name      for people and tensors      shape   of it
-    params    in which it is kept, such that nothing is lost
-    first     (QuantizedNode, the operand) -> its integers in these params
-    fill      integer of all elements at first, of a QuantizedNode without such an operand
-    scalars   of the operator where the operand has these params
-    last      operator that gives what is left behind the last frame; empty: that frame itself
+    operand   number of that operand; optional behind the operator's other operands
+    name      in reports and tensor names
+    params    of the state between frames: exact
+    first     (QuantizedNode, the operand) -> its integers in `params`
+    fill      QuantizedNode -> integer of all elements of the first state without such an operand
+    scalars   of the operator where the operand has `params`
+    last      operator that gives the state behind the last frame; empty: that frame itself
     """
 
     operand: int
@@ -161,15 +161,15 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class StreamingRule:
-    """How an operator goes along one axis of an operand, the axis of time in a stream.
+    """Frames of an operand that make a frame of the result, along the time axis of a stream.
 
-    axis      of the result, frames of which are made of frames of the operand
-    taps      frame j is made of so many frames from j * stride - before on
-    before    frames in front of the first one that a frame of the result may reach into
-    behind    frames behind the last one that it reaches into, which a stream does not have yet
-    resized   frames of the result -> attributes on just what they are made of, nothing around it
-    fill      QuantizedNode -> the integer in place of frames in front of the first one
-    carries   what goes from frame to frame besides
+    axis      of the result that corresponds to the operand's time axis
+    taps      number of operand frames of result frame j, from frame j * stride - before on
+    before    padded frames in front of the first one that a result frame may read
+    behind    padded frames behind the last one, which a stream does not have yet
+    resized   number of result frames -> attributes for their operand frames alone, unpadded
+    fill      QuantizedNode -> integer of the padded frames
+    carries   states between frames
     """
 
     axis: int
@@ -183,7 +183,7 @@ class StreamingRule:
 
     @property
     def anchored(self) -> bool:
-        """Whether frame 0 has to be the first of a pass, as something is put in front of it."""
+        """Whether a pass has to begin with frame 0: padding or a first state comes before it."""
         return self.before > 0 or bool(self.carries)
 
 
@@ -197,7 +197,7 @@ def _none(attrs: Attrs) -> tuple[int, ...]:
     return ()
 
 
-def _nothing(site: QuantizeInputs) -> QuantizedParams:
+def _nothing(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is legal at each stage, as (check, message) pairs; a violation is a bug in myoedge.
+"""Invariants of a graph at each stage, as (check, message) pairs; a violation is a bug in myoedge.
 
 The specs of quantised networks and of plans stand in quantization/checks.py and plan/check.py.
 """

@@ -52,10 +52,10 @@ def stored_bound(step: QuantizedNode) -> int:
 
 
 def with_requant(
-    site: QuantizeInputs, factor: float, bound: int, scalars: Mapping[str, int]
+    inputs: QuantizeInputs, factor: float, bound: int, scalars: Mapping[str, int]
 ) -> QuantizedParams:
     """Scalars of an operator with one factor from accumulators, |acc| <= bound, to all outputs."""
-    r = choose_requant(factor, bound, site.target.zero_point, site.target.element_type)
+    r = choose_requant(factor, bound, inputs.target.zero_point, inputs.target.element_type)
     return QuantizedParams({**scalars, **r.scalars, "acc_bound": bound})
 
 
@@ -75,12 +75,12 @@ def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
 
 
 def limited(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """The same of those whose kernels of 16 bits know limits, and no other activation."""
+    """`accepts_int16`, `emits_int16` of operators whose int16 kernels only clamp."""
     return all(name == "clamp" for name, *_ in attrs.get("act", ()))
 
 
 def not_activated(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """The same of those whose kernels of 16 bits know no activation."""
+    """`accepts_int16`, `emits_int16` of operators whose int16 kernels have no activation."""
     return "act" not in attrs
 
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph + samples -> QuantGraph: observe ranges, choose parameters, measure what it costs."""
+"""Graph + samples -> QuantGraph: calibration, quantisation parameters, SQNR."""

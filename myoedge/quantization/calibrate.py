@@ -30,7 +30,7 @@ BINS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """How a range follows from the values seen.
+    """Rule from observed values to a range.
 
     method      "minmax": all of them; "percentile": without the outermost (100 - percentile) %,
                 half on each side; "mse": the clipping with the smallest squared error at 8 bits
@@ -43,7 +43,7 @@ class Observer:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the calibration samples say: a range for every tensor.
+    """Ranges of all tensors for the calibration samples.
 
     source   for reports: "512 samples of calib.npz", "1 example input of the archive"
     digest   sha256 of the samples
@@ -191,7 +191,7 @@ def _squared_error(histogram: Array, middles: Array, span: Range) -> float:
     return float(np.sum(histogram * (outside**2 + inside * step**2 / 12.0)))
 
 
-def flat_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
+def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
     """Inputs whose calibration values are all the same: nothing can be learnt from them."""
     return [name for name in graph.inputs if _is_flat(samples[name])]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is legal in a quantised network, as (check, message) pairs; a violation is a bug."""
+"""Invariants of a quantised network, as (check, message) pairs; a violation is a bug."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ RANGES = {
 }
 
 
-def every_step(holds: Callable[[QuantGraph, QuantizedNode], bool]) -> Check[QuantGraph]:
-    """A check of all steps from one of a step."""
+def every_node(holds: Callable[[QuantGraph, QuantizedNode], bool]) -> Check[QuantGraph]:
+    """Check of all quantised nodes from a predicate of one."""
 
     def find(q: QuantGraph) -> Iterator[str]:
         return (step.node.name for step in q.steps if not holds(q, step))
@@ -35,7 +35,7 @@ def every_step(holds: Callable[[QuantGraph, QuantizedNode], bool]) -> Check[Quan
     return find
 
 
-def _step_for_node(q: QuantGraph) -> Iterator[str]:
+def _nodes_match(q: QuantGraph) -> Iterator[str]:
     names = [step.node.name for step in q.steps]
     wanted = [node.name for node in q.graph.nodes]
     return iter(() if names == wanted else set(names) ^ set(wanted) or names)
@@ -82,11 +82,11 @@ def _no_overflow(q: QuantGraph, step: QuantizedNode) -> bool:
 
 
 QUANTIZED: Spec[QuantGraph] = (
-    (_step_for_node, "steps and nodes do not go together"),
+    (_nodes_match, "steps and nodes do not go together"),
     (_has_params, "a tensor has no scale"),
     (_zero_is_exact, "a zero point or scale is out of range"),
-    (every_step(_scale_is_shared), "an operator that moves bytes changes their scale"),
-    (every_step(_integers_in_range), "weights, multipliers or shifts are out of range"),
-    (every_step(_limits_in_range), "limits or pre-shift are out of range"),
-    (every_step(_no_overflow), "an accumulator may leave int32"),
+    (every_node(_scale_is_shared), "an operator that moves bytes changes their scale"),
+    (every_node(_integers_in_range), "weights, multipliers or shifts are out of range"),
+    (every_node(_limits_in_range), "limits or pre-shift are out of range"),
+    (every_node(_no_overflow), "an accumulator may leave int32"),
 )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Channels between two products evened out, so that one scale suits them all; exact in floats.
+"""Cross-layer equalization: channels between two products share one scale; exact in floats.
 
-Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019); with
-ranges of what was seen in place of those of the weights, and factors that are powers of two.
+Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction" (2019), with
+calibrated ranges of activations in place of weight ranges, and factors that are powers of two.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ PRODUCTS = ("conv", "linear")
 POSITIVE = (("clamp", 0.0, math.inf),)  # f(s x) = s f(x) for s > 0
 
 
-def evened(graph: Graph, samples: Samples) -> Graph:
-    """The same function; channels that one product writes and another alone reads are multiplied
-    by powers of two there and divided here. The graph itself where there are none.
+def equalized(graph: Graph, samples: Samples) -> Graph:
+    """Graph of equal outputs with balanced channels between pairs of products.
 
-    samples   in which the largest value of every channel is looked for
+    The first product's channels are multiplied by powers of two, the second one's divided by them.
+    Returns the graph itself where there is no such pair.
+    samples   for the largest value of every channel
     """
-    found = list(_between(graph))
-    if not found:
+    pairs = [(node.name, reader.name) for node, reader in _pairs(graph)]
+    if not pairs:
         return graph
-    largest = _largest(graph, {node.name for node, _ in found}, samples)
-    for name, reader in [(node.name, reader.name) for node, reader in found]:
-        node, after = graph.producer[name], graph.producer[reader]
-        columns = graph.constants[after.inputs[1]]
-        graph = _scaled(graph, node, after, _factors(largest[name], _by_last(columns)))
+    largest = _largest(graph, {name for name, _ in pairs}, samples)
+    for name, reader_name in pairs:
+        node, reader = graph.producer[name], graph.producer[reader_name]
+        columns = graph.constants[reader.inputs[1]]
+        graph = _scaled(graph, node, reader, _factors(largest[name], _by_last(columns)))
     return graph
 
 
-def _between(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    """A product and the only reader of what it writes, which has weights for every channel."""
+def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
+    """Products with constant weights, each with the only reader of its channels."""
     for node in graph.nodes:
         reader = graph.only_user(node.name)
         if reader is None or {node.op, reader.op}.difference(PRODUCTS):
             continue
-        if node.name in graph.quant_params:  # of values that would be other ones
+        if node.name in graph.quant_params:  # its values must not change
             continue
         weights = graph.is_const(node.inputs[1]) and graph.is_const(reader.inputs[1])
         if (
@@ -57,7 +58,7 @@ def _between(graph: Graph) -> Iterator[tuple[Node, Node]]:
 
 
 def _largest(graph: Graph, names: set[str], samples: Samples) -> Mapping[str, Array]:
-    """Magnitude by channel, the last axis."""
+    """Largest magnitude by channel, the last axis."""
     found: dict[str, Array] = {}
 
     def watch(name: str, value: Array) -> None:
@@ -74,7 +75,7 @@ def _by_last(x: Array) -> Array:
 
 
 def _factors(values: Array, weights: Array) -> Array:
-    """What brings both to the same share of their largest, rounded to powers of two."""
+    """Powers of two that bring values and weights of a channel to equal shares of their largest."""
     used = (values > 0) & (weights > 0)
     ratio = np.where(used, weights, 1.0) / np.where(used, values, 1.0)
     halves = np.log2(ratio.astype(np.float64)) / 2
@@ -83,16 +84,13 @@ def _factors(values: Array, weights: Array) -> Array:
 
 
 def _scaled(graph: Graph, node: Node, reader: Node, factors: Array) -> Graph:
-    w, after = graph.constants[node.inputs[1]], graph.constants[reader.inputs[1]]
-    made = {f"{node.name}.even": w * factors.reshape(-1, *(1 for _ in w.shape[1:]))}
-    names = [node.inputs[0], f"{node.name}.even"]
+    rows, columns = graph.constants[node.inputs[1]], graph.constants[reader.inputs[1]]
+    made = {f"{node.name}.equalized": rows * factors.reshape(-1, *(1 for _ in rows.shape[1:]))}
     for bias in node.inputs[2:]:
-        made[f"{node.name}.even.bias"] = graph.constants[bias] * factors
-        names.append(f"{node.name}.even.bias")
-    made[f"{reader.name}.evened"] = after / factors
-    inputs = {
-        node.name: tuple(names),
-        reader.name: (reader.inputs[0], f"{reader.name}.evened", *reader.inputs[2:]),
-    }
+        made[f"{node.name}.equalized.bias"] = graph.constants[bias] * factors
+    first = (node.inputs[0], *made)
+    made[f"{reader.name}.equalized"] = columns / factors
+    second = (reader.inputs[0], f"{reader.name}.equalized", *reader.inputs[2:])
+    inputs = {node.name: first, reader.name: second}
     nodes = tuple(n.but(inputs=inputs[n.name]) if n.name in inputs else n for n in graph.nodes)
     return prune(replace(graph, nodes=nodes, constants={**graph.constants, **made}))

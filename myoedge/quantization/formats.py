@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which tensors have 16 bits: residual streams always, others where a network needs them."""
+"""Tensors of 16 bits: residual streams always, others where a network needs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS, macs
-from myoedge.quantization.shared_scales import tied
+from myoedge.quantization.shared_scales import shared_scale_groups
 
 NORMS = ("layer_norm", "rms_norm")
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
@@ -24,8 +24,8 @@ def residual_streams(graph: Graph) -> frozenset[str]:
     return frozenset(node.name for node in graph.nodes if _in_stream(graph, node))
 
 
-def always_wide(graph: Graph) -> set[str]:
-    """Tensors that an operator reads with 16 bits always: what a converter measured."""
+def required_int16(graph: Graph) -> set[str]:
+    """Inputs that an operator reads with 16 bits always: samples of a converter."""
     return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
 
 
@@ -33,64 +33,68 @@ def _in_stream(graph: Graph, node: Node) -> bool:
     readers = graph.users.get(node.name, ())
     return (
         node.op == "add"
-        and _writes(graph, node)
-        and _alike(graph, node)
+        and _emits_int16(graph, node)
+        and _without_broadcast(graph, node)
         and node.name not in graph.outputs
         and any(reader.op in NORMS for reader in readers)
-        and all(r.op in ("add", *NORMS) and _reads(graph, r) and _alike(graph, r) for r in readers)
+        and all(
+            r.op in ("add", *NORMS) and _accepts_int16(graph, r) and _without_broadcast(graph, r)
+            for r in readers
+        )
     )
 
 
-def _alike(graph: Graph, node: Node) -> bool:
-    """Without a broadcast of an operand."""
+def _without_broadcast(graph: Graph, node: Node) -> bool:
+    """Whether all operands have the shape of the result."""
     weights = OPS[node.op].weights
     read = (graph.shape(x) for i, x in enumerate(node.inputs) if i not in weights)
     return all(shape == graph.shape(node.name) for shape in read)
 
 
-def _reads(graph: Graph, node: Node) -> bool:
-    able = OPS[node.op].accepts_int16
-    return able is not None and able(node.attrs, *_shapes(graph, node))
+def _accepts_int16(graph: Graph, node: Node) -> bool:
+    rule = OPS[node.op].accepts_int16
+    return rule is not None and rule(node.attrs, *_shapes(graph, node))
 
 
-def _writes(graph: Graph, node: Node) -> bool:
-    able = OPS[node.op].emits_int16
-    return able is not None and able(node.attrs, *_shapes(graph, node))
+def _emits_int16(graph: Graph, node: Node) -> bool:
+    rule = OPS[node.op].emits_int16
+    return rule is not None and rule(node.attrs, *_shapes(graph, node))
 
 
 def _shapes(graph: Graph, node: Node) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
     return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
-def candidates(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
+def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Tensors that may have 16 bits and have not, by groups that share their parameters.
 
     Tensors that carry parameters keep them.
 
     names   of all tensors with parameters
     """
-    wide, carried = residual_streams(graph), graph.quant_params.keys()
+    int16, carried = residual_streams(graph), graph.quant_params.keys()
     groups = (
         tuple(group)
-        for group in tied(graph, names)
-        if not wide.issuperset(group) and carried.isdisjoint(group)
+        for group in shared_scale_groups(graph, names)
+        if not int16.issuperset(group) and carried.isdisjoint(group)
     )
-    return [group for group in groups if all(_may_be_wide(graph, name) for name in group)]
+    return [group for group in groups if all(_may_be_int16(graph, name) for name in group)]
 
 
-def _may_be_wide(graph: Graph, name: str) -> bool:
+def _may_be_int16(graph: Graph, name: str) -> bool:
     node = graph.producer.get(name)
-    if node is None or not _writes(graph, node):
+    if node is None or not _emits_int16(graph, node):
         return False
-    return all(_reads(graph, reader) for reader in graph.users.get(name, ()))
+    return all(_accepts_int16(graph, reader) for reader in graph.users.get(name, ()))
 
 
-def cost_cycles(graph: Graph, names: Iterable[str]) -> float:
-    """What 16 bits instead of 8 cost a group of tensors, roughly: to choose among them."""
-    made = [graph.producer[name] for name in names]
+def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
+    """Estimated cycles of 16 bits instead of 8 for a group of tensors: to choose among groups."""
     readers = {n.name: n for name in names for n in graph.users.get(name, ())}
-    wider = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
-    return sum(_cost_of(graph, node) for node in made) + sum(_products(graph, n) for n in wider)
+    weighted = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
+    producers = [graph.producer[name] for name in names]
+    own = sum(_cost_of(graph, node) for node in producers)
+    return own + sum(_products(graph, node) for node in weighted)
 
 
 def _cost_of(graph: Graph, node: Node) -> float:

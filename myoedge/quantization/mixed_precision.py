@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""16 bits where 8 are too few: tensors chosen by what they win at the outputs and cost."""
+"""Mixed precision: 16-bit tensors where 8 bits lose too much, by noise won for cycles spent."""
 
 from __future__ import annotations
 
@@ -11,129 +11,140 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import Calibration, Samples, each
-from myoedge.quantization.equalize import evened
-from myoedge.quantization.formats import candidates, cost_cycles
+from myoedge.quantization.equalize import equalized
+from myoedge.quantization.formats import int16_cost_cycles, int16_groups
 from myoedge.quantization.noise import Group, noise_of, signal_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_graph
 from myoedge.quantization.sqnr import Fidelity, judged, measure
 
 AIM_DB = 20.0  # SQNR at the worst output
-MARGIN_DB = 3.0  # that samples nobody calibrated on may have less
-MEASURED = 8  # samples that forms of the network are measured with
-NOISE_SAMPLES = 4  # those that the noise of single tensors is measured with
-TRIES = 3  # networks that are measured: noise adds up nearly, not quite
-LEAST_SHARE = 0.002  # of the noise at an output that a tensor must win
+MARGIN_DB = 3.0  # that samples outside the calibration set may lose
+TRIAL_SAMPLES = 8  # for the SQNR of a quantised network
+NOISE_SAMPLES = 4  # for the noise of single tensors
+TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
+LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Candidate:
     """A group of tensors that could have 16 bits.
 
-    noise   that it adds to each output, relative to the signal     cost   in cycles, roughly
+    cost_cycles   estimate for 16 bits instead of 8
+    noise         [outputs] that the group adds at 8 bits, relative to the signal
     """
 
     names: Group
-    cost: float
+    cost_cycles: float
     noise: Array = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A form of the network, and its noise at each output, relative to the signal."""
+class Trial:
+    """A quantised network, and its noise [outputs] relative to the signal."""
 
     network: QuantGraph
     noise: Array = field(repr=False)
 
     @staticmethod
-    def of(network: QuantGraph, samples: Samples) -> Tried:
-        return Tried(network, relative_noise(measure(network, samples, layers=False)))
+    def of(network: QuantGraph, samples: Samples) -> Trial:
+        return Trial(network, relative_noise(measure(network, samples, layers=False)))
 
 
-def relative_noise(found: Fidelity) -> Array:
-    """At each output, of the signal there."""
-    return np.array([0.0 if db is None else 10 ** (-db / 10) for db in found.outputs_db.values()])
+def relative_noise(fidelity: Fidelity) -> Array:
+    """Noise power of every output, relative to its signal."""
+    every_db = fidelity.outputs_db.values()
+    return np.array([0.0 if db is None else 10 ** (-db / 10) for db in every_db])
 
 
-def refined(
+def refine_precision(
     network: QuantGraph,
-    found: Fidelity,
+    fidelity: Fidelity,
     samples: Samples,
     calibrated: Callable[[Graph], Calibration],
     rules: Sequence[LayerRule] = (),
     aim_db: float = AIM_DB,
 ) -> QuantGraph:
-    """The network with channels evened out and as many tensors of 16 bits as the aim asks for;
-    itself if it needs neither.
+    """The network equalized across layers and with the 16-bit tensors that the aim needs.
 
-    found        what the network was measured to keep of these samples
-    calibrated   calibrates another form of the graph
+    fidelity     of the network for these samples
+    calibrated   Graph -> its Calibration
     aim_db       at the worst output; MARGIN_DB more is asked of the samples
-    Where the aim is out of reach, the best network found.
+    Returns the network itself where it meets the aim, the best one found where none does.
     """
-    most = 10 ** (-(aim_db + MARGIN_DB) / 10)
-    form = Tried(network, relative_noise(found))
-    if form.noise.max(initial=0.0) <= most:
+    noise_max = 10 ** (-(aim_db + MARGIN_DB) / 10)
+    trial = Trial(network, relative_noise(fidelity))
+    if trial.noise.max(initial=0.0) <= noise_max:
         return network
-    few = _spread(samples, MEASURED)
-    graph = evened(network.graph, few)
-    if graph is not network.graph:  # which costs nothing
-        even = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
-        forms = [Tried.of(other, few) for other in (network, even)]
-        form = min(forms, key=lambda other: float(other.noise.max()))
-    return _widened(form, few, rules, most)
+    few = _spread(samples, TRIAL_SAMPLES)
+    graph = equalized(network.graph, few)
+    if graph is not network.graph:  # equalization costs no cycles
+        other = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
+        trials = [Trial.of(each_network, few) for each_network in (network, other)]
+        trial = min(trials, key=_worst_noise)
+    return _with_int16(trial, few, rules, noise_max)
 
 
-def _widened(form: Tried, samples: Samples, rules: Sequence[LayerRule], most: float) -> QuantGraph:
-    """With 16 bits until noise is below `most`, or the best on the way there.
+def _worst_noise(trial: Trial) -> float:
+    return float(trial.noise.max())
 
-    Outputs are the first: few samples do not know their range, and they cost next to nothing.
+
+def _with_int16(
+    start: Trial, samples: Samples, rules: Sequence[LayerRule], noise_max: float
+) -> QuantGraph:
+    """16 bits for more and more tensors until noise is below noise_max; else the best trial's.
+
+    Outputs come first: few samples do not show their range, and they cost next to nothing.
     """
-    network, best, tried = form.network, form, form
-    left = choices(network, samples)
-    chosen = [choice for choice in left if set(choice.names).intersection(network.graph.outputs)]
-    for _ in range(TRIES):
-        left = [choice for choice in left if choice not in chosen]
-        picked = picks(left, tried.noise, most)
+    network, best, trial = start.network, start, start
+    left = int16_candidates(network, samples)
+    chosen = [c for c in left if set(c.names).intersection(network.graph.outputs)]
+    for _ in range(TRIALS_MAX):
+        left = [candidate for candidate in left if candidate not in chosen]
+        picked = picked_candidates(left, trial.noise, noise_max)
         if not picked:
             break
         chosen += picked
-        wider = frozenset(name for choice in chosen for name in choice.names)
-        wide = quantize_graph(network.graph, network.calibration, rules, wider)
-        tried = Tried.of(replace(wide, digest=network.digest), samples)
-        best = min(best, tried, key=lambda form: float(form.noise.max()))
-        if tried.noise.max() <= most:
+        int16 = frozenset(name for candidate in chosen for name in candidate.names)
+        mixed = quantize_graph(network.graph, network.calibration, rules, int16)
+        trial = Trial.of(replace(mixed, digest=network.digest), samples)
+        best = min(best, trial, key=_worst_noise)
+        if _worst_noise(trial) <= noise_max:
             break
     return best.network
 
 
-def choices(network: QuantGraph, samples: Samples) -> list[Choice]:
-    """All that could be chosen, measured on a few samples spread evenly."""
+def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
+    """Groups of tensors that could have 16 bits, with their noise for a few samples."""
     graph, ranges = network.graph, network.calibration.ranges
-    groups = candidates(graph, network.params)
+    groups = int16_groups(graph, network.params)
     few = list(each(_spread(samples, NOISE_SAMPLES)))
     names = [judged(network, output) for output in dict.fromkeys(graph.outputs)]
     signal = np.maximum(signal_of(graph, few, names), 1e-30)
     noise = noise_of(graph, choose_params(graph, ranges), few, groups, names)
-    costs = (1.0 + cost_cycles(graph, group) for group in groups)
+    costs = (1.0 + int16_cost_cycles(graph, group) for group in groups)
     rows = zip(groups, costs, noise, strict=True)
-    return [Choice(group, cost, square / signal) for group, cost, square in rows]
+    return [Candidate(group, cost, square / signal) for group, cost, square in rows]
 
 
 def _spread(samples: Samples, count: int) -> Samples:
-    """At most so many of them, evenly."""
+    """At most `count` samples, evenly spread."""
     given = len(next(iter(samples.values())))
     at = np.unique(np.linspace(0, given - 1, count).astype(int))
     return {name: values[at] for name, values in samples.items()}
 
 
-def picks(left: Sequence[Choice], noise: Array, most: float) -> list[Choice]:
-    """What brings the noise of every output below `most`: always what wins most at the worst one
-    for its cost."""
-    left, noise, found = list(left), noise.copy(), list[Choice]()
-    while left and noise.max() > most:
+def picked_candidates(
+    candidates: Sequence[Candidate], noise: Array, noise_max: float
+) -> list[Candidate]:
+    """Candidates that bring the noise of every output below noise_max.
+
+    Greedy: the next one removes most noise of the worst output for its cycles.
+    """
+    left, noise, found = list(candidates), noise.copy(), list[Candidate]()
+    while left and noise.max() > noise_max:
         worst = int(noise.argmax())
-        pick = max(left, key=lambda choice: float(choice.noise[worst]) / choice.cost)
-        if pick.noise[worst] < LEAST_SHARE * noise[worst]:
+        pick = max(left, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
+        if pick.noise[worst] < LEAST_NOISE_SHARE * noise[worst]:
             break
         left.remove(pick)
         found.append(pick)

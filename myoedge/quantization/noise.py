@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rounding tensors costs at the outputs of a network that is exact but for them."""
+"""Noise at the outputs of a float network in which a few tensors alone are rounded."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _disturbed(
 
 
 def _rounded_weights(graph: Graph, group: frozenset[str]) -> dict[str, Array]:
-    """Those that have 16 bits where the group has."""
+    """Weights that have 16 bits where the group has, rounded to 8."""
     found = ((node, OPS[node.op].int16_weights) for node in graph.nodes)
     return {
         node.inputs[1]: rounded(graph.constants[node.inputs[1]])

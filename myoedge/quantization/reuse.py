@@ -12,13 +12,13 @@ from myoedge.graph.ir import Graph, Node, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.quantization.scales import LayerRule, QuantGraph, step_of
+from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
 from myoedge.quantization.shared_scales import operand_names
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """digest of the older network, and labels of layers: those as they were, and the others."""
+    """Layers with the integers of an older build (`kept`) and the others, by label; its digest."""
 
     digest: str
     kept: tuple[str, ...]
@@ -62,11 +62,11 @@ def _unchanged(
         return False
     if not OPS[node.op].weights:
         return same.issuperset(x for x in node.inputs if not graph.is_const(x))
-    return equal(step_of(graph, node, old.params, rules), before)
+    return equal(quantize_node(graph, node, old.params, rules), before)
 
 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
-    """Whether two steps have the same integers, bit for bit."""
+    """Whether two quantised nodes have equal integers, bit for bit."""
     left, right = a.integers, b.integers
     numbers = dict(left.scalars) == dict(right.scalars) and (a.low, a.high) == (b.low, b.high)
     return (
@@ -79,8 +79,8 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
     )
 
 
-def compared(network: QuantGraph, old: QuantGraph) -> Reuse:
-    """Which layers came out as they were; views are no layers."""
+def reused_layers(network: QuantGraph, old: QuantGraph) -> Reuse:
+    """Layers of the network that have the integers of the old one; views are no layers."""
     steps = {step.node.name: step for step in old.steps}
     kept: list[QuantizedNode] = []
     others: list[QuantizedNode] = []
@@ -91,8 +91,8 @@ def compared(network: QuantGraph, old: QuantGraph) -> Reuse:
     return Reuse(old.digest, _labels(kept), _labels(others))
 
 
-def kin(network: QuantGraph, old: QuantGraph) -> bool:
-    """Whether there is a layer with the weights that it had, or none has weights."""
+def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
+    """Whether a layer has its old weights, or no layer has weights."""
     steps = {step.node.name: step for step in old.steps}
     weighted = [step for step in network.steps if OPS[step.node.op].weights]
     pairs = [(step, steps.get(step.node.name)) for step in weighted]

@@ -231,7 +231,7 @@ def check_classes(labels: Array, graph: Graph) -> None:
 
 
 def _classes(graph: Graph, frames: int | None) -> int:
-    """What the first output tells apart: of its values, or those that argmax chose from."""
+    """Number of classes of the first output: along its axis, or those that argmax chose from."""
     from myoedge.quantization.sqnr import class_axis
 
     made = graph.producer.get(graph.outputs[0])

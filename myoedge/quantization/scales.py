@@ -22,17 +22,17 @@ from myoedge.operators.elementwise.definition import make_table
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.checks import QUANTIZED
-from myoedge.quantization.formats import always_wide, residual_streams
+from myoedge.quantization.formats import required_int16, residual_streams
 from myoedge.quantization.masked_ranges import Range, constants_of, swamped
-from myoedge.quantization.shared_scales import operand_names, other_kinds, tied
+from myoedge.quantization.shared_scales import integer_tensors, operand_names, shared_scale_groups
 
-NEARLY = 1.125  # times a zero point's steps, which is 1 dB: what else may do without one
-HEADROOM = 8.0  # of outputs of 16 bits: samples that nobody calibrated on go beyond the range
+SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
+HEADROOM = 8.0  # of 16-bit outputs: samples outside the calibration set go beyond their range
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """`[quant] "head.*" = {...}`: what differs for the layers whose module path matches."""
+    """`[quant] "head.*" = {...}`: settings of the layers whose module path matches."""
 
     pattern: str
     weights: str = "per_channel"
@@ -46,11 +46,11 @@ class LayerRule:
 class QuantGraph:
     """A network in integers.
 
-    graph      the float network it comes from, node for step
-    params     scale and zero point of every int8 tensor, `name.pre` before fused tables included
-    steps      the operators in order
-    constants  constant operands, int8
-    digest     of the float network, kept where its weights are not
+    graph      the float network, with one node for every step
+    params     of every tensor, `name.pre` before fused tables included
+    steps      the quantised nodes in order
+    constants  constant operands in integers
+    digest     of the float network, also where its weights are left out
     """
 
     graph: Graph
@@ -87,7 +87,7 @@ def quantize_graph(
     params = choose_params(graph, calibration.ranges, int16)
     constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
     rules = tuple(rules)
-    steps = tuple(step_of(graph, node, params, rules) for node in graph.nodes)
+    steps = tuple(quantize_node(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
         _prove_no_overflow(step)
     warnings = (
@@ -106,25 +106,25 @@ def _operands(graph: Graph) -> dict[str, None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
-    """Tensors without a zero point: that an operator wants so, or is faster with."""
+class SymmetricTensors:
+    """Tensors with zero point 0: those that an operator requires so, or is faster with."""
 
-    wanted: frozenset[str]
-    rather: frozenset[str]
+    required: frozenset[str]
+    preferred: frozenset[str]
 
     @staticmethod
-    def of(graph: Graph) -> Balance:
-        found = [(node.inputs, OPS[node.op]) for node in graph.nodes]
-        wanted = frozenset(inputs[i] for inputs, op in found for i in op.symmetric)
-        rather = frozenset(inputs[i] for inputs, op in found for i in op.prefers_symmetric)
-        return Balance(wanted, rather)
+    def of(graph: Graph) -> SymmetricTensors:
+        read = [(node.inputs, OPS[node.op]) for node in graph.nodes]
+        required = frozenset(inputs[i] for inputs, op in read for i in op.symmetric)
+        preferred = frozenset(inputs[i] for inputs, op in read for i in op.prefers_symmetric)
+        return SymmetricTensors(required, preferred)
 
-    def chosen(self, low: float, high: float, names: Sequence[str], wide: bool) -> QuantParams:
-        if wide:
-            return symmetric_params(low, high, INT16)
-        plain, balanced = range_params(low, high), symmetric_params(low, high)
-        nearly = balanced.scale <= NEARLY * plain.scale and self.rather.intersection(names)
-        return balanced if nearly or self.wanted.intersection(names) else plain
+    def params(self, low: float, high: float, names: Sequence[str]) -> QuantParams:
+        """int8 parameters of a group of tensors with this range."""
+        affine, symmetric = range_params(low, high), symmetric_params(low, high)
+        close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
+        wanted = self.required | self.preferred if close else self.required
+        return affine if wanted.isdisjoint(names) else symmetric
 
 
 def choose_params(
@@ -136,20 +136,21 @@ def choose_params(
     else the union of their ranges.
     int16   tensors of 16 bits besides residual streams
     """
-    spans = {**ranges, **_declared(graph, ranges)}
-    balance, always = Balance.of(graph), always_wide(graph)
+    spans = {**ranges, **_declared_ranges(graph, ranges)}
+    symmetric, always = SymmetricTensors.of(graph), required_int16(graph)
     int16 |= residual_streams(graph)
     params: dict[str, QuantParams] = {}
-    for names in tied(graph, spans):
+    for names in shared_scale_groups(graph, spans):
         chosen = _given(graph, names)
         if chosen is None:
-            span = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
-            is_int16 = int16.issuperset(names) or not always.isdisjoint(names)
-            leaves = is_int16 and not set(graph.outputs).isdisjoint(names)
-            factor = HEADROOM if leaves else 1.0
-            chosen = balance.chosen(factor * span[0], factor * span[1], names, is_int16)
+            low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
+            if int16.issuperset(names) or not always.isdisjoint(names):
+                factor = 1.0 if set(graph.outputs).isdisjoint(names) else HEADROOM
+                chosen = symmetric_params(factor * low, factor * high, INT16)
+            else:
+                chosen = symmetric.params(low, high, names)
         params.update(dict.fromkeys(names, chosen))
-    return params | _fixed_wide(graph)
+    return params | _fixed_integer_params(graph)
 
 
 def _given(graph: Graph, names: Sequence[str]) -> QuantParams | None:
@@ -159,7 +160,7 @@ def _given(graph: Graph, names: Sequence[str]) -> QuantParams | None:
     return next((q for q in given if q is not None), None)
 
 
-def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
+def _declared_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges that follow from the graph itself: constants, and the values of padding."""
     found = constants_of(graph, ranges)
     for node in graph.nodes:
@@ -168,31 +169,32 @@ def _declared(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     return found
 
 
-def _fixed_wide(graph: Graph) -> dict[str, QuantParams]:
-    """Parameters of tensors that their operators fix."""
-    wide = other_kinds(graph)
-    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes if node.name in wide}
+def _fixed_integer_params(graph: Graph) -> dict[str, QuantParams]:
+    """Parameters of integer tensors, which their operators fix."""
+    names = integer_tensors(graph)
+    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes if node.name in names}
     return {name: params for name, params in fixed.items() if params is not None}
 
 
-def step_of(
+def quantize_node(
     graph: Graph, node: Node, params: Mapping[str, QuantParams], rules: tuple[LayerRule, ...]
 ) -> QuantizedNode:
+    """Weights, multipliers and tables of one node, for these parameters."""
     op, names = OPS[node.op], operand_names(node)
     out = graph.shape(node.name)
     target = params.get(node.name + PRE if has_table(node) else node.name, QuantParams(1.0, 0))
     per_tensor = any(r.matches(node) and r.weights == "per_tensor" for r in rules)
-    site = QuantizeInputs(
+    inputs = QuantizeInputs(
         attrs=node.attrs,
         shapes=tuple(graph.shape(name) for name in node.inputs),
         out=out,
-        inputs=tuple(params.get(name) for name in node.inputs),
+        input_params=tuple(params.get(name) for name in node.inputs),
         target=target,
         constants=tuple(graph.constants.get(name) for name in node.inputs),
         weight_format=WeightFormat(per_channel=not per_tensor),
     )
     low, high = limits(node, target)
-    integers = _with_table(op.quantize(site), node, params)
+    integers = _with_table(op.quantize(inputs), node, params)
     kind = graph.tensors[node.name].dtype
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))
@@ -200,7 +202,7 @@ def step_of(
 
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
-    """Where requantised values saturate: int8, or the limits of a fused clamp."""
+    """Saturation of requantised values: the element type's limits, or those of a fused clamp."""
     found = bounds(node.attrs.get("act", ()))
     if found is None:
         return target.low, target.high

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors that must have one pair of parameters, because operators between them move bytes."""
+"""Groups of tensors with one scale and zero point: operators between them move or compare bytes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def operand_names(node: Node) -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
 
 
-def other_kinds(graph: Graph) -> set[str]:
-    """Tensors whose integers an operator fixes: gates, the indices of argmax, and views of them."""
+def integer_tensors(graph: Graph) -> set[str]:
+    """Tensors that are integers in the float graph: gates, indices of argmax, views of them."""
     return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
 
 
-def tied(graph: Graph, names: Iterable[str]) -> list[list[str]]:
+def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
     """Groups of tensors with one pair of parameters, in a fixed order.
 
     names   of all tensors that have parameters; `NAME.fill` is what a pad puts around
     """
-    parent = {name: name for name in names if name not in other_kinds(graph)}
+    parent = {name: name for name in names if name not in integer_tensors(graph)}
 
     def root(name: str) -> str:
         while parent[name] != name:

@@ -11,7 +11,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_integer
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.mixed_precision import AIM_DB, refined
+from myoedge.quantization.mixed_precision import AIM_DB, refine_precision
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
 from myoedge.zoo import tinymyo
@@ -49,7 +49,7 @@ def built(model: torch.nn.Module, calib: Array) -> QuantGraph:
     given = {graph.inputs[0]: calib}
     network = quantize_graph(graph, calibrated(graph, given))
     measured = measure(network, given, layers=False)
-    return refined(network, measured, given, lambda other: calibrated(other, given))
+    return refine_precision(network, measured, given, lambda other: calibrated(other, given))
 
 
 def calibrated(graph: Graph, given: Samples) -> Calibration:

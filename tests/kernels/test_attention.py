@@ -51,10 +51,10 @@ def case_of(
     params = (QuantParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
     hidden = np.where(rng.random((rows, keys)) < 0.4, -1e8, 0.0)
     known = (None, None, None, hidden)[: len(shapes)] if not graded else (None,) * len(shapes)
-    site = QuantizeInputs(attrs, shapes, out, params, qparams(rng), known)
+    inputs = QuantizeInputs(attrs, shapes, out, params, qparams(rng), known)
     names = ("q", "k", "v", "bias")[: len(shapes)]
     step = QuantizedNode(
-        Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(site)
+        Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(inputs)
     )
     operands = [draw_bytes(rng, shape) for shape in shapes]
     if hides:

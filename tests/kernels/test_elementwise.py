@@ -57,10 +57,10 @@ def step_of(
     out = OPS[op].shape(attrs, *shapes)
     read = shapes[: len(shapes) - len(constants)]
     none = (None,) * len(read)
-    site = QuantizeInputs(
+    inputs = QuantizeInputs(
         attrs, shapes, out, tuple(qparams(rng) for _ in shapes), qparams(rng), (*none, *constants)
     )
-    integers = OPS[op].quantize(site)
+    integers = OPS[op].quantize(inputs)
     low, high = ((-128, 127), (-20, 90))[int(rng.random() < 0.3)]
     if rng.random() < 0.3:
         arrays = {**integers.arrays, "table": draw_bytes(rng, (256,))}

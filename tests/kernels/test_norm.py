@@ -31,9 +31,9 @@ def step_of(
     shapes = ((rows, length), *((length,) for _ in constants))
     attrs = {"eps": float(rng.choice([1e-5, 1e-9, 0.1]))}
     none = (None,) * len(constants)
-    site = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
+    inputs = QuantizeInputs(attrs, shapes, (rows, length), (x, *none), target, (None, *constants))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), attrs)
-    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(site))
+    return QuantizedNode(node, ("x",), shapes[:1], (rows, length), OPS[op].quantize(inputs))
 
 
 def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -> Array:
@@ -96,9 +96,9 @@ def test_no_variance_is_too_small_or_too_large(op: str, wide: bool) -> None:
     shapes = (x.shape, *((length,) for _ in ones))
     none = (None,) * len(ones)
     target = QuantParams(2.0**-5, 0)
-    site = QuantizeInputs({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
+    inputs = QuantizeInputs({"eps": 1e-5}, shapes, x.shape, (kind, *none), target, (None, *ones))
     node = Node(op, ("x", "g", "b")[: len(shapes)], ("y",), {"eps": 1e-5})
-    step = QuantizedNode(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(site))
+    step = QuantizedNode(node, ("x",), (x.shape,), x.shape, OPS[op].quantize(inputs))
     real = OPS[op].real({"eps": 1e-5}, x.astype(np.float64) * kind.scale, *ones)
     wanted = np.clip(real / target.scale, -128, 127)
     found = integer_step(step, [x]).astype(np.float64)

@@ -39,10 +39,10 @@ def draw(rng: np.random.Generator, n: int, kind: str) -> Array:
 
 def step_of(rng: np.random.Generator, shape: Shape, widths: tuple[bool, ...]) -> QuantizedNode:
     a, b, y = (params(rng, wide=wide) for wide in widths)
-    site = QuantizeInputs({}, (shape, shape), shape, (a, b), y, (None, None))
+    inputs = QuantizeInputs({}, (shape, shape), shape, (a, b), y, (None, None))
     node = Node("add", ("a", "b"), ("y",))
     limits = (y.low, y.high) if widths[2] else LIMITS[shape[-1] % len(LIMITS)]
-    shapes, integers = (shape, shape), ADD.quantize(site)
+    shapes, integers = (shape, shape), ADD.quantize(inputs)
     return QuantizedNode(node, ("a", "b"), shapes, shape, integers, *limits, y.element_type)
 
 
@@ -91,10 +91,10 @@ def test_sums_are_off_by_rounding_alone(widths: tuple[bool, ...]) -> None:
     rng = np.random.default_rng(59)
     for _ in range(20):
         a, b, y = kinds = [params(rng, wide=wide) for wide in widths]
-        site = QuantizeInputs({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
+        inputs = QuantizeInputs({}, ((999,), (999,)), (999,), (a, b), y, (None, None))
         node = Node("add", ("a", "b"), ("y",))
         shapes = ((999,), (999,))
-        result = (ADD.quantize(site), y.low, y.high, y.element_type)
+        result = (ADD.quantize(inputs), y.low, y.high, y.element_type)
         step = QuantizedNode(node, ("a", "b"), shapes, (999,), *result)
         x = [draw(rng, 999, str(kind.element_type)) for kind in kinds[:2]]
         pairs = zip(x, kinds[:2], strict=True)
@@ -110,11 +110,11 @@ def test_terms_far_beyond_the_range_of_16_bits_cancel(exponent: int) -> None:
     of both is exact to a thousandth, and saturates where it should."""
     y = QuantParams(2.0**-20, 0, INT16)
     a, b = QuantParams(400 * y.scale, -51), QuantParams(2.0**exponent * y.scale, -3)
-    site = QuantizeInputs({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
+    inputs = QuantizeInputs({}, ((256,), (256,)), (256,), (a, b), y, (None, None))
     x = [np.arange(-128, 128), np.resize([-3, -4, -2], 256)]
     step = QuantizedNode(
         Node("add", ("a", "b"), ("y",)), ("a", "b"), ((256,), (256,)), (256,),
-        ADD.quantize(site), y.low, y.high, INT16,
+        ADD.quantize(inputs), y.low, y.high, INT16,
     )  # fmt: skip
     found = integer_step(step, [v.astype(np.int8) for v in x])
     terms = 400.0 * (x[0] + 51), 2.0**exponent * (x[1] + 3)

@@ -44,12 +44,12 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
     if wide == (False, True) and not any(map(any, pads)) and kernel == stride:
         attrs = {**attrs, "pads": ((0, 0), (0, 1))}  # else its windows lie side by side
         out = CONV.shape(attrs, shape, w.shape)
-    site = QuantizeInputs(
+    inputs = QuantizeInputs(
         attrs, (shape, w.shape, bias.shape), out, (x, None, None), y, (None, w, bias)
     )
     limits = LIMITS[str(y.element_type)][number % len(LIMITS[str(y.element_type)])]
     node, result = Node("conv", ("x", "w", "b"), ("y",), attrs), (*limits, y.element_type)
-    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(site), *result)
+    return QuantizedNode(node, ("x",), (shape,), out, CONV.quantize(inputs), *result)
 
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:

@@ -20,10 +20,10 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import every_value
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.equalize import evened
+from myoedge.quantization.equalize import equalized
 from myoedge.quantization.reuse import with_params_of
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.shared_scales import tied
+from myoedge.quantization.shared_scales import shared_scale_groups
 from tests.unit.test_passes_random import random_graph, weights
 
 GELU = (("gelu",),)
@@ -78,7 +78,7 @@ def test_carried_parameters_come_out_in_the_quantised_graph(block: int) -> None:
     for seed in range(block * 10, (block + 1) * 10):
         after = prepare(carrying(random_graph(seed)))
         network = quantized(after)
-        for names in tied(after, network.params):
+        for names in shared_scale_groups(after, network.params):
             fixed = [OPS[after.producer[n].op].fixed_params for n in names if n in after.producer]
             carried = [after.quant_params[n] for n in names if n in after.quant_params]
             allowed = [q for q in fixed if q is not None] or carried
@@ -119,9 +119,9 @@ def test_equalization_leaves_values_that_carry_parameters_alone() -> None:
     hidden = b.add("linear", b.input("x", (2, 5)), b.constant(w))
     graph = b.build([b.add("linear", hidden, b.constant(weights(rng, 3, 4)))], ["y"])
     samples = {"x": rng.normal(size=(4, 2, 5)).astype(np.float32)}
-    assert evened(graph, samples) is not graph
+    assert equalized(graph, samples) is not graph
     given = replace(graph, quant_params={hidden: QuantParams(0.5, 0)})
-    assert evened(given, samples) is given
+    assert equalized(given, samples) is given
 
 
 def test_parameters_of_the_file_go_before_those_of_an_older_build() -> None:

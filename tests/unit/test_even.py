@@ -14,8 +14,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.equalize import evened
-from myoedge.quantization.mixed_precision import refined
+from myoedge.quantization.equalize import equalized
+from myoedge.quantization.mixed_precision import refine_precision
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 
@@ -52,7 +52,7 @@ def decibels(graph: Graph, samples: Samples) -> float:
 def test_the_floats_are_the_same_and_the_integers_better(act: nn.Module) -> None:
     graph = graph_of(separable(act), 1, 8, 6, 6)
     samples = given(graph)
-    even = evened(graph, samples)
+    even = equalized(graph, samples)
     for sample in ({name: x[i] for name, x in given(graph, 9).items()} for i in range(4)):
         before, after = run_real(graph, sample), run_real(even, sample)
         np.testing.assert_array_equal(before[graph.outputs[0]], after[even.outputs[0]])
@@ -63,7 +63,7 @@ def test_channels_share_their_largest_within_a_factor_of_two() -> None:
     """Of values and of the weights that read them: neither has more than its rounding over."""
     graph = graph_of(separable(nn.ReLU()), 1, 8, 6, 6)
     samples = given(graph)
-    even = evened(graph, samples)
+    even = equalized(graph, samples)
     middle = next(node for node in even.nodes if node.op == "conv").name
     reader = next(node for node in even.nodes if middle in node.inputs).name
     rows: list[Array] = []
@@ -78,7 +78,7 @@ def test_channels_share_their_largest_within_a_factor_of_two() -> None:
 @pytest.mark.parametrize("act", [nn.Tanh(), nn.ReLU6()])
 def test_what_is_not_linear_stays_as_it_is(act: nn.Module) -> None:
     graph = graph_of(separable(act), 1, 8, 6, 6)
-    assert evened(graph, given(graph)) is graph
+    assert equalized(graph, given(graph)) is graph
 
 
 def test_a_dead_channel_keeps_its_weights() -> None:
@@ -87,7 +87,7 @@ def test_a_dead_channel_keeps_its_weights() -> None:
         model[0].weight[3] = 0.0
         model[0].bias[3] = -1.0
     graph = graph_of(model, 1, 8, 6, 6)
-    even = evened(graph, given(graph))
+    even = equalized(graph, given(graph))
     assert all(np.isfinite(x).all() for x in even.constants.values())
     assert decibels(even, given(graph)) > decibels(graph, given(graph))
 
@@ -100,11 +100,11 @@ def test_channels_are_evened_out_where_that_is_all_it_takes() -> None:
     def calibrated(form: Graph) -> Calibration:
         return calibrate(form, samples, Observer(), "test")
 
-    for form, kept in ((graph, "even"), (evened(graph, samples), "itself")):
+    for form, kept in ((graph, "even"), (equalized(graph, samples), "itself")):
         network = quantize_graph(form, calibrated(form))
         before = measure(network, samples, layers=False)
-        aim = decibels(evened(graph, samples), samples) - 4.0
-        found = refined(network, before, samples, calibrated, aim_db=aim)
+        aim = decibels(equalized(graph, samples), samples) - 4.0
+        found = refine_precision(network, before, samples, calibrated, aim_db=aim)
         assert 16 not in {p.element_type.bits for p in found.params.values()}
         assert (found is network) == (kept == "itself")
         assert measure(found, samples, layers=False).total_db >= aim

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.quantization.calibrate import flat_inputs
+from myoedge.quantization.calibrate import constant_inputs
 from tests.masked import (
     AT,
     BIAS,
@@ -171,4 +171,4 @@ def test_masks_that_hid_nothing_are_said_to_be_flat() -> None:
     assert kept_db(model, WINDOWS, never) < 25.0
     graph = prepared(model, WINDOWS[0], KEPT[0])
     samples = {"x": WINDOWS[:16].numpy(), "kept": never[:16].numpy()}
-    assert flat_inputs(graph, samples) == ["kept"]
+    assert constant_inputs(graph, samples) == ["kept"]

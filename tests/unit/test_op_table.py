@@ -204,9 +204,9 @@ def test_a_folded_bias_outside_int32_does_not_pass_for_a_small_one(count: int) -
     """Cast to int32 it may be -2**31, which is its own absolute value there."""
     ones = np.ones((1, count), np.float32)
     x, y = QuantParams(1 / 255, -128), QuantParams(count / 255, -128)
-    site = QuantizeInputs({}, ((1, count), ones.shape), (1, 1), (x, None), y, (None, ones))
+    inputs = QuantizeInputs({}, ((1, count), ones.shape), (1, 1), (x, None), y, (None, ones))
     with np.errstate(invalid="ignore"):
-        made = OPS["linear"].quantize(site)
+        made = OPS["linear"].quantize(inputs)
     node = Node("linear", ("x", "w"), ("y",))
     step = QuantizedNode(node, ("x",), ((1, count),), (1, 1), made)
     assert OPS["linear"].acc_bound(step) > 2**31 - 1

@@ -16,7 +16,12 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.mixed_precision import Choice, choices, picks, refined
+from myoedge.quantization.mixed_precision import (
+    Candidate,
+    int16_candidates,
+    picked_candidates,
+    refine_precision,
+)
 from myoedge.quantization.noise import noise_of
 from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
@@ -61,7 +66,7 @@ def test_a_network_above_the_aim_is_left_alone(quiet: tuple[QuantGraph, Array]) 
     given = {network.graph.inputs[0]: windows}
     found = measure(network, given, layers=False)
     assert found.total_db is not None
-    assert refined(network, found, given, never, aim_db=found.total_db - 3.1) is network
+    assert refine_precision(network, found, given, never, aim_db=found.total_db - 3.1) is network
 
 
 def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
@@ -69,13 +74,13 @@ def test_what_wins_most_gets_16_bits(quiet: tuple[QuantGraph, Array]) -> None:
     given = {network.graph.inputs[0]: windows}
     before = measure(network, given, layers=False)
     assert before.total_db is not None
-    wider = refined(network, before, given, never, aim_db=before.total_db)
+    wider = refine_precision(network, before, given, never, aim_db=before.total_db)
     after = measure(wider, given, layers=False)
     assert after.total_db is not None
     assert after.total_db > before.total_db + 1.0
     first, output = network.graph.nodes[0].name, network.graph.outputs[0]
     assert {n for n, p in wider.params.items() if p.element_type.bits == 16} == {first, output}
-    again = refined(network, before, given, never, aim_db=before.total_db)
+    again = refine_precision(network, before, given, never, aim_db=before.total_db)
     assert again.params == wider.params
 
 
@@ -107,17 +112,17 @@ def test_noise_of_a_tensor_is_that_of_rounding_it_alone(quiet: tuple[QuantGraph,
 
 def test_the_cheapest_of_equals_is_picked_until_the_aim_is_met() -> None:
     noise = np.array([0.01])
-    left = [Choice((name,), cost, np.array([0.003])) for name, cost in (("a", 9.0), ("b", 1.0))]
-    assert [c.names for c in picks(left, noise, 0.008)] == [("b",)]
-    assert [c.names for c in picks(left, noise, 0.005)] == [("b",), ("a",)]
-    assert picks(left, noise, 0.02) == []
-    assert picks([Choice(("c",), 1.0, np.array([1e-6]))], noise, 0.008) == []
+    left = [Candidate((name,), cost, np.array([0.003])) for name, cost in (("a", 9.0), ("b", 1.0))]
+    assert [c.names for c in picked_candidates(left, noise, 0.008)] == [("b",)]
+    assert [c.names for c in picked_candidates(left, noise, 0.005)] == [("b",), ("a",)]
+    assert picked_candidates(left, noise, 0.02) == []
+    assert picked_candidates([Candidate(("c",), 1.0, np.array([1e-6]))], noise, 0.008) == []
 
 
 def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph, Array]) -> None:
     """A norm writes 8 bits, so that what it writes is none of them."""
     network, windows = quiet
-    found = choices(network, {network.graph.inputs[0]: windows})
+    found = int16_candidates(network, {network.graph.inputs[0]: windows})
     nodes = network.graph.nodes
     assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
     assert all(math.isfinite(choice.cost) and choice.cost > 0 for choice in found)

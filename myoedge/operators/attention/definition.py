@@ -101,21 +101,21 @@ def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
     return np.ascontiguousarray(y.swapaxes(1, 2))
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Scores in units of the scales' product; q has no zero point, that of k is alike in a row."""
-    q, k, v = (site.params(i) for i in range(3))
-    (_, _, _, width), keys = site.shapes[0], site.shapes[1][1]
-    unit = q.scale * k.scale * site.attrs["scale"]
-    if hides(site.attrs):
-        unit = max(unit, *_least_units(site.params(3)))
-    bias = _bias_factor(site.params(3).scale / unit) if _is_biased(site) else (0, 0)
-    hidden = BELOW if hides(site.attrs) else 0
+    q, k, v = (inputs.params(i) for i in range(3))
+    (_, _, _, width), keys = inputs.shapes[0], inputs.shapes[1][1]
+    unit = q.scale * k.scale * inputs.attrs["scale"]
+    if hides(inputs.attrs):
+        unit = max(unit, *_least_units(inputs.params(3)))
+    bias = _bias_factor(inputs.params(3).scale / unit) if _is_biased(inputs) else (0, 0)
+    hidden = BELOW if hides(inputs.attrs) else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     numbers = {
         **_distance(unit / EXP_STEP, 2 * bound),
         "bias_mult": bias[0],
         "bias_shift": bias[1],
-        **_share(v, site.target),
+        **_share(v, inputs.target),
         "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
     }
     return QuantizedParams(numbers, {"exp": exp_table()})
@@ -129,11 +129,11 @@ def hides(attrs: Attrs) -> bool:
     return bool(attrs.get("hides"))
 
 
-def _is_biased(site: QuantizeInputs) -> bool:
+def _is_biased(inputs: QuantizeInputs) -> bool:
     """Whether something is added to scores that is not alike for all keys which are seen."""
-    if len(site.inputs) < 4:
+    if len(inputs.input_params) < 4:
         return False
-    known = site.constants[3] if hides(site.attrs) else None
+    known = inputs.constants[3] if hides(inputs.attrs) else None
     seen_ = None if known is None else known[known > UNSEEN]
     return seen_ is None or bool((seen_ != seen_[:1]).any())
 

@@ -37,10 +37,10 @@ def real(attrs: Attrs, x: Array, cos: Array, sin: Array) -> Array:
     return np.stack([even * c - odd * s, odd * c + even * s], axis=-1).reshape(x.shape)
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = ((a * C - b * S) + offset) >> shift of numbers without their zero point."""
-    x, y = site.params(0), site.target
-    cos, sin = (site.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
+    x, y = inputs.params(0), inputs.target
+    cos, sin = (inputs.constant(i).astype(np.float64) * x.scale / y.scale for i in (1, 2))
     largest = max(float(np.abs(cos).max()), float(np.abs(sin).max()), 2.0**-30)
     shift = int(np.clip(15 - math.frexp(largest)[1], 0, 22))
     parts = [np.clip(np.rint(np.ldexp(t, shift)), -MULT_MAX, MULT_MAX) for t in (cos, sin)]

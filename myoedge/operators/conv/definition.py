@@ -79,13 +79,13 @@ def real(attrs: Attrs, x: Array, w: Array, *bias: Array) -> Array:
     return np.asarray(y + bias[0]) if bias else y
 
 
-def quantize_conv(site: QuantizeInputs) -> QuantizedParams:
+def quantize_conv(inputs: QuantizeInputs) -> QuantizedParams:
     """Weights of 16 bits beside an int16 input, or where the result is int16 and its windows
     overlap or lie apart."""
-    weights = site.weight_format.beside(site.params(0).element_type)
-    if not side_by_side(site.attrs, site.shapes, site.out):
-        weights = weights.beside(site.target.element_type)
-    return quantize(site, weights)
+    weights = inputs.weight_format.beside(inputs.params(0).element_type)
+    if not side_by_side(inputs.attrs, inputs.shapes, inputs.out):
+        weights = weights.beside(inputs.target.element_type)
+    return quantize(inputs, weights)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:

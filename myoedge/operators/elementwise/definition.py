@@ -53,9 +53,9 @@ def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(a * b)
 
 
-def _quantize_sum(site: QuantizeInputs, sign: int) -> QuantizedParams:
+def _quantize_sum(inputs: QuantizeInputs, sign: int) -> QuantizedParams:
     """y = (a * a_mult + b * b_mult + offset) >> shift: both terms share one rounding."""
-    a, b, y = site.params(0), site.params(1), site.target
+    a, b, y = inputs.params(0), inputs.params(1), inputs.target
     types = {"a_wide": a.element_type, "b_wide": b.element_type, "y_wide": y.element_type}
     int16 = INT16 in types.values()
     bounds, zeros = (-a.low, -b.low), (a.zero_point, b.zero_point)
@@ -72,12 +72,12 @@ def _quantize_sum(site: QuantizeInputs, sign: int) -> QuantizedParams:
     return QuantizedParams({**scalars, **flags, "acc_bound": c.largest(bounds)})
 
 
-def add_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize_sum(site, 1)
+def add_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize_sum(inputs, 1)
 
 
-def sub_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize_sum(site, -1)
+def sub_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize_sum(inputs, -1)
 
 
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
@@ -139,11 +139,11 @@ SUB = register(
 )
 
 
-def mul_quantize(site: QuantizeInputs) -> QuantizedParams:
+def mul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """acc = (a - a_zero)(b - b_zero), at most 2**16, requantised."""
-    a, b = site.params(0), site.params(1)
+    a, b = inputs.params(0), inputs.params(1)
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    return with_requant(site, a.scale * b.scale / site.target.scale, 255 * 255, zeros)
+    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, 255 * 255, zeros)
 
 
 def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
@@ -186,17 +186,17 @@ def affine_real(attrs: Attrs, x: Array, scale: Array, offset: Array) -> Array:
     return np.asarray(x * _along(attrs, scale, x.ndim) + _along(attrs, offset, x.ndim))
 
 
-def affine_quantize(site: QuantizeInputs) -> QuantizedParams:
+def affine_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (x * mult[c] + offset[c]) >> shift[c] with signed multipliers."""
-    scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2))
-    return _per_channel(site, scale, offset)
+    scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2))
+    return _per_channel(inputs, scale, offset)
 
 
 def _per_channel(
-    site: QuantizeInputs, scales: Array, offsets: Array, **scalars: int
+    inputs: QuantizeInputs, scales: Array, offsets: Array, **scalars: int
 ) -> QuantizedParams:
     """A SumRequant for every pair; offsets keep their fraction and may lie outside the output."""
-    x, y = site.params(0), site.target
+    x, y = inputs.params(0), inputs.target
     parts = [
         choose_sum_requant(
             (a * x.scale / y.scale,), (128,), (x.zero_point,), y.zero_point + b / y.scale
@@ -258,10 +258,10 @@ def prelu_real(attrs: Attrs, x: Array, slope: Array) -> Array:
     return np.where(x >= 0, x, x * _along(attrs, slope, x.ndim))
 
 
-def prelu_quantize(site: QuantizeInputs) -> QuantizedParams:
+def prelu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Negative inputs have a multiplier per channel, the others share the last entry."""
-    factors = np.append(site.constant(1).astype(np.float64), 1.0)
-    return _per_channel(site, factors, np.zeros_like(factors), x_zero=site.params(0).zero_point)
+    factors = np.append(inputs.constant(1).astype(np.float64), 1.0)
+    return _per_channel(inputs, factors, np.zeros_like(factors), x_zero=inputs.params(0).zero_point)
 
 
 def prelu_integer(step: QuantizedNode, x: Array) -> Array:
@@ -308,9 +308,9 @@ def make_table(chain: Chain, x: QuantParams, y: QuantParams) -> Array:
     return quantize(np.where(np.isnan(value), 0.0, np.clip(value, -1e290, 1e290)), y)
 
 
-def table_quantize(site: QuantizeInputs) -> QuantizedParams:
+def table_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams(
-        {}, {"lut": make_table(site.attrs["chain"], site.params(0), site.target)}
+        {}, {"lut": make_table(inputs.attrs["chain"], inputs.params(0), inputs.target)}
     )
 
 

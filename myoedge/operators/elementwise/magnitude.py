@@ -32,15 +32,15 @@ def real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(np.hypot(a, b))
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
-    a, b, y = site.params(0), site.params(1), site.target
+    a, b, y = inputs.params(0), inputs.params(1), inputs.target
     most = sum((p.reach * p.scale) ** 2 for p in (a, b))
     unit = (2.0**32 - 2.0**18) / most
     a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
     mults = {"a_mult": a_mult, "b_mult": b_mult}
-    return with_requant(site, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
+    return with_requant(inputs, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
 
 
 def integer(step: QuantizedNode, a: Array, b: Array) -> Array:

@@ -126,15 +126,15 @@ def _impulse(rows: list[list[float]], past: list[Pair], now: float) -> list[Pair
     return [*found, (now, past[-1][0])]
 
 
-def biquads_quantize(site: QuantizeInputs) -> QuantizedParams:
+def biquads_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Coefficients with as many bits as 32 hold, and as many behind the samples as 2**29 allows."""
-    floats = _normal(site.constant(1))
+    floats = _normal(inputs.constant(1))
     fraction = 30 - max(int(np.frexp(np.abs(floats).max())[1]), 1)
     integers = np.rint(np.ldexp(floats, fraction)).astype(np.int32)
     largest = gain(np.ldexp(integers.astype(np.float64), -fraction))
     assert math.isfinite(largest), "a filter that is not stable"
     guard = max(14 - max(math.ceil(math.log2(largest)), 0), 0)
-    x, y = site.params(0), site.target
+    x, y = inputs.params(0), inputs.target
     bound = math.ceil(largest * 2 ** (15 + guard)) + 2**guard
     real = min(x.scale / y.scale * 2.0**-guard, 2.0**31 / bound)
     scalars = {"fraction": fraction, "guard": guard, "acc_bound": bound}

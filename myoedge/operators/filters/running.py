@@ -66,12 +66,12 @@ def _floats(attrs: Attrs, x: Array, before: Sequence[Array]) -> tuple[Array, Arr
     return signal, np.stack(found)
 
 
-def quantize(site: QuantizeInputs) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """The share in 15 bits, the first power in steps of x, the factor from Q12 to the output."""
-    x, y, share = site.params(0), site.target, site.attrs["share"]
+    x, y, share = inputs.params(0), inputs.target, inputs.attrs["share"]
     bits = SHARE_BITS - math.frexp(share)[1]
     real = min(2.0**-Q / y.scale, 2.0**30 / (MOST << Q))
-    start = round((site.attrs["start"] / x.scale) ** 2 * 2**POINT)
+    start = round((inputs.attrs["start"] / x.scale) ** 2 * 2**POINT)
     scalars = {
         "share": min(round(math.ldexp(share, bits)), 2**SHARE_BITS - 1),
         "bits": bits,

@@ -39,8 +39,8 @@ def pad_real(attrs: Attrs, x: Array) -> Array:
     return np.pad(x, attrs["pads"], constant_values=attrs["value"])
 
 
-def pad_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams({"fill": int(quantize(site.attrs["value"], site.target))})
+def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams({"fill": int(quantize(inputs.attrs["value"], inputs.target))})
 
 
 def pad_integer(step: QuantizedNode, x: Array) -> Array:

@@ -63,9 +63,9 @@ def linear_integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def linear_quantize(site: QuantizeInputs) -> QuantizedParams:
+def linear_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """Weights of 16 bits where the input has them."""
-    return quantize(site, site.weight_format.beside(site.params(0).element_type))
+    return quantize(inputs, inputs.weight_format.beside(inputs.params(0).element_type))
 
 
 def linear_literals(step: QuantizedNode) -> dict[str, Any]:
@@ -142,12 +142,12 @@ def matmul_real(attrs: Attrs, a: Array, b: Array) -> Array:
     return np.asarray(np.matmul(a, _columns(attrs, b)))
 
 
-def matmul_quantize(site: QuantizeInputs) -> QuantizedParams:
+def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """acc = sum (a - a_zero)(b - b_zero), requantised once."""
-    a, b = site.params(0), site.params(1)
-    bound = site.shapes[0][-1] * a.reach * b.reach
+    a, b = inputs.params(0), inputs.params(1)
+    bound = inputs.shapes[0][-1] * a.reach * b.reach
     zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
-    return with_requant(site, a.scale * b.scale / site.target.scale, bound, zeros)
+    return with_requant(inputs, a.scale * b.scale / inputs.target.scale, bound, zeros)
 
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:

@@ -58,13 +58,13 @@ def fraction_bits(length: int) -> int:
     return 15 - math.ceil(math.log2(length) / 2)
 
 
-def _quantize(site: QuantizeInputs, gain: Array, offset: Array) -> QuantizedParams:
+def _quantize(inputs: QuantizeInputs, gain: Array, offset: Array) -> QuantizedParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
-    x, length = site.params(0), site.shapes[0][-1]
-    factor = gain.astype(np.float64) / site.target.scale
-    added = offset.astype(np.float64) / site.target.scale + site.target.zero_point
+    x, length = inputs.params(0), inputs.shapes[0][-1]
+    factor = gain.astype(np.float64) / inputs.target.scale
+    added = offset.astype(np.float64) / inputs.target.scale + inputs.target.zero_point
     gains, offsets, shift = _common_shift(factor, added, fraction_bits(length))
-    eps = min(round(site.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
+    eps = min(round(inputs.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
     numbers = {
         "x_zero": x.zero_point,
         "shift": shift,
@@ -90,12 +90,12 @@ def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array,
     return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
 
 
-def layer_norm_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize(site, site.constant(1), site.constant(2))
+def layer_norm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize(inputs, inputs.constant(1), inputs.constant(2))
 
 
-def rms_norm_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize(site, site.constant(1), np.zeros(site.shapes[0][-1]))
+def rms_norm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize(inputs, inputs.constant(1), np.zeros(inputs.shapes[0][-1]))
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:

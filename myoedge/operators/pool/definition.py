@@ -201,13 +201,13 @@ def divisors(attrs: Attrs) -> tuple[int, ...]:
     return tuple(sorted({math.prod(c) for c in itertools.product(*per_axis)}))
 
 
-def avg_quantize(site: QuantizeInputs) -> QuantizedParams:
+def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """acc = sum (x - x_zero) over the taps inside; one requantisation for every divisor."""
-    x, attrs = site.params(0), site.attrs
+    x, attrs = inputs.params(0), inputs.attrs
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in attrs["windows"])
     every = divisors(attrs)
-    factors = [x.scale / (site.target.scale * d) for d in every]
-    r = choose_requant(factors, [taps * 255] * len(every), site.target.zero_point)
+    factors = [x.scale / (inputs.target.scale * d) for d in every]
+    r = choose_requant(factors, [taps * 255] * len(every), inputs.target.zero_point)
     scalars = {"x_zero": x.zero_point, **r.scalars, "acc_bound": taps * 255}
     return QuantizedParams(scalars, r.arrays)
 

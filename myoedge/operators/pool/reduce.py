@@ -55,20 +55,20 @@ def sum_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(x.sum(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
 
 
-def _quantize(site: QuantizeInputs, divisor: int) -> QuantizedParams:
+def _quantize(inputs: QuantizeInputs, divisor: int) -> QuantizedParams:
     """acc = sum (x - x_zero), requantised once."""
-    x = site.params(0)
-    bound = 255 * split(site.attrs, site.shapes[0])[1]
-    factor = x.scale / (site.target.scale * divisor)
-    return with_requant(site, factor, bound, {"x_zero": x.zero_point})
+    x = inputs.params(0)
+    bound = 255 * split(inputs.attrs, inputs.shapes[0])[1]
+    factor = x.scale / (inputs.target.scale * divisor)
+    return with_requant(inputs, factor, bound, {"x_zero": x.zero_point})
 
 
-def mean_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize(site, split(site.attrs, site.shapes[0])[1])
+def mean_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize(inputs, split(inputs.attrs, inputs.shapes[0])[1])
 
 
-def sum_quantize(site: QuantizeInputs) -> QuantizedParams:
-    return _quantize(site, 1)
+def sum_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return _quantize(inputs, 1)
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:

@@ -18,13 +18,13 @@ from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInput
 INT16_TAPS_MAX = 2**14  # int16 products in a sum: the more there are, the fewer bits each has
 
 
-def quantize(site: QuantizeInputs, weight_format: WeightFormat | None = None) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) -> QuantizedParams:
     """Symmetric weights, the input's zero point folded into the bias, one factor per channel.
 
     weight_format   None: the one that was asked for
     """
-    x, y, (w, bias) = site.params(0), site.target, float_weights(site)
-    used = weight_format or site.weight_format
+    x, y, (w, bias) = inputs.params(0), inputs.target, float_weights(inputs)
+    used = weight_format or inputs.weight_format
     weight, scale = used.quantize(w, bias, x)
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight)
     folded = np.clip(folded, -(2.0**31), 2.0**31 - 1)  # where that cuts, the proof fails (E117)
@@ -35,10 +35,10 @@ def quantize(site: QuantizeInputs, weight_format: WeightFormat | None = None) ->
     return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
 
 
-def float_weights(site: QuantizeInputs) -> tuple[Array, Array]:
+def float_weights(inputs: QuantizeInputs) -> tuple[Array, Array]:
     """Weights and bias in float64; a bias of zeros where there is none."""
-    w = site.constant(1).astype(np.float64)
-    bias = site.constants[2] if len(site.constants) > 2 else None
+    w = inputs.constant(1).astype(np.float64)
+    bias = inputs.constants[2] if len(inputs.constants) > 2 else None
     return w, np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
 
 

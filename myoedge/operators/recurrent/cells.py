@@ -60,17 +60,19 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
 SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
 
 
-def _recurrent_quantize(site: QuantizeInputs, weights: tuple[Array | None, ...]) -> QuantizedParams:
+def _recurrent_quantize(
+    inputs: QuantizeInputs, weights: tuple[Array | None, ...]
+) -> QuantizedParams:
     """Weights per row, from int8 h to the gates' steps; the two tables."""
-    inner = replace(site, inputs=(HIDDEN,), constants=(None, *weights), target=GATE)
+    inner = replace(inputs, input_params=(HIDDEN,), constants=(None, *weights), target=GATE)
     found = quantize(inner)
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
     return QuantizedParams(found.scalars, {**found.arrays, **tables})
 
 
-def _start(site: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, int]:
+def _start(inputs: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, int]:
     """Factor and offset from a first state to so many bits of fraction."""
-    return from_params(site.params(index), name, bits)
+    return from_params(inputs.params(index), name, bits)
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
@@ -78,15 +80,15 @@ def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
     return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
 
 
-def lstm_quantize(site: QuantizeInputs) -> QuantizedParams:
-    found = _recurrent_quantize(site, (site.constant(3),))
-    starts = {**_start(site, 1, "h", 7), **_start(site, 2, "c", CELL_BITS)}
+def lstm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    found = _recurrent_quantize(inputs, (inputs.constant(3),))
+    starts = {**_start(inputs, 1, "h", 7), **_start(inputs, 2, "c", CELL_BITS)}
     return QuantizedParams({**found.scalars, **starts}, found.arrays)
 
 
-def cell_quantize(site: QuantizeInputs) -> QuantizedParams:
+def cell_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """The same, and from c to the output."""
-    return _with_last(lstm_quantize(site), site.target, CELL_BITS)
+    return _with_last(lstm_quantize(inputs), inputs.target, CELL_BITS)
 
 
 def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedParams:
@@ -96,14 +98,14 @@ def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedPa
     return QuantizedParams({**found.scalars, **last}, found.arrays)
 
 
-def gru_quantize(site: QuantizeInputs) -> QuantizedParams:
-    found = _recurrent_quantize(site, (site.constant(2), site.constant(3)))
-    return QuantizedParams({**found.scalars, **_start(site, 1, "h", STATE_BITS)}, found.arrays)
+def gru_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    found = _recurrent_quantize(inputs, (inputs.constant(2), inputs.constant(3)))
+    return QuantizedParams({**found.scalars, **_start(inputs, 1, "h", STATE_BITS)}, found.arrays)
 
 
-def state_quantize(site: QuantizeInputs) -> QuantizedParams:
+def state_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """The same, and from h in all of its bits to the output."""
-    return _with_last(gru_quantize(site), site.target, STATE_BITS)
+    return _with_last(gru_quantize(inputs), inputs.target, STATE_BITS)
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:

@@ -70,10 +70,10 @@ def _exponentials(step: QuantizedNode, x: Array) -> tuple[Array, Array, Array, A
     return distance, e, total >> halvings, halvings
 
 
-def softmax_quantize(site: QuantizeInputs) -> QuantizedParams:
+def softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams(
-        {"acc_bound": EXP_ONE * site.shapes[0][site.attrs["axis"]]},
-        {"exp": exp_table(site.params(0).scale)},
+        {"acc_bound": EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]]},
+        {"exp": exp_table(inputs.params(0).scale)},
     )
 
 
@@ -156,14 +156,14 @@ def log_table() -> Array:
     return np.asarray(np.rint(LOG_ONE * np.log1p((np.arange(256) + 0.5) / 256)), np.int32)
 
 
-def log_softmax_quantize(site: QuantizeInputs) -> QuantizedParams:
+def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (distance * mult + ln(sum) * log_mult + offset) >> shift."""
-    x, y = site.params(0), site.target
+    x, y = inputs.params(0), inputs.target
     real = (-x.scale / y.scale, -1.0 / (LOG_ONE * y.scale))
     c = choose_sum_requant(real, (255, 16 * LOG_ONE), (0, 0), y.zero_point)
     scalars = {"mult": c.mult[0], "log_mult": c.mult[1], "offset": c.offset, "shift": c.shift}
     bound = max(
-        EXP_ONE * site.shapes[0][site.attrs["axis"]],
+        EXP_ONE * inputs.shapes[0][inputs.attrs["axis"]],
         255 * -c.mult[0] + 16 * LOG_ONE * -c.mult[1] + abs(c.offset),
     )
     arrays = {"exp": exp_table(x.scale), "log": log_table()}

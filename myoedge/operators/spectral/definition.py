@@ -110,13 +110,13 @@ def roots(length: int) -> Array:
 INT31 = 2**31 - 1
 
 
-def spectrogram_quantize(site: QuantizeInputs) -> QuantizedParams:
+def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
-    window, scale, offset = (site.constant(i).astype(np.float64) for i in (1, 2, 3))
+    window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
-    unit = site.params(0).scale * len(window) * largest * 2.0**-15
-    curve, middle, step = _curve(site, unit, scale, offset)
-    y = site.target
+    unit = inputs.params(0).scale * len(window) * largest * 2.0**-15
+    curve, middle, step = _curve(inputs, unit, scale, offset)
+    y = inputs.target
     found = [
         choose_sum_requant((a * step / y.scale,), (-HALF.min,), (0,), y.zero_point + b / y.scale)
         for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
@@ -135,7 +135,7 @@ def spectrogram_quantize(site: QuantizeInputs) -> QuantizedParams:
 
 
 def _curve(
-    site: QuantizeInputs, unit: float, scale: Array, offset: Array
+    inputs: QuantizeInputs, unit: float, scale: Array, offset: Array
 ) -> tuple[Array, float, float]:
     """(int16 at 16 powers an octave, the value of its 0, the value of a step).
 
@@ -144,10 +144,10 @@ def _curve(
     """
     at = np.arange(CURVE)
     power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE)
-    values = np.nan_to_num(evaluate(site.attrs["chain"], np.sqrt(power) * unit), posinf=1e30)
+    values = np.nan_to_num(evaluate(inputs.attrs["chain"], np.sqrt(power) * unit), posinf=1e30)
     live = np.abs(scale) > 0
-    edges = (np.array([site.target.low, site.target.high]) - site.target.zero_point) * (
-        site.target.scale
+    edges = (np.array([inputs.target.low, inputs.target.high]) - inputs.target.zero_point) * (
+        inputs.target.scale
     )
     seen = (edges[:, None] - offset[live]) / scale[live] if live.any() else np.zeros((2, 1))
     more = float(np.ptp(seen)) / 8
