@@ -125,7 +125,7 @@ def test_choices_are_tensors_that_all_their_readers_take(quiet: tuple[QuantGraph
     found = int16_candidates(network, {network.graph.inputs[0]: windows})
     nodes = network.graph.nodes
     assert {name for choice in found for name in choice.names} == {nodes[0].name, nodes[-1].name}
-    assert all(math.isfinite(choice.cost) and choice.cost > 0 for choice in found)
+    assert all(math.isfinite(choice.cost_cycles) and choice.cost_cycles > 0 for choice in found)
 
 
 class Spread(nn.Module):
