@@ -9,16 +9,13 @@ from pathlib import Path
 
 from myoedge.codegen.render import template_dir
 
-# Kernels whose file has another name.
-FILES = dict.fromkeys(("me_conv_s8", "me_linear_s8", "me_matmul_s8"), "me_gemm_s8")
-
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def library_files(kernels: Iterable[str]) -> dict[str, str]:
     """Path -> text of the files that kernels need; the bodies of an included header among them."""
     texts: dict[str, str] = {}
-    names = [source_name(kernel) for kernel in kernels]
+    names = [f"{kernel}.c" for kernel in kernels]
     while names:
         path = _folder() / names.pop()
         if path.name not in texts and path.is_file():
@@ -31,12 +28,8 @@ def library_files(kernels: Iterable[str]) -> dict[str, str]:
 
 def headers(kernels: Iterable[str]) -> list[str]:
     """Paths of the headers that declare kernels: what their files include first."""
-    texts = ((_folder() / source_name(kernel)).read_text() for kernel in kernels)
+    texts = ((_folder() / f"{kernel}.c").read_text() for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
-
-
-def source_name(kernel: str) -> str:
-    return f"{FILES.get(kernel, kernel)}.c"
 
 
 def _folder() -> Path:
