@@ -110,7 +110,7 @@ def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
 
 
 def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
-    """What the program counted modulo 2**32, between two marks that know how often it wrapped."""
+    """Cycles counted modulo 2**32, corrected by the cycle counts of two marks."""
     return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
 
 

@@ -86,7 +86,7 @@ def _refuse_what_goes_unheard(has_elf: bool) -> None:
 
 
 def _progress(terminal: Terminal) -> Any:
-    """A line every second or so: short runs stay silent."""
+    """Callback that prints a line about every second; none for short runs."""
     last: float | None = None
 
     def say(cycle: int, _: str) -> None:
@@ -101,7 +101,7 @@ def _progress(terminal: Terminal) -> Any:
 
 
 def as_json(found: Simulated) -> dict[str, Any]:
-    """What a run gave, for programs."""
+    """Result of a run as JSON values."""
     report = found.report
     outputs = [[y.tolist() for y in run.outputs] for run in found.measurement.inferences]
     keys = ("name", "label", "op", "macs", "cycles", "macs_per_cycle", "stalls")
@@ -118,7 +118,7 @@ def as_json(found: Simulated) -> dict[str, Any]:
 
 
 def show(terminal: Terminal, found: Simulated) -> None:
-    """What a run gave, for people."""
+    """Prints the result of a run."""
     from myoedge.reports.cycles import cycles_table
 
     terminal.out.print(cycles_table(found.report))

@@ -10,17 +10,17 @@ from myoedge.graph.ir import PRE, Graph, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
-from myoedge.passes.fold import FOLD, absorb_borders
-from myoedge.passes.fuse import FUSE, cut_into_padding, fuse_padding, magnitude, merge_tables
+from myoedge.passes.fold import FOLD, absorb_input_normalization
+from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
 from myoedge.passes.masks import MASKS
-from myoedge.passes.projection_names import named_heads
+from myoedge.passes.projection_names import name_projections
 from myoedge.passes.spectral import SPECTRAL, check_samples
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", (*MASKS, *FIND)),
-    ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, cut_into_padding)),
+    ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
@@ -28,27 +28,28 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 
 
 def prepare(graph: Graph) -> Graph:
-    """The graph as it is calibrated, quantised and planned."""
+    """The graph in the form that is calibrated, quantised and planned."""
     check(graph, "imported")
     graph = prune(graph)
     for name, rules in STAGES:
         graph = apply(rules, graph)
         if name == "fold":
-            graph = absorb_borders(graph)
+            graph = absorb_input_normalization(graph)
         check(graph, "imported")
-    graph = tidy(named_heads(graph))
+    graph = rename_tensors(name_projections(graph))
     check_samples(graph)
     check(graph, "prepared")
     return graph
 
 
-def tidy(graph: Graph) -> Graph:
-    """Tensors named after the call they come from, without what the rules appended: "conv2d_3"."""
+def rename_tensors(graph: Graph) -> Graph:
+    """The graph with tensors named after the call they come from, without suffixes of rules:
+    "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
-    taken = {*graph.inputs, *graph.constants}
+    used = {*graph.inputs, *graph.constants}
     for node in graph.nodes:
-        names[node.name] = _free(node.name.split(".")[0], taken)
-        taken.add(names[node.name])
+        names[node.name] = _free(node.name.split(".")[0], used)
+        used.add(names[node.name])
     nodes = tuple(
         n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))
         for n in graph.nodes
@@ -60,6 +61,6 @@ def tidy(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
 
 
-def _free(stem: str, taken: set[str]) -> str:
+def _free(stem: str, used: set[str]) -> str:
     numbered = (f"{stem}_{i}" for i in itertools.count(1))
-    return next(name for name in itertools.chain([stem], numbered) if name not in taken)
+    return next(name for name in itertools.chain([stem], numbered) if name not in used)

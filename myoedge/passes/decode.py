@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Symbols in place of the scores of their classes, where they are asked for."""
+"""Decoders at the output of a network: greedy CTC, majority vote."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SYMBOLS, CLASSES = "symbols", "classes"
 
 
 def decoded(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
-    """The network with greedy CTC behind its output: int32 [batch, 1 + frames], a count first.
+    """The network with greedy CTC at its output: int32 [batch, 1 + frames], a count first.
 
     blank      class that stands for nothing; from the end where it is negative
     framewise  a symbol a frame instead, as on streams: int32 [frames, batch], -1 where none is new
@@ -23,22 +23,23 @@ def decoded(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
     shape = _scores(graph)
     if not -shape[-1] <= blank < shape[-1]:
         raise _undecodable(f"class {blank} is not among its {shape[-1]}", str(list(shape)))
-    known = {"blank": blank % shape[-1]}
+    attrs = {"blank": blank % shape[-1]}
     if framewise:
-        best = _best(graph, SYMBOLS)
-        return _behind(best, "ctc_new", {**known, "axis": _time(shape), "before": 1}, SYMBOLS)
-    turned = _behind(graph, "reshape", {"shape": _in_time(shape)}, SYMBOLS)
-    return _behind(turned, "ctc_greedy", known, SYMBOLS)
+        classes = _largest_class(graph, SYMBOLS)
+        return _appended(classes, "ctc_new", {**attrs, "axis": _time(shape), "before": 1}, SYMBOLS)
+    frames_first = _appended(graph, "reshape", {"shape": _in_time(shape)}, SYMBOLS)
+    return _appended(frames_first, "ctc_greedy", attrs, SYMBOLS)
 
 
 def voted(graph: Graph, frames: int) -> Graph:
-    """The class that most of the last so many frames have, of every frame: int32 [frames, batch].
+    """The network with a majority vote over the last `frames` frames, for every frame: int32
+    [frames, batch].
 
     The output is as `decoded` takes it. Errors: E207.
     """
     shape = _scores(graph)
     attrs = {"frames": frames, "classes": shape[-1], "axis": _time(shape), "before": frames - 1}
-    return _behind(_best(graph, CLASSES), "majority", attrs, CLASSES)
+    return _appended(_largest_class(graph, CLASSES), "majority", attrs, CLASSES)
 
 
 def _scores(graph: Graph) -> Shape:
@@ -51,44 +52,44 @@ def _scores(graph: Graph) -> Shape:
     return shape
 
 
-def _best(graph: Graph, name: str) -> Graph:
+def _largest_class(graph: Graph, name: str) -> Graph:
     last = len(graph.shape(graph.outputs[0])) - 1
-    return _behind(graph, "argmax", {"axis": last, "keepdim": False}, name)
+    return _appended(graph, "argmax", {"axis": last, "keepdim": False}, name)
 
 
 def _time(shape: Shape) -> int:
-    """The axis of frames: the first one, or behind a batch of one."""
+    """The time axis: the first one, or the second behind a batch of one."""
     return int(len(shape) == 3 and shape[0] == 1)
 
 
 def _in_time(shape: Shape) -> Shape:
-    """[frames, batch, classes]"""
+    """The shape as [frames, batch, classes]."""
     *lead, classes = shape
     if len(lead) == 1:
         return (lead[0], 1, classes)
     return (lead[1], 1, classes) if lead[0] == 1 else shape
 
 
-def _behind(graph: Graph, op: str, attrs: Attrs, shown: str) -> Graph:
-    """One operator more, which takes the output and is the output."""
+def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:
+    """The network with one more operator at its output."""
     (x,) = graph.outputs
-    before = graph.producer.get(x)
-    origin = () if before is None else before.origin
-    node = Node(op, (x,), (f"{shown}.{op}",), attrs, origin)
-    made = output_of(node, [graph.shape(x)])
+    producer = graph.producer.get(x)
+    origin = () if producer is None else producer.origin
+    node = Node(op, (x,), (f"{name}.{op}",), attrs, origin)
+    tensor = output_of(node, [graph.shape(x)])
     return replace(
         graph,
         nodes=(*graph.nodes, node),
-        tensors={**graph.tensors, node.name: made},
+        tensors={**graph.tensors, node.name: tensor},
         outputs=(node.name,),
-        output_names=(shown,),
+        output_names=(name,),
     )
 
 
-def _undecodable(why: str, has: str) -> MyoedgeError:
+def _undecodable(reason: str, has: str) -> MyoedgeError:
     return MyoedgeError(
         "E207",
-        f"the network has no frames to decode or to vote: {why}",
+        f"the network has no frames to decode or to vote: {reason}",
         {"needs": "one output [frames, batch, classes] or [frames, classes]", "has": has},
         [
             "--ctc -1 where the last class is the blank, --ctc 0 where it is the first",

@@ -20,7 +20,7 @@ WEIGHTED = ("conv", "linear")
 
 
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
-    """A node that reads constants only is computed now."""
+    """A node that reads only constants is computed at build time."""
     if not all(map(graph.is_const, node.inputs)):
         return None
     patch = GraphBuilder(graph, node)
@@ -29,9 +29,9 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
-    """Empty tables, reshapes to the same shape, transposes that keep the order, whole slices."""
+    """Empty tables, reshapes to the same shape, identity transposes and full slices are removed."""
     shape = graph.shape(node.inputs[0]) if node.inputs else ()
-    same: Mapping[str, Callable[[], bool]] = {
+    identity_checks: Mapping[str, Callable[[], bool]] = {
         "table": lambda: not node.attrs["chain"],
         "reshape": lambda: tuple(node.attrs["shape"]) == shape,
         "transpose": lambda: list(node.attrs["perm"]) == sorted(node.attrs["perm"]),
@@ -39,8 +39,10 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "expand": lambda: tuple(node.attrs["shape"]) == shape,
         "concat": lambda: len(node.inputs) == 1,
     }
-    keeps = same.get(node.op)
-    return GraphBuilder(graph, node).same_as(node.inputs[0]) if keeps and keeps() else None
+    is_identity = identity_checks.get(node.op)
+    return (
+        GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity and is_identity() else None
+    )
 
 
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
@@ -81,49 +83,55 @@ def _axis(const: Shape, out: Shape) -> int | None:
     return varying[0] if varying else 0
 
 
-def unrepeat(graph: Graph, node: Node) -> Rewrite | None:
-    """A constant that is the same along leading axes is kept once, where its reader repeats it."""
-    once = {}
+def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
+    """A constant that repeats along leading axes is stored once, where its reader broadcasts it."""
+    reduced_constants = {}
     for index, axes in OPS[node.op].broadcast_inputs.items():
         name = node.inputs[index] if index < len(node.inputs) else ""
-        if name in graph.constants and (less := _once(graph, node, index, axes)) is not None:
-            once[index] = less
-    if not once:
+        if (
+            name in graph.constants
+            and (reduced := _without_repetition(graph, node, index, axes)) is not None
+        ):
+            reduced_constants[index] = reduced
+    if not reduced_constants:
         return None
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
-    for index, value in once.items():
+    for index, value in reduced_constants.items():
         inputs[index] = patch.constant(value)
     return patch.last(node.op, *inputs, **node.attrs)
 
 
-def _once(graph: Graph, node: Node, index: int, axes: int | None) -> Array | None:
-    """The operand without what repeats; None: nothing does, or the result would be smaller."""
-    whole = graph.constants[node.inputs[index]]
-    value = whole
-    for axis in range(whole.ndim)[:axes]:
+def _without_repetition(graph: Graph, node: Node, index: int, axes: int | None) -> Array | None:
+    """The operand without repeated axes; None where none repeats, or the result's shape would
+    change."""
+    constant = graph.constants[node.inputs[index]]
+    value = constant
+    for axis in range(constant.ndim)[:axes]:
         first = value[(slice(None),) * axis + (slice(0, 1),)]
         if not (value == first).all():
             break
         value = first
     shapes = [graph.shape(name) for name in node.inputs]
     shapes[index] = value.shape
-    smaller = value.shape != whole.shape
+    smaller = value.shape != constant.shape
     fits = smaller and OPS[node.op].shape(node.attrs, *shapes) == graph.shape(node.name)
     return value if fits else None
 
 
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
-    """affine(affine(x)) along the same axis is one."""
-    before = made_by(graph, node.inputs[0], "affine") if node.op == "affine" else None
-    if before is None or "act" in before.attrs or not feeds_only(graph, before.name, node):
+    """affine(affine(x)) along one axis is one affine."""
+    producer = made_by(graph, node.inputs[0], "affine") if node.op == "affine" else None
+    if producer is None or "act" in producer.attrs or not feeds_only(graph, producer.name, node):
         return None
-    if before.attrs["axis"] != node.attrs["axis"]:
+    if producer.attrs["axis"] != node.attrs["axis"]:
         return None
-    a, b = (graph.constants[name].astype(np.float64) for name in before.inputs[1:])
+    a, b = (graph.constants[name].astype(np.float64) for name in producer.inputs[1:])
     c, e = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
-    parts = patch.constant(a * c), patch.constant(b * c + e)
-    return patch.last("affine", before.inputs[0], *parts, **node.attrs, origin=joined(before, node))
+    factors = patch.constant(a * c), patch.constant(b * c + e)
+    return patch.last(
+        "affine", producer.inputs[0], *factors, **node.attrs, origin=joined(producer, node)
+    )
 
 
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
@@ -158,7 +166,7 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _foldable(graph: Graph, node: Node) -> Node | None:
-    """The conv or linear that feeds this node alone, if its weights may be changed."""
+    """The conv or linear that feeds only this node, if its weights may be changed."""
     producer = made_by(graph, node.inputs[0], *WEIGHTED)
     if producer is None or "act" in producer.attrs or not feeds_only(graph, producer.name, node):
         return None
@@ -168,7 +176,7 @@ def _foldable(graph: Graph, node: Node) -> Node | None:
 def _scaled(
     patch: GraphBuilder, producer: Node, scale: Array | np.float64, offset: Array | np.float64
 ) -> tuple[str, ...]:
-    """Inputs of the producer with scale * (w x + b) + offset in its weights and bias."""
+    """Inputs of the producer with scale * (w x + b) + offset folded into weights and bias."""
     graph, (x, weight, *bias) = patch.graph, producer.inputs
     w = graph.constants[weight].astype(np.float64)
     b = graph.constants[bias[0]] if bias else np.zeros(w.shape[0])
@@ -180,23 +188,27 @@ FOLD: tuple[Rule, ...] = (
     fold_constants,
     drop_identity,
     constant_to_affine,
-    unrepeat,
+    deduplicate_broadcast,
     merge_affines,
     affine_into_weights,
     scalar_into_weights,
 )
 
 
-def absorb_borders(graph: Graph) -> Graph:
-    """Factors and offsets right behind an input move to the host, which quantises with them."""
+def absorb_input_normalization(graph: Graph) -> Graph:
+    """Factors and offsets at an input move to the host, which quantises with them."""
     for name in graph.inputs:
         while (reader := graph.only_user(name)) is not None:
-            border = _joined_border(graph.borders.get(name), _border(graph, reader))
-            if border is None:
+            normalization = _merged_normalization(
+                graph.borders.get(name), _normalization(graph, reader)
+            )
+            if normalization is None:
                 break
             graph = _without_own_params(graph, name)
             change = GraphBuilder(graph, reader).same_as(name)
-            graph = replace(splice(graph, reader, change), borders={**graph.borders, name: border})
+            graph = replace(
+                splice(graph, reader, change), borders={**graph.borders, name: normalization}
+            )
     return graph
 
 
@@ -206,7 +218,7 @@ def _without_own_params(graph: Graph, name: str) -> Graph:
     return replace(graph, quant_params=others)
 
 
-def _border(graph: Graph, node: Node) -> InputNormalization | None:
+def _normalization(graph: Graph, node: Node) -> InputNormalization | None:
     if node.op == "affine":
         scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
         return InputNormalization(
@@ -218,13 +230,15 @@ def _border(graph: Graph, node: Node) -> InputNormalization | None:
     return None
 
 
-def _joined_border(
+def _merged_normalization(
     first: InputNormalization | None, second: InputNormalization | None
 ) -> InputNormalization | None:
-    """One border that does what two do, one after the other; None along different axes."""
+    """One normalization equal to two, one after the other; None along different axes."""
     if first is None or second is None:
         return second
-    along = [border.axis for border in (first, second) if len(border.scale) > 1]
+    along = [
+        normalization.axis for normalization in (first, second) if len(normalization.scale) > 1
+    ]
     if len(set(along)) > 1:
         return None
     a, b, c, d = (np.array(v) for s in (first, second) for v in (s.scale, s.offset))

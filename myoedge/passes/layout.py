@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that make transposes meet and cancel: they sink towards the outputs."""
+"""Rules that move transposes towards the outputs, where they meet and cancel."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def inverse(perm: Sequence[int]) -> Perm:
 
 
 def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
-    """transpose(transpose(x)) is one."""
-    before = _transposed(graph, node.inputs[0]) if node.op == "transpose" else None
-    if before is None:
+    """transpose(transpose(x)) is one transpose."""
+    producer = _transposed(graph, node.inputs[0]) if node.op == "transpose" else None
+    if producer is None:
         return None
-    perm = tuple(before.attrs["perm"][axis] for axis in node.attrs["perm"])
-    return GraphBuilder(graph, node).last("transpose", before.inputs[0], perm=perm)
+    perm = tuple(producer.attrs["perm"][axis] for axis in node.attrs["perm"])
+    return GraphBuilder(graph, node).last("transpose", producer.inputs[0], perm=perm)
 
 
 def _transposed(graph: Graph, name: str) -> Node | None:
@@ -38,7 +38,8 @@ def _transposed(graph: Graph, name: str) -> Node | None:
 
 
 def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
-    """f(transpose(a), transpose(b)) = transpose(f(a, b)); what is not transposed is turned back.
+    """f(transpose(a), transpose(b)) = transpose(f(a, b)); other inputs get the inverse
+    transpose.
 
     Several inputs are worth turning only for a transpose that restores the model's order ("back"):
     most readers undo it, and each such transpose moves down only, so that the rule ends.
@@ -47,125 +48,132 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if op.permute_rule is None:
         return None
     data = [i for i in range(len(node.inputs)) if i not in op.weights]
-    found = [_transposed(graph, node.inputs[i]) for i in data if not graph.is_const(node.inputs[i])]
-    chosen = _worth_sinking(found)
+    transposes = [
+        _transposed(graph, node.inputs[i]) for i in data if not graph.is_const(node.inputs[i])
+    ]
+    chosen = _worth_sinking(transposes)
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
-    patch, turned = GraphBuilder(graph, node), op.permute_rule(node.attrs, perm)
-    inputs = {i: _through(patch, node.inputs[i], inverse(perm)) for i in data}
-    if turned is None or None in inputs.values():
+    patch, attrs = GraphBuilder(graph, node), op.permute_rule(node.attrs, perm)
+    inputs = {i: _transposed_input(patch, node.inputs[i], inverse(perm)) for i in data}
+    if attrs is None or None in inputs.values():
         return None
     names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
-    y = patch.add(node.op, *names, **turned)
+    y = patch.add(node.op, *names, **attrs)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
 
 
-def _worth_sinking(found: Sequence[Node | None]) -> Node | None:
-    """The transpose to move below its reader, if any."""
-    back = next((t for t in found if t is not None and t.attrs.get("back")), None)
-    if back is not None or not found or None in found:
+def _worth_sinking(transposes: Sequence[Node | None]) -> Node | None:
+    """The transpose to move below its reader, or None."""
+    back = next((t for t in transposes if t is not None and t.attrs.get("back")), None)
+    if back is not None or not transposes or None in transposes:
         return back
-    perms = {t.attrs["perm"] for t in found if t is not None}
-    return found[0] if len(perms) == 1 else None
+    perms = {t.attrs["perm"] for t in transposes if t is not None}
+    return transposes[0] if len(perms) == 1 else None
 
 
-def _through(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
-    """`name` transposed: cancelled, computed for constants, else a node; None if ranks differ."""
+def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
+    """The name of `name` transposed: cancelled, computed for constants, else a node; None if ranks
+    differ."""
     graph = patch.graph
     if graph.is_const(name):
         value = graph.constants[name]
         if value.ndim > len(perm):
             return None
-        full = value.reshape([1] * (len(perm) - value.ndim) + list(value.shape))
-        return patch.constant(full.transpose(perm))
+        expanded = value.reshape([1] * (len(perm) - value.ndim) + list(value.shape))
+        return patch.constant(expanded.transpose(perm))
     if len(graph.shape(name)) != len(perm):
         return None
-    before = _transposed(graph, name)
-    if before is not None and before.attrs["perm"] == inverse(perm):
-        return before.inputs[0]
+    producer = _transposed(graph, name)
+    if producer is not None and producer.attrs["perm"] == inverse(perm):
+        return producer.inputs[0]
     return patch.add("transpose", name, perm=perm)
 
 
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
-    """mean(transpose(x)) sums the axes where they were, then transposes what is left.
+    """mean(transpose(x)) reduces x first, then transposes the remaining axes.
 
     The indices of argmax are int32, which no transpose takes: only where their order stays.
     """
-    before = _transposed(graph, node.inputs[0]) if node.op in ("mean", "sum", "argmax") else None
-    if before is None:
+    transpose = _transposed(graph, node.inputs[0]) if node.op in ("mean", "sum", "argmax") else None
+    if transpose is None:
         return None
-    perm: Perm = before.attrs["perm"]
-    kept = node.attrs["keepdim"]
+    perm: Perm = transpose.attrs["perm"]
+    keepdim = node.attrs["keepdim"]
     old = [node.attrs["axis"]] if node.op == "argmax" else list(node.attrs["axes"])
     new = tuple(sorted(perm[axis] for axis in old))
-    where = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
-    left = perm if kept else tuple(p for axis, p in enumerate(perm) if axis not in old)
-    order = tuple(sorted(left).index(p) for p in left)
+    reduced = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
+    remaining = perm if keepdim else tuple(p for axis, p in enumerate(perm) if axis not in old)
+    order = tuple(sorted(remaining).index(p) for p in remaining)
     patch = GraphBuilder(graph, node)
     if node.op == "argmax" and order == tuple(sorted(order)):
-        return patch.last("argmax", before.inputs[0], **{**node.attrs, **where})
+        return patch.last("argmax", transpose.inputs[0], **{**node.attrs, **reduced})
     if node.op == "argmax":
         return None
-    y = patch.add(node.op, before.inputs[0], **{**node.attrs, **where})
-    return patch.last("transpose", y, **{**before.attrs, "perm": order}, origin=before.origin)
+    y = patch.add(node.op, transpose.inputs[0], **{**node.attrs, **reduced})
+    return patch.last("transpose", y, **{**transpose.attrs, "perm": order}, origin=transpose.origin)
 
 
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
-    """linear(flatten(transpose(x))): the columns of the weights are reordered instead."""
-    flat = made_by(graph, node.inputs[0], "reshape") if node.op == "linear" else None
-    turned = _transposed(graph, flat.inputs[0]) if flat else None
-    if flat is None or turned is None:
+    """linear(flatten(transpose(x))): the weights' columns are permuted instead."""
+    reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "linear" else None
+    transpose = _transposed(graph, reshape.inputs[0]) if reshape else None
+    if reshape is None or transpose is None:
         return None
-    perm, inner = turned.attrs["perm"], graph.shape(turned.name)
-    lead = _kept_axes(graph.shape(flat.name), inner)
+    perm, inner_shape = transpose.attrs["perm"], graph.shape(transpose.name)
+    lead = _leading_axes(graph.shape(reshape.name), inner_shape)
     if lead is None or any(perm[d] != d for d in range(lead)):
         return None
     w = graph.constants[node.inputs[1]]
-    back = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
-    columns = w.reshape(w.shape[0], *inner[lead:]).transpose(back).reshape(w.shape)
+    column_order = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
+    columns = w.reshape(w.shape[0], *inner_shape[lead:]).transpose(column_order).reshape(w.shape)
     patch = GraphBuilder(graph, node)
-    rows = patch.add("reshape", turned.inputs[0], **flat.attrs, origin=flat.origin)
+    rows = patch.add("reshape", transpose.inputs[0], **reshape.attrs, origin=reshape.origin)
     return patch.last("linear", rows, patch.constant(columns), *node.inputs[2:])
 
 
-def _kept_axes(flat: Sequence[int], inner: Sequence[int]) -> int | None:
-    """Number of leading axes a flatten keeps, if it joins all the others into its last axis."""
+def _leading_axes(flat: Sequence[int], inner: Sequence[int]) -> int | None:
+    """Number of leading axes that a flatten keeps, if it merges all others into its last axis."""
     lead = len(flat) - 1
     if tuple(flat[:lead]) == tuple(inner[:lead]) and flat[-1] == math.prod(inner[lead:]):
         return lead
     return None
 
 
-def share_equal(graph: Graph, node: Node) -> Rewrite | None:
-    """A transpose of the same tensor by the same permutation is computed once."""
+def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
+    """Equal transposes of one tensor are computed once."""
     if node.op != "transpose":
         return None
-    for twin in graph.users[node.inputs[0]]:
-        if twin is node:
+    for other in graph.users[node.inputs[0]]:
+        if other is node:
             return None
-        if twin.op == node.op and twin.attrs["perm"] == node.attrs["perm"]:
-            return GraphBuilder(graph, node).same_as(twin.name)
+        if other.op == node.op and other.attrs["perm"] == node.attrs["perm"]:
+            return GraphBuilder(graph, node).same_as(other.name)
     return None
 
 
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
-    """reshape(transpose(x)) = transpose(reshape(x)) where axes it joins are neighbours in x."""
-    before = _transposed(graph, node.inputs[0]) if node.op == "reshape" else None
-    if before is None:
+    """reshape(transpose(x)) = transpose(reshape(x)) where merged axes are adjacent in x."""
+    transpose = _transposed(graph, node.inputs[0]) if node.op == "reshape" else None
+    if transpose is None:
         return None
-    perm, source, out = before.attrs["perm"], graph.shape(before.inputs[0]), node.attrs["shape"]
-    groups = _regrouped(graph.shape(before.name), out)
-    real = [axis for axis, n in enumerate(source) if n != 1]
-    places = [[real.index(perm[axis]) for axis in old] for old, _ in groups]
+    perm, source, out = (
+        transpose.attrs["perm"],
+        graph.shape(transpose.inputs[0]),
+        node.attrs["shape"],
+    )
+    groups = _regrouped(graph.shape(transpose.name), out)
+    long_axes = [axis for axis, n in enumerate(source) if n != 1]
+    places = [[long_axes.index(perm[axis]) for axis in old] for old, _ in groups]
     if not groups or any(at != list(range(at[0], at[0] + len(at))) for at in places):
         return None
-    moved = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
-    axes = [*(axis for axis in range(len(out)) if axis not in moved), *moved]
+    moved_axes = [axis for _, (_, new) in sorted(zip(places, groups, strict=True)) for axis in new]
+    axes = [*(axis for axis in range(len(out)) if axis not in moved_axes), *moved_axes]
     patch = GraphBuilder(graph, node)
-    y = patch.add("reshape", before.inputs[0], shape=tuple(out[axis] for axis in axes))
-    turned = {**before.attrs, "perm": inverse(axes)}
-    return patch.last("transpose", y, **turned, origin=before.origin)
+    y = patch.add("reshape", transpose.inputs[0], shape=tuple(out[axis] for axis in axes))
+    attrs = {**transpose.attrs, "perm": inverse(axes)}
+    return patch.last("transpose", y, **attrs, origin=transpose.origin)
 
 
 def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -186,18 +194,18 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
 
 
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
-    """A table does not care about the shape."""
-    before = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
-    if before is None or not feeds_only(graph, before.name, node):
+    """table(reshape(x)) = reshape(table(x))."""
+    reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
+    if reshape is None or not feeds_only(graph, reshape.name, node):
         return None
     patch = GraphBuilder(graph, node)
-    y = patch.add("table", before.inputs[0], **node.attrs)
-    return patch.last("reshape", y, **before.attrs, origin=joined(before))
+    y = patch.add("table", reshape.inputs[0], **node.attrs)
+    return patch.last("reshape", y, **reshape.attrs, origin=joined(reshape))
 
 
 SINK: tuple[Rule, ...] = (
     merge_transposes,
-    share_equal,
+    deduplicate_transpose,
     sink_transpose,
     sink_through_reduction,
     flatten_into_linear,
@@ -207,7 +215,7 @@ SINK: tuple[Rule, ...] = (
 
 
 def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
-    """A transpose that only moves axes of extent 1 moves no bytes."""
+    """A transpose that only moves axes of extent 1 is a reshape."""
     if node.op != "transpose":
         return None
     shape = graph.shape(node.inputs[0])
@@ -218,25 +226,27 @@ def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
-    """reshape(reshape(x)) is one."""
-    before = made_by(graph, node.inputs[0], "reshape") if node.op == "reshape" else None
-    if before is None:
+    """reshape(reshape(x)) is one reshape."""
+    producer = made_by(graph, node.inputs[0], "reshape") if node.op == "reshape" else None
+    if producer is None:
         return None
-    return GraphBuilder(graph, node).last("reshape", before.inputs[0], shape=node.attrs["shape"])
+    return GraphBuilder(graph, node).last("reshape", producer.inputs[0], shape=node.attrs["shape"])
 
 
-def turn_rows(graph: Graph, node: Node) -> Rewrite | None:
-    """a b^T reads b as it lies: of a transpose of its last axes nothing is left, of one of others
-    as well what moves rows."""
+def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
+    """A matmul reads its right operand transposed: a transpose of b's last two axes is dropped, of
+    others the part on rows."""
     if node.op != "matmul" or node.attrs.get("b_turned"):
         return None
-    before = made_by(graph, node.inputs[1], "transpose")
-    if before is None or before.attrs["perm"][-2] != len(before.attrs["perm"]) - 1:
+    transpose = made_by(graph, node.inputs[1], "transpose")
+    if transpose is None or transpose.attrs["perm"][-2] != len(transpose.attrs["perm"]) - 1:
         return None
-    *lead, first, last = before.attrs["perm"]
+    *lead, first, last = transpose.attrs["perm"]
     patch = GraphBuilder(graph, node)
-    rows = patch.add("transpose", before.inputs[0], perm=(*lead, last, first), origin=before.origin)
+    rows = patch.add(
+        "transpose", transpose.inputs[0], perm=(*lead, last, first), origin=transpose.origin
+    )
     return patch.last("matmul", node.inputs[0], rows, **{**node.attrs, "b_turned": True})
 
 
-VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape, turn_rows)
+VIEWS: tuple[Rule, ...] = (transpose_is_view, merge_reshapes, sink_reshape, transpose_right_operand)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that leave only what the operators' integer meanings take."""
+"""Rules that lower the graph to the forms that the integer operators accept."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from myoedge.operators.layout.tiling import PARTS
 
 
 def adjacent(axes: tuple[int, ...], shape: Shape) -> bool:
-    """Whether nothing but axes of extent 1 lies between reduced axes."""
-    inside = range(min(axes), max(axes) + 1)
-    return all(axis in axes or shape[axis] == 1 for axis in inside)
+    """Whether only axes of extent 1 are between the reduced axes."""
+    between = range(min(axes), max(axes) + 1)
+    return all(axis in axes or shape[axis] == 1 for axis in between)
 
 
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
-    """A reduction over axes that lie apart transposes first, so that they are the last ones."""
+    """A reduction over separated axes transposes first, so that its axes are the last ones."""
     if node.op not in ("mean", "sum"):
         return None
     axes, x = node.attrs["axes"], node.inputs[0]
@@ -29,30 +29,33 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     rank = len(shape)
     perm = (*(d for d in range(rank) if d not in axes), *axes)
     patch = GraphBuilder(graph, node)
-    turned = patch.add("transpose", x, perm=perm)
+    transposed = patch.add("transpose", x, perm=perm)
     last = tuple(range(rank - len(axes), rank))
-    y = patch.add(node.op, turned, **{**node.attrs, "axes": last, "keepdim": False})
+    y = patch.add(node.op, transposed, **{**node.attrs, "axes": last, "keepdim": False})
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
 def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
-    """softmax has a scale of its own: before a concat or a pad it is requantised by a table.
+    """Results with a fixed scale (softmax) are requantised by a table before concat, pad and
+    attention.
 
     Not where all that is joined has the same one, as both directions of a recurrent layer do.
     """
     if node.op not in ("concat", "pad", "attention"):
         return None
-    scales = [fixed_scale(graph, name) for name in node.inputs]
-    fixed = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
-    if not fixed or (node.op == "concat" and len(set(scales)) == 1):
+    scales = [fixed_params(graph, name) for name in node.inputs]
+    fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
+    if not fixed_inputs or (node.op == "concat" and len(set(scales)) == 1):
         return None
     patch = GraphBuilder(graph, node)
-    free = {name: patch.add("table", name, chain=SAME) for name in dict.fromkeys(fixed)}
-    return patch.last(node.op, *(free.get(name, name) for name in node.inputs), **node.attrs)
+    requantised = {
+        name: patch.add("table", name, chain=IDENTITY) for name in dict.fromkeys(fixed_inputs)
+    }
+    return patch.last(node.op, *(requantised.get(name, name) for name in node.inputs), **node.attrs)
 
 
 def split_concat(graph: Graph, node: Node) -> Rewrite | None:
-    """More tensors than a kernel takes are put together in two goes."""
+    """A concat of more tensors than its kernel accepts is done in two levels."""
     if node.op != "concat" or len(node.inputs) <= PARTS:
         return None
     patch = GraphBuilder(graph, node)
@@ -61,9 +64,9 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("concat", *parts, **node.attrs)
 
 
-def fill_heads(graph: Graph, node: Node) -> Rewrite | None:
-    """Heads of any width are filled to whole words: zeros in queries add nothing to a score, and
-    what zeros among values give is cut off again."""
+def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
+    """Head widths are padded to multiples of 4 bytes: zeros in queries and keys add nothing to a
+    score, and results of zero values are sliced off."""
     if node.op != "attention":
         return None
     q, k, v, *bias = node.inputs
@@ -78,15 +81,15 @@ def fill_heads(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("slice", y, cuts=tuple((0, n, 1) for n in graph.shape(node.name)))
 
 
-SAME = (("affine", 1.0, 0.0),)
+IDENTITY = (("affine", 1.0, 0.0),)
 
 
-def fixed_scale(graph: Graph, name: str) -> QuantParams | None:
-    """What an operator gives, possibly through others that keep it."""
+def fixed_params(graph: Graph, name: str) -> QuantParams | None:
+    """Fixed quantisation parameters of a tensor's producer, through operators that keep them."""
     node = graph.producer.get(name)
     while node is not None and OPS[node.op].same_scale:
         node = graph.producer.get(node.inputs[0])
     return None if node is None else OPS[node.op].fixed_params
 
 
-LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, fill_heads)
+LOWER: tuple[Rule, ...] = (gather_reduced_axes, free_fixed_scale, split_concat, pad_heads)

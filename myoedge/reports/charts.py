@@ -144,7 +144,7 @@ def longest(report: Report) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class BarPart:
     """A stall cause's part of a bar, in percent of the bar."""
 
     cause: str
@@ -161,7 +161,7 @@ class Bar:
     cycles: int
     rate: str
     length: float
-    parts: tuple[Part, ...]
+    parts: tuple[BarPart, ...]
     short: str = ""  # of its name, what there is room for
 
 
@@ -197,15 +197,15 @@ def _bar(row: Mapping[str, Any], name: str, longest: int) -> Bar:
         cycles=cycles,
         rate=speed.rate(row["macs"], cycles),
         length=round(100 * wording.fraction(cycles, longest), 2),
-        parts=_parts(row["stalls"]) or (Part("all", 100.0, f"{cycles:,} cycles"),),
+        parts=_parts(row["stalls"]) or (BarPart("all", 100.0, f"{cycles:,} cycles"),),
     )
 
 
-def _parts(stalls: Mapping[str, float] | None) -> tuple[Part, ...]:
+def _parts(stalls: Mapping[str, float] | None) -> tuple[BarPart, ...]:
     """Parts of a bar by cause, in one order, scaled to 100 %."""
     total = sum((stalls or {}).values())
     return tuple(
-        Part(cause, round(100 * stalls[cause] / total, 2), f"{stalls[cause]:.1f} %")
+        BarPart(cause, round(100 * stalls[cause] / total, 2), f"{stalls[cause]:.1f} %")
         for cause in CAUSES
         if stalls and stalls.get(cause)
     )

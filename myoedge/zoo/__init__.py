@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks and recordings to try myoedge on; for examples, tests and users, not for the package."""
+"""Networks and recordings for examples, tests and users; no other package imports them."""

@@ -45,7 +45,7 @@ class AllConvNet(nn.Module):
 
 
 def _start_alive(features: nn.Sequential) -> None:
-    """He's initialisation, and class maps above zero at first.
+    """He initialisation, with positive biases of the class maps.
 
     The last ReLU stands behind the class maps: one that falls below zero everywhere has no
     gradient any more and its gesture is never learnt. With torch's own initialisation one seed in

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Beam search over CTC's scores with a model of characters, on the host, by flashlight-text.
+"""Beam search over CTC scores with a character language model, on the host, by flashlight-text.
 
 Sivakumar et al. (2024) decode with 50 beams, 10 classes a frame and 6-grams of characters, weight
 and bonus 2, and a key that takes back the character before it, for the model too.
@@ -22,7 +22,7 @@ ORDER = 6
 
 @dataclass(frozen=True)
 class Ngrams:
-    """How often each character followed each context of fewer than `order` characters."""
+    """Counts of each character after each context of fewer than `order` characters."""
 
     order: int
     counts: Mapping[str, Counter[str]]
@@ -32,30 +32,31 @@ class Ngrams:
         return len(self.counts[""])
 
     def log_probability(self, context: str, character: str) -> float:
-        """Natural logarithm; contexts are mixed after Witten and Bell, down to all alike."""
+        """Natural logarithm of a character's probability, smoothed after Witten and Bell, down to
+        uniform."""
         p = 1.0 / (self.alphabet + 1)
-        kept = context[-(self.order - 1) :] if self.order > 1 else ""
-        for start in range(len(kept), -1, -1):
-            seen = self.counts.get(kept[start:])
-            if seen is None:
+        recent = context[-(self.order - 1) :] if self.order > 1 else ""
+        for start in range(len(recent), -1, -1):
+            followers = self.counts.get(recent[start:])
+            if followers is None:
                 break
-            total, kinds = seen.total(), len(seen)
-            p = (seen[character] + kinds * p) / (total + kinds)
+            total, kinds = followers.total(), len(followers)
+            p = (followers[character] + kinds * p) / (total + kinds)
         return math.log(p)
 
 
 def trained(text: str, order: int = ORDER) -> Ngrams:
-    """The model of a text that is not empty."""
+    """The model of a non-empty text."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for at, character in enumerate(text):
-        for size in range(min(order, at + 1)):
-            counts[text[at - size : at]][character] += 1
+    for end, character in enumerate(text):
+        for size in range(min(order, end + 1)):
+            counts[text[end - size : end]][character] += 1
     return Ngrams(order, dict(counts))
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """How far is searched.
+class SearchOptions:
+    """Widths and weights of the beam search.
 
     beams, classes   kept after a frame; tried in a frame
     weight, bonus    of the model's logarithms; for every character
@@ -73,9 +74,9 @@ def decode(
     scores: NDArray[np.float32],
     characters: Sequence[str],
     model: Ngrams | None = None,
-    search: Search | None = None,
+    search: SearchOptions | None = None,
 ) -> list[int]:
-    """The best classes of log-probabilities [T, C]; blanks and repetitions are left out.
+    """The best classes of log-probabilities [T, C], without blanks and repetitions.
 
     characters   of the classes 0 .. C - 2; the last class is the blank
     model        None: nothing but the scores counts
@@ -83,26 +84,32 @@ def decode(
     """
     from flashlight.lib.text import decoder
 
-    how, blank = search or Search(), scores.shape[1] - 1
+    search_options, blank = search or SearchOptions(), scores.shape[1] - 1
     options = decoder.LexiconFreeDecoderOptions(
-        beam_size=how.beams,
-        beam_size_token=min(how.classes, scores.shape[1]),
+        beam_size=search_options.beams,
+        beam_size_token=min(search_options.classes, scores.shape[1]),
         beam_threshold=1e9,
-        lm_weight=0.0 if model is None else how.weight,
+        lm_weight=0.0 if model is None else search_options.weight,
         sil_score=0.0,
         log_add=True,
         criterion_type=decoder.CriterionType.CTC,
     )
-    judge = decoder.ZeroLM() if model is None else _judge(decoder, model, characters, how)
-    made = decoder.LexiconFreeDecoder(options, judge, -1, blank, [])
+    language_model = (
+        decoder.ZeroLM()
+        if model is None
+        else _language_model(decoder, model, characters, search_options)
+    )
+    search_decoder = decoder.LexiconFreeDecoder(options, language_model, -1, blank, [])
     rows = np.ascontiguousarray(scores, np.float32)
-    best = made.decode(rows.ctypes.data, *rows.shape)[0].tokens
-    before = [blank, *best[:-1]]
-    return [k for k, b in zip(best, before, strict=True) if k not in (b, blank) and k >= 0]
+    best = search_decoder.decode(rows.ctypes.data, *rows.shape)[0].tokens
+    previous = [blank, *best[:-1]]
+    return [k for k, b in zip(best, previous, strict=True) if k not in (b, blank) and k >= 0]
 
 
-def _judge(decoder: Any, model: Ngrams, characters: Sequence[str], how: Search) -> Any:
-    """The model as flashlight asks: a state is what has been typed, as far back as it counts."""
+def _language_model(
+    decoder: Any, model: Ngrams, characters: Sequence[str], search: SearchOptions
+) -> Any:
+    """The n-gram model as flashlight's LM; a state is the text typed so far."""
     typed: dict[Any, str] = {}
 
     class Judge(decoder.LM):  # type: ignore[misc]  # flashlight calls methods of its own class
@@ -113,11 +120,11 @@ def _judge(decoder: Any, model: Ngrams, characters: Sequence[str], how: Search) 
 
         def score(self, state: Any, key: int) -> tuple[Any, float]:
             after, context = state.child(key), typed[state]
-            if key == how.back:
+            if key == search.back:
                 typed[after] = context[:-1]
                 return after, 0.0
             typed[after] = context + characters[key]
-            bonus = how.bonus / how.weight if how.weight else 0.0
+            bonus = search.bonus / search.weight if search.weight else 0.0
             return after, model.log_probability(context, characters[key]) + bonus
 
         def finish(self, state: Any) -> tuple[Any, float]:

@@ -18,7 +18,7 @@ CLASSES = 99  # 98 keys and the blank of CTC
 KAO_CLASSES = 7  # space, j, k, l, ;, r and the blank
 FEATURES, PER_BAND = 768, 384
 CHANNELS, TAPS, BLOCKS = 24, 32, 4
-TURNS = (-1, 0, 1)  # electrodes by which a band may sit differently
+ROTATIONS = (-1, 0, 1)  # electrodes by which a band may sit differently
 UNITS, LAYERS = 96, 2
 
 
@@ -38,10 +38,10 @@ class LogSpectrogram(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.movedim(0, -1).reshape(-1, x.shape[0])
-        found = torch.stft(rows, FRAME, HOP, window=self.window, center=False, return_complex=True)
-        power = found.abs().pow(2.0) / self.window.pow(2.0).sum()
-        apart = power.reshape(*x.shape[1:], FREQUENCIES, -1)
-        return torch.log10(apart.movedim(-1, 0) + FLOOR)
+        bins = torch.stft(rows, FRAME, HOP, window=self.window, center=False, return_complex=True)
+        power = bins.abs().pow(2.0) / self.window.pow(2.0).sum()
+        split = power.reshape(*x.shape[1:], FREQUENCIES, -1)
+        return torch.log10(split.movedim(-1, 0) + FLOOR)
 
 
 class Armband(nn.Module):
@@ -53,7 +53,7 @@ class Armband(nn.Module):
 
 
 class SpectrogramNorm(nn.Module):
-    """[T, N, 2, 16, 33] -> the same, every electrode with its own mean and spread."""
+    """[T, N, 2, 16, 33] -> the same, every electrode normalised with its own mean and variance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,16 +67,16 @@ class SpectrogramNorm(nn.Module):
 
 
 class RotationInvariantMLP(nn.Module):
-    """[T, N, 16, 33] -> [T, N, 384]: the mean over the turns of a band."""
+    """[T, N, 16, 33] -> [T, N, 384]: the mean over rotations of a band's electrodes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(ELECTRODES * FREQUENCIES, PER_BAND), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        turned = torch.stack([x.roll(by, 2) for by in TURNS], 2)
-        made: Tensor = self.mlp(turned.flatten(3))
-        return made.mean(2)
+        rotated = torch.stack([x.roll(by, 2) for by in ROTATIONS], 2)
+        y: Tensor = self.mlp(rotated.flatten(3))
+        return y.mean(2)
 
 
 class MultiBandRotationInvariantMLP(nn.Module):

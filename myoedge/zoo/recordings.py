@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording; labels and reps say for every sample which gesture and which repetition.
+    """One recording; labels and reps give the gesture and the repetition of every sample.
 
     emg [samples, channels] in the recording's own unit; labels [samples]; reps [samples]
     """
@@ -57,25 +57,25 @@ def windows(
 
     No sample of a window, smoothing included, lies in another gesture, repetition or part.
     """
-    cut = [
-        (_windows(recording.emg[where], length, hop, rectify, smooth), recording.labels[where])
-        for where in _stretches(recording, reps, part)
+    pieces = [
+        (_windows(recording.emg[samples], length, hop, rectify, smooth), recording.labels[samples])
+        for samples in _segments(recording, reps, part)
     ]
-    x = [found for found, _ in cut]
-    y = [label[: len(found)] for found, label in cut]
+    x = [stacked for stacked, _ in pieces]
+    y = [label[: len(stacked)] for stacked, label in pieces]
     if not sum(map(len, x)):
         raise ValueError(f"no window of {length} samples in repetitions {sorted(reps)}")
     return np.concatenate(x)[:, None], np.concatenate(y)
 
 
-def _stretches(
+def _segments(
     recording: Recording, reps: Collection[int], part: tuple[float, float]
 ) -> Iterator[slice]:
     changed = (np.diff(recording.labels) != 0) | (np.diff(recording.reps) != 0)
     bounds = [0, *(np.flatnonzero(changed) + 1).tolist(), len(recording.labels)]
     for start, stop in pairwise(bounds):
         if recording.reps[start] in reps:
-            first, last = (start + int(share * (stop - start)) for share in part)
+            first, last = (start + int(fraction * (stop - start)) for fraction in part)
             yield slice(first, last)
 
 

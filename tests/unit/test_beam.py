@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from myoedge.zoo.beam import Ngrams, Search, decode, trained
+from myoedge.zoo.beam import Ngrams, SearchOptions, decode, trained
 
 TEXT = "the cat and the hat and the rat that sat " * 4
 
@@ -25,7 +25,7 @@ def collapsed(path: tuple[int, ...], blank: int) -> tuple[int, ...]:
     return tuple(k for k in kept if k != blank)
 
 
-def likeliest(x: NDArray[np.float32], model: Ngrams | None, how: Search) -> tuple[int, ...]:
+def likeliest(x: NDArray[np.float32], model: Ngrams | None, how: SearchOptions) -> tuple[int, ...]:
     """Of all labellings: sums over all paths, and the model's logarithms."""
     blank = x.shape[1] - 1
     total: dict[tuple[int, ...], float] = {}
@@ -36,7 +36,7 @@ def likeliest(x: NDArray[np.float32], model: Ngrams | None, how: Search) -> tupl
     return max(total, key=lambda found: math.log(total[found]) + prior(found, model, how))
 
 
-def prior(found: tuple[int, ...], model: Ngrams | None, how: Search) -> float:
+def prior(found: tuple[int, ...], model: Ngrams | None, how: SearchOptions) -> float:
     if model is None:
         return 0.0
     text = "".join("abc"[k] for k in found)
@@ -47,7 +47,7 @@ def prior(found: tuple[int, ...], model: Ngrams | None, how: Search) -> float:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("with_model", [False, True])
 def test_a_wide_beam_finds_the_likeliest_labelling(seed: int, with_model: bool) -> None:
-    x, how = scores(seed, 5, 4), Search(beams=5000, classes=4, weight=0.7, bonus=0.4)
+    x, how = scores(seed, 5, 4), SearchOptions(beams=5000, classes=4, weight=0.7, bonus=0.4)
     model = trained("abcabcaabbcc", order=3) if with_model else None
     assert tuple(decode(x, "abc", model, how)) == likeliest(x, model, how)
 
@@ -83,5 +83,5 @@ def test_a_key_that_takes_back_is_taken_back_by_the_model() -> None:
         x[2 * t, [letters.index(k) for k in keys]] = -0.7
         x[2 * t + 1, blank] = -0.01
     x[6, letters.index("n")] = -0.6
-    found = decode(x, letters, trained(TEXT), Search(back=back))
+    found = decode(x, letters, trained(TEXT), SearchOptions(back=back))
     assert "".join(letters[k] for k in found) == "tx<h"

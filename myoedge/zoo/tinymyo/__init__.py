@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from myoedge.zoo.tinymyo.encoder import Classification, Reconstruction, Regression, TinyMyo
+from myoedge.zoo.tinymyo.encoder import Classification, Reconstruction, RegressionHead, TinyMyo
 from myoedge.zoo.tinymyo.speech import SpeechMyo
 from myoedge.zoo.tinymyo.wrist import NeuromotorMyo
 
@@ -37,7 +37,7 @@ def db5(samples: int = 200, **options: Any) -> TinyMyo:
 
 def db8(samples: int = 200, **options: Any) -> TinyMyo:
     """NinaPro DB8: [n, 16, samples] at 2 kHz to [n, samples, 5] angles; 4,352,517 parameters."""
-    return TinyMyo(Regression(16, 5, samples), 16, samples, **options)
+    return TinyMyo(RegressionHead(16, 5, samples), 16, samples, **options)
 
 
 def pretraining(samples: int = 1000, **options: Any) -> TinyMyo:

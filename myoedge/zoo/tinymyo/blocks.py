@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What TinyMyo's transformers are made of: rotary embedding, self-attention, blocks.
+"""Blocks of TinyMyo's transformers: rotary embedding, self-attention, MLP.
 
 Modules and parameters are named as upstream's (pulp-bio/BioFoundation); its checkpoints load.
 Dropout and stochastic depth have no parameters and act in training alone; they are left out.

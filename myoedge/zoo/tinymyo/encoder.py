@@ -28,7 +28,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Patching(nn.Module):
-    """One more level of names, as upstream has it."""
+    """An additional level of parameter names, as upstream has it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Reconstruction(nn.Module):
         return y
 
 
-def _channels_joined(x: Tensor, channels: int) -> Tensor:
+def _join_channels(x: Tensor, channels: int) -> Tensor:
     """Tokens [n, channels * patches, DIM] -> [n, patches, channels * DIM]."""
     n, tokens, _ = x.shape
     return x.reshape(n, channels, tokens // channels, DIM).transpose(1, 2).flatten(2)
@@ -66,12 +66,12 @@ class Classification(nn.Module):
         self.classifier = nn.Linear(channels * DIM if joined else DIM, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = _channels_joined(x, self.channels) if self.joined else x
+        features = _join_channels(x, self.channels) if self.joined else x
         y: Tensor = self.classifier(features.mean(1))
         return y
 
 
-class Regression(nn.Module):
+class RegressionHead(nn.Module):
     """Tokens -> [n, length, targets], upsampled linearly from patches to samples."""
 
     def __init__(self, channels: int, targets: int, length: int, hidden: int = 256) -> None:
@@ -87,7 +87,7 @@ class Regression(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.regressor(_channels_joined(x, self.channels).transpose(1, 2))
+        y = self.regressor(_join_channels(x, self.channels).transpose(1, 2))
         if y.shape[-1] != self.length:
             y = F.interpolate(y, size=self.length, mode="linear", align_corners=False)
         out: Tensor = y.transpose(1, 2)
@@ -98,7 +98,7 @@ Head = Callable[[], nn.Module]
 
 
 class TinyMyo(nn.Module):
-    """[n, channels, samples] -> what the head makes of the tokens.
+    """[n, channels, samples] -> the head's result for the tokens.
 
     version   1: the rotary embedding's angle follows the head instead of the token (released
               weights are of this kind), so that it cancels; 2: it follows the patch, and every
@@ -125,7 +125,7 @@ class TinyMyo(nn.Module):
         self.channels, self.echo = channels, echo
         self.mask_token = nn.Parameter(torch.zeros(1, 1, DIM))  # for pretraining; never read here
         self.patch_embedding = _Patching()
-        cos, sin = _turns(version, channels, samples // PATCH)
+        cos, sin = _rotary(version, channels, samples // PATCH)
         self.channel_embed = (
             nn.Parameter(0.02 * torch.randn(1, MOST_CHANNELS, 1, DIM)) if version == 2 else None
         )
@@ -151,8 +151,8 @@ class TinyMyo(nn.Module):
         return (split + self.channel_embed[:, : self.channels]).reshape(n, count, DIM)
 
 
-def _turns(version: int, channels: int, patches: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines that broadcast to [heads, tokens, width / 2]."""
+def _rotary(version: int, channels: int, patches: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, broadcastable to [heads, tokens, width / 2]."""
     width = DIM // HEADS
     if version == 2:
         return angles(torch.arange(patches).repeat(channels), width)

@@ -35,7 +35,7 @@ class ResBlock(nn.Module):
 
 
 class _Relative(nn.Module):
-    """A learned vector a head for every distance; distances of REACH and more are masked."""
+    """A learned vector per head and distance; distances of REACH and more are masked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ class _Relative(nn.Module):
 
 
 def _skewed(x: Tensor, n: int, heads: int, tokens: int) -> Tensor:
-    """[n, heads, tokens, distances] -> [n, heads, tokens, tokens]: row i is moved by i."""
+    """[n, heads, tokens, distances] -> [n, heads, tokens, tokens]: row i is shifted by i."""
     flat = F.pad(x, (0, 1)).reshape(n, heads, 2 * tokens * tokens)
     rows = F.pad(flat, (0, tokens - 1)).reshape(n, heads, tokens + 1, 2 * tokens - 1)
     return rows[:, :, :tokens, tokens - 1 :]
 
 
 def _band(tokens: int) -> Tensor:
-    """[tokens, tokens]: 0 within REACH, else a number that no softmax survives."""
+    """[tokens, tokens]: 0 for distances below REACH, else -1e8."""
     at = torch.arange(tokens)
     near = (at[:, None] - at[None, :]).abs() < REACH
     return torch.where(near, 0.0, -1e8)
