@@ -19,9 +19,9 @@ from myoedge.backends.measurement import (
     write_inputs,
 )
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import WORKERS
 from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
+from myoedge.targets.gap9.chip import WORKERS
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 STARTED = -1  # the value of the mark before the first layer

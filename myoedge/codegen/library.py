@@ -4,32 +4,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from myoedge.codegen.render import template_dir
+from myoedge.plan.plan import Plan
 
+NOTHING: Mapping[str, str] = {}
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
-def library_files(kernels: Iterable[str]) -> dict[str, str]:
-    """Path -> text of the files that kernels need; the bodies of an included header among them."""
+def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> dict[str, str]:
+    """Path -> text of the files that kernels need; the bodies of an included header among them.
+
+    brought   files by name that kernels bring with them, and the library does not have
+    """
     texts: dict[str, str] = {}
     names = [f"{kernel}.c" for kernel in kernels]
     while names:
-        path = _folder() / names.pop()
-        if path.name not in texts and path.is_file():
-            texts[path.name] = path.read_text()
-            for included in _INCLUDE.findall(texts[path.name]):
+        name = names.pop()
+        text = None if name in texts else _text(name, brought)
+        if text is not None:
+            texts[name] = text
+            for included in _INCLUDE.findall(text):
                 stem = Path(included).stem
                 names += [included, f"{stem}.c", f"{stem}.S"]
     return {f"library/{name}": text for name, text in sorted(texts.items())}
 
 
-def headers(kernels: Iterable[str]) -> list[str]:
+def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:
     """Paths of the headers that declare kernels: what their files include first."""
-    texts = ((_folder() / f"{kernel}.c").read_text() for kernel in kernels)
+    texts = (_text(f"{kernel}.c", brought) or "" for kernel in kernels)
     return sorted({f"library/{_INCLUDE.findall(text)[0]}" for text in texts})
+
+
+def brought(plan: Plan) -> dict[str, str]:
+    """C files of the kernels of a plan that are not in the library, by name."""
+    tileds = (tiling.tiled for tiling in plan.tilings if tiling)
+    return {name: text for tiled in tileds for name, text in tiled.sources.items()}
+
+
+def _text(name: str, brought: Mapping[str, str]) -> str | None:
+    path = _folder() / name
+    return brought.get(name) or (path.read_text() if path.is_file() else None)
 
 
 def _folder() -> Path:

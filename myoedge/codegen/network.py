@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.codegen.constants import constant_name, hauled_arrays
 from myoedge.codegen.initializers import designated
 from myoedge.codegen.kernels import function_name, kernel
-from myoedge.codegen.library import headers
+from myoedge.codegen.library import brought, headers
 from myoedge.codegen.tiled_layer import parts, tiled_layer
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import Operand
@@ -31,7 +31,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": used,
-        "headers": headers(used),
+        "headers": headers(used, brought(plan)),
         "calls": calls,
         "copies": copies,
         "transfers": [_l3_transfer(plan, haul) for haul in plan.hauls],
@@ -62,7 +62,7 @@ def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list
             "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
             "back_to_back": int(tiling.joined),
             "kernel_waits": tiling.waits,
-            "nine_cores": int(bool(tiling.tiled.helped)),
+            "nine_cores": int(bool(tiling.tiled.nine_cores)),
         }
     known += ("prefetch",) if prefetches else ()
     found |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.codegen.constants import alike, array_values, constants
 from myoedge.codegen.kernels import comment
-from myoedge.codegen.library import library_files
+from myoedge.codegen.library import brought, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
@@ -62,7 +62,7 @@ def make_sources(
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
         **_copied("include", INCLUDES),
-        **library_files({tiling.tiled.kernel for tiling in plan.tilings if tiling}),
+        **library_files({t.tiled.kernel for t in plan.tilings if t}, brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
     }

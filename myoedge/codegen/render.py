@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import WORKERS
+from myoedge.targets.gap9.chip import WORKERS
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -77,8 +77,8 @@ def summary(tiling: Tiling) -> str:
 def _op(tiling: Tiling) -> list[tuple[str, str]]:
     first = tiling.tiles[0].l1
     found = [(name, _value(value, first)) for name, value in tiling.tiled.op.items()]
-    if tiling.tiled.helped is not None:
-        found.append(("helped", str(int(tiling.tiled.helped))))
+    if tiling.tiled.nine_cores is not None:
+        found.append(("helped", str(int(tiling.tiled.nine_cores))))
     return found
 
 

@@ -14,7 +14,7 @@ from myoedge.numerics.element_type import INT8, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import Requant
 from myoedge.numerics.weight_format import EIGHT_BITS, WeightFormat
-from myoedge.operators.kernel import Dim, Tiled
+from myoedge.operators.kernel import Dim, Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class OpDef:
     phases     QuantizedNode -> for a layer that works on L2, phase by phase: number of lanes that
                the cores share, and the cycles of one; None: iterations cost about the same
     literals   QuantizedNode -> numbers its template writes into the C, besides shapes and integers
-    tiled      QuantizedNode -> its tiling in L1; None, also as its result: as a whole, in L2
+    kernels    ways to run it in tiles; (): as a whole, in L2
     weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
     is_data_movement   results are elements of the operands unchanged, or a constant around them
@@ -261,7 +261,7 @@ class OpDef:
     template: str = ""
     literals: Callable[[QuantizedNode], Mapping[str, Any]] = _no_literals
     phases: Callable[[QuantizedNode], Sequence[tuple[int, float]]] | None = None
-    tiled: Callable[[QuantizedNode], Tiled | None] | None = None
+    kernels: tuple[Kernel, ...] = ()
     weights: tuple[int, ...] = ()
     same_scale: bool = False
     is_data_movement: bool = False

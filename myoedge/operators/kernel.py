@@ -6,11 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
+from myoedge.targets.chip import Engine
 from myoedge.targets.costs import KernelCost
+
+if TYPE_CHECKING:
+    from myoedge.operators.base import QuantizedNode
 
 Dim = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
 Span = tuple[int, int]  # first, how many
@@ -18,7 +22,7 @@ Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where
 
 OUT = "out"  # the source of what is written
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
-WORKERS = 8  # cores 0 to 7 compute, core 8 steers: ME_WORKERS of the runtime
+CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +145,16 @@ class Tiled:
     backwards those whose last tile comes first
     waits     the kernel waits by itself for operands of a layer's first tile
     late      and for this operand once more; "": for all at once
-    helped    the core that moves data calls the kernel too, when it has started what a tile needs;
-              None: of this kernel it never does
+    nine_cores  whether the control core calls the kernel too, when it has started a tile's
+              transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
     work      sizes of a tile -> units of work of the core that has most
-    cost      cycles of a unit of work and of a tile, as the chip's table states them
+    sources   C files of a kernel that is not in the library, by name: headers and sources
+    engine, cost   of the engine that runs it, and its row of that engine's costs
     """
 
     kernel: str
@@ -167,7 +172,9 @@ class Tiled:
     waits: bool = False
     late: str = ""
     units: Mapping[str, int] = field(default_factory=dict)
-    helped: bool | None = None
+    nine_cores: bool | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""
     cost: KernelCost = FREE
 
     def cycles(self, sizes: Sizes) -> Any:
@@ -177,3 +184,38 @@ class Tiled:
     @property
     def out(self) -> Operand:
         return next(operand for operand in self.operands if operand.written)
+
+
+def every_layer(node: QuantizedNode) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One way to run an operator's layers in tiles: an engine, and how a layer is tiled on it.
+
+    engine   name of the engine; chips that do not list it do not have the kernel
+    tiling   layer, engine -> loops, operands, packed constants, scratch and work of the layer, with
+             the C function and so the row of the engine's costs; None: not of this layer
+    accepts  layers that it runs
+    """
+
+    engine: str
+    tiling: Callable[[QuantizedNode, Engine], Tiled | None]
+    accepts: Callable[[QuantizedNode], bool] = every_layer
+
+
+def on_cluster(tiling: Callable[[QuantizedNode, Engine], Tiled | None]) -> tuple[Kernel, ...]:
+    """The kernel on the eight cores that compute."""
+    return (Kernel(CLUSTER, tiling),)
+
+
+def on_nine_cores(
+    tiling: Callable[[QuantizedNode, Engine], Tiled | None],
+    large: Callable[[QuantizedNode], bool],
+) -> tuple[Kernel, ...]:
+    """The kernel on eight cores, and of large layers on nine."""
+    return (
+        Kernel(CLUSTER, tiling, lambda node: not large(node)),
+        Kernel(NINE_CORES, tiling, large),
+    )

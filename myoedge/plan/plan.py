@@ -26,7 +26,7 @@ from myoedge.plan.l3.transfers import Haul
 from myoedge.plan.placement import Life, Placement
 from myoedge.plan.timeline import WORD, Clock, Piece
 from myoedge.quantization.scales import QuantGraph
-from myoedge.targets import Chip
+from myoedge.targets.chip import Chip
 
 LAYERS = 100  # whose code the chip's reserve of L2 holds
 LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take

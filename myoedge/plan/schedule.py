@@ -21,7 +21,7 @@ from myoedge.plan.placement import Life, Place, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import Clock
 from myoedge.quantization.scales import QuantGraph
-from myoedge.targets import Chip
+from myoedge.targets.chip import Chip
 
 HELD_SHARES = (4, 12)  # of the room in L2: what a constant's tile is to leave place for
 ENOUGH = 2  # plans to choose from, where the best does not wait for L3

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.measurement import LayerCost, Measurement
 from myoedge.operators import layer_names as naming
-from myoedge.operators.kernel import WORKERS
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES
 from myoedge.reports.text import MIN_NAME_CHARS, Lines, clean, facts
 from myoedge.targets import OperatingPoint
+from myoedge.targets.gap9.chip import WORKERS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +62,6 @@ def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
         "cycles": cost.cycles,
         "cycles_compute": cost.cycles,
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
-        "engine": "cluster",
         "macs_per_cycle": _rate(row["macs"], cost.cycles),
         "activity": None if cost.activity is None else asdict(cost.activity),
         "instructions": cost.instructions or None,

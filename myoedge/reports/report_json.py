@@ -224,11 +224,18 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         **dict.fromkeys(MEASURED),
         **_tiles(plan.tilings[index]),
         "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
-        "engine": "cluster" if plan.chip.l1_bytes else None,
+        "engine": _engine(plan, index),
         **_moved(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
     }
+
+
+def _engine(plan: Plan, index: int) -> str | None:
+    """That of the kernel; layers without tiles run on the chip's first one."""
+    tiling = plan.tilings[index]
+    first = plan.chip.engines[0].name if plan.chip.l1_bytes else None
+    return first if tiling is None else tiling.tiled.engine
 
 
 def _tiles(tiling: Tiling | None) -> dict[str, Any]:

@@ -25,13 +25,15 @@ class Engine:
     """Something that computes operators: cores, or an accelerator beside them.
 
     macs_per_cycle   int8 multiply-accumulates at the very best
-    kernels          cycles of each kernel that it runs
+    kernels          cycles of each kernel that it runs, by C function
+    control_core     whether the core that moves data is one of its cores
     """
 
     name: str
     cores: int
     macs_per_cycle: int
     kernels: Mapping[str, KernelCost] = field(default_factory=dict)
+    control_core: bool = False
 
 
 @dataclass(frozen=True, slots=True)

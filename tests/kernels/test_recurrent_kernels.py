@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
+from myoedge.plan.l1.layers import candidates
+from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
@@ -36,9 +38,8 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
     w, b = rng.normal(size=(k, c)) / c, rng.normal(size=k)
     step = plain(step_of(rng, "gates", ((rows, c), w.shape, b.shape), (w, b)))
     step = _wide(step)
-    x, tiled = draw_bytes(rng, (rows, c)), OPS["gates"].tiled
-    assert tiled is not None
-    arrays = tiled(step).arrays  # type: ignore[union-attr]
+    x, (tiled,) = draw_bytes(rng, (rows, c)), candidates(step, find_chip("gap9"))
+    arrays = tiled.arrays
     data = blob(x, arrays["weights"], arrays["channels"].astype(np.int32))
     y = np.ascontiguousarray(integer_step(step, [x])).view(np.int8)
     numbers = (0, c, step["pre"], rows, k, *data.starts)
@@ -63,9 +64,8 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
     first = [draw_bytes(rng, shape) for shape in shapes[1:]]
     y = np.ascontiguousarray(integer_step(step, [x, *first]))
-    tiled = OPS[op].tiled
-    assert tiled is not None
-    arrays = tiled(step).arrays  # type: ignore[union-attr]
+    (tiled,) = candidates(step, find_chip("gap9"))
+    arrays = tiled.arrays
     names = ("weights", "channels", "sigmoid", "tanh")
     data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
     factors = [f"{s}_{part}" for s in "hcy" for part in ("mult", "offset", "shift")]

@@ -17,7 +17,7 @@ from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import Operand
-from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.layers import declared, plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
@@ -25,19 +25,18 @@ from tests.ops.case import Case
 from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
 
 COUNT, SLOW_COUNT = 60, 120
-TILED = sorted(name for name in OPS if OPS[name].tiled is not None)
+TILED = sorted(name for name in OPS if OPS[name].kernels)
+GAP9 = find_chip("gap9")
 ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 
 
 def in_rooms(case: Case, number: int) -> Tiling | None:
     """The case in tiles that fit a room, which differs from case to case."""
-    tiled = OPS[case.op].tiled
-    assert tiled is not None
-    declared = tiled(case.step)
-    if declared is None:
+    tiled = declared(case.step, GAP9)
+    if tiled is None:
         return None
-    room = int(sum(smallest(declared)[1].values()) * ROOMS[number % len(ROOMS)])
-    (tiling,) = plan_l1([case.step], room, find_chip("gap9"))
+    room = int(sum(smallest(tiled)[1].values()) * ROOMS[number % len(ROOMS)])
+    (tiling,) = plan_l1([case.step], room, GAP9)
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
     assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
     return tiling

@@ -13,7 +13,6 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators import nine_cores as team
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -23,8 +22,10 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import stored_bound
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, on_nine_cores
+from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import up
+from myoedge.targets.chip import Engine
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
@@ -252,7 +253,7 @@ SCALARS = (
 )
 
 
-def in_tiles(step: QuantizedNode) -> Tiled | None:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
@@ -262,7 +263,6 @@ def in_tiles(step: QuantizedNode) -> Tiled | None:
     if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
     kept = ("keys", "width", "out_width", "before", "after", "hides")
-    helped = team.helped(products(step.attrs, step.shapes, step.out))
     return Tiled(
         kernel="me_attention_s8",
         axes={
@@ -285,8 +285,8 @@ def in_tiles(step: QuantizedNode) -> Tiled | None:
         tile=_tile_fields,
         arrays={"exp": step["exp"]},
         scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
-        work=lambda tile: _work(step, team.cores(helped), tile),
-        helped=helped,
+        work=lambda tile: _work(step, engine.cores, tile),
+        nine_cores=engine.control_core,
     )
 
 
@@ -342,7 +342,9 @@ ATTENTION = register(
         acc_bound=stored_bound,
         template="attention.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_nine_cores(
+            in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
+        ),
         symmetric=(0,),
         broadcast_inputs={3: 2},
         hiding=lambda attrs: (3,) if hides(attrs) else (),

@@ -20,7 +20,8 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import axis_permuted, like_first, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.targets.chip import Engine
 
 
 def split(attrs: Attrs, x: Shape, period: int) -> tuple[int, int, int, int]:
@@ -70,7 +71,7 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return dict(zip(names, sizes, strict=True))
 
 
-def in_tiles(step: QuantizedNode) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
@@ -91,7 +92,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         },
         tile=_tile_fields,
         arrays={"turns": step["turns"]},
-        work=lambda sizes: -(-sizes["o"] * sizes["p"] // WORKERS) * inner * (pairs + 2),
+        work=lambda sizes: -(-sizes["o"] * sizes["p"] // engine.cores) * inner * (pairs + 2),
     )
 
 
@@ -118,7 +119,7 @@ ROTARY = register(
         acc_bound=stored_bound,
         template="rotary.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_cluster(in_tiles),
         weights=(1, 2),
         permute_rule=turned,
     )

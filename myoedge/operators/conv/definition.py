@@ -24,7 +24,8 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import limited, not_activated
 from myoedge.operators.conv.geometry import literals
-from myoedge.operators.conv.tiling import in_tiles
+from myoedge.operators.conv.tiling import in_tiles, is_large_pointwise
+from myoedge.operators.kernel import on_nine_cores
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 
 
@@ -153,7 +154,7 @@ CONV = register(
         acc_bound=acc_bound,
         template="conv.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_nine_cores(in_tiles, is_large_pointwise),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import WORKERS
 
 Pair = tuple[int, int]
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
@@ -41,11 +40,11 @@ def tap_words(k_h: int, k_w: int) -> int:
     return 3 if is_3x3(k_h, k_w) else -(-k_h * k_w // 4)
 
 
-def scratch(k_h: int, k_w: int, channels: Any, ow: Any) -> Any:
+def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
     """me_depthwise_scratch_bytes: the larger of strips of a row and lists of pointers."""
     strip = 1 + 4 * (ow + 2)
     lists = 8 * tap_words(k_h, k_w) * POINTER_WORDS + (channels + 3) // 4
-    return WORKERS * 4 * (np.maximum(strip, lists) + 1)
+    return cores * 4 * (np.maximum(strip, lists) + 1)
 
 
 def way(kernel: Pair, stride: Pair, dilation: Pair) -> str:

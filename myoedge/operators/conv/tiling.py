@@ -17,7 +17,7 @@ from myoedge.operators.conv import depthwise
 from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.depthwise import packed_depthwise
 from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.kernel import WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import (
@@ -28,7 +28,8 @@ from myoedge.operators.products.packing import (
     weight_operands,
     with_table,
 )
-from myoedge.operators.products.row_tiling import rows_in_tiles
+from myoedge.operators.products.row_tiling import is_large_product, rows_in_tiles
+from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
@@ -37,20 +38,30 @@ CROSSING = 1.35  # times the work, where windows are read as they lie, across wo
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
-def in_tiles(step: QuantizedNode) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
     if step.weight_type == INT16:
-        return wide_in_tiles(step, Spatial.of(step))
+        return wide_in_tiles(step, engine, Spatial.of(step))
     if step.element_type == INT16:
         taps = math.prod(step["weight"].shape[1:])
-        return wide_rows(step, math.prod(step.out[:-1]), taps, step.out[-1])
+        return wide_rows(step, engine, math.prod(step.out[:-1]), taps, step.out[-1])
     if 1 < groups == step.shapes[0][-1] == step.out[-1]:
-        return _depthwise_in_tiles(step, Spatial.of(step))
+        return _depthwise_in_tiles(step, engine, Spatial.of(step))
     conv = Spatial.of(step, groups)
     if conv.pointwise and groups == 1:
-        return rows_in_tiles(step, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
-    return _dense_in_tiles(step, conv.flat() if conv.pointwise else conv)
+        return rows_in_tiles(step, engine, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
+    return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv)
+
+
+def is_large_pointwise(step: QuantizedNode) -> bool:
+    """Whether nine cores share a convolution: one whose results are each made of one position."""
+    narrow = step.weight_type != INT16 and step.element_type != INT16
+    if not narrow or step.attrs["groups"] > 1:
+        return False
+    conv = Spatial.of(step)
+    rows = math.prod(step.out[:-1])
+    return conv.pointwise and is_large_product(rows, conv.x[-1], conv.y[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +81,14 @@ class _Dense:
     together: bool
     room: int
     table: int
+    cores: int
 
     @staticmethod
-    def of(step: QuantizedNode, conv: Spatial) -> _Dense:
+    def of(step: QuantizedNode, conv: Spatial, cores: int) -> _Dense:
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
-        room, padded = dense.scratch(conv.taps), conv.narrow or (few and reaches_over)
+        room, padded = dense.scratch(conv.taps, cores), conv.narrow or (few and reaches_over)
         return _Dense(
             conv,
             conv.windows(),
@@ -85,6 +97,7 @@ class _Dense:
             together=room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise,
             room=room,
             table=dense.TABLE if step.table is not None else 0,
+            cores=cores,
         )
 
     @property
@@ -96,13 +109,13 @@ class _Dense:
         """Words of taps of 4 x 4 sums, and what takes as long: windows that are copied, padding."""
         rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
         blocks = dense.shared_windows_work if self.together else dense.block_work
-        found = blocks(rows, sizes["k"], words + self.table, WORKERS)
-        found = found + dense.gather_work(rows, columns, self.windows, WORKERS)
+        found = blocks(rows, sizes["k"], words + self.table, self.cores)
+        found = found + dense.gather_work(rows, columns, self.windows, self.cores)
         if self.has_edges:
-            edges = self.conv.edge_share * rows / WORKERS
+            edges = self.conv.edge_share * rows / self.cores
             found = found + edges * (dense.EDGE + dense.EDGE_WORD * words)
         if self.padded:
-            found = found + self.conv.padded_bytes(sizes) / WORKERS * PADDED_BYTE
+            found = found + self.conv.padded_bytes(sizes) / self.cores * PADDED_BYTE
         return found * (CROSSING if self.windows.crossing else 1.0)
 
     def scratch(self, sizes: Sizes) -> Any:
@@ -117,10 +130,10 @@ class _Dense:
         return {**_tile_fields(regions), "padded": padded}
 
 
-def _dense_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
+def _dense_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
     c, k = conv.x[-1], conv.y[-1]
     arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
-    table, how = with_table(step, arrays), _Dense.of(step, conv)
+    table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores)
     weights = weight_operands(arrays, k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
     return Tiled(
@@ -138,7 +151,7 @@ def _dense_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
     )
 
 
-def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
+def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     arrays = wide_conv.arrays(step)
@@ -161,7 +174,7 @@ def wide_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         arrays=arrays,
         scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
         work=lambda sizes: wide_conv.work(
-            sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, WORKERS
+            sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, engine.cores
         ),
     )
 
@@ -180,7 +193,7 @@ def _packed(weight: Array, conv: Spatial) -> Array:
     return np.concatenate([packed_weights(group) for group in groups])
 
 
-def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
+def _depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
@@ -191,7 +204,7 @@ def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         depthwise.way(conv.kernel, conv.stride, conv.dilation),
         depthwise.tap_words(k_h, k_w),
     )
-    looked_up = TABLE if table else 1.0
+    looked_up, whole = TABLE if table else 1.0, -(-c // 4)
     channels: Dim = CHANNELS if cut else ()
     blocks: Dim = (("k", 1),) if cut else ()
     packed = (
@@ -207,11 +220,13 @@ def _depthwise_in_tiles(step: QuantizedNode, conv: Spatial) -> Tiled:
         op={**conv.fields(1, step), "narrow": 0, "together": 0},
         tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
         arrays=arrays,
-        scratch=lambda sizes: depthwise.scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"]),
+        scratch=lambda sizes: depthwise.scratch(
+            k_h, k_w, 4 * sizes.get("k", c), sizes["t1"], engine.cores
+        ),
         work=lambda sizes: (
             looked_up
             * depthwise.work(
-                way, words, sizes["t0"], sizes["t1"], sizes["k"] if cut else -(-c // 4), WORKERS
+                way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores
             )
         ),
     )

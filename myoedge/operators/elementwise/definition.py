@@ -33,8 +33,9 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.elementwise import tiling as flat
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import Tiled, on_cluster, on_nine_cores
 from myoedge.operators.loops import broadcast_steps, merged
+from myoedge.targets.chip import Engine
 
 
 def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
@@ -90,10 +91,10 @@ def pair_literals(step: QuantizedNode) -> dict[str, object]:
     return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
 
 
-def sum_in_tiles(step: QuantizedNode) -> Tiled | None:
+def sum_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     if "y_wide" in step.integers.scalars:
-        return flat.wide_sum(step)
-    return flat.pair(step, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
+        return flat.wide_sum(step, engine)
+    return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
 
 
 ADD = register(
@@ -108,7 +109,7 @@ ADD = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
-        tiled=sum_in_tiles,
+        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         epilogue=True,
         permute_rule=same_attrs,
         accepts_int16=limited,
@@ -130,7 +131,7 @@ SUB = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
-        tiled=sum_in_tiles,
+        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         epilogue=True,
         permute_rule=same_attrs,
         broadcast_inputs={0: None, 1: None},
@@ -152,8 +153,8 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(acc)
 
 
-def product_in_tiles(step: QuantizedNode) -> Tiled | None:
-    return flat.pair(step, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
+def product_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+    return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
 
 
 MUL = register(
@@ -168,7 +169,7 @@ MUL = register(
         acc_bound=stored_bound,
         template="binary.c.j2",
         literals=pair_literals,
-        tiled=product_in_tiles,
+        kernels=on_cluster(product_in_tiles),
         epilogue=True,
         permute_rule=same_attrs,
         broadcast_inputs={0: None, 1: None},
@@ -225,12 +226,12 @@ def channel_literals(step: QuantizedNode) -> dict[str, object]:
     return {"outer": outer, "channels": channels, "inner": inner}
 
 
-def affine_in_tiles(step: QuantizedNode) -> Tiled:
-    return flat.per_channel(step, x_zero=128)
+def affine_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return flat.per_channel(step, engine, x_zero=128)
 
 
-def prelu_in_tiles(step: QuantizedNode) -> Tiled:
-    return flat.per_channel(step, step["x_zero"])
+def prelu_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return flat.per_channel(step, engine, step["x_zero"])
 
 
 AFFINE = register(
@@ -245,7 +246,7 @@ AFFINE = register(
         acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
-        tiled=affine_in_tiles,
+        kernels=on_cluster(affine_in_tiles),
         weights=(1, 2),
         epilogue=True,
         permute_rule=axis_permuted,
@@ -288,7 +289,7 @@ PRELU = register(
         acc_bound=stored_bound,
         template="affine.c.j2",
         literals=channel_literals,
-        tiled=prelu_in_tiles,
+        kernels=on_cluster(prelu_in_tiles),
         weights=(1,),
         epilogue=True,
         permute_rule=axis_permuted,
@@ -329,7 +330,7 @@ TABLE = register(
         integer=table_integer,
         quantize=table_quantize,
         template="table.c.j2",
-        tiled=flat.lookup,
+        kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,
     )

@@ -21,9 +21,10 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, WORKERS, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled, on_cluster
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.targets.chip import Engine
 
 ROOT_MAX = 2**16 - 1
 
@@ -59,7 +60,7 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return {"n": math.prod(step.out)}
 
 
-def in_tiles(step: QuantizedNode) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     n, arrays = math.prod(step.out), dict[str, Array]()
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     table = with_table(step, arrays)
@@ -78,7 +79,7 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
         tile=_tile_fields,
         arrays=arrays,
-        work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // WORKERS),
+        work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // engine.cores),
     )
 
 
@@ -103,7 +104,7 @@ MAGNITUDE = register(
         acc_bound=stored_bound,
         template="magnitude.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_cluster(in_tiles),
         epilogue=True,
         permute_rule=same_attrs,
         emits_int16=not_activated,

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators import nine_cores as team
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
 from myoedge.operators.loops import Loop, broadcast_steps, merged
+from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import limits, with_table
+from myoedge.targets.chip import Engine
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
 LOOPS = 6  # ME_LOOPS
@@ -38,7 +39,7 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
     return axes, dims
 
 
-def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | None:
+def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> Tiled | None:
     """Two operands, broadcast; `numbers` of the step go into the op."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
@@ -63,6 +64,7 @@ def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | No
             dims,
             extents,
             sizes,
+            engine.cores,
             4.0 if kernel == "me_mul_s8" else 1.7,
             (0.73 if price == "add_word_8" else 1.0) + (0.4 if table else 0.0),
         ),
@@ -70,14 +72,19 @@ def pair(step: QuantizedNode, kernel: str, numbers: Sequence[str]) -> Tiled | No
 
 
 def row_work(
-    dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes, around: float, word: float = 1.0
+    dims: Sequence[Dim],
+    extents: Sequence[int],
+    sizes: Sizes,
+    cores: int,
+    around: float,
+    word: float = 1.0,
 ) -> Any:
     """Words of four elements of one core, the rows that they make up and what is behind words."""
     each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
     total: Any = 1
     for extent in each:
         total = total * extent
-    share = np.minimum(-(-total // (4 * WORKERS)) * 4, total)
+    share = np.minimum(-(-total // (4 * cores)) * 4, total)
     inner, rows = np.minimum(each[-1], share), np.maximum(share / each[-1], 1)
     return rows * (inner // 4 * word + inner % 4 * 0.4 + around)
 
@@ -120,7 +127,7 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
-def wide_sum(step: QuantizedNode) -> Tiled | None:
+def wide_sum(step: QuantizedNode, engine: Engine) -> Tiled | None:
     """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
@@ -131,7 +138,6 @@ def wide_sum(step: QuantizedNode) -> Tiled | None:
         replace(_read(name, i, loops, dims), item=1 + step[f"{name}_wide"])
         for i, name in enumerate("ab")
     )
-    helped = team.helped(AS_MACS * math.prod(extents))
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
     return Tiled(
         kernel="me_add_s16",
@@ -145,9 +151,14 @@ def wide_sum(step: QuantizedNode) -> Tiled | None:
             "high": step.high,
         },
         tile=lambda regions: _wide_tile(regions, loops),
-        work=lambda sizes: _wide_work(team.cores(helped), dims, extents, sizes),
-        helped=helped,
+        work=lambda sizes: _wide_work(engine.cores, dims, extents, sizes),
+        nine_cores=engine.control_core,
     )
+
+
+def is_large_sum(step: QuantizedNode) -> bool:
+    """Whether nine cores share a sum of 16 bits."""
+    return "y_wide" in step.integers.scalars and is_large(AS_MACS * math.prod(step.out))
 
 
 def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
@@ -166,7 +177,7 @@ def _wide_work(cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: S
     return elements + 6 * elements / extents[-1]
 
 
-def lookup(step: QuantizedNode) -> Tiled:
+def lookup(step: QuantizedNode, engine: Engine) -> Tiled:
     """A table applied to all elements."""
     n = math.prod(step.out)
     axes, dims = axes_of((Loop(n, (1,)),))
@@ -183,11 +194,11 @@ def lookup(step: QuantizedNode) -> Tiled:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        work=lambda sizes: row_work(dims, shape, sizes, 4.0),
+        work=lambda sizes: row_work(dims, shape, sizes, engine.cores, 4.0),
     )
 
 
-def per_channel(step: QuantizedNode, x_zero: int) -> Tiled:
+def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> Tiled:
     """A factor and an offset for every channel: cut around and within the channels."""
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
@@ -216,9 +227,9 @@ def per_channel(step: QuantizedNode, x_zero: int) -> Tiled:
         tile=_channel_tile,
         arrays=arrays,
         work=lambda sizes: (
-            -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // WORKERS)
+            -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // engine.cores)
             * (2 if x_zero < 128 else 1)
-            + -(-sizes["o"] * (channels if inner > 1 else 1) // WORKERS) * 4
+            + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
         ),
     )
 

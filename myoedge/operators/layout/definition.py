@@ -12,10 +12,11 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register, strides
 from myoedge.operators.common_rules import always, as_in_floats, by_output
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import Tiled, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
 from myoedge.operators.loops import merged
+from myoedge.targets.chip import Engine
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
 
@@ -124,13 +125,13 @@ def strided_literals(step: QuantizedNode) -> dict[str, object]:
     return {"first": first, "loops": merged(step.out, [steps])}
 
 
-def transpose_in_tiles(step: QuantizedNode) -> Tiled | None:
+def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     x = step.shapes[0]
     loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
-    return moves.turned(step, moves.in_bytes(step, loops))
+    return moves.turned(step, engine, moves.in_bytes(step, loops))
 
 
-def slice_in_tiles(step: QuantizedNode) -> Tiled | None:
+def slice_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     """A copy, where no axis is read in steps."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
@@ -139,16 +140,16 @@ def slice_in_tiles(step: QuantizedNode) -> Tiled | None:
     ]
     found = moves.in_bytes(step, loops)
     if all(loop.step == 1 for loop in found):
-        return moves.pieces(step, [found])
-    return moves.turned(step, found)
+        return moves.pieces(step, engine, [found])
+    return moves.turned(step, engine, found)
 
 
-def expand_in_tiles(step: QuantizedNode) -> Tiled | None:
+def expand_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
     loops = [Along(n) for n in step.out[:lead]]
     for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
         loops.append(Along(n, own, axis) if own > 1 else Along(n))
-    return moves.turned(step, moves.in_bytes(step, loops))
+    return moves.turned(step, engine, moves.in_bytes(step, loops))
 
 
 def _transpose_streaming_rule(
@@ -188,7 +189,7 @@ TRANSPOSE = register(
         integer=as_in_floats(transpose_real),
         template="strided.c.j2",
         literals=strided_literals,
-        tiled=transpose_in_tiles,
+        kernels=on_cluster(transpose_in_tiles),
         same_scale=True,
         is_data_movement=True,
         streaming_rule=_transpose_streaming_rule,
@@ -205,7 +206,7 @@ SLICE = register(
         integer=as_in_floats(slice_real),
         template="strided.c.j2",
         literals=strided_literals,
-        tiled=slice_in_tiles,
+        kernels=on_cluster(slice_in_tiles),
         same_scale=True,
         is_data_movement=True,
         permute_rule=cuts_turned,
@@ -223,7 +224,7 @@ EXPAND = register(
         integer=as_in_floats(expand_real),
         template="strided.c.j2",
         literals=strided_literals,
-        tiled=expand_in_tiles,
+        kernels=on_cluster(expand_in_tiles),
         same_scale=True,
         is_data_movement=True,
         streaming_rule=_expand_streaming_rule,

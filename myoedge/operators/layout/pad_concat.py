@@ -24,11 +24,12 @@ from myoedge.operators.base import (
     strides,
 )
 from myoedge.operators.common_rules import as_in_floats, axis_permuted, by_output
-from myoedge.operators.kernel import Dim, Tiled
+from myoedge.operators.kernel import Dim, Tiled, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.definition import cuts_turned, with_entry
 from myoedge.operators.layout.tiling import Along
 from myoedge.operators.loops import merged
+from myoedge.targets.chip import Engine
 
 
 def pad_shape(attrs: Attrs, x: Shape) -> Shape:
@@ -55,11 +56,11 @@ def pad_literals(step: QuantizedNode) -> dict[str, object]:
     return {"first": first, "loops": merged(x, [strides(x), out])}
 
 
-def pad_in_tiles(step: QuantizedNode) -> Tiled:
+def pad_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """What a tile has of the input lands in the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
-    return moves.pieces(step, [moves.in_bytes(step, loops)], step["fill"])
+    return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step["fill"])
 
 
 def _pad_streaming_rule(
@@ -86,7 +87,7 @@ PAD = register(
         quantize=pad_quantize,
         template="pad.c.j2",
         literals=pad_literals,
-        tiled=pad_in_tiles,
+        kernels=on_cluster(pad_in_tiles),
         same_scale=True,
         is_data_movement=True,
         permute_rule=cuts_turned,
@@ -119,7 +120,7 @@ def concat_literals(step: QuantizedNode) -> dict[str, Any]:
     return {"outer": math.prod(step.out[:axis]), "runs": runs}
 
 
-def concat_in_tiles(step: QuantizedNode) -> Tiled:
+def concat_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Each input is a part of the loop over what they are together."""
     literals = concat_literals(step)
     runs = [n * step.element_type.size_bytes for n in literals["runs"]]
@@ -129,7 +130,7 @@ def concat_in_tiles(step: QuantizedNode) -> Tiled:
         (Along(outer, outer, 0), Along(total, run, 1, -start))
         for run, start in zip(runs, starts, strict=True)
     ]
-    return moves.pieces(step, sources)
+    return moves.pieces(step, engine, sources)
 
 
 def _concat_streaming_rule(
@@ -148,7 +149,7 @@ CONCAT = register(
         integer=as_in_floats(concat_real),
         template="concat.c.j2",
         literals=concat_literals,
-        tiled=concat_in_tiles,
+        kernels=on_cluster(concat_in_tiles),
         same_scale=True,
         is_data_movement=True,
         permute_rule=axis_permuted,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode, strides
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled, reach
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, reach
+from myoedge.targets.chip import Engine
 
 PARTS = 8  # ME_PARTS
 LOOPS = 6  # ME_AXES
@@ -133,7 +134,7 @@ def _order(loops: Sequence[Along]) -> list[int]:
 
 
 def pieces(
-    step: QuantizedNode, sources: Sequence[Sequence[Along]], fill: int | None = None
+    step: QuantizedNode, engine: Engine, sources: Sequence[Sequence[Along]], fill: int | None = None
 ) -> Tiled:
     """Results put together of sources, each read in its own order by steps of 1.
 
@@ -151,36 +152,38 @@ def pieces(
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
-        work=lambda sizes: _copy_work(y, sizes, sources, fill is not None),
+        work=lambda sizes: _copy_work(y, sizes, sources, fill is not None, engine.cores),
     )
 
 
-def _copy_work(y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool) -> Any:
+def _copy_work(
+    y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool, cores: int
+) -> Any:
     """Bytes of one core, and what takes as long: sources, rows that lie apart, filled bytes."""
     extents = _extents(y, sizes)
     rows = math.prod(extents[:-1])
-    total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / WORKERS
+    total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / cores
     for source in sources:
         inner = source[-1]
         apart = inner.size < inner.extent
         width = inner.size if apart else extents[-1]
         odd = _begin_odd(source) | (apart and inner.extent % 4 > 0)
-        total = total + rows * width / WORKERS * (2.3 if odd else 1.0)
-        total = total + (apart * (rows / WORKERS + 1) * (65 + 24 * (width % 4 > 0)))
+        total = total + rows * width / cores * (2.3 if odd else 1.0)
+        total = total + (apart * (rows / cores + 1) * (65 + 24 * (width % 4 > 0)))
     return total
 
 
-def _permute_work(extents: Sequence[Any], loops: Sequence[Along]) -> Any:
+def _permute_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:
     """Bytes of one core that move alone, and what takes as long: rows that lie side by side, 4 x 4
     blocks, the start of every line and of every plane of two loops."""
     inner = len(loops) - 1
     if inner == 0:
-        return -(-extents[0] // WORKERS)
+        return -(-extents[0] // cores)
     column = _columns(loops)
     rows, groups = extents[inner], -(-extents[column] // 4)
     planes = math.prod(n for d, n in enumerate(extents) if d not in (inner, column))
-    parts = np.where(planes * groups >= 2 * WORKERS, 1, np.minimum(WORKERS, -(-rows // 4)))
-    share = -(-planes * groups * parts // WORKERS)
+    parts = np.where(planes * groups >= 2 * cores, 1, np.minimum(cores, -(-rows // 4)))
+    share = -(-planes * groups * parts // cores)
     starts = np.ceil(share / groups) * inner
     rows = rows / parts
     if _steps_by_1(loops, inner):
@@ -220,7 +223,7 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
     return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
 
 
-def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
+def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled | None:
     """Results in the order of loops that step through the source as they like."""
     if len(loops) > LOOPS:
         return None
@@ -233,7 +236,7 @@ def turned(step: QuantizedNode, loops: Sequence[Along]) -> Tiled | None:
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        work=lambda sizes: _permute_work(_extents(y, sizes), loops),
+        work=lambda sizes: _permute_work(_extents(y, sizes), loops, engine.cores),
     )
 
 

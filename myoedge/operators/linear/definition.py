@@ -14,7 +14,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.weight_format import EIGHT_BITS
-from myoedge.operators import nine_cores as team
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -27,13 +26,14 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_nine_cores
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
-from myoedge.operators.products.row_tiling import rows_in_tiles
+from myoedge.operators.products.row_tiling import is_large_product, rows_in_tiles
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
+from myoedge.targets.chip import Engine
 
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
@@ -73,15 +73,21 @@ def linear_literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
 
 
-def linear_in_tiles(step: QuantizedNode) -> Tiled:
+def linear_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
     if step.weight_type == INT16:
-        return wide_in_tiles(step, Spatial.of_pixels(rows, c, k))
+        return wide_in_tiles(step, engine, Spatial.of_pixels(rows, c, k))
     if step.element_type == INT16:
-        return wide_rows(step, rows, c, k)
-    return rows_in_tiles(step, rows, c, k)
+        return wide_rows(step, engine, rows, c, k)
+    return rows_in_tiles(step, engine, rows, c, k)
+
+
+def _linear_on_nine(step: QuantizedNode) -> bool:
+    sizes = linear_literals(step)
+    narrow = step.weight_type != INT16 and step.element_type != INT16
+    return narrow and is_large_product(sizes["rows"], sizes["c_in"], sizes["k_out"])
 
 
 LINEAR = register(
@@ -96,7 +102,7 @@ LINEAR = register(
         acc_bound=acc_bound,
         template="linear.c.j2",
         literals=linear_literals,
-        tiled=linear_in_tiles,
+        kernels=on_nine_cores(linear_in_tiles, _linear_on_nine),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
@@ -168,7 +174,7 @@ def matmul_literals(step: QuantizedNode) -> dict[str, Any]:
     return {"loops": merged(batch, steps), **sizes}
 
 
-def matmul_in_tiles(step: QuantizedNode) -> Tiled:
+def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Axes of the batch one by one, m rows of a, k columns of b by fours."""
     literals = matmul_literals(step)
     loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
@@ -182,9 +188,8 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
     b = _matmul_read("b", 1, loops, (n, c) if turned else (c, n), inner)
     every = tuple(((axis, 1),) for axis in batch)
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
-    zero, gather = step["b_zero"] != 0, c % 4 != 0
-    helped = not gather and team.helped(m * c * n)
-    cores = team.cores(helped)
+    zero, gather, cores = step["b_zero"] != 0, c % 4 != 0, engine.cores
+    gathered = dense.scratch(c, cores) if gather else 0
     windows = dense.Windows(-(-c // 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
@@ -206,14 +211,14 @@ def matmul_in_tiles(step: QuantizedNode) -> Tiled:
         },
         tile=_matmul_tile,
         arrays=arrays,
-        scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + (dense.scratch(c) if gather else 0),
+        scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + gathered,
         work=lambda sizes: (
             dense.block_work(sizes["m"], sizes["k"], words, cores)
             + dense.gather_work(sizes["m"], sizes["m"], windows, cores)
             + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
-            + packing_work(windows.words, sizes["k"], turned, WORKERS) * sizes["m"] / m
+            + packing_work(windows.words, sizes["k"], turned, cores) * sizes["m"] / m
         ),
-        helped=helped,
+        nine_cores=engine.control_core,
     )
 
 
@@ -251,6 +256,11 @@ def packing_work(words: int, blocks: Any, as_rows: bool, cores: int) -> Any:
     return -(-blocks // cores) * (words * (0.5 if as_rows else 1.0) + 10)
 
 
+def _matmul_on_nine(step: QuantizedNode) -> bool:
+    sizes = matmul_literals(step)
+    return is_large_product(sizes["rows"], sizes["c_in"], sizes["k_out"])
+
+
 MATMUL = register(
     OpDef(
         name="matmul",
@@ -263,7 +273,7 @@ MATMUL = register(
         acc_bound=stored_bound,
         template="matmul.c.j2",
         literals=matmul_literals,
-        tiled=matmul_in_tiles,
+        kernels=on_nine_cores(matmul_in_tiles, _matmul_on_nine),
         epilogue=True,
         multiplies=True,
         prefers_symmetric=(1,),

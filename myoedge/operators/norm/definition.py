@@ -13,7 +13,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.sum_requant import CONSTANT_MAX
-from myoedge.operators import nine_cores as team
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
@@ -23,7 +22,9 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled, on_nine_cores
+from myoedge.operators.nine_cores import is_large
+from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
 WIDE_BITS = 11  # of a 16-bit row's numbers that are squared, besides the sign
@@ -155,13 +156,12 @@ def _kind(step: QuantizedNode) -> dict[str, int]:
     return {"centred": int(step.node.op == "layer_norm")}
 
 
-def in_tiles(step: QuantizedNode) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     pairs = np.stack([step["gain"], step["offset"]], axis=1)
     row = ((("row", 1),), ())
     x = Operand("x", 0, (rows, length), row, item=1 + step["wide"])
-    helped = team.helped(AS_MACS * rows * length)
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
     return Tiled(
         kernel="me_norm_s8",
@@ -182,9 +182,9 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         tile=_tile_fields,
         arrays={"pairs": pairs},
         work=lambda sizes: (
-            -(-sizes["row"] // team.cores(helped)) * (length * (1.4 if step["wide"] else 1.0) + 40)
+            -(-sizes["row"] // engine.cores) * (length * (1.4 if step["wide"] else 1.0) + 40)
         ),
-        helped=helped,
+        nine_cores=engine.control_core,
     )
 
 
@@ -195,6 +195,10 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     """`turned` of operators along the last axis, which must stay the last."""
     return attrs if perm[-1] == len(perm) - 1 else None
+
+
+def _is_large(step: QuantizedNode) -> bool:
+    return is_large(AS_MACS * math.prod(step.out))
 
 
 LAYER_NORM = register(
@@ -209,7 +213,7 @@ LAYER_NORM = register(
         acc_bound=stored_bound,
         template="norm.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_nine_cores(in_tiles, _is_large),
         weights=(1, 2),
         permute_rule=last_axis_kept,
         accepts_int16=always,
@@ -229,7 +233,7 @@ RMS_NORM = register(
         acc_bound=stored_bound,
         template="norm.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_nine_cores(in_tiles, _is_large),
         weights=(1,),
         permute_rule=last_axis_kept,
         accepts_int16=always,

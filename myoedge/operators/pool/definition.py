@@ -23,8 +23,9 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import as_in_floats, stored_bound
-from myoedge.operators.kernel import Dim, Tiled
+from myoedge.operators.kernel import Dim, Tiled, on_cluster
 from myoedge.operators.pool import tiling as windows
+from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
 REQUANT = ("mult", "offset", "shift")
@@ -128,11 +129,13 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     }
 
 
-def max_in_tiles(step: QuantizedNode) -> Tiled | None:
+def max_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = windows.Work(taps, average=False, few=taps <= 9, table=False)
-    return windows.in_tiles(step, literals(step), "me_max_pool_s8", {"unused": 0}, {}, none, work)
+    return windows.in_tiles(
+        step, engine, literals(step), "me_max_pool_s8", {"unused": 0}, {}, none, work
+    )
 
 
 def _streaming_rule(
@@ -179,7 +182,7 @@ MAX_POOL = register(
         integer=as_in_floats(max_real),
         template="pool.c.j2",
         literals=literals,
-        tiled=max_in_tiles,
+        kernels=on_cluster(max_in_tiles),
         same_scale=True,
         streaming_rule=_max_streaming_rule,
     )
@@ -222,7 +225,7 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
     return y
 
 
-def avg_in_tiles(step: QuantizedNode) -> Tiled | None:
+def avg_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     """An entry of `each` for every pair of divisors along rows and columns."""
     sizes, every = literals(step), divisors(step.attrs)
     kinds: tuple[list[int], list[int]] = ([], [])
@@ -238,7 +241,7 @@ def avg_in_tiles(step: QuantizedNode) -> Tiled | None:
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     few, table = taps == 4 and step["pre"] == 0, step.table is not None
     work = windows.Work(taps, average=True, few=few, table=table)
-    return windows.in_tiles(step, sizes, "me_avg_pool_s8", op, arrays, kinds, work)
+    return windows.in_tiles(step, engine, sizes, "me_avg_pool_s8", op, arrays, kinds, work)
 
 
 def _divisors(axis: Sequence[Window]) -> list[int]:
@@ -263,7 +266,7 @@ AVG_POOL = register(
         acc_bound=stored_bound,
         template="pool.c.j2",
         literals=literals,
-        tiled=avg_in_tiles,
+        kernels=on_cluster(avg_in_tiles),
         epilogue=True,
         streaming_rule=_avg_streaming_rule,
     )

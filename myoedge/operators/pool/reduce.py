@@ -22,9 +22,10 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import stored_bound, with_requant
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, on_cluster
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.targets.chip import Engine
 
 
 def shape(attrs: Attrs, x: Shape) -> Shape:
@@ -83,7 +84,7 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return {"outer": outer, "reduced": reduced, "inner": inner}
 
 
-def in_tiles(step: QuantizedNode) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     numbers = [0, *(step[name] for name in ("mult", "offset", "shift"))]
@@ -106,17 +107,17 @@ def in_tiles(step: QuantizedNode) -> Tiled:
         tile=_tile_fields,
         arrays=arrays,
         work=lambda sizes: (
-            -(-sizes["o"] // WORKERS) * (reduced // 4 + reduced % 4 * 1.6 + 16)
+            -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1
-            else _column_work(sizes["o"], width(sizes), reduced)
+            else _column_work(sizes["o"], width(sizes), reduced, engine.cores)
         ),
     )
 
 
-def _column_work(images: Any, inner: Any, reduced: int) -> Any:
+def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
     """Words of numbers that are added: four columns at a time, those behind the last four alone."""
-    share = -(-images * -(-inner // 4) // WORKERS)
-    alone = np.where(inner % 4 > 0, np.minimum(-(-images // WORKERS), share), 0)
+    share = -(-images * -(-inner // 4) // cores)
+    alone = np.where(inner % 4 > 0, np.minimum(-(-images // cores), share), 0)
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50
 
 
@@ -146,7 +147,7 @@ MEAN = register(
         acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_cluster(in_tiles),
         epilogue=True,
         streaming_rule=_streaming_rule,
     )
@@ -164,7 +165,7 @@ SUM = register(
         acc_bound=stored_bound,
         template="reduce.c.j2",
         literals=literals,
-        tiled=in_tiles,
+        kernels=on_cluster(in_tiles),
         epilogue=True,
         streaming_rule=_streaming_rule,
     )

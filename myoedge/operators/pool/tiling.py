@@ -12,8 +12,9 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.packing import limits, with_table
+from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]
 FEW_PIXELS = 32
@@ -79,15 +80,15 @@ class Work:
     even: bool = False
 
 
-def _units(w: Work, rows: Any, columns: Any, channels: Any) -> Any:
+def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
     """Taps of four channels of the core that has most windows, or most channels of all windows."""
     pixels, words, rest = rows * columns, channels // 4, channels % 4
-    share = -(-pixels // WORKERS)
+    share = -(-pixels // cores)
     each, run = _window_units(w)
-    by_channel = (pixels < FEW_PIXELS) & (words >= WORKERS)
+    by_channel = (pixels < FEW_PIXELS) & (words >= cores)
     lines = np.where(by_channel, rows, np.minimum(share / columns + 1, share))
     runs = 1.0 if w.even else lines * np.minimum(w.runs, columns)
-    count = np.where(by_channel | w.even, _shared(pixels, words), share * words)
+    count = np.where(by_channel | w.even, _shared(pixels, words, cores), share * words)
     return count * each + runs * run + share * rest * (2.5 * w.taps + 2)
 
 
@@ -101,13 +102,14 @@ def _window_units(w: Work) -> tuple[float, float]:
     return (w.taps + 6.3, 46) if w.average else (w.taps + 3, 72)
 
 
-def _shared(pixels: Any, words: Any) -> Any:
+def _shared(pixels: Any, words: Any, cores: int) -> Any:
     """What a core has of channels of all pixels, or of pixels."""
-    return np.minimum(-(-words // WORKERS) * pixels, -(-pixels // WORKERS) * words)
+    return np.minimum(-(-words // cores) * pixels, -(-pixels // cores) * words)
 
 
 def in_tiles(
     step: QuantizedNode,
+    engine: Engine,
     sizes: Mapping[str, Any],
     kernel: str,
     op: Mapping[str, int | str],
@@ -135,7 +137,9 @@ def in_tiles(
         op={**op, **limits(step)} if averages else dict(op),
         tile=_fields,
         arrays=arrays,
-        work=lambda tile: _units(alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c),
+        work=lambda tile: _units(
+            alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c, engine.cores
+        ),
     )
 
 

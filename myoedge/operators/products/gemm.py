@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.operators.kernel import WORKERS
-
 PIXELS = 4  # rows of a block
 REST_LOOPS = (0, 1, 1, 2)  # of me_copy_windows, by bytes behind the last word
 
@@ -21,10 +19,10 @@ EDGE, EDGE_WORD = 14.0, 0.2
 TABLE = 2  # words that pass while a block's results are looked up in a table
 
 
-def scratch(taps: int) -> int:
-    """me_gemm_scratch_bytes: what eight cores gather at a time, rows filled to words."""
+def scratch(taps: int, cores: int) -> int:
+    """me_gemm_scratch_bytes: what the cores gather at a time, rows filled to words."""
     row = -(-taps // 4) * 4
-    return WORKERS * PIXELS * _gathered_at_a_time(taps) * (row + 4)
+    return cores * PIXELS * _gathered_at_a_time(taps) * (row + 4)
 
 
 def stride(taps: int) -> int:

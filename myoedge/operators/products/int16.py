@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, WORKERS, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -18,6 +18,7 @@ from myoedge.operators.products.packing import (
     packed_weights,
     up,
 )
+from myoedge.targets.chip import Engine
 
 BLOCK = 4  # sums of a micro-kernel
 ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
@@ -34,7 +35,7 @@ def channels_in_blocks(step: QuantizedNode) -> Array:
     return np.pad(channels, ((0, -len(channels) % BLOCK), (0, 0)))
 
 
-def wide_rows(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
+def wide_rows(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> Tiled:
     """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other."""
     arrays = {"weights": in_blocks(step["weight"].reshape(k, c))}
     arrays["channels"] = channels_in_blocks(step)
@@ -53,22 +54,18 @@ def wide_rows(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         op={"c": c, "pre": step["pre"]},
         tile=_tile,
         arrays=arrays,
-        work=lambda sizes: _work(sizes["row"], sizes["k"], c),
+        work=lambda sizes: _work(sizes["row"], sizes["k"], c, engine.cores),
     )
 
 
-def _work(rows: Any, blocks: Any, c: int) -> Any:
+def _work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
     """Words of taps of 4 x 4 sums; rows behind the last four, and rows of no whole words, alone."""
     whole = rows // BLOCK if c % BLOCK == 0 else 0 * rows
     alone = 0.45 * (c // BLOCK + ODD_WORDS * (c % BLOCK)) + 4.5
     return (
-        _share(whole * blocks) * (c // BLOCK + 7.5)
-        + _share((rows - BLOCK * whole) * blocks) * alone
+        -(-whole * blocks // cores) * (c // BLOCK + 7.5)
+        + -(-(rows - BLOCK * whole) * blocks // cores) * alone
     )
-
-
-def _share(count: Any) -> Any:
-    return -(-count // WORKERS)
 
 
 def _tile(regions: Mapping[str, Region]) -> Fields:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from myoedge.operators import nine_cores as team
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
     CHANNELS,
@@ -19,9 +19,10 @@ from myoedge.operators.products.packing import (
     weight_operands,
     with_table,
 )
+from myoedge.targets.chip import Engine
 
 
-def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
+def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> Tiled:
     """Axes row, and k in blocks of channels."""
     gather = c % 4 != 0
     arrays = {
@@ -29,8 +30,7 @@ def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         "channels": packed_channels(step),
     }
     table = with_table(step, arrays)
-    helped = not gather and team.helped(rows * c * k)
-    cores = team.cores(helped)
+    cores = engine.cores
     windows = dense.Windows(dense.up(c, 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
@@ -44,12 +44,12 @@ def rows_in_tiles(step: QuantizedNode, rows: int, c: int, k: int) -> Tiled:
         op={"c": c, **scale_fields(step)},
         tile=_tile,
         arrays=arrays,
-        scratch=lambda sizes: dense.scratch(c) if gather else 0,
+        scratch=lambda sizes: dense.scratch(c, cores) if gather else 0,
         work=lambda sizes: (
             dense.block_work(sizes["row"], sizes["k"], words, cores)
             + dense.gather_work(sizes["row"], sizes["row"], windows, cores)
         ),
-        helped=helped,
+        nine_cores=engine.control_core,
     )
 
 
@@ -66,3 +66,8 @@ def _tile(regions: Mapping[str, Region]) -> Fields:
         "y_stride": k,
         "scratch": "@scratch",
     }
+
+
+def is_large_product(rows: int, c: int, k: int) -> bool:
+    """Whether nine cores share a product: rows that are copied first only eight cores do."""
+    return c % 4 == 0 and is_large(rows * c * k)

@@ -23,7 +23,7 @@ from myoedge.operators.base import (
     StreamState,
     register,
 )
-from myoedge.operators.kernel import Dim
+from myoedge.operators.kernel import Dim, on_cluster
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
     GRU_GATES,
@@ -198,7 +198,7 @@ LSTM = register(
         acc_bound=recurrent_bound,
         template="recurrent.c.j2",
         literals=literals,
-        tiled=lstm_in_tiles,
+        kernels=on_cluster(lstm_in_tiles),
         weights=(3,),
         fixed_params=HIDDEN,
         multiplies=True,
@@ -218,7 +218,7 @@ LSTM_CELL = register(
         acc_bound=recurrent_bound,
         template="recurrent.c.j2",
         literals=literals,
-        tiled=cell_in_tiles,
+        kernels=on_cluster(cell_in_tiles),
         weights=(3,),
         multiplies=True,
     )
@@ -236,7 +236,7 @@ GRU = register(
         acc_bound=gru_bound,
         template="recurrent.c.j2",
         literals=literals,
-        tiled=gru_in_tiles,
+        kernels=on_cluster(gru_in_tiles),
         weights=(2, 3),
         fixed_params=HIDDEN,
         multiplies=True,
@@ -256,7 +256,7 @@ GRU_STATE = register(
         acc_bound=gru_bound,
         template="recurrent.c.j2",
         literals=literals,
-        tiled=state_in_tiles,
+        kernels=on_cluster(state_in_tiles),
         weights=(2, 3),
         multiplies=True,
     )

@@ -9,7 +9,7 @@ from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import beside_last
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import Tiled, on_cluster
 from myoedge.operators.linear.definition import (
     linear_literals,
     linear_nest,
@@ -18,6 +18,7 @@ from myoedge.operators.linear.definition import (
 )
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.weighted import acc_bound, quantize
+from myoedge.targets.chip import Engine
 
 # What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
 GATE = QuantParams(2.0**-10, 0, INT16)
@@ -29,9 +30,9 @@ def gates_integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def gates_in_tiles(step: QuantizedNode) -> Tiled:
+def gates_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     sizes = linear_literals(step)
-    return wide_rows(step, sizes["rows"], sizes["c_in"], sizes["k_out"])
+    return wide_rows(step, engine, sizes["rows"], sizes["c_in"], sizes["k_out"])
 
 
 GATES = register(
@@ -46,7 +47,7 @@ GATES = register(
         acc_bound=acc_bound,
         template="gates.c.j2",
         literals=linear_literals,
-        tiled=gates_in_tiles,
+        kernels=on_cluster(gates_in_tiles),
         weights=(1, 2),
         out_dtype="int16",
         fixed_params=GATE,

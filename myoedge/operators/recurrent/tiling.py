@@ -13,6 +13,7 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
 from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
 from myoedge.operators.products.packing import up
+from myoedge.targets.chip import Engine
 
 
 def literals(step: QuantizedNode) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes, "reset_first": bool(step.attrs.get("reset_first", False))}
 
 
-def _in_tiles(step: QuantizedNode, kernel: str) -> Tiled:
+def _in_tiles(step: QuantizedNode, engine: Engine, kernel: str) -> Tiled:
     """States stay in L1 from tile to tile."""
     sizes, arrays, reverse = literals(step), _packed(step), bool(step.attrs["reverse"])
     parts = 1 + sizes["reset_first"]  # of a step, with a barrier each
@@ -48,7 +49,7 @@ def _in_tiles(step: QuantizedNode, kernel: str) -> Tiled:
         tile=lambda regions: _tile(regions, sizes["steps"], reverse),
         arrays=arrays,
         scratch=lambda _: n * (2 * up(units) + up(2 * units)) * parts,
-        work=lambda tile: tile["t"] * _step_work(sizes, parts),
+        work=lambda tile: tile["t"] * _step_work(sizes, parts, engine.cores),
     )
 
 
@@ -93,11 +94,11 @@ def _operands(
     )
 
 
-def _step_work(sizes: Mapping[str, Any], parts: int) -> int:
+def _step_work(sizes: Mapping[str, Any], parts: int, cores: int) -> int:
     """Instructions of a step of time on words of h and of weights, by the core with most units."""
     words, loads = up(sizes["units"]) // 4, sizes["gates"] + parts - 1
     unit = words * (1 + 2 * loads) + 28 * loads
-    return int(sizes["batch"] * (-(-sizes["units"] // 8) * unit + parts * 60) + parts * 125)
+    return int(sizes["batch"] * (-(-sizes["units"] // cores) * unit + parts * 60) + parts * 125)
 
 
 def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
@@ -108,18 +109,20 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
 
 
-def lstm_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_lstm_s8")
+def lstm_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return _in_tiles(step, engine, "me_lstm_s8")
 
 
-def cell_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_lstm_cell_s8")
+def cell_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return _in_tiles(step, engine, "me_lstm_cell_s8")
 
 
-def gru_in_tiles(step: QuantizedNode) -> Tiled:
-    return _in_tiles(step, "me_gru_reset_first_s8" if step.attrs["reset_first"] else "me_gru_s8")
+def gru_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return _in_tiles(
+        step, engine, "me_gru_reset_first_s8" if step.attrs["reset_first"] else "me_gru_s8"
+    )
 
 
-def state_in_tiles(step: QuantizedNode) -> Tiled:
+def state_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     early = step.attrs["reset_first"]
-    return _in_tiles(step, "me_gru_reset_first_state_s8" if early else "me_gru_state_s8")
+    return _in_tiles(step, engine, "me_gru_reset_first_state_s8" if early else "me_gru_state_s8")

@@ -31,8 +31,9 @@ from myoedge.operators.common_rules import (
     stored_bound,
 )
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
 from myoedge.operators.loops import Loop
+from myoedge.targets.chip import Engine
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
 ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
@@ -94,6 +95,7 @@ def row_literals(step: QuantizedNode) -> dict[str, object]:
 
 def _rows_in_tiles(
     step: QuantizedNode,
+    engine: Engine,
     kernel: str,
     op: Mapping[str, int | str],
     arrays: dict[str, Array],
@@ -117,7 +119,7 @@ def _rows_in_tiles(
         op={"length": length, **op},
         tile=_row_tile,
         arrays=arrays,
-        work=lambda sizes: -(-x.footprint(sizes) // length // WORKERS) * (length + 6),
+        work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (length + 6),
     )
 
 
@@ -126,9 +128,9 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
-def softmax_in_tiles(step: QuantizedNode) -> Tiled:
+def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
-    return _rows_in_tiles(step, "me_softmax_s8", {"exp": "@exp"}, arrays, "softmax")
+    return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, arrays, "softmax")
 
 
 SOFTMAX = register(
@@ -143,7 +145,7 @@ SOFTMAX = register(
         acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
-        tiled=softmax_in_tiles,
+        kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
@@ -181,14 +183,14 @@ def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def log_softmax_in_tiles(step: QuantizedNode) -> Tiled:
+def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     arrays: dict[str, Array] = {
         "exp": step["exp"].astype(np.uint16),
         "log": step["log"].astype(np.int16),
     }
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, "me_log_softmax_s8", op, arrays, "log_softmax")
+    return _rows_in_tiles(step, engine, "me_log_softmax_s8", op, arrays, "log_softmax")
 
 
 LOG_SOFTMAX = register(
@@ -203,7 +205,7 @@ LOG_SOFTMAX = register(
         acc_bound=stored_bound,
         template="softmax.c.j2",
         literals=row_literals,
-        tiled=log_softmax_in_tiles,
+        kernels=on_cluster(log_softmax_in_tiles),
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
     )
@@ -227,8 +229,8 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_in_tiles(step: QuantizedNode) -> Tiled:
-    return _rows_in_tiles(step, "me_argmax_s8", {}, {}, "argmax")
+def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    return _rows_in_tiles(step, engine, "me_argmax_s8", {}, {}, "argmax")
 
 
 def _argmax_streaming_rule(
@@ -249,7 +251,7 @@ ARGMAX = register(
         integer=as_in_floats(argmax_real),
         template="softmax.c.j2",
         literals=row_literals,
-        tiled=argmax_in_tiles,
+        kernels=on_cluster(argmax_in_tiles),
         out_dtype="int32",
         streaming_rule=_argmax_streaming_rule,
     )

@@ -27,7 +27,8 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import stored_bound
-from myoedge.operators.kernel import OUT, WORKERS, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.targets.chip import Engine
 
 LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 1,024
 # What a curve may hold, as it is taken between points; other functions follow as tables.
@@ -250,7 +251,7 @@ def spectrogram_literals(step: QuantizedNode) -> dict[str, Any]:
     }
 
 
-def spectrogram_in_tiles(step: QuantizedNode) -> Tiled:
+def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     """Some frames at a time, all lanes of them."""
     sizes = spectrogram_literals(step)
     count, lanes, bins, length = (sizes[key] for key in ("frames", "lanes", "bins", "length"))
@@ -281,8 +282,8 @@ def spectrogram_in_tiles(step: QuantizedNode) -> Tiled:
         },
         tile=_tile,
         arrays=arrays,
-        scratch=lambda _: WORKERS * 4 * length,
-        work=lambda sizes: -(-sizes["t"] * lanes // WORKERS) * (transforms + 10 * bins),
+        scratch=lambda _: engine.cores * 4 * length,
+        work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
     )
 
 
@@ -302,7 +303,7 @@ SPECTROGRAM = register(
         acc_bound=stored_bound,
         template="spectrogram.c.j2",
         literals=spectrogram_literals,
-        tiled=spectrogram_in_tiles,
+        kernels=on_cluster(spectrogram_in_tiles),
         weights=(1, 2, 3),
         products=spectrogram_products,
         multiplies=True,

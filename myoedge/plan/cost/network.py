@@ -48,7 +48,7 @@ def _helped(plan: Plan) -> frozenset[int]:
     spans = [
         range(enters[index] + 1, enters[index + 1])
         for index, tiling in enumerate(plan.tilings)
-        if tiling is not None and tiling.tiled.helped
+        if tiling is not None and tiling.tiled.nine_cores
     ]
     return frozenset(moment for span in spans for moment in span)
 

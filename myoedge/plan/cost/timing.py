@@ -154,7 +154,7 @@ def _steps(
             [*loads[t + 1], *later.get(here.first + t, ())],
             [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
             (index + 1, 0) if follows else (index, t + 1),
-            bool(here.tiled.helped),
+            bool(here.tiled.nine_cores),
         )
     stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)

@@ -7,7 +7,7 @@ from myoedge.errors import Notice, notice
 from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tile_search import smallest
-from myoedge.targets import Chip
+from myoedge.targets.chip import Chip
 
 
 def least_bytes(step: QuantizedNode, chip: Chip) -> int:

@@ -39,17 +39,16 @@ from myoedge.plan.l1.tile_search import (
     Choice,
     Limits,
     choices,
+    choose,
     tile_count,
 )
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling, unplaced
 from myoedge.plan.placement import Life, first_gap
-from myoedge.targets import Chip
+from myoedge.targets.chip import Chip
 from myoedge.targets.costs import TransferCost
 
-# Thought to be hidden before a layer, at least: nothing but what is spare there, or 32 KiB, so that
-# constants have larger tiles. Which is better the model of the whole network tells: the latter,
-# where the DMA is what is slow.
-HIDDEN_CYCLES = (0.0, 4096.0)
+# Of the DMA, hidden before a layer at least: 32 KiB, so that constants may have large tiles.
+HIDDEN_CYCLES = 4096.0
 
 BEFORE = -1  # a tile in front of all
 
@@ -78,10 +77,12 @@ def plan_l1(
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
     """
-    tileds = [declared(step, chip) for step in steps]
-    search = _Search.of(tileds, chip.transfers, limits or {})
-    made = (_fitting(tileds, flows, room, search.hiding(least)) for least in HIDDEN_CYCLES)
-    return min(made, key=search.cycles)
+    cost, limits = chip.transfers, limits or {}
+    tileds = [
+        _fastest_kernel(candidates(step, chip), room, cost, limits.get(index, NO_LIMITS))
+        for index, step in enumerate(steps)
+    ]
+    return _fitting(tileds, flows, room, _Search.of(tileds, cost, limits))
 
 
 def _fitting(
@@ -120,11 +121,33 @@ def _fetch(tiling: Tiling, cost: TransferCost) -> tuple[int, float]:
     return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice), cost)
 
 
+def candidates(step: QuantizedNode, chip: Chip) -> list[Tiled]:
+    """Tilings of a layer by its operator's kernels, of engines that the chip has."""
+    engines = {engine.name: engine for engine in chip.engines}
+    found = []
+    for kernel in OPS[step.node.op].kernels:
+        engine = engines.get(kernel.engine)
+        tiled = kernel.tiling(step, engine) if engine and kernel.accepts(step) else None
+        if engine and tiled:
+            cost = engine.kernels[tiled.kernel]
+            found.append(replace(tiled, engine=engine.name, cost=cost))
+    return found
+
+
 def declared(step: QuantizedNode, chip: Chip) -> Tiled | None:
-    """The tiling that the layer's operator states, with its cost on this chip; None without one."""
-    tiled = OPS[step.node.op].tiled
-    found = None if tiled is None else tiled(step)
-    return None if found is None else replace(found, cost=chip.engines[0].kernels[found.kernel])
+    """The first of a layer's tilings; None where it has none."""
+    return next(iter(candidates(step, chip)), None)
+
+
+def _fastest_kernel(
+    tileds: Sequence[Tiled], room: int, cost: TransferCost, limits: Limits
+) -> Tiled | None:
+    """Of the tilings that fit, the one of fewest cycles by itself."""
+    if len(tileds) < 2:
+        return next(iter(tileds), None)
+    found = [(choose(tiled, room, cost, limits=limits), tiled) for tiled in tileds]
+    cycles = [float("inf") if choice is None else choice.cycles for choice, _ in found]
+    return found[cycles.index(min(cycles))][1]
 
 
 def _attempt(
@@ -209,14 +232,12 @@ class _Search:
     """The tiles of layers, each layer chosen by itself; layers that are alike are searched once.
 
     alike   of each layer what decides about its tiles
-    least   cycles that are hidden before every layer, at least
     known   tiles that were chosen       alone   cycles of tiles that were compared
     """
 
     alike: Sequence[str | None]
     cost: TransferCost
     limits: Mapping[int, Limits]
-    least: float = 0.0
     known: Known = field(default_factory=dict)
     alone: Alone = field(default_factory=dict)
 
@@ -226,9 +247,6 @@ class _Search:
     ) -> _Search:
         return _Search([None if t is None else _alike(t) for t in tileds], cost, limits)
 
-    def hiding(self, least: float) -> _Search:
-        return replace(self, least=least)
-
     def cycles(self, tilings: Sequence[Tiling | None]) -> float:
         return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
 
@@ -236,7 +254,7 @@ class _Search:
         self, index: int, tiled: Tiled, room: int, kept: frozenset[str], hidden: float
     ) -> Choice | None:
         """The fastest tiles of a layer; None where none fit."""
-        hidden = max(hidden, self.least)
+        hidden = max(hidden, HIDDEN_CYCLES)
         limits = self.limits.get(index, NO_LIMITS)
         key = (self.alike[index], round(hidden), room, kept, limits)
         if key not in self.known:

@@ -13,11 +13,7 @@ import numpy as np
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.timeline import Piece
-from myoedge.targets import Chip
-
-# Cycles of the cluster from the end of one haul to the first byte of the next, on the embedded
-# simulator: the fabric controller wakes, and hands it to L3's controller.
-HAUL_CYCLES = 250.0
+from myoedge.targets.chip import Chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class Rate:
 
     @staticmethod
     def of(chip: Chip) -> Rate:
-        return Rate(chip.point.clock_hz / chip.l3_bytes_per_s, HAUL_CYCLES)
+        return Rate(chip.point.clock_hz / chip.l3_bytes_per_s, chip.transfers.l3_start_cycles)
 
     def cycles(self, piece: Piece) -> float:
         return self.haul + self.byte * piece.size_bytes

@@ -18,8 +18,12 @@ GAP9 = Chip(
     l3_bytes=32 * KIB * KIB,
     # The octal interface moves a byte in two periods of the peripheral clock (GVSoC's GAP9).
     l3_bytes_per_s=185_000_000,
-    # Eight cores compute with four int8 products a cycle; the ninth moves data.
-    engines=(Engine("cluster", cores=8, macs_per_cycle=32, kernels=KERNELS),),
+    # Eight cores compute with four int8 products a cycle; the ninth moves data, and computes
+    # large layers too.
+    engines=(
+        Engine("cluster", cores=8, macs_per_cycle=32, kernels=KERNELS),
+        Engine("nine cores", cores=9, macs_per_cycle=36, kernels=KERNELS, control_core=True),
+    ),
     transfers=TRANSFERS,
     points=(
         OperatingPoint("high", volts=0.80, clock_hz=370_000_000),
@@ -30,3 +34,5 @@ GAP9 = Chip(
         "operating points: MLPerf Tiny v1.0, GreenWaves submission (closed division)",
     ),
 )
+
+WORKERS = GAP9.engines[0].cores  # ME_WORKERS of the runtime: cores 0 to 7 compute
