@@ -205,7 +205,8 @@ class BuildFolder:
 
     @cached_property
     def regions(self) -> dict[int, tuple[str, int, int]]:
-        """Where results of layers lie in L2: C symbol, offset, size in bytes; none of L3."""
+        """L2 locations of the layers' results: C symbol, offset, size in bytes; results in L3 are
+        absent."""
         q, steps = self.network, json.loads(self.written("plan.json"))["steps"]
         regions = {}
         for index, step in enumerate(steps):

@@ -94,7 +94,7 @@ def run_elf(
     timeout_s: float,
     frequency: int = FREQUENCY,
     fc_hart: int = FC_HART,
-) -> tools.Finished:
+) -> tools.CompletedProcess:
     """Runs firmware in a folder for its semihosting files; exit code and output.
 
     frequency    of SoC and cluster in Hz; the peripherals' is half of it (equal for hart 9)

@@ -37,7 +37,7 @@ class Tables:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class TileTerm:
     """step * (t / run % count); count 0: without the remainder."""
 
     step: int
@@ -53,7 +53,7 @@ def expression(values: Sequence[int]) -> str | None:
     return _sum("" if terms and values[0] == 0 else str(values[0]), terms)
 
 
-def _terms(values: Sequence[int], run: int) -> list[Term] | None:
+def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
     """What adds up to values less the first one; each value stands for `run` tiles."""
     more = _run(values)
     values, run = values[::more], run * more
@@ -65,7 +65,7 @@ def _terms(values: Sequence[int], run: int) -> list[Term] | None:
     if not _repeats(values, count):
         return None
     rest = _terms(values[::count], run * count)
-    own = Term(step, run, 0 if count == len(values) else count)
+    own = TileTerm(step, run, 0 if count == len(values) else count)
     return None if rest is None else [own, *rest]
 
 
@@ -86,7 +86,7 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
 
-def _sum(start: str, terms: Sequence[Term]) -> str:
+def _sum(start: str, terms: Sequence[TileTerm]) -> str:
     text = start
     for term in terms:
         turn, size = _turn(term.run, term.count), abs(term.step)

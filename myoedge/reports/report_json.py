@@ -232,7 +232,7 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
 
 
 def _engine(plan: Plan, index: int) -> str | None:
-    """That of the kernel; layers without tiles run on the chip's first one."""
+    """Name of the kernel's engine; for layers without tiles the chip's first one."""
     tiling = plan.tilings[index]
     first = plan.chip.engines[0].name if plan.chip.l1_bytes else None
     return first if tiling is None else tiling.tiled.engine

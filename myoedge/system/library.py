@@ -88,7 +88,7 @@ def _compiled(
     sanitize: Sequence[str],
     defines: Sequence[str],
     options: CompileOptions,
-) -> tools.Finished:
+) -> tools.CompletedProcess:
     """Compiles kernels to cached objects, without `defines`; then all other files, and links."""
     include = sorted({file.parent for file in files if file.suffix == ".h"})
     kernels = [file for file in files if _is_kernel(src_dir, file)]
@@ -124,7 +124,9 @@ def _source_files(src_dir: Path) -> list[Path]:
     return sorted(files)
 
 
-def _rejected(src_dir: Path, cc: toolchain.Compiler, finished: tools.Finished) -> MyoedgeError:
+def _rejected(
+    src_dir: Path, cc: toolchain.Compiler, finished: tools.CompletedProcess
+) -> MyoedgeError:
     output = finished.stderr.strip()
     if disk_full := cache.disk_full_error(output):
         return disk_full

@@ -35,7 +35,7 @@ class ObjectOptions:
 
 def compile_objects(
     sources: Sequence[Path], options: ObjectOptions
-) -> tuple[list[Path], tools.Finished]:
+) -> tuple[list[Path], tools.CompletedProcess]:
     """(objects, result of the first failed compilation, or of none)."""
     objects = [(source, _object_path(source, options)) for source in sources]
     missing = [(source, path) for source, path in objects if not cache.is_cached(path)]
@@ -44,7 +44,7 @@ def compile_objects(
     if missing:
         cache.prune(tools.cache_folder("objects").glob("*.o"), MAX_OBJECTS)
     rejected = (finished for finished in results if finished.returncode != 0)
-    return [path for _, path in objects], next(rejected, tools.Finished(0, "", ""))
+    return [path for _, path in objects], next(rejected, tools.CompletedProcess(0, "", ""))
 
 
 def _object_path(source: Path, options: ObjectOptions) -> Path:
@@ -68,7 +68,7 @@ def _with_headers(source: Path, options: ObjectOptions) -> list[Path]:
     return files
 
 
-def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.Finished:
+def _compile(source: Path, path: Path, options: ObjectOptions) -> tools.CompletedProcess:
     with tools.scratch() as folder:
         fresh = folder / "fresh.o"
         finished = toolchain.compile_object(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
-from myoedge.system.tools import Finished, cache_folder, run, scratch
+from myoedge.system.tools import CompletedProcess, cache_folder, run, scratch
 
 ZIG = "ziglang==0.17.0"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wconversion")
@@ -148,7 +148,7 @@ def compile_library(
     include: Files = (),
     defines: Names = (),
     objects: Files = (),
-) -> Finished:
+) -> CompletedProcess:
     """Compiles C files, or all C files below a folder, to a shared library with these objects.
 
     Same sources, same bytes, in any folder (except with sanitizers, whose run-time library holds
@@ -160,14 +160,14 @@ def compile_library(
 
 def compile_object(
     source: Path, output: Path, *, root: Path, cc: Compiler, flags: Names, include: Files
-) -> Finished:
+) -> CompletedProcess:
     """Compiles one file to an object; source names in it are relative to `root`."""
     return _compile([source], output, cc, ("-c", *flags), include, root=root)
 
 
 def compile_program(
     sources: Path | Files, output: Path, *, cc: Compiler, sanitize: Names = (), include: Files = ()
-) -> Finished:
+) -> CompletedProcess:
     """Compiles C files, or all C files below a folder, to a program; else as compile_library."""
     return _compile(sources, output, cc, compile_flags(cc, sanitize), include)
 
@@ -180,7 +180,7 @@ def _compile(
     include: Files,
     objects: Files = (),
     root: Path | None = None,
-) -> Finished:
+) -> CompletedProcess:
     common_root, files = _located(sources)
     root = root or common_root
     includes = [f"-I{os.path.relpath(folder.resolve(), root)}" for folder in include]
@@ -239,7 +239,7 @@ def compile_firmware(
     flags: Names,
     include: Files = (),
     objects: Files = (),
-) -> Finished:
+) -> CompletedProcess:
     """Compiles C and assembly and links them by a linker script to an ELF; else as
     compile_library."""
     root = _located([script, *sources])[0]

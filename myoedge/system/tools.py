@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CompletedProcess:
     """Result of a program; returncode is minus the signal that ended it."""
 
     returncode: int
@@ -34,7 +34,7 @@ def run(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
-) -> Finished:
+) -> CompletedProcess:
     """Runs a program to completion, `env` added to the environment, without standard input.
 
     Raises E501 where it cannot be started, E502 where it takes longer than `timeout_s`.
@@ -50,7 +50,7 @@ def run(
     except BaseException:
         _kill(process)
         raise
-    return Finished(process.returncode, stdout, stderr)
+    return CompletedProcess(process.returncode, stdout, stderr)
 
 
 @dataclass(frozen=True, slots=True)

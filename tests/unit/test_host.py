@@ -116,12 +116,12 @@ print(host.run(library, [np.full(5, 9, np.int8)], [((5,), np.int32)])[0].tolist(
 """
     with ThreadPoolExecutor(3) as pool:
         ends = list(pool.map(lambda _: python(script), range(3)))
-    assert ends == [tools.Finished(0, "[45, 45, 45, 45, 45]\n", "")] * 3
+    assert ends == [tools.CompletedProcess(0, "[45, 45, 45, 45, 45]\n", "")] * 3
     assert len(list((cache / "libraries").iterdir())) == 1
     assert list((cache / "scratch").iterdir()) == []
 
 
-def python(script: str, **env: str) -> tools.Finished:
+def python(script: str, **env: str) -> tools.CompletedProcess:
     command = [sys.executable, "-c", script]
     return tools.run(command, cwd=REPOSITORY, env={"PYTHONPATH": str(REPOSITORY), **env})
 
@@ -181,7 +181,7 @@ try:
 except MyoedgeError as error:
     print(error.code, error.exit_code)
 """
-    assert python(script) == tools.Finished(0, "E281 2\n", "")
+    assert python(script) == tools.CompletedProcess(0, "E281 2\n", "")
 
 
 def test_two_libraries_with_the_same_symbols_do_not_meet(tmp_path: Path, cache: Path) -> None:
@@ -292,7 +292,7 @@ WRITES_INPUT = "*(signed char *)(unsigned long)&x[at[0]] = 1;"
 FAULT = -signal.SIGSEGV
 
 
-def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> tools.Finished:
+def guarded_in_a_process(src: Path, size: int, offset: int, written: int) -> tools.CompletedProcess:
     script = f"""
 from pathlib import Path
 import numpy as np

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package as a whole: every module imports by its full name, and no import cycle."""
+"""The package as a whole: imports without cycles, docstrings with nouns, unique class names."""
 
 from __future__ import annotations
 
+import ast
+import collections
 import graphlib
 import importlib
 import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import grimp
 import pytest
 
 import myoedge
 
+PACKAGE = Path(myoedge.__file__).parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(myoedge.__path__, "myoedge."))
 
 
@@ -28,3 +34,44 @@ def test_no_import_cycle() -> None:
     graph = grimp.build_graph("myoedge", exclude_type_checking_imports=True, cache_dir=None)
     imported = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
     assert len([*graphlib.TopologicalSorter(imported).static_order()]) == len(graph.modules)
+
+
+TREES = {p: ast.parse(p.read_text(encoding="utf-8")) for p in sorted(PACKAGE.rglob("*.py"))}
+PRONOUN = re.compile(
+    r"(what|the same|the ones?|those|these|that|this|it|its|they|them|of|how|as|where|whose|which"
+    r"|who|all that|everything|one that)\b",
+    re.IGNORECASE,
+)
+ROOMS_TO_DO = (
+    *("api", "building", "codegen", "frontend", "operators", "passes", "plan", "quantization"),
+    *("sweeps", "targets"),
+)
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield getattr(node, "name", "module"), ast.get_docstring(node) or ""
+
+
+def test_docstrings_name_the_thing() -> None:
+    """No docstring begins with a pronoun in the place of the noun that it describes."""
+    rooms = {path: path.relative_to(PACKAGE).parts[0] for path in TREES}
+    pronouns = [
+        f"{path.relative_to(PACKAGE)} {name}: {text.splitlines()[0]}"
+        for path, tree in TREES.items()
+        if rooms[path] not in ROOMS_TO_DO
+        for name, text in docstrings(tree)
+        if PRONOUN.match(text)
+    ]
+    assert pronouns == []
+
+
+def test_classes_have_names_of_their_own() -> None:
+    names = collections.Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []

@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def made(folder: Path, *flags: str, **texts: str) -> tuple[Path, tools.Finished]:
+def made(folder: Path, *flags: str, **texts: str) -> tuple[Path, tools.CompletedProcess]:
     """The object of library/a.c in a folder of its own, some files with another text."""
     for name, text in FILES.items():
         path = folder / name

@@ -63,7 +63,7 @@ def built(folder: Path, text: str = ADD, **options: object) -> Path:
 def test_a_program_is_run_with_its_streams_and_exit_code(tmp_path: Path) -> None:
     script = "import os, sys; print(os.getcwd()); sys.stderr.write(os.environ['A']); sys.exit(3)"
     finished = tools.run([sys.executable, "-c", script], cwd=tmp_path, env={"A": "µ"})
-    assert finished == tools.Finished(3, f"{tmp_path}\n", "µ")
+    assert finished == tools.CompletedProcess(3, f"{tmp_path}\n", "µ")
 
 
 def test_a_missing_program_is_E501(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_no_folder_of_this_machine_is_in_a_library(
     text = ADD.replace("return 0;", "return __FILE__[a[2]];")
     source, library = written(tmp_path / "inner", text), tmp_path / "net.so"
     finished = toolchain.compile_library([source], library, cc=cc, warnings=("-Wall", debug))
-    assert finished == tools.Finished(0, "", "")
+    assert finished == tools.CompletedProcess(0, "", "")
     strings = re.findall(rb"[\x20-\x7e]{4,}", library.read_bytes())
     assert any(b"net.c" in text for text in strings)
     for private in (str(tmp_path), str(Path.home()), str(tools.cache_folder("zig"))):
@@ -137,7 +137,7 @@ def test_a_folder_is_compiled_with_all_its_C(tmp_path: Path) -> None:
         cc=toolchain.compiler(),
         include=[tmp_path / "src/include"],
     )
-    assert finished == tools.Finished(0, "", "")
+    assert finished == tools.CompletedProcess(0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,9 @@ def test_the_compiler_objects(tmp_path: Path, body: str, objection: str) -> None
     assert not (tmp_path / "net.so").exists()
 
 
-def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -> tools.Finished:
+def added(
+    tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str
+) -> tools.CompletedProcess:
     program = tmp_path / "add"
     source = written(tmp_path, ADD_PROGRAM, "main.c")
     compiled = toolchain.compile_program(
@@ -169,7 +171,7 @@ def added(tmp_path: Path, name: str, sanitize: tuple[str, ...], *numbers: str) -
 def test_undefined_behaviour_sanitizer_catches_a_signed_overflow(tmp_path: Path) -> None:
     checked = ("undefined",)
     assert added(tmp_path, "zig", checked, "2147483646", "1") == (
-        tools.Finished(0, "2147483647\n", "")
+        tools.CompletedProcess(0, "2147483647\n", "")
     )
     caught = added(tmp_path, "zig", checked, "2147483647", "1")
     assert caught.returncode == -signal.SIGABRT

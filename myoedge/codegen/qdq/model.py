@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.qdq.operators import WRITE
-from myoedge.codegen.qdq.writer import Writer
+from myoedge.codegen.qdq.writer import OnnxWriter
 from myoedge.graph.ir import InputNormalization
 from myoedge.numerics.pointwise import bounds
 from myoedge.operators.base import QuantizedNode
@@ -37,7 +37,10 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     fidelity   SQNR per tensor, shown with the nodes
     The same plan gives the same bytes. Not for networks of more than 2 GiB.
     """
-    q, w = plan.quant, Writer(plan.quant.params, plan.quant.graph.constants, plan.quant.constants)
+    q, w = (
+        plan.quant,
+        OnnxWriter(plan.quant.params, plan.quant.graph.constants, plan.quant.constants),
+    )
     ports = [w.free(name) for name in q.graph.inputs]
     shown = [w.free(name) for name in q.graph.output_names or q.graph.outputs]
     for name, port in zip(q.graph.inputs, ports, strict=True):
@@ -53,7 +56,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
     return _serialised(w, q, model_name, ports, shown)
 
 
-def _opset(w: Writer) -> int:
+def _opset(w: OnnxWriter) -> int:
     """As low as it may be."""
     from onnx import TensorProto
 
@@ -61,7 +64,7 @@ def _opset(w: Writer) -> int:
     return OPSET_WIDE if wide else OPSET
 
 
-def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
+def _input(w: OnnxWriter, q: QuantGraph, name: str, port: str) -> None:
     w.label, w.notes = name, {"input": name}
     border = q.graph.borders.get(name)
     value = port if border is None else _border(w, border, port, len(q.graph.shape(name)))
@@ -71,13 +74,13 @@ def _input(w: Writer, q: QuantGraph, name: str, port: str) -> None:
         w.integers[name] = w.reals[name] = value
 
 
-def _border(w: Writer, border: InputNormalization, x: str, rank: int) -> str:
+def _border(w: OnnxWriter, border: InputNormalization, x: str, rank: int) -> str:
     along = [-1 if d == border.axis else 1 for d in range(rank)]
     scale, offset = (np.array(v, np.float32).reshape(along) for v in (border.scale, border.offset))
     return w.node("Add", w.node("Mul", x, w.constant(scale)), w.constant(offset))
 
 
-def _step(w: Writer, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
+def _step(w: OnnxWriter, plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> None:
     q, name, act = plan.quant, step.node.name, step.attrs.get("act", ())
     w.label, w.notes = step.node.label, _notes(plan, step, fidelity)
     y = WRITE[step.node.op](w, step, *(w.reals[x] for x in step.operands))
@@ -108,7 +111,7 @@ def _db(value: float | None) -> str:
     return "" if value is None else f"{value:.1f} dB"
 
 
-def _output(w: Writer, q: QuantGraph, name: str, output: str) -> None:
+def _output(w: OnnxWriter, q: QuantGraph, name: str, output: str) -> None:
     w.label, w.notes = output, {"output": output}
     if w.integers[name] == w.reals.get(name):
         w.node("Identity", w.integers[name], output=output)
@@ -117,7 +120,7 @@ def _output(w: Writer, q: QuantGraph, name: str, output: str) -> None:
 
 
 def _serialised(
-    w: Writer, q: QuantGraph, model_name: str, ports: Sequence[str], shown: Sequence[str]
+    w: OnnxWriter, q: QuantGraph, model_name: str, ports: Sequence[str], shown: Sequence[str]
 ) -> bytes:
     import onnx
     from onnx import helper

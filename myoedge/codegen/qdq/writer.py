@@ -15,7 +15,7 @@ from myoedge.numerics.quant_params import QuantParams
 
 
 @dataclass
-class Writer:
+class OnnxWriter:
     """A myoedge.operators.qdq.Writer.
 
     constants   constants of the network after quantisation

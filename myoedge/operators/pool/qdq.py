@@ -35,7 +35,7 @@ Axis = Sequence[Window]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PoolWindow:
     """Windows of one axis as ONNX describes them."""
 
     size: int
@@ -44,12 +44,12 @@ class Grid:
     after: int
 
 
-def regular(axis: Axis, n: int) -> Grid | None:
+def regular(axis: Axis, n: int) -> PoolWindow | None:
     """The grid that gives exactly these windows over n elements; None where there is none."""
     return next((g for g in _grids(axis, n) if _gives(g, axis, n)), None)
 
 
-def _grids(axis: Axis, n: int) -> Iterator[Grid]:
+def _grids(axis: Axis, n: int) -> Iterator[PoolWindow]:
     """Candidates: a window of the full size is not clipped and tells where the first begins."""
     size = max(high - low for low, high, _ in axis)
     whole = next(i for i, (low, high, _) in enumerate(axis) if high - low == size)
@@ -58,10 +58,10 @@ def _grids(axis: Axis, n: int) -> Iterator[Grid]:
     for stride in dict.fromkeys(strides):
         before = whole * stride - axis[whole][0]
         after = max((len(axis) - 1) * stride + size - before - n, 0)
-        yield Grid(size, stride, before, after)
+        yield PoolWindow(size, stride, before, after)
 
 
-def _gives(g: Grid, axis: Axis, n: int) -> bool:
+def _gives(g: PoolWindow, axis: Axis, n: int) -> bool:
     """Whether ONNX makes these windows of the grid, padding below one window's size."""
     if g.stride < 1 or not (0 <= g.before < g.size and g.after < g.size):
         return False
@@ -72,7 +72,7 @@ def _gives(g: Grid, axis: Axis, n: int) -> bool:
     return made == [(low, high) for low, high, _ in axis]
 
 
-def _grids_of(step: QuantizedNode) -> list[Grid] | None:
+def _grids_of(step: QuantizedNode) -> list[PoolWindow] | None:
     spatial = step.shapes[0][1:-1]
     found = [regular(*pair) for pair in zip(step.attrs["windows"], spatial, strict=True)]
     grids = [g for g in found if g is not None]
@@ -119,7 +119,7 @@ def _times(w: Writer, x: str, factor: Array) -> str:
     return w.node("Mul", x, w.constant(factor.astype(np.float32)))
 
 
-def _native(w: Writer, op: str, grids: Sequence[Grid], x: str, rank: int) -> str:
+def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) -> str:
     y = w.node(
         op,
         channels_first(w, x, rank),
