@@ -103,7 +103,9 @@ def _outside(plan: Plan, index: int, operand: Operand) -> str:
         name = step.node.name if operand.written else step.operands[int(source)]
         return _bytes(plan, name)
     if (index, source) in plan.streamed:
-        return "me_arena"
+        tiling = plan.tilings[index]
+        in_l2 = tiling is not None and operand.name in tiling.choice.in_l2
+        return f"me_arena + {plan.streamed[index, source][0].l2}" if in_l2 else "me_arena"
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
     return text if is_bytes else f"(const int8_t *){text}"

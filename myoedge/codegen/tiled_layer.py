@@ -22,7 +22,8 @@ def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> 
     """The C of a layer in tiles."""
     fn = function_name(index, step)
     tables, kernel = Tables(fn), tiling.tiled.kernel
-    fields = _fields(tiling, tables)
+    l2 = {o.name: base(o) for o in tiling.tiled.operands if o.name in tiling.choice.in_l2}
+    op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
         "fn": fn,
@@ -37,7 +38,7 @@ def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> 
         "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": list(_stores(tiling, base, tables)),
-        "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", _op(tiling)),
+        "op": assignment(f"me_op[{index % 2}].{kernel}", f"{kernel}_params", op),
         "tile": assignment(f"me_tile[{_slot(tiling)}].{kernel}", f"{kernel}_tile", fields),
     }
     return render("project/layer.c.j2", {**values, "tables": tables.lines})
@@ -71,27 +72,30 @@ def summary(tiling: Tiling) -> str:
         for name, each in sizes.items()
     ]
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
-    return f"{tiles}; in L1 {', '.join(held)} bytes"
+    in_l2 = [o.name for o in tiling.tiled.operands if o.name in tiling.choice.in_l2]
+    stay = f"; in L2 {', '.join(in_l2)}" if in_l2 else ""
+    return f"{tiles}; in L1 {', '.join(held)} bytes{stay}"
 
 
-def _op(tiling: Tiling) -> list[tuple[str, str]]:
+def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Fields of the op's struct; `l2`: the C of where operands start that stay in L2."""
     first = tiling.tiles[0].l1
-    found = [(name, _value(value, first)) for name, value in tiling.tiled.op.items()]
+    found = [(name, _value(value, first, l2)) for name, value in tiling.tiled.op.items()]
     if tiling.tiled.nine_cores is not None:
         found.append(("helped", str(int(tiling.tiled.nine_cores))))
     return found
 
 
-def _value(value: int | str, l1: Mapping[str, int]) -> str:
+def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> str:
     if isinstance(value, int):
         return str(value)
     if not value.startswith("@"):
         return value
-    offset = l1[value[1:]]
-    return f"(void *)(me_l1 + {offset})" if offset else "(void *)me_l1"
+    name = value[1:]
+    return _pointer(l2.get(name, "me_l1"), str(l1[name]))
 
 
-def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
+def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
     every = [tiling.tiled.tile(tile.regions) for tile in tiling.tiles]
     found = []
@@ -102,16 +106,21 @@ def _fields(tiling: Tiling, tables: Tables) -> list[tuple[str, str]]:
                 for row, tile in zip(every, tiling.tiles, strict=True)
             ]
             known = [place for place in places if place is not None]
-            start = "me_l1" if min(known, default=0) >= 0 else "(intptr_t)me_l1"
-            number = tables.number(name, known) if known else ""
-            text = "(void *)me_l1" if number == "0" else f"(void *)({start} + {number})"
-            text = text if known else "0"
-            found.append((name, text.replace("(intptr_t)me_l1 + -", "(intptr_t)me_l1 - ")))
+            start = l2.get(re.findall(r"\w+", value)[0], "me_l1")
+            start = start if min(known, default=0) >= 0 else f"(intptr_t){start}"
+            found.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
     if tiling.tiled.waits:
         found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.waits]))
     return found
+
+
+def _pointer(start: str, offset: str) -> str:
+    """The C of the address so many bytes behind a start."""
+    if offset == "0":
+        return f"(void *)({start})" if " " in start else f"(void *){start}"
+    return f"(void *)({start} + {offset})".replace(" + -", " - ")
 
 
 def _place(value: str, l1: Mapping[str, int]) -> int | None:

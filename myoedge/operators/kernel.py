@@ -152,6 +152,7 @@ class Tiled:
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
+    on_l2     the kernel runs on operands in L2 where no tile fits L1; else a template does
     work      sizes of a tile -> units of work of the core that has most
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
@@ -175,6 +176,7 @@ class Tiled:
     nine_cores: bool | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
+    on_l2: bool = True
     cost: KernelCost = FREE
 
     def cycles(self, sizes: Sizes) -> Any:

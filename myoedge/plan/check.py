@@ -126,7 +126,7 @@ def _covered(plan: Plan) -> Iterator[str]:
                 for line in range(x.bytes // x.line):
                     at = x.at + line * x.stride
                     counts[at : at + x.line] += 1
-            if out.name in tiling.kept:
+            if out.name in tiling.kept or out.name in tiling.choice.in_l2:
                 for x in transfers(out, tile.regions[out.name], 0):
                     counts[x.at : x.at + x.bytes] = 1
         if not (counts == 1).all():
@@ -245,6 +245,9 @@ def _hauled_when_read(plan: Plan) -> Iterator[str]:
                 yield name
             continue
         operand = next(o.name for o in tiling.tiled.operands if o.source == array)
+        last = plan.clock.enters[index + 1] - 1
+        if operand in tiling.choice.in_l2 and not _covers(hauls[0], 0, whole, enter, last):
+            yield name
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line

@@ -183,11 +183,15 @@ class Plan:
 
     @property
     def without_tiles(self) -> tuple[QuantizedNode, ...]:
-        """Steps that could run in tiles and do not fit L1 in any."""
+        """Steps that could run in tiles and do not fit L1 in any: operands stay in L2."""
         if not self.chip.l1_bytes:
             return ()
         pairs = zip(self.steps, self.tilings, strict=True)
-        return tuple(s for s, tiling in pairs if tiling is None and declared(s, self.chip))
+        return tuple(
+            step
+            for step, tiling in pairs
+            if (declared(step, self.chip) if tiling is None else tiling.choice.in_l2)
+        )
 
     @property
     def warnings(self) -> tuple[Notice, ...]:

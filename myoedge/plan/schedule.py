@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Node, Shape
 from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
@@ -34,6 +35,7 @@ class Network:
 
     roots   (tensor whose bytes it is, bytes from its start) of every tensor
     owned   tensors that are written to an output     copies   outputs that are copied at the end
+    on_l2   kernels may read and write operands in L2 where no tile fits L1
     """
 
     quant: QuantGraph
@@ -43,6 +45,7 @@ class Network:
     owned: Mapping[str, int]
     copies: tuple[tuple[int, str], ...]
     placing: Place
+    on_l2: bool = True
 
 
 def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
@@ -52,17 +55,30 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
     owned, copies = _outputs(q, roots)
     network = Network(q, chip, steps, roots, owned, copies, placing)
-    plan = _tiled(network, None, _flows(network))
-    plan = plan if fits(plan) else _streaming(network, plan)
+    plan = _fitting(network)
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
+
+
+def _fitting(network: Network) -> Plan:
+    """In L2 as a whole, or with transfers from L3. Errors: E301."""
+    plan = _tiled(network, None, _flows(network))
+    if fits(plan):
+        return plan
+    try:
+        return _streaming(network, plan)
+    except MyoedgeError:  # constants as kernels read them are up to a third larger than the others
+        if not any(tiling and tiling.choice.in_l2 for tiling in plan.tilings):
+            raise
+        return _fitting(replace(network, on_l2=False))
 
 
 def _tiled(n: Network, held: int | None, flows: Sequence[Flow]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, n.chip, limits, flows) if room else (None,) * len(n.steps)
+    tilings = plan_l1(n.steps, room, n.chip, limits, flows, n.on_l2) if room else ()
+    tilings = tilings or (None,) * len(n.steps)
     kept = _kept(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in kept)
     placement = n.placing(lives, n.chip.alignment_bytes)

@@ -95,6 +95,8 @@ def pieces(
     if tiling is None:
         return [Piece(index, array, 0, size_bytes, enter, enter + 1)]
     operand = next(o for o in tiling.tiled.operands if o.source == array)
+    if operand.name in tiling.choice.in_l2:
+        return [Piece(index, array, 0, size_bytes, enter, clock.enters[index + 1] - 1)]
     reads = list(reads_of(tiling, operand.name, enter, clock))
     found, start = [], 0
     for stop in _cuts(reads, size_bytes, most):

@@ -41,6 +41,7 @@ class TransferCost:
     ninth_core_cycles      of each tile that the control core computes too
     l3_command_cycles      of the control core, to start a transfer between L3 and L2
     l3_start_cycles        of L3, before the first byte of a transfer
+    l2_operand_factor      times the cycles of a unit of work, where a kernel's operands stay in L2
     l2_iteration_cycles    of an iteration of a loop nest that works on L2 without tiles
     l2_layer_cycles        of a layer without tiles besides
     """
@@ -56,6 +57,7 @@ class TransferCost:
     ninth_core_cycles: float = 0.0
     l3_command_cycles: float = 0.0
     l3_start_cycles: float = 250.0
+    l2_operand_factor: float = 4.2
     l2_iteration_cycles: float = 5.0
     l2_layer_cycles: float = 800.0
 

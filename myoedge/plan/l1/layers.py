@@ -11,6 +11,7 @@ from functools import partial
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.multi_buffering import deeper
 from myoedge.plan.l1.prefetch import (
     MOST_TILES,
@@ -71,17 +72,21 @@ def plan_l1(
     chip: Chip,
     limits: Mapping[int, Limits] | None = None,
     flows: Sequence[Flow] = (),
+    on_l2: bool = True,
 ) -> tuple[Tiling | None, ...]:
     """How each step runs in tiles; None where it works on L2, as a whole.
 
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
+    on_l2   kernels may read and write operands in L2 where no tile fits L1
     """
     cost, limits = chip.transfers, limits or {}
-    tileds = [
-        _fastest_kernel(candidates(step, chip), room, cost, limits.get(index, NO_LIMITS))
-        for index, step in enumerate(steps)
-    ]
+    tileds: list[Tiled | None] = []
+    for index, step in enumerate(steps):
+        limit = limits.get(index, NO_LIMITS)
+        tiled = _fastest_kernel(candidates(step, chip), room, cost, limit)
+        there = on_l2 and not limit.far
+        tileds.append(tiled and replace(tiled, on_l2=tiled.on_l2 and there))
     return _fitting(tileds, flows, room, _Search.of(tileds, cost, limits))
 
 
@@ -172,6 +177,10 @@ def _attempt(
             operands = kept_operands(index, tiled, kept)
             left = room_left(index, kept, room)
             choice = pick(index, tiled, left, frozenset(operands), hidden_cycles(spare))
+            if choice is None and not operands:
+                choice = with_operands_in_l2(tiled, left, cost)
+            if choice is not None and choice.in_l2:
+                tiled = slowed(tiled, cost)
             if choice is not None:
                 at = {
                     name: offsets[flow.producer] + more for name, (flow, more) in operands.items()

@@ -32,7 +32,8 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
 
 def first_constants(tiled: Tiled, choice: Choice) -> list[Transfer]:
     """What the first tile needs that no layer computes; where it goes is not known yet."""
-    constant = (use for use in cut(tiled, choice).uses if use.operand.constant)
+    uses = (use for use in cut(tiled, choice).uses if use.operand.name not in choice.in_l2)
+    constant = (use for use in uses if use.operand.constant)
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 
 

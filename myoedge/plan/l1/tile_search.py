@@ -28,6 +28,7 @@ class Choice:
     sizes   of the axes that are cut    order   of these axes, outermost first
     cycles  that the layer is thought to take    l1_bytes   buffers and scratch
     depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
+    in_l2   operands that the kernel reads and writes where they lie in L2, without buffers in L1
     """
 
     sizes: Mapping[str, int]
@@ -35,6 +36,7 @@ class Choice:
     cycles: float
     l1_bytes: int
     depth: int = 2
+    in_l2: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Transfer:
 class Tile:
     """One tile: its regions, where they lie in L1, and what has to be moved for it.
 
+    l1      bytes from the start of L1; of an operand that stays in L2, from that operand's start
     loads   transfers before it, of operands that the tile before did not have
     stores  transfers behind it
     """
@@ -129,7 +130,7 @@ def lives(
     made = cut(tiled, choice)
     found, count = [], len(made.every)
     for use in made.uses:
-        if use.operand.name in kept:
+        if use.operand.name in kept or use.operand.name in choice.in_l2:
             continue
         for slot, (_, last, loaded) in enumerate(use.turns()):
             start = loaded - (0 if use.operand.written else choice.depth - 1)
@@ -161,7 +162,8 @@ def make_tiling(
         for operand, slot, life, offset in placed
     )
     made = cut(tiled, choice)
-    tiles = tuple(_tile(t, made.uses, offsets, kept) for t in range(len(made.every)))
+    places = {**kept, **dict.fromkeys(choice.in_l2, 0)}
+    tiles = tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
     return Tiling(tiled, choice, first, since, buffers, tiles, kept)
 
 
@@ -277,6 +279,7 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "first_tile": tiling.first,
         "fetched_since_tile": tiling.since,
         "kept_in_l1": dict(tiling.kept),
+        **({"stays_in_l2": sorted(tiling.choice.in_l2)} if tiling.choice.in_l2 else {}),
         "transfers": len(moved),
         "transfer_bytes": sum(x.bytes for x in moved),
         "l1_bytes": tiling.l1_bytes,

@@ -59,7 +59,7 @@ def _candidates(plan: Plan, roots: Roots) -> list[str]:
     """Inputs and results of layers that layers in tiles alone touch, the largest first."""
     whole = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
-        if tiling is None:
+        if tiling is None or tiling.choice.in_l2:
             whole |= {*step.operands, step.node.name}
     near = {roots[name][0] for name in whole}
     results = {roots[step.node.name][0] for step in plan.steps}

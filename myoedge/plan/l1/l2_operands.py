@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiles of a layer whose smallest tile does not fit L1: its largest operands stay in L2.
+
+The kernel is the same: it takes pointers, and loads and stores reach L2 as they reach L1, slower.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from myoedge.operators.kernel import Tiled
+from myoedge.plan.l1.tile_search import Choice, choices, smallest
+from myoedge.targets.costs import TransferCost
+
+
+def with_operands_in_l2(tiled: Tiled, room: int, cost: TransferCost) -> Choice | None:
+    """Tiles with as few operands in L2 as L1 asks for; None where scratch alone is too large."""
+    if not tiled.on_l2:
+        return None
+    parts = smallest(tiled)[1]
+    names = sorted((o.name for o in tiled.operands), key=lambda name: -parts[name])
+    for count in range(1, len(names) + 1):
+        in_l2 = frozenset(names[:count])
+        found = choices(tiled, room, cost, kept=in_l2)
+        if found:
+            return replace(found[0], in_l2=in_l2)
+    return None
+
+
+def slowed(tiled: Tiled, cost: TransferCost) -> Tiled:
+    """The kernel with the cost of a unit of work on operands in L2."""
+    unit = tiled.cost.unit_cycles * cost.l2_operand_factor
+    return replace(tiled, cost=replace(tiled.cost, unit_cycles=unit))

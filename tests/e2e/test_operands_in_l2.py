@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers of which no tile fits L1: the same kernels on operands that stay in L2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from tests.conftest import save_exported
+
+SHAPE = (3, 1, 8)
+
+
+class Outputs(nn.Module):
+    """The outputs of recurrent layers behind each other, without their last states."""
+
+    def __init__(self, kind: type[nn.RNNBase], units: tuple[int, ...]) -> None:
+        super().__init__()
+        inputs = (SHAPE[-1], *units)
+        self.layers = nn.ModuleList(kind(c, k) for c, k in zip(inputs, units, strict=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)[0]
+        return x
+
+
+def built(folder: Path, network: nn.Module, shape: tuple[int, ...], **sizes: str) -> myoedge.Build:
+    torch.manual_seed(0)
+    model = save_exported(network, (torch.zeros(shape),), folder / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, *shape), np.float32)
+    return myoedge.build(model, calib=calib, output=folder / "out", **sizes)
+
+
+def in_l2(build: myoedge.Build) -> list[Any]:
+    """By step the operands that stay in L2."""
+    plan = json.loads((build.folder / "plan.json").read_text())
+    tiles = (step["tiles"] for step in plan["steps"])
+    return [row["stays_in_l2"] for row in tiles if row and "stays_in_l2" in row]
+
+
+def exact(build: myoedge.Build) -> bool:
+    return myoedge.validate(build, on=("host", "simulator")).difference is None
+
+
+def test_weights_of_a_large_lstm_stay_in_l2(tmp_path: Path) -> None:
+    build = built(tmp_path, Outputs(nn.LSTM, (180,)), SHAPE)
+    assert in_l2(build) == [["weights"]]
+    assert [row["code"] for row in build.report["warnings"]] == ["W301"]
+    assert exact(build)
+
+
+def test_they_may_come_from_l3_as_a_whole(tmp_path: Path) -> None:
+    build = built(tmp_path, Outputs(nn.LSTM, (180, 180)), SHAPE, l2="240KiB")
+    assert in_l2(build) == [["weights"], ["weights"]]
+    assert build.report["memory"]["l3_bytes"] > 180 * 180 * 4
+    assert exact(build)
+
+
+def test_constants_that_are_too_large_as_the_kernel_reads_them(tmp_path: Path) -> None:
+    """A GRU's weights have a row of zeros for each unit there, a third more than without."""
+    build = built(tmp_path, Outputs(nn.GRU, (240,)), SHAPE, l2="210KiB")
+    assert in_l2(build) == []
+    assert [row["code"] for row in build.report["warnings"]] == ["W301"]
+    assert exact(build)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "operands"),
+    [
+        (nn.Conv1d(12, 8, 1900), (1, 12, 1902), ["weights"]),
+        (nn.Linear(33_000, 4), (1, 33_000), ["weights"]),
+        (nn.Conv1d(32, 8, 5, dilation=1100), (1, 32, 4402), ["x"]),
+    ],
+    ids=["sequence", "linear", "dilated"],
+)
+def test_products(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...], operands: list[str]
+) -> None:
+    build = built(tmp_path, network, shape)
+    assert in_l2(build) == [operands]
+    assert exact(build)
