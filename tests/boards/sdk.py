@@ -42,7 +42,9 @@ def _renamed_runtime() -> dict[str, str]:
 
 def _sources(build: Build) -> dict[str, str]:
     """src/ without what is for other programs, and the application beside it."""
-    made = {**_texts(build.folder / "src", "*.[chS]"), **_texts(build.folder / FOLDER, "*.[ch]")}
+    src = build.folder / "src"
+    made = {**_texts(src, "*.[chS]"), **_texts(src, "*.inc")}
+    made |= _texts(build.folder / FOLDER, "*.[ch]")
     return {n: t for n, t in made.items() if n != "selftest.c" and not n.startswith("firmware/")}
 
 
