@@ -231,7 +231,7 @@ class OpDef:
     permute_rule   (attrs, permutation) -> attrs where f(transpose(x)) = transpose(f(x)); None, also
                as its result: never
     view       output is the input's bytes under another shape
-    out_dtype  of the output when it is not int8
+    out_dtype  of the output in the float graph: "float32", or the integers that it is there too
     fixed_params   parameters of the output where they do not depend on data
     multiplies one multiply-accumulate per iteration of the nest
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
@@ -268,7 +268,7 @@ class OpDef:
     epilogue: bool = False
     permute_rule: Callable[[Attrs, Sequence[int]], Attrs | None] | None = None
     view: bool = False
-    out_dtype: str = "int8"
+    out_dtype: str = "float32"
     fixed_params: QuantParams | None = None
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
@@ -318,5 +318,4 @@ def outer_inner(shape: Shape, axis: int) -> tuple[int, int, int]:
 def output_of(node: Node, shapes: Sequence[Shape]) -> Tensor:
     """Description of a node's output tensor from the shapes of its inputs."""
     op = OPS[node.op]
-    dtype = op.out_dtype if op.out_dtype != "int8" else "float32"
-    return Tensor(node.name, op.shape(node.attrs, *shapes), dtype)
+    return Tensor(node.name, op.shape(node.attrs, *shapes), op.out_dtype)

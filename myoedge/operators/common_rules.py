@@ -70,7 +70,7 @@ def as_in_floats(real: Callable[..., Array]) -> Callable[..., Array]:
 
 
 def always(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
-    """`accepts_int16`, `emits_int16` of operators that do not mind."""
+    """`accepts_int16`, `emits_int16` of operators that take any element type."""
     return True
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What layers are called, everywhere: in reports, errors, warnings. Rows are those of report.json,
-of which `op`, `label` and `origin` are read."""
+"""Names of layers in reports, errors and warnings, from `op`, `label` and `origin` of their rows in
+report.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def origin_rows(origin: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def node_rows(nodes: Iterable[Node]) -> list[dict[str, Any]]:
-    """What report.json says of their names and where they come from."""
+    """Rows of report.json with the names and origins of nodes."""
     return [
         {"name": n.name, "label": n.label, "op": n.op, "origin": origin_rows(n.origin)}
         for n in nodes
@@ -79,7 +79,7 @@ def located(steps: Iterable[QuantizedNode]) -> list[str]:
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same of layers of report.json."""
+    """`located` of layers of report.json."""
     names = told_apart(rows)
     return [_located(row, name) for row, name in zip(rows, names, strict=True)]
 

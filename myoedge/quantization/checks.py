@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.checks import Check, Spec
@@ -16,13 +17,14 @@ from myoedge.operators.checks import Check, Spec
 if TYPE_CHECKING:
     from myoedge.quantization.scales import QuantGraph
 
-RANGES = {
-    "weight": {"int8": (-127, 127), "int16": (-32767, 32767)},
-    "bias": {"int32": (-INT32_MAX, INT32_MAX)},
-    "mult": {"int32": (-MULT_MAX, MULT_MAX)},
-    "shift": {"int32": (0, SHIFT_MAX)},
-    "table": {"int8": (-128, 127)},
-    "lut": {"int8": (-128, 127)},
+# By name of an array: the range of its values for every element type that it may have.
+RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
+    "weight": {t: (-t.high, t.high) for t in (INT8, INT16)},
+    "bias": {INT32: (-INT32_MAX, INT32_MAX)},
+    "mult": {INT32: (-MULT_MAX, MULT_MAX)},
+    "shift": {INT32: (0, SHIFT_MAX)},
+    "table": {INT8: (INT8.low, INT8.high)},
+    "lut": {INT8: (INT8.low, INT8.high)},
 }
 
 
@@ -61,10 +63,9 @@ def _scale_is_shared(q: QuantGraph, step: QuantizedNode) -> bool:
 
 
 def _integers_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
-    found = ((RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES)
-    return all(
-        str(a.dtype) in kinds and a.size and _within(a, *kinds[str(a.dtype)]) for kinds, a in found
-    )
+    arrays = [(RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES]
+    spans = [(ranges.get(ElementType.of(a.dtype)), a) for ranges, a in arrays]
+    return all(span is not None and a.size and _within(a, *span) for span, a in spans)
 
 
 def _within(values: Array, low: int, high: int) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from myoedge.numerics import element_type
 from myoedge.reports import speed, wording
 from myoedge.reports.memory import Row
 from myoedge.reports.report_json import Report
 
-INT16 = "int16"
+INT16 = str(element_type.INT16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Case:
         node = Node(self.op, (*self.names, *weights), ("y",), attrs, (Origin("layer", "net.py:1"),))
         out = OPS[self.op].shape(attrs, *self.shapes, *(w.shape for w in weights.values()))
         wide = OPS[self.op].out_dtype
-        kind = self.dtype if wide == "int8" else wide
+        kind = self.dtype if wide == "float32" else wide
         tensors = {
             n: Tensor(n, s, kind)
             for n, s, kind in zip(self.names, self.shapes, self.types, strict=True)

@@ -25,6 +25,7 @@ from myoedge.numerics.quant_params import (
 )
 from myoedge.numerics.requant import Requant, choose_requant
 from myoedge.numerics.sum_requant import choose_sum_requant
+from myoedge.numerics.weight_format import WeightFormat
 from myoedge.system import toolchain
 
 IN_INT32 = range(-(2**31), 2**31)
@@ -228,6 +229,37 @@ def test_a_constant_far_outside_the_range_is_kept() -> None:
     c = choose_sum_requant((101.0,), (128,), (-128,), -25627.0)
     got = c.apply([np.array([125, 126, 127])], -128, 127)
     assert got.tolist() == [-74, 27, 127]
+
+
+# ---- weights
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8, 16])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_weights_of_any_bits_are_off_by_half_a_step(bits: int, per_channel: bool) -> None:
+    rng = np.random.default_rng(bits)
+    w = rng.normal(size=(6, 40)) * 2.0 ** rng.integers(-3, 4, (6, 1))
+    w[3] = 0.0
+    made = WeightFormat(bits, per_channel)
+    q, scale = made.quantize(w, np.zeros(6), QuantParams(0.02, 3))
+    assert q.dtype == (np.int8 if bits <= 8 else np.int16)
+    assert np.abs(q).max() == 2 ** (bits - 1) - 1 or bits == 16
+    assert np.all(np.abs(q * scale[:, None] - w).max(axis=1) <= scale * 0.5001)
+    assert per_channel or len({*scale}) == 1
+    assert not q[3].any()
+
+
+@exact
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.floats(-8.0, 8.0))
+def test_sums_of_16_bit_products_stay_inside_int32(seed: int, taps: int, log_bias: float) -> None:
+    """At the worst input of a channel: every product has the sign of its weight."""
+    rng = np.random.default_rng(seed)
+    w, bias = rng.laplace(size=(3, taps)), rng.normal(size=3) * 10.0**log_bias
+    x = QuantParams(float(np.float32(1e-3)), 0, INT16)
+    q, scale = WeightFormat(16).quantize(w, bias, x)
+    sums = [sum(abs(int(v)) for v in row) * 2**15 for row in q]
+    for total, b, s in zip(sums, bias, scale, strict=True):
+        assert total + abs(Fraction(b) / (Fraction(x.scale) * Fraction(s))) < 2**31
 
 
 # ---- the border

@@ -63,9 +63,9 @@ def _once(bias: Shape, *lead: Dim) -> tuple[Dim, ...]:
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Of scores and of values, masked ones included.
+    """Multiply-accumulates of scores and of values, masked ones included.
 
-    attrs["widths"]   (of q and k, of v): what a head has without what fills its words
+    attrs["widths"]   (of q and k, of v): features of a head without the padding to words
     """
     (b, n, h, d), m = shapes[0], shapes[1][1]
     return b * n * h * m * sum(attrs.get("widths", (d, out[3])))
@@ -131,7 +131,7 @@ def hides(attrs: Attrs) -> bool:
 
 
 def _is_biased(inputs: QuantizeInputs) -> bool:
-    """Whether something is added to scores that is not alike for all keys which are seen."""
+    """Whether a bias is added to scores that differs between visible keys."""
     if len(inputs.input_params) < 4:
         return False
     known = inputs.constants[3] if hides(inputs.attrs) else None
@@ -140,8 +140,10 @@ def _is_biased(inputs: QuantizeInputs) -> bool:
 
 
 def _least_units(bias: QuantParams) -> tuple[float, float]:
-    """Of a score of 1, so that hidden keys are far enough below: where these are larger than it
-    is, all scores together are less than a step of what is added to them."""
+    """Smallest units of a score that keep hidden keys far enough below all others.
+
+    Where they exceed the score's own unit, all scores together are less than a step of the bias.
+    """
     return 255 * EXP_STEP / (BELOW / 4), bias.scale / 2**20
 
 
@@ -228,7 +230,7 @@ def _bias_steps(*bias: Shape) -> dict[str, int]:
 
 
 def row_bytes(keys: int, out_width: int) -> int:
-    """Of a row's scores, of which then exponentials and sums take the place."""
+    """Scratch bytes of a row: its scores, then in their place exponentials and sums."""
     return max(4 * up(keys), up(keys) + 4 * out_width)
 
 
@@ -291,7 +293,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
 
 
 def _words(step: QuantizedNode) -> int:
-    """Of four keys each, the last one filled."""
+    """Words of four keys each, the last one padded."""
     return int(up(step.shapes[1][1])) // 4
 
 

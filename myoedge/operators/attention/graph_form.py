@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How attention enters a graph: queries, keys and values by head become what the operator reads."""
+"""Attention in a graph: queries, keys and values by head as the operator reads them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Window = tuple[int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What is added to scores: the keys that all of a window sees, and the name of everything else.
+    """Bias of scores: a window of visible keys, and the name of everything else that is added.
 
     hides   whether keys that are not seen are among that
     """
@@ -42,7 +42,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The same of a constant; rest: None where nothing is left."""
+    """Bias of scores from a constant: a window of visible keys, and the rest of it (None: none)."""
 
     window: Window
     rest: Array | None
@@ -86,7 +86,7 @@ def filled(d: Adds, x: str, axis: int) -> str:
 
 
 def _whole(d: Adds, bias: str, rows: int, keys: int) -> str:
-    """Of every row and key; batch and heads may have one together."""
+    """Bias expanded to every row and key; batch and heads may share one."""
     known = d.shape(bias)
     full = _ranked(d, bias, ((1,) * (4 - len(known)) + tuple(known)))
     shape = (*d.shape(full)[:2], rows, keys)

@@ -58,8 +58,8 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [..., 2 * pairs] -> int8."""
     turns = step["turns"].astype(np.int64)[:, None]
     outer, period, inner, pairs = split(step.attrs, x.shape, len(turns))
-    wide = x.reshape(outer, period, inner, pairs, 2).astype(np.int64) - step["x_zero"]
-    a, b = wide[..., 0], wide[..., 1]
+    centred = x.reshape(outer, period, inner, pairs, 2).astype(np.int64) - step["x_zero"]
+    a, b = centred[..., 0], centred[..., 1]
     acc = [a * turns[..., i] + b * turns[..., i + 1] + step["offset"] for i in (0, 2)]
     y = np.stack(acc, axis=-1) >> step["shift"]
     return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)

@@ -45,14 +45,17 @@ LONGEST = 1 << 17  # samples that it may take until then
 def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
     """x [.., T, ..] along attrs["axis"], sections [S, 6] as b0, b1, b2, a0, a1, a2 -> like x.
 
-    before   what past_real gave
+    before   result of past_real for the samples before x
     """
     found, _ = _floats(attrs, x, sections, before)
     return np.moveaxis(found, 0, attrs["axis"]).astype(np.float32)
 
 
 def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
-    """The same -> [S + 1, 2, .., ..]: the last two samples before each section, and behind all."""
+    """Arguments of biquads_real -> last two samples before each section and behind all of them.
+
+    Shape [S + 1, 2, .., ..].
+    """
     _, past = _floats(attrs, x, sections, before)
     return past.astype(np.float32)
 
@@ -60,7 +63,7 @@ def past_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
 def _floats(
     attrs: Attrs, x: Array, sections: Array, before: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """(all results, time first; what is left behind the last one)."""
+    """(all results, time first; last two samples of every section)."""
     signal = np.moveaxis(x, attrs["axis"], 0).astype(np.float64)
     past = np.zeros((len(sections) + 1, 2, *signal.shape[1:])) + sum(before)
     coefficients = _normal(sections)
@@ -69,8 +72,8 @@ def _floats(
 
 def _normal(sections: Array) -> Array:
     """float64 [S, 5]: b0, b1, b2, a1, a2 over a0."""
-    wide = sections.astype(np.float64)
-    return np.asarray(np.delete(wide, 3, axis=1) / wide[:, 3:4])
+    rows = sections.astype(np.float64)
+    return np.asarray(np.delete(rows, 3, axis=1) / rows[:, 3:4])
 
 
 def _exact(acc: Array) -> Array:
@@ -155,13 +158,13 @@ def _integers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[A
 
 
 def biquads_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what past_integer gave."""
+    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of past_integer."""
     found, _ = _integers(step, x, before)
     return stored(step, found)
 
 
 def past_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """The same -> int32 [S + 1, 2, .., ..]."""
+    """Arguments of biquads_integer -> int32 [S + 1, 2, .., ..] as past_real."""
     _, past = _integers(step, x, before)
     return past.astype(np.int32)
 

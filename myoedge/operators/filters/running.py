@@ -51,7 +51,7 @@ def norm_real(attrs: Attrs, x: Array, *before: Array) -> Array:
 
 
 def power_real(attrs: Attrs, x: Array, *before: Array) -> Array:
-    """The same -> [.., ..]: the power behind the last sample."""
+    """Arguments of norm_real -> power behind the last sample [.., ..]."""
     return np.asarray(_floats(attrs, x, before)[1][-1], np.float32)
 
 
@@ -92,7 +92,7 @@ def _powers(step: QuantizedNode, x: Array, before: Sequence[Array]) -> tuple[Arr
 
 
 def norm_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: what power_integer gave."""
+    """x int16 [.., T, ..] -> int8 or int16 of the same shape; before: result of power_integer."""
     signal, powers = _powers(step, x, before)
     inverse, half = _inverse(np.maximum(powers, LEAST))
     drop = half + 30 - POINT // 2 - Q
@@ -111,7 +111,7 @@ def _inverse(power: Array) -> tuple[Array, Array]:
 
 
 def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
-    """The same -> int64 [.., ..]."""
+    """Arguments of norm_integer -> int64 power behind the last sample [.., ..]."""
     return np.asarray(_powers(step, x, before)[1][-1])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators share that go along time one signal after another, with products of 64 bits."""
+"""Filters along time, one signal after another, with products of 64 bits: common parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from myoedge.operators.common_rules import elementwise
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    """`nest` of what is left behind the last sample."""
+    """`nest` of operators that give the state behind the last sample."""
     return elementwise(attrs, [], out)
 
 
@@ -49,7 +49,7 @@ def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
 
 
 def stored(step: QuantizedNode, found: Array) -> Array:
-    """What is stored of int64 [T, ..]: by `factor`, between the output's bounds, time in place."""
+    """int64 [T, ..] requantised with the scalars of `factor`, time axis in its place."""
     scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
     y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
     return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))

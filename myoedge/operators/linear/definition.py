@@ -158,9 +158,9 @@ def matmul_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a int8 [..., M, C], b int8 [..., C, K] or as rows -> int8 [..., M, K]."""
-    wide_a = a.astype(np.int64) - step["a_zero"]
+    centred = a.astype(np.int64) - step["a_zero"]
     columns = _columns(step.attrs, b).astype(np.int64)
-    acc = exact_matmul(wide_a, columns - step["b_zero"])
+    acc = exact_matmul(centred, columns - step["b_zero"])
     return step.requantize(acc)
 
 

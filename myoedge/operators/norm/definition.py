@@ -41,9 +41,9 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 
 
 def layer_norm_real(attrs: Attrs, x: Array, gain: Array, offset: Array) -> Array:
-    """In float64 within: rows that are all but constant leave few of float32's digits."""
-    wide = x.astype(np.float64)
-    centred = wide - wide.mean(axis=-1, keepdims=True)
+    """Computed in float64: rows that are nearly constant leave few of float32's digits."""
+    rows = x.astype(np.float64)
+    centred = rows - rows.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
     y = centred / np.sqrt(variance + attrs["eps"]) * gain + offset
     return np.asarray(y, x.dtype)
@@ -55,7 +55,7 @@ def rms_norm_real(attrs: Attrs, x: Array, gain: Array) -> Array:
 
 
 def fraction_bits(length: int) -> int:
-    """Of a normalised number, which is at most sqrt(length): 15 bits hold it."""
+    """Fraction bits of a normalised number, at most sqrt(length), in 15 bits."""
     return 15 - math.ceil(math.log2(length) / 2)
 
 
@@ -100,7 +100,7 @@ def rms_norm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
-    """Of a row of 16 bits: how often it is halved until 11 bits and a sign hold it."""
+    """Right shift that brings each int16 row to 11 bits and a sign; 0 for int8."""
     if not step["wide"]:
         return np.zeros((*x.shape[:-1], 1), np.int64)
     largest = np.maximum(x.max(axis=-1, keepdims=True), -1 - x.min(axis=-1, keepdims=True))

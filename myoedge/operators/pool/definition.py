@@ -217,9 +217,9 @@ def avg_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def avg_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [N, *S, C] -> int8 [N, *T, C]."""
-    wide, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
+    centred, y = x.astype(np.int64) - step["x_zero"], np.empty(step.out, np.int8)
     every, requant = divisors(step.attrs), step.integers.requant
-    for position, taps, divisor in _patches(step.attrs, wide):
+    for position, taps, divisor in _patches(step.attrs, centred):
         r = requant.channel(every.index(divisor))
         y[at(position)] = r.apply(taps.sum(axis=1), step.low, step.high)
     return y

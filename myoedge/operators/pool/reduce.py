@@ -74,8 +74,8 @@ def sum_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 [*outer, *reduced, *inner] -> int8."""
-    wide = x.astype(np.int64) - step["x_zero"]
-    acc = wide.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
+    centred = x.astype(np.int64) - step["x_zero"]
+    acc = centred.sum(axis=tuple(step.attrs["axes"])).reshape(step.out)
     return step.requantize(acc)
 
 

@@ -52,9 +52,9 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     """Q15 of the function: a step of the table is 2**bits of x."""
     limit = TABLE // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
-    low, wide = at >> bits, values.astype(np.int64)
-    part = (wide[low + 1] - wide[low]) * (at & ((1 << bits) - 1))
-    return np.asarray(wide[low] + ((part + (1 << bits >> 1)) >> bits))
+    low, points = at >> bits, values.astype(np.int64)
+    part = (points[low + 1] - points[low]) * (at & ((1 << bits) - 1))
+    return np.asarray(points[low] + ((part + (1 << bits >> 1)) >> bits))
 
 
 SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
@@ -71,7 +71,7 @@ def _recurrent_quantize(
 
 
 def _start(inputs: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, int]:
-    """Factor and offset from a first state to so many bits of fraction."""
+    """Factor and offset from a first state to so many fraction bits."""
     return from_params(inputs.params(index), name, bits)
 
 
@@ -87,12 +87,12 @@ def lstm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def cell_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """The same, and from c to the output."""
+    """As lstm_quantize, and the factor from c to the output."""
     return _with_last(lstm_quantize(inputs), inputs.target, CELL_BITS)
 
 
 def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedParams:
-    """The factor from a last state of so many bits of fraction, too."""
+    """Adds the factor from a last state with so many fraction bits to the output."""
     c = choose_sum_requant([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
     last = {"y_mult": c.mult[0], "y_offset": c.offset, "y_shift": c.shift}
     return QuantizedParams({**found.scalars, **last}, found.arrays)
@@ -104,7 +104,7 @@ def gru_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def state_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """The same, and from h in all of its bits to the output."""
+    """As gru_quantize, and the factor from h with all of its bits to the output."""
     return _with_last(gru_quantize(inputs), inputs.target, STATE_BITS)
 
 
@@ -115,7 +115,7 @@ def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int
 
 
 def _recurrent(step: QuantizedNode, h: Array, per_unit: int) -> tuple[Array, ...]:
-    """What h adds to the gates, each [N, H]."""
+    """Contribution of h to every gate, each [N, H]."""
     acc = exact_matmul(h, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
     sums = np.clip(step.integers.requant.rescale(acc), HALF.min, HALF.max)
@@ -149,13 +149,13 @@ def lstm_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array
 
 
 def cell_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array:
-    """The same arguments -> c of the last step, of the same type [N, H]."""
+    """Arguments of lstm_integer -> c of the last step, of the type of the first one [N, H]."""
     (*_, (_, last)) = _lstm_steps(step, gates, h, c)
     return _last(step, last)
 
 
 def _last(step: QuantizedNode, state: Array) -> Array:
-    """What is left behind the last step, in the output's bits."""
+    """State behind the last step, requantised to the output."""
     to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
     return to.apply((state,), step.low, step.high, step.element_type)
 
@@ -167,7 +167,7 @@ def gru_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
 
 
 def state_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
-    """The same arguments -> h behind the last step, of the type of the first one [N, H]."""
+    """Arguments of gru_integer -> h behind the last step, of the type of the first one [N, H]."""
     (*_, last) = _gru_steps(step, gates, h)
     return _last(step, last)
 
@@ -195,10 +195,10 @@ def _rounded(state: Array) -> Array:
 
 
 def recurrent_bound(step: QuantizedNode) -> int:
-    """Of the sums over h, and of c' before its last shift."""
+    """Largest of the sums over h, and of c' before its last shift."""
     return max(acc_bound(step), 2**30 + 2**26 + 2**14)
 
 
 def gru_bound(step: QuantizedNode) -> int:
-    """Of the sums over h, and of z (h - n) with both within +-1."""
+    """Largest of the sums over h, and of z (h - n) with both within +-1."""
     return max(acc_bound(step), 2**15 * (2**15 - 1) + 2**14)

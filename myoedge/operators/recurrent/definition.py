@@ -66,7 +66,7 @@ def lstm_real(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Array
 
 
 def cell_real(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Array:
-    """The same arguments -> c of the last step [N, H]."""
+    """Arguments of lstm_real -> c of the last step [N, H]."""
     (*_, (_, last)) = _lstm_floats(attrs, gates, h, c, r)
     return last
 
@@ -92,7 +92,7 @@ def gru_real(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Array:
 
 
 def state_real(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Array:
-    """The same arguments -> h behind the last step [N, H]."""
+    """Arguments of gru_real -> h behind the last step [N, H]."""
     (*_, last) = _gru_floats(attrs, gates, h, r, b)
     return last
 

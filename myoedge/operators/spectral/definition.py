@@ -77,7 +77,7 @@ def spectrogram_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopN
 
 
 def spectrogram_products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
-    """Of the window, of n / 2 log2(n / 2) / 2 butterflies, and of what makes real spectra of it."""
+    """Products of the window, of n / 2 log2(n / 2) / 2 butterflies, and of the real spectrum."""
     length = shapes[1][0]
     half = int(length) // 2
     butterflies = half // 2 * (half.bit_length() - 1)
@@ -201,7 +201,7 @@ def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array]:
 
 
 def _real_spectrum(z: tuple[Array, Array], w: Array) -> tuple[Array, Array]:
-    """Of the transform of pairs of samples: of even ones plus turned ones of odd samples."""
+    """Spectrum of n real samples from the transform of their pairs as n / 2 complex numbers."""
     half = z[0].shape[-1]
     at = np.arange(half // 2 + 1)
     (re, im), (back_re, back_im) = ([p[..., i % half] >> 1 for p in z] for i in (at, half - at))
@@ -222,8 +222,8 @@ def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
     top = np.frexp(power.astype(np.float64))[1].astype(np.int64) - 1
     mantissa = (power << (31 - top)) & 0x7FFFFFFF
     at, rest = (top + 2 * drop) * OCTAVE + (mantissa >> 27), (mantissa >> 19) & 255
-    wide = curve.astype(np.int64)
-    return np.asarray(wide[at] + (((wide[at + 1] - wide[at]) * rest + 128) >> 8))
+    points = curve.astype(np.int64)
+    return np.asarray(points[at] + (((points[at + 1] - points[at]) * rest + 128) >> 8))
 
 
 def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
