@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import constant_name, hauled_arrays
+from myoedge.codegen.constants import constant_name, streamed_arrays
 from myoedge.codegen.initializers import designated
 from myoedge.codegen.kernels import function_name, kernel
 from myoedge.codegen.library import brought, headers
@@ -17,7 +17,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
-from myoedge.plan.l3.transfers import Haul, in_arena, turns
+from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
 from myoedge.plan.plan import Location, Plan, size_bytes
 
 FUNCTIONS = ("arguments", "load", "compute", "store", "prefetch")  # of a me_layer, all of them
@@ -34,9 +34,9 @@ def network_values(plan: Plan) -> dict[str, Any]:
         "headers": headers(used, brought(plan)),
         "calls": calls,
         "copies": copies,
-        "transfers": [_l3_transfer(plan, haul) for haul in plan.hauls],
+        "transfers": [_l3_transfer(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "map_bytes": plan.map_bytes,
-        "limits": list(turns(plan.hauls)),
+        "limits": list(turns(plan.l3_transfers)),
         "layer_table": _layer_table(plan, calls),
     }
 
@@ -60,7 +60,7 @@ def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list
         found = {
             "tiles": len(tiling.tiles),
             "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
-            "back_to_back": int(tiling.joined),
+            "back_to_back": int(tiling.back_to_back),
             "kernel_waits": tiling.waits,
             "nine_cores": int(bool(tiling.tiled.nine_cores)),
         }
@@ -69,15 +69,15 @@ def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list
     return designated([(name, str(value)) for name, value in found.items()])
 
 
-def _l3_transfer(plan: Plan, haul: Haul) -> dict[str, Any]:
-    piece = haul.piece
-    kind = ("ME_MAP_OUT" if haul.out else "ME_MAP_IN") if piece.tensor else "ME_CONSTANT"
+def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
+    chunk = l3_transfer.chunk
+    kind = ("ME_MAP_OUT" if l3_transfer.out else "ME_MAP_IN") if chunk.tensor else "ME_CONSTANT"
     return {
-        "l3": haul.l3 + (plan.l3_bytes if piece.tensor else 0),
-        "l2": haul.l2,
-        "bytes": piece.room_bytes,
+        "l3": l3_transfer.l3 + (plan.l3_bytes if chunk.tensor else 0),
+        "l2": l3_transfer.l2,
+        "bytes": chunk.room_bytes,
         "kind": kind,
-        "content": f"{piece.array} of layer {piece.step}, from byte {piece.start} on",
+        "content": f"{chunk.array} of layer {chunk.step}, from byte {chunk.start} on",
     }
 
 
@@ -85,9 +85,10 @@ def _layer(plan: Plan, index: int) -> str:
     """The C of a layer: in tiles, or as a whole in L2."""
     step, tiling = plan.steps[index], plan.tilings[index]
     if tiling is None:
-        return hauled_arrays(plan, index) + kernel(plan, index, step)
+        return streamed_arrays(plan, index) + kernel(plan, index, step)
     near = in_arena(
-        tiling, {name: hauls for (at, name), hauls in plan.streamed.items() if at == index}
+        tiling,
+        {name: l3_transfers for (at, name), l3_transfers in plan.streamed.items() if at == index},
     )
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))

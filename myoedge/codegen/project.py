@@ -82,7 +82,7 @@ def _common(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
         "l3_bytes": plan.l3_bytes,
-        "in_l3": bool(plan.hauls),
+        "in_l3": bool(plan.l3_transfers),
         **_border(plan),
         "stream": None if stream is None else stream_values(plan, stream),
     }

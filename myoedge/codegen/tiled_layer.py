@@ -34,7 +34,7 @@ def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> 
         "summary": summary(tiling),
         "count": len(tiling.tiles),
         "buffers": tiling.choice.depth,
-        "first": int(tiling.joined),
+        "first": int(tiling.back_to_back),
         "constants": [_call("me_fetch", x, base, tiling) for x in early],
         "loads": list(_loads(tiling, base, tables)),
         "stores": list(_stores(tiling, base, tables)),

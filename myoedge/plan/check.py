@@ -14,7 +14,7 @@ from myoedge.operators.checks import Spec
 from myoedge.operators.kernel import OUT, Operand
 from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
-from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.timeline import WORD
 
@@ -126,21 +126,21 @@ def _covered(plan: Plan) -> Iterator[str]:
                 for line in range(x.bytes // x.line):
                     at = x.at + line * x.stride
                     counts[at : at + x.line] += 1
-            if out.name in tiling.kept or out.name in tiling.choice.in_l2:
+            if out.name in tiling.resident or out.name in tiling.choice.in_l2:
                 for x in transfers(out, tile.regions[out.name], 0):
                     counts[x.at : x.at + x.bytes] = 1
         if not (counts == 1).all():
             yield step.node.name
 
 
-def _kept(plan: Plan) -> Iterator[str]:
+def _resident(plan: Plan) -> Iterator[str]:
     """What stays in L1 is read where it was written, run by run, while its buffer is alive."""
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         wanted = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
         operands = () if tiling is None else tiling.tiled.operands
-        found = {o.source: o for o in operands if tiling and o.name in tiling.kept}
+        found = {o.source: o for o in operands if tiling and o.name in tiling.resident}
         if found.keys() != wanted.keys():
             yield step.node.name
         elif tiling is not None:
@@ -189,98 +189,114 @@ def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
     )
 
 
-def _hauls_inside(plan: Plan) -> Iterator[str]:
-    """Hauls are words of the arena and of L3; constants lie there as they are."""
+def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
+    """Transfers are words of the arena and of L3; constants lie there as they are."""
     image = plan.l3_image()
-    for haul in plan.hauls:
-        size, piece = haul.piece.room_bytes, haul.piece
-        whole = haul.l2 % WORD == 0 and 0 <= haul.l2 <= plan.arena_bytes - size
-        there = haul.l3 % WORD == 0 and haul.l3 >= 0
-        if piece.tensor:
-            there &= haul.l3 <= plan.map_bytes - size
+    for l3_transfer in plan.l3_transfers:
+        size, chunk = l3_transfer.chunk.room_bytes, l3_transfer.chunk
+        whole = l3_transfer.l2 % WORD == 0 and 0 <= l3_transfer.l2 <= plan.arena_bytes - size
+        there = l3_transfer.l3 % WORD == 0 and l3_transfer.l3 >= 0
+        if chunk.tensor:
+            there &= l3_transfer.l3 <= plan.map_bytes - size
         else:
-            there &= image[haul.l3 : haul.l3 + size] == plan.content(piece)
+            there &= image[l3_transfer.l3 : l3_transfer.l3 + size] == plan.content(chunk)
         if not whole or not there:
-            yield plan.steps[piece.step].node.name
+            yield plan.steps[chunk.step].node.name
     if len(image) + plan.map_bytes > plan.chip.l3_bytes:
         yield f"{len(image) + plan.map_bytes:,} B"
 
 
-def _hauls_in_turn(plan: Plan) -> Iterator[str]:
+def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
     """None begins before the one in front of it; none begins too late."""
-    for a, b in pairwise(plan.hauls):
+    for a, b in pairwise(plan.l3_transfers):
         if b.begins < a.begins:
-            yield plan.steps[b.piece.step].node.name
-    late = (h for h in plan.hauls if not 0 <= h.begins <= h.needed <= h.piece.last + 1)
-    yield from (plan.steps[h.piece.step].node.name for h in late)
+            yield plan.steps[b.chunk.step].node.name
+    late = (h for h in plan.l3_transfers if not 0 <= h.begins <= h.needed <= h.chunk.last + 1)
+    yield from (plan.steps[h.chunk.step].node.name for h in late)
 
 
-def _hauls_apart(plan: Plan) -> Iterator[str]:
-    """From the moment it begins until it is read last, a haul has its bytes of L2 for itself."""
+def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
+    """A transfer has its bytes of L2 for itself, from the step it begins until it is read last."""
     at = plan.placement.offsets
     rows = [
-        (at[life.name], at[life.name] + life.size_bytes, plan.clock.alive(life))
+        (at[life.name], at[life.name] + life.size_bytes, plan.timeline_steps.alive(life))
         for life in plan.lives
     ]
     windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
-    for haul in plan.hauls:
-        name, size = plan.steps[haul.piece.step].node.name, haul.piece.room_bytes
-        window = windows.get((haul.piece.step, haul.piece.array)) if haul.piece.tensor else None
-        own = Life(name, size, haul.since, haul.piece.last)
+    for l3_transfer in plan.l3_transfers:
+        name, size = plan.steps[l3_transfer.chunk.step].node.name, l3_transfer.chunk.room_bytes
+        window = (
+            windows.get((l3_transfer.chunk.step, l3_transfer.chunk.array))
+            if l3_transfer.chunk.tensor
+            else None
+        )
+        own = Life(name, size, l3_transfer.since, l3_transfer.chunk.last)
         others = (row for row in rows if row[2].name != window)
-        if any(own.meets(x) and haul.l2 < end and at < haul.l2 + size for at, end, x in others):
+        if any(
+            own.meets(x) and l3_transfer.l2 < end and at < l3_transfer.l2 + size
+            for at, end, x in others
+        ):
             yield name
-        rows.append((haul.l2, haul.l2 + size, own))
+        rows.append((l3_transfer.l2, l3_transfer.l2 + size, own))
 
 
-def _hauled_when_read(plan: Plan) -> Iterator[str]:
-    """What a tile fetches of a constant from L3 is whole in one haul, while that is there."""
-    for (index, array), hauls in plan.streamed.items():
+def _arrived_when_read(plan: Plan) -> Iterator[str]:
+    """What a tile fetches of a constant from L3 is whole in one transfer, while that is there."""
+    for (index, array), l3_transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
-        enter = plan.clock.enters[index]
+        enter = plan.timeline_steps.enters[index]
         whole = plan.stored(index)[array].nbytes
         if tiling is None:
-            (haul,) = hauls
-            if haul.piece.size_bytes != whole or not _covers(haul, 0, whole, enter, enter + 1):
+            (l3_transfer,) = l3_transfers
+            if l3_transfer.chunk.size_bytes != whole or not _covers(
+                l3_transfer, 0, whole, enter, enter + 1
+            ):
                 yield name
             continue
         operand = next(o.name for o in tiling.tiled.operands if o.source == array)
-        last = plan.clock.enters[index + 1] - 1
-        if operand in tiling.choice.in_l2 and not _covers(hauls[0], 0, whole, enter, last):
+        last = plan.timeline_steps.enters[index + 1] - 1
+        if operand in tiling.choice.in_l2 and not _covers(l3_transfers[0], 0, whole, enter, last):
             yield name
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
                 first, last = enter + tiling.loads_in(t), enter + t
                 if t == 0 and tiling.since is not None and tiling.early(x):
-                    first = plan.clock.beside(tiling.since)
-                if not any(_covers(haul, x.at, end, first, last) for haul in hauls):
+                    first = plan.timeline_steps.beside(tiling.since)
+                if not any(
+                    _covers(l3_transfer, x.at, end, first, last) for l3_transfer in l3_transfers
+                ):
                     yield name
 
 
 def _maps_in_windows(plan: Plan) -> Iterator[str]:
-    """What tiles move of a feature map in L3 lies in a haul's bytes, at a time when they are there;
-    all of the map has left before any of it comes back."""
-    hauls: dict[tuple[int, str], list[Haul]] = {}
-    for haul in plan.hauls:
-        if haul.piece.tensor:
-            hauls.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
+    """Tiles move bytes of a feature map in L3 while a transfer has them in L2; all of the map has
+    left before any of it comes back."""
+    l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
+    for l3_transfer in plan.l3_transfers:
+        if l3_transfer.chunk.tensor:
+            l3_transfers.setdefault((l3_transfer.chunk.step, l3_transfer.chunk.array), []).append(
+                l3_transfer
+            )
     for found in plan.accesses:
-        tiling, enter = plan.tilings[found.step], plan.clock.enters[found.step]
+        tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
         tiles = () if tiling is None else tiling.tiles
         for t, tile in enumerate(tiles):
-            moment = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
+            timeline_step = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
             mine = [
                 h
-                for h in hauls.get((found.step, found.operand), ())
-                if _covers(h, h.piece.start, h.piece.start, moment, moment)
+                for h in l3_transfers.get((found.step, found.operand), ())
+                if _covers(h, h.chunk.start, h.chunk.start, timeline_step, timeline_step)
             ]
             for x in (x for x in (*tile.loads, *tile.stores) if x.operand == found.operand):
-                if not all(any(_covers(h, *run, moment, moment) for h in mine) for run in _runs(x)):
+                if not all(
+                    any(_covers(h, *run, timeline_step, timeline_step) for h in mine)
+                    for run in _runs(x)
+                ):
                     yield plan.steps[found.step].node.name
-    for n, haul in enumerate(plan.hauls):
-        if haul.piece.tensor and not haul.out and _unwritten(plan, n):
-            yield plan.steps[haul.piece.step].node.name
+    for n, l3_transfer in enumerate(plan.l3_transfers):
+        if l3_transfer.chunk.tensor and not l3_transfer.out and _unwritten(plan, n):
+            yield plan.steps[l3_transfer.chunk.step].node.name
 
 
 def _runs(x: Transfer) -> Iterator[tuple[int, int]]:
@@ -289,21 +305,23 @@ def _runs(x: Transfer) -> Iterator[tuple[int, int]]:
 
 
 def _unwritten(plan: Plan, n: int) -> bool:
-    """Whether bytes that the n-th haul brings have not all been taken out before."""
-    haul = plan.hauls[n]
-    if haul.piece.tensor in plan.graph_inputs:  # it is there before the first layer
+    """Whether bytes that the n-th transfer brings have not all been taken out before."""
+    l3_transfer = plan.l3_transfers[n]
+    if l3_transfer.chunk.tensor in plan.graph_inputs:  # it is there before the first layer
         return False
-    at = haul.l3
-    rows = ((h.l3, h.l3 + h.piece.room_bytes) for h in plan.hauls[:n] if h.out)
+    at = l3_transfer.l3
+    rows = ((h.l3, h.l3 + h.chunk.room_bytes) for h in plan.l3_transfers[:n] if h.out)
     for low, high in sorted(rows):
         at = high if low <= at < high else at
-    return at < haul.l3 + haul.piece.size_bytes
+    return at < l3_transfer.l3 + l3_transfer.chunk.size_bytes
 
 
-def _covers(haul: Haul, start: int, stop: int, first: int, last: int) -> bool:
-    piece = haul.piece
-    inside = piece.start <= start and stop <= piece.start + piece.size_bytes
-    there = piece.first <= first and last <= (haul.begins - 1 if haul.out else piece.last)
+def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
+    chunk = l3_transfer.chunk
+    inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
+    there = chunk.first <= first and last <= (
+        l3_transfer.begins - 1 if l3_transfer.out else chunk.last
+    )
     return inside and there
 
 
@@ -323,11 +341,11 @@ PLANNED: Spec[Plan] = (
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),
     (_fetched_ahead, "what is fetched ahead has no buffer yet, or is too much"),
     (_covered, "a byte of a layer's results is not stored once"),
-    (_hauls_inside, "a haul leaves the arena, or is not where L3 has it"),
-    (_hauls_in_turn, "hauls are out of turn"),
-    (_hauls_apart, "a haul overwrites what is alive, or is overwritten"),
-    (_hauled_when_read, "a constant from L3 is read where it is not"),
+    (_l3_transfers_inside, "a transfer leaves the arena, or is not where L3 has it"),
+    (_l3_transfers_in_turn, "transfers are out of turn"),
+    (_l3_transfers_apart, "a transfer overwrites what is alive, or is overwritten"),
+    (_arrived_when_read, "a constant from L3 is read where it is not"),
     (_maps_in_windows, "a feature map in L3 is used where or when it is not in L2"),
-    (_kept, "what stays in L1 is not where it is read, or not as long"),
+    (_resident, "what stays in L1 is not where it is read, or not as long"),
     (_movable, "a transfer is not what the DMA can do, or leaves its operand or buffer"),
 )

@@ -22,9 +22,9 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.deduplicated import Key, owners
 from myoedge.plan.l3.feature_maps import Access
-from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life, Placement
-from myoedge.plan.timeline import WORD, Clock, Piece
+from myoedge.plan.timeline import WORD, Chunk, TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
@@ -57,8 +57,8 @@ class Plan:
     copies    (output number, tensor) for outputs that are no operator's own buffer
     lives     the buffers of the arena
     tilings   of each step; None for those that work on L2 as a whole
-    clock     moments of a run
-    hauls     what moves between L3 and L2, in this order
+    clock     timeline steps of a run
+    transfers     what moves between L3 and L2, in this order
     maps      feature maps that lie in L3, behind l3.bin: their offsets there
     accesses  of layers to these maps
     """
@@ -71,16 +71,20 @@ class Plan:
     lives: tuple[Life, ...]
     placement: Placement
     tilings: tuple[Tiling | None, ...]
-    clock: Clock
-    hauls: tuple[Haul, ...] = ()
+    timeline_steps: TimelineSteps
+    l3_transfers: tuple[L3Transfer, ...] = ()
     maps: Mapping[str, int] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
 
     @property
     def arena_bytes(self) -> int:
         """Feature maps, and places of what comes from L3."""
-        ends = (haul.l2 + haul.piece.room_bytes for haul in self.hauls)
-        return max(self.placement.arena_bytes, *ends) if self.hauls else self.placement.arena_bytes
+        ends = (l3_transfer.l2 + l3_transfer.chunk.room_bytes for l3_transfer in self.l3_transfers)
+        return (
+            max(self.placement.arena_bytes, *ends)
+            if self.l3_transfers
+            else self.placement.arena_bytes
+        )
 
     @property
     def weight_bytes(self) -> int:
@@ -116,22 +120,29 @@ class Plan:
         )
 
     @cached_property
-    def streamed(self) -> Mapping[tuple[int, str], tuple[Haul, ...]]:
-        """Hauls by step and array, in the order of the array's bytes."""
-        found: dict[tuple[int, str], list[Haul]] = {}
-        for haul in sorted(self.from_l3_bin, key=lambda h: h.piece.start):
-            found.setdefault((haul.piece.step, haul.piece.array), []).append(haul)
-        return {key: tuple(hauls) for key, hauls in found.items()}
+    def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
+        """Transfers by step and array, in the order of the array's bytes."""
+        found: dict[tuple[int, str], list[L3Transfer]] = {}
+        for l3_transfer in sorted(self.from_l3_bin, key=lambda h: h.chunk.start):
+            found.setdefault((l3_transfer.chunk.step, l3_transfer.chunk.array), []).append(
+                l3_transfer
+            )
+        return {key: tuple(l3_transfers) for key, l3_transfers in found.items()}
 
     @property
     def l3_bytes(self) -> int:
         """Size of l3.bin."""
-        return max((haul.l3 + haul.piece.room_bytes for haul in self.from_l3_bin), default=0)
+        return max(
+            (l3_transfer.l3 + l3_transfer.chunk.room_bytes for l3_transfer in self.from_l3_bin),
+            default=0,
+        )
 
     @property
-    def from_l3_bin(self) -> tuple[Haul, ...]:
-        """Hauls of constants."""
-        return tuple(haul for haul in self.hauls if not haul.piece.tensor)
+    def from_l3_bin(self) -> tuple[L3Transfer, ...]:
+        """Transfers of constants."""
+        return tuple(
+            l3_transfer for l3_transfer in self.l3_transfers if not l3_transfer.chunk.tensor
+        )
 
     @property
     def map_bytes(self) -> int:
@@ -146,17 +157,19 @@ class Plan:
         return {a.operand: at[a.window(last).name] for a in mine}
 
     def l3_image(self) -> bytes:
-        """l3.bin: pieces in the order in which they are needed, each from a word on."""
+        """l3.bin: chunks in the order in which they are needed, each from a word on."""
         image = bytearray(self.l3_bytes)
-        for haul in self.from_l3_bin:
-            image[haul.l3 : haul.l3 + haul.piece.room_bytes] = self.content(haul.piece)
+        for l3_transfer in self.from_l3_bin:
+            image[l3_transfer.l3 : l3_transfer.l3 + l3_transfer.chunk.room_bytes] = self.content(
+                l3_transfer.chunk
+            )
         return bytes(image)
 
-    def content(self, piece: Piece) -> bytes:
+    def content(self, chunk: Chunk) -> bytes:
         """Of a constant, filled to words."""
-        whole = np.ascontiguousarray(self.stored(piece.step)[piece.array]).tobytes()
-        own = whole[piece.start : piece.start + piece.size_bytes]
-        return own.ljust(piece.room_bytes, b"\0")
+        whole = np.ascontiguousarray(self.stored(chunk.step)[chunk.array]).tobytes()
+        own = whole[chunk.start : chunk.start + chunk.size_bytes]
+        return own.ljust(chunk.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""
@@ -167,7 +180,11 @@ class Plan:
     def cycles(self) -> tuple[float | None, ...]:
         """What each step is thought to take; None for those that work on L2 as a whole."""
         return tuple(
-            modelled(self.tilings, self.chip.transfers, [haul.begins for haul in self.hauls])
+            modelled(
+                self.tilings,
+                self.chip.transfers,
+                [l3_transfer.begins for l3_transfer in self.l3_transfers],
+            )
         )
 
     @property
@@ -276,7 +293,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "l1_bytes": plan.l1_bytes,
         "l3_bytes": plan.l3_bytes,
         "maps_in_l3": dict(plan.maps),
-        "hauls": [_haul_json(plan, haul) for haul in plan.hauls],
+        "hauls": [_l3_transfer_json(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
@@ -295,21 +312,21 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
     }
 
 
-def _haul_json(plan: Plan, haul: Haul) -> dict[str, Any]:
+def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
     """Moments are told as layers, whose number is that of the step."""
-    piece, layer = haul.piece, plan.clock.layer
+    chunk, layer = l3_transfer.chunk, plan.timeline_steps.layer
     return {
-        "step": piece.step,
-        "array": piece.array,
-        **({"map": piece.tensor, "out": haul.out} if piece.tensor else {}),
-        "start": piece.start,
-        "size_bytes": piece.size_bytes,
-        "l3_offset": haul.l3,
-        "offset": haul.l2,
-        "begins_moment": haul.begins,
-        "begins_in_step": layer(haul.begins),
-        "first_moment": piece.first,
-        "last_moment": piece.last,
+        "step": chunk.step,
+        "array": chunk.array,
+        **({"map": chunk.tensor, "out": l3_transfer.out} if chunk.tensor else {}),
+        "start": chunk.start,
+        "size_bytes": chunk.size_bytes,
+        "l3_offset": l3_transfer.l3,
+        "offset": l3_transfer.l2,
+        "begins_moment": l3_transfer.begins,
+        "begins_in_step": layer(l3_transfer.begins),
+        "first_moment": chunk.first,
+        "last_moment": chunk.last,
     }
 
 

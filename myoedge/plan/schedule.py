@@ -13,14 +13,20 @@ from myoedge.operators.checks import enforce
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
 from myoedge.plan.l1.layers import plan_l1
-from myoedge.plan.l1.resident import Flow
+from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
-from myoedge.plan.l3.weight_streaming import filled, fits, too_large, window_bytes, with_hauls
+from myoedge.plan.l3.weight_streaming import (
+    filled,
+    fits,
+    too_large,
+    window_bytes,
+    with_l3_transfers,
+)
 from myoedge.plan.placement import Life, Place, Placement, place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
-from myoedge.plan.timeline import Clock
+from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
 
@@ -62,7 +68,7 @@ def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
 
 def _fitting(network: Network) -> Plan:
     """In L2 as a whole, or with transfers from L3. Errors: E301."""
-    plan = _tiled(network, None, _flows(network))
+    plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
     try:
@@ -73,18 +79,20 @@ def _fitting(network: Network) -> Plan:
         return _fitting(replace(network, on_l2=False))
 
 
-def _tiled(n: Network, held: int | None, flows: Sequence[Flow]) -> Plan:
+def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, n.chip, limits, flows, n.on_l2) if room else ()
+    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2) if room else ()
     tilings = tilings or (None,) * len(n.steps)
-    kept = _kept(n.steps, tilings)
-    lives = tuple(life for life in _lives(n) if life.name not in kept)
+    resident = _resident(n.steps, tilings)
+    lives = tuple(life for life in _lives(n) if life.name not in resident)
     placement = n.placing(lives, n.chip.alignment_bytes)
-    where = {name: _locate(n, root, kept, placement) for name, root in n.roots.items()}
-    clock = Clock.of(tilings, bool(n.copies))
-    return Plan(n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, clock)
+    where = {name: _locate(n, root, resident, placement) for name, root in n.roots.items()}
+    timeline_steps = TimelineSteps.of(tilings, bool(n.copies))
+    return Plan(
+        n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, timeline_steps
+    )
 
 
 def _streaming(network: Network, plan: Plan) -> Plan:
@@ -103,7 +111,9 @@ def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
     found = []
     if window > 0:
         for held in (None, *(window // share for share in HELD_SHARES)):
-            made = with_hauls(plan if held is None else _tiled(network, held, _flows(network)))
+            made = with_l3_transfers(
+                plan if held is None else _tiled(network, held, _resident_candidates(network))
+            )
             if made is not None:
                 found.append(made)
             if len(found) >= ENOUGH and not _waits(min(found, key=modelled_cycles)):
@@ -137,11 +147,11 @@ def _view_offset(q: QuantGraph, node: Node) -> int | None:
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:
     """First element of a slice that is one run of elements; None for others."""
-    kept = [len(range(*cut)) for cut in cuts]
-    cut_axes = [d for d, n in enumerate(shape) if kept[d] != n]
+    resident = [len(range(*cut)) for cut in cuts]
+    cut_axes = [d for d, n in enumerate(shape) if resident[d] != n]
     last = max(cut_axes, default=0)
-    one_run = all(n == 1 for n in kept[:last]) and all(
-        c[2] == 1 for c, n in zip(cuts, kept, strict=True) if n > 1
+    one_run = all(n == 1 for n in resident[:last]) and all(
+        c[2] == 1 for c, n in zip(cuts, resident, strict=True) if n > 1
     )
     first = sum(cut[0] * stride for cut, stride in zip(cuts, strides(shape), strict=True))
     return first if one_run else None
@@ -170,7 +180,7 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
     return owned, tuple(copies)
 
 
-def _flows(n: Network) -> list[Flow]:
+def _resident_candidates(n: Network) -> list[ResidentTensor]:
     """Tensors that only steps read, so that they may stay in L1."""
     leaving = {*n.owned, *(n.roots[name][0] for _, name in n.copies)}
     readers: dict[str, list[tuple[int, int, int]]] = {}
@@ -179,18 +189,18 @@ def _flows(n: Network) -> list[Flow]:
             name, offset = n.roots[operand]
             readers.setdefault(name, []).append((at, number, offset))
     return [
-        Flow(at, size_bytes(n.quant, name), tuple(readers[name]))
+        ResidentTensor(at, size_bytes(n.quant, name), tuple(readers[name]))
         for at, step in enumerate(n.steps)
         if (name := step.node.name) in readers and name not in leaving
     ]
 
 
-def _kept(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]) -> dict[str, int]:
+def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]) -> dict[str, int]:
     """Tensors that stay in L1: bytes from its start."""
     return {
-        step.node.name: tiling.kept[tiling.tiled.out.name]
+        step.node.name: tiling.resident[tiling.tiled.out.name]
         for step, tiling in zip(steps, tilings, strict=True)
-        if tiling is not None and tiling.tiled.out.name in tiling.kept
+        if tiling is not None and tiling.tiled.out.name in tiling.resident
     }
 
 
@@ -210,11 +220,11 @@ def _lives(n: Network) -> list[Life]:
 
 
 def _locate(
-    n: Network, root: tuple[str, int], kept: Mapping[str, int], placement: Placement
+    n: Network, root: tuple[str, int], resident: Mapping[str, int], placement: Placement
 ) -> Location:
     name, offset = root
-    if name in kept:
-        return Location("l1", "", kept[name] + offset)
+    if name in resident:
+        return Location("l1", "", resident[name] + offset)
     if name in n.quant.constants:
         return Location("constant", name, offset)
     if name in n.quant.graph.inputs:

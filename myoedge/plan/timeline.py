@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The moments of a run, and in which of them constants are read from L2."""
+"""The timeline steps of a run, and in which of them constants are read from L2."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ WORD = 4  # bytes: what L3 and L2 address in transfers between them
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """What the core that steers counts: a moment before each layer, and one with each of its tiles.
+class TimelineSteps:
+    """Steps that the control core counts: one before each layer, and one with each of its tiles.
 
-    Whatever is started in a moment, transfers between L3 and L2 apart, is over before the next.
-    enters   the moment before each layer, and behind the last one
+    Whatever is started in a step, transfers between L3 and L2 apart, is over before the next.
+    enters   the timeline step before each layer, and behind the last one
     """
 
     enters: tuple[int, ...]
 
     @staticmethod
-    def of(tilings: Sequence[Tiling | None], copies: bool) -> Clock:
+    def of(tilings: Sequence[Tiling | None], copies: bool) -> TimelineSteps:
         """Outputs that are copied make a layer of their own, of one tile."""
         counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
         enters = [0]
         for count in (*counts, *((1,) if copies else ())):
             enters.append(enters[-1] + 1 + count)
-        return Clock(tuple(enters))
+        return TimelineSteps(tuple(enters))
 
     @property
     def count(self) -> int:
         return self.enters[-1]
 
-    def layer(self, moment: int) -> int:
-        return bisect_right(self.enters, moment) - 1
+    def layer(self, timeline_step: int) -> int:
+        return bisect_right(self.enters, timeline_step) - 1
 
     def beside(self, tile: int) -> int:
-        """The moment of a tile of the network."""
+        """The timeline step of a tile of the network."""
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
     def alive(self, life: Life) -> Life:
-        """A live range in steps -> in moments."""
+        """A live range in steps -> in timeline steps."""
         last = self.enters[life.last + 1] - 1
         return Life(life.name, life.size_bytes, self.enters[life.first], last)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes of a constant array that come into L2 as one, and the moments that read them.
+class Chunk:
+    """Bytes of a constant array that come into L2 as one, and the timeline steps that read them.
 
     start    in the array
     tensor   of a feature map that lies in L3 its name; `array` is the operand then
@@ -87,41 +87,46 @@ def candidates(
                 yield index, str(operand.source), tiling.tiled.arrays[str(operand.source)].nbytes
 
 
-def pieces(
-    index: int, array: str, size_bytes: int, tiling: Tiling | None, clock: Clock, most: int
-) -> list[Piece]:
-    """An array in pieces of at most so many bytes, if its tiles allow it: none is cut apart."""
-    enter = clock.enters[index]
+def chunks(
+    index: int,
+    array: str,
+    size_bytes: int,
+    tiling: Tiling | None,
+    timeline_steps: TimelineSteps,
+    most: int,
+) -> list[Chunk]:
+    """An array in chunks of at most so many bytes, if its tiles allow it: none is cut apart."""
+    enter = timeline_steps.enters[index]
     if tiling is None:
-        return [Piece(index, array, 0, size_bytes, enter, enter + 1)]
+        return [Chunk(index, array, 0, size_bytes, enter, enter + 1)]
     operand = next(o for o in tiling.tiled.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
-        return [Piece(index, array, 0, size_bytes, enter, clock.enters[index + 1] - 1)]
-    reads = list(reads_of(tiling, operand.name, enter, clock))
+        return [Chunk(index, array, 0, size_bytes, enter, timeline_steps.enters[index + 1] - 1)]
+    reads = list(reads_of(tiling, operand.name, enter, timeline_steps))
     found, start = [], 0
     for stop in _cuts(reads, size_bytes, most):
-        moments = [m for m, low, high in reads if low < stop and start < high] or [enter]
-        found.append(Piece(index, array, start, stop - start, min(moments), max(moments)))
+        step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
+        found.append(Chunk(index, array, start, stop - start, min(step_numbers), max(step_numbers)))
         start = stop
     return found
 
 
 def reads_of(
-    tiling: Tiling, operand: str, enter: int, clock: Clock
+    tiling: Tiling, operand: str, enter: int, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int, int]]:
-    """(moment, first byte, byte behind the last) of every fetch of an operand into L1.
+    """(timeline step, first byte, byte behind the last) of every fetch of an operand into L1.
 
-    What is fetched ahead is read from the moment in which that starts until the layer is entered;
-    what has more than two buffers until the moment before its tile.
+    Prefetched constants are read from the step in which their transfer starts until the layer is
+    entered; operands with more than two buffers until the step before their tile.
     """
     for t, tile in enumerate(tiling.tiles):
         mine = [x for x in tile.loads if x.operand == operand]
         if mine:
             span = (min(x.at for x in mine), max(_end(x) for x in mine))
-            for moment in sorted({enter + tiling.loads_in(t), enter + t}):
-                yield (moment, *span)
+            for timeline_step in sorted({enter + tiling.loads_in(t), enter + t}):
+                yield (timeline_step, *span)
             if t == 0 and tiling.since is not None and tiling.early(mine[0]):
-                yield (clock.beside(tiling.since), *span)
+                yield (timeline_steps.beside(tiling.since), *span)
 
 
 def _end(x: Transfer) -> int:
@@ -129,7 +134,7 @@ def _end(x: Transfer) -> int:
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
-    """Bytes at which pieces end: as large as may be, at words, where no fetch is cut apart."""
+    """Bytes at which chunks end: as large as may be, at words, where no fetch is cut apart."""
     spans = sorted({(low, high) for _, low, high in reads})
     ends, reach = [], 0
     for low, high in spans:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from myoedge.plan.l1.tiling import SCRATCH, Buffer, Tiling
-from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan, size_bytes
 
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 def memory(plan: Plan) -> Row:
     """Sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
-    buffers = [*arena, *(_l3_transfer(plan, haul) for haul in plan.from_l3_bin)]
+    buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
     peak = fullest(buffers)
     return {
         "l1_peak_bytes": _l1_bytes(plan),
@@ -109,21 +109,21 @@ def _map(plan: Plan, name: str) -> Row:
     }
 
 
-def _l3_transfer(plan: Plan, transfer: Haul) -> Row:
+def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
     """A buffer for weights from L3, alive from its transfer's start to the last read."""
-    piece, clock = transfer.piece, plan.clock
-    node = plan.steps[piece.step].node
+    chunk, clock = transfer.chunk, plan.timeline_steps
+    node = plan.steps[chunk.step].node
     return {
-        "name": f"{node.name} {piece.array} {piece.start}",
+        "name": f"{node.name} {chunk.array} {chunk.start}",
         "kind": "weights",
-        "step": piece.step,
+        "step": chunk.step,
         "label": node.label,
         "offset": transfer.l2,
-        "size_bytes": piece.room_bytes,
+        "size_bytes": chunk.room_bytes,
         "first_step": clock.layer(transfer.begins),
-        "last_step": clock.layer(piece.last),
+        "last_step": clock.layer(chunk.last),
         "from": _in_steps(clock.enters, transfer.begins),
-        "to": _in_steps(clock.enters, piece.last + 1),
+        "to": _in_steps(clock.enters, chunk.last + 1),
     }
 
 
@@ -156,7 +156,7 @@ def _shape(tiling: Tiling, operand: str) -> list[int] | None:
     """Shape of the first tile, or of the whole L1-resident result; None for scratch."""
     if operand == SCRATCH:
         return None
-    if operand in tiling.kept:
+    if operand in tiling.resident:
         return list(next(o.shape for o in tiling.tiled.operands if o.name == operand))
     return list(tiling.tiles[0].regions[operand].extent)
 
@@ -189,7 +189,7 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
 
 def moved_l3_bytes(plan: Plan, index: int) -> int:
     """Bytes that a step transfers from and to L3 in every inference, weights and feature maps."""
-    return sum(h.piece.size_bytes for h in plan.hauls if h.piece.step == index)
+    return sum(h.chunk.size_bytes for h in plan.l3_transfers if h.chunk.step == index)
 
 
 def weights_in_l2(plan: Plan, index: int) -> int:
@@ -201,8 +201,8 @@ def weights_in_l2(plan: Plan, index: int) -> int:
 def weights_in_l3(plan: Plan, index: int) -> int:
     """Bytes of l3.bin that belong to a step, those of earlier steps excluded."""
     first: dict[int, int] = {}
-    for haul in plan.from_l3_bin:
-        first.setdefault(haul.l3, haul.piece.step)
+    for l3_transfer in plan.from_l3_bin:
+        first.setdefault(l3_transfer.l3, l3_transfer.chunk.step)
     ends = sorted([*first, plan.l3_bytes])
     sizes = dict(pairwise(ends))
     return sum(end - at for at, end in sizes.items() if first[at] == index)

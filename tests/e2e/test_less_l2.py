@@ -28,7 +28,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import run_integer
 from myoedge.passes import prepare
-from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -191,11 +191,11 @@ def on_host(
     return [y.tobytes() for y in host.run(host.load_library(folder), inputs, specs, l3=l3)]
 
 
-def follows(haul: Haul, other: Haul) -> bool:
+def follows(l3_transfer: L3Transfer, other: L3Transfer) -> bool:
     """Whether it takes bytes of L2 as soon as another is done with them."""
-    ends = (haul.l2 + haul.piece.room_bytes, other.l2 + other.piece.room_bytes)
-    meet = haul.l2 < ends[1] and other.l2 < ends[0]
-    return meet and haul.begins == other.piece.last + 1
+    ends = (l3_transfer.l2 + l3_transfer.chunk.room_bytes, other.l2 + other.chunk.room_bytes)
+    meet = l3_transfer.l2 < ends[1] and other.l2 < ends[0]
+    return meet and l3_transfer.begins == other.chunk.last + 1
 
 
 def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_path: Path) -> None:
@@ -207,10 +207,14 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
     assert run_plan(plan, tmp_path / "sound", {}) == wanted
     unawaited = {"    me_l3_finish(ended);": "    me_l3_finish(0 * ended);"}
     assert run_plan(plan, tmp_path / "unawaited", unawaited) != wanted
-    hauls = list(plan.hauls)
-    behind = next(n for n, h in enumerate(hauls) if any(follows(h, other) for other in hauls))
-    hauls[behind] = replace(hauls[behind], begins=hauls[behind].begins - 1)
-    assert run_plan(replace(plan, hauls=tuple(hauls)), tmp_path / "early", {}) != wanted
+    l3_transfers = list(plan.l3_transfers)
+    behind = next(
+        n for n, h in enumerate(l3_transfers) if any(follows(h, other) for other in l3_transfers)
+    )
+    l3_transfers[behind] = replace(l3_transfers[behind], begins=l3_transfers[behind].begins - 1)
+    assert (
+        run_plan(replace(plan, l3_transfers=tuple(l3_transfers)), tmp_path / "early", {}) != wanted
+    )
 
 
 def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
@@ -290,7 +294,7 @@ def test_inputs_and_outputs_whose_axes_are_turned_stream(tmp_path: Path) -> None
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
     plan = json.loads(build.written("plan.json"))
     turning = [step["name"] for step in plan["steps"] if step["op"] == "transpose"]
-    maps = {haul["map"] for haul in plan["hauls"] if haul.get("map")}
+    maps = {l3_transfer["map"] for l3_transfer in plan["hauls"] if l3_transfer.get("map")}
     assert {"input", turning[-1]} <= maps
     assert len(turning) == 2
 
@@ -360,12 +364,20 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
     values = run_integer(q.steps, q.constants, {q.graph.inputs[0]: given[0]})
     assert wanted == [values[name].tobytes() for name in q.graph.outputs]
     for out in (True, False):
-        mine = [n for n, haul in enumerate(plan.hauls) if haul.piece.tensor and haul.out == out]
-        index, hauls = mine[3], list(plan.hauls)
-        hauls[index] = replace(hauls[index], begins=hauls[index].begins - 2)
-        early = hauls[index].begins
-        hauls[:index] = [replace(h, begins=min(h.begins, early)) for h in hauls[:index]]
-        assert outputs(replace(plan, hauls=tuple(hauls)), f"early {out}") != wanted, out
+        mine = [
+            n
+            for n, l3_transfer in enumerate(plan.l3_transfers)
+            if l3_transfer.chunk.tensor and l3_transfer.out == out
+        ]
+        index, l3_transfers = mine[3], list(plan.l3_transfers)
+        l3_transfers[index] = replace(l3_transfers[index], begins=l3_transfers[index].begins - 2)
+        early = l3_transfers[index].begins
+        l3_transfers[:index] = [
+            replace(h, begins=min(h.begins, early)) for h in l3_transfers[:index]
+        ]
+        assert outputs(replace(plan, l3_transfers=tuple(l3_transfers)), f"early {out}") != wanted, (
+            out
+        )
 
 
 def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None:
@@ -444,9 +456,9 @@ def in_little_memory(seed: int, folder: Path) -> bool:
     wanted = [values[n].tobytes() for n in q.graph.outputs]
     sources = make_sources(plan, "random")
     specs = [(q.graph.shape(n), q.dtype(n)) for n in q.graph.outputs]
-    l3 = plan.l3_image() if plan.hauls else None
+    l3 = plan.l3_image() if plan.l3_transfers else None
     measured, _ = run_firmware(make_firmware(sources).program, [[x]], specs, len(plan.steps), l3=l3)
     assert [y.tobytes() for y in measured.inferences[0].outputs] == wanted, seed
     if seed % 4 == 0:
         assert on_host(sources.files, [x], specs, l3, folder) == wanted, seed
-    return bool(plan.hauls)
+    return bool(plan.l3_transfers)

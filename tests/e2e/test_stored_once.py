@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.api import peaks
 from myoedge.plan.l2.deduplicated import stored_once
-from myoedge.plan.l3.transfers import Haul
-from myoedge.plan.timeline import Piece
+from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.timeline import Chunk
 from tests.conftest import save_exported
 
 WIDTH, TIMES = 256, 4
@@ -109,9 +109,12 @@ def test_a_mask_of_several_layers_and_heads_is_stored_once(apart: bool, tmp_path
 def test_every_haul_finds_its_bytes(drawn: list[tuple[bytes, int]]) -> None:
     """Whatever pieces are alike: each is found where its haul says, and no byte is there twice."""
     contents = [(text * count).ljust(8, b"\0") for text, count in drawn]
-    hauls = [Haul(Piece(n, "w", 0, 8, n, n), 8 * n, 0, 0) for n in range(len(drawn))]
-    found = stored_once(hauls, lambda piece: contents[piece.step])
+    l3_transfers = [L3Transfer(Chunk(n, "w", 0, 8, n, n), 8 * n, 0, 0) for n in range(len(drawn))]
+    found = stored_once(l3_transfers, lambda chunk: contents[chunk.step])
     image: dict[int, bytes] = {}
-    for haul in found:
-        assert image.setdefault(haul.l3, contents[haul.piece.step]) == contents[haul.piece.step]
+    for l3_transfer in found:
+        assert (
+            image.setdefault(l3_transfer.l3, contents[l3_transfer.chunk.step])
+            == contents[l3_transfer.chunk.step]
+        )
     assert sorted(image) == [8 * n for n in range(len({*contents}))]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import OUT, Operand, Tiled
 from myoedge.plan.l1.tile_iteration import spans
-from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, lives, make_tiling
 from myoedge.plan.l3.feature_maps import SLOTS, access
 from myoedge.plan.timeline import WORD
@@ -26,7 +26,7 @@ def turned(channels: int, rows: int, halo: int, size: int, *, back: bool = False
     y = Operand("y", OUT, shape[::-1], ways[::-1]) if back else Operand("y", OUT, shape, ways)
     axes = {"r": rows, "k": halo + 1, "c": channels}
     tiled = Tiled("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s: s["r"] * 5.0)
-    choice = Choice({"r": min(size, rows)}, ("r",), 0.0, 0)
+    choice = TileChoice({"r": min(size, rows)}, ("r",), 0.0, 0)
     placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None)]
     return make_tiling(tiled, choice, 0, None, placed, {})
 
@@ -56,7 +56,7 @@ def test_what_tiles_read_in_a_window_is_the_map(
     for n, part in enumerate(found.parts):
         slot = np.full(found.slot_bytes, 255, np.uint8)
         taken = np.zeros(found.slot_bytes, bool)
-        for start, count, at in found.pieces(n):
+        for start, count, at in found.chunks(n):
             assert (start + offset) % WORD == 0
             assert at % WORD == 0
             assert not taken[at : at + count].any()

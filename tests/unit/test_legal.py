@@ -104,7 +104,7 @@ def test_broken_plans_are_refused(sound: QuantGraph, message: str) -> None:
 
 @pytest.fixture(scope="module")
 def streaming() -> tuple[QuantGraph, Plan]:
-    """Two layers of which L2 holds one: each comes in pieces, while the one before computes."""
+    """Two layers of which L2 holds one: each comes in chunks, while the one before computes."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 96), nn.Linear(96, 8))
     graph = prepare(from_exported(torch.export.export(model.eval(), (torch.zeros(1, 64),))))
@@ -113,35 +113,37 @@ def streaming() -> tuple[QuantGraph, Plan]:
     return q, make_plan(q, replace(find_chip("gap9"), l2_bytes=16384, l2_reserved_bytes=0))
 
 
-def with_haul(plan: Plan, index: int, **changes: Any) -> Plan:
-    hauls = list(plan.hauls)
-    hauls[index] = replace(hauls[index], **changes)
-    return replace(plan, hauls=tuple(hauls))
+def with_l3_transfer(plan: Plan, index: int, **changes: Any) -> Plan:
+    l3_transfers = list(plan.l3_transfers)
+    l3_transfers[index] = replace(l3_transfers[index], **changes)
+    return replace(plan, l3_transfers=tuple(l3_transfers))
 
 
 def too_early(plan: Plan) -> Plan:
-    """A haul begins one moment before its place is free."""
-    index = next(n for n, h in enumerate(plan.hauls) if h.begins > plan.hauls[n - 1].begins)
-    return with_haul(plan, index, begins=plan.hauls[index].begins - 1)
+    """A transfer begins one timeline step before its place is free."""
+    index = next(
+        n for n, h in enumerate(plan.l3_transfers) if h.begins > plan.l3_transfers[n - 1].begins
+    )
+    return with_l3_transfer(plan, index, begins=plan.l3_transfers[index].begins - 1)
 
 
 def upon_another(plan: Plan) -> Plan:
-    """A haul begins with the one before it, in its place."""
-    first = plan.hauls[0]
-    return with_haul(plan, 1, l2=first.l2, begins=first.begins)
+    """A transfer begins with the one before it, in its place."""
+    first = plan.l3_transfers[0]
+    return with_l3_transfer(plan, 1, l2=first.l2, begins=first.begins)
 
 
 def other_bytes(plan: Plan) -> Plan:
-    """A piece is thought to be of other rows of its array."""
-    piece = plan.hauls[0].piece
-    return with_haul(plan, 0, piece=replace(piece, start=piece.start + 4))
+    """A chunk is thought to be of other rows of its array."""
+    chunk = plan.l3_transfers[0].chunk
+    return with_l3_transfer(plan, 0, chunk=replace(chunk, start=chunk.start + 4))
 
 
 STREAMS: dict[str, Callable[[Plan], Plan]] = {
     "more than L2 has": lambda p: replace(p, chip=replace(p.chip, l2_bytes=p.l2_bytes - 1)),
-    "not where L3 has it": lambda p: with_haul(p, 1, l3=p.hauls[1].l3 + 4),
-    "a haul leaves": lambda p: with_haul(p, 1, l2=p.hauls[1].l2 + 2),
-    "out of turn": lambda p: with_haul(p, -1, begins=0),
+    "not where L3 has it": lambda p: with_l3_transfer(p, 1, l3=p.l3_transfers[1].l3 + 4),
+    "a transfer leaves": lambda p: with_l3_transfer(p, 1, l2=p.l3_transfers[1].l2 + 2),
+    "out of turn": lambda p: with_l3_transfer(p, -1, begins=0),
     "overwrites what is alive": too_early,
     "is overwritten": upon_another,
     "is read where it is not": other_bytes,
@@ -161,19 +163,27 @@ def far() -> tuple[QuantGraph, Plan]:
 
 
 def first_in(plan: Plan) -> int:
-    return next(n for n, haul in enumerate(plan.hauls) if haul.piece.tensor and not haul.out)
+    return next(
+        n
+        for n, l3_transfer in enumerate(plan.l3_transfers)
+        if l3_transfer.chunk.tensor and not l3_transfer.out
+    )
 
 
 def without(plan: Plan, index: int) -> Plan:
-    return replace(plan, hauls=tuple(h for n, h in enumerate(plan.hauls) if n != index))
+    return replace(
+        plan, l3_transfers=tuple(h for n, h in enumerate(plan.l3_transfers) if n != index)
+    )
 
 
 FAR: dict[str, Callable[[Plan], Plan]] = {
     "when it is not in L2": lambda p: without(p, first_in(p)),
     "used where or when": lambda p: without(p, first_in(p) - 1),
-    "a haul leaves": lambda p: with_haul(p, first_in(p), l3=p.map_bytes),
-    "is overwritten": lambda p: with_haul(p, first_in(p) + 1, l2=p.hauls[first_in(p)].l2),
-    "out of turn": lambda p: with_haul(p, first_in(p) + 1, begins=0),
+    "a transfer leaves": lambda p: with_l3_transfer(p, first_in(p), l3=p.map_bytes),
+    "is overwritten": lambda p: with_l3_transfer(
+        p, first_in(p) + 1, l2=p.l3_transfers[first_in(p)].l2
+    ),
+    "out of turn": lambda p: with_l3_transfer(p, first_in(p) + 1, begins=0),
 }
 
 
@@ -191,7 +201,7 @@ def test_broken_maps_are_refused(far: tuple[QuantGraph, Plan], message: str) -> 
 def test_broken_streams_are_refused(streaming: tuple[QuantGraph, Plan], message: str) -> None:
     q, plan = streaming
     enforce(PLANNED, plan, q.graph, "planned")
-    assert len(plan.hauls) >= 3
+    assert len(plan.l3_transfers) >= 3
     with pytest.raises(MyoedgeError, match=message) as refused:
         enforce(PLANNED, STREAMS[message](plan), q.graph, "planned")
     assert refused.value.code == "E920"

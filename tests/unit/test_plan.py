@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.operators.kernel import Tiled
-from myoedge.plan.l1.tile_search import Choice, choices
+from myoedge.plan.l1.tile_search import TileChoice, choices
 from myoedge.plan.placement import Life, Placement, lower_bound, place
 from myoedge.plan.plan import l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
@@ -180,7 +180,7 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
     """A deeper network takes no more searches for tiles, though every layer has its own scales."""
     searched: list[str] = []
 
-    def counting(tiled: Tiled, *rest: Any, **options: Any) -> list[Choice]:
+    def counting(tiled: Tiled, *rest: Any, **options: Any) -> list[TileChoice]:
         searched.append(tiled.kernel)
         return choices(tiled, *rest, **options)
 
@@ -216,6 +216,6 @@ def test_resident_tensors_end_inside_l1(tmp_path: Path) -> None:
     build = myoedge.build(model, calib=calib, output=tmp_path / "out")
     plan = make_plan(build.network, find_chip("gap9"))
     ends = [b.offset + b.size_bytes for t in plan.tilings if t is not None for b in t.buffers]
-    resident = sum(bool(t.kept) for t in plan.tilings if t is not None)
+    resident = sum(bool(t.resident) for t in plan.tilings if t is not None)
     assert max(ends) <= l1_room_bytes(plan.chip, len(plan.steps))
     assert resident >= 3, "results still stay in L1"

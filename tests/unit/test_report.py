@@ -328,7 +328,7 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
     large = report(residual(blocks=20))
     text = summary(large, html="out/report.html")
     assert len(text.splitlines()) <= 40
-    for piece in (
+    for chunk in (
         "90.0 %",
         "87.5 %",
         "-2.5 points, calibration samples",
@@ -336,7 +336,7 @@ def test_summary_fits_one_screen_and_says_what_matters() -> None:
         "W101",
         "out/report.html",
     ):
-        assert piece in text
+        assert chunk in text
     assert f"{60 - MAX_LAYERS} smaller layers" in text
 
 

@@ -471,8 +471,8 @@ def test_page_shows_them(ran: Report) -> None:
     text = report_html(ran)
     page = Page(text)
     assert styles(page, "busy")[1:] == ["width: 50.00%", "width: 75.00%", "width: 25.00%"]
-    for piece in ("10.8 µs", "16.7 µs", "0.65 V, 240 MHz", "simulated GAP9", "4,000", "123,456"):
-        assert piece in text
+    for chunk in ("10.8 µs", "16.7 µs", "0.65 V, 240 MHz", "simulated GAP9", "4,000", "123,456"):
+        assert chunk in text
     assert "outputs bit for bit those of the reference" in text
     assert "10.8 µs at 0.80 V, 370 MHz on the simulated GAP9" in text
 
@@ -486,8 +486,8 @@ def test_page_of_a_measurement_without_causes(on_gvsoc: Report) -> None:
 def test_page_of_a_build_that_has_not_run_says_modelled(built: Report) -> None:
     text = report_html(built)
     assert "<h2>Time</h2>" not in text
-    for piece in ("Time, modelled", "Cycles, modelled", ">Modelled<", "cost model of GAP9"):
-        assert piece in text
+    for chunk in ("Time, modelled", "Cycles, modelled", ">Modelled<", "cost model of GAP9"):
+        assert chunk in text
     assert "has not run" in text
     drawn = time(built)
     assert drawn is not None

@@ -121,7 +121,7 @@ def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
 
 def test_results_that_stay_in_l1_are_drawn_whole(plan: Plan, report: Report) -> None:
     kept = [
-        (i, n) for i, t in enumerate(plan.tilings) if t for n in t.kept if n == t.tiled.out.name
+        (i, n) for i, t in enumerate(plan.tilings) if t for n in t.resident if n == t.tiled.out.name
     ]
     assert kept
     rows = {(row["step"], row["operand"]): row for row in report["memory"]["l1_buffers"]}
@@ -137,15 +137,15 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     less = replace(find_chip("gap9"), l2_bytes=whole.l2_bytes * 2 // 3, l2_reserved_bytes=0)
     less = replace(less, l3_bytes_per_s=1_000_000)  # so slow that layers wait for it
     streamed = make_plan(q, less)
-    assert streamed.hauls
+    assert streamed.l3_transfers
     report = make_report(streamed, Outcome("net"))
     found, memory = of(report), report["memory"]
     assert found["L2"].used_bytes == memory["l2_peak_bytes"] <= less.l2_bytes
     assert found["L3"].used_bytes == memory["l3_bytes"] == streamed.l3_bytes
     for peak in found.values():
         assert sum(part.size_bytes for part in peak.held) == peak.used_bytes
-    hauls = [row for row in memory["buffers"] if row["kind"] == "weights"]
-    assert sum(row["size_bytes"] for row in hauls) == streamed.l3_bytes
+    l3_transfers = [row for row in memory["buffers"] if row["kind"] == "weights"]
+    assert sum(row["size_bytes"] for row in l3_transfers) == streamed.l3_bytes
     for a, b in itertools.combinations(memory["buffers"], 2):
         apart = a["to"] <= b["from"] or b["to"] <= a["from"]
         above = a["offset"] >= b["offset"] + b["size_bytes"]
@@ -153,13 +153,13 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
     assert wording.from_l3(report) == f"weights {wording.size(streamed.l3_bytes)}"
-    ends = streamed.clock.enters
+    ends = streamed.timeline_steps.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
-        named = {row["name"] for row in hauls if row["from"] <= at < row["to"]}
+        named = {row["name"] for row in l3_transfers if row["from"] <= at < row["to"]}
         assert named == {
-            f"{streamed.steps[h.piece.step].node.name} {h.piece.array} {h.piece.start}"
-            for h in streamed.hauls
-            if h.begins <= moment <= h.piece.last
+            f"{streamed.steps[h.chunk.step].node.name} {h.chunk.array} {h.chunk.start}"
+            for h in streamed.l3_transfers
+            if h.begins <= moment <= h.chunk.last
         }
     waited = report["cycles"]["total"] - sum(row["cycles_modelled"] for row in report["layers"])
     with pytest.raises(MyoedgeError) as raised:

@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoedge.plan.l2.resident_weights import fill, most_read, residences
-from myoedge.plan.l3.transfers import Computed, Rate, in_order, place_hauls, queued, timeline, turns
+from myoedge.plan.l3.transfers import (
+    Computed,
+    Rate,
+    in_order,
+    place_l3_transfers,
+    queued,
+    timeline,
+    turns,
+)
 from myoedge.plan.placement import Life, place
-from myoedge.plan.timeline import Piece
+from myoedge.plan.timeline import Chunk
 
 MOMENTS = 24
 RATE = Rate(2.0, 100.0)
@@ -21,12 +29,12 @@ drawn = settings(max_examples=200, derandomize=True, database=None, deadline=Non
 
 
 @st.composite
-def pieces(draw: st.DrawFn) -> list[Piece]:
+def chunks(draw: st.DrawFn) -> list[Chunk]:
     found = []
     for index in range(draw(st.integers(1, 12))):
         first = draw(st.integers(0, MOMENTS - 1))
         last = draw(st.integers(first, min(first + 3, MOMENTS - 1)))
-        found.append(Piece(index, "w", 0, draw(st.integers(1, 60)), first, last))
+        found.append(Chunk(index, "w", 0, draw(st.integers(1, 60)), first, last))
     return in_order(found)
 
 
@@ -42,49 +50,51 @@ def feature_maps(draw: st.DrawFn) -> list[tuple[int, Life]]:
 
 
 @drawn
-@given(pieces(), feature_maps(), st.integers(16, 60))
+@given(chunks(), feature_maps(), st.integers(16, 60))
 def test_every_byte_is_there_when_it_is_read(
-    wanted: list[Piece], others: list[tuple[int, Life]], words: int
+    wanted: list[Chunk], others: list[tuple[int, Life]], words: int
 ) -> None:
     """Owners of bytes, moment by moment: hauls write when they begin and are read to the end."""
     room = 4 * words
-    hauls = place_hauls(wanted, others, room)
-    if hauls is None:
+    l3_transfers = place_l3_transfers(wanted, others, room)
+    if l3_transfers is None:
         return
     owner: list[str | None] = [None] * max(room, *(at + x.size_bytes for at, x in others), 1)
     for moment in range(MOMENTS):
         for at, life in others:
             if life.first == moment:
                 owner[at : at + life.size_bytes] = [life.name] * life.size_bytes
-        for n, haul in enumerate(hauls):
-            if haul.begins == moment:
-                size = haul.piece.room_bytes
-                assert 0 <= haul.l2 <= room - size
-                assert haul.l2 % 4 == 0
-                owner[haul.l2 : haul.l2 + size] = [f"haul {n}"] * size
-        for n, haul in enumerate(hauls):
-            if haul.begins <= moment <= haul.piece.last:
-                assert {*owner[haul.l2 : haul.l2 + haul.piece.size_bytes]} == {f"haul {n}"}
+        for n, l3_transfer in enumerate(l3_transfers):
+            if l3_transfer.begins == moment:
+                size = l3_transfer.chunk.room_bytes
+                assert 0 <= l3_transfer.l2 <= room - size
+                assert l3_transfer.l2 % 4 == 0
+                owner[l3_transfer.l2 : l3_transfer.l2 + size] = [f"haul {n}"] * size
+        for n, l3_transfer in enumerate(l3_transfers):
+            if l3_transfer.begins <= moment <= l3_transfer.chunk.last:
+                assert {*owner[l3_transfer.l2 : l3_transfer.l2 + l3_transfer.chunk.size_bytes]} == {
+                    f"haul {n}"
+                }
         for at, life in others:
             if life.first <= moment <= life.last:
                 assert {*owner[at : at + life.size_bytes]} == {life.name}
-    assert all(a.begins <= b.begins and a.l3 < b.l3 for a, b in pairwise(hauls))
-    assert all(haul.begins <= haul.piece.first for haul in hauls)
+    assert all(a.begins <= b.begins and a.l3 < b.l3 for a, b in pairwise(l3_transfers))
+    assert all(l3_transfer.begins <= l3_transfer.chunk.first for l3_transfer in l3_transfers)
 
 
 def test_a_haul_begins_as_soon_as_its_place_is_free() -> None:
-    first = [Piece(0, "w", 0, 40, 1, 1), Piece(1, "w", 0, 40, 6, 7), Piece(2, "w", 0, 16, 9, 9)]
-    hauls = place_hauls(first, [(40, Life("x", 8, 0, 4))], 48)
-    assert hauls is not None
-    assert [haul.begins for haul in hauls] == [0, 2, 8]
+    first = [Chunk(0, "w", 0, 40, 1, 1), Chunk(1, "w", 0, 40, 6, 7), Chunk(2, "w", 0, 16, 9, 9)]
+    l3_transfers = place_l3_transfers(first, [(40, Life("x", 8, 0, 4))], 48)
+    assert l3_transfers is not None
+    assert [l3_transfer.begins for l3_transfer in l3_transfers] == [0, 2, 8]
 
 
 def test_what_is_alive_all_the_time_leaves_no_place() -> None:
-    assert place_hauls([Piece(0, "w", 0, 8, 3, 3)], [(4, Life("x", 8, 0, 9))], 12) is None
+    assert place_l3_transfers([Chunk(0, "w", 0, 8, 3, 3)], [(4, Life("x", 8, 0, 9))], 12) is None
 
 
 def by_time(
-    wanted: list[Piece],
+    wanted: list[Chunk],
     begins: list[int],
     durations: list[int],
     helped: Collection[int] = (),
@@ -109,8 +119,8 @@ def by_time(
 
 
 @settings(drawn, max_examples=60)
-@given(pieces(), st.data())
-def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.DataObject) -> None:
+@given(chunks(), st.data())
+def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Chunk], data: st.DataObject) -> None:
     durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
     window = most_read(wanted) + data.draw(st.integers(0, 60))
     begins, stuck = queued(wanted, window)
@@ -123,7 +133,7 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Piece], data: st.
 
 
 def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
-    wanted = [Piece(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
+    wanted = [Chunk(n, "w", 0, 100, 2 * n + 2, 2 * n + 2) for n in range(3)]
     needed = [p.first for p in wanted]
     ahead = timeline([300.0] * 3, [0, 0, 0], needed, Computed([400.0] * 8))
     late = timeline([500.0] * 3, needed, needed, Computed([400.0] * 8))
@@ -135,8 +145,8 @@ def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
 def test_the_array_that_is_waited_for_stays() -> None:
     """Of two that are alike, one behind much computation and one behind none."""
     known = {
-        (0, "first"): [Piece(0, "first", 0, 8000, 0, 0)],
-        (1, "hidden"): [Piece(1, "hidden", 0, 8000, 5, 5)],
+        (0, "first"): [Chunk(0, "first", 0, 8000, 0, 0)],
+        (1, "hidden"): [Chunk(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
     best = residences(known, Computed(durations), 16000, RATE)[0]
@@ -145,15 +155,15 @@ def test_the_array_that_is_waited_for_stays() -> None:
 
 
 def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
-    wanted = [Piece(n, "w", 0, 8, first, first) for n, first in enumerate((1, 1, 4))]
-    hauls = place_hauls(wanted, [], 16)
-    assert hauls is not None
-    assert [*turns(hauls)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
+    wanted = [Chunk(n, "w", 0, 8, first, first) for n, first in enumerate((1, 1, 4))]
+    l3_transfers = place_l3_transfers(wanted, [], 16)
+    assert l3_transfers is not None
+    assert [*turns(l3_transfers)] == [(0, 2, 0), (1, 2, 2), (2, 3, 2), (4, 3, 3)]
 
 
 def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
-    known = {(n, "w"): [Piece(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
+    known = {(n, "w"): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
     every, computed = frozenset(known), Computed([2e4] * 6)
     assert residences(known, computed, 32000, RATE)[0].streamed == every
     assert fill(known, every, computed, 32000, RATE) == [*known]
@@ -163,15 +173,15 @@ def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
 
 
 @settings(drawn, max_examples=60)
-@given(pieces(), st.data())
+@given(chunks(), st.data())
 def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
-    wanted: list[Piece], data: st.DataObject
+    wanted: list[Chunk], data: st.DataObject
 ) -> None:
     durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
     known = {(p.step, p.array): [p] for p in wanted}
     room = most_read(wanted) + data.draw(st.integers(0, 200))
 
-    def cycles(left: list[Piece]) -> float | None:
+    def cycles(left: list[Chunk]) -> float | None:
         stays = sum(p.room_bytes for p in wanted) - sum(p.room_bytes for p in left)
         begins, stuck = queued(left, room - stays)
         if stuck is not None:

@@ -14,7 +14,7 @@ from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, Tiled
 from myoedge.plan.l1.layers import _alike
 from myoedge.plan.l1.tile_iteration import cut, spans
-from myoedge.plan.l1.tile_search import Choice, choose, distinct, tile_count
+from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, tile_count
 from myoedge.plan.l1.tiling import transfers
 from myoedge.targets.costs import TransferCost
 
@@ -68,7 +68,7 @@ def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
     n: int, c: int, halo: int, size: int, depth: int
 ) -> None:
     tiled = replace(copying(n, c, halo), backwards=("row",) if c % 2 else ())
-    made = cut(tiled, Choice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
+    made = cut(tiled, TileChoice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
     rows = [row for tile in made.every for row in [tile["row"]]]
     assert rows == sorted(rows, reverse=bool(tiled.backwards))
     assert sorted(at for start, count in rows for at in range(start, start + count)) == [*range(n)]
@@ -82,7 +82,7 @@ def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
 
 
 def test_layers_that_are_alike_are_cut_once() -> None:
-    choice = Choice({"row": 3}, ("row",), 0.0, 0)
+    choice = TileChoice({"row": 3}, ("row",), 0.0, 0)
     assert cut(copying(8, 2), choice) is cut(copying(8, 2), choice)
     assert cut(copying(8, 2), choice) is not cut(copying(9, 2), choice)
 

@@ -33,38 +33,38 @@ def _in_l2(plan: Plan, step: QuantizedNode) -> float:
 
 
 def computed(plan: Plan) -> Computed:
-    """What each moment is thought to compute."""
-    found = [0.0] * (plan.clock.count + 1)
+    """What each timeline step is thought to compute."""
+    found = [0.0] * (plan.timeline_steps.count + 1)
     for index, cycles in enumerate(layer_cycles(plan)):
-        enter, leave = plan.clock.enters[index : index + 2]
+        enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
         found[enter + 1 : leave] = [cycles / tiles] * tiles
-    return Computed(found, _helped(plan))
+    return Computed(found, _nine_cores(plan))
 
 
-def _helped(plan: Plan) -> frozenset[int]:
-    """Moments in which the core that waits for hauls computes behind that."""
-    enters = plan.clock.enters
+def _nine_cores(plan: Plan) -> frozenset[int]:
+    """Moments in which the core that waits for transfers computes behind that."""
+    enters = plan.timeline_steps.enters
     spans = [
         range(enters[index] + 1, enters[index + 1])
         for index, tiling in enumerate(plan.tilings)
         if tiling is not None and tiling.tiled.nine_cores
     ]
-    return frozenset(moment for span in spans for moment in span)
+    return frozenset(timeline_step for span in spans for timeline_step in span)
 
 
 def modelled_cycles(plan: Plan) -> float:
     """Of a run, waiting for L3 included."""
-    if not plan.hauls:
+    if not plan.l3_transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
 
 
 def waiting_cycles(plan: Plan, computed: Computed) -> float:
-    """Of a run that computes this, and waits for its hauls."""
+    """Of a run that computes this, and waits for its transfers."""
     rate = Rate.of(plan.chip)
-    costs = [rate.cycles(haul.piece) for haul in plan.hauls]
-    begins, needed = [h.begins for h in plan.hauls], [h.needed for h in plan.hauls]
+    costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
+    begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]
     return timeline(costs, begins, needed, computed).cycles
 
 

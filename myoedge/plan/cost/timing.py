@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
-from myoedge.plan.timeline import Clock
+from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.costs import TransferCost
 
 MOST_L3_TRANSFERS = 8  # under way at once
@@ -97,7 +97,7 @@ def modelled(
 
     l3_steps   timeline steps in which transfers between L3 and L2 are started
     """
-    enters, started = Clock.of(tilings, False).enters, Counter(l3_steps)
+    enters, started = TimelineSteps.of(tilings, False).enters, Counter(l3_steps)
     later = _prefetches(tilings, cost)
     found: list[float | None] = []
     under_way: list[Load] = []
@@ -143,11 +143,11 @@ def _steps(
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
     cold = _cold_cycles(index, tilings)
     prepared = cold if here.waits else 0.0  # the kernel starts while its operands come
-    needed = NOTHING_DUE if here.joined else (index, 0)
+    needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
     for t, compute in enumerate(tile_cycles(here)):
         at_end = t == last
-        follows = at_end and behind is not None and behind.joined
+        follows = at_end and behind is not None and behind.back_to_back
         yield TimelineStep(
             compute + cost.barrier_cycles + (0.0 if t else cold - prepared),
             cost.layer_setup_cycles if at_end else cost.tile_setup_cycles,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.operators.kernel import Tiled
-from myoedge.plan.l1.tile_search import Choice, choices, smallest
+from myoedge.plan.l1.tile_search import TileChoice, choices, smallest
 from myoedge.targets.costs import TransferCost
 
 
-def with_operands_in_l2(tiled: Tiled, room: int, cost: TransferCost) -> Choice | None:
+def with_operands_in_l2(tiled: Tiled, room: int, cost: TransferCost) -> TileChoice | None:
     """Tiles with as few operands in L2 as L1 asks for; None where scratch alone is too large."""
     if not tiled.on_l2:
         return None
@@ -21,7 +21,7 @@ def with_operands_in_l2(tiled: Tiled, room: int, cost: TransferCost) -> Choice |
     names = sorted((o.name for o in tiled.operands), key=lambda name: -parts[name])
     for count in range(1, len(names) + 1):
         in_l2 = frozenset(names[:count])
-        found = choices(tiled, room, cost, kept=in_l2)
+        found = choices(tiled, room, cost, resident=in_l2)
         if found:
             return replace(found[0], in_l2=in_l2)
     return None

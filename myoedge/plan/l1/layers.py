@@ -26,19 +26,19 @@ from myoedge.plan.l1.prefetch import (
     starts,
 )
 from myoedge.plan.l1.resident import (
-    Flow,
     Pick,
-    choose_kept,
+    ResidentTensor,
+    choose_resident,
     end_bytes,
-    kept_offsets,
-    kept_operands,
+    resident_offsets,
+    resident_operands,
     room_left,
 )
 from myoedge.plan.l1.tile_search import (
     ALIGNMENT,
     NO_LIMITS,
-    Choice,
     Limits,
+    TileChoice,
     choices,
     choose,
     tile_count,
@@ -61,7 +61,7 @@ EVEN = 1.002
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 
 Placed = list[tuple[str, int, Life, int]]
-Known = dict[Hashable, Choice | None]  # the best tiles by what decides about them
+Known = dict[Hashable, TileChoice | None]  # the best tiles by what decides about them
 Alone = dict[Hashable, float]  # cycles by layers that are alike, and their tiles
 Taken = Sequence[tuple[int, int, Life]]
 
@@ -71,7 +71,7 @@ def plan_l1(
     room: int,
     chip: Chip,
     limits: Mapping[int, Limits] | None = None,
-    flows: Sequence[Flow] = (),
+    tensors: Sequence[ResidentTensor] = (),
     on_l2: bool = True,
 ) -> tuple[Tiling | None, ...]:
     """How each step runs in tiles; None where it works on L2, as a whole.
@@ -87,28 +87,30 @@ def plan_l1(
         tiled = _fastest_kernel(candidates(step, chip), room, cost, limit)
         there = on_l2 and not limit.far
         tileds.append(tiled and replace(tiled, on_l2=tiled.on_l2 and there))
-    return _fitting(tileds, flows, room, _Search.of(tileds, cost, limits))
+    return _fitting(tileds, tensors, room, _Search.of(tileds, cost, limits))
 
 
 def _fitting(
-    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, search: _Search
+    tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, search: _Search
 ) -> tuple[Tiling | None, ...]:
     """With as many results in L1 as leave place for all tiles."""
     cost = search.cost
-    kept = choose_kept(tileds, flows, room, search.pick)
+    resident = choose_resident(tileds, tensors, room, search.pick)
     while True:
-        made = _attempt(tileds, kept, room, cost, search.pick)
+        made = _attempt(tileds, resident, room, cost, search.pick)
         if not isinstance(made, int):
-            again = _attempt(tileds, kept, room, cost, partial(_again, made), _begins(made, cost))
+            again = _attempt(
+                tileds, resident, room, cost, partial(_again, made), _begins(made, cost)
+            )
             return made if isinstance(again, int) else again
-        there = [flow for flow in kept if made in flow.steps]
+        there = [tensor for tensor in resident if made in tensor.steps]
         assert there, "tiles that were chosen to fit do not"
-        kept.remove(max(there, key=lambda flow: flow.size_bytes))
-        while end_bytes(kept) > room:  # fewer tensors may leave another hole
-            kept.remove(max(kept, key=lambda flow: flow.size_bytes))
+        resident.remove(max(there, key=lambda tensor: tensor.size_bytes))
+        while end_bytes(resident) > room:  # fewer tensors may leave another hole
+            resident.remove(max(resident, key=lambda tensor: tensor.size_bytes))
 
 
-def _again(made: Sequence[Tiling | None], index: int, *_: object) -> Choice | None:
+def _again(made: Sequence[Tiling | None], index: int, *_: object) -> TileChoice | None:
     """The tiles that were chosen before."""
     tiling = made[index]
     return None if tiling is None else tiling.choice
@@ -157,7 +159,7 @@ def _fastest_kernel(
 
 def _attempt(
     tileds: Sequence[Tiled | None],
-    kept: Sequence[Flow],
+    resident: Sequence[ResidentTensor],
     room: int,
     cost: TransferCost,
     pick: Pick,
@@ -170,12 +172,12 @@ def _attempt(
     made: list[Tiling | None] = []
     spare: list[float] = []
     enters = [0]
-    offsets = kept_offsets(kept)
+    offsets = resident_offsets(resident)
     for index, tiled in enumerate(tileds):
         tiling = None
         if tiled is not None:
-            operands = kept_operands(index, tiled, kept)
-            left = room_left(index, kept, room)
+            operands = resident_operands(index, tiled, resident)
+            left = room_left(index, resident, room)
             choice = pick(index, tiled, left, frozenset(operands), hidden_cycles(spare))
             if choice is None and not operands:
                 choice = with_operands_in_l2(tiled, left, cost)
@@ -183,9 +185,10 @@ def _attempt(
                 tiled = slowed(tiled, cost)
             if choice is not None:
                 at = {
-                    name: offsets[flow.producer] + more for name, (flow, more) in operands.items()
+                    name: offsets[tensor.producer] + more
+                    for name, (tensor, more) in operands.items()
                 }
-                held = list(_held(index, kept, offsets, enters))
+                held = list(_held(index, resident, offsets, enters))
                 begin = None if begins is None else begins.get(index)
                 tiling = _placed(index, tiled, choice, spare, made, room, cost, at, held, begin)
             if tiling is None and (choice is not None or operands):
@@ -193,39 +196,42 @@ def _attempt(
         made.append(tiling)
         spare += [0.0] if tiling is None else spare_cycles(tiling, cost)
         enters.append(len(spare))
-    return tuple(_with_kept(made, kept, offsets, enters))
+    return tuple(_with_resident(made, resident, offsets, enters))
 
 
 def _held(
-    index: int, kept: Iterable[Flow], offsets: Mapping[int, int], begins: Sequence[int]
+    index: int,
+    resident: Iterable[ResidentTensor],
+    offsets: Mapping[int, int],
+    begins: Sequence[int],
 ) -> Iterator[tuple[int, int, Life]]:
     """Kept tensors as buffers, while a step is placed; those that it may meet stay for ever."""
-    for flow in kept:
-        if flow.producer <= index:
-            last = begins[flow.last + 1] - 1 if flow.last < index else sys.maxsize
-            life = Life(flow.life.name, flow.size_bytes, begins[flow.producer], last)
-            yield offsets[flow.producer], flow.size_bytes, life
+    for tensor in resident:
+        if tensor.producer <= index:
+            last = begins[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
+            life = Life(tensor.life.name, tensor.size_bytes, begins[tensor.producer], last)
+            yield offsets[tensor.producer], tensor.size_bytes, life
 
 
-def _with_kept(
+def _with_resident(
     made: Sequence[Tiling | None],
-    kept: Sequence[Flow],
+    resident: Sequence[ResidentTensor],
     offsets: Mapping[int, int],
     begins: Sequence[int],
 ) -> Iterator[Tiling | None]:
     """With the buffers of kept tensors, in the layers that compute them; layers joined by them."""
-    by_producer = {flow.producer: flow for flow in kept}
+    by_producer = {tensor.producer: tensor for tensor in resident}
     for index, tiling in enumerate(made):
         if tiling is None:
             yield None
             continue
-        buffers, flow = tiling.buffers, by_producer.get(index)
-        if flow is not None:
-            size, last = flow.size_bytes, begins[flow.last + 1] - 1
+        buffers, tensor = tiling.buffers, by_producer.get(index)
+        if tensor is not None:
+            size, last = tensor.size_bytes, begins[tensor.last + 1] - 1
             at, first = offsets[index], begins[index]
             buffers += (Buffer(tiling.tiled.out.name, 0, size, at, first, last),)
         nothing = len(prefetched(tiling)) == len(tiling.tiles[0].loads)
-        yield replace(tiling, buffers=buffers, joined=nothing and index - 1 in by_producer)
+        yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
 
 
 def _alike(tiled: Tiled) -> str:
@@ -260,74 +266,76 @@ class _Search:
         return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
 
     def pick(
-        self, index: int, tiled: Tiled, room: int, kept: frozenset[str], hidden: float
-    ) -> Choice | None:
+        self, index: int, tiled: Tiled, room: int, resident: frozenset[str], hidden: float
+    ) -> TileChoice | None:
         """The fastest tiles of a layer; None where none fit."""
         hidden = max(hidden, HIDDEN_CYCLES)
         limits = self.limits.get(index, NO_LIMITS)
-        key = (self.alike[index], round(hidden), room, kept, limits)
+        key = (self.alike[index], round(hidden), room, resident, limits)
         if key not in self.known:
-            found = choices(tiled, room, self.cost, hidden, limits, kept)
+            found = choices(tiled, room, self.cost, hidden, limits, resident)
             deep_room = room if limits == NO_LIMITS else 0
-            self.known[key] = self._fastest(index, tiled, found, hidden, kept, deep_room)
+            self.known[key] = self._fastest(index, tiled, found, hidden, resident, deep_room)
         return self.known[key]
 
     def _fastest(
         self,
         index: int,
         tiled: Tiled,
-        found: Sequence[Choice],
+        found: Sequence[TileChoice],
         hidden: float,
-        kept: frozenset[str],
+        resident: frozenset[str],
         room: int,
-    ) -> Choice | None:
+    ) -> TileChoice | None:
         """Of choices that the search takes for about as fast, by their own transfers one by one."""
         few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
-        best = self._least(index, tiled, few, hidden, kept)
-        more = [deep for choice in few for deep in deeper(tiled, room, kept, self.cost, choice)]
+        best = self._least(index, tiled, few, hidden, resident)
+        more = [deep for choice in few for deep in deeper(tiled, room, resident, self.cost, choice)]
         if not more:
             return best
-        other = self._least(index, tiled, more, hidden, kept)
+        other = self._least(index, tiled, more, hidden, resident)
         return other if other.cycles < DEEP_SAVES * best.cycles else best
 
     def _least(
         self,
         index: int,
         tiled: Tiled,
-        few: Sequence[Choice],
+        few: Sequence[TileChoice],
         hidden: float,
-        kept: frozenset[str],
-    ) -> Choice:
+        resident: frozenset[str],
+    ) -> TileChoice:
         waited = (self._waited(tiled, choice, hidden) for choice in few)
-        alone = (self._alone(index, tiled, choice, kept) for choice in few)
+        alone = (self._alone(index, tiled, choice, resident) for choice in few)
         cycles = [a + w for a, w in zip(alone, waited, strict=True)]
         about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
         best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
         return replace(few[best], cycles=cycles[best])
 
-    def _waited(self, tiled: Tiled, choice: Choice, hidden: float) -> float:
+    def _waited(self, tiled: Tiled, choice: TileChoice, hidden: float) -> float:
         """What a layer waits for its constants where so much of their fetch is hidden before it."""
         return max(moved_cycles(first_constants(tiled, choice), self.cost) - hidden, 0.0)
 
-    def _alone(self, index: int, tiled: Tiled, choice: Choice, kept: frozenset[str]) -> float:
+    def _alone(
+        self, index: int, tiled: Tiled, choice: TileChoice, resident: frozenset[str]
+    ) -> float:
         """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
-        key = (self.alike[index], kept, tuple(choice.sizes.items()), choice.order, choice.depth)
+        key = (self.alike[index], resident, tuple(choice.sizes.items()), choice.order, choice.depth)
         if key not in self.alone:
-            self.alone[key] = self.cycles([unplaced(tiled, choice, kept, BEFORE)])
+            self.alone[key] = self.cycles([unplaced(tiled, choice, resident, BEFORE)])
         return self.alone[key]
 
 
 def _placed(
     index: int,
     tiled: Tiled,
-    choice: Choice,
+    choice: TileChoice,
     spare: list[float],
     made: Sequence[Tiling | None],
     room: int,
     cost: TransferCost,
-    kept: Mapping[str, int],
+    resident: Mapping[str, int],
     held: Taken,
     begin: int | None,
 ) -> Tiling | None:
@@ -342,11 +350,11 @@ def _placed(
     cycles = moved_cycles(fetched, cost)
     possible = starts(spare, cycles) if begin is None else range(begin, first)
     for since in (*_starts(possible, fetched, recent), None):
-        placed = _place(lives(index, tiled, choice, first, since, kept), first, taken)
+        placed = _place(lives(index, tiled, choice, first, since, resident), first, taken)
         if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
             if since is not None:
                 spent(spare, since, cycles)
-            return make_tiling(tiled, choice, first, since, placed, kept)
+            return make_tiling(tiled, choice, first, since, placed, resident)
     return None
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.prefetch import moved_cycles
-from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
+from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets.costs import TransferCost
 
@@ -22,17 +22,17 @@ LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffe
 
 
 def deeper(
-    tiled: Tiled, room: int, kept: Container[str], cost: TransferCost, choice: Choice
-) -> Iterator[Choice]:
+    tiled: Tiled, room: int, resident: Container[str], cost: TransferCost, choice: TileChoice
+) -> Iterator[TileChoice]:
     """The same tiles with more buffers, as far as these take at most `room` bytes of L1."""
-    tiling = unplaced(tiled, choice, kept)
+    tiling = unplaced(tiled, choice, resident)
     count = len(tiling.tiles)
     if count <= 2 or choice.l1_bytes > room or not _waits(tiling, cost):
         return
     commands = max(len(tile.loads) for tile in tiling.tiles[1:])
     for depth in sorted({min(depth, count) for depth in DEPTHS}):
         more = replace(choice, depth=depth)
-        size = sum(_up(b.size_bytes) for b in unplaced(tiled, more, kept).buffers)
+        size = sum(_up(b.size_bytes) for b in unplaced(tiled, more, resident).buffers)
         if size <= room and (depth - 1) * commands <= MOST_COMMANDS:
             yield replace(more, l1_bytes=size)
 

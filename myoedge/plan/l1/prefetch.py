@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.tile_iteration import cut
-from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers
 from myoedge.targets.costs import TransferCost
 
@@ -30,7 +30,7 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
-def first_constants(tiled: Tiled, choice: Choice) -> list[Transfer]:
+def first_constants(tiled: Tiled, choice: TileChoice) -> list[Transfer]:
     """What the first tile needs that no layer computes; where it goes is not known yet."""
     uses = (use for use in cut(tiled, choice).uses if use.operand.name not in choice.in_l2)
     constant = (use for use in uses if use.operand.constant)

@@ -13,7 +13,7 @@ from functools import partial
 
 from myoedge.operators.kernel import Tiled
 from myoedge.plan.l1.prefetch import hidden_cycles
-from myoedge.plan.l1.tile_search import ALIGNMENT, Choice
+from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
 from myoedge.plan.placement import Life, greedy
 
 LONGEST = 8  # layers that a tensor may stay for
@@ -22,7 +22,7 @@ LARGEST = 2  # of L1's room, the part of it that a tensor may take
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class ResidentTensor:
     """A tensor between layers: which step computes it, and who reads it.
 
     readers   (step, number of the operand, bytes from the tensor's start), in the order of steps
@@ -47,42 +47,44 @@ class Flow:
 
 
 # step, tiles, room, operands that are kept, cycles that may be fetched before -> the best sizes
-Pick = Callable[[int, Tiled, int, frozenset[str], float], Choice | None]
+Pick = Callable[[int, Tiled, int, frozenset[str], float], TileChoice | None]
 
 
-def kept_operands(index: int, tiled: Tiled, kept: Iterable[Flow]) -> dict[str, tuple[Flow, int]]:
+def resident_operands(
+    index: int, tiled: Tiled, resident: Iterable[ResidentTensor]
+) -> dict[str, tuple[ResidentTensor, int]]:
     """Operands of a step that are kept tensors, and where they start in these."""
-    found: dict[str, tuple[Flow, int]] = {}
-    for flow in kept:
-        if flow.producer == index:
-            found[tiled.out.name] = (flow, 0)
-        numbers = {number: at for step, number, at in flow.readers if step == index}
+    found: dict[str, tuple[ResidentTensor, int]] = {}
+    for tensor in resident:
+        if tensor.producer == index:
+            found[tiled.out.name] = (tensor, 0)
+        numbers = {number: at for step, number, at in tensor.readers if step == index}
         for operand in tiled.operands:
             if isinstance(operand.source, int) and operand.source in numbers:
-                found[operand.name] = (flow, numbers[operand.source])
+                found[operand.name] = (tensor, numbers[operand.source])
     return found
 
 
-def room_left(index: int, kept: Iterable[Flow], room: int) -> int:
+def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
     """What kept tensors leave of L1 to a step."""
-    sizes = (flow.size_bytes for flow in kept if index in flow.steps)
+    sizes = (tensor.size_bytes for tensor in resident if index in tensor.steps)
     return room - sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
 
 
-def choose_kept(
-    tileds: Sequence[Tiled | None], flows: Sequence[Flow], room: int, pick: Pick
-) -> list[Flow]:
+def choose_resident(
+    tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
+) -> list[ResidentTensor]:
     """Those that make the layers between faster, the earliest first: while a layer computes, the
     constants of the next are thought to be fetched."""
-    kept: list[Flow] = []
+    resident: list[ResidentTensor] = []
     hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
     pick = partial(_beside, pick, hidden)
-    for flow in sorted(flows, key=lambda f: f.producer):
-        if _possible(tileds, flow, room) and end_bytes([*kept, flow]) <= room:
-            with_it = _cycles(tileds, flow.steps, [*kept, flow], room, pick)
-            if with_it < MORE * _cycles(tileds, flow.steps, kept, room, pick):
-                kept.append(flow)
-    return kept
+    for tensor in sorted(tensors, key=lambda f: f.producer):
+        if _possible(tileds, tensor, room) and end_bytes([*resident, tensor]) <= room:
+            with_it = _cycles(tileds, tensor.steps, [*resident, tensor], room, pick)
+            if with_it < MORE * _cycles(tileds, tensor.steps, resident, room, pick):
+                resident.append(tensor)
+    return resident
 
 
 def _computed(tiled: Tiled | None) -> float:
@@ -96,22 +98,22 @@ def _beside(
     index: int,
     tiled: Tiled,
     room: int,
-    kept: frozenset[str],
+    resident: frozenset[str],
     at_least: float,
-) -> Choice | None:
-    return pick(index, tiled, room, kept, max(at_least, hidden[index]))
+) -> TileChoice | None:
+    return pick(index, tiled, room, resident, max(at_least, hidden[index]))
 
 
-def _possible(tileds: Sequence[Tiled | None], flow: Flow, room: int) -> bool:
-    ends = {flow.producer, *(step for step, _, _ in flow.readers)}
-    fits = flow.size_bytes * LARGEST <= room and flow.last - flow.producer <= LONGEST
+def _possible(tileds: Sequence[Tiled | None], tensor: ResidentTensor, room: int) -> bool:
+    ends = {tensor.producer, *(step for step, _, _ in tensor.readers)}
+    fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
     return fits and all(tileds[index] is not None for index in ends)
 
 
 def _cycles(
     tileds: Sequence[Tiled | None],
     steps: Iterable[int],
-    kept: Sequence[Flow],
+    resident: Sequence[ResidentTensor],
     room: int,
     pick: Pick,
 ) -> float:
@@ -121,19 +123,19 @@ def _cycles(
         tiled = tileds[index]
         if tiled is None:
             continue
-        names = frozenset(kept_operands(index, tiled, kept))
-        choice = pick(index, tiled, room_left(index, kept, room), names, 0.0)
+        names = frozenset(resident_operands(index, tiled, resident))
+        choice = pick(index, tiled, room_left(index, resident, room), names, 0.0)
         total += float("inf") if choice is None else choice.cycles
     return total
 
 
-def kept_offsets(kept: Sequence[Flow]) -> Mapping[int, int]:
+def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[int, int]:
     """{producer: bytes from the start of L1}: the same place for all of a tensor's life."""
-    placed = greedy([flow.life for flow in kept], ALIGNMENT)
-    return {flow.producer: placed[flow.life.name] for flow in kept}
+    placed = greedy([tensor.life for tensor in resident], ALIGNMENT)
+    return {tensor.producer: placed[tensor.life.name] for tensor in resident}
 
 
-def end_bytes(kept: Sequence[Flow]) -> int:
+def end_bytes(resident: Sequence[ResidentTensor]) -> int:
     """Bytes from the start of L1 to the end of the last resident tensor, gaps between included."""
-    offsets = kept_offsets(kept)
-    return max((offsets[flow.producer] + flow.size_bytes for flow in kept), default=0)
+    offsets = resident_offsets(resident)
+    return max((offsets[tensor.producer] + tensor.size_bytes for tensor in resident), default=0)

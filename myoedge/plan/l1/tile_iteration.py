@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from myoedge.operators.kernel import Operand, Region, Span, Tiled
-from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tile_search import TileChoice
 
 MOST_KNOWN = 256  # cuts that are kept: a network has fewer layers that differ, times choices
 
@@ -48,12 +48,12 @@ class Cut:
     uses: tuple[Use, ...]
 
 
-def spans(tiled: Tiled, choice: Choice) -> tuple[Spans, ...]:
+def spans(tiled: Tiled, choice: TileChoice) -> tuple[Spans, ...]:
     """The loops of every tile."""
     return cut(tiled, choice).every
 
 
-def cut(tiled: Tiled, choice: Choice) -> Cut:
+def cut(tiled: Tiled, choice: TileChoice) -> Cut:
     """Layers that are alike are cut once."""
     loops = tuple(
         (axis, extent, choice.sizes.get(axis, extent), axis in tiled.backwards)

@@ -16,13 +16,13 @@ from myoedge.operators.kernel import Operand, Tiled, reach
 from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
-MOST_STRIPS = 64  # of an operand in L3: a haul for each
+MOST_STRIPS = 64  # of an operand in L3: a transfer for each
 NEAR, MOST_CHOICES = 1.08, 4  # times the fewest cycles; of an order of loops
 ALIGNMENT = 8  # bytes: what buffers in L1 start at
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TileChoice:
     """Tile sizes and loop order of a layer.
 
     sizes   of the axes that are cut    order   of these axes, outermost first
@@ -45,7 +45,7 @@ class Limits:
 
     held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
            twice; None: all of it lies there
-    far    operands that lie in L3, and come and go in rows of at most `part` bytes: in one piece
+    far    operands that lie in L3, and come and go in rows of at most `part` bytes: in one chunk
            or, where that cannot be, one of each of a few strips
     """
 
@@ -68,15 +68,15 @@ def choose(
     cost: TransferCost,
     ahead: float = 0.0,
     limits: Limits = NO_LIMITS,
-    kept: frozenset[str] = frozenset(),
-) -> Choice | None:
+    resident: frozenset[str] = frozenset(),
+) -> TileChoice | None:
     """The fastest tiles whose buffers take at most `room` bytes; None where none do.
 
     ahead   cycles before the layer starts in which constants may be fetched already
     limits  what L2 has no room for
     kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
     """
-    return next(iter(choices(tiled, room, cost, ahead, limits, kept)), None)
+    return next(iter(choices(tiled, room, cost, ahead, limits, resident)), None)
 
 
 def choices(
@@ -85,14 +85,14 @@ def choices(
     cost: TransferCost,
     ahead: float = 0.0,
     limits: Limits = NO_LIMITS,
-    kept: frozenset[str] = frozenset(),
-) -> list[Choice]:
+    resident: frozenset[str] = frozenset(),
+) -> list[TileChoice]:
     """Those that are about as fast as the fastest, the best of each number of tiles."""
     grid = Grid.of(tiled)
     orders = list(_orders(tiled))
-    found: list[Choice] = []
+    found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
-        search = partial(_best, grid, room, cost, ahead, limits, kept, most_strips)
+        search = partial(_best, grid, room, cost, ahead, limits, resident, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= NEAR * found[0].cycles]
@@ -179,12 +179,12 @@ def _best(
     cost: TransferCost,
     ahead: float,
     limits: Limits,
-    kept: frozenset[str],
+    resident: frozenset[str],
     most_strips: int,
     order: tuple[str, ...],
-) -> Iterator[Choice]:
+) -> Iterator[TileChoice]:
     tiled, n = grid.tiled, len(grid.tiles)
-    moved = tuple(o for o in tiled.operands if o.name not in kept)
+    moved = tuple(o for o in tiled.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
     bytes_ = _up(np.asarray(tiled.scratch(grid.whole)) + np.zeros(n, np.int64))
     for o in moved:
@@ -195,7 +195,7 @@ def _best(
             fits &= _streams(grid, o, times[o.name], limits.held)
         if o.name in limits.far:
             fits &= _in_rows(grid, o, order, limits, most_strips)
-        if o.name in kept:
+        if o.name in resident:
             fits &= in_one_run(o, grid)
     if not fits.any():
         return
@@ -206,7 +206,7 @@ def _best(
     for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
         at = int(ranked[first])
         sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
-        yield Choice(sizes, order, float(cycles[at]), int(bytes_[at]))
+        yield TileChoice(sizes, order, float(cycles[at]), int(bytes_[at]))
 
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
@@ -304,5 +304,5 @@ def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:
     return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
 
 
-def tile_count(tiled: Tiled, choice: Choice) -> int:
+def tile_count(tiled: Tiled, choice: TileChoice) -> int:
     return math.prod(-(-tiled.axes[a] // s) for a, s in choice.sizes.items())

@@ -13,7 +13,7 @@ from typing import Any
 from myoedge.graph.ir import Shape
 from myoedge.operators.kernel import Operand, Region, Tiled
 from myoedge.plan.l1.tile_iteration import Use, cut
-from myoedge.plan.l1.tile_search import Choice
+from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import Life
 
 SCRATCH = "scratch"
@@ -76,13 +76,13 @@ class Tiling:
     """
 
     tiled: Tiled
-    choice: Choice
+    choice: TileChoice
     first: int
     since: int | None
     buffers: tuple[Buffer, ...]
     tiles: tuple[Tile, ...]
-    kept: Mapping[str, int] = field(default_factory=dict)
-    joined: bool = False
+    resident: Mapping[str, int] = field(default_factory=dict)
+    back_to_back: bool = False
 
     @property
     def l1_bytes(self) -> int:
@@ -95,13 +95,13 @@ class Tiling:
         return self.tiles[0].regions[self.tiled.out.name].extent
 
     def loads_in(self, tile: int) -> int:
-        """The moment of the layer in which a tile's loads start: 0 in front of the first tile."""
-        return max(tile - self.choice.depth + 2, int(self.joined and tile > 0))
+        """Timeline step of the layer in which a tile's loads start: 0 before the first tile."""
+        return max(tile - self.choice.depth + 2, int(self.back_to_back and tile > 0))
 
     @property
     def waits(self) -> int:
         """How often the kernel waits by itself for what the first tile needs."""
-        if self.joined or not self.tiled.waits:
+        if self.back_to_back or not self.tiled.waits:
             return 0
         return 1 + any(map(self.late, self.tiles[0].loads))
 
@@ -121,16 +121,16 @@ def _operand(tiled: Tiled, name: str) -> Operand:
 def lives(
     index: int,
     tiled: Tiled,
-    choice: Choice,
+    choice: TileChoice,
     first: int,
     since: int | None,
-    kept: Container[str] = (),
+    resident: Container[str] = (),
 ) -> list[tuple[str, int, Life]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
     made = cut(tiled, choice)
     found, count = [], len(made.every)
     for use in made.uses:
-        if use.operand.name in kept or use.operand.name in choice.in_l2:
+        if use.operand.name in resident or use.operand.name in choice.in_l2:
             continue
         for slot, (_, last, loaded) in enumerate(use.turns()):
             start = loaded - (0 if use.operand.written else choice.depth - 1)
@@ -149,11 +149,11 @@ def lives(
 
 def make_tiling(
     tiled: Tiled,
-    choice: Choice,
+    choice: TileChoice,
     first: int,
     since: int | None,
     placed: Sequence[tuple[str, int, Life, int]],
-    kept: Mapping[str, int],
+    resident: Mapping[str, int],
 ) -> Tiling:
     """With an offset for every buffer; `kept` gives those of operands that are in L1 as a whole."""
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
@@ -162,17 +162,17 @@ def make_tiling(
         for operand, slot, life, offset in placed
     )
     made = cut(tiled, choice)
-    places = {**kept, **dict.fromkeys(choice.in_l2, 0)}
+    places = {**resident, **dict.fromkeys(choice.in_l2, 0)}
     tiles = tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
-    return Tiling(tiled, choice, first, since, buffers, tiles, kept)
+    return Tiling(tiled, choice, first, since, buffers, tiles, resident)
 
 
 def unplaced(
-    tiled: Tiled, choice: Choice, kept: Container[str], since: int | None = None
+    tiled: Tiled, choice: TileChoice, resident: Container[str], since: int | None = None
 ) -> Tiling:
     """A layer by itself, whose buffers have no places yet."""
-    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, since, kept)]
-    there = {o.name: 0 for o in tiled.operands if o.name in kept}
+    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, since, resident)]
+    there = {o.name: 0 for o in tiled.operands if o.name in resident}
     return make_tiling(tiled, choice, 0, since, placed, there)
 
 
@@ -180,16 +180,16 @@ def _tile(
     t: int,
     known: Sequence[Use],
     offsets: Mapping[tuple[str, int], int],
-    kept: Mapping[str, int],
+    resident: Mapping[str, int],
 ) -> Tile:
     regions = {use.operand.name: use.regions[t] for use in known}
-    at = {use.operand.name: _lies(use, t, regions, offsets, kept) for use in known}
+    at = {use.operand.name: _lies(use, t, regions, offsets, resident) for use in known}
     at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
     loads: list[Transfer] = []
     stores: list[Transfer] = []
     for use in known:
         name = use.operand.name
-        if name in kept:
+        if name in resident:
             continue
         moved = transfers(use.operand, regions[name], at[name])
         if use.operand.written:
@@ -204,12 +204,12 @@ def _lies(
     t: int,
     regions: Mapping[str, Region],
     offsets: Mapping[tuple[str, int], int],
-    kept: Mapping[str, int],
+    resident: Mapping[str, int],
 ) -> int:
     """Where in L1 a tile has its part of an operand."""
     name = use.operand.name
-    if name in kept:
-        return kept[name] + start_bytes(use.operand, regions[name])
+    if name in resident:
+        return resident[name] + start_bytes(use.operand, regions[name])
     return offsets[name, use.slot[t]]
 
 
@@ -278,7 +278,7 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "depth": tiling.choice.depth,
         "first_tile": tiling.first,
         "fetched_since_tile": tiling.since,
-        "kept_in_l1": dict(tiling.kept),
+        "kept_in_l1": dict(tiling.resident),
         **({"stays_in_l2": sorted(tiling.choice.in_l2)} if tiling.choice.in_l2 else {}),
         "transfers": len(moved),
         "transfer_bytes": sum(x.bytes for x in moved),

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from myoedge.numerics.arrays import Array
-from myoedge.plan.l3.transfers import Haul
-from myoedge.plan.timeline import Piece
+from myoedge.plan.l3.transfers import L3Transfer
+from myoedge.plan.timeline import Chunk
 
 Key = tuple[int, str]  # step and array
 K = TypeVar("K", bound=Hashable)
@@ -22,17 +22,19 @@ def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
     return {key: first.setdefault((a.dtype.str, _digest(a.tobytes())), key) for key, a in arrays}
 
 
-def stored_once(hauls: Sequence[Haul], content: Callable[[Piece], bytes]) -> list[Haul]:
-    """Hauls of constants from one place in L3 where they bring the same bytes; maps as they are."""
+def stored_once(
+    l3_transfers: Sequence[L3Transfer], content: Callable[[Chunk], bytes]
+) -> list[L3Transfer]:
+    """Constants that are the same bytes come from one place in L3; feature maps as they are."""
     known: dict[bytes, int] = {}
     found, end = [], 0
-    for haul in hauls:
-        if haul.piece.tensor:
-            found.append(haul)
+    for l3_transfer in l3_transfers:
+        if l3_transfer.chunk.tensor:
+            found.append(l3_transfer)
             continue
-        at = known.setdefault(_digest(content(haul.piece)), end)
-        end = max(end, at + haul.piece.room_bytes)
-        found.append(replace(haul, l3=at))
+        at = known.setdefault(_digest(content(l3_transfer.chunk)), end)
+        end = max(end, at + l3_transfer.chunk.room_bytes)
+        found.append(replace(l3_transfer, l3=at))
     return found
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from myoedge.plan.l2.deduplicated import Key
 from myoedge.plan.l3.transfers import Computed, Rate, in_order, queued, timeline
-from myoedge.plan.timeline import Piece
+from myoedge.plan.timeline import Chunk
 
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
-SMALL_SHARE = 4  # one part in so many of what no moment needs
+SMALL_SHARE = 4  # one part in so many of what no timeline step needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Residence:
 
 
 def residences(
-    known: Mapping[Key, Sequence[Piece]],
+    known: Mapping[Key, Sequence[Chunk]],
     computed: Computed,
     room: int,
     rate: Rate,
 ) -> list[Residence]:
     """Choices for so many bytes of L2, fastest first: from what streams most to what stays most.
 
-    known   pieces of an array and of those that are alike: one of them is enough to stay for all
+    known   chunks of an array and of those that are alike: one of them is enough to stay for all
 
     One array after another stays: of those that a run waits for, the one that saves most for its
     bytes.
@@ -48,28 +48,30 @@ def residences(
 
 
 def _choices(
-    known: Mapping[Key, Sequence[Piece]],
+    known: Mapping[Key, Sequence[Chunk]],
     computed: Computed,
     room: int,
     rate: Rate,
 ) -> Iterator[Residence]:
     sizes = sizes_bytes(known)
-    owner = {(p.step, p.array): key for key, pieces in known.items() for p in pieces}
-    spare = room - most_read([p for pieces in known.values() for p in pieces])
+    owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
+    spare = room - most_read([p for chunks in known.values() for p in chunks])
     streamed = {*known} - {*_small(sizes, spare)}
     while True:
         stays = _stays(sizes, streamed)
-        hauls = in_order([p for key in streamed for p in known[key]])
-        begins, stuck = queued(hauls, room - stays)
+        l3_transfers = in_order([p for key in streamed for p in known[key]])
+        begins, stuck = queued(l3_transfers, room - stays)
         if stuck is None:
-            costs = [rate.cycles(p) for p in hauls]
-            times = timeline(costs, begins, [p.first for p in hauls], computed)
+            costs = [rate.cycles(p) for p in l3_transfers]
+            times = timeline(costs, begins, [p.first for p in l3_transfers], computed)
             wanted, cycles = times.late, times.cycles
             yield Residence(frozenset(streamed), stays, cycles)
         else:
-            blocked = hauls[stuck].first
-            wanted = tuple(p.first <= blocked <= p.last for p in hauls[: stuck + 1])
-        helps = {owner[p.step, p.array] for p, late in zip(hauls, wanted, strict=False) if late}
+            blocked = l3_transfers[stuck].first
+            wanted = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
+        helps = {
+            owner[p.step, p.array] for p, late in zip(l3_transfers, wanted, strict=False) if late
+        }
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
@@ -77,7 +79,7 @@ def _choices(
 
 
 def fill(
-    known: Mapping[Key, Sequence[Piece]],
+    known: Mapping[Key, Sequence[Chunk]],
     streamed: frozenset[Key],
     computed: Computed,
     room: int,
@@ -100,11 +102,11 @@ def fill(
     return found
 
 
-def sizes_bytes(known: Mapping[Key, Sequence[Piece]]) -> dict[Key, int]:
+def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
     """Of L2, for each array that stays; those that are alike are stored once."""
     return {
-        key: sum(p.room_bytes for p in pieces if (p.step, p.array) == key)
-        for key, pieces in known.items()
+        key: sum(p.room_bytes for p in chunks if (p.step, p.array) == key)
+        for key, chunks in known.items()
     }
 
 
@@ -113,33 +115,35 @@ def _stays(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
 
 
 def _cycles(
-    known: Mapping[Key, Sequence[Piece]],
+    known: Mapping[Key, Sequence[Chunk]],
     streamed: Collection[Key],
     computed: Computed,
     window: int,
     rate: Rate,
 ) -> float | None:
-    """Of a run with hauls in so many bytes of L2; None where these are too few."""
-    hauls = in_order([p for key in streamed for p in known[key]])
-    begins, stuck = queued(hauls, window)
+    """Of a run with transfers in so many bytes of L2; None where these are too few."""
+    l3_transfers = in_order([p for key in streamed for p in known[key]])
+    begins, stuck = queued(l3_transfers, window)
     if stuck is not None or window < 0:
         return None
-    costs = [rate.cycles(p) for p in hauls]
-    return timeline(costs, begins, [p.first for p in hauls], computed).cycles
+    costs = [rate.cycles(p) for p in l3_transfers]
+    return timeline(costs, begins, [p.first for p in l3_transfers], computed).cycles
 
 
-def _worth(key: Key, pieces: Sequence[Piece], size: int, rate: Rate) -> tuple[float, int]:
+def _worth(key: Key, chunks: Sequence[Chunk], size: int, rate: Rate) -> tuple[float, int]:
     """Cycles that a byte saves; of equals the one that is needed first."""
-    return sum(rate.cycles(p) for p in pieces) / size, -key[0]
+    return sum(rate.cycles(p) for p in chunks) / size, -key[0]
 
 
-def most_read(pieces: Sequence[Piece]) -> int:
-    """Bytes that the moment which reads most has to have in L2."""
+def most_read(chunks: Sequence[Chunk]) -> int:
+    """Bytes that the timeline step which reads most has to have in L2."""
     change: dict[int, int] = {}
-    for piece in pieces:
-        change[piece.first] = change.get(piece.first, 0) + piece.room_bytes
-        change[piece.last + 1] = change.get(piece.last + 1, 0) - piece.room_bytes
-    return max(itertools.accumulate(change[moment] for moment in sorted(change)), default=0)
+    for chunk in chunks:
+        change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes
+        change[chunk.last + 1] = change.get(chunk.last + 1, 0) - chunk.room_bytes
+    return max(
+        itertools.accumulate(change[timeline_step] for timeline_step in sorted(change)), default=0
+    )
 
 
 def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:

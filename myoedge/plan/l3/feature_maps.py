@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_search import strips
 from myoedge.plan.l1.tiling import Tile, Tiling, Transfer
-from myoedge.plan.l3.transfers import Haul
+from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
-from myoedge.plan.timeline import WORD, Clock, Piece
+from myoedge.plan.timeline import WORD, Chunk, TimelineSteps
 
 SLOTS = 2  # of a window: one moves while the other is used
 
@@ -35,7 +35,7 @@ class Access:
     tensor, offset   the map, and where in it the operand starts, in bytes
     parts            in the order of the tiles; those that are read may overlap
     strips           that the operand is of, alike: its channels, where its axes are turned; each of
-                     them has a part of its own of everything, a haul each
+                     them has a part of its own of everything, a transfer each
     strip_bytes      of the operand, from a strip to the next
     """
 
@@ -56,14 +56,14 @@ class Access:
 
     @property
     def slot_bytes(self) -> int:
-        ends = (at + _up(size) for n in range(len(self.parts)) for _, size, at in self.pieces(n))
+        ends = (at + _up(size) for n in range(len(self.parts)) for _, size, at in self.chunks(n))
         return max(ends)
 
     def lead(self, n: int, strip: int) -> int:
         """Bytes from a word to a part of a strip, in L3."""
         return (self.offset + strip * self.strip_bytes + self.parts[n].start) % WORD
 
-    def pieces(self, n: int) -> Iterator[tuple[int, int, int]]:
+    def chunks(self, n: int) -> Iterator[tuple[int, int, int]]:
         """(start, size, place in the window's slot) of what comes or goes for a part: words."""
         part = self.parts[n]
         for strip in range(self.strips):
@@ -162,24 +162,28 @@ def _end(x: Transfer) -> int:
     return x.at + (x.bytes // x.line - 1) * x.stride + x.line
 
 
-def far_hauls(found: Access, tiling: Tiling, clock: Clock, l3: int, l2: int) -> list[Haul]:
-    """The hauls of all parts: l3 is where the map starts there, l2 the window in the arena."""
-    moments = list(_moments(found, tiling, clock))
-    hauls = []
-    for n, (first, last) in enumerate(moments):
+def map_transfers(
+    found: Access, tiling: Tiling, timeline_steps: TimelineSteps, l3: int, l2: int
+) -> list[L3Transfer]:
+    """The transfers of all parts: l3 is where the map starts there, l2 the window in the arena."""
+    step_numbers = list(_step_spans(found, tiling, timeline_steps))
+    l3_transfers = []
+    for n, (first, last) in enumerate(step_numbers):
         slot = l2 + n % SLOTS * found.slot_bytes
-        begins, end = _turn(found, clock, moments, n)
+        begins, end = _turn(found, timeline_steps, step_numbers, n)
         span = (first, end) if found.written else (first, last)
-        for start, size, at in found.pieces(n):
-            piece = Piece(found.step, found.operand, start, size, *span, tensor=found.tensor)
+        for start, size, at in found.chunks(n):
+            chunk = Chunk(found.step, found.operand, start, size, *span, tensor=found.tensor)
             l3_at = l3 + found.offset + start
-            hauls.append(Haul(piece, l3_at, slot + at, begins, out=found.written))
-    return hauls
+            l3_transfers.append(L3Transfer(chunk, l3_at, slot + at, begins, out=found.written))
+    return l3_transfers
 
 
-def _moments(found: Access, tiling: Tiling, clock: Clock) -> Iterator[tuple[int, int]]:
-    """First and last moment in which transfers between L1 and L2 touch a part."""
-    enter, count = clock.enters[found.step], len(tiling.tiles)
+def _step_spans(
+    found: Access, tiling: Tiling, timeline_steps: TimelineSteps
+) -> Iterator[tuple[int, int]]:
+    """First and last timeline step in which transfers between L1 and L2 touch a part."""
+    enter, count = timeline_steps.enters[found.step], len(tiling.tiles)
     for part in found.parts:
         tiles = [
             t
@@ -197,15 +201,15 @@ def _moments(found: Access, tiling: Tiling, clock: Clock) -> Iterator[tuple[int,
 
 
 def _turn(
-    found: Access, clock: Clock, moments: Sequence[tuple[int, int]], n: int
+    found: Access, timeline_steps: TimelineSteps, step_numbers: Sequence[tuple[int, int]], n: int
 ) -> tuple[int, int]:
-    """(moment in which a haul may begin, last moment in which its slot is its own)"""
+    """Timeline steps: in which a transfer may begin, and the last in which its slot is its own."""
     if not found.written:
-        begins = moments[n - SLOTS][1] + 1 if n >= SLOTS else clock.enters[found.step]
-        return begins, moments[n][1]
-    behind = clock.enters[min(found.step + 2, len(clock.enters) - 1)]
-    end = moments[n + SLOTS][0] if n + SLOTS < len(moments) else behind
-    return moments[n][1] + 1, end - 1
+        begins = step_numbers[n - SLOTS][1] + 1 if n >= SLOTS else timeline_steps.enters[found.step]
+        return begins, step_numbers[n][1]
+    behind = timeline_steps.enters[min(found.step + 2, len(timeline_steps.enters) - 1)]
+    end = step_numbers[n + SLOTS][0] if n + SLOTS < len(step_numbers) else behind
+    return step_numbers[n][1] + 1, end - 1
 
 
 def through_windows(

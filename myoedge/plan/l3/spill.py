@@ -9,10 +9,10 @@ from dataclasses import replace
 from myoedge.plan.l1.layers import declared, plan_l1
 from myoedge.plan.l1.tile_search import Limits, choices
 from myoedge.plan.l3.feature_maps import Access, access
-from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_hauls
+from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
 from myoedge.plan.placement import Place
 from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
-from myoedge.plan.timeline import WORD, Clock
+from myoedge.plan.timeline import WORD, TimelineSteps
 
 PART_BYTES = 65536  # of a map, that move as one at most
 PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave room for others
@@ -25,7 +25,7 @@ def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan:
     least = plan
     for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
         for tried in _with_more(plan, roots, part, placing):
-            made = with_hauls(tried) if window_bytes(tried) > 0 else None
+            made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
             if made is not None:
                 return made
             least = min(least, tried, key=least_bytes)
@@ -89,7 +89,9 @@ def _with_maps(
         if found is None:
             return None
         accesses.append(found)
-    made = replace(plan, tilings=tilings, clock=Clock.of(tilings, bool(plan.copies)))
+    made = replace(
+        plan, tilings=tilings, timeline_steps=TimelineSteps.of(tilings, bool(plan.copies))
+    )
     return _placed(
         replace(made, accesses=tuple(accesses), maps=_stacked(plan, maps)), roots, placing
     )

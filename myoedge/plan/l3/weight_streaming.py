@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plan -> Plan with hauls: what does not fit L2 comes from L3; or why that does not help."""
+"""Plan -> Plan with transfers: what does not fit L2 comes from L3; or why that does not help."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import computed, waiting_cycles
 from myoedge.plan.l2.deduplicated import Key, stored_once
 from myoedge.plan.l2.resident_weights import fill, most_read, residences, sizes_bytes
-from myoedge.plan.l3.feature_maps import far_hauls
-from myoedge.plan.l3.transfers import Haul, Rate, in_order, place_hauls
+from myoedge.plan.l3.feature_maps import map_transfers
+from myoedge.plan.l3.transfers import L3Transfer, Rate, in_order, place_l3_transfers
 from myoedge.plan.plan import Plan, size_bytes
-from myoedge.plan.timeline import Piece, candidates, pieces
+from myoedge.plan.timeline import Chunk, candidates, chunks
 
-PIECE_BYTES = 32768  # of a haul, at most: its own cost is then 0.4 % of its bytes'
-PIECES = 8  # that the room for hauls holds at least, where tiles are small enough
+PIECE_BYTES = 32768  # of a transfer, at most: its own cost is then 0.4 % of its bytes'
+PIECES = 8  # that the room for transfers holds at least, where tiles are small enough
 CHOICES = 8  # of what stays in L2 that are tried
 SHORT_OF_L1 = "L1"  # the fact that tells which layers need more of it
 
@@ -34,12 +34,12 @@ def window_bytes(plan: Plan) -> int:
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
-def with_hauls(plan: Plan) -> Plan | None:
+def with_l3_transfers(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
     every = residences(known, computed(plan), window, Rate.of(plan.chip))
     for choice in every[:CHOICES]:
-        made = _hauling(plan, known, choice.streamed)
+        made = _with_streamed(plan, known, choice.streamed)
         if made is not None:
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
     return None
@@ -48,12 +48,15 @@ def with_hauls(plan: Plan) -> Plan | None:
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
     found = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(found, key=lambda made: sum(haul.piece.size_bytes for haul in made.hauls))
+    return min(
+        found,
+        key=lambda made: sum(l3_transfer.chunk.size_bytes for l3_transfer in made.l3_transfers),
+    )
 
 
 def _filled(plan: Plan, most: int) -> Plan:
-    """With hauls of at most so many bytes: smaller ones need less room, and take longer."""
-    bare, work, best = replace(plan, hauls=()), computed(plan), plan
+    """With transfers of at most so many bytes: smaller ones need less room, and take longer."""
+    bare, work, best = replace(plan, l3_transfers=()), computed(plan), plan
     known = _known(bare, most)
     streamed = frozenset(plan.owners[key] for key in plan.streamed)
     keys = fill(known, streamed, work, window_bytes(bare), Rate.of(plan.chip))
@@ -61,7 +64,7 @@ def _filled(plan: Plan, most: int) -> Plan:
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # places in L2 are worse than its sum: as many as find one
-        made = _hauling(bare, known, streamed.difference(keys[:count]))
+        made = _with_streamed(bare, known, streamed.difference(keys[:count]))
         if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
         else:
@@ -70,25 +73,29 @@ def _filled(plan: Plan, most: int) -> Plan:
     return best
 
 
-def _hauling(
-    plan: Plan, known: Mapping[Key, Sequence[Piece]], streamed: frozenset[Key]
+def _with_streamed(
+    plan: Plan, known: Mapping[Key, Sequence[Chunk]], streamed: frozenset[Key]
 ) -> Plan | None:
-    """With hauls for these arrays; None where one finds no place."""
-    others = [(plan.placement.offsets[life.name], plan.clock.alive(life)) for life in plan.lives]
+    """With transfers for these arrays; None where one finds no place."""
+    others = [
+        (plan.placement.offsets[life.name], plan.timeline_steps.alive(life)) for life in plan.lives
+    ]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     room = window_bytes(plan) + plan.placement.arena_bytes - stays
-    found = place_hauls(_streamed(known, streamed), others, room, map_hauls(plan))
+    found = place_l3_transfers(
+        _streamed(known, streamed), others, room, feature_map_transfers(plan)
+    )
     if found is None:
         return None
-    return replace(plan, hauls=tuple(stored_once(found, plan.content)))
+    return replace(plan, l3_transfers=tuple(stored_once(found, plan.content)))
 
 
-def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Piece]]:
+def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
     """Pieces of every constant that can come from L3, those that are alike together."""
-    found: dict[Key, list[Piece]] = {}
+    found: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
     for index, name, size in candidates(plan.steps, plan.tilings):
-        own = pieces(index, name, size, plan.tilings[index], plan.clock, most)
+        own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
         found.setdefault(plan.owners[index, name], []).extend(own)
     return found
 
@@ -97,23 +104,23 @@ def _owns(plan: Plan, key: Key) -> bool:
     return plan.owners[key] == key
 
 
-def map_hauls(plan: Plan) -> list[Haul]:
+def feature_map_transfers(plan: Plan) -> list[L3Transfer]:
     """Of feature maps that lie in L3, through windows that have their places."""
     found = []
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
         assert tiling is not None, "a feature map in L3 is used as a whole"
-        found += far_hauls(access, tiling, plan.clock, plan.maps[access.tensor], l2)
+        found += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
     return found
 
 
-def _streamed(known: Mapping[Key, Sequence[Piece]], keys: frozenset[Key]) -> list[Piece]:
-    return in_order([piece for key in keys for piece in known[key]])
+def _streamed(known: Mapping[Key, Sequence[Chunk]], keys: frozenset[Key]) -> list[Chunk]:
+    return in_order([chunk for key in keys for chunk in known[key]])
 
 
 def least_bytes(plan: Plan) -> int:
     """What L2 has to hold at least, with all constants in L3 until they are read."""
-    read = most_read([piece for pieces in _known(plan).values() for piece in pieces])
+    read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
