@@ -6,101 +6,39 @@
 
 #include <stdint.h>
 
-/* ---- one number */
+/* ---- functions of numbers in 64 bits, in which meanings are written */
 
-static inline int32_t me_mac(int32_t acc, int32_t a, int32_t b)
+static inline int64_t me_number_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t me_number_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t me_number_abs(int64_t a) { return a < 0 ? -a : a; }
+static inline int64_t me_number_power(int64_t n) { return (int64_t)1 << (n > 0 ? n : 0); } /* of 2 */
+static inline int64_t me_number_word(int64_t a) { return (int32_t)a; }
+static inline int64_t me_number_half(int64_t a) { return (int16_t)a; }
+static inline int64_t me_number_byte(int64_t a) { return (int8_t)a; }
+
+/* The lowest and the highest bit that is set, 32 without one; how many are. */
+static inline int64_t me_number_lowest(int64_t a)
 {
-    return (int32_t)((uint32_t)acc + (uint32_t)a * (uint32_t)b);
-}
-
-static inline int32_t me_msu(int32_t acc, int32_t a, int32_t b)
-{
-    return (int32_t)((uint32_t)acc - (uint32_t)a * (uint32_t)b);
-}
-
-static inline int32_t me_min(int32_t a, int32_t b) { return a < b ? a : b; }
-static inline int32_t me_max(int32_t a, int32_t b) { return a > b ? a : b; }
-static inline uint32_t me_minu(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static inline uint32_t me_maxu(uint32_t a, uint32_t b) { return a > b ? a : b; }
-static inline int32_t me_abs(int32_t x) { return (int32_t)(x < 0 ? 0u - (uint32_t)x : (uint32_t)x); }
-
-static inline int32_t me_clips(int32_t x, int32_t bits)
-{
-    const int32_t top = (int32_t)((1u << (bits - 1)) - 1u);
-    return me_min(me_max(x, -top - 1), top);
-}
-
-static inline int32_t me_clipu(int32_t x, int32_t bits)
-{
-    return me_min(me_max(x, 0), (int32_t)((1u << bits) - 1u));
-}
-
-static inline int32_t me_exths(int32_t x) { return (int16_t)x; }
-static inline int32_t me_exthz(int32_t x) { return (uint16_t)x; }
-static inline int32_t me_extbs(int32_t x) { return (int8_t)x; }
-static inline int32_t me_extbz(int32_t x) { return (uint8_t)x; }
-
-static inline int32_t me_addRN(int32_t a, int32_t b, int32_t shift)
-{
-    return (int32_t)((uint32_t)a + (uint32_t)b + (1u << (shift - 1))) >> shift;
-}
-
-static inline int32_t me_mulsRN(int32_t a, int32_t b, int32_t shift)
-{
-    return me_addRN(me_exths(a) * me_exths(b), 0, shift);
-}
-
-static inline int32_t me_macsRN(int32_t acc, int32_t a, int32_t b, int32_t shift)
-{
-    return me_addRN(me_exths(a) * me_exths(b), acc, shift);
-}
-
-/* ---- bits */
-
-static inline uint32_t me_bits(int32_t size) { return 0xFFFFFFFFu >> (32 - size); }
-
-static inline uint32_t me_extractu(uint32_t x, int32_t size, int32_t at)
-{
-    return x >> at & me_bits(size);
-}
-
-static inline int32_t me_extract(int32_t x, int32_t size, int32_t at)
-{
-    return (int32_t)((uint32_t)x << (32 - size - at)) >> (32 - size);
-}
-
-static inline uint32_t me_insert(uint32_t into, uint32_t x, int32_t size, int32_t at)
-{
-    return (into & ~(me_bits(size) << at)) | (x & me_bits(size)) << at;
-}
-
-static inline int32_t me_ff1(uint32_t x)
-{
-    int32_t bit = 0;
-    while (bit < 32 && !(x >> bit & 1u))
+    int64_t bit = 0;
+    while (bit < 32 && !(a >> bit & 1))
         bit++;
     return bit;
 }
 
-static inline int32_t me_fl1(uint32_t x)
+static inline int64_t me_number_highest(int64_t a)
 {
-    int32_t bit = 31;
-    while (bit >= 0 && !(x >> bit & 1u))
+    int64_t bit = 31;
+    while (bit >= 0 && !(a >> bit & 1))
         bit--;
     return bit < 0 ? 32 : bit;
 }
 
-static inline int32_t me_cnt(uint32_t x)
+static inline int64_t me_number_ones(int64_t a)
 {
-    int32_t count = 0;
-    for (; x != 0; x &= x - 1u)
+    int64_t count = 0;
+    for (; a != 0; a &= a - 1)
         count++;
     return count;
-}
-
-static inline uint32_t me_ror(uint32_t x, int32_t n)
-{
-    return n == 0 ? x : x >> n | x << (32 - n);
 }
 
 /* ---- words of four bytes or two halves */
@@ -113,34 +51,31 @@ static inline int32_t me_lane_hu(uint32_t word, int32_t i) { return (uint16_t)(w
 #define ME_LANES_b 4
 #define ME_LANES_h 2
 
-/* result lane = EXPRESSION of p and q, the lanes of a and b as LANE reads them */
-#define ME_LANEWISE(NAME, KIND, LANE, EXPRESSION)                                               \
+/* Each lane of the result is MEANING of p and q, the lanes of a and b as LANE reads them. */
+#define ME_LANES_2(NAME, KIND, LANE, MEANING)                                                   \
     static inline uint32_t NAME##_##KIND(uint32_t a, uint32_t b)                                \
     {                                                                                           \
         const int32_t width = 32 / ME_LANES_##KIND;                                             \
         uint32_t result = 0;                                                                    \
         for (int32_t i = 0; i < ME_LANES_##KIND; i++) {                                         \
             const int32_t p = LANE(a, i), q = LANE(b, i);                                       \
-            result |= ((uint32_t)(EXPRESSION) & me_bits(width)) << (width * i);                 \
+            result |= ((uint32_t)(MEANING) & (0xFFFFFFFFu >> (32 - width))) << (width * i);     \
+        }                                                                                       \
+        return result;                                                                          \
+    }
+#define ME_LANES_1(NAME, KIND, LANE, MEANING)                                                   \
+    static inline uint32_t NAME##_##KIND(uint32_t a)                                            \
+    {                                                                                           \
+        const int32_t width = 32 / ME_LANES_##KIND;                                             \
+        uint32_t result = 0;                                                                    \
+        for (int32_t i = 0; i < ME_LANES_##KIND; i++) {                                         \
+            const int32_t p = LANE(a, i);                                                       \
+            result |= ((uint32_t)(MEANING) & (0xFFFFFFFFu >> (32 - width))) << (width * i);     \
         }                                                                                       \
         return result;                                                                          \
     }
 
-#define ME_LANEWISE_BOTH(NAME, SIGN, EXPRESSION)                                                \
-    ME_LANEWISE(NAME, b, me_lane_b##SIGN, EXPRESSION)                                           \
-    ME_LANEWISE(NAME, h, me_lane_h##SIGN, EXPRESSION)
-
-ME_LANEWISE_BOTH(me_add, , p + q)
-ME_LANEWISE_BOTH(me_sub, , p - q)
-ME_LANEWISE_BOTH(me_min, , p < q ? p : q)
-ME_LANEWISE_BOTH(me_max, , p > q ? p : q)
-ME_LANEWISE_BOTH(me_minu, u, p < q ? p : q)
-ME_LANEWISE_BOTH(me_maxu, u, p > q ? p : q)
-ME_LANEWISE_BOTH(me_magnitude, , p < 0 ? q - p : p)
-
-static inline uint32_t me_abs_b(uint32_t x) { return me_magnitude_b(x, 0); }
-static inline uint32_t me_abs_h(uint32_t x) { return me_magnitude_h(x, 0); }
-
+/* Sums of products of lanes, modulo 2**32. */
 #define ME_DOT(SUFFIX, KIND, LEFT, RIGHT)                                                       \
     static inline int32_t me_sdot##SUFFIX##_##KIND(int32_t acc, uint32_t a, uint32_t b)         \
     {                                                                                           \
@@ -153,12 +88,143 @@ static inline uint32_t me_abs_h(uint32_t x) { return me_magnitude_h(x, 0); }
         return me_sdot##SUFFIX##_##KIND(0, a, b);                                               \
     }
 
-ME_DOT(sp, b, me_lane_b, me_lane_b)
+/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */
+static inline int32_t me_mac(int32_t acc, int32_t a, int32_t b)
+{
+    return (int32_t)((int64_t)acc + (int64_t)a * (int64_t)b);
+}
+
+static inline int32_t me_msu(int32_t acc, int32_t a, int32_t b)
+{
+    return (int32_t)((int64_t)acc - (int64_t)a * (int64_t)b);
+}
+
+static inline int32_t me_min(int32_t a, int32_t b)
+{
+    return (int32_t)(me_number_min((int64_t)a, (int64_t)b));
+}
+
+static inline uint32_t me_minu(uint32_t a, uint32_t b)
+{
+    return (uint32_t)(me_number_min((int64_t)a, (int64_t)b));
+}
+
+static inline int32_t me_max(int32_t a, int32_t b)
+{
+    return (int32_t)(me_number_max((int64_t)a, (int64_t)b));
+}
+
+static inline uint32_t me_maxu(uint32_t a, uint32_t b)
+{
+    return (uint32_t)(me_number_max((int64_t)a, (int64_t)b));
+}
+
+static inline int32_t me_abs(int32_t a)
+{
+    return (int32_t)(me_number_abs((int64_t)a));
+}
+
+static inline int32_t me_ff1(uint32_t a)
+{
+    return (int32_t)(me_number_lowest((int64_t)a));
+}
+
+static inline int32_t me_fl1(uint32_t a)
+{
+    return (int32_t)(me_number_highest((int64_t)a));
+}
+
+static inline int32_t me_cnt(uint32_t a)
+{
+    return (int32_t)(me_number_ones((int64_t)a));
+}
+
+static inline int32_t me_exths(int32_t a)
+{
+    return (int32_t)(me_number_half((int64_t)a));
+}
+
+static inline int32_t me_exthz(int32_t a)
+{
+    return (int32_t)((int64_t)a & 65535);
+}
+
+static inline int32_t me_extbs(int32_t a)
+{
+    return (int32_t)(me_number_byte((int64_t)a));
+}
+
+static inline int32_t me_extbz(int32_t a)
+{
+    return (int32_t)((int64_t)a & 255);
+}
+
+static inline uint32_t me_ror(uint32_t a, uint32_t b)
+{
+    return (uint32_t)(((int64_t)a >> ((int64_t)b & 31)) | ((int64_t)a << (-(int64_t)b & 31)));
+}
+
+static inline int32_t me_clips(int32_t a, int32_t n)
+{
+    return (int32_t)(me_number_min(me_number_max((int64_t)a, -me_number_power(n - 1)), me_number_power(n - 1) - 1));
+}
+
+static inline int32_t me_clipu(int32_t a, int32_t bits)
+{
+    return (int32_t)(me_number_min(me_number_max((int64_t)a, 0), me_number_power(((bits) + 1) - 1) - 1));
+}
+
+static inline int32_t me_addRN(int32_t a, int32_t b, int32_t n)
+{
+    return (int32_t)(me_number_word((int64_t)a + (int64_t)b + me_number_power(n) / 2) >> n);
+}
+
+static inline int32_t me_mulsRN(int32_t a, int32_t b, int32_t n)
+{
+    return (int32_t)(me_number_word(me_number_half((int64_t)a) * me_number_half((int64_t)b) + me_number_power(n) / 2) >> n);
+}
+
+static inline int32_t me_macsRN(int32_t acc, int32_t a, int32_t b, int32_t n)
+{
+    return (int32_t)(me_number_word((int64_t)acc + me_number_half((int64_t)a) * me_number_half((int64_t)b) + me_number_power(n) / 2) >> n);
+}
+
+static inline int32_t me_extract(int32_t a, int32_t size, int32_t at)
+{
+    return (int32_t)(me_number_word((int64_t)a * me_number_power(32 - size - at)) >> (32 - me_number_min(size, 32 - at)));
+}
+
+static inline uint32_t me_extractu(uint32_t a, int32_t size, int32_t at)
+{
+    return (uint32_t)(((int64_t)a >> at) & (me_number_power(size) - 1));
+}
+
+static inline uint32_t me_insert(uint32_t acc, uint32_t a, int32_t size, int32_t at)
+{
+    return (uint32_t)(((int64_t)acc & ~((me_number_power(size) - 1) << at)) | (((int64_t)a & (me_number_power(size) - 1)) << at));
+}
+
+ME_LANES_2(me_add, h, me_lane_h, p + q)
+ME_LANES_2(me_add, b, me_lane_b, p + q)
+ME_LANES_2(me_sub, h, me_lane_h, p - q)
+ME_LANES_2(me_sub, b, me_lane_b, p - q)
+ME_LANES_2(me_min, h, me_lane_h, me_number_min(p, q))
+ME_LANES_2(me_min, b, me_lane_b, me_number_min(p, q))
+ME_LANES_2(me_minu, h, me_lane_hu, me_number_min(p, q))
+ME_LANES_2(me_minu, b, me_lane_bu, me_number_min(p, q))
+ME_LANES_2(me_max, h, me_lane_h, me_number_max(p, q))
+ME_LANES_2(me_max, b, me_lane_b, me_number_max(p, q))
+ME_LANES_2(me_maxu, h, me_lane_hu, me_number_max(p, q))
+ME_LANES_2(me_maxu, b, me_lane_bu, me_number_max(p, q))
+ME_LANES_1(me_abs, h, me_lane_h, me_number_abs(p))
+ME_LANES_1(me_abs, b, me_lane_b, me_number_abs(p))
+ME_DOT(up, h, me_lane_hu, me_lane_hu)
 ME_DOT(up, b, me_lane_bu, me_lane_bu)
+ME_DOT(usp, h, me_lane_hu, me_lane_h)
 ME_DOT(usp, b, me_lane_bu, me_lane_b)
 ME_DOT(sp, h, me_lane_h, me_lane_h)
-ME_DOT(up, h, me_lane_hu, me_lane_hu)
-ME_DOT(usp, h, me_lane_hu, me_lane_h)
+ME_DOT(sp, b, me_lane_b, me_lane_b)
+/* end of what is generated */
 
 static inline uint32_t me_pack_h(int32_t low, int32_t high)
 {

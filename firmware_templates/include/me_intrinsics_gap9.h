@@ -32,32 +32,7 @@
     SHAPE(NAME##_h, TYPE, uint32_t, 0x57, 0, F7)                                                \
     SHAPE(NAME##_b, TYPE, uint32_t, 0x57, 1, F7)
 
-/* ---- one number */
-
-ME_THREE(me_mac, int32_t, int32_t, 0x33, 0, 0x21)  /* p.mac */
-ME_THREE(me_msu, int32_t, int32_t, 0x33, 1, 0x21)  /* p.msu */
-ME_TWO(me_min, int32_t, int32_t, 0x33, 4, 0x02)    /* p.min ... */
-ME_TWO(me_minu, uint32_t, uint32_t, 0x33, 5, 0x02)
-ME_TWO(me_max, int32_t, int32_t, 0x33, 6, 0x02)
-ME_TWO(me_maxu, uint32_t, uint32_t, 0x33, 7, 0x02)
-ME_ONE(me_abs, int32_t, int32_t, 0x33, 0, 0x02)    /* p.abs */
-ME_ONE(me_ff1, int32_t, uint32_t, 0x33, 0, 0x08)   /* p.ff1 ... */
-ME_ONE(me_fl1, int32_t, uint32_t, 0x33, 1, 0x08)
-ME_ONE(me_cnt, int32_t, uint32_t, 0x33, 3, 0x08)
-ME_ONE(me_exths, int32_t, int32_t, 0x33, 4, 0x08)
-ME_ONE(me_exthz, int32_t, int32_t, 0x33, 5, 0x08)
-ME_ONE(me_extbs, int32_t, int32_t, 0x33, 6, 0x08)
-ME_ONE(me_extbz, int32_t, int32_t, 0x33, 7, 0x08)
-
-static inline uint32_t me_ror(uint32_t x, int32_t n) /* p.ror */
-{
-    __asm__(".insn r 0x33,5,0x04,%0,%1,%2" : "=r"(x) : "r"(x), "r"(n));
-    return x;
-}
-
 /* p.clip, p.clipu: the operand is one more than the exponent of the upper limit */
-#define me_clips(x, bits) ME_IMMEDIATE("0x33,1,0x0a", int32_t, x, bits)
-#define me_clipu(x, bits) ME_IMMEDIATE("0x33,2,0x0a", int32_t, x, (bits) + 1)
 #define ME_IMMEDIATE(CODE, TYPE, x, number)                                                     \
     __extension__({                                                                             \
         TYPE me_x_;                                                                             \
@@ -65,76 +40,41 @@ static inline uint32_t me_ror(uint32_t x, int32_t n) /* p.ror */
         me_x_;                                                                                  \
     })
 
-/* p.addRN, p.mulsRN, p.macsRN: the shift lies in the upper bits */
-#define me_addRN(a, b, shift) ME_ROUNDED("6", 0, a, b, shift)
-#define me_mulsRN(a, b, shift) ME_ROUNDED("4", 0x40, a, b, shift)
-#define ME_ROUNDED(F3, F7, a, b, shift)                                                         \
+/* p.addRN, p.mulsRN, p.macsRN: the shift lies in the lower bits of F7 */
+#define ME_ROUNDED(CODE, F7, TYPE, a, b, shift)                                                 \
     __extension__({                                                                             \
-        int32_t me_x_;                                                                          \
-        __asm__(".insn r 0x5b," F3 ",%3,%0,%1,%2"                                               \
+        TYPE me_x_;                                                                             \
+        __asm__(".insn r " CODE ",%3,%0,%1,%2"                                                  \
                 : "=r"(me_x_)                                                                   \
                 : "r"(a), "r"(b), "i"((F7) | (shift)));                                         \
         me_x_;                                                                                  \
     })
-#define me_macsRN(acc, a, b, shift)                                                             \
+#define ME_ROUNDED_INTO(CODE, F7, TYPE, acc, a, b, shift)                                       \
     __extension__({                                                                             \
-        int32_t me_x_ = (acc);                                                                  \
-        __asm__(".insn r 0x5b,5,%3,%0,%1,%2"                                                    \
+        TYPE me_x_ = (acc);                                                                     \
+        __asm__(".insn r " CODE ",%3,%0,%1,%2"                                                  \
                 : "+r"(me_x_)                                                                   \
-                : "r"(a), "r"(b), "i"(0x40 | (shift)));                                         \
+                : "r"(a), "r"(b), "i"((F7) | (shift)));                                         \
         me_x_;                                                                                  \
     })
 
-/* p.extract, p.extractu, p.insert: size - 1 in the upper bits, position as second operand */
-#define me_extract(x, size, at) ME_FIELD("0", int32_t, x, size, at)
-#define me_extractu(x, size, at) ME_FIELD("1", uint32_t, x, size, at)
-#define ME_FIELD(F3, TYPE, x, size, at)                                                         \
+/* p.extract, p.extractu, p.insert: size - 1 in the lower bits of F7, position as second operand */
+#define ME_FIELD(CODE, F7, TYPE, x, size, at)                                                   \
     __extension__({                                                                             \
         TYPE me_x_;                                                                             \
-        __asm__(".insn r 0x33," F3 ",%2,%0,%1,x%3"                                              \
+        __asm__(".insn r " CODE ",%2,%0,%1,x%3"                                                 \
                 : "=r"(me_x_)                                                                   \
-                : "r"(x), "i"(0x60 | ((size)-1)), "i"(at));                                     \
+                : "r"(x), "i"((F7) | ((size)-1)), "i"(at));                                     \
         me_x_;                                                                                  \
     })
-#define me_insert(into, x, size, at)                                                            \
+#define ME_FIELD_INTO(CODE, F7, TYPE, into, x, size, at)                                        \
     __extension__({                                                                             \
-        uint32_t me_x_ = (into);                                                                \
-        __asm__(".insn r 0x33,2,%2,%0,%1,x%3"                                                   \
+        TYPE me_x_ = (into);                                                                    \
+        __asm__(".insn r " CODE ",%2,%0,%1,x%3"                                                 \
                 : "+r"(me_x_)                                                                   \
-                : "r"(x), "i"(0x60 | ((size)-1)), "i"(at));                                     \
+                : "r"(x), "i"((F7) | ((size)-1)), "i"(at));                                     \
         me_x_;                                                                                  \
     })
-
-/* ---- words of four bytes or two halves */
-
-ME_BOTH(ME_TWO, me_add, uint32_t, 0x00)  /* pv.add ... */
-ME_BOTH(ME_TWO, me_sub, uint32_t, 0x04)
-ME_BOTH(ME_TWO, me_min, uint32_t, 0x10)
-ME_BOTH(ME_TWO, me_minu, uint32_t, 0x14)
-ME_BOTH(ME_TWO, me_max, uint32_t, 0x18)
-ME_BOTH(ME_TWO, me_maxu, uint32_t, 0x1c)
-ME_BOTH(ME_ONE, me_abs, uint32_t, 0x38)
-ME_BOTH(ME_TWO, me_dotup, int32_t, 0x40)
-ME_BOTH(ME_TWO, me_dotusp, int32_t, 0x44)
-ME_BOTH(ME_TWO, me_dotsp, int32_t, 0x4c)
-ME_BOTH(ME_THREE, me_sdotup, int32_t, 0x50)
-ME_BOTH(ME_THREE, me_sdotusp, int32_t, 0x54)
-ME_BOTH(ME_THREE, me_sdotsp, int32_t, 0x5c)
-
-static inline uint32_t me_pack_h(int32_t low, int32_t high) /* pv.pack.h */
-{
-    uint32_t x;
-    __asm__(".insn r 0x57,0,0x68,%0,%1,%2" : "=r"(x) : "r"(high), "r"(low));
-    return x;
-}
-
-static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
-{
-    uint32_t x = 0;
-    __asm__(".insn r 0x57,1,0x70,%0,%1,%2" : "+r"(x) : "r"(b1), "r"(b0)); /* pv.packlo.b */
-    __asm__(".insn r 0x57,1,0x6c,%0,%1,%2" : "+r"(x) : "r"(b3), "r"(b2)); /* pv.packhi.b */
-    return x;
-}
 
 /* ---- memory: p.lb ... p.sw with post-increment. "m" ties them to the bytes they touch. */
 
@@ -151,11 +91,6 @@ static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
         *at = p;                                                                                \
         return x;                                                                               \
     }
-ME_NEXT(me_next_b, int32_t, 0, 1)
-ME_NEXT(me_next_h, int32_t, 1, 2)
-ME_NEXT(me_next_w, uint32_t, 2, 4)
-ME_NEXT(me_next_bu, int32_t, 4, 1)
-ME_NEXT(me_next_hu, int32_t, 5, 2)
 
 #define ME_STEP(NAME, TYPE, F7, BYTES)                                                          \
     static inline TYPE NAME(const int8_t **at, int32_t bytes)                                   \
@@ -168,8 +103,6 @@ ME_NEXT(me_next_hu, int32_t, 5, 2)
         *at = p;                                                                                \
         return x;                                                                               \
     }
-ME_STEP(me_step_b, int32_t, 0x00, 1)
-ME_STEP(me_step_w, uint32_t, 0x10, 4)
 
 #define ME_PUT(NAME, TYPE, F3, BYTES)                                                           \
     static inline void NAME(int8_t **at, TYPE x)                                                \
@@ -180,8 +113,73 @@ ME_STEP(me_step_w, uint32_t, 0x10, 4)
                 : "r"(x));                                                                      \
         *at = p;                                                                                \
     }
+
+/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */
+ME_THREE(me_mac, int32_t, int32_t, 0x33, 0, 0x21)
+ME_THREE(me_msu, int32_t, int32_t, 0x33, 1, 0x21)
+ME_TWO(me_min, int32_t, int32_t, 0x33, 4, 0x02)
+ME_TWO(me_minu, uint32_t, uint32_t, 0x33, 5, 0x02)
+ME_TWO(me_max, int32_t, int32_t, 0x33, 6, 0x02)
+ME_TWO(me_maxu, uint32_t, uint32_t, 0x33, 7, 0x02)
+ME_ONE(me_abs, int32_t, int32_t, 0x33, 0, 0x02)
+ME_ONE(me_ff1, int32_t, uint32_t, 0x33, 0, 0x08)
+ME_ONE(me_fl1, int32_t, uint32_t, 0x33, 1, 0x08)
+ME_ONE(me_cnt, int32_t, uint32_t, 0x33, 3, 0x08)
+ME_ONE(me_exths, int32_t, int32_t, 0x33, 4, 0x08)
+ME_ONE(me_exthz, int32_t, int32_t, 0x33, 5, 0x08)
+ME_ONE(me_extbs, int32_t, int32_t, 0x33, 6, 0x08)
+ME_ONE(me_extbz, int32_t, int32_t, 0x33, 7, 0x08)
+ME_TWO(me_ror, uint32_t, uint32_t, 0x33, 5, 0x04)
+#define me_clips(a, n) ME_IMMEDIATE("0x33,1,0x0a", int32_t, a, n)
+#define me_clipu(a, bits) ME_IMMEDIATE("0x33,2,0x0a", int32_t, a, ((bits) + 1))
+#define me_addRN(a, b, n) ME_ROUNDED("0x5b,6", 0x00, int32_t, a, b, n)
+#define me_mulsRN(a, b, n) ME_ROUNDED("0x5b,4", 0x40, int32_t, a, b, n)
+#define me_macsRN(acc, a, b, n) ME_ROUNDED_INTO("0x5b,5", 0x40, int32_t, acc, a, b, n)
+#define me_extract(a, size, at) ME_FIELD("0x33,0", 0x60, int32_t, a, size, at)
+#define me_extractu(a, size, at) ME_FIELD("0x33,1", 0x60, uint32_t, a, size, at)
+#define me_insert(acc, a, size, at) ME_FIELD_INTO("0x33,2", 0x60, uint32_t, acc, a, size, at)
+ME_BOTH(ME_TWO, me_add, uint32_t, 0x00)
+ME_BOTH(ME_TWO, me_sub, uint32_t, 0x04)
+ME_BOTH(ME_TWO, me_min, uint32_t, 0x10)
+ME_BOTH(ME_TWO, me_minu, uint32_t, 0x14)
+ME_BOTH(ME_TWO, me_max, uint32_t, 0x18)
+ME_BOTH(ME_TWO, me_maxu, uint32_t, 0x1c)
+ME_BOTH(ME_ONE, me_abs, uint32_t, 0x38)
+ME_BOTH(ME_TWO, me_dotup, int32_t, 0x40)
+ME_BOTH(ME_TWO, me_dotusp, int32_t, 0x44)
+ME_BOTH(ME_TWO, me_dotsp, int32_t, 0x4c)
+ME_BOTH(ME_THREE, me_sdotup, int32_t, 0x50)
+ME_BOTH(ME_THREE, me_sdotusp, int32_t, 0x54)
+ME_BOTH(ME_THREE, me_sdotsp, int32_t, 0x5c)
+#define ME_PV_SHUFFLE_B ".insn r 0x57,1,0x60,%0,%1,%2"
+#define ME_PV_PACK_H ".insn r 0x57,0,0x68,%0,%1,%2"
+#define ME_PV_PACKHI_B ".insn r 0x57,1,0x6c,%0,%1,%2"
+#define ME_PV_PACKLO_B ".insn r 0x57,1,0x70,%0,%1,%2"
+ME_NEXT(me_next_b, int32_t, 0, 1)
+ME_NEXT(me_next_h, int32_t, 1, 2)
+ME_NEXT(me_next_w, uint32_t, 2, 4)
+ME_NEXT(me_next_bu, int32_t, 4, 1)
+ME_NEXT(me_next_hu, int32_t, 5, 2)
+ME_STEP(me_step_b, int32_t, 0x00, 1)
+ME_STEP(me_step_w, uint32_t, 0x10, 4)
 ME_PUT(me_put_b, int32_t, 0, 1)
 ME_PUT(me_put_h, int32_t, 1, 2)
 ME_PUT(me_put_w, uint32_t, 2, 4)
+/* end of what is generated */
+
+static inline uint32_t me_pack_h(int32_t low, int32_t high)
+{
+    uint32_t x;
+    __asm__(ME_PV_PACK_H : "=r"(x) : "r"(high), "r"(low));
+    return x;
+}
+
+static inline uint32_t me_pack_b(int32_t b0, int32_t b1, int32_t b2, int32_t b3)
+{
+    uint32_t x = 0;
+    __asm__(ME_PV_PACKLO_B : "+r"(x) : "r"(b1), "r"(b0));
+    __asm__(ME_PV_PACKHI_B : "+r"(x) : "r"(b3), "r"(b2));
+    return x;
+}
 
 #endif

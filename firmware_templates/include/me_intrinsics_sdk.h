@@ -12,36 +12,21 @@ typedef uint8_t me_bytesu __attribute__((vector_size(4)));
 typedef int16_t me_halves __attribute__((vector_size(4)));
 typedef uint16_t me_halvesu __attribute__((vector_size(4)));
 
-/* ---- one number */
+/* ---- one number: by builtins that take limits or masks, and in plain C */
 
-#define me_mac(acc, a, b) __builtin_pulp_mac((a), (b), (acc))
-#define me_msu(acc, a, b) __builtin_pulp_msu((a), (b), (acc))
-#define me_min(a, b) __builtin_pulp_minsi((a), (b))
-#define me_max(a, b) __builtin_pulp_maxsi((a), (b))
-#define me_minu(a, b) __builtin_pulp_minusi((a), (b))
-#define me_maxu(a, b) __builtin_pulp_maxusi((a), (b))
 #define me_clips(x, bits) \
     __builtin_pulp_clip((x), -(int32_t)(1u << ((bits)-1)), (int32_t)((1u << ((bits)-1)) - 1u))
 #define me_clipu(x, bits) ((int32_t)__builtin_pulp_clipu((x), 0, (int32_t)((1u << (bits)) - 1u)))
-#define me_addRN(a, b, shift) __builtin_pulp_addRN((a), (b), (shift), (1u << ((shift)-1)))
-#define me_mulsRN(a, b, shift) __builtin_pulp_mulsRN((a), (b), (shift), (1u << ((shift)-1)))
-#define me_macsRN(acc, a, b, shift) \
-    __builtin_pulp_macsRN((a), (b), (acc), (shift), (1u << ((shift)-1)))
-#define me_extract(x, size, at) __builtin_pulp_bextract((x), (size), (at))
-#define me_extractu(x, size, at) ((uint32_t)__builtin_pulp_bextractu((x), (size), (at)))
 #define ME_MASK(size, at) (0xFFFFFFFFu >> (32 - (size)) << (at))
 #define me_insert(into, x, size, at)                                                            \
     ((uint32_t)__builtin_pulp_binsert((into), ~ME_MASK(size, at), (x), ME_MASK(size, at), (at)))
-#define me_ff1(x) ((int32_t)__builtin_pulp_ff1(x))
-#define me_fl1(x) ((int32_t)__builtin_pulp_fl1(x))
-#define me_cnt(x) ((int32_t)__builtin_pulp_cnt(x))
 
 static inline int32_t me_abs(int32_t x) { return (int32_t)(x < 0 ? 0u - (uint32_t)x : (uint32_t)x); }
 static inline int32_t me_exths(int32_t x) { return (int16_t)x; }
 static inline int32_t me_exthz(int32_t x) { return (uint16_t)x; }
 static inline int32_t me_extbs(int32_t x) { return (int8_t)x; }
 static inline int32_t me_extbz(int32_t x) { return (uint8_t)x; }
-static inline uint32_t me_ror(uint32_t x, int32_t n) { return x >> n | x << (-n & 31); }
+static inline uint32_t me_ror(uint32_t x, uint32_t n) { return x >> n | x << (-n & 31); }
 
 /* ---- words of four bytes or two halves */
 
@@ -54,16 +39,15 @@ static inline uint32_t me_ror(uint32_t x, int32_t n) { return x >> n | x << (-n 
     {                                                                                           \
         return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a, (HALVES)b);                     \
     }
-ME_BUILTIN_2(me_add, add, me_bytes, me_halves)
-ME_BUILTIN_2(me_sub, sub, me_bytes, me_halves)
-ME_BUILTIN_2(me_min, min, me_bytes, me_halves)
-ME_BUILTIN_2(me_max, max, me_bytes, me_halves)
-ME_BUILTIN_2(me_minu, minu, me_bytesu, me_halvesu)
-ME_BUILTIN_2(me_maxu, maxu, me_bytesu, me_halvesu)
-
-static inline uint32_t me_abs_b(uint32_t x) { return (uint32_t)__builtin_pulp_abs4((me_bytes)x); }
-static inline uint32_t me_abs_h(uint32_t x) { return (uint32_t)__builtin_pulp_abs2((me_halves)x); }
-
+#define ME_BUILTIN_1(NAME, BUILTIN, BYTES, HALVES)                                              \
+    static inline uint32_t NAME##_b(uint32_t a)                                                 \
+    {                                                                                           \
+        return (uint32_t)__builtin_pulp_##BUILTIN##4((BYTES)a);                                 \
+    }                                                                                           \
+    static inline uint32_t NAME##_h(uint32_t a)                                                 \
+    {                                                                                           \
+        return (uint32_t)__builtin_pulp_##BUILTIN##2((HALVES)a);                                \
+    }
 #define ME_BUILTIN_DOT(SUFFIX, KIND, LANES, LEFT, RIGHT)                                        \
     static inline int32_t me_dot##SUFFIX##_##KIND(uint32_t a, uint32_t b)                       \
     {                                                                                           \
@@ -73,12 +57,36 @@ static inline uint32_t me_abs_h(uint32_t x) { return (uint32_t)__builtin_pulp_ab
     {                                                                                           \
         return (int32_t)__builtin_pulp_sdot##SUFFIX##LANES((LEFT)a, (RIGHT)b, acc);             \
     }
-ME_BUILTIN_DOT(sp, b, 4, me_bytes, me_bytes)
+
+/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */
+#define me_mac(acc, a, b) __builtin_pulp_mac((a), (b), (acc))
+#define me_msu(acc, a, b) __builtin_pulp_msu((a), (b), (acc))
+#define me_min(a, b) __builtin_pulp_minsi((a), (b))
+#define me_minu(a, b) __builtin_pulp_minusi((a), (b))
+#define me_max(a, b) __builtin_pulp_maxsi((a), (b))
+#define me_maxu(a, b) __builtin_pulp_maxusi((a), (b))
+#define me_ff1(a) ((int32_t)__builtin_pulp_ff1(a))
+#define me_fl1(a) ((int32_t)__builtin_pulp_fl1(a))
+#define me_cnt(a) ((int32_t)__builtin_pulp_cnt(a))
+#define me_addRN(a, b, n) __builtin_pulp_addRN((a), (b), (n), (1u << ((n)-1)))
+#define me_mulsRN(a, b, n) __builtin_pulp_mulsRN((a), (b), (n), (1u << ((n)-1)))
+#define me_macsRN(acc, a, b, n) __builtin_pulp_macsRN((a), (b), (acc), (n), (1u << ((n)-1)))
+#define me_extract(a, size, at) __builtin_pulp_bextract((a), (size), (at))
+#define me_extractu(a, size, at) ((uint32_t)__builtin_pulp_bextractu((a), (size), (at)))
+ME_BUILTIN_2(me_add, add, me_bytes, me_halves)
+ME_BUILTIN_2(me_sub, sub, me_bytes, me_halves)
+ME_BUILTIN_2(me_min, min, me_bytes, me_halves)
+ME_BUILTIN_2(me_minu, minu, me_bytesu, me_halvesu)
+ME_BUILTIN_2(me_max, max, me_bytes, me_halves)
+ME_BUILTIN_2(me_maxu, maxu, me_bytesu, me_halvesu)
+ME_BUILTIN_1(me_abs, abs, me_bytes, me_halves)
 ME_BUILTIN_DOT(up, b, 4, me_bytesu, me_bytesu)
-ME_BUILTIN_DOT(usp, b, 4, me_bytesu, me_bytes)
-ME_BUILTIN_DOT(sp, h, 2, me_halves, me_halves)
 ME_BUILTIN_DOT(up, h, 2, me_halvesu, me_halvesu)
+ME_BUILTIN_DOT(usp, b, 4, me_bytesu, me_bytes)
 ME_BUILTIN_DOT(usp, h, 2, me_halvesu, me_halves)
+ME_BUILTIN_DOT(sp, b, 4, me_bytes, me_bytes)
+ME_BUILTIN_DOT(sp, h, 2, me_halves, me_halves)
+/* end of what is generated */
 
 static inline uint32_t me_pack_h(int32_t low, int32_t high)
 {

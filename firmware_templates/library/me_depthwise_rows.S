@@ -399,7 +399,7 @@ me_function me_depthwise_pixel
     p_lw_at t1, a7, t1
     p_lw_at t2, a7, t2
     p_lw_at t3, a7, t3
-    me_transpose t0, t1, t2, t3, t4, t5, a4
+    me_transpose_4x4 t0, t1, t2, t3, t4, t5, a4
     p_lw t6, 4, a3
     p_lw t4, 4, a3
     pv_sdotsp_b s0, t0, t6

@@ -32,7 +32,7 @@ void me_depthwise_strip(const me_depthwise_two *two)
             int32_t upper = 0, lower = 0;
             for (int32_t s = 0; s < 3; s++) {
                 const uint32_t vector = word_at(two->vectors + j * two->channel_bytes + 4 * (i + s));
-                const uint32_t rows = me_ror(vector, two->turn);
+                const uint32_t rows = me_ror(vector, (uint32_t)two->turn);
                 const uint32_t w = word_at(two->weights + 16 * s + 4 * j);
                 upper = me_sdotsp_b(upper, rows, w);
                 lower = me_sdotsp_b(lower, rows, w << 8);

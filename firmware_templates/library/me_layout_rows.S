@@ -130,7 +130,7 @@ me_function me_transpose_blocks
     p_lw t1, 4, a5
     p_lw t2, 4, a6
     p_lw t3, 4, a7
-    me_transpose t0, t1, t2, t3, t4, t5, t6
+    me_transpose_4x4 t0, t1, t2, t3, t4, t5, t6
     p_sw_r t0, a4, a1
     p_sw_r t5, a4, a1
     p_sw_r t2, a4, a1

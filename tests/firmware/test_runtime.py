@@ -90,8 +90,11 @@ def names(header: str) -> set[str]:
     text = (template_dir() / "include" / header).read_text()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     found = set(re.findall(r"\b(me_[a-zA-Z0-9_]+)\(", text))
-    for base in re.findall(r"^ME_BUILTIN_2\((\w+)|^ME_LANEWISE_BOTH\((\w+)", text, re.MULTILINE):
-        found |= {f"{''.join(base)}_b", f"{''.join(base)}_h"}
+    for base in re.findall(r"^ME_BUILTIN_[12]\((\w+)", text, re.MULTILINE):
+        found |= {f"{base}_b", f"{base}_h"}
+    found |= {
+        "_".join(pair) for pair in re.findall(r"^ME_LANES_[12]\((\w+), (\w)", text, re.MULTILINE)
+    }
     for base in re.findall(r"^ME_BOTH\(\w+, (\w+)", text, re.MULTILINE):
         found |= {f"{base}_b", f"{base}_h"}
     for kind in re.findall(r"^ME_(?:BUILTIN_)?DOT\((\w+), b", text, re.MULTILINE):
@@ -102,7 +105,7 @@ def names(header: str) -> set[str]:
 
 
 def test_every_body_offers_the_same_and_all_of_it_is_tried() -> None:
-    plain = {n for n in names("me_intrinsics_c.h") if not re.match("me_(lane|bits|magnitude)", n)}
+    plain = {n for n in names("me_intrinsics_c.h") if not re.match("me_(lane|number)", n)}
     assert plain == names("me_intrinsics_gap9.h") == names("me_intrinsics_sdk.h")
     tried = (PROGRAMS / "intrinsics.c").read_text()
     both = {f"{n}_{size}" for n in re.findall(r"BOTH_SIZES\((\w+)", tried) for size in "bh"}

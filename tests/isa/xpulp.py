@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of Xpulpv2 instructions that kernels use, and the headers that are generated from it.
+
+python -m tests.isa.xpulp            writes library/xpulp.inc and include/me_intrinsics_*.h anew
+python -m tests.isa.xpulp --check    fails where one of them is not as the table says
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from myoedge.codegen.render import template_dir
+
+Row = Mapping[str, Any]
+Table = Mapping[str, Mapping[str, Row]]
+
+SIZES = {"h": (0, 16), "b": (1, 8)}  # funct3, bits of a lane
+BEGIN = "/* generated from xpulp/instructions.toml by tests/isa/xpulp.py */\n"
+END = "/* end of what is generated */\n"
+FORMS = {"one": "ME_ONE", "two": "ME_TWO", "accumulate": "ME_THREE"}
+FUNCTIONS = ("min", "max", "abs", "power", "word", "half", "byte", "lowest", "highest", "ones")
+
+
+def table() -> Table:
+    return tomllib.loads((template_dir() / "xpulp" / "instructions.toml").read_text())
+
+
+# ---- encodings
+
+
+def codes(rows: Table) -> dict[str, tuple[int, ...]]:
+    """Instruction -> opcode, funct3, funct7 (memory with a constant has no funct7)."""
+    found = {
+        n: tuple(r["code"]) for part in ("scalar", "memory", "words") for n, r in rows[part].items()
+    }
+    for name, row in [*rows["lanes"].items(), *rows["dot"].items()]:
+        for size, (funct3, _) in SIZES.items():
+            found[f"{name}.{size}"] = (0x57, funct3, row["code"])
+            found[f"{name}.sc.{size}"] = (0x57, funct3 | 4, row["code"])
+            found[f"{name}.sci.{size}"] = (0x57, funct3 | 6, row["code"])
+    return found
+
+
+# ---- meaning
+
+
+def _signed(value: int, bits: int = 32) -> int:
+    value &= (1 << bits) - 1
+    return value - (value >> bits - 1 << bits)
+
+
+def _lane(a: int, order: int) -> int:
+    return a >> 8 * (order & 3) & 0xFF
+
+
+_NAMES: Mapping[str, Callable[..., int]] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "power": lambda n: 1 << max(n, 0),
+    "word": _signed,
+    "half": lambda x: _signed(x, 16),
+    "byte": lambda x: _signed(x, 8),
+    "lowest": lambda x: (x & -x).bit_length() - 1 if x else 32,
+    "highest": lambda x: x.bit_length() - 1 if x else 32,
+    "ones": int.bit_count,
+    "lane": _lane,
+}
+
+
+def result(rows: Table, name: str, operands: Mapping[str, int]) -> int:
+    """rd after an instruction, of registers a, b, d as unsigned numbers and of its constants."""
+    if name in rows["scalar"] or name in rows["words"]:
+        row = {**rows["scalar"], **rows["words"]}[name]
+        keep = row.get("unsigned", name in rows["words"])
+        seen = {k: v if keep or k not in "abd" else _signed(v) for k, v in operands.items()}
+        return int(eval(row["meaning"], dict(_NAMES), seen)) & 0xFFFFFFFF
+    return _vector(rows, name, operands)
+
+
+def _vector(rows: Table, name: str, operands: Mapping[str, int]) -> int:
+    stem, size = name.rsplit(".", 1)
+    base = stem.removesuffix(".sci").removesuffix(".sc")
+    bits = SIZES[size][1]
+    row = {**rows["lanes"], **rows["dot"]}[base]
+    signs = row["signs"]
+    first = _lanes(operands["a"], bits, signs[0])
+    second = [0] * len(first) if len(signs) == 1 else _seconds(stem, operands, bits, signs[1])
+    if base in rows["dot"]:
+        start = operands["d"] if base.startswith("pv.sdot") else 0
+        return start + sum(p * q for p, q in zip(first, second, strict=True)) & 0xFFFFFFFF
+    lanes = [_lane_result(row, p, q, bits) for p, q in zip(first, second, strict=True)]
+    return sum((lane & (1 << bits) - 1) << bits * i for i, lane in enumerate(lanes))
+
+
+def _lane_result(row: Row, p: int, q: int, bits: int) -> int:
+    return int(eval(row["meaning"], dict(_NAMES), {"p": p, "q": q, "r": q & bits - 1}))
+
+
+def _seconds(stem: str, operands: Mapping[str, int], bits: int, sign: str) -> list[int]:
+    if stem.endswith(".sci"):
+        return _lanes(
+            sum((operands["n"] & (1 << bits) - 1) << at for at in range(0, 32, bits)), bits, sign
+        )
+    lanes = _lanes(operands["b"], bits, sign)
+    return [lanes[0]] * len(lanes) if stem.endswith(".sc") else lanes
+
+
+def _lanes(value: int, bits: int, sign: str) -> list[int]:
+    found = [value >> low & (1 << bits) - 1 for low in range(0, 32, bits)]
+    return [_signed(lane, bits) if sign == "s" else lane for lane in found]
+
+
+# ---- the assembler's macros
+
+
+def macros(rows: Table) -> Iterator[str]:
+    for row in rows["memory"].values():
+        if "macro" in row:
+            yield _memory_macro(row)
+    known = codes(rows)
+    for name, row in rows["macros"].items():
+        says = f"/* {row['says']} */\n" if "says" in row else ""
+        takes = row["takes"].split()
+        operands = ", ".join((f"\\{takes[0]}", f"\\{takes[1]}", _second(rows, row, takes)))
+        opcode, funct3, _ = known[row["of"]]
+        first = f".insn r 0x{opcode:02x}, {funct3}, {_funct7(rows, row, known)}"
+        yield f"{says}.macro {name} {', '.join(takes)}\n    {first}, {operands}\n.endm\n"
+
+
+def _memory_macro(row: Row) -> str:
+    opcode, funct3, *more = row["code"]
+    form, head = row["form"], f"0x{opcode:02x}, {funct3}"
+    if form == "load":
+        takes, body = "rd, step, at", f"i {head}, \\rd, \\at, \\step"
+    elif form == "store":
+        takes, body = "rs, step, at", f"s {head}, \\rs, \\step(\\at)"
+    elif form == "store_r":
+        takes, body = "rs, step, at", f"r {head}, 0x{more[0]:02x}, \\step, \\at, \\rs"
+    else:
+        offset = "step" if form == "load_r" else "offset"
+        takes, body = f"rd, {offset}, at", f"r {head}, 0x{more[0]:02x}, \\rd, \\at, \\{offset}"
+    return f".macro {row['macro']} {takes}\n    .insn {body}\n.endm\n"
+
+
+def _form(rows: Table, name: str) -> str:
+    return str({**rows["scalar"], **rows["words"]}.get(name, {"form": "two"})["form"])
+
+
+def _funct7(rows: Table, row: Row, known: Mapping[str, tuple[int, ...]]) -> str:
+    """The upper seven bits, constants of the operands among them."""
+    name, base = row["of"], known[row["of"]][2]
+    if _form(rows, name) == "round":
+        return f"0x{base | row['n']:02x}" if "n" in row else "\\n"
+    if _form(rows, name) == "field":
+        base |= row["size"] - 1
+    return f"0x{base | (row['n'] & 1 if '.sci.' in name else 0):02x}"
+
+
+def _second(rows: Table, row: Row, takes: list[str]) -> str:
+    name = row["of"]
+    if ".sci." in name:
+        return f"x{row['n'] >> 1}"
+    if _form(rows, name) == "clip":
+        return f"x{row['n']}"
+    if _form(rows, name) == "field":
+        return f"x{row['at']}"
+    return (
+        "x0"
+        if len(takes) < 3 or (takes[2] == "n" and _form(rows, name) == "round")
+        else f"\\{takes[2]}"
+    )
+
+
+# ---- the bodies of the intrinsics
+
+
+def _intrinsic(row: Row) -> tuple[str, list[str]]:
+    name, parameters = row["intrinsic"].rstrip(")").split("(")
+    return name, parameters.split(", ")
+
+
+def _types(row: Row) -> tuple[str, str]:
+    """Of the result and of the operands."""
+    taken = "uint32_t" if row.get("unsigned") else "int32_t"
+    return row.get("result", taken), taken
+
+
+def encoded_bodies(rows: Table) -> Iterator[str]:
+    for row in rows["scalar"].values():
+        if "intrinsic" in row:
+            yield _encoded(row)
+    for row in [*rows["lanes"].values(), *rows["dot"].values()]:
+        if "intrinsic" in row:
+            accumulates = row["intrinsic"].startswith("me_sdot")
+            shape = "ME_ONE" if len(row["signs"]) == 1 else "ME_THREE" if accumulates else "ME_TWO"
+            kind = "int32_t" if "dot" in row["intrinsic"] else "uint32_t"
+            yield f"ME_BOTH({shape}, {row['intrinsic']}, {kind}, 0x{row['code']:02x})\n"
+    for name, row in rows["words"].items():
+        opcode, funct3, funct7 = row["code"]
+        macro = name.upper().replace(".", "_")
+        yield f'#define ME_{macro} ".insn r 0x{opcode:02x},{funct3},0x{funct7:02x},%0,%1,%2"\n'
+    for row in rows["memory"].values():
+        if "intrinsic" in row:
+            shape = {"load": "ME_NEXT", "load_r": "ME_STEP", "store": "ME_PUT"}[row["form"]]
+            code = f"0x{row['code'][2]:02x}" if row["form"] == "load_r" else row["code"][1]
+            yield f"{shape}({row['intrinsic']}, {row['type']}, {code}, {row['bytes']})\n"
+
+
+def _encoded(row: Row) -> str:
+    name, parameters = _intrinsic(row)
+    kind, taken = _types(row)
+    opcode, funct3, funct7 = row["code"]
+    if row["form"] in FORMS:
+        code = f"0x{opcode:02x}, {funct3}, 0x{funct7:02x}"
+        return f"{FORMS[row['form']]}({name}, {kind}, {taken}, {code})\n"
+    head = f"#define {name}({', '.join(parameters)})"
+    if row["form"] == "clip":
+        code = f"0x{opcode:02x},{funct3},0x{funct7:02x}"
+        number = row.get("n", parameters[1])
+        return f'{head} ME_IMMEDIATE("{code}", {kind}, {parameters[0]}, {number})\n'
+    shape = {"round": "ME_ROUNDED", "field": "ME_FIELD"}[row["form"]]
+    shape += "_INTO" if row.get("accumulates") else ""
+    code = f'"0x{opcode:02x},{funct3}", 0x{funct7:02x}'
+    return f"{head} {shape}({code}, {kind}, {', '.join(parameters)})\n"
+
+
+def plain_bodies(rows: Table) -> Iterator[str]:
+    for row in rows["scalar"].values():
+        if "intrinsic" in row:
+            yield _plain(row)
+    for row in rows["lanes"].values():
+        if "intrinsic" in row:
+            for size in SIZES:
+                unsigned = "u" if row["signs"][0] == "u" else ""
+                lane, shape = f"me_lane_{size}{unsigned}", f"ME_LANES_{len(row['signs'])}"
+                yield f"{shape}({row['intrinsic']}, {size}, {lane}, {_c(row['meaning'])})\n"
+    for row in rows["dot"].values():
+        if row["intrinsic"].startswith("me_sdot"):
+            for size in SIZES:
+                sides = ", ".join(f"me_lane_{size}{'u' if s == 'u' else ''}" for s in row["signs"])
+                yield f"ME_DOT({row['intrinsic'].removeprefix('me_sdot')}, {size}, {sides})\n"
+
+
+def _plain(row: Row) -> str:
+    name, parameters = _intrinsic(row)
+    kind, taken = _types(row)
+    names = ("n", "size", "at", "bits")
+    types = [kind if p == "acc" else "int32_t" if p in names else taken for p in parameters]
+    given = ", ".join(f"{t} {p}" for t, p in zip(types, parameters, strict=True))
+    meaning = re.sub(r"\bd\b", "acc", row["meaning"])
+    if "n" in row:
+        meaning = re.sub(r"\bn\b", row["n"], meaning)
+    wide = re.sub(r"\b(acc|a|b)\b", r"(int64_t)\1", meaning)
+    return f"static inline {kind} {name}({given})\n{{\n    return ({kind})({_c(wide)});\n}}\n\n"
+
+
+def _c(meaning: str) -> str:
+    functions = "|".join(FUNCTIONS)
+    return re.sub(rf"\b({functions})\(", r"me_number_\1(", meaning).replace("//", "/")
+
+
+def builtin_bodies(rows: Table) -> Iterator[str]:
+    for row in rows["scalar"].values():
+        if "sdk" in row:
+            name, parameters = _intrinsic(row)
+            yield f"#define {name}({', '.join(parameters)}) {row['sdk']}\n"
+    for row in rows["lanes"].values():
+        if "sdk" in row:
+            unsigned = "u" if row["signs"][0] == "u" else ""
+            kinds = f"me_bytes{unsigned}, me_halves{unsigned}"
+            yield f"ME_BUILTIN_{len(row['signs'])}({row['intrinsic']}, {row['sdk']}, {kinds})\n"
+    for row in rows["dot"].values():
+        if row["intrinsic"].startswith("me_sdot"):
+            for size, lanes, kind in (("b", 4, "me_bytes"), ("h", 2, "me_halves")):
+                sides = ", ".join(f"{kind}{'u' if s == 'u' else ''}" for s in row["signs"])
+                suffix = row["intrinsic"].removeprefix("me_sdot")
+                yield f"ME_BUILTIN_DOT({suffix}, {size}, {lanes}, {sides})\n"
+
+
+# ---- files
+
+FILES: Mapping[str, Callable[[Table], Iterator[str]]] = {
+    "library/xpulp.inc": macros,
+    "include/me_intrinsics_gap9.h": encoded_bodies,
+    "include/me_intrinsics_c.h": plain_bodies,
+    "include/me_intrinsics_sdk.h": builtin_bodies,
+}
+
+
+def generated(name: str) -> str:
+    """Text of a file with its generated part as the table says."""
+    before, _, rest = (template_dir() / name).read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}{''.join(FILES[name](table()))}{END}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    """1 where --check finds a file that is not as the table says."""
+    stale = [name for name in FILES if (template_dir() / name).read_text() != generated(name)]
+    if "--check" not in arguments:
+        for name in stale:
+            (template_dir() / name).write_text(generated(name))
+        return 0
+    for name in stale:
+        print(f"{name} is not as xpulp/instructions.toml says: python -m tests.isa.xpulp")
+    return int(bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
