@@ -22,8 +22,8 @@ CAUSE_NAMES = {
 }
 CAUSE_MEANINGS = {
     "busy": "An instruction in this cycle.",
-    "sleep": "Asleep at a barrier or for a transfer: others have more to do.",
-    "load_use": "An instruction needs what the one before it is still loading.",
+    "sleep": "Asleep at a barrier or waiting for a transfer.",
+    "load_use": "An instruction needs the result of the preceding load.",
     "outside": "A load or store to L2 or a device, beyond the cluster's own memory.",
     "fetch": "The next instruction is not in the instruction cache.",
     "bank": "Another core or the DMA has the bank of L1 that is needed.",
