@@ -323,7 +323,7 @@ def test_nodes_say_where_they_come_from(residual: tuple[Plan, dict[str, Array]])
     found = notes["head/MatMul"]
     step = next(s for s in plan.steps if s.node.op == "linear")
     assert found["myoedge.module"] == "head"
-    assert found["myoedge.operators.base"] == "linear"
+    assert found["myoedge.op"] == "linear"
     assert found["myoedge.memory"] == f"output 3 + {plan.where[step.node.name].offset}"
     assert found["myoedge.sqnr_local"] == f"{fidelity.local[step.node.name]:.1f} dB"
     assert found["myoedge.source"].startswith("test_qdq.py:")
