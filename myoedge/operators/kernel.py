@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an operator runs in parts that fit L1: loops that may be cut, operands, kernel, its cost."""
+"""Tilings of operators in L1: loops that may be cut, operands, kernel, its cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What a tile touches of an operand.
+    """Part of an operand that a tile reads or writes.
 
     start, extent  along every dimension, inside the operand
     before         how far the loops reach in front of its start, along every dimension: padding
@@ -44,12 +44,12 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """What a kernel reads or writes: an array, and the loops that index it.
+    """Array that a kernel reads or writes, and the loops that index it.
 
     source  OUT, the number of an operand of the step, or the name of a packed array
     dims    index along each dimension; () for one that is not indexed: taken whole
     first   where the index of each dimension starts: minus the padding, say; () for all 0
-    item    bytes of an element
+    itemsize   bytes of an element
     """
 
     name: str
@@ -57,7 +57,7 @@ class Operand:
     shape: Shape
     dims: tuple[Dim, ...]
     first: Shape = ()
-    item: int = 1
+    itemsize: int = 1
 
     @property
     def axes(self) -> frozenset[str]:
@@ -73,7 +73,7 @@ class Operand:
         return self.source == OUT
 
     def region(self, tile: Mapping[str, Span]) -> Region:
-        """What a tile, given by the span of every axis, touches; halo included, padding not."""
+        """Region of a tile, given by the span of every axis; halo included, padding not."""
         spans = [self._along(d, tile) for d in range(len(self.shape))]
         return Region(*(tuple(part) for part in zip(*spans, strict=True)))
 
@@ -88,7 +88,7 @@ class Operand:
 
     def footprint(self, sizes: Sizes) -> Any:
         """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
-        total: Any = self.item
+        total: Any = self.itemsize
         for extent, dim in zip(self.shape, self.dims, strict=True):
             total = total * (_least(extent, 1 + reach(dim, sizes)) if dim else extent)
         return total
@@ -134,7 +134,7 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where o
 
 @dataclass(frozen=True)
 class Tiled:
-    """How a step runs in tiles.
+    """Tiling of one quantised node.
 
     kernel    the C function, called with an op and a tile: pointers to structs of that name
     axes      extent of every loop     split   those that may be cut

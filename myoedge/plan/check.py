@@ -120,7 +120,7 @@ def _covered(plan: Plan) -> Iterator[str]:
     """Every byte of the results is stored, and stored once; or computed where it stays."""
     for step, tiling in _tiled(plan):
         out = tiling.tiled.out
-        counts = np.zeros(math.prod(out.shape) * out.item, np.uint8)
+        counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
         for tile in tiling.tiles:
             for x in tile.stores:
                 for line in range(x.bytes // x.line):
@@ -152,7 +152,7 @@ def _resident(plan: Plan) -> Iterator[str]:
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
     """Whether every tile has its part of a tensor that starts at an offset of L1."""
     last = tiling.first + len(tiling.tiles) - 1
-    end = offset + math.prod(operand.shape) * operand.item
+    end = offset + math.prod(operand.shape) * operand.itemsize
     alive = any(
         b.offset <= offset
         and end <= b.offset + b.size_bytes
@@ -171,7 +171,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 def _movable(plan: Plan) -> Iterator[str]:
     """Transfers keep within what the DMA takes, their operands and their buffers."""
     for step, tiling in _tiled(plan):
-        shapes = {o.name: math.prod(o.shape) * o.item for o in tiling.tiled.operands}
+        shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.tiled.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line

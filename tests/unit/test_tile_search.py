@@ -106,7 +106,7 @@ def test_transfers_bring_a_region(
     array = np.arange(np.prod(shape), dtype=np.int32).astype({1: np.int8, 4: np.int32}[item])
     array = array.reshape(shape)
     index = tuple(((f"a{d}", 1),) for d in range(len(shape)))
-    operand = Operand("x", 0, shape, index, item=item)
+    operand = Operand("x", 0, shape, index, itemsize=item)
     region = operand.region({f"a{d}": span for d, span in enumerate(cuts)})
     outside, inside = array.tobytes(), b""
     for x in transfers(operand, region, 0):

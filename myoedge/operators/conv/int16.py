@@ -37,7 +37,7 @@ def packed(rows: Array) -> Array:
 def weight_operands(stored: dict[str, Array]) -> tuple[Operand, ...]:
     k, size = len(stored["channels"]), stored["weights"].size // len(stored["channels"])
     return (
-        Operand("weights", "weights", (k, size), (CHANNELS, ()), item=2),
+        Operand("weights", "weights", (k, size), (CHANNELS, ()), itemsize=2),
         Operand("channels", "channels", (k, 16), (CHANNELS, ())),
     )
 

@@ -157,7 +157,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
     arrays = wide_conv.arrays(step)
     table = with_table(step, arrays)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
-    x, y = replace(conv.read(()), item=1 + wide["x_wide"]), conv.write(CHANNELS)
+    x, y = replace(conv.read(()), itemsize=1 + wide["x_wide"]), conv.write(CHANNELS)
     return Tiled(
         kernel="me_conv_s16",
         axes={**conv.axes(), **channel_axes(k)},
@@ -167,7 +167,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
             x,
             *wide_conv.weight_operands(arrays),
             *table,
-            replace(y, item=step.element_type.size_bytes),
+            replace(y, itemsize=step.element_type.size_bytes),
         ),
         op={**conv.fields(c, step), **wide},
         tile=_wide_tile,

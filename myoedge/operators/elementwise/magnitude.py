@@ -74,7 +74,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
         operands=(
             *reads,
             *table,
-            Operand("y", OUT, (n,), (index,), item=step.element_type.size_bytes),
+            Operand("y", OUT, (n,), (index,), itemsize=step.element_type.size_bytes),
         ),
         op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
         tile=_tile_fields,

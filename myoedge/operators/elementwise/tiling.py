@@ -135,7 +135,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> Tiled | None:
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
     reads = tuple(
-        replace(_read(name, i, loops, dims), item=1 + step[f"{name}_wide"])
+        replace(_read(name, i, loops, dims), itemsize=1 + step[f"{name}_wide"])
         for i, name in enumerate("ab")
     )
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
@@ -144,7 +144,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> Tiled | None:
         axes=axes,
         split=(f"i{max(last - 1, 0)}",),
         single=tuple(f"i{d}" for d in range(last - 1)),
-        operands=(*reads, Operand("y", OUT, extents, tuple(dims), item=1 + step["y_wide"])),
+        operands=(*reads, Operand("y", OUT, extents, tuple(dims), itemsize=1 + step["y_wide"])),
         op={
             **{name: step[name] for name in numbers},
             "low": step.low,

@@ -108,7 +108,7 @@ def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
 
 
 def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
-    """How a strided copy reads its input: y[i...] = x[first + sum i_d * stride_d]."""
+    """Index of a strided copy into its input: y[i...] = x[first + sum i_d * stride_d]."""
     steps = strides(x)
     if op == "transpose":
         return 0, tuple(steps[axis] for axis in attrs["perm"])

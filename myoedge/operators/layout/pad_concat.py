@@ -57,7 +57,7 @@ def pad_literals(step: QuantizedNode) -> dict[str, object]:
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
-    """What a tile has of the input lands in the filled output."""
+    """A tile's part of the input is copied into the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
     return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step["fill"])

@@ -161,7 +161,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     pairs = np.stack([step["gain"], step["offset"]], axis=1)
     row = ((("row", 1),), ())
-    x = Operand("x", 0, (rows, length), row, item=1 + step["wide"])
+    x = Operand("x", 0, (rows, length), row, itemsize=1 + step["wide"])
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
     return Tiled(
         kernel="me_norm_s8",

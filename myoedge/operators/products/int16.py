@@ -44,7 +44,7 @@ def wide_rows(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) ->
         Operand("x", 0, (rows, c), ((("row", 1),), ())),
         Operand("weights", "weights", (full, up(c)), (CHANNELS, ())),
         Operand("channels", "channels", (full, 16), (CHANNELS, ())),
-        Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), item=2),
+        Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
     )
     return Tiled(
         kernel="me_linear_s8_s16",

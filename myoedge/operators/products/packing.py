@@ -54,7 +54,7 @@ def weight_operands(arrays: dict[str, Array], k: int, group: Dim = ()) -> tuple[
 
 
 def with_table(step: QuantizedNode, arrays: dict[str, Array]) -> tuple[Operand, ...]:
-    """Where an activation is fused as a table: the operand, and its array beside the others."""
+    """Operand of a fused table, none without one; its array is added to `arrays`."""
     if step.table is None:
         return ()
     arrays["table"] = step.table

@@ -83,14 +83,16 @@ def _operands(
     whole = len(step.out) == 2
     results = (1 if whole else t, lanes), (() if whole else time, ())
     first = (
-        Operand(name, i + 1, (lanes,), ((),), item=2 if _wide(step) and name == states[-1] else 1)
+        Operand(
+            name, i + 1, (lanes,), ((),), itemsize=2 if _wide(step) and name == states[-1] else 1
+        )
         for i, name in enumerate(states)
     )
     return (
-        Operand("gates", 0, (t, lanes * sizes["gates"]), (time, ()), item=2),
+        Operand("gates", 0, (t, lanes * sizes["gates"]), (time, ()), itemsize=2),
         *first,
         *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
-        Operand("y", OUT, *results, item=step.element_type.size_bytes),
+        Operand("y", OUT, *results, itemsize=step.element_type.size_bytes),
     )
 
 

@@ -109,7 +109,7 @@ def _rows_in_tiles(
     x = Operand("x", 0, (outer, length, inner), index)
     y = Operand("y", OUT, (outer, length, inner), index)
     if kernel == "me_argmax_s8":
-        y = Operand("y", OUT, (outer, inner), (around, inside), item=4)
+        y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
     tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
     return Tiled(
         kernel=kernel,

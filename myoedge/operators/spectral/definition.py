@@ -261,7 +261,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     arrays["channels"] = np.stack(last, axis=1)
     along: Dim = (("t", sizes["hop"]), ("r", 1))
     operands = (
-        Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), item=2),
+        Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), itemsize=2),
         *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
         Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ())),
     )

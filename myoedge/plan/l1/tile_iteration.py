@@ -96,7 +96,7 @@ def _use(operand: Operand, every: tuple[Spans, ...], buffers: int) -> Use:
             slot.append((slot[-1] + 1) % buffers)
             loaded.append(t)
     size = max(region.size for region in {id(region): region for region in regions}.values())
-    return Use(operand, regions, tuple(slot), tuple(loaded), size * operand.item)
+    return Use(operand, regions, tuple(slot), tuple(loaded), size * operand.itemsize)
 
 
 def _regions(operand: Operand, every: tuple[Spans, ...]) -> tuple[Region, ...]:

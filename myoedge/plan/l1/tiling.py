@@ -215,17 +215,17 @@ def _lies(
 
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     """The region as runs of bytes, as many of them in one command as can be."""
-    for more, at, size, line, stride in _commands(operand.shape, operand.item, region):
+    for more, at, size, line, stride in _commands(operand.shape, operand.itemsize, region):
         yield Transfer(operand.name, at, l1 + more, size, line, stride)
 
 
 @lru_cache(maxsize=1 << 14)  # plans are tried in which the same tiles lie elsewhere
-def _commands(shape: Shape, item: int, region: Region) -> tuple[tuple[int, ...], ...]:
+def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, ...], ...]:
     """(bytes in L1 in front of it, from the start of the operand, in all, of a run, stride)."""
     if region.size == 0:
         return ()
-    run, loops = _runs(shape, item, region.extent)
-    start = _start(shape, item, region)
+    run, loops = _runs(shape, itemsize, region.extent)
+    start = _start(shape, itemsize, region)
     found: list[tuple[int, ...]] = []
     *outer, (count, stride) = loops or ((1, 0),)
     for index in itertools.product(*(range(n) for n, _ in outer)):
@@ -236,25 +236,25 @@ def _commands(shape: Shape, item: int, region: Region) -> tuple[tuple[int, ...],
 
 def start_bytes(operand: Operand, region: Region) -> int:
     """From the start of an operand to that of a region."""
-    return _start(operand.shape, operand.item, region)
+    return _start(operand.shape, operand.itemsize, region)
 
 
-def _start(shape: Shape, item: int, region: Region) -> int:
-    strides = _strides(shape, item)
+def _start(shape: Shape, itemsize: int, region: Region) -> int:
+    strides = _strides(shape, itemsize)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
 
 @lru_cache
-def _strides(shape: Shape, item: int) -> tuple[int, ...]:
-    return tuple(item * math.prod(shape[d + 1 :]) for d in range(len(shape)))
+def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
+    return tuple(itemsize * math.prod(shape[d + 1 :]) for d in range(len(shape)))
 
 
 @lru_cache
-def _runs(shape: Shape, item: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
+def _runs(shape: Shape, itemsize: int, part: Shape) -> tuple[int, tuple[tuple[int, int], ...]]:
     """(bytes of a run, (count, stride) of the loops over runs, outermost first)."""
-    run = item
+    run = itemsize
     loops: list[tuple[int, int]] = []
-    for extent, stride in zip(reversed(part), reversed(_strides(shape, item)), strict=True):
+    for extent, stride in zip(reversed(part), reversed(_strides(shape, itemsize)), strict=True):
         if extent == 1:
             continue
         if not loops and stride == run:

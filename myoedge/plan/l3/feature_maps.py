@@ -101,7 +101,7 @@ def access(
     Pieces start at words; what is written in one is all of its bytes.
     """
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
-    size = math.prod(operand.shape) * operand.item // count
+    size = math.prod(operand.shape) * operand.itemsize // count
     if not all(_within(x, size) for tile in tiling.tiles for x in _moved(tile, operand.name)):
         return None
     groups = _groups(tiling, operand, size, count, most // count)
