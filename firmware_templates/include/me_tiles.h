@@ -11,9 +11,8 @@
 
 #include "me_share.h"
 
-#ifdef ME_L3_STREAMING
-#include "me_l3_transfers.h"
-#else
+/* A network with transfers from L3 includes me_l3_transfers.h before this file. */
+#ifndef ME_L3_TRANSFERS_H
 #define me_l3_begin() ((void)0)
 #define me_timeline_step() ((void)0)
 #endif

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of the C library that kernels need: their own, and all that these include."""
+"""The files that a network needs of kernels and headers: found by what C files include."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from myoedge.codegen.render import template_dir
@@ -30,6 +30,22 @@ def library_files(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) 
                 stem = Path(included).stem
                 names += [included, f"{stem}.c", f"{stem}.S"]
     return {f"library/{name}": text for name, text in sorted(texts.items())}
+
+
+def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, str]:
+    """Name -> text of the headers of include/ that C texts include, and that these include.
+
+    chip_only   headers that a host's build leaves out
+    """
+    found: dict[str, str] = {}
+    names = [name for text in texts for name in _INCLUDE.findall(text)]
+    while names:
+        name = names.pop()
+        path = template_dir() / "include" / name
+        if name not in found and name not in chip_only and path.is_file():
+            found[name] = path.read_text()
+            names += _INCLUDE.findall(found[name])
+    return found
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.codegen.constants import alike, array_values, constants
 from myoedge.codegen.kernels import comment
-from myoedge.codegen.library import brought, library_files
+from myoedge.codegen.library import brought, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
@@ -22,17 +22,8 @@ from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
 from myoedge.version import __version__
 
-INCLUDES = (
-    "me_math.h",
-    "me_fourier.h",
-    "me_share.h",
-    "me_tiles.h",
-    "me_l3_transfers.h",
-    "me_intrinsics.h",
-    "me_intrinsics_c.h",
-)
-# Chips with a runtime of ours, and the headers that are for their compilers alone.
-ON_CHIP = {"gap9": ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h", "me_runtime.h")}
+ON_CHIP = ("gap9",)  # chips that runtime/ is for
+CHIP_ONLY = ("me_intrinsics_gap9.h", "me_intrinsics_sdk.h", "me_runtime.h")
 
 Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs of one sample
 
@@ -61,7 +52,6 @@ def make_sources(
     files = {
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
-        **_copied("include", INCLUDES),
         **library_files({t.tiled.kernel for t in plan.tilings if t}, brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
@@ -73,6 +63,8 @@ def make_sources(
         files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
     if common["on_chip"]:
         files |= _firmware(plan, common)
+    chip_only = () if common["on_chip"] else CHIP_ONLY
+    files |= include_files(files.values(), chip_only)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
 
 
@@ -120,7 +112,6 @@ def _firmware(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
     values = {**common, **(common["stream"] or {}), "copies": plan.copies}
     main = "stream" if common["stream"] else "main"
     return {
-        **_copied("include", ON_CHIP[plan.chip.name]),
         **runtime(),
         "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
     }

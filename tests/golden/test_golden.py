@@ -89,3 +89,13 @@ def test_the_c_is_as_it_was_reviewed(build: myoedge.Build, request: pytest.Fixtu
 
 def test_the_c_runs_bit_for_bit(build: myoedge.Build) -> None:
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
+
+
+def test_no_header_is_there_that_nothing_includes(build: myoedge.Build) -> None:
+    """Names in #include lines of src/ against the files of src/, whatever wrote them."""
+    texts = [
+        path for path in (build.folder / "src").rglob("*") if path.suffix in (".c", ".h", ".S")
+    ]
+    lines = "\n".join(path.read_text() for path in texts)
+    included = {Path(name).name for name in re.findall(r'[#.]include "([^"]+)"', lines)}
+    assert {path.name for path in texts if path.suffix == ".h"} <= included
