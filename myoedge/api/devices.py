@@ -100,7 +100,7 @@ def bench(
 
 
 def _supply_v(board: str | None) -> float:
-    """What a meter has to supply. Errors: E252, E253, E602 the board has no power pad."""
+    """Supply voltage of the board's power pad. Errors: E252, E253, E602 the board has none."""
     from myoedge.targets.boards import find_board
 
     found = find_board(board)

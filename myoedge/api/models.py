@@ -157,7 +157,7 @@ def _built(
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is in a model file, before anything is decided.
+    """Contents of a model file, before any target is chosen.
 
     inputs, outputs   (name, shape)
     operators         how often each occurs after folding and fusing
@@ -180,7 +180,7 @@ class Inspection:
 def inspect(
     model: StrPath, *, factory: str | None = None, calib: Given | None = None
 ) -> Inspection:
-    """What a model file holds; works without calibration and without a target. Errors: as load.
+    """Contents of a model file, without calibration or target. Errors: as load.
 
     For a build folder see `report` and `peaks`.
     """

@@ -50,14 +50,14 @@ def check_regressions(found: Swept) -> None:
 
 
 def doctor() -> tuple[ToolRow, ...]:
-    """Which programs and packages are there, in which version, and how to get what is missing."""
+    """Required programs and packages, their versions, and how to install missing ones."""
     from myoedge.backends.doctor import tool_rows
 
     return tool_rows()
 
 
 def explain(code: str) -> str:
-    """What an error or warning means and what to do about it. Errors: E208 unknown code."""
+    """Explanation of an error or warning code. Errors: E208 unknown code."""
     from myoedge.catalogue import explanation
 
     return explanation(code)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything that build writes but its reports.
+    """Files of a build, without its reports.
 
     files      by name, as bytes     firmware   None for a target without one
     digest     of the network
@@ -98,7 +98,7 @@ def _golden_run(quantized: Quantized) -> tuple[Mapping[str, Array], Mapping[str,
 def _at_border(
     build_plan: BuildPlan, integers: Mapping[str, Array], values: Mapping[str, Array]
 ) -> tuple[list[Array], list[Array]]:
-    """What the program takes and gives: (inputs, outputs), of a stream those of its last pass."""
+    """Golden (inputs, outputs) of the program; of a stream those of its last pass."""
     plan, stream = build_plan.plan, build_plan.stream
     given, found = (integers, values) if stream is None else _one_pass(stream, integers)
     return [given[n] for n in plan.graph_inputs], [found[n] for n in plan.graph_outputs]

@@ -78,7 +78,8 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Of (name, seconds, joules) the name with the fewest joules in time, else the fastest."""
+    """Name with the fewest joules among (name, seconds, joules) within the latency, else the
+    fastest."""
     rows = list(points)
     in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
     return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]

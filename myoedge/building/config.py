@@ -300,7 +300,7 @@ def check_limits(table: BudgetTable) -> None:
 
 
 def decibels(value: float | str) -> float:
-    """The same number. Errors: E232 where it is none."""
+    """A number of decibels. Errors: E232 no number."""
     if isinstance(value, str):
         tries = ["sqnr = 25.0  (a number of dB, without quotes and unit)"]
         raise MyoedgeError("E232", f"budget.sqnr: {value!r} is not a number", {}, tries)

@@ -73,7 +73,7 @@ class Finished:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Of the plan, and W302."""
+        """Warnings of the plan, and W302."""
         slow = slow_stream(self.report)
         return self.plan_warnings if slow is None else (*self.plan_warnings, slow)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which coefficients hold: those of a calibration on this computer, else the published ones."""
+"""Energy coefficients: of a calibration on this computer, else the published ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def keep(found: Coefficients) -> Path:
 
 
 def place() -> Path | None:
-    """Where a calibration lies; None where none is wanted."""
+    """Path of the calibration file; None where calibrations are disabled."""
     wanted = os.environ.get(VARIABLE)
     if wanted is not None:
         return Path(wanted).absolute() if wanted else None

@@ -29,7 +29,7 @@ WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network
 
 @dataclass(frozen=True)
 class Around:
-    """What stands in front of a network and behind it.
+    """Conditioning in front of a network, and decoding behind it.
 
     ctc      class that is the blank, where symbols take the place of the output; frame by frame
     vote     the last so many frames choose a class together
@@ -97,7 +97,7 @@ def _of_torch(kind: Kind, path: Path, factory: str | None, calib: Given | None) 
 def _program(
     kind: Kind, path: Path, factory: str | None, calib: Given | None
 ) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
-    """What torch.export made of the network, now or earlier, and what was done to get at it."""
+    """Exported program of the network, with the notices of loading it."""
     if kind is Kind.EXPORTED:
         from myoedge.frontend.torch.preflight import load_exported
 
@@ -112,12 +112,12 @@ def _program(
 
 
 def _name(path: Path) -> str:
-    """Of the file, without its ending; files may be named by any bytes."""
+    """Name of the file without its extension; a file name may be any bytes."""
     return os.fsencode(path.stem).decode("utf-8", "replace")
 
 
 def filters(table: ConditioningTable) -> Conditioning | None:
-    """What [conditioning] asks for; None without one."""
+    """Filters of [conditioning]; None without them."""
     from myoedge.passes.condition import Conditioning
 
     return None if table == ConditioningTable() else Conditioning(**asdict(table))

@@ -56,7 +56,7 @@ StrPath = str | Path
 
 @dataclass(frozen=True)
 class Options:
-    """What a person may say about loading and quantising; None leaves it to myoedge.toml.
+    """Options of loading and quantising; None leaves the value to myoedge.toml.
 
     model       file                calib    npz or npy file, arrays, or "random"
     factory     "pkg.mod:make_model", for checkpoints
@@ -178,7 +178,8 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
 
 
 def _factory(options: Options, settings: Config, path: Path) -> str | None:
-    """That of myoedge.toml is not for a whole network which the command line names instead."""
+    """Factory of the command line, or of myoedge.toml, which does not apply to a complete
+    network."""
     if options.factory is None and options.model is not None and sniff(path) in WHOLE:
         return None
     return options.factory or settings.model.factory
@@ -204,7 +205,7 @@ def _weak_layers(network: QuantGraph, fidelity: Fidelity) -> Iterable[Notice]:
 
 
 def _remedies(network: QuantGraph, weak: Node) -> Iterator[str]:
-    """What may help a layer, as far as it or what it reads is known to be so."""
+    """Remedies for a layer with low SQNR, by its operator and its operands."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
     for node in near:

@@ -121,7 +121,7 @@ def _chip_at_point(build: Build, name: str | None) -> Chip:
 
 
 def costs(like: str) -> Mapping[str, int]:
-    """What things cost on the chip, or on a platform that stands for it. Errors: E204 unknown."""
+    """Cost table of the simulated platform, by name. Errors: E204 unknown."""
     if like not in COSTS:
         raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(COSTS)})
     return COSTS[like]

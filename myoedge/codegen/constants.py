@@ -13,7 +13,7 @@ from myoedge.plan.plan import Plan
 
 
 def constants(plan: Plan) -> dict[str, Array]:
-    """Those that stay in L2, by their C names."""
+    """L2-resident constants by C name."""
     found: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)

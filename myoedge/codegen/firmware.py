@@ -41,7 +41,7 @@ class Firmware:
 
     @cached_property
     def program(self) -> Program:
-        """Its symbols, code and source lines."""
+        """Symbols, code and source lines of firmware.elf."""
         return read_elf(self.elf, "the firmware")
 
     @property

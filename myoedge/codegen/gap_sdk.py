@@ -26,7 +26,7 @@ def build_digest(sources: Sources, l3: bytes) -> str:
 
 
 def marker(chip: str, digest: str) -> str:
-    """What the program says of itself: chip and build."""
+    """Identity of the application: chip and build."""
     return f"{MARKER} {chip} {digest}"
 
 

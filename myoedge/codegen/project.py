@@ -69,7 +69,7 @@ def make_sources(
 
 
 def _common(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
-    """What the templates of all files may read."""
+    """Values for the templates of all files."""
     return {
         "banner": _banner(plan, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
@@ -96,7 +96,7 @@ def _banner(plan: Plan, model_name: str) -> str:
 
 
 def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
-    """What templates of a program around the network are made with."""
+    """Values for the templates of an application around the network."""
     border = _border(plan)
     return {
         "banner": _banner(plan, model_name),
@@ -162,13 +162,13 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
 
 
 def _map(plan: Plan, name: str) -> int | None:
-    """Where an input or output starts among the maps in L3; None where it lies in L2."""
+    """Offset of an L3-resident input or output; None for one in L2."""
     location = plan.where[name]
     return plan.maps[str(location.index)] + location.offset if location.kind == "far" else None
 
 
 def _meaning(plan: Plan, name: str) -> str:
-    """What the integers stand for: "real = 0.0123 * (q + 128)"."""
+    """Formula from integers to floats: "real = 0.0123 * (q + 128)"."""
     params = plan.quant.params.get(name)
     if params is None:
         return "indices"

@@ -35,7 +35,8 @@ def template_dir() -> Path:
 
 
 def new_environment(*, escape: bool) -> Environment:
-    """How all our templates are read: a missing name is an error, blocks leave no blank lines."""
+    """The jinja2 environment of all templates: undefined names are errors, blocks leave no blank
+    lines."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
@@ -81,7 +82,7 @@ def unused(lines: Iterable[str]) -> str:
 
 
 def shared(extents: Iterable[int]) -> int:
-    """Which of these nested loops the cores share: the outermost of those that keep all busy."""
+    """Index of the nested loop to split among the cores: the outermost that keeps all busy."""
     longest = [-(-n // WORKERS) / n for n in extents]  # part of the work that one core gets
     return longest.index(min(longest)) if longest else 0
 

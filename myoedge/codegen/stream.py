@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the templates of stream.c and of its firmware see of a stream."""
+"""Template values of stream.c and of a stream's firmware."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def expression(values: Sequence[int]) -> str | None:
 
 
 def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
-    """What adds up to values less the first one; each value stands for `run` tiles."""
+    """Terms whose sum is values less the first one; each value is for `run` tiles."""
     more = _run(values)
     values, run = values[::more], run * more
     if len(values) == 1:
@@ -70,7 +70,7 @@ def _terms(values: Sequence[int], run: int) -> list[TileTerm] | None:
 
 
 def _run(values: Sequence[int]) -> int:
-    """How many neighbours are alike at least."""
+    """Greatest common divisor of the lengths of runs of equal values."""
     changes = (i for i, (a, b) in enumerate(itertools.pairwise(values), 1) if a != b)
     return math.gcd(*changes) or len(values)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model file is, by its bytes alone: nothing is unpickled, no extension is believed."""
+"""Type of a model file by its bytes alone: nothing is unpickled, extensions are ignored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 
 
 class Kind(StrEnum):
-    """What a file turned out to be; the value is the words for people."""
+    """Type of a model file; the value is its name for people."""
 
     EXPORTED = "a torch.export archive"
     TORCHSCRIPT = "a TorchScript archive"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which calls of PyTorch and ONNX lead to which operator: for `myoedge ops` and docs/ops.md.
+"""Calls of PyTorch and operators of ONNX by the operator that they map to: for `myoedge ops` and
+docs/ops.md.
 
 Needs neither torch nor onnx.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person is told about a model that cannot be imported."""
+"""Refusals of models that cannot be imported."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ KEEP_A_KEY = (
 
 
 def instead(target: str) -> str:
-    """What to write in place of an operator that is missing."""
+    """Replacement of an unsupported operator."""
     for part, advice in INSTEAD.items():
         if part in target:
             return f"use {advice}"
@@ -84,14 +84,14 @@ def unsupported(
 
 
 def _title(refusal: Refusal) -> str:
-    """What is wrong: the operator, or what is asked of one that is supported."""
+    """Title of a refusal: the operator, or the unsupported use of a supported one."""
     if not refusal.reason:
         return f"uses an operator that is not supported: {short(refusal.target)}"
     return f"cannot be built: {refusal.reason} ({short(refusal.target)})"
 
 
 def _by_reason(reason: str) -> str:
-    """What to do where the operator is supported and what it is given is not."""
+    """Remedy for an unsupported use of a supported operator."""
     return KEEP_A_KEY if reason == NO_KEY else ""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person hears about a file that cannot be built as it is: what it is, and what to do."""
+"""Refusals of files that cannot be built directly: type of the file and remedy."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far the integers are from the floats: signal to quantisation noise, layer by layer."""
+"""Signal to quantisation noise ratio of integers against floats, layer by layer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What quantisation costs.
+    """SQNR of the quantised network and of its layers.
 
     local       dB per tensor, this operator alone quantised
     cumulative  dB per tensor, everything up to it quantised
@@ -88,7 +88,8 @@ def before_final(q: QuantGraph, name: str) -> str:
 
 
 def judged(q: QuantGraph, output: str) -> str:
-    """The same; `name.pre` where its sigmoid is a table fused into a layer."""
+    """Name of the tensor that an output's SQNR is measured on; `name.pre` where a sigmoid is a
+    table fused into a layer."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
     act = () if node is None else node.attrs.get("act", ())
@@ -106,7 +107,7 @@ def passed(q: QuantGraph, output: str) -> str | None:
 
 
 def judged_values(q: QuantGraph, name: str, found: Mapping[str, Array]) -> Array:
-    """What the integers of a judged tensor stand for."""
+    """Real values of a judged tensor's integers."""
     if not name.endswith(PRE):
         return real_values(q, name, found[name])
     step = next(step for step in q.steps if step.node.name == name.removesuffix(PRE))
@@ -211,6 +212,6 @@ def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array
 
 
 def _best(output: Array, axis: int | None) -> Array:
-    """Of every frame."""
+    """Largest class of every frame."""
     found = output if output.dtype.kind == "i" else output.argmax(axis)
     return np.asarray(found).reshape(-1)

@@ -58,7 +58,7 @@ class Regression:
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:
-    """Of every result that was there and in order before; by name, as digests may well change."""
+    """Regressions of results that were valid before; matched by name, as digests may change."""
     now = {name_of(row): row for row in new}
     good = [row for row in old if row["status"] == OK]
     return [found for row in good for found in _of(row, now.get(name_of(row)), bounds)]

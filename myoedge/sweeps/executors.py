@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who does the work: processes of this computer, or a Dask cluster that is there already."""
+"""Executors of a sweep: processes of this computer, or an existing Dask cluster."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _end_with_parent() -> None:
 
 
 def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator[Result]:
-    """The same on the workers of a Dask scheduler, which need no files of this computer.
+    """Runs tasks on the workers of a Dask scheduler, which need no files of this computer.
 
     Tasks of a worker that dies go to another. Results are fetched as soon as there are any, and
     forgotten by the cluster then, so that a worker that dies later takes none of them along.

@@ -75,7 +75,8 @@ class Plot:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Which points no other is at least as good as in both and better in one; less is better."""
+    """Pareto-optimal points: no other is at least as good in both figures and better in one; less
+    is better."""
     return [not any(_beats(other, point) for other in points) for point in points]
 
 
@@ -84,7 +85,7 @@ def _beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
 
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:
-    """Of the results that have both figures; None where there are none."""
+    """Plot of the results that have both figures; None for none."""
     known = [row for row in rows if row["status"] == OK and _has(row, x) and _has(row, y)]
     if not known:
         return None

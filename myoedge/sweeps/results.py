@@ -47,7 +47,7 @@ def name_of(row: Mapping[str, Any]) -> str:
 
 
 def in_order(tasks: Iterable[Task], results: Mapping[str, Result]) -> list[Result]:
-    """As the file lists them, whoever was first."""
+    """Results in the order of the sweep's file."""
     return [results[task.key] for task in tasks]
 
 

@@ -123,7 +123,7 @@ def _loaded(source: Source) -> Source:
 
 
 def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """As TOML: strings and numbers of JSON are strings and numbers there too."""
+    """Lines of TOML: JSON's strings and numbers are valid TOML."""
     for name, table in tables.items():
         yield f"[{name}]"
         for key, value in table.items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a chip is made of."""
+"""Chips: memories, operating points, engines."""
 
 from __future__ import annotations
 
@@ -94,10 +94,10 @@ class Chip:
 
     @property
     def l1_room_bytes(self) -> int:
-        """What is left of L1 for the operands of layers."""
+        """L1 capacity for the operands of layers."""
         return max(self.l1_bytes - self.l1_reserved_bytes, 0)
 
     @property
     def l2_room_bytes(self) -> int:
-        """What is left of L2 for data."""
+        """L2 capacity for data."""
         return max(self.l2_bytes - self.l2_reserved_bytes, 0)

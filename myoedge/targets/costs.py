@@ -22,7 +22,7 @@ class KernelCost:
     layer_cycles: float = 0.0
 
     def cycles(self, work: float) -> float:
-        """Of a tile with so many units of work on the core that has most; arrays of them too."""
+        """Cycles of a tile by the units of work on its busiest core; also for arrays."""
         return self.unit_cycles * work + self.tile_cycles
 
 
@@ -62,9 +62,9 @@ class TransferCost:
     l2_layer_cycles: float = 800.0
 
     def load_cycles(self, size_bytes: float, lines: float) -> float:
-        """Of the DMA for a transfer into L1; arrays of sizes too."""
+        """DMA cycles of a transfer into L1; also for arrays of sizes."""
         return size_bytes / self.bytes_per_cycle + lines * self.line_cycles
 
     def store_cycles(self, size_bytes: float) -> float:
-        """Of the DMA for a transfer out of L1: its lines cost nothing."""
+        """DMA cycles of a transfer out of L1, without a cost per line."""
         return size_bytes / self.bytes_per_cycle

@@ -57,7 +57,7 @@ def qdq_model(plan: Plan, model_name: str, fidelity: Fidelity | None = None) -> 
 
 
 def _opset(w: OnnxWriter) -> int:
-    """As low as it may be."""
+    """The lowest opset that has all operators of the model."""
     from onnx import TensorProto
 
     wide = any(constant.data_type == TensorProto.INT16 for constant in w.initializers)
@@ -96,7 +96,7 @@ def _step(w: OnnxWriter, plan: Plan, step: QuantizedNode, fidelity: Fidelity | N
 
 
 def _notes(plan: Plan, step: QuantizedNode, fidelity: Fidelity | None) -> dict[str, str]:
-    """What a viewer shows with a node: its origin, where its output lies, how exact it is."""
+    """Metadata of a node for viewers: origin, location of its output, SQNR."""
     name, where = step.node.name, plan.where[step.node.name]
     sources = dict.fromkeys(o.source for o in step.node.origin if o.source)
     notes = {"module": step.node.label, "source": ", ".join(sources), "op": step.node.op}

@@ -50,7 +50,7 @@ def _by_head(c: OnnxCall, x: str, heads: int) -> str:
 
 
 def attention_shape(x: Shape, w: Shape, attrs: Mapping[str, Any]) -> Shape:
-    """Of what `attention` gives: onnx has no rule for it."""
+    """Result shape of `attention`, for which onnx has no rule."""
     sizes = attrs.get("qkv_hidden_sizes") or (w[1] // 3,) * 3
     if len(x) != 3 or len(w) != 2 or w[0] != x[2] or sum(sizes) != w[1] or len(sizes) != 3:
         raise ValueError(f"attention of {list(x)} by {list(w)}")

@@ -57,7 +57,7 @@ def _inner_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _size_bytes(tensor: TensorProto, path: Path) -> int:
-    """What its type and shape come to."""
+    """Size of a tensor by its type and shape."""
     from onnx import helper
 
     try:

@@ -67,7 +67,7 @@ def _check_names(model: ModelProto, path: Path) -> None:
 
 
 def _texts(graph: GraphProto) -> Iterator[Any]:
-    """Everything that is read as text further on, subgraphs included."""
+    """All byte strings of the model that are read as text, subgraphs included."""
     yield graph.name
     for tensor in graph.initializer:
         yield tensor.name
@@ -102,7 +102,7 @@ def _run_checker(model: ModelProto, path: Path) -> None:
 
 
 def _check_rest(model: ModelProto, path: Path) -> None:
-    """What the checker lets pass: names that are there twice, references without a function."""
+    """Checks beyond onnx.checker: duplicate names, references without a function."""
     graph = model.graph
     kinds: tuple[tuple[str, Iterable[str]], ...] = (
         ("input", (v.name for v in graph.input)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the onnx package works out for us: shapes of results, and values of constant nodes."""
+"""Results of the onnx package: inferred shapes, and values of constant nodes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def value_of(found: TypeProto) -> Value:
 
 
 def constant(node: NodeProto, values: Mapping[str, Value], arrays: Mapping[str, Array]) -> Array:
-    """What a node of onnx_rows.SHAPES holds, or a CastLike of a constant."""
+    """Value of a node of onnx_rows.SHAPES, or of a CastLike of a constant."""
     from onnx import helper
 
     if node.op_type == "Constant":

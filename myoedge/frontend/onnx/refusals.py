@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person is told about an ONNX model that cannot be imported, and ONNX's operators that are
-not there, each with what to use instead."""
+"""Refusals of ONNX models that cannot be imported, with replacements for unsupported operators."""
 
 from __future__ import annotations
 
@@ -84,7 +83,7 @@ INLINE = (
 
 
 def instead(target: str) -> str:
-    """What to write in place of an operator, "LSTM", or of one with a domain, "com.acme.Fancy"."""
+    """Replacement of an operator, "LSTM", or of one with a domain, "com.acme.Fancy"."""
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
     if advice:

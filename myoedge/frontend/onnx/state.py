@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of an ONNX model before its nodes are looked at: weights, inputs, what it says."""
+"""State of an ONNX import before its nodes: weights, inputs, metadata."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_ELEMENTS = 2**28  # of a tensor: 1 GiB of floats
 
 @dataclass
 class Importing:
-    """What is known so far, by ONNX's names.
+    """State of an ONNX import, by ONNX names.
 
     arrays   constants in the model's own types      names   what the builder calls them
     values   types and shapes; a name that is not here was made by something refused

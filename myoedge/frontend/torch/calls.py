@@ -105,7 +105,7 @@ def _of_weight(
 
 
 def _stand_in(builder: GraphBuilder, value: Any) -> Any:
-    """What later calls read in place of a refused one's result, so that they are judged as well."""
+    """Placeholder for a refused call's result, so that later calls are checked as well."""
     if isinstance(value, list | tuple):
         return tuple(_stand_in(builder, item) for item in value)
     sizes = getattr(value, "shape", ())

@@ -234,7 +234,7 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _score(state: Mapping[str, Tensor], wanted: set[str]) -> tuple[int, int]:
-    """How many wanted names are there, then how many names there are at all."""
+    """(number of expected names found, number of names), to rank candidates."""
     return len(wanted & set(state)), len(state)
 
 

@@ -33,7 +33,7 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _known(d: GraphBuilder, mask: Array, rows: int, keys: int, *, causal: bool) -> Added:
-    """What is added to scores: of a mask of truth values nothing where it is true."""
+    """Additive form of a mask: of a boolean mask 0 where it is true."""
     values = np.where(mask, 0.0, -np.inf) if mask.dtype == bool else mask
     if causal:
         values = np.where(np.tri(rows, keys, dtype=bool), values, -np.inf)

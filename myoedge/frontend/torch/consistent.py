@@ -33,7 +33,7 @@ def refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
 
 
 def refuse_other_tensor(name: str, found: Any, node: Any) -> None:
-    """Of a weight, by its name and the node that stands for it. Errors: E109."""
+    """Checks a weight against its name and its node. Errors: E109."""
     said, has = described(node.meta.get("val", found)), described(found)
     if said != has:
         facts = {"needs": f"{', '.join(said)}, as the graph says", "has": ", ".join(has)}
@@ -41,7 +41,7 @@ def refuse_other_tensor(name: str, found: Any, node: Any) -> None:
 
 
 def _made(node: Any) -> Any:
-    """What torch makes of it."""
+    """Value of a node's call as torch computes it from the inputs' recorded types."""
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx import map_arg
 

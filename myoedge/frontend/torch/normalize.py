@@ -26,7 +26,7 @@ class Unit:
 
 
 def unit_of(node: Any) -> Unit | None:
-    """What a division of torch's graph is, if it is that of vectors by their own lengths."""
+    """Vectors and axis of a division in torch's graph that normalises them to unit length."""
     if _target(node) != "aten.div.Tensor":
         return None
     given = arguments_of(node)
@@ -51,7 +51,7 @@ def _is_least(limits: Arguments) -> bool:
 
 
 def _axis(given: Arguments) -> int | None:
-    """The one axis along which a length is Euclidean, and is kept."""
+    """Axis of a Euclidean norm with keepdim, if it is a single one."""
     order, axes = given.get("ord", given.get("p")), given["dim"]
     axes = [axes] if isinstance(axes, int) else axes
     plain = order in (2, None) and given["keepdim"] and given.get("dtype") is None

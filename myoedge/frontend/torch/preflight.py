@@ -261,7 +261,8 @@ def _dicts(value: object, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
-    """The same tensors in a pickle of our own; torch falls back to full unpickling by itself."""
+    """The archive's tensors in a pickle of our own: torch falls back to full unpickling by
+    itself."""
     torch = import_torch()
     if not data.startswith(b"PK\x03\x04"):
         raise runs_code(path, member, "it is a pickle of an old kind, which loading would run")
@@ -276,7 +277,7 @@ def _plain_artifact(data: bytes, member: str, path: Path) -> bytes:
 
 
 def unsafe_classes(data: bytes) -> str:
-    """What a torch.save file would import beyond tensors, for people; empty if nothing."""
+    """Classes that a torch.save file would import beyond tensors; empty for none."""
     torch = import_torch()
     try:
         names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)))

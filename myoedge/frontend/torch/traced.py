@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node of an exported program says of itself: place, arguments, shapes, types."""
+"""Nodes of an exported program: origin, arguments, shapes, types."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def origin_of(node: Any) -> Origin:
 
 
 def arguments_of(node: Any) -> dict[str, Any]:
-    """What a call is given, under the names of its schema; empty for what is no operator."""
+    """Arguments of a call by the names of its schema; empty for a node that is no operator."""
     schema = getattr(node.target, "_schema", None)
     bound: dict[str, Any] = {}
     for position, argument in enumerate(() if schema is None else schema.arguments):

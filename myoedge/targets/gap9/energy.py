@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What things cost on GAP9 in joules: weights, what was fitted to published figures, uncertainties.
+"""Energy costs of GAP9 in joules: weights, coefficients fitted to published figures,
+uncertainties.
 
 The three free coefficients (VALUES without its last) are fitted: `python -m tests.energy_page fit`
 finds them from PUBLISHED and recorded counters and writes them below; docs/energy.md shows how well

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What things cost on GAP9 in cycles of the cluster clock: the simulator's chip description.
+"""Costs of GAP9 in cycles of the cluster clock: the simulator's chip description.
 
 Names are those of simulator/core/chip.h, which says what each number means. Sources:
   platform  GVSoC's GAP9 platform of the public gap_sdk 4.12: recorded programs, whose figures
