@@ -178,7 +178,7 @@ class Plan:
 
     @cached_property
     def cycles(self) -> tuple[float | None, ...]:
-        """What each step is thought to take; None for those that work on L2 as a whole."""
+        """Estimated cycles of each step; None for those that work on L2 as a whole."""
         return tuple(
             modelled(
                 self.tilings,

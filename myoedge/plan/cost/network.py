@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network is thought to take: the model of tiles, and a rough one of all other layers."""
+"""Estimated cycles of a network: of layers in tiles, and roughly of all other layers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _in_l2(plan: Plan, step: QuantizedNode) -> float:
 
 
 def computed(plan: Plan) -> Computed:
-    """What each timeline step is thought to compute."""
+    """Estimated cycles of computation of each timeline step."""
     found = [0.0] * (plan.timeline_steps.count + 1)
     for index, cycles in enumerate(layer_cycles(plan)):
         enter, leave = plan.timeline_steps.enters[index : index + 2]

@@ -165,7 +165,7 @@ def _attempt(
     pick: Pick,
     begins: Mapping[int, int] | None = None,
 ) -> tuple[Tiling | None, ...] | int:
-    """All layers, or the step for whose buffers what is kept leaves no place.
+    """Tilings of all layers, or the step for whose buffers resident tensors leave no place.
 
     begins   tiles since which constants are fetched, at the earliest; None: it is not known yet
     """
@@ -205,7 +205,7 @@ def _held(
     offsets: Mapping[int, int],
     begins: Sequence[int],
 ) -> Iterator[tuple[int, int, Life]]:
-    """Kept tensors as buffers, while a step is placed; those that it may meet stay for ever."""
+    """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever."""
     for tensor in resident:
         if tensor.producer <= index:
             last = begins[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
@@ -219,7 +219,7 @@ def _with_resident(
     offsets: Mapping[int, int],
     begins: Sequence[int],
 ) -> Iterator[Tiling | None]:
-    """With the buffers of kept tensors, in the layers that compute them; layers joined by them."""
+    """Tilings with the buffers of resident tensors, in the layers that compute them."""
     by_producer = {tensor.producer: tensor for tensor in resident}
     for index, tiling in enumerate(made):
         if tiling is None:
@@ -341,7 +341,7 @@ def _placed(
 ) -> Tiling | None:
     """Buffers at the lowest offsets, constants since the best tile for which that finds room.
 
-    kept, held   where operands lie that are kept in L1; what all kept tensors take of it
+    resident, held   where resident operands lie in L1; what all resident tensors take of it
     """
     first = len(spare)
     fetched = first_constants(tiled, choice)

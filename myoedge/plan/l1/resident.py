@@ -2,7 +2,8 @@
 """Results that stay in L1 until the last layer that reads them has run: neither stored nor loaded.
 
 Such a tensor lies in L1 as a whole, at one place; tiles of the layers that write and read it are
-runs of its bytes. Others get what is left of L1. What is kept is chosen by cost, layer by layer.
+runs of its bytes. Others get what is left of L1. Resident tensors are chosen by cost, layer by
+layer.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ class ResidentTensor:
         return Life(f"{self.producer:05d}", self.size_bytes, self.producer, self.last)
 
 
-# step, tiles, room, operands that are kept, cycles that may be fetched before -> the best sizes
+# step, tiling, room, resident operands, cycles of prefetch that are hidden -> the best tiles
 Pick = Callable[[int, Tiled, int, frozenset[str], float], TileChoice | None]
 
 
 def resident_operands(
     index: int, tiled: Tiled, resident: Iterable[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
-    """Operands of a step that are kept tensors, and where they start in these."""
+    """Operands of a step that are resident tensors, and where they start in these."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in resident:
         if tensor.producer == index:
@@ -66,7 +67,7 @@ def resident_operands(
 
 
 def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
-    """What kept tensors leave of L1 to a step."""
+    """Bytes of L1 that resident tensors leave to a step."""
     sizes = (tensor.size_bytes for tensor in resident if index in tensor.steps)
     return room - sum(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)
 
@@ -75,7 +76,7 @@ def choose_resident(
     tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
     """Those that make the layers between faster, the earliest first: while a layer computes, the
-    constants of the next are thought to be fetched."""
+    constants of the next are estimated to be loaded."""
     resident: list[ResidentTensor] = []
     hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
     pick = partial(_beside, pick, hidden)

@@ -26,7 +26,7 @@ class TileChoice:
     """Tile sizes and loop order of a layer.
 
     sizes   of the axes that are cut    order   of these axes, outermost first
-    cycles  that the layer is thought to take    l1_bytes   buffers and scratch
+    cycles  estimated, of the layer    l1_bytes   buffers and scratch
     depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
     in_l2   operands that the kernel reads and writes where they lie in L2, without buffers in L1
     """
@@ -74,7 +74,7 @@ def choose(
 
     ahead   cycles before the layer starts in which constants may be fetched already
     limits  what L2 has no room for
-    kept    operands that lie in L1 as a whole, not counted in `room`: tiles are runs of their bytes
+    resident  operands that lie in L1 as a whole, not counted in `room`: tiles are runs of bytes
     """
     return next(iter(choices(tiled, room, cost, ahead, limits, resident)), None)
 

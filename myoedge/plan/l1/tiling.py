@@ -71,8 +71,8 @@ class Tiling:
     since    tile of the network during which the fetch of its first tile's constants starts, one of
              a layer before it; None: they are fetched with all else
     buffers  of L1
-    kept     where operands lie in L1 that are there as a whole: of layers before, or for later ones
-    joined   nothing has to be loaded or stored between the layer before and the first tile
+    resident  where operands lie in L1 as a whole: of layers before, or for later ones
+    back_to_back  nothing has to be loaded or stored between the layer before and the first tile
     """
 
     tiled: Tiled
@@ -155,7 +155,7 @@ def make_tiling(
     placed: Sequence[tuple[str, int, Life, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
-    """With an offset for every buffer; `kept` gives those of operands that are in L1 as a whole."""
+    """With an offset for every buffer; `resident` gives those of operands in L1 as a whole."""
     offsets = {(operand, slot): offset for operand, slot, _, offset in placed}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
