@@ -152,6 +152,7 @@ ME_BOTH(ME_THREE, me_sdotup, int32_t, 0x50)
 ME_BOTH(ME_THREE, me_sdotusp, int32_t, 0x54)
 ME_BOTH(ME_THREE, me_sdotsp, int32_t, 0x5c)
 #define ME_PV_SHUFFLE_B ".insn r 0x57,1,0x60,%0,%1,%2"
+#define ME_PV_SHUFFLE2_B ".insn r 0x57,1,0x64,%0,%1,%2"
 #define ME_PV_PACK_H ".insn r 0x57,0,0x68,%0,%1,%2"
 #define ME_PV_PACKHI_B ".insn r 0x57,1,0x6c,%0,%1,%2"
 #define ME_PV_PACKLO_B ".insn r 0x57,1,0x70,%0,%1,%2"

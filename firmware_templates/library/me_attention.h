@@ -37,6 +37,8 @@ typedef struct {
     int32_t rows, first_row, keys, first_key, values, first_value;
 } me_attention_s8_tile;
 
+/* Attention of one head, int8: y = softmax(q k^T + bias) v, of int8 [rows][width] to int8
+ * [rows][out_width]. */
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile);
 
 /* Bytes of a row: its scores, then its exponentials and behind them its sums. */

@@ -35,6 +35,7 @@ typedef struct {
     int16_t *scratch;
 } me_conv_s16_tile;
 
+/* Convolution with int16 weights, channels last, of int8 or int16 to int8 or int16. */
 void me_conv_s16(const me_conv_s16_params *op, const me_conv_s16_tile *tile);
 
 /* Bytes between windows: an odd number of words, so that they start in different banks. */

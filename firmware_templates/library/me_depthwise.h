@@ -13,20 +13,20 @@
 typedef me_conv_s8_params me_depthwise_conv_s8_params;
 typedef me_conv_s8_tile me_depthwise_conv_s8_tile;
 
-/* tile->k channels, those of x and of y; op->c does not count. Weights are packed (plan/pack_depthwise.py): for
- * every four channels, for every four taps, a word a channel; where channels are not a multiple of
- * 4, the last four overlap the ones before. Taps run over rows, columns; those of 3 x 3 are a word
- * a column. Fastest for 3 x 3 with stride 1, then 3 x 3 with a horizontal stride of 2.
- * tile->scratch: me_depthwise_scratch_bytes bytes. */
+/* Depthwise convolution of int8, channels last: every channel has a kernel of its own.
+ * tile->k channels, those of x and of y; op->c does not count. Weights are packed
+ * (operators/conv/depthwise.py): for every four channels, for every four taps, a word a channel; where
+ * channels are not a multiple of 4, the last four overlap the ones before. Taps run over rows, columns;
+ * those of 3 x 3 are a word a column. Fastest for 3 x 3 with stride 1, then 3 x 3 with a horizontal
+ * stride of 2. tile->scratch: me_depthwise_scratch_bytes. */
 void me_depthwise_conv_s8(const me_depthwise_conv_s8_params *op, const me_depthwise_conv_s8_tile *tile);
 
 /* For tiles of so many channels and ow columns at most. */
 int32_t me_depthwise_scratch_bytes(const me_conv_s8_params *op, int32_t channels, int32_t ow);
 
-/* Any groups: op->c input channels a group, groups * op->c bytes from pixel to pixel of x; tile->k
- * output channels, k / groups a group. Weights as they are: [k][k_h][k_w][c]. No scratch. Correct
- * for everything, made fast for nothing: 8 channels a group and more are better run one group at a
- * time by me_conv_s8. */
+/* Grouped convolution of int8, channels last: op->c input channels a group, groups * op->c bytes from
+ * pixel to pixel of x; tile->k output channels, k / groups a group. Weights are not packed:
+ * [k][k_h][k_w][c]. No scratch. Groups of 8 channels and more are faster one at a time by me_conv_s8. */
 void me_group_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t groups);
 
 #endif

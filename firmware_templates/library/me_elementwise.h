@@ -31,14 +31,16 @@ typedef struct {
     me_scale scale;
 } me_add_s8_params;
 
+/* Sum or difference of two int8 tensors that are broadcast, requantised to int8. */
 void me_add_s8(const me_add_s8_params *op, const me_add_s8_tile *tile);
 
-/* acc = (a - a_zero) * (b - b_zero), requantised */
+/* a_zero, b_zero: -128 .. 127 */
 typedef struct {
     int32_t a_zero, b_zero, mult, offset, shift;
     me_scale scale;
 } me_mul_s8_params;
 
+/* Product of two int8 tensors that are broadcast: (a - a_zero) * (b - b_zero), requantised to int8. */
 void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile);
 
 /* each    `channels` of them, and the channel of all numbers that are not below x_zero behind them
@@ -88,6 +90,8 @@ typedef struct {
     int32_t n, rows, a_row, b_row;
 } me_add_s16_tile;
 
+/* Sum or difference of two tensors of int8 or int16 whose rows may be apart, requantised to int8 or
+ * int16. */
 void me_add_s16(const me_add_s16_params *op, const me_add_s16_tile *tile);
 
 #endif

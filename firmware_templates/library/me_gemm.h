@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution, linear and matrix product on operands in L1. All of cores 0 .. 7 call a kernel and
- * share its work; only me_matmul_s8 needs a barrier, which is inside. There is none at the end.
+ * Convolution, linear layer and matrix product of int8 operands in L1. Cores 0 .. 7 call a kernel
+ * together and share its work; barriers are inside, none is at the end.
  *
  * Where a tile is `awaited`, its operands may not have come yet: each core waits for them once, when
  * it has prepared what it can (ME_READY). A product of two that awaits them twice packs the right one
  * when it is there, and then waits for the left one.
  *
  * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
- * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights, channels and scratch are aligned to 4; x and y need not be, but it
- * is faster. Nothing outside the operands is read or written.
+ * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights,
+ * channels and scratch are aligned to 4; x and y need not be, but it is faster. Nothing outside the
+ * operands is read or written.
  */
 #ifndef ME_GEMM_H
 #define ME_GEMM_H
@@ -32,10 +33,10 @@ typedef struct {
  *          x on any side is padding
  * weights  and channels packed for k channels
  * y        oh x ow x k, y_stride bytes between pixels
- * scratch  me_gemm_scratch_bytes bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
+ * scratch  me_gemm_scratch_bytes of c * k_h * k_w taps; may be 0 where every window lies in x in
  *          one piece (k_h and k_w are 1, say), starts at a multiple of 4 and is one long; if together
  *          me_gemm_row_stride of the taps for each of the oh * ow windows
- * padded   me_conv_padded_bytes bytes for x with its padding: where channels are few, that is faster than
+ * padded   me_conv_padded_bytes for x with its padding: where channels are few, that is faster than
  *          windows over edges one by one; else 0 */
 typedef struct {
     const int8_t *x;
@@ -48,9 +49,11 @@ typedef struct {
     int32_t awaited;
 } me_conv_s8_tile;
 
+/* Convolution, channels last: y = clip(requantised(sum of x * weights + bias)), then the table. All
+ * sums stay in int32; windows and pads are of any size. */
 void me_conv_s8(const me_conv_s8_params *conv, const me_conv_s8_tile *tile);
 
-/* y = x W^T + b: rows of c bytes, x_stride bytes apart; k channels, y_stride bytes between rows.
+/* x: rows of c bytes, x_stride bytes apart; y: k channels, y_stride bytes between rows
  * scratch as above with c taps: needed unless x, x_stride and c are multiples of 4
  * helped: core 8 calls the kernel as well; only where no scratch is needed */
 typedef struct {
@@ -70,9 +73,11 @@ typedef struct {
     int32_t awaited;
 } me_linear_s8_tile;
 
+/* Linear layer: y = x W^T + b of int8 [rows][c] and packed int8 [k][c], requantised to int8
+ * [rows][k]. All sums stay in int32. */
 void me_linear_s8(const me_linear_s8_params *linear, const me_linear_s8_tile *tile);
 
-/* y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero), one factor for all.
+/* a_zero, b_zero: -128 .. 127; mult, offset, shift: of all results
  * b_transposed: b is given as [n][c]
  * helped: as above */
 typedef struct {
@@ -93,6 +98,8 @@ typedef struct {
     int32_t packed, awaited;
 } me_matmul_s8_tile;
 
+/* Matrix product of two activations: y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero),
+ * requantised to int8. All sums stay in int32. */
 void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *tile);
 
 /* Bytes of a row of `taps`, filled to words. */

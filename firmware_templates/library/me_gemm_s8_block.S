@@ -5,6 +5,8 @@
  */
 #if defined ME_GAP9 && !defined ME_SDK
 
+#include "xpulp_codes.inc"
+
 /* registers of a block */
     .set WEIGHTS, 1             /* ra */
     .set STEP, 3                /* gp: bytes between a pixel's words */
@@ -66,7 +68,7 @@
     .4byte 0x0040200b | (\rd) << 7 | WEIGHTS << 15              /* p.lw, 4 further */
     .endm
     .macro next_taps rd, pixel
-    r_type 0x0b, 7, 0x10, \rd, PIXEL+\pixel, STEP               /* p.lw, STEP further */
+    xpulp p_lw_postr, \rd, PIXEL+\pixel, STEP
     .endm
     .macro c_lwsp rd, offset                    /* offset below 64 */
     .2byte 0x4002 | (\rd) << 7 | ((\offset) >> 5) << 12 | (((\offset) >> 2) & 7) << 4
@@ -93,7 +95,7 @@
     .option pop
     .endm
     .macro sdot p, c, x
-    r_type 0x57, 1, 0x5c, SUM+4*(\p)+\c, \x, WEIGHT+\c
+    xpulp pv_sdotsp_b, SUM+4*(\p)+\c, \x, WEIGHT+\c
     .endm
 
     .macro each_register what
@@ -143,7 +145,7 @@
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
-    r_type 0x5b, 2, 0x20, SUM+4*\p+\c, \offset, \shift          /* p.addN rd, rd, rs1, rs2 */
+    xpulp p_addNr, SUM+4*\p+\c, \offset, \shift
     .endif
     .endr
     .if \c+1 < \nc
@@ -151,7 +153,7 @@
     .endif
     .irp p, 0, 1, 2, 3
     .if \p < \np
-    r_type 0x33, 1, 0x0a, SUM+4*\p+\c, SUM+4*\p+\c, 8           /* p.clip */
+    xpulp p_clip, SUM+4*\p+\c, SUM+4*\p+\c, 8
     .endif
     .endr
     .endm
@@ -159,27 +161,27 @@
 /* The bytes of pixel p in one word. */
     .macro packed nc, p
     .if \nc > 1
-    r_type 0x57, 1, 0x70, SUM+4*\p, SUM+4*\p+1, SUM+4*\p        /* pv.packlo.b */
+    xpulp pv_packlo_b, SUM+4*\p, SUM+4*\p+1, SUM+4*\p
     .endif
     .if \nc == 3
-    r_type 0x57, 1, 0x6c, SUM+4*\p, SUM+4*\p+2, SUM+4*\p+2      /* pv.packhi.b */
+    xpulp pv_packhi_b, SUM+4*\p, SUM+4*\p+2, SUM+4*\p+2
     .elseif \nc == 4
-    r_type 0x57, 1, 0x6c, SUM+4*\p, SUM+4*\p+3, SUM+4*\p+2
+    xpulp pv_packhi_b, SUM+4*\p, SUM+4*\p+3, SUM+4*\p+2
     .endif
     .endm
 
     .macro limited p
-    r_type 0x57, 1, 0x18, SUM+4*\p, SUM+4*\p, LOW               /* pv.max.b */
-    r_type 0x57, 1, 0x10, SUM+4*\p, SUM+4*\p, HIGH              /* pv.min.b */
+    xpulp pv_max_b, SUM+4*\p, SUM+4*\p, LOW
+    xpulp pv_min_b, SUM+4*\p, SUM+4*\p, HIGH
     .endm
 
     .macro stored nc, p
     .if \nc == 4
-    r_type 0x2b, 6, 0, STRIDE, Y, SUM+4*\p                      /* p.sw, post-increment */
+    xpulp p_sw_postr, STRIDE, Y, SUM+4*\p
     .elseif \nc == 2
-    r_type 0x2b, 5, 0, STRIDE, Y, SUM+4*\p                      /* p.sh */
+    xpulp p_sh_postr, STRIDE, Y, SUM+4*\p
     .elseif \nc == 1
-    r_type 0x2b, 4, 0, STRIDE, Y, SUM+4*\p                      /* p.sb */
+    xpulp p_sb_postr, STRIDE, Y, SUM+4*\p
     .else
     .4byte 0x1023 | Y << 15 | (SUM+4*\p) << 20                  /* sh */
     r_type 0x13, 5, 0, SUM+4*\p, SUM+4*\p, 16                   /* srli */
@@ -592,7 +594,7 @@ me_copy_windows:
     .size me_copy_windows, . - me_copy_windows
 
     .macro add_up sum, word                     /* all bytes of a word; a5 holds ones */
-    r_type 0x57, 1, 0x5c, \sum, \word, 15
+    xpulp pv_sdotsp_b, \sum, \word, 15
     .endm
 
 /* int8_t *me_interleave_rows(const int8_t *b, int32_t stride, int32_t words, int8_t *to, int32_t *sum) */
@@ -663,13 +665,13 @@ me_sum_rows:
     .size me_sum_rows, . - me_sum_rows
 
     .macro pack_halves rd, low, high            /* pv.pack.h */
-    r_type 0x57, 0, 0x68, \rd, \high, \low
+    xpulp pv_pack_h, \rd, \high, \low
     .endm
     .macro next_row rd
-    r_type 0x0b, 7, 0x10, \rd, 10, 11           /* p.lw, a1 further */
+    xpulp p_lw_postr, \rd, 10, 11
     .endm
     .macro of_both rd, rs, order                /* pv.shuffle2.b: bytes of rd and of rs */
-    r_type 0x57, 1, 0x64, \rd, \rs, \order
+    xpulp pv_shuffle2_b, \rd, \rs, \order
     .endm
 
 /* The same as me_interleave_rows, where four taps of a column lie in four rows: 4x4 bytes change

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes that move and do not change, within L1: copies, axes in another order, constants. Cores
- * 0 .. 7 call together, each moves its share. From and to do not overlap.
+ * Data movement within L1: copies, axes in another order, constants. Cores 0 .. 7 call together, each
+ * moves its part. `from` and `to` do not overlap.
  */
 #ifndef ME_LAYOUT_H
 #define ME_LAYOUT_H
@@ -27,6 +27,8 @@ typedef struct {
     me_copy_part part[ME_PARTS];
 } me_copy_s8_tile;
 
+/* Copies bytes: concatenation, slices, padding with a constant. A barrier is between filling and
+ * copying. */
 void me_copy_s8(const me_copy_s8_params *op, const me_copy_s8_tile *tile);
 
 /* to [extent 0][extent 1]... contiguous in the order of the loops, outermost first; a turn of a loop
@@ -45,6 +47,7 @@ typedef struct {
     int32_t unused;
 } me_transpose_s8_params;
 
+/* Axes of int8 in another order, parts of axes and repetitions among them. */
 void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_tile *tile);
 
 #endif

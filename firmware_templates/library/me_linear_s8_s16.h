@@ -12,8 +12,7 @@
 
 #include "me_scale.h"
 
-/* y = x W^T + b in steps of 1/1024: rows of c bytes, k channels in blocks of four, the last filled
- * with zeros; y int16 */
+/* c: bytes of a row; pre: shift of sums before they are requantised */
 typedef struct {
     int32_t c, pre;
 } me_linear_s8_s16_params;
@@ -27,6 +26,8 @@ typedef struct {
     int32_t k;
 } me_linear_s8_s16_tile;
 
+/* Linear layer with int16 results: y = x W^T + b in steps of 1/1024, int8 [rows][c] -> int16
+ * [rows][k]. All sums stay in int32. */
 void me_linear_s8_s16(const me_linear_s8_s16_params *op, const me_linear_s8_s16_tile *tile);
 
 #endif

@@ -22,6 +22,7 @@ typedef struct {
     int32_t n;
 } me_magnitude_s8_tile;
 
+/* Magnitude of n pairs of int8, y int8 or int16. */
 void me_magnitude_s8(const me_magnitude_s8_params *op, const me_magnitude_s8_tile *tile);
 
 #endif

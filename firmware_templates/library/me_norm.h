@@ -29,6 +29,7 @@ typedef struct {
     int32_t rows;
 } me_norm_s8_tile;
 
+/* Layer norm or RMS norm of rows of int8 or int16, y int8 [rows][length]. */
 void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile);
 
 #endif

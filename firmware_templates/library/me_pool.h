@@ -11,7 +11,7 @@
 
 /* One axis of a window, clipped to what exists: first, one past the last; kind: see me_avg_pool_s8_params.
  * alike: of this window and those behind it, how many have its size and kind and lie at one distance
- * from each other; 0 where nobody counted, which costs time (plan/pack_windows.py counts). */
+ * from each other; 0 where nobody counted, which costs time (operators/pool counts). */
 typedef struct {
     int16_t first, last;
     uint8_t kind, alike;
@@ -37,19 +37,22 @@ typedef struct {
     int32_t unused;
 } me_max_pool_s8_params;
 
-/* Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
+/* Maximum of every window and channel, int8 [h][w][c] -> [oh][ow][c].
+ * Fastest for windows of up to 9 pixels that are the same distance apart, c a multiple of 4. Where a
  * row is a multiple of 64 bytes, x and y best start 32 bytes apart modulo 64, or rows are 4 bytes
  * longer: else cores meet in the banks of L1 again and again. */
 void me_max_pool_s8(const me_max_pool_s8_params *op, const me_max_pool_s8_tile *tile);
 
-/* acc = sum (x - x_zero) over a window, requantised by each[row kind * kinds + column kind], whose
- * bias does not count: one entry for every divisor. */
+/* each: the channel of a window is each[row kind * kinds + column kind], one for every divisor; its
+ * bias does not count */
 typedef struct {
     int32_t x_zero, kinds;
     const me_channel *each;
     me_scale scale;
 } me_avg_pool_s8_params;
 
+/* Average of every window and channel, int8 [h][w][c] -> [oh][ow][c]: acc = sum of x - x_zero, in
+ * int32, requantised. */
 void me_avg_pool_s8(const me_avg_pool_s8_params *op, const me_avg_pool_s8_tile *tile);
 
 typedef struct {
@@ -65,7 +68,7 @@ typedef struct {
     int32_t outer, inner;
 } me_reduce_s8_tile;
 
-/* Sum or mean over an axis: acc = sum (x - x_zero), requantised by *each. */
+/* Sum or mean over an axis of int8: acc = sum of x - x_zero, in int32, requantised by *each. */
 void me_reduce_s8(const me_reduce_s8_params *op, const me_reduce_s8_tile *tile);
 
 #endif

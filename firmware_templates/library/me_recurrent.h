@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * LSTM and GRU on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
- * for every step; a barrier between steps is inside. There is none at the end of me_linear_s8_s16.
+ * for every step; a barrier between steps is inside. None is at the end.
  *
  * Weights are packed: for every unit four rows (a GRU's fourth is zeros), for every four columns a
  * word a row; zeros fill the last word. Channels: four for every unit. Gates lie unit by unit, four
@@ -49,17 +49,19 @@ typedef me_recurrent_tile me_gru_reset_first_s8_tile;
 typedef me_recurrent_params me_gru_reset_first_state_s8_params;
 typedef me_recurrent_tile me_gru_reset_first_state_s8_tile;
 
-/* The hidden states of all steps; of the _cell kernel the cell state behind the last one. */
+/* LSTM of int8: the hidden states of all steps, or the cell state after the last one. */
 void me_lstm_s8(const me_lstm_s8_params *op, const me_lstm_s8_tile *tile);
 void me_lstm_cell_s8(const me_lstm_cell_s8_params *op, const me_lstm_cell_s8_tile *tile);
 
-/* The hidden states of all steps; of the _state kernel that behind the last one. */
+/* GRU of int8: the hidden states of all steps, or the one after the last step. */
 void me_gru_s8(const me_gru_s8_params *op, const me_gru_s8_tile *tile);
 void me_gru_state_s8(const me_gru_state_s8_params *op, const me_gru_state_s8_tile *tile);
 
-/* The same of a GRU that resets h before it multiplies it for the new gate: twice as many states. */
+/* GRU that resets h before its product for the new gate (ONNX linear_before_reset = 0): twice as many
+ * states. */
 void me_gru_reset_first_s8(const me_gru_reset_first_s8_params *op, const me_gru_reset_first_s8_tile *tile);
-void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op, const me_gru_reset_first_state_s8_tile *tile);
+void me_gru_reset_first_state_s8(const me_gru_reset_first_state_s8_params *op,
+                                 const me_gru_reset_first_state_s8_tile *tile);
 
 /* Two vectors h, each filled to words, and the 16-bit state. */
 static inline int32_t me_states_bytes(int32_t batch, int32_t units)

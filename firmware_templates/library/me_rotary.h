@@ -21,6 +21,7 @@ typedef struct {
     int32_t outer, positions;
 } me_rotary_s8_tile;
 
+/* Rotary position embedding of int8 rows, for every pair by a rotation of its position. */
 void me_rotary_s8(const me_rotary_s8_params *op, const me_rotary_s8_tile *tile);
 
 #endif

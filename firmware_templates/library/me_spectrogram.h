@@ -28,6 +28,7 @@ typedef struct {
     int32_t frames;
 } me_spectrogram_s16_tile;
 
+/* Spectrogram of int16 samples: the curve of the power of each frequency, requantised to int8. */
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile);
 
 #endif

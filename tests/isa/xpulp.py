@@ -57,6 +57,11 @@ def _lane(a: int, order: int) -> int:
     return a >> 8 * (order & 3) & 0xFF
 
 
+def _pair(d: int, a: int, order: int) -> int:
+    """A byte of two words, d the lower one."""
+    return (d | a << 32) >> 8 * (order & 7) & 0xFF
+
+
 _NAMES: Mapping[str, Callable[..., int]] = {
     "min": min,
     "max": max,
@@ -69,6 +74,7 @@ _NAMES: Mapping[str, Callable[..., int]] = {
     "highest": lambda x: x.bit_length() - 1 if x else 32,
     "ones": int.bit_count,
     "lane": _lane,
+    "pair": _pair,
 }
 
 
@@ -115,7 +121,15 @@ def _lanes(value: int, bits: int, sign: str) -> list[int]:
     return [_signed(lane, bits) if sign == "s" else lane for lane in found]
 
 
-# ---- the assembler's macros
+# ---- constants and macros of the assembler
+
+
+def constants(rows: Table) -> Iterator[str]:
+    """Words without their registers, for registers that are computed."""
+    for name, code in codes(rows).items():
+        if len(code) == 3 and ".sc" not in name:
+            word = code[0] | code[1] << 12 | code[2] << 25
+            yield f"    .set CODE_{name.replace('.', '_')}, 0x{word:08x}\n"
 
 
 def macros(rows: Table) -> Iterator[str]:
@@ -286,6 +300,7 @@ def builtin_bodies(rows: Table) -> Iterator[str]:
 
 FILES: Mapping[str, Callable[[Table], Iterator[str]]] = {
     "library/xpulp.inc": macros,
+    "library/xpulp_codes.inc": constants,
     "include/me_intrinsics_gap9.h": encoded_bodies,
     "include/me_intrinsics_c.h": plain_bodies,
     "include/me_intrinsics_sdk.h": builtin_bodies,
