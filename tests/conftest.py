@@ -52,7 +52,9 @@ def estimated_cycles() -> Iterator[None]:
     from myoedge.building.confirm import Confirmation
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Confirmation, "is_wanted", property(lambda self: bool(self.simulate)))
+        patch.setattr(
+            Confirmation, "is_wanted", property(lambda self: bool(self.simulate or self.tune))
+        )
         yield
 
 

@@ -13,6 +13,7 @@ import myoedge.operators  # noqa: F401  (fills the table of operators)
 from myoedge.backends.build import Build, load_build
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import Options, Progress, Quantized, StrPath
+from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def build(
     app: str | None = None,
     stream: bool = False,
     simulate: bool | None = None,
+    tune: bool = False,
     say: Progress = silent,
     progress: CycleProgress | None = None,
 ) -> Build:
@@ -109,6 +111,8 @@ def build(
     stream   me_push, for frames as they come: [stream] says how, see docs/streaming.md
     simulate False: cycles, energy and budgets are of estimated cycles; True: also simulated beyond
              300 M estimated cycles
+    tune     tiles by simulated cycles: the best few of each distinct layer are simulated, what is
+             faster is kept, and measurements are cached
     progress called now and then while it simulates, with cycles so far and estimated cycles
     Errors: those of quantize; E131, E235, E236, E239 no stream; E201 target, E204 operating point,
     E234, E301 .. E304, E306 does not fit or over budget; E220, E221, E281 folder; E401 simulated
@@ -118,6 +122,9 @@ def build(
     from myoedge.building.confirm import Confirmation
     from myoedge.building.request import build_request
 
+    if tune and simulate is False:
+        tries = ["--tune without --no-simulate"]
+        raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
     request = build_request(settings, target, sizes, operating_point, app, stream)
@@ -130,7 +137,7 @@ def build(
         say=say,
     )
     folder = Path(os.path.normpath(output)) if output else None
-    return _built(options, request, Confirmation(simulate, progress), folder)
+    return _built(options, request, Confirmation(simulate, tune, progress), folder)
 
 
 def _built(

@@ -13,6 +13,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
 from myoedge.plan.l1.infeasible import least_bytes, tile_facts
+from myoedge.plan.l1.layers import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
@@ -111,13 +112,15 @@ def _empty(chip: Chip, limited: Chip) -> Iterator[Broken]:
         yield Broken("l2", facts, ["--l2 512KiB"])
 
 
-def plan_within(network: QuantGraph, chip: Chip, budget: Budget) -> Plan:
+def plan_within(
+    network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
+) -> Plan:
     """The plan for as much of a chip as the budget allows.
 
     Errors: E301 does not fit that; E304 a layer has no tile for an L1 that was asked for (without a
     limit it is computed in L2: W301).
     """
-    plan = make_plan(network, within(chip, budget))
+    plan = make_plan(network, within(chip, budget), tile_ranks=tile_ranks)
     room = plan.l1_room_bytes
     large = [step for step in plan.without_tiles if least_bytes(step, plan.chip) > room]
     if _less(budget, "l1", chip) and large:

@@ -19,6 +19,7 @@ from myoedge.building.build_report import AUTO, estimated_report, with_run
 from myoedge.building.pipeline import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, planned
 from myoedge.building.stream_rate import keeps_up, slow_stream
+from myoedge.building.tune import tuned_plan
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
@@ -47,35 +48,43 @@ class Confirmation:
     """Options of the simulated inference at the end of a build.
 
     simulate   None: up to LONGEST_CYCLES estimated cycles; True: always; False: never
+    tune       tiles by simulated cycles: several simulations, however long
     progress   is called now and then while it runs
     """
 
     simulate: bool | None = None
+    tune: bool = False
     progress: CycleProgress | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Whether the build ends by simulating, where nothing speaks against it."""
-        return self.simulate is not False
+        return self.tune or self.simulate is not False
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A build that may be written: its files and their report.
+    """A build that may be written: its plan, its files and their report.
 
     notices   W303 or W304: why its cycles are estimated
     """
 
+    build_plan: BuildPlan
     contents: Contents
     report: Report
-    plan_warnings: tuple[Notice, ...] = ()
     notices: tuple[Notice, ...] = ()
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """Warnings of the plan, and W302."""
         slow = slow_stream(self.report)
-        return self.plan_warnings if slow is None else (*self.plan_warnings, slow)
+        return (*self.build_plan.plan.warnings, *([] if slow is None else [slow]))
+
+    @property
+    def cycles(self) -> list[int]:
+        """Simulated, of every layer, and last those outside of layers."""
+        layers = [row["cycles"] for row in self.report["layers"]]
+        return [*layers, self.report["cycles"]["total"] - sum(layers)]
 
     def reported(self, warnings: Sequence[Notice]) -> Report:
         """The report with these warnings and the notices."""
@@ -121,13 +130,32 @@ def finish(
     )
     if plans.short is not None:
         judge(estimated_report(next(plans.candidates), quantized, request, by), short=plans.short)
-    finished = first_that_holds(
-        plans.candidates,
-        lambda plan: _finished(plan, quantized, request, by, confirmation, stage),
-        lambda result: keeps_up(result.report),
-    )
+
+    def evaluate(plan: BuildPlan) -> Finished:
+        return _finished(plan, quantized, request, by, confirmation, stage)
+
+    finished = first_that_holds(plans.candidates, evaluate, lambda result: keeps_up(result.report))
+    if confirmation.tune and finished.contents.firmware is not None:
+        finished = _tuned(finished, request, evaluate)
     judge(finished.report)
     return finished
+
+
+def _tuned(
+    finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
+) -> Finished:
+    """The build with the tiles that were measured to be fastest, or as it is: never slower."""
+    plan = tuned_plan(
+        finished.build_plan,
+        finished.cycles,
+        request.chip_at_point,
+        request.limits,
+        lambda plan: evaluate(plan).cycles,
+    )
+    if plan is finished.build_plan:
+        return finished
+    tuned = evaluate(plan)
+    return tuned if sum(tuned.cycles) < sum(finished.cycles) else finished
 
 
 def _finished(
@@ -143,10 +171,11 @@ def _finished(
     report = estimated_report(build_plan, quantized, request, by)
     with stage("emit"):
         contents = make_contents(build_plan, quantized, request.app)
-    estimated = Finished(contents, report, plan.warnings)
+    estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated
-    if reason := _too_long(plan, confirmation.simulate) or _no_simulator(confirmation.simulate):
+    is_forced = confirmation.tune or confirmation.simulate
+    if reason := _too_long(plan, is_forced) or _no_simulator(is_forced):
         return replace(estimated, notices=(reason,))
     with stage("simulate"), one_blas_thread():
         measured = _one_inference(build_plan, contents, confirmation.progress)

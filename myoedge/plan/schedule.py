@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Node, Shape
@@ -12,7 +12,7 @@ from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
-from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.layers import NO_RANKS, TileRanks, plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
@@ -52,15 +52,21 @@ class Network:
     copies: tuple[tuple[int, str], ...]
     placing: Place
     on_l2: bool = True
+    tile_ranks: TileRanks = field(default_factory=dict)
 
 
-def make_plan(q: QuantGraph, chip: Chip, *, placing: Place = place) -> Plan:
-    """Aliases, live ranges, offsets. Errors: E301 where it does not fit L2."""
+def make_plan(
+    q: QuantGraph, chip: Chip, *, placing: Place = place, tile_ranks: TileRanks = NO_RANKS
+) -> Plan:
+    """Aliases, live ranges, offsets, tiles. Errors: E301 where it does not fit L2.
+
+    tile_ranks   layers that take other tiles than the fastest by the estimate
+    """
     alias = _aliases(q, chip.alignment_bytes)
     steps = tuple(step for step in q.steps if step.node.name not in alias)
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
     owned, copies = _outputs(q, roots)
-    network = Network(q, chip, steps, roots, owned, copies, placing)
+    network = Network(q, chip, steps, roots, owned, copies, placing, tile_ranks=tile_ranks)
     plan = _fitting(network)
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
@@ -83,7 +89,7 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2) if room else ()
+    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2, n.tile_ranks) if room else ()
     tilings = tilings or (None,) * len(n.steps)
     resident = _resident(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in resident)

@@ -62,6 +62,9 @@ MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they
 
 Placed = list[tuple[str, int, Life, int]]
 Known = dict[Hashable, TileChoice | None]  # the best tiles by what decides about them
+NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
+TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest tiles
+NO_RANKS: TileRanks = {}
 Alone = dict[Hashable, float]  # cycles by layers that are alike, and their tiles
 Taken = Sequence[tuple[int, int, Life]]
 
@@ -73,12 +76,14 @@ def plan_l1(
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
     on_l2: bool = True,
+    tile_ranks: TileRanks = NO_RANKS,
 ) -> tuple[Tiling | None, ...]:
     """How each step runs in tiles; None where it works on L2, as a whole.
 
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
     on_l2   kernels may read and write operands in L2 where no tile fits L1
+    tile_ranks   layers that take other tiles than the fastest by the estimate
     """
     cost, limits = chip.transfers, limits or {}
     tileds: list[Tiled | None] = []
@@ -87,7 +92,7 @@ def plan_l1(
         tiled = _fastest_kernel(candidates(step, chip), room, cost, limit)
         there = on_l2 and not limit.far
         tileds.append(tiled and replace(tiled, on_l2=tiled.on_l2 and there))
-    return _fitting(tileds, tensors, room, _Search.of(tileds, cost, limits))
+    return _fitting(tileds, tensors, room, _Search.of(tileds, cost, limits, tile_ranks))
 
 
 def _fitting(
@@ -242,6 +247,18 @@ def _alike(tiled: Tiled) -> str:
     return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, work))
 
 
+def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
+    """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
+    return [None if tiling is None else _alike(tiling.tiled) for tiling in tilings]
+
+
+def _iteration(tiled: Tiled, choice: TileChoice) -> Hashable:
+    """Key of a choice, equal for the same tiles in the same order."""
+    cut = {axis: size for axis, size in choice.sizes.items() if size < tiled.axes[axis]}
+    order = tuple(axis for axis in choice.order if axis in cut)
+    return tuple(sorted(cut.items())), order, choice.depth
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Search:
     """The tiles of layers, each layer chosen by itself; layers that are alike are searched once.
@@ -253,14 +270,18 @@ class _Search:
     alike: Sequence[str | None]
     cost: TransferCost
     limits: Mapping[int, Limits]
+    ranks: TileRanks = field(default_factory=dict)
     known: Known = field(default_factory=dict)
     alone: Alone = field(default_factory=dict)
 
     @staticmethod
     def of(
-        tileds: Sequence[Tiled | None], cost: TransferCost, limits: Mapping[int, Limits]
+        tileds: Sequence[Tiled | None],
+        cost: TransferCost,
+        limits: Mapping[int, Limits],
+        ranks: TileRanks,
     ) -> _Search:
-        return _Search([None if t is None else _alike(t) for t in tileds], cost, limits)
+        return _Search([None if t is None else _alike(t) for t in tileds], cost, limits, ranks)
 
     def cycles(self, tilings: Sequence[Tiling | None]) -> float:
         return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
@@ -275,8 +296,37 @@ class _Search:
         if key not in self.known:
             found = choices(tiled, room, self.cost, hidden, limits, resident)
             deep_room = room if limits == NO_LIMITS else 0
-            self.known[key] = self._fastest(index, tiled, found, hidden, resident, deep_room)
+            best = self._fastest(index, tiled, found, hidden, resident, deep_room)
+            rank = self.ranks.get(self.alike[index] or "", 0)
+            if best is not None and not best.in_l2 and rank:
+                slower = choices(tiled, room, self.cost, hidden, limits, resident, NEAR_RANKED)
+                others = self._others(index, tiled, slower, hidden, resident, deep_room, best)
+                best = next(iter(others[rank - 1 :]), best)
+            self.known[key] = best
         return self.known[key]
+
+    def _others(
+        self,
+        index: int,
+        tiled: Tiled,
+        found: Sequence[TileChoice],
+        hidden: float,
+        resident: frozenset[str],
+        room: int,
+        best: TileChoice,
+    ) -> list[TileChoice]:
+        """Tiles besides the fastest, in the order of their estimated cycles."""
+        few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
+        deep = [d for choice in few for d in deeper(tiled, room, resident, self.cost, choice)]
+        distinct = {_iteration(tiled, choice): choice for choice in reversed([*few, *deep])}
+        others = [c for key, c in distinct.items() if key != _iteration(tiled, best)]
+        estimated = [
+            replace(
+                c, cycles=self._alone(index, tiled, c, resident) + self._waited(tiled, c, hidden)
+            )
+            for c in others
+        ]
+        return sorted(estimated, key=lambda choice: (choice.cycles, choice.order))
 
     def _fastest(
         self,

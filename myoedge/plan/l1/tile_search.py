@@ -86,16 +86,20 @@ def choices(
     ahead: float = 0.0,
     limits: Limits = NO_LIMITS,
     resident: frozenset[str] = frozenset(),
+    near: float = NEAR,
 ) -> list[TileChoice]:
-    """Those that are about as fast as the fastest, the best of each number of tiles."""
+    """Tiles about as fast as the fastest, the best of each number of tiles.
+
+    near   times the fewest estimated cycles
+    """
     grid = Grid.of(tiled)
     orders = list(_orders(tiled))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
-        search = partial(_best, grid, room, cost, ahead, limits, resident, most_strips)
+        search = partial(_best, grid, room, cost, ahead, limits, resident, near, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
-    return [c for c in found if c.cycles <= NEAR * found[0].cycles]
+    return [c for c in found if c.cycles <= near * found[0].cycles]
 
 
 def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
@@ -180,6 +184,7 @@ def _best(
     ahead: float,
     limits: Limits,
     resident: frozenset[str],
+    near: float,
     most_strips: int,
     order: tuple[str, ...],
 ) -> Iterator[TileChoice]:
@@ -202,7 +207,7 @@ def _best(
     cycles = np.where(fits, _cycles(grid, times, ahead, cost), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
-    ranked = ranked[cycles[ranked] <= NEAR * cycles[ranked[0]]]
+    ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
     for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
         at = int(ranked[first])
         sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}

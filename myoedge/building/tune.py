@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build --tune: tiles of each distinct layer by simulated instead of estimated cycles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from myoedge.building.budget import Budget, plan_within
+from myoedge.building.request import BuildPlan
+from myoedge.errors import MyoedgeError
+from myoedge.plan.l1.layers import TileRanks, distinct_layers
+from myoedge.plan.plan import describe
+from myoedge.system.cache import SEAL_BYTES, digest, is_cached, prune, store
+from myoedge.system.tools import cache_folder, scratch
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
+
+if TYPE_CHECKING:
+    from myoedge.targets import Chip
+
+TILES_TRIED = 4  # of each distinct layer, besides the fastest by the estimate
+MOST_CHANGES = 12  # that are tried one by one
+MEASUREMENTS_KEPT = 4096
+SOURCES = (".py", ".c", ".h", ".S", ".def", ".inc", ".j2", ".ld")
+TOO_LARGE = 3  # exit code of a plan that does not fit
+
+Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and outside of layers
+
+
+@dataclass(frozen=True)
+class TilingTrial:
+    """Simulated cycles of a plan: of every layer, and last those outside of layers."""
+
+    ranks: TileRanks
+    build_plan: BuildPlan
+    cycles: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(self.cycles)
+
+
+def tuned_plan(
+    build_plan: BuildPlan, cycles: Sequence[int], chip: Chip, limits: Budget, measure: Measure
+) -> BuildPlan:
+    """The plan with the tiles that made the whole network fastest; as it is where none did.
+
+    First every layer takes its second fastest tiles by the estimate, then its third ...: that shows
+    which layers may gain. These changes are then made together and one by one, and kept where the
+    whole network is faster.
+
+    cycles    of every layer of the build, and outside of layers, simulated
+    measure   simulates a plan
+    """
+    layers = distinct_layers(build_plan.plan.tilings)
+
+    def measured(ranks: TileRanks) -> TilingTrial | None:
+        plan = _replanned(build_plan, chip, limits, ranks)
+        return None if plan is None else TilingTrial(ranks, plan, tuple(_cached(plan, measure)))
+
+    keys = [key for key in dict.fromkeys(layers) if key is not None]
+    base = TilingTrial({}, build_plan, tuple(cycles))
+    each = [measured(dict.fromkeys(keys, rank)) for rank in range(1, TILES_TRIED + 1)]
+    trials = [trial for trial in each if trial is not None]
+    promising = changes(layers, base, trials)
+    together = measured(dict(reversed(promising))) if promising else None
+    fastest = min([base, *trials, *([together] if together else [])], key=lambda t: t.total)
+    for layer, rank in promising:
+        trial = measured({**fastest.ranks, layer: rank})
+        if trial is not None and trial.total < fastest.total:
+            fastest = trial
+    return fastest.build_plan
+
+
+def changes(
+    layers: Sequence[str | None], base: TilingTrial, trials: Sequence[TilingTrial]
+) -> list[tuple[str, int]]:
+    """(distinct layer, rank of its tiles) that saved it cycles, most first.
+
+    trials   plans with all layers at the same rank
+    """
+    saved = []
+    for layer in dict.fromkeys(key for key in layers if key is not None):
+        at = [i for i, key in enumerate(layers) if key == layer]
+        for trial in trials:
+            cycles = sum(base.cycles[i] - trial.cycles[i] for i in at)
+            saved.append((cycles, layer, trial.ranks[layer]))
+    ranked = sorted(saved, key=lambda row: (-row[0], row[2]))
+    return [(layer, rank) for cycles, layer, rank in ranked[:MOST_CHANGES] if cycles > 0]
+
+
+def _replanned(
+    build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
+) -> BuildPlan | None:
+    """The plan with other tiles; None where it does not fit."""
+    try:
+        plan = plan_within(build_plan.plan.quant, chip, limits, ranks)
+    except MyoedgeError as error:
+        if error.exit_code == TOO_LARGE:
+            return None
+        raise
+    stream_plan = build_plan.stream_plan
+    if stream_plan is None:
+        return replace(build_plan, plan=plan)
+    if any(plan.where[name].kind == "far" for name in (*plan.graph_inputs, *plan.graph_outputs)):
+        return None  # frames and states have to lie in L2
+    return BuildPlan(plan, replace(stream_plan, plan=plan))
+
+
+# --- cache ----------------------------------------------------------------------------------------
+
+
+def _cached(build_plan: BuildPlan, measure: Measure) -> Sequence[int]:
+    """Cycles of a plan, measured once for the same layers, chip and library."""
+    path = cache_folder("tuning") / f"{_key(build_plan)}.json"
+    if is_cached(path):
+        cycles: list[int] = json.loads(path.read_bytes()[:-SEAL_BYTES])
+        return cycles
+    cycles = list(measure(build_plan))
+    with scratch() as folder:
+        fresh = folder / "cycles.json"
+        fresh.write_text(json.dumps(cycles))
+        store(fresh, path)
+    prune(path.parent.glob("*.json"), MEASUREMENTS_KEPT)
+    return cycles
+
+
+def _key(build_plan: BuildPlan) -> str:
+    """Digest of everything that decides about cycles but the values of weights and samples.
+
+    Layers with their kernels, shapes, arguments and tiles; chip; sources of library and simulator.
+    """
+    plan, stream = build_plan.plan, build_plan.stream
+    layers = [
+        (step.node.op, repr(sorted(step.node.attrs.items())), step.shapes, step.out)
+        for step in plan.steps
+    ]
+    tiles = [
+        None if t is None else (t.tiled.kernel, dict(t.tiled.op), dict(t.choice.sizes))
+        for t in plan.tilings
+    ]
+    content = [describe(plan), layers, tiles, repr(plan.chip), dict(GAP9_CYCLES), _sources()]
+    frames = None if stream is None else stream.frames
+    return hashlib.sha256(json.dumps([*content, frames], default=str).encode()).hexdigest()
+
+
+@cache
+def _sources() -> str:
+    """Digest of the sources of this package, of its C library and of the simulator."""
+    from myoedge.codegen.render import template_dir
+
+    package, found = Path(__file__).parents[1], []
+    for root in (package, template_dir()):
+        files = (path for path in root.rglob("*") if path.suffix in SOURCES)
+        found.append(digest(root, sorted(files), ()))
+    return "".join(found)
