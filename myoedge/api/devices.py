@@ -52,7 +52,7 @@ def flash(
 
     board     id or board.toml, "gap9_evk" without it
     to        "ram" (and start it there), "mram", "octospi"
-    elf       what the SDK compiled, gap_sdk/build/myoedge_app of the build without it
+    elf       the application compiled by the SDK; default gap_sdk/build/myoedge_app of the build
     console   ask the started program which build it is, over `port` or the probe's
     Errors: E204, E240, E252, E253, E501 OpenOCD or its scripts, E601 .. E613.
     """
@@ -103,10 +103,10 @@ def _supply_v(board: str | None) -> float:
     """Supply voltage of the board's power pad. Errors: E252, E253, E602 the board has none."""
     from myoedge.targets.boards import find_board
 
-    found = find_board(board)
-    if found.power is None:
-        raise MyoedgeError("E602", f"nothing is known of a power pad of {found.name}")
-    return found.power.supply_v
+    described = find_board(board)
+    if described.power is None:
+        raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
+    return described.power.supply_v
 
 
 def boards(board: str | None = None) -> tuple[Board, ...]:

@@ -39,14 +39,14 @@ def sweep(
     return whole(Path(file), folder, jobs, old, scheduler, say)
 
 
-def check_regressions(found: Swept) -> None:
+def check_regressions(swept: Swept) -> None:
     """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
     order, E401 where outputs are not the reference's.
     """
     from myoedge.sweeps.compare import raise_worse, raise_wrong
 
-    raise_wrong(found.results)
-    raise_worse(found.regressions)
+    raise_wrong(swept.results)
+    raise_worse(swept.regressions)
 
 
 def doctor() -> tuple[ToolRow, ...]:

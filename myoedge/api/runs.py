@@ -129,7 +129,7 @@ def simulate(
                       it the one that was built for
     like              "silicon", or "public-gvsoc": the costs that platform is documented to have
     trace             also writes trace.json for ui.perfetto.dev
-    progress          called now and then with the cycle and what the program has printed since
+    progress          called about once a second with the cycle and the new text printed
     The reports in the folder are replaced, except with a `like` of your own; `over` of the result
     says where the run takes longer than the build's [budget] latency.
     Errors: E204, E222, E240, E501, E701 .. E711.

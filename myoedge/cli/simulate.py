@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 DIFFER = 4
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
-BETWEEN_LINES_S = 1.0
-MOST_CODES = 255  # what a shell can see of an exit code
+PROGRESS_INTERVAL_S = 1.0
+MAX_EXIT_CODE = 255  # what a shell can see of an exit code
 OF_A_BUILD = ("folder", "on", "input", "operating_point", "trace")
 OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 
@@ -47,11 +47,11 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 def command(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip and say what it costs.
 
-    FOLDER is what build wrote; the newest one below build/ without it. With --elf: any program for
+    FOLDER is a build; default: the newest below build/. With --elf: any program for
     this chip's register map; its output is passed through, its exit code kept, and it may open
     files by plain name in the current folder.
     """
-    _refuse_what_goes_unheard(elf is not None)
+    _refuse_ignored_options(elf is not None)
     if elf is not None:
         _run_elf(terminal, elf, **options)
         return
@@ -59,30 +59,30 @@ def command(terminal: Terminal, folder: str | None, elf: str | None, **options: 
     from myoedge.building.simulate import TRACE
     from myoedge.cli.newest import chosen_build
 
-    given = ("on", "input", "operating_point", "like", "trace")
-    chosen = {name: options[name] for name in given}
+    build_options = ("on", "input", "operating_point", "like", "trace")
+    chosen = {name: options[name] for name in build_options}
     build = chosen_build(terminal, folder)
-    found = api.simulate(build, **chosen, progress=_progress(terminal))
-    terminal.result(as_json(found), lambda: show(terminal, found))
+    simulated = api.simulate(build, **chosen, progress=_progress(terminal))
+    terminal.result(as_json(simulated), lambda: show(terminal, simulated))
     if options["trace"]:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
-    if found.over is not None:
-        click.echo(str(found.over), err=True)
-    if not found.exact:
+    if simulated.over is not None:
+        click.echo(str(simulated.over), err=True)
+    if not simulated.exact:
         sys.exit(DIFFER)
-    if found.over is not None:
-        sys.exit(found.over.exit_code)
+    if simulated.over is not None:
+        sys.exit(simulated.over.exit_code)
 
 
-def _refuse_what_goes_unheard(has_elf: bool) -> None:
+def _refuse_ignored_options(has_elf: bool) -> None:
     """An option of the other kind of run would change nothing, and nobody would notice."""
     context = click.get_current_context()
     for parameter in context.command.params:
         if parameter.name not in (OF_A_BUILD if has_elf else OF_A_PROGRAM):
             continue
         if context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT:
-            what = parameter.get_error_hint(context)
-            raise click.UsageError(f"{what} goes {'without' if has_elf else 'with'} --elf.")
+            option = parameter.get_error_hint(context)
+            raise click.UsageError(f"{option} goes {'without' if has_elf else 'with'} --elf.")
 
 
 def _progress(terminal: Terminal) -> Any:
@@ -93,39 +93,39 @@ def _progress(terminal: Terminal) -> Any:
         nonlocal last
         if last is None:  # compiling the simulator does not count
             last = time.monotonic()
-        if time.monotonic() - last > BETWEEN_LINES_S:
+        if time.monotonic() - last > PROGRESS_INTERVAL_S:
             last = time.monotonic()
             terminal.progress(f"  {cycle / 1e6:,.0f} M cycles ...")
 
     return say
 
 
-def as_json(found: Simulated) -> dict[str, Any]:
+def as_json(simulated: Simulated) -> dict[str, Any]:
     """Result of a run as JSON values."""
-    report = found.report
-    outputs = [[y.tolist() for y in run.outputs] for run in found.measurement.inferences]
+    report = simulated.report
+    outputs = [[y.tolist() for y in run.outputs] for run in simulated.measurement.inferences]
     keys = ("name", "label", "op", "macs", "cycles", "macs_per_cycle", "stalls")
     return {
-        "exact": found.exact,
+        "exact": simulated.exact,
         "cycles": report["cycles"],
         "latency_s": report["latency_s"],
         "target": report["target"],
         "memory": report["memory"],
         "layers": [{key: row.get(key) for key in keys} for row in report["layers"]],
         "outputs": outputs,
-        "over_budget": None if found.over is None else as_dict(found.over),
+        "over_budget": None if simulated.over is None else as_dict(simulated.over),
     }
 
 
-def show(terminal: Terminal, found: Simulated) -> None:
+def show(terminal: Terminal, simulated: Simulated) -> None:
     """Prints the result of a run."""
     from myoedge.reports.cycles import cycles_table
 
-    terminal.out.print(cycles_table(found.report))
-    count = len(found.measurement.inferences)
-    ones = ("pass", "passes") if "stream" in found.report else ("inference", "inferences")
-    text = "equal to the reference" if found.exact else "NOT equal to the reference"
-    terminal.out.print(f"{count} {ones[count != 1]}: outputs {text}", markup=False)
+    terminal.out.print(cycles_table(simulated.report))
+    count = len(simulated.measurement.inferences)
+    units = ("pass", "passes") if "stream" in simulated.report else ("inference", "inferences")
+    text = "equal to the reference" if simulated.exact else "NOT equal to the reference"
+    terminal.out.print(f"{count} {units[count != 1]}: outputs {text}", markup=False)
 
 
 # --- any program ----------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
     if dump:
         _write(Path(dump[1]), run.dumps[0])
     terminal.result(_elf_json(run), lambda: _show_elf(terminal, run, elf))
-    sys.exit(min(run.exit_code, MOST_CODES))
+    sys.exit(min(run.exit_code, MAX_EXIT_CODE))
 
 
 def _range(text: str) -> tuple[int, int]:

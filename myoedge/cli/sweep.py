@@ -28,24 +28,24 @@ def command(terminal: Terminal, file: str, **options: Any) -> None:
     """
     from myoedge import api
 
-    found = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
-    terminal.result(_as_json(found), lambda: _show(terminal, found))
-    terminal.progress(f"tables and plots: {found.folder / 'sweep.html'}")
-    api.check_regressions(found)
+    swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
+    terminal.result(_as_json(swept), lambda: _show(terminal, swept))
+    terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
+    api.check_regressions(swept)
 
 
-def _as_json(found: Swept) -> dict[str, Any]:
+def _as_json(swept: Swept) -> dict[str, Any]:
     return {
-        "folder": str(found.folder),
-        "computed": found.computed,
-        "results": list(found.results),
-        "regressions": [row.plain() for row in found.regressions],
+        "folder": str(swept.folder),
+        "computed": swept.computed,
+        "results": list(swept.results),
+        "regressions": [row.plain() for row in swept.regressions],
     }
 
 
-def _show(terminal: Terminal, found: Swept) -> None:
+def _show(terminal: Terminal, swept: Swept) -> None:
     from myoedge.reports.text import clean
     from myoedge.sweeps.sweep import in_short
 
-    for row in found.results:
+    for row in swept.results:
         terminal.out.print(clean(in_short(row)), markup=False, soft_wrap=True)

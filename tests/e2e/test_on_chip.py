@@ -81,7 +81,7 @@ def test_simulate_says_what_each_layer_costs(folder: Path, tmp_path: Path) -> No
 def test_long_runs_show_how_far_they_are(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cycle, again and again; slices and pauses are short here, as the network is."""
     monkeypatch.setattr(machine, "SLICE_CYCLES", 5_000)
-    monkeypatch.setattr(simulate, "BETWEEN_LINES_S", 0.0)
+    monkeypatch.setattr(simulate, "PROGRESS_INTERVAL_S", 0.0)
     cycles: list[int] = []
     myoedge.simulate(folder, progress=lambda cycle, _: cycles.append(cycle))
     assert len(cycles) > 3
