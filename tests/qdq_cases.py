@@ -269,10 +269,10 @@ def draw_attention(rng: np.random.Generator) -> Case:
     shapes = [(1, rows, heads, 8), (1, keys, heads, 8), (1, heads, 4, -(-keys // 4) * 4)]
     bias = [(1, heads, rows, keys)][: int(rng.integers(2))]
     window = [None, (2**20, 0), (1, 1)][int(rng.integers(3))]
-    if bias and rng.random() < 0.5:  # some keys hidden, never a row's own
-        hidden = (rng.random(bias[0]) < 0.3) & ~np.eye(rows, keys, dtype=bool)
-        added = np.where(hidden, -1e8, normal(rng, *bias[0])).astype(np.float32)
-        return {"scale": 0.35, "window": window, "hides": True}, shapes, [added]
+    if rng.random() < 0.5:  # some keys hidden, never a row's own
+        hidden = (rng.random((1, heads, rows, keys)) < 0.3) & ~np.eye(rows, keys, dtype=bool)
+        mask = (~hidden).astype(np.float32)
+        return {"scale": 0.35, "window": window, "masked": True}, [*shapes, *bias], [mask]
     return {"scale": 0.35, "window": window}, [*shapes, *bias], []
 
 

@@ -13,7 +13,7 @@
  * before, after    row i of all sees keys i - before .. i + after
  * half .. shift    entry of exp = min(largest + half - score, most) * mult >> shift
  * bias_*           added to a score: bias * bias_mult >> bias_shift
- * hides            whether a bias of -128 hides its key
+ * flat             whether a row of hidden keys has equal shares, not those of its scores
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
  * helped   core 8 calls it as well
@@ -22,17 +22,18 @@ typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
-    int32_t hides, helped;
+    int32_t flat, helped;
 } me_attention_s8_params;
 
-/* first_row   number of the first of these rows among all      bias   rows x all keys, or 0
+/* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0
+ *             a key is hidden where mask is below 0
  * keys, first_key       those in k: how many, and the first of them
  * values, first_value   those in v, as bytes of a row: how many, and the first of them
  * scratch     me_attention_scratch_bytes bytes; it and q, k, v are aligned to 4
  * first_key, first_value and values are multiples of 4; keys is, but where they are the last. What
  * a row has not seen a key of yet is no result: y is written with the last values. */
 typedef struct {
-    const int8_t *q, *k, *v, *bias;
+    const int8_t *q, *k, *v, *bias, *mask;
     int8_t *y, *scratch;
     int32_t rows, first_row, keys, first_key, values, first_value;
 } me_attention_s8_tile;

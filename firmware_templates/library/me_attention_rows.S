@@ -215,7 +215,6 @@ me_function me_row_hidden
     lp_setup 0, a2, .Lhidden_last
     p_lb t0, 1, a1
     lw t1, 0(a0)
-    addi t0, t0, 127
     srai t0, t0, 31
     slli t0, t0, 29
     add t1, t1, t0

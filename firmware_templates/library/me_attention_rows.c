@@ -38,10 +38,10 @@ void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int3
         x[i] += bias[i] * mult >> shift;
 }
 
-void me_row_hidden(int32_t *x, const int8_t *bias, int32_t n)
+void me_row_hidden(int32_t *x, const int8_t *mask, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
-        x[i] -= (bias[i] == -128) << 29;
+        x[i] -= (mask[i] < 0) << 29;
 }
 
 uint32_t me_row_exponentials(const int32_t *x, uint8_t *to, int32_t fours, int32_t top, int32_t most,

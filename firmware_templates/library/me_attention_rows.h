@@ -27,8 +27,8 @@ int32_t me_row_most(const int32_t *x, int32_t n);
 /* x += bias * mult >> shift */
 void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int32_t shift);
 
-/* x -= 2^29 where bias is -128 */
-void me_row_hidden(int32_t *x, const int8_t *bias, int32_t n);
+/* x -= 2^29 where mask is below 0 */
+void me_row_hidden(int32_t *x, const int8_t *mask, int32_t n);
 
 /* Four of them at a time: entry = exp[min(top - x, most) * mult >> shift], and the sum of these. to
  * may be x. */

@@ -114,6 +114,15 @@ static void scores(const work *w)
 
 /* ---- exponentials, row by row, in the place of the scores */
 
+/* Hidden keys 2^29 below the others; scores of a row that sees nothing stay, or become 0. */
+static __attribute__((noinline)) void hide(const me_attention_s8_params *op, int32_t *x, const int8_t *mask, int32_t n)
+{
+    me_row_hidden(x, mask, n);
+    if (op->flat && me_row_most(x, n) < -(1 << 28))
+        for (int32_t i = 0; i < n; i++)
+            x[i] = 0;
+}
+
 static void exponentials(const work *w, int32_t row)
 {
     const me_attention_s8_params *op = w->op;
@@ -124,8 +133,8 @@ static void exponentials(const work *w, int32_t row)
     const int8_t *bias = w->tile->bias ? w->tile->bias + row * op->keys + first : 0;
     if (bias && op->bias_mult)
         me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
-    if (bias && op->hides)
-        me_row_hidden(x + first, bias, end - first);
+    if (w->tile->mask)
+        hide(op, x + first, w->tile->mask + row * op->keys + first, end - first);
     const int32_t top = me_row_most(x + first, end - first) + op->half;
     int32_t at = first;
     uint32_t sum = 0;

@@ -28,6 +28,23 @@ typedef struct {
 /* Softmax: y int8 of the shape of x, (y + 128) / 256 the probability. y may be x. */
 void me_softmax_s8(const me_softmax_s8_params *op, const me_softmax_s8_tile *tile);
 
+/* mask  int8 [rows][length][inner], `repeats` times over: x is hidden where it is below 0 */
+typedef struct {
+    const int8_t *x, *mask;
+    int8_t *y;
+    int32_t repeats, rows, inner;
+} me_masked_softmax_s8_tile;
+
+/* flat  whether a row that is hidden whole has equal shares, not those of x */
+typedef struct {
+    int32_t length;
+    const uint16_t *exp;
+    int32_t flat;
+} me_masked_softmax_s8_params;
+
+/* Softmax of what is seen; shares are 0 elsewhere. */
+void me_masked_softmax_s8(const me_masked_softmax_s8_params *op, const me_masked_softmax_s8_tile *tile);
+
 /* log: 256 numbers in Q12; ln2 in Q12 */
 typedef struct {
     int32_t length;

@@ -309,7 +309,7 @@ def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
             {"found": f"{given.source}: the ranges inside the network remain unknown"},
             [
                 "calibrate with real recordings",
-                "where it is a mask, with some in which it hides: ranges depend on what it leaves",
+                "where it is a mask, with some in which it hides: what it leaves makes the ranges",
             ],
         )
 

@@ -221,8 +221,7 @@ compilers.
 
 W201 All calibration values of an input are the same.
 Ranges of such data mean nothing, so int8 will be wrong for real windows. Calibrate with real
-recordings. A mask input that never masks is an example: its softmax would have 5 to 10 dB where it
-masks; calibrate with windows in which it does.
+recordings. A mask input that never masks is an example: calibrate with windows in which it does.
 
 W202 The accuracy is not measured.
 The samples have labels, but the output has several axes and no softmax at its end, so that its

@@ -104,6 +104,22 @@ windows without a class (such as -1), accuracy would be measured against impossi
 Subtract the offset, and remove windows without a class. A network that is no classifier needs no
 labels: its int8 error is measured as SQNR.
 
+E226 A softmax reads scores that something hides, and it is no mask.
+Scores of one row are 1,000 and more apart, which no network computes: a fill or an input of -1e9 is
+among them, and import cannot see it as a mask. int8 has no room for both. Fill right in front of
+the softmax, by masked_fill with a buffer, or give the mask as an input of ones and zeros and add
+(1 - kept) * -1e4.
+
+E227 A mask holds other numbers than 0 and 1.
+An input that scores get 50 times and more of is taken as a mask: 1 where a key is, 0 elsewhere. A
+sample has something between. Give ones and zeros; a bias, which is no mask, is to have its size on
+the host.
+
+E228 A fill that is to hide keys is within reach of scores.
+Fills that lie 50 and more below the rest of their row hide keys exactly. Here the scores of a
+sample come so low that torch would give filled keys a share. Fill with -1e4, or with minus
+infinity.
+
 E230 myoedge.toml has an unknown key.
 A mistyped key would be ignored silently, so it is an error. The message lists the known keys and
 the most similar one.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Infinities in constants: what hides keys in front of a softmax; anything else is refused."""
+"""Infinities in constants: masks are left out of scores by now, a clamp may read one, else none."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.frontend.masks import keeps_sums
 from myoedge.frontend.refusals import infinite_mask, not_finite
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import LOWEST
+from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 
-HIDES_IN = ("softmax", "attention")
+LOWEST = -1e8  # in place of minus infinity, in front of a clamp
 
 
 def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
@@ -25,17 +24,18 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """The same but for infinities of one sign, which `hiding_only` judges by who reads them."""
+    """The same but for infinities of one sign, which `clamped_only` judges by who reads them."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])
 
 
-def hiding_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
-    """Infinities that come into a softmax as minus infinity, or are clamped, become large numbers.
+def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
+    """Infinities that are clamped become large numbers.
 
     Errors: E112 where anything else reads them.
     """
+    d.drop_unread(outputs)
     holding = {x: (x, sign) for x, c in d.constants.items() if (sign := _infinity(c))}
     for node in d.nodes:
         held = {x: holding[x] for x in node.inputs if x in holding}
@@ -66,11 +66,9 @@ def _infinity(value: Array) -> int:
 def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
     """The sign of infinity in the result where it is in an operand; 0 where all is finite there,
     None where it may not be read."""
-    if node.op in HIDES_IN:
-        return 0 if sign < 0 else None
     if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["clamp"]:
         return 0 if abs(node.attrs["chain"][0][1 if sign < 0 else 2]) < -LOWEST else sign
-    if not keeps_sums(d, node):
+    if not _keeps_sums(d, node):
         return None
     if node.op == "sub":
         return sign if held == node.inputs[0] else -sign
@@ -81,6 +79,15 @@ def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
         factors = np.asarray(node.attrs["chain"][0][1])
     signs = {int(s) for s in np.unique(np.sign(factors)) if s}
     return sign * signs.pop() if len(signs) == 1 else None
+
+
+def _keeps_sums(d: GraphBuilder, node: Node) -> bool:
+    """Whether what was added to a tensor is still an addend of what a node makes of it."""
+    if node.op == "mul":
+        return node.inputs[1] in d.constants
+    if node.op == "table":
+        return [step[0] for step in node.attrs["chain"]] == ["affine"]
+    return node.op in ("add", "sub") or OPS[node.op].is_data_movement
 
 
 def _read(d: GraphBuilder, name: str, reader: str) -> Exception:

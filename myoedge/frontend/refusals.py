@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.masks import NO_KEY
+from myoedge.frontend.masks import MIXED, NO_KEY
 from myoedge.graph.ir import Origin
 
 
@@ -56,6 +56,9 @@ KEEP_A_KEY = (
 )
 
 
+TWO_MASKS = "give two masks, each 1 where a key is seen: (1 - first) * -1e4 + (1 - second) * -1e4"
+
+
 def instead(target: str) -> str:
     """Replacement of an unsupported operator."""
     for part, advice in INSTEAD.items():
@@ -92,7 +95,7 @@ def _title(refusal: Refusal) -> str:
 
 def _by_reason(reason: str) -> str:
     """Remedy for an unsupported use of a supported operator."""
-    return KEEP_A_KEY if reason == NO_KEY else ""
+    return {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}.get(reason, "")
 
 
 def _line(what: str, places: Iterable[str]) -> str:

@@ -237,7 +237,6 @@ class OpDef:
     products   (attrs, input shapes, output shape) -> multiply-accumulates, where that is not so
     symmetric  inputs whose zero point must be 0
     prefers_symmetric  inputs whose zero point is 0 where their range hardly suffers from it
-    hiding     attrs -> inputs whose smallest integer says that something is hidden
     broadcast_inputs   by input the number of leading axes that may be 1 beside longer ones; None:
                all axes
     accepts_int16, emits_int16   (attrs, input shapes, output shape) -> whether operands and results
@@ -273,7 +272,6 @@ class OpDef:
     multiplies: bool = False
     products: Callable[[Attrs, Sequence[Shape], Shape], int] | None = None
     symmetric: tuple[int, ...] = ()
-    hiding: Callable[[Attrs], tuple[int, ...]] = _none
     broadcast_inputs: Mapping[int, int | None] = field(default_factory=dict)
     prefers_symmetric: tuple[int, ...] = ()
     accepts_int16: Callable[[Attrs, Sequence[Shape], Shape], bool] | None = None

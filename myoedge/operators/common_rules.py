@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import choose_requant
@@ -17,6 +19,8 @@ from myoedge.operators.base import (
     StreamingRule,
 )
 from myoedge.operators.kernel import Dim
+
+HIDDEN_BELOW = 2.0**29  # scores that a mask hides are so much less, in floats
 
 
 def elementwise(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -116,3 +120,9 @@ def beside_last(
     """`streaming_rule` of operators along the last axis: frame by frame along any other."""
     last = axis == len(shapes[0]) - 1
     return None if last or index else StreamingRule(axis, lambda made: attrs)
+
+
+def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
+    """Scores, hidden ones so low that exp is 0 where their row sees another one."""
+    kept = 0.0 if attrs.get("flat") else scores.astype(np.float64)
+    return np.asarray(np.where(mask < 0.5, kept - HIDDEN_BELOW, scores))

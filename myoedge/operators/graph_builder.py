@@ -79,6 +79,13 @@ class GraphBuilder:
         """Readers of the replaced node read `name`."""
         return self._rewrite({self.stem: name})
 
+    def drop_unread(self, outputs: Sequence[str]) -> None:
+        """Removes nodes on which no output depends."""
+        read = {*outputs}
+        for node in reversed(self.nodes):
+            read.update(node.inputs if node.name in read else ())
+        self.nodes[:] = [node for node in self.nodes if node.name in read]
+
     def stand_in(self, shape: Sequence[int], dtype: str = "float32") -> str:
         """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
         name = self._free(f"{self.stem}.refused")

@@ -14,12 +14,11 @@ from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
-from myoedge.passes.masks import MASKS
 from myoedge.passes.projection_names import name_projections
 from myoedge.passes.spectral import SPECTRAL, check_samples
 
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("find", (*MASKS, *FIND)),
+    ("find", FIND),
     ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
     ("lower", (*FOLD, *LOWER)),
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, merge_tables)),

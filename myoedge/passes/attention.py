@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, Shape
+from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rewrite, Rule
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.pointwise import Chain
-from myoedge.operators.attention.graph_form import Added, attend, fits, parted
+from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.passes.masks import is_mask
 from myoedge.passes.matching import feeds_only, made_by
 
 
@@ -34,13 +33,26 @@ def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     turned = (*graph.shape(k)[:-2], graph.shape(k)[-1], graph.shape(k)[-2])
     if not fits(graph.shape(q), turned, graph.shape(v)):
         return None
-    added = _added(patch, graph.shape(soft.name), [x for x in terms if x != main])
-    if added is None:
-        return None
+    bias = functools.reduce(
+        functools.partial(patch.add, "add"), [x for x in terms if x != main] or [""]
+    )
+    window, mask = _mask(patch, soft)
+    attrs = {name: soft.attrs[name] for name in ("fill", "flat") if name in soft.attrs}
     perm = (*range(len(turned) - 2), len(turned) - 1, len(turned) - 2)
     keys = patch.add("transpose", k, perm=perm)
-    y = attend(patch, q, keys, v, scale=scale, added=added)
+    y = attend(patch, q, keys, v, scale=scale, window=window, bias=bias, mask=mask, **attrs)
     return patch.same_as(y)
+
+
+def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
+    """The window of keys that constants leave, and the name of what else hides keys."""
+    graph, mask = patch.graph, soft.inputs[1] if len(soft.inputs) > 1 else ""
+    both = made_by(graph, mask, "mul")
+    given, known = ("", mask) if both is None else (both.inputs[0], both.inputs[1])
+    if known not in graph.constants:
+        return None, mask
+    window = window_of(graph.constants[known] > 0.5, *graph.shape(soft.name)[-2:])
+    return (None, mask) if window is None else (window, given)
 
 
 def _terms(graph: Graph, name: str, reader: Node) -> Iterator[str]:
@@ -61,34 +73,18 @@ def _is_scores(graph: Graph, total: Node) -> bool:
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
-    """(product, factor) where a tensor is a product of two activations times a number."""
-    table = made_by(graph, name, "table")
-    chain: Chain = () if table is None else table.attrs["chain"]
-    if table is not None and ([c[0] for c in chain] != ["affine"] or chain[0][2] != 0.0):
-        return None
-    product = made_by(graph, name if table is None else table.inputs[0], "matmul")
+    """(product, factor) where a tensor is a product of two activations times numbers."""
+    scale = 1.0
+    while (table := made_by(graph, name, "table")) is not None:
+        chain = table.attrs["chain"]
+        if any(step[0] != "affine" or step[2] != 0.0 for step in chain):
+            return None
+        scale *= math.prod(step[1] for step in chain)
+        name = table.inputs[0]
+    product = made_by(graph, name, "matmul")
     if product is None or any(map(graph.is_const, product.inputs)):
         return None
-    return product, float(chain[0][1]) if chain else 1.0
-
-
-def _added(patch: GraphBuilder, scores: Shape, terms: list[str]) -> Added | None:
-    """Of all terms together; None where keys are hidden among numbers that are computed, or by what
-    is computed among others: the 8 bits of what attention adds have no room for both."""
-    constants = patch.graph.constants
-    computed = [name for name in terms if name not in constants]
-    known = sum((constants[name] for name in terms if name in constants), np.zeros(()))
-    parts = parted(known, *scores[-2:])
-    if not computed:
-        return parts.put(patch)
-    if parts.hides:
-        return None
-    added = parts.put(patch)
-    names = [*computed, added.bias] if added.bias else computed
-    if len(names) > 1 and any(is_mask(patch.graph, name) for name in computed):
-        return None
-    bias = functools.reduce(functools.partial(patch.add, "add"), names)
-    return Added(added.window, bias)
+    return product, float(scale)
 
 
 def find_rotary(graph: Graph, node: Node) -> Rewrite | None:

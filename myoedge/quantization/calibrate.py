@@ -16,14 +16,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.interpreter import PRE, Watch, run_real
-from myoedge.quantization.masked_ranges import (
-    Range,
-    followed,
-    least_added,
-    rows_of,
-    shown,
-    with_fills,
-)
+from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
 BINS = 2048
 
@@ -94,7 +87,6 @@ def calibrate(
             name: _clipped(histograms[name], span, chosen.get(name.removesuffix(PRE), observer))
             for name, span in ranges.items()
         }
-    ranges |= _ranges_of_fills(graph, samples)
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
     count = len(next(iter(samples.values())))
     return Calibration(rounded, count, source, digest(samples), observer)
@@ -107,29 +99,17 @@ def _watched(graph: Graph, samples: Samples, watch: Watch) -> None:
 
 def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
     ranges: dict[str, Range] = {}
-    rows = rows_of(graph)
 
     def widen(name: str, value: Array) -> None:
-        value = shown(value, rows[name]) if name in rows else value
         low, high = float(value.min()), float(value.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise _not_finite(graph, name)
+        refuse_undecided(graph, name, value)
         before = ranges.get(name, (low, high))
         ranges[name] = min(low, before[0]), max(high, before[1])
 
     _watched(graph, samples, widen)
-    return followed(graph, ranges)
-
-
-def _ranges_of_fills(graph: Graph, samples: Samples) -> dict[str, Range]:
-    """Of constants that are added to scores inside of attention, as far down as they are seen."""
-    nodes, ranges = with_fills(graph), dict[str, Range]()
-    for sample in each(samples) if nodes else ():
-        values = run_real(graph, sample)
-        for node in nodes:
-            low, high = least_added(node, values), float(values[node.inputs[3]].max())
-            ranges[node.inputs[3]] = min(low, ranges.get(node.inputs[3], (low, high))[0]), high
-    return ranges
+    return ranges | masked_ranges(graph, each(samples))
 
 
 def _not_finite(graph: Graph, name: str) -> MyoedgeError:

@@ -1,162 +1,168 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of what a softmax alone reads: what masks hide in it is not seen, and gets no share."""
+"""Ranges beside masks: scores that a row sees make them, and masks are checked on the samples."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import FAINT, UNSEEN, scores_of
+from myoedge.operators.attention.definition import added, in_window, scores_of
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE
+from myoedge.operators.interpreter import PRE, every_value
 from myoedge.quantization.shared_scales import operand_names
 
+FAR = 1e3  # between scores of a row: one of them is hidden by something that import does not see
+FAINT = -50.0  # exp is 2e-22, of what lies so far below the largest of its row
 SWAMPED = -5e3  # far below what networks compute, and far above with the other sign
-STEPS = 512  # half a step of a softmax's results is one of these
-SPARE = 20.0  # six that exponentials see, and scores that nobody calibrated on
-ADDED = {"add": 1, "affine": 2, "linear": 2, "conv": 2}  # which operand an operator adds
+SPARE = 10.0  # between a row's largest score and what a fill gives: exp(-10) is no step of 1/256
 ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have a largest element
+BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """A tensor of rows, of each of which what is far below its largest element does not matter.
+class Row:
+    """An axis along which an operator compares; mask: the name of what hides elements, or ""."""
 
-    axis    that rows lie along; None where they only become such rows, in another shape
-    limit   how far below, for each element
+    axis: int
+    mask: str
+
+
+def rows_of(graph: Graph) -> dict[str, Row]:
+    """The rows of tensors that are compared, softmax first of all."""
+    found: dict[str, Row] = {}
+    for node in (n for n in graph.nodes if n.op in ORDERED):
+        mask = node.inputs[1] if node.attrs.get("masked") else ""
+        row = Row(node.attrs.get("axis", -1), mask)
+        found[node.inputs[0]] = row
+        found |= {node.name: row} if node.op == "log_softmax" else {}
+    return found
+
+
+def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array:
+    """bool: what of a tensor says how well it is represented; not what has no share in its row."""
+    values, row = real[name], rows.get(name)
+    if row is None:
+        return np.ones(values.shape, bool)
+    if row.mask:
+        return _seen(values, real[row.mask], row.axis)
+    return np.asarray(values - values.max(axis=row.axis, keepdims=True) > FAINT)
+
+
+def _seen(values: Array, mask: Array, axis: int) -> Array:
+    """bool: elements that a mask leaves; all of a row of which it leaves none."""
+    seen = np.broadcast_to(mask > 0.5, values.shape)
+    return np.asarray(seen | ~seen.any(axis=axis, keepdims=True))
+
+
+def refuse_undecided(graph: Graph, name: str, value: Array) -> None:
+    """Errors: E226 where a softmax or an attention without a mask reads what hides keys."""
+    for node in graph.users.get(name, ()):
+        if node.op == "softmax" and not node.attrs.get("masked"):
+            _refuse_far(node, value.max(axis=node.attrs["axis"], keepdims=True) - value)
+        elif node.op == "attention":
+            at = added(node.attrs, [graph.shape(x) for x in node.inputs]).get("bias")
+            if at is not None and node.inputs[at] == name:
+                _refuse_far(node, -value)
+
+
+def _refuse_far(node: Node, below: Array) -> None:
+    if not below.max() < FAR:
+        raise MyoedgeError(
+            "E226",
+            f"{node.where} reads scores that are {below.max():.3g} below others of their row",
+            {"needs": f"scores less than {FAR:g} apart, and what hides keys as a mask"},
+            [
+                "masked_fill(hidden, -torch.inf) right in front of the softmax, hidden a buffer",
+                "scores + (1 - kept) * -1e4, kept an input of ones and zeros",
+            ],
+        )
+
+
+def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
+    """Ranges of masks, and of scores that a masked softmax alone reads.
+
+    Errors: E226, E227, E228 where a sample shows that a mask is none.
     """
-
-    axis: int | None
-    limit: Array
-
-    def seen(self, values: Array) -> Array:
-        """bool: what of such rows is not hidden."""
-        most = 0.0 if self.axis is None else values.max(axis=self.axis, keepdims=True)
-        return np.asarray(values - most > self.limit)
-
-
-def rows_of(graph: Graph) -> dict[str, Rows]:
-    """Tensors that softmax alone reads."""
-    found: dict[str, Rows] = {}
-    for node in reversed(graph.nodes):
-        moved = OPS[node.op].is_data_movement and node.name in found
-        for name in node.inputs if moved or node.op == "softmax" else ():
-            if graph.only_user(name) is node:
-                axis = None if moved else node.attrs["axis"]
-                found[name] = Rows(axis, _limit(graph, name, axis))
+    nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
+    masks = [node.inputs[-1] for node in nodes if "masked" in node.attrs]
+    found = {name: BOOLEAN for mask in masks for name in _booleans(graph, mask)}
+    for sample in samples if nodes else ():
+        real = every_value(graph, sample)
+        for node in nodes:
+            _widen(graph, node, real, found)
     return found
 
 
-def _limit(graph: Graph, name: str, axis: int | None) -> Array:
-    """Where a constant that is added fills, less is enough."""
-    made = graph.producer.get(name)
-    at = None if made is None or axis is None else ADDED.get(made.op)
-    if made is None or at is None or len(made.inputs) <= at or not graph.is_const(made.inputs[at]):
-        return np.asarray(UNSEEN)
-    added = graph.constants[made.inputs[at]]
-    behind = len(graph.shape(name)) - 1 - made.attrs["axis"] if made.op == "affine" else 0
-    return np.where(added <= FAINT, FAINT, UNSEEN).reshape(*added.shape, *[1] * behind)
+def _booleans(graph: Graph, name: str) -> Iterator[str]:
+    """Tensors that are ones and zeros where a mask is."""
+    if graph.is_const(name):
+        return
+    yield name
+    node = graph.producer.get(name)
+    if node is not None and (OPS[node.op].is_data_movement or node.op in ("mul", "table")):
+        for x in node.inputs:
+            yield from _booleans(graph, x)
 
 
-def judged_rows(graph: Graph) -> dict[str, Rows]:
-    """Tensors of which what is hidden does not say how well they are kept."""
-    found = rows_of(graph)
-    for node in graph.nodes:
-        if node.op in ORDERED:
-            both = (node.inputs[0], node.name) if node.op == "log_softmax" else node.inputs[:1]
-            rows = Rows(node.attrs.get("axis", -1), np.asarray(FAINT))
-            found.update(dict.fromkeys(both, rows))
-    return found
+def _widen(graph: Graph, node: Node, real: Mapping[str, Array], found: dict[str, Range]) -> None:
+    mask = real[node.inputs[-1]] if "masked" in node.attrs else np.ones(())
+    _refuse_numbers(node, mask)
+    scores, axis = _scores(node, real), node.attrs.get("axis", -1)
+    if node.attrs.get("window"):
+        mask = np.where(in_window(node.attrs, *scores.shape[-2:]), mask, 0.0)
+    seen = _seen(scores, mask, axis)
+    best = np.where(seen, scores, -np.inf).max(axis=axis, keepdims=True)
+    if "fill" in node.attrs:
+        _refuse_reached(node, np.where(seen, -np.inf, scores).max(axis=axis, keepdims=True), best)
+    name = node.inputs[0]
+    if node.op == "softmax" and graph.only_user(name) is node:
+        _refuse_far(node, np.where(seen, best - scores, 0.0))
+        low, high = float(scores[seen].min()), float(scores[seen].max())
+        before = found.get(name, (low, high))
+        found[name] = min(low, before[0]), max(high, before[1])
 
 
-def counted(rows: Mapping[str, Rows], name: str, real: Array) -> Array:
-    """bool: what of a tensor says how well it is kept."""
-    return rows[name].seen(real) if name in rows else np.ones(real.shape, bool)
+def _scores(node: Node, real: Mapping[str, Array]) -> Array:
+    """All scores, those outside of a window too."""
+    values = [real[name] for name in node.inputs]
+    if node.op == "softmax":
+        return values[0]
+    at = added(node.attrs, [x.shape for x in values])
+    scores = scores_of({**node.attrs, "window": None}, *values[:2])
+    return np.asarray(scores + values[at["bias"]] if "bias" in at else scores)
 
 
-def shown(values: Array, rows: Rows) -> Array:
-    """What of the rows is seen; where something is hidden, also where that has to begin so that all
-    of it together has less than half a step of the results."""
-    left, axis = rows.seen(values), rows.axis
-    if axis is None or left.all():
-        return values
-    smallest = values.max(axis=axis).min() - math.log(STEPS * values.shape[axis])
-    return np.append(values[left], smallest)
+def _refuse_numbers(node: Node, mask: Array) -> None:
+    off = float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max())
+    if off > 1e-3:
+        raise MyoedgeError(
+            "E227",
+            f"{node.where} has a mask that is neither 0 nor 1",
+            {"needs": "ones where a key is, zeros elsewhere", "has": f"{off:.3g} beside them"},
+            [
+                "give ones and zeros as float32, and add (1 - kept) * -1e4 to the scores",
+                "multiply by less than 50 on the device where it is a bias, and no mask",
+            ],
+        )
 
 
-def followed(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """The ranges with those of what only becomes such rows: in another shape, or added up."""
-    found, rows, asked = {**ranges}, rows_of(graph), dict[str, list[Range]]()
-    for name in reversed((*graph.inputs, *(node.name for node in graph.nodes))):
-        spans = asked.get(name, [])
-        whole = len(spans) == len(graph.users.get(name, ())) and name not in graph.outputs
-        if spans and whole:
-            found[name] = min(low for low, _ in spans), max(high for _, high in spans)
-        elif name not in rows:
-            continue
-        node = graph.producer.get(name)
-        for x, span in () if node is None else _operands(graph, node, found):
-            asked.setdefault(x, []).append(span)
-    return found
-
-
-def _operands(graph: Graph, node: Node, found: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
-    """Those whose range follows from that of the result."""
-    for index, name in enumerate(node.inputs):
-        if name in found and OPS[node.op].is_data_movement:
-            yield name, found[node.name]
-        elif name in found and node.op == "add" and found[name][0] <= FAINT:
-            yield name, _enough(graph, node, index, found[name], found)
-        elif name in found and node.op == "affine" and index == 0 and found[name][0] <= FAINT:
-            yield name, _enough_of_lines(graph, node, found[name], found)
-
-
-def _enough(
-    graph: Graph, node: Node, index: int, span: Range, ranges: Mapping[str, Range]
-) -> Range:
-    """Of an operand of a sum: no lower than makes the smallest sum of the largest other number."""
-    name = node.inputs[1 - index]
-    other = graph.constants.get(name, np.array(ranges.get(name, (np.inf,))))
-    if span[0] > FAINT or not np.isfinite(other).all():
-        return span
-    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
-    return min(max(span[0], least), span[1]), span[1]
-
-
-def _enough_of_lines(graph: Graph, node: Node, span: Range, ranges: Mapping[str, Range]) -> Range:
-    """No lower than makes the smallest result in any channel, where factors are positive."""
-    scale, offset = (graph.constants[x].astype(np.float64) for x in node.inputs[1:])
-    if (scale <= 0.0).any():
-        return span
-    least = ranges.get(node.name + PRE, ranges[node.name])[0]
-    return min(max(span[0], float(((least - offset) / scale).min())), span[1]), span[1]
-
-
-def with_fills(graph: Graph) -> list[Node]:
-    """Attention with fills that hide keys if scores let them."""
-    found = (n for n in graph.nodes if n.op == "attention" and len(n.inputs) > 3)
-    return [n for n in found if _fills(graph.constants.get(n.inputs[3], np.zeros(()))).any()]
-
-
-def _fills(added: Array) -> Array:
-    return np.asarray((added <= FAINT) & (added > UNSEEN))
-
-
-def least_added(node: Node, values: Mapping[str, Array]) -> float:
-    """Of an attention's fills, what is low enough for the values of one sample: no key has a share
-    SPARE below the largest of its row."""
-    q, k, _, added = (values[name] for name in node.inputs)
-    scores = scores_of(node.attrs, q, k)
-    enough = (scores + added).max(axis=-1, keepdims=True) - scores - SPARE
-    fills = np.broadcast_to(_fills(added), enough.shape)  # a mask may be one for all heads
-    return float(min(enough[fills].min(), added[added > FAINT].min(initial=0.0)))
+def _refuse_reached(node: Node, hidden: Array, best: Array) -> None:
+    """fill   how far a hidden score is moved down: from where it is, or from 0"""
+    above = float((np.maximum(hidden, 0.0) * np.isfinite(hidden) + node.attrs["fill"] - best).max())
+    if np.isfinite(hidden).any() and above > -SPARE:
+        raise MyoedgeError(
+            "E228",
+            f"{node.where} hides keys by {node.attrs['fill']:g}, which scores reach",
+            {"needs": f"{SPARE:g} below a row's largest score", "has": f"{-above:.3g} below it"},
+            ["fill with -1e4 or -torch.inf where keys are to be hidden"],
+        )
 
 
 def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, float]]:
@@ -170,29 +176,30 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
                     yield node, sign * fill
 
 
-def declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
-    """The range of a constant operand: where its smallest integer hides, that of what does not;
-    where it is added, no more than makes the smallest sum of the largest number; in attention no
-    more than calibration says."""
-    name = node.inputs[index]
-    value = graph.constants[name]
-    left = value[value > UNSEEN]
-    if node.op == "attention" and name in ranges:
-        value, left = (np.maximum(x, ranges[name][0]) for x in (value, left))
-    low, high = float(value.min()), float(value.max())
-    if index in OPS[node.op].hiding(node.attrs) and 0 < left.size < value.size:
-        low, high = float(left.min()), float(left.max())
-        return low - (max(high, 0.0) - min(low, 0.0)) / 254, high
-    return _enough(graph, node, index, (low, high), ranges) if node.op == "add" else (low, high)
-
-
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges of all constants that operators read as integers."""
     found: dict[str, Range] = {}
     for node in graph.nodes:
         for index, name in enumerate(node.inputs):
             if name in graph.constants and name in operand_names(node):
-                low, high = declared(graph, node, index, ranges)
+                low, high = _declared(graph, node, index, ranges)
                 before = found.get(name, (low, high))
                 found[name] = min(before[0], low), max(before[1], high)
     return found
+
+
+def _declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
+    """The range of a constant; of one that is added no more than makes the smallest sum of the
+    largest other number."""
+    value = graph.constants[node.inputs[index]]
+    low, high = float(value.min()), float(value.max())
+    if node.attrs.get("masked") and index == len(node.inputs) - 1:
+        return BOOLEAN
+    if node.op != "add" or low > FAINT:
+        return low, high
+    name = node.inputs[1 - index]
+    other = graph.constants.get(name, np.array(ranges.get(name, (np.inf,))))
+    if not np.isfinite(other).all():
+        return low, high
+    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
+    return min(max(low, least), high), high

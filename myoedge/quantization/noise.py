@@ -12,7 +12,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value, real_node
-from myoedge.quantization.masked_ranges import counted, judged_rows
+from myoedge.quantization.masked_ranges import counted, rows_of
 
 Group = tuple[str, ...]
 
@@ -31,23 +31,23 @@ def noise_of(
     judged   tensors, or `name.pre` for what comes before a table
     The rounding of tensors is independent, nearly: together they cost the sum.
     """
-    found, rows = [np.zeros(len(judged)) for _ in groups], judged_rows(graph)
+    found, rows = [np.zeros(len(judged)) for _ in groups], rows_of(graph)
     for sample in samples:
         real = every_value(graph, sample)
         for group, total in zip(groups, found, strict=True):
             changed = _disturbed(graph, params, real, frozenset(group))
             for at, x in enumerate(judged):
                 if x in changed:
-                    total[at] += _square((changed[x] - real[x])[counted(rows, x, real[x])])
+                    total[at] += _square((changed[x] - real[x])[counted(rows, x, real)])
     return found
 
 
 def signal_of(graph: Graph, samples: Iterable[Mapping[str, Array]], judged: Sequence[str]) -> Array:
     """Sum of squares of each judged tensor."""
-    total, rows = np.zeros(len(judged)), judged_rows(graph)
+    total, rows = np.zeros(len(judged)), rows_of(graph)
     for sample in samples:
         real = every_value(graph, sample)
-        total += [_square(real[name][counted(rows, name, real[name])]) for name in judged]
+        total += [_square(real[name][counted(rows, name, real)]) for name in judged]
     return total
 
 

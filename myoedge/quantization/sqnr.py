@@ -15,7 +15,7 @@ from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
 from myoedge.quantization.calibrate import Samples, each
-from myoedge.quantization.masked_ranges import counted, judged_rows
+from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 
 FINAL = ("softmax", "log_softmax", "argmax", "ctc_greedy")
@@ -121,7 +121,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     local = {name: Noise() for name in names}
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []
-    outputs, rows = {name: Noise() for name in q.graph.outputs}, judged_rows(q.graph)
+    outputs, rows = {name: Noise() for name in q.graph.outputs}, rows_of(q.graph)
     for sample in each(samples):
         real = every_value(q.graph, sample)
         found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
@@ -129,7 +129,7 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         for output, noise in outputs.items():
             name = judged(q, output)
             mine = judged_values(q, name, found)
-            left = counted(rows, name, real[name])
+            left = counted(rows, name, real)
             noise.add(real[name][left], mine[left])
             total.add(real[name][left], mine[left])
         reals.append(tuple(real[name] for name in q.graph.outputs))
@@ -152,12 +152,12 @@ def _layers(
     local: Mapping[str, Noise],
     cumulative: Mapping[str, Noise],
 ) -> None:
-    rows = judged_rows(q.graph)
+    rows = rows_of(q.graph)
     for step in q.steps:
         name = step.node.name
         if name not in local:
             continue
-        left, wanted = counted(rows, name, real[name]), real[name]
+        left, wanted = counted(rows, name, real), real[name]
         alone = integer_step(step, [_exact_input(q, n, real) for n in step.operands])
         local[name].add(wanted[left], real_values(q, name, alone.reshape(step.out))[left])
         cumulative[name].add(wanted[left], real_values(q, name, found[name])[left])

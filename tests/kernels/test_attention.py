@@ -29,10 +29,11 @@ SIZES = (
     (37, 37, 8, 4, (5, 4), True, 12), (16, 16, 4, 4, (0, 0), False, 4),
     (9, 41, 12, 4, (1, 2**20), False, 16),
 )  # fmt: skip
-# the same, where some of what is added hides its key; whether there is anything else in it
-HIDING = (
-    ((5, 13, 8, 12, None, True, 0), True), ((5, 13, 8, 12, None, True, 4), False),
-    ((37, 37, 8, 4, (5, 4), True, 12), True), ((1, 1, 4, 4, None, True, 0), False),
+# the same with a mask; whether a row whose keys are all hidden has equal shares
+MASKED = (
+    ((5, 13, 8, 12, None, True, 0), True), ((5, 13, 8, 12, None, False, 4), False),
+    ((37, 37, 8, 4, (5, 4), True, 12), True), ((1, 1, 4, 4, None, False, 0), False),
+    ((37, 37, 8, 4, (1, 1), False, 0), True), ((37, 37, 8, 4, (1, 1), True, 0), False),
 )  # fmt: skip
 FIELDS = (
     "half", "most", "mult", "shift", "bias_mult", "bias_shift", "share", "offset", "out_shift",
@@ -41,39 +42,37 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool, part: int, *, helped: bool = False, hides: bool = False, graded: bool = True,
+    biased: bool, part: int, *, helped: bool = False, masked: bool = False, flat: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
-    shapes = (*shapes, (1, 1, rows, keys)) if biased else shapes
-    attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window, "hides": hides}
+    shapes = (*shapes, *[(1, 1, rows, keys)] * (biased + masked))
+    attrs = {"scale": float(2.0 ** rng.uniform(-6, 2)), "window": window}
+    attrs |= {"masked": True, "flat": flat} if masked else {}
     out = ATTENTION.shape(attrs, *shapes)
     params = (QuantParams(qparams(rng).scale, 0), *(qparams(rng) for _ in shapes[1:]))
-    hidden = np.where(rng.random((rows, keys)) < 0.4, -1e8, 0.0)
-    known = (None, None, None, hidden)[: len(shapes)] if not graded else (None,) * len(shapes)
-    inputs = QuantizeInputs(attrs, shapes, out, params, qparams(rng), known)
-    names = ("q", "k", "v", "bias")[: len(shapes)]
-    step = QuantizedNode(
-        Node("attention", names, ("y",), attrs), names, shapes, out, ATTENTION.quantize(inputs)
-    )
+    inputs = QuantizeInputs(attrs, shapes, out, params, qparams(rng), (None,) * len(shapes))
+    names = ("q", "k", "v", "bias", "mask")[: len(shapes)]
+    node = Node("attention", names, ("y",), attrs)
+    step = QuantizedNode(node, names, shapes, out, ATTENTION.quantize(inputs))
     operands = [draw_bytes(rng, shape) for shape in shapes]
-    if hides:
-        operands[3] = np.where(hidden == 0.0, operands[3], -128).astype(np.int8).reshape(shapes[3])
     held = [np.concatenate([cut.ravel() for cut in _parts(operands[2], part or filled)])]
     data = blob(step["exp"], *operands[:2], *held, *operands[3:])
     sizes = literals(step)
     keys_ = ("keys", "width", "out_width", "before", "after")
-    starts = data.starts if biased else (*data.starts, -1)
+    more = list(data.starts[4:])
+    places = (more.pop(0) if biased else -1, more.pop() if masked else -1)
     numbers = (
         *(sizes[n] for n in keys_),
         *(step[n] for n in FIELDS),
-        *starts,
+        *data.starts[:4],
+        *places,
         rows,
         part,
         int(helped),
-        int(hides),
+        int(flat),
     )
-    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {helped} {hides} {graded}"
+    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {helped} {masked} {flat}"
     return Case(name, numbers, data.data, integer_step(step, operands))
 
 
@@ -84,7 +83,7 @@ def _parts(v: Array, part: int) -> list[Array]:
 def every_case() -> list[Case]:
     rng = np.random.default_rng(47)
     plain = [case_of(rng, *size, helped=helped) for size in SIZES for helped in (False, True)]
-    return plain + [case_of(rng, *size, hides=True, graded=graded) for size, graded in HIDING]
+    return plain + [case_of(rng, *size, masked=True, flat=flat) for size, flat in MASKED]
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of
 
-KERNELS = ("me_softmax_s8", "me_log_softmax_s8", "me_argmax_s8")
-OPERATORS = ("softmax", "log_softmax", "argmax")
+KERNELS = ("me_softmax_s8", "me_log_softmax_s8", "me_argmax_s8", "me_masked_softmax_s8")
+OPERATORS = ("softmax", "log_softmax", "argmax", "masked softmax")
 SHAPES: tuple[tuple[Shape, int], ...] = (
     ((64, 64), 1), ((8, 400), 1), ((1, 10), 1), ((1, 1), 1), ((13, 7), 1), ((5, 9, 3), 1),
     ((40, 6), 0), ((2, 3, 257), 2), ((1, 5000), 1),
@@ -23,25 +24,32 @@ SHAPES: tuple[tuple[Shape, int], ...] = (
 
 
 def case_of(rng: np.random.Generator, op: str, shape: Shape, axis: int) -> Case:
-    step = plain(step_of(rng, op, (shape,), axis=axis, keepdim=False))
-    x = draw_bytes(rng, shape)
+    masked, flat = op == "masked softmax", bool(rng.random() < 0.5)
+    alike = int(rng.integers(0, axis + 1))
+    shapes = (shape, (*[1] * alike, *shape[alike:])) if masked else (shape,)
+    attrs = {"masked": True, "flat": flat} if masked else {"keepdim": False}
+    step = plain(step_of(rng, op.split()[-1], shapes, axis=axis, **attrs))
+    x, mask = draw_bytes(rng, shape), draw_bytes(rng, shapes[-1])
     if rng.random() < 0.4:
         x = rng.integers(-3, 3, shape).astype(np.int8)  # many equal ones, large sums
     arrays = step.integers.arrays
     nothing = np.zeros(1, np.int16)
     exp, log = (arrays.get(n, nothing) for n in ("exp", "log"))
-    data = blob(x, exp.astype(np.uint16), log.astype(np.int16))
+    data = blob(x, exp.astype(np.uint16), log.astype(np.int16), mask)
     names = ("ln2", "mult", "log_mult", "offset", "shift")
     scalars = [step.integers.scalars.get(n, 0) for n in names]
     numbers = (
         OPERATORS.index(op),
         *outer_inner(shape, axis),
-        *data.starts,
+        *data.starts[:3],
         *scalars,
         step.low,
         step.high,
+        data.starts[3],
+        math.prod(shapes[-1][:axis]),
+        int(flat),
     )
-    y = integer_step(step, [x])
+    y = integer_step(step, [x, mask] if masked else [x])
     y = y.astype(np.int32).view(np.int8) if op == "argmax" else y
     return Case(f"{op} {shape} {axis}", numbers, data.data, np.ascontiguousarray(y))
 

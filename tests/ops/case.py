@@ -19,7 +19,6 @@ from myoedge.operators.recurrent.gates import GATE
 from myoedge.quantization.calibrate import Calibration, Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 
-HIDDEN = -1e8
 Meaning = Callable[..., torch.Tensor]
 Slack = Callable[["Case"], Array | float]
 
@@ -93,14 +92,10 @@ class Case:
         """Integer inputs."""
         rng = np.random.default_rng(self.seed)
         pairs = zip(self.shapes, self.types, strict=True)
-        found = [
+        return tuple(
             self._samples(rng, shape) if i in self.wide else self._values(rng, shape, kind)
             for i, (shape, kind) in enumerate(pairs)
-        ]
-        for i in OPS[self.op].hiding(self.attrs):  # every row is left what stands where it stands
-            rows, last = np.arange(self.shapes[i][-2]), self.shapes[i][-1] - 1
-            found[i][..., rows, np.minimum(rows, last)] |= 1  # -127 for -128
-        return tuple(found)
+        )
 
     @property
     def wide(self) -> tuple[int, ...]:
@@ -192,12 +187,7 @@ class Case:
             return np.asarray(x * (max(-low, high) / 32767))
         if x.dtype == np.int16:
             return np.asarray(x * GATE.scale)
-        return self._hidden(index, x, low + (x.astype(np.float64) + 128) / 255 * (high - low))
-
-    def _hidden(self, index: int, x: Array, values: Array) -> Array:
-        """The values of an operand, far below all others where its integers hide something."""
-        hides = index in OPS[self.op].hiding(self.attrs)
-        return np.where(x == -128, HIDDEN, values) if hides else np.asarray(values)
+        return np.asarray(low + (x.astype(np.float64) + 128) / 255 * (high - low))
 
     @property
     def has_table(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -343,6 +344,31 @@ def rows(op: str) -> st.SearchStrategy[Case]:
 
 
 @st.composite
+def softmax(draw: Draw) -> Case:
+    """Without a mask, or with one that is alike along leading axes."""
+    case = draw(rows("softmax"))
+    if draw(st.booleans()):
+        return case
+    axis, (x,) = case.attrs["axis"], case.shapes
+    alike = draw(st.integers(0, axis % len(x)))
+    attrs = {"axis": axis, "masked": True, "flat": draw(st.booleans())}
+    mask = (*[1] * alike, *x[alike:])
+
+    def meaning(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return masked(x, mask, axis, flat=attrs["flat"]).softmax(axis)
+
+    changes = {"attrs": attrs, "shapes": (x, mask), "meaning": meaning}
+    return replace(case, spans=(*case.spans, (0.0, 1.0)), **changes)
+
+
+def masked(scores: torch.Tensor, mask: torch.Tensor, axis: int, *, flat: bool) -> torch.Tensor:
+    """Scores, minus infinity where a mask hides them; a row that is hidden whole is 0, or kept."""
+    hidden = (mask < 0.5).expand(scores.shape)
+    blind = hidden.all(axis, keepdim=True)
+    return scores.masked_fill(hidden & ~blind, -math.inf).masked_fill(blind & flat, 0.0)
+
+
+@st.composite
 def magnitude(draw: Draw) -> Case:
     """Of one scale and zero point, or of two of each."""
     x, drawn = draw(shape(0, 4)), common(draw, 2, act=True)
@@ -396,25 +422,31 @@ def attention(draw: Draw) -> Case:
     keys = max(keys, rows) if window else keys  # every row sees a key
     attrs = {"scale": draw(st.sampled_from([0.125, 1.0, 1e-3])), "window": window}
     biased = draw(st.booleans())
-    attrs |= {"hides": True} if biased and draw(st.booleans()) else {}
+    is_masked, flat = draw(st.booleans()), draw(st.booleans())
+    attrs |= {"masked": True, "flat": flat} if is_masked else {}
     q, k = (lead, rows, heads, width), (lead, keys, heads, width)
     v = (lead, heads, columns, -(-keys // 4) * 4)
     alone = (draw(st.sampled_from([1, lead])), draw(st.sampled_from([1, heads])))
-    shapes = (q, k, v, *([(*alone, rows, keys)] if biased else []))
+    shapes = (q, k, v, *[(*alone, rows, keys)] * (biased + is_masked))
     drawn = common(draw, len(shapes), act=False)
     if biased:  # of the order of the scores
         reach = math.prod(max(map(abs, span)) for span in drawn["spans"][:2]) * width
         factor = reach * attrs["scale"] * draw(st.sampled_from([0.05, 1.0, 4.0]))
         low, high = draw(st.sampled_from([(-1.0, 1.0), (0.0, 1.0), (-1.0, 0.0)]))
         drawn["spans"] = (*drawn["spans"][:3], (low * factor, high * factor))
+    if is_masked:
+        drawn["spans"] = (*drawn["spans"][: 3 + biased], (0.0, 1.0))
 
-    def meaning(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *bias: torch.Tensor) -> Any:
+    def meaning(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *more: torch.Tensor) -> Any:
         scores = torch.einsum("bnhd,bmhd->bhnm", q, k) * attrs["scale"]
-        scores = scores + bias[0] if biased else scores
-        if window:
-            away = torch.arange(keys) - torch.arange(rows)[:, None]
-            hidden = (away < -window[0]) | (away > window[1])
-            scores = scores.masked_fill(hidden, -math.inf)
+        scores = scores + more[0] if biased else scores
+        away = torch.arange(keys) - torch.arange(rows)[:, None]
+        outside = (away < -window[0]) | (away > window[1]) if window else away > keys
+        seen = torch.ones(scores.shape) if not is_masked else more[-1].expand(scores.shape)
+        seen = seen.masked_fill(outside, 0.0)
+        blind = (seen < 0.5).all(-1, keepdim=True) & ~outside
+        scores = scores.masked_fill(blind & flat, 0.0) if is_masked else scores
+        scores = scores.masked_fill((seen < 0.5) & ~blind, -math.inf)
         return torch.einsum("bhnm,bhem->bnhe", scores.softmax(-1), v[..., :keys])
 
     return Case("attention", attrs, shapes, meaning=meaning, slack=attention_slack, **drawn)
@@ -944,7 +976,7 @@ STRATEGIES: dict[str, st.SearchStrategy[Case]] = {
     "rotary": rotary(),
     "magnitude": magnitude(),
     "table": table(),
-    "softmax": rows("softmax"),
+    "softmax": softmax(),
     "spectrogram": spectrogram(),
     "log_softmax": rows("log_softmax"),
     "argmax": argmax(),

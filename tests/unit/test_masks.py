@@ -46,6 +46,11 @@ def filled_halves(s: Tensor) -> Iterator[Tensor]:
         yield s[..., half].masked_fill(HOLES[:, half], -1e9)
 
 
+def stable(s: Tensor) -> Tensor:
+    """As a softmax written by hand has its scores."""
+    return s - s.amax(-1, keepdim=True)
+
+
 LEAST_LATER, LEAST_FIRST = (LEAST * mask.float() for mask in (LATER, FIRST & ~OWN))
 NO_KEYS = torch.full((1, 2, FRAMES, 3), -INF)
 FULL = torch.full((FRAMES, FRAMES), -INF)
@@ -75,6 +80,14 @@ FUSED = {
     "the smallest number, scaled up": written(lambda s: s.masked_fill(HOLES, LEAST) * 3.0),
     "two masks of the smallest number": written(lambda s: s + LEAST_LATER + LEAST_FIRST),
     "keys along one axis": written(lambda s: s + (0.1 * AT).masked_fill(FIRST, -INF)),
+    "chosen among numbers, twice": written(
+        lambda s: torch.where(
+            FIRST & ~OWN, torch.tensor(-100.0), torch.where(LATER, torch.tensor(-1e9), s)
+        )
+    ),
+    "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
+    "filled by -100": written(lambda s: s.masked_fill(HOLES, -100.0)),
+    "without the largest": written(lambda s: stable(s.masked_fill(HOLES, -1e9))),
 }
 APART = {
     "infinities": read_twice(lambda s: s + torch.zeros(HOLES.shape).masked_fill(HOLES, -INF)),
@@ -90,15 +103,9 @@ APART = {
     "added, scaled, then filled by -900": read_twice(
         lambda s: ((s - 1e9 * LATER) / 2 + BIAS).masked_fill(FIRST & ~OWN, -900.0)
     ),
-    "chosen among numbers, twice": written(
-        lambda s: torch.where(
-            FIRST & ~OWN, torch.tensor(-100.0), torch.where(LATER, torch.tensor(-1e9), s)
-        )
-    ),
     "a head that sees all alike": read_twice(
         lambda s: (s - 1e9 * LATER) * torch.tensor([0.0, 2.0])[:, None, None]
     ),
-    "added to what is computed": written(lambda s: s + s.mean(-1, keepdim=True) + MIXED),
     "taken away, then cut": read_twice(lambda s: torch.cat((s - 1e9 * HOLES).chunk(2, 1)[::-1], 1)),
     "taken away from, then cut": read_twice(
         lambda s: -torch.cat((1e9 * HOLES - s).chunk(2, 1)[::-1], 1)
@@ -113,6 +120,19 @@ APART = {
     ),
     "keys put beside": Heads(
         lambda q, k, v: torch.cat([q @ k.mT / 2, NO_KEYS], -1).softmax(-1)[..., :FRAMES] @ v
+    ),
+    "keys put around": Heads(
+        lambda q, k, v: F.pad(q @ k.mT / 2, (0, 3), value=-1e9).softmax(-1)[..., :FRAMES] @ v
+    ),
+    "without the largest": read_twice(lambda s: stable(s + MIXED)),
+    "a scaled sum of which heads are read": read_twice(
+        lambda s: torch.cat([*((s.masked_fill(HOLES, -1e9) + BIAS) / 2).chunk(2, 1)][::-1], 1)
+    ),
+    "a scaled sum, each head its own softmax": Heads(
+        lambda q, k, v: (
+            torch.cat([t.softmax(-1) for t in ((q @ k.mT / 2 - 1e9 * HOLES) * 0.5).chunk(2, 1)], 1)
+            @ v
+        )
     ),
     "divided by a vector": read_twice(
         lambda s: s.masked_fill(HOLES, -1e9) / torch.linspace(1.0, 2.0, FRAMES)
@@ -152,7 +172,7 @@ def test_what_hides_keys_in_a_softmax_costs_it_nothing(name: str) -> None:
 def test_a_window_and_a_bias_part() -> None:
     (node,) = (n for n in prepared(FUSED["slopes of causal heads"]).nodes if n.op == "attention")
     assert node.attrs["window"] == (FRAMES - 1, 0)
-    assert "hides" not in node.attrs
+    assert "masked" not in node.attrs
     assert len(node.inputs) == 4
 
 
@@ -320,9 +340,14 @@ def test_minus_infinity_everywhere_is_no_mask() -> None:
     assert refused(written(lambda s: s + torch.tensor(-INF))).code == "E111"
 
 
-def test_a_mask_that_is_divided_by_what_is_computed_has_decibels() -> None:
-    """Nothing hides there: floats of 1e38 among scores, and their squares."""
-    model = read_twice(lambda s: (s + LEAST_LATER) / (1.0 + s.sigmoid()))
-    q = quantized(prepared(model))
-    found = measure(q, {q.graph.inputs[0]: WINDOWS.numpy()})
-    assert all(db is None or db >= -300.0 for db in found.local.values())
+def test_a_mask_that_is_divided_by_what_is_computed_is_refused() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        quantized(prepared(read_twice(lambda s: (s + LEAST_LATER) / (1.0 + s.sigmoid()))))
+    assert caught.value.code == "E226"
+    assert ".py:" in caught.value.notice.title
+    assert "right in front of the softmax" in "\n".join(caught.value.notice.tries)
+
+
+def test_a_mask_behind_what_is_divided_by_what_is_computed_builds() -> None:
+    divided = read_twice(lambda s: (s / (1.0 + s.sigmoid())).masked_fill(LATER, -1e9))
+    assert kept_db(divided) > 28.0

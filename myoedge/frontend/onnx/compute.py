@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.frontend.torch import compute
 from myoedge.graph.ir import Shape
-from myoedge.operators.attention.graph_form import Added, attend
+from myoedge.operators.attention.graph_form import attend
 from myoedge.operators.graph_builder import (
     Unsupported,
     reshape,
@@ -37,7 +37,7 @@ def attention(c: OnnxCall) -> str:
     )
     scale = float(c.attrs.get("scale") or 1.0 / math.sqrt(sizes[0] // heads))
     window = (ends[-1] + 2**20, 0) if c.attrs.get("unidirectional") else None
-    y = transpose(d, attend(d, q, k, v, scale=scale, added=Added(window)), (0, 2, 1, 3))
+    y = transpose(d, attend(d, q, k, v, scale=scale, window=window), (0, 2, 1, 3))
     return reshape(d, y, c.out)
 
 

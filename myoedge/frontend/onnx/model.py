@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
+from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
+from myoedge.frontend.masks import SURE
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
@@ -35,7 +36,6 @@ from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.definition import UNSEEN
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
 
@@ -294,7 +294,7 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
             raise unsupported([refusal], onnx_refusals.instead)
         if state.names.get(name) not in reached:
             raise constant_output(shown(name), "a constant")
-    hiding_only(state.builder, [state.names[name] for name in names])
+    clamped_only(state.builder, [state.names[name] for name in names])
     for node in state.builder.nodes:
         refuse_not_finite(node.label, [state.builder.constants.get(x) for x in node.inputs])
     ports = port_names(names)
@@ -318,4 +318,4 @@ def _learnt(graph: GraphProto, state: Importing) -> int:
     every = (*(t.name for t in graph.initializer), *nodes)
     read = (name for name in every if name in state.arrays and state.values[name].kind in FLOATS)
     arrays = (state.arrays[name] for name in read)
-    return sum(array.size for array in arrays if not (array <= UNSEEN).any())
+    return sum(array.size for array in arrays if not (array <= SURE).any())

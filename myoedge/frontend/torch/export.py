@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.infinities import hiding_only, refuse_no_mask, refuse_not_finite
+from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
 from myoedge.frontend.refusals import (
     changes_state,
     constant_output,
@@ -175,7 +175,7 @@ def _finished(program: Any, builder: GraphBuilder, values: Mapping[str, Any]) ->
             raise constant_output(name, str(getattr(argument, "value", argument.name)))
     if not outputs:
         raise constant_output("the result of forward()", "no tensor")
-    hiding_only(builder, [str(value) for value in outputs])
+    clamped_only(builder, [str(value) for value in outputs])
     for name in dict.fromkeys(name for node in builder.nodes for name in node.inputs):
         if name in builder.constants:
             refuse_not_finite(name.removesuffix(".const"), [builder.constants[name]])

@@ -21,7 +21,7 @@ from myoedge.operators.base import (
     QuantizeInputs,
     register,
 )
-from myoedge.operators.common_rules import stored_bound
+from myoedge.operators.common_rules import masked_scores, stored_bound
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, on_nine_cores
 from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import up
@@ -29,20 +29,17 @@ from myoedge.targets.chip import Engine
 
 EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
-# Of what is added to scores: exp is 0 in float32 then, but where scores are 900 apart. What stands
-# for minus infinity, also where some of that are added up.
-UNSEEN, LOWEST = -1e3, -1e8
-FAINT = -50.0  # of the largest, exp is 2e-22: hides where scores are known to be that far above it
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
-HIDING = -128  # what hides a key, of what is added to scores, where attrs say so
-BELOW = 2**29  # by how much
+BELOW = 2**29  # a hidden key's score is so much less
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
 
-def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *bias: Shape) -> Shape:
+def shape(attrs: Attrs, q: Shape, k: Shape, v: Shape, *more: Shape) -> Shape:
     """q [B, N, H, D], k [B, M, H, D], v [B, H, E, M and what fills a word] -> [B, N, H, E].
 
-    bias   [B or 1, H or 1, N, M]
+    more              a bias, a mask, or both: [B or 1, H or 1, N, M]
+    attrs["masked"]   the last operand is a mask: 1 where a row sees a key, 0 where not
+    attrs["flat"]     a row whose keys are all hidden has equal shares, not those of its scores
     """
     return (*q[:3], v[2])
 
@@ -53,13 +50,19 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     axes = {"b": q[0], "n": q[1], "h": q[2], "e": v[2], "m": v[3], "d": q[3]}
     b, n, h, e, m, d = (((axis, 1),) for axis in axes)
     operands: dict[str, tuple[Dim, ...]] = {"q": (b, n, h, d), "k": (b, m, h, d), "v": (b, h, e, m)}
-    bias = {"bias": (*_once(shapes[3], b, h), n, m)} if len(shapes) > 3 else {}
-    return LoopNest(axes, {**operands, **bias, "y": (b, n, h, e)}, frozenset("md"))
+    more = {name: (*_once(shapes[at], b, h), n, m) for name, at in added(attrs, shapes).items()}
+    return LoopNest(axes, {**operands, **more, "y": (b, n, h, e)}, frozenset("md"))
 
 
-def _once(bias: Shape, *lead: Dim) -> tuple[Dim, ...]:
-    """Indices along batch and heads, along which one bias may be for all."""
-    return tuple(dim if n > 1 else () for n, dim in zip(bias, lead, strict=False))
+def _once(shape: Shape, *lead: Dim) -> tuple[Dim, ...]:
+    """Indices along batch and heads, along which one bias or mask may be for all."""
+    return tuple(dim if n > 1 else () for n, dim in zip(shape, lead, strict=False))
+
+
+def added(attrs: Attrs, shapes: Sequence[Shape]) -> dict[str, int]:
+    """Positions of "bias" and "mask" among the operands, as far as there are any."""
+    count, masked = len(shapes), bool(attrs.get("masked"))
+    return ({"bias": 3} if count - masked > 3 else {}) | ({"mask": count - 1} if masked else {})
 
 
 def products(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> int:
@@ -81,7 +84,7 @@ def seen(attrs: Attrs, rows: int, keys: int) -> tuple[Array, Array]:
     return np.maximum(at - before, 0), np.minimum(at + after + 1, keys)
 
 
-def mask(attrs: Attrs, rows: int, keys: int) -> Array:
+def in_window(attrs: Attrs, rows: int, keys: int) -> Array:
     """bool [rows, keys]: what is seen."""
     first, end = seen(attrs, rows, keys)
     at = np.arange(keys)
@@ -91,12 +94,13 @@ def mask(attrs: Attrs, rows: int, keys: int) -> Array:
 def scores_of(attrs: Attrs, q: Array, k: Array) -> Array:
     """[B, H, N, M] before anything is added to them; minus infinity outside the window."""
     scores = np.matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1)) * np.float32(attrs["scale"])
-    return np.where(mask(attrs, q.shape[1], k.shape[1]), scores, -np.inf)
+    return np.where(in_window(attrs, q.shape[1], k.shape[1]), scores, -np.inf)
 
 
-def real(attrs: Attrs, q: Array, k: Array, v: Array, *bias: Array) -> Array:
-    scores = scores_of(attrs, q, k)
-    scores = scores + bias[0] if bias else scores
+def real(attrs: Attrs, q: Array, k: Array, v: Array, *more: Array) -> Array:
+    scores, at = scores_of(attrs, q, k), added(attrs, [q.shape] * (3 + len(more)))
+    scores = scores + more[0] if "bias" in at else scores
+    scores = masked_scores(attrs, scores, more[-1]) if "mask" in at else scores
     e = np.exp(scores - scores.max(axis=-1, keepdims=True))
     y = np.matmul(e / e.sum(axis=-1, keepdims=True), v[..., : k.shape[1]].swapaxes(2, 3))
     return np.ascontiguousarray(y.swapaxes(1, 2))
@@ -107,10 +111,12 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     q, k, v = (inputs.params(i) for i in range(3))
     (_, _, _, width), keys = inputs.shapes[0], inputs.shapes[1][1]
     unit = q.scale * k.scale * inputs.attrs["scale"]
-    if hides(inputs.attrs):
-        unit = max(unit, *_least_units(inputs.params(3)))
-    bias = _bias_factor(inputs.params(3).scale / unit) if _is_biased(inputs) else (0, 0)
-    hidden = BELOW if hides(inputs.attrs) else 0
+    at = added(inputs.attrs, inputs.shapes)
+    bias_scale = inputs.params(3).scale if "bias" in at else 0.0
+    if "mask" in at:  # hidden keys are beyond the table's end
+        unit = max(unit, 255 * EXP_STEP / (BELOW / 4), bias_scale / 2**20)
+    bias = _bias_factor(bias_scale / unit) if "bias" in at else (0, 0)
+    hidden = BELOW if "mask" in at else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     numbers = {
         **_distance(unit / EXP_STEP, 2 * bound),
@@ -120,31 +126,6 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
         "acc_bound": max(2 * bound + 2**20, keys * EXP_MAX * 128),
     }
     return QuantizedParams(numbers, {"exp": exp_table()})
-
-
-def hides(attrs: Attrs) -> bool:
-    """Whether what is added to scores hides keys.
-
-    attrs["hides"]   so it does, in integers where it is HIDING, else where it is very negative
-    """
-    return bool(attrs.get("hides"))
-
-
-def _is_biased(inputs: QuantizeInputs) -> bool:
-    """Whether a bias is added to scores that differs between visible keys."""
-    if len(inputs.input_params) < 4:
-        return False
-    known = inputs.constants[3] if hides(inputs.attrs) else None
-    seen_ = None if known is None else known[known > UNSEEN]
-    return seen_ is None or bool((seen_ != seen_[:1]).any())
-
-
-def _least_units(bias: QuantParams) -> tuple[float, float]:
-    """Smallest units of a score that keep hidden keys far enough below all others.
-
-    Where they exceed the score's own unit, all scores together are less than a step of the bias.
-    """
-    return 255 * EXP_STEP / (BELOW / 4), bias.scale / 2**20
 
 
 def exp_table() -> Array:
@@ -184,15 +165,17 @@ def _share(v: QuantParams, y: QuantParams) -> dict[str, int]:
     raise AssertionError("a shift of 0 always fits")
 
 
-def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *bias: Array) -> Array:
-    """q, k, v int8 as in `shape`, bias int8 [B or 1, H or 1, N, M] -> int8 [B, N, H, E]."""
+def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:
+    """q, k, v, bias int8 as in `shape`, mask int8: below 0 where hidden -> int8 [B, N, H, E]."""
     keys = k.shape[1]
     scores = exact_matmul(q.swapaxes(1, 2), k.transpose(0, 2, 3, 1))
-    if bias:
-        scores = scores + (bias[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
-    if hides(step.attrs):
-        scores = scores - np.where(bias[0] == HIDING, BELOW, 0)
-    open_ = mask(step.attrs, q.shape[1], keys)
+    at = added(step.attrs, step.shapes)
+    if "bias" in at:
+        scores = scores + (more[0].astype(np.int64) * step["bias_mult"] >> step["bias_shift"])
+    if "mask" in at:
+        below = (0 if step.attrs.get("flat") else scores) - BELOW
+        scores = np.where(more[-1] < 0, below, scores)
+    open_ = in_window(step.attrs, q.shape[1], keys)
     most = np.where(open_, scores, -(2**40)).max(axis=-1, keepdims=True)
     distance = np.minimum(most + step["half"] - np.where(open_, scores, most), step["most"])
     e = np.where(open_, step["exp"].astype(np.int64)[distance * step["mult"] >> step["shift"]], 0)
@@ -215,18 +198,14 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
         "v_row": v[3],
         "before": before,
         "after": after,
-        "biased": len(step.shapes) > 3,
-        **_bias_steps(*step.shapes[3:]),
-        "hides": int(hides(step.attrs)),
+        "added": {x: _heads(step.shapes[i]) for x, i in added(step.attrs, step.shapes).items()},
+        "flat": int(bool(step.attrs.get("flat"))),
     }
 
 
-def _bias_steps(*bias: Shape) -> dict[str, int]:
-    """Heads of a bias from one sample and from one head to the next; 0 where it is the same."""
-    if not bias:
-        return {}
-    ((b, h, _, _),) = bias
-    return {"bias_outer": h if b > 1 else 0, "bias_inner": int(h > 1)}
+def _heads(shape: Shape) -> tuple[int, int]:
+    """Heads of a bias or mask from one sample and from one head to the next; 0: the same one."""
+    return shape[1] if shape[0] > 1 else 0, int(shape[1] > 1)
 
 
 def row_bytes(keys: int, out_width: int) -> int:
@@ -264,7 +243,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     sizes = literals(step)
     if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
-    kept = ("keys", "width", "out_width", "before", "after", "hides")
+    kept = ("keys", "width", "out_width", "before", "after", "flat")
     return Tiled(
         kernel="me_attention_s8",
         axes={
@@ -304,14 +283,14 @@ def _operands(step: QuantizedNode) -> Iterator[Operand]:
     yield Operand("q", 0, shapes[0], (b, row, h, ()))
     yield Operand("k", 1, shapes[1], (b, keys, h, ()))
     yield Operand("v", 2, shapes[2], (b, h, (), keys), first=(0, 0, 0, -filled))
-    if len(shapes) > 3:
-        yield Operand("bias", 3, shapes[3], (*_once(shapes[3], b, h), row, ()))
+    for name, at in added(step.attrs, shapes).items():
+        yield Operand(name, at, shapes[at], (*_once(shapes[at], b, h), row, ()))
     yield Operand("exp", "exp", (512,), ((),))
     yield Operand("y", OUT, step.out, (b, row, h, ()))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "y", "scratch")}
+    places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
     q, k, v = (regions[name] for name in "qkv")
     rows = {"rows": q.extent[1], "first_row": q.start[1]}
     keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
@@ -327,7 +306,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     groups, across = -(-rows // 4), numbers["out_width"] // 4
     scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
     values = -(-groups * across // cores) * words
-    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * numbers["hides"]
+    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * ("mask" in numbers["added"])
     exponentials = -(-rows // cores) * (words * 4 * item + 85) * EXPONENTIAL
     return (scores + values + exponentials) * part
 
@@ -348,8 +327,7 @@ ATTENTION = register(
             in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
         ),
         symmetric=(0,),
-        broadcast_inputs={3: 2},
-        hiding=lambda attrs: (3,) if hides(attrs) else (),
+        broadcast_inputs={3: 2, 4: 2},
         multiplies=True,
         products=products,
     )

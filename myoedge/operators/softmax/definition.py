@@ -27,6 +27,7 @@ from myoedge.operators.common_rules import (
     axis_permuted,
     beside_axis,
     elementwise,
+    masked_scores,
     same_shape,
     stored_bound,
 )
@@ -40,7 +41,11 @@ ROW_MAX = 2**15  # elements of a row: their sum stays below 2**31
 LOG_ONE = 2**12  # ln is kept in Q12: at most 15 ln 2 = 42,587
 
 
-def softmax_real(attrs: Attrs, x: Array) -> Array:
+def softmax_real(attrs: Attrs, x: Array, *mask: Array) -> Array:
+    """mask   1 where a row sees an element, 0 where not: alike along leading axes, then as x
+    attrs["flat"]   a row that sees nothing has equal shares, not those of x
+    """
+    x = masked_scores(attrs, x, mask[0]) if mask else x
     shifted = np.exp(x - x.max(axis=attrs["axis"], keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=attrs["axis"], keepdims=True))
 
@@ -61,11 +66,15 @@ def _rows(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(x, step.attrs["axis"], -1).astype(np.int64)
 
 
-def _exponentials(step: QuantizedNode, x: Array) -> tuple[Array, Array, Array, Array]:
-    """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings."""
-    rows = _rows(step, x)
-    distance = rows.max(axis=-1, keepdims=True) - rows
-    e = step["exp"].astype(np.int64)[distance]
+def _exponentials(
+    step: QuantizedNode, rows: Array, seen: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Distances from the maximum, exponentials, sum >> halvings in [2**15, 2**16), halvings.
+
+    rows   int64 [.., n]      seen   bool, broadcast: elsewhere the exponential is 0
+    """
+    distance = np.where(seen, rows, -128).max(axis=-1, keepdims=True) - rows
+    e = np.where(seen, step["exp"].astype(np.int64)[np.maximum(distance, 0)], 0)
     total = e.sum(axis=-1, keepdims=True)
     halvings = np.frexp(total.astype(np.float64))[1].astype(np.int64) - 16
     return distance, e, total >> halvings, halvings
@@ -78,9 +87,15 @@ def softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     )
 
 
-def softmax_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 -> int8 with scale 1/256 and zero point -128; unsigned 32-bit arithmetic."""
-    _, e, mantissa, halvings = _exponentials(step, x)
+def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
+    """x int8, mask int8: below 0 where hidden -> int8 with scale 1/256 and zero point -128;
+    unsigned 32-bit arithmetic."""
+    rows, seen = _rows(step, x), np.ones((), bool)
+    if mask:
+        seen = _rows(step, np.broadcast_to(mask[0], x.shape)) >= 0
+        blind = ~seen.any(axis=-1, keepdims=True)
+        seen, rows = seen | blind, np.where(blind & bool(step.attrs.get("flat")), 0, rows)
+    _, e, mantissa, halvings = _exponentials(step, rows, seen)
     inverse = 2**31 // mantissa
     probability = (((e * inverse) >> 15) + (1 << (7 + halvings))) >> (8 + halvings)
     y = np.minimum(probability - 128, 127).astype(np.int8)
@@ -90,7 +105,15 @@ def softmax_integer(step: QuantizedNode, x: Array) -> Array:
 def row_literals(step: QuantizedNode) -> dict[str, object]:
     """Rows of `length` elements, `inner` apart."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return {"outer": outer, "length": length, "inner": inner}
+    more = {"flat": bool(step.attrs.get("flat")), "mask_rows": _mask_rows(step)}
+    return {"outer": outer, "length": length, "inner": inner, **more}
+
+
+def _mask_rows(step: QuantizedNode) -> int:
+    """Rows of a mask around its axis, which those of x go through again and again; 0 without."""
+    if len(step.shapes) < 2:
+        return 0
+    return math.prod(step.shapes[1][: step.attrs["axis"] % len(step.out)])
 
 
 def _rows_in_tiles(
@@ -130,13 +153,59 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
+    if len(step.shapes) > 1:
+        return _masked_in_tiles(step, engine, arrays)
     return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, arrays, "softmax")
+
+
+def _softmax_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
+    """A mask is alike along leading axes, which a permutation may move."""
+    return None if attrs.get("masked") else axis_permuted(attrs, perm)
+
+
+def _softmax_in_time(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
+    """Frame by frame along any other axis; a mask has its own frames."""
+    same = axis == attrs["axis"] % len(shapes[0])
+    return None if same else StreamingRule(axis, lambda made: attrs)
+
+
+def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Array]) -> Tiled:
+    """Rows by repetition of the mask and by its own rows."""
+    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    rows = _mask_rows(step)
+    axes, (inside,) = axes_of((Loop(inner, (1,)),))
+    index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
+    whole = (outer // rows, rows, length, inner)
+    x = Operand("x", 0, whole, index)
+    return Tiled(
+        kernel="me_masked_softmax_s8",
+        axes={"repeat": outer // rows, "row": rows, **axes},
+        split=("repeat", "row", "i0"),
+        operands=(
+            x,
+            Operand("mask", 1, whole[1:], index[1:]),
+            Operand("exp", "exp", (arrays["exp"].nbytes,), ((),)),
+            Operand("y", OUT, whole, index),
+        ),
+        op={"length": length, "exp": "@exp", "flat": int(bool(step.attrs.get("flat")))},
+        tile=_masked_tile,
+        arrays=arrays,
+        work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (2 * length + 6),
+    )
+
+
+def _masked_tile(regions: Mapping[str, Region]) -> Fields:
+    repeats, rows, _, inner = regions["x"].extent
+    sizes = {"repeats": repeats, "rows": rows, "inner": inner}
+    return {"x": "@x", "mask": "@mask", "y": "@y", **sizes}
 
 
 SOFTMAX = register(
     OpDef(
         name="softmax",
-        doc="softmax over one axis of up to 32,768 elements; output in steps of 1/256",
+        doc="softmax over one axis of up to 32,768 elements, masked; output in steps of 1/256",
         shape=same_shape,
         nest=elementwise,
         real=softmax_real,
@@ -147,8 +216,9 @@ SOFTMAX = register(
         literals=row_literals,
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
-        permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
+        broadcast_inputs={1: None},
+        permute_rule=_softmax_permuted,
+        streaming_rule=_softmax_in_time,
     )
 )
 
@@ -176,7 +246,7 @@ def log_softmax_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     """x int8 -> int8."""
-    distance, _, mantissa, halvings = _exponentials(step, x)
+    distance, _, mantissa, halvings = _exponentials(step, _rows(step, x), np.ones((), bool))
     log_sum = step["log"][(mantissa >> 7) - 256] + halvings * step["ln2"]
     c = SumRequant((step["mult"], step["log_mult"]), step["offset"], step["shift"])
     y = c.apply((distance, np.broadcast_to(log_sum, distance.shape)), step.low, step.high)

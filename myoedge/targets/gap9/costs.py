@@ -33,6 +33,7 @@ KERNELS = {
     "me_magnitude_s8": KernelCost(146, 255, 400),
     # an element of a row
     "me_softmax_s8": KernelCost(19.2, 250, 600),
+    "me_masked_softmax_s8": KernelCost(28.0, 250, 600),
     "me_log_softmax_s8": KernelCost(34.7, 250, 500),
     "me_argmax_s8": KernelCost(5.5, 250, 300),
     "me_norm_s8": KernelCost(10.1, 410, 1000),
