@@ -69,6 +69,6 @@ def init(folder: StrPath = ".", *, model: StrPath | None = None) -> tuple[Path, 
     model   named in the file, and looked into for the input's shape
     Errors: E223 where a file exists, E220 not writable.
     """
-    from myoedge.building.project_template import write_starter
+    from myoedge.building.project_template import write_project_template
 
-    return write_starter(Path(folder), model)
+    return write_project_template(Path(folder), model)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model file -> the network in it, folded and fused, with what stands in front and behind."""
+"""Loading of a model file: its network, folded and fused, with conditioning and decoding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WEIGHTS = (Kind.CHECKPOINT, Kind.SAFETENSORS)  # which a factory makes a network
 
 
 @dataclass(frozen=True)
-class Around:
+class ConditioningAndDecoding:
     """Conditioning in front of a network, and decoding behind it.
 
     ctc      class that is the blank, where symbols take the place of the output; frame by frame
@@ -64,7 +64,7 @@ def load_model(
     path: Path,
     factory: str | None = None,
     calib: Given | None = None,
-    around: Around | None = None,
+    stages: ConditioningAndDecoding | None = None,
 ) -> Model:
     """A torch.export archive, an ONNX model, or a checkpoint through its factory; content decides.
 
@@ -76,7 +76,7 @@ def load_model(
     if factory and kind in WHOLE:
         raise needs_no_factory(kind, path)
     found = _of_onnx(path) if kind is Kind.ONNX else _of_torch(kind, path, factory, calib)
-    return replace(found, graph=_prepared(found.imported, around or Around()))
+    return replace(found, graph=_prepared(found.imported, stages or ConditioningAndDecoding()))
 
 
 def _of_onnx(path: Path) -> Model:
@@ -130,18 +130,18 @@ def check_work(model: Model) -> None:
         raise MyoedgeError("E122", f"{model.name} computes nothing", facts)
 
 
-def _prepared(imported: Graph, around: Around) -> Graph:
+def _prepared(imported: Graph, stages: ConditioningAndDecoding) -> Graph:
     from myoedge.passes import prepare
     from myoedge.passes.condition import conditioned
     from myoedge.passes.decode import decoded, voted
 
     graph = imported
-    if around.filters is not None:
-        graph = conditioned(graph, around.filters)
-    if around.ctc is not None:
-        graph = decoded(graph, around.ctc, framewise=around.framewise)
-    if around.vote is not None:
-        graph = voted(graph, around.vote)
+    if stages.filters is not None:
+        graph = conditioned(graph, stages.filters)
+    if stages.ctc is not None:
+        graph = decoded(graph, stages.ctc, framewise=stages.framewise)
+    if stages.vote is not None:
+        graph = voted(graph, stages.vote)
     return prepare(graph)
 
 

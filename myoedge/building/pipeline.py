@@ -15,7 +15,7 @@ from myoedge.building import config as configuration
 from myoedge.building.config import Config
 from myoedge.building.loading import (
     WHOLE,
-    Around,
+    ConditioningAndDecoding,
     Model,
     check_work,
     filters,
@@ -170,8 +170,10 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     factory = _factory(options, settings, path)
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
     ctc = settings.model.ctc if options.ctc is None else options.ctc
-    around = Around(filters(settings.conditioning), ctc, settings.model.vote, options.stream)
-    model = load_model(path, factory, calib, around)
+    stages = ConditioningAndDecoding(
+        filters(settings.conditioning), ctc, settings.model.vote, options.stream
+    )
+    model = load_model(path, factory, calib, stages)
     check_work(model)
     model = replace(model, graph=options.examine(model.graph))
     return model, choose_samples(model, calib)

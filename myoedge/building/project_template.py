@@ -60,7 +60,7 @@ np.savez("calib.npz", {names})
 """
 
 
-def write_starter(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
+def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
     """Writes both files, or none. Errors: E223 where one exists, those of load for a model."""
     shapes = {} if model is None else _shapes(model)
     files = {
