@@ -384,9 +384,9 @@ def test_interrupted(small: Path, tmp_path: Path) -> None:
 
 IN_A_STRING = """
 import click
-from myoedge.cli.shell import guarded
+from myoedge.cli.shell import run_command_line
 verb = click.Command("verb", callback=lambda: exec("raise KeyboardInterrupt"))
-guarded(click.Group(commands=[verb]), ["verb"])
+run_command_line(click.Group(commands=[verb]), ["verb"])
 """
 
 
