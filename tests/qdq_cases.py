@@ -18,6 +18,8 @@ from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, output_of
+from myoedge.operators.cases import Draw as Choices
+from myoedge.operators.cases import drawn_uses
 from myoedge.operators.interpreter import run_integer
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.plan.plan import Plan
@@ -322,7 +324,20 @@ def draw_spectrogram(rng: np.random.Generator) -> Case:
     return {"hop": hop, "chain": chain}, [(60, lanes)], parts
 
 
+def of_use(op: str) -> Draw:
+    """Of an operator whose uses are drawn in its own folder."""
+
+    def draw(rng: np.random.Generator) -> Case:
+        use = drawn_uses()[op](Choices(rng))
+        if not all(use.shapes):  # onnxruntime takes no NumPy scalars
+            return draw(rng)
+        return dict(use.attrs), list(use.shapes), [w.astype(np.float32) for w in use.weights]
+
+    return draw
+
+
 CASES: Mapping[str, Draw] = {
+    **{op: of_use(op) for op in drawn_uses()},
     "add": draw_binary,
     "affine": draw_affine,
     "argmax": draw_argmax,

@@ -36,7 +36,13 @@ def kernel(plan: Plan, index: int, step: QuantizedNode) -> str:
         **step.integers.scalars,
         **OPS[step.node.op].literals(step),
     }
-    return render(f"kernels/{OPS[step.node.op].template}", values)
+    return render(template_path(step.node.op), values)
+
+
+def template_path(op: str) -> str:
+    """Path of an operator's template below firmware_templates."""
+    template = OPS[op].template
+    return template if "/" in template else f"kernels/{template}"
 
 
 def heading(step: QuantizedNode) -> str:

@@ -61,9 +61,11 @@ def brought(plan: Plan) -> dict[str, str]:
 
 
 def _text(name: str, brought: Mapping[str, str]) -> str | None:
-    path = _folder() / name
+    path = _path(name)
     return brought.get(name) or (path.read_text() if path.is_file() else None)
 
 
-def _folder() -> Path:
-    return template_dir() / "library"
+def _path(name: str) -> Path:
+    """A file of the library or of one operator's folder; not there where neither has it."""
+    found = sorted(template_dir().glob(f"operators/[a-z]*/{name}"))
+    return found[0] if found else template_dir() / "library" / name

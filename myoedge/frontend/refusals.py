@@ -43,7 +43,6 @@ INSTEAD = {
     "std": "batch norm, or normalise the windows on the host",
     "var": "batch norm, or normalise the windows on the host",
     "max.dim": "only the values of max, or argmax at the output",
-    "maximum": "max_pool over stacked tensors, or clamp by a number",
     "where": "clamp, relu or leaky_relu, which are supported, or a condition that is a buffer",
     "masked_fill": "a mask that is a buffer of the module (one build for each), not an input",
     "scatter": "cat or stack of the parts instead of writing into a slice",

@@ -219,7 +219,8 @@ class OpDef:
     quantize   QuantizeInputs -> QuantizedParams
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
-    template   file below firmware_templates/kernels; empty where no code is emitted
+    template   file below firmware_templates/kernels, or with its path below firmware_templates;
+               empty where no code is emitted
     phases     QuantizedNode -> for a layer that works on L2, phase by phase: number of lanes that
                the cores share, and the cycles of one; None: iterations cost about the same
     literals   QuantizedNode -> numbers its template writes into the C, besides shapes and integers
@@ -290,7 +291,8 @@ OPS: dict[str, OpDef] = {}
 def register(op: OpDef) -> OpDef:
     """Adds an operator to the table; done once, when myoedge.operators is imported."""
     assert op.name not in OPS, op.name
-    OPS[op.name] = op
+    if op.name != "TEMPLATE":  # is imported by checks of all modules, and no operator
+        OPS[op.name] = op
     return op
 
 

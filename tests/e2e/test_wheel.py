@@ -30,7 +30,9 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     assert "myoedge/_data/gvsoc/gap9like.py" in names
     assert "myoedge/_data/boards/gap9_evk/board.toml" in names
     assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names
-    assert not [n for n in names if n.endswith(".pyc")]
+    assert not [n for n in names if n.endswith((".pyc", "cases.py"))]
+    assert not [n for n in names if n.startswith("myoedge/operators/TEMPLATE")]
+    assert "myoedge/_data/firmware_templates/operators/maximum/me_maximum_s8.c" in names
     assert not [n for n in names if n.startswith(("tests", "examples"))]
     ran([sys.executable, "-m", "venv", "--without-pip", "fresh"], tmp_path)
     python = tmp_path / "fresh" / "bin" / "python"

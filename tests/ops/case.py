@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from myoedge.graph.ir import Attrs, Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.recurrent.gates import GATE
 from myoedge.quantization.calibrate import Calibration, Range
@@ -225,6 +227,20 @@ class Case:
     @property
     def size(self) -> int:
         return sum(x.size for x in (*self.data, *self.weights))
+
+
+def judged(use: DrawnUse) -> Case:
+    """A use, and its oracle by torch."""
+    names = {"torch": torch, "F": torch.nn.functional, "math": math}
+    code = compile(use.torch, use.op, "eval")
+    inputs = len(use.shapes)
+
+    def meaning(*tensors: torch.Tensor) -> torch.Tensor:
+        numbered = {f"x{i}" if i < inputs else f"w{i - inputs}": x for i, x in enumerate(tensors)}
+        return eval(code, {**names, **use.attrs, **numbered})
+
+    values = {name: value for name, value in vars(use).items() if name != "torch"}
+    return Case(**values, meaning=meaning)
 
 
 def _scaled(values: Array, factors: tuple[float, float]) -> Range:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,10 +21,11 @@ from myoedge.codegen.kernels import arrays, function_name, kernel
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.plan.plan import Plan
 from myoedge.system import toolchain
 from tests.guard import run_guarded
-from tests.ops.case import Case
+from tests.ops.case import Case, judged
 from tests.ops.cases import STRATEGIES
 
 ARGUMENTS = "(const void *const in[], void *const out[])"
@@ -41,11 +43,21 @@ def _turn(op: str) -> int:
     return LATER.index(op) if op in LATER else -1
 
 
+USES = drawn_uses()
+
+
 @cache
 def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
     """`count` cases of an operator, all different; the same for the same number."""
     found: dict[str, Case] = {}
-    burst = 10**6 * sorted(OPS, key=_turn).index(op) + 10**4 * number
+    if op in USES:
+        draw = Draw(np.random.default_rng([zlib.crc32(op.encode()), number]))
+        while len(found) < count:
+            found |= {repr(use): judged(use) for use in [USES[op](draw)]}
+        return tuple(found.values())
+    burst = (
+        10**6 * sorted((o for o in OPS if o in STRATEGIES), key=_turn).index(op) + 10**4 * number
+    )
     while len(found) < count:
         found |= {repr(case): case for case in _burst(op, burst)}
         burst += 1

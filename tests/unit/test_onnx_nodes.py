@@ -29,7 +29,6 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
     "only the first result": (r"test_dropout_default_mask.*", r"test_maxpool_with_argmax_.*"),
     "model.eval()": (r"test_batchnorm_.*training_mode", r"test_training_dropout_.*"),
     "training_mode": (r"test_training_dropout.*",),
-    "larger or smaller of two tensors": (r"test_(max|min)_(example|two_inputs|float(16|32|64))",),
     "slopes that vary along 3 axes": (r"test_prelu_example",),
     "exponent that is a tensor": (r"test_pow(_example|_bcast_array|_types_.*)?",),
     "mode linear": (r"test_resize_.*_linear.*", r"test_resize_tf_crop.*"),

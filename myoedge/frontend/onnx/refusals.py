@@ -31,7 +31,6 @@ MISSING: Mapping[str, tuple[str, ...]] = {
         "QLinearMatMul", "QuantizeLinear",
     ),
     "a Conv with the transform's sines and cosines as weights": ("DFT", "STFT"),
-    "MatMul by a triangular matrix of ones": ("CumSum",),
     "Concat, Slice, or Gather by constant indices": (
         "CenterCropPad", "Compress", "GatherElements", "GatherND", "OneHot", "ReverseSequence",
         "Scatter", "ScatterElements", "ScatterND", "TensorScatter",

@@ -20,12 +20,11 @@ from myoedge.operators.import_rows import (
     Arguments,
     AtenRow,
     OnnxCall,
-    OnnxRow,
     one_by_one,
 )
 
 
-def _scalar(d: GraphBuilder, value: Any) -> float | None:
+def number_of(d: GraphBuilder, value: Any) -> float | None:
     """A number, or the single element of a constant; None for tensors."""
     if isinstance(value, int | float):
         return float(value)
@@ -51,13 +50,13 @@ def _alpha(a: Arguments) -> float:
 
 def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
     """Scalars become a step of a table, tensors a node."""
-    a, b = _scalar(d, left), _scalar(d, right)
+    a, b = number_of(d, left), number_of(d, right)
     if any(c is not None and math.isinf(c) for c in (a, b)):
         raise Unsupported(f"{op} with an infinity")
     if b is not None and not _is_number(d, left):
-        return _widened(d, left, _by_scalar(op, b, alpha, scalar_right=True), out)
+        return _widened(d, left, _bynumber_of(op, b, alpha, scalar_right=True), out)
     if a is not None and not _is_number(d, right):
-        return _widened(d, right, _by_scalar(op, a, alpha, scalar_right=False), out)
+        return _widened(d, right, _bynumber_of(op, a, alpha, scalar_right=False), out)
     if alpha != 1.0:
         right = times(d, right, alpha)
     return d.add(op, left, right)
@@ -73,7 +72,7 @@ def _is_number(d: GraphBuilder, value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _by_scalar(op: str, c: float, alpha: float, *, scalar_right: bool) -> tuple[Any, ...]:
+def _bynumber_of(op: str, c: float, alpha: float, *, scalar_right: bool) -> tuple[Any, ...]:
     if op == "mul":
         return ("affine", c, 0.0)
     sign = 1.0 if op == "add" else -1.0
@@ -89,7 +88,7 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if a.get("rounding_mode"):
         raise Unsupported(f"div with rounding_mode={a['rounding_mode']!r}")
     left, right = a["self"], a["other"]
-    divisor = _scalar(d, right)
+    divisor = number_of(d, right)
     if divisor == 0.0:
         raise Unsupported("division by zero")
     if divisor is not None:
@@ -100,7 +99,7 @@ def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def pow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    exponent, base = _scalar(d, a["exponent"]), _scalar(d, a["self"])
+    exponent, base = number_of(d, a["exponent"]), number_of(d, a["self"])
     if base is not None:
         return _power_of(d, base, a["exponent"])
     if exponent is None:
@@ -114,35 +113,10 @@ def _power_of(d: GraphBuilder, base: float, x: str) -> str:
     return d.add("table", x, chain=(("affine", math.log(base), 0.0), ("exp",)))
 
 
-def extreme(low: bool) -> AtenRow:
-    """maximum and minimum of a tensor and a number."""
-
-    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        pair = (a["self"], a["other"])
-        edge = next((c for x in pair if (c := _scalar(d, x)) is not None), None)
-        if edge is None:
-            raise Unsupported("the larger or smaller of two tensors")
-        x = next(x for x in pair if _scalar(d, x) is None)
-        step = ("clamp", edge, math.inf) if low else ("clamp", -math.inf, edge)
-        return _widened(d, x, step, out)
-
-    return row
-
-
 def power_onnx(c: OnnxCall) -> str:
     """Pow, of which a base that is a number has the exponent's shape."""
     y = pow(c.builder, {"self": c.x(0), "exponent": c.x(1)}, c.out)
     return reshape(c.builder, y, c.out)
-
-
-def extreme_onnx(low: bool) -> OnnxRow:
-    """Max and Min of any number of inputs."""
-    row = one_by_one(extreme(low))
-
-    def reshaped(c: OnnxCall) -> str:
-        return reshape(c.builder, str(row(c)), c.out)
-
-    return reshaped
 
 
 def average(c: OnnxCall) -> str:

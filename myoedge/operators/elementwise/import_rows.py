@@ -11,8 +11,6 @@ from myoedge.operators.elementwise.arithmetic_rows import (
     batch_norm_onnx,
     binary,
     div,
-    extreme,
-    extreme_onnx,
     pow,
     power_onnx,
     rsub,
@@ -93,8 +91,6 @@ ATEN: Calls = {
         **calls(chain(("tanhshrink",)), "tanhshrink"),
         **calls(step("threshold", "threshold", "value"), "threshold"),
         **calls(pow, "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"),
-        **calls(extreme(low=True), "maximum", "max.other"),
-        **calls(extreme(low=False), "minimum", "min.other"),
     },
 }
 
@@ -122,7 +118,5 @@ ONNX: Calls = {
         "Shrink": shrink_onnx,
         "Clip": clip_onnx,
         "Pow": power_onnx,
-        "Max": extreme_onnx(low=True),
-        "Min": extreme_onnx(low=False),
     },
 }

@@ -25,9 +25,11 @@ KERNELS = {
     "me_depthwise_conv_s8": KernelCost(69.7, 800, 1500),
     # a word of four results
     "me_add_s8": KernelCost(30.2, 350, 800),
+    "me_maximum_s8": KernelCost(60, 350, 800),
     "me_mul_s8": KernelCost(37.2, 350, 800),
     "me_table_s8": KernelCost(12.9, 225, 300),
     # a result
+    "me_cumsum_s8": KernelCost(14, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A tensor times a number, in tiles of whole rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.targets.chip import Engine
+
+NUMBERS = ("x_zero", "mult", "offset", "shift")
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    """x, y [rows, width]; a tile is some rows, or a part of one."""
+    width = step.out[-1] if step.out else 1
+    shape = (math.prod(step.out) // width, width)
+    dims: tuple[Dim, ...] = ((("row", 1),), (("column", 1),))
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most."""
+        return np.ceil(sizes["row"] * sizes["column"] / engine.cores)
+
+    return Tiled(
+        kernel="me_TEMPLATE_s8",
+        axes={"row": shape[0], "column": width},
+        split=("row", "column"),
+        operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),
+        op={**{name: step[name] for name in NUMBERS}, **scale_fields(step)},
+        tile=_tile_fields,
+        work=work,
+        arrays=arrays,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    return {"x": "@x", "y": "@y", "n": regions["y"].size}

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums along an axis in tiles: whole signals, as many as fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode, outer_inner
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.products.packing import scale_fields, with_table
+from myoedge.targets.chip import Engine
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+    """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
+    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
+    arrays: dict[str, Array] = {}
+    table = with_table(step, arrays)
+    shape, dims = (outer, n, inner), tuple[Dim, ...](((("o", 1),), (), (("i", 1),)))
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of the core that has most signals."""
+        return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
+
+    return Tiled(
+        kernel="me_cumsum_s8",
+        axes={"o": outer, "i": inner},
+        split=("o", "i"),
+        operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),
+        op={
+            "n": n,
+            **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
+            **scale_fields(step),
+        },
+        tile=_tile_fields,
+        work=work,
+        arrays=arrays,
+    )
+
+
+def _tile_fields(regions: Mapping[str, Region]) -> Fields:
+    outer, _, inner = regions["y"].extent
+    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

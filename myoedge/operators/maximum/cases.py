@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of the larger of two tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from myoedge.operators.cases import Draw, DrawnUse
+
+
+def maximum(d: Draw) -> DrawnUse:
+    shapes, common = d.broadcast(1, 5), d.common(2, act=True)
+    return DrawnUse("maximum", {}, shapes, "torch.maximum(x0, x1)", slack=slack, **common)
+
+
+def slack(case: Any) -> float:
+    """Each operand's factor has 15 bits."""
+    largest = max(case.params(name).scale for name in case.names) / case.target.scale
+    return 255 * max(float(largest), 1.0) / 2**15
+
+
+CASES = {"maximum": maximum}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The larger of two tensors, element by element."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from myoedge.graph.ir import Attrs
+from myoedge.numerics.arrays import Array
+from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
+from myoedge.operators.base import (
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    register,
+)
+from myoedge.operators.common_rules import (
+    broadcast_streaming_rule,
+    elementwise,
+    same_attrs,
+    stored_bound,
+)
+from myoedge.operators.elementwise.definition import broadcast, pair_literals
+from myoedge.operators.elementwise.tiling import pair
+from myoedge.operators.kernel import Tiled, on_cluster
+from myoedge.targets.chip import Engine
+
+NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset", "shift"))
+
+
+def real(attrs: Attrs, a: Array, b: Array) -> Array:
+    return np.maximum(a, b)
+
+
+def quantize(site: QuantizeInputs) -> QuantizedParams:
+    """Both operands in steps of the result: (x * mult + offset) >> shift, each with its own."""
+    scalars, bounds = dict[str, int](), list[int]()
+    for name, x in zip("ab", map(site.params, (0, 1)), strict=True):
+        factor, zero = x.scale / site.target.scale, site.target.zero_point
+        r = choose_sum_requant((factor,), (128,), (x.zero_point,), zero)
+        scalars |= {f"{name}_mult": r.mult[0], f"{name}_offset": r.offset, f"{name}_shift": r.shift}
+        bounds.append(r.largest((128,)))
+    return QuantizedParams({**scalars, "acc_bound": max(bounds)})
+
+
+def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
+    """a, b int8, broadcast -> int8."""
+    terms = [
+        SumRequant((step[f"{name}_mult"],), step[f"{name}_offset"], step[f"{name}_shift"])
+        for name in "ab"
+    ]
+    left, right = (r.apply([x], step.low, step.high) for r, x in zip(terms, (a, b), strict=True))
+    return np.maximum(left, right)
+
+
+def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+    return pair(step, engine, "me_maximum_s8", NUMBERS)
+
+
+MAXIMUM = register(
+    OpDef(
+        name="maximum",
+        doc="the larger of two tensors, broadcast",
+        shape=broadcast,
+        nest=elementwise,
+        real=real,
+        integer=integer,
+        quantize=quantize,
+        acc_bound=stored_bound,
+        template="operators/maximum/maximum.c.j2",
+        literals=pair_literals,
+        kernels=on_cluster(in_tiles),
+        epilogue=True,
+        permute_rule=same_attrs,
+        broadcast_inputs={0: None, 1: None},
+        streaming_rule=broadcast_streaming_rule,
+    )
+)

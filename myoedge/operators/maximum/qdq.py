@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The larger of two tensors as ONNX writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.operators.qdq import Write, named
+
+WRITE: Mapping[str, Write] = {"maximum": named("Max")}

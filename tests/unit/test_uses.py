@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Uses that operators draw in their own folders: torch imports each as this operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from myoedge.frontend.torch.export import from_exported
+from myoedge.frontend.torch.rows import CALLS
+from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
+from myoedge.operators.interpreter import run_real
+
+IMPORTED = sorted(op for op in drawn_uses() if CALLS[op])
+
+
+class Written(torch.nn.Module):
+    """The oracle of a use as a network."""
+
+    def __init__(self, use: DrawnUse) -> None:
+        super().__init__()
+        self.names = {"torch": torch, "F": torch.nn.functional, "math": math, **use.attrs}
+        self.text = use.torch
+        for i, value in enumerate(use.weights):
+            self.register_buffer(f"w{i}", torch.as_tensor(value, dtype=torch.float32))
+
+    def forward(self, *xs: torch.Tensor) -> torch.Tensor:
+        inputs = {f"x{i}": x for i, x in enumerate(xs)}
+        y: torch.Tensor = eval(self.text, {**self.names, **dict(self.named_buffers()), **inputs})
+        return y
+
+
+def uses(op: str, count: int) -> Iterator[DrawnUse]:
+    draw = Draw(np.random.default_rng(0))
+    found = (drawn_uses()[op](draw) for _ in range(100))
+    large = (use for use in found if all(math.prod(shape) > 1 for shape in use.shapes))
+    return (use for use, _ in zip(large, range(count), strict=False))
+
+
+@pytest.mark.parametrize("op", IMPORTED)
+def test_the_oracle_of_a_use_is_imported_as_its_operator(op: str) -> None:
+    rng = np.random.default_rng(1)
+    for use in uses(op, 3):
+        xs = [rng.normal(size=shape).astype(np.float32) for shape in use.shapes]
+        network, tensors = Written(use).eval(), tuple(map(torch.from_numpy, xs))
+        graph = from_exported(torch.export.export(network, tensors))
+        assert op in {node.op for node in graph.nodes}
+        (output,) = graph.outputs
+        found = run_real(graph, dict(zip(graph.inputs, xs, strict=True)))[output]
+        np.testing.assert_allclose(found, network(*tensors).numpy(), rtol=1e-5, atol=1e-5)
