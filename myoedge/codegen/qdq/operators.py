@@ -35,7 +35,7 @@ def _attention(w: Writer, step: QuantizedNode, *xs: str) -> str:
 
 def _masked(w: Writer, step: QuantizedNode, scores: str, mask: str) -> str:
     """Scores less so much where a mask is 0 that exp is 0, or that they are all lost in it."""
-    least = w.constant(np.array(-1e9 if step.attrs.get("flat") else -1e4, np.float32))
+    least = w.constant(np.array(-1e9 if step.attrs.get("flat") else -1e6, np.float32))
     hidden = w.node("Less", mask, w.constant(np.array(0.5, np.float32)))
     return w.node("Add", scores, w.node("Mul", w.cast(hidden, "float32"), least))
 
