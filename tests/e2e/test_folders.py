@@ -74,7 +74,7 @@ def test_output_folder_with_an_odd_name(run: Run, small: Path, tmp_path: Path) -
     left = sorted(p.name for p in tmp_path.iterdir())
     assert left == ["**", ".**.myoedge-mine", "[x", "a\nb", "b"]
     (tmp_path / "empty").mkdir()
-    refused(run(*build, ".", cwd=tmp_path / "empty"), 2, "E221", "you are in")
+    refused(run(*build, ".", cwd=tmp_path / "empty"), 2, "E221", "the current folder")
 
 
 # Of a build's files, those that nobody can do without.
