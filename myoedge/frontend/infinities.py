@@ -24,7 +24,7 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
-    """The same but for infinities of one sign, which `clamped_only` judges by who reads them."""
+    """Refuses so, but for infinities of one sign: `clamped_only` judges those."""
     for value in arrays:
         if value is not None and not _infinity(value):
             refuse_not_finite(name, [value])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which keys a softmax does not see: decided here for all front ends, however a network hides them.
+"""Masks of a softmax: decided here for all front ends, whatever form a network gives them.
 
 A key is hidden by a constant that is added to its score and lies GAP below those of the other keys
 of its row, or by an input of ones and zeros times GAP and more. Scores without either, and the mask
@@ -109,7 +109,7 @@ def _ranked(own: Shape, shape: Shape) -> Shape:
 def decide(
     d: GraphBuilder, total: Sum, shape: Shape, axis: int, *, bare: bool = False
 ) -> Masked | None:
-    """What of a sum are scores and what hides keys; None where nothing does.
+    """Splits a sum into scores and the mask of hidden keys; None where nothing hides a key.
 
     bare     whether all of it is added to scores that it does not contain
     Errors: Unsupported where a row has no key left, or where an input hides in two ways.
@@ -166,7 +166,7 @@ def _below_gap(seen: Array, axis: int) -> Array:
 
 
 def _left(bias: Array, hidden: Array) -> Array:
-    """What is added to keys that are seen; within their range where a key is not."""
+    """Addend of visible keys; inside their range where a key is hidden."""
     seen = bias[np.broadcast_to(~hidden, bias.shape)]
     return narrow(np.where(hidden, np.clip(0.0, seen.min(), seen.max()), bias))
 

@@ -56,7 +56,7 @@ def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
 
 
 def _terms(graph: Graph, name: str, reader: Node) -> Iterator[str]:
-    """What is added up, if nobody else reads the sums."""
+    """Addends of a sum that has no other reader."""
     total = made_by(graph, name, "add")
     alone = total is not None and feeds_only(graph, name, reader) and "act" not in total.attrs
     whole = alone and total is not None and _is_scores(graph, total)
@@ -218,7 +218,7 @@ def split_linear(graph: Graph, node: Node) -> Rewrite | None:
 
 
 def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
-    """Which of the layer's rows a slice leaves, where it leaves all positions."""
+    """Rows of the layer that a slice leaves, where it leaves all positions."""
     shape, lead = graph.shape(cut.inputs[0]), graph.shape(layer.name)[:-1]
     cuts, count = cut.attrs["cuts"], len(lead)
     if shape[:count] != lead or cuts[:count] != tuple((0, n, 1) for n in lead):

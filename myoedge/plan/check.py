@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is legal in a plan, as (check, message) pairs; a violation is a bug."""
+"""Checks of a plan, as (check, message) pairs; a violation is a bug."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _clash(a: Buffer, b: Buffer) -> bool:
 
 
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
-    """What is fetched ahead comes into buffers that are there since then, and is not too much."""
+    """Prefetched constants have buffers from the start of their transfer on, and are few enough."""
     early = [
         (step, tiling, prefetched(tiling))
         for step, tiling in _tiled(plan)
@@ -134,7 +134,7 @@ def _covered(plan: Plan) -> Iterator[str]:
 
 
 def _resident(plan: Plan) -> Iterator[str]:
-    """What stays in L1 is read where it was written, run by run, while its buffer is alive."""
+    """Resident tensors are read where they were written, while their buffer is alive."""
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
@@ -241,7 +241,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
 
 
 def _arrived_when_read(plan: Plan) -> Iterator[str]:
-    """What a tile fetches of a constant from L3 is whole in one transfer, while that is there."""
+    """A tile's part of a constant from L3 lies in one chunk, in L2 at that time."""
     for (index, array), l3_transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]

@@ -35,7 +35,7 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies beh
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a tensor's bytes are.
+    """Location of a tensor's bytes.
 
     kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3; "l1": it
             stays there
@@ -146,12 +146,12 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """Of L3, behind l3.bin."""
+        """Bytes of L3 for feature maps, behind l3.bin."""
         ends = (at + _words(size_bytes(self.quant, name)) for name, at in self.maps.items())
         return max(ends, default=0)
 
     def windows(self, index: int) -> dict[str, int]:
-        """Where in the arena a step's windows on feature maps lie, by operand."""
+        """Offsets in the arena of a node's windows on feature maps, by operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
         mine = (a for a in self.accesses if a.step == index)
         return {a.operand: at[a.window(last).name] for a in mine}
@@ -166,7 +166,7 @@ class Plan:
         return bytes(image)
 
     def content(self, chunk: Chunk) -> bytes:
-        """Of a constant, filled to words."""
+        """Bytes of a constant, filled to words."""
         whole = np.ascontiguousarray(self.stored(chunk.step)[chunk.array]).tobytes()
         own = whole[chunk.start : chunk.start + chunk.size_bytes]
         return own.ljust(chunk.room_bytes, b"\0")
@@ -195,7 +195,7 @@ class Plan:
 
     @property
     def l1_room_bytes(self) -> int:
-        """What layers have of L1."""
+        """Bytes of L1 for the operands of layers."""
         return l1_room_bytes(self.chip, len(self.steps))
 
     @property
@@ -212,7 +212,7 @@ class Plan:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What makes the network slower than it could be."""
+        """Notices of layers that are slower than need be."""
         room = self.l1_room_bytes
         return tuple(
             too_small(self.names[s.node.name], s, room, self.chip) for s in self.without_tiles
@@ -230,7 +230,7 @@ class Plan:
         return self.port_bytes(self.graph_inputs) + self.port_bytes(self.graph_outputs)
 
     def port_bytes(self, names: Sequence[str]) -> int:
-        """Of these inputs or outputs, what lies in L2."""
+        """Bytes of these inputs or outputs that lie in L2."""
         return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != "far")
 
     @property
@@ -243,7 +243,7 @@ class Plan:
 
     @property
     def l2_room_bytes(self) -> int:
-        """Of L2, for data, where L3 makes room for code; many layers have more of that."""
+        """Bytes of L2 for data where L3 is used: code is subtracted, more for many layers."""
         code = max(len(self.steps) - LAYERS, 0) * LAYER_CODE_BYTES
         return max(self.chip.l2_room_bytes - code, 0)
 
@@ -254,7 +254,7 @@ class Plan:
 
 
 def l1_room_bytes(chip: Chip, steps: int) -> int:
-    """What is left of L1 for operands: not stacks and runtime, and not the marks of the layers."""
+    """Bytes of L1 for operands, without stacks, runtime data and the layers' cycle counts."""
     return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
 
 
@@ -340,7 +340,7 @@ def _text(location: Location) -> str:
 
 
 def parse_location(text: str) -> tuple[str, int, int]:
-    """What `describe` says of a place -> kind, number (0 without one), offset."""
+    """Text of a location, as `describe` writes it -> kind, number (0 without one), offset."""
     place, _, offset = text.partition(" + ")
     kind, _, number = place.partition(" ")
     return kind, int(number) if number.isdigit() else 0, int(offset or 0)

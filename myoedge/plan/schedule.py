@@ -37,7 +37,7 @@ WAITS = 1.1  # times what it computes
 
 @dataclass(frozen=True)
 class Network:
-    """What is decided before tiles are: steps that run, and which tensors are whose bytes.
+    """Decisions before tiling: nodes that run, and the tensor whose bytes each tensor is.
 
     roots   (tensor whose bytes it is, bytes from its start) of every tensor
     owned   tensors that are written to an output     copies   outputs that are copied at the end

@@ -69,7 +69,7 @@ class Chunk:
 
     @property
     def room_bytes(self) -> int:
-        """What it takes of L2."""
+        """Bytes of L2, filled to words."""
         return -(-self.size_bytes // WORD) * WORD
 
 

@@ -32,7 +32,7 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _attention_bias(d: GraphBuilder, mask: str, shape: Shape, *, causal: bool) -> Sum:
-    """What is added to scores: of a mask of truth values nothing where it is true."""
+    """Addend of scores; a boolean mask adds nothing where it is true."""
     total = Addends.of(d, mask) if mask else Sum(())
     if mask in d.constants and d.constants[mask].dtype == bool:
         total = Sum((), np.where(d.constants[mask], 0.0, -np.inf))

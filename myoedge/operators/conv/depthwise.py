@@ -48,7 +48,7 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
 
 
 def way(kernel: Pair, stride: Pair, dilation: Pair) -> str:
-    """Which of the loops of me_depthwise_conv_s8.c runs."""
+    """Loop of me_depthwise_conv_s8.c that runs."""
     plain = is_3x3(*kernel) and dilation == (1, 1)
     if plain and stride == (1, 1):
         return "strips"

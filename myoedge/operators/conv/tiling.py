@@ -66,7 +66,7 @@ def is_large_pointwise(step: QuantizedNode) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Dense:
-    """How me_conv_s8 brings windows to where it reads them.
+    """Windows as me_conv_s8 reads them.
 
     gather    each core copies those that it multiplies, `room` bytes of scratch for all
     padded    the input is brought in with its padding first

@@ -90,7 +90,7 @@ def row_work(
 
 
 def word_price(kernel: str, step: QuantizedNode) -> str:
-    """What a word of results costs: sums have a faster way for multipliers of 8 bits."""
+    """Work of a word of results: sums have a faster way for multipliers of 8 bits."""
     if kernel == "me_mul_s8":
         return "mul_word"
     small = all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
@@ -114,7 +114,7 @@ def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 
 def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
-    """What a turn of every loop moves an operand whose region lies dense."""
+    """Elements between iterations of every loop, in an operand whose region is dense."""
     dense = iter(strides(region.extent))
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
 

@@ -57,7 +57,7 @@ def _lanes(w: Writer, state: str, lanes: int) -> str:
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
-    """What samples make: a convolution with as much of the response as there are of them."""
+    """Response to the samples: a convolution with as many of its values as there are samples."""
     impulse = np.zeros(steps)
     impulse[0] = 1.0
     if not kept:
@@ -74,7 +74,7 @@ def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -
 
 
 def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
-    """What is left of the state before: rows of it times the response to each of its numbers."""
+    """Response to the state: rows of the state times the response to each of its numbers."""
     count = 2 * len(sections) + 2
     before = np.eye(count).reshape(len(sections) + 1, 2, count)
     none = np.zeros((steps, count))

@@ -169,7 +169,7 @@ def _picked(c: OnnxCall, x: str, axis: int, where: Array) -> str:
 
 
 def _nearest(c: OnnxCall, axis: int, n: int, wanted: int) -> Array:
-    """Which input element every output element of an axis is; onnx/defs, operator Resize."""
+    """Input element of every output element of an axis; onnx/defs, operator Resize."""
     at = np.arange(wanted, dtype=np.float64)
     scale = _scale(c, axis, n, wanted)
     way = c.attrs.get("coordinate_transformation_mode", "half_pixel")

@@ -46,7 +46,7 @@ class Along:
 
 
 def joined(loops: Sequence[Along]) -> tuple[Along, ...]:
-    """As few loops as say the same; places count up from 0 again."""
+    """Loops merged into as few as possible; places count up from 0 again."""
     left = [loop for loop in loops if not loop.idle]
     order = sorted(loop.place for loop in left if loop.place is not None)
     made: list[Along] = []
@@ -118,7 +118,7 @@ def _longest(loops: Sequence[Along], first: int) -> tuple[str, ...]:
 
 
 def _read(source: int, loops: Sequence[Along], dims: Sequence[Dim]) -> Operand:
-    """What is moved, as its loops index it."""
+    """Operand that is moved, as the loops index it."""
     order = _order(loops)
     if not order:
         return Operand(f"x{source}", source, (1,), ((),))
@@ -200,7 +200,7 @@ def _begin_odd(loops: Sequence[Along]) -> bool:
 
 
 def _extents(y: Operand, sizes: Sizes) -> list[Any]:
-    """Of a tile's results along every loop."""
+    """Extents of a tile's results along every loop."""
     return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(y.shape, y.dims, strict=True)]
 
 

@@ -98,7 +98,7 @@ def cosine_similarity(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _as_long(d: GraphBuilder, x: str, axis: int, both: Shape) -> str:
-    """Of the rank of both operands, and as many elements along the axis: torch broadcasts first."""
+    """Brings an operand to the rank and extent of both: torch broadcasts first."""
     x = reshape(d, x, (1,) * (len(both) - len(d.shape(x))) + d.shape(x))
     shape = d.shape(x)
     shape = (*shape[:axis], both[axis], *shape[axis + 1 :])

@@ -46,7 +46,7 @@ def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
 
 
 def _alike(windows: Sequence[Window]) -> int:
-    """How many of them, from the first on, have its size and kind and lie at one distance."""
+    """Number of windows, from the first on, of its size and kind and at one distance."""
     if len(windows) == 1:
         return 1
     low, high, kind = windows[0]
@@ -56,7 +56,7 @@ def _alike(windows: Sequence[Window]) -> int:
 
 
 def _runs(windows: Array) -> int:
-    """Of windows that are alike, as `entries` tells them."""
+    """Runs of equal windows, as `entries` tells them."""
     at = count = 0
     while at < len(windows):
         at += int(windows[at, 2]) >> 8
@@ -103,7 +103,7 @@ def _window_units(w: Work) -> tuple[float, float]:
 
 
 def _shared(pixels: Any, words: Any, cores: int) -> Any:
-    """What a core has of channels of all pixels, or of pixels."""
+    """Channels of all pixels, or pixels, of one core."""
     return np.minimum(-(-words // cores) * pixels, -(-pixels // cores) * words)
 
 
@@ -167,7 +167,7 @@ def _images(sizes: Mapping[str, Any]) -> tuple[Operand, Operand]:
 
 
 def _lists(rows: int, columns: int) -> tuple[Operand, Operand]:
-    """Where windows begin and end, along both axes."""
+    """Begin and end of windows along both axes."""
     return (
         Operand("rows", "rows", (rows, ENTRY), ((("t0", 1),), ())),
         Operand("columns", "columns", (columns, ENTRY), ((("t1", 1),), ())),

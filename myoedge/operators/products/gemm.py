@@ -58,7 +58,7 @@ def up(a: Any, b: Any) -> Any:
 
 
 def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Of `rows` times `blocks` of four channels: words of taps of 4 x 4 sums, on the core that has
+    """Work of `rows` times `blocks` of four channels: words of taps of 4 x 4 sums, on the core with
     most; the last rows may be fewer than four."""
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
@@ -68,7 +68,7 @@ def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
 
 
 def _row_work(rows: Any, words: int) -> Any:
-    """Of one block: a word of taps takes 5 instructions a row and 4 more."""
+    """Work of one block: a word of taps takes 5 instructions a row and 4 more."""
     return words * (5 * rows + 4) / 24 + BLOCK + BLOCK_ROW * rows
 
 
@@ -81,7 +81,7 @@ def gather_work(rows: Any, columns: Any, w: Windows, cores: int) -> Any:
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
-    """Of windows that all cores have gathered: four, two or one at a time, as keeps most busy."""
+    """Work on windows that all cores gathered: four, two or one at a time, as keeps most busy."""
     each = [
         np.where(rows % high == 0, up(up(rows, high) * blocks, cores), np.inf)
         * _row_work(high, words)

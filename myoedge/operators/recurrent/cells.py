@@ -87,7 +87,7 @@ def lstm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def cell_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """As lstm_quantize, and the factor from c to the output."""
+    """Parameters of lstm_quantize, and the factor from c to the output."""
     return _with_last(lstm_quantize(inputs), inputs.target, CELL_BITS)
 
 
@@ -104,7 +104,7 @@ def gru_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 
 def state_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """As gru_quantize, and the factor from h with all of its bits to the output."""
+    """Parameters of gru_quantize, and the factor from h with all of its bits to the output."""
     return _with_last(gru_quantize(inputs), inputs.target, STATE_BITS)
 
 

@@ -26,7 +26,7 @@ GATES = {"lstm": 4, "gru": 3}
 
 @dataclass(frozen=True)
 class Weights:
-    """What one direction of one layer has learnt, gate by gate in the order of the operators.
+    """Weights of one direction of one layer, gate by gate in the order of the operators.
 
     w [G * H, C], r [G * H, H]   of the input and of h     bias_w, bias_r [G * H]
     """

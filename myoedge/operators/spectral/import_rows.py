@@ -41,7 +41,7 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def _window(d: GraphBuilder, a: Arguments, length: int) -> Array:
-    """As many weights as there are samples: shorter ones stand in the middle."""
+    """One weight a sample: a shorter window stands in the middle."""
     size = int(a["win_length"] or length)
     given = a.get("window")
     window = np.ones(size, np.float32) if given is None else weights(d, given, "a window")

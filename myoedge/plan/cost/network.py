@@ -19,7 +19,7 @@ def layer_cycles(plan: Plan) -> tuple[int, ...]:
 
 
 def _in_l2(plan: Plan, step: QuantizedNode) -> float:
-    """Of a layer that works on L2 as a whole."""
+    """Estimated cycles of a layer that works on L2 without tiles."""
     graph, node, cost = plan.quant.graph, step.node, plan.chip.transfers
     phases = OPS[node.op].phases
     if phases is not None:
@@ -54,14 +54,14 @@ def _nine_cores(plan: Plan) -> frozenset[int]:
 
 
 def modelled_cycles(plan: Plan) -> float:
-    """Of a run, waiting for L3 included."""
+    """Estimated cycles of a run, with waiting for L3."""
     if not plan.l3_transfers:
         return float(sum(layer_cycles(plan)))
     return waiting_cycles(plan, computed(plan))
 
 
 def waiting_cycles(plan: Plan, computed: Computed) -> float:
-    """Of a run that computes this, and waits for its transfers."""
+    """Estimated cycles of a run with these computations, with waiting for its transfers."""
     rate = Rate.of(plan.chip)
     costs = [rate.cycles(l3_transfer.chunk) for l3_transfer in plan.l3_transfers]
     begins, needed = [h.begins for h in plan.l3_transfers], [h.needed for h in plan.l3_transfers]

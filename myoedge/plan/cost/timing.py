@@ -161,7 +161,7 @@ def _steps(
 
 
 def _cold_cycles(index: int, tilings: Sequence[Tiling | None]) -> float:
-    """Of code that comes from L2, where the layer before runs another kernel."""
+    """Cycles for code that comes from L2, where the layer before runs another kernel."""
     here, before = tilings[index], tilings[index - 1] if index else None
     assert here is not None
     same = before is not None and before.tiled.kernel == here.tiled.kernel
@@ -169,7 +169,7 @@ def _cold_cycles(index: int, tilings: Sequence[Tiling | None]) -> float:
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
-    """What is started in front of the first tile, and beside each."""
+    """Loads started in front of the first tile, and beside each tile."""
     found: list[list[Load]] = [[] for _ in range(len(tiling.tiles) + 1)]
     for t, tile in enumerate(tiling.tiles):
         found[tiling.loads_in(t)] += [
@@ -179,7 +179,7 @@ def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
 
 
 def tile_cycles(tiling: Tiling) -> list[float]:
-    """Of the cores, of every tile; those of one size take the same."""
+    """Cycles of the cores for every tile; tiles of one size take equally many."""
     known: dict[tuple[int, ...], float] = {}
     found = []
     for tile in spans(tiling.tiled, tiling.choice):

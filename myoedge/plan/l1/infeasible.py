@@ -11,7 +11,7 @@ from myoedge.targets.chip import Chip
 
 
 def least_bytes(step: QuantizedNode, chip: Chip) -> int:
-    """What the smallest tile of a step takes of L1."""
+    """Bytes of L1 that the smallest tile of a node takes."""
     tiled = declared(step, chip)
     assert tiled is not None
     return sum(smallest(tiled)[1].values())
@@ -44,7 +44,7 @@ def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
 
 
 def _not_fed(name: str, step: QuantizedNode, chip: Chip) -> Notice:
-    """The same where L1 would do: with tiles that want few bytes of constants at a time there is
+    """Notice where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
     tiled = declared(step, chip)
     assert tiled is not None

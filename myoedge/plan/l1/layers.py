@@ -78,7 +78,7 @@ def plan_l1(
     on_l2: bool = True,
     tile_ranks: TileRanks = NO_RANKS,
 ) -> tuple[Tiling | None, ...]:
-    """How each step runs in tiles; None where it works on L2, as a whole.
+    """Tilings of all nodes; None where a node works on L2 without tiles.
 
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
@@ -154,7 +154,7 @@ def declared(step: QuantizedNode, chip: Chip) -> Tiled | None:
 def _fastest_kernel(
     tileds: Sequence[Tiled], room: int, cost: TransferCost, limits: Limits
 ) -> Tiled | None:
-    """Of the tilings that fit, the one of fewest cycles by itself."""
+    """The tiling of fewest cycles by itself among those that fit."""
     if len(tileds) < 2:
         return next(iter(tileds), None)
     found = [(choose(tiled, room, cost, limits=limits), tiled) for tiled in tileds]
@@ -240,7 +240,7 @@ def _with_resident(
 
 
 def _alike(tiled: Tiled) -> str:
-    """What layers with the same tiles have in common: loops, operands, scratch and work of the
+    """Key of layers with equal tiles: loops, operands, scratch and work of the
     largest tile and the smallest; multipliers and scales are their own."""
     ends = (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
     work = [(tiled.scratch(sizes), tiled.work(sizes)) for sizes in ends]
@@ -337,7 +337,7 @@ class _Search:
         resident: frozenset[str],
         room: int,
     ) -> TileChoice | None:
-        """Of choices that the search takes for about as fast, by their own transfers one by one."""
+        """The fastest of near-equal choices, compared transfer by transfer."""
         few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
@@ -364,7 +364,7 @@ class _Search:
         return replace(few[best], cycles=cycles[best])
 
     def _waited(self, tiled: Tiled, choice: TileChoice, hidden: float) -> float:
-        """What a layer waits for its constants where so much of their fetch is hidden before it."""
+        """Cycles that a layer waits for its constants, less those hidden behind earlier layers."""
         return max(moved_cycles(first_constants(tiled, choice), self.cost) - hidden, 0.0)
 
     def _alone(

@@ -24,7 +24,7 @@ LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffe
 def deeper(
     tiled: Tiled, room: int, resident: Container[str], cost: TransferCost, choice: TileChoice
 ) -> Iterator[TileChoice]:
-    """The same tiles with more buffers, as far as these take at most `room` bytes of L1."""
+    """Equal tiles with more buffers, as far as these take at most `room` bytes of L1."""
     tiling = unplaced(tiled, choice, resident)
     count = len(tiling.tiles)
     if count <= 2 or choice.l1_bytes > room or not _waits(tiling, cost):

@@ -31,7 +31,7 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
 
 
 def first_constants(tiled: Tiled, choice: TileChoice) -> list[Transfer]:
-    """What the first tile needs that no layer computes; where it goes is not known yet."""
+    """Transfers of the first tile's constants; their addresses in L1 are not known yet."""
     uses = (use for use in cut(tiled, choice).uses if use.operand.name not in choice.in_l2)
     constant = (use for use in uses if use.operand.constant)
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
@@ -56,7 +56,7 @@ def spare_cycles(tiling: Tiling, cost: TransferCost) -> list[float]:
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:
-    """What may be fetched before a layer starts, roughly: layers that are alike are to stay so."""
+    """Cycles of transfers that fit before a layer starts, rounded: equal layers stay equal."""
     total = sum(spare[-MOST_TILES:])
     return float(2 ** (int(total).bit_length() - 1)) if total >= 1 else 0.0
 

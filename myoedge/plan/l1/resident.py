@@ -75,7 +75,7 @@ def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
 def choose_resident(
     tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
-    """Those that make the layers between faster, the earliest first: while a layer computes, the
+    """Resident tensors that make layers between faster, earliest first: while a layer computes, the
     constants of the next are estimated to be loaded."""
     resident: list[ResidentTensor] = []
     hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
@@ -89,7 +89,7 @@ def choose_resident(
 
 
 def _computed(tiled: Tiled | None) -> float:
-    """Of a layer as one tile, roughly."""
+    """Cycles of a layer as one tile, roughly."""
     return 0.0 if tiled is None else float(tiled.cycles(tiled.axes))
 
 
@@ -118,7 +118,7 @@ def _cycles(
     room: int,
     pick: Pick,
 ) -> float:
-    """Of these steps; infinite where one of them finds no tiles any more."""
+    """Cycles of these nodes; infinite where one of them has no feasible tile any more."""
     total = 0.0
     for index in steps:
         tiled = tileds[index]

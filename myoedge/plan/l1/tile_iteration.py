@@ -100,7 +100,7 @@ def _use(operand: Operand, every: tuple[Spans, ...], buffers: int) -> Use:
 
 
 def _regions(operand: Operand, every: tuple[Spans, ...]) -> tuple[Region, ...]:
-    """Of every tile; those between which none of its own loops goes on have the same."""
+    """Regions of an operand by tile; equal where none of the operand's own loops goes on."""
     axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
     found = []
     for tile in every:

@@ -41,7 +41,7 @@ class TileChoice:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What tiles have to keep to where L2 does not hold all of a layer's operands.
+    """Limits of tiles where L2 does not hold all of a layer's operands.
 
     held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
            twice; None: all of it lies there
@@ -168,7 +168,7 @@ class Grid:
 
 
 def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n: int) -> Array:
-    """How often an operand's tile changes, its first included."""
+    """Number of different tiles of an operand in turn, its first included."""
     prefix, found = np.ones(n, np.int64), np.ones(n, np.int64)
     for axis in order:
         prefix = prefix * counts[axis]

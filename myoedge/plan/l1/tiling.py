@@ -86,12 +86,12 @@ class Tiling:
 
     @property
     def l1_bytes(self) -> int:
-        """What the layer holds at once."""
+        """Bytes of all buffers of the layer."""
         return sum(b.size_bytes for b in self.buffers)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the first tile's results."""
+        """Extents of the first tile's results."""
         return self.tiles[0].regions[self.tiled.out.name].extent
 
     def loads_in(self, tile: int) -> int:
@@ -100,7 +100,7 @@ class Tiling:
 
     @property
     def waits(self) -> int:
-        """How often the kernel waits by itself for what the first tile needs."""
+        """Number of waits inside the kernel for operands of the first tile."""
         if self.back_to_back or not self.tiled.waits:
             return 0
         return 1 + any(map(self.late, self.tiles[0].loads))
@@ -206,7 +206,7 @@ def _lies(
     offsets: Mapping[tuple[str, int], int],
     resident: Mapping[str, int],
 ) -> int:
-    """Where in L1 a tile has its part of an operand."""
+    """Address in L1 of a tile's part of an operand."""
     name = use.operand.name
     if name in resident:
         return resident[name] + start_bytes(use.operand, regions[name])

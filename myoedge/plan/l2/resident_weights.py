@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which constants stay in L2 and which come from L3 in every run.
+"""Choice of constants that stay in L2; the others come from L3 in every run.
 
 First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
 by energy: a byte from L3 costs it in every run, even where the time is hidden, one that stays costs
@@ -85,7 +85,7 @@ def fill(
     room: int,
     rate: Rate,
 ) -> list[Key]:
-    """Of the arrays that stream, in the order of their use, those that can stay.
+    """Streamed arrays that can become resident, in the order of their use.
 
     known, computed, room, rate   as in `residences`
 
@@ -103,7 +103,7 @@ def fill(
 
 
 def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
-    """Of L2, for each array that stays; those that are alike are stored once."""
+    """Bytes of L2 for each resident array; equal arrays are stored once."""
     return {
         key: sum(p.room_bytes for p in chunks if (p.step, p.array) == key)
         for key, chunks in known.items()
@@ -121,7 +121,7 @@ def _cycles(
     window: int,
     rate: Rate,
 ) -> float | None:
-    """Of a run with transfers in so many bytes of L2; None where these are too few."""
+    """Cycles of a run with transfers in so many bytes of L2; None where these are too few."""
     l3_transfers = in_order([p for key in streamed for p in known[key]])
     begins, stuck = queued(l3_transfers, window)
     if stuck is not None or window < 0:

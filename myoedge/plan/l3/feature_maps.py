@@ -80,7 +80,7 @@ class Access:
         return replace(x, at=at, stride=stride)
 
     def window(self, last: int) -> Life:
-        """Its buffer in the arena, in steps; what is written leaves it during the next layer."""
+        """Life of the window in the arena, in nodes; written rows leave during the next layer."""
         name = f"{self.tensor} {'to' if self.written else 'from'} L3, step {self.step}"
         size = self.slot_bytes * min(SLOTS, len(self.parts))
         return Life(name, size, self.step, min(self.step + self.written, last))

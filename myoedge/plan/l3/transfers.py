@@ -44,7 +44,7 @@ class L3Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Of L3, in cycles of the cluster: for every byte, and for every transfer beside its bytes."""
+    """Rate of L3 in cluster cycles: for every byte, and for every transfer beside its bytes."""
 
     byte: float
     l3_transfer: float
@@ -59,7 +59,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What the timeline steps of a run compute.
+    """Cycles that the cores compute in each timeline step of a run.
 
     cycles   of each, without what it waits for
     nine_cores   those in which the core that waits for transfers computes behind that
@@ -71,7 +71,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What transfers make of a run: its cycles, and which of them it waits for.
+    """Cycles of a run with its transfers, and the transfers that it waits for.
 
     late   of every transfer: whether it, or one behind it without a pause between, comes too late
     """
@@ -90,7 +90,7 @@ def timeline(
     needed: Sequence[int],
     computed: Computed,
 ) -> Timeline:
-    """Of transfers in order, by their cycles."""
+    """Timeline of transfers in order, by their cycles."""
     now = free = 0.0
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it

@@ -28,7 +28,7 @@ def fits(plan: Plan) -> bool:
 
 
 def window_bytes(plan: Plan) -> int:
-    """What L2 has for constants, wherever these come from."""
+    """Bytes of L2 for constants, resident or streamed."""
     every = candidates(plan.steps, plan.tilings)
     constants = sum(size for index, name, size in every if _owns(plan, (index, name)))
     return plan.l2_room_bytes - plan.l2_bytes + constants
@@ -105,7 +105,7 @@ def _owns(plan: Plan, key: Key) -> bool:
 
 
 def feature_map_transfers(plan: Plan) -> list[L3Transfer]:
-    """Of feature maps that lie in L3, through windows that have their places."""
+    """Transfers of L3-resident feature maps, through windows with known addresses."""
     found = []
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
@@ -119,7 +119,7 @@ def _streamed(known: Mapping[Key, Sequence[Chunk]], keys: frozenset[Key]) -> lis
 
 
 def least_bytes(plan: Plan) -> int:
-    """What L2 has to hold at least, with all constants in L3 until they are read."""
+    """Bytes that L2 holds at least, with all constants in L3 until they are read."""
     read = most_read([chunk for chunks in _known(plan).values() for chunk in chunks])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
@@ -178,7 +178,7 @@ def _stays(least: Plan) -> str:
 
 
 def _told(plan: Plan, name: str) -> str:
-    """Of a tensor; windows have names that say what they are."""
+    """Name of a tensor in messages; windows have names of their own."""
     maker = plan.quant.graph.producer.get(name)
     return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
 
