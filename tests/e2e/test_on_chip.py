@@ -87,8 +87,8 @@ def test_long_runs_show_how_far_they_are(folder: Path, monkeypatch: pytest.Monke
     assert len(cycles) > 3
     assert cycles == sorted({*cycles})
     said: list[str] = []
-    voice = cast(Any, SimpleNamespace(say=said.append))
-    myoedge.simulate(folder, progress=simulate._progress(voice))
+    terminal = cast(Any, SimpleNamespace(progress=said.append))
+    myoedge.simulate(folder, progress=simulate._progress(terminal))
     assert len(said) >= len(cycles) - 1  # the first look starts the clock
     assert all(re.fullmatch(r"  \d+ M cycles \.\.\.", line) for line in said)
 
