@@ -123,6 +123,8 @@ def beside_last(
 
 
 def masked_scores(attrs: Attrs, scores: Array, mask: Array) -> Array:
-    """Scores, hidden ones so low that exp is 0 where their row sees another one."""
-    kept = 0.0 if attrs.get("flat") else scores.astype(np.float64)
-    return np.asarray(np.where(mask < 0.5, kept - HIDDEN_BELOW, scores))
+    """Scores, hidden ones so low that exp is 0 where their row sees another one; minus infinity,
+    outside a window, stays."""
+    flat = np.where(np.isneginf(scores), scores, 0.0)
+    base = flat if attrs.get("flat") else scores.astype(np.float64)
+    return np.asarray(np.where(mask < 0.5, base - HIDDEN_BELOW, scores))
