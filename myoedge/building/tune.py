@@ -141,7 +141,7 @@ def _key(build_plan: BuildPlan) -> str:
         for step in plan.steps
     ]
     tiles = [
-        None if t is None else (t.tiled.kernel, dict(t.tiled.op), dict(t.choice.sizes))
+        None if t is None else (t.kernel.function, dict(t.kernel.op), dict(t.choice.sizes))
         for t in plan.tilings
     ]
     content = [describe(plan), layers, tiles, repr(plan.chip), dict(GAP9_CYCLES), _sources()]

@@ -56,8 +56,8 @@ def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> lis
 
 def brought(plan: Plan) -> dict[str, str]:
     """C files of the kernels of a plan that are not in the library, by name."""
-    tileds = (tiling.tiled for tiling in plan.tilings if tiling)
-    return {name: text for tiled in tileds for name, text in tiled.sources.items()}
+    kernels = (tiling.kernel for tiling in plan.tilings if tiling)
+    return {name: text for kernel in kernels for name, text in kernel.sources.items()}
 
 
 def _text(name: str, brought: Mapping[str, str]) -> str | None:

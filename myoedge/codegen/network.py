@@ -27,7 +27,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
     """Values of the template of network.c, besides inputs and outputs."""
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
-    used = sorted({tiling.tiled.kernel for tiling in plan.tilings if tiling})
+    used = sorted({tiling.kernel.function for tiling in plan.tilings if tiling})
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": used,
@@ -61,8 +61,8 @@ def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list
             "tiles": len(tiling.tiles),
             "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
             "back_to_back": int(tiling.back_to_back),
-            "kernel_waits": tiling.waits,
-            "nine_cores": int(bool(tiling.tiled.nine_cores)),
+            "kernel_waits": tiling.kernel_waits,
+            "nine_cores": int(bool(tiling.kernel.nine_cores)),
         }
     known += ("prefetch",) if prefetches else ()
     found |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}

@@ -21,8 +21,8 @@ Moved = Sequence[Sequence[Transfer]]  # by tile
 def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> str:
     """The C of a layer in tiles."""
     fn = function_name(index, step)
-    tables, kernel = Tables(fn), tiling.tiled.kernel
-    l2 = {o.name: base(o) for o in tiling.tiled.operands if o.name in tiling.choice.in_l2}
+    tables, kernel = Tables(fn), tiling.kernel.function
+    l2 = {o.name: base(o) for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
     op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
@@ -72,7 +72,7 @@ def summary(tiling: Tiling) -> str:
         for name, each in sizes.items()
     ]
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
-    in_l2 = [o.name for o in tiling.tiled.operands if o.name in tiling.choice.in_l2]
+    in_l2 = [o.name for o in tiling.kernel.operands if o.name in tiling.choice.in_l2]
     stay = f"; in L2 {', '.join(in_l2)}" if in_l2 else ""
     return f"{tiles}; in L1 {', '.join(held)} bytes{stay}"
 
@@ -80,9 +80,9 @@ def summary(tiling: Tiling) -> str:
 def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the op's struct; `l2`: the C of where operands start that stay in L2."""
     first = tiling.tiles[0].l1
-    found = [(name, _value(value, first, l2)) for name, value in tiling.tiled.op.items()]
-    if tiling.tiled.nine_cores is not None:
-        found.append(("helped", str(int(tiling.tiled.nine_cores))))
+    found = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
+    if tiling.kernel.nine_cores is not None:
+        found.append(("helped", str(int(tiling.kernel.nine_cores))))
     return found
 
 
@@ -97,7 +97,7 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
 
 def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
-    every = [tiling.tiled.tile(tile.regions) for tile in tiling.tiles]
+    every = [tiling.kernel.tile(tile.regions) for tile in tiling.tiles]
     found = []
     for name, value in every[0].items():
         if isinstance(value, str):
@@ -111,8 +111,8 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
             found.append((name, _pointer(start, tables.number(name, known)) if known else "0"))
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
-    if tiling.tiled.waits:
-        found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.waits]))
+    if tiling.kernel.kernel_waits:
+        found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.kernel_waits]))
     return found
 
 
@@ -132,7 +132,7 @@ def _place(value: str, l1: Mapping[str, int]) -> int | None:
 
 
 def _call(function: str, x: Transfer, base: Base, tiling: Tiling) -> str:
-    operand = next(o for o in tiling.tiled.operands if o.name == x.operand)
+    operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
     numbers = (str(x.l1), str(x.at), str(x.bytes), str(x.line), str(x.stride))
     return _move(function, base(operand), *numbers)
 
@@ -146,12 +146,12 @@ def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stri
 def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
     """Statements that fetch what tile t needs, what the first one needs late behind all else."""
     late: list[str] = []
-    for operand in tiling.tiled.operands:
+    for operand in tiling.kernel.operands:
         every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, every[0]))
         if any(every[1:] if early else every):
             moves = _moves(tables, "me_fetch", every, base(operand), early)
-            if tiling.waits > 1 and any(map(tiling.late, every[0])):
+            if tiling.kernel_waits > 1 and any(map(tiling.late, every[0])):
                 late += ["me_start_for_late(t);", *moves, "me_start_for_next();"]
             else:
                 yield from moves
@@ -162,7 +162,7 @@ def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
     """Statements that send what tile t has computed."""
     every = [list(tile.stores) for tile in tiling.tiles]
     if any(every):
-        yield from _moves(tables, "me_send", every, base(tiling.tiled.out), False)
+        yield from _moves(tables, "me_send", every, base(tiling.kernel.out), False)
 
 
 def _moves(tables: Tables, function: str, every: Moved, base: str, early: bool) -> Iterator[str]:

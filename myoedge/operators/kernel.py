@@ -133,17 +133,17 @@ Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where o
 
 
 @dataclass(frozen=True)
-class Tiled:
-    """Tiling of one quantised node.
+class TiledKernel:
+    """Kernel as it runs one quantised node: its loops, its operands, and the cost of a tile.
 
-    kernel    the C function, called with an op and a tile: pointers to structs of that name
+    function  the C function, called with an op and a tile: pointers to structs of that name
     axes      extent of every loop     split   those that may be cut
-    units     of axes of `split` that are computed by so many at a time: whole units are tried
-    single    those that are cut to 1, as the kernel knows them not
-    inner     those of `split` whose loops are innermost: the kernel goes on in the next of their
-              tiles with what it has in scratch
-    backwards those whose last tile comes first
-    waits     the kernel waits by itself for operands of a layer's first tile
+    unit_axes       cut to 1: the kernel has no loop of them
+    innermost_axes  of `split`: their loops are innermost, and the kernel goes on in the next of
+                    their tiles with what it has in scratch
+    reversed_axes   the last tile along them comes first
+    multiples       of axes of `split`: sizes are multiples of so many, but for the last tile's
+    kernel_waits    the kernel waits by itself for operands of a layer's first tile
     late      and for this operand once more; "": for all at once
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does
@@ -158,7 +158,7 @@ class Tiled:
     engine, cost   of the engine that runs it, and its row of that engine's costs
     """
 
-    kernel: str
+    function: str
     axes: Mapping[str, int]
     split: tuple[str, ...]
     operands: tuple[Operand, ...]
@@ -167,12 +167,12 @@ class Tiled:
     work: Callable[[Sizes], Any]
     arrays: Mapping[str, Array] = field(default_factory=dict)
     scratch: Callable[[Sizes], Any] = no_scratch
-    single: tuple[str, ...] = ()
-    inner: tuple[str, ...] = ()
-    backwards: tuple[str, ...] = ()
-    waits: bool = False
+    unit_axes: tuple[str, ...] = ()
+    innermost_axes: tuple[str, ...] = ()
+    reversed_axes: tuple[str, ...] = ()
+    kernel_waits: bool = False
     late: str = ""
-    units: Mapping[str, int] = field(default_factory=dict)
+    multiples: Mapping[str, int] = field(default_factory=dict)
     nine_cores: bool | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
@@ -203,17 +203,17 @@ class Kernel:
     """
 
     engine: str
-    tiling: Callable[[QuantizedNode, Engine], Tiled | None]
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel | None]
     accepts: Callable[[QuantizedNode], bool] = every_layer
 
 
-def on_cluster(tiling: Callable[[QuantizedNode, Engine], Tiled | None]) -> tuple[Kernel, ...]:
+def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel | None]) -> tuple[Kernel, ...]:
     """The kernel on the eight cores that compute."""
     return (Kernel(CLUSTER, tiling),)
 
 
 def on_nine_cores(
-    tiling: Callable[[QuantizedNode, Engine], Tiled | None],
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel | None],
     large: Callable[[QuantizedNode], bool],
 ) -> tuple[Kernel, ...]:
     """The kernel on eight cores, and of large layers on nine."""

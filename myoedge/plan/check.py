@@ -119,7 +119,7 @@ def _l1_aligned(plan: Plan) -> Iterator[str]:
 def _covered(plan: Plan) -> Iterator[str]:
     """Every byte of the results is stored, and stored once; or computed where it stays."""
     for step, tiling in _tiled(plan):
-        out = tiling.tiled.out
+        out = tiling.kernel.out
         counts = np.zeros(math.prod(out.shape) * out.itemsize, np.uint8)
         for tile in tiling.tiles:
             for x in tile.stores:
@@ -139,7 +139,7 @@ def _resident(plan: Plan) -> Iterator[str]:
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         wanted = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
-        operands = () if tiling is None else tiling.tiled.operands
+        operands = () if tiling is None else tiling.kernel.operands
         found = {o.source: o for o in operands if tiling and o.name in tiling.resident}
         if found.keys() != wanted.keys():
             yield step.node.name
@@ -171,7 +171,7 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 def _movable(plan: Plan) -> Iterator[str]:
     """Transfers keep within what the DMA takes, their operands and their buffers."""
     for step, tiling in _tiled(plan):
-        shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.tiled.operands}
+        shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
@@ -253,7 +253,7 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
             ):
                 yield name
             continue
-        operand = next(o.name for o in tiling.tiled.operands if o.source == array)
+        operand = next(o.name for o in tiling.kernel.operands if o.source == array)
         last = plan.timeline_steps.enters[index + 1] - 1
         if operand in tiling.choice.in_l2 and not _covers(l3_transfers[0], 0, whole, enter, last):
             yield name

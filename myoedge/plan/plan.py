@@ -174,7 +174,7 @@ class Plan:
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""
         tiling = self.tilings[index]
-        return self.steps[index].integers.arrays if tiling is None else tiling.tiled.arrays
+        return self.steps[index].integers.arrays if tiling is None else tiling.kernel.arrays
 
     @cached_property
     def cycles(self) -> tuple[float | None, ...]:

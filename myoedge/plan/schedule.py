@@ -204,9 +204,9 @@ def _resident_candidates(n: Network) -> list[ResidentTensor]:
 def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]) -> dict[str, int]:
     """Tensors that stay in L1: bytes from its start."""
     return {
-        step.node.name: tiling.resident[tiling.tiled.out.name]
+        step.node.name: tiling.resident[tiling.kernel.out.name]
         for step, tiling in zip(steps, tilings, strict=True)
-        if tiling is not None and tiling.tiled.out.name in tiling.resident
+        if tiling is not None and tiling.kernel.out.name in tiling.resident
     }
 
 

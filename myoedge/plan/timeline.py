@@ -82,9 +82,9 @@ def candidates(
             arrays = step.integers.arrays
             yield from ((index, name, a.nbytes) for name, a in arrays.items() if a.nbytes)
             continue
-        for operand in tiling.tiled.operands:
+        for operand in tiling.kernel.operands:
             if operand.constant:
-                yield index, str(operand.source), tiling.tiled.arrays[str(operand.source)].nbytes
+                yield index, str(operand.source), tiling.kernel.arrays[str(operand.source)].nbytes
 
 
 def chunks(
@@ -99,7 +99,7 @@ def chunks(
     enter = timeline_steps.enters[index]
     if tiling is None:
         return [Chunk(index, array, 0, size_bytes, enter, enter + 1)]
-    operand = next(o for o in tiling.tiled.operands if o.source == array)
+    operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
         return [Chunk(index, array, 0, size_bytes, enter, timeline_steps.enters[index + 1] - 1)]
     reads = list(reads_of(tiling, operand.name, enter, timeline_steps))

@@ -157,13 +157,13 @@ def _shape(tiling: Tiling, operand: str) -> list[int] | None:
     if operand == SCRATCH:
         return None
     if operand in tiling.resident:
-        return list(next(o.shape for o in tiling.tiled.operands if o.name == operand))
+        return list(next(o.shape for o in tiling.kernel.operands if o.name == operand))
     return list(tiling.tiles[0].regions[operand].extent)
 
 
 def _kind(tiling: Tiling, operand: str) -> str:
     """Kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
-    operand_of = {o.name: o for o in tiling.tiled.operands}.get(operand)
+    operand_of = {o.name: o for o in tiling.kernel.operands}.get(operand)
     if operand_of is None:
         return SCRATCH
     return "weights" if operand_of.constant else "result" if operand_of.written else "input"

@@ -235,7 +235,7 @@ def _engine(plan: Plan, index: int) -> str | None:
     """Name of the kernel's engine; for layers without tiles the chip's first one."""
     tiling = plan.tilings[index]
     first = plan.chip.engines[0].name if plan.chip.l1_bytes else None
-    return first if tiling is None else tiling.tiled.engine
+    return first if tiling is None else tiling.kernel.engine
 
 
 def _tiles(tiling: Tiling | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import nn
 import myoedge
 from myoedge import targets
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
 from myoedge.operators.linear.definition import linear_literals
 from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
@@ -62,7 +62,7 @@ void test_rows_s8(const test_rows_s8_params *op, const test_rows_s8_tile *tile)
 """
 
 
-def row_tiling(step: QuantizedNode, engine: Engine) -> Tiled:
+def row_tiling(step: QuantizedNode, engine: Engine) -> TiledKernel:
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
     row = ((("row", 1),), ())
@@ -71,8 +71,8 @@ def row_tiling(step: QuantizedNode, engine: Engine) -> Tiled:
         places = {name: f"@{name}" for name in ("x", "weights", "channels", "y")}
         return {**places, "rows": regions["y"].extent[0]}
 
-    return Tiled(
-        kernel=KERNEL,
+    return TiledKernel(
+        function=KERNEL,
         axes={"row": rows},
         split=("row",),
         operands=(

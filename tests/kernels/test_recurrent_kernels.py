@@ -38,8 +38,8 @@ def gates_case(rng: np.random.Generator, rows: int, c: int, k: int) -> Case:
     w, b = rng.normal(size=(k, c)) / c, rng.normal(size=k)
     step = plain(step_of(rng, "gates", ((rows, c), w.shape, b.shape), (w, b)))
     step = _wide(step)
-    x, (tiled,) = draw_bytes(rng, (rows, c)), candidates(step, find_chip("gap9"))
-    arrays = tiled.arrays
+    x, (kernel,) = draw_bytes(rng, (rows, c)), candidates(step, find_chip("gap9"))
+    arrays = kernel.arrays
     data = blob(x, arrays["weights"], arrays["channels"].astype(np.int32))
     y = np.ascontiguousarray(integer_step(step, [x])).view(np.int8)
     numbers = (0, c, step["pre"], rows, k, *data.starts)
@@ -64,8 +64,8 @@ def steps_case(rng: np.random.Generator, kernel: str, steps: int, batch: int, un
     x = np.clip(rng.normal(0, 2500, shapes[0]), -32768, 32767).astype(np.int16)
     first = [draw_bytes(rng, shape) for shape in shapes[1:]]
     y = np.ascontiguousarray(integer_step(step, [x, *first]))
-    (tiled,) = candidates(step, find_chip("gap9"))
-    arrays = tiled.arrays
+    (kernel,) = candidates(step, find_chip("gap9"))
+    arrays = kernel.arrays
     names = ("weights", "channels", "sigmoid", "tanh")
     data = blob(*(arrays[name] for name in names), x, *first, *first[-1:])
     factors = [f"{s}_{part}" for s in "hcy" for part in ("mult", "offset", "shift")]

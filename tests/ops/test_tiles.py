@@ -32,10 +32,10 @@ ROOMS = (1.0, 1.4, 2.2, 6.0)  # of what the smallest tile needs
 
 def in_rooms(case: Case, number: int) -> Tiling | None:
     """The case in tiles that fit a room, which differs from case to case."""
-    tiled = declared(case.step, GAP9)
-    if tiled is None:
+    kernel = declared(case.step, GAP9)
+    if kernel is None:
         return None
-    room = int(sum(smallest(tiled)[1].values()) * ROOMS[number % len(ROOMS)])
+    room = int(sum(smallest(kernel)[1].values()) * ROOMS[number % len(ROOMS)])
     (tiling,) = plan_l1([case.step], room, GAP9)
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
     assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
@@ -43,7 +43,7 @@ def in_rooms(case: Case, number: int) -> Tiling | None:
 
 
 def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
-    names = sorted({tiling.tiled.kernel for _, _, tiling in cases})
+    names = sorted({tiling.kernel.function for _, _, tiling in cases})
     size = max(b.offset + b.size_bytes for _, _, t in cases for b in t.buffers)
     unions = (
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
@@ -57,7 +57,7 @@ def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
 
 def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     fn = function_name(index, case.step)
-    for name, values in arrays(index, case.step, tiling.tiled.arrays).items():
+    for name, values in arrays(index, case.step, tiling.kernel.arrays).items():
         yield array_text(name, values)
 
     def base(operand: Operand) -> str:
@@ -88,7 +88,7 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
     assert chosen
     assert any(len(t.tiles) > 1 for _, t in chosen)
-    for name, text in library_files({t.tiled.kernel for _, t in chosen}).items():
+    for name, text in library_files({t.kernel.function for _, t in chosen}).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     text = c_text([(i, c, t) for i, (c, t) in enumerate(chosen)])
@@ -104,10 +104,10 @@ def test_a_product_goes_on_with_what_the_tile_before_has_packed() -> None:
     for number, case in enumerate(drawn("matmul", COUNT, 0)):
         tiling = in_rooms(case, number)
         assert tiling is not None
-        for order in _orders(tiling.tiled):
-            tiles = unplaced(tiling.tiled, replace(tiling.choice, order=order), frozenset()).tiles
+        for order in _orders(tiling.kernel):
+            tiles = unplaced(tiling.kernel, replace(tiling.choice, order=order), frozenset()).tiles
             for before, now in pairwise(tile.regions for tile in tiles):
-                if tiling.tiled.tile(now)["packed"]:
+                if tiling.kernel.tile(now)["packed"]:
                     packed += 1
                     assert now["b"] == before["b"]
     assert packed > COUNT

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import OUT, Operand, Tiled
+from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, lives, make_tiling
@@ -25,10 +25,10 @@ def turned(channels: int, rows: int, halo: int, size: int, *, back: bool = False
     shape, ways = (rows, channels), ((("r", 1),), (("c", 1),))
     y = Operand("y", OUT, shape[::-1], ways[::-1]) if back else Operand("y", OUT, shape, ways)
     axes = {"r": rows, "k": halo + 1, "c": channels}
-    tiled = Tiled("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s: s["r"] * 5.0)
+    kernel = TiledKernel("k", axes, ("r",), (x, y), {}, lambda r: {}, lambda s: s["r"] * 5.0)
     choice = TileChoice({"r": min(size, rows)}, ("r",), 0.0, 0)
-    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, None)]
-    return make_tiling(tiled, choice, 0, None, placed, {})
+    placed = [(*found, 0) for found in lives(0, kernel, choice, 0, None)]
+    return make_tiling(kernel, choice, 0, None, placed, {})
 
 
 def read(memory: Array, x: Transfer) -> bytes:
@@ -48,7 +48,7 @@ def test_what_tiles_read_in_a_window_is_the_map(
     channels: int, rows: int, halo: int, size: int, offset: int, most: int
 ) -> None:
     tiling = turned(channels, size + rows, halo, size)
-    operand = tiling.tiled.operands[0]
+    operand = tiling.kernel.operands[0]
     found = access(0, tiling, operand, "map", offset, most)
     assert found is not None
     whole = np.arange(offset + math.prod(operand.shape), dtype=np.int64).astype(np.uint8)
@@ -67,7 +67,7 @@ def test_what_tiles_read_in_a_window_is_the_map(
                 if x.operand == "x" and found.part_of(t) == n:
                     assert read(slot, found.placed(n, x)) == read(whole[offset:], x)
     assert found.window(9).size_bytes == found.slot_bytes * min(SLOTS, len(found.parts))
-    assert found.part_of(len(spans(tiling.tiled, tiling.choice)) - 1) == len(found.parts) - 1
+    assert found.part_of(len(spans(tiling.kernel, tiling.choice)) - 1) == len(found.parts) - 1
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(1, 9), st.integers(0, 7))
@@ -77,7 +77,7 @@ def test_what_is_written_is_moved_in_words_or_not_at_all(
     """A word that begins before a part would take bytes of what lies before it along."""
     rows = max(rows, size + 1)  # two tiles at least
     tiling = turned(channels, rows, 0, size, back=True)
-    operand = next(x for x in tiling.tiled.operands if x.written)
+    operand = next(x for x in tiling.kernel.operands if x.written)
     found = access(0, tiling, operand, "map", offset, rows * channels)
     starts = [strip * rows + offset for strip in range(channels)]
     assert (found is not None) == all(start % WORD == 0 for start in starts)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from myoedge.operators.base import OPS
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.products.gemm import block_work
 from myoedge.plan.cost.timing import Load, TimelineStep
 from myoedge.plan.l1.layers import candidates
@@ -27,7 +27,7 @@ COST = TransferCost(command_cycles=10)
 GAP9 = find_chip("gap9")
 
 
-def tilings(op: str) -> Iterator[Tiled]:
+def tilings(op: str) -> Iterator[TiledKernel]:
     """Of drawn layers; a kernel without a row of costs is a KeyError."""
     for case in drawn(op, CASES):
         yield from candidates(case.step, GAP9)
@@ -36,23 +36,23 @@ def tilings(op: str) -> Iterator[Tiled]:
 @pytest.mark.parametrize("op", TILED)
 def test_every_kernel_costs_something_on_its_engine(op: str) -> None:
     names = {engine.name for engine in GAP9.engines}
-    for tiled in tilings(op):
-        assert tiled.engine in names
-        assert tiled.cycles(tiled.axes) > tiled.cost.tile_cycles > 0
-        assert tiled.nine_cores in (None, tiled.engine == "nine cores")
+    for kernel in tilings(op):
+        assert kernel.engine in names
+        assert kernel.cycles(kernel.axes) > kernel.cost.tile_cycles > 0
+        assert kernel.nine_cores in (None, kernel.engine == "nine cores")
 
 
 @pytest.mark.parametrize("op", TILED)
 def test_many_tiles_at_once_have_the_work_of_each(op: str) -> None:
     """The search asks for all sizes in one call; larger tiles have at least as much to do."""
-    for tiled in tilings(op):
-        sizes = [{**tiled.axes, **dict.fromkeys(tiled.split, n)} for n in (1, 2, 3)]
-        sizes = [{a: min(n, tiled.axes[a]) for a, n in each.items()} for each in sizes]
-        together = {a: np.array([each[a] for each in sizes]) for a in tiled.axes}
-        found = np.broadcast_to(tiled.work(together), len(sizes))
-        assert found == pytest.approx([float(tiled.work(each)) for each in sizes])
+    for kernel in tilings(op):
+        sizes = [{**kernel.axes, **dict.fromkeys(kernel.split, n)} for n in (1, 2, 3)]
+        sizes = [{a: min(n, kernel.axes[a]) for a, n in each.items()} for each in sizes]
+        together = {a: np.array([each[a] for each in sizes]) for a in kernel.axes}
+        found = np.broadcast_to(kernel.work(together), len(sizes))
+        assert found == pytest.approx([float(kernel.work(each)) for each in sizes])
         assert found.min() > 0
-        assert float(tiled.work(tiled.axes)) >= 0.99 * found.min()
+        assert float(kernel.work(kernel.axes)) >= 0.99 * found.min()
 
 
 def test_cycles_of_a_kernel_are_of_its_work_and_its_tile() -> None:

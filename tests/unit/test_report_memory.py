@@ -121,7 +121,11 @@ def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
 
 def test_results_that_stay_in_l1_are_drawn_whole(plan: Plan, report: Report) -> None:
     kept = [
-        (i, n) for i, t in enumerate(plan.tilings) if t for n in t.resident if n == t.tiled.out.name
+        (i, n)
+        for i, t in enumerate(plan.tilings)
+        if t
+        for n in t.resident
+        if n == t.kernel.out.name
     ]
     assert kept
     rows = {(row["step"], row["operand"]): row for row in report["memory"]["l1_buffers"]}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myoedge.codegen.tile_numbers import Tables, expression
-from myoedge.operators.kernel import OUT, Operand, Tiled
+from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.layers import _alike
 from myoedge.plan.l1.tile_iteration import cut, spans
 from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, tile_count
@@ -19,23 +19,23 @@ from myoedge.plan.l1.tiling import transfers
 from myoedge.targets.costs import TransferCost
 
 
-def copying(n: int, c: int, halo: int = 0) -> Tiled:
+def copying(n: int, c: int, halo: int = 0) -> TiledKernel:
     """Rows of c bytes, each computed from itself and `halo` behind it."""
     x = Operand("x", 0, (n + halo, c), ((("row", 1), ("r", 1)), ()))
     y = Operand("y", OUT, (n, c), ((("row", 1),), ()))
     axes = {"row": n, "r": halo + 1}
-    return Tiled("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s: s["row"] * 5.0)
+    return TiledKernel("k", axes, ("row",), (x, y), {}, lambda r: {}, lambda s: s["row"] * 5.0)
 
 
 def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
     """Those that cost something else, or need other scratch, are searched for themselves."""
-    tiled = copying(40, 8)
-    assert _alike(replace(tiled, op={"mult": 3})) == _alike(replace(tiled, op={"mult": 4}))
+    kernel = copying(40, 8)
+    assert _alike(replace(kernel, op={"mult": 3})) == _alike(replace(kernel, op={"mult": 4}))
     for other in (
-        replace(tiled, work=lambda s: s["row"] * 6.0),
-        replace(tiled, scratch=lambda s: 64),
+        replace(kernel, work=lambda s: s["row"] * 6.0),
+        replace(kernel, scratch=lambda s: 64),
     ):
-        assert _alike(other) != _alike(tiled)
+        assert _alike(other) != _alike(kernel)
 
 
 @given(st.integers(1, 400))
@@ -48,8 +48,8 @@ def test_distinct_sizes_are_the_smallest_of_every_number_of_tiles(extent: int) -
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 4), st.integers(1, 600))
 def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, room: int) -> None:
-    tiled = copying(n, c, halo)
-    choice = choose(tiled, room, TransferCost())
+    kernel = copying(n, c, halo)
+    choice = choose(kernel, room, TransferCost())
 
     def held(rows: int) -> int:
         times = 1 if rows == n else 2
@@ -60,17 +60,17 @@ def test_what_is_chosen_fits_and_nothing_is_missed(n: int, c: int, halo: int, ro
     if choice is not None:
         assert choice.l1_bytes <= room
         assert held(choice.sizes.get("row", n)) == choice.l1_bytes
-        assert tile_count(tiled, choice) == len(spans(tiled, choice))
+        assert tile_count(kernel, choice) == len(spans(kernel, choice))
 
 
 @given(*map(st.integers, (1, 1, 0, 1, 2), (30, 4, 3, 9, 5)))
 def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
     n: int, c: int, halo: int, size: int, depth: int
 ) -> None:
-    tiled = replace(copying(n, c, halo), backwards=("row",) if c % 2 else ())
-    made = cut(tiled, TileChoice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
+    kernel = replace(copying(n, c, halo), reversed_axes=("row",) if c % 2 else ())
+    made = cut(kernel, TileChoice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
     rows = [row for tile in made.every for row in [tile["row"]]]
-    assert rows == sorted(rows, reverse=bool(tiled.backwards))
+    assert rows == sorted(rows, reverse=bool(kernel.reversed_axes))
     assert sorted(at for start, count in rows for at in range(start, start + count)) == [*range(n)]
     for use, more in zip(made.uses, (halo, 0), strict=True):
         assert [r.start[0] for r in use.regions] == [start for start, _ in rows]

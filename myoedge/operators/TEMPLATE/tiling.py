@@ -11,14 +11,14 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
 
 NUMBERS = ("x_zero", "mult", "offset", "shift")
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [rows, width]; a tile is some rows, or a part of one."""
     width = step.out[-1] if step.out else 1
     shape = (math.prod(step.out) // width, width)
@@ -30,8 +30,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
         """Elements of the core that has most."""
         return np.ceil(sizes["row"] * sizes["column"] / engine.cores)
 
-    return Tiled(
-        kernel="me_TEMPLATE_s8",
+    return TiledKernel(
+        function="me_TEMPLATE_s8",
         axes={"row": shape[0], "column": width},
         split=("row", "column"),
         operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),

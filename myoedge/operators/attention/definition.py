@@ -22,7 +22,16 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import masked_scores, stored_bound
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, on_nine_cores
+from myoedge.operators.kernel import (
+    OUT,
+    Dim,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    on_nine_cores,
+)
 from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import up
 from myoedge.targets.chip import Engine
@@ -234,7 +243,7 @@ SCALARS = (
 )
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
@@ -244,8 +253,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
         return None
     kept = ("keys", "width", "out_width", "before", "after", "flat")
-    return Tiled(
-        kernel="me_attention_s8",
+    return TiledKernel(
+        function="me_attention_s8",
         axes={
             "b": sizes["batch"],
             "h": sizes["heads"],
@@ -254,9 +263,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
             "lane": 4,
         },
         split=("row", "keys"),
-        single=("b", "h"),
-        inner=("keys",),
-        units={"row": 4},
+        unit_axes=("b", "h"),
+        innermost_axes=("keys",),
+        multiples={"row": 4},
         operands=tuple(_operands(step)),
         op={
             **{n: sizes[n] for n in kept},

@@ -20,7 +20,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import axis_permuted, like_first, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
 
@@ -71,13 +71,13 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return dict(zip(names, sizes, strict=True))
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
     index: tuple[Dim, ...] = ((("o", 1),), (("p", 1),), (), ())
     shape = (outer, period, inner, 2 * pairs)
-    return Tiled(
-        kernel="me_rotary_s8",
+    return TiledKernel(
+        function="me_rotary_s8",
         axes={"o": outer, "p": period},
         split=("o", "p"),
         operands=(

@@ -17,7 +17,7 @@ from myoedge.operators.conv import depthwise
 from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.depthwise import packed_depthwise
 from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import (
@@ -38,7 +38,7 @@ CROSSING = 1.35  # times the work, where windows are read as they lie, across wo
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes t0 and t1 of the results, k in blocks of channels; groups one after another."""
     groups = step.attrs["groups"]
     if step.weight_type == INT16:
@@ -130,18 +130,18 @@ class _Dense:
         return {**_tile_fields(regions), "padded": padded}
 
 
-def _dense_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
+def _dense_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     c, k = conv.x[-1], conv.y[-1]
     arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
     table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores)
     weights = weight_operands(arrays, k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
-    return Tiled(
-        kernel="me_conv_s8",
-        waits=True,
+    return TiledKernel(
+        function="me_conv_s8",
+        kernel_waits=True,
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
-        single=("n", "g"),
+        unit_axes=("n", "g"),
         operands=(conv.read(()), *weights, *table, conv.write(CHANNELS)),
         op={**conv.fields(c, step), **ways},
         tile=how.fields,
@@ -151,18 +151,18 @@ def _dense_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled
     )
 
 
-def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
+def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
     arrays = wide_conv.arrays(step)
     table = with_table(step, arrays)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x, y = replace(conv.read(()), itemsize=1 + wide["x_wide"]), conv.write(CHANNELS)
-    return Tiled(
-        kernel="me_conv_s16",
+    return TiledKernel(
+        function="me_conv_s16",
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
-        single=("n", "g"),
+        unit_axes=("n", "g"),
         operands=(
             x,
             *wide_conv.weight_operands(arrays),
@@ -193,7 +193,7 @@ def _packed(weight: Array, conv: Spatial) -> Array:
     return np.concatenate([packed_weights(group) for group in groups])
 
 
-def _depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> Tiled:
+def _depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
     c, (k_h, k_w) = conv.x[-1], conv.kernel
     weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
@@ -211,11 +211,11 @@ def _depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> T
         Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
         Operand("channels", "channels", (c, 16), (channels, ())),
     )
-    return Tiled(
-        kernel="me_depthwise_conv_s8",
+    return TiledKernel(
+        function="me_depthwise_conv_s8",
         axes={**conv.axes(), **(channel_axes(c) if cut else {})},
         split=("k", "t0", "t1") if cut else ("t0", "t1"),
-        single=("n",),
+        unit_axes=("n",),
         operands=(conv.read(channels), *packed, *table, conv.write(channels)),
         op={**conv.fields(1, step), "narrow": 0, "together": 0},
         tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},

@@ -10,12 +10,12 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """x, y [outer, n, inner]: cut around the axis and within it, never along it."""
     outer, n, inner = outer_inner(step.out, step.attrs["axis"])
     arrays: dict[str, Array] = {}
@@ -26,8 +26,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
         """Elements of the core that has most signals."""
         return np.ceil(sizes["o"] * sizes["i"] / engine.cores) * n
 
-    return Tiled(
-        kernel="me_cumsum_s8",
+    return TiledKernel(
+        function="me_cumsum_s8",
         axes={"o": outer, "i": inner},
         split=("o", "i"),
         operands=(Operand("x", 0, shape, dims), *table, Operand("y", OUT, shape, dims)),

@@ -33,7 +33,7 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.elementwise import tiling as flat
-from myoedge.operators.kernel import Tiled, on_cluster, on_nine_cores
+from myoedge.operators.kernel import TiledKernel, on_cluster, on_nine_cores
 from myoedge.operators.loops import broadcast_steps, merged
 from myoedge.targets.chip import Engine
 
@@ -91,7 +91,7 @@ def pair_literals(step: QuantizedNode) -> dict[str, object]:
     return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
 
 
-def sum_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     if "y_wide" in step.integers.scalars:
         return flat.wide_sum(step, engine)
     return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
@@ -153,7 +153,7 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(acc)
 
 
-def product_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def product_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
 
 
@@ -226,11 +226,11 @@ def channel_literals(step: QuantizedNode) -> dict[str, object]:
     return {"outer": outer, "channels": channels, "inner": inner}
 
 
-def affine_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def affine_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.per_channel(step, engine, x_zero=128)
 
 
-def prelu_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def prelu_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.per_channel(step, engine, step["x_zero"])
 
 

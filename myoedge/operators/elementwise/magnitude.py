@@ -21,7 +21,7 @@ from myoedge.operators.common_rules import (
     with_requant,
 )
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
@@ -60,15 +60,15 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return {"n": math.prod(step.out)}
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     n, arrays = math.prod(step.out), dict[str, Array]()
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
     table = with_table(step, arrays)
     reads = tuple(Operand(name, i, (n,), (index,)) for i, name in enumerate("ab"))
     numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
     op = {name: step[name] for name in numbers}
-    return Tiled(
-        kernel="me_magnitude_s8",
+    return TiledKernel(
+        function="me_magnitude_s8",
         axes=axes,
         split=("i0",),
         operands=(

@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import limits, with_table
@@ -39,7 +39,9 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
     return axes, dims
 
 
-def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> Tiled | None:
+def pair(
+    step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]
+) -> TiledKernel | None:
     """Two operands, broadcast; `numbers` of the step go into the op."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
@@ -52,8 +54,8 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     price = word_price(kernel, step)
     op: dict[str, int | str] = {name: step[name] for name in numbers}
     scale = {"pre": step["pre"] if "pre" in step.integers.scalars else 0}
-    return Tiled(
-        kernel=kernel,
+    return TiledKernel(
+        function=kernel,
         axes=axes,
         split=tuple(name for name in axes if name.startswith("i"))[:CUT],
         operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
@@ -127,7 +129,7 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
-def wide_sum(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
@@ -139,11 +141,11 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> Tiled | None:
         for i, name in enumerate("ab")
     )
     numbers = ("a_wide", "b_wide", "y_wide", "a_mult", "b_mult", "offset", "shift")
-    return Tiled(
-        kernel="me_add_s16",
+    return TiledKernel(
+        function="me_add_s16",
         axes=axes,
         split=(f"i{max(last - 1, 0)}",),
-        single=tuple(f"i{d}" for d in range(last - 1)),
+        unit_axes=tuple(f"i{d}" for d in range(last - 1)),
         operands=(*reads, Operand("y", OUT, extents, tuple(dims), itemsize=1 + step["y_wide"])),
         op={
             **{name: step[name] for name in numbers},
@@ -177,13 +179,13 @@ def _wide_work(cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: S
     return elements + 6 * elements / extents[-1]
 
 
-def lookup(step: QuantizedNode, engine: Engine) -> Tiled:
+def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A table applied to all elements."""
     n = math.prod(step.out)
     axes, dims = axes_of((Loop(n, (1,)),))
     shape, index = (n,), (dims[0],)
-    return Tiled(
-        kernel="me_table_s8",
+    return TiledKernel(
+        function="me_table_s8",
         axes=axes,
         split=("i0",),
         operands=(
@@ -198,7 +200,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> Tiled:
     )
 
 
-def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> Tiled:
+def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> TiledKernel:
     """A factor and an offset for every channel: cut around and within the channels."""
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
@@ -207,8 +209,8 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> Tiled:
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     dims: tuple[Dim, ...] = ((("o", 1),), (), inside)
     shape = (outer, channels, inner)
-    return Tiled(
-        kernel="me_affine_s8",
+    return TiledKernel(
+        function="me_affine_s8",
         on_l2=False,  # 16 bytes of constants for each result: the template reads 12
         axes={"o": outer, **axes},
         split=("o", "i0"),

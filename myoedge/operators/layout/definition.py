@@ -12,7 +12,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register, strides
 from myoedge.operators.common_rules import always, as_in_floats, by_output
-from myoedge.operators.kernel import Tiled, on_cluster
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
 from myoedge.operators.loops import merged
@@ -125,13 +125,13 @@ def strided_literals(step: QuantizedNode) -> dict[str, object]:
     return {"first": first, "loops": merged(step.out, [steps])}
 
 
-def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     x = step.shapes[0]
     loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
     return moves.turned(step, engine, moves.in_bytes(step, loops))
 
 
-def slice_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     """A copy, where no axis is read in steps."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
@@ -144,7 +144,7 @@ def slice_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
     return moves.turned(step, engine, found)
 
 
-def expand_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
     loops = [Along(n) for n in step.out[:lead]]
     for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):

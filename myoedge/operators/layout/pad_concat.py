@@ -24,7 +24,7 @@ from myoedge.operators.base import (
     strides,
 )
 from myoedge.operators.common_rules import as_in_floats, axis_permuted, by_output
-from myoedge.operators.kernel import Dim, Tiled, on_cluster
+from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.definition import cuts_turned, with_entry
 from myoedge.operators.layout.tiling import Along
@@ -56,7 +56,7 @@ def pad_literals(step: QuantizedNode) -> dict[str, object]:
     return {"first": first, "loops": merged(x, [strides(x), out])}
 
 
-def pad_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A tile's part of the input is copied into the filled output."""
     rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
     loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
@@ -120,7 +120,7 @@ def concat_literals(step: QuantizedNode) -> dict[str, Any]:
     return {"outer": math.prod(step.out[:axis]), "runs": runs}
 
 
-def concat_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Each input is a part of the loop over what they are together."""
     literals = concat_literals(step)
     runs = [n * step.element_type.size_bytes for n in literals["runs"]]

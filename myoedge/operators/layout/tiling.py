@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode, strides
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, reach
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel, reach
 from myoedge.targets.chip import Engine
 
 PARTS = 8  # ME_PARTS
@@ -135,7 +135,7 @@ def _order(loops: Sequence[Along]) -> list[int]:
 
 def pieces(
     step: QuantizedNode, engine: Engine, sources: Sequence[Sequence[Along]], fill: int | None = None
-) -> Tiled:
+) -> TiledKernel:
     """Results put together of sources, each read in its own order by steps of 1.
 
     fill   the value of what no source covers; None where they cover all of it
@@ -144,11 +144,11 @@ def pieces(
     loops = sources[0]
     outer = 0 if fill is None else max(len(loops) - 2, 0)
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    return Tiled(
-        kernel="me_copy_s8",
+    return TiledKernel(
+        function="me_copy_s8",
         axes=axes,
         split=_longest(loops, outer),
-        single=tuple(f"i{d}" for d in range(outer)),
+        unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(*(_read(i, each, dims) for i, each in enumerate(sources)), y),
         op={"fills": int(fill is not None), "value": fill or 0},
         tile=lambda regions: _pieces_tile(regions, sources),
@@ -223,14 +223,14 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
     return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
 
 
-def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled | None:
+def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel | None:
     """Results in the order of loops that step through the source as they like."""
     if len(loops) > LOOPS:
         return None
     axes, dims = _axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
-    return Tiled(
-        kernel="me_transpose_s8",
+    return TiledKernel(
+        function="me_transpose_s8",
         axes=axes,
         split=_longest(loops, 0),
         operands=(_read(0, loops, dims), y),

@@ -26,7 +26,7 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_nine_cores
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_nine_cores
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
@@ -73,7 +73,7 @@ def linear_literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
 
 
-def linear_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
     sizes = linear_literals(step)
     rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
@@ -174,7 +174,7 @@ def matmul_literals(step: QuantizedNode) -> dict[str, Any]:
     return {"loops": merged(batch, steps), **sizes}
 
 
-def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes of the batch one by one, m rows of a, k columns of b by fours."""
     literals = matmul_literals(step)
     loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
@@ -194,14 +194,14 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     words = windows.words + (dense.TABLE if table else 0)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
 
-    return Tiled(
-        kernel="me_matmul_s8",
-        waits=True,
+    return TiledKernel(
+        function="me_matmul_s8",
+        kernel_waits=True,
         late="a",
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
-        single=tuple(batch),
-        inner=("m",),
+        unit_axes=tuple(batch),
+        innermost_axes=("m",),
         operands=(a, b, *table, y),
         op={
             "c": c,

@@ -23,7 +23,7 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.elementwise.definition import broadcast, pair_literals
 from myoedge.operators.elementwise.tiling import pair
-from myoedge.operators.kernel import Tiled, on_cluster
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
 NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset", "shift"))
@@ -54,7 +54,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return np.maximum(left, right)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     return pair(step, engine, "me_maximum_s8", NUMBERS)
 
 

@@ -22,7 +22,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled, on_nine_cores
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_nine_cores
 from myoedge.operators.nine_cores import is_large
 from myoedge.targets.chip import Engine
 
@@ -156,15 +156,15 @@ def _kind(step: QuantizedNode) -> dict[str, int]:
     return {"centred": int(step.node.op == "layer_norm")}
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
     pairs = np.stack([step["gain"], step["offset"]], axis=1)
     row = ((("row", 1),), ())
     x = Operand("x", 0, (rows, length), row, itemsize=1 + step["wide"])
     numbers = ("wide", "x_zero", "shift", "eps_low", "eps_high")
-    return Tiled(
-        kernel="me_norm_s8",
+    return TiledKernel(
+        function="me_norm_s8",
         axes={"row": rows},
         split=("row",),
         operands=(

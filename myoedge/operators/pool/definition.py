@@ -23,7 +23,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import as_in_floats, stored_bound
-from myoedge.operators.kernel import Dim, Tiled, on_cluster
+from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.pool import tiling as windows
 from myoedge.targets.chip import Engine
 
@@ -129,7 +129,7 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     }
 
 
-def max_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = windows.Work(taps, average=False, few=taps <= 9, table=False)
@@ -225,7 +225,7 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
     return y
 
 
-def avg_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled | None:
+def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     """An entry of `each` for every pair of divisors along rows and columns."""
     sizes, every = literals(step), divisors(step.attrs)
     kinds: tuple[list[int], list[int]] = ([], [])

@@ -22,7 +22,16 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import stored_bound, with_requant
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, Tiled, on_cluster
+from myoedge.operators.kernel import (
+    OUT,
+    Dim,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    on_cluster,
+)
 from myoedge.operators.loops import Loop
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
@@ -84,7 +93,7 @@ def literals(step: QuantizedNode) -> dict[str, object]:
     return {"outer": outer, "reduced": reduced, "inner": inner}
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
     numbers = [0, *(step[name] for name in ("mult", "offset", "shift"))]
@@ -98,8 +107,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
     def width(sizes: Sizes) -> Any:
         return y.footprint({**sizes, "o": 1})
 
-    return Tiled(
-        kernel="me_reduce_s8",
+    return TiledKernel(
+        function="me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, Operand("each", "each", (16,), ((),)), *table, y),

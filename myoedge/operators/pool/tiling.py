@@ -12,7 +12,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import limits, with_table
 from myoedge.targets.chip import Engine
 
@@ -116,7 +116,7 @@ def in_tiles(
     arrays: dict[str, Array],
     kinds: tuple[Sequence[int], Sequence[int]],
     work: Work,
-) -> Tiled | None:
+) -> TiledKernel | None:
     """Axes t0 and t1 of the results and c."""
     if max(sizes["h_in"], sizes["w_in"]) > LONGEST:
         return None
@@ -128,12 +128,12 @@ def in_tiles(
     more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if averages else []
     alike = _alike_in(work, arrays, c)
     in_fours = c % 4 == 0
-    return Tiled(
-        kernel=kernel,
+    return TiledKernel(
+        function=kernel,
         on_l2=False,  # few results of large windows: fewer cores have work than the template gives
         axes=_axes(sizes),
         split=("c", "t0", "t1") if in_fours else ("t0", "t1"),
-        single=("n",),
+        unit_axes=("n",),
         operands=(x, *_lists(len(rows), len(columns)), *more, *table, y),
         op={**op, **limits(step)} if averages else dict(op),
         tile=_fields,

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
@@ -35,7 +35,7 @@ def channels_in_blocks(step: QuantizedNode) -> Array:
     return np.pad(channels, ((0, -len(channels) % BLOCK), (0, 0)))
 
 
-def wide_rows(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> Tiled:
+def wide_rows(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> TiledKernel:
     """Axes row, and k in blocks of channels; rows of c bytes lie one behind the other."""
     arrays = {"weights": in_blocks(step["weight"].reshape(k, c))}
     arrays["channels"] = channels_in_blocks(step)
@@ -46,8 +46,8 @@ def wide_rows(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) ->
         Operand("channels", "channels", (full, 16), (CHANNELS, ())),
         Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
     )
-    return Tiled(
-        kernel="me_linear_s8_s16",
+    return TiledKernel(
+        function="me_linear_s8_s16",
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=operands,

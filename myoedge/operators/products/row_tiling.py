@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
 from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -22,7 +22,7 @@ from myoedge.operators.products.packing import (
 from myoedge.targets.chip import Engine
 
 
-def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> Tiled:
+def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
     gather = c % 4 != 0
     arrays = {
@@ -35,9 +35,9 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int
     words = windows.words + (dense.TABLE if table else 0)
     x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
     y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
-    return Tiled(
-        kernel="me_linear_s8",
-        waits=True,
+    return TiledKernel(
+        function="me_linear_s8",
+        kernel_waits=True,
         axes={"row": rows, **channel_axes(k)},
         split=("k", "row"),
         operands=(x, *weight_operands(arrays, k), *table, y),

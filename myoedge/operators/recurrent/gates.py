@@ -9,7 +9,7 @@ from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import beside_last
-from myoedge.operators.kernel import Tiled, on_cluster
+from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.linear.definition import (
     linear_literals,
     linear_nest,
@@ -30,7 +30,7 @@ def gates_integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def gates_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def gates_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     sizes = linear_literals(step)
     return wide_rows(step, engine, sizes["rows"], sizes["c_in"], sizes["k_out"])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel
 from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
 from myoedge.operators.products.packing import up
 from myoedge.targets.chip import Engine
@@ -22,7 +22,7 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes, "reset_first": bool(step.attrs.get("reset_first", False))}
 
 
-def _in_tiles(step: QuantizedNode, engine: Engine, kernel: str) -> Tiled:
+def _in_tiles(step: QuantizedNode, engine: Engine, kernel: str) -> TiledKernel:
     """States stay in L1 from tile to tile."""
     sizes, arrays, reverse = literals(step), _packed(step), bool(step.attrs["reverse"])
     parts = 1 + sizes["reset_first"]  # of a step, with a barrier each
@@ -30,11 +30,11 @@ def _in_tiles(step: QuantizedNode, engine: Engine, kernel: str) -> Tiled:
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     pointers = {name: f"@{name}" for name in (*states, *arrays)}
     n, units = sizes["batch"], sizes["units"]
-    return Tiled(
-        kernel=kernel,
+    return TiledKernel(
+        function=kernel,
         axes={"t": sizes["steps"]},
         split=("t",),
-        backwards=("t",) if reverse else (),
+        reversed_axes=("t",) if reverse else (),
         operands=_operands(step, states, arrays),
         op={
             "units": units,
@@ -111,20 +111,20 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
 
 
-def lstm_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def lstm_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _in_tiles(step, engine, "me_lstm_s8")
 
 
-def cell_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def cell_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _in_tiles(step, engine, "me_lstm_cell_s8")
 
 
-def gru_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def gru_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _in_tiles(
         step, engine, "me_gru_reset_first_s8" if step.attrs["reset_first"] else "me_gru_s8"
     )
 
 
-def state_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def state_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     early = step.attrs["reset_first"]
     return _in_tiles(step, engine, "me_gru_reset_first_state_s8" if early else "me_gru_state_s8")

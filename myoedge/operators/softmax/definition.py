@@ -32,7 +32,7 @@ from myoedge.operators.common_rules import (
     stored_bound,
 )
 from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.operators.loops import Loop
 from myoedge.targets.chip import Engine
 
@@ -123,7 +123,7 @@ def _rows_in_tiles(
     op: Mapping[str, int | str],
     arrays: dict[str, Array],
     price: str,
-) -> Tiled:
+) -> TiledKernel:
     """Cut around and within the axis; `price` names what a row and its elements cost."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
@@ -134,8 +134,8 @@ def _rows_in_tiles(
     if kernel == "me_argmax_s8":
         y = Operand("y", OUT, (outer, inner), (around, inside), itemsize=4)
     tables = (Operand(n, n, (a.nbytes,), ((),)) for n, a in arrays.items())
-    return Tiled(
-        kernel=kernel,
+    return TiledKernel(
+        function=kernel,
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, *tables, y),
@@ -151,7 +151,7 @@ def _row_tile(regions: Mapping[str, Region]) -> Fields:
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
-def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, arrays)
@@ -171,7 +171,7 @@ def _softmax_in_time(
     return None if same else StreamingRule(axis, lambda made: attrs)
 
 
-def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Array]) -> Tiled:
+def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Array]) -> TiledKernel:
     """Rows by repetition of the mask and by its own rows."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     rows = _mask_rows(step)
@@ -179,8 +179,8 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Arra
     index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
     whole = (outer // rows, rows, length, inner)
     x = Operand("x", 0, whole, index)
-    return Tiled(
-        kernel="me_masked_softmax_s8",
+    return TiledKernel(
+        function="me_masked_softmax_s8",
         axes={"repeat": outer // rows, "row": rows, **axes},
         split=("repeat", "row", "i0"),
         operands=(
@@ -253,7 +253,7 @@ def log_softmax_integer(step: QuantizedNode, x: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays: dict[str, Array] = {
         "exp": step["exp"].astype(np.uint16),
         "log": step["log"].astype(np.int16),
@@ -299,7 +299,7 @@ def argmax_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(y, np.int32)
 
 
-def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return _rows_in_tiles(step, engine, "me_argmax_s8", {}, {}, "argmax")
 
 

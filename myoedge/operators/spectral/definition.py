@@ -27,7 +27,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import stored_bound
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Tiled, on_cluster
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
 
 LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 1,024
@@ -251,7 +251,7 @@ def spectrogram_literals(step: QuantizedNode) -> dict[str, Any]:
     }
 
 
-def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
+def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Some frames at a time, all lanes of them."""
     sizes = spectrogram_literals(step)
     count, lanes, bins, length = (sizes[key] for key in ("frames", "lanes", "bins", "length"))
@@ -266,8 +266,8 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> Tiled:
         Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ())),
     )
     transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
-    return Tiled(
-        kernel="me_spectrogram_s16",
+    return TiledKernel(
+        function="me_spectrogram_s16",
         axes={"t": count, "r": length},
         split=("t",),
         operands=operands,

@@ -48,7 +48,7 @@ def _nine_cores(plan: Plan) -> frozenset[int]:
     spans = [
         range(enters[index] + 1, enters[index + 1])
         for index, tiling in enumerate(plan.tilings)
-        if tiling is not None and tiling.tiled.nine_cores
+        if tiling is not None and tiling.kernel.nine_cores
     ]
     return frozenset(timeline_step for span in spans for timeline_step in span)
 

@@ -142,7 +142,7 @@ def _steps(
     assert here is not None
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
     cold = _cold_cycles(index, tilings)
-    prepared = cold if here.waits else 0.0  # the kernel starts while its operands come
+    prepared = cold if here.kernel_waits else 0.0  # the kernel starts while its operands come
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
     for t, compute in enumerate(tile_cycles(here)):
@@ -154,7 +154,7 @@ def _steps(
             [*loads[t + 1], *later.get(here.first + t, ())],
             [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
             (index + 1, 0) if follows else (index, t + 1),
-            bool(here.tiled.nine_cores),
+            bool(here.kernel.nine_cores),
         )
     stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
@@ -164,8 +164,8 @@ def _cold_cycles(index: int, tilings: Sequence[Tiling | None]) -> float:
     """Cycles for code that comes from L2, where the layer before runs another kernel."""
     here, before = tilings[index], tilings[index - 1] if index else None
     assert here is not None
-    same = before is not None and before.tiled.kernel == here.tiled.kernel
-    return 0.0 if same else here.tiled.cost.layer_cycles
+    same = before is not None and before.kernel.function == here.kernel.function
+    return 0.0 if same else here.kernel.cost.layer_cycles
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:
@@ -182,10 +182,10 @@ def tile_cycles(tiling: Tiling) -> list[float]:
     """Cycles of the cores for every tile; tiles of one size take equally many."""
     known: dict[tuple[int, ...], float] = {}
     found = []
-    for tile in spans(tiling.tiled, tiling.choice):
+    for tile in spans(tiling.kernel, tiling.choice):
         sizes = {axis: size for axis, (_, size) in tile.items()}
         key = tuple(sizes.values())
         if key not in known:
-            known[key] = float(tiling.tiled.cycles(sizes))
+            known[key] = float(tiling.kernel.cycles(sizes))
         found.append(known[key])
     return found

@@ -12,18 +12,18 @@ from myoedge.targets.chip import Chip
 
 def least_bytes(step: QuantizedNode, chip: Chip) -> int:
     """Bytes of L1 that the smallest tile of a node takes."""
-    tiled = declared(step, chip)
-    assert tiled is not None
-    return sum(smallest(tiled)[1].values())
+    kernel = declared(step, chip)
+    assert kernel is not None
+    return sum(smallest(kernel)[1].values())
 
 
 def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
     """The smallest tile of a step, what there is, and the operand that takes most of it."""
-    tiled = declared(step, chip)
-    assert tiled is not None
-    sizes, parts = smallest(tiled)
+    kernel = declared(step, chip)
+    assert kernel is not None
+    sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
-    tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in tiled.split)
+    tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
     return {
         "needs": f"{sum(parts.values()):,} B for the smallest tile ({tile or 'the whole'})",
         "has": f"{room:,} B",
@@ -46,10 +46,10 @@ def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
 def _not_fed(name: str, step: QuantizedNode, chip: Chip) -> Notice:
     """Notice where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
-    tiled = declared(step, chip)
-    assert tiled is not None
-    parts = smallest(tiled)[1]
-    constant = [x.name for x in tiled.operands if x.constant]
+    kernel = declared(step, chip)
+    assert kernel is not None
+    parts = smallest(kernel)[1]
+    constant = [x.name for x in kernel.operands if x.constant]
     largest = max(constant, key=lambda name: parts[name], default="")
     found = {"needs": f"room in L2 for its constants, {largest} the largest of them"}
     return notice(

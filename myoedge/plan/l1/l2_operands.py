@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_search import TileChoice, choices, smallest
 from myoedge.targets.costs import TransferCost
 
 
-def with_operands_in_l2(tiled: Tiled, room: int, cost: TransferCost) -> TileChoice | None:
+def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
     """Tiles with as few operands in L2 as L1 asks for; None where scratch alone is too large."""
-    if not tiled.on_l2:
+    if not kernel.on_l2:
         return None
-    parts = smallest(tiled)[1]
-    names = sorted((o.name for o in tiled.operands), key=lambda name: -parts[name])
+    parts = smallest(kernel)[1]
+    names = sorted((o.name for o in kernel.operands), key=lambda name: -parts[name])
     for count in range(1, len(names) + 1):
         in_l2 = frozenset(names[:count])
-        found = choices(tiled, room, cost, resident=in_l2)
+        found = choices(kernel, room, cost, resident=in_l2)
         if found:
             return replace(found[0], in_l2=in_l2)
     return None
 
 
-def slowed(tiled: Tiled, cost: TransferCost) -> Tiled:
+def slowed(kernel: TiledKernel, cost: TransferCost) -> TiledKernel:
     """The kernel with the cost of a unit of work on operands in L2."""
-    unit = tiled.cost.unit_cycles * cost.l2_operand_factor
-    return replace(tiled, cost=replace(tiled.cost, unit_cycles=unit))
+    unit = kernel.cost.unit_cycles * cost.l2_operand_factor
+    return replace(kernel, cost=replace(kernel.cost, unit_cycles=unit))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.multi_buffering import deeper
@@ -86,26 +86,29 @@ def plan_l1(
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
     cost, limits = chip.transfers, limits or {}
-    tileds: list[Tiled | None] = []
+    kernels: list[TiledKernel | None] = []
     for index, step in enumerate(steps):
         limit = limits.get(index, NO_LIMITS)
-        tiled = _fastest_kernel(candidates(step, chip), room, cost, limit)
+        kernel = _fastest_kernel(candidates(step, chip), room, cost, limit)
         there = on_l2 and not limit.far
-        tileds.append(tiled and replace(tiled, on_l2=tiled.on_l2 and there))
-    return _fitting(tileds, tensors, room, _Search.of(tileds, cost, limits, tile_ranks))
+        kernels.append(kernel and replace(kernel, on_l2=kernel.on_l2 and there))
+    return _fitting(kernels, tensors, room, _Search.of(kernels, cost, limits, tile_ranks))
 
 
 def _fitting(
-    tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, search: _Search
+    kernels: Sequence[TiledKernel | None],
+    tensors: Sequence[ResidentTensor],
+    room: int,
+    search: _Search,
 ) -> tuple[Tiling | None, ...]:
     """With as many results in L1 as leave place for all tiles."""
     cost = search.cost
-    resident = choose_resident(tileds, tensors, room, search.pick)
+    resident = choose_resident(kernels, tensors, room, search.pick)
     while True:
-        made = _attempt(tileds, resident, room, cost, search.pick)
+        made = _attempt(kernels, resident, room, cost, search.pick)
         if not isinstance(made, int):
             again = _attempt(
-                tileds, resident, room, cost, partial(_again, made), _begins(made, cost)
+                kernels, resident, room, cost, partial(_again, made), _begins(made, cost)
             )
             return made if isinstance(again, int) else again
         there = [tensor for tensor in resident if made in tensor.steps]
@@ -130,10 +133,10 @@ def _begins(made: Sequence[Tiling | None], cost: TransferCost) -> Mapping[int, i
 
 def _fetch(tiling: Tiling, cost: TransferCost) -> tuple[int, float]:
     """(first tile, cycles) of a layer's constants."""
-    return tiling.first, moved_cycles(first_constants(tiling.tiled, tiling.choice), cost)
+    return tiling.first, moved_cycles(first_constants(tiling.kernel, tiling.choice), cost)
 
 
-def candidates(step: QuantizedNode, chip: Chip) -> list[Tiled]:
+def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
     """Tilings of a layer by its operator's kernels, of engines that the chip has."""
     engines = {engine.name: engine for engine in chip.engines}
     found = []
@@ -141,29 +144,28 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[Tiled]:
         engine = engines.get(kernel.engine)
         tiled = kernel.tiling(step, engine) if engine and kernel.accepts(step) else None
         if engine and tiled:
-            cost = engine.kernels[tiled.kernel]
-            found.append(replace(tiled, engine=engine.name, cost=cost))
+            found.append(replace(tiled, engine=engine.name, cost=engine.kernels[tiled.function]))
     return found
 
 
-def declared(step: QuantizedNode, chip: Chip) -> Tiled | None:
+def declared(step: QuantizedNode, chip: Chip) -> TiledKernel | None:
     """The first of a layer's tilings; None where it has none."""
     return next(iter(candidates(step, chip)), None)
 
 
 def _fastest_kernel(
-    tileds: Sequence[Tiled], room: int, cost: TransferCost, limits: Limits
-) -> Tiled | None:
+    kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
+) -> TiledKernel | None:
     """The tiling of fewest cycles by itself among those that fit."""
-    if len(tileds) < 2:
-        return next(iter(tileds), None)
-    found = [(choose(tiled, room, cost, limits=limits), tiled) for tiled in tileds]
+    if len(kernels) < 2:
+        return next(iter(kernels), None)
+    found = [(choose(kernel, room, cost, limits=limits), kernel) for kernel in kernels]
     cycles = [float("inf") if choice is None else choice.cycles for choice, _ in found]
     return found[cycles.index(min(cycles))][1]
 
 
 def _attempt(
-    tileds: Sequence[Tiled | None],
+    kernels: Sequence[TiledKernel | None],
     resident: Sequence[ResidentTensor],
     room: int,
     cost: TransferCost,
@@ -178,16 +180,16 @@ def _attempt(
     spare: list[float] = []
     enters = [0]
     offsets = resident_offsets(resident)
-    for index, tiled in enumerate(tileds):
+    for index, kernel in enumerate(kernels):
         tiling = None
-        if tiled is not None:
-            operands = resident_operands(index, tiled, resident)
+        if kernel is not None:
+            operands = resident_operands(index, kernel, resident)
             left = room_left(index, resident, room)
-            choice = pick(index, tiled, left, frozenset(operands), hidden_cycles(spare))
+            choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
             if choice is None and not operands:
-                choice = with_operands_in_l2(tiled, left, cost)
+                choice = with_operands_in_l2(kernel, left, cost)
             if choice is not None and choice.in_l2:
-                tiled = slowed(tiled, cost)
+                kernel = slowed(kernel, cost)
             if choice is not None:
                 at = {
                     name: offsets[tensor.producer] + more
@@ -195,7 +197,7 @@ def _attempt(
                 }
                 held = list(_held(index, resident, offsets, enters))
                 begin = None if begins is None else begins.get(index)
-                tiling = _placed(index, tiled, choice, spare, made, room, cost, at, held, begin)
+                tiling = _placed(index, kernel, choice, spare, made, room, cost, at, held, begin)
             if tiling is None and (choice is not None or operands):
                 return index
         made.append(tiling)
@@ -234,27 +236,27 @@ def _with_resident(
         if tensor is not None:
             size, last = tensor.size_bytes, begins[tensor.last + 1] - 1
             at, first = offsets[index], begins[index]
-            buffers += (Buffer(tiling.tiled.out.name, 0, size, at, first, last),)
+            buffers += (Buffer(tiling.kernel.out.name, 0, size, at, first, last),)
         nothing = len(prefetched(tiling)) == len(tiling.tiles[0].loads)
         yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
 
 
-def _alike(tiled: Tiled) -> str:
+def _alike(kernel: TiledKernel) -> str:
     """Key of layers with equal tiles: loops, operands, scratch and work of the
     largest tile and the smallest; multipliers and scales are their own."""
-    ends = (tiled.axes, {**tiled.axes, **dict.fromkeys(tiled.split, 1)})
-    work = [(tiled.scratch(sizes), tiled.work(sizes)) for sizes in ends]
-    return repr((tiled.kernel, dict(tiled.axes), tiled.split, tiled.operands, work))
+    ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
+    work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
+    return repr((kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work))
 
 
 def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
     """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
-    return [None if tiling is None else _alike(tiling.tiled) for tiling in tilings]
+    return [None if tiling is None else _alike(tiling.kernel) for tiling in tilings]
 
 
-def _iteration(tiled: Tiled, choice: TileChoice) -> Hashable:
+def _iteration(kernel: TiledKernel, choice: TileChoice) -> Hashable:
     """Key of a choice, equal for the same tiles in the same order."""
-    cut = {axis: size for axis, size in choice.sizes.items() if size < tiled.axes[axis]}
+    cut = {axis: size for axis, size in choice.sizes.items() if size < kernel.axes[axis]}
     order = tuple(axis for axis in choice.order if axis in cut)
     return tuple(sorted(cut.items())), order, choice.depth
 
@@ -276,31 +278,31 @@ class _Search:
 
     @staticmethod
     def of(
-        tileds: Sequence[Tiled | None],
+        kernels: Sequence[TiledKernel | None],
         cost: TransferCost,
         limits: Mapping[int, Limits],
         ranks: TileRanks,
     ) -> _Search:
-        return _Search([None if t is None else _alike(t) for t in tileds], cost, limits, ranks)
+        return _Search([None if t is None else _alike(t) for t in kernels], cost, limits, ranks)
 
     def cycles(self, tilings: Sequence[Tiling | None]) -> float:
         return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
 
     def pick(
-        self, index: int, tiled: Tiled, room: int, resident: frozenset[str], hidden: float
+        self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
     ) -> TileChoice | None:
         """The fastest tiles of a layer; None where none fit."""
         hidden = max(hidden, HIDDEN_CYCLES)
         limits = self.limits.get(index, NO_LIMITS)
         key = (self.alike[index], round(hidden), room, resident, limits)
         if key not in self.known:
-            found = choices(tiled, room, self.cost, hidden, limits, resident)
+            found = choices(kernel, room, self.cost, hidden, limits, resident)
             deep_room = room if limits == NO_LIMITS else 0
-            best = self._fastest(index, tiled, found, hidden, resident, deep_room)
+            best = self._fastest(index, kernel, found, hidden, resident, deep_room)
             rank = self.ranks.get(self.alike[index] or "", 0)
             if best is not None and not best.in_l2 and rank:
-                slower = choices(tiled, room, self.cost, hidden, limits, resident, NEAR_RANKED)
-                others = self._others(index, tiled, slower, hidden, resident, deep_room, best)
+                slower = choices(kernel, room, self.cost, hidden, limits, resident, NEAR_RANKED)
+                others = self._others(index, kernel, slower, hidden, resident, deep_room, best)
                 best = next(iter(others[rank - 1 :]), best)
             self.known[key] = best
         return self.known[key]
@@ -308,7 +310,7 @@ class _Search:
     def _others(
         self,
         index: int,
-        tiled: Tiled,
+        kernel: TiledKernel,
         found: Sequence[TileChoice],
         hidden: float,
         resident: frozenset[str],
@@ -316,13 +318,13 @@ class _Search:
         best: TileChoice,
     ) -> list[TileChoice]:
         """Tiles besides the fastest, in the order of their estimated cycles."""
-        few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
-        deep = [d for choice in few for d in deeper(tiled, room, resident, self.cost, choice)]
-        distinct = {_iteration(tiled, choice): choice for choice in reversed([*few, *deep])}
-        others = [c for key, c in distinct.items() if key != _iteration(tiled, best)]
+        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
+        deep = [d for choice in few for d in deeper(kernel, room, resident, self.cost, choice)]
+        distinct = {_iteration(kernel, choice): choice for choice in reversed([*few, *deep])}
+        others = [c for key, c in distinct.items() if key != _iteration(kernel, best)]
         estimated = [
             replace(
-                c, cycles=self._alone(index, tiled, c, resident) + self._waited(tiled, c, hidden)
+                c, cycles=self._alone(index, kernel, c, resident) + self._waited(kernel, c, hidden)
             )
             for c in others
         ]
@@ -331,55 +333,57 @@ class _Search:
     def _fastest(
         self,
         index: int,
-        tiled: Tiled,
+        kernel: TiledKernel,
         found: Sequence[TileChoice],
         hidden: float,
         resident: frozenset[str],
         room: int,
     ) -> TileChoice | None:
         """The fastest of near-equal choices, compared transfer by transfer."""
-        few = [choice for choice in found if tile_count(tiled, choice) <= MOST_COMPARED]
+        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
-        best = self._least(index, tiled, few, hidden, resident)
-        more = [deep for choice in few for deep in deeper(tiled, room, resident, self.cost, choice)]
+        best = self._least(index, kernel, few, hidden, resident)
+        more = [
+            deep for choice in few for deep in deeper(kernel, room, resident, self.cost, choice)
+        ]
         if not more:
             return best
-        other = self._least(index, tiled, more, hidden, resident)
+        other = self._least(index, kernel, more, hidden, resident)
         return other if other.cycles < DEEP_SAVES * best.cycles else best
 
     def _least(
         self,
         index: int,
-        tiled: Tiled,
+        kernel: TiledKernel,
         few: Sequence[TileChoice],
         hidden: float,
         resident: frozenset[str],
     ) -> TileChoice:
-        waited = (self._waited(tiled, choice, hidden) for choice in few)
-        alone = (self._alone(index, tiled, choice, resident) for choice in few)
+        waited = (self._waited(kernel, choice, hidden) for choice in few)
+        alone = (self._alone(index, kernel, choice, resident) for choice in few)
         cycles = [a + w for a, w in zip(alone, waited, strict=True)]
         about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
-        best = min(about, key=lambda i: (tile_count(tiled, few[i]), few[i].l1_bytes, cycles[i]))
+        best = min(about, key=lambda i: (tile_count(kernel, few[i]), few[i].l1_bytes, cycles[i]))
         return replace(few[best], cycles=cycles[best])
 
-    def _waited(self, tiled: Tiled, choice: TileChoice, hidden: float) -> float:
+    def _waited(self, kernel: TiledKernel, choice: TileChoice, hidden: float) -> float:
         """Cycles that a layer waits for its constants, less those hidden behind earlier layers."""
-        return max(moved_cycles(first_constants(tiled, choice), self.cost) - hidden, 0.0)
+        return max(moved_cycles(first_constants(kernel, choice), self.cost) - hidden, 0.0)
 
     def _alone(
-        self, index: int, tiled: Tiled, choice: TileChoice, resident: frozenset[str]
+        self, index: int, kernel: TiledKernel, choice: TileChoice, resident: frozenset[str]
     ) -> float:
         """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
         key = (self.alike[index], resident, tuple(choice.sizes.items()), choice.order, choice.depth)
         if key not in self.alone:
-            self.alone[key] = self.cycles([unplaced(tiled, choice, resident, BEFORE)])
+            self.alone[key] = self.cycles([unplaced(kernel, choice, resident, BEFORE)])
         return self.alone[key]
 
 
 def _placed(
     index: int,
-    tiled: Tiled,
+    kernel: TiledKernel,
     choice: TileChoice,
     spare: list[float],
     made: Sequence[Tiling | None],
@@ -394,17 +398,17 @@ def _placed(
     resident, held   where resident operands lie in L1; what all resident tensors take of it
     """
     first = len(spare)
-    fetched = first_constants(tiled, choice)
+    fetched = first_constants(kernel, choice)
     recent = [t for t in made[-MOST_TILES:] if t is not None]
     taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
     cycles = moved_cycles(fetched, cost)
     possible = starts(spare, cycles) if begin is None else range(begin, first)
     for since in (*_starts(possible, fetched, recent), None):
-        placed = _place(lives(index, tiled, choice, first, since, resident), first, taken)
+        placed = _place(lives(index, kernel, choice, first, since, resident), first, taken)
         if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
             if since is not None:
                 spent(spare, since, cycles)
-            return make_tiling(tiled, choice, first, since, placed, resident)
+            return make_tiling(kernel, choice, first, since, placed, resident)
     return None
 
 

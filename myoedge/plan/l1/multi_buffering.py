@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import replace
 
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import moved_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
 from myoedge.plan.l1.tiling import Tiling, unplaced
@@ -22,25 +22,25 @@ LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffe
 
 
 def deeper(
-    tiled: Tiled, room: int, resident: Container[str], cost: TransferCost, choice: TileChoice
+    kernel: TiledKernel, room: int, resident: Container[str], cost: TransferCost, choice: TileChoice
 ) -> Iterator[TileChoice]:
     """Equal tiles with more buffers, as far as these take at most `room` bytes of L1."""
-    tiling = unplaced(tiled, choice, resident)
+    tiling = unplaced(kernel, choice, resident)
     count = len(tiling.tiles)
     if count <= 2 or choice.l1_bytes > room or not _waits(tiling, cost):
         return
     commands = max(len(tile.loads) for tile in tiling.tiles[1:])
     for depth in sorted({min(depth, count) for depth in DEPTHS}):
         more = replace(choice, depth=depth)
-        size = sum(_up(b.size_bytes) for b in unplaced(tiled, more, resident).buffers)
+        size = sum(_up(b.size_bytes) for b in unplaced(kernel, more, resident).buffers)
         if size <= room and (depth - 1) * commands <= MOST_COMMANDS:
             yield replace(more, l1_bytes=size)
 
 
 def _waits(tiling: Tiling, cost: TransferCost) -> bool:
     """Whether cores may have to wait for the DMA."""
-    sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
-    computed = len(tiling.tiles) * float(tiling.tiled.cycles(sizes))
+    sizes = {**tiling.kernel.axes, **tiling.choice.sizes}
+    computed = len(tiling.tiles) * float(tiling.kernel.cycles(sizes))
     moved = sum(moved_cycles(tile.loads, cost) for tile in tiling.tiles)
     return moved > LEAST_MOVED * computed
 

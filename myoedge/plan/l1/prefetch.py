@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers
@@ -30,17 +30,17 @@ def prefetched(tiling: Tiling) -> list[Transfer]:
     return [x for x in tiling.tiles[0].loads if tiling.early(x)]
 
 
-def first_constants(tiled: Tiled, choice: TileChoice) -> list[Transfer]:
+def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
     """Transfers of the first tile's constants; their addresses in L1 are not known yet."""
-    uses = (use for use in cut(tiled, choice).uses if use.operand.name not in choice.in_l2)
+    uses = (use for use in cut(kernel, choice).uses if use.operand.name not in choice.in_l2)
     constant = (use for use in uses if use.operand.constant)
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 
 
 def spare_cycles(tiling: Tiling, cost: TransferCost) -> list[float]:
     """Cycles in which the DMA is idle beside each tile of a layer."""
-    sizes = {**tiling.tiled.axes, **tiling.choice.sizes}
-    computed = float(tiling.tiled.cycles(sizes)) * (1 - cost.contention)
+    sizes = {**tiling.kernel.axes, **tiling.choice.sizes}
+    computed = float(tiling.kernel.cycles(sizes)) * (1 - cost.contention)
     tiles, depth = tiling.tiles, tiling.choice.depth
     stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
     until = [0.0]  # what the DMA needs for all loads to a tile's, but the first one's

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from myoedge.operators.kernel import Tiled
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
 from myoedge.plan.l1.tile_search import ALIGNMENT, TileChoice
 from myoedge.plan.placement import Life, greedy
@@ -48,19 +48,19 @@ class ResidentTensor:
 
 
 # step, tiling, room, resident operands, cycles of prefetch that are hidden -> the best tiles
-Pick = Callable[[int, Tiled, int, frozenset[str], float], TileChoice | None]
+Pick = Callable[[int, TiledKernel, int, frozenset[str], float], TileChoice | None]
 
 
 def resident_operands(
-    index: int, tiled: Tiled, resident: Iterable[ResidentTensor]
+    index: int, kernel: TiledKernel, resident: Iterable[ResidentTensor]
 ) -> dict[str, tuple[ResidentTensor, int]]:
     """Operands of a step that are resident tensors, and where they start in these."""
     found: dict[str, tuple[ResidentTensor, int]] = {}
     for tensor in resident:
         if tensor.producer == index:
-            found[tiled.out.name] = (tensor, 0)
+            found[kernel.out.name] = (tensor, 0)
         numbers = {number: at for step, number, at in tensor.readers if step == index}
-        for operand in tiled.operands:
+        for operand in kernel.operands:
             if isinstance(operand.source, int) and operand.source in numbers:
                 found[operand.name] = (tensor, numbers[operand.source])
     return found
@@ -73,46 +73,46 @@ def room_left(index: int, resident: Iterable[ResidentTensor], room: int) -> int:
 
 
 def choose_resident(
-    tileds: Sequence[Tiled | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
+    kernels: Sequence[TiledKernel | None], tensors: Sequence[ResidentTensor], room: int, pick: Pick
 ) -> list[ResidentTensor]:
     """Resident tensors that make layers between faster, earliest first: while a layer computes, the
     constants of the next are estimated to be loaded."""
     resident: list[ResidentTensor] = []
-    hidden = [hidden_cycles([_computed(tiled)]) for tiled in (None, *tileds)]
+    hidden = [hidden_cycles([_computed(kernel)]) for kernel in (None, *kernels)]
     pick = partial(_beside, pick, hidden)
     for tensor in sorted(tensors, key=lambda f: f.producer):
-        if _possible(tileds, tensor, room) and end_bytes([*resident, tensor]) <= room:
-            with_it = _cycles(tileds, tensor.steps, [*resident, tensor], room, pick)
-            if with_it < MORE * _cycles(tileds, tensor.steps, resident, room, pick):
+        if _possible(kernels, tensor, room) and end_bytes([*resident, tensor]) <= room:
+            with_it = _cycles(kernels, tensor.steps, [*resident, tensor], room, pick)
+            if with_it < MORE * _cycles(kernels, tensor.steps, resident, room, pick):
                 resident.append(tensor)
     return resident
 
 
-def _computed(tiled: Tiled | None) -> float:
+def _computed(kernel: TiledKernel | None) -> float:
     """Cycles of a layer as one tile, roughly."""
-    return 0.0 if tiled is None else float(tiled.cycles(tiled.axes))
+    return 0.0 if kernel is None else float(kernel.cycles(kernel.axes))
 
 
 def _beside(
     pick: Pick,
     hidden: Sequence[float],
     index: int,
-    tiled: Tiled,
+    kernel: TiledKernel,
     room: int,
     resident: frozenset[str],
     at_least: float,
 ) -> TileChoice | None:
-    return pick(index, tiled, room, resident, max(at_least, hidden[index]))
+    return pick(index, kernel, room, resident, max(at_least, hidden[index]))
 
 
-def _possible(tileds: Sequence[Tiled | None], tensor: ResidentTensor, room: int) -> bool:
+def _possible(kernels: Sequence[TiledKernel | None], tensor: ResidentTensor, room: int) -> bool:
     ends = {tensor.producer, *(step for step, _, _ in tensor.readers)}
     fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
-    return fits and all(tileds[index] is not None for index in ends)
+    return fits and all(kernels[index] is not None for index in ends)
 
 
 def _cycles(
-    tileds: Sequence[Tiled | None],
+    kernels: Sequence[TiledKernel | None],
     steps: Iterable[int],
     resident: Sequence[ResidentTensor],
     room: int,
@@ -121,11 +121,11 @@ def _cycles(
     """Cycles of these nodes; infinite where one of them has no feasible tile any more."""
     total = 0.0
     for index in steps:
-        tiled = tileds[index]
-        if tiled is None:
+        kernel = kernels[index]
+        if kernel is None:
             continue
-        names = frozenset(resident_operands(index, tiled, resident))
-        choice = pick(index, tiled, room_left(index, resident, room), names, 0.0)
+        names = frozenset(resident_operands(index, kernel, resident))
+        choice = pick(index, kernel, room_left(index, resident, room), names, 0.0)
         total += float("inf") if choice is None else choice.cycles
     return total
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from myoedge.operators.kernel import Operand, Region, Span, Tiled
+from myoedge.operators.kernel import Operand, Region, Span, TiledKernel
 from myoedge.plan.l1.tile_search import TileChoice
 
 MOST_KNOWN = 256  # cuts that are kept: a network has fewer layers that differ, times choices
@@ -48,18 +48,18 @@ class Cut:
     uses: tuple[Use, ...]
 
 
-def spans(tiled: Tiled, choice: TileChoice) -> tuple[Spans, ...]:
+def spans(kernel: TiledKernel, choice: TileChoice) -> tuple[Spans, ...]:
     """The loops of every tile."""
-    return cut(tiled, choice).every
+    return cut(kernel, choice).every
 
 
-def cut(tiled: Tiled, choice: TileChoice) -> Cut:
+def cut(kernel: TiledKernel, choice: TileChoice) -> Cut:
     """Layers that are alike are cut once."""
     loops = tuple(
-        (axis, extent, choice.sizes.get(axis, extent), axis in tiled.backwards)
-        for axis, extent in tiled.axes.items()
+        (axis, extent, choice.sizes.get(axis, extent), axis in kernel.reversed_axes)
+        for axis, extent in kernel.axes.items()
     )
-    return _cut(tiled.operands, loops, choice.order, choice.depth)
+    return _cut(kernel.operands, loops, choice.order, choice.depth)
 
 
 @lru_cache(MOST_KNOWN)

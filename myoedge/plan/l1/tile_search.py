@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import Operand, Tiled, reach
+from myoedge.operators.kernel import Operand, TiledKernel, reach
 from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
@@ -63,7 +63,7 @@ def distinct(extent: int) -> list[int]:
 
 
 def choose(
-    tiled: Tiled,
+    kernel: TiledKernel,
     room: int,
     cost: TransferCost,
     ahead: float = 0.0,
@@ -76,11 +76,11 @@ def choose(
     limits  what L2 has no room for
     resident  operands that lie in L1 as a whole, not counted in `room`: tiles are runs of bytes
     """
-    return next(iter(choices(tiled, room, cost, ahead, limits, resident)), None)
+    return next(iter(choices(kernel, room, cost, ahead, limits, resident)), None)
 
 
 def choices(
-    tiled: Tiled,
+    kernel: TiledKernel,
     room: int,
     cost: TransferCost,
     ahead: float = 0.0,
@@ -92,8 +92,8 @@ def choices(
 
     near   times the fewest estimated cycles
     """
-    grid = Grid.of(tiled)
-    orders = list(_orders(tiled))
+    grid = Grid.of(kernel)
+    orders = list(_orders(kernel))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
         search = partial(_best, grid, room, cost, ahead, limits, resident, near, most_strips)
@@ -102,19 +102,19 @@ def choices(
     return [c for c in found if c.cycles <= near * found[0].cycles]
 
 
-def _orders(tiled: Tiled) -> Iterator[tuple[str, ...]]:
-    cut = _cut(tiled)
-    for order in itertools.permutations(axis for axis in cut if axis not in tiled.inner):
-        yield (*order, *(axis for axis in cut if axis in tiled.inner))
+def _orders(kernel: TiledKernel) -> Iterator[tuple[str, ...]]:
+    cut = _cut(kernel)
+    for order in itertools.permutations(axis for axis in cut if axis not in kernel.innermost_axes):
+        yield (*order, *(axis for axis in cut if axis in kernel.innermost_axes))
 
 
-def _cut(tiled: Tiled) -> list[str]:
-    return [axis for axis in (*tiled.single, *tiled.split) if tiled.axes[axis] > 1]
+def _cut(kernel: TiledKernel) -> list[str]:
+    return [axis for axis in (*kernel.unit_axes, *kernel.split) if kernel.axes[axis] > 1]
 
 
-def _tried(tiled: Tiled, axis: str) -> list[int]:
+def _tried(kernel: TiledKernel, axis: str) -> list[int]:
     """Sizes that differ, and each of them filled to whole units."""
-    extent, unit = tiled.axes[axis], tiled.units.get(axis, 1)
+    extent, unit = kernel.axes[axis], kernel.multiples.get(axis, 1)
     sizes = distinct(extent)
     return sorted({*sizes, *(min(-(-size // unit) * unit, extent) for size in sizes)})
 
@@ -127,22 +127,22 @@ class Grid:
     counts   of tiles along every such axis
     """
 
-    tiled: Tiled
+    kernel: TiledKernel
     sizes: Mapping[str, Array]
     counts: Mapping[str, Array]
 
     @staticmethod
-    def of(tiled: Tiled) -> Grid:
-        cut = _cut(tiled)
-        each = [[1] if axis in tiled.single else _tried(tiled, axis) for axis in cut]
+    def of(kernel: TiledKernel) -> Grid:
+        cut = _cut(kernel)
+        each = [[1] if axis in kernel.unit_axes else _tried(kernel, axis) for axis in cut]
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
         flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
-        counts = {axis: -(-tiled.axes[axis] // size) for axis, size in flat.items()}
-        return Grid(tiled, flat, counts)
+        counts = {axis: -(-kernel.axes[axis] // size) for axis, size in flat.items()}
+        return Grid(kernel, flat, counts)
 
     @property
     def whole(self) -> dict[str, Array | int]:
-        return {**self.tiled.axes, **self.sizes}
+        return {**self.kernel.axes, **self.sizes}
 
     @property
     def tiles(self) -> Array:
@@ -156,14 +156,14 @@ class Grid:
         axes = list(self.sizes)
         total = np.zeros(len(self.tiles))
         for last in itertools.product((False, True), repeat=len(axes)):
-            sizes: dict[str, Array | int] = dict(self.tiled.axes)
+            sizes: dict[str, Array | int] = dict(self.kernel.axes)
             times = np.ones(len(total))
             for axis, at_end in zip(axes, last, strict=True):
                 size, count = self.sizes[axis], self.counts[axis]
-                rest = self.tiled.axes[axis] - (count - 1) * size
+                rest = self.kernel.axes[axis] - (count - 1) * size
                 sizes[axis] = rest if at_end else size
                 times = times * (1 if at_end else count - 1)
-            total = total + np.where(times > 0, times * self.tiled.cycles(sizes), 0.0)
+            total = total + np.where(times > 0, times * self.kernel.cycles(sizes), 0.0)
         return total
 
 
@@ -188,14 +188,14 @@ def _best(
     most_strips: int,
     order: tuple[str, ...],
 ) -> Iterator[TileChoice]:
-    tiled, n = grid.tiled, len(grid.tiles)
-    moved = tuple(o for o in tiled.operands if o.name not in resident)
+    kernel, n = grid.kernel, len(grid.tiles)
+    moved = tuple(o for o in kernel.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    bytes_ = _up(np.asarray(tiled.scratch(grid.whole)) + np.zeros(n, np.int64))
+    bytes_ = _up(np.asarray(kernel.scratch(grid.whole)) + np.zeros(n, np.int64))
     for o in moved:
         bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
-    for o in tiled.operands:
+    for o in kernel.operands:
         if limits.held is not None and o.constant:
             fits &= _streams(grid, o, times[o.name], limits.held)
         if o.name in limits.far:
@@ -216,7 +216,7 @@ def _best(
 
 def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     """Whether a constant needs no more than so many bytes of L2 at a time."""
-    if grid.tiled.arrays[str(operand.source)].nbytes <= held:
+    if grid.kernel.arrays[str(operand.source)].nbytes <= held:
         return np.ones(len(times), bool)
     own = np.ones(len(times), np.int64)
     for axis in operand.axes & {*grid.counts}:
@@ -231,7 +231,7 @@ def _in_rows(
     axis = order[0] if order else ""
     if axis not in operand.axes or strips(operand, axis) > most_strips:
         return np.zeros(len(grid.tiles), bool)
-    part = operand.footprint({**grid.tiled.axes, axis: grid.sizes[axis]})
+    part = operand.footprint({**grid.kernel.axes, axis: grid.sizes[axis]})
     return np.asarray(part <= limits.part)
 
 
@@ -257,7 +257,7 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
 
 def _whole(operand: Operand, d: int, grid: Grid) -> Array:
     """Whether all tiles have all of a dimension."""
-    everything = {axis: (0, extent) for axis, extent in grid.tiled.axes.items()}
+    everything = {axis: (0, extent) for axis, extent in grid.kernel.axes.items()}
     found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
     for axis, _ in operand.dims[d]:
         found &= grid.counts.get(axis, np.ones(1)) == 1
@@ -270,10 +270,10 @@ def _up(size: Array) -> Array:
 
 def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: TransferCost) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
-    tiled, tiles = grid.tiled, grid.tiles
-    move = {o.name: _move(o, grid.whole, cost) for o in tiled.operands if o.name in times}
+    kernel, tiles = grid.kernel, grid.tiles
+    move = {o.name: _move(o, grid.whole, cost) for o in kernel.operands if o.name in times}
     compute = grid.compute() / tiles + cost.barrier_cycles
-    reads = [o for o in tiled.operands if not o.written and o.name in times]
+    reads = [o for o in kernel.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
     rare = np.maximum.reduce([*seldom, np.ones_like(tiles)])
@@ -281,7 +281,7 @@ def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: Transfer
         (np.where(s > 1, move[o.name] * s / rare, 0.0) for o, s in zip(reads, seldom, strict=True)),
         0.0 * tiles,
     )
-    out = move.get(tiled.out.name, np.zeros(1))
+    out = move.get(kernel.out.name, np.zeros(1))
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     first = sum((move[o.name] for o in reads if not o.constant), 0.0 * tiles)
@@ -297,17 +297,17 @@ def _move(operand: Operand, sizes: Mapping[str, Array | int], cost: TransferCost
     return np.asarray(cost.command_cycles + cost.load_cycles(size, lines))
 
 
-def smallest(tiled: Tiled) -> tuple[dict[str, int], dict[str, int]]:
+def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
     """({axis: 1 where it may be cut}, bytes by operand) of the smallest tile, each held twice."""
-    cut = _cut(tiled)
-    sizes = {**tiled.axes, **dict.fromkeys(cut, 1)}
+    cut = _cut(kernel)
+    sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {
         o.name: int(_up(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)
-        for o in tiled.operands
+        for o in kernel.operands
     }
-    scratch = int(_up(np.asarray(tiled.scratch(sizes))))
+    scratch = int(_up(np.asarray(kernel.scratch(sizes))))
     return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
 
 
-def tile_count(tiled: Tiled, choice: TileChoice) -> int:
-    return math.prod(-(-tiled.axes[a] // s) for a, s in choice.sizes.items())
+def tile_count(kernel: TiledKernel, choice: TileChoice) -> int:
+    return math.prod(-(-kernel.axes[a] // s) for a, s in choice.sizes.items())

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.kernel import Operand, Region, Tiled
+from myoedge.operators.kernel import Operand, Region, TiledKernel
 from myoedge.plan.l1.tile_iteration import Use, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import Life
@@ -75,7 +75,7 @@ class Tiling:
     back_to_back  nothing has to be loaded or stored between the layer before and the first tile
     """
 
-    tiled: Tiled
+    kernel: TiledKernel
     choice: TileChoice
     first: int
     since: int | None
@@ -92,42 +92,42 @@ class Tiling:
     @property
     def shape(self) -> tuple[int, ...]:
         """Extents of the first tile's results."""
-        return self.tiles[0].regions[self.tiled.out.name].extent
+        return self.tiles[0].regions[self.kernel.out.name].extent
 
     def loads_in(self, tile: int) -> int:
         """Timeline step of the layer in which a tile's loads start: 0 before the first tile."""
         return max(tile - self.choice.depth + 2, int(self.back_to_back and tile > 0))
 
     @property
-    def waits(self) -> int:
+    def kernel_waits(self) -> int:
         """Number of waits inside the kernel for operands of the first tile."""
-        if self.back_to_back or not self.tiled.waits:
+        if self.back_to_back or not self.kernel.kernel_waits:
             return 0
         return 1 + any(map(self.late, self.tiles[0].loads))
 
     def late(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile is waited for behind all others."""
-        return transfer.operand == self.tiled.late
+        return transfer.operand == self.kernel.late
 
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
-        return self.since is not None and _operand(self.tiled, transfer.operand).constant
+        return self.since is not None and _operand(self.kernel, transfer.operand).constant
 
 
-def _operand(tiled: Tiled, name: str) -> Operand:
-    return next(o for o in tiled.operands if o.name == name)
+def _operand(kernel: TiledKernel, name: str) -> Operand:
+    return next(o for o in kernel.operands if o.name == name)
 
 
 def lives(
     index: int,
-    tiled: Tiled,
+    kernel: TiledKernel,
     choice: TileChoice,
     first: int,
     since: int | None,
     resident: Container[str] = (),
 ) -> list[tuple[str, int, Life]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
-    made = cut(tiled, choice)
+    made = cut(kernel, choice)
     found, count = [], len(made.every)
     for use in made.uses:
         if use.operand.name in resident or use.operand.name in choice.in_l2:
@@ -140,7 +140,7 @@ def lives(
             name = f"{index} {use.operand.name} {slot}"
             life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
-    scratch = int(tiled.scratch({**tiled.axes, **choice.sizes}))
+    scratch = int(kernel.scratch({**kernel.axes, **choice.sizes}))
     if scratch:
         last = first + count - 1
         found.append((SCRATCH, 0, Life(f"{index} scratch", scratch, first, last)))
@@ -148,7 +148,7 @@ def lives(
 
 
 def make_tiling(
-    tiled: Tiled,
+    kernel: TiledKernel,
     choice: TileChoice,
     first: int,
     since: int | None,
@@ -161,19 +161,19 @@ def make_tiling(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
         for operand, slot, life, offset in placed
     )
-    made = cut(tiled, choice)
+    made = cut(kernel, choice)
     places = {**resident, **dict.fromkeys(choice.in_l2, 0)}
     tiles = tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
-    return Tiling(tiled, choice, first, since, buffers, tiles, resident)
+    return Tiling(kernel, choice, first, since, buffers, tiles, resident)
 
 
 def unplaced(
-    tiled: Tiled, choice: TileChoice, resident: Container[str], since: int | None = None
+    kernel: TiledKernel, choice: TileChoice, resident: Container[str], since: int | None = None
 ) -> Tiling:
     """A layer by itself, whose buffers have no places yet."""
-    placed = [(*found, 0) for found in lives(0, tiled, choice, 0, since, resident)]
-    there = {o.name: 0 for o in tiled.operands if o.name in resident}
-    return make_tiling(tiled, choice, 0, since, placed, there)
+    placed = [(*found, 0) for found in lives(0, kernel, choice, 0, since, resident)]
+    there = {o.name: 0 for o in kernel.operands if o.name in resident}
+    return make_tiling(kernel, choice, 0, since, placed, there)
 
 
 def _tile(
@@ -270,7 +270,7 @@ def describe(tiling: Tiling) -> dict[str, Any]:
     """For plan.json: tiles, buffers, and the transfers of the first tile and of all."""
     moved = [x for tile in tiling.tiles for x in (*tile.loads, *tile.stores)]
     return {
-        "kernel": tiling.tiled.kernel,
+        "kernel": tiling.kernel.function,
         "count": len(tiling.tiles),
         "shape": list(tiling.shape),
         "order": list(tiling.choice.order),

@@ -47,10 +47,10 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
         step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
-        tiled = declared(step, plan.chip)
+        kernel = declared(step, plan.chip)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
         cost = plan.chip.transfers
-        fits = [bool(tiled and choices(tiled, room, cost, limits=limits)) for room in rooms]
+        fits = [bool(kernel and choices(kernel, room, cost, limits=limits)) for room in rooms]
         if fits == [False, True]:
             yield plan.names[step.node.name]
 
@@ -84,7 +84,7 @@ def _with_maps(
         tiling = tilings[index]
         if tiling is None:
             return None
-        mine = next(o for o in tiling.tiled.operands if o.name == operand)
+        mine = next(o for o in tiling.kernel.operands if o.name == operand)
         found = access(index, tiling, mine, name, offset, part)
         if found is None:
             return None
@@ -100,7 +100,7 @@ def _with_maps(
 def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
     """(step, operand, map, offset in it) of everything that reads or writes one of these maps."""
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
-        for operand in tiling.tiled.operands if tiling else ():
+        for operand in tiling.kernel.operands if tiling else ():
             if operand.constant:
                 continue
             name = step.node.name if operand.written else step.operands[int(operand.source)]

@@ -215,7 +215,7 @@ def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]
     """A layer that reads arrays, by name, where transfers put them: offsets are the arena's."""
     far = {
         o.name: streamed_chunks[str(o.source)]
-        for o in tiling.tiled.operands
+        for o in tiling.kernel.operands
         if o.source in streamed_chunks
     }
     if not far:
