@@ -54,7 +54,7 @@ def _as_json(quantized: Quantized) -> dict[str, Any]:
     return {
         "model": quantized.model.name,
         "sqnr_db": decibels(quantized.fidelity.total_db),
-        "sqnr_before": list(quantized.fidelity.passed),
+        "sqnr_before": list(quantized.fidelity.final_functions),
         "accuracy_float": quantized.accuracy_float,
         "accuracy_int8": quantized.accuracy_int8,
         "calibration": quantized.network.calibration.source,
@@ -84,7 +84,7 @@ def _show(terminal: Terminal, quantized: Quantized) -> None:
     graph, each_db = quantized.network.graph, quantized.fidelity.outputs_db
     pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
     sqnr_of = {name: decibels(each_db[tensor]) for name, tensor in pairs}
-    place = wording.at_outputs(sqnr_of, quantized.fidelity.passed)
+    place = wording.at_outputs(sqnr_of, quantized.fidelity.final_functions)
     samples = wording.several(len(quantized.fidelity.real), "calibration sample")
     lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
     if quantized.accuracy_float is not None and quantized.accuracy_int8 is not None:

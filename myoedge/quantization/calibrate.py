@@ -15,7 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
-from myoedge.operators.interpreter import PRE, Watch, run_real
+from myoedge.operators.interpreter import PRE, run_real
 from myoedge.quantization.masked_ranges import Range, masked_ranges, refuse_undecided
 
 BINS = 2048
@@ -52,7 +52,7 @@ class Calibration:
 Samples = Mapping[str, Array]  # input name -> float array [samples, *input shape]
 
 
-def each(samples: Samples) -> Iterator[dict[str, Array]]:
+def each_sample(samples: Samples) -> Iterator[dict[str, Array]]:
     """The samples one after the other, as inputs of run_real."""
     count = len(next(iter(samples.values())))
     return ({name: values[i] for name, values in samples.items()} for i in range(count))
@@ -82,19 +82,24 @@ def calibrate(
     chosen = overrides or {}
     ranges = _extremes(graph, samples)
     if observer.method != "minmax" or any(o.method != "minmax" for o in chosen.values()):
-        histograms = _histograms(graph, samples, ranges)
-        ranges = {
-            name: _clipped(histograms[name], span, chosen.get(name.removesuffix(PRE), observer))
-            for name, span in ranges.items()
-        }
+        histograms: dict[str, Array] = {name: np.zeros(BINS, np.int64) for name in ranges}
+
+        def count_values(name: str, value: Array) -> None:
+            low, high = ranges[name]
+            if high > low:
+                histograms[name] += np.histogram(value, BINS, (low, high))[0]
+
+        for sample in each_sample(samples):
+            run_real(graph, sample, count_values)
+        for name, (low, high) in [*ranges.items()]:
+            rule = chosen.get(name.removesuffix(PRE), observer)
+            if rule.method == "percentile" and high > low:
+                ranges[name] = _percentile(histograms[name], (low, high), rule.percentile)
+            elif rule.method == "mse" and high > low:
+                ranges[name] = _least_squares(histograms[name], (low, high))
     rounded = {n: (round_up_12_bits(lo), round_up_12_bits(hi)) for n, (lo, hi) in ranges.items()}
     count = len(next(iter(samples.values())))
     return Calibration(rounded, count, source, digest(samples), observer)
-
-
-def _watched(graph: Graph, samples: Samples, watch: Watch) -> None:
-    for sample in each(samples):
-        run_real(graph, sample, watch)
 
 
 def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
@@ -103,46 +108,23 @@ def _extremes(graph: Graph, samples: Samples) -> dict[str, Range]:
     def widen(name: str, value: Array) -> None:
         low, high = float(value.min()), float(value.max())
         if not (math.isfinite(low) and math.isfinite(high)):
-            raise _not_finite(graph, name)
+            node = graph.producer.get(name.removesuffix(PRE))
+            raise MyoedgeError(
+                "E224",
+                f"{node.where if node else name} is NaN or infinite for a calibration sample",
+                {"needs": "finite values at every layer"},
+                [
+                    "look for log, sqrt or a division by zero",
+                    "clamp before it, as in log(x.clamp(min=1e-6))",
+                ],
+            )
         refuse_undecided(graph, name, value)
         before = ranges.get(name, (low, high))
         ranges[name] = min(low, before[0]), max(high, before[1])
 
-    _watched(graph, samples, widen)
-    return ranges | masked_ranges(graph, each(samples))
-
-
-def _not_finite(graph: Graph, name: str) -> MyoedgeError:
-    node = graph.producer.get(name.removesuffix(PRE))
-    return MyoedgeError(
-        "E224",
-        f"{node.where if node else name} is NaN or infinite for a calibration sample",
-        {"needs": "finite values at every layer"},
-        [
-            "look for log, sqrt or a division by zero",
-            "clamp before it, as in log(x.clamp(min=1e-6))",
-        ],
-    )
-
-
-def _histograms(graph: Graph, samples: Samples, ranges: Mapping[str, Range]) -> dict[str, Array]:
-    counts: dict[str, Array] = {name: np.zeros(BINS, np.int64) for name in ranges}
-
-    def count(name: str, value: Array) -> None:
-        low, high = ranges[name]
-        if high > low:
-            counts[name] += np.histogram(value, BINS, (low, high))[0]
-
-    _watched(graph, samples, count)
-    return counts
-
-
-def _clipped(histogram: Array, span: Range, observer: Observer) -> Range:
-    if observer.method == "minmax" or span[1] <= span[0]:
-        return span
-    if observer.method == "percentile":
-        return _percentile(histogram, span, observer.percentile)
-    return _least_squares(histogram, span)
+    for sample in each_sample(samples):
+        run_real(graph, sample, widen)
+    return ranges | masked_ranges(graph, each_sample(samples))
 
 
 def _percentile(histogram: Array, span: Range, percentile: float) -> Range:
@@ -159,25 +141,21 @@ def _least_squares(histogram: Array, span: Range) -> Range:
     """The range, scaled down in steps of 1 %, with the least error of rounding and clipping."""
     edges = np.linspace(*span, BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
+
+    def squared_error(candidate: Range) -> float:
+        low, high = min(candidate[0], 0.0), max(candidate[1], 0.0)
+        outside = np.clip(middles, low, high) - middles
+        rounding = (outside == 0.0) * ((high - low) / 255.0) ** 2 / 12.0
+        return float(np.sum(histogram * (outside**2 + rounding)))
+
     candidates = [(span[0] * k / 100, span[1] * k / 100) for k in range(100, 19, -1)]
-    return min(candidates, key=lambda c: _squared_error(histogram, middles, c))
-
-
-def _squared_error(histogram: Array, middles: Array, span: Range) -> float:
-    low, high = min(span[0], 0.0), max(span[1], 0.0)
-    step = (high - low) / 255.0
-    outside = np.clip(middles, low, high) - middles
-    inside = outside == 0.0
-    return float(np.sum(histogram * (outside**2 + inside * step**2 / 12.0)))
+    return min(candidates, key=squared_error)
 
 
 def constant_inputs(graph: Graph, samples: Samples) -> Sequence[str]:
     """Inputs whose calibration values are all the same: nothing can be learnt from them."""
-    return [name for name in graph.inputs if _is_flat(samples[name])]
-
-
-def _is_flat(values: Array) -> bool:
-    return bool(values.size and np.all(values == values.flat[0]))
+    given = {name: samples[name] for name in graph.inputs}
+    return [name for name, x in given.items() if x.size and np.all(x == x.flat[0])]
 
 
 def describe(calibration: Calibration) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
-from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.checks import Check, Spec
+from myoedge.operators.base import OPS
+from myoedge.operators.checks import Spec
 
 if TYPE_CHECKING:
     from myoedge.quantization.scales import QuantGraph
@@ -28,19 +27,10 @@ RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
 }
 
 
-def every_node(holds: Callable[[QuantGraph, QuantizedNode], bool]) -> Check[QuantGraph]:
-    """Check of all quantised nodes from a predicate of one."""
-
-    def find(q: QuantGraph) -> Iterator[str]:
-        return (step.node.name for step in q.steps if not holds(q, step))
-
-    return find
-
-
 def _nodes_match(q: QuantGraph) -> Iterator[str]:
     names = [step.node.name for step in q.steps]
-    wanted = [node.name for node in q.graph.nodes]
-    return iter(() if names == wanted else set(names) ^ set(wanted) or names)
+    expected = [node.name for node in q.graph.nodes]
+    return iter(() if names == expected else set(names) ^ set(expected) or names)
 
 
 def _has_params(q: QuantGraph) -> Iterator[str]:
@@ -56,38 +46,41 @@ def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
     )
 
 
-def _scale_is_shared(q: QuantGraph, step: QuantizedNode) -> bool:
-    if not OPS[step.node.op].same_scale or step.node.name not in q.params:
-        return True
-    return all(q.params[name] == q.params[step.node.name] for name in step.operands)
+def _shared_scales(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        name = step.node.name
+        params = {q.params[x] for x in (name, *step.operands)} if name in q.params else ()
+        if OPS[step.node.op].same_scale and len(params) > 1:
+            yield name
 
 
-def _integers_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
-    arrays = [(RANGES[n], a) for n, a in step.integers.arrays.items() if n in RANGES]
-    spans = [(ranges.get(ElementType.of(a.dtype)), a) for ranges, a in arrays]
-    return all(span is not None and a.size and _within(a, *span) for span, a in spans)
+def _integers(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        for key, array in step.integers.arrays.items():
+            if key in RANGES:
+                low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
+                if not array.size or int(array.min()) < low or high < int(array.max()):
+                    yield step.node.name
 
 
-def _within(values: Array, low: int, high: int) -> bool:
-    return low <= int(values.min()) and int(values.max()) <= high
+def _limits(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        pre, limits = step.integers.scalars.get("pre", 0), q.element_type(step.node.name)
+        if not (limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX):
+            yield step.node.name
 
 
-def _limits_in_range(q: QuantGraph, step: QuantizedNode) -> bool:
-    pre = step.integers.scalars.get("pre", 0)
-    limits = q.element_type(step.node.name)
-    return limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX
-
-
-def _no_overflow(q: QuantGraph, step: QuantizedNode) -> bool:
-    return OPS[step.node.op].acc_bound(step) <= INT32_MAX
+def _overflows(q: QuantGraph) -> Iterator[str]:
+    steps = (step for step in q.steps if OPS[step.node.op].acc_bound(step) > INT32_MAX)
+    return (step.node.name for step in steps)
 
 
 QUANTIZED: Spec[QuantGraph] = (
     (_nodes_match, "steps and nodes do not go together"),
     (_has_params, "a tensor has no scale"),
     (_zero_is_exact, "a zero point or scale is out of range"),
-    (every_node(_scale_is_shared), "an operator that moves bytes changes their scale"),
-    (every_node(_integers_in_range), "weights, multipliers or shifts are out of range"),
-    (every_node(_limits_in_range), "limits or pre-shift are out of range"),
-    (every_node(_no_overflow), "an accumulator may leave int32"),
+    (_shared_scales, "an operator that moves bytes changes their scale"),
+    (_integers, "weights, multipliers or shifts are out of range"),
+    (_limits, "limits or pre-shift are out of range"),
+    (_overflows, "an accumulator may leave int32"),
 )

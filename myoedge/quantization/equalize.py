@@ -8,7 +8,7 @@ calibrated ranges of activations in place of weight ranges, and factors that are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
-from myoedge.quantization.calibrate import Samples, each
+from myoedge.quantization.calibrate import Samples, each_sample
 
 PRODUCTS = ("conv", "linear")
 POSITIVE = (("clamp", 0.0, math.inf),)  # f(s x) = s f(x) for s > 0
@@ -32,16 +32,28 @@ def equalized(graph: Graph, samples: Samples) -> Graph:
     pairs = [(node.name, reader.name) for node, reader in _pairs(graph)]
     if not pairs:
         return graph
-    largest = _largest(graph, {name for name, _ in pairs}, samples)
+    largest: dict[str, Array] = {name: np.zeros((), np.float32) for name, _ in pairs}
+
+    def widen(name: str, value: Array) -> None:
+        if name in largest:
+            largest[name] = np.maximum(largest[name], _channel_magnitudes(value))
+
+    for sample in each_sample(samples):
+        run_real(graph, sample, widen)
     for name, reader_name in pairs:
         node, reader = graph.producer[name], graph.producer[reader_name]
-        columns = graph.constants[reader.inputs[1]]
-        graph = _scaled(graph, node, reader, _factors(largest[name], _by_last(columns)))
+        columns = _channel_magnitudes(graph.constants[reader.inputs[1]])
+        graph = _scaled(graph, node, reader, _factors(largest[name], columns))
     return graph
 
 
+def _channel_magnitudes(x: Array) -> Array:
+    """Largest magnitude by channel, the last axis."""
+    return np.asarray(np.abs(x).max(axis=tuple(range(x.ndim - 1))))
+
+
 def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
-    """Products with constant weights, each with the only reader of its channels."""
+    """Products with constant weights, each_sample with the only reader of its channels."""
     for node in graph.nodes:
         reader = graph.only_user(node.name)
         if reader is None or {node.op, reader.op}.difference(PRODUCTS):
@@ -55,23 +67,6 @@ def _pairs(graph: Graph) -> Iterator[tuple[Node, Node]]:
             and node.attrs.get("act", POSITIVE) == POSITIVE
         ):
             yield node, reader
-
-
-def _largest(graph: Graph, names: set[str], samples: Samples) -> Mapping[str, Array]:
-    """Largest magnitude by channel, the last axis."""
-    found: dict[str, Array] = {}
-
-    def watch(name: str, value: Array) -> None:
-        if name in names:
-            found[name] = np.maximum(found.get(name, np.float32(0.0)), _by_last(value))
-
-    for sample in each(samples):
-        run_real(graph, sample, watch)
-    return found
-
-
-def _by_last(x: Array) -> Array:
-    return np.asarray(np.abs(x).max(axis=tuple(range(x.ndim - 1))))
 
 
 def _factors(values: Array, weights: Array) -> Array:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from myoedge.graph.ir import Graph, InputNormalization, Node, Origin, Tensor, de
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.scales import QuantGraph
 
@@ -27,7 +26,18 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             name: {"scale": p.scale, "zero_point": p.zero_point, "dtype": str(p.element_type)}
             for name, p in sorted(q.params.items())
         },
-        "steps": [_step_json(step) for step in q.steps],
+        "steps": [
+            {
+                "name": step.node.name,
+                "operands": list(step.operands),
+                "scalars": plain(dict(sorted(step.integers.scalars.items()))),
+                "arrays": sorted(step.integers.arrays),
+                "low": step.low,
+                "high": step.high,
+                "item": step.element_type.size_bytes,
+            }
+            for step in q.steps
+        ],
         "calibration": {
             "ranges": {name: list(span) for name, span in sorted(q.calibration.ranges.items())},
             "count": q.calibration.count,
@@ -35,18 +45,6 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             "digest": q.calibration.digest,
             "observer": q.calibration.observer.method,
         },
-    }
-
-
-def _step_json(step: QuantizedNode) -> dict[str, Any]:
-    return {
-        "name": step.node.name,
-        "operands": list(step.operands),
-        "scalars": plain(dict(sorted(step.integers.scalars.items()))),
-        "arrays": sorted(step.integers.arrays),
-        "low": step.low,
-        "high": step.high,
-        "item": step.element_type.size_bytes,
     }
 
 
@@ -74,19 +72,6 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
 
     stored = load(weights)
     constants = {n.split("/", 1)[1]: a for n, a in stored.items() if n.startswith("constant/")}
-    graph = _graph(document, constants)
-    params = {name: _params(fields) for name, fields in document["params"].items()}
-    nodes = {node.name: node for node in graph.nodes}
-    steps = tuple(_step(graph, nodes[s["name"]], s, stored, document) for s in document["steps"])
-    calibration = _calibration(document["calibration"])
-    return QuantGraph(graph, params, steps, constants, calibration, document["digest"])
-
-
-def _params(fields: Mapping[str, Any]) -> QuantParams:
-    return QuantParams(fields["scale"], fields["zero_point"], ElementType.of(fields["dtype"]))
-
-
-def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph:
     tensors = {
         name: Tensor(name, tuple(t["shape"]), t["dtype"]) for name, t in document["tensors"].items()
     }
@@ -94,9 +79,28 @@ def _graph(document: Mapping[str, Any], constants: Mapping[str, Array]) -> Graph
         name: InputNormalization(tuple(b["scale"]), tuple(b["offset"]), b["axis"])
         for name, b in document["borders"].items()
     }
-    nodes = tuple(_node(fields) for fields in document["nodes"])
+    nodes = {fields["outputs"][0]: _node(fields) for fields in document["nodes"]}
     inputs, outputs, names = (tuple(document[k]) for k in ("inputs", "outputs", "output_names"))
-    return Graph(inputs, outputs, nodes, tensors, constants, names, borders)
+    graph = Graph(inputs, outputs, tuple(nodes.values()), tensors, constants, names, borders)
+    shapes = {name: tuple(c["shape"]) for name, c in document["constants"].items()}
+    shapes |= {name: tensor.shape for name, tensor in tensors.items()}
+    steps = []
+    for fields in document["steps"]:
+        node, operands = nodes[fields["name"]], tuple(fields["operands"])
+        held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
+        integers = QuantizedParams(fields["scalars"], held)
+        last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
+        read = tuple(shapes[name] for name in operands)
+        steps.append(QuantizedNode(node, operands, read, shapes[node.name], integers, *last))
+    params = {
+        name: QuantParams(p["scale"], p["zero_point"], ElementType.of(p["dtype"]))
+        for name, p in document["params"].items()
+    }
+    ran = document["calibration"]
+    ranges = {name: (low, high) for name, (low, high) in ran["ranges"].items()}
+    observer = Observer(ran["observer"])
+    calibration = Calibration(ranges, ran["count"], ran["source"], ran["digest"], observer)
+    return QuantGraph(graph, params, tuple(steps), constants, calibration, document["digest"])
 
 
 def _node(fields: Mapping[str, Any]) -> Node:
@@ -108,35 +112,5 @@ def _node(fields: Mapping[str, Any]) -> Node:
 def _frozen(value: Any) -> Any:
     """Lists back to tuples, and the infinities that JSON cannot hold."""
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
-    return (
-        {"inf": math.inf, "-inf": -math.inf}.get(value, value) if isinstance(value, str) else value
-    )
-
-
-def _step(
-    graph: Graph,
-    node: Node,
-    fields: Mapping[str, Any],
-    stored: Mapping[str, Array],
-    document: Mapping[str, Any],
-) -> QuantizedNode:
-    operands = tuple(fields["operands"])
-    shapes = tuple(tuple(_shape(graph, document, name)) for name in operands)
-    held = {key: stored[f"{node.name}/{key}"] for key in fields["arrays"]}
-    integers = QuantizedParams(fields["scalars"], held)
-    assert node.op in OPS
-    last = (fields["low"], fields["high"], ElementType(8 * fields["item"]))
-    return QuantizedNode(node, operands, shapes, graph.shape(node.name), integers, *last)
-
-
-def _shape(graph: Graph, document: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    if name in graph.tensors:
-        return graph.tensors[name].shape
-    return tuple(document["constants"][name]["shape"])
-
-
-def _calibration(fields: Mapping[str, Any]) -> Calibration:
-    ranges = {name: (low, high) for name, (low, high) in fields["ranges"].items()}
-    observer = Observer(fields["observer"])
-    return Calibration(ranges, fields["count"], fields["source"], fields["digest"], observer)
+        return tuple(map(_frozen, value))
+    return float(value) if value in ("inf", "-inf") else value

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of 16 bits: residual streams always, others where a network needs them."""
+"""Formats of tensors: 8 or 16 bits, and groups of tensors with one scale and zero point.
+
+Residual streams have 16 bits always, other tensors where a network needs them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS, macs
-from myoedge.quantization.shared_scales import shared_scale_groups
 
 NORMS = ("layer_norm", "rms_norm")
 PRODUCTS_A_CYCLE = 16  # that a product with results of 16 bits loses beside one of 8, roughly
@@ -21,7 +23,34 @@ def residual_streams(graph: Graph) -> frozenset[str]:
     loads and stores of single numbers anyway, norms of them half as much again, and both twice the
     bytes of L2: 1.2 % of TinyMyo's cycles.
     """
-    return frozenset(node.name for node in graph.nodes if _in_stream(graph, node))
+    streams = set()
+    for node in graph.nodes:
+        readers = graph.users.get(node.name, ())
+        if (
+            node.op == "add"
+            and _may_be_int16(graph, node.name)
+            and node.name not in graph.outputs
+            and any(reader.op in NORMS for reader in readers)
+            and all(reader.op in ("add", *NORMS) for reader in readers)
+            and all(_without_broadcast(graph, x) for x in (node, *readers))
+        ):
+            streams.add(node.name)
+    return frozenset(streams)
+
+
+def _may_be_int16(graph: Graph, name: str) -> bool:
+    """Whether a tensor's producer emits 16 bits and all its readers accept them."""
+    node, readers = graph.producer.get(name), graph.users.get(name, ())
+    rules = [(OPS[reader.op].accepts_int16, reader) for reader in readers]
+    if node is not None:
+        rules.append((OPS[node.op].emits_int16, node))
+    return node is not None and all(
+        rule is not None and rule(x.attrs, *_shapes(graph, x)) for rule, x in rules
+    )
+
+
+def _shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
+    return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
 def required_int16(graph: Graph) -> set[str]:
@@ -29,40 +58,11 @@ def required_int16(graph: Graph) -> set[str]:
     return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
 
 
-def _in_stream(graph: Graph, node: Node) -> bool:
-    readers = graph.users.get(node.name, ())
-    return (
-        node.op == "add"
-        and _emits_int16(graph, node)
-        and _without_broadcast(graph, node)
-        and node.name not in graph.outputs
-        and any(reader.op in NORMS for reader in readers)
-        and all(
-            r.op in ("add", *NORMS) and _accepts_int16(graph, r) and _without_broadcast(graph, r)
-            for r in readers
-        )
-    )
-
-
 def _without_broadcast(graph: Graph, node: Node) -> bool:
     """Whether all operands have the shape of the result."""
     weights = OPS[node.op].weights
     read = (graph.shape(x) for i, x in enumerate(node.inputs) if i not in weights)
     return all(shape == graph.shape(node.name) for shape in read)
-
-
-def _accepts_int16(graph: Graph, node: Node) -> bool:
-    rule = OPS[node.op].accepts_int16
-    return rule is not None and rule(node.attrs, *_shapes(graph, node))
-
-
-def _emits_int16(graph: Graph, node: Node) -> bool:
-    rule = OPS[node.op].emits_int16
-    return rule is not None and rule(node.attrs, *_shapes(graph, node))
-
-
-def _shapes(graph: Graph, node: Node) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
-    return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
 def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
@@ -81,27 +81,46 @@ def int16_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
     return [group for group in groups if all(_may_be_int16(graph, name) for name in group)]
 
 
-def _may_be_int16(graph: Graph, name: str) -> bool:
-    node = graph.producer.get(name)
-    if node is None or not _emits_int16(graph, node):
-        return False
-    return all(_accepts_int16(graph, reader) for reader in graph.users.get(name, ()))
-
-
 def int16_cost_cycles(graph: Graph, names: Iterable[str]) -> float:
     """Estimated cycles of 16 bits instead of 8 for a group of tensors: to choose among groups."""
     readers = {n.name: n for name in names for n in graph.users.get(name, ())}
     weighted = [n for n in readers.values() if OPS[n.op].int16_weights is not None]
-    producers = [graph.producer[name] for name in names]
-    own = sum(_cost_of(graph, node) for node in producers)
-    return own + sum(_products(graph, node) for node in weighted)
+    producers = [node for name in names if not OPS[(node := graph.producer[name]).op].view]
+    own = sum(math.prod(graph.shape(node.name)) for node in producers)
+    products = sum(macs(node, *_shapes(graph, node)) for node in (*producers, *weighted))
+    return own + products / PRODUCTS_A_CYCLE
 
 
-def _cost_of(graph: Graph, node: Node) -> float:
-    if OPS[node.op].view:
-        return 0.0
-    return math.prod(graph.shape(node.name)) + _products(graph, node)
+def operand_names(node: Node) -> tuple[str, ...]:
+    """The inputs that are read as integers; weights are not among them."""
+    weights = OPS[node.op].weights
+    return tuple(name for i, name in enumerate(node.inputs) if i not in weights)
 
 
-def _products(graph: Graph, node: Node) -> float:
-    return macs(node, *_shapes(graph, node)) / PRODUCTS_A_CYCLE
+def integer_tensors(graph: Graph) -> set[str]:
+    """Tensors that are integers in the float graph: gates, indices of argmax, views of them."""
+    return {name for name, tensor in graph.tensors.items() if tensor.dtype != "float32"}
+
+
+def shared_scale_groups(graph: Graph, names: Iterable[str]) -> list[list[str]]:
+    """Groups of tensors with one pair of parameters, in a fixed order.
+
+    names   of all tensors that have parameters; `NAME.fill` is what a pad puts around
+    """
+    parent = {name: name for name in names if name not in integer_tensors(graph)}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for node in graph.nodes:
+        if not OPS[node.op].same_scale or node.name not in parent:
+            continue
+        extra = [node.name + ".fill"] if node.op == "pad" else []
+        for name in (*operand_names(node), *extra):
+            parent[root(name)] = root(node.name)
+    groups: dict[str, list[str]] = {}
+    for name in parent:
+        groups.setdefault(root(name), []).append(name)
+    return list(groups.values())

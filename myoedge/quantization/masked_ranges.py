@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import added, in_window, scores_of
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, every_value
-from myoedge.quantization.shared_scales import operand_names
+from myoedge.quantization.formats import operand_names
 
 FAR = 1e3  # between scores of a row: one of them is hidden by something that import does not see
 FAINT = -50.0  # exp is 2e-22, of what lies so far below the largest of its row
@@ -36,13 +36,13 @@ class Row:
 
 def rows_of(graph: Graph) -> dict[str, Row]:
     """The rows of tensors that are compared, softmax first of all."""
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for node in (n for n in graph.nodes if n.op in ORDERED):
         mask = node.inputs[1] if node.attrs.get("masked") else ""
         row = Row(node.attrs.get("axis", -1), mask)
-        found[node.inputs[0]] = row
-        found |= {node.name: row} if node.op == "log_softmax" else {}
-    return found
+        rows[node.inputs[0]] = row
+        rows |= {node.name: row} if node.op == "log_softmax" else {}
+    return rows
 
 
 def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array:
@@ -91,61 +91,59 @@ def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[
     Errors: E226, E227, E228 where a sample shows that a mask is none.
     """
     nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
+    ranges: dict[str, Range] = {}
     masks = [node.inputs[-1] for node in nodes if "masked" in node.attrs]
-    found = {name: BOOLEAN for mask in masks for name in _booleans(graph, mask)}
+    while masks:  # and what they are computed from is ones and zeros too
+        name = masks.pop()
+        node = graph.producer.get(name)
+        if not graph.is_const(name):
+            ranges[name] = BOOLEAN
+        if node is not None and (OPS[node.op].is_data_movement or node.op in ("mul", "table")):
+            masks += node.inputs
     for sample in samples if nodes else ():
         real = every_value(graph, sample)
         for node in nodes:
-            _widen(graph, node, real, found)
-    return found
+            name = node.inputs[0]
+            alone = node.op == "softmax" and graph.only_user(name) is node
+            scores = _checked_scores(node, real, alone=alone)
+            if alone:
+                low, high = ranges.get(name, (np.inf, -np.inf))
+                ranges[name] = min(float(scores.min()), low), max(float(scores.max()), high)
+    return ranges
 
 
-def _booleans(graph: Graph, name: str) -> Iterator[str]:
-    """Tensors that are ones and zeros where a mask is."""
-    if graph.is_const(name):
-        return
-    yield name
-    node = graph.producer.get(name)
-    if node is not None and (OPS[node.op].is_data_movement or node.op in ("mul", "table")):
-        for x in node.inputs:
-            yield from _booleans(graph, x)
+def _checked_scores(node: Node, real: Mapping[str, Array], *, alone: bool) -> Array:
+    """Scores [n] that a softmax or an attention sees.
 
-
-def _widen(graph: Graph, node: Node, real: Mapping[str, Array], found: dict[str, Range]) -> None:
-    mask = real[node.inputs[-1]] if "masked" in node.attrs else np.ones(())
-    _refuse_numbers(node, mask)
-    scores, axis = _scores(node, real), node.attrs.get("axis", -1)
+    alone   whether they make a range of their own, which none may lie far below
+    Errors: E226, E227, E228.
+    """
+    values, axis = [real[name] for name in node.inputs], node.attrs.get("axis", -1)
+    mask = values[-1] if "masked" in node.attrs else np.ones(())
+    _refuse_numbers(node, float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max()))
+    scores = values[0]
+    if node.op == "attention":  # those outside of a window too
+        scores = scores_of({**node.attrs, "window": None}, *values[:2])
+        at = added(node.attrs, [x.shape for x in values])
+        scores = scores + values[at["bias"]] if "bias" in at else scores
     if node.attrs.get("window"):
         mask = np.where(in_window(node.attrs, *scores.shape[-2:]), mask, 0.0)
     seen = _seen(scores, mask, axis)
     best = np.where(seen, scores, -np.inf).max(axis=axis, keepdims=True)
     if "fill" in node.attrs:
         _refuse_reached(node, np.where(seen, -np.inf, scores).max(axis=axis, keepdims=True), best)
-    name = node.inputs[0]
-    if node.op == "softmax" and graph.only_user(name) is node:
+    if alone:
         _refuse_far(node, np.where(seen, best - scores, 0.0))
-        low, high = float(scores[seen].min()), float(scores[seen].max())
-        before = found.get(name, (low, high))
-        found[name] = min(low, before[0]), max(high, before[1])
+    return np.asarray(scores[seen])
 
 
-def _scores(node: Node, real: Mapping[str, Array]) -> Array:
-    """All scores, those outside of a window too."""
-    values = [real[name] for name in node.inputs]
-    if node.op == "softmax":
-        return values[0]
-    at = added(node.attrs, [x.shape for x in values])
-    scores = scores_of({**node.attrs, "window": None}, *values[:2])
-    return np.asarray(scores + values[at["bias"]] if "bias" in at else scores)
-
-
-def _refuse_numbers(node: Node, mask: Array) -> None:
-    off = float(np.minimum(np.abs(mask), np.abs(mask - 1.0)).max())
-    if off > 1e-3:
+def _refuse_numbers(node: Node, error: float) -> None:
+    """error   largest distance of a mask's number from 0 and 1"""
+    if error > 1e-3:
         raise MyoedgeError(
             "E227",
             f"{node.where} has a mask that is neither 0 nor 1",
-            {"needs": "ones where a key is, zeros elsewhere", "has": f"{off:.3g} beside them"},
+            {"needs": "ones where a key is, zeros elsewhere", "has": f"{error:.3g} beside them"},
             [
                 "give ones and zeros as float32, and add (1 - kept) * -1e4 to the scores",
                 "multiply by less than 50 on the device where it is a bias, and no mask",
@@ -178,28 +176,26 @@ def swamped(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, f
 
 def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges of all constants that operators read as integers."""
-    found: dict[str, Range] = {}
+    declared: dict[str, Range] = {}
     for node in graph.nodes:
         for index, name in enumerate(node.inputs):
             if name in graph.constants and name in operand_names(node):
-                low, high = _declared(graph, node, index, ranges)
-                before = found.get(name, (low, high))
-                found[name] = min(before[0], low), max(before[1], high)
-    return found
+                low, high = _constant_range(graph, node, index, ranges)
+                before = declared.get(name, (low, high))
+                declared[name] = min(before[0], low), max(before[1], high)
+    return declared
 
 
-def _declared(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
+def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
     """The range of a constant; of one that is added no more than makes the smallest sum of the
     largest other number."""
     value = graph.constants[node.inputs[index]]
     low, high = float(value.min()), float(value.max())
     if node.attrs.get("masked") and index == len(node.inputs) - 1:
         return BOOLEAN
-    if node.op != "add" or low > FAINT:
-        return low, high
-    name = node.inputs[1 - index]
+    name = node.inputs[1 - index] if node.op == "add" else ""
     other = graph.constants.get(name, np.array(ranges.get(name, (np.inf,))))
-    if not np.isfinite(other).all():
+    if low > FAINT or not np.isfinite(other).all():
         return low, high
     least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
     return min(max(low, least), high), high

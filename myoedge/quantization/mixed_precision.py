@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed precision: 16-bit tensors where 8 bits lose too much, by noise won for cycles spent."""
+"""Mixed precision: 16-bit tensors where 8 bits lose too much, by noise won for cycles spent.
+
+The noise of a group of tensors is that of a float network in which they alone are rounded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.quantization.calibrate import Calibration, Samples, each
+from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
+from myoedge.operators.base import OPS
+from myoedge.operators.interpreter import PRE, every_value, real_node
+from myoedge.quantization.calibrate import Calibration, Samples, each_sample
 from myoedge.quantization.equalize import equalized
 from myoedge.quantization.formats import int16_cost_cycles, int16_groups
-from myoedge.quantization.noise import Group, noise_of, signal_of
+from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import LayerRule, QuantGraph, choose_params, quantize_graph
-from myoedge.quantization.sqnr import Fidelity, judged, measure
+from myoedge.quantization.sqnr import Fidelity, measure, measured_tensor
 
 AIM_DB = 20.0  # SQNR at the worst output
 MARGIN_DB = 3.0  # that samples outside the calibration set may lose
@@ -23,6 +29,8 @@ TRIAL_SAMPLES = 8  # for the SQNR of a quantised network
 NOISE_SAMPLES = 4  # for the noise of single tensors
 TRIALS_MAX = 3  # quantised networks that are measured: noise adds up nearly, not quite
 LEAST_NOISE_SHARE = 0.002  # of an output's noise, below which a tensor is not worth 16 bits
+
+Group = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,8 @@ class Trial:
     network: QuantGraph
     noise: Array = field(repr=False)
 
-    @staticmethod
-    def of(network: QuantGraph, samples: Samples) -> Trial:
-        return Trial(network, relative_noise(measure(network, samples, layers=False)))
 
-
-def relative_noise(fidelity: Fidelity) -> Array:
+def _relative_noise(fidelity: Fidelity) -> Array:
     """Noise power of every output, relative to its signal."""
     every_db = fidelity.outputs_db.values()
     return np.array([0.0 if db is None else 10 ** (-db / 10) for db in every_db])
@@ -72,16 +76,19 @@ def refine_precision(
     Returns the network itself where it meets the aim, the best one found where none does.
     """
     noise_max = 10 ** (-(aim_db + MARGIN_DB) / 10)
-    trial = Trial(network, relative_noise(fidelity))
+    trial = Trial(network, _relative_noise(fidelity))
     if trial.noise.max(initial=0.0) <= noise_max:
         return network
     few = _spread(samples, TRIAL_SAMPLES)
     graph = equalized(network.graph, few)
     if graph is not network.graph:  # equalization costs no cycles
         other = replace(quantize_graph(graph, calibrated(graph), rules), digest=network.digest)
-        trials = [Trial.of(each_network, few) for each_network in (network, other)]
-        trial = min(trials, key=_worst_noise)
+        trial = min((_tried(x, few) for x in (network, other)), key=_worst_noise)
     return _with_int16(trial, few, rules, noise_max)
+
+
+def _tried(network: QuantGraph, samples: Samples) -> Trial:
+    return Trial(network, _relative_noise(measure(network, samples, layers=False)))
 
 
 def _worst_noise(trial: Trial) -> float:
@@ -96,17 +103,17 @@ def _with_int16(
     Outputs come first: few samples do not show their range, and they cost next to nothing.
     """
     network, best, trial = start.network, start, start
-    left = int16_candidates(network, samples)
-    chosen = [c for c in left if set(c.names).intersection(network.graph.outputs)]
+    candidates_left = int16_candidates(network, samples)
+    chosen = [c for c in candidates_left if set(c.names).intersection(network.graph.outputs)]
     for _ in range(TRIALS_MAX):
-        left = [candidate for candidate in left if candidate not in chosen]
-        picked = picked_candidates(left, trial.noise, noise_max)
+        candidates_left = [candidate for candidate in candidates_left if candidate not in chosen]
+        picked = picked_candidates(candidates_left, trial.noise, noise_max)
         if not picked:
             break
         chosen += picked
         int16 = frozenset(name for candidate in chosen for name in candidate.names)
         mixed = quantize_graph(network.graph, network.calibration, rules, int16)
-        trial = Trial.of(replace(mixed, digest=network.digest), samples)
+        trial = _tried(replace(mixed, digest=network.digest), samples)
         best = min(best, trial, key=_worst_noise)
         if _worst_noise(trial) <= noise_max:
             break
@@ -117,8 +124,8 @@ def int16_candidates(network: QuantGraph, samples: Samples) -> list[Candidate]:
     """Groups of tensors that could have 16 bits, with their noise for a few samples."""
     graph, ranges = network.graph, network.calibration.ranges
     groups = int16_groups(graph, network.params)
-    few = list(each(_spread(samples, NOISE_SAMPLES)))
-    names = [judged(network, output) for output in dict.fromkeys(graph.outputs)]
+    few = list(each_sample(_spread(samples, NOISE_SAMPLES)))
+    names = [measured_tensor(network, output) for output in dict.fromkeys(graph.outputs)]
     signal = np.maximum(signal_of(graph, few, names), 1e-30)
     noise = noise_of(graph, choose_params(graph, ranges), few, groups, names)
     costs = (1.0 + int16_cost_cycles(graph, group) for group in groups)
@@ -140,13 +147,75 @@ def picked_candidates(
 
     Greedy: the next one removes most noise of the worst output for its cycles.
     """
-    left, noise, found = list(candidates), noise.copy(), list[Candidate]()
-    while left and noise.max() > noise_max:
+    candidates_left, noise, picked = list(candidates), noise.copy(), list[Candidate]()
+    while candidates_left and noise.max() > noise_max:
         worst = int(noise.argmax())
-        pick = max(left, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
+        pick = max(candidates_left, key=lambda c: float(c.noise[worst]) / c.cost_cycles)
         if pick.noise[worst] < LEAST_NOISE_SHARE * noise[worst]:
             break
-        left.remove(pick)
-        found.append(pick)
+        candidates_left.remove(pick)
+        picked.append(pick)
         noise = np.maximum(noise - pick.noise, 0.0)
-    return found
+    return picked
+
+
+def noise_of(
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    samples: Iterable[Mapping[str, Array]],
+    groups: Sequence[Group],
+    measured: Sequence[str],
+) -> list[Array]:
+    """Squared error at each measured tensor, summed over the samples, for every group alone.
+
+    params   of 8 bits; the group's tensors are rounded to them, with the weights that have 8 bits
+             where these have, and nothing else is
+    measured tensors, or `name.pre` for what comes before a table
+    The rounding of tensors is independent, nearly: together they cost the sum.
+    """
+    errors, rows = [np.zeros(len(measured)) for _ in groups], rows_of(graph)
+    for sample in samples:
+        real = every_value(graph, sample)
+        for group, total in zip(groups, errors, strict=True):
+            changed = _with_rounded(graph, params, real, frozenset(group))
+            for at, x in enumerate(measured):
+                if x in changed:
+                    error = (changed[x] - real[x])[counted(rows, x, real)]
+                    total[at] += np.sum(error.astype(np.float64) ** 2)
+    return errors
+
+
+def _with_rounded(
+    graph: Graph,
+    params: Mapping[str, QuantParams],
+    real: Mapping[str, Array],
+    group: frozenset[str],
+) -> dict[str, Array]:
+    """Values that differ when a group's tensors are rounded to 8 bits, and the weights that have
+    16 bits where the group has."""
+    changed = {}
+    for node in graph.nodes:
+        rounded = OPS[node.op].int16_weights
+        if rounded is not None and group.intersection(node.inputs):
+            changed[node.inputs[1]] = rounded(graph.constants[node.inputs[1]])
+    for node in graph.nodes:
+        name = node.name
+        if any(x in changed for x in node.inputs):
+            inputs = [changed.get(x, real[x]) for x in node.inputs]
+            changed[name + PRE], changed[name] = real_node(node, inputs)
+        if name in group:
+            integers = quantize(changed.get(name, real[name]), params[name])
+            changed[name] = dequantize(integers, params[name])
+    return changed
+
+
+def signal_of(
+    graph: Graph, samples: Iterable[Mapping[str, Array]], measured: Sequence[str]
+) -> Array:
+    """Sum of squares of each measured tensor."""
+    total, rows = np.zeros(len(measured)), rows_of(graph)
+    for sample in samples:
+        real = every_value(graph, sample)
+        values = (real[name][counted(rows, name, real)] for name in measured)
+        total += [np.sum(x.astype(np.float64) ** 2) for x in values]
+    return total

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, Node, plain
+from myoedge.graph.ir import Graph, plain
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
+from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_node
-from myoedge.quantization.shared_scales import operand_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +32,25 @@ def with_params_of(graph: Graph, old: QuantGraph, rules: tuple[LayerRule, ...]) 
     stay.
     """
     steps = {step.node.name: step for step in old.steps}
-    same: set[str] = {name for name in graph.inputs if _shape(old, name) == graph.shape(name)}
+    shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
+    unchanged = {name for name in graph.inputs if shapes.get(name) == graph.shape(name)}
     kept: dict[str, QuantParams] = {}
     for node in graph.nodes:
-        before = steps.get(node.name)
-        if before is not None and _unchanged(graph, node, before, old, rules, same):
-            same.add(node.name)
-            names = (*operand_names(node), node.name, node.name + PRE)
+        before, operands = steps.get(node.name), operand_names(node)
+        if before is None or before.node.op != node.op:
+            continue
+        alike = plain(before.node.attrs) == plain(node.attrs) and before.operands == operands
+        if not alike or before.shapes != tuple(map(graph.shape, operands)):
+            continue
+        if not OPS[node.op].weights:
+            stays = unchanged.issuperset(x for x in node.inputs if not graph.is_const(x))
+        else:
+            stays = equal(quantize_node(graph, node, old.params, rules), before)
+        if stays:
+            unchanged.add(node.name)
+            names = (*operands, node.name, node.name + PRE)
             kept |= {name: old.params[name] for name in names if name in old.params}
     return replace(graph, quant_params={**kept, **graph.quant_params})
-
-
-def _shape(old: QuantGraph, name: str) -> object:
-    return old.graph.shape(name) if name in old.graph.tensors else None
-
-
-def _unchanged(
-    graph: Graph,
-    node: Node,
-    before: QuantizedNode,
-    old: QuantGraph,
-    rules: tuple[LayerRule, ...],
-    same: set[str],
-) -> bool:
-    alike = before.node.op == node.op and plain(before.node.attrs) == plain(node.attrs)
-    shapes = tuple(map(graph.shape, operand_names(node)))
-    if not alike or (before.operands, before.shapes) != (operand_names(node), shapes):
-        return False
-    if not OPS[node.op].weights:
-        return same.issuperset(x for x in node.inputs if not graph.is_const(x))
-    return equal(quantize_node(graph, node, old.params, rules), before)
 
 
 def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
@@ -82,13 +70,14 @@ def equal(a: QuantizedNode, b: QuantizedNode) -> bool:
 def reused_layers(network: QuantGraph, old: QuantGraph) -> Reuse:
     """Layers of the network that have the integers of the old one; views are no layers."""
     steps = {step.node.name: step for step in old.steps}
-    kept: list[QuantizedNode] = []
-    others: list[QuantizedNode] = []
+    kept: list[str] = []
+    others: list[str] = []
     for step in network.steps:
         if not OPS[step.node.op].view:
             before = steps.get(step.node.name)
-            (kept if before is not None and equal(step, before) else others).append(step)
-    return Reuse(old.digest, _labels(kept), _labels(others))
+            is_kept = before is not None and equal(step, before)
+            (kept if is_kept else others).append(step.node.label)
+    return Reuse(old.digest, tuple(kept), tuple(others))
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
@@ -98,7 +87,3 @@ def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:
     pairs = [(step, steps.get(step.node.name)) for step in weighted]
     same = (before is not None and equal(step, before) for step, before in pairs)
     return not weighted or any(same)
-
-
-def _labels(steps: Iterable[QuantizedNode]) -> tuple[str, ...]:
-    return tuple(step.node.label for step in steps)

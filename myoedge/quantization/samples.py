@@ -52,32 +52,16 @@ def read(given: Given) -> Data:
         return _named({"input": given}, "the array given")
     path = Path(given)
     check_there(path)
-    return _named(_load(path), path.name)
-
-
-def check_there(path: Path) -> None:
-    """Errors: E210 where no file of samples is."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "does not exist"
-        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
-
-
-MAKE_CALIBRATION = """import numpy as np
-windows = ...  # float32 [samples, *input shape], real recordings
-np.savez("calib.npz", input=windows)"""
-
-
-def _load(path: Path) -> dict[str, Array]:
-    """The arrays of a file; what else an npz file may hold is passed over."""
     try:
         stored = np.load(path, allow_pickle=False)
         if isinstance(stored, np.ndarray):
-            return {"input": stored}
+            return _named({"input": stored}, path.name)
         with stored:
-            found = {name: stored[name] for name in stored.files}
+            members = {name: stored[name] for name in stored.files}
     except Exception as error:  # zipfile, zlib, tokenize, numpy: each has errors of its own
         raise _unreadable(path, error) from None
-    return {name: x for name, x in found.items() if isinstance(x, np.ndarray)}
+    # an npz file may hold members that are no arrays
+    return _named({n: x for n, x in members.items() if isinstance(x, np.ndarray)}, path.name)
 
 
 def _unreadable(path: Path, error: Exception) -> MyoedgeError:
@@ -98,18 +82,28 @@ def _unreadable(path: Path, error: Exception) -> MyoedgeError:
     )
 
 
+def check_there(path: Path) -> None:
+    """Errors: E210 where no file of samples is."""
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise MyoedgeError("E210", f"the file of samples {path} {kind}", tries=[MAKE_CALIBRATION])
+
+
+MAKE_CALIBRATION = """import numpy as np
+windows = ...  # float32 [samples, *input shape], real recordings
+np.savez("calib.npz", input=windows)"""
+
+
 def _named(arrays: dict[str, Array], source: str) -> Data:
     """Splits off the labels. Errors: E215 without samples, E218 where the counts differ."""
     labels = arrays.pop(LABEL, None)
     if not arrays:
         raise MyoedgeError("E215", f"{source} holds no arrays", tries=[MAKE_CALIBRATION])
-    return Data(arrays, None if labels is None else _by_sample(np.asarray(labels)), source)
-
-
-def _by_sample(labels: Array) -> Array:
-    """[samples], or [samples, frames] where there is one for every frame."""
-    rows = labels.reshape(len(labels), -1) if labels.ndim > 1 and len(labels) else labels
-    return rows if rows.ndim > 1 and rows.shape[1] > 1 else rows.reshape(-1)
+    if labels is not None:
+        labels = np.asarray(labels)
+        frames = labels[0].size if labels.ndim > 1 and len(labels) else 1
+        labels = labels.reshape(len(labels), -1) if frames > 1 else labels.reshape(-1)
+    return Data(arrays, labels, source)
 
 
 def fit(data: Data, graph: Graph) -> Data:
@@ -130,7 +124,15 @@ def fit(data: Data, graph: Graph) -> Data:
         )
     if not next(iter(counts.values())):
         raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
-    labels = None if data.labels is None else _as_labels(data.labels)
+    labels = data.labels
+    if labels is not None:
+        whole = labels.dtype.kind in "iub"
+        if labels.dtype.kind == "f":
+            whole = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
+        if not whole:
+            has = {"has": str(labels.dtype)}
+            raise MyoedgeError("E214", "label must hold class numbers", has)
+        labels = labels.astype(np.int64)
     count = next(iter(counts.values()))
     return Data(inputs, labels, f"{count} sample{'s' if count > 1 else ''} of {data.source}")
 
@@ -139,24 +141,21 @@ def _matched(data: Data, graph: Graph) -> dict[str, Array]:
     names = graph.inputs
     if len(names) == 1 and list(data.inputs) == ["input"]:
         return {names[0]: data.inputs["input"]}
-    missing = [name for name in names if name not in data.inputs]
-    extra = [name for name in data.inputs if name not in names]
-    if missing or extra:
+    if set(names) != set(data.inputs):
+        # Python that renames the arrays, by order; where their number differs, that makes new ones
+        if len(data.inputs) != len(names):
+            lines = f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
+        else:
+            renamed = zip(names, data.inputs, strict=True)
+            pairs = ", ".join(f"{name!r}: d[{old!r}]" for name, old in renamed)
+            lines = f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
         raise MyoedgeError(
             "E212",
             f"{data.source}: the arrays are not named as the model's inputs",
             {"needs": ", ".join(names), "has": ", ".join(data.inputs)},
-            [_with_names(data, names)],
+            [lines],
         )
     return {name: data.inputs[name] for name in names}
-
-
-def _with_names(data: Data, names: Sequence[str]) -> str:
-    """Python that renames the arrays, by order; where their number differs, that makes new ones."""
-    if len(data.inputs) != len(names):
-        return f"np.savez(..., {', '.join(f'{name}=...' for name in names)})"
-    pairs = ", ".join(f"{name!r}: d[{had!r}]" for name, had in zip(names, data.inputs, strict=True))
-    return f"d = np.load(...); np.savez('renamed.npz', **{{{pairs}}})"
 
 
 def _shaped(name: str, x: Array, shape: Shape) -> Array:
@@ -167,8 +166,9 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
             {"needs": "float32 (or other real numbers)", "has": str(x.dtype)},
             [f"{name}.astype(np.float32)"],
         )
-    full = _long_form(x, shape)
-    if full is None:
+    # the short form is without a batch axis of one
+    short = shape[:1] == (1,) and x.ndim == len(shape) and x.shape[1:] == shape[1:]
+    if not short and (x.ndim == 0 or x.shape[1:] != shape):
         raise MyoedgeError(
             "E213",
             f"array {name} does not have the shape of the model's input",
@@ -176,7 +176,7 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
             ["the first axis counts samples; the others are the input's own"],
         )
     with np.errstate(over="ignore"):
-        values = full.astype(np.float32)
+        values = (x[:, None] if short else x).astype(np.float32)
     if not np.isfinite(values).all():
         bad = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
         raise MyoedgeError(
@@ -188,26 +188,9 @@ def _shaped(name: str, x: Array, shape: Shape) -> Array:
     return values
 
 
-def _long_form(x: Array, shape: Shape) -> Array | None:
-    if tuple(x.shape[1:]) == shape and x.ndim == len(shape) + 1:
-        return x
-    if shape[:1] == (1,) and x.ndim == len(shape) and tuple(x.shape[1:]) == shape[1:]:
-        return x[:, None]
-    return None
-
-
 def window(shape: Shape) -> Shape:
     """One sample in its short form: without a batch axis of one."""
     return shape[1:] if shape[:1] == (1,) and len(shape) > 1 else shape
-
-
-def _as_labels(labels: Array) -> Array:
-    whole = labels.dtype.kind in "iub" or (
-        labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all()
-    )
-    if not whole:
-        raise MyoedgeError("E214", "label must hold class numbers", {"has": str(labels.dtype)})
-    return labels.astype(np.int64)
 
 
 def check_classes(labels: Array, graph: Graph) -> None:
@@ -215,12 +198,19 @@ def check_classes(labels: Array, graph: Graph) -> None:
 
     Lists of symbols are not judged (W202), so that no label is wrong for them.
     """
-    from myoedge.quantization.sqnr import judges
+    from myoedge.quantization.sqnr import class_axis, judges
 
     if not judges(graph):
         return
     frames = labels.shape[1] if labels.ndim > 1 else None
-    classes, least, most = _classes(graph, frames), int(labels.min()), int(labels.max())
+    made, shape = graph.producer.get(graph.outputs[0]), graph.shape(graph.outputs[0])
+    axis = class_axis(graph, frames)
+    classes = math.prod(shape) if axis is None else shape[axis]
+    if made is not None and made.op == "majority":
+        classes = int(made.attrs["classes"])
+    if made is not None and made.op == "argmax":
+        classes = graph.shape(made.inputs[0])[made.attrs["axis"]]
+    least, most = int(labels.min()), int(labels.max())
     if least >= 0 and most < classes:
         return
     facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
@@ -228,19 +218,6 @@ def check_classes(labels: Array, graph: Graph) -> None:
     if least > 0 and most - least < classes:
         tries.insert(0, f"label=label - {least}, where classes are counted from {least}")
     raise MyoedgeError("E225", "labels are not classes of the network", facts, tries)
-
-
-def _classes(graph: Graph, frames: int | None) -> int:
-    """Number of classes of the first output: along its axis, or those that argmax chose from."""
-    from myoedge.quantization.sqnr import class_axis
-
-    made = graph.producer.get(graph.outputs[0])
-    if made is not None and made.op == "majority":
-        return int(made.attrs["classes"])
-    if made is not None and made.op == "argmax":
-        return graph.shape(made.inputs[0])[made.attrs["axis"]]
-    shape, axis = graph.shape(graph.outputs[0]), class_axis(graph, frames)
-    return math.prod(shape) if axis is None else shape[axis]
 
 
 def thin(data: Data, limit: int) -> Data:

@@ -16,15 +16,20 @@ from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize, range_params, symmetric_params
 from myoedge.numerics.weight_format import WeightFormat
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.checks import enforce
 from myoedge.operators.elementwise.definition import make_table
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.checks import QUANTIZED
-from myoedge.quantization.formats import required_int16, residual_streams
+from myoedge.quantization.formats import (
+    integer_tensors,
+    operand_names,
+    required_int16,
+    residual_streams,
+    shared_scale_groups,
+)
 from myoedge.quantization.masked_ranges import Range, constants_of, swamped
-from myoedge.quantization.shared_scales import integer_tensors, operand_names, shared_scale_groups
 
 SYMMETRIC_SCALE_MAX = 1.125  # times the affine scale, 1 dB: up to it zero point 0 is preferred
 HEADROOM = 8.0  # of 16-bit outputs: samples outside the calibration set go beyond their range
@@ -85,11 +90,23 @@ def quantize_graph(
     Errors: E117 where an accumulator could leave int32 whatever is done.
     """
     params = choose_params(graph, calibration.ranges, int16)
-    constants = {name: quantize(graph.constants[name], params[name]) for name in _operands(graph)}
+    operands = dict.fromkeys(name for node in graph.nodes for name in operand_names(node))
+    constants = {
+        name: quantize(graph.constants[name], params[name])
+        for name in operands
+        if graph.is_const(name)
+    }
     rules = tuple(rules)
     steps = tuple(quantize_node(graph, node, params, rules) for node in graph.nodes)
     for step in steps:
-        _prove_no_overflow(step)
+        bound = OPS[step.node.op].acc_bound(step)
+        if bound > INT32_MAX:
+            raise MyoedgeError(
+                "E117",
+                f"{step.node.where} could overflow its 32-bit accumulator",
+                {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
+                ["fewer products per output: smaller kernels, fewer channels, or groups"],
+            )
     warnings = (
         *_dead_layers(graph, calibration.ranges),
         *_swamped_layers(graph, calibration.ranges),
@@ -97,34 +114,6 @@ def quantize_graph(
     network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
-
-
-def _operands(graph: Graph) -> dict[str, None]:
-    """Constants that operators read as int8 tensors, in order of use."""
-    names = (name for node in graph.nodes for name in operand_names(node))
-    return dict.fromkeys(name for name in names if graph.is_const(name))
-
-
-@dataclass(frozen=True, slots=True)
-class SymmetricTensors:
-    """Tensors with zero point 0: those that an operator requires so, or is faster with."""
-
-    required: frozenset[str]
-    preferred: frozenset[str]
-
-    @staticmethod
-    def of(graph: Graph) -> SymmetricTensors:
-        read = [(node.inputs, OPS[node.op]) for node in graph.nodes]
-        required = frozenset(inputs[i] for inputs, op in read for i in op.symmetric)
-        preferred = frozenset(inputs[i] for inputs, op in read for i in op.prefers_symmetric)
-        return SymmetricTensors(required, preferred)
-
-    def params(self, low: float, high: float, names: Sequence[str]) -> QuantParams:
-        """int8 parameters of a group of tensors with this range."""
-        affine, symmetric = range_params(low, high), symmetric_params(low, high)
-        close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
-        wanted = self.required | self.preferred if close else self.required
-        return affine if wanted.isdisjoint(names) else symmetric
 
 
 def choose_params(
@@ -136,44 +125,39 @@ def choose_params(
     else the union of their ranges.
     int16   tensors of 16 bits besides residual streams
     """
-    spans = {**ranges, **_declared_ranges(graph, ranges)}
-    symmetric, always = SymmetricTensors.of(graph), required_int16(graph)
-    int16 |= residual_streams(graph)
+    padding = {
+        f"{n.name}.fill": (n.attrs["value"], n.attrs["value"]) for n in graph.nodes if n.op == "pad"
+    }
+    spans = {**ranges, **constants_of(graph, ranges), **padding}
+    always, int16 = required_int16(graph), int16 | residual_streams(graph)
+    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans):
-        chosen = _given(graph, names)
+        stated = (*map(fixed.get, names), *map(graph.quant_params.get, names))
+        chosen = next((q for q in stated if q is not None), None)
         if chosen is None:
             low, high = min(spans[n][0] for n in names), max(spans[n][1] for n in names)
             if int16.issuperset(names) or not always.isdisjoint(names):
                 factor = 1.0 if set(graph.outputs).isdisjoint(names) else HEADROOM
                 chosen = symmetric_params(factor * low, factor * high, INT16)
             else:
-                chosen = symmetric.params(low, high, names)
+                chosen = _int8_params(graph, names, low, high)
         params.update(dict.fromkeys(names, chosen))
-    return params | _fixed_integer_params(graph)
+    integers = {name: fixed.get(name) for name in integer_tensors(graph)}
+    return params | {name: q for name, q in integers.items() if q is not None}
 
 
-def _given(graph: Graph, names: Sequence[str]) -> QuantParams | None:
-    """Parameters of a group that an operator fixes, else that one of its tensors carries."""
-    fixed = [OPS[graph.producer[n].op].fixed_params for n in names if n in graph.producer]
-    given = (*fixed, *(graph.quant_params.get(name) for name in names))
-    return next((q for q in given if q is not None), None)
-
-
-def _declared_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Ranges that follow from the graph itself: constants, and the values of padding."""
-    found = constants_of(graph, ranges)
-    for node in graph.nodes:
-        if node.op == "pad":
-            found[node.name + ".fill"] = (node.attrs["value"], node.attrs["value"])
-    return found
-
-
-def _fixed_integer_params(graph: Graph) -> dict[str, QuantParams]:
-    """Parameters of integer tensors, which their operators fix."""
-    names = integer_tensors(graph)
-    fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes if node.name in names}
-    return {name: params for name, params in fixed.items() if params is not None}
+def _int8_params(graph: Graph, names: Sequence[str], low: float, high: float) -> QuantParams:
+    """Parameters of tensors with this range: zero point 0 where an operator requires it, or is
+    faster with it and loses little."""
+    affine, symmetric = range_params(low, high), symmetric_params(low, high)
+    close = symmetric.scale <= SYMMETRIC_SCALE_MAX * affine.scale
+    for node in (reader for name in names for reader in graph.users.get(name, ())):
+        op = OPS[node.op]
+        at = (*op.symmetric, *op.prefers_symmetric) if close else op.symmetric
+        if any(node.inputs[i] in names for i in at):
+            return symmetric
+    return affine
 
 
 def quantize_node(
@@ -194,7 +178,10 @@ def quantize_node(
         weight_format=WeightFormat(per_channel=not per_tensor),
     )
     low, high = limits(node, target)
-    integers = _with_table(op.quantize(inputs), node, params)
+    integers = op.quantize(inputs)
+    if has_table(node):
+        table = make_table(node.attrs["act"], target, params[node.name])
+        integers = replace(integers, arrays={**integers.arrays, "table": table})
     kind = graph.tensors[node.name].dtype
     made = params[node.name].element_type if kind == "float32" else ElementType.of(kind)
     shapes = tuple(map(graph.shape, names))
@@ -203,37 +190,11 @@ def quantize_node(
 
 def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     """Saturation of requantised values: the element type's limits, or those of a fused clamp."""
-    found = bounds(node.attrs.get("act", ()))
-    if found is None:
-        return target.low, target.high
-    low, high = (_limit(edge, target) for edge in found)
-    return low, high
-
-
-def _limit(edge: float, q: QuantParams) -> int:
-    if math.isinf(edge):
-        return q.low if edge < 0 else q.high
-    return int(quantize(edge, q))
-
-
-def _with_table(
-    integers: QuantizedParams, node: Node, params: Mapping[str, QuantParams]
-) -> QuantizedParams:
-    if not has_table(node):
-        return integers
-    table = make_table(node.attrs["act"], params[node.name + PRE], params[node.name])
-    return replace(integers, arrays={**integers.arrays, "table": table})
-
-
-def _prove_no_overflow(step: QuantizedNode) -> None:
-    bound = OPS[step.node.op].acc_bound(step)
-    if bound > INT32_MAX:
-        raise MyoedgeError(
-            "E117",
-            f"{step.node.where} could overflow its 32-bit accumulator",
-            {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
-            ["fewer products per output: smaller kernels, fewer channels, or groups"],
-        )
+    low, high = bounds(node.attrs.get("act", ())) or (-math.inf, math.inf)
+    return (
+        target.low if math.isinf(low) and low < 0 else int(quantize(low, target)),
+        target.high if math.isinf(high) and high > 0 else int(quantize(high, target)),
+    )
 
 
 def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:

@@ -14,7 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, at_border, every_value, integer_step, run_integer
-from myoedge.quantization.calibrate import Samples, each
+from myoedge.quantization.calibrate import Samples, each_sample
 from myoedge.quantization.masked_ranges import counted, rows_of
 from myoedge.quantization.scales import QuantGraph
 
@@ -31,10 +31,10 @@ class Noise:
     signal: float = 0.0
     error: float = 0.0
 
-    def add(self, real: Array, found: Array) -> None:
-        wanted = real.astype(np.float64)
-        self.signal += float(np.sum(wanted**2))
-        self.error += float(np.sum((wanted - found) ** 2))
+    def add(self, real: Array, quantized: Array) -> None:
+        exact = real.astype(np.float64)
+        self.signal += float(np.sum(exact**2))
+        self.error += float(np.sum((exact - quantized) ** 2))
 
     @property
     def db(self) -> float | None:
@@ -55,7 +55,7 @@ class Fidelity:
                 no share in the softmax
     total_db    dB over all outputs, measured there
     outputs     float and integer outputs per sample, dequantised
-    passed      the functions at the end that the dB are measured before: "softmax"
+    final_functions   at the end, which the dB are measured before: "softmax"
     """
 
     local: Mapping[str, float | None]
@@ -64,7 +64,7 @@ class Fidelity:
     total_db: float | None
     real: tuple[tuple[Array, ...], ...] = field(repr=False)
     integer: tuple[tuple[Array, ...], ...] = field(repr=False)
-    passed: tuple[str, ...] = ()
+    final_functions: tuple[str, ...] = ()
 
 
 def quantized_inputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
@@ -87,7 +87,7 @@ def before_final(q: QuantGraph, name: str) -> str:
     return before_final(q, node.inputs[0]) if node is not None and node.op in BEHIND else name
 
 
-def judged(q: QuantGraph, output: str) -> str:
+def measured_tensor(q: QuantGraph, output: str) -> str:
     """Name of the tensor that an output's SQNR is measured on; `name.pre` where a sigmoid is a
     table fused into a layer."""
     name = before_final(q, output)
@@ -96,23 +96,15 @@ def judged(q: QuantGraph, output: str) -> str:
     return name + PRE if [function for function, *_ in act] == ["sigmoid"] else name
 
 
-def passed(q: QuantGraph, output: str) -> str | None:
-    """The function between what is judged and the output: "softmax"; None where that is it."""
-    if judged(q, output).endswith(PRE):
+def _final_function(q: QuantGraph, output: str) -> str | None:
+    """The function between the measured tensor and the output: "softmax"; None where there is
+    none."""
+    if measured_tensor(q, output).endswith(PRE):
         return "sigmoid"
     node = q.graph.producer.get(output)
     if node is not None and node.op in BEHIND:
-        return passed(q, node.inputs[0])
+        return _final_function(q, node.inputs[0])
     return node.op if node is not None and node.op in FINAL else None
-
-
-def judged_values(q: QuantGraph, name: str, found: Mapping[str, Array]) -> Array:
-    """Real values of a judged tensor's integers."""
-    if not name.endswith(PRE):
-        return real_values(q, name, found[name])
-    step = next(step for step in q.steps if step.node.name == name.removesuffix(PRE))
-    before = OPS[step.node.op].integer(step, *(found[x] for x in step.operands))
-    return real_values(q, name, before.reshape(step.out))
 
 
 def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity:
@@ -122,18 +114,32 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
     cumulative = {name: Noise() for name in names}
     total, reals, integers = Noise(), [], []
     outputs, rows = {name: Noise() for name in q.graph.outputs}, rows_of(q.graph)
-    for sample in each(samples):
+    steps = {step.node.name: step for step in q.steps}
+    for sample in each_sample(samples):
         real = every_value(q.graph, sample)
-        found = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
-        _layers(q, real, found, local, cumulative)
+        values = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
+        # an operator alone: of operands without the errors of the operators before it
+        exact = {x: quantize(real[x], q.params[x]) for x in real if names and x in q.params}
+        exact |= q.constants
+        for name in names:
+            step, counts = steps[name], counted(rows, name, real)
+            alone = integer_step(step, [exact[x] for x in step.operands])
+            given = real_values(q, name, alone.reshape(step.out))
+            local[name].add(real[name][counts], given[counts])
+            cumulative[name].add(real[name][counts], real_values(q, name, values[name])[counts])
         for output, noise in outputs.items():
-            name = judged(q, output)
-            mine = judged_values(q, name, found)
-            left = counted(rows, name, real)
-            noise.add(real[name][left], mine[left])
-            total.add(real[name][left], mine[left])
+            name = measured_tensor(q, output)
+            if name.endswith(PRE):
+                step = steps[name.removesuffix(PRE)]
+                pre = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
+                quantized = real_values(q, name, pre.reshape(step.out))
+            else:
+                quantized = real_values(q, name, values[name])
+            counts = counted(rows, name, real)
+            noise.add(real[name][counts], quantized[counts])
+            total.add(real[name][counts], quantized[counts])
         reals.append(tuple(real[name] for name in q.graph.outputs))
-        integers.append(tuple(real_values(q, name, found[name]) for name in q.graph.outputs))
+        integers.append(tuple(real_values(q, name, values[name]) for name in q.graph.outputs))
     return Fidelity(
         {name: noise.db for name, noise in local.items()},
         {name: noise.db for name, noise in cumulative.items()},
@@ -141,30 +147,8 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         total.db,
         tuple(reals),
         tuple(integers),
-        tuple(dict.fromkeys(filter(None, (passed(q, name) for name in q.graph.outputs)))),
+        tuple(dict.fromkeys(filter(None, (_final_function(q, x) for x in q.graph.outputs)))),
     )
-
-
-def _layers(
-    q: QuantGraph,
-    real: Mapping[str, Array],
-    found: Mapping[str, Array],
-    local: Mapping[str, Noise],
-    cumulative: Mapping[str, Noise],
-) -> None:
-    rows = rows_of(q.graph)
-    for step in q.steps:
-        name = step.node.name
-        if name not in local:
-            continue
-        left, wanted = counted(rows, name, real), real[name]
-        alone = integer_step(step, [_exact_input(q, n, real) for n in step.operands])
-        local[name].add(wanted[left], real_values(q, name, alone.reshape(step.out))[left])
-        cumulative[name].add(wanted[left], real_values(q, name, found[name])[left])
-
-
-def _exact_input(q: QuantGraph, name: str, real: Mapping[str, Array]) -> Array:
-    return q.constants[name] if name in q.constants else quantize(real[name], q.params[name])
 
 
 def class_axis(graph: Graph, frames: int | None = None) -> int | None:
@@ -182,8 +166,8 @@ def class_axis(graph: Graph, frames: int | None = None) -> int | None:
     if len(long) < 2:
         return long[0] if long else len(shape) - 1
     size = math.prod(shape)
-    fit = [d for d in long if size // shape[d] == frames]
-    return fit[0] if len(fit) == 1 else None
+    fitting = [d for d in long if size // shape[d] == frames]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def judges(graph: Graph) -> bool:
@@ -204,14 +188,9 @@ def accuracy(graph: Graph, outputs: tuple[tuple[Array, ...], ...], labels: Array
     axis = class_axis(graph, frames)
     if graph.tensors[graph.outputs[0]].dtype == "float32" and axis is None:
         return None
-    found = [_best(first[0], axis) for first in outputs]
-    if frames is not None and found[0].size != frames:
+    scores = [first[0] for first in outputs]  # or indices of classes
+    classes = [(x if x.dtype.kind == "i" else x.argmax(axis)).reshape(-1) for x in scores]
+    if frames is not None and classes[0].size != frames:
         return None
-    pairs = zip(found, labels, strict=True)
+    pairs = zip(classes, labels, strict=True)
     return float(np.mean([np.mean(best == label) for best, label in pairs]))
-
-
-def _best(output: Array, axis: int | None) -> Array:
-    """Largest class of every frame."""
-    found = output if output.dtype.kind == "i" else output.argmax(axis)
-    return np.asarray(found).reshape(-1)

@@ -127,7 +127,7 @@ def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     fidelity = outcome.fidelity
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
-        "sqnr_before": [] if fidelity is None else list(fidelity.passed),
+        "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         "accuracy_float": _rounded(outcome.accuracy_float),
         "accuracy_int8": _rounded(outcome.accuracy_int8),
         "accuracy_source": _accuracy_source(outcome),

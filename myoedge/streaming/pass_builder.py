@@ -11,8 +11,8 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
 from myoedge.operators.checks import enforce
 from myoedge.quantization.checks import QUANTIZED
+from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.shared_scales import operand_names
 from myoedge.streaming.stream import Port, State
 from myoedge.streaming.time_axis import Axes
 

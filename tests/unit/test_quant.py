@@ -137,7 +137,7 @@ def test_sqnr_is_the_formula_over_all_samples(joined: tuple[nn.Module, Graph, Ar
     measured = measure(q, {x: windows})
     assert measured.total_db == pytest.approx(wanted, abs=1e-3)
     assert measured.cumulative[logits] == pytest.approx(wanted, abs=1e-3)
-    assert measured.passed == ("softmax",)
+    assert measured.final_functions == ("softmax",)
     alone, so_far = measured.local[logits], measured.cumulative[logits]
     assert alone is not None
     assert so_far is not None
@@ -153,7 +153,7 @@ def test_what_sqnr_is_measured_before_is_told(last: nn.Module, wanted: tuple[str
     graph = graph_of(nn.Sequential(nn.Linear(6, 5), last), 1, 6)
     windows = np.random.default_rng(1).standard_normal((4, 1, 6), np.float32)
     q = quantized(graph, windows)
-    assert measure(q, {graph.inputs[0]: windows}).passed == wanted
+    assert measure(q, {graph.inputs[0]: windows}).final_functions == wanted
 
 
 def test_per_tensor_weights_where_a_rule_says_so() -> None:

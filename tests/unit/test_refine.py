@@ -19,10 +19,10 @@ from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.mixed_precision import (
     Candidate,
     int16_candidates,
+    noise_of,
     picked_candidates,
     refine_precision,
 )
-from myoedge.quantization.noise import noise_of
 from myoedge.quantization.scales import HEADROOM, QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
 
