@@ -41,11 +41,11 @@ def broken(name: str, budget: str, build: str, layers: Iterable[str], tries: lis
 
 def over_latency(report: Report) -> Notice | None:
     """E302 where a run took longer than [budget] latency; None where none did, or nothing ran."""
-    found = None if speed.is_modelled(report) else broken_latency(report)
-    if found is None:
+    over = None if speed.is_modelled(report) else broken_latency(report)
+    if over is None:
         return None
     loosen = "[budget] latency = ..., if what the run took will do"
-    return notice("E302", "over budget: latency", found.facts, [*found.tries, loosen])
+    return notice("E302", "over budget: latency", over.facts, [*over.tries, loosen])
 
 
 def broken_latency(report: Report) -> Broken | None:
@@ -55,11 +55,15 @@ def broken_latency(report: Report) -> Broken | None:
         return None
     cycles = (speed.layer_cycles(row) or 0 for row in report["layers"])
     layers = slowest(cycles, located_rows(report["layers"]))
+    outside = speed.outside_layers(report) if speed.is_modelled(report) else None
+    if outside is not None:
+        name, waiting = outside
+        layers.append(f"{waiting:,} cycles  {name}: a larger --l2 keeps more weights there")
     return broken(
         "latency",
         speed.duration(limit_s),
         f"{speed.duration(latency_s)}, {_source(report)}",
-        [*layers, *_waiting_for_l3(report)],
+        layers,
         [*_other_point(report), SMALLER],
     )
 
@@ -99,14 +103,6 @@ def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
     """The layers that cost most, a line each."""
     rows = sorted(zip(cycles, names, strict=True), key=lambda row: -row[0])
     return [f"{count:,} cycles  {name}" for count, name in rows[:MAX_NAMED]]
-
-
-def _waiting_for_l3(report: Report) -> list[str]:
-    """A line for the estimated cycles in which no layer computes."""
-    outside = speed.outside_layers(report) if speed.is_modelled(report) else None
-    if outside is None:
-        return []
-    return [f"{outside[1]:,} cycles  {outside[0]}: a larger --l2 keeps more weights there"]
 
 
 def _other_point(report: Report) -> list[str]:

@@ -87,46 +87,33 @@ class Frame:
 
 def noise(report: Report) -> dict[str, Any] | None:
     """SQNR of every layer, its own and accumulated, on one scale in dB."""
-    levels = _decibels(report)
-    if not levels:
+    layers, keys = report["layers"], ("sqnr_local_db", "sqnr_db")
+    values = (row[key] for row in layers for key in keys)
+    levels = [value for value in values if value is not None and value < EXACT_DB]
+    if not levels:  # exact layers have no place on the scale
         return None
     low, high = 10 * math.floor((min(levels) - 2) / 10), 10 * math.ceil((max(levels) + 2) / 10)
-    frame = Frame(len(report["layers"]), 200, longest(report))
+    frame = Frame(len(layers), 200, longest(report))
     step = 10 if high - low <= 60 else 20
-
     names = wording.layer_names(report)
+    weakest = (report["quantization"]["weakest"] or {}).get("name")
 
     def y(value: float | None) -> float | None:
         return None if value is None else frame.y((min(value, high) - low) / (high - low))
+
+    def pair(number: int, row: Mapping[str, Any]) -> Pair:
+        own, accumulated = (wording.decibels(row[key]) for key in keys)
+        title = f"{names[row['name']]}: {own} alone, {accumulated} so far"
+        local, total = (y(row[key]) for key in keys)
+        return Pair(frame.x(number + 0.5), local, total, title, row["name"] == weakest)
 
     return {
         "frame": frame,
         "columns": columns(report, frame),
         "ticks": [Tick(y(at) or 0.0, f"{at} dB") for at in range(low, high + 1, step)],
         "weak": y(WEAK_DB) if low < WEAK_DB < high else None,
-        "pairs": [
-            Pair(
-                frame.x(i + 0.5),
-                y(row["sqnr_local_db"]),
-                y(row["sqnr_db"]),
-                _noise_of(row, names[row["name"]]),
-                row["name"] == (report["quantization"]["weakest"] or {}).get("name"),
-            )
-            for i, row in enumerate(report["layers"])
-        ],
+        "pairs": [pair(number, row) for number, row in enumerate(layers)],
     }
-
-
-def _decibels(report: Report) -> list[float]:
-    """All finite SQNR values of the layers; exact layers have no place on the scale."""
-    rows = report["layers"]
-    levels = [row[key] for row in rows for key in ("sqnr_local_db", "sqnr_db")]
-    return [value for value in levels if value is not None and value < EXACT_DB]
-
-
-def _noise_of(row: Mapping[str, Any], name: str) -> str:
-    own, accumulated = (wording.decibels(row[key]) for key in ("sqnr_local_db", "sqnr_db"))
-    return f"{name}: {own} alone, {accumulated} so far"
 
 
 def columns(report: Report, frame: Frame) -> list[Tick]:
@@ -170,35 +157,29 @@ def time(report: Report) -> dict[str, Any] | None:
     cycles = speed.cycles(report)
     if cycles is None:
         return None
-    layers = report["layers"]
-    slowest = sorted(layers, key=lambda row: -(speed.layer_cycles(row) or 0))[:MAX_BARS]
-    longest = max((speed.layer_cycles(row) or 0 for row in slowest), default=0)
-    shown_names = {row["name"] for row in slowest}
-    names = wording.layer_names(report)
-    bars = [_bar(row, names[row["name"]], longest) for row in layers if row["name"] in shown_names]
+    layers = [(row, speed.layer_cycles(row) or 0) for row in report["layers"]]
+    slowest = sorted(layers, key=lambda pair: -pair[1])[:MAX_BARS]
+    longest = max((layer_cycles for _, layer_cycles in slowest), default=0)
+    slowest_names = {row["name"] for row, _ in slowest}
+    omitted = [n for row, n in layers if row["name"] not in slowest_names]
+    names, bars = wording.layer_names(report), []
+    for row, layer_cycles in layers:
+        if row["name"] in slowest_names:
+            name, note = names[row["name"]], wording.operator(row)
+            rate = speed.rate(row["macs"], layer_cycles)
+            length = round(100 * wording.fraction(layer_cycles, longest), 2)
+            uncounted = BarPart("all", 100.0, f"{layer_cycles:,} cycles")
+            parts = _parts(row["stalls"]) or (uncounted,)
+            bars.append(Bar(name, note, layer_cycles, rate, length, parts))
     short = wording.shortened([bar.name for bar in bars], MAX_NAME_CHARS)
-    bars = [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)]
-    rest = [speed.layer_cycles(row) or 0 for row in layers if row["name"] not in shown_names]
     return {
-        "bars": bars,
-        "longest_name": max((len(bar.short) for bar in bars), default=0),
+        "bars": [replace(bar, short=name) for bar, name in zip(bars, short, strict=True)],
+        "longest_name": max(map(len, short), default=0),
         "parts": _parts(cycles.get("stalls")),
-        "hidden": len(rest),
-        "hidden_cycles": sum(rest),
+        "hidden": len(omitted),
+        "hidden_cycles": sum(omitted),
         "outside": speed.outside_layers(report),
     }
-
-
-def _bar(row: Mapping[str, Any], name: str, longest: int) -> Bar:
-    cycles = speed.layer_cycles(row) or 0
-    return Bar(
-        name=name,
-        note=wording.operator(dict(row)),
-        cycles=cycles,
-        rate=speed.rate(row["macs"], cycles),
-        length=round(100 * wording.fraction(cycles, longest), 2),
-        parts=_parts(row["stalls"]) or (BarPart("all", 100.0, f"{cycles:,} cycles"),),
-    )
 
 
 def _parts(stalls: Mapping[str, float] | None) -> tuple[BarPart, ...]:

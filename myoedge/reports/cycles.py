@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import CAUSES
-from myoedge.reports.text import MIN_NAME_CHARS, Lines, clean, facts
+from myoedge.reports.text import MIN_NAME_CHARS, Lines, clean, columns, facts
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.chip import WORKERS
 
@@ -34,6 +34,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
     target = {**points, "operating_point": point.name, "clock_hz": point.clock_hz}
+    l1 = {} if measured.l1_bytes is None else {"l1_peak_bytes": measured.l1_bytes}
     return {
         **report,
         "target": target,
@@ -48,13 +49,9 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "stalls": stall_percents(inference.layers) or None,
         },
         "latency_s": inference.cycles / point.clock_hz,
-        "memory": {**report["memory"], **_l1(measured)},
+        "memory": {**report["memory"], **l1},
         "layers": layers,
     }
-
-
-def _l1(measured: Measurement) -> dict[str, int]:
-    return {} if measured.l1_bytes is None else {"l1_peak_bytes": measured.l1_bytes}
 
 
 def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
@@ -100,69 +97,50 @@ MIN_PERCENT = 1.0  # percent; causes that are below it everywhere have no column
 
 def cycles_table(report: Report) -> Lines:
     """Table of layers with MACs, cycles, MAC/cycle and stalls; totals and latency below."""
-    return Lines(lambda width: _blocks(report, width))
-
-
-def _blocks(report: Report, width: int) -> Iterator[Table | Text]:
     from rich.text import Text
 
-    fixed = _columns(width)
-    rows = _rows(report, "operator" in fixed)
-    fixed_chars = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
-    free, longest_name = width - fixed_chars, max(len(row["layer"]) for row in rows)
-    causes = _fitting(report, free - min(longest_name, MAX_NAME_CHARS)) or _fitting(
-        report, free - MIN_LAYER_CHARS
-    )
-    yield _table(rows, fixed, causes, free)
-    yield Text("")
-    yield facts(_facts(report, bool(causes)))
+    def blocks(width: int) -> Iterator[Table | Text]:
+        fixed = ["operator"] if width >= OPERATOR_MIN_WIDTH else []
+        fixed += ["MACs", "cycles", "MAC/cycle"]
+        rows = _rows(report, "operator" in fixed)
+        fixed_chars = sum(2 + max(len(name), *(len(row[name]) for row in rows)) for name in fixed)
+        free, longest_name = width - fixed_chars, max(len(row["layer"]) for row in rows)
+        causes = _fitting(report, free - min(longest_name, MAX_NAME_CHARS))
+        causes = causes or _fitting(report, free - MIN_LAYER_CHARS)
+        yield _table(rows, fixed, causes, free)
+        yield Text("")
+        percent_note = f"; percentages are parts of the {WORKERS} cores' time" if causes else ""
+        lines = {
+            "latency": speed.latency(report),
+            "energy": joules.one_line(report),
+            "start-up": speed.startup(report),
+            "repeated": speed.repeats(report),
+            "measured": speed.measured_on(report) + percent_note,
+        }
+        yield facts((name, line) for name, line in lines.items() if line)
 
-
-def _columns(width: int) -> list[str]:
-    return [*(["operator"] if width >= OPERATOR_MIN_WIDTH else []), "MACs", "cycles", "MAC/cycle"]
-
-
-def _facts(report: Report, has_causes: bool) -> list[tuple[str, str]]:
-    percent_note = f"; percentages are parts of the {WORKERS} cores' time" if has_causes else ""
-    rows = [
-        ("latency", speed.latency(report)),
-        ("energy", joules.one_line(report)),
-        ("start-up", speed.startup(report)),
-        ("repeated", speed.repeats(report)),
-        ("measured", speed.measured_on(report) + percent_note),
-    ]
-    return [row for row in rows if row[1]]
+    return Lines(blocks)
 
 
 def _table(
     rows: list[dict[str, Any]], fixed: list[str], causes: Mapping[str, str], free: int
 ) -> Table:
-    from rich.table import Table
-
-    name = free - sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in ("layer", *fixed, *causes.values()):
-        is_text = title in ("layer", "operator")
-        table.add_column(title, justify="left" if is_text else "right", no_wrap=True)
-    short = wording.shortened([clean(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
-    for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
-        parts = _parts(row["stalls"], causes)
-        table.add_row(*_styled(layer, row, fixed), *parts)
-    return table
-
-
-def _styled(layer: str, row: Mapping[str, Any], fixed: Iterable[str]) -> Iterator[Text]:
     from rich.text import Text
 
-    yield Text(layer, "bold")
-    for column in fixed:
-        yield Text(clean(row[column]), "bold" if row["total"] else "")
+    name = free - sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
+    table = columns(("layer", *fixed, *causes.values()), no_wrap=True)
+    short = wording.shortened([clean(row["layer"]) for row in rows[:-1]], max(name, MIN_NAME_CHARS))
+    for layer, row in zip((*short, rows[-1]["layer"]), rows, strict=True):
+        cells = (Text(clean(row[column]), "bold" if row["total"] else "") for column in fixed)
+        table.add_row(Text(layer, "bold"), *cells, *_percents(row["stalls"], causes))
+    return table
 
 
 def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
     """A row for every layer, one for cycles outside the layers, and the total last."""
     layers = report["layers"]
-    names = _names(layers, has_operators)
+    # with the operator where no column shows it and module paths are not unique
+    names = naming.places(layers) if has_operators else naming.told_apart(layers)
     rows = [
         _row(name, wording.operator(row), row["macs"], row)
         for name, row in zip(names, layers, strict=True)
@@ -174,11 +152,6 @@ def _rows(report: Report, has_operators: bool) -> list[dict[str, Any]]:
     total = {"cycles": counts["total"], "stalls": counts.get("stalls")}
     last = _row("total", "", report["model"]["macs"], total)
     return [*rows, {**last, "total": True}]
-
-
-def _names(layers: Sequence[Mapping[str, Any]], has_operators: bool) -> list[str]:
-    """Module paths; with the operator where no column shows it and paths are not unique."""
-    return naming.places(layers) if has_operators else naming.told_apart(layers)
 
 
 def _row(layer: str, operator: str, macs: int, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +180,7 @@ def _fitting(report: Report, free: int) -> dict[str, str]:
     return {}
 
 
-def _parts(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:
+def _percents(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:
     for cause in causes:
         others = sum(percent for name, percent in stalls.items() if name not in causes)
         percent = stalls.get(cause, 0.0) if cause else others

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from myoedge.operators import layer_names as naming
 from myoedge.reports import energy, speed, wording
 from myoedge.reports.report_json import Report
-from myoedge.reports.text import clean, show
+from myoedge.reports.text import clean, columns, show
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
 Value = float | int | str | bool | None
 
@@ -87,14 +86,6 @@ def _number(value: Any) -> str:
     return f"{value:,}" if _is_number(value) else str(value)
 
 
-def _energy(microjoules: Any) -> str:
-    return energy.amount(microjoules / energy.MICRO)
-
-
-def _comparison(value: bool | None) -> str:
-    return wording.COMPARISONS[value]
-
-
 NETWORK = (
     Measure("model.name", "model", 0),
     Measure("model.digest", "digest", 0, lambda digest: str(digest)[:16]),
@@ -106,18 +97,18 @@ NETWORK = (
     Measure("quantization.calibration.source", "calibration", 0),
     Measure("quantization.calibration.digest", "calibration data", 0, lambda d: str(d)[:16]),
     Measure("quantization.calibration.observer", "observer", 0),
-    Measure("exact.host", "exact on the host", 0, _comparison),
-    Measure("exact.simulator", "exact on the simulator", 0, _comparison),
-    Measure("exact.gvsoc", "exact on GVSoC", 0, _comparison),
-    Measure("exact.board", "exact on the board", 0, _comparison),
+    Measure("exact.host", "exact on the host", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.simulator", "exact on the simulator", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.gvsoc", "exact on GVSoC", 0, wording.COMPARISONS.__getitem__),
+    Measure("exact.board", "exact on the board", 0, wording.COMPARISONS.__getitem__),
     Measure("cycles.total", "cycles", -1, _number),
     Measure("cycles.source", "cycles come from", 0),
     Measure("cycles.macs_per_cycle", "MAC/cycle", 1, _number),
     Measure("latency_s", "latency", -1, speed.duration),
     Measure("cycles.startup", "start-up cycles", -1, _number),
-    Measure("energy_uj.value", "energy", -1, _energy),
-    Measure("energy_uj.low", "energy, at least", -1, _energy),
-    Measure("energy_uj.high", "energy, at most", -1, _energy),
+    Measure("energy_uj.value", "energy", -1, lambda uj: energy.amount(uj / energy.MICRO)),
+    Measure("energy_uj.low", "energy, at least", -1, lambda uj: energy.amount(uj / energy.MICRO)),
+    Measure("energy_uj.high", "energy, at most", -1, lambda uj: energy.amount(uj / energy.MICRO)),
     Measure("energy_uj.coefficients", "energy by", 0),
     Measure("model.params", "parameters", -1, _number),
     Measure("model.macs", "MACs", -1, _number),
@@ -140,7 +131,7 @@ LAYER = (
     Measure("sqnr_local_db", "SQNR alone", 1, wording.decibels, points=True),
     Measure("sqnr_db", "SQNR so far", 1, wording.decibels, points=True),
 )
-WHOLE = Measure("layer", "layer", 0)
+ROW = Measure("layer", "layer", 0)
 
 
 def compare(old: Report, new: Report) -> list[Change]:
@@ -149,37 +140,34 @@ def compare(old: Report, new: Report) -> list[Change]:
     Cycles that were counted are never compared with modelled ones, and cycles of layers only where
     both builds have them: else each of them would be a difference.
     """
-    before, after = _layers(old, new), _layers(new, old)
-    incomparable = _incomparable(old, new)
+    # Layers by module path, which survives changes to other layers; unique in both reports.
+    before, after = (
+        dict(zip(naming.told_apart(a["layers"], b["layers"]), a["layers"], strict=True))
+        for a, b in ((old, new), (new, old))
+    )
+    kinds = {_kind(old), _kind(new)}
+    incomparable = set(MEASURED if kinds == {"counted", "modelled"} else ())
+    incomparable |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
     changes = list(_changes("", (m for m in NETWORK if m.path not in incomparable), old, new))
     measures = [measure for measure in LAYER if measure.path not in incomparable]
     for name, row in before.items():
         if name not in after:
-            changes.append(Change(name, WHOLE, wording.operator(row), None, "removed"))
+            changes.append(Change(name, ROW, wording.operator(row), None, "removed"))
     for name, row in after.items():
         if name not in before:
-            changes.append(Change(name, WHOLE, None, wording.operator(row), "added"))
+            changes.append(Change(name, ROW, None, wording.operator(row), "added"))
         else:
             changes.extend(_changes(name, measures, before[name], row))
     return changes
 
 
-# What a run measures and a model or a plan tells before it.
-MEASURED = frozenset(
-    (
-        *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
-        *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
-        "memory.l1_peak_bytes",
-    )
+# Figures that a run measures, and that the cost model or the plan estimates before a run.
+MEASURED = (
+    *("cycles.total", "cycles.macs_per_cycle", "latency_s"),
+    *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
+    "memory.l1_peak_bytes",
 )
-
-
-def _incomparable(old: Report, new: Report) -> frozenset[str]:
-    """Paths of figures that one build has counted and the other modelled, or does not have."""
-    kinds = {_kind(old), _kind(new)}
-    layer_paths = {"cycles": "counted", "cycles_modelled": "modelled"}
-    differing = {path for path, kind in layer_paths.items() if kinds != {kind}}
-    return frozenset(differing) | (MEASURED if kinds == {"counted", "modelled"} else frozenset())
+LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 
 def _kind(report: Report) -> str:
@@ -205,18 +193,12 @@ def _value(report: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _layers(report: Report, other: Report) -> dict[str, dict[str, Any]]:
-    """Layers by module path, which survives changes to other layers; unique in both reports."""
-    layers = report["layers"]
-    return dict(zip(naming.told_apart(layers, other["layers"]), layers, strict=True))
-
-
 # --- for people -----------------------------------------------------------------------------------
 
 
 def print_diff(changes: list[Change], console: Console) -> None:
     """Prints a table of changes of the network, and one of changes of its layers."""
-    from rich.table import Table
+    from rich.text import Text
 
     if not changes:
         console.print("nothing changed")
@@ -226,30 +208,17 @@ def print_diff(changes: list[Change], console: Console) -> None:
             continue
         if title and network:
             console.print()
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for column in (*([title] if title else []), "what"):
-            table.add_column(column, overflow="fold")
-        for column in ("old", "new", "change"):
-            table.add_column(column, justify="right", overflow="fold")
+        titles = (*([title] if title else []), "what", "old", "new", "change")
+        table = columns(titles, left=("layer", "what"), overflow="fold")
         for change in rows:
-            table.add_row(*_cells(change))
+            style = {True: "green", False: "red", None: ""}[change.is_better]
+            texts = [change.where] if change.where else []
+            texts += [change.kind if change.kind != "changed" else change.measure.title]
+            for value in (change.old, change.new):
+                unknown = value is None and not change.measure.path.startswith("exact.")
+                texts.append(wording.UNKNOWN if unknown else change.measure.show(value))
+            table.add_row(*(Text(clean(text)) for text in texts), Text(difference(change), style))
         show(table, console)
-
-
-def _cells(change: Change) -> list[Text]:
-    from rich.text import Text
-
-    style = {True: "green", False: "red", None: ""}[change.is_better]
-    subject = change.kind if change.kind != "changed" else change.measure.title
-    texts = [change.where] if change.where else []
-    texts += [subject, _value_text(change, change.old), _value_text(change, change.new)]
-    return [Text(clean(text)) for text in texts] + [Text(difference(change), style)]
-
-
-def _value_text(change: Change, value: Value) -> str:
-    if value is None and change.measure.show is not _comparison:
-        return "–"
-    return change.measure.show(value)
 
 
 def difference(change: Change) -> str:

@@ -46,13 +46,20 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     if not report.get("cycles") or not points:
         return dict(report)
     chosen = next(p for p in points if p["name"] == report["target"]["operating_point"])
-    coefficients = _with_uncertainty(report, by)
+    coefficients = by
+    if not counted(report):  # an interval is wider the less of the report was counted
+        is_modelled = report["cycles"]["source"] == "modelled"
+        coefficients = (with_modelled_error if is_modelled else with_typical_error)(by)
     inference, at = activity(report), as_point(chosen)
     consumed = energy(inference, at, coefficients)
-    layers = [
-        {**row, **_of_layer(energy(layer_activity(row), at, coefficients))}
-        for row in report["layers"]
-    ]
+    ordered = [chosen, *(point for point in points if point is not chosen)]
+    layers = []
+    for row in report["layers"]:
+        ends = _interval(energy(layer_activity(row), at, coefficients))
+        value, low, high = ends.values()
+        layers.append(
+            {**row, "energy_uj": value, "energy_low_uj": low, "energy_high_uj": high},
+        )
     return {
         **report,
         "duty": _duty(report, inference, at, coefficients),
@@ -63,28 +70,14 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
             "outside_layers": _outside(report, at, coefficients),
-            "points": [
-                _at(inference, as_point(p), coefficients)
-                for p in (chosen, *_others(points, chosen))
-            ],
+            "points": [_at_point(inference, as_point(p), coefficients) for p in ordered],
         },
         "layers": layers,
     }
 
 
-def _with_uncertainty(report: Mapping[str, Any], by: Coefficients) -> Coefficients:
-    """Coefficients with an interval that is wider the less of the report was counted."""
-    if counted(report):
-        return by
-    return (
-        with_modelled_error(by)
-        if report["cycles"]["source"] == "modelled"
-        else with_typical_error(by)
-    )
-
-
 def _duty(
-    report: Mapping[str, Any], whole: Activity, point: OperatingPoint, by: Coefficients
+    report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
     """Duty cycle of an inference in every period; None where no period is known."""
     window_s = period_s(report)
@@ -93,7 +86,7 @@ def _duty(
     every = report.get("every") or {}
     mah = every.get("battery_mah")
     battery = None if mah is None else Battery(mah, every["battery_volts"])
-    result = duty(whole, point, by, window_s, battery)
+    result = duty(inference, point, by, window_s, battery)
     return {**asdict(result), "keeps_up": result.keeps_up}
 
 
@@ -104,10 +97,6 @@ def period_s(report: Mapping[str, Any]) -> float | None:
     stream = report.get("stream") or {}
     rate = stream.get("frame_hz")
     return given_s or (stream["pass_frames"] / rate if rate else None)
-
-
-def _others(points: list[dict[str, Any]], chosen: dict[str, Any]) -> list[dict[str, Any]]:
-    return [point for point in points if point is not chosen]
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:
@@ -149,17 +138,13 @@ def _outside(
 
 
 def _interval(consumed: Energy) -> dict[str, float]:
+    """Energy in microjoules with the ends of its interval: value, low, high."""
     values = {"value": consumed.joules, "low": consumed.low_j, "high": consumed.high_j}
     return {name: _uj(joules) for name, joules in values.items()}
 
 
-def _of_layer(consumed: Energy) -> dict[str, float]:
-    ends = {"": consumed.joules, "low_": consumed.low_j, "high_": consumed.high_j}
-    return {f"energy_{end}uj": _uj(joules) for end, joules in ends.items()}
-
-
-def _at(whole: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
-    consumed, seconds = energy(whole, point, by), whole.cycles / point.clock_hz
+def _at_point(inference: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
+    consumed, seconds = energy(inference, point, by), inference.cycles / point.clock_hz
     return {
         "name": point.name,
         "volts": point.volts,
@@ -262,13 +247,11 @@ def costliest(report: Mapping[str, Any]) -> list[str]:
 
 def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
     """Mean width of the measured inferences' intervals, before and after a calibration."""
-    half_widths = [_half_width(rows, by) for by in (before, after)]
+    half_widths = []
+    for by in (before, after):
+        energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]
+        half_widths.append(fmean(SIGMAS * e.sigma_j / e.joules for e in energies))
     return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*half_widths)
-
-
-def _half_width(rows: Sequence[Residual], by: Coefficients) -> float:
-    energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]
-    return fmean(SIGMAS * e.sigma_j / e.joules for e in energies)
 
 
 def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -277,26 +260,23 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not duty:
         return []
     value, low, high = duty["average_mw"]
+    _, sleep_low, sleep_high = duty["sleep_mw"]
+    asleep = f"{speed.duration(duty['asleep_s'])} of each period, at {sleep_low:.2g} to "
+    asleep += f"{sleep_high:.2g} mW; the average is with the lower one"
+    if not duty["asleep_s"]:
+        asleep = "never: no time to fall asleep and wake"
+    if not duty["keeps_up"]:
+        asleep = "never: an inference takes longer than the period"
     rows = [
         ("every", speed.duration(duty["period_s"])),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", f"{wording.three_digits(value)} mW ({low:.3g} to {high:.3g})"),
-        ("asleep", _asleep(duty)),
+        ("asleep", asleep),
     ]
     if duty["hours"] is not None:
         hours, low_hours, high_hours = duty["hours"]
         rows.append(("battery", f"{hours:,.0f} h ({low_hours:,.0f} to {high_hours:,.0f})"))
     return rows
-
-
-def _asleep(duty: Mapping[str, Any]) -> str:
-    if not duty["keeps_up"]:
-        return "never: an inference takes longer than the period"
-    if not duty["asleep_s"]:
-        return "never: no time to fall asleep and wake"
-    _, low, high = duty["sleep_mw"]
-    asleep = f"{speed.duration(duty['asleep_s'])} of each period"
-    return f"{asleep}, at {low:.2g} to {high:.2g} mW; the average is with the lower one"
 
 
 def on_average(report: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one file, no script that runs, nothing fetched; report.json inside."""
+"""report.html: one file, no script that runs, nothing fetched; report.json inside, a summary in
+two or three sentences on top."""
 
 from __future__ import annotations
 
@@ -10,9 +11,7 @@ from typing import TYPE_CHECKING
 from myoedge.codegen.render import new_environment
 from myoedge.operators import layer_names as naming
 from myoedge.reports import charts, energy, memory_maps, speed, streams, wording
-from myoedge.reports.int16 import costs, int16_layers
 from myoedge.reports.report_json import EXACT_DB, WEAK_DB, Report, dims
-from myoedge.reports.verdict import verdict
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ def report_html(report: Report) -> str:
             noise=charts.noise(report),
             budget=memory_maps.budget(report),
             time=charts.time(report),
-            int16=int16_layers(report),
             places=wording.layer_places(report),
             embedded=Markup(embedded),
         )
@@ -49,11 +47,8 @@ def report_html(report: Report) -> str:
 def environment() -> Environment:
     """The jinja2 environment of the pages: code generation's, with HTML escaping."""
     env = new_environment(escape=True)
-    env.globals.update(
-        wording=wording, naming=naming, speed=speed, energy=energy, verdict=verdict, costs=costs
-    )
-    env.globals.update(streams=streams)
-    env.globals.update(EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
+    env.globals.update(wording=wording, naming=naming, speed=speed, energy=energy, verdict=verdict)
+    env.globals.update(streams=streams, EXACT_DB=EXACT_DB, WEAK_DB=WEAK_DB)
     env.filters.update(
         dims=dims,
         size=wording.size,
@@ -64,3 +59,48 @@ def environment() -> Environment:
         operator=wording.operator,
     )
     return env
+
+
+def verdict(report: Report) -> str:
+    """Two or three sentences on the report, from measured values only."""
+    parts = [_fidelity(report), _space(report), _speed(report)]
+    exact, same, wrong = report["exact"], "", ""
+    if names := [wording.BACKEND_NAMES[name] for name, is_exact in exact.items() if is_exact]:
+        same = f"Bit for bit the same as the reference: {', '.join(names)}."
+    if names := [wording.BACKEND_NAMES[name] for name in exact if exact[name] is False]:
+        wrong = f"Wrong integers: {', '.join(names)}."
+    return " ".join(filter(None, [wrong, *parts] if wrong else [*parts, same]))
+
+
+def _fidelity(report: Report) -> str:
+    q = report["quantization"]
+    if q["accuracy_int8"] is not None and q["accuracy_float"] is not None:
+        return (
+            f"In int8 the network gets {wording.percent(q['accuracy_int8'])} right, "
+            f"in float {wording.percent(q['accuracy_float'])}."
+        )
+    if q["sqnr_db"] is None:
+        return ""
+    return f"The SQNR of the int8 outputs is {wording.decibels(q['sqnr_db'])}."
+
+
+def _speed(report: Report) -> str:
+    if speed.cycles(report) is None:
+        return ""
+    time, point = speed.latencies(report)[0]
+    run = "A pass of the stream" if "stream" in report else "An inference"
+    if speed.is_modelled(report):
+        return f"{run} takes an estimated {time} at {point}; the firmware has not run yet."
+    sentence = f"{run} takes {time} at {point} on {speed.the_place(report)}"
+    row = energy.energy_row(report)
+    return (
+        f"{sentence}, and about {energy.in_joules(row)} by the energy model."
+        if row
+        else f"{sentence}."
+    )
+
+
+def _space(report: Report) -> str:
+    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
+    of = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
+    return f"It takes {wording.size(peak)}{of} of L2 memory."

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
 from myoedge.reports.report_json import CAUSES, Report, dims
@@ -48,6 +49,14 @@ COLUMNS = (
 )
 
 
+FORMATS: dict[str, Callable[[Any], str]] = {
+    "origin": lambda rows: " + ".join(f"{o['path']} ({o['source']})".strip() for o in rows),
+    "in_dtypes": " ".join,
+    "in_shapes": lambda shapes: " ".join(map(dims, shapes)),
+    "out_shape": lambda shape: dims(shape) if shape != "" else "",
+}
+
+
 def layers_csv(report: Report) -> str:
     """One line a layer under a header; shapes as 1x8x40, unknown numbers empty."""
     text = io.StringIO()
@@ -55,17 +64,6 @@ def layers_csv(report: Report) -> str:
     writer.writerow(COLUMNS)
     for row in report["layers"]:
         stalls = {f"{cause}_percent": share for cause, share in (row.get("stalls") or {}).items()}
-        writer.writerow([_cell(key, {**row, **stalls}.get(key)) for key in COLUMNS])
+        values = {key: value for key, value in {**row, **stalls}.items() if value is not None}
+        writer.writerow([FORMATS.get(key, str)(values.get(key, "")) for key in COLUMNS])
     return text.getvalue()
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if key == "origin":
-        return " + ".join(f"{o['path']} ({o['source']})".strip() for o in value)
-    if key == "in_dtypes":
-        return " ".join(value)
-    if key == "in_shapes":
-        return " ".join(map(dims, value))
-    return dims(value) if key == "out_shape" else str(value)

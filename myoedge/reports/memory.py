@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
-from myoedge.plan.l1.tiling import SCRATCH, Buffer, Tiling
+from myoedge.plan.l1.tiling import SCRATCH, Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan, size_bytes
@@ -24,9 +24,13 @@ def memory(plan: Plan) -> Row:
     """Sizes in bytes, the peak of L2, and the buffers of the L2 arena and of L1."""
     arena = [_in_arena(plan, life) for life in plan.lives]
     buffers = [*arena, *(_l3_transfer(plan, l3_transfer) for l3_transfer in plan.from_l3_bin)]
-    peak = fullest(buffers)
+    peak, chip = fullest(buffers), plan.chip
+    # tile buffers plus stacks and runtime data
+    l1_bytes = chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
+    reversed_steps = reversed(list(enumerate(plan.steps)))
+    first_readers = {name: at for at, step in reversed_steps for name in step.operands}
     return {
-        "l1_peak_bytes": _l1_bytes(plan),
+        "l1_peak_bytes": l1_bytes,
         "l2_peak_bytes": plan.l2_bytes,
         "l3_bytes": plan.l3_bytes + plan.map_bytes,
         "l3_weights_bytes": plan.l3_bytes,
@@ -35,7 +39,10 @@ def memory(plan: Plan) -> Row:
         "source": "planned",
         "weights_bytes": plan.weight_bytes,
         "constants_bytes": sum(plan.constants.values()),
-        "constants": [_constant(plan, *pair) for pair in plan.constants.items()],
+        "constants": [
+            {"name": name, "step": first_readers[name], "size_bytes": size}
+            for name, size in plan.constants.items()
+        ],
         "arena_bytes": plan.arena_bytes,
         "lower_bound_bytes": plan.placement.lower_bound_bytes,
         "proven": plan.placement.proven,
@@ -44,8 +51,8 @@ def memory(plan: Plan) -> Row:
         "peak_step": int(peak),
         "peak_buffers": [row["name"] for row in alive(buffers, peak)],
         "buffers": buffers,
-        "l1_planned_bytes": _l1_bytes(plan),
-        "l1_reserved_bytes": plan.chip.l1_reserved_bytes if plan.chip.l1_bytes else None,
+        "l1_planned_bytes": l1_bytes,
+        "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
         "l1_buffers": list(_l1_buffers(plan)),
     }
 
@@ -65,12 +72,6 @@ def fullest(rows: Sequence[Row]) -> float:
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
-def _l1_bytes(plan: Plan) -> int | None:
-    """Peak of L1: tile buffers plus stacks and runtime data; None for a chip without L1."""
-    chip = plan.chip
-    return chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
-
-
 def _in_arena(plan: Plan, life: Life) -> Row:
     """A buffer of the L2 arena: a layer's result, or the window onto a tensor in L3."""
     node = plan.quant.graph.producer.get(life.name)
@@ -86,12 +87,6 @@ def _in_arena(plan: Plan, life: Life) -> Row:
         "from": life.first,
         "to": life.last + 1,
     }
-
-
-def _constant(plan: Plan, name: str, size: int) -> Row:
-    """A constant operand; `step` is the first step that reads it."""
-    readers = (at for at, step in enumerate(plan.steps) if name in step.operands)
-    return {"name": name, "step": next(readers), "size_bytes": size}
 
 
 def _map(plan: Plan, name: str) -> Row:
@@ -131,25 +126,23 @@ def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
 
 
 def _l1_buffers(plan: Plan) -> Iterator[Row]:
-    starts = _first_tiles(plan.tilings)
+    # Number of each step's first tile, and of one past the last; an untiled step counts as one.
+    tile_counts = (1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings)
+    starts = [0, *accumulate(tile_counts)]
     for step, tiling in enumerate(plan.tilings):
         for buffer in tiling.buffers if tiling else ():
-            yield _l1_buffer(step, tiling, buffer, starts)
-
-
-def _l1_buffer(step: int, tiling: Tiling | None, buffer: Buffer, starts: Sequence[int]) -> Row:
-    assert tiling is not None
-    return {
-        "step": step,
-        "operand": buffer.operand,
-        "kind": _kind(tiling, buffer.operand),
-        "slot": buffer.slot,
-        "shape": _shape(tiling, buffer.operand),
-        "offset": buffer.offset,
-        "size_bytes": buffer.size_bytes,
-        "from": _in_steps(starts, buffer.first),
-        "to": _in_steps(starts, buffer.last + 1),
-    }
+            assert tiling is not None
+            yield {
+                "step": step,
+                "operand": buffer.operand,
+                "kind": _kind(tiling, buffer.operand),
+                "slot": buffer.slot,
+                "shape": _shape(tiling, buffer.operand),
+                "offset": buffer.offset,
+                "size_bytes": buffer.size_bytes,
+                "from": _in_steps(starts, buffer.first),
+                "to": _in_steps(starts, buffer.last + 1),
+            }
 
 
 def _shape(tiling: Tiling, operand: str) -> list[int] | None:
@@ -167,14 +160,6 @@ def _kind(tiling: Tiling, operand: str) -> str:
     if operand_of is None:
         return SCRATCH
     return "weights" if operand_of.constant else "result" if operand_of.written else "input"
-
-
-def _first_tiles(tilings: Sequence[Tiling | None]) -> list[int]:
-    """Number of each step's first tile, and of one past the last; an untiled step counts as one."""
-    starts = [0]
-    for tiling in tilings:
-        starts.append(starts[-1] + (1 if tiling is None else len(tiling.tiles)))
-    return starts
 
 
 def _in_steps(starts: Sequence[int], at: int) -> float:

@@ -64,28 +64,22 @@ def l1(report: Report) -> dict[str, Any] | None:
 
 
 def _axes(report: Report, frame: Frame, top: float, peak: int) -> dict[str, Any]:
+    tick_bytes = 1 << max((int(top) // 6).bit_length(), 2)  # three to six ticks
+    # a label over the peak's column, kept inside the drawing
+    label = (frame.x(peak + 0.5), "middle")
+    if peak >= frame.steps - 1:
+        label = (frame.x(peak + 1), "end")
+    if peak < 1:
+        label = (frame.x(peak), "start")
     return {
         "frame": frame,
         "columns": columns(report, frame),
-        "ticks": [Tick(frame.y(at / top), wording.size(at)) for at in _byte_ticks(int(top))],
+        "ticks": [
+            Tick(frame.y(at / top), wording.size(at)) for at in range(0, int(top) + 1, tick_bytes)
+        ],
         "peak": (frame.x(peak), frame.column),
-        "peak_text": _anchored(frame, peak),
+        "peak_text": label,
     }
-
-
-def _anchored(frame: Frame, step: int) -> tuple[float, str]:
-    """Position and text anchor of a label over a column, kept inside the drawing."""
-    if step < 1:
-        return frame.x(step), "start"
-    return (
-        (frame.x(step + 1), "end") if step >= frame.steps - 1 else (frame.x(step + 0.5), "middle")
-    )
-
-
-def _byte_ticks(top: int) -> range:
-    """Ticks at multiples of a power of two, three to six of them."""
-    step = 1 << max((top // 6).bit_length(), 2)
-    return range(0, top + 1, step)
 
 
 def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str) -> Box:
@@ -127,16 +121,11 @@ def _result(
         title = f"{name}: {ARENA[buffer['kind']]}, {_location(buffer)}"
         return _box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
-    title = _result_title(report, buffer, name)
-    return _box(buffer, frame, top, title, names, look)
-
-
-def _result_title(report: Report, buffer: Row, name: str) -> str:
-    layers = report["layers"]
-    first, last = buffer["first_step"], buffer["last_step"]
+    layers, last = report["layers"], buffer["last_step"]
     reader = layers[last]["function"] if last < len(layers) else "the copy to an output"
-    writer = layers[first]["function"]
-    return f"{name}: {_location(buffer)}, written by {writer}, last read by {reader}"
+    writer = layers[buffer["first_step"]]["function"]
+    title = f"{name}: {_location(buffer)}, written by {writer}, last read by {reader}"
+    return _box(buffer, frame, top, title, names, look)
 
 
 def _location(buffer: Row) -> str:
@@ -169,16 +158,9 @@ def _operand(
     report: Report, layer_names: Mapping[str, str], buffer: Row, frame: Frame, top: float
 ) -> Box:
     row = report["layers"][buffer["step"]]
+    operand, kind = str(buffer["operand"]), buffer["kind"]
     shape = (dims(buffer["shape"]),) if buffer["shape"] else ()
-    names = ((str(buffer["operand"]),), shape)
-    title = _operand_title(layer_names[row["name"]], row, buffer)
-    return _box(buffer, frame, top, title, names, buffer["kind"])
-
-
-def _operand_title(layer: str, row: Mapping[str, Any], buffer: Row) -> str:
-    shape = f" {dims(buffer['shape'])}" if buffer["shape"] else ""
-    name = "" if buffer["kind"] == buffer["operand"] else f"{buffer['operand']}{shape}, "
-    tiles = wording.several(row["tiles"], "tile")
-    return (
-        f"{layer}: {name}{buffer['kind']}, {_location(buffer)}; {tiles}, of results {row['tile']}"
-    )
+    name = "" if kind == operand else f"{' '.join((operand, *shape))}, "
+    tiles = f"{wording.several(row['tiles'], 'tile')}, of results {row['tile']}"
+    title = f"{layer_names[row['name']]}: {name}{kind}, {_location(buffer)}; {tiles}"
+    return _box(buffer, frame, top, title, ((operand,), shape), kind)

@@ -82,6 +82,8 @@ def markdown(operators: Sequence[Listed]) -> str:
     ]
     functions = [(_code(name), _parameters(FUNCTIONS[name])) for name in sorted(FUNCTIONS)]
     missing = [(_code(name), advice) for name, advice in INSTEAD.items()]
+    onnx_missing = [(_codes(names), advice) for advice, names in MISSING.items()]
+    onnx_missing += [(f"`{name}`, other uses", advice) for name, advice in SPECIAL.items()]
     parts = (
         _HEAD,
         _table(("operator", "what it does", "fuses", "PyTorch", "ONNX"), rows),
@@ -93,14 +95,9 @@ def markdown(operators: Sequence[Listed]) -> str:
         _MISSING,
         _table(("call", "use"), missing),
         _ONNX_MISSING,
-        _table(("ONNX operator", "use"), _onnx_missing()),
+        _table(("ONNX operator", "use"), onnx_missing),
     )
     return "\n".join(part.strip("\n") + "\n" for part in parts)
-
-
-def _onnx_missing() -> list[tuple[str, str]]:
-    rows = [(_codes(names), advice) for advice, names in MISSING.items()]
-    return [*rows, *((f"`{name}`, other uses", advice) for name, advice in SPECIAL.items())]
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 from myoedge.operators import layer_names as naming
 from myoedge.reports import wording
@@ -71,32 +72,36 @@ def _l1(report: Report) -> Peak:
     memory, layers = report["memory"], report["layers"]
     buffers = memory["l1_buffers"]
     at = fullest(buffers)
-    parts: list[tuple[Held, Row | None]] = [
-        (_of_layer(report, _operand(row), layers[row["step"]], row["size_bytes"]), row)
-        for row in alive(buffers, at)
-    ]
+    rows = alive(buffers, at)
+    operands = (" ".join(dict.fromkeys((row["kind"], row["operand"]))) for row in rows)
+    owners = ((layers[row["step"]], row["size_bytes"]) for row in rows)
+    held = _of_layers(report, operands, owners)
+    parts: list[tuple[Held, Row | None]] = list(zip(held, rows, strict=True))
     parts.append((Held(RUNTIME, "", "", memory["l1_reserved_bytes"] or 0), None))
     used, limit = memory["l1_planned_bytes"] or 0, report["target"]["l1_bytes"]
     return _peak("L1", used, limit, report, parts, buffers, at)
 
 
-def _operand(row: Row) -> str:
-    kind, name = str(row["kind"]), str(row["operand"])
-    return kind if kind == name else f"{kind} {name}"
-
-
 def _l2(report: Report) -> Peak:
     memory = report["memory"]
     at = fullest(memory["buffers"])
-    parts: list[tuple[Held, Row | None]] = [
-        (_of_layer(report, ARENA[row["kind"]], owner(report, row), row["size_bytes"]), row)
-        for row in alive(memory["buffers"], at)
-    ]
+    rows = alive(memory["buffers"], at)
+    owners = ((owner(report, row), row["size_bytes"]) for row in rows)
+    buffers = _of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
+    parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     weights = ((row, row["weights_l2_bytes"]) for row in report["layers"])
     constants = ((report["layers"][row["step"]], row["size_bytes"]) for row in memory["constants"])
-    held = (*_of_layers(report, "weights", weights), *_of_layers(report, "constant", constants))
-    resident = (*held, *_ports(report))
-    parts += [(held, None) for held in resident]
+    resident = [
+        *_of_layers(report, repeat("weights"), weights),
+        *_of_layers(report, repeat("constant"), constants),
+        *(
+            Held(kind, port["name"], "", port["bytes"])
+            for kind in PORTS
+            for port in report[f"{kind}s"]
+            if not port.get("far")  # absent in reports from before L3 held ports
+        ),
+    ]
+    parts += [(entry, None) for entry in resident]
     used, limit = memory["l2_peak_bytes"], report["target"]["l2_bytes"]
     return _peak("L2", used, limit, report, parts, memory["buffers"], at)
 
@@ -110,10 +115,9 @@ def owner(report: Report, buffer: Row) -> Row:
 
 def _l3(report: Report) -> Peak:
     weights = ((row, row["weights_l3_bytes"]) for row in report["layers"])
-    l3_maps = report["memory"]["l3_maps"]
-    maps = ((owner(report, row), row["size_bytes"]) for row in l3_maps)
-    entries = (*_of_layers(report, "weights", weights), *_of_layers(report, "result", maps))
-    parts = [(entry, None) for entry in entries]
+    maps = ((owner(report, row), row["size_bytes"]) for row in report["memory"]["l3_maps"])
+    held = _of_layers(report, repeat("weights"), weights)
+    parts = [(entry, None) for entry in (*held, *_of_layers(report, repeat("result"), maps))]
     used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
     return _peak("L3", used, limit, report, parts, (), 0.0)
 
@@ -137,37 +141,19 @@ def _peak(
         (entry, row) for entry, row in parts if entry.size_bytes and entry.what != RUNTIME
     ]
     shrink, row = max(shrinkable, key=lambda pair: pair[0].size_bytes, default=(None, None))
-    saved = 0 if shrink is None else _saved(shrink, row, buffers, at)
+    saved = 0 if shrink is None else shrink.size_bytes  # by which the peak falls without it
+    if row is not None:
+        others = [other for other in buffers if other is not row]
+        saved = alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
     return Peak(memory, used, limit, step, layer, ordered, shrink, used - saved)
 
 
-def _saved(entry: Held, row: Row | None, buffers: Sequence[Row], at: float) -> int:
-    """Bytes by which the peak falls without one of its entries."""
-    if row is None:
-        return entry.size_bytes
-    others = [other for other in buffers if other is not row]
-    return alive_bytes(buffers, at) - alive_bytes(others, fullest(others))
-
-
-def _of_layers(report: Report, what: str, sizes: Iterable[tuple[Row, int]]) -> Iterator[Held]:
+def _of_layers(
+    report: Report, kinds: Iterable[str], sizes: Iterable[tuple[Row, int]]
+) -> Iterator[Held]:
     names = wording.layer_names(report)
-    for row, size in sizes:
-        yield _held(what, row, names[row["name"]], size)
-
-
-def _of_layer(report: Report, what: str, row: Mapping[str, Any], size: int) -> Held:
-    return _held(what, row, wording.layer_names(report)[row["name"]], size)
-
-
-def _held(what: str, row: Mapping[str, Any], name: str, size: int) -> Held:
-    return Held(what, name, naming.source(dict(row)), size)
-
-
-def _ports(report: Report) -> Iterator[Held]:
-    for what in PORTS:
-        for port in report[f"{what}s"]:
-            if not port.get("far"):  # what a report did not tell before L3 held ports
-                yield Held(what, port["name"], "", port["bytes"])
+    for kind, (row, size) in zip(kinds, sizes, strict=False):
+        yield Held(kind, names[row["name"]], naming.source(row), size)
 
 
 # --- for people -----------------------------------------------------------------------------------
@@ -180,15 +166,12 @@ def print_peaks(peaks_of_memories: Sequence[Peak], console: Console) -> None:
     from rich.text import Text
 
     for peak in peaks_of_memories:
-        console.print(Text(clean(_title(peak)), "bold"))
+        limit = f" of {wording.size(peak.limit_bytes)}" if peak.limit_bytes else ""
+        place = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
+        title = f"{peak.memory}: {wording.size(peak.used_bytes)}{limit} at its peak{place}"
+        console.print(Text(clean(title), "bold"))
         show(_table(peak), console)
         console.print(Text(f"{clean(_advice(peak))}\n", "dim"))
-
-
-def _title(peak: Peak) -> str:
-    limit = f" of {wording.size(peak.limit_bytes)}" if peak.limit_bytes else ""
-    place = f", in step {peak.step}, {peak.layer}" if peak.layer else ""
-    return f"{peak.memory}: {wording.size(peak.used_bytes)}{limit} at its peak{place}"
 
 
 def _table(peak: Peak) -> Table:

@@ -10,11 +10,10 @@ from typing import Any
 
 from myoedge.codegen.kernels import function_name
 from myoedge.errors import Notice
-from myoedge.graph.ir import InputNormalization, Node, plain
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.graph.ir import Node, plain
+from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
-from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
@@ -33,6 +32,8 @@ MEASURED = (  # of a layer, when it has run
     *("cycles", "cycles_compute", "cycles_dma", "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
+
+LAYER_KEYS = ("name", "label", "op", "function", "origin")  # of a layer that is named elsewhere
 
 Report = dict[str, Any]
 
@@ -60,31 +61,31 @@ class Outcome:
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """The report of a build as JSON values: finite, without paths or times."""
     layers = [_layer(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
+    graph, sqnr_of = plan.quant.graph, outcome.fidelity.outputs_db if outcome.fidelity else {}
+    counted = sum(int(values.size) for values in graph.constants.values())
+    outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
     return {
         "schema": SCHEMA,
-        "model": _model(plan, outcome),
+        "model": {
+            "name": outcome.model_name,
+            "digest": plan.quant.digest,
+            "params": counted if outcome.params is None else outcome.params,
+            "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
+        },
         "target": _target(plan),
-        "quantization": {**_quantization(plan, outcome), "weakest": _weakest(layers)},
+        "quantization": _quantization(plan, outcome, layers),
         "exact": {backend: outcome.exact.get(backend) for backend in BACKENDS},
         "cycles": _cycles(plan),
         "latency_s": latency_s(plan),
         "energy_uj": None,
         "memory": memory(plan),
         "inputs": [_port(plan, name, name) for name in plan.graph_inputs],
-        "outputs": [_output(plan, outcome.fidelity, *pair) for pair in _output_names(plan)],
+        "outputs": [
+            {**_port(plan, name, shown), "sqnr_db": decibels(sqnr_of.get(name))}
+            for name, shown in outputs
+        ],
         "layers": layers,
         "warnings": [notice_row(notice) for notice in outcome.warnings],
-    }
-
-
-def _model(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    constants = plan.quant.graph.constants
-    counted = sum(int(values.size) for values in constants.values())
-    return {
-        "name": outcome.model_name,
-        "digest": plan.quant.digest,
-        "params": counted if outcome.params is None else outcome.params,
-        "macs": sum(step_macs(plan.quant, step) for step in plan.steps),
     }
 
 
@@ -123,22 +124,24 @@ def _cycles(plan: Plan) -> dict[str, Any] | None:
 # --- fidelity -------------------------------------------------------------------------------------
 
 
-def _quantization(plan: Plan, outcome: Outcome) -> dict[str, Any]:
-    fidelity = outcome.fidelity
+def _quantization(
+    plan: Plan, outcome: Outcome, layers: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    fidelity, weakest = outcome.fidelity, None
+    if measured := [row for row in layers if row["sqnr_local_db"] is not None]:
+        row = min(measured, key=lambda r: float(r["sqnr_local_db"]))  # adds the most noise
+        weakest = {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
     return {
         "sqnr_db": None if fidelity is None else decibels(fidelity.total_db),
         "sqnr_before": [] if fidelity is None else list(fidelity.final_functions),
         "accuracy_float": _rounded(outcome.accuracy_float),
         "accuracy_int8": _rounded(outcome.accuracy_int8),
-        "accuracy_source": _accuracy_source(outcome),
+        "accuracy_source": None if outcome.accuracy_int8 is None else outcome.accuracy_source,
         "samples": None if fidelity is None else len(fidelity.real),
         "source": "integer reference against the float network",
         "calibration": describe_calibration(plan.quant.calibration),
+        "weakest": weakest,
     }
-
-
-def _accuracy_source(outcome: Outcome) -> str | None:
-    return None if outcome.accuracy_int8 is None else outcome.accuracy_source
 
 
 def decibels(value: float | None) -> float | None:
@@ -152,25 +155,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
-def _weakest(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The layer that adds the most noise of its own."""
-    measured = [row for row in layers if row["sqnr_local_db"] is not None]
-    if not measured:
-        return None
-    row = min(measured, key=lambda r: float(r["sqnr_local_db"]))
-    return {key: row[key] for key in ("name", "label", "op", "function", "origin", "sqnr_local_db")}
-
-
 # --- inputs and outputs ---------------------------------------------------------------------------
 
 
-def _output_names(plan: Plan) -> Iterable[tuple[str, str]]:
-    names = plan.quant.graph.output_names or plan.graph_outputs
-    return zip(plan.graph_outputs, names, strict=True)
-
-
 def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
-    params = plan.quant.params.get(name)
+    params, border = plan.quant.params.get(name), plan.quant.graph.borders.get(name)
+    normalization = border and {
+        "scale": plain(border.scale),
+        "offset": plain(border.offset),
+        "axis": border.axis,
+        "origin": origin_rows(border.origin),
+    }
     return {
         "name": display_name,
         "tensor": name,
@@ -180,23 +175,7 @@ def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
         "far": plan.where[name].kind == "far",
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
-        "border": _normalization(plan.quant.graph.borders.get(name)),
-    }
-
-
-def _output(plan: Plan, fidelity: Fidelity | None, name: str, display_name: str) -> dict[str, Any]:
-    sqnr_of = {} if fidelity is None else fidelity.outputs_db
-    return {**_port(plan, name, display_name), "sqnr_db": decibels(sqnr_of.get(name))}
-
-
-def _normalization(border: InputNormalization | None) -> dict[str, Any] | None:
-    if border is None:
-        return None
-    return {
-        "scale": plain(border.scale),
-        "offset": plain(border.offset),
-        "axis": border.axis,
-        "origin": origin_rows(border.origin),
+        "border": normalization,
     }
 
 
@@ -204,10 +183,13 @@ def _normalization(border: InputNormalization | None) -> dict[str, Any] | None:
 
 
 def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
-    step = plan.steps[index]
+    step, tiling = plan.steps[index], plan.tilings[index]
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative
+    weight = step.integers.arrays.get("weight")
+    # a layer without tiles runs on the chip's first engine
+    first_engine = plan.chip.engines[0].name if plan.chip.l1_bytes else None
     return {
         "name": node.name,
         "label": node.label,
@@ -219,31 +201,17 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "out_shape": list(step.out),
         "dtype": plan.quant.dtype(node.name),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
-        "weight_dtype": _weight_dtype(step),
+        "weight_dtype": None if weight is None else str(weight.dtype),
         "macs": step_macs(plan.quant, step),
         **dict.fromkeys(MEASURED),
-        **_tiles(plan.tilings[index]),
-        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
-        "engine": _engine(plan, index),
-        **_moved(plan, index),
-        "sqnr_db": decibels(cumulative.get(node.name)),
-        "sqnr_local_db": decibels(local.get(node.name)),
-    }
-
-
-def _engine(plan: Plan, index: int) -> str | None:
-    """Name of the kernel's engine; for layers without tiles the chip's first one."""
-    tiling = plan.tilings[index]
-    first = plan.chip.engines[0].name if plan.chip.l1_bytes else None
-    return first if tiling is None else tiling.kernel.engine
-
-
-def _tiles(tiling: Tiling | None) -> dict[str, Any]:
-    """Tile shape, count and L1 bytes of a layer; all None for a layer computed in L2."""
-    return {
         "l1_bytes": None if tiling is None else tiling.l1_bytes,
         "tile": None if tiling is None else dims(tiling.shape),
         "tiles": None if tiling is None else len(tiling.tiles),
+        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
+        "engine": first_engine if tiling is None else tiling.kernel.engine,
+        **_moved(plan, index),
+        "sqnr_db": decibels(cumulative.get(node.name)),
+        "sqnr_local_db": decibels(local.get(node.name)),
     }
 
 
@@ -278,11 +246,6 @@ def _read_bytes(plan: Plan, node: Node) -> int:
         min(math.prod(nest.footprint(key)) * q.element_type(name).size_bytes, size_bytes(q, name))
         for name, key in operands
     )
-
-
-def _weight_dtype(step: QuantizedNode) -> str | None:
-    weight = step.integers.arrays.get("weight")
-    return None if weight is None else str(weight.dtype)
 
 
 def notice_row(notice: Notice) -> dict[str, Any]:

@@ -20,7 +20,8 @@ def stream_report(
     window_s   what a frame is made of
     least      by operating point the fewest frames that keep up
     """
-    first = _first_output_frames(stream)
+    # whole passes before the first output, less the frames in front
+    first = (stream.warmup // stream.outputs[0].frames + 1) * stream.frames - stream.early
     first_s = None if frame_hz is None else (first - 1) / frame_hz + (window_s or 0.0)
     return {
         "pass_frames": stream.frames,
@@ -38,12 +39,6 @@ def stream_report(
         "least_frames": dict(least),
         "points": [],
     }
-
-
-def _first_output_frames(stream: Stream) -> int:
-    """Frames pushed before the first output is ready: whole passes, less the frames in front."""
-    passes = stream.warmup // stream.outputs[0].frames + 1
-    return passes * stream.frames - stream.early
 
 
 def with_real_time(report: Report) -> Report:
@@ -102,17 +97,15 @@ def one_line(report: Report) -> str:
 def by_point(report: Report) -> list[str]:
     """A line for every point: "high: 4.68 times real time, 21.4 % busy, 155 ms from sample to
     output"."""
-    stream = report["stream"]
-    return [_point_line(point, stream["pass_frames"]) for point in stream["points"]]
-
-
-def _point_line(point: Mapping[str, Any], frames: int) -> str:
-    least_frames = point["least_frames"]
-    busy = wording.percent(point["duty_cycle"])
-    real_time = f"{point['real_time_factor']:.2f} times real time, {busy} busy"
-    if not point["keeps_up"]:
-        real_time = f"does NOT keep up: a pass takes {point['duty_cycle']:.2f} of its time"
-    parts = [real_time, f"{duration(point['latency_s'])} from sample to output"]
-    if least_frames is not None and least_frames != frames:
-        parts.append(f"passes of {wording.several(least_frames, 'frame')} would do")
-    return f"{point['name']}: {', '.join(parts)}"
+    stream, lines = report["stream"], []
+    for point in stream["points"]:
+        least_frames = point["least_frames"]
+        busy = wording.percent(point["duty_cycle"])
+        real_time = f"{point['real_time_factor']:.2f} times real time, {busy} busy"
+        if not point["keeps_up"]:
+            real_time = f"does NOT keep up: a pass takes {point['duty_cycle']:.2f} of its time"
+        parts = [real_time, f"{duration(point['latency_s'])} from sample to output"]
+        if least_frames not in (None, stream["pass_frames"]):
+            parts.append(f"passes of {wording.several(least_frames, 'frame')} would do")
+        lines.append(f"{point['name']}: {', '.join(parts)}")
+    return lines

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import Notice
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, streams, wording
 from myoedge.reports.budget_check import over_latency
-from myoedge.reports.int16 import costs, int16_layers
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ COLUMNS: tuple[tuple[str, int], ...] = (
     ("dB alone", 0),
     ("dB so far", 48),
 )
-MODELLED_COLUMNS = (
+MODELLED_COLUMNS: tuple[tuple[str, int], ...] = (
     ("layer", 0),
     ("operator", 72),
     ("output", 112),
@@ -46,7 +45,7 @@ MODELLED_COLUMNS = (
     ("dB alone", 0),
     ("dB so far", 56),
 )
-MEASURED_COLUMNS = (
+MEASURED_COLUMNS: tuple[tuple[str, int], ...] = (
     ("layer", 0),
     ("operator", 72),
     ("output", 124),
@@ -104,25 +103,17 @@ class Lines:
 
         for block in self.draw(options.max_width):
             for line in console.render_lines(block, options, pad=False):
-                yield from (*_stripped(line), Segment.line())
-
-
-def _stripped(line: list[Segment]) -> list[Segment]:
-    segments = list(line)
-    while segments and not segments[-1].text.strip():
-        segments.pop()
-    if segments:
-        segments[-1] = segments[-1]._replace(text=segments[-1].text.rstrip())
-    return segments
+                segments = list(line)
+                while segments and not segments[-1].text.strip():
+                    segments.pop()
+                if segments:
+                    segments[-1] = segments[-1]._replace(text=segments[-1].text.rstrip())
+                yield from (*segments, Segment.line())
 
 
 def clean(text: str) -> str:
     """Text from a user's program on one line, without terminal control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def clean_lines(text: str) -> str:
-    return "\n".join(map(clean, text.split("\n")))
 
 
 def _text(text: str, style: str = "") -> Text:
@@ -139,6 +130,16 @@ def _title(report: Report) -> Text:
     return title.append(f"  model {model['digest'][:16]}", "dim")
 
 
+def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: Any) -> Table:
+    """A table without lines; numbers are at the right. options: of every column, as rich has."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in titles:
+        table.add_column(title, justify="left" if title in left else "right", **options)
+    return table
+
+
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """A table of names and values, values folded beside the names."""
     from rich.table import Table
@@ -152,8 +153,12 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
 
 
 def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
-    memory, int16 = report["memory"], int16_layers(report)
-    yield "network", _text(_network(report))
+    memory = report["memory"]
+    model, count = report["model"], wording.several
+    work = f"{wording.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
+    shapes = (wording.shapes(streams.frame_ports(report, name)) for name in ("inputs", "outputs"))
+    sizes = (count(model["params"], "parameter"), work, count(len(report["layers"]), "layer"))
+    yield "network", _text(f"{', '.join(sizes)}; {' -> '.join(shapes)}")
     yield from _fidelity(report)
     if report.get("reused"):
         yield "reused", _text(wording.reused(report["reused"]))
@@ -162,12 +167,10 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "stream", _text("\n".join([streams.one_line(report), *streams.by_point(report)]))
     yield "L2 memory", _l2(report)
     yield "activations", _text(wording.arena_bound(report))
-    if int16 is not None:
-        yield "int16", _text(costs(report, int16))
-    yield (
-        "scales",
-        _text(wording.calibrated(report), "yellow" if wording.on_examples(report) else ""),
-    )
+    if int16_text := speed.int16_costs(report):
+        yield "int16", _text(int16_text)
+    style = "yellow" if wording.on_examples(report) else ""
+    yield "scales", _text(wording.calibrated(report), style)
     yield "exact", _equivalence(report)
     if memory["l1_peak_bytes"] is not None:
         ran = speed.cycles(report) is not None and not speed.is_modelled(report)
@@ -175,21 +178,13 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "L1 memory", _text(f"{wording.size(memory['l1_peak_bytes'])} {source}")
 
 
-def _network(report: Report) -> str:
-    model = report["model"]
-    work = f"{wording.count(model['macs'])} MAC{'s' * (model['macs'] != 1)}"
-    port_shapes = (
-        wording.shapes(streams.frame_ports(report, ports)) for ports in ("inputs", "outputs")
-    )
-    layers = wording.several(len(report["layers"]), "layer")
-    params = wording.several(model["params"], "parameter")
-    return f"{params}, {work}, {layers}; {' -> '.join(port_shapes)}"
-
-
 def _fidelity(report: Report) -> Iterable[tuple[str, Text]]:
     q = report["quantization"]
     if q["accuracy_int8"] is not None or q["accuracy_float"] is not None:
-        yield "accuracy", _accuracy(report)
+        text = _text(f"float {wording.percent(q['accuracy_float'])}   ")
+        text.append(f"int8 {wording.percent(q['accuracy_int8'])}", "bold")
+        notes = filter(None, (wording.points(report), q["accuracy_source"]))
+        yield "accuracy", text.append(f"   {', '.join(notes)}", "dim")
     if q["sqnr_db"] is not None:
         samples = wording.several(q["samples"], "calibration sample")
         ports = streams.frame_ports(report, "outputs")
@@ -203,27 +198,14 @@ def _time(report: Report) -> Iterable[tuple[str, Text]]:
     if speed.is_modelled(report):
         yield "modelled", _text(speed.one_line(report))
     elif speed.cycles(report):
+        total, macs = report["cycles"]["total"], report["model"]["macs"]
         yield "latency", _text(speed.latency(report))
-        yield "cycles", _cycles(report)
+        text = _text(f"{total:,}", "bold").append(f", {speed.rate(macs, total) or 0} MAC/cycle", "")
+        yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", _text(joules.one_line(report))
         if average := joules.on_average(report):
             yield "on average", _text(average)
-
-
-def _accuracy(report: Report) -> Text:
-    q = report["quantization"]
-    text = _text(f"float {wording.percent(q['accuracy_float'])}   ")
-    text.append(f"int8 {wording.percent(q['accuracy_int8'])}", "bold")
-    change = wording.points(report)
-    notes = filter(None, (change, q["accuracy_source"]))
-    return text.append(f"   {', '.join(notes)}", "dim")
-
-
-def _cycles(report: Report) -> Text:
-    total, macs = report["cycles"]["total"], report["model"]["macs"]
-    text = _text(f"{total:,}", "bold").append(f", {speed.rate(macs, total) or 0} MAC/cycle", "")
-    return text.append(f"   {speed.measured_on(report)}", "dim")
 
 
 def _l2(report: Report) -> Text:
@@ -242,16 +224,13 @@ def _l2(report: Report) -> Text:
 
 
 def _equivalence(report: Report) -> Text:
-    from rich.text import Text
-
-    text, exact = Text("NumPy int8"), report["exact"]
-    for backend, is_exact in exact.items():
-        if is_exact is not None:
-            text.append(" = " if is_exact else " ≠ ", COMPARISON_STYLES[is_exact])
-            text.append(wording.BACKEND_NAMES[backend], COMPARISON_STYLES[is_exact])
-    missing = [
-        wording.BACKEND_NAMES[backend] for backend, is_exact in exact.items() if is_exact is None
-    ]
+    text, missing = _text("NumPy int8"), []
+    for backend, is_exact in report["exact"].items():
+        name = wording.BACKEND_NAMES[backend]
+        if is_exact is None:
+            missing.append(name)
+        else:
+            text.append(f" {'=' if is_exact else '≠'} {name}", COMPARISON_STYLES[is_exact])
     return text.append(f"; not run: {', '.join(missing)}", "dim") if missing else text
 
 
@@ -259,58 +238,52 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """All layers, or the slowest and the weakest, in network order."""
     if len(layers) <= MAX_LAYERS:
         return layers
-    by_cost = sorted(layers, key=_cost, reverse=True)
+
+    def cost(row: dict[str, Any]) -> tuple[int, ...]:
+        return speed.layer_cycles(row) or 0, row["macs"], row["weights_bytes"]
+
+    by_cost = sorted(layers, key=cost, reverse=True)
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     weakest = sorted(measured, key=lambda row: float(row["sqnr_local_db"]))[:3]
     chosen = list(dict.fromkeys(row["name"] for row in (*weakest, *by_cost)))[:MAX_LAYERS]
     return [row for row in layers if row["name"] in chosen]
 
 
-def _cost(row: dict[str, Any]) -> tuple[int, ...]:
-    return speed.layer_cycles(row) or 0, row["macs"], row["weights_bytes"]
-
-
 def _layers(report: Report, width: int) -> Table:
-    from rich.table import Table
-
-    columns = [column for column, min_widths in _columns(report) if width >= min_widths]
-    titles = {"cycles": "modelled"} if speed.is_modelled(report) else {}
+    modelled = speed.is_modelled(report)
+    widths = (
+        COLUMNS
+        if speed.cycles(report) is None
+        else MODELLED_COLUMNS
+        if modelled
+        else MEASURED_COLUMNS
+    )
+    titles = {
+        name: "modelled" if modelled and name == "cycles" else name
+        for name, min_width in widths
+        if width >= min_width
+    }
     places = wording.layer_places(report)
     rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    min_widths = {
-        column: max(len(titles.get(column, column)), *(len(row[column]) for row in rows)) + 2
-        for column in columns
+    chars = {
+        name: max(len(title), *(len(row[name]) for row in rows)) + 2
+        for name, title in titles.items()
     }
-    free = width - sum(
-        min_widths[column] for column in columns if column not in ("layer", "operator")
-    )
+    free = width - sum(n for name, n in chars.items() if name not in ("layer", "operator"))
     # names and operators share what the numbers leave
-    operator = min(min_widths.get("operator", 0), max(free - min_widths["layer"], free // 2))
-    for column in columns:
-        justify: Literal["left", "right"] = "left" if column in LEFT else "right"
-        table.add_column(titles.get(column, column), justify=justify, no_wrap=True)
+    operator = min(chars.get("operator", 0), max(free - chars["layer"], free // 2))
+    table = columns(titles.values(), no_wrap=True)
     names = [row["layer"].plain for row in rows]
     short = wording.shortened(names, max(free - operator - 2, MIN_NAME_CHARS))
     for name, row in zip(short, rows, strict=True):
         row["layer"] = _text(name, "bold")
         row["operator"].truncate(max(operator - 2, MIN_NAME_CHARS), overflow="ellipsis")
-        table.add_row(*(row[column] for column in columns))
-    if (outside := speed.outside_layers(report)) and "cycles" in columns:
-        table.add_row(*_outside(*outside, columns, report))
+        table.add_row(*(row[column] for column in titles))
+    if (outside := speed.outside_layers(report)) and "cycles" in titles:
+        percent = wording.rough_percent(outside[1], report["cycles"]["total"])
+        cells = {"layer": outside[0], "cycles": f"{outside[1]:,}", "share": percent}
+        table.add_row(*(_text(cells.get(column, ""), "dim") for column in titles))
     return table
-
-
-def _outside(name: str, cycles: int, columns: Iterable[str], report: Report) -> Iterator[Text]:
-    percent = wording.rough_percent(cycles, report["cycles"]["total"])
-    cells = {"layer": name, "cycles": f"{cycles:,}", "share": percent}
-    return (_text(cells.get(column, ""), "dim") for column in columns)
-
-
-def _columns(report: Report) -> tuple[tuple[str, int], ...]:
-    if speed.cycles(report) is None:
-        return COLUMNS
-    return MODELLED_COLUMNS if speed.is_modelled(report) else MEASURED_COLUMNS
 
 
 def _cells(row: dict[str, Any], report: Report, place: str) -> dict[str, Text]:
@@ -338,13 +311,10 @@ def _notices(report: Report) -> Iterable[Text]:
     if advice:
         weak = report["quantization"]["weakest"]["sqnr_local_db"] < WEAK_DB
         yield _text("\n").append(clean(advice), "yellow" if weak else "dim")
-    notices = [Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"]]
-    budget_notice = over_latency(report)
-    for text in (
-        *(n.text("warning") for n in notices),
-        *([budget_notice.text("error")] if budget_notice else ()),
-    ):
-        kind, _, rest = clean_lines(text).partition(" ")
-        yield _text(f"\n{kind} ", "bold red" if kind.startswith("error") else "bold yellow").append(
-            rest
-        )
+    rows = (Notice(w["code"], w["title"], w["facts"], w["tries"]) for w in report["warnings"])
+    notices = [(row.text("warning"), "bold yellow") for row in rows]
+    if over := over_latency(report):
+        notices.append((over.text("error"), "bold red"))
+    for text, style in notices:
+        kind, _, rest = "\n".join(map(clean, text.split("\n"))).partition(" ")
+        yield _text(f"\n{kind} ", style).append(rest)

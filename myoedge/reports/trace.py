@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -52,8 +52,16 @@ def perfetto(run: Simulation, layers: Sequence[Mapping[str, Any]], clock_hz: int
     At most MAX_BYTES: in the finest of DETAILS that is small enough. What overlaps lies on lanes
     of its own, and what encloses something encloses all of it: the format knows nothing else.
     """
+    sources: tuple[Callable[[], Iterator[Slice]], ...] = (  # enclosing before enclosed slices
+        lambda: _inferences(run),
+        lambda: _layers(run, layers),
+        lambda: _by_core(run, layers),
+        lambda: _transfers(run),
+        lambda: _sleeps(run),
+    )
     for detail in range(len(DETAILS)):
-        text = _document(run, _slices(run, layers, detail), clock_hz, detail)
+        slices = [s for source in sources[: len(sources) - detail] for s in source()]
+        text = _document(run, slices, clock_hz, detail)
         if len(text) <= MAX_BYTES:
             return text
     fitting = list(_inferences(run))[: MAX_BYTES // _INFERENCE_BYTES]
@@ -64,7 +72,10 @@ def _document(run: Simulation, slices: list[Slice], clock_hz: int, detail: int) 
     ordered = sorted(slices, key=lambda s: (s.start, -s.end))  # stable: what encloses comes first
     events = [*_tracks(ordered), *(_event(s, clock_hz) for s in ordered if s.end > s.start)]
     if run.spans_lost and detail < DETAILS.index("layers by core"):
-        events.append(_warning(run, clock_hz))
+        text = f"{run.spans_lost:,} spans after this were too many to record"
+        start = _nanoseconds(max(span.end for span in run.spans), clock_hz) / 1000
+        network = {"pid": PROCESS, "tid": _NETWORK}
+        events.append({"ph": "i", "s": "g", **network, "name": text, "ts": start})
     document = {
         "displayTimeUnit": "ns",
         "otherData": {
@@ -75,20 +86,6 @@ def _document(run: Simulation, slices: list[Slice], clock_hz: int, detail: int) 
         "traceEvents": events,
     }
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def _slices(run: Simulation, layers: Sequence[Mapping[str, Any]], detail: int) -> list[Slice]:
-    """Slices of a level of detail; enclosing slices come before the enclosed."""
-    levels = [list(_inferences(run))]
-    if detail < 4:
-        levels.append(list(_layers(run, layers)))
-    if detail < 3:
-        levels.append(list(_by_core(run, layers)))
-    if detail < 2:
-        levels.append(list(_transfers(run)))
-    if detail < 1:
-        levels.append(list(_sleeps(run)))
-    return [item for slices in levels for item in slices]
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -111,7 +108,7 @@ def _steps(
     names = naming.told_apart(layers)
     for start, end in pairwise(run.marks):
         if 0 <= end.value < len(layers):
-            yield {**layers[end.value], "told": names[end.value]}, start, end
+            yield {**layers[end.value], "shown": names[end.value]}, start, end
 
 
 def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -123,7 +120,7 @@ def _layers(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Sl
             "dma_bytes": end.dma_bytes - start.dma_bytes,
             "l3_bytes": end.l3_bytes - start.l3_bytes,
         }
-        yield Slice(_NETWORK, row["told"], start.cycle, end.cycle, facts)
+        yield Slice(_NETWORK, row["shown"], start.cycle, end.cycle, facts)
 
 
 def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[Slice]:
@@ -132,7 +129,7 @@ def _by_core(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Iterator[S
             counts = end.counts[core].since(start.counts[core])
             facts = {"instructions": counts.instructions, "macs": counts.macs, **counts.stalls}
             nonzero = {name: n for name, n in facts.items() if n}
-            yield Slice(core, row["told"], start.cycle, end.cycle, nonzero)
+            yield Slice(core, row["shown"], start.cycle, end.cycle, nonzero)
 
 
 # --- spans ----------------------------------------------------------------------------------------
@@ -175,18 +172,12 @@ def _tracks(slices: Iterable[Slice]) -> Iterator[Event]:
     """Names of the tracks in use, in display order."""
     yield _metadata("process_name", 0, {"name": "myoedge simulate"})
     used = {item.track for item in slices}
+    names = {_NETWORK: "network", CONTROLLER: "fabric controller", _DMA: "DMA", _L3: "L3"}
     for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
-        yield _metadata("thread_name", track, {"name": _track_name(track)})
+        base = _L3 if track > _L3 else _DMA
+        numbered = f"core {track}" if track < CORES else f"{names[base]} {track - base + 1}"
+        yield _metadata("thread_name", track, {"name": names.get(track, numbered)})
         yield _metadata("thread_sort_index", track, {"sort_index": place})
-
-
-def _track_name(track: int) -> str:
-    if track < CORES:
-        return f"core {track}"
-    for base, name in ((_L3, "L3"), (_DMA, "DMA")):
-        if track >= base:
-            return name if track == base else f"{name} {track - base + 1}"
-    return "fabric controller" if track == CONTROLLER else "network"
 
 
 def _metadata(name: str, track: int, facts: Mapping[str, Any]) -> Event:
@@ -209,15 +200,3 @@ def _event(item: Slice, clock_hz: int) -> Event:
 def _nanoseconds(cycle: int, clock_hz: int) -> int:
     """Whole nanoseconds, so that rounding leaves an enclosed slice inside its enclosing slice."""
     return (cycle * 10**9 + clock_hz // 2) // clock_hz
-
-
-def _warning(run: Simulation, clock_hz: int) -> Event:
-    last = max(span.end for span in run.spans)
-    return {
-        "ph": "i",
-        "s": "g",
-        "pid": PROCESS,
-        "tid": _NETWORK,
-        "name": f"{run.spans_lost:,} spans after this were too many to record",
-        "ts": _nanoseconds(last, clock_hz) / 1000,
-    }

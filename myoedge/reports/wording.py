@@ -37,11 +37,6 @@ def several(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def run_of(report: Report) -> str:
-    """Unit of the figures: "pass" for a stream, else "inference"."""
-    return "pass" if "stream" in report else "inference"
-
-
 def three_digits(value: float) -> str:
     decimals = 2 if value < 10 else 1 if value < 100 else 0
     text = f"{value:,.{decimals}f}"
@@ -77,14 +72,6 @@ def points(report: Report) -> str:
         return ""
     change = round(100 * (q["accuracy_int8"] - q["accuracy_float"]), 1)
     return "no change" if change == 0 else f"{change:+.1f} points"
-
-
-def unjudged(report: Report) -> str:
-    """Notice that the given labels could not be compared (W202); "" otherwise."""
-    has_notice = any(warning["code"] == "W202" for warning in report["warnings"])
-    return (
-        "Labels were given; see W202 below for why they cannot be compared." if has_notice else ""
-    )
 
 
 BACKEND_NAMES = {
@@ -217,10 +204,11 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
     at the end, in the middle, or at the beginning, wherever most names stay distinct."""
     if all(len(name) <= max_chars for name in names):
         return list(names)
-    prefix = _common_prefix(min(names), max(names))
-    module_chars = (
-        prefix.rfind("/" if "/" in prefix else ".") + 1
-    )  # "layer.0" is one of ONNX's names
+    first, last = min(names), max(names)
+    pairs = enumerate(zip(first, last, strict=False))
+    prefix = first[: next((n for n, (a, b) in pairs if a != b), len(first))]
+    # "layer.0" is one of ONNX's names
+    module_chars = prefix.rfind("/" if "/" in prefix else ".") + 1
     if module_chars >= MIN_PREFIX_CHARS and len(names) > 1:
         names = [ELLIPSIS + name[module_chars:] for name in names]
     text_chars = max(max_chars - 1, 1)
@@ -228,12 +216,6 @@ def shortened(names: Sequence[str], max_chars: int) -> list[str]:
         [_cut(name, max_chars, head) for name in names] for head in (text_chars, text_chars // 2, 0)
     ]
     return max(candidates, key=lambda candidate: len(set(candidate)))
-
-
-def _common_prefix(a: str, b: str) -> str:
-    """Common prefix of two names."""
-    pairs = zip(a, b, strict=False)
-    return a[: next((n for n, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))]
 
 
 def _cut(name: str, max_chars: int, head_chars: int) -> str:
@@ -271,16 +253,6 @@ def last_so_far(report: Report) -> str:
     return " The last layer's is the network's." if len(outputs) == 1 else ""
 
 
-def judged(report: Report) -> str:
-    """Judge and samples of the SQNR: "integer reference ..., 1,000 samples"."""
-    q = report["quantization"]
-    return (
-        ""
-        if q["samples"] is None
-        else f"{q['source']}, {several(q['samples'], 'calibration sample')}"
-    )
-
-
 MAX_FACTORS = 32
 
 
@@ -299,11 +271,10 @@ def peak(report: Report) -> str:
     names = layer_names(report)
     memory = report["memory"]
     alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
-    results = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]
-    l3_bytes = sum(b["size_bytes"] for b in alive if b["name"] not in names)
-    return ", ".join(
-        [*results, *([f"buffers for L3 transfers ({size(l3_bytes)})"] if l3_bytes else [])]
-    )
+    parts = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]
+    if l3_bytes := sum(b["size_bytes"] for b in alive if b["name"] not in names):
+        parts.append(f"buffers for L3 transfers ({size(l3_bytes)})")
+    return ", ".join(parts)
 
 
 def from_l3(report: Report) -> str:

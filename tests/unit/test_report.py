@@ -29,11 +29,10 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.reports import wording
+from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, difference, print_diff
 from myoedge.reports.function_names import activation
 from myoedge.reports.html import report_html
-from myoedge.reports.int16 import int16_layers
 from myoedge.reports.layers_csv import COLUMNS, layers_csv
 from myoedge.reports.report_json import EXACT_DB, Outcome, Report, decibels, make_report
 from myoedge.reports.text import MAX_LAYERS, print_report, shown_layers, summary
@@ -441,7 +440,7 @@ def test_network_without_buffers_has_a_page_too() -> None:
 
 def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     assert {row["dtype"] for row in usual["layers"]} == {"int8"}
-    assert int16_layers(usual) is None
+    assert (speed.int16_layers(usual), speed.int16_costs(usual)) == ([], "")
     assert "int16" not in summary(usual)
     assert "int16 results" not in report_html(usual)
     other = copy.deepcopy(usual)
@@ -452,10 +451,7 @@ def test_results_of_16_bits_are_listed_with_their_cost(usual: Report) -> None:
     other["cycles"]["total"] = 100
     for row, cycles in zip(other["layers"], (20, 30, 50), strict=True):
         row["cycles_modelled"] = cycles
-    found = int16_layers(other)
-    assert found is not None
-    assert [row["name"] for row in found.rows] == ["a0"]
-    assert (found.more_bytes, found.cycles) == (80, 50)
+    assert [row["name"] for row in speed.int16_layers(other)] == ["a0"]
     text = (
         "1 tensor, 80 B more than in int8; layers that read or write them take 50 % of the cycles"
     )
