@@ -20,7 +20,8 @@
 /* A function of a layer for its tile t. */
 typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const out[]);
 
-/* A layer; those of a network are an array that ends with one of no tiles. A function may be 0.
+/* A layer; those of a network are an array that ends with one of no functions: of one tile, as a
+ * compiler leaves out the loop where all layers have one. A function may be 0.
  * tiles         1 or more
  * buffers       of an operand that is loaded for each tile; 0: two. Where they are more, load(t) starts
  *               the transfers of tile t + buffers - 2, load of the first tile all up to that one

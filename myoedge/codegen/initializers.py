@@ -17,9 +17,10 @@ Fields = Sequence[tuple[str, str]]  # (name, value) of a C struct, in its order
 def assignment(place: str, kind: str, fields: Fields) -> list[str]:
     """Statements that give a struct these values, by one compound literal.
 
-    Field by field where it has an array of structs: elements without values stay as they are.
+    Field by field where it has arrays: a compound literal would store zeros in all other elements,
+    in an instruction each, which the core waits for when it runs them for the first time.
     """
-    if any("]." in name for name, _ in fields):
+    if any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]
     lines = designated(fields)
     if len(lines) == 1:

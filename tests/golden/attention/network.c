@@ -148,10 +148,13 @@ static void l03_transpose_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8 = (me_transpose_s8_tile){
-        .from = (void *)me_l1, .to = (void *)(me_l1 + 192), .loops = 2, .extent = { 16, 12 },
-        .step = { 1, 16 },
-    };
+    me_tile[1].me_transpose_s8.from = (void *)me_l1;
+    me_tile[1].me_transpose_s8.to = (void *)(me_l1 + 192);
+    me_tile[1].me_transpose_s8.loops = 2;
+    me_tile[1].me_transpose_s8.extent[0] = 16;
+    me_tile[1].me_transpose_s8.extent[1] = 12;
+    me_tile[1].me_transpose_s8.step[0] = 1;
+    me_tile[1].me_transpose_s8.step[1] = 16;
 }
 
 static void l03_transpose_compute(int32_t t, const void *const in[], void *const out[])
@@ -344,7 +347,7 @@ static const me_layer me_layers[] = {
       .compute = l06_add_compute, .prefetch = l06_add_prefetch, },
     { .tiles = 1, .back_to_back = 1, .arguments = l07_layer_norm_arguments,
       .compute = l07_layer_norm_compute, .store = l07_layer_norm_store, },
-    { 0 },
+    { .tiles = 1 },
 };
 
 #ifdef ME_TRACE

@@ -41,10 +41,13 @@ static void l00_transpose_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[0].me_transpose_s8 = (me_transpose_s8_tile){
-        .from = (void *)(me_l1 + 768), .to = (void *)me_l1, .loops = 2, .extent = { 256, 3 },
-        .step = { 1, 256 },
-    };
+    me_tile[0].me_transpose_s8.from = (void *)(me_l1 + 768);
+    me_tile[0].me_transpose_s8.to = (void *)me_l1;
+    me_tile[0].me_transpose_s8.loops = 2;
+    me_tile[0].me_transpose_s8.extent[0] = 256;
+    me_tile[0].me_transpose_s8.extent[1] = 3;
+    me_tile[0].me_transpose_s8.step[0] = 1;
+    me_tile[0].me_transpose_s8.step[1] = 256;
 }
 
 static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
@@ -253,7 +256,7 @@ static const me_layer me_layers[] = {
       .compute = l04_avg_pool_compute, .prefetch = l04_avg_pool_prefetch, },
     { .tiles = 1, .back_to_back = 1, .arguments = l05_linear_arguments,
       .compute = l05_linear_compute, .store = l05_linear_store, },
-    { 0 },
+    { .tiles = 1 },
 };
 
 #ifdef ME_TRACE

@@ -143,7 +143,7 @@ static const me_layer me_layers[] = {
       .compute = l01_gru_compute, .prefetch = l01_gru_prefetch, },
     { .tiles = 1, .back_to_back = 1, .arguments = l02_linear_arguments,
       .compute = l02_linear_compute, .store = l02_linear_store, },
-    { 0 },
+    { .tiles = 1 },
 };
 
 #ifdef ME_TRACE

@@ -95,7 +95,7 @@ static const me_layer me_layers[] = {
       .compute = l00_linear_compute, .prefetch = l00_linear_prefetch, },
     { .tiles = 1, .back_to_back = 1, .arguments = l01_linear_arguments,
       .compute = l01_linear_compute, .store = l01_linear_store, },
-    { 0 },
+    { .tiles = 1 },
 };
 
 #ifdef ME_TRACE

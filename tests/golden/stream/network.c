@@ -35,10 +35,11 @@ static void l00_transpose_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[0].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[0].me_transpose_s8 = (me_transpose_s8_tile){
-        .from = (void *)me_l1, .to = (void *)(me_l1 + 8), .loops = 1, .extent = { 2 },
-        .step = { 1 },
-    };
+    me_tile[0].me_transpose_s8.from = (void *)me_l1;
+    me_tile[0].me_transpose_s8.to = (void *)(me_l1 + 8);
+    me_tile[0].me_transpose_s8.loops = 1;
+    me_tile[0].me_transpose_s8.extent[0] = 2;
+    me_tile[0].me_transpose_s8.step[0] = 1;
 }
 
 static void l00_transpose_load(int32_t t, const void *const in[], void *const out[])
@@ -247,10 +248,11 @@ static void l07_transpose_arguments(int32_t t, const void *const in[], void *con
 {
     (void)t, (void)in, (void)out;
     me_op[1].me_transpose_s8 = (me_transpose_s8_params){ 0 };
-    me_tile[1].me_transpose_s8 = (me_transpose_s8_tile){
-        .from = (void *)(me_l1 + 24), .to = (void *)me_l1, .loops = 1, .extent = { 4 },
-        .step = { 1 },
-    };
+    me_tile[1].me_transpose_s8.from = (void *)(me_l1 + 24);
+    me_tile[1].me_transpose_s8.to = (void *)me_l1;
+    me_tile[1].me_transpose_s8.loops = 1;
+    me_tile[1].me_transpose_s8.extent[0] = 4;
+    me_tile[1].me_transpose_s8.step[0] = 1;
 }
 
 static void l07_transpose_compute(int32_t t, const void *const in[], void *const out[])
@@ -292,7 +294,7 @@ static const me_layer me_layers[] = {
     { .tiles = 1, .kernel_waits = 1, .arguments = l06_conv_arguments, .compute = l06_conv_compute, },
     { .tiles = 1, .back_to_back = 1, .arguments = l07_transpose_arguments,
       .compute = l07_transpose_compute, .store = l07_transpose_store, },
-    { 0 },
+    { .tiles = 1 },
 };
 
 #ifdef ME_TRACE
