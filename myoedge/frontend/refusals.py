@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.masks import MIXED, NO_KEY
 from myoedge.graph.ir import Origin
+from myoedge.operators.softmax.masks import MIXED, NO_KEY
 
 
 @dataclass(frozen=True, slots=True)

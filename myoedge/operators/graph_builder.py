@@ -147,6 +147,14 @@ def weights(b: GraphBuilder, name: Any, what: str) -> Array:
     return b.constants[name]
 
 
+def optional_bias(b: GraphBuilder, name: str | None) -> tuple[str, ...]:
+    """A constant bias as further inputs of an operator; () where there is none."""
+    if name is None:
+        return ()
+    weights(b, name, "a bias")
+    return (name,)
+
+
 def reshape(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
     return x if b.shape(x) == tuple(shape) else b.add("reshape", x, shape=tuple(shape))
 
@@ -162,6 +170,10 @@ def slice_axis(b: GraphBuilder, x: str, axis: int, start: int, stop: int, step: 
     cuts[axis] = (start, stop, step)
     whole = [(0, n, 1) for n in b.shape(x)]
     return x if cuts == whole else b.add("slice", x, cuts=tuple(cuts))
+
+
+def expand(b: GraphBuilder, x: str, shape: Sequence[int]) -> str:
+    return x if b.shape(x) == tuple(shape) else b.add("expand", x, shape=tuple(shape))
 
 
 def concat(b: GraphBuilder, parts: Sequence[str], axis: int) -> str:

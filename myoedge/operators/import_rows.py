@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows: functions that build the nodes of an ATen or ONNX operator.
+"""Import rows: functions that build the nodes of calls of ATen and of operators of ONNX.
 
-Every family has them in its import_rows.py: ATEN and ONNX, by operator, then by the call's name.
+Every family has them in its import_rows.py: ROWS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+import ast
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,31 @@ from myoedge.operators.families import modules
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 Arguments = Mapping[str, Any]  # by the names of the schema: tensors by name, the rest as values
-AtenRow = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, output shape)
+Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, output shape)
+
+
+@dataclass(frozen=True)
+class ImportRow:
+    """One way in which networks call an operator.
+
+    ops    operators that do the work, "linear matmul"; "" where none is left
+    row    (builder, arguments, output shape) -> name of the result; with `all_results` of the
+           shapes of all, and their names
+    aten   names of ATen calls, "add.Tensor relu"; without an overload the default one
+    onnx   ONNX's operators, "Neg(self); Elu(self, *, alpha=1.0)": inputs under ATen's names, behind
+           the star attributes with ONNX's defaults, "negative_slope: alpha = 0.01" where ONNX calls
+           them otherwise; of what begins with _ nothing is read. Inputs are tensors but for
+
+               name: weights   a tensor that is constant and finite
+               name: array     the values of a constant       name: ints, name: float   in Python
+               name: axes      ints that are an attribute in older opsets
+    """
+
+    ops: str
+    row: Row
+    aten: str = ""
+    onnx: str = ""
+    all_results: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,7 +51,7 @@ class OnnxCall:
     """One node of an ONNX model.
 
     inputs   ONNX's names, "" for what is left out
-    outs     shapes of the outputs; opset decides what is an attribute and what an input
+    outs     shapes of the outputs
     arrays   constants by ONNX's names, in the model's own types
     names    tensors and constants of the builder by ONNX's names
     stored   (name, array) -> its name in the builder; E112 where it may not be read
@@ -38,57 +63,40 @@ class OnnxCall:
     inputs: tuple[str, ...]
     attrs: Mapping[str, Any]
     outs: tuple[Shape, ...]
-    opset: int
     arrays: Mapping[str, Array]
     names: MutableMapping[str, str]
     stored: Callable[[str, Array], str]
     finite: Callable[[str, Array], Array]
 
-    @property
-    def out(self) -> Shape:
-        return self.outs[0]
-
-    def has(self, index: int) -> bool:
-        return index < len(self.inputs) and bool(self.inputs[index])
-
-    def x(self, index: int = 0) -> str:
+    def tensor(self, name: str) -> str:
         """The builder's name of an input; a constant is stored when it is first read."""
-        name = self.inputs[index]
         if name not in self.names:
             self.names[name] = self.stored(name, self.arrays[name])
         return self.names[name]
 
-    def shape(self, index: int = 0) -> Shape:
-        return self.builder.shape(self.x(index))
-
-    def array(self, index: int, what: str) -> Array:
+    def constant(self, name: str, what: str) -> Array:
         """The values of a constant input; Unsupported where they are computed."""
-        found = self.arrays.get(self.inputs[index])
-        if found is None:
+        if name not in self.arrays:
             raise Unsupported(f"{what} must be a constant, here it is computed")
-        return found
+        return self.arrays[name]
 
-    def weights(self, index: int, what: str) -> Array:
-        """The values of a constant input as finite float32."""
-        self.array(index, what)
-        return self.finite(self.inputs[index], self.builder.constants[self.x(index)])
-
-    def ints(self, attribute: str, index: int, what: str) -> tuple[int, ...] | None:
-        """Whole numbers that are an attribute in older opsets, an input in newer; None without."""
-        if attribute in self.attrs:
-            return tuple(self.attrs[attribute])
-        if not self.has(index):
-            return None
-        return tuple(int(n) for n in self.array(index, what).reshape(-1))
+    def weights(self, name: str, what: str) -> str:
+        """The builder's name of a constant of finite float32."""
+        self.constant(name, what)
+        self.finite(name, self.builder.constants[self.tensor(name)])
+        return self.tensor(name)
 
 
 OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # names of the first or of all outputs
 Calls = Mapping[str, Mapping[str, Any]]  # operator -> {call: row}
-
-
-def calls(row: AtenRow, *names: str) -> dict[str, AtenRow]:
-    """One row for several ATen calls; a name without an overload means the default one."""
-    return {f"aten.{name}" if "." in name else f"aten.{name}.default": row for name in names}
+KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
+    "tensor": lambda c, name, what: c.tensor(name),
+    "weights": OnnxCall.weights,
+    "array": OnnxCall.constant,
+    "ints": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),
+    "axes": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),
+    "float": lambda c, name, what: float(c.constant(name, what).reshape(-1)[0]),
+}
 
 
 def first(a: Arguments) -> str:
@@ -96,55 +104,92 @@ def first(a: Arguments) -> str:
     return str(a["self"] if "self" in a else a["input"])
 
 
-def first_of(row: AtenRow) -> AtenRow:
-    """For calls that return several tensors of which only the first has a meaning here."""
+def one_by_one(row: Row) -> Row:
+    """A row of two tensors for any number of them."""
 
-    def wrapped(b: GraphBuilder, a: Arguments, out: Any) -> tuple[Any, ...]:
-        return (row(b, a, out[0]),)
+    def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
+        y, *others = a["tensors"]
+        for other in others:
+            shape = np.broadcast_shapes(b.shape(y), b.shape(other))
+            y = row(b, {"self": y, "other": other}, shape)
+        return str(y)
+
+    return several
+
+
+def import_rows() -> Iterator[ImportRow]:
+    """The rows of all families."""
+    for module in modules("import_rows"):
+        yield from module.ROWS
+
+
+def aten_names(text: str) -> list[str]:
+    """Full names of ATen calls; a name without an overload means the default one."""
+    return [f"aten.{name}" if "." in name else f"aten.{name}.default" for name in text.split()]
+
+
+def aten_calls() -> dict[str, dict[str, Row]]:
+    """Rows by operator and ATen call; a call has one, whatever operators it is listed under."""
+    found: dict[str, dict[str, Row]] = {}
+    for entry in import_rows():
+        row = entry.row if entry.all_results else _first_result(entry.row)
+        named = dict.fromkeys(aten_names(entry.aten), row)
+        for op in entry.ops.split(" "):
+            found.setdefault(op, {}).update(named)
+    return found
+
+
+def onnx_calls() -> dict[str, dict[str, OnnxRow]]:
+    """Rows by operator and operator of ONNX."""
+    found: dict[str, dict[str, OnnxRow]] = {}
+    for entry in import_rows():
+        named = dict(_onnx_row(entry, text) for text in entry.onnx.split(";") if text.strip())
+        for op in entry.ops.split(" "):
+            found.setdefault(op, {}).update(named)
+    return found
+
+
+def _first_result(row: Row) -> Row:
+    """A row that gives the first result only, for calls of several results too."""
+
+    def wrapped(b: GraphBuilder, a: Arguments, out: Any) -> Any:
+        return (row(b, a, out[0]),) if isinstance(out, list) else row(b, a, out)
 
     return wrapped
 
 
-def by_inputs(row: AtenRow, *inputs: str, **attributes: tuple[str, Any]) -> OnnxRow:
-    """An ATen row for an ONNX operator.
-
-    inputs      ATen's names of ONNX's inputs, in order
-    attributes  by ATen's name: ONNX's name and default
-    """
+def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
+    """ONNX's name of the operator, and the row for its nodes."""
+    name, _, rest = text.strip().partition("(")
+    (signature,) = ast.parse(f"def _({rest}: ...").body
+    assert isinstance(signature, ast.FunctionDef)
 
     def onnx_row(c: OnnxCall) -> Any:
-        tensors = {name: c.x(i) for i, name in enumerate(inputs)}
-        values = {name: c.attrs.get(*given) for name, given in attributes.items()}
-        return row(c.builder, {**tensors, **values}, c.out)
+        given = _arguments(signature.args, c)
+        return entry.row(c.builder, given, c.outs if entry.all_results else c.outs[0])
 
-    return onnx_row
-
-
-def one_by_one(row: AtenRow) -> OnnxRow:
-    """A row of two tensors for an ONNX operator of any number of them."""
-
-    def onnx_row(c: OnnxCall) -> str:
-        y = c.x()
-        for i in range(1, len(c.inputs)):
-            out = np.broadcast_shapes(c.builder.shape(y), c.shape(i))
-            y = row(c.builder, {"self": y, "other": c.x(i)}, out)
-        return str(y)
-
-    return onnx_row
+    return name, onnx_row
 
 
-def union(*parts: Calls) -> dict[str, dict[str, Any]]:
-    """Calls of all parts by operator. A call has one row, whatever operators it is listed under."""
-    found: dict[str, dict[str, Any]] = {}
-    for part in parts:
-        for op, rows in part.items():
-            found.setdefault(op, {}).update(rows)
+def _arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
+    """Inputs and attributes of a node under the names of a signature."""
+    found: dict[str, Any] = {}
+    for i, argument in enumerate(signature.args):
+        name, kind = argument.arg, _annotation(argument, "tensor")
+        if kind == "axes" and "axes" in c.attrs:
+            found[name] = tuple(c.attrs["axes"])
+        elif not name.startswith("_"):
+            given = i < len(c.inputs) and c.inputs[i]
+            found[name] = KINDS[kind](c, c.inputs[i], name) if given else None
+    if signature.vararg is not None:
+        found[signature.vararg.arg] = [c.tensor(x) for x in c.inputs[len(signature.args) :]]
+    for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
+        name = _annotation(argument, argument.arg)
+        usual = None if default is None else ast.literal_eval(default)
+        value = c.attrs[name] if default is None else c.attrs.get(name, usual)
+        found[argument.arg] = value if usual is None else type(usual)(value)
     return found
 
 
-def aten_calls() -> dict[str, dict[str, AtenRow]]:
-    return union(*(module.ATEN for module in modules("import_rows")))
-
-
-def onnx_calls() -> dict[str, dict[str, OnnxRow]]:
-    return union(*(module.ONNX for module in modules("import_rows")))
+def _annotation(argument: ast.arg, default: str) -> str:
+    return default if argument.annotation is None else ast.unparse(argument.annotation)

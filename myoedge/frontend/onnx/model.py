@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
-from myoedge.frontend.masks import SURE
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.file import OWN, opset_of, read_onnx
 from myoedge.frontend.onnx.fold import (
@@ -34,10 +33,11 @@ from myoedge.frontend.onnx.state import (
 )
 from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
-from myoedge.graph.ir import Graph, Shape
+from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
+from myoedge.operators.softmax.masks import SURE
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
@@ -116,7 +116,7 @@ def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
     if node.domain not in OWN:
-        _contributed(state, node, *CONTRIBUTED[f"{node.domain}.{node.op_type}"])
+        _contributed(state, node, f"{node.domain}.{node.op_type}")
         return
     if node.op_type in SHAPES or _casts_constant(state, node):
         keep(state, node.output[0], constant(node, state.values, state.arrays))
@@ -132,20 +132,19 @@ def _import(state: Importing, node: NodeProto) -> None:
     _row(state, node, outs, ONNX_IMPORT[node.op_type])
 
 
-def _contributed(
-    state: Importing, node: NodeProto, row: OnnxRow, shape: Callable[..., Shape]
-) -> None:
+def _contributed(state: Importing, node: NodeProto, name: str) -> None:
     """An operator of onnxruntime's own, whose result's shape is worked out here."""
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
     known = [state.values[name].shape for name in node.input[:2]]
     if None in known:
         raise Unsupported("a shape that is not known")
     try:
-        outs = {node.output[0]: Value(state.values[node.input[0]].kind, shape(*known, attrs))}
+        shape = CONTRIBUTED[name](*known, attrs)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise _nonsense(state, node, error) from error
+    outs = {node.output[0]: Value(state.values[node.input[0]].kind, shape)}
     state.values.update(outs)
-    _row(state, node, outs, row)
+    _row(state, node, outs, ONNX_IMPORT[name])
 
 
 def _casts_constant(state: Importing, node: NodeProto) -> bool:
@@ -224,7 +223,6 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
         tuple(node.input),
         attrs,
         known,
-        state.opset,
         state.arrays,
         state.names,
         lambda name, value: _stored(state, name, value),

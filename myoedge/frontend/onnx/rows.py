@@ -5,28 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from myoedge.frontend.onnx import arithmetic, compute
 from myoedge.graph.ir import Shape
-from myoedge.operators.import_rows import OnnxRow, onnx_calls, union
+from myoedge.operators.attention.import_rows import packed_attention_shape
+from myoedge.operators.import_rows import OnnxRow, onnx_calls
 
-# Under the operator that does the work, as in frontend/torch/rows.py.
-ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = union(
-    onnx_calls(),
-    {
-        "add": {"Where": arithmetic.where},
-        "attention": {"com.microsoft.Attention": compute.attention},
-        "softmax": {"Softmax": compute.along("softmax")},
-        "log_softmax": {"LogSoftmax": compute.along("log_softmax")},
-    },
-)
-
-# Operators of onnxruntime's own: the row, and the shape of the result, which onnx cannot infer.
-CONTRIBUTED: Mapping[str, tuple[OnnxRow, Callable[..., Shape]]] = {
-    "com.microsoft.Attention": (compute.attention, compute.attention_shape),
-}
+ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
 
 ONNX_IMPORT: Mapping[str, OnnxRow] = {
     name: row for rows in ONNX_CALLS.values() for name, row in rows.items()
+}
+
+# Operators of onnxruntime's own: the shape of the result, which onnx cannot infer.
+CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
+    "com.microsoft.Attention": packed_attention_shape,
 }
 
 # Computed once, by the onnx package, where all they read is constant.

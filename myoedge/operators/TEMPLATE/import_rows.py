@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.import_rows import Arguments, Calls, calls, first
+from myoedge.operators.import_rows import Arguments, ImportRow, first
 
 
 def to_radians(b: GraphBuilder, a: Arguments, out: Any) -> str:
     return b.add("TEMPLATE", first(a), factor=math.pi / 180)
 
 
-ATEN: Calls = {"TEMPLATE": calls(to_radians, "deg2rad")}
-ONNX: Calls = {}  # {"TEMPLATE": {"Name": by_inputs(row, "self")}} where ONNX has the operator
+# Behind the ATen calls ONNX's operators, where it has them: "Name(self, *, alpha=1.0)".
+ROWS = (ImportRow("TEMPLATE", to_radians, "deg2rad"),)

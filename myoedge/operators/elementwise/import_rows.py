@@ -1,122 +1,316 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of operators on elements."""
+"""Import rows of operators on elements: sums, products, quotients, powers, functions, choices."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from myoedge.operators.elementwise.arithmetic_rows import (
-    average,
-    batch_norm,
-    batch_norm_onnx,
-    binary,
-    div,
-    pow,
-    power_onnx,
-    rsub,
-    total,
-)
-from myoedge.operators.elementwise.function_rows import (
-    celu,
-    celu_onnx,
-    chain,
-    clamp,
-    clip_onnx,
-    gelu,
-    gelu_onnx,
-    glu,
-    hard_sigmoid_onnx,
-    hardtanh,
-    prelu,
-    prelu_onnx,
-    rrelu,
-    shrink_onnx,
-    step,
-    step_onnx,
-    swish_onnx,
-    table_onnx,
-    thresholded_onnx,
-)
-from myoedge.operators.import_rows import Calls, by_inputs, calls, first_of
+import numpy as np
 
-FUNCTIONS = (
-    "abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "hardsigmoid", "hardswish", "log",
-    "log10", "log1p", "log2", "mish", "reciprocal", "round", "rsqrt", "sigmoid", "sign",
-    "silu", "sin", "sqrt", "square", "tanh",
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    expand,
+    reshape,
+    slice_axis,
+    weights,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first, one_by_one
+
+
+def number_of(d: GraphBuilder, value: Any) -> float | None:
+    """A number, or the single element of a constant; None for tensors."""
+    if isinstance(value, int | float):
+        return float(value)
+    found = d.constants.get(value)
+    return float(found.reshape(-1)[0]) if found is not None and found.size == 1 else None
+
+
+def binary(op: str) -> Row:
+    """add, sub or mul; overloads without `alpha` have 1."""
+    return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
+
+
+def rsub(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return combined(d, "sub", a["other"], a["self"], float(a["alpha"]), out)
+
+
+def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
+    """left op alpha * right: a function of the other operand where one is a number, else a node.
+
+    A number may have more axes than the tensor.
+    """
+    a, b = number_of(d, left), number_of(d, right)
+    if any(c is not None and math.isinf(c) for c in (a, b)):
+        raise Unsupported(f"{op} with an infinity")
+    sign = float(alpha) if op == "add" else -float(alpha)
+    if b is not None and not isinstance(left, int | float):
+        step = ("affine", b, 0.0) if op == "mul" else ("affine", 1.0, sign * b)
+        return reshape(d, d.add("table", left, chain=(step,)), out)
+    if a is not None and not isinstance(right, int | float):
+        step = ("affine", a, 0.0) if op == "mul" else ("affine", sign, a)
+        return reshape(d, d.add("table", right, chain=(step,)), out)
+    return d.add(op, left, times(d, right, float(alpha)))
+
+
+def times(d: GraphBuilder, x: str, factor: float) -> str:
+    if factor == 1.0:
+        return x
+    if x in d.constants:
+        return d.constant(np.float32(factor) * d.constants[x])
+    return d.add("table", x, chain=(("affine", factor, 0.0),))
+
+
+def div(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    if a.get("rounding_mode"):
+        raise Unsupported(f"div with rounding_mode={a['rounding_mode']!r}")
+    left, right = a["self"], a["other"]
+    divisor = number_of(d, right)
+    if divisor == 0.0:
+        raise Unsupported("division by zero")
+    if divisor is not None:
+        return combined(d, "mul", left, 1.0 / divisor, 1.0, out)
+    if right in d.constants:
+        return d.add("mul", left, d.constant(1.0 / d.constants[right]))
+    return combined(d, "mul", left, d.add("table", right, chain=(("reciprocal",),)), 1.0, out)
+
+
+def pow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    exponent, base = number_of(d, a["exponent"]), number_of(d, a["self"])
+    if base is not None and base <= 0.0:
+        raise Unsupported(f"pow with the base {base:g}")
+    if base is not None:
+        chain: tuple[Any, ...] = (("affine", math.log(base), 0.0), ("exp",))
+        return reshape(d, d.add("table", a["exponent"], chain=chain), out)
+    if exponent is None:
+        raise Unsupported("pow with an exponent that is a tensor")
+    return reshape(d, d.add("table", a["self"], chain=(("pow", exponent),)), out)
+
+
+total = one_by_one(binary("add"))
+
+
+def average(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Mean of any number of tensors."""
+    return times(d, total(d, a, out), 1.0 / len(a["tensors"]))
+
+
+def batch_norm(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Inference form: x * weight / sqrt(var + eps) + (bias - mean * that)."""
+    if a.get("training_mode"):
+        raise Unsupported("training_mode=1: export after model.eval()")
+    if a["running_mean"] is None:
+        raise Unsupported(
+            "statistics of the batch (track_running_stats=False); the device has none"
+        )
+    shape = d.shape(a["input"])
+    if len(shape) < 2:
+        raise Unsupported("a tensor without a channel axis")
+    usual = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+    found: dict[str, Array] = {}
+    for name, value in usual.items():
+        given = a.get(name)
+        default = np.full(shape[1], value, np.float32)
+        found[name] = default if given is None else weights(d, given, f"a batch norm's {name}")
+        if found[name].shape != shape[1:2]:
+            raise ValueError(f"{name} {list(found[name].shape)}")
+    root = np.sqrt(found["running_var"].astype(np.float64) + a["eps"])
+    scale = found["weight"].astype(np.float64) / root
+    offset = found["bias"] - found["running_mean"] * scale
+    return d.add("affine", a["input"], d.constant(scale), d.constant(offset), axis=1)
+
+
+def where(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """A constant choice: both sides, each with zeros where it is not chosen, added up."""
+    chosen = weights(d, a["condition"], "a mask").astype(bool)
+    sides = ((a["self"], chosen), (a["other"], ~chosen))
+    (x, kept), (y, _) = sides if _value(d, a["self"]) is None else sides[::-1]
+    value = _value(d, y)
+    if value is None:
+        x, y = (
+            d.add("mul", side, d.constant(mask.astype(np.float32)))
+            for side, mask in ((x, kept), (y, ~kept))
+        )
+        return expand(d, combined(d, "add", x, y, 1.0, out), out)
+    rest = np.where(kept, np.float32(0), value)
+    left = kept | np.isneginf(rest)  # to x itself minus infinity may be added
+    if not left.all():
+        x = d.add("mul", x, d.constant(left.astype(np.float32)))
+    return expand(d, combined(d, "add", x, d.constant(rest), 1.0, out) if rest.any() else x, out)
+
+
+def _value(d: GraphBuilder, x: Any) -> Array | None:
+    """A number, or a constant; None of what is computed."""
+    return np.asarray(x, np.float32) if isinstance(x, int | float) else d.constants.get(x)
+
+
+def masked_fill(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return where(d, {"condition": a["mask"], "self": a["value"], "other": a["self"]}, out)
+
+
+def function(*steps: tuple[Any, ...]) -> Row:
+    """Functions of one number; text among their parameters names an argument of the call."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
+        filled = (
+            (name, *(float(a[p]) if isinstance(p, str) else p for p in parameters))
+            for name, *parameters in steps
+        )
+        return d.add("table", first(a), chain=tuple(filled))
+
+    return row
+
+
+def clamp(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    low, high = (a.get(name) for name in ("min", "max"))
+    edges = {"low": -math.inf if low is None else low, "high": math.inf if high is None else high}
+    return str(function(("clamp", "low", "high"))(d, {**a, **edges}, out))
+
+
+def gelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    name = "gelu_tanh" if a["approximate"] == "tanh" else "gelu"
+    return d.add("table", first(a), chain=((name,),))
+
+
+def celu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    alpha = float(a["alpha"])
+    return d.add("table", first(a), chain=(("elu", alpha, 1.0, 1.0 / alpha),))
+
+
+def rrelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Outside training the slope is the middle of its range."""
+    slope = (float(a["lower"]) + float(a["upper"])) / 2
+    return d.add("table", first(a), chain=(("leaky_relu", slope),))
+
+
+def swish(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """x * sigmoid(alpha * x) is silu(alpha * x) / alpha."""
+    alpha = a["alpha"]
+    if alpha == 0.0:
+        return d.add("table", a["self"], chain=(("affine", 0.5, 0.0),))
+    chain = (("affine", alpha, 0.0), ("silu",), ("affine", 1.0 / alpha, 0.0))
+    return d.add("table", a["self"], chain=chain[1:2] if alpha == 1.0 else chain)
+
+
+def shrink(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    limit, bias = a["lambd"], a["bias"]
+    if bias not in (0.0, limit):
+        raise Unsupported(f"lambd={limit:g} with bias={bias:g}; they must be equal, or bias 0")
+    name = "softshrink" if bias else "hardshrink"
+    return d.add("table", a["self"], chain=((name, limit),))
+
+
+def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    x = first(a)
+    axis = a["dim"] % len(d.shape(x))
+    half = d.shape(x)[axis] // 2
+    gate = d.add("table", slice_axis(d, x, axis, half, 2 * half), chain=(("sigmoid",),))
+    return d.add("mul", slice_axis(d, x, axis, 0, half), gate)
+
+
+def prelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """A single slope is a function of one number, one along an axis is an operator.
+
+    Slopes of torch are along axis 1, those of ONNX broadcast.
+    """
+    x, slope = first(a), weights(d, a["weight"], "a PReLU slope")
+    if slope.size == 1:
+        return d.add("table", x, chain=(("leaky_relu", float(slope.reshape(-1)[0])),))
+    rank = len(d.shape(x))
+    lead = rank - slope.ndim
+    varying = [lead + i for i, n in enumerate(slope.shape) if n != 1] if a.get("broadcast") else [1]
+    if len(varying) > 1:
+        raise Unsupported(f"slopes that vary along {len(varying)} axes")
+    if varying[0] < 0 or d.shape(x)[varying[0]] != slope.size:
+        raise ValueError(f"slopes {list(slope.shape)} for {list(d.shape(x))}")
+    return d.add("prelu", x, d.constant(slope.reshape(-1)), axis=varying[0])
+
+
+FUNCTIONS = (  # of no parameters, with ONNX's names
+    ("abs absolute", "Abs"), ("ceil", "Ceil"), ("cos", "Cos"), ("erf", "Erf"), ("exp", "Exp"),
+    ("expm1", ""), ("floor", "Floor"), ("hardsigmoid", ""), ("hardswish", "HardSwish"),
+    ("log", "Log"), ("log10", ""), ("log1p", ""), ("log2", ""), ("log_sigmoid", ""),
+    ("mish", "Mish"), ("reciprocal", "Reciprocal"), ("round", "Round"), ("rsqrt", ""),
+    ("sigmoid", "Sigmoid"), ("sign", "Sign"), ("silu", ""), ("sin", "Sin"),
+    ("softsign", "Softsign"), ("sqrt", "Sqrt"), ("square", ""), ("tanh", "Tanh"),
+    ("tanhshrink", ""),
 )  # fmt: skip
-ONNX_FUNCTIONS = {
-    "Abs": "abs", "Ceil": "ceil", "Cos": "cos", "Erf": "erf", "Exp": "exp", "Floor": "floor",
-    "HardSwish": "hardswish", "Log": "log", "Mish": "mish",
-    "Reciprocal": "reciprocal", "Round": "round", "Sigmoid": "sigmoid", "Sign": "sign",
-    "Sin": "sin", "Softplus": "softplus", "Softsign": "softsign", "Sqrt": "sqrt", "Tanh": "tanh",
-}  # fmt: skip
-ONNX_SELU = {"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875}
+SELU = "Selu(self, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875)"
 
-ATEN: Calls = {
-    "add": calls(binary("add"), "add.Tensor", "add.Scalar"),
-    "sub": {
-        **calls(binary("sub"), "sub.Tensor", "subtract.Tensor", "sub.Scalar"),
-        **calls(rsub, "rsub.Tensor", "rsub.Scalar"),
-    },
-    "mul": {
-        **calls(binary("mul"), "mul.Tensor", "multiply.Tensor", "mul.Scalar"),
-        **calls(div, "div.Tensor", "div.Scalar", "div.Tensor_mode", "div.Scalar_mode"),
-        **calls(div, "divide.Tensor", "true_divide.Tensor"),
-        **calls(glu, "glu"),
-    },
-    "affine": {
-        **calls(batch_norm, "batch_norm"),
-        **calls(first_of(batch_norm), "_native_batch_norm_legit_no_training"),
-    },
-    "prelu": calls(prelu, "prelu"),
-    "table": {
-        **{call: row for name in FUNCTIONS for call, row in calls(chain((name,)), name).items()},
-        **calls(chain(("abs",)), "absolute"),
-        **calls(chain(("affine", -1.0, 0.0)), "neg", "negative"),
-        **calls(chain(("clamp", 0.0, math.inf)), "relu"),
-        **calls(chain(("clamp", 0.0, 6.0)), "relu6"),
-        **calls(clamp, "clamp", "clip", "clamp_min", "clamp_max"),
-        **calls(hardtanh, "hardtanh"),
-        **calls(step("leaky_relu", "negative_slope"), "leaky_relu"),
-        **calls(rrelu, "rrelu"),
-        **calls(step("elu", "alpha", "scale", "input_scale"), "elu"),
-        **calls(chain(("elu", 1.6732632423543772, 1.0507009873554805)), "selu"),
-        **calls(celu, "celu"),
-        **calls(gelu, "gelu"),
-        **calls(step("softplus", "beta", "threshold"), "softplus"),
-        **calls(chain(("softsign",)), "softsign"),
-        **calls(chain(("log_sigmoid",)), "log_sigmoid"),
-        **calls(step("hardshrink", "lambd"), "hardshrink"),
-        **calls(step("softshrink", "lambd"), "softshrink"),
-        **calls(chain(("tanhshrink",)), "tanhshrink"),
-        **calls(step("threshold", "threshold", "value"), "threshold"),
-        **calls(pow, "pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"),
-    },
-}
-
-ONNX: Calls = {
-    "add": {"Add": by_inputs(binary("add"), "self", "other"), "Sum": total, "Mean": average},
-    "sub": {"Sub": by_inputs(binary("sub"), "self", "other")},
-    "mul": {
-        "Mul": by_inputs(binary("mul"), "self", "other"),
-        "Div": by_inputs(div, "self", "other"),
-    },
-    "affine": {"BatchNormalization": batch_norm_onnx},
-    "prelu": {"PRelu": prelu_onnx},
-    "table": {
-        **{name: table_onnx((function,)) for name, function in ONNX_FUNCTIONS.items()},
-        "Neg": table_onnx(("affine", -1.0, 0.0)),
-        "Relu": table_onnx(("clamp", 0.0, math.inf)),
-        "LeakyRelu": step_onnx("leaky_relu", alpha=0.01),
-        "Elu": step_onnx("elu", alpha=1.0),
-        "Selu": step_onnx("elu", **ONNX_SELU),
-        "Celu": celu_onnx,
-        "ThresholdedRelu": thresholded_onnx,
-        "HardSigmoid": hard_sigmoid_onnx,
-        "Gelu": gelu_onnx,
-        "Swish": swish_onnx,
-        "Shrink": shrink_onnx,
-        "Clip": clip_onnx,
-        "Pow": power_onnx,
-    },
-}
+ROWS = (
+    ImportRow("add", binary("add"), "add.Tensor add.Scalar", "Add(self, other)"),
+    ImportRow("add", total, onnx="Sum(*tensors)"),
+    ImportRow("add", average, onnx="Mean(*tensors)"),
+    ImportRow("add", masked_fill, "masked_fill.Scalar masked_fill.Tensor"),
+    ImportRow(
+        "add",
+        where,
+        "where.self where.ScalarSelf where.ScalarOther",
+        "Where(condition: weights, self, other)",
+    ),
+    ImportRow("sub", binary("sub"), "sub.Tensor subtract.Tensor sub.Scalar", "Sub(self, other)"),
+    ImportRow("sub", rsub, "rsub.Tensor rsub.Scalar"),
+    ImportRow("mul", binary("mul"), "mul.Tensor multiply.Tensor mul.Scalar", "Mul(self, other)"),
+    ImportRow(
+        "mul",
+        div,
+        "div.Tensor div.Scalar div.Tensor_mode div.Scalar_mode divide.Tensor true_divide.Tensor",
+        "Div(self, other)",
+    ),
+    ImportRow("mul", glu, "glu"),
+    ImportRow(
+        "affine",
+        batch_norm,
+        "batch_norm _native_batch_norm_legit_no_training",
+        "BatchNormalization(input, weight: weights, bias: weights, running_mean: weights, "
+        "running_var: weights, *, eps: epsilon = 1e-5, training_mode=False)",
+    ),
+    ImportRow("prelu", prelu, "prelu", "PRelu(self, weight: weights, *, broadcast=True)"),
+    *(
+        ImportRow("table", function((aten.split()[0],)), aten, f"{onnx}(self)" if onnx else "")
+        for aten, onnx in FUNCTIONS
+    ),
+    ImportRow("table", function(("affine", -1.0, 0.0)), "neg negative", "Neg(self)"),
+    ImportRow("table", function(("clamp", 0.0, math.inf)), "relu", "Relu(self)"),
+    ImportRow("table", function(("clamp", 0.0, 6.0)), "relu6"),
+    ImportRow("table", function(("clamp", "min_val", "max_val")), "hardtanh"),
+    ImportRow(
+        "table", clamp, "clamp clip clamp_min clamp_max", "Clip(self, min: float, max: float)"
+    ),
+    ImportRow(
+        "table",
+        function(("leaky_relu", "negative_slope")),
+        "leaky_relu",
+        "LeakyRelu(self, *, negative_slope: alpha = 0.01)",
+    ),
+    ImportRow("table", rrelu, "rrelu"),
+    ImportRow("table", function(("elu", "alpha", "scale", "input_scale")), "elu"),
+    ImportRow("table", function(("elu", "alpha")), onnx="Elu(self, *, alpha=1.0)"),
+    ImportRow("table", function(("elu", 1.6732632423543772, 1.0507009873554805)), "selu"),
+    ImportRow("table", function(("elu", "alpha", "gamma")), onnx=SELU),
+    ImportRow("table", celu, "celu", "Celu(self, *, alpha=1.0)"),
+    ImportRow("table", gelu, "gelu", "Gelu(self, *, approximate='none')"),
+    ImportRow("table", function(("softplus", "beta", "threshold")), "softplus"),
+    ImportRow("table", function(("softplus",)), onnx="Softplus(self)"),
+    ImportRow("table", function(("hardshrink", "lambd")), "hardshrink"),
+    ImportRow("table", function(("softshrink", "lambd")), "softshrink"),
+    ImportRow("table", shrink, onnx="Shrink(self, *, lambd=0.5, bias=0.0)"),
+    ImportRow("table", function(("threshold", "threshold", "value")), "threshold"),
+    ImportRow(
+        "table",
+        function(("threshold", "alpha", 0.0)),
+        onnx="ThresholdedRelu(self, *, alpha=1.0)",
+    ),
+    ImportRow(
+        "table",
+        function(("affine", "alpha", "beta"), ("clamp", 0.0, 1.0)),
+        onnx="HardSigmoid(self, *, alpha=0.2, beta=0.5)",
+    ),
+    ImportRow("table", swish, onnx="Swish(self, *, alpha=1.0)"),
+    ImportRow(
+        "table", pow, "pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar", "Pow(self, exponent)"
+    ),
+)

@@ -1,82 +1,365 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of operators that move elements."""
+"""Import rows of operators that move elements: views, cuts, joins, copies, padding."""
 
 from __future__ import annotations
 
-from myoedge.operators.import_rows import Calls, by_inputs, calls
-from myoedge.operators.layout import aten_rows as aten
-from myoedge.operators.layout import onnx_rows as onnx
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    as_tuple,
+    concat,
+    expand,
+    reshape,
+    slice_axis,
+    transpose,
+    weights,
+)
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.layout.copies import copied, resize, upsample_nearest
+
+FLOATS = frozenset((1, 10, 11, 16))  # TensorProto: float, float16, double, bfloat16
+INTEGERS = frozenset((6, 7))  # int32, int64
+PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
+
+
+def same(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    return str(next(value for value in a.values()))
+
+
+def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Outside training it changes nothing."""
+    if a["training_mode"]:
+        raise Unsupported("training_mode is true: export after model.eval()")
+    return str(a["self"])
+
+
+def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Floats of any width are float32 here; indices stay what they are.
+
+    Of CastLike the type of a constant decides, or the float of a tensor.
+    """
+    x, to = a["self"], a.get("to")
+    if to is None:
+        other = d.constants.get(a["other"])
+        to = {"f": 1, "i": 7}.get("f" if other is None else other.dtype.kind, 0)
+    whole = x in d.tensors and d.tensors[x].dtype != "float32"
+    if to not in (INTEGERS if whole else FLOATS):
+        raise Unsupported("conversion between whole numbers and floats inside the network")
+    return str(x)
+
+
+def filled(value: float | None) -> Row:
+    """A constant of the shape of a call's result; None: the call says which."""
+
+    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+        number = float(a["fill_value"]) if value is None else value
+        return d.constant(np.full(out, number, np.float32))
+
+    return row
+
+
+def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    if math.prod(d.shape(first(a))) != math.prod(out):
+        raise ValueError(f"{list(d.shape(first(a)))} as {list(out)}")
+    return reshape(d, first(a), out)
+
+
+def permute(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Axes in an order; without one the other way round."""
+    axes = range(len(d.shape(a["self"])))
+    order = [axis % len(axes) for axis in a.get("dims") or axes[::-1]]
+    if sorted(order) != [*axes]:
+        raise ValueError(f"perm {order} of {len(axes)} axes")
+    return transpose(d, a["self"], order)
+
+
+def swap(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    x = first(a)
+    order = list(range(len(d.shape(x))))
+    if len(order) > 1:
+        i, j = (a.get(n, a.get(m, k)) for n, m, k in (("dim0", "axis0", -2), ("dim1", "axis1", -1)))
+        order[i], order[j] = order[j], order[i]
+    return transpose(d, x, order)
+
+
+def movedim(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    rank = len(d.shape(a["self"]))
+    source, target = (
+        [axis % rank for axis in as_tuple(a[n], 1)] for n in ("source", "destination")
+    )
+    order = [axis for axis in range(rank) if axis not in source]
+    for place, axis in sorted(zip(target, source, strict=True)):
+        order.insert(place, axis)
+    return transpose(d, a["self"], order)
+
+
+def blocks(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Blocks of channels become blocks of positions, or these blocks of channels."""
+    size, columns_first = int(a["blocksize"]), a["mode"] == "DCR"
+    n, channels, h, w = d.shape(a["self"])
+    if out[1] > channels:
+        cut = (n, channels, h // size, size, w // size, size)
+        order = (0, 3, 5, 1, 2, 4) if columns_first else (0, 1, 3, 5, 2, 4)
+    elif columns_first:
+        cut, order = (n, size, size, channels // size**2, h, w), (0, 3, 4, 1, 5, 2)
+    else:
+        cut, order = (n, channels // size**2, size, size, h, w), (0, 1, 4, 2, 5, 3)
+    return reshape(d, transpose(d, reshape(d, a["self"], cut), order), out)
+
+
+def cut(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """One axis from start to end; bounds beyond the ends mean the ends, as in Python."""
+    x = a["self"]
+    axis = a["dim"] % len(d.shape(x))
+    return slice_axis(d, x, axis, *slice(a["start"], a["end"], a["step"]).indices(d.shape(x)[axis]))
+
+
+def cuts(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    """Slices along several axes."""
+    x, starts = a["self"], a["starts"]
+    axes, steps = a["axes"] or range(len(starts)), a["steps"] or [1] * len(starts)
+    for start, end, dim, step in zip(starts, a["ends"], axes, steps, strict=True):
+        x = cut(d, {"self": x, "dim": dim, "start": start, "end": end, "step": step}, out)
+    return str(x)
+
+
+def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """narrow, and select, which takes one element and the axis away."""
+    x = a["self"]
+    axis = a["dim"] % len(d.shape(x))
+    start = a["start" if "start" in a else "index"] % d.shape(x)[axis]
+    return reshape(d, slice_axis(d, x, axis, start, start + a.get("length", 1)), out)
+
+
+def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
+    """split, chunk, tensor_split, unbind: the output shapes say where to cut."""
+    x = a["self"]
+    axis = a["dim"] % len(d.shape(x))
+    keeps = len(out[0]) == len(d.shape(x))
+    parts, start = [], 0
+    for shape in out:
+        size = shape[axis] if keeps else 1
+        parts.append(reshape(d, slice_axis(d, x, axis, start, start + size), shape))
+        start += size
+    return tuple(parts)
+
+
+def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    x = a["self"]
+    for dim in a["dims"]:
+        axis = dim % len(d.shape(x))
+        x = slice_axis(d, x, axis, d.shape(x)[axis] - 1, -1, -1)
+    return str(x)
+
+
+def index_select(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return _picked(d, a["self"], a["dim"], weights(d, a["index"], "an index"))
+
+
+def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis."""
+    given = [(axis, i) for axis, i in enumerate(a["indices"]) if i is not None]
+    if len(given) != 1:
+        raise Unsupported("indexing by lists on several axes")
+    return _picked(d, a["self"], given[0][0], weights(d, given[0][1], "an index"))
+
+
+def gather(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """Picks along one axis by constant indices of any shape."""
+    picks, n = a["index"], d.shape(a["self"])[a["dim"]]
+    if picks.min(initial=0) < -n or picks.max(initial=0) >= n:
+        raise IndexError(f"an index outside of {n} elements")
+    return reshape(d, _picked(d, a["self"], a["dim"], picks.reshape(-1)), out)
+
+
+def _picked(d: GraphBuilder, x: str, dim: int, picks: Array) -> str:
+    """Elements of an axis in the order of a list; neighbours are cut out together."""
+    if picks.dtype.kind not in "iu" or picks.ndim != 1:
+        raise Unsupported("indexing by anything but a list of whole numbers")
+    axis = dim % len(d.shape(x))
+    runs: list[tuple[int, int]] = []  # [3, 4, 5, 0] -> [(3, 6), (0, 1)]
+    for i in (int(i) % d.shape(x)[axis] for i in picks):
+        if runs and runs[-1][1] == i:
+            runs[-1] = (runs[-1][0], i + 1)
+        else:
+            runs.append((i, i + 1))
+    return concat(d, [slice_axis(d, x, axis, *run) for run in runs], axis)
+
+
+def roll(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    x = a["self"]
+    whole = d.shape(x)
+    if not a["dims"]:
+        x = reshape(d, x, (math.prod(whole),))
+    for shift, dim in zip(a["shifts"], a["dims"] or [0], strict=True):
+        axis = dim % len(d.shape(x))
+        n = d.shape(x)[axis]
+        cut = -shift % n
+        if cut:
+            x = concat(d, [slice_axis(d, x, axis, cut, n), slice_axis(d, x, axis, 0, cut)], axis)
+    return reshape(d, x, whole)
+
+
+def cat(d: GraphBuilder, a: Arguments, out: Any) -> str:
+    parts = [x for x in a["tensors"] if d.shape(x) != (0,)]
+    return concat(d, parts, a["dim"] % len(d.shape(parts[0])))
+
+
+def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    axis = a["dim"] % len(out)
+    thin = tuple(1 if i == axis else n for i, n in enumerate(out))
+    return concat(d, [reshape(d, x, thin) for x in a["tensors"]], axis)
+
+
+def expanded(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    return expand(d, first(a), out)
+
+
+def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    counts = a["repeats"] if "repeats" in a else a["dims"]
+    x = a["self"]
+    x = reshape(d, x, ((1,) * (len(out) - len(d.shape(x))) + d.shape(x)))
+    return copied(d, x, [1] * (len(out) - len(counts)) + list(counts), whole=True)
+
+
+def repeat_each(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """repeat_interleave by a number: every element is followed by its copies."""
+    x = a["self"]
+    if a["dim"] is None:
+        x = reshape(d, x, (math.prod(d.shape(x)),))
+    counts = [1] * len(d.shape(x))
+    counts[a["dim"] or 0] = a["repeats"]
+    return copied(d, x, counts, whole=False)
+
+
+def pad(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """torch lists (before, after) from the last axis backwards; negative ones cut."""
+    shape, flat = d.shape(a["self"]), list(a["pad"])
+    pairs = list(zip(flat[0::2], flat[1::2], strict=True))
+    pads = [(0, 0)] * (len(shape) - len(pairs)) + pairs[::-1]
+    return _padded(d, a["self"], pads, a.get("mode", "constant"), a.get("value"))
+
+
+def pad_onnx(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    """ONNX lists all fronts, then all ends."""
+    shape, flat, mode = d.shape(a["self"]), a["pads"], str(a["mode"])
+    axes = range(len(shape)) if a["axes"] is None else a["axes"]
+    pads = [(0, 0)] * len(shape)
+    for i, axis in enumerate(axes):
+        pads[axis % len(shape)] = (flat[i], flat[i + len(flat) // 2])
+    for pair, n in zip(pads, shape, strict=True):
+        most = {"reflect": n - 1, "wrap": n}.get(mode, max(pair))
+        odd = max(pair) > most or (min(pair) < 0 and max(pair) > 0)
+        if mode != "constant" and odd:
+            raise Unsupported(f"mode {mode} with pads {list(pair)} for {n} elements")
+    return _padded(d, a["self"], pads, PAD_MODES.get(mode, mode), a["value"])
+
+
+def _padded(
+    d: GraphBuilder, x: str, pads: Sequence[tuple[int, int]], mode: str, value: float | None
+) -> str:
+    """Padding by a value, or by the tensor's own elements; negative pads cut."""
+    for axis, (before, after) in enumerate(pads):
+        x = slice_axis(d, x, axis, max(-before, 0), d.shape(x)[axis] + min(after, 0))
+        if mode != "constant":
+            x = _mirrored(d, x, axis, max(before, 0), max(after, 0), mode)
+    positive = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+    if mode != "constant" or not any(map(any, positive)):
+        return x
+    if not math.isfinite(value or 0.0):
+        raise Unsupported(f"padding with {value}")
+    return d.add("pad", x, pads=positive, value=float(value or 0.0))
+
+
+def _mirrored(d: GraphBuilder, x: str, axis: int, before: int, after: int, mode: str) -> str:
+    """Padding by the tensor's own elements."""
+    n = d.shape(x)[axis]
+
+    def part(count: int, start: int, stop: int, step: int = 1) -> list[str]:
+        return [slice_axis(d, x, axis, start, stop, step)] if count else []
+
+    def edge(count: int, at: int) -> list[str]:
+        counts = [count if i == axis else 1 for i in range(len(d.shape(x)))]
+        return [copied(d, y, counts, whole=True) for y in part(count, at, at + 1)]
+
+    if mode == "replicate":
+        front, behind = edge(before, 0), edge(after, n - 1)
+    elif mode == "reflect":
+        front, behind = part(before, before, 0, -1), part(after, n - 2, n - 2 - after, -1)
+    elif mode == "circular":
+        front, behind = part(before, n - before, n), part(after, 0, after)
+    else:
+        raise LookupError(f"mode {mode}")
+    return concat(d, [*front, x, *behind], axis)
+
 
 NOTHING = (
-    "alias", "clone", "contiguous", "detach", "detach_", "dropout", "alpha_dropout",
-    "feature_dropout", "feature_alpha_dropout", "lift_fresh_copy", "to.dtype", "to.dtype_layout",
-    "to.device", "type_as", "_to_copy", "resolve_conj", "resolve_neg",
-)  # fmt: skip
+    "alias clone contiguous detach detach_ dropout alpha_dropout feature_dropout "
+    "feature_alpha_dropout lift_fresh_copy to.dtype to.dtype_layout to.device type_as _to_copy "
+    "resolve_conj resolve_neg"
+)
 VIEWS = (
-    "reshape", "view", "_unsafe_view", "flatten.using_ints", "unflatten.int", "squeeze",
-    "ravel", "squeeze.dim", "squeeze.dims", "unsqueeze", "view_as", "reshape_as", "view_copy",
-)  # fmt: skip
+    "reshape view _unsafe_view flatten.using_ints unflatten.int squeeze ravel squeeze.dim "
+    "squeeze.dims unsqueeze view_as reshape_as view_copy"
+)
 PARTS = (
-    "split.Tensor", "split.sizes", "split.default", "split_with_sizes", "chunk",
-    "tensor_split.sections", "tensor_split.indices", "unbind.int",
-)  # fmt: skip
+    "split.Tensor split.sizes split.default split_with_sizes chunk tensor_split.sections "
+    "tensor_split.indices unbind.int"
+)
 
-ATEN: Calls = {
-    "": {
-        **calls(aten.same, *NOTHING),
-        **calls(aten.filled(1.0), "ones_like", "new_ones"),
-        **calls(aten.filled(0.0), "zeros_like", "new_zeros"),
-        **calls(aten.filled(None), "full_like", "new_full"),
-    },
-    "reshape": calls(aten.view, *VIEWS),
-    "transpose": {
-        **calls(aten.permute, "permute"),
-        **calls(aten.swap, "transpose.int", "t", "mT", "swapaxes", "swapdims"),
-        **calls(aten.reverse, "numpy_T"),
-        **calls(aten.movedim, "movedim.int", "movedim.intlist"),
-        **calls(aten.movedim, "moveaxis.int", "moveaxis.intlist"),
-    },
-    "slice": {
-        **calls(aten.cut, "slice.Tensor"),
-        **calls(aten.narrow, "narrow"),
-        **calls(aten.select, "select.int"),
-        **calls(aten.parts, *PARTS),
-        **calls(aten.index, "index.Tensor"),
-        **calls(aten.index_select, "index_select"),
-        **calls(aten.flip, "flip"),
-    },
-    "concat": {
-        **calls(aten.cat, "cat", "concat", "concatenate"),
-        **calls(aten.stack, "stack"),
-        **calls(aten.roll, "roll"),
-    },
-    "expand": {
-        **calls(aten.expand, "expand", "expand_as", "broadcast_to"),
-        **calls(aten.repeat, "repeat", "tile"),
-        **calls(aten.repeat_each, "repeat_interleave.self_int"),
-        **calls(aten.upsample_nearest, "upsample_nearest1d.vec", "upsample_nearest2d.vec"),
-    },
-    "pad": calls(aten.pad, "pad", "constant_pad_nd"),
-}
-ONNX: Calls = {
-    "": {
-        "Identity": onnx.same,
-        "Dropout": onnx.dropout,
-        "Cast": onnx.cast,
-        "CastLike": onnx.cast_like,
-    },
-    "reshape": dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), onnx.view),
-    "transpose": {
-        "Transpose": onnx.permute,
-        "DepthToSpace": onnx.depth_to_space,
-        "SpaceToDepth": onnx.space_to_depth,
-    },
-    "slice": {"Slice": onnx.cut, "Split": onnx.parts, "Gather": onnx.gather},
-    "expand": {
-        "Expand": by_inputs(aten.expand, "self"),
-        "Tile": onnx.tile,
-        "Resize": onnx.resize,
-    },
-    "pad": {"Pad": onnx.pad},
-    "concat": {"Concat": onnx.join},
-}
+ROWS = (
+    ImportRow("", same, NOTHING, "Identity(self)"),
+    ImportRow("", dropout, onnx="Dropout(self, _ratio, training_mode: float)"),
+    ImportRow("", cast, onnx="Cast(self, *, to); CastLike(self, other)"),
+    ImportRow("", filled(1.0), "ones_like new_ones"),
+    ImportRow("", filled(0.0), "zeros_like new_zeros"),
+    ImportRow("", filled(None), "full_like new_full"),
+    ImportRow(
+        "reshape", view, VIEWS, "Reshape(self); Flatten(self); Squeeze(self); Unsqueeze(self)"
+    ),
+    ImportRow("transpose", permute, "permute numpy_T", "Transpose(self, *, dims: perm = None)"),
+    ImportRow("transpose", swap, "transpose.int t mT swapaxes swapdims"),
+    ImportRow("transpose", movedim, "movedim.int movedim.intlist moveaxis.int moveaxis.intlist"),
+    ImportRow(
+        "transpose",
+        blocks,
+        onnx="DepthToSpace(self, *, blocksize, mode='DCR'); "
+        "SpaceToDepth(self, *, blocksize, mode='DCR')",
+    ),
+    ImportRow("slice", cut, "slice.Tensor"),
+    ImportRow("slice", cuts, onnx="Slice(self, starts: ints, ends: ints, axes: ints, steps: ints)"),
+    ImportRow("slice", narrow, "narrow select.int"),
+    ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
+    ImportRow("slice", index, "index.Tensor"),
+    ImportRow("slice", index_select, "index_select"),
+    ImportRow("slice", gather, onnx="Gather(self, index: array, *, dim: axis = 0)"),
+    ImportRow("slice", flip, "flip"),
+    ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
+    ImportRow("concat", stack, "stack"),
+    ImportRow("concat", roll, "roll"),
+    ImportRow("expand", expanded, "expand expand_as broadcast_to", "Expand(self)"),
+    ImportRow("expand", repeat, "repeat tile", "Tile(self, repeats: ints)"),
+    ImportRow("expand", repeat_each, "repeat_interleave.self_int"),
+    ImportRow("expand", upsample_nearest, "upsample_nearest1d.vec upsample_nearest2d.vec"),
+    ImportRow(
+        "expand",
+        resize,
+        onnx="Resize(self, _roi, scales: array, *, mode='nearest', axes=None, "
+        "coordinate_transformation_mode='half_pixel', nearest_mode='round_prefer_floor', "
+        "keep_aspect_ratio_policy='stretch')",
+    ),
+    ImportRow("pad", pad, "pad constant_pad_nd"),
+    ImportRow(
+        "pad",
+        pad_onnx,
+        onnx="Pad(self, pads: ints, value: float, axes: ints, *, mode='constant')",
+    ),
+)

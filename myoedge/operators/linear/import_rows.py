@@ -9,26 +9,20 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.elementwise.arithmetic_rows import binary, combined
+from myoedge.operators.elementwise.import_rows import combined, times
 from myoedge.operators.graph_builder import (
     GraphBuilder,
-    Unsupported,
+    optional_bias,
     reshape,
     transpose,
     weights,
 )
-from myoedge.operators.import_rows import (
-    Arguments,
-    Calls,
-    OnnxCall,
-    by_inputs,
-    calls,
-)
+from myoedge.operators.import_rows import Arguments, ImportRow
 
 
 def linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     weights(d, a["weight"], "a linear layer's weight")
-    return _by_weights(d, a["input"], a["weight"], _bias(d, a), out)
+    return _by_weights(d, a["input"], a["weight"], optional_bias(d, a["bias"]), out)
 
 
 def _by_weights(d: GraphBuilder, x: str, weight: str, bias: Sequence[str], out: Shape) -> str:
@@ -48,27 +42,37 @@ def matmul(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 
 def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    """A product of matrices, or of as many as a batch has, and what is added to it."""
-    if a["beta"] != 1 or a["alpha"] != 1:
-        raise Unsupported("a product with alpha or beta")
-    bias = a["self"]
+    """alpha A B + beta C, of matrices or of as many as a batch has.
+
+    With a constant B and a constant C of one value a column it is a linear layer.
+    """
     left, right = (next(a[n] for n in (f"mat{i}", f"batch{i}") if n in a) for i in (1, 2))
-    if {right, bias} <= d.constants.keys() and _is_linear(d, right, bias):
-        return d.add("linear", left, d.constant(d.constants[right].T), bias)
+    left, right = (
+        _transposed(d, x) if a.get(f"trans{i}") else x for i, x in ((1, left), (2, right))
+    )
+    added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
+    if right in d.constants:
+        right = times(d, right, alpha)
+        if len(d.shape(right)) == 2 and _by_column(d, added):
+            bias = np.broadcast_to(d.constants[added].reshape(-1), out[-1:])
+            weight = d.constant(d.constants[right].T)
+            return d.add("linear", left, weight, times(d, d.constant(bias), beta))
     shape = (*d.shape(left)[:-1], d.shape(right)[-1])
-    product = matmul(d, {"self": left, "other": right}, shape)
-    return combined(d, "add", product, bias, 1.0, out)
+    y = matmul(d, {"self": left, "other": right}, shape)
+    y = y if right in d.constants else times(d, y, alpha)
+    return y if added is None else combined(d, "add", y, times(d, added, beta), 1.0, out)
 
 
-def _is_linear(d: GraphBuilder, right: str, bias: str) -> bool:
-    return len(d.shape(right)) == 2 and len(d.shape(bias)) == 1
+def _transposed(d: GraphBuilder, x: str) -> str:
+    if x in d.constants:
+        return d.constant(d.constants[x].T)
+    return transpose(d, x, (1, 0))
 
 
-def _bias(d: GraphBuilder, a: Arguments) -> tuple[str, ...]:
-    if a["bias"] is None:
-        return ()
-    weights(d, a["bias"], "a bias")
-    return (a["bias"],)
+def _by_column(d: GraphBuilder, name: str | None) -> bool:
+    """Whether it is a constant of one value a column."""
+    value = d.constants.get(name or "")
+    return value is not None and (value.ndim < 2 or value.shape[:-1] == (1,) * (value.ndim - 1))
 
 
 def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -92,57 +96,16 @@ def _interpolation(old: int, new: int, corners: bool) -> Array:
     return matrix
 
 
-def gemm(c: OnnxCall) -> str:
-    """alpha A B + beta C; with constant B and a C along the columns it is a linear layer."""
-    d, alpha, beta = c.builder, *(float(c.attrs.get(name, 1.0)) for name in ("alpha", "beta"))
-    a = transpose(d, c.x(0), (1, 0)) if c.attrs.get("transA") else c.x(0)
-    bias = _gemm_bias(c, beta) if c.has(2) else None
-    if c.inputs[1] in c.arrays:
-        w = c.weights(1, "a matrix")
-        weight = d.constant(np.float32(alpha) * (w if c.attrs.get("transB") else w.T))
-        y = d.add("linear", a, weight, *([bias] if bias else []))
-    else:
-        b = transpose(d, c.x(1), (1, 0)) if c.attrs.get("transB") else c.x(1)
-        y = _scaled(c, matmul(d, {"self": a, "other": b}, c.out), alpha)
-        y = y if bias is None else d.add("add", y, bias)
-    if not c.has(2) or bias is not None:
-        return y
-    added = {"self": y, "other": _scaled(c, c.x(2), beta)}
-    return str(binary("add")(d, added, c.out))
-
-
-def _gemm_bias(c: OnnxCall, beta: float) -> str | None:
-    """The constant C as one value a column; None where it is computed or varies along the rows."""
-    if c.inputs[2] not in c.arrays:
-        return None
-    value = c.weights(2, "a bias")
-    if value.ndim == 2 and value.shape[0] != 1:
-        return None
-    flat = np.broadcast_to(value.reshape(-1), (c.out[1],))
-    return c.builder.constant(np.float32(beta) * flat)
-
-
-def _scaled(c: OnnxCall, x: str, factor: float) -> str:
-    if factor == 1.0:
-        return x
-    if x in c.builder.constants:
-        return c.builder.constant(np.float32(factor) * c.builder.constants[x])
-    return c.builder.add("table", x, chain=(("affine", factor, 0.0),))
-
-
-ATEN_PRODUCTS = {
-    **calls(matmul, "matmul", "mm", "bmm", "mv", "dot"),
-    **calls(addmm, "addmm", "baddbmm"),
-}
-ONNX_PRODUCTS = {"MatMul": by_inputs(matmul, "self", "other"), "Gemm": gemm}
-
 # Products are under two operators: with a constant matrix they are linear layers.
-ATEN: Calls = {
-    "linear": {
-        **calls(linear, "linear"),
-        **calls(upsample_linear, "upsample_linear1d.vec"),
-        **ATEN_PRODUCTS,
-    },
-    "matmul": ATEN_PRODUCTS,
-}
-ONNX: Calls = {"linear": ONNX_PRODUCTS, "matmul": ONNX_PRODUCTS}
+ROWS = (
+    ImportRow("linear", linear, "linear"),
+    ImportRow("linear", upsample_linear, "upsample_linear1d.vec"),
+    ImportRow("linear matmul", matmul, "matmul mm bmm mv dot", "MatMul(self, other)"),
+    ImportRow(
+        "linear matmul",
+        addmm,
+        "addmm baddbmm",
+        "Gemm(mat1, mat2, self, *, alpha=1.0, beta=1.0, trans1: transA = False, "
+        "trans2: transB = False)",
+    ),
+)

@@ -35,26 +35,23 @@ def regular(
     n: int,
     size: int,
     stride: int,
-    pad: int,
+    pads: int | tuple[int, int],
     *,
     ceil: bool = False,
     count_pad: bool,
 ) -> tuple[Window, ...]:
     """The windows of one axis as PyTorch places them, clipped to the input; divisors of the whole.
 
-    With ceil, a last window may start inside the input or the left padding, not the right one.
+    With ceil, a last window may start inside the input or the padding before it, not behind it.
     """
-    room = n + 2 * pad - size
-    count = (room + (stride - 1 if ceil else 0)) // stride + 1
-    if ceil and (count - 1) * stride >= n + pad:
-        count -= 1
-    return tuple(_window(i * stride - pad, size, n, pad, count_pad) for i in range(count))
-
-
-def _window(start: int, size: int, n: int, pad: int, count_pad: bool) -> Window:
-    stop = min(start + size, n + pad)
-    low, high = max(start, 0), min(stop, n)
-    return low, high, stop - start if count_pad else high - low
+    before, after = (pads, pads) if isinstance(pads, int) else pads
+    starts = range(-before, n + after - size + (stride if ceil else 1), stride)
+    windows = []
+    for start in (at for at in starts if at < n or not ceil):
+        stop = min(start + size, n + after)
+        low, high = max(start, 0), min(stop, n)
+        windows.append((low, high, stop - start if count_pad else high - low))
+    return tuple(windows)
 
 
 def adaptive(n: int, out: int) -> tuple[Window, ...]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LSTM and GRU as rows of both import tables: for every layer and direction gates, then steps."""
+"""Import rows of LSTM and GRU: for every layer and direction gates, then steps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from myoedge.operators.graph_builder import (
     transpose,
     weights,
 )
-from myoedge.operators.import_rows import Arguments, AtenRow, Calls, OnnxCall, OnnxRow, calls
+from myoedge.operators.import_rows import Arguments, ImportRow, Row
 
 GATES = {"lstm": 4, "gru": 3}
+ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}  # of ONNX: i, o, f, c and z, r, h
+ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,6 @@ class Weights:
     @property
     def units(self) -> int:
         return int(self.r.shape[1])
-
-    def in_order(self, gates: Sequence[int]) -> Weights:
-        """With the gates in this order."""
-        parts = (self.w, self.r, self.bias_w, self.bias_r)
-        return Weights(*(_gate_by_gate(x, len(gates))[list(gates)].reshape(x.shape) for x in parts))
 
 
 @dataclass(frozen=True)
@@ -93,50 +90,62 @@ def run(
     return Run(y, slice_axis(d, y, 0, last, last + 1), alone)
 
 
-def _state(d: GraphBuilder, name: str | None, index: int, batch: int, units: int) -> str:
-    """Part `index` of a first state [L, N, H] as [N, H]; zeros without one."""
-    if name is None:
-        return d.constant(np.zeros((batch, units), np.float32))
-    found = d.constants.get(name)
-    if found is not None:
-        return d.constant(found[index])
-    return reshape(d, slice_axis(d, name, 0, index, index + 1), (batch, units))
+def layer(
+    d: GraphBuilder,
+    kind: str,
+    x: str,
+    learnt: Sequence[Weights],
+    first: Sequence[str | None],
+    ways: Sequence[bool],
+    at: int = 0,
+    reset_first: bool = False,
+) -> list[Run]:
+    """All directions of a layer, True for backwards.
+
+    first   first states [L, N, H] of all layers and directions, of which number `at` is the first
+            of this layer; None for zeros
+    """
+    runs = []
+    for index, (w, reverse) in enumerate(zip(learnt, ways, strict=True), start=at):
+        states, shape = [], (d.shape(x)[1], w.units)
+        for name in first:
+            if name is None:
+                states.append(d.constant(np.zeros(shape, np.float32)))
+            elif name in d.constants:
+                states.append(d.constant(d.constants[name][index]))
+            else:
+                states.append(reshape(d, slice_axis(d, name, 0, index, index + 1), shape))
+        runs.append(run(d, kind, x, w, states, reverse, reset_first))
+    return runs
 
 
-# ---- ATen
-
-
-def aten(kind: str) -> AtenRow:
+def aten(kind: str) -> Row:
     """lstm.input and gru.input: any number of layers, one or two directions."""
 
     def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
         x = transpose(d, a["input"], (1, 0, 2)) if a["batch_first"] else a["input"]
-        both, layers = (1 + bool(a["bidirectional"])), int(a["num_layers"])
-        learnt = _learnt(d, a, kind, layers * both)
+        ways = (False, True) if a["bidirectional"] else (False,)
+        learnt = _learnt(d, a, int(a["num_layers"]) * len(ways))
         first = list(a["hx"]) if kind == "lstm" else [a["hx"]]
         runs: list[Run] = []
-        for layer in range(layers):
-            these = []
-            for way in range(both):
-                at = layer * both + way
-                states = [_state(d, s, at, d.shape(x)[1], learnt[at].units) for s in first]
-                these.append(run(d, kind, x, learnt[at], states, bool(way)))
-            x = concat(d, [r.steps for r in these], 2)
-            runs += these
+        for at in range(0, len(learnt), len(ways)):
+            made = layer(d, kind, x, learnt[at : at + len(ways)], first, ways, at)
+            x = concat(d, [r.steps for r in made], 2)
+            runs += made
         y = transpose(d, x, (1, 0, 2)) if a["batch_first"] else x
-        return (y, *_last(d, runs, 0))
+        return (y, *_last(d, runs))
 
     return row
 
 
-def _last(d: GraphBuilder, runs: Sequence[Run], axis: int) -> tuple[str, ...]:
+def _last(d: GraphBuilder, runs: Sequence[Run]) -> tuple[str, ...]:
     """The last states of all runs behind each other: h, of an LSTM c too."""
-    h = concat(d, [run.h for run in runs], axis)
+    h = concat(d, [run.h for run in runs], 0)
     cells = [run.c for run in runs if run.c is not None]
-    return (h, concat(d, cells, axis)) if cells else (h,)
+    return (h, concat(d, cells, 0)) if cells else (h,)
 
 
-def _learnt(d: GraphBuilder, a: Arguments, kind: str, count: int) -> list[Weights]:
+def _learnt(d: GraphBuilder, a: Arguments, count: int) -> list[Weights]:
     each = 4 if a["has_biases"] else 2
     names = a["params"]
     if len(names) != each * count:
@@ -150,81 +159,79 @@ def _learnt(d: GraphBuilder, a: Arguments, kind: str, count: int) -> list[Weight
     return found
 
 
-# ---- ONNX
-
-ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}  # of ONNX: i, o, f, c and z, r, h
-ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
-
-
-def onnx(kind: str) -> OnnxRow:
+def onnx(kind: str) -> Row:
     """LSTM and GRU of ONNX: one layer, one or two directions."""
 
-    def row(c: OnnxCall) -> tuple[str, ...]:
-        d, turned = c.builder, bool(c.attrs.get("layout", 0))
-        _refuse_odd(c, kind)
-        x = transpose(d, c.x(), (1, 0, 2)) if turned else c.x()
-        direction = c.attrs.get("direction", "forward")
-        ways = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[direction]
-        learnt = _of_onnx(c, kind, len(ways))
-        first = [_given(c, 5 + i, turned) for i in range(2 if kind == "lstm" else 1)]
-        runs = []
-        for at, reverse in enumerate(ways):
-            states = [_state(d, s, at, d.shape(x)[1], learnt[at].units) for s in first]
-            early = kind == "gru" and not c.attrs.get("linear_before_reset", 0)
-            runs.append(run(d, kind, x, learnt[at], states, reverse, early))
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str, ...]:
+        batch_first = bool(a["layout"])
+        _refuse_odd(d, a, kind)
+
+        def swapped(x: str, *perm: int) -> str:
+            return transpose(d, x, perm) if batch_first else x
+
+        x = swapped(a["input"], 1, 0, 2)
+        directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+        ways = directions[a["direction"]]
+        learnt = _learnt_onnx(d, a, kind, len(ways))
+        given = [a["h"], a["c"]] if kind == "lstm" else [a["h"]]
+        first = [None if name is None else swapped(name, 1, 0, 2) for name in given]
+        early = kind == "gru" and not a["linear_before_reset"]
+        runs = layer(d, kind, x, learnt, first, ways, reset_first=early)
         steps, batch, units = d.shape(runs[0].steps)
         y = concat(d, [reshape(d, r.steps, (steps, 1, batch, units)) for r in runs], 1)
-        found = (transpose(d, y, (2, 0, 1, 3)) if turned else y, *_last(d, runs, 0))
-        return (found[0], *(transpose(d, s, (1, 0, 2)) if turned else s for s in found[1:]))
+        last = _last(d, runs)
+        return (swapped(y, 2, 0, 1, 3), *(swapped(state, 1, 0, 2) for state in last))
 
     return row
 
 
-def _refuse_odd(c: OnnxCall, kind: str) -> None:
-    given = [name.lower() for name in c.attrs.get("activations") or ()]
+def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
+    given = [name.lower() for name in a["activations"] or ()]
     usual = ACTIVATIONS[kind]
     if given and given != usual * (len(given) // len(usual)):
         raise Unsupported(f"activations {', '.join(given)}")
     for name in ("clip", "input_forget"):
-        if c.attrs.get(name):
-            raise Unsupported(f"{name}={c.attrs[name]}")
-    if kind == "lstm" and c.has(7) and np.any(c.array(7, "peepholes")):
+        if a[name]:
+            raise Unsupported(f"{name}={a[name]}")
+    if kind == "lstm" and a["peepholes"] is not None and np.any(a["peepholes"]):
         raise Unsupported("peepholes")
-    steps = c.shape()[1 if c.attrs.get("layout", 0) else 0]
-    if c.has(4) and np.any(c.array(4, "the list of lengths") != steps):
+    steps = d.shape(a["input"])[1 if a["layout"] else 0]
+    if a["lengths"] is not None and np.any(a["lengths"] != steps):
         raise Unsupported("sequences of different lengths")
 
 
-def _of_onnx(c: OnnxCall, kind: str, ways: int) -> list[Weights]:
-    w, r = c.weights(1, "a recurrent layer's weight"), c.weights(2, "a recurrent layer's weight")
-    rows, units = r.shape[1], r.shape[2]
-    b = c.weights(3, "a bias") if c.has(3) else np.zeros((ways, 2 * rows), np.float32)
-    columns = c.shape()[-1]
+def _learnt_onnx(d: GraphBuilder, a: Arguments, kind: str, ways: int) -> list[Weights]:
+    """Weights of all directions, gates in the order of the operators."""
+    w, r = d.constants[a["w"]], d.constants[a["r"]]
+    rows, units, order = r.shape[1], r.shape[2], list(ORDER[kind])
+    b = np.zeros((ways, 2 * rows), np.float32) if a["bias"] is None else d.constants[a["bias"]]
+    columns = d.shape(a["input"])[-1]
     wanted = ((ways, rows, columns), (ways, GATES[kind] * units, units), (ways, 2 * rows))
     if (w.shape, r.shape, b.shape) != wanted:
         raise ValueError(f"weights {list(w.shape)}, {list(r.shape)}, {list(b.shape)}")
-    parts = (Weights(w[i], r[i], b[i, :rows], b[i, rows:]) for i in range(ways))
-    return [part.in_order(ORDER[kind]) for part in parts]
+    parts = ((w[i], r[i], b[i, :rows], b[i, rows:]) for i in range(ways))
+    return [
+        Weights(*(_gate_by_gate(x, len(order))[order].reshape(x.shape) for x in arrays))
+        for arrays in parts
+    ]
 
 
-def _given(c: OnnxCall, index: int, turned: bool) -> str | None:
-    """A first state [ways, N, H]; None without one."""
-    if not c.has(index):
-        return None
-    return transpose(c.builder, c.x(index), (1, 0, 2)) if turned else c.x(index)
+INPUTS = "(input, w: weights, r: weights, bias: weights, lengths: array, h"
+USES = "direction='forward', layout=0, activations=None, clip=None"
 
-
-ATEN_LSTM, ATEN_GRU = calls(aten("lstm"), "lstm.input"), calls(aten("gru"), "gru.input")
-ONNX_LSTM, ONNX_GRU = {"LSTM": onnx("lstm")}, {"GRU": onnx("gru")}
-ATEN: Calls = {
-    "gates": {**ATEN_LSTM, **ATEN_GRU},
-    "lstm": ATEN_LSTM,
-    "lstm_cell": ATEN_LSTM,
-    "gru": ATEN_GRU,
-}
-ONNX: Calls = {
-    "gates": {**ONNX_LSTM, **ONNX_GRU},
-    "lstm": ONNX_LSTM,
-    "lstm_cell": ONNX_LSTM,
-    "gru": ONNX_GRU,
-}
+ROWS = (
+    ImportRow("gates lstm lstm_cell", aten("lstm"), "lstm.input", all_results=True),
+    ImportRow("gates gru", aten("gru"), "gru.input", all_results=True),
+    ImportRow(
+        "gates lstm lstm_cell",
+        onnx("lstm"),
+        onnx=f"LSTM{INPUTS}, c, peepholes: array, *, input_forget=None, {USES})",
+        all_results=True,
+    ),
+    ImportRow(
+        "gates gru",
+        onnx("gru"),
+        onnx=f"GRU{INPUTS}, *, input_forget=None, linear_before_reset=0, {USES})",
+        all_results=True,
+    ),
+)

@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Import rows of the index of the largest or smallest element."""
+"""Import rows of softmax and log-softmax, and of the index of the largest or smallest element."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.graph_builder import (
-    GraphBuilder,
-    Unsupported,
-    reshape,
-)
-from myoedge.operators.import_rows import (
-    Arguments,
-    Calls,
-    OnnxCall,
-    OnnxRow,
-    calls,
-)
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported, reshape
+from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
+from myoedge.operators.softmax.definition import ROW_MAX
+from myoedge.operators.softmax.masks import masked_softmax
+
+
+def along(op: str) -> Row:
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
+        x = first(a)
+        axis = a["dim"] % len(d.shape(x))
+        if d.shape(x)[axis] > ROW_MAX:
+            raise Unsupported(f"{op} over {d.shape(x)[axis]} elements, at most {ROW_MAX}")
+        return masked_softmax(d, x, axis) if op == "softmax" else d.add(op, x, axis=axis)
+
+    return row
 
 
 def argmax(d: GraphBuilder, a: Arguments, out: Shape) -> str:
+    if a.get("select_last_index"):
+        raise Unsupported("select_last_index=1: the first index is what there is")
     x, keepdim = a["self"], bool(a["keepdim"])
     if a["dim"] is not None:
         return d.add("argmax", x, axis=a["dim"] % len(d.shape(x)), keepdim=keepdim)
@@ -33,18 +39,18 @@ def argmin(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return argmax(d, {**a, "self": d.add("table", a["self"], chain=(("neg",),))}, out)
 
 
-def arg(sign: float) -> OnnxRow:
-    """ArgMax and ArgMin: the first one, as int32."""
-    find = argmax if sign > 0 else argmin
+INDEX = "(self, *, dim: axis = 0, keepdim: keepdims = True, select_last_index=False)"
 
-    def row(c: OnnxCall) -> str:
-        if c.attrs.get("select_last_index"):
-            raise Unsupported("select_last_index=1: the first index is what there is")
-        axis, keep = int(c.attrs.get("axis", 0)), bool(c.attrs.get("keepdims", 1))
-        return find(c.builder, {"self": c.x(), "dim": axis, "keepdim": keep}, c.out)
-
-    return row
-
-
-ATEN: Calls = {"argmax": {**calls(argmax, "argmax"), **calls(argmin, "argmin")}}
-ONNX: Calls = {"argmax": {"ArgMax": arg(1.0), "ArgMin": arg(-1.0)}}
+ROWS = (
+    ImportRow(
+        "softmax", along("softmax"), "softmax.int _softmax", "Softmax(self, *, dim: axis = -1)"
+    ),
+    ImportRow(
+        "log_softmax",
+        along("log_softmax"),
+        "log_softmax.int _log_softmax",
+        "LogSoftmax(self, *, dim: axis = -1)",
+    ),
+    ImportRow("argmax", argmax, "argmax", f"ArgMax{INDEX}"),
+    ImportRow("argmax", argmin, "argmin", f"ArgMin{INDEX}"),
+)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     Unsupported,
@@ -14,7 +13,7 @@ from myoedge.operators.graph_builder import (
     transpose,
     weights,
 )
-from myoedge.operators.import_rows import Arguments, Calls, calls, first
+from myoedge.operators.import_rows import Arguments, ImportRow, first
 from myoedge.operators.spectral.definition import LENGTHS
 
 
@@ -28,7 +27,10 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     if a["onesided"] is False:
         raise Unsupported("onesided=False")
     hop = int(a["hop_length"] or length // 4)
-    window = _window(d, a, length)
+    size, given = int(a["win_length"] or length), a.get("window")
+    window = np.ones(size, np.float32) if given is None else weights(d, given, "a window")
+    before = (length - size) // 2  # a shorter window stands in the middle
+    window = np.pad(window, (before, length - size - before))
     if a["normalized"]:
         window = window / np.float32(np.sqrt(length))
     rows = x if len(d.shape(x)) == 2 else reshape(d, x, (1, *d.shape(x)))
@@ -40,14 +42,4 @@ def stft(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return reshape(d, turned, out)
 
 
-def _window(d: GraphBuilder, a: Arguments, length: int) -> Array:
-    """One weight a sample: a shorter window stands in the middle."""
-    size = int(a["win_length"] or length)
-    given = a.get("window")
-    window = np.ones(size, np.float32) if given is None else weights(d, given, "a window")
-    before = (length - size) // 2
-    return np.pad(window, (before, length - size - before))
-
-
-ATEN: Calls = {"spectrogram": calls(stft, "stft", "stft.center")}
-ONNX: Calls = {}
+ROWS = (ImportRow("spectrogram", stft, "stft stft.center"),)

@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.addends import (
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.attention.graph_form import attend, window_of
+from myoedge.operators.base import OPS
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.softmax.addends import (
     ALL,
     Addends,
     Expression,
@@ -29,11 +34,6 @@ from myoedge.frontend.addends import (
     once,
     shape_of,
 )
-from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
-from myoedge.operators.attention.graph_form import attend, window_of
-from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 GAP = 50.0  # exp(-50) is 2e-22
 SURE = -1e3  # no score reaches what is added as less: nothing is to be checked when calibrating
