@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -72,8 +73,8 @@ def _held(plan: Plan, name: str, index: int) -> bool:
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
-    """Buffers of L1 end before its end."""
-    room = plan.chip.l1_room_bytes
+    """Buffers of L1 end before its end, where there is one."""
+    room = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         if any(b.offset < 0 or b.offset + b.size_bytes > room for b in tiling.buffers):
             yield step.node.name
@@ -170,12 +171,13 @@ def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buff
 
 def _movable(plan: Plan) -> Iterator[str]:
     """Transfers keep within what the DMA takes, their operands and their buffers."""
+    longest = LONGEST_TRANSFER if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
                 end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
-                whole = x.bytes % x.line == 0 and 0 < x.bytes <= LONGEST_TRANSFER
+                whole = x.bytes % x.line == 0 and 0 < x.bytes <= longest
                 if not whole or x.at < 0 or end > shapes[x.operand] or not _in_buffer(tiling, x):
                     yield step.node.name
 

@@ -89,8 +89,7 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2, n.tile_ranks) if room else ()
-    tilings = tilings or (None,) * len(n.steps)
+    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2, n.tile_ranks)
     resident = _resident(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in resident)
     placement = n.placing(lives, n.chip.alignment_bytes)

@@ -183,7 +183,8 @@ def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
 
 
 def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
-    step, tiling = plan.steps[index], plan.tilings[index]
+    step = plan.steps[index]
+    tiling = plan.tilings[index] if plan.chip.l1_bytes else None
     node, fidelity = step.node, outcome.fidelity
     local = {} if fidelity is None else fidelity.local
     cumulative = {} if fidelity is None else fidelity.cumulative

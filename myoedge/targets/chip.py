@@ -25,7 +25,7 @@ class Engine:
     """Something that computes operators: cores, or an accelerator beside them.
 
     macs_per_cycle   int8 multiply-accumulates at the very best
-    kernels          cycles of each kernel that it runs, by C function
+    kernels          cycles of each kernel that it runs, by C function; {}: they are not known
     control_core     whether the core that moves data is one of its cores
     """
 
@@ -40,6 +40,7 @@ class Engine:
 class Chip:
     """Memories, engines and clocks; the first operating point is the default.
 
+    l1_bytes         0: kernels run on operands where they lie in L2
     l3_bytes_per_s   rate of the off-chip memory at the default operating point, 0 without one
     alignment_bytes  of every buffer
     l1_reserved_bytes  of L1: stacks, and what the runtime keeps there

@@ -7,7 +7,7 @@ import os
 import pickle
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,12 +18,19 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from myoedge.backends import host
 from myoedge.codegen.kernels import arrays, function_name, kernel
+from myoedge.codegen.library import headers, library_files
+from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
+from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, drawn_uses
+from myoedge.operators.kernel import Operand
+from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 from myoedge.system import toolchain
+from myoedge.targets import find_chip
 from tests.guard import run_guarded
 from tests.ops.case import Case, judged
 from tests.ops.cases import STRATEGIES
@@ -83,20 +90,59 @@ def _burst(op: str, number: int) -> list[Case]:
     return cases
 
 
-def c_text(cases: Sequence[Case]) -> str:
+HOST = find_chip("host")
+
+
+def on_host(case: Case) -> Tiling | None:
+    """The case as one tile of operands where they lie; None of an operator without kernels."""
+    (tiling,) = plan_l1([case.step], 0, HOST)
+    return tiling
+
+
+def c_text(cases: Sequence[Case], tilings: Sequence[Tiling | None]) -> str:
     """One file with a function case_<index> for every case."""
-    functions = (_function(index, case) for index, case in enumerate(cases))
-    return "\n".join(['#include "me_math.h"', '#include "me_share.h"', *functions])
+    known = [tiling for tiling in tilings if tiling]
+    names = sorted({tiling.kernel.function for tiling in known})
+    size = max((b.offset + b.size_bytes for t in known for b in t.buffers), default=0) or 1
+    unions = [
+        f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
+        for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
+        if names
+    ]
+    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(names))
+    lines = [f'#include "{name}"' for name in head]
+    lines += [f"_Alignas(16) static int8_t me_l1[{size}];", "void *unused(void) { return me_l1; }"]
+    each = zip(cases, tilings, strict=True)
+    texts = (text for index, pair in enumerate(each) for text in _functions(index, *pair))
+    return "\n".join([*lines, *unions, *texts])
 
 
-def _function(index: int, case: Case) -> str:
-    plan = cast(Plan, SimpleNamespace(quant=case.quant))
-    stored = [array_text(name, values) for name, values in arrays(index, case.step).items()]
-    given_ = [f"in[{i}]" for i in range(len(case.shapes))]
-    call = f"{function_name(index, case.step)}({', '.join([*given_, 'out[0]'])});"
+def _functions(index: int, case: Case, tiling: Tiling | None) -> Iterator[str]:
+    fn, step = function_name(index, case.step), case.step
+    stored = step.integers.arrays if tiling is None else tiling.kernel.arrays
+    for name, values in arrays(index, step, stored).items():
+        yield array_text(name, values)
+
+    def base(operand: Operand) -> str:
+        if operand.written:
+            return "(int8_t *)out[0]"
+        if isinstance(operand.source, int):
+            return f"(const int8_t *)in[{operand.source}]"
+        return f"(const int8_t *){fn}_{operand.source}"
+
+    if tiling is None:
+        plan = cast(Plan, SimpleNamespace(quant=case.quant))
+        yield kernel(plan, index, step)
+        given = [f"in[{i}]" for i in range(len(case.shapes))]
+        call = f"{fn}({', '.join([*given, 'out[0]'])});"
+    else:
+        yield tiled_layer(index, step, tiling, base)
+        fields = " ".join(layer_fields(fn, tiling, False))
+        yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
+        begin = f"me_tiles_begin(layers_{index}, in, out);"
+        call = f"{begin}\n    me_run_layer(layers_{index}, 0, in, out);"
     name = f"int case_{index}{ARGUMENTS}"
-    entry = f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
-    return "\n".join([*stored, kernel(plan, index, case.step), entry])
+    yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 
 
 def array_text(name: str, values: Array) -> str:
@@ -105,22 +151,25 @@ def array_text(name: str, values: Array) -> str:
     return f"static const {kind} {name}[{values.size}] = {{\n{initializer(values)}\n}};"
 
 
-def run_c(cases: Sequence[Case], folder: Path, optimize: str) -> list[Array]:
+def run_c(
+    cases: Sequence[Case],
+    folder: Path,
+    optimize: str,
+    tilings: Sequence[Tiling | None] | None = None,
+) -> list[Array]:
     """Every case's result by the generated C, with UBSan, in a process of its own.
 
+    tilings   None: of a host
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
-    return compiled_and_run(cases, c_text(cases), folder, optimize)
-
-
-def compiled_and_run(
-    cases: Sequence[Case], text: str, folder: Path, optimize: str, others: Sequence[Path] = ()
-) -> list[Array]:
-    """The same of this text, which may need other files."""
-    (folder / "cases.c").write_text(text)
+    tilings = [on_host(case) for case in cases] if tilings is None else tilings
+    for path, text in library_files({t.kernel.function for t in tilings if t}).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "cases.c").write_text(c_text(cases, tilings))
     library = folder / "cases.so"
     finished = toolchain.compile_library(
-        [folder / "cases.c", *others],
+        [folder / "cases.c", *sorted((folder / "library").glob("*.c"))],
         library,
         cc=toolchain.compiler("zig"),
         sanitize=("undefined",),

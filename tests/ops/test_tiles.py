@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from myoedge.codegen.kernels import arrays, function_name
-from myoedge.codegen.library import headers, library_files
-from myoedge.codegen.network import layer_fields
-from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.layers import declared, plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
 from tests.ops.case import Case
-from tests.ops.harness import ARGUMENTS, array_text, compiled_and_run, drawn, mismatches
+from tests.ops.harness import drawn, mismatches, run_c
 
 COUNT, SLOW_COUNT = 60, 120
 TILED = sorted(name for name in OPS if OPS[name].kernels)
@@ -42,41 +37,6 @@ def in_rooms(case: Case, number: int) -> Tiling | None:
     return tiling
 
 
-def c_text(cases: list[tuple[int, Case, Tiling]]) -> str:
-    names = sorted({tiling.kernel.function for _, _, tiling in cases})
-    size = max(b.offset + b.size_bytes for _, _, t in cases for b in t.buffers)
-    unions = (
-        f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
-        for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
-    )
-    head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(names))
-    lines = [f'#include "{name}"' for name in head]
-    lines += [f"_Alignas(16) static int8_t me_l1[{size}];", *unions]
-    return "\n".join([*lines, *(text for case in cases for text in _functions(*case))])
-
-
-def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
-    fn = function_name(index, case.step)
-    for name, values in arrays(index, case.step, tiling.kernel.arrays).items():
-        yield array_text(name, values)
-
-    def base(operand: Operand) -> str:
-        if operand.written:
-            return "(int8_t *)out[0]"
-        if isinstance(operand.source, int):
-            return f"(const int8_t *)in[{operand.source}]"
-        return f"(const int8_t *){fn}_{operand.source}"
-
-    yield tiled_layer(index, case.step, tiling, base)
-    name = f"int case_{index}{ARGUMENTS}"
-    fields = " ".join(layer_fields(fn, tiling, False))
-    yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
-    call = (
-        f"me_tiles_begin(layers_{index}, in, out);\n    me_run_layer(layers_{index}, 0, in, out);"
-    )
-    yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
-
-
 def compare(op: str, count: int, number: int, folder: Path) -> None:
     differs = differences(drawn(op, count, number), folder)
     assert not differs, f"{op}, batch {number}: {differs}"
@@ -88,12 +48,8 @@ def differences(every: Sequence[Case], folder: Path) -> str:
     chosen = [(c, t) for c, t in zip(every, tilings, strict=True) if t is not None]
     assert chosen
     assert any(len(t.tiles) > 1 for _, t in chosen)
-    for name, text in library_files({t.kernel.function for _, t in chosen}).items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    text = c_text([(i, c, t) for i, (c, t) in enumerate(chosen)])
     cases = [c for c, _ in chosen]
-    found = compiled_and_run(cases, text, folder, "-O0", sorted((folder / "library").glob("*.c")))
+    found = run_c(cases, folder, "-O0", [t for _, t in chosen])
     wanted = [integer_step(case.step, case.data) for case in cases]
     return mismatches(cases, wanted, found)
 

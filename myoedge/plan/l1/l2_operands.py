@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from myoedge.operators.kernel import TiledKernel
-from myoedge.plan.l1.tile_search import TileChoice, choices, smallest
+from myoedge.plan.l1.tile_search import Grid, TileChoice, choices, in_one_run, smallest
 from myoedge.targets.costs import TransferCost
 
 
@@ -25,6 +25,13 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
         if found:
             return replace(found[0], in_l2=in_l2)
     return None
+
+
+def in_place(kernel: TiledKernel) -> TileChoice:
+    """Uncut tiles, each operand in L2 whose part of a tile is a run of bytes there."""
+    grid = Grid.of(replace(kernel, split=()))
+    in_l2 = frozenset(o.name for o in kernel.operands if in_one_run(o, grid).all())
+    return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)
 
 
 def slowed(kernel: TiledKernel, cost: TransferCost) -> TiledKernel:

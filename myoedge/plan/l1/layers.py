@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import FREE, TiledKernel
 from myoedge.plan.cost.timing import modelled
-from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
+from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
 from myoedge.plan.l1.multi_buffering import deeper
 from myoedge.plan.l1.prefetch import (
     MOST_TILES,
@@ -80,11 +80,15 @@ def plan_l1(
 ) -> tuple[Tiling | None, ...]:
     """Tilings of all nodes; None where a node works on L2 without tiles.
 
+    Without L1 kernels run on operands where they lie in L2.
+
     limits  what L2 has no room for, by step
     flows   tensors that may stay in L1 between layers
     on_l2   kernels may read and write operands in L2 where no tile fits L1
     tile_ranks   layers that take other tiles than the fastest by the estimate
     """
+    if not chip.l1_bytes:
+        return tuple(_without_l1([declared(step, chip) for step in steps]))
     cost, limits = chip.transfers, limits or {}
     kernels: list[TiledKernel | None] = []
     for index, step in enumerate(steps):
@@ -93,6 +97,20 @@ def plan_l1(
         there = on_l2 and not limit.far
         kernels.append(kernel and replace(kernel, on_l2=kernel.on_l2 and there))
     return _fitting(kernels, tensors, room, _Search.of(kernels, cost, limits, tile_ranks))
+
+
+def _without_l1(kernels: Iterable[TiledKernel | None]) -> Iterator[Tiling | None]:
+    """Layers as one tile of operands in L2; scratch and strided operands have an array instead."""
+    first = 0
+    for index, kernel in enumerate(kernels):
+        if kernel is None:
+            yield None
+            first += 1
+            continue
+        choice = in_place(kernel)
+        placed = _place(lives(index, kernel, choice, first, None), first, ())
+        yield (tiling := make_tiling(kernel, choice, first, None, placed, {}))
+        first += len(tiling.tiles)
 
 
 def _fitting(
@@ -144,7 +162,8 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
         engine = engines.get(kernel.engine)
         tiled = kernel.tiling(step, engine) if engine and kernel.accepts(step) else None
         if engine and tiled:
-            found.append(replace(tiled, engine=engine.name, cost=engine.kernels[tiled.function]))
+            cost = engine.kernels[tiled.function] if engine.kernels else FREE
+            found.append(replace(tiled, engine=engine.name, cost=cost))
     return found
 
 
