@@ -35,6 +35,7 @@ class ImportRow:
            them otherwise; of what begins with _ nothing is read. Inputs are tensors but for
 
                name: weights   a tensor that is constant and finite
+               name: finite    a tensor that is finite where it is constant
                name: array     the values of a constant       name: ints, name: float   in Python
                name: axes      ints that are an attribute in older opsets
     """
@@ -83,8 +84,14 @@ class OnnxCall:
     def weights(self, name: str, what: str) -> str:
         """The builder's name of a constant of finite float32."""
         self.constant(name, what)
-        self.finite(name, self.builder.constants[self.tensor(name)])
-        return self.tensor(name)
+        return self.operand(name, what)
+
+    def operand(self, name: str, what: str) -> str:
+        """The builder's name of a tensor, finite where it is constant."""
+        found = self.tensor(name)
+        if name in self.arrays:
+            self.finite(name, self.builder.constants[found])
+        return found
 
 
 OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # names of the first or of all outputs
@@ -92,6 +99,7 @@ Calls = Mapping[str, Mapping[str, Any]]  # operator -> {call: row}
 KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
     "tensor": lambda c, name, what: c.tensor(name),
     "weights": OnnxCall.weights,
+    "finite": OnnxCall.operand,
     "array": OnnxCall.constant,
     "ints": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),
     "axes": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),

@@ -6,46 +6,101 @@ Every family has them in its qdq.py: WRITE, by operator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.weight_format import WeightFormat
+from myoedge.operators.base import QuantizedNode
 from myoedge.operators.families import modules
 
+TYPES = {"float32": 1, "int32": 6, "int64": 7}  # onnx.proto, TensorProto.DataType
 
-class Writer(Protocol):
-    """An ONNX model while it is written.
 
-    label            names of what is added begin with it
+@dataclass(frozen=True)
+class OnnxNode:
+    """An operator of ONNX; notes are metadata for viewers."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    name: str
+    attrs: Mapping[str, Any]
+    notes: Mapping[str, str]
+
+
+@dataclass
+class Writer:
+    """An ONNX model while it is written: nodes, initialisers, and names of the network's tensors.
+
+    params           quantisation parameters of these tensors
+    floats           constants of the network before quantisation
     integers, reals  ONNX's names of tensors of the network: quantised, and as dequantised floats
-    params           of these tensors     floats   constants of the network before quantisation
+    label            names of what is added begin with it
+    notes            metadata of the nodes that come next
     """
 
-    label: str
+    params: Mapping[str, QuantParams]
+    floats: Mapping[str, Array]
+    nodes: list[OnnxNode] = field(default_factory=list)
+    initializers: dict[str, Array] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    integers: dict[str, str] = field(default_factory=dict)
+    reals: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def integers(self) -> Mapping[str, str]: ...
-    @property
-    def reals(self) -> Mapping[str, str]: ...
-    @property
-    def params(self) -> Mapping[str, QuantParams]: ...
-    @property
-    def floats(self) -> Mapping[str, Array]: ...
+    def free(self, wanted: str) -> str:
+        """The name wanted, numbered where it is taken."""
+        numbered = (f"{wanted}_{i}" for i in itertools.count(1))
+        name = next(n for n in itertools.chain([wanted], numbered) if n not in self.taken)
+        self.taken.add(name)
+        return name
 
     def constant(self, value: Array, name: str = "") -> str:
         """Adds an initialiser."""
+        found = self.free(name or f"{self.label}/constant")
+        self.initializers[found] = np.asarray(value, order="C")
+        return found
 
     def node(self, op: str, *inputs: str, output: str = "", result: int = 0, **attrs: Any) -> str:
-        """Adds an ONNX operator; the name of its output, or of number `result`."""
+        """Adds an ONNX operator and returns the name of its output, or of number `result`."""
+        name = self.free(f"{self.label}/{op}")
+        output = output or self.free(f"{name}:0")
+        outputs = (*[""] * result, output)
+        self.nodes.append(OnnxNode(op, inputs, outputs, name, attrs, self.notes))
+        return output
 
     def cast(self, x: str, dtype: str) -> str:
         """To a type by its NumPy name."""
+        return self.node("Cast", x, to=TYPES[dtype])
 
     def store(self, name: str, value: str, params: QuantParams) -> None:
-        """Quantises a float tensor; it is found under `name` from then on."""
+        """Quantises a float tensor, found under `name` from then on; more than 16 bits stay."""
+        if params.element_type.bits > 16:
+            self.integers[name] = self.reals[name] = value
+            return
+        scale, zero = self._parameters(name, params)
+        integers = self.node("QuantizeLinear", value, scale, zero, output=self.free(f"{name}.q"))
+        self.integers[name] = integers
+        self.reals[name] = self.node("DequantizeLinear", integers, scale, zero)
+
+    def dequantize(self, name: str, params: QuantParams, output: str = "") -> None:
+        scale, zero = self._parameters(name, params)
+        integers = self.integers[name]
+        self.reals[name] = self.node("DequantizeLinear", integers, scale, zero, output=output)
+
+    def _parameters(self, name: str, params: QuantParams) -> tuple[str, str]:
+        zero = np.array(params.zero_point, params.element_type.dtype)
+        return (
+            self.constant(np.array(params.scale, np.float32), f"{name}.scale"),
+            self.constant(zero, f"{name}.zero_point"),
+        )
 
 
 Write = Callable[..., str]  # (Writer, QuantizedNode, *inputs) -> output: names of float tensors
@@ -65,16 +120,69 @@ def named(op: str, **attrs: Any) -> Write:
     return lambda w, step, *xs: w.node(op, *xs, **attrs)
 
 
+def along_axis(op: str) -> Write:
+    """The ONNX operator of the same inputs, along the same axis."""
+    return lambda w, step, *xs: w.node(op, *xs, axis=step.attrs["axis"])
+
+
 def reshaped(w: Writer, x: str, *shape: int) -> str:
     return w.node("Reshape", x, whole(w, *shape))
 
 
+def transposed(w: Writer, x: str, *perm: int) -> str:
+    return w.node("Transpose", x, perm=list(perm))
+
+
+def sliced(w: Writer, x: str, start: int, stop: int, axis: int) -> str:
+    return w.node("Slice", x, *(whole(w, n) for n in (start, stop, axis)))
+
+
 def channels_first(w: Writer, x: str, rank: int) -> str:
-    return w.node("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
+    return transposed(w, x, 0, rank - 1, *range(1, rank - 1))
 
 
 def channels_last(w: Writer, x: str, rank: int) -> str:
-    return w.node("Transpose", x, perm=[0, *range(2, rank), 1])
+    return transposed(w, x, 0, *range(2, rank), 1)
+
+
+def weights(w: Writer, step: QuantizedNode, layout: Sequence[int]) -> tuple[str, str]:
+    """(weights with their axes in the order `layout`, bias), dequantised."""
+    x = w.params[step.operands[0]]
+    # without the contribution of the input's zero point, which QDQ has elsewhere
+    rows = step["weight"].reshape(len(step["bias"]), -1).astype(np.int64).sum(axis=1)
+    bias = np.asarray(step["bias"] + step["x_zero"] * rows, np.int32)
+    scale, axis = weight_scale(w, step, x, bias), layout.index(0)
+    parts = (
+        ("weight", step["weight"].transpose(layout), scale.astype(np.float32), axis),
+        ("bias", bias, (scale * x.scale).astype(np.float32), 0),
+    )
+    names = [
+        w.node(
+            "DequantizeLinear",
+            w.constant(values, f"{w.label}/{part}"),
+            w.constant(scales, f"{w.label}/{part}.scale"),
+            axis=axis,
+        )
+        for part, values, scales, axis in parts
+    ]
+    return names[0], names[1]
+
+
+def weight_scale(w: Writer, step: QuantizedNode, x: QuantParams, bias: Array) -> Array:
+    """float64 scale per output channel: of the two ways to choose it, the one that was taken.
+
+    x, bias   parameters of what the weights multiply, and the integers of the bias
+    """
+    names = step.node.inputs[len(step.operands) :]
+    weight, *given = (w.floats[name].astype(np.float64) for name in names)
+    real = given[0] if given else np.zeros(len(weight))
+    for per_channel in (True, False):
+        made = WeightFormat(step.weight_type.bits, per_channel)
+        integers, scale = made.quantize(weight, real, x)
+        same_bias = np.array_equal(np.rint(real / (x.scale * scale)), bias)
+        if same_bias and np.array_equal(integers, step["weight"]):
+            return scale
+    raise AssertionError(f"{step.node.where}: integers do not come from its weights")
 
 
 def operator_writers() -> dict[str, Write]:

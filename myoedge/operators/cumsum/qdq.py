@@ -7,12 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import Write, Writer
+from myoedge.operators.qdq import Write
 
-
-def _cumsum(w: Writer, step: QuantizedNode, x: str) -> str:
-    return w.node("CumSum", x, w.constant(np.array(step.attrs["axis"], np.int64)))
-
-
-WRITE: Mapping[str, Write] = {"cumsum": _cumsum}
+WRITE: Mapping[str, Write] = {
+    "cumsum": lambda w, step, x: w.node("CumSum", x, w.constant(np.array(step.attrs["axis"])))
+}

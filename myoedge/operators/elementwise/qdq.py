@@ -10,14 +10,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.pointwise import Chain, evaluate
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    named,
-    number,
-)
+from myoedge.operators.qdq import Write, Writer, named, number
 
 # Functions of one number. Those here are continuous and finite everywhere, so that the last bit of
 # float32 does not matter; for all others the 256 values are written down.
@@ -36,14 +30,6 @@ def scaled(w: Writer, x: str, scale: float, offset: float) -> str:
     return w.node("Add", x, number(w, offset)) if offset else x
 
 
-def _leaky(w: Writer, x: str, slope: float = 0.01) -> str:
-    return w.node("LeakyRelu", x, alpha=slope)
-
-
-def _silu(w: Writer, x: str) -> str:
-    return w.node("Mul", x, w.node("Sigmoid", x))
-
-
 def _function(op: str, **attrs: Any) -> Write:
     return lambda w, x: w.node(op, x, **attrs)
 
@@ -57,11 +43,11 @@ NATIVE: Mapping[str, Write] = {
     "gelu_tanh": _function("Gelu", approximate="tanh"),
     "hardsigmoid": _function("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
     "hardswish": _function("HardSwish"),
-    "leaky_relu": _leaky,
+    "leaky_relu": lambda w, x, slope=0.01: w.node("LeakyRelu", x, alpha=slope),
     "mish": _function("Mish"),
     "neg": _function("Neg"),
     "sigmoid": _function("Sigmoid"),
-    "silu": _silu,
+    "silu": lambda w, x: w.node("Mul", x, w.node("Sigmoid", x)),
     "softsign": _function("Softsign"),
     "tanh": _function("Tanh"),
 }
@@ -69,25 +55,17 @@ NATIVE: Mapping[str, Write] = {
 
 def pointwise(w: Writer, name: str, functions: Chain) -> str:
     """The chain at our tensor `name`."""
-    if any(function not in NATIVE for function, *_ in functions):
-        return _gathered(w, w.integers[name], w.params[name], functions)
-    y = w.reals[name]
-    for function, *parameters in functions:
-        y = NATIVE[function](w, y, *parameters)
-    return y
-
-
-def _gathered(w: Writer, integers: str, params: QuantParams, functions: Chain) -> str:
-    """The chain's float value at each of the 256 inputs; 0.0 where it is not a number."""
-    real = (np.arange(-128, 128) - params.zero_point) * params.scale
+    if all(function in NATIVE for function, *_ in functions):
+        y = w.reals[name]
+        for function, *parameters in functions:
+            y = NATIVE[function](w, y, *parameters)
+        return y
+    # The float value at each of the 256 inputs; 0.0 where it is not a number.
+    real = (np.arange(-128, 128) - w.params[name].zero_point) * w.params[name].scale
     values = np.nan_to_num(evaluate(functions, real), nan=0.0, posinf=1e30, neginf=-1e30)
     table = w.constant(np.clip(values, -1e30, 1e30).astype(np.float32), f"{w.label}/table")
-    index = w.cast(integers, "int32")
+    index = w.cast(w.integers[name], "int32")
     return w.node("Gather", table, w.node("Add", index, w.constant(np.array(128, np.int32))))
-
-
-def _table(w: Writer, step: QuantizedNode, x: str) -> str:
-    return pointwise(w, step.operands[0], step.attrs["chain"])
 
 
 def _magnitude(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
@@ -106,16 +84,12 @@ def _affine(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Add", w.node("Mul", x, _along(w, step, 1)), _along(w, step, 2))
 
 
-def _prelu(w: Writer, step: QuantizedNode, x: str) -> str:
-    return w.node("PRelu", x, _along(w, step, 1))
-
-
 WRITE: Mapping[str, Write] = {
     "add": named("Add"),
     "affine": _affine,
     "magnitude": _magnitude,
     "mul": named("Mul"),
-    "prelu": _prelu,
+    "prelu": lambda w, step, x: w.node("PRelu", x, _along(w, step, 1)),
     "sub": named("Sub"),
-    "table": _table,
+    "table": lambda w, step, x: pointwise(w, step.operands[0], step.attrs["chain"]),
 }

@@ -10,12 +10,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
 from myoedge.operators.filters.definition import biquads_real, past_real
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced, transposed, whole
 
 TIME = {"axis": 0}
 
@@ -30,11 +25,10 @@ def write(*, kept: bool) -> Write:
         unit = w.params[step.node.inputs[0]].scale * 2.0 ** -step["guard"]  # of what is kept
         y = _of_samples(w, rows, sections, steps, kept)
         for state in before:
-            y = w.node(
-                "Add", y, _of_state(w, _lanes(w, state, outer * inner), sections, steps, kept, unit)
-            )
+            lanes = transposed(w, reshaped(w, state, -1, outer * inner), 1, 0)
+            y = w.node("Add", y, _of_state(w, lanes, sections, steps, kept, unit))
         if kept:
-            return _scaled(w, w.node("Transpose", y, perm=[1, 0]), 1 / unit, step.out)
+            return _scaled(w, transposed(w, y, 1, 0), 1 / unit, step.out)
         return _in_place(w, y, (outer, inner, steps), step.out)
 
     return node
@@ -42,35 +36,22 @@ def write(*, kept: bool) -> Write:
 
 def _signals(w: Writer, x: str, sizes: tuple[int, int, int]) -> str:
     """[outer, T, inner] -> a row for every signal."""
-    apart = w.node("Transpose", w.node("Reshape", x, whole(w, *sizes)), perm=[0, 2, 1])
-    return w.node("Reshape", apart, whole(w, -1, sizes[1]))
+    return reshaped(w, transposed(w, reshaped(w, x, *sizes), 0, 2, 1), -1, sizes[1])
 
 
 def _in_place(w: Writer, rows: str, sizes: tuple[int, int, int], shape: tuple[int, ...]) -> str:
     """A row for every signal -> the shape that they came in."""
-    apart = w.node("Transpose", w.node("Reshape", rows, whole(w, *sizes)), perm=[0, 2, 1])
-    return w.node("Reshape", apart, whole(w, *shape))
-
-
-def _lanes(w: Writer, state: str, lanes: int) -> str:
-    return w.node("Transpose", w.node("Reshape", state, whole(w, -1, lanes)), perm=[1, 0])
+    return reshaped(w, transposed(w, reshaped(w, rows, *sizes), 0, 2, 1), *shape)
 
 
 def _of_samples(w: Writer, rows: str, sections: Array, steps: int, kept: bool) -> str:
     """Response to the samples: a convolution with as many of its values as there are samples."""
-    impulse = np.zeros(steps)
-    impulse[0] = 1.0
-    if not kept:
-        kernel = biquads_real(TIME, impulse, sections)[::-1].reshape(1, 1, steps)
-        y = w.node(
-            "Conv",
-            w.node("Unsqueeze", rows, whole(w, 1)),
-            w.constant(kernel.copy()),
-            pads=[steps - 1, 0],
-        )
-        return w.node("Squeeze", y, whole(w, 1))
-    each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
-    return w.node("MatMul", rows, w.constant(each.T.copy()))
+    if kept:
+        each = past_real(TIME, np.eye(steps), sections).reshape(-1, steps)
+        return w.node("MatMul", rows, w.constant(each.T.copy()))
+    kernel = biquads_real(TIME, np.eye(1, steps)[0], sections)[::-1].reshape(1, 1, steps)
+    images, taps = w.node("Unsqueeze", rows, whole(w, 1)), w.constant(kernel.copy())
+    return w.node("Squeeze", w.node("Conv", images, taps, pads=[steps - 1, 0]), whole(w, 1))
 
 
 def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, unit: float) -> str:
@@ -84,8 +65,7 @@ def _of_state(w: Writer, rows: str, sections: Array, steps: int, kept: bool, uni
 
 
 def _scaled(w: Writer, x: str, factor: float, shape: tuple[int, ...]) -> str:
-    y = w.node("Mul", x, number(w, factor))
-    return w.node("Reshape", y, whole(w, *shape))
+    return reshaped(w, w.node("Mul", x, number(w, factor)), *shape)
 
 
 def running(*, kept: bool) -> Write:
@@ -105,8 +85,7 @@ def running(*, kept: bool) -> Write:
         old = w.node("Mul", first, w.constant(fades[None].astype(np.float32)))
         powers = w.node("Add", w.node("Squeeze", recent, whole(w, 1)), old)
         if kept:
-            last = w.node("Slice", powers, *(whole(w, n) for n in (steps - 1, steps, 1)))
-            return _scaled(w, last, 1 / unit, step.out)
+            return _scaled(w, sliced(w, powers, steps - 1, steps, 1), 1 / unit, step.out)
         y = w.node("Div", rows, w.node("Sqrt", powers))
         return _in_place(w, y, (outer, inner, steps), step.out)
 

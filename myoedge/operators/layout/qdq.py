@@ -6,22 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, along_axis, number, whole
 
 FIRST = -(2**31)  # an end before the first element, for slices that run backwards
 
 
 def _to_shape(op: str) -> Write:
     return lambda w, step, x: w.node(op, x, whole(w, *step.out))
-
-
-def _transpose(w: Writer, step: QuantizedNode, x: str) -> str:
-    return w.node("Transpose", x, perm=list(step.attrs["perm"]))
 
 
 def _slice(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -36,15 +27,11 @@ def _pad(w: Writer, step: QuantizedNode, x: str) -> str:
     return w.node("Pad", x, both, number(w, step.attrs["value"]))
 
 
-def _concat(w: Writer, step: QuantizedNode, *xs: str) -> str:
-    return w.node("Concat", *xs, axis=step.attrs["axis"])
-
-
 WRITE: Mapping[str, Write] = {
-    "concat": _concat,
+    "concat": along_axis("Concat"),
     "expand": _to_shape("Expand"),
     "pad": _pad,
     "reshape": _to_shape("Reshape"),
     "slice": _slice,
-    "transpose": _transpose,
+    "transpose": lambda w, step, x: w.node("Transpose", x, perm=list(step.attrs["perm"])),
 }

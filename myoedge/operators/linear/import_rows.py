@@ -105,7 +105,7 @@ ROWS = (
         "linear matmul",
         addmm,
         "addmm baddbmm",
-        "Gemm(mat1, mat2, self, *, alpha=1.0, beta=1.0, trans1: transA = False, "
+        "Gemm(mat1, mat2: finite, self: finite, *, alpha=1.0, beta=1.0, trans1: transA = False, "
         "trans2: transB = False)",
     ),
 )

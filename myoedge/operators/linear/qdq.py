@@ -6,11 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv.qdq import weights
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-)
+from myoedge.operators.qdq import Write, Writer, transposed, weights
 
 
 def _linear(w: Writer, step: QuantizedNode, x: str) -> str:
@@ -21,7 +17,7 @@ def _linear(w: Writer, step: QuantizedNode, x: str) -> str:
 def _matmul(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
     if step.attrs.get("b_turned", False):
         rank = len(step.shapes[1])
-        b = w.node("Transpose", b, perm=[*range(rank - 2), rank - 1, rank - 2])
+        b = transposed(w, b, *range(rank - 2), rank - 1, rank - 2)
     return w.node("MatMul", a, b)
 
 

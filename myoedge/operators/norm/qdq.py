@@ -8,12 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, whole
 
 
 def _layer_norm(w: Writer, step: QuantizedNode, x: str) -> str:

@@ -14,13 +14,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.pool.definition import Window
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    channels_first,
-    channels_last,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, channels_first, channels_last, sliced, whole
 
 
 def _reduce(op: str) -> Write:
@@ -79,44 +73,33 @@ def _grids_of(step: QuantizedNode) -> list[PoolWindow] | None:
     return grids if len(grids) == len(found) and 1 <= len(grids) <= 3 else None
 
 
-def max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
+def _max_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     grids = _grids_of(step)
     if grids is None:
         return _one_by_one(w, step, x, "ReduceMax")
     return _native(w, "MaxPool", grids, x, len(step.out))
 
 
-def avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
+def _avg_pool(w: Writer, step: QuantizedNode, x: str) -> str:
     """The mean over each window's own elements where that is what is asked, else with a factor."""
-    wanted, inside = _divisors(step), _counts(step)
-    grids = _grids_of(step)
-    if grids is None:
-        return _times(w, _one_by_one(w, step, x, "ReduceSum"), 1.0 / wanted)
-    y = _native(w, "AveragePool", grids, x, len(step.out))
-    return y if np.array_equal(wanted, inside) else _times(w, y, inside / wanted)
-
-
-def _divisors(step: QuantizedNode) -> Array:
-    """float64 [*T, 1]: what each window's sum is divided by."""
+    windows, grids = step.attrs["windows"], _grids_of(step)
+    inside = _products(step, [[high - low for low, high, _ in axis] for axis in windows])
+    wanted = _products(step, [[window[2] for window in axis] for axis in windows])
     if step.attrs.get("divisor"):
-        return np.full((*step.out[1:-1], 1), float(step.attrs["divisor"]))
-    return _products(step, [[window[2] for window in axis] for axis in step.attrs["windows"]])
-
-
-def _counts(step: QuantizedNode) -> Array:
-    """float64 [*T, 1]: elements inside each window."""
-    return _products(
-        step, [[high - low for low, high, _ in axis] for axis in step.attrs["windows"]]
-    )
+        wanted = np.full(inside.shape, float(step.attrs["divisor"]))
+    if grids is None:
+        y, factor = _one_by_one(w, step, x, "ReduceSum"), 1.0 / wanted
+    else:
+        y, factor = _native(w, "AveragePool", grids, x, len(step.out)), inside / wanted
+        if np.array_equal(wanted, inside):
+            return y
+    return w.node("Mul", y, w.constant(factor.astype(np.float32)))
 
 
 def _products(step: QuantizedNode, per_axis: Sequence[Sequence[int]]) -> Array:
+    """float64 [*T, 1]: products of one number an axis."""
     shape: Shape = (*step.out[1:-1], 1)
     return np.array([math.prod(c) for c in itertools.product(*per_axis)], float).reshape(shape)
-
-
-def _times(w: Writer, x: str, factor: Array) -> str:
-    return w.node("Mul", x, w.constant(factor.astype(np.float32)))
 
 
 def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) -> str:
@@ -133,14 +116,14 @@ def _native(w: Writer, op: str, grids: Sequence[PoolWindow], x: str, rank: int) 
 def _one_by_one(w: Writer, step: QuantizedNode, x: str, op: str) -> str:
     """Axis after axis: cut out every window, reduce it, put the results behind each other."""
     for d, axis in enumerate(step.attrs["windows"], start=1):
-        cuts = [w.node("Slice", x, whole(w, lo), whole(w, hi), whole(w, d)) for lo, hi, _ in axis]
+        cuts = [sliced(w, x, low, high, d) for low, high, _ in axis]
         x = w.node("Concat", *(w.node(op, cut, whole(w, d), keepdims=1) for cut in cuts), axis=d)
     return x
 
 
 WRITE: Mapping[str, Write] = {
-    "avg_pool": avg_pool,
-    "max_pool": max_pool,
+    "avg_pool": _avg_pool,
+    "max_pool": _max_pool,
     "mean": _reduce("ReduceMean"),
     "sum": _reduce("ReduceSum"),
 }

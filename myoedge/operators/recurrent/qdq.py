@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.qdq import (
-    Write,
-    Writer,
-    number,
-    reshaped,
-    whole,
-)
+from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, weight_scale, whole
 from myoedge.operators.recurrent.cells import CELL_REACH, HIDDEN, STATE_REACH
 
 ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}  # ONNX's gates by ours
@@ -29,71 +22,41 @@ def write(op: str, *, result: int) -> Write:
     def node(w: Writer, step: QuantizedNode, gates: str, h: str, *c: str) -> str:
         order, (batch, units) = ORDER[op], step.shapes[1]
         size = len(order) * units
-        x = _by_gate(w, gates, (*step.shapes[0][:2], units), order)
-        shape = w.node("ConstantOfShape", whole(w, size, size))
-        eye = reshaped(w, w.node("EyeLike", shape), 1, size, size)
-        r, bias = _weights(w, step, order)
-        first = [_start(w, op, h), *(_clipped(w, x, CELL_REACH) for x in c)]
+        by_unit = reshaped(w, gates, *step.shapes[0][:2], units, len(order))
+        by_gate = w.node("Gather", transposed(w, by_unit, 0, 1, 3, 2), whole(w, *order), axis=2)
+        x = reshaped(w, by_gate, *step.shapes[0][:2], size)
+        eye = w.node("EyeLike", w.node("ConstantOfShape", whole(w, size, size)))
+        scale = weight_scale(w, step, HIDDEN, step["bias"])
+        integers = w.constant(_sorted(step["weight"], order), f"{w.label}/weight")
+        scales = w.constant(_sorted(scale, order).astype(np.float32), f"{w.label}/weight.scale")
+        r = reshaped(w, w.node("DequantizeLinear", integers, scales, axis=0), 1, size, units)
+        own = np.stack([np.zeros(size), _sorted(step["bias"] * scale * HIDDEN.scale, order)])
+        bias = w.constant(own.astype(np.float32).reshape(1, -1), f"{w.label}/bias")
+        if op == "LSTM":  # the first h with as many bits as it is kept with
+            w.store(f"{w.label}/first", h, HIDDEN)
+            first = [w.reals[f"{w.label}/first"], *(_clipped(w, x, CELL_REACH) for x in c)]
+        else:
+            first = [_clipped(w, h, STATE_REACH)]
         states = [reshaped(w, name, 1, batch, units) for name in first]
         more: dict[str, Any] = {}
         if op == "GRU":
             more = {"linear_before_reset": int(not step.attrs["reset_first"])}
         direction = "reverse" if step.attrs["reverse"] else "forward"
-        inputs = (x, eye, r, bias, "", *states)
+        inputs = (x, reshaped(w, eye, 1, size, size), r, bias, "", *states)
         y = w.node(op, *inputs, result=result, hidden_size=units, direction=direction, **more)
         return reshaped(w, y, *step.out)
 
     return node
 
 
-def _by_gate(w: Writer, gates: str, shape: Sequence[int], order: Sequence[int]) -> str:
-    """[T, N, H * G] unit by unit -> gate by gate."""
-    apart = w.node("Transpose", reshaped(w, gates, *shape, len(order)), perm=[0, 1, 3, 2])
-    sorted_ = w.node("Gather", apart, whole(w, *order), axis=2)
-    return reshaped(w, sorted_, *shape[:2], shape[2] * len(order))
-
-
-def _start(w: Writer, op: str, h: str) -> str:
-    """The first h with as many bits as it is kept with."""
-    if op == "GRU":
-        return _clipped(w, h, STATE_REACH)
-    name = f"{w.label}/first"
-    w.store(name, h, HIDDEN)
-    return w.reals[name]
-
-
 def _clipped(w: Writer, x: str, limit: float) -> str:
-    edges = (number(w, edge) for edge in (-limit, limit))
-    return w.node("Clip", x, *edges)
-
-
-def _weights(w: Writer, step: QuantizedNode, order: Sequence[int]) -> tuple[str, str]:
-    """(of h [1, G * H, H], bias [1, 2 * G * H]), dequantised, gate by gate."""
-    scale = _scales(w, step)
-    size, units = step["weight"].shape
-    integers = w.constant(_sorted(step["weight"], order), f"{w.label}/weight")
-    scales = w.constant(_sorted(scale, order).astype(np.float32), f"{w.label}/weight.scale")
-    r = w.node("DequantizeLinear", integers, scales, axis=0)
-    own = _sorted(step["bias"] * scale * HIDDEN.scale, order)
-    bias = np.concatenate([np.zeros(size), own]).astype(np.float32)
-    return reshaped(w, r, 1, size, units), w.constant(bias[None], f"{w.label}/bias")
+    return w.node("Clip", x, *(number(w, edge) for edge in (-limit, limit)))
 
 
 def _sorted(rows: Array, order: Sequence[int]) -> Array:
+    """Unit by unit, as the operators have them -> gate by gate."""
     units = rows.reshape(-1, len(order), *rows.shape[1:])
     return np.ascontiguousarray(units.swapaxes(0, 1)[list(order)].reshape(rows.shape))
-
-
-def _scales(w: Writer, step: QuantizedNode) -> Array:
-    """float64 per row: of the two ways to choose it, the one that was taken."""
-    names = step.node.inputs[len(step.operands) :]
-    r, *own = (w.floats[name].astype(np.float64) for name in names)
-    bias = own[0] if own else np.zeros(len(r))
-    for per_channel in (True, False):
-        integers, scale = WeightFormat(8, per_channel).quantize(r, bias, HIDDEN)
-        if np.array_equal(integers, step["weight"]):
-            return scale
-    raise AssertionError(f"{step.node.where}: integers do not come from its weights")
 
 
 WRITE: Mapping[str, Write] = {
