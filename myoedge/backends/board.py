@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.backends.console import Conversation, Identity, SerialLine, open_line
+from myoedge.backends.console import Identity, SerialLine, open_line
 from myoedge.backends.measurement import (
     Inference,
     LayerCost,
@@ -92,13 +92,25 @@ def run_on_board(
     specs    shape and dtype of the outputs
     Errors: E603 .. E608.
     """
+    output_bytes = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs)
+    inferences = []
     with open_line(line) as link:
         identity = link.identity()
         check_identity(identity, marker)
-        sizes = (sum(x.nbytes for x in runs[0].inputs[0]), _bytes(specs), layers)
+        sizes = (sum(x.nbytes for x in runs[0].inputs[0]), output_bytes, layers)
         if (identity.input_bytes, identity.output_bytes, identity.layers) != sizes:
             raise MyoedgeError("E606", "the board's application has other inputs and outputs")
-        return Measurement("board", tuple(_infer(link, x, specs, layers) for x in runs))
+        for run in runs:
+            if run.restarts:
+                link.ask("z")
+            for inputs in run.inputs:
+                link.send_inputs(input_bytes([inputs]))
+                link.run(1, RUN_S)
+            data = link.results(output_bytes + 4 * (layers + 1))
+            *cycles, total = struct.unpack(f"<{layers + 1}I", data[output_bytes:])
+            (outputs,) = outputs_of(data[:output_bytes], specs, 1)
+            inferences.append(Inference(outputs, total, tuple(map(LayerCost, cycles))))
+    return Measurement("board", tuple(inferences))
 
 
 def measure_on_board(
@@ -108,26 +120,9 @@ def measure_on_board(
     with open_line(line) as link:
         check_identity(link.identity(), marker)
         link.send_inputs(input_bytes([sample]))
-        return meter.record(lambda: _run_times(link, times))
 
+        def run_times() -> None:
+            for _ in range(times):
+                link.run(1, RUN_S)
 
-def _run_times(link: Conversation, times: int) -> None:
-    for _ in range(times):
-        link.run(1, RUN_S)
-
-
-def _bytes(specs: Sequence[Spec]) -> int:
-    return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in specs)
-
-
-def _infer(link: Conversation, run: BoardRun, specs: Sequence[Spec], layers: int) -> Inference:
-    if run.restarts:
-        link.restart()
-    for inputs in run.inputs:
-        link.send_inputs(input_bytes([inputs]))
-        link.run(1, RUN_S)
-    size = _bytes(specs)
-    data = link.results(size + 4 * (layers + 1))
-    cycles = struct.unpack(f"<{layers + 1}I", data[size:])
-    (outputs,) = outputs_of(data[:size], specs, 1)
-    return Inference(outputs, cycles[-1], tuple(LayerCost(n) for n in cycles[:-1]))
+        return meter.record(run_times)

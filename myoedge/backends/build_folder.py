@@ -34,7 +34,7 @@ REPORT_KEYS = frozenset(
     ("schema", "model", "target", "quantization", "exact", "memory", "inputs", "outputs", "layers")
 )
 
-REPLACED = ("report.", "layers.csv")  # by validate and simulate
+EDITABLE = ("src/", "report.", "layers.csv")  # by people; by validate and simulate
 
 MAP_KEYS = frozenset(("buffers", "l1_buffers", "l1_planned_bytes", "constants", "l3_maps"))
 
@@ -107,13 +107,6 @@ class BuildFolder:
             raise MyoedgeError("E254", title, facts, ["b.run(samples)"])
         return self.stream
 
-    def check_no_stream(self) -> None:
-        """Errors: E254 where frames are"""
-        if self.stream is not None:
-            title, facts = f"{self.folder.name} takes frames", {"needs": "build without --stream"}
-            tries = ["b.reset(); ready = [b.push(frame) for frame in frames]"]
-            raise MyoedgeError("E254", title, facts, tries)
-
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """Tensors that the generated functions write, in order."""
@@ -149,12 +142,6 @@ class BuildFolder:
         if sha256(content) != self.digests.get(name):
             raise damaged(self.folder, ValueError(f"{name} is not as build wrote it"))
         return content
-
-    def check_whole(self) -> None:
-        """Files are as build wrote them, but for C, which may be edited, and reports; else E222."""
-        for name in self.digests:
-            if not name.startswith(("src/", *REPLACED)):
-                self.written(name)
 
     def check_application(self) -> None:
         """Errors: E240 where the build has no application of the GAP SDK."""
@@ -236,13 +223,9 @@ def _digest(document: Mapping[str, Any]) -> Any:
 
 def damaged(folder: Path, error: Exception, name: str = "") -> MyoedgeError:
     """E222; `name` is the file that could not be read."""
-    title = f"{folder.name} is not a whole build folder"
-    return MyoedgeError("E222", title, {"cause": _cause(error, name)}, ["myoedge build ... again"])
-
-
-def _cause(error: Exception, name: str) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    cause = f"{name}: {text.splitlines()[0]}".removeprefix(": ")
     if isinstance(error, FileNotFoundError) and name:
-        return f"{name} is gone"
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    first = said.splitlines()[0]
-    return f"{name}: {first}" if name else first
+        cause = f"{name} is gone"
+    title = f"{folder.name} is not a whole build folder"
+    return MyoedgeError("E222", title, {"cause": cause}, ["myoedge build ... again"])

@@ -24,7 +24,7 @@ CHUNK_BYTES = 1024  # bytes of inputs or results in a frame
 TRIES = 4
 ANSWER_TIMEOUT_S = 2.0  # for requests without a computation
 START_TIMEOUT_S = 5.0  # a board that has just been started
-DAMAGED = 1
+DAMAGED = b"\1"
 
 _HEAD = struct.Struct("<cBH")
 _CRC = struct.Struct("<I")
@@ -109,7 +109,7 @@ class Conversation:
     def ask(self, kind: str, payload: bytes = b"", timeout_s: float | None = None) -> bytes:
         """Sends a request and returns the answer's payload.
 
-        patience_s   for the answer, ANSWER_TIMEOUT_S without it
+        timeout_s   for the answer, ANSWER_TIMEOUT_S without it
         Errors: E604 no answer, E605 no valid answer, E607 unplugged, E608 refused.
         """
         timeout_s = timeout_s or ANSWER_TIMEOUT_S
@@ -122,9 +122,25 @@ class Conversation:
                 self._write(bytes(MAX_PAYLOAD + 16))  # ends a frame that it may be waiting in
             elif answer.kind == kind.upper():
                 return answer.payload
-            elif answer.payload[:1] != bytes((DAMAGED,)):
-                raise _refused(kind, answer)
-        raise _no_answer(self.received, timeout_s)
+            elif answer.payload[:1] != DAMAGED:
+                reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
+                facts = {"request": kind, "answer": f"{answer.kind}: {reason}"}
+                tries = [
+                    "reset the board",
+                    "myoedge flash  writes the application of this build to it",
+                ]
+                raise MyoedgeError("E608", "the board refuses the request", facts, tries)
+        if self.received:
+            facts = {"received": f"{self.received:,} bytes, no complete message"}
+            same = "-DME_BAUD_RATE of the application and baud_rate of the board must be the same"
+            raise MyoedgeError("E605", "the board's answer is not valid", facts, [same, "--port"])
+        tries = [
+            "is the application flashed, and built with -DME_UART=ON? myoedge flash",
+            "--port: a probe has several serial ports, the console is one of them",
+            "reset the board",
+        ]
+        facts = {"waited": f"{TRIES} times {timeout_s:g} s"}
+        raise MyoedgeError("E604", "the board does not answer", facts, tries)
 
     def identity(self) -> Identity:
         """Identity of the application. Errors: as ask; E606 an application of another version."""
@@ -144,10 +160,6 @@ class Conversation:
         """Runs the network `times` times within `timeout_s` seconds. Errors: as ask."""
         self.ask("r", struct.pack("<I", times), timeout_s)
 
-    def restart(self) -> None:
-        """Resets the states of a stream. Errors: as ask."""
-        self.ask("z")
-
     def results(self, size: int) -> bytes:
         """Outputs, cycles by layer and total cycles, `size` bytes in all. Errors: as ask."""
         parts = [
@@ -162,53 +174,20 @@ class Conversation:
     def _answer(self, timeout_s: float) -> Message | None:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            received = self._read()
+            with unplug_errors():
+                received = self.port.read(4 * MAX_PAYLOAD)
             self.received += len(received)
             messages, self.rest = decode(self.rest + received)
             for message in messages:
-                if message.number == self.number or _is_damaged(message):
+                # the board does not know the number of a request that arrived damaged
+                is_damaged = message.kind == "N" and message.payload[:1] == DAMAGED
+                if message.number == self.number or is_damaged:
                     return message
         return None
-
-    def _read(self) -> bytes:
-        with unplug_errors():
-            return self.port.read(4 * MAX_PAYLOAD)
 
     def _write(self, data: bytes) -> None:
         with unplug_errors():
             self.port.write(data)
-
-
-def _is_damaged(message: Message) -> bool:
-    """Whether the board received a damaged request, whose number it does not know."""
-    return message.kind == "N" and message.payload[:1] == bytes((DAMAGED,))
-
-
-def _refused(kind: str, answer: Message) -> MyoedgeError:
-    reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
-    facts = {"request": kind, "answer": f"{answer.kind}: {reason}"}
-    tries = ["reset the board", "myoedge flash  writes the application of this build to it"]
-    return MyoedgeError("E608", "the board refuses the request", facts, tries)
-
-
-def _no_answer(received: int, timeout_s: float) -> MyoedgeError:
-    if received == 0:
-        return MyoedgeError(
-            "E604",
-            "the board does not answer",
-            {"waited": f"{TRIES} times {timeout_s:g} s"},
-            [
-                "is the application flashed, and built with -DME_UART=ON? myoedge flash",
-                "--port: a probe has several serial ports, the console is one of them",
-                "reset the board",
-            ],
-        )
-    return MyoedgeError(
-        "E605",
-        "the board's answer is not valid",
-        {"received": f"{received:,} bytes, no complete message"},
-        ["-DME_BAUD_RATE of the application and baud_rate of the board must be the same", "--port"],
-    )
 
 
 @contextmanager
@@ -218,12 +197,8 @@ def unplug_errors() -> Iterator[None]:
         yield
     except OSError as error:  # pyserial's SerialException is one
         facts = {"cause": str(error).splitlines()[0] if str(error) else type(error).__name__}
-        raise MyoedgeError(
-            "E607",
-            "the serial line to the board broke",
-            facts,
-            ["connect the board and run the command again"],
-        ) from None
+        tries = ["connect the board and run the command again"]
+        raise MyoedgeError("E607", "the serial line to the board broke", facts, tries) from None
 
 
 @contextmanager

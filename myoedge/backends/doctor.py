@@ -20,6 +20,7 @@ from myoedge.system.toolchain import ZIG, compiler
 from myoedge.targets.boards import all_boards
 
 BOARD_VERBS = ("flash", "run")  # to a board
+PYSERIAL = "pyserial>=3.5"
 State = Literal["ok", "missing", "wrong version"]
 
 
@@ -57,35 +58,34 @@ def tool_rows() -> tuple[ToolRow, ...]:
     """All external tools and packages; versions by running them or from metadata."""
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
+    source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
+    connect = "myoedge boards  (connect and power one)"
+    sdk = _folder_place("GAP_SDK_HOME", "utils/cmake/setup.cmake")
+    serial = _package_place("pyserial", "serial")
     optional = (
         _row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
         _row("gvsoc", "", ON_GVSOC, gvsoc.GET, _gvsoc_place()),
-        *_board_tools(),
+        _row("pyserial", PYSERIAL, BOARD_VERBS, f'pip install "{PYSERIAL}"', serial),
+        _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
+        _row(
+            *("openocd_tools", "", ("flash",), openocd.GET_TOOLS),
+            _folder_place("GAP_OPENOCD_TOOLS", "tcl"),
+        ),
+        _row("gap_sdk", "", ("flash",), source, sdk),
+        _row("probe", "", BOARD_VERBS, connect, _probe_place()),
+    )
+    packages = (
+        replace(
+            _row(name, version, verbs, f'pip install "{version}"', _package_place(name)),
+            needed=needed,
+        )
+        for name, version, verbs, needed in PACKAGES
     )
     return (
         _row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
         _row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
-        *(_package_row(*package) for package in PACKAGES),
+        *packages,
         *(replace(row, needed=False) for row in optional),
-    )
-
-
-def _board_tools() -> tuple[ToolRow, ...]:
-    """Tools that flash, run and validate need to reach a board."""
-    serial, home = "pyserial>=3.5", os.environ.get("GAP_SDK_HOME", "")
-    source = "source GAP9_SDK/configs/gap9_evk_audio.sh"
-    return (
-        _row(
-            "pyserial",
-            serial,
-            BOARD_VERBS,
-            f'pip install "{serial}"',
-            _package_place("pyserial", "serial"),
-        ),
-        _row("openocd", "", ("flash",), openocd.GET, _openocd_place()),
-        _row("openocd_tools", "", ("flash",), openocd.GET_TOOLS, _tools_place()),
-        _row("gap_sdk", "", ("flash",), source, _sdk_place(home)),
-        _row("probe", "", BOARD_VERBS, "myoedge boards  (connect and power one)", _probe_place()),
     )
 
 
@@ -98,13 +98,10 @@ def _openocd_place() -> tuple[str, str] | None:
     return None if version is None else (version, program)
 
 
-def _tools_place() -> tuple[str, str] | None:
-    folder = os.environ.get("GAP_OPENOCD_TOOLS", "")
-    return ("", folder) if folder and Path(folder, "tcl").is_dir() else None
-
-
-def _sdk_place(home: str) -> tuple[str, str] | None:
-    return ("", home) if home and Path(home, "utils/cmake/setup.cmake").is_file() else None
+def _folder_place(variable: str, part: str) -> tuple[str, str] | None:
+    """The folder that an environment variable names, where it holds this file or folder."""
+    folder = os.environ.get(variable, "")
+    return ("", folder) if folder and Path(folder, part).exists() else None
 
 
 def _probe_place() -> tuple[str, str] | None:
@@ -127,10 +124,10 @@ def _row(
 
 def _compiler_place(name: str) -> tuple[str, str] | None:
     try:
-        found_compiler = compiler(name)
+        cc = compiler(name)
     except MyoedgeError:
         return None
-    return found_compiler.version.removeprefix("zig "), found_compiler.command[0]
+    return cc.version.removeprefix("zig "), cc.command[0]
 
 
 def _gvsoc_place() -> tuple[str, str] | None:
@@ -139,13 +136,6 @@ def _gvsoc_place() -> tuple[str, str] | None:
         return "", str(gvsoc.find().home)
     except MyoedgeError:
         return None
-
-
-def _package_row(
-    name: str, requirement: str, blocks: tuple[str, ...], needed: bool = True
-) -> ToolRow:
-    fix = f'pip install "{requirement}"'
-    return replace(_row(name, requirement, blocks, fix, _package_place(name)), needed=needed)
 
 
 def _package_place(name: str, module: str | None = None) -> tuple[str, str] | None:
@@ -164,8 +154,6 @@ def satisfies(version: str, requirement: str) -> bool:
     public = version.partition("+")[0]
     if "==" in requirement:
         return public == requirement.partition("==")[2]
-    return _numbers(public) >= _numbers(requirement.partition(">=")[2])
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    least = requirement.partition(">=")[2]
+    has, needs = ([int(n) for n in re.findall(r"\d+", text)[:3]] for text in (public, least))
+    return has >= needs

@@ -21,7 +21,6 @@ from myoedge.quantization.samples import Given, fit, read
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Noise, quantized_inputs, real_values
 from myoedge.streaming.stream import (
-    Pass,
     Stream,
     firmware_head,
     first_frames,
@@ -83,13 +82,10 @@ def cases(network: QuantGraph, stream: Stream | None, samples: Iterable[Sample])
             values = run_integer(network.steps, network.constants, sample)
             given = [sample[name] for name in network.graph.inputs]
             yield Case(given, values, [values[name] for name in network.graph.outputs])
-        else:
-            yield from (_pass(stream, one) for one in passes(stream, sample))
-
-
-def _pass(stream: Stream, one: Pass) -> Case:
-    outputs = padded_outputs(stream, one.ready)
-    return Case(frames_of_pass(stream, one), one.values, outputs, one.number)
+            continue
+        for one in passes(stream, sample):
+            outputs = padded_outputs(stream, one.ready)
+            yield Case(frames_of_pass(stream, one), one.values, outputs, one.number)
 
 
 def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Array]]:
@@ -114,29 +110,24 @@ def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
     ]
 
 
-def random_samples(q: QuantGraph, count: int, seed: int = 0) -> Iterable[Sample]:
-    """Integer inputs over the whole range, edge values more often than chance has them."""
-    rng = np.random.default_rng(seed)
+def random_samples(q: QuantGraph, stream: Stream | None, count: int) -> Iterator[Sample]:
+    """Random integer inputs of so many samples; of a stream one sample, frames of so many passes.
+    Over the whole range, edge values more often than chance has them."""
+    rng, lengths = np.random.default_rng(0), {}
+    if stream is not None:
+        frames, count = count * stream.frames - stream.early, 1
+        lengths = {port.name: (port.axis, frames) for port in stream.inputs}
     for _ in range(count):
-        yield {name: _noise(rng, q.graph.shape(name), q.dtype(name)) for name in q.graph.inputs}
-
-
-def random_stream(stream: Stream, passes: int, seed: int = 0) -> Sample:
-    """Random integer frames for so many passes, one behind the other."""
-    rng, graph = np.random.default_rng(seed), stream.network.graph
-    frames = passes * stream.frames - stream.early
-    shapes = {port.name: (port.axis, graph.shape(port.name)) for port in stream.inputs}
-    return {
-        name: _noise(rng, (*shape[:axis], frames, *shape[axis + 1 :]), stream.network.dtype(name))
-        for name, (axis, shape) in shapes.items()
-    }
-
-
-def _noise(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
-    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    values = rng.integers(low, high + 1, shape, dtype)
-    edges = rng.choice(np.array([low, high], dtype), shape)
-    return np.where(rng.random(shape) < 0.1, edges, values)
+        sample = {}
+        for name in lengths or q.graph.inputs:
+            shape, dtype = [*q.graph.shape(name)], q.dtype(name)
+            if name in lengths:
+                axis, shape[axis] = lengths[name]
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            values = rng.integers(low, high + 1, shape, dtype)
+            edges = rng.choice(np.array([low, high], dtype), shape)
+            sample[name] = np.where(rng.random(shape) < 0.1, edges, values)
+        yield sample
 
 
 def real_samples(q: QuantGraph, inputs: Mapping[str, Array]) -> Iterable[Sample]:
@@ -184,10 +175,7 @@ def all_samples(
     """The golden sample, those a person gives, and random ones; of a stream so many passes."""
     yield golden_sample(build, short)
     yield from given_samples(build, given)
-    if build.stream is None:
-        yield from random_samples(build.network, random)
-    else:
-        yield random_stream(build.stream, random)
+    yield from random_samples(build.network, build.stream, random)
 
 
 def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | None:
@@ -252,43 +240,40 @@ def _compare(
     rows += [(last, name, expected, got) for name, expected, got in given]
     for layer, name, expected, got in rows:
         if not np.array_equal(got, expected):
-            return _difference(q, backend, layer, name, expected, got, number)
+            index = tuple(int(i) for i in np.argwhere(expected != got)[0])
+            values = int(expected[index]), int(got[index])
+            node = q.graph.producer.get(name)
+            where = node.where if node is not None else name
+            return Difference(backend, number, layer, name, where, index, *values)
     return None
 
 
 def _check_sizes(build: Build, layers: Layers) -> None:
-    q = build.network
-    names = enumerate(build.layer_names)
-    sizes = {index: math.prod(q.graph.shape(n)) * _bytes(q, n) for index, n in names}
+    q, names = build.network, enumerate(build.layer_names)
+    sizes = {
+        index: math.prod(q.graph.shape(n)) * q.element_type(n).size_bytes for index, n in names
+    }
     seen = {index: len(data) for index, data in layers.items()}
     if layers and not (seen.items() <= sizes.items() and seen.keys() >= build.regions.keys()):
         title = f"{build.folder.name}: the C does not write the layers of the plan"
         raise MyoedgeError("E222", title, tries=["myoedge build ... again"])
 
 
-def _bytes(q: QuantGraph, name: str) -> int:
-    return q.element_type(name).size_bytes
-
-
 def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
-    library = build.compiled("ME_TRACE")
+    library, stream = build.compiled("ME_TRACE"), build.stream
+    specs, l3 = build.given_specs, build.l3_image
     for case in runs:
         with host.traced(library) as layers:
-            outputs = _host_outputs(build, library, case)
-        yield case, (layers, outputs)
-
-
-def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
-    """Outputs of a run, or those that are ready with the last frame of a pass."""
-    stream, specs = build.stream, build.given_specs
-    if stream is None:
-        return host.run(library, case.given, specs, l3=build.l3_image)
-    if case.number == 0:
-        host.reset(library)
-    count = len(stream.inputs)
-    for at in range(0, len(case.given), count):
-        ready = host.push(library, case.given[at : at + count], specs, l3=build.l3_image)
-    return [zero_padded(y, shape) for y, (shape, _) in zip(ready, specs, strict=True)]
+            if stream is None:
+                outputs = host.run(library, case.given, specs, l3=l3)
+            else:  # the outputs that are ready with the last frame of a pass
+                if case.number == 0:
+                    host.reset(library)
+                count = len(stream.inputs)
+                for at in range(0, len(case.given), count):
+                    outputs = host.push(library, case.given[at : at + count], specs, l3=l3)
+        pairs = zip(outputs, specs, strict=True)
+        yield case, (layers, [zero_padded(y, shape) for y, (shape, _) in pairs])
 
 
 def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
@@ -319,17 +304,6 @@ BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "gvsoc": _on_gvsoc,
     "board": _on_board,
 }
-
-
-def _difference(
-    q: QuantGraph, backend: str, layer: int, name: str, expected: Array, got: Array, sample: int
-) -> Difference:
-    index = tuple(int(i) for i in np.argwhere(expected != got)[0])
-    node = q.graph.producer.get(name)
-    where = node.where if node is not None else name
-    return Difference(
-        backend, sample, layer, name, where, index, int(expected[index]), int(got[index])
-    )
 
 
 def check_backends(names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,11 +118,6 @@ def read_files(data: bytes) -> dict[str, bytes]:
         contents[name] = _slice(data, offset, size, part)
         at += _FILE.size + length
     return contents
-
-
-def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> BootImage:
-    """The boot image of a linked program, loaded by the ROM."""
-    return BootImage(entry, tuple(Segment(address, data) for address, data in segments))
 
 
 def _aligned(at: int, to: int) -> int:

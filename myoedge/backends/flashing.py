@@ -13,7 +13,7 @@ from myoedge.backends import openocd
 from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
 from myoedge.backends.console import SerialLine, open_line
-from myoedge.backends.flash_image import boot_image, write_boot, write_files
+from myoedge.backends.flash_image import BootImage, Segment, write_boot, write_files
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_elf
@@ -73,7 +73,13 @@ def flash_build(
             openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
             size = sum(len(data) for _, data in program.segments)
         else:
-            size = write(flash, _image(program, flash))
+            segments = (Segment(address, data) for address, data in program.segments)
+            image = write_boot(BootImage(program.entry, tuple(segments)))
+            if len(image) > flash.bytes:
+                facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
+                title = "the program does not fit the flash"
+                raise MyoedgeError("E613", title, facts, ["--to octospi"])
+            size = write(flash, image)
         banner = None if line is None or flash is not None else _banner(line, build, progress)
     return FlashResult(board.id, to, size, 0 if files is None else len(files[1]), banner, warnings)
 
@@ -109,7 +115,11 @@ def _read(path: Path) -> Program:
 
 def check_program(program: Program, path: Path, board: Board, build: Build) -> tuple[Notice, ...]:
     """Checks that a program is this build's application for this board. Errors: E613."""
-    outside_memory = [hex(at) for at, data in program.segments if not _is_in_memory(at, len(data))]
+    outside_memory = [
+        hex(at)
+        for at, data in program.segments
+        if not any(start <= at and at + len(data) <= start + size for start, size in MEMORIES)
+    ]
     if outside_memory:
         raise _not_for(path, board, {"outside memory": ", ".join(outside_memory)})
     if SIMULATOR_SYMBOL in program.symbols:
@@ -124,24 +134,10 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
     return ()
 
 
-def _is_in_memory(address: int, size: int) -> bool:
-    return any(
-        start <= address and address + size <= start + size_bytes for start, size_bytes in MEMORIES
-    )
-
-
 def _not_for(path: Path, board: Board, facts: dict[str, str]) -> MyoedgeError:
     tries = ["build gap_sdk/ again: cmake --build DIR/gap_sdk/build"]
     title = f"{path.name} is not this build's application for {board.name}"
     return MyoedgeError("E613", title, facts, tries)
-
-
-def _image(program: Program, flash: Flash) -> bytes:
-    image = write_boot(boot_image(program.entry, program.segments))
-    if len(image) > flash.bytes:
-        facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
-        raise MyoedgeError("E613", "the program does not fit the flash", facts, ["--to octospi"])
-    return image
 
 
 def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash, bytes] | None:

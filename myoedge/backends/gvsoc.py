@@ -24,6 +24,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = _PACKAGE / "_data" / "gvsoc"
+# folder of our system description: in an installed package, else in the checkout
+DESCRIPTION = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "gvsoc"
 TARGET = "gap9like"
 FREQUENCY = 370_000_000
 FC_HART = 0x3E0  # 9 is GAP9's own, with all clocks equal: see gvsoc/README.md
@@ -80,13 +84,6 @@ def _checked(home: Path, source: str) -> Gvsoc:
     return Gvsoc(home)
 
 
-def description_dir() -> Path:
-    """Folder of our system description: in an installed package, else in the checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_data" / "gvsoc"
-    return installed if installed.is_dir() else package.parent / "gvsoc"
-
-
 def run_elf(
     elf: Path,
     folder: Path,
@@ -129,7 +126,7 @@ def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, i
     """GVSoC's configuration file of the system with this firmware."""
     command = [
         str(installation.home / "bin" / "gvsoc"),
-        f"--target-dir={description_dir()}",
+        f"--target-dir={DESCRIPTION}",
         f"--target={TARGET}",
         *(f"--target-property={name}={value}" for name, value in options.items()),
         f"--binary={elf}",

@@ -25,7 +25,6 @@ __all__ = [
     "push",
     "reset",
     "run",
-    "run_traced",
     "traced",
     "with_symbols",
 ]
@@ -72,7 +71,8 @@ def call(
     """
     if input_specs is not None:
         _check(inputs, input_specs)
-    arrays, results = _contiguous(inputs), _zeros(outputs)
+    arrays = _contiguous(inputs)
+    results = [np.zeros(shape, dtype) for shape, dtype in outputs]
     invoke(library, symbol, *_addresses(arrays, results), l3=l3)
     return results
 
@@ -87,7 +87,8 @@ def push(
     -> the frames that are ready
     Raises E911 where me_push returns less than 0.
     """
-    arrays, results = _contiguous(frame), _zeros(outputs)
+    arrays = _contiguous(frame)
+    results = [np.zeros(shape, dtype) for shape, dtype in outputs]
     ready = _call(library, PUSH, *_addresses(arrays, results), l3=l3)
     if ready < 0:
         raise _failed(PUSH, ready)
@@ -98,14 +99,6 @@ def reset(library: Library) -> None:
     """Calls `void me_reset(void)`."""
     with library.lock:
         ctypes.CFUNCTYPE(None)(("me_reset", library.handle))()
-
-
-def run_traced(
-    library: Library, inputs: Sequence[Array], outputs: Sequence[Spec], l3: bytes | None = None
-) -> tuple[dict[int, bytes], list[Array]]:
-    """Runs a network compiled with ME_TRACE: (bytes written by each layer number, outputs)."""
-    with traced(library) as written:
-        return written, run(library, inputs, outputs, l3=l3)
 
 
 @contextmanager
@@ -181,10 +174,6 @@ def _contiguous(arrays: Sequence[Array]) -> list[Array]:
         if array.dtype.kind not in "biuf" or not array.dtype.isnative:
             raise ValueError(f"input {index} has dtype {array.dtype}, which C cannot read")
     return [np.require(array, requirements=["C", "A"]) for array in arrays]
-
-
-def _zeros(outputs: Sequence[Spec]) -> list[Array]:
-    return [np.zeros(shape, dtype) for shape, dtype in outputs]
 
 
 def _addresses(*groups: Sequence[Array]) -> list[list[int]]:

@@ -42,39 +42,31 @@ def integers(
 
     shapes   shapes of the inputs by name
     raw      the values are integers already
-    pushed   the values are a frame of a stream
+    is_frame   the values are a frame of a stream
     Errors: E212 names or count, E213 shapes, E214 types, E216 NaN or infinite.
     """
-    arrays = _arrays_by_name(tuple(shapes), values)
-    shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
-    if raw:
-        return [_raw(q, name, x) for name, x in shaped.items()]
-    return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
-
-
-def _arrays_by_name(graph_inputs: Sequence[str], values: Any) -> dict[str, Array]:
-    """Arrays of real numbers by input name."""
     listed = values if isinstance(values, list | tuple | Mapping) else [values]
-    by_name = (
-        listed if isinstance(listed, Mapping) else dict(zip(graph_inputs, listed, strict=False))
-    )
-    if len(listed) != len(graph_inputs) or any(name not in by_name for name in graph_inputs):
-        description = (
-            ", ".join(map(str, by_name)) if isinstance(values, Mapping) else f"{len(listed)} arrays"
-        )
-        facts = {"needs": ", ".join(graph_inputs), "has": description}
+    by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
+    if len(listed) != len(shapes) or any(name not in by_name for name in shapes):
+        is_mapping = isinstance(values, Mapping)
+        description = ", ".join(map(str, by_name)) if is_mapping else f"{len(listed)} arrays"
+        facts = {"needs": ", ".join(shapes), "has": description}
         raise MyoedgeError("E212", "names or number of inputs are wrong", facts)
-    return {name: _real(name, by_name[name]) for name in graph_inputs}
-
-
-def _real(name: str, value: Any) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        facts = {"needs": "real numbers", "has": str(array.dtype)}
-        raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
-    if not np.isfinite(array).all():
-        raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
-    return array
+    arrays = {name: np.asarray(by_name[name]) for name in shapes}
+    for name, x in arrays.items():
+        if x.dtype.kind not in "fiu":
+            facts = {"needs": "real numbers", "has": str(x.dtype)}
+            raise MyoedgeError("E214", f"input {name} is no array of real numbers", facts)
+        if not np.isfinite(x).all():
+            raise MyoedgeError("E216", f"input {name} holds NaN or infinite values", tries=FINITE)
+    shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
+    if not raw:
+        return [quantize(at_border(q.graph, n, x), q.params[n]) for n, x in shaped.items()]
+    for name, x in shaped.items():
+        if x.dtype != (needed := q.dtype(name)):
+            title = f"input {name} must be {needed} with raw=True"
+            raise MyoedgeError("E214", title, {"has": x.dtype})
+    return [*shaped.values()]
 
 
 def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
@@ -83,15 +75,6 @@ def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
         facts = {"needs": list(shape), "has": list(x.shape)}
         has_samples = x.shape[1:] in (shape, shape[1:])
         tries = ["one window at a time: [b.run(x) for x in windows]"] if has_samples else []
-        subject = f"a frame of {name}" if is_frame else f"input {name}"
-        raise MyoedgeError(
-            "E213", f"{subject} has the wrong shape", facts, [FRAME] if is_frame else tries
-        )
+        subject, tries = (f"a frame of {name}", [FRAME]) if is_frame else (f"input {name}", tries)
+        raise MyoedgeError("E213", f"{subject} has the wrong shape", facts, tries)
     return x.reshape(shape)
-
-
-def _raw(q: QuantGraph, name: str, x: Array) -> Array:
-    needed = q.dtype(name)
-    if x.dtype != needed:
-        raise MyoedgeError("E214", f"input {name} must be {needed} with raw=True", {"has": x.dtype})
-    return x

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -106,15 +107,9 @@ def write_inputs(folder: Path, samples: Sequence[Sequence[Array]], l3: bytes | N
 def check_exit(code: int, printed: str) -> None:
     """Checks the firmware's exit code. Errors: E711 not zero."""
     if code != 0:
-        raise MyoedgeError(
-            "E711",
-            "the firmware returned an error",
-            {
-                "exit code": code,
-                "meaning": "src/firmware/exit_codes.h",
-                "printed": printed.strip()[-400:],
-            },
-        )
+        facts = {"exit code": code, "meaning": "src/firmware/exit_codes.h"}
+        facts |= {"printed": printed.strip()[-400:]}
+        raise MyoedgeError("E711", "the firmware returned an error", facts)
 
 
 def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Array, ...]]:
@@ -122,14 +117,14 @@ def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Arr
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
     if len(data) != count * sum(sizes):
         raise _wrong_size("output.bin", count * sum(sizes), len(data))
-    inferences, start = [], 0
-    for _ in range(count):
-        row = []
-        for (shape, dtype), size in zip(specs, sizes, strict=True):
-            row.append(np.frombuffer(data[start : start + size], dtype).reshape(shape))
-            start += size
-        inferences.append(tuple(row))
-    return inferences
+    stream = io.BytesIO(data)
+    return [
+        tuple(
+            np.frombuffer(stream.read(size), dtype).reshape(shape)
+            for (shape, dtype), size in zip(specs, sizes, strict=True)
+        )
+        for _ in range(count)
+    ]
 
 
 def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, ...], int]]:
@@ -143,9 +138,6 @@ def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, 
 
 
 def _wrong_size(name: str, expected: int, actual: int) -> MyoedgeError:
-    return MyoedgeError(
-        "E710",
-        f"the firmware's {name} has the wrong size",
-        {"needs": f"{expected} bytes", "has": f"{actual} bytes"},
-        ["build again, if files in the folder were changed"],
-    )
+    facts = {"needs": f"{expected} bytes", "has": f"{actual} bytes"}
+    tries = ["build again, if files in the folder were changed"]
+    return MyoedgeError("E710", f"the firmware's {name} has the wrong size", facts, tries)

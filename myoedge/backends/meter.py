@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,7 +101,13 @@ class Ppk2:
         """Samples from before the work until after it. Errors: E607 unplugged, E614 samples
         lost."""
         received, finished = bytearray(), threading.Event()
-        reader = threading.Thread(target=_read_until, args=(self.port, finished, received))
+
+        def read() -> None:  # a broken line is reported by the next write
+            with suppress(OSError):
+                while not finished.is_set():
+                    received.extend(self.port.read(1 << 16))
+
+        reader = threading.Thread(target=read)
         with unplug_errors():
             self.port.write(MODE + AMPERE + POWER + ON)
             self.port.write(START)
@@ -139,15 +145,6 @@ def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array
     return corrected
 
 
-def _read_until(port: SerialPort, finished: threading.Event, received: bytearray) -> None:
-    """Reads into `received` until finished; a broken line is reported by the next write."""
-    try:
-        while not finished.is_set():
-            received += port.read(1 << 16)
-    except OSError:
-        return
-
-
 def _calibration(port: SerialPort) -> dict[str, Array]:
     """Calibration factors that the device reports. Errors: E604 no answer, E605 no PPK2."""
     with unplug_errors():
@@ -156,15 +153,13 @@ def _calibration(port: SerialPort) -> dict[str, Array]:
         while b"END" not in text and time.monotonic() < deadline:
             text += port.read(4096)
     if not text:
-        raise MyoedgeError(
-            "E604", "the meter does not answer", {"waited": f"{ANSWER_TIMEOUT_S:g} s"}
-        )
+        facts: dict[str, object] = {"waited": f"{ANSWER_TIMEOUT_S:g} s"}
+        raise MyoedgeError("E604", "the meter does not answer", facts)
     rows = _ROW.findall(text.decode("latin-1"))
     if b"END" not in text or not rows:
+        facts = {"answer": text[:60]}
         tries = ["--meter PORT: a PPK2 has two serial ports, try the other one"]
-        raise MyoedgeError(
-            "E605", "the device at that port is no PPK2", {"answer": text[:60]}, tries
-        )
+        raise MyoedgeError("E605", "the device at that port is no PPK2", facts, tries)
     factors: dict[str, Array] = {name: np.full(RANGES, x) for name, x in _NEUTRAL.items()}
     factors["R"] = np.array(_SHUNTS)
     for name, step, value in rows:

@@ -80,12 +80,17 @@ class Session:
     def ask(self, command: str) -> str:
         """Result of a Tcl command. Errors: E609 the command fails, or OpenOCD has ended."""
         text = f'if {{[catch {{{command}}} r]}} {{set r "error $r"}} else {{set r "ok $r"}}'
+        data = b""
         try:
             self.connection.sendall(text.encode() + END)
-            result = self._receive()
+            while not data.endswith(END):
+                received = self.connection.recv(65536)
+                if not received:
+                    raise ConnectionResetError("the connection was closed")
+                data += received
         except OSError as error:
             raise _gone(self.running, command, str(error)) from None
-        state, _, value = result.partition(" ")
+        state, _, value = data[:-1].decode("utf-8", "replace").partition(" ")
         if state != "ok":
             raise _failed(self.running, command, value)
         return value
@@ -101,41 +106,22 @@ class Session:
     def put_word(self, address: int, value: int) -> None:
         self.ask(f"mww {address:#x} {value:#x}")
 
-    def _receive(self) -> str:
-        data = b""
-        while not data.endswith(END):
-            received = self.connection.recv(65536)
-            if not received:
-                raise ConnectionResetError("the connection was closed")
-            data += received
-        return data[:-1].decode("utf-8", "replace")
-
 
 @contextmanager
 def session(installation: OpenOcd, probe: Probe) -> Iterator[Session]:
     """Context manager: OpenOCD with the board's scripts. Errors: E601 no probe, E609 it ends."""
     scripts = [option for script in probe.scripts for option in ("-f", installation.tools / script)]
-    port = _free_port()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = int(server.getsockname()[1])  # free, as the server closes
     ports = f"gdb_port disabled; telnet_port disabled; tcl_port {port}"
-    command = [
-        installation.program,
-        "-c",
-        ports,
-        *scripts,
-        "-c",
-        f"adapter speed {probe.speed_khz}",
-    ]
-    with tools.background(command, cwd=installation.tools) as running:
-        connection = _connected(running, port)
-        with connection:
-            connection.settimeout(COMMAND_S)
-            yield Session(connection, running)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    speed = f"adapter speed {probe.speed_khz}"
+    command = [installation.program, "-c", ports, *scripts, "-c", speed]
+    with (
+        tools.background(command, cwd=installation.tools) as running,
+        _connected(running, port) as connection,
+    ):
+        connection.settimeout(COMMAND_S)
+        yield Session(connection, running)
 
 
 def _connected(running: tools.Background, port: int) -> socket.socket:
@@ -216,28 +202,22 @@ def write_flash(
         link.put_word(base + field, value)
     for at in range(0, len(data), flash.sector_bytes):
         sector = data[at : at + flash.sector_bytes]
-        progress(f"flash {at + len(sector):,} of {len(data):,} bytes")
-        _write_sector(link, base, image, sector, at, last=at + len(sector) == len(data))
+        end, size = at + len(sector), len(sector)
+        progress(f"flash {end:,} of {len(data):,} bytes")
+        _wait_for(link, base + BOARD_READY, lambda word: word == 1)
+        buffer = link.word(base + BUFFER)
+        link.put_word(base + HOST_READY, 0)
+        if end == len(data):
+            link.put_word(base + RUN, 0)
+        link.put_word(base + ADDRESS, at)
+        link.put_word(base + SIZE, size)
+        link.ask(f"load_image {{{image}}} {(buffer - at) % 2**32:#x} bin {buffer:#x} {size}")
+        _check_sector(link, buffer, sector, at, image.with_suffix(".back"))
+        link.put_word(base + BOARD_READY, 0)
+        link.put_word(base + HOST_READY, 1)
     _wait_for(link, base + RUN, lambda word: word == 1)
     for field in (BOARD_READY, HOST_READY):
         link.put_word(base + field, 0)
-
-
-def _write_sector(
-    link: Session, base: int, image: Path, sector: bytes, at: int, *, last: bool
-) -> None:
-    """Writes one sector of the image through the flasher, whose struct is at `base`."""
-    _wait_for(link, base + BOARD_READY, lambda word: word == 1)
-    buffer = link.word(base + BUFFER)
-    link.put_word(base + HOST_READY, 0)
-    if last:
-        link.put_word(base + RUN, 0)
-    link.put_word(base + ADDRESS, at)
-    link.put_word(base + SIZE, len(sector))
-    link.ask(f"load_image {{{image}}} {(buffer - at) % 2**32:#x} bin {buffer:#x} {len(sector)}")
-    _check_sector(link, buffer, sector, at, image.with_suffix(".back"))
-    link.put_word(base + BOARD_READY, 0)
-    link.put_word(base + HOST_READY, 1)
 
 
 def _wait_for(link: Session, address: int, condition: Callable[[int], bool]) -> int:
@@ -254,9 +234,8 @@ def _check_sector(link: Session, buffer: int, sector: bytes, at: int, back: Path
     link.ask(f"dump_image {{{back}}} {buffer:#x} {len(sector)}")
     readback = back.read_bytes()
     if readback != sector:
-        offset = next(
-            (i for i, (a, b) in enumerate(zip(readback, sector, strict=False)) if a != b), 0
-        )
+        pairs = enumerate(zip(readback, sector, strict=False))
+        offset = next((i for i, (a, b) in pairs if a != b), 0)
         raise _differs("the flasher's buffer", f"byte {at + offset:,} of the image")
 
 

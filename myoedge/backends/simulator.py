@@ -19,7 +19,7 @@ from myoedge.backends.measurement import (
     write_inputs,
 )
 from myoedge.numerics.arrays import Array
-from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
+from myoedge.simulator import Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.gap9.chip import WORKERS
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -55,7 +55,11 @@ def run_firmware(
     regions   where each layer's result lies in memory when it ends: kept in Inference.written
     Errors: E701..E709 the program faulted; E711 it ended with an error of its own.
     """
-    options = replace(options or RunOptions(), snapshots=_addresses(program, regions or {}))
+    snapshots = {
+        layer: [(program.symbols[symbol] + offset, size)]
+        for layer, (symbol, offset, size) in (regions or {}).items()
+    }
+    options = replace(options or RunOptions(), snapshots=snapshots)
     with tools.scratch() as folder:
         write_inputs(folder, samples, l3)
         run = simulate(
@@ -72,20 +76,14 @@ def run_firmware(
     return _measurement(run, outputs, counted, regions or {}), run
 
 
-def _addresses(program: Program, regions: Mapping[int, Region]) -> dict[int, list[tuple[int, int]]]:
-    return {
-        layer: [(program.symbols[symbol] + offset, size)]
-        for layer, (symbol, offset, size) in regions.items()
-    }
-
-
 def _measurement(
     run: Simulation,
     outputs: Sequence[tuple[Array, ...]],
     counted: Sequence[tuple[tuple[int, ...], int]],
     regions: Mapping[int, Region],
 ) -> Measurement:
-    groups = _by_inference(run.marks)
+    starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
+    groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
     rows = []
     for index, (results, (cycles, total)) in enumerate(zip(outputs, counted, strict=True)):
         marks = groups[index] if index < len(groups) else ()
@@ -99,16 +97,6 @@ def _measurement(
     return Measurement("simulated", tuple(rows), startup, run.l1_bytes, run.output)
 
 
-def _by_inference(marks: Sequence[Mark]) -> list[tuple[Mark, ...]]:
-    groups: list[list[Mark]] = []
-    for mark in marks:
-        if mark.value == STARTED:
-            groups.append([])
-        if groups:
-            groups[-1].append(mark)
-    return [tuple(group) for group in groups]
-
-
 def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
     """Cycles counted modulo 2**32, corrected by the cycle counts of two marks."""
     return counted + ((end.cycle - start.cycle - counted + WRAP // 2) // WRAP) * WRAP
@@ -116,7 +104,8 @@ def _unwrapped(start: Mark, end: Mark, counted: int) -> int:
 
 def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
     counts = [b.since(a) for a, b in zip(start.counts, end.counts, strict=True)]
-    cores = counts[:WORKERS]
+    cores, cluster = counts[:WORKERS], counts[:CLUSTER]
+    l1_accesses = (c.loads + c.stores - c.outside_loads - c.outside_stores for c in cluster)
     causes = cores[0].stalls
     dma_bytes = end.dma_bytes - start.dma_bytes
     l3_bytes = end.l3_bytes - start.l3_bytes
@@ -129,14 +118,10 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
         l3_bytes=l3_bytes,
         activity=Activity(
             cycles,
-            instructions=sum(c.instructions for c in counts[:CLUSTER]),
+            instructions=sum(c.instructions for c in cluster),
             fc_instructions=sum(c.instructions for c in counts[CLUSTER:]),
-            accesses=sum(map(_in_l1, counts[:CLUSTER])),
+            accesses=sum(l1_accesses),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
         ),
     )
-
-
-def _in_l1(core: CoreCounts) -> int:
-    return core.loads + core.stores - core.outside_loads - core.outside_stores

@@ -30,30 +30,22 @@ _DISK_FULL = (
 def is_cached(path: Path) -> bool:
     """Whether the cache has this file intact; marks it as recently used."""
     with suppress(FileNotFoundError):
-        if _is_intact(path):
+        data = path.read_bytes()
+        if hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]:
             os.utime(path)
             return True
     return False
 
 
 def store(fresh: Path, path: Path) -> None:
-    """Moves a new file into the cache atomically. Errors: E281 disk full."""
-    _seal(fresh)
-    os.replace(fresh, path)
-
-
-def _seal(file: Path) -> None:
-    """Appends the file's sha256, which linkers and loaders ignore, to detect truncation."""
+    """Moves a new file into the cache atomically, with its sha256 behind it, which linkers and
+    loaders ignore, to detect truncation. Errors: E281 disk full."""
     try:
-        with file.open("r+b") as opened:
+        with fresh.open("r+b") as opened:
             opened.write(hashlib.sha256(opened.read()).digest())
     except OSError as error:
         raise disk_full_error(error.strerror or "") or error from None
-
-
-def _is_intact(path: Path) -> bool:
-    data = path.read_bytes()
-    return hashlib.sha256(data[:-SEAL_BYTES]).digest() == data[-SEAL_BYTES:]
+    os.replace(fresh, path)
 
 
 def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
@@ -68,23 +60,14 @@ def digest(root: Path, files: Iterable[Path], build: Iterable[str]) -> str:
 
 def disk_full_error(message: str) -> MyoedgeError | None:
     """E281 where the compiler's message or a trial write shows a full disk; else None."""
-    if not any(text in message for text in _DISK_FULL) and _has_space():
-        return None
-    tries = ("free disk space there", "MYOEDGE_CACHE=<folder on another disk>")
-    return MyoedgeError(
-        "E281", "no disk space left to compile", {"cache": tools.cache_folder("libraries")}, tries
-    )
-
-
-def _has_space() -> bool:
-    """Whether a file of a library's size can be written; on a full disk zig prints only
-    "aborted"."""
-    try:
-        with tools.scratch() as folder:
+    if not any(text in message for text in _DISK_FULL):
+        # on a full disk zig prints only "aborted": a file of a library's size is written
+        with suppress(OSError), tools.scratch() as folder:
             (folder / "probe").write_bytes(bytes(LIBRARY_BYTES))
-    except OSError:
-        return False
-    return True
+            return None
+    facts = {"cache": tools.cache_folder("libraries")}
+    tries = ("free disk space there", "MYOEDGE_CACHE=<folder on another disk>")
+    return MyoedgeError("E281", "no disk space left to compile", facts, tries)
 
 
 def prune(files: Iterable[Path], max_files: int) -> None:

@@ -7,7 +7,7 @@ import bisect
 import functools
 import io
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,12 +77,15 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
         elf = ELFFile(io.BytesIO(data))
         if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
-        _check_sizes(elf, name, len(data))
-        segments = tuple(_segments(elf))
+        code = [section for section in elf.iter_sections() if _is_code(section)]
+        _check_sizes(elf, code, name, len(data))
+        loaded = (s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD" and s["p_filesz"])
+        segments = tuple((segment["p_paddr"], segment.data()) for segment in loaded)
         if not segments:
             raise _not_usable(name, "nothing to load")
         symbols, functions = _symbols(elf)
-        return Program(data, elf["e_entry"], segments, symbols, functions, tuple(_code(elf)))
+        contents = tuple((s["sh_addr"], s.data()) for s in code if s["sh_size"])
+        return Program(data, elf["e_entry"], segments, symbols, functions, contents)
     except MyoedgeError:
         raise
     except (ELFError, *_DAMAGED) as error:
@@ -90,21 +93,18 @@ def read_elf(data: bytes, name: str = "the program") -> Program:
 
 
 def _not_usable(name: str, has: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E241",
-        f"{name} is no program for this chip",
-        {"needs": "a 32-bit little-endian RISC-V ELF file", "has": has},
-    )
+    facts = {"needs": "a 32-bit little-endian RISC-V ELF file", "has": has}
+    return MyoedgeError("E241", f"{name} is no program for this chip", facts)
 
 
-def _check_sizes(elf: Any, name: str, size: int) -> None:
+def _check_sizes(elf: Any, code_sections: Sequence[Any], name: str, size: int) -> None:
     if elf.num_segments() > _MAX_SEGMENTS:
         raise _not_usable(name, f"{elf.num_segments():,} segments")
     ends = [segment["p_offset"] + segment["p_filesz"] for segment in elf.iter_segments()]
     if max(ends, default=0) > size:
         raise _not_usable(name, f"{size:,} bytes, its headers need {max(ends):,}: truncated")
     loaded = sum(segment["p_filesz"] for segment in elf.iter_segments())
-    code = sum(section["sh_size"] for section in elf.iter_sections() if _is_code(section))
+    code = sum(section["sh_size"] for section in code_sections)
     if loaded > _MAX_LOADED_BYTES or code > _MAX_LOADED_BYTES:
         raise _not_usable(name, f"{loaded:,} bytes to load, {code:,} of code, in {size:,}")
 
@@ -113,37 +113,21 @@ def _is_code(section: Any) -> bool:
     return bool(section["sh_flags"] & _EXECUTABLE and section["sh_type"] != "SHT_NOBITS")
 
 
-def _segments(elf: Any) -> Iterator[tuple[int, bytes]]:
-    for segment in elf.iter_segments():
-        if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]:
-            yield segment["p_paddr"], segment.data()
-
-
-def _code(elf: Any) -> Iterator[tuple[int, bytes]]:
-    for section in elf.iter_sections():
-        if _is_code(section) and section["sh_size"]:
-            yield section["sh_addr"], section.data()
-
-
 def _symbols(elf: Any) -> tuple[dict[str, int], tuple[tuple[int, int, str], ...]]:
     table = elf.get_section_by_name(".symtab")
     if table is None:
         return {}, ()
-    names = elf.get_section(table["sh_link"]).data()
-    rows = list(_rows(table.data(), names))
-    symbols = {name: value for name, value, _, _ in rows}
-    functions = ((value, value + size, name) for name, value, size, kind in rows if kind)
-    return symbols, tuple(sorted(functions))
-
-
-def _rows(table: bytes, names: bytes) -> Iterator[tuple[str, int, int, bool]]:
-    """(name, value, size, whether it is a function) of the defined symbols."""
-    complete = len(table) // _SYMBOL.size * _SYMBOL.size
-    for at, value, size, kind, _, section in _SYMBOL.iter_unpack(table[:complete]):
+    names, rows = elf.get_section(table["sh_link"]).data(), table.data()
+    symbols, functions = {}, []
+    complete = len(rows) // _SYMBOL.size * _SYMBOL.size
+    for at, value, size, kind, _, section in _SYMBOL.iter_unpack(rows[:complete]):
         end = names.find(b"\0", at, at + _MAX_NAME_BYTES)
-        if at < end and section:
+        if at < end and section:  # a defined symbol
             name = names[at:end].decode("utf-8", "replace")
-            yield name, value, size, kind & 15 == _FUNCTION
+            symbols[name] = value
+            if kind & 15 == _FUNCTION:
+                functions.append((value, value + size, name))
+    return symbols, tuple(sorted(functions))
 
 
 def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
@@ -166,7 +150,8 @@ def _source_lines(data: bytes) -> Iterator[tuple[int, str]]:
             remaining_bytes -= program.program_end_offset - program.program_start_offset
             if remaining_bytes < 0:
                 return
-            yield from _unit_lines(program)
+            for state in filter(None, (entry.state for entry in program.get_entries())):
+                yield state.address, "" if state.end_sequence else _place(program, state)
     except Exception:
         return
 
@@ -209,39 +194,20 @@ def _skip(size: int) -> Callable[[io.BytesIO], object]:
     return skip
 
 
-def _skip_text(stream: io.BytesIO) -> None:
-    while stream.read(1)[0]:
-        pass
-
-
 # by DWARF's number of the form: string, data, udata, offsets of strings, MD5
 _FORMS: dict[int, Callable[[io.BytesIO], object]] = {
-    0x08: _skip_text,
+    0x08: lambda stream: [*iter(lambda: stream.read(1)[0], 0)],
     0x0F: _uleb,
     **{form: _skip(n) for form, n in {5: 2, 6: 4, 7: 8, 11: 1, 14: 4, 30: 16, 31: 4}.items()},
 }
 
 
-def _unit_lines(program: Any) -> Iterator[tuple[int, str]]:
-    for entry in program.get_entries():
-        state = entry.state
-        if state is None:
-            continue
-        yield state.address, "" if state.end_sequence else _place(program, state)
-
-
 def _place(program: Any, state: Any) -> str:
     """file:line; the file alone for line 0, code merged from several lines."""
-    file = _file(program, state.file)
-    return f"{file}:{state.line}" if state.line else file
-
-
-def _file(program: Any, number: int) -> str:
-    header = program.header
-    files = header["file_entry"]
+    header, file = program.header, "?"
     # DWARF 5 counts files from 0, earlier versions from 1
-    at = number if header["version"] >= 5 else number - 1
-    if not 0 <= at < len(files):
-        return "?"
-    name = files[at].name
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    at = state.file if header["version"] >= 5 else state.file - 1
+    if 0 <= at < len(header["file_entry"]):
+        name = header["file_entry"][at].name
+        file = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return f"{file}:{state.line}" if state.line else file

@@ -51,18 +51,14 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         fresh = target.parent / f".{target.name}.myoedge-{os.getpid()}"
         shutil.rmtree(fresh, ignore_errors=True)
         try:
-            _fill(fresh, files)
+            fresh.mkdir()
+            for name, content in files.items():
+                path = fresh / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
             _swap(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    folder.mkdir()
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
 
 
 def check_output(target: Path) -> None:
@@ -81,10 +77,19 @@ def _check_replaceable(target: Path) -> None:
         raise _blocked(target, "is a folder with other files")
     if Path.cwd().is_relative_to(target):
         raise _blocked(target, "is the current folder")
-    if foreign := _foreign_files(target):
+    files = manifest_files(target)
+    names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
+    foreign = sorted(n for n in names if n not in files and not _OTHER_FILES.fullmatch(n))
+    if foreign:
         listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise _blocked(target, f"holds files that build did not write: {listed}")
-    if edited := _edited(target):
+    edited = sorted(
+        name
+        for name, digest in files.items()
+        if name[:4] == "src/" and (path := target / name).is_file()
+        if sha256(path.read_bytes()) != digest
+    )
+    if edited:
         raise _blocked(target, f"holds C that was edited: {', '.join(edited[:5])}")
 
 
@@ -92,25 +97,6 @@ def _blocked(target: Path, reason: str) -> MyoedgeError:
     facts = {"needs": "a new or empty folder, or an earlier build", "has": str(target)}
     tries = ["-o another folder"]
     return MyoedgeError("E221", f"{target.name or target} {reason}", facts, tries)
-
-
-def _foreign_files(folder: Path) -> list[str]:
-    """Files of the user: written neither by build nor by verbs that work on a build."""
-    own_files = manifest_files(folder)
-    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
-    return sorted(n for n in names if n not in own_files and not _OTHER_FILES.fullmatch(n))
-
-
-def _edited(folder: Path) -> list[str]:
-    """Generated C files that were edited."""
-    ours = ((name, digest) for name, digest in manifest_files(folder).items() if name[:4] == "src/")
-    return sorted(
-        n for n, digest in ours if (folder / n).is_file() and _digest(folder / n) != digest
-    )
-
-
-def _digest(path: Path) -> str:
-    return sha256(path.read_bytes())
 
 
 def is_build(folder: Path) -> bool:
@@ -182,19 +168,12 @@ def explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        facts = {"cause": error.strerror or str(error)}
         if error.errno in _FULL:
-            raise MyoedgeError(
-                "E281",
-                f"no disk space left to write {target.name}",
-                {"cause": error.strerror},
-                ["free disk space"],
-            ) from None
-        raise MyoedgeError(
-            "E220",
-            f"{target} cannot be written",
-            {"cause": error.strerror or str(error)},
-            ["-o a writable folder"],
-        ) from None
+            title = f"no disk space left to write {target.name}"
+            raise MyoedgeError("E281", title, facts, ["free disk space"]) from None
+        title, tries = f"{target} cannot be written", ["-o a writable folder"]
+        raise MyoedgeError("E220", title, facts, tries) from None
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -228,7 +207,7 @@ def finish_replacing(folder: Path) -> None:
         if not re.fullmatch(r"[0-9]{1,10}", pid) or _is_running(int(pid)):
             continue
         names = (re.fullmatch(rf"\.({_REPLACED})\.{pid}", path.name) for path in folder.iterdir())
-        _replace_all({folder / found[1]: folder / found[0] for found in names if found})
+        _replace_all({folder / match[1]: folder / match[0] for match in names if match})
         written.unlink(missing_ok=True)
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
@@ -62,77 +63,48 @@ def build_library(
     compiler rejects the C.
     """
     compiler = toolchain.compiler(cc)
-    files = _source_files(src_dir)
+    below = (f for f in src_dir.rglob("*") if f.suffix in KINDS and f.name not in PROGRAMS)
+    files = sorted(f for f in below if NOT_FOR_HOSTS not in f.relative_to(src_dir).parts)
+    if not any(file.suffix == ".c" for file in files):
+        raise MyoedgeError("E280", f"no C files in {src_dir}")
     # Headers count too, and a cache in a shared home serves several kinds of machines.
     target = (sys.platform, platform.machine(), compiler.version)
-    flags = toolchain.compile_flags(compiler, sanitize, options.optimize, options.warnings, defines)
-    digest = cache.digest(src_dir, files, (*target, *flags))
+    macros = [f"-D{name}" for name in defines]
+    flags = toolchain.compile_flags(compiler, sanitize, options.optimize, options.warnings)
+    digest = cache.digest(src_dir, files, (*target, *flags, *macros))
     library = tools.cache_folder("libraries") / f"{digest}.so"
     if cache.is_cached(library):
         return library
+    # Kernels are compiled without `defines` to objects, which builds share.
+    include = sorted({file.parent for file in files if file.suffix == ".h"})
+    sources = [file for file in files if file.suffix == ".c"]
+    folder_of_kernels = (src_dir / KERNELS).resolve()
+    kernels = [file for file in sources if file.resolve().is_relative_to(folder_of_kernels)]
+    recipe = ObjectOptions(src_dir.resolve(), compiler, ("-fPIC", *flags), include)
+    objects, finished = compile_objects([kernel.resolve() for kernel in kernels], recipe)
     with tools.scratch() as folder:
         fresh = folder / "library.so"
-        finished = _compiled(src_dir, files, fresh, compiler, sanitize, defines, options)
+        if finished.returncode == 0:
+            finished = toolchain.compile_library(
+                [file for file in sources if file not in kernels],
+                fresh,
+                cc=compiler,
+                sanitize=sanitize,
+                optimize=options.optimize,
+                warnings=options.warnings,
+                include=include,
+                defines=defines,
+                objects=objects,
+            )
         if finished.returncode != 0:
-            raise _rejected(src_dir, compiler, finished)
+            output = finished.stderr.strip()
+            first = "\n".join(output.splitlines()[:20]) or f"exit code {finished.returncode}"
+            facts = {"folder": src_dir, "compiler": compiler.version, "output": first}
+            disk_full = cache.disk_full_error(output)
+            raise disk_full or MyoedgeError("E910", "the C does not compile", facts)
         cache.store(fresh, library)
     cache.prune(library.parent.glob("*.so"), MAX_LIBRARIES)
     return library
-
-
-def _compiled(
-    src_dir: Path,
-    files: Sequence[Path],
-    fresh: Path,
-    cc: toolchain.Compiler,
-    sanitize: Sequence[str],
-    defines: Sequence[str],
-    options: CompileOptions,
-) -> tools.CompletedProcess:
-    """Compiles kernels to cached objects, without `defines`; then all other files, and links."""
-    include = sorted({file.parent for file in files if file.suffix == ".h"})
-    kernels = [file for file in files if _is_kernel(src_dir, file)]
-    flags = toolchain.compile_flags(cc, sanitize, options.optimize, options.warnings)
-    recipe = ObjectOptions(src_dir.resolve(), cc, ("-fPIC", *flags), include)
-    objects, finished = compile_objects([kernel.resolve() for kernel in kernels], recipe)
-    if finished.returncode != 0:
-        return finished
-    return toolchain.compile_library(
-        [file for file in files if file.suffix == ".c" and file not in kernels],
-        fresh,
-        cc=cc,
-        sanitize=sanitize,
-        optimize=options.optimize,
-        warnings=options.warnings,
-        include=include,
-        defines=defines,
-        objects=objects,
-    )
-
-
-def _is_kernel(src_dir: Path, file: Path) -> bool:
-    """Whether a C file is in the kernels' folder, whose objects builds share."""
-    kernels = (src_dir / KERNELS).resolve()
-    return file.suffix == ".c" and file.resolve().is_relative_to(kernels)
-
-
-def _source_files(src_dir: Path) -> list[Path]:
-    sources = [f for f in src_dir.rglob("*") if f.suffix in KINDS and f.name not in PROGRAMS]
-    files = [f for f in sources if NOT_FOR_HOSTS not in f.relative_to(src_dir).parts]
-    if not any(file.suffix == ".c" for file in files):
-        raise MyoedgeError("E280", f"no C files in {src_dir}")
-    return sorted(files)
-
-
-def _rejected(
-    src_dir: Path, cc: toolchain.Compiler, finished: tools.CompletedProcess
-) -> MyoedgeError:
-    output = finished.stderr.strip()
-    if disk_full := cache.disk_full_error(output):
-        return disk_full
-    first = "\n".join(output.splitlines()[:20]) or f"exit code {finished.returncode}"
-    facts_of_bug = {"folder": src_dir, "compiler": cc.version, "output": first}
-    return MyoedgeError("E910", "the C does not compile", facts_of_bug)
 
 
 def open_library(path: Path) -> Library:
@@ -153,13 +125,15 @@ def load_library(
     options: CompileOptions = DEFAULT_OPTIONS,
 ) -> Library:
     """build_library and open_library; a cached file that does not load is rebuilt once."""
-    path = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines, options=options)
+    build = partial(
+        build_library, src_dir, cc=cc, sanitize=sanitize, defines=defines, options=options
+    )
+    path = build()
     try:
         return open_library(path)
     except OSError:
         path.unlink(missing_ok=True)
-        rebuilt = build_library(src_dir, cc=cc, sanitize=sanitize, defines=defines, options=options)
-        return open_library(rebuilt)
+        return open_library(build())
 
 
 def with_symbols(library: Library, symbols: Sequence[str]) -> Library:

@@ -37,20 +37,18 @@ def compile_objects(
     sources: Sequence[Path], options: ObjectOptions
 ) -> tuple[list[Path], tools.CompletedProcess]:
     """(objects, result of the first failed compilation, or of none)."""
-    objects = [(source, _object_path(source, options)) for source in sources]
+    build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
+    folder, objects = tools.cache_folder("objects"), []
+    for source in sources:
+        digest = cache.digest(options.root, _with_headers(source, options), build)
+        objects.append((source, folder / f"{digest}.o"))
     missing = [(source, path) for source, path in objects if not cache.is_cached(path)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = [*pool.map(lambda pair: _compile(pair[0], pair[1], options), missing)]
     if missing:
-        cache.prune(tools.cache_folder("objects").glob("*.o"), MAX_OBJECTS)
+        cache.prune(folder.glob("*.o"), MAX_OBJECTS)
     rejected = (finished for finished in results if finished.returncode != 0)
     return [path for _, path in objects], next(rejected, tools.CompletedProcess(0, "", ""))
-
-
-def _object_path(source: Path, options: ObjectOptions) -> Path:
-    build = (sys.platform, platform.machine(), options.cc.version, *options.flags)
-    digest = cache.digest(options.root, _with_headers(source, options), build)
-    return tools.cache_folder("objects") / f"{digest}.o"
 
 
 def _with_headers(source: Path, options: ObjectOptions) -> list[Path]:

@@ -69,33 +69,26 @@ def compiler(name: str = "zig") -> Compiler:
     Raises E501 where it is missing or does not run.
     """
     if name == "zig":
-        binary = _zig_binary()
+        spec = importlib.util.find_spec("ziglang")
+        folders = (spec.submodule_search_locations if spec else None) or ()
+        binary = next((str(p) for f in folders if (p := Path(f, "zig")).is_file()), None)
+        if binary is None:
+            tries = f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
+            raise _missing("the C compiler zig", *tries)
         return Compiler(name, (binary, "cc"), f"zig {_first_line((binary, 'version'))}")
-    command = _cc() if name == "cc" else (name,)
+    command: tuple[str, ...] = (name,)
+    if name == "cc":
+        variable = os.environ.get("CC", "")
+        try:
+            command = tuple(shlex.split(variable)) or (name,)
+        except ValueError as error:
+            title = f"CC is no command: {variable}"
+            raise MyoedgeError("E501", title, {"cause": error}) from None
     program = shutil.which(command[0])
     if program is None:
         raise _missing(f"the C compiler {command[0]}", "use the compiler of the package: --cc zig")
     command = (str(Path(program).absolute()), *command[1:])
     return Compiler(name, command, _first_line((*command, "--version")))
-
-
-def _cc() -> tuple[str, ...]:
-    command = os.environ.get("CC", "")
-    try:
-        return tuple(shlex.split(command)) or ("cc",)
-    except ValueError as error:
-        raise MyoedgeError("E501", f"CC is no command: {command}", {"cause": error}) from None
-
-
-def _zig_binary() -> str:
-    spec = importlib.util.find_spec("ziglang")
-    folders = (spec.submodule_search_locations if spec else None) or ()
-    for folder in folders:
-        if (binary := Path(folder, "zig")).is_file():
-            return str(binary)
-    raise _missing(
-        "the C compiler zig", f"pip install {ZIG}", "or, for the C on the host: validate --cc cc"
-    )
 
 
 def _missing(subject: str, *tries: str) -> MyoedgeError:

@@ -122,7 +122,7 @@ def test_a_run_in_a_folder(home: Path, tmp_path: Path, monkeypatch: pytest.Monke
     said = ended.stdout.splitlines()
     assert f"--binary={Path.cwd() / 'firmware.elf'}" in said
     assert {"--target-property=frequency=240000000", "--target-property=fc_hart=9"} <= set(said)
-    assert (f"--target-dir={gvsoc.description_dir()}", "--target=gap9like") == tuple(said[:2])
+    assert (f"--target-dir={gvsoc.DESCRIPTION}", "--target=gap9like") == tuple(said[:2])
     assert said[-3:] == ["prepare", f"libraries={home / 'lib'}:elsewhere", "given"]
     assert sorted(os.listdir(folder)) == ["input.bin", "output.bin", "trace_file.txt"]
 
@@ -146,7 +146,7 @@ def test_a_python_that_does_not_fit(home: Path, tmp_path: Path) -> None:
 
 
 def test_the_description_is_ours() -> None:
-    folder = gvsoc.description_dir()
+    folder = gvsoc.DESCRIPTION
     files = sorted(folder.glob("*.py"))
     assert folder / f"{gvsoc.TARGET}.py" in files
     for file in files:
