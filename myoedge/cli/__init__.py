@@ -36,8 +36,18 @@ Exit codes: 0 ok, 1 model not usable, 2 usage, 3 does not fit,
 """
 
 
+MODULES = {  # of this package, with their verbs
+    "models": ("inspect", "quantize", "build", "ops"),
+    "runs": ("validate", "report"),
+    "simulate": ("simulate",),
+    "energy": ("energy",),
+    "devices": ("flash", "run", "bench", "boards"),
+    "others": ("init", "sweep", "doctor", "explain"),
+}
+
+
 class Verbs(click.Group):
-    """A click group whose verbs are modules of this package, imported on use."""
+    """A click group whose verbs are functions of this package's modules, imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -45,7 +55,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"myoedge.cli.{name}").command
+        (module,) = (module for module, verbs in MODULES.items() if name in verbs)
+        command: click.Command = getattr(importlib.import_module(f"myoedge.cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Terminal, common
+from myoedge.cli.shell import Terminal, chosen_build, common
 
 if TYPE_CHECKING:
     from myoedge.building.consumption import EnergyCalibration
@@ -25,14 +25,14 @@ class DefaultShow(click.Group):
 
 
 @click.group("energy", cls=DefaultShow)
-def command() -> None:
+def energy() -> None:
     """Show the energy of an inference with its interval, or calibrate it to a board.
 
     `myoedge energy DIR` is short for `myoedge energy show DIR`.
     """
 
 
-@command.command("show")
+@energy.command("show")
 @click.argument("folder", type=click.Path(), required=False)
 @click.option("--operating-point", metavar="NAME", help="high, low, or a clock as 300MHz.")
 @click.option("--every", metavar="TIME", help='Period, "50 ms": duty cycle, average power.')
@@ -48,7 +48,6 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     before any, modelled cycles and typical activity.
     """
     from myoedge import api
-    from myoedge.cli.newest import chosen_build
 
     report = api.energy(
         chosen_build(terminal, folder),
@@ -88,7 +87,7 @@ def _show(terminal: Terminal, report: dict[str, Any]) -> None:
     printed(facts(rows), terminal.out)
 
 
-@command.command("calibrate")
+@energy.command("calibrate")
 @click.argument("measurements", type=click.Path(dir_okay=False))
 @common
 def calibrate(terminal: Terminal, measurements: str) -> None:
@@ -108,7 +107,11 @@ def _calibrated(calibration: EnergyCalibration) -> dict[str, Any]:
         {
             "build": r.measured.name,
             "operating_point": r.measured.point.name,
-            **{f"{name}_uj": _microjoules(r, j) for name, j in _joules(r).items()},
+            # an idle chip has a power alone
+            **{
+                f"{name}_uj": None if r.measured.idles else j * 1e6
+                for name, j in _joules(r).items()
+            },
             **{f"{name}_mw": j / r.seconds * 1e3 for name, j in _joules(r).items()},
             "residual": r.relative,
         }
@@ -126,33 +129,18 @@ def _joules(row: Residual) -> dict[str, float]:
     return {"measured": row.measured.joules, "before": row.before_j, "after": row.after_j}
 
 
-def _microjoules(row: Residual, joules: float) -> float | None:
-    """Energy in microjoules; None for a measurement of an idle chip, which is a power."""
-    return None if row.measured.idles else joules * 1e6
-
-
-def _amount_text(row: Residual, joules: float) -> str:
-    """Energy, "144 µJ"; for a measurement of an idle chip its power, "16.4 mW"."""
-    from myoedge.reports.energy import amount
+def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
+    from myoedge.reports.energy import amount, widths
+    from myoedge.reports.text import clean, columns
+    from myoedge.reports.text import show as printed
     from myoedge.reports.wording import three_digits
 
-    if row.measured.idles:
-        return f"{three_digits(joules / row.seconds * 1e3)} mW"
-    return amount(joules)
-
-
-def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
-    from rich.table import Table
-
-    from myoedge.reports.energy import widths
-    from myoedge.reports.text import clean
-    from myoedge.reports.text import show as printed
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in ("build", "point", "measured", "before", "after", "residual"):
-        table.add_column(title, justify="left" if title in ("build", "point") else "right")
+    titles = ("build", "point", "measured", "before", "after", "residual")
+    table = columns(titles, left=("build", "point"))
     for r in calibration.residuals:
-        texts = (_amount_text(r, joules) for joules in _joules(r).values())
+        energies, idles = _joules(r).values(), r.measured.idles
+        powers = (f"{three_digits(joules / r.seconds * 1e3)} mW" for joules in energies)
+        texts = powers if idles else map(amount, energies)
         name = clean(r.measured.name)
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
     printed(table, terminal.out)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -22,7 +23,7 @@ from myoedge.errors import MyoedgeError, Notice
 if TYPE_CHECKING:
     from rich.console import Console
 
-INTERRUPTED = 130
+DIFFERENT, INTERRUPTED = 4, 130  # exit codes
 ASCII_SUBSTITUTES = str.maketrans(
     {"µ": "u", "–": "-", "…": "~"}
 )  # on terminals that have only ASCII
@@ -43,16 +44,15 @@ class Terminal:
     @functools.cached_property
     def out(self) -> Console:
         """Console for results: stdout, or stderr where stdout is reserved for JSON."""
-        return self._console(stderr=self.as_json)
-
-    def _console(self, *, stderr: bool) -> Console:
         from rich.console import Console
 
         class Output(Console):
             def on_broken_pipe(self) -> None:
                 raise BrokenPipeError  # run_command_line knows; rich would make exit code 1 of it
 
-        return Output(stderr=stderr, no_color=not self.color, highlight=False, soft_wrap=False)
+        return Output(
+            stderr=self.as_json, no_color=not self.color, highlight=False, soft_wrap=False
+        )
 
     def progress(self, text: str) -> None:
         """Prints a message, unless -q is given."""
@@ -88,19 +88,14 @@ def common(verb: Verb) -> Verb:
     def wrapped(
         *args: Any, quiet: bool, verbose: bool, as_json: bool, no_color: bool, **rest: Any
     ) -> Any:
-        _refuse_empty(rest)
+        for name, value in rest.items():  # a shell makes empty arguments of an unset variable
+            if value == "" or (isinstance(value, tuple) and "" in value):
+                raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
         color = not no_color and "NO_COLOR" not in os.environ
         terminal = Terminal(as_json, verbose - quiet, color)
         return verb(terminal, *args, **rest)
 
     return wrapped
-
-
-def _refuse_empty(values: Mapping[str, Any]) -> None:
-    """Refuses empty arguments, which a shell makes of an unset variable."""
-    for name, value in values.items():
-        if value == "" or (isinstance(value, tuple) and "" in value):
-            raise click.UsageError(f"{name.upper().replace('_', '-')} is given, but empty.")
 
 
 MODEL_OPTIONS = (
@@ -136,6 +131,26 @@ def board_options(verb: Verb) -> Verb:
     return click.option("--board", metavar="ID|TOML", help="Default: gap9_evk.")(verb)
 
 
+def chosen_build(terminal: Terminal, folder: str | None) -> Path:
+    """The folder given on the command line, else the newest build, which is printed."""
+    if folder is not None:
+        return Path(folder)
+    folder_of_newest = newest()
+    terminal.progress(f"  newest build: {folder_of_newest}")
+    return folder_of_newest
+
+
+def newest() -> Path:
+    """The most recent build below ./build. Errors: E222 no build there."""
+    from myoedge.system.folder import MANIFEST, is_build
+
+    builds = [path.parent for path in Path("build").glob(f"*/{MANIFEST}") if is_build(path.parent)]
+    if not builds:
+        title = "no build is given, and none is below build/"
+        raise MyoedgeError("E222", title, tries=["myoedge build"])
+    return max(builds, key=lambda folder: ((folder / MANIFEST).stat().st_mtime_ns, folder.name))
+
+
 def warn(warnings: tuple[Notice, ...]) -> None:
     """Prints warnings, with -q too."""
     for warning in warnings:
@@ -146,9 +161,14 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     """Runs the command line; every outcome has an exit code, none prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
-    _allow_ascii_terminals()
+    codecs.register_error("myoedge.plainer", _substituted)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="myoedge.plainer")
     try:
-        _end_by_sigterm()
+        # SIGTERM raises KeyboardInterrupt, so that a verb cleans up as on Ctrl-C.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Not group.main: it makes exit code 1 of a reader that closes the pipe, as `head` does.
         with group.make_context("myoedge", list(given_arguments)) as context:
             group.invoke(context)
@@ -159,7 +179,11 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     except MyoedgeError as error:
         _exit_with_notice(error.notice, as_json)
     except click.ClickException as error:
-        _exit_with_usage(error, as_json)
+        if as_json:
+            usage = {"code": "E200", "title": error.format_message(), "exit_code": 2}
+            click.echo(json.dumps({"error": usage}))
+        error.show()
+        sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         # Python notes an interrupt that leaves a string it executes, as imports do that make
         # classes, and ends by that signal whatever comes later; the next string makes it forget.
@@ -184,19 +208,6 @@ def _substituted(error: UnicodeError) -> tuple[str, int]:
     return lacking.encode("ascii", "replace").decode("ascii"), error.end
 
 
-def _allow_ascii_terminals() -> None:
-    codecs.register_error("myoedge.plainer", _substituted)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="myoedge.plainer")
-
-
-def _end_by_sigterm() -> None:
-    """Lets SIGTERM raise KeyboardInterrupt, so that a verb cleans up as on Ctrl-C."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
 def _discard(stream: TextIO) -> None:
     """Redirects a closed stream to /dev/null, so that the final flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -207,14 +218,6 @@ def _exit_with_notice(notice: Notice, as_json: bool) -> NoReturn:
         click.echo(json.dumps({"error": as_dict(notice)}))
     click.echo(notice.text("error"), err=True)
     sys.exit(notice.exit_code)
-
-
-def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
-    if as_json:
-        text = {"code": "E200", "title": error.format_message(), "exit_code": 2}
-        click.echo(json.dumps({"error": text}))
-    error.show()
-    sys.exit(2)
 
 
 def as_dict(notice: Notice) -> dict[str, Any]:
@@ -232,7 +235,6 @@ def _bug(error: Exception, arguments: list[str]) -> Notice:
     """Writes a crash report into a new folder and returns the notice with its path."""
     import tempfile
     import traceback
-    from pathlib import Path
 
     from myoedge.version import __version__
 

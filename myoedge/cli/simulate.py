@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from myoedge.cli.shell import Terminal, as_dict, common
+from myoedge.cli.shell import DIFFERENT, Terminal, as_dict, chosen_build, common
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.simulator import Simulation
 
-DIFFER = 4
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "": 1}
 PROGRESS_INTERVAL_S = 1.0
 MAX_EXIT_CODE = 255  # what a shell can see of an exit code
@@ -44,7 +43,7 @@ OF_A_PROGRAM = ("dump", "max_cycles", "bank_conflicts", "profile", "window")
 @click.option("--profile", is_flag=True, help="With --elf: cycles by function and source line.")
 @click.option("--window", metavar="FROM:TO", help="With --elf: instructions between two cycles.")
 @common
-def command(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
+def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options: Any) -> None:
     """Run the firmware of a build on the simulated chip and say what it costs.
 
     FOLDER is a build; default: the newest below build/. With --elf: any program for
@@ -57,7 +56,6 @@ def command(terminal: Terminal, folder: str | None, elf: str | None, **options: 
         return
     from myoedge import api
     from myoedge.building.simulate import TRACE
-    from myoedge.cli.newest import chosen_build
 
     build_options = ("on", "input", "operating_point", "like", "trace")
     chosen = {name: options[name] for name in build_options}
@@ -69,7 +67,7 @@ def command(terminal: Terminal, folder: str | None, elf: str | None, **options: 
     if simulated.over is not None:
         click.echo(str(simulated.over), err=True)
     if not simulated.exact:
-        sys.exit(DIFFER)
+        sys.exit(DIFFERENT)
     if simulated.over is not None:
         sys.exit(simulated.over.exit_code)
 
@@ -152,7 +150,14 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
         raise
     if dump:
         _write(Path(dump[1]), run.dumps[0])
-    terminal.result(_elf_json(run), lambda: _show_elf(terminal, run, elf))
+    total = sum(c.instructions for c in run.counts)
+    summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
+
+    def show_run() -> None:
+        terminal.progress(summary)
+        _show_recorded(terminal, run, elf)
+
+    terminal.result(_elf_json(run), show_run)
     sys.exit(min(run.exit_code, MAX_EXIT_CODE))
 
 
@@ -212,12 +217,6 @@ def _elf_json(run: Simulation) -> dict[str, Any]:
         "l1_bytes": run.l1_bytes,
         "l2_bytes": run.l2_bytes,
     }
-
-
-def _show_elf(terminal: Terminal, run: Simulation, elf: str) -> None:
-    total = sum(c.instructions for c in run.counts)
-    terminal.progress(f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}")
-    _show_recorded(terminal, run, elf)
 
 
 def _show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`myoedge validate`."""
+"""Verbs on builds: `myoedge validate`, `report`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from myoedge.cli.shell import Terminal, board_options, common
+from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, newest
 
 if TYPE_CHECKING:
     from myoedge.api import Validation
 
-DIFFER = 4
 BACKENDS = {
     "host": "host C, every layer",
     "simulator": "simulated GAP9, every layer",
@@ -38,24 +37,23 @@ BACKENDS = {
 @click.option("--cc", default="zig", metavar="COMPILER", help="zig (included), cc, or a path.")
 @board_options
 @common
-def command(terminal: Terminal, folder: str | None, on: str, **options: Any) -> None:
+def validate(terminal: Terminal, folder: str | None, on: str, **options: Any) -> None:
     """Compare every layer of the generated C with the NumPy reference, bit for bit.
 
     FOLDER is a build; default: the newest below build/.
     """
     from myoedge import api
-    from myoedge.cli.newest import chosen_build
 
     backends = tuple(filter(None, on.split(",")))
     validation = api.validate(
         chosen_build(terminal, folder), on=backends, **options, say=terminal.stage
     )
-    terminal.result(_as_json(validation), lambda: _show(terminal, validation))
+    terminal.result(_validation_json(validation), lambda: _show_validation(terminal, validation))
     if validation.difference is not None:
-        sys.exit(DIFFER)
+        sys.exit(DIFFERENT)
 
 
-def _as_json(validation: Validation) -> dict[str, Any]:
+def _validation_json(validation: Validation) -> dict[str, Any]:
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # the key of earlier versions
@@ -68,7 +66,7 @@ def _as_json(validation: Validation) -> dict[str, Any]:
     }
 
 
-def _show(terminal: Terminal, validation: Validation) -> None:
+def _show_validation(terminal: Terminal, validation: Validation) -> None:
     for backend, count in validation.samples.items():
         if validation.exact[backend]:
             singular, plural = ("pass", "passes") if validation.in_passes else ("sample", "samples")
@@ -90,3 +88,32 @@ def _show(terminal: Terminal, validation: Validation) -> None:
         f"  got       {first.got}",
     )
     terminal.out.print("\n".join(lines), markup=False)
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option(
+    "--against", type=click.Path(), metavar="OLD", help="Show differences from this build."
+)
+@click.option("--open", "show", is_flag=True, help="Open report.html in a browser.")
+@common
+def report(terminal: Terminal, folder: str | None, against: str | None, show: bool) -> None:
+    """Show a build's report, or its differences from another build.
+
+    FOLDER is a build; default: the newest below build/.
+    """
+    from myoedge import api
+    from myoedge.reports.diff import print_diff
+    from myoedge.reports.text import print_report
+
+    chosen = api.load_build(folder or newest())
+    page = str(chosen.folder / "report.html")
+    if against is not None:
+        rows = api.report(chosen, against=against)
+        terminal.result(
+            {"changes": [row.plain() for row in rows]}, lambda: print_diff(rows, terminal.out)
+        )
+    else:
+        terminal.result(chosen.report, lambda: print_report(chosen.report, terminal.out, html=page))
+    if show:
+        click.launch(page)

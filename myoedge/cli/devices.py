@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs on boards: `myoedge run`, `flash`, `bench`, `boards`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, warn
+
+if TYPE_CHECKING:
+    from myoedge.backends.flashing import FlashResult
+    from myoedge.backends.meter import MeasuredEnergy
+    from myoedge.targets.boards import Board
+
+
+@click.command("run")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--on", default="board", metavar="WHERE", help="board; or simulator, gvsoc.")
+@click.option("--input", metavar="FILE", help="npz/npy samples: one inference each.")
+@board_options
+@common
+def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
+    """Run a build's application on a board: outputs and cycles, layer by layer.
+
+    FOLDER is the output of build --app gap-sdk; default: the newest below build/. The application
+    must run on the board and serve its serial line.
+    """
+    from myoedge import api
+    from myoedge.cli.simulate import as_json, show
+
+    run = api.run(chosen_build(terminal, folder), **options)
+    terminal.result(as_json(run), lambda: show(terminal, run))
+    if not run.exact:
+        sys.exit(DIFFERENT)
+
+
+@click.command("flash")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--to", default="ram", metavar="MEMORY", help="ram (default), mram or octospi.")
+@click.option("--elf", type=click.Path(), metavar="FILE", help="Else gap_sdk/build/myoedge_app.")
+@click.option("--no-console", is_flag=True, help="Do not identify the started program.")
+@board_options
+@common
+def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: Any) -> None:
+    """Write a build's application to a board, verify, start and identify it.
+
+    FOLDER is the output of build --app gap-sdk, with the application compiled by the SDK in
+    gap_sdk/build; default: the newest below build/.
+    """
+    from myoedge import api
+
+    build = chosen_build(terminal, folder)
+    flashed = api.flash(build, console=not no_console, **options, say=terminal.stage)
+    warn(flashed.warnings)
+    terminal.result(_flash_json(flashed), lambda: _show_flashed(terminal, flashed))
+
+
+def _flash_json(flashed: FlashResult) -> dict[str, Any]:
+    return {k: v for k, v in asdict(flashed).items() if k != "warnings"}
+
+
+def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
+    started = "started" if flashed.to == "ram" else "set the boot jumper and reset the board"
+    terminal.out.print(
+        f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}", markup=False
+    )
+    if flashed.files_bytes:
+        terminal.out.print(f"{flashed.files_bytes:,} bytes in octospi: l3.bin", markup=False)
+    if flashed.says is not None:
+        terminal.out.print(f"identity: {flashed.says}", markup=False, soft_wrap=True)
+
+
+@click.command("bench")
+@click.argument("folder", type=click.Path(), required=False)
+@click.option("--meter", required=True, metavar="DEVICE", help="Serial port of a Nordic PPK2.")
+@click.option("--times", type=click.IntRange(1), default=20, help="Inferences (20).")
+@board_options
+@common
+def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
+    """Measure the energy of an inference on a board with a power meter.
+
+    FOLDER is the output of build --app gap-sdk; default: the newest below build/. The meter is
+    between the supply and the board, its D0 at the board's power pad.
+    """
+    from myoedge import api
+
+    energy = api.bench(chosen_build(terminal, folder), **options)
+    terminal.result(asdict(energy), lambda: _show_energy(terminal, energy))
+
+
+def _show_energy(terminal: Terminal, energy: MeasuredEnergy) -> None:
+    spread_uj = energy.spread_joules * 1e6
+    lines = (
+        f"energy    {energy.joules * 1e6:,.1f} µJ an inference, +- {spread_uj:,.1f}",
+        f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
+        f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
+    )
+    terminal.out.print("\n".join(lines), markup=False)
+
+
+@click.command("boards")
+@click.option("--board", metavar="ID|TOML", help="Only this one; a path checks a file of your own.")
+@common
+def boards(terminal: Terminal, board: str | None) -> None:
+    """List the known boards and their descriptions."""
+    from myoedge import api
+
+    boards = api.boards(board)
+    terminal.result({"boards": [asdict(b) for b in boards]}, lambda: _show_boards(terminal, boards))
+
+
+def _show_boards(terminal: Terminal, boards: tuple[Board, ...]) -> None:
+    for board in boards:
+        tried = "" if board.tried else "   (never tried on hardware)"
+        terminal.out.print(f"{board.id}  {board.name}, {board.chip}{tried}", markup=False)
+        for label, text in _rows(board):
+            terminal.out.print(f"  {label:<8} {text}", markup=False, soft_wrap=True)
+
+
+def _rows(board: Board) -> list[tuple[str, str]]:
+    rows = []
+    if board.ram:
+        rows.append(("RAM", f"{board.ram.part}, {board.ram.bytes:,} bytes"))
+    for name, flash in board.flash.items():
+        rows.append((name, f"{flash.part}, {flash.bytes:,} bytes"))
+    if board.probe:
+        rows.append(("probe", f"{board.probe.kind}, USB {', '.join(board.probe.usb_ids)}"))
+    if board.console:
+        rows.append(("console", f"UART {board.console.uart}, {board.console.baud_rate:,} baud"))
+    if board.power:
+        rows.append(("power", f"pad {board.power.pad}, supply {board.power.supply_v} V"))
+    return rows or [("", "only the chip is described")]

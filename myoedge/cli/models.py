@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs on model files: `myoedge inspect`, `quantize`, `build`, `ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import Terminal, chosen_build, common, model_options, warn
+from myoedge.errors import command as command_line
+
+if TYPE_CHECKING:
+    from myoedge.api import Inspection, Operator
+    from myoedge.building.confirm import CycleProgress
+    from myoedge.building.pipeline import Quantized
+
+
+@click.command("build")
+@model_options
+@click.option("--target", metavar="CHIP", help="gap9 (default) or host.")
+@click.option("--l1", metavar="SIZE", help="No more of L1 than 64KiB, say.")
+@click.option("--l2", metavar="SIZE", help="No more of L2.")
+@click.option("--l3", metavar="SIZE", help="No more of L3.")
+@click.option("--operating-point", metavar="NAME", help="high (default), low, auto, or 300MHz.")
+@click.option("--app", metavar="KIND", help="gap-sdk: also an application of the GAP SDK.")
+@click.option("--stream", is_flag=True, help="me_push, for frames as they come.")
+@click.option(
+    "--simulate/--no-simulate",
+    default=None,
+    help="Simulate one inference at the end (default: up to 300 M estimated cycles).",
+)
+@click.option("--tune", is_flag=True, help="Choose tiles by simulated cycles: takes minutes.")
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/MODEL-CHIP.")
+@common
+def build(terminal: Terminal, **options: Any) -> None:
+    """Turn a trained network into verified int8 C.
+
+    MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
+    the one that myoedge.toml names. DIR appears whole or not at all: plain C with a Makefile in
+    src/, the report, the quantised ONNX, and a golden sample. For gap9 the firmware is simulated
+    on that sample: cycles, energy and budgets are of that run.
+    """
+    from myoedge import api
+    from myoedge.errors import command as command_line
+    from myoedge.reports.text import print_report
+
+    with _progress_bar(terminal) as progress:
+        built = api.build(**options, say=terminal.stage, progress=progress)
+    terminal.times(built.times_s)
+    warn(built.warnings)
+    summary = {**built.report, "warnings": []}  # which have been told
+    terminal.result(
+        {"folder": str(built.folder), "report": built.report},
+        lambda: print_report(summary, terminal.out, html=str(built.folder / "report.html")),
+    )
+    terminal.progress(f"next: {command_line('validate', built.folder)}")
+
+
+@contextmanager
+def _progress_bar(terminal: Terminal) -> Iterator[CycleProgress | None]:
+    """A bar of simulated cycles on stderr, where that is a terminal; gone when it is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, no_color=not terminal.color)
+    if terminal.level < 0 or not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("  simulate", visible=False)
+        yield lambda cycles, estimated: bar.update(
+            task, completed=cycles, total=max(cycles, estimated), visible=True
+        )
+
+
+@click.command("quantize")
+@model_options
+@common
+def quantize(terminal: Terminal, **options: Any) -> None:
+    """Show int8 accuracy and SQNR layer by layer, without writing anything.
+
+    MODEL is a model file as for build; default: the one in myoedge.toml.
+    """
+    from myoedge import api
+
+    quantized = api.quantize(**options, say=terminal.stage)
+    terminal.times(quantized.times_s)
+    warn(quantized.warnings)
+    terminal.result(_quantize_json(quantized), lambda: _show_quantized(terminal, quantized))
+
+
+def _rows(quantized: Quantized) -> list[dict[str, Any]]:
+    """Rows of the layers with the keys of report.json."""
+    from myoedge.operators.base import OPS
+    from myoedge.operators.layer_names import node_rows
+    from myoedge.reports.function_names import activation
+    from myoedge.reports.report_json import decibels
+
+    nodes = [step.node for step in quantized.network.steps if not OPS[step.node.op].view]
+    return [
+        {
+            **row,
+            "activation": activation(node),
+            "sqnr_local_db": decibels(quantized.fidelity.local.get(node.name)),
+            "sqnr_db": decibels(quantized.fidelity.cumulative.get(node.name)),
+        }
+        for row, node in zip(node_rows(nodes), nodes, strict=True)
+    ]
+
+
+def _quantize_json(quantized: Quantized) -> dict[str, Any]:
+    from myoedge.reports.report_json import decibels
+
+    return {
+        "model": quantized.model.name,
+        "sqnr_db": decibels(quantized.fidelity.total_db),
+        "sqnr_before": list(quantized.fidelity.final_functions),
+        "accuracy_float": quantized.accuracy_float,
+        "accuracy_int8": quantized.accuracy_int8,
+        "calibration": quantized.network.calibration.source,
+        "layers": _rows(quantized),
+    }
+
+
+def _show_quantized(terminal: Terminal, quantized: Quantized) -> None:
+    from rich.markup import escape
+
+    from myoedge.operators.layer_names import places
+    from myoedge.reports import wording
+    from myoedge.reports.report_json import decibels
+    from myoedge.reports.text import columns, show
+
+    table = columns(("layer", "operator"))
+    for title in ("dB alone", "dB so far"):
+        table.add_column(title, justify="right", no_wrap=True)
+    rows = _rows(quantized)
+    for row, place in zip(rows, places(rows), strict=True):
+        values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
+        table.add_row(escape(place), escape(wording.operator(row)), *values)
+    show(table, terminal.out)
+    source = quantized.network.calibration.source
+    total = wording.decibels(decibels(quantized.fidelity.total_db))
+    graph, each_db = quantized.network.graph, quantized.fidelity.outputs_db
+    pairs = zip(graph.output_names or graph.outputs, graph.outputs, strict=True)
+    sqnr_of = {name: decibels(each_db[tensor]) for name, tensor in pairs}
+    place = wording.at_outputs(sqnr_of, quantized.fidelity.final_functions)
+    samples = wording.several(len(quantized.fidelity.real), "calibration sample")
+    lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
+    if quantized.accuracy_float is not None and quantized.accuracy_int8 is not None:
+        accuracies = (
+            wording.percent(quantized.accuracy_float),
+            wording.percent(quantized.accuracy_int8),
+        )
+        lines.append("accuracy  float {}   int8 {}".format(*accuracies))
+    terminal.out.print("\n".join(lines), markup=False)
+
+
+@click.command("inspect")
+@click.argument("path", type=click.Path(), metavar="MODEL|DIR", required=False)
+@click.option("--memory", is_flag=True, help="Buffers at the peak of L1, L2 and L3, of a build.")
+@click.option("--factory", metavar="PKG.MOD:FN", help="Builds a checkpoint's network.")
+@click.option("--calib", metavar="FILE", help="Gives a checkpoint's network its input shape.")
+@common
+def inspect(
+    terminal: Terminal, path: str | None, memory: bool, factory: str | None, calib: str | None
+) -> None:
+    """Show the network of a model file and whether it can be built, or the report of a build.
+
+    MODEL is a model file, DIR a build; default: the newest build below build/.
+    """
+    if memory or path is None or Path(path).is_dir():
+        if factory or calib:
+            raise click.UsageError("--factory and --calib go with a model file, not with a build.")
+        _inspect_build(terminal, chosen_build(terminal, path), memory)
+    else:
+        _inspect_model(terminal, path, factory, calib)
+
+
+def _inspect_model(terminal: Terminal, model: str, factory: str | None, calib: str | None) -> None:
+    from myoedge import api
+
+    inspection = api.inspect(model, factory=factory, calib=calib)
+    terminal.result(asdict(inspection), lambda: _show_inspection(terminal, inspection))
+    factory_option = ("--factory", factory) if factory else ()
+    terminal.progress(
+        f"\nnext: {command_line('build', model, *factory_option, '--calib', 'calib.npz')}"
+    )
+
+
+def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
+    from myoedge import api
+    from myoedge.reports.peaks import print_peaks
+    from myoedge.reports.text import print_report
+
+    if memory:
+        peaks = api.peaks(folder)
+        rows = {"memories": [asdict(peak) for peak in peaks]}
+        terminal.result(rows, lambda: print_peaks(peaks, terminal.out))
+        return
+    report = api.load_build(folder).report
+    page = str(folder / "report.html")
+    terminal.result(report, lambda: print_report(report, terminal.out, html=page))
+    terminal.progress(f"next: {command_line('inspect', folder, '--memory')}")
+
+
+def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
+    from rich.markup import escape
+
+    from myoedge.reports.text import columns, show
+
+    lines = [
+        f"{inspection.name}  {inspection.digest[:16]}",
+        *(f"  {note}" for note in inspection.notes),
+    ]
+    lines += [f"  input   {name} {list(shape)}" for name, shape in inspection.inputs]
+    lines += [f"  output  {name} {list(shape)}" for name, shape in inspection.outputs]
+    lines.append(f"  {inspection.params:,} parameters, {inspection.macs:,} MACs\n")
+    terminal.out.print("\n".join(lines), markup=False)
+    table = columns(("layer", "operator", "output", "MACs"))
+    for path, op, shape, macs in inspection.layers:
+        table.add_row(escape(path), op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
+    show(table, terminal.out)
+
+
+@click.command("ops")
+@click.option("--md", is_flag=True, help="As Markdown, as in docs/ops.md.")
+@common
+def ops(terminal: Terminal, md: bool) -> None:
+    """List the supported operators, and the calls of PyTorch and ONNX that map to them."""
+    from myoedge import api
+    from myoedge.reports.operators import markdown
+
+    if md and terminal.as_json:
+        raise click.UsageError("--md and --json are two formats: one of them.")
+    operators = api.ops()
+    if md:
+        click.echo(markdown(operators), nl=False)
+        return
+    terminal.result(
+        {"operators": [asdict(op) for op in operators]},
+        lambda: _show_operators(terminal, operators),
+    )
+
+
+def _show_operators(terminal: Terminal, operators: tuple[Operator, ...]) -> None:
+    from myoedge.reports.text import columns, show
+
+    titles = ("operator", "description", "PyTorch", "ONNX")
+    table = columns(titles, left=titles)
+    for op in operators:
+        table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
+    show(table, terminal.out)

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verbs that need no build: `myoedge init`, `sweep`, `doctor`, `explain`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from myoedge.cli.shell import Terminal, common
+
+if TYPE_CHECKING:
+    from myoedge.backends.doctor import ToolRow
+    from myoedge.sweeps.sweep import Swept
+
+MISSING = 5
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(), default=".")
+@click.option("--from", "model", type=click.Path(), metavar="MODEL", help="Model file to build.")
+@common
+def init(terminal: Terminal, folder: str, model: str | None) -> None:
+    """Write myoedge.toml and a script that makes calibration data; never over existing files."""
+    from myoedge import api
+
+    written = api.init(folder, model=model)
+    paths = [str(path) for path in written]
+    terminal.result(
+        {"written": paths}, lambda: click.echo("\n".join(f"wrote {name}" for name in paths))
+    )
+    terminal.progress("next: read your recordings in make_calib.py, run it, then: myoedge build")
+
+
+@click.command("sweep")
+@click.argument("file", type=click.Path(), metavar="SWEEP.toml")
+@click.option("-o", "--output", type=click.Path(), metavar="DIR", help="Default: build/FILE-sweep.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Processes (processors).")
+@click.option("--against", type=click.Path(), metavar="OLD", help="Exit 3 where worse than this.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.")
+@common
+def sweep(terminal: Terminal, file: str, **options: Any) -> None:
+    """Build and simulate models with budgets, options and operating points, all of each.
+
+    Results that are in DIR already are not computed again, however the last run ended. DIR gets
+    sweep.json, sweep.csv and sweep.html, and runs/ with a file for each result.
+    """
+    from myoedge import api
+
+    swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
+    terminal.result(_sweep_json(swept), lambda: _show_swept(terminal, swept))
+    terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
+    api.check_regressions(swept)
+
+
+def _sweep_json(swept: Swept) -> dict[str, Any]:
+    return {
+        "folder": str(swept.folder),
+        "computed": swept.computed,
+        "results": list(swept.results),
+        "regressions": [row.plain() for row in swept.regressions],
+    }
+
+
+def _show_swept(terminal: Terminal, swept: Swept) -> None:
+    from myoedge.reports.text import clean
+    from myoedge.sweeps.sweep import in_short
+
+    for row in swept.results:
+        terminal.out.print(clean(in_short(row)), markup=False, soft_wrap=True)
+
+
+@click.command("doctor")
+@common
+def doctor(terminal: Terminal) -> None:
+    """List required tools and packages, and how to install missing ones."""
+    from myoedge import api
+
+    rows = api.doctor()
+    terminal.result({"tools": [asdict(row) for row in rows]}, lambda: _show_tools(terminal, rows))
+    if any(row.state != "ok" and row.needed for row in rows):
+        sys.exit(MISSING)
+
+
+def _show_tools(terminal: Terminal, rows: tuple[ToolRow, ...]) -> None:
+    for row in rows:
+        optional = "" if row.needed or row.state == "ok" else " (optional)"
+        terminal.out.print(
+            f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}".rstrip(),
+            markup=False,
+            soft_wrap=True,
+        )
+        if row.state != "ok":
+            blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
+            terminal.out.print(f"{'':<20} install: {row.fix}{blocks}", markup=False, soft_wrap=True)
+
+
+@click.command("explain")
+@click.argument("code")
+@common
+def explain(terminal: Terminal, code: str) -> None:
+    """Explain an error or warning code and its remedy."""
+    from myoedge import api
+
+    text = api.explain(code)
+    terminal.result({"code": code.upper(), "text": text}, lambda: click.echo(text))
