@@ -12,14 +12,16 @@ import math
 import re
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from myoedge.backends.measurement import Activity
-from myoedge.power.calibrate import Measured, free_fit
-from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy, power_mw
-from myoedge.targets import find_chip
+from myoedge.power.calibrate import Measured, non_negative, relative_contributions, rounded
+from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy
+from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
 from tests.energy_counters import recorded
 
@@ -39,6 +41,26 @@ def published(counters: Mapping[str, Activity] | None = None) -> dict[tuple[str,
         joules = milliwatts * 1e-3 * activity.cycles / point.clock_hz
         found[name, at] = Measured(name, activity, point, joules)
     return found
+
+
+def free_fit(rows: Sequence[Measured], fixed: Coefficients) -> Coefficients:
+    """The first three coefficients fitted to these rows without a prior, L3 fixed; errors are
+    relative."""
+    a, b = relative_contributions(rows)
+    remainder = b - a[:, 3] * fixed.values[3]
+    values = non_negative(a[:, :3], remainder)
+    residuals = a[:, :3] @ values - remainder
+    spread = float(residuals @ residuals) / max(len(rows) - 3, 1)
+    covariance = np.zeros((4, 4))
+    covariance[:3, :3] = spread * np.linalg.pinv(a[:, :3].T @ a[:, :3])
+    covariance[3, 3] = fixed.covariance[3][3]
+    values_of = (*rounded(values), fixed.values[3])
+    return replace(fixed, values=values_of, covariance=tuple(map(rounded, covariance)))
+
+
+def power_mw(activity: Activity, point: OperatingPoint, by: Coefficients) -> float:
+    """Average power of an activity."""
+    return 1e3 * energy(activity, point, by).joules * point.clock_hz / activity.cycles
 
 
 def without(name: str) -> Coefficients:

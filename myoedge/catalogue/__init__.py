@@ -55,34 +55,22 @@ def explanation(code: str) -> str:
     Errors: E208 where there is no such code.
     """
     name = code.strip().upper()
-    if name.isdecimal() and int(name) in EXIT_CODES:
-        return _exit_text(int(name))
+    if name.isdecimal() and (exit_code := int(name)) in EXIT_CODES:
+        codes = [
+            f"{e.code}  {e.title}"
+            for e in entries().values()
+            if e.code[0] == "E" and Notice(e.code, e.title).exit_code == exit_code
+        ]
+        body = "\n".join(filter(None, (_REMARKS.get(exit_code), *codes)))
+        title = f"Exit code {exit_code}: {EXIT_CODES[exit_code]}."
+        return f"{title}\n\n{body}" if body else title
     entry = entries().get(name)
-    if entry is None:
-        tries = [f"myoedge explain {c}  {entries()[c].title}" for c in _similar(name)]
+    if entry is None:  # a common beginning counts more than common digits
+        similar = difflib.get_close_matches(name, entries(), len(entries()), 0.5)
+        similar.sort(key=lambda candidate: not candidate.startswith(name[:3]))
+        tries = [f"myoedge explain {c}  {entries()[c].title}" for c in similar[:3]]
         raise MyoedgeError("E208", f"there is no code {code!r}", tries=tries or [_BY_EXIT_CODE])
-    return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{_exit_line(entry)}"
-
-
-def _similar(code: str) -> list[str]:
-    """The three most similar codes; a common beginning counts more than common digits."""
-    similar = difflib.get_close_matches(code, entries(), len(entries()), 0.5)
-    return sorted(similar, key=lambda candidate: not candidate.startswith(code[:3]))[:3]
-
-
-def _exit_line(entry: Entry) -> str:
     exit_code = Notice(entry.code, entry.title).exit_code
     start = "A warning. With --strict an error, exit code" if entry.code[0] == "W" else "Exit code"
-    return f"{start} {exit_code}: {EXIT_CODES[exit_code]}."
-
-
-def _exit_text(exit_code: int) -> str:
-    """An exit code with the errors that have it."""
-    codes = [
-        f"{e.code}  {e.title}"
-        for e in entries().values()
-        if e.code[0] == "E" and Notice(e.code, e.title).exit_code == exit_code
-    ]
-    body = "\n".join(filter(None, (_REMARKS.get(exit_code), *codes)))
-    title = f"Exit code {exit_code}: {EXIT_CODES[exit_code]}."
-    return f"{title}\n\n{body}" if body else title
+    exit_line = f"{start} {exit_code}: {EXIT_CODES[exit_code]}."
+    return f"{entry.code}  {entry.title}\n\n{entry.text}\n\n{exit_line}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,41 +64,39 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     """
     first = _fitted(rows, prior, prior.workload)
     calibrated = _fitted(rows, prior, min(first.workload, prior.workload))
-    return calibrated, [_residual(row, prior, calibrated) for row in rows]
+    residuals = []
+    for row in rows:
+        joules = (energy(row.activity, row.point, by).joules for by in (prior, calibrated))
+        residuals.append(Residual(row, *joules))
+    return calibrated, residuals
 
 
 def _fitted(rows: Sequence[Measured], prior: Coefficients, workload: float) -> Coefficients:
     """Least squares in which a row's error is its meter's and the workload's."""
-    spread = _prior_covariance(prior)
+    known = np.array(prior.values)
+    board_covariance = prior.board**2 * np.outer(known, known)  # of the board's common factor
+    floor = np.diag((MIN_SIGMA * np.maximum(known, MIN_SIGMA)) ** 2)
+    spread = np.array(prior.covariance) + board_covariance + floor
     root = np.linalg.inv(np.linalg.cholesky(spread))  # root.T @ root is the inverse of the spread
     noise = np.array([np.hypot(row.sigma, workload) for row in rows])
-    a, b = _relative_contributions(rows)
+    a, b = relative_contributions(rows)
     stacked = np.vstack([a / noise[:, None], root])
-    values = non_negative(stacked, np.concatenate([b / noise, root @ np.array(prior.values)]))
+    values = non_negative(stacked, np.concatenate([b / noise, root @ known]))
     residuals = a @ values - b
     scatter = PRIOR_COUNT * prior.workload**2 + float(residuals @ residuals)
     return Coefficients(
-        _vector(values),
-        tuple(map(_vector, np.linalg.inv(stacked.T @ stacked))),
+        rounded(values),
+        tuple(map(rounded, np.linalg.inv(stacked.T @ stacked))),
         workload=float(np.sqrt(scatter / (PRIOR_COUNT + len(rows)))),
         board=0.0,
         source=f"calibrated with {len(rows)} measurement{'s' * (len(rows) != 1)}",
     )
 
 
-def _relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
+def relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
     """Relative contribution of every coefficient to each measurement, and a vector of ones."""
     lines = [np.array(joules_per_unit(row.activity, row.point)) / row.joules for row in rows]
     return np.array(lines).reshape(len(rows), -1), np.ones(len(rows))
-
-
-def _prior_covariance(prior: Coefficients) -> Array:
-    """Covariance of the prior, with the board's common factor."""
-    values = np.array(prior.values)
-    board_covariance = prior.board**2 * np.outer(values, values)
-    floor = np.diag((MIN_SIGMA * np.maximum(values, MIN_SIGMA)) ** 2)
-    total: Array = np.array(prior.covariance) + board_covariance + floor
-    return total
 
 
 def non_negative(a: Array, b: Array) -> Array:
@@ -114,25 +112,6 @@ def non_negative(a: Array, b: Array) -> Array:
     return solution
 
 
-def _vector(values: Array) -> Vector:
+def rounded(values: Array) -> Vector:
+    """The values to six digits."""
     return tuple(float(f"{value:.6g}") for value in values)
-
-
-def _residual(row: Measured, before: Coefficients, after: Coefficients) -> Residual:
-    estimates = [energy(row.activity, row.point, by).joules for by in (before, after)]
-    return Residual(row, *estimates)
-
-
-def free_fit(rows: Sequence[Measured], fixed: Coefficients) -> Coefficients:
-    """The first three coefficients fitted to these rows without a prior, L3 fixed; errors are
-    relative."""
-    a, b = _relative_contributions(rows)
-    remainder = b - a[:, 3] * fixed.values[3]
-    values = non_negative(a[:, :3], remainder)
-    residuals = a[:, :3] @ values - remainder
-    spread = float(residuals @ residuals) / max(len(rows) - 3, 1)
-    covariance = np.zeros((4, 4))
-    covariance[:3, :3] = spread * np.linalg.pinv(a[:, :3].T @ a[:, :3])
-    covariance[3, 3] = fixed.covariance[3][3]
-    rounded = tuple(map(_vector, covariance))
-    return replace(fixed, values=(*_vector(values), fixed.values[3]), covariance=rounded)

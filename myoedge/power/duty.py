@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from myoedge.backends.measurement import Activity
-from myoedge.power.model import Coefficients, Energy, energy
+from myoedge.power.model import Coefficients, energy
 from myoedge.targets import OperatingPoint
 from myoedge.targets.gap9.energy import L3_ASLEEP_MW, SLEEP_MW, WAKE_S
 
@@ -67,31 +67,16 @@ def duty(
     asleep_s = pause_s - WAKE_S if pause_s > WAKE_S else 0.0
     awake = energy(inference, point, by)
     idle = energy(Activity((pause_s - asleep_s) * point.clock_hz), point, by)
-    sleep = _sleep_mw(by, bool(inference.l3_bytes))
-    spans = (max(period_s, active_s), asleep_s)
-    averages = tuple(
-        _average(*terms, *spans) for terms in zip(_joules(awake), _joules(idle), sleep, strict=True)
-    )
-    average_mw: Range = (averages[0], averages[1], averages[2])
-    hours = None if battery is None else _hours(battery, average_mw)
-    return Duty(period_s, active_s / period_s, asleep_s, average_mw, sleep, hours)
-
-
-def _sleep_mw(by: Coefficients, has_l3: bool) -> Range:
-    """Sleep power; at most the leakage with everything powered, at the lower voltage."""
-    l3 = L3_ASLEEP_MW if has_l3 else 0.0
-    max_mw = max(by.values[0], SLEEP_MW)
-    return (SLEEP_MW + l3, SLEEP_MW + l3, max_mw + l3)
-
-
-def _joules(energy_: Energy) -> Range:
-    return (energy_.joules, energy_.low_j, energy_.high_j)
-
-
-def _average(awake_j: float, idle_j: float, sleep_mw: float, span_s: float, asleep: float) -> float:
-    return (1e3 * (awake_j + idle_j) + sleep_mw * asleep) / span_s
-
-
-def _hours(battery: Battery, average_mw: Range) -> Range:
-    value, low, high = (battery.joules / (mw * 1e-3) / 3600 for mw in average_mw)
-    return (value, high, low)
+    # at most the leakage with everything powered, at the lower voltage
+    l3_mw = L3_ASLEEP_MW if inference.l3_bytes else 0.0
+    least_mw, most_mw = SLEEP_MW + l3_mw, max(by.values[0], SLEEP_MW) + l3_mw
+    sleep_mw: Range = (least_mw, least_mw, most_mw)
+    joules = ((part.joules, part.low_j, part.high_j) for part in (awake, idle))
+    terms = zip(*joules, sleep_mw, strict=True)
+    span_s = max(period_s, active_s)
+    value, low, high = ((1e3 * (a + b) + mw * asleep_s) / span_s for a, b, mw in terms)
+    average_mw, hours = (value, low, high), None
+    if battery is not None:  # the more power, the fewer hours
+        value_h, low_h, high_h = (battery.joules / (mw * 1e-3) / 3600 for mw in (value, high, low))
+        hours = (value_h, low_h, high_h)
+    return Duty(period_s, active_s / period_s, asleep_s, average_mw, sleep_mw, hours)

@@ -78,8 +78,11 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
     parts = (leakage, clocks, *(unit * weight for weight in weights), l3)
-    joules_of = dict(zip(PARTS, parts, strict=True))
-    return Energy(joules_of, _sigma(row, by, math.fsum(parts)))
+    lines = zip(row, by.covariance, strict=True)
+    fitted = sum(a * b * c for a, line in lines for b, c in zip(row, line, strict=True))
+    left_out = (by.workload**2 + by.board**2) * math.fsum(parts) ** 2
+    sigma_j = math.sqrt(max(fitted, 0.0) + left_out)
+    return Energy(dict(zip(PARTS, parts, strict=True)), sigma_j)
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
@@ -103,17 +106,6 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
         ACCESS_PJ * activity.accesses,
         DMA_BYTE_PJ * activity.dma_bytes,
     )
-
-
-def _sigma(row: Vector, by: Coefficients, joules: float) -> float:
-    lines = zip(row, by.covariance, strict=True)
-    fitted = sum(a * b * c for a, line in lines for b, c in zip(row, line, strict=True))
-    return math.sqrt(max(fitted, 0.0) + (by.workload**2 + by.board**2) * joules**2)
-
-
-def power_mw(activity: Activity, point: OperatingPoint, by: Coefficients) -> float:
-    """Average power of an activity."""
-    return 1e3 * energy(activity, point, by).joules * point.clock_hz / activity.cycles
 
 
 def typical(cycles: float, l3_bytes: float = 0) -> Activity:

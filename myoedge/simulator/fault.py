@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
 from myoedge.simulator.result import Simulation
@@ -55,11 +53,19 @@ def fault_error(report: FaultReport, program: Program, run: Simulation) -> Fault
     if report.core >= 0:
         core_name = _name(report.core)
         if code in NO_PROGRESS:
-            facts |= {"cores": "\n".join(_core_lines(report, program)), "shown": core_name}
+            cores = zip(report.at, report.state, strict=True)
+            lines = [
+                f"{_name(core)} {'sleeps' if state == ASLEEP else 'runs'} at {_place(program, pc)}"
+                for core, (pc, state) in enumerate(cores)
+                if state != OFF  # the core has been started
+            ]
+            facts |= {"cores": "\n".join(lines), "shown": core_name}
         else:
             title = f"{core_name}: {title}"
-        facts |= {"pc": f"0x{report.pc:08x}  {_place(program, report.pc)}".rstrip()}
-        facts |= {"instruction": f"0x{report.word:08x}", "registers": _registers(report)}
+        texts = [f"{name}={value:08x}" for name, value in zip(_NAMES, report.r, strict=True)]
+        registers = "\n".join(" ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))
+        facts |= {"pc": _place(program, report.pc)}
+        facts |= {"instruction": f"0x{report.word:08x}", "registers": registers}
     error = Faulted(code, title, {**facts, "needs": needs})
     error.run = run
     return error
@@ -69,18 +75,7 @@ def _name(core: int) -> str:
     return "fabric controller" if core == FC else f"core {core}"
 
 
-def _core_lines(report: FaultReport, program: Program) -> Iterator[str]:
-    """A line for every core that has been started."""
-    for core, (pc, state) in enumerate(zip(report.at, report.state, strict=True)):
-        if state != OFF:
-            state_text = "sleeps" if state == ASLEEP else "runs"
-            yield f"{_name(core)} {state_text} at 0x{pc:08x}  {_place(program, pc)}".rstrip()
-
-
 def _place(program: Program, pc: int) -> str:
-    return ", ".join(part for part in (program.function_at(pc), program.line_at(pc)) if part)
-
-
-def _registers(report: FaultReport) -> str:
-    texts = [f"{name}={value:08x}" for name, value in zip(_NAMES, report.r, strict=True)]
-    return "\n".join(" ".join(texts[i : i + 8]) for i in range(0, len(texts), 8))
+    """An address with function and source line, where they are known."""
+    parts = filter(None, (program.function_at(pc), program.line_at(pc)))
+    return f"0x{pc:08x}  {', '.join(parts)}".rstrip()

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
@@ -78,7 +79,7 @@ def simulate(
     program = elf if isinstance(elf, Program) else read_elf(elf)
     with _machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load(core, machine, program)
-        for address, size in _ranges(options):
+        for address, size in chain(options.dump, *options.snapshots.values()):
             _check_in_memory(cycles, address, size)
         _observe(core, machine, program, options)
         core.machine_limit(machine, min(max_cycles, MAX_CYCLE_LIMIT))
@@ -96,25 +97,23 @@ def _machine(
     machine = core.machine_new()
     opened = -1
     try:
-        _describe(core, machine, cycles)
+        for name in parameters(core):
+            core.machine_set(machine, name.encode(), cycles[name])
         if not core.machine_boot(machine):
             raise MemoryError
         if folder is not None:
-            opened = _open(folder)
+            try:
+                opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                facts = {"folder": folder, "reason": error.strerror}
+                title = "the folder of the run cannot be opened"
+                raise MyoedgeError("E220", title, facts) from None
         core.machine_set_folder(machine, opened)
         yield core, machine
     finally:
         core.machine_free(machine)
         if opened >= 0:
             os.close(opened)
-
-
-def _open(folder: Path) -> int:
-    try:
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        facts = {"folder": folder, "reason": error.strerror}
-        raise MyoedgeError("E220", "the folder of the run cannot be opened", facts) from None
 
 
 def parameters(core: ctypes.CDLL) -> list[str]:
@@ -125,23 +124,15 @@ def parameters(core: ctypes.CDLL) -> list[str]:
     return names
 
 
-def _describe(core: ctypes.CDLL, machine: int, cycles: Mapping[str, int]) -> None:
-    for name in parameters(core):
-        core.machine_set(machine, name.encode(), cycles[name])
-
-
 def _load(core: ctypes.CDLL, machine: int, program: Program) -> None:
     for address, data in program.segments:
         if not core.machine_write(machine, address, data, len(data)):
-            raise MyoedgeError(
-                "E242",
-                "a segment of the program is outside the chip's memory",
-                {"segment": f"0x{address:08x}, {len(data)} bytes"},
-            )
+            facts = {"segment": f"0x{address:08x}, {len(data)} bytes"}
+            title = "a segment of the program is outside the chip's memory"
+            raise MyoedgeError("E242", title, facts)
     if not core.machine_start(machine, program.entry):
-        raise MyoedgeError(
-            "E242", "the program does not start in L2", {"entry": f"0x{program.entry:08x}"}
-        )
+        facts = {"entry": f"0x{program.entry:08x}"}
+        raise MyoedgeError("E242", "the program does not start in L2", facts)
 
 
 def _observe(core: ctypes.CDLL, machine: int, program: Program, options: RunOptions) -> None:
@@ -171,12 +162,19 @@ def _run(
     progress: Callable[[int, str], None] | None,
 ) -> tuple[int, str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    buffer = ctypes.create_string_buffer(_CHUNK)
     parts: list[str] = []
     remaining_chars = MAX_TEXT_CHARS
     while True:
         ended = core.machine_run(machine, core.machine_now(machine) + SLICE_CYCLES)
-        text = decoder.decode(_printed(core, machine), final=ended != _RUNNING)
-        parts.append(_truncated(text, remaining_chars))
+        printed = b""
+        while count := core.machine_take_output(machine, buffer, _CHUNK):
+            printed += buffer.raw[:count]
+        text = decoder.decode(printed, final=ended != _RUNNING)
+        if len(text) <= remaining_chars:
+            parts.append(text)
+        else:
+            parts.append(text[:remaining_chars] + _TRUNCATED_NOTE if remaining_chars >= 0 else "")
         remaining_chars -= len(text)
         if progress is not None:
             progress(core.machine_now(machine), parts[-1])
@@ -184,26 +182,16 @@ def _run(
             return ended, "".join(parts)
 
 
-def _printed(core: ctypes.CDLL, machine: int) -> bytes:
-    buffer = ctypes.create_string_buffer(_CHUNK)
-    parts = []
-    while count := core.machine_take_output(machine, buffer, _CHUNK):
-        parts.append(buffer.raw[:count])
-    return b"".join(parts)
-
-
-def _truncated(text: str, max_chars: int) -> str:
-    """The first `max_chars` characters of the text, with a note where it is cut."""
-    if len(text) <= max_chars:
-        return text
-    return text[:max_chars] + _TRUNCATED_NOTE if max_chars >= 0 else ""
-
-
 def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -> Simulation:
     counts = [core.machine_counts(machine, i).contents for i in range(binding.CORES)]
     devices = core.machine_device_counts(machine).contents
     recorded = binding.Recorded()
     core.machine_recorded(machine, ctypes.byref(recorded))
+    spans = (recorded.spans[i] for i in range(recorded.span_count))
+    profile = {}
+    if options.profile:
+        base, count = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
+        profile = {base + 2 * i: n for i, n in enumerate(recorded.profile[:count]) if n}
     return Simulation(
         exit_code=core.machine_exit_code(machine),
         cycles=core.machine_now(machine),
@@ -214,11 +202,11 @@ def _result(core: ctypes.CDLL, machine: int, options: RunOptions, output: str) -
         l2_bytes=core.machine_touched_bytes(machine, 2),
         dumps=tuple(_read(core, machine, *span) for span in options.dump),
         marks=tuple(_marks(recorded, options)),
-        spans=tuple(_span(recorded.spans[i]) for i in range(recorded.span_count)),
+        spans=tuple(Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address) for s in spans),
         spans_lost=recorded.spans_lost,
         steps=tuple(sorted(_steps(recorded), key=lambda step: step.cycle)),
         steps_lost=recorded.steps_lost,
-        profile=_profile(core, machine, recorded) if options.profile else {},
+        profile=profile,
     )
 
 
@@ -233,22 +221,13 @@ def _read(core: ctypes.CDLL, machine: int, address: int, size_bytes: int) -> byt
     return buffer.raw[:size_bytes]
 
 
-def _ranges(options: RunOptions) -> Iterator[Range]:
-    yield from options.dump
-    for ranges in options.snapshots.values():
-        yield from ranges
-
-
 def _check_in_memory(cycles: Mapping[str, int], address: int, size_bytes: int) -> None:
     for memory in ("l1", "l2"):
         base, end = cycles[f"{memory}_base"], cycles[f"{memory}_base"] + cycles[f"{memory}_bytes"]
         if size_bytes > 0 and base <= address and address + size_bytes <= end:
             return
-    raise MyoedgeError(
-        "E243",
-        "the dump is not inside L1 or L2",
-        {"range": f"0x{address:08x}, {size_bytes} bytes"},
-    )
+    facts = {"range": f"0x{address:08x}, {size_bytes} bytes"}
+    raise MyoedgeError("E243", "the dump is not inside L1 or L2", facts)
 
 
 def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
@@ -274,17 +253,8 @@ def _marks(recorded: binding.Recorded, options: RunOptions) -> Iterator[Mark]:
         )
 
 
-def _span(s: binding.SpanRecord) -> Span:
-    return Span(SPANS[s.what], s.core, s.start, s.end, s.bytes, s.address)
-
-
 def _steps(recorded: binding.Recorded) -> Iterator[ExecutedInstruction]:
     for i in range(recorded.step_count):
         s = recorded.steps[i]
         register = s.reg if s.reg < binding.REGISTERS else None
         yield ExecutedInstruction(s.cycle, s.core, s.pc, register, s.value)
-
-
-def _profile(core: ctypes.CDLL, machine: int, recorded: binding.Recorded) -> dict[int, int]:
-    base, count = core.machine_l2_base(machine), core.machine_l2_bytes(machine) // 2
-    return {base + 2 * i: n for i, n in enumerate(recorded.profile[:count]) if n}

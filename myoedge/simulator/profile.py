@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from myoedge.simulator.result import ExecutedInstruction, Simulation
+from myoedge.simulator.result import Simulation
 from myoedge.system.elf import Program
 
 MAX_ROWS = 20
@@ -35,13 +35,9 @@ def _table(run: Simulation, title: str, name: Callable[[int], str]) -> str:
 
 def steps_text(run: Simulation, program: Program) -> str:
     """A line for each executed instruction: cycle, core, pc, register written, source line."""
-    rows = [
-        f"{s.cycle:>12} core {s.core} {s.pc:08x} {_written(s):<13} {program.line_at(s.pc)}"
-        for s in run.steps
-    ]
+    rows = []
+    for s in run.steps:
+        written = "" if s.register is None else f"x{s.register}={s.value:08x}"
+        rows.append(f"{s.cycle:>12} core {s.core} {s.pc:08x} {written:<13} {program.line_at(s.pc)}")
     omitted = [f"{run.steps_lost:,} more are not shown"] if run.steps_lost else []
     return "\n".join([*rows, *omitted, ""]) if rows else ""
-
-
-def _written(step: ExecutedInstruction) -> str:
-    return "" if step.register is None else f"x{step.register}={step.value:08x}"

@@ -18,7 +18,6 @@ from myoedge.power.model import (
     PUBLISHED,
     Coefficients,
     energy,
-    power_mw,
     typical,
     with_modelled_error,
     with_typical_error,
@@ -67,7 +66,7 @@ def test_voltage_and_clock() -> None:
 
 def test_the_dynamic_power_of_both_points_is_as_physics_says() -> None:
     dynamic = replace(PLAIN, values=(0.0, 30.0, 2.0, 0.0))
-    ratio = power_mw(BUSY, HIGH, dynamic) / power_mw(BUSY, LOW, dynamic)
+    ratio = energy_page.power_mw(BUSY, HIGH, dynamic) / energy_page.power_mw(BUSY, LOW, dynamic)
     assert ratio == pytest.approx((0.80 / 0.65) ** 2 * 370 / 240)
 
 
@@ -277,7 +276,7 @@ def test_sleeps_between_windows() -> None:
 def test_too_short_a_pause_is_idled_through() -> None:
     found = duty(WINDOW, HIGH, PLAIN, 0.011)
     assert (found.asleep_s, found.keeps_up, found.hours) == (0.0, True, None)
-    idle = power_mw(Activity(1e6), HIGH, PLAIN)
+    idle = energy_page.power_mw(Activity(1e6), HIGH, PLAIN)
     wanted = (1e3 * energy(WINDOW, HIGH, PLAIN).joules + idle * 0.001) / 0.011
     assert found.average_mw[0] == pytest.approx(wanted)
 
@@ -285,7 +284,7 @@ def test_too_short_a_pause_is_idled_through() -> None:
 def test_a_period_that_is_too_short() -> None:
     found = duty(WINDOW, LOW, PLAIN, 0.01)
     assert not found.keeps_up
-    assert found.average_mw[0] == pytest.approx(power_mw(WINDOW, LOW, PLAIN))
+    assert found.average_mw[0] == pytest.approx(energy_page.power_mw(WINDOW, LOW, PLAIN))
 
 
 def test_a_memory_beside_the_chip_sleeps_too() -> None:
