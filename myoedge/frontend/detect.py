@@ -39,6 +39,11 @@ class Kind(StrEnum):
 
 
 HEAD = 1 << 16
+MAGIC = (
+    (4, b"TFL3", Kind.TFLITE),
+    (0, b"\x89HDF\r\n\x1a\n", Kind.KERAS),
+    (0, b"\x93NUMPY", Kind.NUMPY),
+)
 # a training checkpoint's pickle is mostly names; the class of a pickled module stands at its front
 PICKLE_OPS = 200_000
 PICKLE_BYTES = 64 << 20
@@ -57,8 +62,19 @@ def sniff(path: Path) -> Kind:
             return Kind.MISSING
         if not path.is_file():
             return Kind.UNKNOWN
+        size = path.stat().st_size
         with path.open("rb") as file:
-            return _of_bytes(file, path.stat().st_size)
+            head = file.read(HEAD)
+            if is_zip(head):
+                return _of_zip(file)
+            return (
+                next((kind for at, magic, kind in MAGIC if head.startswith(magic, at)), None)
+                or _of_pickle(head, size)
+                or _of_safetensors(file, head, size)
+                or _of_onnx(file, head, size)
+                or (Kind.UNKNOWN if head and not _is_text(head) else None)
+                or (Kind.TEXT if head else Kind.EMPTY)
+            )
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
 
@@ -77,21 +93,21 @@ def module_class(path: Path) -> str:
 
 def pickle_globals(data: bytes) -> list[str]:
     """Every "module.name" that a pickle would import, in order, without running it."""
-    found: list[str] = []
+    names: list[str] = []
     strings: list[str] = []
     memo: dict[int, str] = {}
     for name, arg in _ops(data):
         if name in ("GLOBAL", "INST"):
-            found.append(str(arg).replace(" ", "."))
+            names.append(str(arg).replace(" ", "."))
         elif name == "STACK_GLOBAL" and len(strings) >= 2:
-            found.append(".".join(strings[-2:]))
+            names.append(".".join(strings[-2:]))
         elif isinstance(arg, str):
             strings.append(arg)
         elif name == "MEMOIZE":
             memo[len(memo)] = strings[-1] if strings else ""
         elif name in ("BINGET", "LONG_BINGET") and isinstance(arg, int) and arg in memo:
             strings.append(memo[arg])
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
 def head_of(path: Path) -> bytes:
@@ -104,47 +120,24 @@ def is_zip(head: bytes) -> bool:
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def _of_bytes(file: BinaryIO, size: int) -> Kind:
-    head = file.read(HEAD)
-    if not head:
-        return Kind.EMPTY
-    if is_zip(head):
-        return _of_zip(file)
-    return (
-        _of_magic(head)
-        or _of_pickle(head, size)
-        or _of_safetensors(file, head, size)
-        or _of_onnx(file, head, size)
-        or (Kind.TEXT if _is_text(head) else Kind.UNKNOWN)
-    )
-
-
-def _of_magic(head: bytes) -> Kind | None:
-    if head[4:8] == b"TFL3":
-        return Kind.TFLITE
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return Kind.KERAS
-    return Kind.NUMPY if head.startswith(b"\x93NUMPY") else None
-
-
 def _of_zip(file: BinaryIO) -> Kind:
     try:
         with zipfile.ZipFile(file) as archive:
             # of a cut archive, zipfile finds the directory of a zip that lies inside it
-            whole = min((e.header_offset for e in archive.infolist()), default=0) == 0
-            return _of_members(archive) if whole else Kind.TRUNCATED
+            first_offset = min((e.header_offset for e in archive.infolist()), default=0)
+            return Kind.TRUNCATED if first_offset else _of_members(archive)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
         return Kind.TRUNCATED
 
 
 def _of_members(archive: zipfile.ZipFile) -> Kind:
     names = archive.namelist()
-    inner = {name.partition("/")[2] for name in names}
-    if "archive_format" in inner or "serialized_exported_program.json" in names:
+    below_root = {name.partition("/")[2] for name in names}
+    if "archive_format" in below_root or "serialized_exported_program.json" in names:
         return Kind.EXPORTED
-    if "constants.pkl" in inner and any(name.startswith("code/") for name in inner):
+    if "constants.pkl" in below_root and any(name.startswith("code/") for name in below_root):
         return Kind.TORCHSCRIPT
-    if "data.pkl" in inner:
+    if "data.pkl" in below_root:
         return _of_torch_pickle(_pickle_of(archive))
     if "model.weights.h5" in names or {"config.json", "metadata.json"} <= set(names):
         return Kind.KERAS
@@ -161,16 +154,13 @@ def _pickle_of(archive: zipfile.ZipFile) -> bytes:
 
 def _of_torch_pickle(data: bytes) -> Kind:
     names = pickle_globals(data)
-    whole = _root_is_object(data) and names[:1] != ["collections.OrderedDict"]
-    plain = bool(names) and names[0].startswith("torch._utils.")
-    nets = any(name.startswith("torch.nn.modules.") for name in names)
-    return Kind.MODULE if nets or (whole and not plain) else Kind.CHECKPOINT
-
-
-def _root_is_object(data: bytes) -> bool:
-    """Whether the outermost thing is an instance: its class is pushed before all else."""
+    if any(name.startswith("torch.nn.modules.") for name in names):
+        return Kind.MODULE
+    # the outermost thing is an instance where its class is pushed before all else
     first = next((name for name, _ in _ops(data) if name not in ("PROTO", "FRAME")), "")
-    return first == "GLOBAL" or first.endswith("UNICODE")
+    is_object = first == "GLOBAL" or first.endswith("UNICODE")
+    plain = names and (names[0] == "collections.OrderedDict" or names[0][:13] == "torch._utils.")
+    return Kind.MODULE if is_object and not plain else Kind.CHECKPOINT
 
 
 def _ops(data: bytes) -> Iterator[tuple[str, object]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from myoedge.frontend.refusals import infinite_mask, not_finite
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
@@ -20,7 +20,17 @@ def refuse_not_finite(name: str, arrays: Iterable[Array | None]) -> None:
     """Errors: E112 where an array of floats has a NaN or an infinity."""
     for value in arrays:
         if value is not None and value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise not_finite(name, int(np.count_nonzero(~np.isfinite(value))), value.size)
+            count = int(np.count_nonzero(~np.isfinite(value)))
+            raise MyoedgeError(
+                "E112",
+                f"{name} holds {count} values that are NaN or infinite",
+                {"needs": "finite weights", "has": f"{count} of {value.size} not finite"},
+                [
+                    "look at the training run: the network has diverged, or the checkpoint is "
+                    "damaged",
+                    "a mask of minus infinities is to be a buffer (register_buffer)",
+                ],
+            )
 
 
 def refuse_no_mask(name: str, arrays: Iterable[Array | None]) -> None:
@@ -44,15 +54,35 @@ def clamped_only(d: GraphBuilder, outputs: Sequence[str]) -> None:
         source = next(iter(held.values()))[0]
         signs = {_passed_on(d, node, x, sign) for x, (_, sign) in held.items()}
         if len(signs) != 1 or None in signs:
-            raise _read(d, source, f"{node.where} reads")
-        left = signs.pop()
-        if left:
-            holding[node.name] = source, left
-    reached = next((x for x in outputs if x in holding), None)
-    if reached is not None:
-        raise _read(d, holding[reached][0], "are an output")
+            raise _infinite_mask(d, source, f"{node.where} reads")
+        result_sign = signs.pop()
+        if result_sign:
+            holding[node.name] = source, result_sign
+    infinite = next((x for x in outputs if x in holding), None)
+    if infinite is not None:
+        raise _infinite_mask(d, holding[infinite][0], "are an output")
     for name in holding.keys() & d.constants.keys():
         d.constants[name] = np.clip(d.constants[name], np.float32(LOWEST), np.float32(-LOWEST))
+
+
+def _infinite_mask(d: GraphBuilder, name: str, reader: str) -> MyoedgeError:
+    """E112 of infinities that no softmax hides."""
+    value = d.constants[name]
+    count, sign = int(np.count_nonzero(~np.isfinite(value))), _infinity(value)
+    return MyoedgeError(
+        "E112",
+        f"{name.removesuffix('.const')} holds {count} values that are "
+        f"{'minus' if sign < 0 else 'plus'} infinity, which {reader}",
+        {
+            "needs": "minus infinity only in what is added to scores in front of a softmax",
+            "has": f"{count} of {value.size} not finite",
+        },
+        [
+            "fill with a number below all that is there, masked_fill(mask, -10.0) say, "
+            "for a largest value over what is left",
+            "multiply by a mask of zeros and ones for a sum or a mean",
+        ],
+    )
 
 
 def _infinity(value: Array) -> int:
@@ -66,32 +96,19 @@ def _infinity(value: Array) -> int:
 def _passed_on(d: GraphBuilder, node: Node, held: str, sign: int) -> int | None:
     """The sign of infinity in the result where it is in an operand; 0 where all is finite there,
     None where it may not be read."""
-    if node.op == "table" and [step[0] for step in node.attrs["chain"]] == ["clamp"]:
-        return 0 if abs(node.attrs["chain"][0][1 if sign < 0 else 2]) < -LOWEST else sign
-    if not _keeps_sums(d, node):
-        return None
-    if node.op == "sub":
-        return sign if held == node.inputs[0] else -sign
     factors: Array = np.ones(())
-    if node.op == "mul":
-        factors = d.constants[node.inputs[1]] if held == node.inputs[0] else np.zeros(())
     if node.op == "table":
-        factors = np.asarray(node.attrs["chain"][0][1])
+        chain = node.attrs["chain"]
+        if [step[0] for step in chain] == ["clamp"]:
+            return 0 if abs(chain[0][1 if sign < 0 else 2]) < -LOWEST else sign
+        if [step[0] for step in chain] != ["affine"]:
+            return None
+        factors = np.asarray(chain[0][1])
+    elif node.op == "mul" and held == node.inputs[0] and node.inputs[1] in d.constants:
+        factors = d.constants[node.inputs[1]]
+    elif node.op == "sub":
+        factors = np.asarray(1.0 if held == node.inputs[0] else -1.0)
+    elif node.op != "add" and not OPS[node.op].is_data_movement:
+        return None
     signs = {int(s) for s in np.unique(np.sign(factors)) if s}
     return sign * signs.pop() if len(signs) == 1 else None
-
-
-def _keeps_sums(d: GraphBuilder, node: Node) -> bool:
-    """Whether what was added to a tensor is still an addend of what a node makes of it."""
-    if node.op == "mul":
-        return node.inputs[1] in d.constants
-    if node.op == "table":
-        return [step[0] for step in node.attrs["chain"]] == ["affine"]
-    return node.op in ("add", "sub") or OPS[node.op].is_data_movement
-
-
-def _read(d: GraphBuilder, name: str, reader: str) -> Exception:
-    value = d.constants[name]
-    count = int(np.count_nonzero(~np.isfinite(value)))
-    which = "minus" if _infinity(value) < 0 else "plus"
-    return infinite_mask(name.removesuffix(".const"), count, value.size, which, reader)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from myoedge.errors import MyoedgeError
@@ -74,49 +74,21 @@ def unsupported(
     kinds: dict[str, list[str]] = {}
     for refusal in refusals:
         kinds.setdefault(refusal.what, []).append(str(refusal.origin))
+    title = f"uses an operator that is not supported: {short(first.target)}"
+    if first.reason:
+        title = f"cannot be built: {first.reason} ({short(first.target)})"
     more = f" and {len(kinds) - 1} more" if len(kinds) > 1 else ""
-    place = str(first.origin) or "the network"
-    tries = (_by_reason(r.reason) or advice(r.target) for r in refusals)
+    lines = []
+    for what, origins in kinds.items():
+        places = ", ".join(dict.fromkeys(filter(None, origins)))
+        lines.append(f"{what}, at {places}" if places else what)
+    by_reason = {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}
+    tries = (by_reason.get(r.reason) or advice(r.target) for r in refusals)
     return MyoedgeError(
         "E111",
-        f"{place} {_title(first)}{more}",
-        {"found": "\n".join(_line(what, places) for what, places in kinds.items())},
+        f"{first.origin or 'the network'} {title}{more}",
+        {"found": "\n".join(lines)},
         [*dict.fromkeys(tries), "myoedge ops  lists what there is"],
-    )
-
-
-def _title(refusal: Refusal) -> str:
-    """Title of a refusal: the operator, or the unsupported use of a supported one."""
-    if not refusal.reason:
-        return f"uses an operator that is not supported: {short(refusal.target)}"
-    return f"cannot be built: {refusal.reason} ({short(refusal.target)})"
-
-
-def _by_reason(reason: str) -> str:
-    """Remedy for an unsupported use of a supported operator."""
-    return {NO_KEY: KEEP_A_KEY, MIXED: TWO_MASKS}.get(reason, "")
-
-
-def _line(what: str, places: Iterable[str]) -> str:
-    known = ", ".join(dict.fromkeys(filter(None, places)))
-    return f"{what}, at {known}" if known else what
-
-
-def training(what: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E113",
-        "the model was exported in training mode",
-        {"found": what},
-        ["call model.eval() before torch.export.export(...)"],
-    )
-
-
-def changes_state(name: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E114",
-        f"the network changes its own state: {name}",
-        {"needs": "outputs that depend on the inputs alone"},
-        ["return the new state as an output and take the old one as an input"],
     )
 
 
@@ -129,55 +101,24 @@ def dynamic(name: str, axis: int, shape: Sequence[object]) -> MyoedgeError:
     )
 
 
-def infinite_mask(name: str, count: int, size: int, sign: str, reader: str) -> MyoedgeError:
-    """E112 of infinities that no softmax hides; sign: "minus" or "plus"."""
-    return MyoedgeError(
-        "E112",
-        f"{name} holds {count} values that are {sign} infinity, which {reader}",
-        {
-            "needs": "minus infinity only in what is added to scores in front of a softmax",
-            "has": f"{count} of {size} not finite",
-        },
-        [
-            "fill with a number below all that is there, masked_fill(mask, -10.0) say, "
-            "for a largest value over what is left",
-            "multiply by a mask of zeros and ones for a sum or a mean",
-        ],
-    )
-
-
-def not_finite(name: str, count: int, size: int) -> MyoedgeError:
-    return MyoedgeError(
-        "E112",
-        f"{name} holds {count} values that are NaN or infinite",
-        {"needs": "finite weights", "has": f"{count} of {size} not finite"},
-        [
-            "look at the training run: the network has diverged, or the checkpoint is damaged",
-            "a mask of minus infinities is to be a buffer (register_buffer)",
-        ],
-    )
-
-
 def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     """E116; `readers` are the operators that take the input, with their places."""
     read = {"read by": "\n".join(readers)} if readers else {}
+    if any("embedding" in reader or "Gather" in reader for reader in readers):
+        tries = ["pass one-hot vectors and use a linear layer instead of an embedding"]
+    elif dtype == "bool":
+        tries = [
+            f"keep {name} in the module (register_buffer), one build for each that there is",
+            f"give ones and zeros as float32, and add (1 - {name}) * -1e4 to what it masks",
+        ]
+    else:
+        tries = [f"export with example inputs of torch.float32 for {name}"]
     return MyoedgeError(
         "E116",
         f"input {name} is {dtype}: inputs must be floating point",
         {"needs": "float32 windows, which the host quantises", "has": dtype, **read},
-        _as_floats(name, dtype, readers),
+        tries,
     )
-
-
-def _as_floats(name: str, dtype: str, readers: Sequence[str]) -> list[str]:
-    if any("embedding" in reader or "Gather" in reader for reader in readers):
-        return ["pass one-hot vectors and use a linear layer instead of an embedding"]
-    if dtype == "bool":
-        return [
-            f"keep {name} in the module (register_buffer), one build for each that there is",
-            f"give ones and zeros as float32, and add (1 - {name}) * -1e4 to what it masks",
-        ]
-    return [f"export with example inputs of torch.float32 for {name}"]
 
 
 def constant_output(name: str, value: str) -> MyoedgeError:

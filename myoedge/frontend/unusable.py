@@ -24,6 +24,7 @@ TEXTS = (
     ("<html", "a web page, saved instead of the model"),
     ("matlab 5.0", "a MATLAB data file"),
 )
+WITH_FACTORY = ("--factory", "pkg.mod:make_model", "--calib", "calib.npz")
 EXPORT_LINES = (
     "ep = torch.export.export(model.eval(), (example,))\n"
     'torch.export.save(ep, "model.pt2")\n'
@@ -49,7 +50,9 @@ def refuse(kind: Kind, path: Path) -> NoReturn:
     if kind is Kind.TRUNCATED:
         raise damaged(path, "it ends before its contents do")
     if kind in (Kind.CHECKPOINT, Kind.LEGACY, Kind.SAFETENSORS):
-        _refuse_weights(kind, path)
+        facts = {"needs": "a function that makes the network these weights belong to"}
+        tries = (command("build", path, *WITH_FACTORY), EXPORT_LINES)
+        raise MyoedgeError("E106", f"{path} is {kind}", facts, tries)
     raise wrong_format(path, describe(kind, path), _hint(kind, path))
 
 
@@ -82,24 +85,11 @@ def describe(kind: Kind, path: Path) -> str:
     return str(kind)
 
 
-WITH_FACTORY = ("--factory", "pkg.mod:make_model", "--calib", "calib.npz")
-
-
 def needs_no_factory(kind: Kind, path: Path) -> MyoedgeError:
     """E206: for a file that holds its network whole."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)
-
-
-def _refuse_weights(kind: Kind, path: Path) -> NoReturn:
-    facts = {"needs": "a function that makes the network these weights belong to"}
-    raise MyoedgeError(
-        "E106",
-        f"{path} is {kind}",
-        facts,
-        (command("build", path, *WITH_FACTORY), EXPORT_LINES),
-    )
 
 
 def _hint(kind: Kind, path: Path) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from myoedge.graph.ir import Graph, Node, Tensor, prune
+from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 
@@ -29,7 +29,17 @@ class Rewrite:
     quant_params: Mapping[str, QuantParams] = field(default_factory=dict)
 
 
-Rule = Callable[[Graph, Node], Rewrite | None]
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rewrite of the nodes of some operators; of all nodes where `ops` is empty."""
+
+    rewrite: Callable[[Graph, Node], Rewrite | None]
+    ops: tuple[str, ...] = ()
+
+
+def rewrites(*ops: str) -> Callable[[Callable[[Graph, Node], Rewrite | None]], Rule]:
+    """Decorator that makes a function the rule for these operators, or for all without any."""
+    return lambda rewrite: Rule(rewrite, ops)
 
 
 def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
@@ -38,27 +48,18 @@ def apply(rules: Sequence[Rule], graph: Graph, *, limit: int = 1_000) -> Graph:
     Sweeps from inputs to outputs until nothing matches; `limit` bounds the number of sweeps.
     """
     for _ in range(limit):
-        rewritten = _sweep(rules, graph)
-        if rewritten is graph:
+        before = graph
+        for node in before.nodes:
+            if graph.producer.get(node.name) is not node:  # a rule has replaced it in this sweep
+                continue
+            fitting = (rule for rule in rules if not rule.ops or node.op in rule.ops)
+            changes = (change for rule in fitting if (change := rule.rewrite(graph, node)))
+            change = next(changes, None)
+            graph = graph if change is None else splice(graph, node, change)
+        if graph is before:
             return graph
-        graph = rewritten
-    raise RuntimeError(f"rules still match after {limit} sweeps: {[r.__name__ for r in rules]}")
-
-
-def _sweep(rules: Sequence[Rule], graph: Graph) -> Graph:
-    """One pass over the nodes; each is offered the graph as rewritten so far."""
-    for node in graph.nodes:
-        if graph.producer.get(node.name) is node:
-            graph = _first_match(rules, graph, node)
-    return graph
-
-
-def _first_match(rules: Sequence[Rule], graph: Graph, node: Node) -> Graph:
-    for rule in rules:
-        found = rule(graph, node)
-        if found is not None:
-            return splice(graph, node, found)
-    return graph
+    names = [rule.rewrite.__name__ for rule in rules]
+    raise RuntimeError(f"rules still match after {limit} sweeps: {names}")
 
 
 def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
@@ -69,7 +70,11 @@ def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
     names, carried = change.renamed, graph.quant_params
     moved = {new: carried[old] for old, new in names.items() if old in carried}
     at = next(i for i, other in enumerate(graph.nodes) if other is node)
-    nodes = (*graph.nodes[:at], *change.nodes, *(_reading(n, names) for n in graph.nodes[at + 1 :]))
+    after = (
+        n.but(inputs=tuple(names.get(x, x) for x in n.inputs)) if set(names) & set(n.inputs) else n
+        for n in graph.nodes[at + 1 :]
+    )
+    nodes = (*graph.nodes[:at], *change.nodes, *after)
     return prune(
         replace(
             graph,
@@ -82,7 +87,16 @@ def splice(graph: Graph, node: Node, change: Rewrite) -> Graph:
     )
 
 
-def _reading(node: Node, names: Mapping[str, str]) -> Node:
-    if not any(name in names for name in node.inputs):
-        return node
-    return node.but(inputs=tuple(names.get(name, name) for name in node.inputs))
+def joined_origins(*nodes: Node) -> tuple[Origin, ...]:
+    """The origins of several nodes, each once, in order."""
+    return tuple(dict.fromkeys(o for node in nodes for o in node.origin))
+
+
+def made_by(graph: Graph, name: str, *ops: str, reader: Node | None = None) -> Node | None:
+    """The node that writes a tensor, if it is one of these operators, or any without them.
+
+    reader   that alone may read the tensor, which is no output then
+    """
+    node = graph.producer.get(name)
+    alone = reader is None or graph.only_user(name) is reader
+    return node if node is not None and alone and (not ops or node.op in ops) else None

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
-from myoedge.graph.ir import PRE, Graph, prune
+from myoedge.graph.ir import PRE, Graph, Node, prune
 from myoedge.graph.rewrite import Rule, apply
 from myoedge.operators.checks import check
 from myoedge.passes.attention import FIND, SIMPLIFY
@@ -14,9 +15,9 @@ from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
 from myoedge.passes.lower import LOWER
-from myoedge.passes.projection_names import name_projections
 from myoedge.passes.spectral import SPECTRAL, check_samples
 
+ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("find", FIND),
     ("fold", (*FOLD, *SIMPLIFY, *SINK, fuse_padding, slice_into_padding)),
@@ -35,19 +36,22 @@ def prepare(graph: Graph) -> Graph:
         if name == "fold":
             graph = absorb_input_normalization(graph)
         check(graph, "imported")
-    graph = rename_tensors(name_projections(graph))
+    graph = _rename_tensors(_name_projections(graph))
     check_samples(graph)
     check(graph, "prepared")
     return graph
 
 
-def rename_tensors(graph: Graph) -> Graph:
+def _rename_tensors(graph: Graph) -> Graph:
     """The graph with tensors named after the call they come from, without suffixes of rules:
     "conv2d_3"."""
     names: dict[str, str] = {name: name for name in graph.inputs}
     used = {*graph.inputs, *graph.constants}
     for node in graph.nodes:
-        names[node.name] = _free(node.name.split(".")[0], used)
+        stem = node.name.split(".")[0]
+        numbered = (f"{stem}_{i}" for i in itertools.count(1))
+        free = (name for name in itertools.chain([stem], numbered) if name not in used)
+        names[node.name] = next(free)
         used.add(names[node.name])
     nodes = tuple(
         n.but(inputs=tuple(names.get(x, x) for x in n.inputs), outputs=(names[n.name],))
@@ -60,6 +64,37 @@ def rename_tensors(graph: Graph) -> Graph:
     return replace(graph, nodes=nodes, tensors=tensors, outputs=outputs, quant_params=carried)
 
 
-def _free(stem: str, used: set[str]) -> str:
-    numbered = (f"{stem}_{i}" for i in itertools.count(1))
-    return next(name for name in itertools.chain([stem], numbered) if name not in used)
+def _name_projections(graph: Graph) -> Graph:
+    """The graph with q, k or v appended to the paths of nodes that make only that operand."""
+    roles = {
+        projection.name: role
+        for node in graph.nodes
+        if node.op == "attention" and _path(node)
+        for role, name in zip(ROLES, node.inputs, strict=False)
+        for projection in _producers(graph, node, name)
+    }
+    nodes = [*graph.nodes]
+    for at, node in enumerate(nodes):
+        role = roles.get(node.name, "")
+        endings = (f".{role}", f".{role}_proj")
+        named = (
+            o if o.path.endswith(endings) else replace(o, path=f"{o.path}.{role}")
+            for o in node.origin
+        )
+        nodes[at] = node.but(origin=tuple(named)) if role else node
+    return replace(graph, nodes=tuple(nodes)) if roles else graph
+
+
+def _path(node: Node) -> str:
+    return node.origin[0].path if node.origin else ""
+
+
+def _producers(graph: Graph, attention: Node, name: str) -> Iterator[Node]:
+    """Nodes from the operand backwards, as long as each has no other reader."""
+    reader = attention
+    while (producer := graph.producer.get(name)) is not None and graph.only_user(name) is reader:
+        path = _path(attention)
+        if not all(f"{o.path}.".startswith(f"{path}.") for o in producer.origin):
+            return
+        yield producer
+        reader, name = producer, producer.inputs[0]

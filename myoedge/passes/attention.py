@@ -10,19 +10,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.graph.rewrite import Rewrite, Rule, made_by, rewrites
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.graph_form import Window, attend, fits, window_of
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.passes.matching import feeds_only, made_by
 
 
+@rewrites("matmul")
 def fuse_attention(graph: Graph, node: Node) -> Rewrite | None:
     """matmul(softmax(matmul(q, k^T) * scale + ...), v) is one operator."""
-    soft = made_by(graph, node.inputs[0], "softmax") if node.op == "matmul" else None
-    if soft is None or not feeds_only(graph, soft.name, node):
-        return None
-    if soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
+    soft = made_by(graph, node.inputs[0], "softmax", reader=node)
+    if soft is None or soft.attrs["axis"] != len(graph.shape(soft.name)) - 1:
         return None
     terms = [*_terms(graph, soft.inputs[0], soft)]
     scaled = [(x, s) for x in terms if (s := _scores(graph, x)) is not None]
@@ -56,20 +54,14 @@ def _mask(patch: GraphBuilder, soft: Node) -> tuple[Window, str]:
 
 
 def _terms(graph: Graph, name: str, reader: Node) -> Iterator[str]:
-    """Addends of a sum that has no other reader."""
-    total = made_by(graph, name, "add")
-    alone = total is not None and feeds_only(graph, name, reader) and "act" not in total.attrs
-    whole = alone and total is not None and _is_scores(graph, total)
-    if total is None or not whole:
+    """Addends of a sum that has no other reader, one of which has its shape."""
+    total = made_by(graph, name, "add", reader=reader)
+    shapes = [] if total is None else [graph.shape(x) for x in total.inputs]
+    if total is None or "act" in total.attrs or graph.shape(name) not in shapes:
         yield name
         return
     for part in total.inputs:
         yield from _terms(graph, part, total)
-
-
-def _is_scores(graph: Graph, total: Node) -> bool:
-    """Whether a term has the sum's shape, so that it is no broadcast of what is computed."""
-    return any(graph.shape(x) == graph.shape(total.name) for x in total.inputs)
 
 
 def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
@@ -87,6 +79,7 @@ def _scores(graph: Graph, name: str) -> tuple[Node, float] | None:
     return product, float(scale)
 
 
+@rewrites("reshape")
 def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
     """Pairs of neighbours that are turned by constant angles are one operator."""
     pair = _stacked(graph, node)
@@ -108,12 +101,10 @@ def find_rotary(graph: Graph, node: Node) -> Rewrite | None:
 
 def _stacked(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     """The two tensors whose elements take turns along the last axis."""
-    both = made_by(graph, node.inputs[0], "concat") if node.op == "reshape" else None
-    if (
-        both is None
-        or len(both.inputs) != 2
-        or both.attrs["axis"] != len(graph.shape(both.name)) - 1
-    ):
+    both = made_by(graph, node.inputs[0], "concat")
+    if both is None or len(both.inputs) != 2:
+        return None
+    if both.attrs["axis"] != len(graph.shape(both.name)) - 1:
         return None
     thin = [made_by(graph, x, "reshape") for x in both.inputs]
     if any(t is None or graph.shape(t.name)[-1] != 1 for t in thin):
@@ -124,20 +115,12 @@ def _stacked(graph: Graph, node: Node) -> tuple[Node, Node] | None:
 
 def _by_constant(graph: Graph, product: Node) -> tuple[str, str]:
     """(tensor, constant) of a product; two constants alike are one."""
-    x, c = product.inputs
-    if graph.is_const(x):
-        x, c = c, x
-    return x, _first_alike(graph, c)
-
-
-def _first_alike(graph: Graph, name: str) -> str:
-    value = graph.constants.get(name)
-    if value is None:
-        return name
-    alike = (
-        n for n, v in graph.constants.items() if v.shape == value.shape and np.array_equal(v, value)
+    x, c = sorted(product.inputs, key=graph.is_const)
+    value = graph.constants.get(c)
+    equal = (
+        n for n, v in graph.constants.items() if value is not None and np.array_equal(v, value)
     )
-    return next(alike)
+    return x, next(equal, c)
 
 
 def _halves(graph: Graph, even: str, odd: str) -> str | None:
@@ -175,10 +158,9 @@ def _repeats(tables: list[Array], period: int) -> bool:
     return all(np.array_equal(t, np.tile(t[:period], (len(t) // period, 1))) for t in tables)
 
 
+@rewrites("attention")
 def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     """Queries and keys of a head that are turned alike have the products they have unturned."""
-    if node.op != "attention":
-        return None
     turns = [made_by(graph, x, "rotary") for x in node.inputs[:2]]
     if any(t is None or t.attrs["axis"] != 2 for t in turns):
         return None
@@ -194,22 +176,21 @@ def cancel_rotary(graph: Graph, node: Node) -> Rewrite | None:
     )
 
 
+@rewrites("slice")
 def split_linear(graph: Graph, node: Node) -> Rewrite | None:
     """A part of a linear layer's results is a layer of part of its rows: q, k and v get scales of
     their own, and nothing is cut out of the result."""
-    if node.op != "slice":
-        return None
     between = made_by(graph, node.inputs[0], "reshape")
-    layer = made_by(graph, between.inputs[0] if between else node.inputs[0], "linear")
-    if (
-        layer is None
-        or "act" in layer.attrs
-        or (between and not feeds_only(graph, layer.name, between))
-    ):
+    result = between.inputs[0] if between else node.inputs[0]
+    layer = made_by(graph, result, "linear", reader=between)
+    if layer is None or "act" in layer.attrs or node.inputs[0] in graph.outputs:
         return None
-    rows = _rows(graph, layer, node)
-    readers = graph.users[node.inputs[0]]
-    if rows is None or node.inputs[0] in graph.outputs or not _cut_up(graph, layer, readers):
+    rows, readers = _rows(graph, layer, node), graph.users[node.inputs[0]]
+    if rows is None or any(reader.op != "slice" for reader in readers):
+        return None
+    # slices alone read the result, together not more than all of it
+    parts_read = [_rows(graph, layer, reader) for reader in readers]
+    if sum(len(part) for part in parts_read if part is not None) > graph.shape(layer.name)[-1]:
         return None
     patch = GraphBuilder(graph, node)
     parts = (patch.constant(graph.constants[n][rows]) for n in layer.inputs[1:])
@@ -227,14 +208,6 @@ def _rows(graph: Graph, layer: Node, cut: Node) -> Array | None:
     for axis, part in enumerate(cuts[count:]):
         numbers = np.take(numbers, np.arange(*part), axis=axis)
     return numbers.reshape(-1)
-
-
-def _cut_up(graph: Graph, layer: Node, readers: tuple[Node, ...]) -> bool:
-    """Whether slices alone read it, together not more than all of it."""
-    if any(reader.op != "slice" for reader in readers):
-        return False
-    found = [_rows(graph, layer, reader) for reader in readers]
-    return sum(len(r) for r in found if r is not None) <= graph.shape(layer.name)[-1]
 
 
 FIND: tuple[Rule, ...] = (find_rotary, fuse_attention)

@@ -56,15 +56,27 @@ def sections(filters: Conditioning) -> Array:
             notch = signal.iirnotch(filters.notch_hz, filters.notch_q, filters.rate_hz)
             sos.append(np.hstack(notch)[None])
         if filters.zscore_s is not None and filters.band_hz is None:
-            sos.append(_mean_removal(_new_sample_weight(filters)))
+            weight = _new_sample_weight(filters)  # minus the running mean
+            sos.append(np.array([[1.0 - weight, weight - 1.0, 0.0, 1.0, weight - 1.0, 0.0]]))
     except (ValueError, ArithmeticError) as error:
         raise _no_filter(str(error).splitlines()[0]) from None
     if not sos:
         raise _no_filter("there is neither a band nor a notch nor a z-score")
     coefficients: Array = np.vstack(sos)
-    if not (np.isfinite(coefficients).all() and _is_stable(coefficients)):
+    rounded = coefficients.astype(np.float32).astype(np.float64)
+    finite = np.isfinite(coefficients).all()
+    if not finite or max(np.abs(np.roots(row[3:])).max() for row in rounded) >= 1.0:
         raise _no_filter("its poles do not lie inside the unit circle: a lower order, a wider band")
     return coefficients
+
+
+def _no_filter(reason: str) -> MyoedgeError:
+    return MyoedgeError(
+        "E238",
+        f"[conditioning] cannot be: {reason}",
+        {"needs": "rate_hz, and band_hz between 0 and half of it, notch_hz or zscore_s; one input"},
+        ["[conditioning] rate_hz = 200, band_hz = [20, 90], notch_hz = 50"],
+    )
 
 
 def _check_edges(filters: Conditioning, nyquist_hz: float) -> None:
@@ -86,17 +98,6 @@ def _new_sample_weight(filters: Conditioning) -> float:
     return 1.0 / (filters.zscore_s * filters.rate_hz)
 
 
-def _mean_removal(new_weight: float) -> Array:
-    """The section that subtracts the running mean."""
-    return np.array([[1.0 - new_weight, new_weight - 1.0, 0.0, 1.0, new_weight - 1.0, 0.0]])
-
-
-def _is_stable(coefficients: Array) -> bool:
-    """Whether all poles are inside the unit circle, with coefficients rounded to float32."""
-    rows = coefficients.astype(np.float32).astype(np.float64)
-    return all(np.abs(np.roots(row[3:])).max() < 1.0 for row in rows)
-
-
 def conditioned(graph: Graph, filters: Conditioning) -> Graph:
     """The network with the filters at its input, initially at rest.
 
@@ -109,7 +110,15 @@ def conditioned(graph: Graph, filters: Conditioning) -> Graph:
     if axis_option is not None and not -len(shape) <= axis_option < len(shape):
         raise _no_filter(f"there is no axis {axis_option} in {list(shape)}")
     axis = int(np.argmax(shape)) if axis_option is None else axis_option % len(shape)
-    nodes = _chain(filters, x, axis)
+    nodes = [Node("biquads", (x, SECTIONS), ("conditioning",), {"axis": axis}, (ORIGIN,))]
+    further: list[tuple[str, Attrs]] = []
+    if filters.zscore_s is not None:
+        share, start = _new_sample_weight(filters), filters.deviation
+        further.append(("running_norm", {"axis": axis, "share": share, "start": start}))
+    if filters.rectify:
+        further.append(("table", {"chain": (("abs",),)}))
+    for op, attrs in further:
+        nodes.append(Node(op, (nodes[-1].name,), (f"conditioning.{op}",), attrs, (ORIGIN,)))
     last, tensors = nodes[-1].name, {n.name: Tensor(n.name, shape) for n in nodes}
     readers = (n.but(inputs=tuple(last if i == x else i for i in n.inputs)) for n in graph.nodes)
     return replace(
@@ -121,31 +130,6 @@ def conditioned(graph: Graph, filters: Conditioning) -> Graph:
     )
 
 
-def _chain(filters: Conditioning, x: str, axis: int) -> list[Node]:
-    """Nodes of the filters, the z-score, and the magnitude."""
-    nodes = [Node("biquads", (x, SECTIONS), ("conditioning",), {"axis": axis}, (ORIGIN,))]
-
-    def then(op: str, attrs: Attrs) -> None:
-        previous = nodes[-1].name
-        nodes.append(Node(op, (previous,), (f"conditioning.{op}",), attrs, (ORIGIN,)))
-
-    if filters.zscore_s is not None:
-        start = filters.deviation
-        then("running_norm", {"axis": axis, "share": _new_sample_weight(filters), "start": start})
-    if filters.rectify:
-        then("table", {"chain": (("abs",),)})
-    return nodes
-
-
 ORIGIN = Origin("conditioning", "")
 SECTIONS = "conditioning.sections"
 MIN_SAMPLES, MAX_SAMPLES = 4, 4096  # that a running mean forgets over
-
-
-def _no_filter(reason: str) -> MyoedgeError:
-    return MyoedgeError(
-        "E238",
-        f"[conditioning] cannot be: {reason}",
-        {"needs": "rate_hz, and band_hz between 0 and half of it, notch_hz or zscore_s; one input"},
-        ["[conditioning] rate_hz = 200, band_hz = [20, 90], notch_hz = 50"],
-    )

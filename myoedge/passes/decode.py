@@ -27,7 +27,9 @@ def decoded(graph: Graph, blank: int, *, framewise: bool = False) -> Graph:
     if framewise:
         classes = _largest_class(graph, SYMBOLS)
         return _appended(classes, "ctc_new", {**attrs, "axis": _time(shape), "before": 1}, SYMBOLS)
-    frames_first = _appended(graph, "reshape", {"shape": _in_time(shape)}, SYMBOLS)
+    frames, batch = shape[_time(shape)], shape[1] if len(shape) == 3 and shape[0] != 1 else 1
+    in_time = (frames, batch, shape[-1])
+    frames_first = _appended(graph, "reshape", {"shape": in_time}, SYMBOLS)
     return _appended(frames_first, "ctc_greedy", attrs, SYMBOLS)
 
 
@@ -60,14 +62,6 @@ def _largest_class(graph: Graph, name: str) -> Graph:
 def _time(shape: Shape) -> int:
     """The time axis: the first one, or the second behind a batch of one."""
     return int(len(shape) == 3 and shape[0] == 1)
-
-
-def _in_time(shape: Shape) -> Shape:
-    """The shape as [frames, batch, classes]."""
-    *lead, classes = shape
-    if len(lead) == 1:
-        return (lead[0], 1, classes)
-    return (lead[1], 1, classes) if lead[0] == 1 else shape
 
 
 def _appended(graph: Graph, op: str, attrs: Attrs, name: str) -> Graph:

@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from myoedge.graph.ir import Graph, InputNormalization, Node, Shape
-from myoedge.graph.rewrite import Rewrite, Rule, splice
+from myoedge.graph.ir import Graph, InputNormalization, Node
+from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites, splice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import real_node
-from myoedge.passes.matching import feeds_only, joined, made_by
 
 WEIGHTED = ("conv", "linear")
 
 
+@rewrites()
 def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     """A node that reads only constants is computed at build time."""
     if not all(map(graph.is_const, node.inputs)):
@@ -28,36 +27,40 @@ def fold_constants(graph: Graph, node: Node) -> Rewrite | None:
     return patch.same_as(patch.constant(np.asarray(value)))
 
 
+@rewrites("table", "reshape", "transpose", "slice", "expand", "concat")
 def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     """Empty tables, reshapes to the same shape, identity transposes and full slices are removed."""
-    shape = graph.shape(node.inputs[0]) if node.inputs else ()
-    identity_checks: Mapping[str, Callable[[], bool]] = {
-        "table": lambda: not node.attrs["chain"],
-        "reshape": lambda: tuple(node.attrs["shape"]) == shape,
-        "transpose": lambda: list(node.attrs["perm"]) == sorted(node.attrs["perm"]),
-        "slice": lambda: node.attrs["cuts"] == tuple((0, n, 1) for n in shape),
-        "expand": lambda: tuple(node.attrs["shape"]) == shape,
-        "concat": lambda: len(node.inputs) == 1,
+    attrs, shape = node.attrs, graph.shape(node.inputs[0])
+    is_identity = {
+        "table": not attrs.get("chain"),
+        "reshape": attrs.get("shape") == shape,
+        "transpose": list(attrs.get("perm", ())) == sorted(attrs.get("perm", ())),
+        "slice": attrs.get("cuts") == tuple((0, n, 1) for n in shape),
+        "expand": attrs.get("shape") == shape,
+        "concat": len(node.inputs) == 1,
     }
-    is_identity = identity_checks.get(node.op)
-    return (
-        GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity and is_identity() else None
-    )
+    return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
 
+@rewrites("add", "sub", "mul")
 def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     """x + c, x - c, c - x, x * c with c along one axis: a factor and an offset per channel."""
-    if node.op not in ("add", "sub", "mul") or "act" in node.attrs:
-        return None
     const = next((i for i, name in enumerate(node.inputs) if graph.is_const(name)), None)
-    if const is None or graph.is_const(node.inputs[1 - const]):
+    if "act" in node.attrs or const is None or graph.is_const(node.inputs[1 - const]):
         return None
     x, out = node.inputs[1 - const], graph.shape(node.name)
-    along = _axis(graph.shape(node.inputs[const]), out) if graph.shape(x) == out else None
-    if along is None:
+    shape = graph.shape(node.inputs[const])
+    varying = [len(out) - len(shape) + axis for axis, n in enumerate(shape) if n != 1]
+    if graph.shape(x) != out or len(varying) > 1:
         return None
+    along = varying[0] if varying else 0
     c = graph.constants[node.inputs[const]].reshape(-1).astype(np.float64)
-    scale, offset = _factors(node.op, c, constant_first=const == 0)
+    ones = np.ones_like(c)
+    scale, offset = {
+        "mul": (c, 0 * ones),
+        "add": (ones, c),
+        "sub": (-ones, c) if const == 0 else (ones, -c),
+    }[node.op]
     if c.size == 1:
         chain = (("affine", float(scale[0]), float(offset[0])),)
         return GraphBuilder(graph, node).last("table", x, chain=chain)
@@ -65,100 +68,66 @@ def constant_to_affine(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("affine", x, patch.constant(scale), patch.constant(offset), axis=along)
 
 
-def _factors(op: str, c: Array, *, constant_first: bool) -> tuple[Array, Array]:
-    ones = np.ones_like(c)
-    if op == "mul":
-        return c, 0 * ones
-    if op == "add":
-        return ones, c
-    return (-ones, c) if constant_first else (ones, -c)
-
-
-def _axis(const: Shape, out: Shape) -> int | None:
-    """The axis of `out` along which a constant of this shape varies; None if there are several."""
-    lead = len(out) - len(const)
-    varying = [lead + d for d, n in enumerate(const) if n != 1]
-    if len(varying) > 1:
-        return None
-    return varying[0] if varying else 0
-
-
+@rewrites()
 def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
     """A constant that repeats along leading axes is stored once, where its reader broadcasts it."""
-    reduced_constants = {}
-    for index, axes in OPS[node.op].broadcast_inputs.items():
-        name = node.inputs[index] if index < len(node.inputs) else ""
-        if (
-            name in graph.constants
-            and (reduced := _without_repetition(graph, node, index, axes)) is not None
-        ):
-            reduced_constants[index] = reduced
-    if not reduced_constants:
-        return None
     patch, inputs = GraphBuilder(graph, node), [*node.inputs]
-    for index, value in reduced_constants.items():
-        inputs[index] = patch.constant(value)
-    return patch.last(node.op, *inputs, **node.attrs)
+    for index, axes in OPS[node.op].broadcast_inputs.items():
+        value = graph.constants.get(node.inputs[index]) if index < len(inputs) else None
+        if value is None:
+            continue
+        whole, shapes = value.shape, [graph.shape(name) for name in node.inputs]
+        for axis in range(value.ndim)[:axes]:
+            first = value.take([0], axis)
+            if not (value == first).all():
+                break
+            value = first
+        shapes[index] = value.shape
+        if value.shape != whole and OPS[node.op].shape(node.attrs, *shapes) == graph.shape(
+            node.name
+        ):
+            inputs[index] = patch.constant(value)
+    return None if inputs == [*node.inputs] else patch.last(node.op, *inputs, **node.attrs)
 
 
-def _without_repetition(graph: Graph, node: Node, index: int, axes: int | None) -> Array | None:
-    """The operand without repeated axes; None where none repeats, or the result's shape would
-    change."""
-    constant = graph.constants[node.inputs[index]]
-    value = constant
-    for axis in range(constant.ndim)[:axes]:
-        first = value[(slice(None),) * axis + (slice(0, 1),)]
-        if not (value == first).all():
-            break
-        value = first
-    shapes = [graph.shape(name) for name in node.inputs]
-    shapes[index] = value.shape
-    smaller = value.shape != constant.shape
-    fits = smaller and OPS[node.op].shape(node.attrs, *shapes) == graph.shape(node.name)
-    return value if fits else None
-
-
+@rewrites("affine")
 def merge_affines(graph: Graph, node: Node) -> Rewrite | None:
     """affine(affine(x)) along one axis is one affine."""
-    producer = made_by(graph, node.inputs[0], "affine") if node.op == "affine" else None
-    if producer is None or "act" in producer.attrs or not feeds_only(graph, producer.name, node):
-        return None
-    if producer.attrs["axis"] != node.attrs["axis"]:
+    producer = made_by(graph, node.inputs[0], "affine", reader=node)
+    if producer is None or "act" in producer.attrs or producer.attrs["axis"] != node.attrs["axis"]:
         return None
     a, b = (graph.constants[name].astype(np.float64) for name in producer.inputs[1:])
     c, e = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
     factors = patch.constant(a * c), patch.constant(b * c + e)
     return patch.last(
-        "affine", producer.inputs[0], *factors, **node.attrs, origin=joined(producer, node)
+        "affine", producer.inputs[0], *factors, **node.attrs, origin=joined_origins(producer, node)
     )
 
 
+@rewrites("affine")
 def affine_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by a factor and an offset per channel: into weights and bias."""
-    if node.op != "affine" or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
-        return None
     producer = _foldable(graph, node)
-    if producer is None:
+    if producer is None or node.attrs["axis"] != len(graph.shape(node.name)) - 1:
         return None
     scale, offset = (graph.constants[name].astype(np.float64) for name in node.inputs[1:])
     patch = GraphBuilder(graph, node)
     inputs = _scaled(patch, producer, scale, offset)
     attrs = {**producer.attrs, **{k: v for k, v in node.attrs.items() if k == "act"}}
-    return patch.last(producer.op, *inputs, **attrs, origin=joined(producer, node))
+    return patch.last(producer.op, *inputs, **attrs, origin=joined_origins(producer, node))
 
 
+@rewrites("table")
 def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
     """conv or linear followed by x * a + b: the first step of a table moves into the weights."""
-    if node.op != "table" or node.attrs["chain"][0][0] != "affine":
-        return None
     producer = _foldable(graph, node)
-    if producer is None:
+    if producer is None or node.attrs["chain"][0][0] != "affine":
         return None
     (_, scale, offset), *rest = node.attrs["chain"]
     patch = GraphBuilder(graph, node)
     inputs = _scaled(patch, producer, np.float64(scale), np.float64(offset))
-    origin = joined(producer, node)
+    origin = joined_origins(producer, node)
     if not rest:
         return patch.last(producer.op, *inputs, **producer.attrs, origin=origin)
     y = patch.add(producer.op, *inputs, **producer.attrs, origin=origin)
@@ -167,10 +136,8 @@ def scalar_into_weights(graph: Graph, node: Node) -> Rewrite | None:
 
 def _foldable(graph: Graph, node: Node) -> Node | None:
     """The conv or linear that feeds only this node, if its weights may be changed."""
-    producer = made_by(graph, node.inputs[0], *WEIGHTED)
-    if producer is None or "act" in producer.attrs or not feeds_only(graph, producer.name, node):
-        return None
-    return producer
+    producer = made_by(graph, node.inputs[0], *WEIGHTED, reader=node)
+    return None if producer is None or "act" in producer.attrs else producer
 
 
 def _scaled(
@@ -204,18 +171,12 @@ def absorb_input_normalization(graph: Graph) -> Graph:
             )
             if normalization is None:
                 break
-            graph = _without_own_params(graph, name)
-            change = GraphBuilder(graph, reader).same_as(name)
-            graph = replace(
-                splice(graph, reader, change), borders={**graph.borders, name: normalization}
-            )
+            # the input's value becomes another: parameters of its reader's result apply to it
+            others = {n: q for n, q in graph.quant_params.items() if n != name}
+            borders = {**graph.borders, name: normalization}
+            graph = replace(graph, quant_params=others, borders=borders)
+            graph = splice(graph, reader, GraphBuilder(graph, reader).same_as(name))
     return graph
-
-
-def _without_own_params(graph: Graph, name: str) -> Graph:
-    """The input's value is about to be another: parameters of its reader's result apply to it."""
-    others = {n: q for n, q in graph.quant_params.items() if n != name}
-    return replace(graph, quant_params=others)
 
 
 def _normalization(graph: Graph, node: Node) -> InputNormalization | None:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.passes.matching import feeds_only, joined, made_by
 
 Perm = tuple[int, ...]
 
@@ -24,19 +23,17 @@ def inverse(perm: Sequence[int]) -> Perm:
     return tuple(int(i) for i in np.argsort(perm))
 
 
+@rewrites("transpose")
 def merge_transposes(graph: Graph, node: Node) -> Rewrite | None:
     """transpose(transpose(x)) is one transpose."""
-    producer = _transposed(graph, node.inputs[0]) if node.op == "transpose" else None
+    producer = made_by(graph, node.inputs[0], "transpose")
     if producer is None:
         return None
     perm = tuple(producer.attrs["perm"][axis] for axis in node.attrs["perm"])
     return GraphBuilder(graph, node).last("transpose", producer.inputs[0], perm=perm)
 
 
-def _transposed(graph: Graph, name: str) -> Node | None:
-    return made_by(graph, name, "transpose")
-
-
+@rewrites()
 def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     """f(transpose(a), transpose(b)) = transpose(f(a, b)); other inputs get the inverse
     transpose.
@@ -48,10 +45,12 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     if op.permute_rule is None:
         return None
     data = [i for i in range(len(node.inputs)) if i not in op.weights]
-    transposes = [
-        _transposed(graph, node.inputs[i]) for i in data if not graph.is_const(node.inputs[i])
-    ]
-    chosen = _worth_sinking(transposes)
+    computed = [node.inputs[i] for i in data if not graph.is_const(node.inputs[i])]
+    transposes = [made_by(graph, name, "transpose") for name in computed]
+    chosen = next((t for t in transposes if t is not None and t.attrs.get("back")), None)
+    if chosen is None and transposes and None not in transposes:
+        perms = {t.attrs["perm"] for t in transposes if t is not None}
+        chosen = transposes[0] if len(perms) == 1 else None
     if chosen is None:
         return None
     perm: Perm = chosen.attrs["perm"]
@@ -62,15 +61,6 @@ def sink_transpose(graph: Graph, node: Node) -> Rewrite | None:
     names = [inputs.get(i) or name for i, name in enumerate(node.inputs)]
     y = patch.add(node.op, *names, **attrs)
     return patch.last("transpose", y, **chosen.attrs, origin=chosen.origin)
-
-
-def _worth_sinking(transposes: Sequence[Node | None]) -> Node | None:
-    """The transpose to move below its reader, or None."""
-    back = next((t for t in transposes if t is not None and t.attrs.get("back")), None)
-    if back is not None or not transposes or None in transposes:
-        return back
-    perms = {t.attrs["perm"] for t in transposes if t is not None}
-    return transposes[0] if len(perms) == 1 else None
 
 
 def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
@@ -85,66 +75,59 @@ def _transposed_input(patch: GraphBuilder, name: str, perm: Perm) -> str | None:
         return patch.constant(expanded.transpose(perm))
     if len(graph.shape(name)) != len(perm):
         return None
-    producer = _transposed(graph, name)
+    producer = made_by(graph, name, "transpose")
     if producer is not None and producer.attrs["perm"] == inverse(perm):
         return producer.inputs[0]
     return patch.add("transpose", name, perm=perm)
 
 
+@rewrites("mean", "sum", "argmax")
 def sink_through_reduction(graph: Graph, node: Node) -> Rewrite | None:
     """mean(transpose(x)) reduces x first, then transposes the remaining axes.
 
     The indices of argmax are int32, which no transpose takes: only where their order stays.
     """
-    transpose = _transposed(graph, node.inputs[0]) if node.op in ("mean", "sum", "argmax") else None
+    transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
         return None
     perm: Perm = transpose.attrs["perm"]
-    keepdim = node.attrs["keepdim"]
     old = [node.attrs["axis"]] if node.op == "argmax" else list(node.attrs["axes"])
     new = tuple(sorted(perm[axis] for axis in old))
-    reduced = {"axis": new[0]} if node.op == "argmax" else {"axes": new}
-    remaining = perm if keepdim else tuple(p for axis, p in enumerate(perm) if axis not in old)
-    order = tuple(sorted(remaining).index(p) for p in remaining)
+    attrs = {**node.attrs, **({"axis": new[0]} if node.op == "argmax" else {"axes": new})}
+    left = [p for axis, p in enumerate(perm) if node.attrs["keepdim"] or axis not in old]
+    order = tuple(sorted(left).index(p) for p in left)
     patch = GraphBuilder(graph, node)
-    if node.op == "argmax" and order == tuple(sorted(order)):
-        return patch.last("argmax", transpose.inputs[0], **{**node.attrs, **reduced})
     if node.op == "argmax":
-        return None
-    y = patch.add(node.op, transpose.inputs[0], **{**node.attrs, **reduced})
+        in_order = order == tuple(sorted(order))
+        return patch.last("argmax", transpose.inputs[0], **attrs) if in_order else None
+    y = patch.add(node.op, transpose.inputs[0], **attrs)
     return patch.last("transpose", y, **{**transpose.attrs, "perm": order}, origin=transpose.origin)
 
 
+@rewrites("linear")
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite | None:
     """linear(flatten(transpose(x))): the weights' columns are permuted instead."""
-    reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "linear" else None
-    transpose = _transposed(graph, reshape.inputs[0]) if reshape else None
+    reshape = made_by(graph, node.inputs[0], "reshape")
+    transpose = made_by(graph, reshape.inputs[0], "transpose") if reshape else None
     if reshape is None or transpose is None:
         return None
-    perm, inner_shape = transpose.attrs["perm"], graph.shape(transpose.name)
-    lead = _leading_axes(graph.shape(reshape.name), inner_shape)
-    if lead is None or any(perm[d] != d for d in range(lead)):
+    perm, shape = transpose.attrs["perm"], graph.shape(transpose.name)
+    *leading, width = graph.shape(reshape.name)
+    lead = len(leading)
+    flattens = tuple(leading) == shape[:lead] and width == math.prod(shape[lead:])
+    if not flattens or any(perm[axis] != axis for axis in range(lead)):
         return None
     w = graph.constants[node.inputs[1]]
     column_order = (0, *(1 + p - lead for p in inverse(perm)[lead:]))
-    columns = w.reshape(w.shape[0], *inner_shape[lead:]).transpose(column_order).reshape(w.shape)
+    columns = w.reshape(w.shape[0], *shape[lead:]).transpose(column_order).reshape(w.shape)
     patch = GraphBuilder(graph, node)
     rows = patch.add("reshape", transpose.inputs[0], **reshape.attrs, origin=reshape.origin)
     return patch.last("linear", rows, patch.constant(columns), *node.inputs[2:])
 
 
-def _leading_axes(flat: Sequence[int], inner: Sequence[int]) -> int | None:
-    """Number of leading axes that a flatten keeps, if it merges all others into its last axis."""
-    lead = len(flat) - 1
-    if tuple(flat[:lead]) == tuple(inner[:lead]) and flat[-1] == math.prod(inner[lead:]):
-        return lead
-    return None
-
-
+@rewrites("transpose")
 def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
     """Equal transposes of one tensor are computed once."""
-    if node.op != "transpose":
-        return None
     for other in graph.users[node.inputs[0]]:
         if other is node:
             return None
@@ -153,16 +136,14 @@ def deduplicate_transpose(graph: Graph, node: Node) -> Rewrite | None:
     return None
 
 
+@rewrites("reshape")
 def reshape_first(graph: Graph, node: Node) -> Rewrite | None:
     """reshape(transpose(x)) = transpose(reshape(x)) where merged axes are adjacent in x."""
-    transpose = _transposed(graph, node.inputs[0]) if node.op == "reshape" else None
+    transpose = made_by(graph, node.inputs[0], "transpose")
     if transpose is None:
         return None
-    perm, source, out = (
-        transpose.attrs["perm"],
-        graph.shape(transpose.inputs[0]),
-        node.attrs["shape"],
-    )
+    perm, source = transpose.attrs["perm"], graph.shape(transpose.inputs[0])
+    out = node.attrs["shape"]
     groups = _regrouped(graph.shape(transpose.name), out)
     long_axes = [axis for axis, n in enumerate(source) if n != 1]
     places = [[long_axes.index(perm[axis]) for axis in old] for old, _ in groups]
@@ -193,14 +174,15 @@ def _regrouped(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], 
     return groups
 
 
+@rewrites("table")
 def sink_reshape(graph: Graph, node: Node) -> Rewrite | None:
     """table(reshape(x)) = reshape(table(x))."""
-    reshape = made_by(graph, node.inputs[0], "reshape") if node.op == "table" else None
-    if reshape is None or not feeds_only(graph, reshape.name, node):
+    reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
+    if reshape is None:
         return None
     patch = GraphBuilder(graph, node)
     y = patch.add("table", reshape.inputs[0], **node.attrs)
-    return patch.last("reshape", y, **reshape.attrs, origin=joined(reshape))
+    return patch.last("reshape", y, **reshape.attrs, origin=joined_origins(reshape))
 
 
 SINK: tuple[Rule, ...] = (
@@ -214,10 +196,9 @@ SINK: tuple[Rule, ...] = (
 )
 
 
+@rewrites("transpose")
 def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
     """A transpose that only moves axes of extent 1 is a reshape."""
-    if node.op != "transpose":
-        return None
     shape = graph.shape(node.inputs[0])
     order = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
     if order != sorted(order):
@@ -225,21 +206,23 @@ def transpose_is_view(graph: Graph, node: Node) -> Rewrite | None:
     return GraphBuilder(graph, node).last("reshape", node.inputs[0], shape=graph.shape(node.name))
 
 
+@rewrites("reshape")
 def merge_reshapes(graph: Graph, node: Node) -> Rewrite | None:
     """reshape(reshape(x)) is one reshape."""
-    producer = made_by(graph, node.inputs[0], "reshape") if node.op == "reshape" else None
+    producer = made_by(graph, node.inputs[0], "reshape")
     if producer is None:
         return None
     return GraphBuilder(graph, node).last("reshape", producer.inputs[0], shape=node.attrs["shape"])
 
 
+@rewrites("matmul")
 def transpose_right_operand(graph: Graph, node: Node) -> Rewrite | None:
     """A matmul reads its right operand transposed: a transpose of b's last two axes is dropped, of
     others the part on rows."""
-    if node.op != "matmul" or node.attrs.get("b_turned"):
-        return None
     transpose = made_by(graph, node.inputs[1], "transpose")
-    if transpose is None or transpose.attrs["perm"][-2] != len(transpose.attrs["perm"]) - 1:
+    if transpose is None or node.attrs.get("b_turned"):
+        return None
+    if transpose.attrs["perm"][-2] != len(transpose.attrs["perm"]) - 1:
         return None
     *lead, first, last = transpose.attrs["perm"]
     patch = GraphBuilder(graph, node)

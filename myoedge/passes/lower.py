@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rewrite, Rule, rewrites
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.attention.graph_form import WORD, filled
 from myoedge.operators.base import OPS
@@ -12,21 +12,14 @@ from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.layout.tiling import PARTS
 
 
-def adjacent(axes: tuple[int, ...], shape: Shape) -> bool:
-    """Whether only axes of extent 1 are between the reduced axes."""
-    between = range(min(axes), max(axes) + 1)
-    return all(axis in axes or shape[axis] == 1 for axis in between)
-
-
+@rewrites("mean", "sum")
 def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     """A reduction over separated axes transposes first, so that its axes are the last ones."""
-    if node.op not in ("mean", "sum"):
-        return None
     axes, x = node.attrs["axes"], node.inputs[0]
-    shape = graph.shape(x)
-    if adjacent(axes, shape):
+    shape, rank = graph.shape(x), len(graph.shape(x))
+    between = range(min(axes), max(axes) + 1)
+    if all(axis in axes or shape[axis] == 1 for axis in between):
         return None
-    rank = len(shape)
     perm = (*(d for d in range(rank) if d not in axes), *axes)
     patch = GraphBuilder(graph, node)
     transposed = patch.add("transpose", x, perm=perm)
@@ -35,14 +28,13 @@ def gather_reduced_axes(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("reshape", y, shape=graph.shape(node.name))
 
 
+@rewrites("concat", "pad", "attention")
 def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
     """Results with a fixed scale (softmax) are requantised by a table before concat, pad and
     attention.
 
     Not where all that is joined has the same one, as both directions of a recurrent layer do.
     """
-    if node.op not in ("concat", "pad", "attention"):
-        return None
     scales = [fixed_params(graph, name) for name in node.inputs]
     fixed_inputs = [x for x, scale in zip(node.inputs, scales, strict=True) if scale is not None]
     if not fixed_inputs or (node.op == "concat" and len(set(scales)) == 1):
@@ -54,9 +46,10 @@ def free_fixed_scale(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last(node.op, *(requantised.get(name, name) for name in node.inputs), **node.attrs)
 
 
+@rewrites("concat")
 def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     """A concat of more tensors than its kernel accepts is done in two levels."""
-    if node.op != "concat" or len(node.inputs) <= PARTS:
+    if len(node.inputs) <= PARTS:
         return None
     patch = GraphBuilder(graph, node)
     groups = [node.inputs[i : i + PARTS] for i in range(0, len(node.inputs), PARTS)]
@@ -64,11 +57,10 @@ def split_concat(graph: Graph, node: Node) -> Rewrite | None:
     return patch.last("concat", *parts, **node.attrs)
 
 
+@rewrites("attention")
 def pad_heads(graph: Graph, node: Node) -> Rewrite | None:
     """Head widths are padded to multiples of 4 bytes: zeros in queries and keys add nothing to a
     score, and results of zero values are sliced off."""
-    if node.op != "attention":
-        return None
     q, k, v, *bias = node.inputs
     (*_, d), (*_, e, _) = graph.shape(q), graph.shape(v)
     if d % WORD == e % WORD == 0:

@@ -9,47 +9,37 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.rewrite import Rewrite, Rule
+from myoedge.graph.rewrite import Rewrite, Rule, joined_origins, made_by, rewrites
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.spectral.definition import CURVES
-from myoedge.passes.matching import feeds_only, joined, made_by
 
 
+@rewrites("table")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite | None:
     """table(spectrogram(x)) is one spectrogram, as long as its lanes have no factors."""
-    spectrogram = made_by(graph, node.inputs[0], "spectrogram") if node.op == "table" else None
-    if (
-        spectrogram is None
-        or not feeds_only(graph, spectrogram.name, node)
-        or not _has_unit_factors(graph, spectrogram)
-    ):
+    spectrogram = made_by(graph, node.inputs[0], "spectrogram", reader=node)
+    if spectrogram is None or not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
         return None
-    if not CURVES.issuperset(name for name, *_ in node.attrs["chain"]):
+    scale, offset = (graph.constants[name] for name in spectrogram.inputs[2:])
+    if (scale != 1).any() or (offset != 0).any():
         return None
     attrs = {**spectrogram.attrs, "chain": (*spectrogram.attrs["chain"], *node.attrs["chain"])}
-    origin = joined(spectrogram, node)
+    origin = joined_origins(spectrogram, node)
     return GraphBuilder(graph, node).last(
         "spectrogram", *spectrogram.inputs, **attrs, origin=origin
     )
 
 
-def _has_unit_factors(graph: Graph, node: Node) -> bool:
-    scale, offset = (graph.constants[name] for name in node.inputs[2:])
-    return bool((scale == 1).all() and (offset == 0).all())
-
-
+@rewrites("affine")
 def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
     """affine(spectrogram(x)), also through a reshape, becomes the spectrogram's per-lane
     factors."""
-    if node.op != "affine" or "act" in node.attrs:
-        return None
-    reshape = made_by(graph, node.inputs[0], "reshape")
-    spectrogram = made_by(graph, reshape.inputs[0] if reshape else node.inputs[0], "spectrogram")
-    if spectrogram is None or not feeds_only(graph, spectrogram.name, reshape or node):
-        return None
-    if reshape is not None and not feeds_only(graph, reshape.name, node):
+    reshape = made_by(graph, node.inputs[0], "reshape", reader=node)
+    power = reshape.inputs[0] if reshape else node.inputs[0]
+    spectrogram = made_by(graph, power, "spectrogram", reader=reshape or node)
+    if spectrogram is None or "act" in node.attrs:
         return None
     scale, offset = (graph.constants[name].astype(np.float64) for name in spectrogram.inputs[2:])
     lanes = _lanes(graph, node, spectrogram)
@@ -59,7 +49,7 @@ def affine_into_lanes(graph: Graph, node: Node) -> Rewrite | None:
     patch = GraphBuilder(graph, node)
     lane_factors = (patch.constant(scale * a), patch.constant(offset * a + b))
     y = (*spectrogram.inputs[:2], *lane_factors)
-    origin = joined(spectrogram, node)
+    origin = joined_origins(spectrogram, node)
     if reshape is None:
         return patch.last("spectrogram", *y, **spectrogram.attrs, origin=origin)
     normed = patch.add("spectrogram", *y, **spectrogram.attrs, origin=origin)
@@ -98,7 +88,17 @@ def check_samples(graph: Graph) -> None:
         ]
         producer = graph.producer.get(name)
         if others or not _provides_samples(producer):
-            raise _no_samples(reader, others[0] if others else producer)
+            other = others[0] if others else producer
+            raise MyoedgeError(
+                "E111",
+                f"{reader.where} needs samples of 16 bits, which "
+                f"{'' if other is None else other.where} does not give or take",
+                {"needs": "an input of the network, moved at most, that nothing else reads"},
+                [
+                    "give what else reads the samples an input of its own",
+                    "move what comes before to the host",
+                ],
+            )
         movers = [
             node
             for node in (producer, *graph.users[name])
@@ -114,19 +114,6 @@ def _provides_samples(node: Node | None) -> bool:
         node is None
         or OPS[node.op].is_data_movement
         or (node.op in SAMPLED and "act" not in node.attrs)
-    )
-
-
-def _no_samples(reader: Node, other: Node | None) -> MyoedgeError:
-    location = "" if other is None else other.where
-    return MyoedgeError(
-        "E111",
-        f"{reader.where} needs samples of 16 bits, which {location} does not give or take",
-        {"needs": "an input of the network, moved at most, that nothing else reads"},
-        [
-            "give what else reads the samples an input of its own",
-            "move what comes before to the host",
-        ],
     )
 
 

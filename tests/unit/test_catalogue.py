@@ -31,7 +31,7 @@ SHARED = {
         "frontend.torch.export",
         "frontend.torch.preflight",
     },  # not of this torch
-    "E109": {"frontend.torch.checkpoint", "frontend.torch.consistent"},  # weights that do not fit
+    "E109": {"frontend.torch.checkpoint", "frontend.torch.export"},  # weights that do not fit
     # a size is not a number
     "E110": {"frontend.refusals", "frontend.torch.preflight", "frontend.onnx.refusals"},
     "E111": {"frontend.refusals", "passes.spectral"},  # no way to build it

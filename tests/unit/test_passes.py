@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import myoedge.passes
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, Node
+from myoedge.graph.rewrite import Rule, rewrites
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import check
 from myoedge.operators.conv.definition import attributes
@@ -283,9 +284,8 @@ def test_work_grows_with_the_network_and_not_with_its_square(
     """Counted in rules offered, as clocks differ."""
     offered = Counter[int]()
 
-    def counting(
-        rules: Sequence[Callable[..., object]], size: int
-    ) -> tuple[Callable[..., object], ...]:
+    def counting(rules: Sequence[Rule], size: int) -> tuple[Rule, ...]:
+        @rewrites()
         def counted(graph: Graph, node: Node) -> None:
             offered[size] += 1
 

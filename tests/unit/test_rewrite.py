@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from myoedge.graph.ir import Graph, Node, Origin, Tensor, prune
-from myoedge.graph.rewrite import Rewrite, apply, splice
+from myoedge.graph.rewrite import Rewrite, Rule, apply, joined_origins, rewrites, splice
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.passes.matching import joined
 
 STEP = (("abs",),)
 
@@ -28,7 +27,8 @@ def functions(graph: Graph) -> list[str]:
     return [node.attrs["chain"][0][0] for node in graph.nodes]
 
 
-def replaced(old: str, new: str) -> object:
+def replaced(old: str, new: str) -> Rule:
+    @rewrites("table")
     def rule(graph: Graph, node: Node) -> Rewrite | None:
         if node.attrs["chain"] != ((old,),):
             return None
@@ -37,6 +37,7 @@ def replaced(old: str, new: str) -> object:
     return rule
 
 
+@rewrites("table")
 def dropped(graph: Graph, node: Node) -> Rewrite | None:
     if node.attrs["chain"] != STEP:
         return None
@@ -114,4 +115,4 @@ def test_a_patch_takes_fresh_names_and_the_matched_output() -> None:
 
 def test_origins_are_joined_in_order_and_once() -> None:
     a, b = chain("abs", "sin").nodes
-    assert joined(a, b, a) == (Origin("abs"), Origin("sin"))
+    assert joined_origins(a, b, a) == (Origin("abs"), Origin("sin"))

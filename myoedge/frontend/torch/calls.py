@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 from myoedge.frontend.refusals import Refusal, short
-from myoedge.frontend.torch.normalize import reads, unit_of
 from myoedge.frontend.torch.rows import IMPORT, KEEPS
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -19,8 +18,10 @@ from myoedge.frontend.torch.traced import (
     array,
     is_complex,
     origin_of,
+    reads,
     static,
     type_of,
+    unit_of,
 )
 from myoedge.graph.ir import Origin
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
@@ -35,11 +35,6 @@ AGAIN = "second "
 KEEP_WEIGHTS = "let forward() leave the weights alone: max-norm goes behind optimizer.step()"
 
 
-class _State(NamedTuple):
-    tensors: dict[str, Tensor]
-    notes: tuple[str, ...]
-
-
 def load_checkpoint(
     path: Path,
     factory: str,
@@ -60,18 +55,22 @@ def load_checkpoint(
     if kind not in READABLE:
         refuse(kind, path)
     module, own_example = _make(factory)
-    state = _read(path, kind, set(module.state_dict()))
-    _fill(module, state.tensors, path, factory)
+    if path.stat().st_size > MAX_BYTES:
+        raise damaged(path, "it is larger than 4 GiB")
+    state, nests = _unnest(_loaded(path, kind))
+    tensors, prefixes = _strip(_tensors(state, path), set(module.state_dict()))
+    _fill(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
     examples = [_example(module, arrays) for arrays in (first, otherwise or first)]
-    return _export(module.eval(), examples, factory), state.notes
+    return _export(module.eval(), examples, factory), (*nests, *prefixes)
 
 
 def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
     """The factory's module, and its example inputs where it gives any."""
     torch = import_torch()
+    function = _imported_function(factory)
     with _user_code(factory, "raised an error"):
-        made = _find(factory)()
+        made = function()
     module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, torch.nn.Module):
         kind = f"{type(module).__module__}.{type(module).__qualname__}".removeprefix("builtins.")
@@ -79,32 +78,27 @@ def _make(factory: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
     return module, example if example is None or isinstance(example, tuple) else (example,)
 
 
-def _find(factory: str) -> Callable[[], Any]:
+def _imported_function(factory: str) -> Callable[[], Any]:
     name, colon, attribute = factory.partition(":")
     if not (name and colon and attribute):
         raise _factory_error(factory, "is not of the form pkg.mod:fn", "")
-    with _user_code(factory, "could not be imported"), _working_folder():
-        found: Any = importlib.import_module(name)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise _factory_error(factory, "does not exist", f"{name} has no {attribute}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise _factory_error(factory, "is not a function", f"it is of type {type(found).__name__}")
-    made: Callable[[], Any] = found
-    return made
-
-
-@contextlib.contextmanager
-def _working_folder() -> Iterator[None]:
-    here = os.getcwd()
-    sys.path.insert(0, here)
+    working_folder = os.getcwd()
+    sys.path.insert(0, working_folder)
     importlib.invalidate_caches()
     try:
-        yield
+        with _user_code(factory, "could not be imported"):
+            value: Any = importlib.import_module(name)
     finally:
         with contextlib.suppress(ValueError):
-            sys.path.remove(here)
+            sys.path.remove(working_folder)
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise _factory_error(factory, "does not exist", f"{name} has no {attribute}")
+        value = getattr(value, part)
+    if not callable(value):
+        raise _factory_error(factory, "is not a function", f"it is of type {type(value).__name__}")
+    function: Callable[[], Any] = value
+    return function
 
 
 @contextlib.contextmanager
@@ -120,19 +114,18 @@ def _user_code(factory: str, what: str) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> str:
-    """ "ValueError: no such size (net.py:12)"."""
-    frames = traceback.extract_tb(error.__traceback__)
-    users = [frame for frame in frames if _is_users(frame.filename)]
+    """ "ValueError: no such size (net.py:12)", the last place in the user's own code."""
+    own = Path(__file__).parents[1].parts
+    users = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", sys.base_prefix))
+        and "site-packages" not in Path(frame.filename).parts
+        and Path(frame.filename).parts[: len(own)] != own
+    ]
     where = f" ({Path(users[-1].filename).name}:{users[-1].lineno})" if users else ""
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}{where}"
-
-
-def _is_users(filename: str) -> bool:
-    parts = Path(filename).parts
-    own = Path(__file__).parents[1].parts
-    installed = "site-packages" in parts or filename.startswith(("<", sys.base_prefix))
-    return not installed and parts[: len(own)] != own
 
 
 def _factory_error(factory: str, what: str, cause: str) -> MyoedgeError:
@@ -141,44 +134,28 @@ def _factory_error(factory: str, what: str, cause: str) -> MyoedgeError:
     return MyoedgeError("E206", f"--factory {factory} {what}", facts, tries)
 
 
-def _read(path: Path, kind: Kind, wanted: set[str]) -> _State:
-    """The state dict in the file, unwrapped until its names are those that are wanted."""
-    if path.stat().st_size > MAX_BYTES:
-        raise damaged(path, "it is larger than 4 GiB")
-    loaded = _safetensors(path) if kind is Kind.SAFETENSORS else _torch_load(path, kind)
-    inner, nests = _unnest(loaded)
-    tensors, prefixes = _strip(_tensors(inner, path), wanted)
-    return _State(tensors, (*nests, *prefixes))
-
-
-def _safetensors(path: Path) -> Any:
-    import_torch()
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise damaged(path, str(error)) from error
-
-
-def _torch_load(path: Path, kind: Kind) -> Any:
+def _loaded(path: Path, kind: Kind) -> Any:
+    """Contents of a file of weights. Errors: E103 more than tensors in it, E104 damaged."""
     torch = import_torch()
+    if kind is Kind.SAFETENSORS:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise damaged(path, str(error)) from error
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, weights_only=True, map_location="cpu")
     # a damaged file may raise anything on its way through the reader's C++ and Python
     except Exception as error:
-        raise _unloadable(path, kind, error) from error
-
-
-def _unloadable(path: Path, kind: Kind, error: Exception) -> MyoedgeError:
-    classes = unsafe_classes(path.read_bytes())
-    if not classes and "Unsupported" not in str(error):
-        return damaged(path, _cause(error))
-    what = describe(kind, path)
-    save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
-    return wrong_format(path, f"{what}; {classes or 'it pickles more than tensors'}", save)
+        classes = unsafe_classes(path.read_bytes())
+        if not classes and "Unsupported" not in str(error):
+            raise damaged(path, _cause(error)) from error
+        what = f"{describe(kind, path)}; {classes or 'it pickles more than tensors'}"
+        save = 'torch.save(model.state_dict(), "weights.pt") keeps the weights alone; or:'
+        raise wrong_format(path, what, save) from error
 
 
 def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
@@ -188,8 +165,8 @@ def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
         if nest is None:
             break
         others = [str(key) for key in loaded if key != nest]
-        left = f", left aside {_some(others)}" if others else ""
-        notes.append(f'weights taken from "{nest}"{left}')
+        aside = f", left aside {_some(others)}" if others else ""
+        notes.append(f'weights taken from "{nest}"{aside}')
         loaded = loaded[nest]
     return loaded, tuple(notes)
 
@@ -197,35 +174,35 @@ def _unnest(loaded: Any) -> tuple[Any, tuple[str, ...]]:
 def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
     torch = import_torch()
     if not isinstance(state, Mapping):
-        raise _no_weights(path, f"its content is of type {type(state).__name__}")
-    others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
-    if others or not state:
-        raise _no_weights(path, f"not tensors: {_some(others)}" if others else "it holds nothing")
+        cause = f"its content is of type {type(state).__name__}"
+    else:
+        others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+        cause = f"not tensors: {_some(others)}" if others else "" if state else "it holds nothing"
+    if cause:
+        tries = ('torch.save(model.state_dict(), "weights.pt")',)
+        raise MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
     return {str(key): value for key, value in state.items()}
 
 
-def _no_weights(path: Path, cause: str) -> MyoedgeError:
-    tries = ('torch.save(model.state_dict(), "weights.pt")',)
-    return MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
-
-
-def _strip(state: dict[str, Tensor], wanted: set[str]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Take wrappers' prefixes off as long as that brings more of the wanted names to light."""
+def _strip(
+    state: dict[str, Tensor], expected: set[str]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Takes wrappers' prefixes off as long as more of the expected names appear."""
     notes: list[str] = []
     # a wrapper in a wrapper is stripped in two goes; deeper nests than this are not met
     for _ in range(4):
-        if wanted <= set(state):
+        if expected <= set(state):
             break
-        best = max(PREFIXES, key=lambda prefix: _score(_inside(state, prefix), wanted))
-        inner = _inside(state, best)
-        if not inner or (len(inner) < len(state) and not wanted <= set(inner)):
+        best = max(PREFIXES, key=lambda prefix: _score(_inside(state, prefix), expected))
+        stripped = _inside(state, best)
+        if not stripped or (len(stripped) < len(state) and not expected <= set(stripped)):
             break
-        if _score(inner, wanted) < _score(state, wanted):
+        if _score(stripped, expected) < _score(state, expected):
             break
         outside = [key for key in state if not key.startswith(best)]
-        left = f", left aside {_some(outside)}" if outside else ""
-        notes.append(f'prefix "{best}" taken off {len(inner)} names{left}')
-        state = inner
+        aside = f", left aside {_some(outside)}" if outside else ""
+        notes.append(f'prefix "{best}" taken off {len(stripped)} names{aside}')
+        state = stripped
     return state, tuple(notes)
 
 
@@ -233,34 +210,34 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
-def _score(state: Mapping[str, Tensor], wanted: set[str]) -> tuple[int, int]:
+def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
     """(number of expected names found, number of names), to rank candidates."""
-    return len(wanted & set(state)), len(state)
+    return len(expected & set(state)), len(state)
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], path: Path, factory: str) -> None:
-    wanted = module.state_dict()
-    both = [name for name in wanted if name in state]
+    expected = module.state_dict()
+    both = [name for name in expected if name in state]
     shapes = [
-        f"{name} is {_size(state[name])}, the network has {_size(wanted[name])}"
+        f"{name} is {_size(state[name])}, the network has {_size(expected[name])}"
         for name in both
-        if getattr(wanted[name], "shape", None) != state[name].shape
+        if getattr(expected[name], "shape", None) != state[name].shape
     ]
     facts = {
-        "missing": [name for name in wanted if name not in state],
-        "unexpected": [name for name in state if name not in wanted],
+        "missing": [name for name in expected if name not in state],
+        "unexpected": [name for name in state if name not in expected],
         "other shape": shapes,
     }
-    found = {key: _some(names) for key, names in facts.items() if names}
-    if not found:
+    differences = {key: _some(names) for key, names in facts.items() if names}
+    if not differences:
         try:
             module.load_state_dict(state, strict=True)
         except (RuntimeError, ValueError, TypeError) as error:
-            found = {"cause": _cause(error)}
-    if found:
+            differences = {"cause": _cause(error)}
+    if differences:
         tries = (f"let {factory} make the network that was trained, with the same sizes",)
         title = f"the weights in {path} do not fit the network of {factory}"
-        raise MyoedgeError("E109", title, found, tries)
+        raise MyoedgeError("E109", title, differences, tries)
 
 
 def _size(tensor: Any) -> str:

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""torch.export programs become graphs: nothing decomposed, static shapes, no training."""
+"""torch.export programs become graphs: nothing decomposed, static shapes, no training.
+
+An archive may say anything of its calls: torch makes each of them again, of tensors without values.
+"""
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.infinities import clamped_only, refuse_no_mask, refuse_not_finite
-from myoedge.frontend.refusals import (
-    changes_state,
-    constant_output,
-    not_floating,
-    short,
-    training,
-    unsupported,
-)
-from myoedge.frontend.torch.calls import imported, needed_nodes
-from myoedge.frontend.torch.consistent import AGAIN, refuse_inconsistent, refuse_other_tensor
+from myoedge.frontend.refusals import constant_output, not_floating, short, unsupported
+from myoedge.frontend.torch.calls import imported, is_known, needed_nodes
 from myoedge.frontend.torch.traced import HARMLESS, arguments_of, array, origin_of, static, type_of
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
@@ -26,6 +22,8 @@ from myoedge.operators.graph_builder import GraphBuilder
 
 if TYPE_CHECKING:
     import torch
+
+EXPORT_AGAIN = ["export the model again, with this version of torch"]
 
 
 def from_exported(program: torch.export.ExportedProgram) -> Graph:
@@ -38,8 +36,15 @@ def from_exported(program: torch.export.ExportedProgram) -> Graph:
     builder = GraphBuilder()
     _refuse_training(program)
     program = _without_in_place(program)
-    _refuse_mutation(program)
-    refuse_inconsistent(program)
+    # Inputs may change in place: on the device they are read only and what is read is the copy.
+    if changed := program.graph_signature.buffers_to_mutate:
+        raise MyoedgeError(
+            "E114",
+            f"the network changes its own state: {', '.join(changed.values())}",
+            {"needs": "outputs that depend on the inputs alone"},
+            ["return the new state as an output and take the old one as an input"],
+        )
+    _refuse_inconsistent(program)
     values = _placeholders(program, builder)
     refusals = imported(program, builder, values)
     if refusals:
@@ -53,8 +58,8 @@ def learnt(program: torch.export.ExportedProgram) -> int:
 
     read = {node.name for node in needed_nodes(program.graph)}
     specs = program.graph_signature.input_specs
-    found = (s.target for s in specs if s.kind == InputKind.PARAMETER and s.arg.name in read)
-    tensors = [program.state_dict[name] for name in found]
+    names = (s.target for s in specs if s.kind == InputKind.PARAMETER and s.arg.name in read)
+    tensors = [program.state_dict[name] for name in names]
     return sum({(x.data_ptr(), x.shape): x.numel() for x in tensors}.values())
 
 
@@ -73,31 +78,17 @@ def _without_in_place(program: torch.export.ExportedProgram) -> torch.export.Exp
     """In-place calls become ordinary ones, blocks without gradients are inlined; an empty table
     keeps every operator whole otherwise."""
     nodes = program.graph.nodes
-    if any(n.op == "get_attr" or _changes_its_input(n.target) for n in nodes):
-        return _functional(program)
-    return program
-
-
-def _functional(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    schemas = [getattr(node.target, "_schema", None) for node in nodes]
+    mutable = (s is not None and s.is_mutable and s.name != "aten::detach_" for s in schemas)
+    if not any(mutable) and not any(node.op == "get_attr" for node in nodes):
+        return program
     try:
         with warnings.catch_warnings(action="ignore"):  # of what torch does to its own trees
             inlined: torch.export.ExportedProgram = program.run_decompositions({})
     except Exception as error:  # whatever torch makes of a graph that no export wrote
         cause = {"cause": f"{type(error).__name__}: {error}".splitlines()[0]}
-        raise MyoedgeError("E108", "torch cannot follow this graph", cause, AGAIN) from None
+        raise MyoedgeError("E108", "torch cannot follow this graph", cause, EXPORT_AGAIN) from None
     return inlined
-
-
-def _changes_its_input(target: Any) -> bool:
-    schema = getattr(target, "_schema", None)
-    return schema is not None and schema.is_mutable and schema.name != "aten::detach_"
-
-
-def _refuse_mutation(program: torch.export.ExportedProgram) -> None:
-    """Inputs may change in place: on the device they are read only and what is read is the copy."""
-    changed = program.graph_signature.buffers_to_mutate
-    if changed:
-        raise changes_state(", ".join(changed.values()))
 
 
 def _refuse_training(program: torch.export.ExportedProgram) -> None:
@@ -107,7 +98,63 @@ def _refuse_training(program: torch.export.ExportedProgram) -> None:
         active = given.get("train") or given.get("training")
         if active and given.get("running_mean", "") is not None:
             place = str(origin_of(node))
-            raise training(f"{short(str(node.target))}{f' at {place}' if place else ''}")
+            raise MyoedgeError(
+                "E113",
+                "the model was exported in training mode",
+                {"found": f"{short(str(node.target))}{f' at {place}' if place else ''}"},
+                ["call model.eval() before torch.export.export(...)"],
+            )
+
+
+def _refuse_inconsistent(program: torch.export.ExportedProgram) -> None:
+    """Every call that may be imported is made by torch, of tensors without values, as the program
+    describes what it reads; what it gives has to be as the program describes that.
+
+    Errors: E109.
+    """
+    import torch
+
+    with torch.no_grad():
+        for node in program.graph.nodes:
+            if node.op == "call_function" and (node.target is operator.getitem or is_known(node)):
+                made, stated = _described(_made(node)), _described(node.meta.get("val"))
+                if made and made != stated:  # what is no tensor is refused as such
+                    facts = {"needs": ", ".join(made), "has": ", ".join(stated) or "no tensor"}
+                    raise _inconsistent(node, facts)
+
+
+def _made(node: Any) -> Any:
+    """Value of a node's call as torch computes it from the inputs' recorded types."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx import map_arg
+
+    given = map_arg((node.args, node.kwargs), lambda read: read.meta["val"])
+    modes = (x.fake_mode for x in _tensors(node.meta.get("val")) if hasattr(x, "fake_mode"))
+    try:
+        with next(modes, None) or FakeTensorMode(allow_non_fake_inputs=True):
+            return node.target(*given[0], **given[1])
+    except Exception as error:  # whatever torch makes of a call that no export wrote
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise _inconsistent(node, {"cause": cause}) from None
+
+
+def _described(value: Any) -> list[str]:
+    """Types and shapes of a call's results, or of a tensor."""
+    return [f"{type_of(x.dtype)} {[*x.shape]}" for x in _tensors(value)]
+
+
+def _tensors(value: Any) -> Iterable[Any]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif hasattr(value, "shape"):
+        yield value
+
+
+def _inconsistent(node: Any, facts: dict[str, str]) -> MyoedgeError:
+    place = str(origin_of(node)) or node.name
+    what = f"{short(str(node.target))} at {place} is not what the graph says that it is"
+    return MyoedgeError("E109", what, facts, EXPORT_AGAIN)
 
 
 def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) -> dict[str, Any]:
@@ -119,22 +166,17 @@ def _placeholders(program: torch.export.ExportedProgram, builder: GraphBuilder) 
     for node in program.graph.nodes:
         if node.op != "placeholder":
             continue
-        spec = specs[node.name]
-        if spec.kind == InputKind.USER_INPUT:
-            values[node.name] = _user_input(builder, node, spec.arg)
+        spec, value = specs[node.name], node.meta.get("val")
+        if spec.kind == InputKind.USER_INPUT and not hasattr(value, "shape"):
+            values[node.name] = getattr(spec.arg, "value", None)
+        elif spec.kind == InputKind.USER_INPUT:
+            if not value.dtype.is_floating_point:
+                raise not_floating(node.name, type_of(value.dtype), [*_readers(node)])
+            values[node.name] = builder.input(node.name, static(value.shape, node.name))
         elif spec.target is not None:
             learnt = spec.kind == InputKind.PARAMETER
             values[node.name] = _parameter(builder, program, spec.target, node, learnt=learnt)
     return values
-
-
-def _user_input(builder: GraphBuilder, node: Any, argument: Any) -> Any:
-    value = node.meta.get("val")
-    if not hasattr(value, "shape"):
-        return getattr(argument, "value", None)
-    if not value.dtype.is_floating_point:
-        raise not_floating(node.name, type_of(value.dtype), [*_readers(node)])
-    return builder.input(node.name, static(value.shape, node.name))
 
 
 def _readers(node: Any) -> Iterable[str]:
@@ -152,12 +194,16 @@ def _parameter(
     *,
     learnt: bool,
 ) -> str:
-    found = program.state_dict.get(target)
-    if found is None:
-        found = program.constants[target]
-    builder.stem = target
-    refuse_other_tensor(target, found, node)
-    value = array(found)
+    """The constant of a parameter or buffer. Errors: E109 another tensor than the graph reads."""
+    tensor = program.state_dict.get(target)
+    if tensor is None:
+        tensor = program.constants[target]
+    stated, has = _described(node.meta.get("val", tensor)), _described(tensor)
+    if stated != has:
+        facts = {"needs": f"{', '.join(stated)}, as the graph says", "has": ", ".join(has)}
+        title = f"{target} is another tensor than the graph reads"
+        raise MyoedgeError("E109", title, facts, EXPORT_AGAIN)
+    builder.stem, value = target, array(tensor)
     if node.users:
         (refuse_not_finite if learnt else refuse_no_mask)(target, [value])
     return builder.constant(value)
