@@ -48,8 +48,10 @@ class DrawnUse:
     """One use of an operator.
 
     shapes    of the inputs that are read as integers     spans    the range of each of them
-    torch     the float oracle, in terms of torch and F (torch.nn.functional), of x0, x1 ..: float64
-              tensors, of w0, w1 ..: weights, and of attributes by name; before a fused activation
+    torch     the float oracle before a fused activation: lines of Python, the last of them its
+              value, in terms of attributes by name, of x0, x1 .. and w0, w1 .. (inputs and weights,
+              float64 tensors; all of them: xs, ws), of torch, F (torch.nn.functional), math, np,
+              signal (scipy.signal), and activated(chain, x), a fused chain by torch
     weights   float constants, which follow these inputs
     factors   the output's range as (scale, shift) of the range that the data reaches
     kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
@@ -97,8 +99,8 @@ class Draw:
 
     def shape(self, low: int, high: int, largest: int = 5) -> Shape:
         """Shapes of ranks low..high; many extents of 1."""
-        rank = self.integer(low, high)
-        return tuple(self.pick([1, self.integer(1, largest)]) for _ in range(rank))
+        rank, n = self.integer(low, high), self.integer
+        return tuple(self.pick([1, n(1, largest), n(2, largest)]) for _ in range(rank))
 
     def broadcast(self, low: int, high: int) -> tuple[Shape, Shape]:
         """Two shapes that broadcast: extents of 1 and missing leading axes on either side."""
@@ -114,6 +116,26 @@ class Draw:
         both = (float(low), float(high))
         return self.pick([(0.0, both[1]), (both[0], 0.0), both, both, both])
 
+    def weights(self, shape: Shape) -> tuple[Array, ...]:
+        """Weights, perhaps a bias: multiples of a power of two per channel, or any; dead
+        channels."""
+        rng = self.rng
+        flat = rng.integers(-127, 128, (shape[0], math.prod(shape[1:]))).astype(np.float64)
+        flat[:, 0] = rng.choice([-127, 127], shape[0])
+        flat *= 2.0 ** rng.integers(-9, -4, (shape[0], 1))
+        kind = self.pick(["exact", "exact", "any", "sparse", "zero channel", "all zero"])
+        if kind == "any":
+            flat = rng.normal(size=flat.shape)
+        elif kind == "sparse":
+            flat[:, 1:] *= rng.random(flat[:, 1:].shape) < 0.2
+        elif kind == "zero channel":
+            flat[rng.integers(shape[0])] = 0.0
+        elif kind == "all zero":
+            flat[...] = 0.0
+        bias = self.pick([None, 0.1, 1.0, 1e3, 1e6])
+        values = (flat.reshape(shape),)
+        return values if bias is None else (*values, rng.normal(size=shape[0]) * bias)
+
     def common(self, operands: int, *, act: bool) -> dict[str, Any]:
         """Ranges of inputs and output, the data, a fused activation where there may be one."""
         return {
@@ -123,6 +145,28 @@ class Draw:
             "pattern": self.pick(PATTERNS),
             "seed": self.integer(0, 2**32 - 1),
         }
+
+
+def weight_slack(case: Any) -> Array:
+    """Per channel: half a step per weight unless weights are multiples of it, half a bias step."""
+    w, x = case.weights[0].astype(np.float32).astype(np.float64), case.params("x0")
+    rows = np.abs(w.reshape(w.shape[0], -1))
+    bias = np.abs(case.weights[1]) if len(case.weights) > 1 else np.zeros(len(rows))
+    step = np.maximum(rows.max(axis=1) / 127, bias / (x.scale * 2**22))
+    if case.step["weight"].dtype == np.int16:  # what int32 has room for, docs/integer-semantics.md
+        most = 1.75 * 2**30 / (abs(x.zero_point) - x.low) - rows.shape[1] / 2 - 2
+        step = np.maximum(
+            np.maximum(rows.max(axis=1) / 32767, rows.sum(axis=1) / most), bias / (x.scale * 2**28)
+        )
+    step = np.full(len(rows), step.max()) if case.per_tensor else step
+    exact = np.zeros(len(rows), bool)
+    used = step > 0
+    units = rows[used] / step[used, None]
+    exact[used] = np.abs(units - np.rint(units)).max(axis=1) < 1e-5
+    exact[~used] = True
+    reach = (x.high - x.low) * x.scale * rows.shape[1]
+    error = np.where(exact, 1e-4 * rows.max(), step / 2) * reach + step * x.scale / 2
+    return np.asarray(error / case.target.scale)
 
 
 def drawn_uses() -> dict[str, Callable[[Draw], DrawnUse]]:

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One drawn use of an operator: shapes, attributes, ranges, weights, data, its float meaning."""
+"""One drawn use of an operator with its data, quantised, and its float oracle by torch."""
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import CodeType
+from typing import Any
 
 import numpy as np
 import torch
+from scipy import signal
 
-from myoedge.graph.ir import Attrs, Graph, Node, Origin, Shape, Tensor
+from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
@@ -20,9 +24,6 @@ from myoedge.operators.interpreter import PRE
 from myoedge.operators.recurrent.gates import GATE
 from myoedge.quantization.calibrate import Calibration, Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
-
-Meaning = Callable[..., torch.Tensor]
-Slack = Callable[["Case"], Array | float]
 
 ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
     "clamp": lambda x, low, high: x.clamp(low, high),
@@ -45,45 +46,9 @@ ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
-def _no_slack(case: Case) -> float:
-    return 0.0
-
-
-def _as_parameters_say(case: Case) -> float:
-    return 1.0
-
-
 @dataclass(frozen=True)
-class Case:
-    """A node, its data, and its float meaning.
-
-    shapes    of the inputs that are read as integers     spans    the range of each of them
-    weights   float constants, which follow these inputs
-    factors   the output's range as (scale, shift) of the range that the data reaches
-    meaning   torch: float64 tensors, weights included -> the result before a fused activation
-    kinds     types of the inputs where they are not all `dtype`: gates have 16 bits
-    slack     output steps of error that the operator's own roundings add to that of all
-    classes   that indices are of; 0: int32 data are any numbers
-    unit      what the meaning has for a result of 1, where parameters do not say so
-    pattern   how the data are drawn     seed   of data and weights
-    """
-
-    op: str
-    attrs: Attrs
-    shapes: tuple[Shape, ...]
-    spans: tuple[Range, ...]
-    meaning: Meaning = field(repr=False)
-    weights: tuple[Array, ...] = field(default=(), repr=False)
-    act: tuple[tuple[object, ...], ...] = ()
-    factors: tuple[float, float] = (1.0, 0.0)
-    pattern: str = "uniform"
-    seed: int = 0
-    dtype: str = "float32"
-    kinds: tuple[str, ...] = ()
-    per_tensor: bool = False
-    slack: Slack = field(default=_no_slack, repr=False)
-    classes: int = 0
-    unit: Callable[[Case], float] = field(default=_as_parameters_say, repr=False)
+class Case(DrawnUse):
+    """A drawn use, its data, and the network of this one operator, quantised."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -208,11 +173,13 @@ class Case:
         return self.params("y" + PRE if self.has_table else "y")
 
     def real(self, inputs: Sequence[Array]) -> torch.Tensor:
-        """The float64 meaning by torch, before a fused activation."""
+        """The float64 oracle's value, before a fused activation."""
         constants = (w.astype(np.float32).astype(np.float64) for w in self.weights)
-        return self.meaning(
-            *(torch.as_tensor(np.asarray(x, np.float64)) for x in (*inputs, *constants))
-        )
+        arrays = (np.asarray(x, np.float64) for x in (*inputs, *constants))
+        return valued(self, [torch.as_tensor(x) for x in arrays])
+
+    def activated(self, chain: Sequence[Sequence[object]], values: Array) -> Array:
+        return activated(chain, torch.as_tensor(values)).numpy()
 
     @cached_property
     def dequantized(self) -> list[Array]:
@@ -226,18 +193,24 @@ class Case:
         return sum(x.size for x in (*self.data, *self.weights))
 
 
-def judged(use: DrawnUse) -> Case:
-    """A use, and its oracle by torch."""
-    names = {"torch": torch, "F": torch.nn.functional, "math": math}
-    code = compile(use.torch, use.op, "eval")
-    inputs = len(use.shapes)
+def valued(use: DrawnUse, tensors: Sequence[torch.Tensor]) -> Any:
+    """The value of a use's float oracle for these inputs and weights."""
+    xs, ws = tensors[: len(use.shapes)], tensors[len(use.shapes) :]
+    numbered = {f"x{i}": x for i, x in enumerate(xs)} | {f"w{i}": w for i, w in enumerate(ws)}
+    names = {**LIBRARIES, **use.attrs, **numbered, "xs": xs, "ws": ws}
+    body, value = compiled(use.torch)
+    exec(body, names)
+    return eval(value, names)
 
-    def meaning(*tensors: torch.Tensor) -> torch.Tensor:
-        numbered = {f"x{i}" if i < inputs else f"w{i - inputs}": x for i, x in enumerate(tensors)}
-        return eval(code, {**names, **use.attrs, **numbered})
 
-    values = {name: value for name, value in vars(use).items() if name != "torch"}
-    return Case(**values, meaning=meaning)
+@cache
+def compiled(text: str) -> tuple[CodeType, CodeType]:
+    """The lines of an oracle but the last, and the last."""
+    tree = ast.parse(text)
+    last = tree.body.pop()
+    assert isinstance(last, ast.Expr)
+    value = ast.Expression(last.value)
+    return compile(tree, "oracle", "exec"), compile(value, "oracle", "eval")
 
 
 def _scaled(values: Array, factors: tuple[float, float]) -> Range:
@@ -253,3 +226,9 @@ def activated(chain: Sequence[Sequence[object]], x: torch.Tensor) -> torch.Tenso
     for name, *parameters in chain:
         x = ACTIVATIONS[str(name)](x, *parameters)
     return x
+
+
+LIBRARIES = {
+    "torch": torch, "F": torch.nn.functional, "math": math, "np": np, "signal": signal,
+    "activated": activated,
+}  # fmt: skip

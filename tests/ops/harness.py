@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from myoedge.backends import host
 from myoedge.codegen.kernels import arrays, function_name, kernel
@@ -23,7 +22,6 @@ from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
 from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.layers import plan_l1
@@ -32,22 +30,9 @@ from myoedge.plan.plan import Plan
 from myoedge.system import toolchain
 from myoedge.targets import find_chip
 from tests.guard import run_guarded
-from tests.ops.case import Case, judged
-from tests.ops.cases import STRATEGIES
+from tests.ops.case import Case
 
 ARGUMENTS = "(const void *const in[], void *const out[])"
-
-
-# Drawn behind the others, whose cases stay what they were, in this order.
-LATER = (
-    "attention", "rotary", "spectrogram", "ctc_greedy", "biquads", "biquads_past", "gru_state",
-    "magnitude", "running_norm", "running_power", "majority", "ctc_new",
-)  # fmt: skip
-BURST = 9  # from the tenth example on hypothesis varies earlier ones, and most are alike
-
-
-def _turn(op: str) -> int:
-    return LATER.index(op) if op in LATER else -1
 
 
 USES = drawn_uses()
@@ -56,38 +41,12 @@ USES = drawn_uses()
 @cache
 def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
     """`count` cases of an operator, all different; the same for the same number."""
+    draw = Draw(np.random.default_rng([zlib.crc32(op.encode()), number]))
     found: dict[str, Case] = {}
-    if op in USES:
-        draw = Draw(np.random.default_rng([zlib.crc32(op.encode()), number]))
-        while len(found) < count:
-            found |= {repr(use): judged(use) for use in [USES[op](draw)]}
-        return tuple(found.values())
-    burst = (
-        10**6 * sorted((o for o in OPS if o in STRATEGIES), key=_turn).index(op) + 10**4 * number
-    )
     while len(found) < count:
-        found |= {repr(case): case for case in _burst(op, burst)}
-        burst += 1
-    return tuple(found.values())[:count]
-
-
-def _burst(op: str, number: int) -> list[Case]:
-    cases: list[Case] = []
-
-    @seed(number)
-    @settings(
-        max_examples=BURST,
-        phases=[Phase.generate],
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(STRATEGIES[op])
-    def collect(case: Case) -> None:
-        cases.append(case)
-
-    collect()
-    return cases
+        case = Case(**vars(USES[op](draw)))
+        found[repr(case)] = case
+    return tuple(found.values())
 
 
 HOST = find_chip("host")

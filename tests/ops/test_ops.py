@@ -18,7 +18,6 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step, real_node
 from tests.ops.case import Case, activated
-from tests.ops.cases import STRATEGIES
 from tests.ops.harness import USES, drawn, mismatches, run_c
 
 COUNT = 120
@@ -31,13 +30,13 @@ COMPILED = [name for name in EVERY if not OPS[name].view]
 @pytest.mark.parametrize("op", EVERY)
 def test_an_operator_is_complete(op: str) -> None:
     """One that is added without cases, documentation or C fails here."""
-    assert (op in USES) != (op in STRATEGIES)
+    assert op in USES
     assert OPS[op].doc
     assert OPS[op].view or (template_dir() / template_path(op)).is_file()
 
 
-def test_no_strategy_is_left_over() -> None:
-    assert {*USES, *STRATEGIES} == set(OPS)
+def test_no_use_is_left_over() -> None:
+    assert {*USES} == set(OPS)
 
 
 def integers(cases: tuple[Case, ...]) -> list[Array]:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
 
 from myoedge.operators.base import OPS
+from myoedge.operators.cases import weight_slack
+from myoedge.operators.conv.cases import CONV
 from myoedge.operators.conv.definition import side_by_side
 from tests.ops.case import Case
-from tests.ops.cases import weight_slack
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_ops import check_meaning, check_what_the_compiler_is_told, integers
 from tests.ops.test_tiles import differences
@@ -31,17 +30,12 @@ SHAPES = (
 def case_of(shape: tuple[int, ...], channels: int, taps: int, seed: int) -> Case:
     rng = np.random.default_rng(seed)
     weights = rng.normal(0, 0.2, (channels, 1, taps, shape[-1]))
-
-    def meaning(x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        y = F.conv2d(x.movedim(-1, 1), w.movedim(-1, 1), bias, stride=(1, taps))
-        return y.movedim(1, -1)
-
     none = ((0, 0), (0, 0))
     attrs = {"stride": (1, taps), "dilation": (1, 1), "pads": none, "groups": 1}
     given = (weights, rng.normal(size=channels))
     pattern = ("uniform", "edges", "narrow")[seed % 3]
     return Case(
-        "conv", attrs, (shape,), ((-1.0, 0.7),), meaning, given,
+        "conv", attrs, (shape,), CONV, ((-1.0, 0.7),), given,
         seed=3 * seed + 1, pattern=pattern, slack=weight_slack,
     )  # fmt: skip
 

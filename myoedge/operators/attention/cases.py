@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of attention and of rotary position embeddings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from myoedge.operators.cases import Draw, DrawnUse
+
+# A row of which the mask hides all keys sees the window's keys: alike (flat), or by their scores.
+ATTENTION = """\
+scores = torch.einsum("bnhd,bmhd->bhnm", x0, x1) * scale + bias
+rows, keys = scores.shape[-2:]
+before, after = window or (rows, keys)
+away = torch.arange(keys) - torch.arange(rows)[:, None]
+outside = (away < -before) | (away > after)
+seen = (mask >= 0.5) & ~outside
+blind = ~seen.any(-1, keepdim=True) & ~outside
+scores = scores.masked_fill(blind & flat, 0.0).masked_fill(~seen & ~blind, -math.inf)
+torch.einsum("bhnm,bhem->bnhe", scores.softmax(-1), x2[..., :keys])
+"""
+ROTARY = """\
+length, pairs = x0.shape[axis], w0.shape[1]
+factor = torch.complex(w0, w1).repeat(length // len(w0), 1)
+factor = factor.reshape(length, *[1] * (x0.ndim - axis - 2), pairs)
+x = torch.view_as_complex(x0.reshape(*x0.shape[:-1], pairs, 2).contiguous())
+torch.view_as_real(x * factor).flatten(-2)
+"""
+
+
+def attention(d: Draw) -> DrawnUse:
+    """With a window, biases of the order of the scores, a mask; heads and batches share these."""
+    rows, heads, width = d.integer(1, 9), d.integer(1, 3), d.pick([1, 3, 4, 8, 12, 64])
+    lead, columns = d.integer(1, 2), d.pick([1, 4, 8, 10])
+    window = d.pick([None, None, (2**20, 0), (1, 1), (3, 2**20)])
+    keys = max(d.pick([1, 2, 3, 5, 8, 13, 16]), rows if window else 0)  # every row sees a key
+    attrs: dict[str, Any] = {"scale": d.pick([0.125, 1.0, 1e-3]), "window": window}
+    biased, masked, flat = d.flag(), d.flag(), d.flag()
+    attrs |= {"masked": True, "flat": flat} if masked else {}
+    v = (lead, heads, columns, -(-keys // 4) * 4)
+    scores = (d.pick([1, lead]), d.pick([1, heads]), rows, keys)
+    q, k = (lead, rows, heads, width), (lead, keys, heads, width)
+    shapes = (q, k, v, *[scores] * (biased + masked))
+    common = d.common(len(shapes), act=False) | {"slack": attention_slack}
+    spans = common["spans"][:3]
+    if biased:
+        reach = math.prod(max(map(abs, span)) for span in spans[:2]) * width
+        factor = reach * attrs["scale"] * d.pick([0.05, 1.0, 4.0])
+        low, high = d.pick([(-1.0, 1.0), (0.0, 1.0), (-1.0, 0.0)])
+        spans = (*spans, (low * factor, high * factor))
+    common["spans"] = (*spans, (0.0, 1.0)) if masked else spans
+    mask = f"x{len(shapes) - 1}" if masked else "torch.ones(())"
+    operands = f"bias, mask, flat = {'x3' if biased else '0.0'}, {mask}, {flat}\n"
+    return DrawnUse("attention", attrs, shapes, operands + ATTENTION, **common)
+
+
+def attention_slack(case: Any) -> float:
+    """An exponential is off by 1.3 % of itself and by half of 1/255 of the largest."""
+    v, keys = case.params("x2"), case.shapes[1][1]
+    relative = 0.025 + keys * 0.5 / 255 + (0.01 if len(case.shapes) > 3 else 0.0)
+    return float(min(2 * relative, 1.0) * 255 * v.scale / case.target.scale)
+
+
+def rotary(d: Draw) -> DrawnUse:
+    """Positions of a period that repeats, with axes before and behind theirs."""
+    period, pairs, lead = d.integer(1, 6), d.pick([1, 2, 3, 8, 32]), d.shape(0, 2, 3)
+    x = (*lead, period * d.integer(1, 3), *d.shape(0, 1, 3), 2 * pairs)
+    angle = d.rng.normal(size=(period, pairs)) * 3
+    common = d.common(1, act=False) | {"weights": (np.cos(angle), np.sin(angle))}
+    return DrawnUse("rotary", {"axis": len(lead)}, (x,), ROTARY, slack=rotary_slack, **common)
+
+
+def rotary_slack(case: Any) -> float:
+    """Two factors of 15 bits, or of fewer where the output's range is far smaller."""
+    return float(2 * 255 * 2.0 ** -(1 + case.step["shift"]))
+
+
+CASES = {"attention": attention, "rotary": rotary}

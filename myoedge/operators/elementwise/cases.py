@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of operators that work element by element."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.cases import ACTS, Chain, Draw, DrawnUse
+
+CHAINS: tuple[Chain, ...] = (
+    *(act for act in ACTS if act), (("square",),), (("hardswish",),), (("elu", 1.5),), (("sqrt",),),
+    (("log",),), (("reciprocal",),), (("affine", 3.0, -1.0),), (("tanh",), ("abs",), ("sqrt",)),
+)  # fmt: skip
+
+
+def binary(op: str, d: Draw) -> DrawnUse:
+    shapes, common = d.broadcast(1, 5), d.common(2, act=True)
+    return DrawnUse(op, {}, shapes, f"torch.{op}(x0, x1)", slack=term_slack, **common)
+
+
+def term_slack(case: Any) -> float:
+    """A sum's terms share a shift: where one factor is large the other has few bits."""
+    if case.op == "mul":
+        return 0.0
+    largest = max(case.params(name).scale for name in case.names) / case.target.scale
+    return 255 * 2 * max(float(largest), 1.0) / 2**15
+
+
+def _channels(d: Draw) -> tuple[Shape, int]:
+    shape = d.shape(1, 4)
+    return shape, d.integer(0, len(shape) - 1)
+
+
+def affine(d: Draw) -> DrawnUse:
+    """A factor and an offset of each channel; some offsets move all data to one side."""
+    (x, axis), common = _channels(d), d.common(1, act=True)
+    scale = d.rng.normal(size=x[axis]) * d.pick([0.0, 1e-3, 1.0, 50.0])
+    far = common["spans"][0][1] * np.abs(scale)
+    offset = d.rng.normal(size=x[axis]) - d.pick([0.0, 0.0, 0.5, 1.0]) * far
+    common |= {"weights": (scale, offset), "slack": channel_slack}
+    along = [-1 if i == axis else 1 for i in range(len(x))]
+    text = f"x0 * w0.reshape({along}) + w1.reshape({along})"
+    return DrawnUse("affine", {"axis": axis}, (x,), text, **common)
+
+
+def prelu(d: Draw) -> DrawnUse:
+    """torch's channels are axis 1; of a tensor of one axis, torch takes it for the batch."""
+    (x, axis), common = _channels(d), d.common(1, act=True)
+    slope = d.rng.normal(size=x[axis]) * d.pick([0.0, 0.2, 1.0, 30.0])
+    common |= {"weights": (slope,), "slack": channel_slack}
+    text = "F.prelu(x0.movedim(axis, 1), w0).movedim(1, axis)"
+    text = text if len(x) > 1 else "F.prelu(x0[None], w0)[0]"
+    return DrawnUse("prelu", {"axis": axis}, (x,), text, **common)
+
+
+def channel_slack(case: Any) -> float:
+    """A large offset leaves fewer bits for the factor, a large factor for itself."""
+    x, step = case.params("x0"), case.target.scale
+    factor = float(np.abs(case.weights[0]).max()) * x.scale / step
+    offset = float(np.abs(case.weights[1]).max()) / step if case.op == "affine" else 0.0
+    return float(255 * max(factor, 1.0) / 2**15 + 255 * (offset + 255 * factor) / 2**30)
+
+
+def table(d: Draw) -> DrawnUse:
+    x, attrs = d.pick([d.shape(0, 5), (300,)]), {"chain": d.pick(CHAINS)}
+    return DrawnUse("table", attrs, (x,), "activated(chain, x0)", **d.common(1, act=False))
+
+
+def magnitude(d: Draw) -> DrawnUse:
+    """Operands of one scale and zero point, or of two of each."""
+    x, common = d.shape(0, 4), d.common(2, act=True)
+    common["spans"] = d.pick([common["spans"], common["spans"][:1] * 2])
+    text = "torch.hypot(x0, x1)"
+    return DrawnUse("magnitude", {}, (x, x), text, slack=magnitude_slack, **common)
+
+
+def magnitude_slack(case: Any) -> float:
+    """A root rounded down, of squares times whole factors: where one of them is far below 1, what
+    it leaves out is still below half a step of 16 bits times the other's range."""
+    a, b = (case.params(name) for name in case.names)
+    most = math.hypot(*(max(q.high - q.zero_point, q.zero_point - q.low) * q.scale for q in (a, b)))
+    rounding = 2.0 * most / 65536
+    lost = math.sqrt(255**2 / 2) * most / 65536
+    return float((rounding + lost) / case.target.scale)
+
+
+CASES = {
+    **{op: partial(binary, op) for op in ("add", "sub", "mul")},
+    "affine": affine,
+    "prelu": prelu,
+    "table": table,
+    "magnitude": magnitude,
+}

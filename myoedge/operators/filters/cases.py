@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of recursive filters and of running powers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import signal
+
+from myoedge.graph.ir import Shape
+from myoedge.numerics.arrays import Array
+from myoedge.operators.cases import Draw, DrawnUse
+
+BIQUADS = "torch.as_tensor(signal.sosfilt((w0 / w0[:, 3:4]).numpy(), x0.numpy(), axis))"
+# The last two of the samples and of every section's results, the latest first.
+PAST = """\
+sections = (w0 / w0[:, 3:4]).numpy()
+results = (signal.sosfilt(sections[: i + 1], x0, axis) for i in range(len(sections)))
+edges = [(0, 0), *((2 * (i == axis), 0) for i in range(x0.ndim))]
+padded = np.pad(np.stack([x0.numpy(), *results]), edges)
+past = np.take(padded, [padded.shape[axis + 1] - 1, padded.shape[axis + 1] - 2], axis + 1)
+torch.as_tensor(np.moveaxis(past, axis + 1, 1))
+"""
+# A filter of first order, from its steady state on.
+POWER = """\
+squares = np.moveaxis(x0.numpy() ** 2, axis, -1)
+begin = np.full((*squares.shape[:-1], 1), (1 - share) * start**2)
+power = signal.lfilter([share], [1.0, share - 1.0], squares, zi=begin)[0]
+power = torch.as_tensor(np.moveaxis(power, -1, axis))
+"""
+IMPULSE = np.eye(1, 4000)[0]
+
+
+def _signals(d: Draw) -> tuple[Shape, int]:
+    x = list(d.shape(1, 3, 4))
+    axis = d.integer(0, len(x) - 1)
+    x[axis] = d.integer(1, 40)
+    return tuple(x), axis
+
+
+def biquads(op: str, d: Draw) -> DrawnUse:
+    x, axis = _signals(d)
+    common, sections = d.common(1, act=op == "biquads"), _sections(d)
+    while _peak(sections) >= 2.0**14:  # more has no room in 32 bits: E117
+        sections = _sections(d)
+    common |= {"weights": (sections,), "slack": biquads_slack}
+    if op == "biquads":
+        return DrawnUse(op, {"axis": axis}, (x,), BIQUADS, **common)
+    return DrawnUse(op, {"axis": axis}, (x,), PAST, unit=guarded, **common)
+
+
+def guarded(case: Any) -> float:
+    return float(case.params("x0").scale * 2.0 ** -case.step["guard"])
+
+
+def _sections(d: Draw) -> Array:
+    """Poles inside the unit circle, some of them sharp."""
+    rows = []
+    for _ in range(d.integer(1, 4)):
+        radius, angle = d.pick([0.3, 0.7, 0.95, 0.99]), d.rng.uniform(0, np.pi, 2)
+        poles = np.array([1.0, -2 * radius * np.cos(angle[0]), radius**2])
+        zeros = np.array([1.0, -2 * np.cos(angle[1]), 1.0]) * d.rng.uniform(0.02, 0.8)
+        rows.append(d.pick([1.0, 2.0]) * np.concatenate([zeros, poles]))
+    return np.array(rows)
+
+
+def _over_a0(sections: Array) -> Array:
+    return np.asarray(sections / sections[:, 3:4])
+
+
+def _peak(sections: Array) -> float:
+    """The largest sum of a section's impulse response from the input on."""
+    rows = _over_a0(sections)
+    sums = (np.abs(signal.sosfilt(rows[: i + 1], IMPULSE)).sum() for i in range(len(rows)))
+    return float(max(sums))
+
+
+def biquads_slack(case: Any) -> Array:
+    """Rounding of coefficients and of sums, which each section rings on, and of the factor."""
+    sections = _over_a0(case.weights[0].astype(np.float32).astype(np.float64))
+    rings = [np.abs(signal.sosfilt(sections[i:], IMPULSE)).sum() for i in range(len(sections))]
+    poles = [np.abs(signal.lfilter([1.0], s[3:], IMPULSE)).sum() for s in sections]
+    noise = sum(r * p for r, p in zip(rings, poles, strict=True)) * 2.0 ** -case.step["guard"]
+    large = np.abs(case.data[0]).max(initial=1) * max(rings) * 2.0**-27 * sum(poles) * 10
+    step = case.unit(case) if case.op == "biquads_past" else case.target.scale
+    return np.asarray((noise + large) * case.params("x0").scale / step)
+
+
+def running(op: str, d: Draw) -> DrawnUse:
+    """Signals and what they begin with, of any size."""
+    (x, axis), common = _signals(d), d.common(1, act=op == "running_norm")
+    largest = max(abs(edge) for edge in common["spans"][0])
+    start = max(largest, 1e-6) * d.pick([0.01, 0.1, 1.0])
+    attrs = {"axis": axis, "share": d.pick([0.25, 0.1, 0.01, 1 / 4096]), "start": start}
+    if op == "running_norm":
+        text = POWER + "x0 / power.sqrt()"
+        return DrawnUse(op, attrs, (x,), text, slack=norm_slack, **common)
+    text = POWER + "power.select(axis, -1)"
+    return DrawnUse(op, attrs, (x,), text, slack=power_slack, unit=squared, **common)
+
+
+def squared(case: Any) -> float:
+    return float(case.params("x0").scale ** 2)
+
+
+def power_slack(case: Any) -> Array:
+    """Steps of 2**-16 of a square: errors of the share's bits, and sums of halves."""
+    x0 = case.params("x0")
+    largest = max((case.dequantized[0] ** 2).max(), case.attrs["start"] ** 2) / x0.scale**2
+    return np.asarray((largest * 2.0**-13 * 4 + 8 / case.attrs["share"] * 2.0**-16) * 2.0**16)
+
+
+def norm_slack(case: Any) -> Array:
+    """Errors of the power and of the root, which are parts of the result itself."""
+    wanted = np.abs(case.real(case.dequantized).numpy())
+    return np.asarray((wanted * 2.0**-10 + 2.0**-11) / case.target.scale)
+
+
+CASES = {
+    **{op: partial(biquads, op) for op in ("biquads", "biquads_past")},
+    **{op: partial(running, op) for op in ("running_norm", "running_power")},
+}

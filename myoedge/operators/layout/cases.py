@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of operators that move elements."""
+
+from __future__ import annotations
+
+from myoedge.graph.ir import Attrs, Shape
+from myoedge.operators.cases import Draw, DrawnUse
+
+SLICE = """\
+for axis, cut in enumerate(cuts):
+    x0 = x0.index_select(axis, torch.tensor(list(range(*cut))))
+x0
+"""
+
+
+def _moved(d: Draw, op: str, attrs: Attrs, shapes: tuple[Shape, ...], text: str) -> DrawnUse:
+    """int32 too: indices are moved like anything else."""
+    kind = d.pick(["float32", "float32", "int32"]) if op != "pad" else "float32"
+    return DrawnUse(op, attrs, shapes, text, dtype=kind, **d.common(len(shapes), act=False))
+
+
+def reshape(d: Draw) -> DrawnUse:
+    """Extents in another order, with ones between them, two of them perhaps as one."""
+    x = d.shape(0, 5)
+    parts = d.permuted([*x, *[1] * d.integer(0, 2)])
+    if len(parts) > 1 and d.flag():
+        parts = [parts[0] * parts[1], *parts[2:]]
+    return _moved(d, "reshape", {"shape": tuple(parts)}, (x,), "x0.reshape(shape)")
+
+
+def transpose(d: Draw) -> DrawnUse:
+    x = d.shape(1, 5)
+    perm = tuple(d.permuted(range(len(x))))
+    return _moved(d, "transpose", {"perm": perm}, (x,), "x0.permute(perm)")
+
+
+def slice_(d: Draw) -> DrawnUse:
+    x = d.shape(1, 5, 7)
+    return _moved(d, "slice", {"cuts": tuple(_cut(d, n) for n in x)}, (x,), SLICE)
+
+
+def _cut(d: Draw, n: int) -> tuple[int, int, int]:
+    start, step = d.integer(0, n - 1), d.pick([1, 1, 2, 3, -1, -2])
+    return start, d.integer(start + 1, n) if step > 0 else d.integer(-1, start - 1), step
+
+
+def expand(d: Draw) -> DrawnUse:
+    x = d.shape(0, 4, 3)
+    lead = d.shape(0 if x else 1, 5 - len(x), 3)
+    attrs = {"shape": (*lead, *(d.integer(1, 4) if n == 1 else n for n in x))}
+    return _moved(d, "expand", attrs, (x,), "x0.expand(shape)")
+
+
+def pad(d: Draw) -> DrawnUse:
+    x = d.shape(1, 4, 4)
+    pads = tuple((d.integer(0, 3), d.integer(0, 3)) for _ in x)
+    attrs = {"pads": pads, "value": d.pick([0.0, 0.0, 1.0, -1.0, 0.3, -7.5, 100.0])}
+    return _moved(d, "pad", attrs, (x,), "F.pad(x0, sum(pads[::-1], ()), value=value)")
+
+
+def concat(d: Draw) -> DrawnUse:
+    first = d.shape(1, 5)
+    axis = d.integer(0, len(first) - 1)
+    extents = [d.integer(1, 5) for _ in range(d.integer(1, 4))]
+    shapes = tuple((*first[:axis], n, *first[axis + 1 :]) for n in extents)
+    return _moved(d, "concat", {"axis": axis}, shapes, "torch.cat(xs, axis)")
+
+
+CASES = {
+    "reshape": reshape,
+    "transpose": transpose,
+    "slice": slice_,
+    "expand": expand,
+    "pad": pad,
+    "concat": concat,
+}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of pooling windows and of reductions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.cases import Draw, DrawnUse
+from myoedge.operators.pool.definition import adaptive, regular
+
+
+def pool(op: str, d: Draw) -> DrawnUse:
+    rank = d.pick([1, 2, 2])
+    windows = _adaptive if d.integer(0, 3) == 0 else _regular
+    spatial, attrs, call = windows(d, op, rank)
+    shape, common = (
+        (d.pick([1, 1, 2]), *spatial, d.integer(1, 6)),
+        d.common(1, act=op != "max_pool"),
+    )
+    text = f"x = x0.movedim(-1, 1)\n{call}.movedim(1, -1)"
+    return DrawnUse(op, attrs, (shape,), text, **common)
+
+
+def _adaptive(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
+    """Extents, the windows, the call of torch."""
+    spatial = tuple(d.integer(1, 9) for _ in range(rank))
+    out = tuple(d.integer(1, 6) for _ in range(rank))
+    windows = tuple(adaptive(n, m) for n, m in zip(spatial, out, strict=True))
+    return spatial, {"windows": windows}, f"F.adaptive_{op}{rank}d(x, {out})"
+
+
+def _regular(d: Draw, op: str, rank: int) -> tuple[Shape, dict[str, Any], str]:
+    """Extents, the windows and perhaps a divisor, the call of torch."""
+    axes = []
+    for _ in range(rank):
+        size = d.integer(1, 5)
+        pad = d.integer(0, size // 2)
+        axes.append((d.integer(max(1, size - 2 * pad), 8), size, d.integer(1, 4), pad))
+    spatial, sizes, stride, padding = zip(*axes, strict=True)
+    ceil, count = d.flag(), d.flag()
+    windows = tuple(regular(*axis, ceil=ceil, count_pad=count) for axis in axes)
+    attrs: dict[str, Any] = {"windows": windows}
+    options = {"stride": stride, "padding": padding, "ceil_mode": ceil}
+    if op == "avg_pool":
+        options["count_include_pad"] = count
+        if rank == 2 and d.integer(0, 3) == 0:
+            attrs["divisor"] = options["divisor_override"] = d.integer(1, 12)
+    named = ", ".join(f"{name}={value}" for name, value in options.items())
+    return spatial, attrs, f"F.{op}{rank}d(x, {sizes}, {named})"
+
+
+def reduction(op: str, d: Draw) -> DrawnUse:
+    """Along neighbouring axes."""
+    shape = d.pick([d.shape(1, 5), d.shape(1, 5), (2, 200, 3)])
+    first = d.integer(0, len(shape) - 1)
+    axes = tuple(range(first, d.integer(first + 1, len(shape))))
+    attrs, text = {"axes": axes, "keepdim": d.flag()}, f"torch.{op}(x0, axes, keepdim)"
+    return DrawnUse(op, attrs, (shape,), text, **d.common(1, act=True))
+
+
+CASES = {
+    **{op: partial(pool, op) for op in ("max_pool", "avg_pool")},
+    **{op: partial(reduction, op) for op in ("mean", "sum")},
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of LSTMs and GRUs, and of the sums before their gates."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.cases import Draw, DrawnUse, weight_slack
+
+# torch's own cells, to which the sums of inputs are given ready: the identity as input weights.
+CELLS = """\
+order = torch.arange(len(w0)).reshape(w0.shape[1], -1).T.reshape(-1)
+eye, none = torch.eye(len(w0), dtype=x0.dtype), torch.zeros(len(w0), dtype=x0.dtype)
+weights = (eye, w0[order], none, ws[1][order] if ws[1:] else none)
+found = []
+for x in x0.flip(0) if reverse else x0:
+    state = torch.{cell}(x[:, order], state, *weights)
+    found.append({h})
+"""
+# The formulas of ONNX's GRU with linear_before_reset = 0, which torch has not.
+RESET_FIRST = """\
+(r_r, r_z, r_n), (b_r, b_z, b_n) = w0.reshape(-1, 3, w0.shape[1]).unbind(1), w1.reshape(-1, 3).T
+found = []
+for x in x0.flip(0) if reverse else x0:
+    x_r, x_z, x_n = x.reshape(*state.shape, 3).unbind(-1)
+    reset = torch.sigmoid(x_r + state @ r_r.T + b_r)
+    update = torch.sigmoid(x_z + state @ r_z.T + b_z)
+    new = torch.tanh(x_n + (reset * state) @ r_n.T + b_n)
+    state = (1 - update) * new + update * state
+    found.append(state)
+"""
+LSTM = "state = (x1, x2)\n" + CELLS.format(cell="lstm_cell", h="state[0]")
+GRU = "state = x1\n" + CELLS.format(cell="gru_cell", h="state")
+GRU_RESET_FIRST = "state = x1\n" + RESET_FIRST
+RESULTS = "torch.stack(found[::-1] if reverse else found)"
+
+
+def gates(d: Draw) -> DrawnUse:
+    shape = (*d.shape(1, 3, 4), d.pick([1, 2, 3, 4, 5, 8, 17, 150]))
+    weights = d.weights((d.integer(1, 9), shape[-1]))
+    common = d.common(1, act=False) | {"slack": gates_slack, "per_tensor": d.flag()}
+    return DrawnUse("gates", {}, (shape,), "F.linear(x0, *ws)", weights=weights, **common)
+
+
+def gates_slack(case: Any) -> Array:
+    """Rounded weights; and a factor of 15 bits, or what a pre-shift drops, over 16 bits."""
+    bits = 2.0 ** -np.floor(np.log2(np.maximum(case.step["mult"], 1)))
+    dropped = np.ldexp(case.step["mult"].astype(np.float64), -case.step["shift"])
+    return np.asarray(weight_slack(case) + 2**14 * bits * 2 + dropped * (case.step["pre"] > 0) + 1)
+
+
+def recurrent(op: str, d: Draw) -> DrawnUse:
+    """LSTMs and GRUs of a few units; the weights of most forget what was long ago."""
+    lstm = op.startswith("lstm")
+    per_unit, states = (4, 2) if lstm else (3, 1)
+    steps, batch, units = (
+        d.integer(1, 6),
+        d.pick([1, 1, 1, 2, 3]),
+        d.pick([1, 2, 3, 4, 5, 8, 9, 17]),
+    )
+    size, attrs = d.pick([0.1, 0.1, 1.0, 8.0]), {"reverse": d.flag()}
+    r = d.rng.normal(size=(per_unit * units, units)) * size / units
+    bias = () if lstm else (d.rng.normal(size=per_unit * units) * size,)
+    attrs |= {} if lstm else {"reset_first": d.flag()}
+    text = LSTM if lstm else GRU_RESET_FIRST if attrs["reset_first"] else GRU
+    text += {"lstm_cell": "state[1]", "gru_state": "state"}.get(op, RESULTS)
+    shapes = ((steps, batch, per_unit * units), *((batch, units),) * states)
+    common = d.common(states + 1, act=False) | {"kinds": ("int16", *("float32",) * states)}
+    return DrawnUse(op, attrs, shapes, text, weights=(r, *bias), slack=recurrent_slack, **common)
+
+
+def recurrent_slack(case: Any) -> Array:
+    """Sums of roundings, step after step; see _grown."""
+    errors = _grown(case, case.shapes[0][0])
+    if case.op in ("lstm_cell", "gru_state"):
+        return np.asarray(errors[-1][1] / case.target.scale)
+    steps = np.array([h for h, _ in errors])
+    ordered = steps[::-1] if case.attrs["reverse"] else steps
+    return np.asarray(ordered[:, None, None] / case.target.scale)
+
+
+def _grown(case: Any, steps: int) -> list[tuple[float, float]]:
+    """Bounds on the errors of h and c (a GRU's h with 16 bits) behind every step.
+
+    A gate's sum is off by what its factor, weights (half a step each) and h are; the functions pass
+    on a quarter of it (sigmoid) or all (tanh), and are off by 2**-11 themselves.
+    """
+    r = np.abs(case.weights[0])
+    total, weights = float(r.sum(axis=1).max()), float(r.max()) / 254 * r.shape[1]
+    if case.op.startswith("gru"):
+        weights += float(np.abs(case.weights[1]).max()) / 254
+    first = [case.params(name).scale for name in case.names[1:]]
+    reach = [255 * scale for scale in first]
+    outside = max(reach[0] - 1.0, 0.0)  # h is kept to +-1
+    beyond = outside if case.op.startswith("gru") else max(reach[-1] - 15.9, 0.0)
+    h, c = 2.0**-7 + outside, 2.0**-11 + beyond
+    largest, found = min(reach[-1], 16.0), []
+    for _ in range(steps):
+        gate = 2.0**-8 * (1 + total) + weights + total * h
+        if case.op.startswith("gru"):
+            size = max(float(total), 1.0)
+            new = gate * (1 + size / 4) + 2.0**-10
+            c = c + new + (2 + max(reach[0] - 1.0, 0.0)) * (gate / 4 + 2.0**-10) + 2.0**-13
+            h = c + 2.0**-8
+        else:
+            c = c + largest * (gate / 4 + 2.0**-10) + gate * 1.25 + 2.0**-9
+            largest = min(largest + 1.0, 16.0)
+            h = c + gate / 4 + 2.0**-9 + 2.0**-8
+        found.append((h, c))
+    return found
+
+
+CASES = {
+    "gates": gates,
+    **{op: partial(recurrent, op) for op in ("lstm", "lstm_cell", "gru", "gru_state")},
+}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of softmax, of the largest of a row, and of what decodes classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.cases import Draw, DrawnUse
+
+# A row of which the mask hides all keys is 0 before softmax (flat), or kept.
+MASKED = """\
+hidden = (x1 < 0.5).expand(x0.shape)
+blind = hidden.all(axis, keepdim=True)
+x0.masked_fill(hidden & ~blind, -math.inf).masked_fill(blind & flat, 0.0).softmax(axis)
+"""
+GREEDY = """\
+y = torch.full((x0.shape[1], 1 + x0.shape[0]), -1, dtype=torch.int32)
+for row, best in zip(y, x0.argmax(-1).T, strict=True):
+    symbols = torch.unique_consecutive(best)
+    symbols = symbols[symbols != blank]
+    row[0] = len(symbols)
+    row[1 : 1 + len(symbols)] = symbols
+y
+"""
+# torch's mode is the smallest of several.
+MAJORITY = """\
+starts = [t - before for t in range(x0.shape[axis] + before - frames + 1)]
+spans = [(max(start, 0), start + frames) for start in starts]
+torch.stack([x0.narrow(axis, low, high - low).mode(axis).values for low, high in spans], axis)
+"""
+NEW = """\
+x = torch.cat([torch.full_like(x0.narrow(axis, 0, 1), -1)] * before + [x0], axis)
+last, now = (x.narrow(axis, i, x.shape[axis] - 1) for i in (0, 1))
+now.where((now != last) & (now != blank), -torch.ones_like(now))
+"""
+
+
+def _row(d: Draw) -> tuple[Shape, int]:
+    long = d.pick([(1000,), (2, 1000), (1000, 2), (3000,)])
+    shape = d.pick([d.shape(1, 4, 12), long])
+    return shape, d.integer(0, len(shape) - 1)
+
+
+def _scores(d: Draw, operands: int = 1) -> dict[str, Any]:
+    """Narrow and wide ones; of a mask behind them, 0 or 1."""
+    common, wide = d.common(1, act=False), d.pick([1.0, 8.0, 60.0])
+    ((low, high),) = common["spans"]
+    return common | {"spans": ((low * wide, high * wide), (0.0, 1.0))[:operands]}
+
+
+def softmax(d: Draw) -> DrawnUse:
+    """Without a mask, or with one that is alike along leading axes."""
+    x, axis = _row(d)
+    if d.flag():
+        text, common = "x0.softmax(axis)", _scores(d)
+        return DrawnUse("softmax", {"axis": axis}, (x,), text, slack=softmax_slack, **common)
+    alike = d.integer(0, axis)
+    shapes = (x, (*[1] * alike, *x[alike:]))
+    attrs = {"axis": axis, "masked": True, "flat": d.flag()}
+    return DrawnUse("softmax", attrs, shapes, MASKED, slack=softmax_slack, **_scores(d, 2))
+
+
+def softmax_slack(case: Any) -> float:
+    """Each exponential is rounded to 2**-15: the sum is off by half of that per element."""
+    return float(256 * case.shapes[0][case.attrs["axis"]] / 2**16)
+
+
+def log_softmax(d: Draw) -> DrawnUse:
+    x, axis = _row(d)
+    text, common = "x0.log_softmax(axis)", _scores(d) | {"slack": log_softmax_slack}
+    return DrawnUse("log_softmax", {"axis": axis}, (x,), text, **common)
+
+
+def log_softmax_slack(case: Any) -> float:
+    """Errors of softmax; ln from 256 entries (1/512) of Q12; two factors that share a shift."""
+    row, step = case.shapes[0][case.attrs["axis"]], case.target.scale
+    factor = max(case.params("x0").scale, 1 / 4096) / step
+    shared = 255 * max(factor, 1.0) / 2**14 + 2 * max(factor, 1 / 64)
+    return float((row / 2**16 + 1 / 512 + 1 / 256) / step + shared)
+
+
+def argmax(d: Draw) -> DrawnUse:
+    """The first of several equal ones, as torch has it."""
+    x, axis = _row(d)
+    common = d.common(1, act=False) | {"factors": (1.0, 0.0)}
+    attrs = {"axis": axis, "keepdim": d.flag()}
+    return DrawnUse("argmax", attrs, (x,), "x0.argmax(axis, keepdim)", **common)
+
+
+def ctc_greedy(d: Draw) -> DrawnUse:
+    """Few classes and levels, so that repetitions, blanks and equal values are many."""
+    x = (d.integer(1, 9), d.integer(1, 3), d.integer(1, 4))
+    attrs = {"blank": d.integer(0, x[-1] - 1)}
+    return DrawnUse("ctc_greedy", attrs, (x,), GREEDY, **d.common(1, act=False))
+
+
+def classes(op: str, d: Draw) -> DrawnUse:
+    """Indices as argmax gives them: few classes, so that repetitions and ties are many."""
+    count, frames = d.integer(1, 4), d.integer(1, 5) if op == "majority" else 2
+    x = list(d.shape(1, 3, 4))
+    axis = d.integer(0, len(x) - 1)
+    x[axis] = d.integer(frames, 12)
+    attrs = {"axis": axis, "before": d.integer(0, frames - 1)}
+    last = {"frames": frames, "classes": count}
+    attrs |= last if op == "majority" else {"blank": d.integer(0, count - 1)}
+    common = d.common(1, act=False) | {"dtype": "int32", "classes": count}
+    text = MAJORITY if op == "majority" else NEW
+    return DrawnUse(op, attrs, (tuple(x),), text, **common)
+
+
+CASES = {
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "argmax": argmax,
+    "ctc_greedy": ctc_greedy,
+    **{op: partial(classes, op) for op in ("ctc_new", "majority")},
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn uses of spectrograms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.operators.cases import Chain, Draw, DrawnUse
+
+CURVES: tuple[Chain, ...] = (
+    (), (("square",),), (("abs",), ("pow", 2.0), ("affine", 0.05, 1e-6), ("log10",)),
+    (("square",), ("log1p",), ("affine", -2.0, 1.0)), (("sqrt",),),
+    (("square",), ("clamp", 1e-4, math.inf), ("log",)),
+)  # fmt: skip
+SPECTROGRAM = """\
+length, rows = len(w0), x0.reshape(len(x0), -1).T
+size = torch.stft(rows, length, hop, window=w0, center=False, return_complex=True).abs()
+y = activated(chain, size) * w1[:, None, None] + w2[:, None, None]
+y.permute(2, 0, 1).reshape(-1, *x0.shape[1:], length // 2 + 1)
+"""
+
+
+def spectrogram(d: Draw) -> DrawnUse:
+    """Several lanes, each with a factor and an offset of its own."""
+    length, lanes = d.pick([8, 16, 32, 64, 256]), d.shape(0, 2, 3)
+    hop, count = d.integer(1, length + 3), math.prod(lanes)
+    samples = length + d.integer(0, 4 * hop)
+    window = np.hanning(length + 1)[:-1] if d.flag() else d.rng.uniform(0, 2, length)
+    weights = (window, d.rng.choice([0.5, 1.0, -1.5], count), d.rng.normal(size=count))
+    attrs, common = {"hop": hop, "chain": d.pick(CURVES)}, d.common(1, act=False)
+    common |= {"weights": weights, "slack": slack}
+    return DrawnUse("spectrogram", attrs, ((samples, *lanes),), SPECTROGRAM, **common)
+
+
+def slack(case: Any) -> Array:
+    """Chords between 16 points an octave, which lie within the output's range and an eighth of it
+    beyond, and magnitudes that some steps of 2**-15 blur."""
+    window, scale, offset = case.weights
+    unit = case.params("x0").scale * len(window) * float(np.abs(window).max()) * 2.0**-15
+    attrs = {**case.attrs, "chain": ()}
+    ones, none = np.ones(scale.size), np.zeros(scale.size)
+    x = case.dequantized[0]
+    size = OPS["spectrogram"].real(attrs, x, window, ones, none).astype(np.float64) / unit
+
+    def f(size: Array) -> Array:
+        return np.asarray(case.activated(case.attrs["chain"], size * unit))
+
+    power = np.maximum(size, 1.0) ** 2
+    octave = np.exp2(np.floor(np.log2(power)))
+    first = octave * (1 + np.floor((power / octave - 1) * 16) / 16)
+    points = (np.sqrt(n) for n in (first, first + octave / 16))
+    low, high = (within_reach(case, f(point), scale, offset) for point in points)
+    chord = low + (high - low) * (power - first) / (octave / 16)
+    blur = 4 * np.log2(len(window)) + size * 2.0**-12  # floors; 15 bits, 256 parts
+    around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
+    steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
+    lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
+    return np.asarray(steps * lanes + 0.1)
+
+
+def within_reach(case: Any, y: Array, scale: Array, offset: Array) -> Array:
+    """Points of a curve, clipped to an eighth beyond what any lane can give."""
+    y_q = case.target
+    edges = (np.array([[y_q.low], [y_q.high]]) - y_q.zero_point) * y_q.scale
+    seen = (edges - offset) / scale
+    beyond = np.ptp(seen) / 8
+    return np.clip(y, seen.min() - beyond, seen.max() + beyond)
+
+
+CASES = {"spectrogram": spectrogram}
