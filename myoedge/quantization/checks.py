@@ -49,8 +49,8 @@ def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
 def _shared_scales(q: QuantGraph) -> Iterator[str]:
     for step in q.steps:
         name = step.node.name
-        params = {q.params[x] for x in (name, *step.operands)} if name in q.params else ()
-        if OPS[step.node.op].same_scale and len(params) > 1:
+        moves = OPS[step.node.op].same_scale and name in q.params
+        if moves and len({q.params[x] for x in (name, *step.operands)}) > 1:
             yield name
 
 
