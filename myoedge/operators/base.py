@@ -193,10 +193,6 @@ def _all_at_once(
     return None
 
 
-def _none(attrs: Attrs) -> tuple[int, ...]:
-    return ()
-
-
 def _nothing(inputs: QuantizeInputs) -> QuantizedParams:
     return QuantizedParams()
 

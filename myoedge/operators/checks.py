@@ -37,18 +37,13 @@ def enforce(spec: Spec[T], subject: T, graph: Graph, stage: str) -> None:
     for find, message in spec:
         wrong = next(find(subject), None)
         if wrong is not None:
-            raise _bug(graph, stage, wrong, message)
-
-
-def _bug(graph: Graph, stage: str, name: str, message: str) -> MyoedgeError:
-    node = graph.producer.get(name)
-    where = name if node is None else f"{name} = {node.where}"
-    return MyoedgeError(
-        "E920",
-        f"a network that is not legal once {stage}: {message}",
-        {"stage": stage, "at": where},
-        ["report it, with the model or a part of it that shows it"],
-    )
+            node = graph.producer.get(wrong)
+            raise MyoedgeError(
+                "E920",
+                f"a network that is not legal once {stage}: {message}",
+                {"stage": stage, "at": wrong if node is None else f"{wrong} = {node.where}"},
+                ["report it, with the model or a part of it that shows it"],
+            )
 
 
 def every(holds: NodeCheck) -> Check[Graph]:
@@ -142,11 +137,8 @@ def _act_where_requantised(graph: Graph, node: Node) -> bool:
 
 
 def _weights_constant(graph: Graph, node: Node) -> bool:
-    return all(map(graph.is_const, (x for i, x in enumerate(node.inputs) if _is_weight(node, i))))
-
-
-def _is_weight(node: Node, index: int) -> bool:
-    return index in OPS[node.op].weights
+    weights = OPS[node.op].weights
+    return all(graph.is_const(x) for i, x in enumerate(node.inputs) if i in weights)
 
 
 def _reads_a_tensor(graph: Graph, node: Node) -> bool:

@@ -62,17 +62,24 @@ class GraphBuilder:
         return name
 
     def add(
-        self, op: str, *inputs: str, origin: tuple[Origin, ...] | None = None, **attrs: Any
+        self,
+        op: str,
+        *inputs: str,
+        origin: tuple[Origin, ...] | None = None,
+        name: str = "",
+        **attrs: Any,
     ) -> str:
         """Appends a node and returns its output's name; integer constants become floats."""
-        stem = f"{self.stem}.{op}" if self.graph.nodes else self.stem
-        return self._append(op, inputs, self._free(stem), origin, attrs)
+        name = name or self._free(f"{self.stem}.{op}" if self.graph.nodes else self.stem)
+        names = tuple(map(self._as_float, inputs))
+        node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
+        self.tensors[name] = output_of(node, [self.shape(x) for x in names])
+        self.nodes.append(node)
+        return name
 
-    def last(
-        self, op: str, *inputs: str, origin: tuple[Origin, ...] | None = None, **attrs: Any
-    ) -> Rewrite:
+    def last(self, op: str, *inputs: str, **attrs: Any) -> Rewrite:
         """Appends the node that writes the replaced node's output."""
-        self._append(op, inputs, self.stem, origin, attrs)
+        self.add(op, *inputs, name=self.stem, **attrs)
         return self._rewrite({})
 
     def same_as(self, name: str) -> Rewrite:
@@ -86,10 +93,10 @@ class GraphBuilder:
             read.update(node.inputs if node.name in read else ())
         self.nodes[:] = [node for node in self.nodes if node.name in read]
 
-    def stand_in(self, shape: Sequence[int], dtype: str = "float32") -> str:
+    def stand_in(self, shape: Sequence[int]) -> str:
         """A tensor that nothing writes, so that what reads a refused call can be judged as well."""
         name = self._free(f"{self.stem}.refused")
-        self.tensors[name] = Tensor(name, tuple(shape), dtype)
+        self.tensors[name] = Tensor(name, tuple(shape))
         return name
 
     def build(self, outputs: Sequence[str], output_names: Sequence[str]) -> Graph:
@@ -101,20 +108,6 @@ class GraphBuilder:
             self.constants,
             tuple(output_names),
         )
-
-    def _append(
-        self,
-        op: str,
-        inputs: Sequence[str],
-        name: str,
-        origin: tuple[Origin, ...] | None,
-        attrs: dict[str, Any],
-    ) -> str:
-        names = tuple(map(self._as_float, inputs))
-        node = Node(op, names, (name,), attrs, self.origin if origin is None else origin)
-        self.tensors[name] = output_of(node, [self.shape(x) for x in names])
-        self.nodes.append(node)
-        return name
 
     def _as_float(self, name: str) -> str:
         value = self.constants.get(name)

@@ -37,9 +37,8 @@ def real_node(node: Node, inputs: Sequence[Array]) -> tuple[Array, Array]:
     if not act:
         return before, before
     limits = bounds(act)
-    if limits is not None:
-        return before, np.clip(before, *limits).astype(before.dtype)
-    return before, evaluate(act, before).astype(before.dtype)
+    after = evaluate(act, before) if limits is None else np.clip(before, *limits)
+    return before, after.astype(before.dtype)
 
 
 def run_real(
@@ -51,15 +50,16 @@ def run_real(
     watch    is shown every tensor as it comes, and `name.pre` before fused tables
     """
     values: dict[str, Array] = dict(graph.constants)
+    show = watch or (lambda name, value: None)
     for name in graph.inputs:
         values[name] = at_border(graph, name, inputs[name]).astype(np.float32)
-        _show(watch, name, values[name])
+        show(name, values[name])
     for node in graph.nodes:
         before, after = real_node(node, [values[name] for name in node.inputs])
         if has_table(node):
-            _show(watch, node.name + PRE, before)
+            show(node.name + PRE, before)
         values[node.name] = after
-        _show(watch, node.name, after)
+        show(node.name, after)
     return values
 
 
@@ -68,11 +68,6 @@ def every_value(graph: Graph, inputs: Mapping[str, Array]) -> dict[str, Array]:
     found: dict[str, Array] = dict(graph.constants)
     run_real(graph, inputs, lambda name, value: found.update({name: value}))
     return found
-
-
-def _show(watch: Watch | None, name: str, value: Array) -> None:
-    if watch is not None:
-        watch(name, value)
 
 
 def at_border(graph: Graph, name: str, x: Array) -> Array:

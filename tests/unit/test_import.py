@@ -276,6 +276,18 @@ PRODUCTS = [
     case("addmm_const", lambda x: torch.addmm(torch.arange(5.0), x, torch.ones(8, 5)), FLAT),
     case("addmm_matrix", lambda x: torch.addmm(torch.ones(3, 5), x, torch.ones(8, 5)), FLAT),
     case("addmm", torch.addmm, seeded(5), FLAT, WEIGHT),
+    case(
+        "addmm_scaled",
+        lambda x: torch.addmm(torch.arange(5.0), x, torch.ones(8, 5), beta=0.5, alpha=-2.0),
+        FLAT,
+    ),
+    case(
+        "addmm_of_inputs",
+        lambda c, x, w: torch.addmm(c, x, w, beta=3.0, alpha=0.5),
+        seeded(5),
+        FLAT,
+        WEIGHT,
+    ),
     case("addmm_0d", lambda x, w: torch.addmm(torch.tensor(2.0), x, w), FLAT, WEIGHT),
     *(
         case(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx.defs
+import onnx.helper
 import pytest
 
 from myoedge.errors import MyoedgeError
@@ -18,6 +21,7 @@ from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
 from myoedge.frontend.onnx.rows import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
+from myoedge.operators.import_rows import import_rows
 from myoedge.passes import prepare
 from tests.onnx_nodes import cases, changed, computed, imported, variants
 
@@ -142,3 +146,26 @@ def test_every_operator_of_onnx_is_supported_or_refused_with_advice() -> None:
     assert there - later <= known
     assert not set(ADVICE) & set(ONNX_IMPORT)
     assert set(SPECIAL) <= set(ONNX_IMPORT)
+
+
+SIGNATURES = {
+    name: ast.parse(f"def _({rest}: ...").body[0].args  # type: ignore[attr-defined]
+    for row in import_rows()
+    for name, _, rest in (text.strip().partition("(") for text in row.onnx.split(";"))
+    if name and "." not in name
+}
+
+
+@pytest.mark.parametrize("name", sorted(SIGNATURES))
+def test_a_signature_has_attributes_and_defaults_of_onnx(name: str) -> None:
+    schema, signature = onnx.defs.get_schema(name), SIGNATURES[name]
+    assert len(signature.args) <= schema.max_input
+    for argument, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True):
+        theirs = argument.arg if argument.annotation is None else ast.unparse(argument.annotation)
+        attribute = schema.attributes[theirs]
+        assert attribute.required == (default is None), theirs
+        value = None if default is None else ast.literal_eval(default)
+        if value is not None and attribute.default_value.type:
+            usual = onnx.helper.get_attribute_value(attribute.default_value)
+            usual = usual.decode() if isinstance(usual, bytes) else usual
+            assert (np.float32(value) if isinstance(value, float) else value) == usual, theirs

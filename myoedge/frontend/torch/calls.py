@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,14 @@ MOST_CONSTANT_ELEMENTS = 2**26  # 256 MiB of floats
 def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> list[Refusal]:
     """Imports every call; what cannot be is collected, so that all of it is told at once."""
     needed = needed_nodes(program.graph)
-    refusals = [*_complex_outputs(program.graph)]
+    outputs = (
+        n for node in program.graph.nodes if node.op == "output" for n in node.all_input_nodes
+    )
+    refusals = [
+        Refusal(str(n.target), origin_of(n), "complex numbers as an output")
+        for n in outputs
+        if is_complex(n)
+    ]
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
@@ -57,15 +64,6 @@ def imported(program: Any, builder: GraphBuilder, values: dict[str, Any]) -> lis
         if refusal is not None:
             refusals.append(refusal)
     return refusals
-
-
-def _complex_outputs(graph: Any) -> Iterable[Refusal]:
-    read = (n for node in graph.nodes if node.op == "output" for n in node.all_input_nodes)
-    return (
-        Refusal(str(n.target), origin_of(n), "complex numbers as an output")
-        for n in read
-        if is_complex(n)
-    )
 
 
 def needed_nodes(graph: Any) -> set[Any]:
@@ -115,12 +113,18 @@ def _stand_in(builder: GraphBuilder, value: Any) -> Any:
 
 def _value(builder: GraphBuilder, values: dict[str, Any], node: Any, target: str) -> Any:
     if node.target is operator.getitem:
-        return _item(values[node.args[0].name], node.args[1], str(node.args[0].target))
+        results, index = values[node.args[0].name], node.args[1]
+        if index >= len(results):
+            what = short(str(node.args[0].target))
+            raise Unsupported(f"only the values of {what} are there, not its indices")
+        return results[index]
     if (unit := unit_of(node)) is not None:
         return normalized(builder, values[unit.x.name], unit.axis, unit.eps)
-    arguments = _by_name(node, values)
-    row = IMPORT.get(target)
-    if is_known(node) and _is_constant(builder, node, values):
+    arguments = {name: _resolved(value, values) for name, value in arguments_of(node).items()}
+    if not arguments:
+        raise Unsupported("")
+    row, read = IMPORT.get(target), [values[n.name] for n in node.all_input_nodes]
+    if is_known(node) and all(isinstance(x, str) and x in builder.constants for x in read):
         return _folded(builder, node, values)
     if row is None:
         raise Unsupported("")
@@ -137,21 +141,8 @@ def is_known(node: Any) -> bool:
     return target in IMPORT or target in _FACTORIES or _by_element(node.target)
 
 
-def _item(value: Any, index: int, target: str) -> Any:
-    if index >= len(value):
-        raise Unsupported(f"only the values of {short(target)} are there, not its indices")
-    return value[index]
-
-
-def _by_name(node: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments under the names of the operator's schema, defaults filled in, nodes as values."""
-    given = arguments_of(node)
-    if not given:
-        raise Unsupported("")
-    return {name: _resolved(value, values) for name, value in given.items()}
-
-
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+    """An argument of a call, nodes as what they became."""
     if isinstance(value, list | tuple):
         return [_resolved(item, values) for item in value]
     name = getattr(value, "name", None)
@@ -163,11 +154,6 @@ def _shape(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_shape(item) for item in value]
     return static(value.shape, "an intermediate tensor") if hasattr(value, "shape") else None
-
-
-def _is_constant(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> bool:
-    names = [values[n.name] for n in node.all_input_nodes]
-    return all(isinstance(name, str) and name in builder.constants for name in names)
 
 
 def _by_element(target: Any) -> bool:
@@ -186,7 +172,9 @@ def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
     """A call that reads constants only is run by torch, once, here."""
     import torch
 
-    elements = sum(math.prod(shape) for shape in _shapes(node))
+    value = node.meta.get("val")
+    results = value if isinstance(value, list | tuple) else [value]
+    elements = sum(math.prod(map(int, v.shape)) for v in results if hasattr(v, "shape"))
     if elements > MOST_CONSTANT_ELEMENTS:
         raise Unsupported(
             f"a constant of {elements:,} elements, at most {MOST_CONSTANT_ELEMENTS:,}"
@@ -206,13 +194,6 @@ def _folded(builder: GraphBuilder, node: Any, values: Mapping[str, Any]) -> Any:
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise Unsupported(f"torch refuses it: {str(error).splitlines()[0]}") from None
     return _kept(builder, result)
-
-
-def _shapes(node: Any) -> list[tuple[int, ...]]:
-    """Shapes of all tensors that a call says it returns."""
-    value = node.meta.get("val")
-    values = value if isinstance(value, list | tuple) else [value]
-    return [tuple(map(int, v.shape)) for v in values if hasattr(v, "shape")]
 
 
 def _kept(builder: GraphBuilder, result: Any) -> Any:

@@ -3,26 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attention.definition import KEYS_MAX, in_window
+from myoedge.operators.graph_builder import GraphBuilder, expand, reshape
 
 WORD = 4  # bytes that kernels read at once
-
-
-class Adds(Protocol):
-    """A graph builder, as far as these functions use it."""
-
-    def shape(self, name: str) -> Shape: ...
-    def add(self, op: str, *inputs: str, **attrs: Any) -> str: ...
-    def constant(self, value: Array) -> str: ...
-
-
 Window = tuple[int, int] | None
 
 
@@ -33,7 +23,7 @@ def fits(q: Shape, k: Shape, v: Shape) -> bool:
 
 
 def attend(
-    d: Adds,
+    d: GraphBuilder,
     q: str,
     k: str,
     v: str,
@@ -50,35 +40,28 @@ def attend(
     attrs   of the operator where it has a mask: fill, flat
     """
     shape = d.shape(q)
-    lead = (1,) * (4 - len(shape))
-    q, k, v = (_ranked(d, x, (*lead, *d.shape(x))) for x in (q, k, v))
+    q, k, v = (ranked(d, x) for x in (q, k, v))
     rows, columns = (d.add("transpose", x, perm=(0, 2, 1, 3)) for x in (q, k))
     turned = filled(d, d.add("transpose", v, perm=(0, 1, 3, 2)), axis=3)
-    more = (_whole(d, x, d.shape(q)[2], d.shape(k)[2]) for x in (bias, mask) if x)
+    full = (ranked(d, x) for x in (bias, mask) if x)
+    more = (expand(d, x, (*d.shape(x)[:2], d.shape(q)[2], d.shape(k)[2])) for x in full)
     attrs = {"scale": scale, "window": window, **attrs, **({"masked": True} if mask else {})}
     y = d.add("attention", rows, columns, turned, *more, **attrs)
     y = d.add("transpose", y, perm=(0, 2, 1, 3), back=True)
-    return _ranked(d, y, (*shape[:-1], d.shape(v)[-1]))
+    return reshape(d, y, (*shape[:-1], d.shape(v)[-1]))
 
 
-def _ranked(d: Adds, x: str, shape: Sequence[int]) -> str:
-    return x if d.shape(x) == tuple(shape) else d.add("reshape", x, shape=tuple(shape))
+def ranked(d: GraphBuilder, x: str) -> str:
+    """A tensor of four axes, the first of them of extent 1 where it has fewer."""
+    return reshape(d, x, (1,) * (4 - len(d.shape(x))) + tuple(d.shape(x)))
 
 
-def filled(d: Adds, x: str, axis: int) -> str:
+def filled(d: GraphBuilder, x: str, axis: int) -> str:
     """An axis filled to whole words with zeros."""
     shape = d.shape(x)
     missing = -shape[axis] % WORD
     pads = tuple((0, missing if at == axis else 0) for at in range(len(shape)))
     return d.add("pad", x, pads=pads, value=0.0) if missing else x
-
-
-def _whole(d: Adds, bias: str, rows: int, keys: int) -> str:
-    """Bias expanded to every row and key; batch and heads may share one."""
-    known = d.shape(bias)
-    full = _ranked(d, bias, ((1,) * (4 - len(known)) + tuple(known)))
-    shape = (*d.shape(full)[:2], rows, keys)
-    return full if d.shape(full) == shape else d.add("expand", full, shape=shape)
 
 
 def window_of(visible: Array, rows: int, keys: int) -> Window:

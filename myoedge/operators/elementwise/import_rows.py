@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,6 @@ def number_of(d: GraphBuilder, value: Any) -> float | None:
 def binary(op: str) -> Row:
     """add, sub or mul; overloads without `alpha` have 1."""
     return lambda d, a, out: combined(d, op, a["self"], a["other"], a.get("alpha", 1.0), out)
-
-
-def rsub(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    return combined(d, "sub", a["other"], a["self"], float(a["alpha"]), out)
 
 
 def combined(d: GraphBuilder, op: str, left: Any, right: Any, alpha: float, out: Shape) -> str:
@@ -164,26 +161,18 @@ def function(*steps: tuple[Any, ...]) -> Row:
     return row
 
 
-def clamp(d: GraphBuilder, a: Arguments, out: Any) -> str:
+def function_of(step: Callable[[Arguments], tuple[Any, ...]]) -> Row:
+    """A function of one number that follows from the arguments of the call."""
+    return lambda d, a, out: d.add("table", first(a), chain=(step(a),))
+
+
+def _clamp(a: Arguments) -> tuple[str, float, float]:
     low, high = (a.get(name) for name in ("min", "max"))
-    edges = {"low": -math.inf if low is None else low, "high": math.inf if high is None else high}
-    return str(function(("clamp", "low", "high"))(d, {**a, **edges}, out))
-
-
-def gelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    name = "gelu_tanh" if a["approximate"] == "tanh" else "gelu"
-    return d.add("table", first(a), chain=((name,),))
-
-
-def celu(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    alpha = float(a["alpha"])
-    return d.add("table", first(a), chain=(("elu", alpha, 1.0, 1.0 / alpha),))
-
-
-def rrelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    """Outside training the slope is the middle of its range."""
-    slope = (float(a["lower"]) + float(a["upper"])) / 2
-    return d.add("table", first(a), chain=(("leaky_relu", slope),))
+    return (
+        "clamp",
+        -math.inf if low is None else float(low),
+        math.inf if high is None else float(high),
+    )
 
 
 def swish(d: GraphBuilder, a: Arguments, out: Any) -> str:
@@ -211,22 +200,27 @@ def glu(d: GraphBuilder, a: Arguments, out: Any) -> str:
     return d.add("mul", slice_axis(d, x, axis, 0, half), gate)
 
 
-def prelu(d: GraphBuilder, a: Arguments, out: Any) -> str:
+def prelu(*, broadcast: bool) -> Row:
     """A single slope is a function of one number, one along an axis is an operator.
 
-    Slopes of torch are along axis 1, those of ONNX broadcast.
+    Slopes of torch are along axis 1, those of ONNX are broadcast.
     """
-    x, slope = first(a), weights(d, a["weight"], "a PReLU slope")
-    if slope.size == 1:
-        return d.add("table", x, chain=(("leaky_relu", float(slope.reshape(-1)[0])),))
-    rank = len(d.shape(x))
-    lead = rank - slope.ndim
-    varying = [lead + i for i, n in enumerate(slope.shape) if n != 1] if a.get("broadcast") else [1]
-    if len(varying) > 1:
-        raise Unsupported(f"slopes that vary along {len(varying)} axes")
-    if varying[0] < 0 or d.shape(x)[varying[0]] != slope.size:
-        raise ValueError(f"slopes {list(slope.shape)} for {list(d.shape(x))}")
-    return d.add("prelu", x, d.constant(slope.reshape(-1)), axis=varying[0])
+
+    def row(d: GraphBuilder, a: Arguments, out: Any) -> str:
+        x, slope = first(a), weights(d, a["weight"], "a PReLU slope")
+        if slope.size == 1:
+            return d.add("table", x, chain=(("leaky_relu", float(slope.reshape(-1)[0])),))
+        shape, varying = d.shape(x), [1]
+        if broadcast:
+            lead = len(shape) - slope.ndim
+            varying = [axis for axis, n in enumerate(slope.shape, start=lead) if n != 1]
+        if len(varying) > 1:
+            raise Unsupported(f"slopes that vary along {len(varying)} axes")
+        if varying[0] < 0 or shape[varying[0]] != slope.size:
+            raise ValueError(f"slopes {list(slope.shape)} for {list(shape)}")
+        return d.add("prelu", x, d.constant(slope.reshape(-1)), axis=varying[0])
+
+    return row
 
 
 FUNCTIONS = (  # of no parameters, with ONNX's names
@@ -252,7 +246,11 @@ ROWS = (
         "Where(condition: weights, self, other)",
     ),
     ImportRow("sub", binary("sub"), "sub.Tensor subtract.Tensor sub.Scalar", "Sub(self, other)"),
-    ImportRow("sub", rsub, "rsub.Tensor rsub.Scalar"),
+    ImportRow(
+        "sub",
+        lambda d, a, out: combined(d, "sub", a["other"], a["self"], a["alpha"], out),
+        "rsub.Tensor rsub.Scalar",
+    ),
     ImportRow("mul", binary("mul"), "mul.Tensor multiply.Tensor mul.Scalar", "Mul(self, other)"),
     ImportRow(
         "mul",
@@ -268,7 +266,8 @@ ROWS = (
         "BatchNormalization(input, weight: weights, bias: weights, running_mean: weights, "
         "running_var: weights, *, eps: epsilon = 1e-5, training_mode=False)",
     ),
-    ImportRow("prelu", prelu, "prelu", "PRelu(self, weight: weights, *, broadcast=True)"),
+    ImportRow("prelu", prelu(broadcast=False), "prelu"),
+    ImportRow("prelu", prelu(broadcast=True), onnx="PRelu(self, weight: weights)"),
     *(
         ImportRow("table", function((aten.split()[0],)), aten, f"{onnx}(self)" if onnx else "")
         for aten, onnx in FUNCTIONS
@@ -278,7 +277,10 @@ ROWS = (
     ImportRow("table", function(("clamp", 0.0, 6.0)), "relu6"),
     ImportRow("table", function(("clamp", "min_val", "max_val")), "hardtanh"),
     ImportRow(
-        "table", clamp, "clamp clip clamp_min clamp_max", "Clip(self, min: float, max: float)"
+        "table",
+        function_of(_clamp),
+        "clamp clip clamp_min clamp_max",
+        "Clip(self, min: float, max: float)",
     ),
     ImportRow(
         "table",
@@ -286,13 +288,26 @@ ROWS = (
         "leaky_relu",
         "LeakyRelu(self, *, negative_slope: alpha = 0.01)",
     ),
-    ImportRow("table", rrelu, "rrelu"),
+    # Outside training the slope is the middle of its range.
+    ImportRow(
+        "table", function_of(lambda a: ("leaky_relu", (a["lower"] + a["upper"]) / 2)), "rrelu"
+    ),
     ImportRow("table", function(("elu", "alpha", "scale", "input_scale")), "elu"),
     ImportRow("table", function(("elu", "alpha")), onnx="Elu(self, *, alpha=1.0)"),
     ImportRow("table", function(("elu", 1.6732632423543772, 1.0507009873554805)), "selu"),
     ImportRow("table", function(("elu", "alpha", "gamma")), onnx=SELU),
-    ImportRow("table", celu, "celu", "Celu(self, *, alpha=1.0)"),
-    ImportRow("table", gelu, "gelu", "Gelu(self, *, approximate='none')"),
+    ImportRow(
+        "table",
+        function_of(lambda a: ("elu", float(a["alpha"]), 1.0, 1.0 / a["alpha"])),
+        "celu",
+        "Celu(self, *, alpha=1.0)",
+    ),
+    ImportRow(
+        "table",
+        function_of(lambda a: ("gelu_tanh" if a["approximate"] == "tanh" else "gelu",)),
+        "gelu",
+        "Gelu(self, *, approximate='none')",
+    ),
     ImportRow("table", function(("softplus", "beta", "threshold")), "softplus"),
     ImportRow("table", function(("softplus",)), onnx="Softplus(self)"),
     ImportRow("table", function(("hardshrink", "lambd")), "hardshrink"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,10 +31,6 @@ INTEGERS = frozenset((6, 7))  # int32, int64
 PAD_MODES = {"edge": "replicate", "wrap": "circular"}  # ONNX's names of torch's
 
 
-def same(d: GraphBuilder, a: Arguments, out: Any) -> str:
-    return str(next(value for value in a.values()))
-
-
 def dropout(d: GraphBuilder, a: Arguments, out: Any) -> str:
     """Outside training it changes nothing."""
     if a["training_mode"]:
@@ -56,14 +53,9 @@ def cast(d: GraphBuilder, a: Arguments, out: Any) -> str:
     return str(x)
 
 
-def filled(value: float | None) -> Row:
-    """A constant of the shape of a call's result; None: the call says which."""
-
-    def row(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-        number = float(a["fill_value"]) if value is None else value
-        return d.constant(np.full(out, number, np.float32))
-
-    return row
+def filled(value: float) -> Row:
+    """A constant of the shape of a call's result, unless the call says another one."""
+    return lambda d, a, out: d.constant(np.full(out, a.get("fill_value", value), np.float32))
 
 
 def view(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -141,32 +133,25 @@ def narrow(d: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def parts(d: GraphBuilder, a: Arguments, out: Sequence[Shape]) -> tuple[str, ...]:
     """split, chunk, tensor_split, unbind: the output shapes say where to cut."""
-    x = a["self"]
-    axis = a["dim"] % len(d.shape(x))
-    keeps = len(out[0]) == len(d.shape(x))
-    parts, start = [], 0
-    for shape in out:
-        size = shape[axis] if keeps else 1
-        parts.append(reshape(d, slice_axis(d, x, axis, start, start + size), shape))
-        start += size
-    return tuple(parts)
+    x, rank = a["self"], len(d.shape(a["self"]))
+    axis = a["dim"] % rank
+    sizes = [shape[axis] if len(shape) == rank else 1 for shape in out]
+    stops = itertools.accumulate(sizes)
+    cuts = (slice_axis(d, x, axis, e - n, e) for n, e in zip(sizes, stops, strict=True))
+    return tuple(reshape(d, cut, shape) for cut, shape in zip(cuts, out, strict=True))
 
 
 def flip(d: GraphBuilder, a: Arguments, out: Any) -> str:
     x = a["self"]
     for dim in a["dims"]:
-        axis = dim % len(d.shape(x))
-        x = slice_axis(d, x, axis, d.shape(x)[axis] - 1, -1, -1)
+        x = slice_axis(d, x, dim % len(d.shape(x)), d.shape(x)[dim] - 1, -1, -1)
     return str(x)
-
-
-def index_select(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    return _picked(d, a["self"], a["dim"], weights(d, a["index"], "an index"))
 
 
 def index(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """x[:, [0, 2, 5]]: electrodes picked or reordered by a constant list on one axis."""
-    given = [(axis, i) for axis, i in enumerate(a["indices"]) if i is not None]
+    lists = enumerate(a["indices"]) if "indices" in a else [(a["dim"], a["index"])]
+    given = [(axis, name) for axis, name in lists if name is not None]
     if len(given) != 1:
         raise Unsupported("indexing by lists on several axes")
     return _picked(d, a["self"], given[0][0], weights(d, given[0][1], "an index"))
@@ -219,14 +204,9 @@ def stack(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     return concat(d, [reshape(d, x, thin) for x in a["tensors"]], axis)
 
 
-def expanded(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    return expand(d, first(a), out)
-
-
 def repeat(d: GraphBuilder, a: Arguments, out: Shape) -> str:
-    counts = a["repeats"] if "repeats" in a else a["dims"]
-    x = a["self"]
-    x = reshape(d, x, ((1,) * (len(out) - len(d.shape(x))) + d.shape(x)))
+    counts, shape = a["repeats"] if "repeats" in a else a["dims"], d.shape(a["self"])
+    x = reshape(d, a["self"], (1,) * (len(out) - len(shape)) + shape)
     return copied(d, x, [1] * (len(out) - len(counts)) + list(counts), whole=True)
 
 
@@ -316,12 +296,11 @@ PARTS = (
 )
 
 ROWS = (
-    ImportRow("", same, NOTHING, "Identity(self)"),
+    ImportRow("", lambda b, a, out: next(iter(a.values())), NOTHING, "Identity(self)"),
     ImportRow("", dropout, onnx="Dropout(self, _ratio, training_mode: float)"),
     ImportRow("", cast, onnx="Cast(self, *, to); CastLike(self, other)"),
     ImportRow("", filled(1.0), "ones_like new_ones"),
-    ImportRow("", filled(0.0), "zeros_like new_zeros"),
-    ImportRow("", filled(None), "full_like new_full"),
+    ImportRow("", filled(0.0), "zeros_like new_zeros full_like new_full"),
     ImportRow(
         "reshape", view, VIEWS, "Reshape(self); Flatten(self); Squeeze(self); Unsqueeze(self)"
     ),
@@ -338,14 +317,18 @@ ROWS = (
     ImportRow("slice", cuts, onnx="Slice(self, starts: ints, ends: ints, axes: ints, steps: ints)"),
     ImportRow("slice", narrow, "narrow select.int"),
     ImportRow("slice", parts, PARTS, "Split(self, *, dim: axis = 0)", all_results=True),
-    ImportRow("slice", index, "index.Tensor"),
-    ImportRow("slice", index_select, "index_select"),
+    ImportRow("slice", index, "index.Tensor index_select"),
     ImportRow("slice", gather, onnx="Gather(self, index: array, *, dim: axis = 0)"),
     ImportRow("slice", flip, "flip"),
     ImportRow("concat", cat, "cat concat concatenate", "Concat(*tensors, dim: axis)"),
     ImportRow("concat", stack, "stack"),
     ImportRow("concat", roll, "roll"),
-    ImportRow("expand", expanded, "expand expand_as broadcast_to", "Expand(self)"),
+    ImportRow(
+        "expand",
+        lambda d, a, out: expand(d, first(a), out),
+        "expand expand_as broadcast_to",
+        "Expand(self)",
+    ),
     ImportRow("expand", repeat, "repeat tile", "Tile(self, repeats: ints)"),
     ImportRow("expand", repeat_each, "repeat_interleave.self_int"),
     ImportRow("expand", upsample_nearest, "upsample_nearest1d.vec upsample_nearest2d.vec"),

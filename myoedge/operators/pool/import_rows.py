@@ -120,7 +120,7 @@ def _largest(d: GraphBuilder, x: str, axes: set[int]) -> str:
 
 WINDOWS = (
     "(self, *, kernel_size: kernel_shape, stride: strides = None, dilation: dilations = None, "
-    "pads=None, auto_pad='NOTSET', ceil_mode=False, count_include_pad=False)"
+    "pads=None, auto_pad='NOTSET', ceil_mode=False"
 )
 REDUCED = "(self, dim: axes, *, keepdim: keepdims = True, noop: noop_with_empty_axes = False)"
 
@@ -135,8 +135,12 @@ ROWS = (
             ("avg_pool", adaptive, "adaptive_avg_poolNd _adaptive_avg_poolNd"),
         )
     ),
-    ImportRow("max_pool", pool("max_pool", regular), onnx=f"MaxPool{WINDOWS}"),
-    ImportRow("avg_pool", pool("avg_pool", regular), onnx=f"AveragePool{WINDOWS}"),
+    ImportRow("max_pool", pool("max_pool", regular), onnx=f"MaxPool{WINDOWS})"),
+    ImportRow(
+        "avg_pool",
+        pool("avg_pool", regular),
+        onnx=f"AveragePool{WINDOWS}, count_include_pad=False)",
+    ),
     ImportRow("max_pool", reduction("max_pool"), "amax max max.dim", f"ReduceMax{REDUCED}"),
     ImportRow(
         "max_pool", reduction("max_pool", [("neg",)], [("neg",)]), onnx=f"ReduceMin{REDUCED}"

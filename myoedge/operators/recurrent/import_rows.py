@@ -191,7 +191,7 @@ def _refuse_odd(d: GraphBuilder, a: Arguments, kind: str) -> None:
     if given and given != usual * (len(given) // len(usual)):
         raise Unsupported(f"activations {', '.join(given)}")
     for name in ("clip", "input_forget"):
-        if a[name]:
+        if a.get(name):
             raise Unsupported(f"{name}={a[name]}")
     if kind == "lstm" and a["peepholes"] is not None and np.any(a["peepholes"]):
         raise Unsupported("peepholes")
@@ -231,7 +231,7 @@ ROWS = (
     ImportRow(
         "gates gru",
         onnx("gru"),
-        onnx=f"GRU{INPUTS}, *, input_forget=None, linear_before_reset=0, {USES})",
+        onnx=f"GRU{INPUTS}, *, linear_before_reset=0, {USES})",
         all_results=True,
     ),
 )
