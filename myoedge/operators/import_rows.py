@@ -140,8 +140,7 @@ def aten_calls() -> dict[str, dict[str, Row]]:
     """Rows by operator and ATen call; a call has one, whatever operators it is listed under."""
     found: dict[str, dict[str, Row]] = {}
     for entry in import_rows():
-        row = entry.row if entry.all_results else _first_result(entry.row)
-        named = dict.fromkeys(aten_names(entry.aten), row)
+        named = dict.fromkeys(aten_names(entry.aten), _aten_row(entry))
         for op in entry.ops.split(" "):
             found.setdefault(op, {}).update(named)
     return found
@@ -157,13 +156,15 @@ def onnx_calls() -> dict[str, dict[str, OnnxRow]]:
     return found
 
 
-def _first_result(row: Row) -> Row:
-    """A row that gives the first result only, for calls of several results too."""
+def _aten_row(entry: ImportRow) -> Row:
+    """The row for calls that return a tensor, or a list of them."""
 
-    def wrapped(b: GraphBuilder, a: Arguments, out: Any) -> Any:
-        return (row(b, a, out[0]),) if isinstance(out, list) else row(b, a, out)
+    def aten_row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
+        if entry.all_results or not isinstance(out, list):
+            return entry.row(b, a, out)
+        return (entry.row(b, a, out[0]),)
 
-    return wrapped
+    return aten_row
 
 
 def _onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:

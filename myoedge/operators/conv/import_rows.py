@@ -69,8 +69,12 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     rank, padding = len(sizes), a.get("padding", 0)
     auto = a.get("auto_pad", AUTO_PAD.get(str(padding), "NOTSET"))
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        axes = zip(sizes, kernel, stride, dilation, strict=True)
-        return tuple(_same(*axis, behind=auto == "SAME_UPPER") for axis in axes)
+        found = []  # ceil(n / stride) results; the odd element lies behind or in front
+        for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True):
+            both = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+            small, large = both // 2, both - both // 2
+            found.append((small, large) if auto == "SAME_UPPER" else (large, small))
+        return tuple(found)
     flat = (0,) * 2 * rank
     if auto == "NOTSET":
         flat = tuple(a.get("pads") or as_tuple(padding, rank) * 2)
@@ -79,13 +83,6 @@ def pads_of(a: Arguments, sizes: Shape, kernel: Shape, stride: Shape, dilation: 
     if math.prod(n + flat[i] + flat[rank + i] for i, n in enumerate(sizes)) > MOST_PADDED:
         raise Unsupported(f"pads {list(flat)}")
     return tuple(zip(flat[:rank], flat[rank:], strict=True))
-
-
-def _same(n: int, kernel: int, stride: int, dilation: int, *, behind: bool) -> tuple[int, int]:
-    """Padding that makes ceil(n / stride) outputs; the odd element lies behind or in front."""
-    whole = max((-(-n // stride) - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
-    small, large = whole // 2, whole - whole // 2
-    return (small, large) if behind else (large, small)
 
 
 ROWS = (

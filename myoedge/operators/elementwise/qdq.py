@@ -68,10 +68,6 @@ def pointwise(w: Writer, name: str, functions: Chain) -> str:
     return w.node("Gather", table, w.node("Add", index, w.constant(np.array(128, np.int32))))
 
 
-def _magnitude(w: Writer, step: QuantizedNode, a: str, b: str) -> str:
-    return w.node("Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b)))
-
-
 def _along(w: Writer, step: QuantizedNode, index: int) -> str:
     """Constant input [C] of the step, shaped to broadcast along its axis."""
     rank = len(step.out)
@@ -80,14 +76,14 @@ def _along(w: Writer, step: QuantizedNode, index: int) -> str:
     return w.constant(values.astype(np.float32).reshape(shape))
 
 
-def _affine(w: Writer, step: QuantizedNode, x: str) -> str:
-    return w.node("Add", w.node("Mul", x, _along(w, step, 1)), _along(w, step, 2))
-
-
 WRITE: Mapping[str, Write] = {
     "add": named("Add"),
-    "affine": _affine,
-    "magnitude": _magnitude,
+    "affine": lambda w, step, x: w.node(
+        "Add", w.node("Mul", x, _along(w, step, 1)), _along(w, step, 2)
+    ),
+    "magnitude": lambda w, step, a, b: w.node(
+        "Sqrt", w.node("Add", w.node("Mul", a, a), w.node("Mul", b, b))
+    ),
     "mul": named("Mul"),
     "prelu": lambda w, step, x: w.node("PRelu", x, _along(w, step, 1)),
     "sub": named("Sub"),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
 from myoedge.operators.elementwise.import_rows import combined, times
 from myoedge.operators.graph_builder import (
     GraphBuilder,
@@ -77,23 +76,17 @@ def _by_column(d: GraphBuilder, name: str | None) -> bool:
 
 def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     """[..., T] linearly to another length: a product with constant weights, two a result."""
-    x = a["input"]
-    matrix = _interpolation(d.shape(x)[-1], out[-1], bool(a["align_corners"]))
-    return d.add("linear", x, d.constant(matrix))
-
-
-def _interpolation(old: int, new: int, corners: bool) -> Array:
-    """float32 [new, old]: the shares of two neighbours in every new sample, as torch has them."""
-    if corners:
+    old, new = d.shape(a["input"])[-1], out[-1]
+    if a["align_corners"]:
         at = np.arange(new) * ((old - 1) / max(new - 1, 1))
     else:
         at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0, old - 1.0)
     left = np.minimum(at.astype(int), old - 1)
     right = np.minimum(left + 1, old - 1)
-    matrix = np.zeros((new, old), np.float32)
+    matrix = np.zeros((new, old), np.float32)  # shares of two neighbours in every new sample
     np.add.at(matrix, (np.arange(new), left), 1.0 - (at - left))
     np.add.at(matrix, (np.arange(new), right), at - left)
-    return matrix
+    return d.add("linear", a["input"], d.constant(matrix))
 
 
 # Products are under two operators: with a constant matrix they are linear layers.

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +25,7 @@ ORDER = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}  # of ONNX: i, o, f, c and z, r
 ACTIVATIONS = {"lstm": ["sigmoid", "tanh", "tanh"], "gru": ["sigmoid", "tanh"]}
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """Weights of one direction of one layer, gate by gate in the order of the operators.
 
     w [G * H, C], r [G * H, H]   of the input and of h     bias_w, bias_r [G * H]
@@ -38,13 +36,8 @@ class Weights:
     bias_w: Array
     bias_r: Array
 
-    @property
-    def units(self) -> int:
-        return int(self.r.shape[1])
 
-
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """One direction of a layer: h of all steps [T, N, H]; the last h and c, each [1, N, H]."""
 
     steps: str
@@ -75,9 +68,9 @@ def run(
     r = d.constant(_unit_by_unit(learnt.r, gates))
     if kind == "gru":
         attrs["reset_first"] = reset_first
-        kept = np.zeros_like(learnt.bias_r)
+        kept, new = np.zeros_like(learnt.bias_r), 2 * learnt.r.shape[1]
         if not reset_first:  # the new gate's bias is reset together with what h adds
-            kept[2 * learnt.units :] = learnt.bias_r[2 * learnt.units :]
+            kept[new:] = learnt.bias_r[new:]
         added = added - kept
         own = (d.constant(_unit_by_unit(kept, gates)),)
     w = d.constant(_unit_by_unit(learnt.w, gates))
@@ -107,7 +100,7 @@ def layer(
     """
     runs = []
     for index, (w, reverse) in enumerate(zip(learnt, ways, strict=True), start=at):
-        states, shape = [], (d.shape(x)[1], w.units)
+        states, shape = [], (d.shape(x)[1], w.r.shape[1])
         for name in first:
             if name is None:
                 states.append(d.constant(np.zeros(shape, np.float32)))
