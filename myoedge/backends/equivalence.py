@@ -6,12 +6,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from myoedge.backends import gvsoc, host
-from myoedge.backends import onnxruntime as ort
-from myoedge.backends.board import BoardRun
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.errors import MyoedgeError
@@ -72,6 +71,9 @@ class Case:
     number: int = 0
 
 
+if TYPE_CHECKING:
+    from myoedge.backends.board import BoardRun
+
 Pairs = Iterator[tuple[Case, Written]]
 
 
@@ -98,6 +100,8 @@ def chip_inputs(stream: Stream | None, runs: Sequence[Case]) -> list[Sequence[Ar
 
 def board_runs(stream: Stream | None, runs: Sequence[Case]) -> list[BoardRun]:
     """Inputs for a board's serial line, run by run."""
+    from myoedge.backends.board import BoardRun
+
     if stream is None:
         return [BoardRun([run.given]) for run in runs]
     count = len(stream.inputs)
@@ -184,6 +188,8 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     samples   float [samples, *shape] by input name
     Roundings differ by a step here and there and add up with depth: a figure, not an equality.
     """
+    from myoedge.backends import onnxruntime as ort
+
     if build.stream is not None:
         title = "onnxruntime is compared on builds without --stream"
         raise MyoedgeError("E204", title, {"has": "host, simulator, gvsoc"})

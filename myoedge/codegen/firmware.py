@@ -104,20 +104,17 @@ def _written(folder: Path, files: Mapping[str, str]) -> list[Path]:
 
 
 def _rejected(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
-    found = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
-    if not found and (full := disk_full_error(says)):
-        return full
-    if not found:
+    overflows = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
+    if not overflows:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
-        return MyoedgeError("E912", "the generated C does not compile for the chip", facts)
-    over, region = max((int(size), name) for name, size in found)
+        title = "the generated C does not compile for the chip"
+        return disk_full_error(says) or MyoedgeError("E912", title, facts)
+    over, region = max((int(size), name) for name, size in overflows)
     has = MEMORY_BYTES.get(region, 0)
-    return MyoedgeError(
-        "E303",
-        f"the program does not fit the chip's {region} memory",
-        {"needs": f"{has + over:,} B: code, weights, activations, buffers", "has": f"{has:,} B"},
-        ["fewer channels, or a shorter window", "--target host, to see the rest of the report"],
-    )
+    facts = {"needs": f"{has + over:,} B: code, weights, activations, buffers", "has": f"{has:,} B"}
+    tries = ["fewer channels, or a shorter window", "--target host, to see the rest of the report"]
+    title = f"the program does not fit the chip's {region} memory"
+    return MyoedgeError("E303", title, facts, tries)
 
 
 def instructions(code: bytes, address: int = 0) -> Iterator[tuple[int, int, int]]:
@@ -134,23 +131,15 @@ def check_instructions(firmware: Firmware) -> None:
     program = firmware.program
     for address, code in program.code:
         for at, size, word in instructions(code, address):
-            erratum = _forbidden(size, word)
-            if erratum is not None and program.function_at(at) not in erratum.asked_by:
-                raise MyoedgeError(
-                    "E930",
-                    f"the program holds {erratum.name}",
-                    {
-                        "where": f"{program.function_at(at) or '?'}, {program.line_at(at) or '?'}",
-                        "found": f"{word:0{2 * size}x} at {at:#x}",
-                        "why": erratum.why,
-                    },
-                )
-
-
-def _forbidden(size: int, word: int) -> Erratum | None:
-    return next(
-        (e for mask, match, e in _suspects(size, word & 0x7F) if word & mask == match), None
-    )
+            for mask, match, erratum in _suspects(size, word & 0x7F):
+                if word & mask != match or program.function_at(at) in erratum.asked_by:
+                    continue
+                facts = {
+                    "where": f"{program.function_at(at) or '?'}, {program.line_at(at) or '?'}",
+                    "found": f"{word:0{2 * size}x} at {at:#x}",
+                    "why": erratum.why,
+                }
+                raise MyoedgeError("E930", f"the program holds {erratum.name}", facts)
 
 
 @cache

@@ -35,10 +35,22 @@ def sdk_application(
 ) -> dict[str, str]:
     """The files of gap_sdk/: CMake project, program, PMSIS runtime; src/ is used where it lies."""
     digest = build_digest(sources, plan.l3_image())
+    ports: dict[str, Any] = {}
+    if stream is not None:  # frames that are pushed and that a pass makes ready, without states
+        pushed = stream_values(plan, stream)["inputs"]
+        counts = {
+            "inputs": [port["outer"] * port["piece_bytes"] for port in pushed],
+            "outputs": [size_bytes(plan.quant, port.name) for port in stream.outputs],
+        }
+        row = {"type": "int8_t", "map": None}
+        ports = {
+            name: [{**row, "number": i, "count": count} for i, count in enumerate(sizes)]
+            for name, sizes in counts.items()
+        }
     values = {
         **app_values(plan, model_name),
         "stream": stream is not None,
-        **({} if stream is None else _of_a_frame(plan, stream)),
+        **ports,
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
     }
@@ -48,19 +60,3 @@ def sdk_application(
         text = render(f"app_gap_sdk/{path.name}", values) if made else path.read_text()
         files[f"{FOLDER}/{path.name.removesuffix('.j2')}"] = text
     return files
-
-
-def _of_a_frame(plan: Plan, stream: Stream) -> dict[str, Any]:
-    """Ports of what goes in at a time, and of what a pass makes ready; states stay in stream.c."""
-    frames = [
-        {"type": "int8_t", "count": port["outer"] * port["piece_bytes"]}
-        for port in stream_values(plan, stream)["inputs"]
-    ]
-    ready = [
-        {"type": "int8_t", "count": size_bytes(plan.quant, port.name)} for port in stream.outputs
-    ]
-    ports = {"inputs": frames, "outputs": ready}
-    return {
-        name: [{**row, "number": number, "map": None} for number, row in enumerate(rows)]
-        for name, rows in ports.items()
-    }

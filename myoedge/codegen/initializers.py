@@ -33,21 +33,17 @@ def designated(fields: Fields, indent: int = 8) -> list[str]:
 
     "scale.low" is a field of a struct inside the struct, "extent[1]" an element of an array.
     """
-    made = [f".{name} = {_text(value)}," for name, value in _nested(fields).items() if value != "0"]
-    return wrapped(made or ["0"], indent)
-
-
-def _nested(fields: Fields) -> Nested:
-    found: Nested = {}
+    nested: Nested = {}
     for name, value in fields:
         *path, last = re.findall(r"\w+", name)
-        at = found
+        struct = nested
         for part in path:
-            inside = at.setdefault(part, {})
+            inside = struct.setdefault(part, {})
             assert isinstance(inside, dict), name
-            at = inside
-        at[last] = value
-    return found
+            struct = inside
+        struct[last] = value
+    made = [f".{name} = {_text(value)}," for name, value in nested.items() if value != "0"]
+    return wrapped(made or ["0"], indent)
 
 
 def _text(value: str | Nested) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from myoedge.codegen.library import brought, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
-from myoedge.graph.ir import InputNormalization
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
@@ -47,8 +46,21 @@ def make_sources(
 
     For a chip, firmware/ holds what runs the network there. stream.c has me_push, for a stream.
     """
-    common = _common(plan, model_name, stream)
-    sized = {**common, **_sizes(plan)}
+    common = {  # values for the templates of all files
+        "banner": _banner(plan, model_name),
+        "on_chip": plan.chip.name in ON_CHIP,
+        "l3_bytes": plan.l3_bytes,
+        "in_l3": bool(plan.l3_transfers),
+        **_border(plan),
+        "stream": None if stream is None else stream_values(plan, stream),
+    }
+    sized = {
+        **common,
+        "layers": len(plan.steps),
+        "arena_bytes": plan.arena_bytes,
+        "arena_alignment": max(8, plan.chip.alignment_bytes),
+        "l1_bytes": plan.l1_bytes,
+    }
     files = {
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
@@ -57,27 +69,23 @@ def make_sources(
         **_weights(plan, common["banner"]),
     }
     if golden is not None:
-        files["golden.h"] = render("project/golden.h.j2", {**common, "arrays": _golden(golden)})
+        arrays = [
+            array_values(f"golden_{kind}{i}", np.asarray(values))
+            for kind, ports in zip(("input", "output"), golden, strict=True)
+            for i, values in enumerate(ports)
+        ]
+        files["golden.h"] = render("project/golden.h.j2", {**common, "arrays": arrays})
         files["selftest.c"] = render("project/selftest.c.j2", common)
     if stream is not None:
         files["stream.c"] = render("project/stream.c.j2", {**common, **common["stream"]})
-    if common["on_chip"]:
-        files |= _firmware(plan, common)
+    if common["on_chip"]:  # start-up, drivers and main program
+        values = {**common, **(common["stream"] or {}), "copies": plan.copies}
+        main = "stream" if stream is not None else "main"
+        files |= runtime()
+        files["firmware/main.c"] = render(f"app_baremetal/{main}.c.j2", values)
     chip_only = () if common["on_chip"] else CHIP_ONLY
     files |= include_files(files.values(), chip_only)
     return Sources(dict(sorted(files.items())), plan.quant.digest, common["on_chip"])
-
-
-def _common(plan: Plan, model_name: str, stream: Stream | None) -> dict[str, Any]:
-    """Values for the templates of all files."""
-    return {
-        "banner": _banner(plan, model_name),
-        "on_chip": plan.chip.name in ON_CHIP,
-        "l3_bytes": plan.l3_bytes,
-        "in_l3": bool(plan.l3_transfers),
-        **_border(plan),
-        "stream": None if stream is None else stream_values(plan, stream),
-    }
 
 
 def _weights(plan: Plan, banner: str) -> dict[str, str]:
@@ -107,33 +115,10 @@ def app_values(plan: Plan, model_name: str) -> dict[str, Any]:
     }
 
 
-def _firmware(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
-    """Start-up, drivers and main program, which a host has no use for."""
-    values = {**common, **(common["stream"] or {}), "copies": plan.copies}
-    main = "stream" if common["stream"] else "main"
-    return {
-        **runtime(),
-        "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
-    }
-
-
 def runtime() -> dict[str, str]:
     """The files that every program for the chip needs, the same for all."""
-    names = sorted(path.name for path in (template_dir() / "runtime").iterdir())
-    return _copied("runtime", names, to="firmware/")
-
-
-def _copied(folder: str, names: Iterable[str], to: str = "") -> dict[str, str]:
-    return {to + name: (template_dir() / folder / name).read_text() for name in names}
-
-
-def _sizes(plan: Plan) -> dict[str, Any]:
-    return {
-        "layers": len(plan.steps),
-        "arena_bytes": plan.arena_bytes,
-        "arena_alignment": max(8, plan.chip.alignment_bytes),
-        "l1_bytes": plan.l1_bytes,
-    }
+    paths = sorted((template_dir() / "runtime").iterdir())
+    return {f"firmware/{path.name}": path.read_text() for path in paths}
 
 
 def _border(plan: Plan) -> dict[str, Any]:
@@ -145,8 +130,8 @@ def _border(plan: Plan) -> dict[str, Any]:
 
 
 def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
-    q = plan.quant
-    shape = q.graph.shape(name)
+    q, location = plan.quant, plan.where[name]
+    shape, is_in_l3 = q.graph.shape(name), location.kind == "far"
     return {
         "number": number,
         "name": comment(shown),
@@ -154,17 +139,12 @@ def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
         "count": math.prod(shape),
         "type": C_TYPES[q.dtype(name)],
         "bytes": size_bytes(q, name),
-        "map": _map(plan, name),
+        # offset of an L3-resident input or output
+        "map": plan.maps[str(location.index)] + location.offset if is_in_l3 else None,
         "meaning": _meaning(plan, name),
         "params": q.params.get(name),
         "border": q.graph.borders.get(name),
     }
-
-
-def _map(plan: Plan, name: str) -> int | None:
-    """Offset of an L3-resident input or output; None for one in L2."""
-    location = plan.where[name]
-    return plan.maps[str(location.index)] + location.offset if location.kind == "far" else None
 
 
 def _meaning(plan: Plan, name: str) -> str:
@@ -173,19 +153,8 @@ def _meaning(plan: Plan, name: str) -> str:
     if params is None:
         return "indices"
     zero = f"(q - {params.zero_point})" if params.zero_point > 0 else f"(q + {-params.zero_point})"
-    border = plan.quant.graph.borders.get(name)
-    return f"real = {params.scale!r} * {zero if params.zero_point else 'q'}{_factors(border)}"
-
-
-def _factors(border: InputNormalization | None) -> str:
-    if border is None:
-        return ""
-    if len(border.scale) == 1:
-        return ", where real = x * FACTORS + OFFSETS"
-    return f", where real = x * FACTORS + OFFSETS, one of each along axis {border.axis}"
-
-
-def _golden(golden: Golden) -> list[dict[str, Any]]:
-    inputs, outputs = golden
-    rows = [array_values(f"golden_input{i}", np.asarray(a)) for i, a in enumerate(inputs)]
-    return rows + [array_values(f"golden_output{i}", np.asarray(a)) for i, a in enumerate(outputs)]
+    text = f"real = {params.scale!r} * {zero if params.zero_point else 'q'}"
+    if (border := plan.quant.graph.borders.get(name)) is not None:
+        text += ", where real = x * FACTORS + OFFSETS"
+        text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
+    return text

@@ -96,7 +96,8 @@ def initializer(values: Array, indent: str = "    ", width: int = 96) -> str:
     """The numbers of a C array, wrapped; the same text for the same numbers."""
     lines, line = [], indent
     for number in np.asarray(values).reshape(-1).tolist():
-        piece = f"{_literal(number)}, "
+        # -2147483648 is an expression of a wider type in C
+        piece = f"{'INT32_MIN' if number == -(2**31) else number}, "
         if len(line) + len(piece) > width:
             lines.append(line.rstrip())
             line = indent
@@ -110,8 +111,3 @@ def floats(values: Sequence[float], in_a_line: int = 6) -> str:
     words = [f"{word}f" if "." in word or "e" in word else f"{word}.0f" for word in words]
     lines = [words[i : i + in_a_line] for i in range(0, len(words), in_a_line)]
     return "{ \\\n    " + ", \\\n    ".join(", ".join(line) for line in lines) + " }"
-
-
-def _literal(number: int) -> str:
-    """-2147483648 is an expression of a wider type in C."""
-    return "INT32_MIN" if number == -(2**31) else str(number)

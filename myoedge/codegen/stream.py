@@ -14,7 +14,18 @@ from myoedge.streaming.stream import Port, Stream
 
 def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
     """Sizes of frames and states; `begins` is the last pass before which a state is filled."""
-    states = _states(plan, stream)
+    q, states = plan.quant, []
+    for number, state in enumerate(stream.states):
+        states.append(
+            {
+                "number": number,
+                "name": state.input,
+                "type": C_TYPES[q.dtype(state.input)],
+                "count": q.graph.tensors[state.input].size,
+                "fill": state.fill,
+                "begins": state.begins,
+            }
+        )
     ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
     early = {port["type"] for port in ports["inputs"]} if stream.early else set()
     return {
@@ -47,18 +58,3 @@ def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _states(plan: Plan, stream: Stream) -> list[dict[str, Any]]:
-    q = plan.quant
-    return [
-        {
-            "number": number,
-            "name": state.input,
-            "type": C_TYPES[q.dtype(state.input)],
-            "count": q.graph.tensors[state.input].size,
-            "fill": state.fill,
-            "begins": state.begins,
-        }
-        for number, state in enumerate(stream.states)
-    ]

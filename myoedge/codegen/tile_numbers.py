@@ -19,11 +19,9 @@ class Tables:
 
     def number(self, name: str, values: Sequence[int]) -> str:
         """C for the number that tile t has."""
-        found = expression(values)
-        return self._periodic(name, values) if found is None else found
-
-    def _periodic(self, name: str, values: Sequence[int]) -> str:
-        """A table of the shortest period, and what is added from one period to the next."""
+        if (text := expression(values)) is not None:
+            return text
+        # a table of the shortest period, and what is added from one period to the next
         run = _run(values)
         short = values[::run]
         for period in divisors(len(short))[1:]:

@@ -42,37 +42,19 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Size of a drawing, and the positions of its steps."""
+    """Size of a drawing, and the positions of its steps.
+
+    slanted   operators' names are too long to be written horizontally in their columns
+    """
 
     steps: int
+    column: float
     plot_height: int
-    longest: int  # letters of the longest operator's name
-
-    @property
-    def slanted(self) -> bool:
-        """Whether operators' names are too long to be written horizontally in their columns."""
-        return self.longest * LETTER > self.column - 4
-
-    @property
-    def column(self) -> float:
-        return min(max(PLOT_WIDTH / max(self.steps, 1), NARROWEST), WIDEST)
-
-    @property
-    def width(self) -> float:
-        return LEFT + self.column * self.steps + RIGHT
-
-    @property
-    def height(self) -> int:
-        slant = self.longest * LETTER * 0.64 - 4 if self.slanted else 0
-        return round(TOP + self.plot_height + BOTTOM + slant)
-
-    @property
-    def right(self) -> float:
-        return self.width - RIGHT
-
-    @property
-    def bottom(self) -> int:
-        return TOP + self.plot_height
+    width: float
+    height: int
+    right: float
+    bottom: int
+    slanted: bool
 
     def x(self, step: float) -> float:
         return round(LEFT + self.column * step, 1)
@@ -80,6 +62,17 @@ class Frame:
     def y(self, share: float) -> float:
         """Height of a value from 0 (bottom of the plot) to 1 (top)."""
         return round(self.bottom - self.plot_height * share, 1)
+
+
+def frame_of(report: Report, plot_height: int, steps: int = 0) -> Frame:
+    """Frame of a drawing with a column for each layer, or for so many steps."""
+    steps = max(steps, len(report["layers"]))
+    name_width = LETTER * max((len(row["op"]) for row in report["layers"]), default=0)
+    column = min(max(PLOT_WIDTH / max(steps, 1), NARROWEST), WIDEST)
+    width, bottom = LEFT + column * steps + RIGHT, TOP + plot_height
+    slanted = name_width > column - 4
+    height = round(bottom + BOTTOM + (name_width * 0.64 - 4 if slanted else 0))
+    return Frame(steps, column, plot_height, width, height, width - RIGHT, bottom, slanted)
 
 
 # --- noise ----------------------------------------------------------------------------------------
@@ -93,7 +86,7 @@ def noise(report: Report) -> dict[str, Any] | None:
     if not levels:  # exact layers have no place on the scale
         return None
     low, high = 10 * math.floor((min(levels) - 2) / 10), 10 * math.ceil((max(levels) + 2) / 10)
-    frame = Frame(len(layers), 200, longest(report))
+    frame = frame_of(report, 200)
     step = 10 if high - low <= 60 else 20
     names = wording.layer_names(report)
     weakest = (report["quantization"]["weakest"] or {}).get("name")
@@ -121,10 +114,6 @@ def columns(report: Report, frame: Frame) -> list[Tick]:
     layers = report["layers"]
     rows = enumerate(zip(layers, naming.told_apart(layers), strict=True))
     return [Tick(frame.x(i + 0.5), row["op"], name) for i, (row, name) in rows]
-
-
-def longest(report: Report) -> int:
-    return max((len(row["op"]) for row in report["layers"]), default=0)
 
 
 # --- time -----------------------------------------------------------------------------------------

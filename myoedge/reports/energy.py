@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
-from myoedge.power.calibrate import Residual
 from myoedge.power.duty import Battery, duty
 from myoedge.power.model import (
     SIGMAS,
@@ -24,6 +23,9 @@ from myoedge.power.model import (
 from myoedge.reports import speed, wording
 from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
+
+if TYPE_CHECKING:
+    from myoedge.power.calibrate import Residual
 
 MICRO = 1e6
 DIGITS = 6
@@ -51,7 +53,11 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         is_modelled = report["cycles"]["source"] == "modelled"
         coefficients = (with_modelled_error if is_modelled else with_typical_error)(by)
     inference, at = activity(report), as_point(chosen)
-    consumed = energy(inference, at, coefficients)
+    cycles_outside, outside = speed.outside_layers(dict(report)), None
+    if cycles_outside is not None:  # so that rows add up; L3 bytes belong to layers
+        _, cycles = cycles_outside
+        rest = Activity(cycles) if counted(report) else typical(cycles)
+        outside = _interval(energy(rest, at, coefficients))
     ordered = [chosen, *(point for point in points if point is not chosen)]
     layers = []
     for row in report["layers"]:
@@ -64,12 +70,12 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
         **report,
         "duty": _duty(report, inference, at, coefficients),
         "energy_uj": {
-            **_interval(consumed),
+            **_interval(consumed := energy(inference, at, coefficients)),
             "source": report["cycles"]["source"],
             "counted": counted(report),
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
-            "outside_layers": _outside(report, at, coefficients),
+            "outside_layers": outside,
             "points": [_at_point(inference, as_point(p), coefficients) for p in ordered],
         },
         "layers": layers,
@@ -126,17 +132,6 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     return typical(speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
 
 
-def _outside(
-    report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
-) -> dict[str, float] | None:
-    """Energy of the cycles outside all layers, so that rows add up; L3 bytes belong to layers."""
-    outside = speed.outside_layers(dict(report))
-    if outside is None:
-        return None
-    _, cycles = outside
-    return _interval(energy(Activity(cycles) if counted(report) else typical(cycles), point, by))
-
-
 def _interval(consumed: Energy) -> dict[str, float]:
     """Energy in microjoules with the ends of its interval: value, low, high."""
     values = {"value": consumed.joules, "low": consumed.low_j, "high": consumed.high_j}
@@ -170,8 +165,7 @@ def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def amount(joules: float) -> str:
     """Energy with a unit: "20.5 mJ"."""
-    scale, unit = next((pair for pair in UNITS if joules >= 0.9995 * pair[0]), UNITS[-1])
-    return f"{wording.three_digits(joules / scale)} {unit}"
+    return interval(joules, joules, joules).partition(" (")[0]
 
 
 def interval(value: float, low: float, high: float) -> str:

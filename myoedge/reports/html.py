@@ -63,7 +63,10 @@ def environment() -> Environment:
 
 def verdict(report: Report) -> str:
     """Two or three sentences on the report, from measured values only."""
-    parts = [_fidelity(report), _space(report), _speed(report)]
+    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
+    limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
+    space = f"It takes {wording.size(peak)}{limit} of L2 memory."
+    parts = [_fidelity(report), space, _speed(report)]
     exact, same, wrong = report["exact"], "", ""
     if names := [wording.BACKEND_NAMES[name] for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."
@@ -91,16 +94,6 @@ def _speed(report: Report) -> str:
     run = "A pass of the stream" if "stream" in report else "An inference"
     if speed.is_modelled(report):
         return f"{run} takes an estimated {time} at {point}; the firmware has not run yet."
-    sentence = f"{run} takes {time} at {point} on {speed.the_place(report)}"
     row = energy.energy_row(report)
-    return (
-        f"{sentence}, and about {energy.in_joules(row)} by the energy model."
-        if row
-        else f"{sentence}."
-    )
-
-
-def _space(report: Report) -> str:
-    peak, l2_bytes = report["memory"]["l2_peak_bytes"], report["target"]["l2_bytes"]
-    of = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    return f"It takes {wording.size(peak)}{of} of L2 memory."
+    cost = f", and about {energy.in_joules(row)} by the energy model" if row else ""
+    return f"{run} takes {time} at {point} on {speed.the_place(report)}{cost}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from myoedge.reports import wording
-from myoedge.reports.charts import LETTER, Frame, Tick, columns, longest
+from myoedge.reports.charts import LETTER, Frame, Tick, columns, frame_of
 from myoedge.reports.memory import Row, fullest
 from myoedge.reports.peaks import ARENA, owner
 from myoedge.reports.report_json import Report, dims
@@ -38,7 +38,7 @@ def l2(report: Report) -> dict[str, Any] | None:
     if not memory["buffers"]:
         return None
     last = max(buffer["last_step"] for buffer in memory["buffers"])
-    frame = Frame(max(len(report["layers"]), last + 1), 280, longest(report))
+    frame = frame_of(report, 280, last + 1)
     top = max(memory["arena_bytes"], memory["lower_bound_bytes"]) * HEADROOM
     names = wording.layer_names(report)
     return {
@@ -53,7 +53,7 @@ def l1(report: Report) -> dict[str, Any] | None:
     buffers = report["memory"].get("l1_buffers")
     if not buffers:
         return None
-    frame = Frame(len(report["layers"]), 280, longest(report))
+    frame = frame_of(report, 280)
     top = max(b["offset"] + b["size_bytes"] for b in buffers) * HEADROOM
     names = wording.layer_names(report)
     return {
@@ -88,22 +88,21 @@ def _box(row: Row, frame: Frame, top: float, title: str, names: Names, look: str
     gap = min(2.0, frame.column * (row["to"] - row["from"]) / 4)
     width = frame.column * (row["to"] - row["from"]) - gap
     height = max(frame.y(low) - frame.y(high) - 2, 1.5)
+    # the longest form of every line that fits the width, as many lines as fit the height
+    max_chars, forms_of_lines = (
+        int((width - 8) / LETTER),
+        (*names, (wording.size(row["size_bytes"]),)),
+    )
+    lines = (next((f for f in forms if len(f) <= max_chars), "") for forms in forms_of_lines)
     return Box(
         x=round(frame.x(row["from"]) + gap / 2, 2),
         y=round(frame.y(low) - height - 1, 1),
         width=round(width, 2),
         height=round(height, 1),
         title=title,
-        lines=_fitting((*names, (wording.size(row["size_bytes"]),)), width, height),
+        lines=tuple(filter(None, lines))[: max(int((height - 2) / LINE), 0)],
         look=look,
     )
-
-
-def _fitting(names: Names, width: float, height: float) -> tuple[str, ...]:
-    """The longest form of every line that fits the width, as many lines as fit the height."""
-    max_chars, max_lines = int((width - 8) / LETTER), int((height - 2) / LINE)
-    lines = (next((form for form in forms if len(form) <= max_chars), "") for forms in names)
-    return tuple(filter(None, lines))[: max(max_lines, 0)]
 
 
 # --- L2 -------------------------------------------------------------------------------------------
