@@ -18,7 +18,6 @@ from myoedge.system.library import Library, build_library, load_library, open_li
 __all__ = [
     "Library",
     "build_library",
-    "call",
     "invoke",
     "load_library",
     "open_library",
@@ -31,8 +30,6 @@ __all__ = [
 
 Spec = tuple[Shape, DTypeLike]
 
-ENTRY, PUSH = "me_run", "me_push"
-
 _SIGNATURE = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p)
 )
@@ -44,33 +41,16 @@ def run(
     inputs: Sequence[Array],
     outputs: Sequence[Spec],
     *,
-    input_specs: Sequence[Spec] | None = None,
+    symbol: str = "me_run",
     l3: bytes | None = None,
 ) -> list[Array]:
-    """Runs the network: `int me_run(const void *const in[], void *const out[])`; see `call`.
+    """Runs the network: `int me_run(const void *const in[], void *const out[])`, or another
+    function of this signature, on contiguous copies of the inputs.
 
-    l3   contents of l3.bin, for a network with weights in L3
-    """
-    return call(library, ENTRY, inputs, outputs, input_specs=input_specs, l3=l3)
-
-
-def call(
-    library: Library,
-    symbol: str,
-    inputs: Sequence[Array],
-    outputs: Sequence[Spec],
-    *,
-    input_specs: Sequence[Spec] | None = None,
-    l3: bytes | None = None,
-) -> list[Array]:
-    """Calls a function with me_run's signature on contiguous copies of the inputs.
-
-    outputs       shape and dtype of each result, which are new arrays
-    input_specs   shape and dtype of each input; a difference is a ValueError
+    outputs   shape and dtype of each result, which are new arrays
+    l3        contents of l3.bin, for a network with weights in L3
     Raises E911 where the function does not return 0.
     """
-    if input_specs is not None:
-        _check(inputs, input_specs)
     arrays = _contiguous(inputs)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
     invoke(library, symbol, *_addresses(arrays, results), l3=l3)
@@ -89,9 +69,9 @@ def push(
     """
     arrays = _contiguous(frame)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    ready = _call(library, PUSH, *_addresses(arrays, results), l3=l3)
+    ready = _call(library, "me_push", _addresses(arrays, results), l3)
     if ready < 0:
-        raise _failed(PUSH, ready)
+        raise _failed("me_push", ready)
     return [y[:ready] for y in results]
 
 
@@ -127,45 +107,26 @@ def invoke(
     l3: bytes | None = None,
 ) -> None:
     """Calls a function with me_run's signature on buffer addresses, one call at a time."""
-    returned = _call(library, symbol, inputs, outputs, l3=l3)
+    returned = _call(library, symbol, (inputs, outputs), l3)
     if returned != 0:
         raise _failed(symbol, returned)
 
 
 def _failed(symbol: str, returned: int) -> MyoedgeError:
-    return MyoedgeError(
-        "E911", f"{symbol} of the generated C returned an error", {"returned": returned}
-    )
+    title = f"{symbol} of the generated C returned an error"
+    return MyoedgeError("E911", title, {"returned": returned})
 
 
-def _call(
-    library: Library,
-    symbol: str,
-    inputs: Sequence[int],
-    outputs: Sequence[int],
-    *,
-    l3: bytes | None = None,
-) -> int:
+def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: bytes | None) -> int:
     try:
         function = _SIGNATURE((symbol, library.handle))
     except AttributeError:
         raise ValueError(f"the library has no function {symbol}") from None
-    addresses = [(ctypes.c_void_p * len(group))(*group) for group in (inputs, outputs)]
+    addresses = [(ctypes.c_void_p * len(group))(*group) for group in groups]
     with library.lock:
         if l3 is not None:  # the library may be shared with another network
             ctypes.c_char_p.in_dll(library.handle, "me_l3").value = l3
         return int(function(*addresses))
-
-
-def _check(inputs: Sequence[Array], input_specs: Sequence[Spec]) -> None:
-    if len(inputs) != len(input_specs):
-        raise ValueError(f"{len(inputs)} inputs where {len(input_specs)} are needed")
-    for index, (array, (shape, dtype)) in enumerate(zip(inputs, input_specs, strict=True)):
-        actual, expected = (array.shape, array.dtype), (tuple(shape), np.dtype(dtype))
-        if actual != expected:
-            raise ValueError(
-                f"input {index} is {actual[1]}{actual[0]}, needs {expected[1]}{expected[0]}"
-            )
 
 
 def _contiguous(arrays: Sequence[Array]) -> list[Array]:

@@ -5,28 +5,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.operator_table import calls_of, onnx_folded, onnx_of
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.numerics.pointwise import FUNCTIONS
 
-
-class Listed(Protocol):
-    """A row of the operator table: myoedge.api.Operator."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def doc(self) -> str: ...
-    @property
-    def fuses_activation(self) -> bool: ...
-    @property
-    def torch(self) -> tuple[str, ...]: ...
-    @property
-    def onnx(self) -> tuple[str, ...]: ...
-
+if TYPE_CHECKING:
+    from myoedge.api import Operator
 
 _HEAD = """\
 # Operators
@@ -68,7 +55,7 @@ are functions (`onnx.inliner.inline_local_functions` puts them in place).
 """
 
 
-def markdown(operators: Sequence[Listed]) -> str:
+def markdown(operators: Sequence[Operator]) -> str:
     """The page as Markdown; the same text for the same tables."""
     rows = [
         (

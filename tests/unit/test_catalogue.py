@@ -67,7 +67,7 @@ SHARED = {
     "E222": {
         "backends.build",
         "backends.build_folder",
-        "cli.newest",
+        "cli.shell",
         "backends.equivalence",
     },  # no whole build
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
@@ -86,7 +86,7 @@ SHARED = {
         "backends.openocd",
         "backends.flashing",
     },  # not installed
-    "W202": {"building.pipeline", "reports.wording"},  # why labels say no accuracy, on the page
+    "E254": {"backends.build", "backends.build_folder"},  # frames or samples, of a build without
     "E601": {
         "backends.build",
         "backends.board",

@@ -362,7 +362,8 @@ def primitives(folder: Path) -> host.Library:
 
 
 def call(library: host.Library, name: str, rows: Array) -> Array:
-    return host.call(library, name, [rows.astype(np.int32)], [((len(rows),), np.int32)])[0]
+    specs = [((len(rows),), np.int32)]
+    return host.run(library, [rows.astype(np.int32)], specs, symbol=name)[0]
 
 
 def test_the_c_primitives_are_the_same_arithmetic(tmp_path: Path) -> None:
