@@ -85,9 +85,13 @@ def bench(
     from myoedge.backends.board import measure_on_board
     from myoedge.backends.equivalence import cases, chip_inputs, golden_sample
     from myoedge.backends.meter import energy_of, open_ppk2
+    from myoedge.targets.boards import find_board
 
     chosen = build if isinstance(build, Build) else load_build(build)
-    supply_v = _supply_v(board)
+    described = find_board(board)
+    if described.power is None:
+        raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
+    supply_v = described.power.supply_v
     chosen.check_application()
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
@@ -97,16 +101,6 @@ def bench(
     with open_ppk2(meter, supply_v) as opened:
         recorded = measure_on_board(line, chosen.application, case, times, opened)
     return energy_of(recorded, supply_v, times)
-
-
-def _supply_v(board: str | None) -> float:
-    """Supply voltage of the board's power pad. Errors: E252, E253, E602 the board has none."""
-    from myoedge.targets.boards import find_board
-
-    described = find_board(board)
-    if described.power is None:
-        raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
-    return described.power.supply_v
 
 
 def boards(board: str | None = None) -> tuple[Board, ...]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,14 @@ def validate(
     The reports in the folder are replaced. It stops at the first backend that differs.
     Errors: E204 unknown backend, E222 no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import check_backends, onnx_agreement_db, real_inputs
+    from myoedge.backends.equivalence import (
+        all_samples,
+        check_backends,
+        first_difference,
+        onnx_agreement_db,
+        real_inputs,
+    )
+    from myoedge.building.build_report import report_files
 
     on = on.split(",") if isinstance(on, str) else on
     check_backends(on)
@@ -74,38 +81,22 @@ def validate(
         chosen.check_application()
         chosen = replace(chosen, line=line_of(board, port))
     assert chosen.manifest  # read now: another build may take this one's place meanwhile
-    counts, difference = _compared(chosen, tuple(dict.fromkeys(on)), input, say)
-    onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
-    same = {name: difference is None or difference.backend != name for name in counts}
-    in_passes = chosen.stream is not None
-    return Validation(_noted(chosen, same), counts, difference, onnx_db, in_passes)
-
-
-def _compared(
-    build: Build, backends: Sequence[str], given: Given | None, say: Progress
-) -> tuple[dict[str, int], Difference | None]:
-    """(samples by backend, the first difference, after which no backend was run)"""
-    from myoedge.backends.equivalence import all_samples, first_difference
-
     counts: dict[str, int] = {}
-    for name in backends:
+    same: dict[str, bool | None] = {}
+    difference: Difference | None = None
+    for name in dict.fromkeys(on):
         say(f"compare with {name}")
         random = RANDOM_CHECKS if name == "host" else RANDOM_CHECKS_ON_CHIP
-        samples = all_samples(build, random, given, short=name != "host")
-        counts[name], difference = first_difference(build, samples, name)
+        samples = all_samples(chosen, random, input, short=name != "host")
+        counts[name], difference = first_difference(chosen, samples, name)
+        same[name] = difference is None
         if difference is not None:
-            return counts, difference
-    return counts, None
-
-
-def _noted(build: Build, same: Mapping[str, bool]) -> dict[str, bool | None]:
-    """Exactness of all backends, written into the reports of the folder."""
-    from myoedge.building.build_report import report_files
-
-    report = build.report  # as it is now: a simulate may have written there meanwhile
-    exact: dict[str, bool | None] = {**report["exact"], **same}
-    build.replace(report_files({**report, "exact": exact}))
-    return exact
+            break
+    onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, input)) if onnx else None
+    report = chosen.report  # as it is now: a simulate may have written there meanwhile
+    exact = {**report["exact"], **same}
+    chosen.replace(report_files({**report, "exact": exact}))
+    return Validation(exact, counts, difference, onnx_db, chosen.stream is not None)
 
 
 def simulate(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -196,7 +197,7 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     q, noise = build.network, Noise()
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
-    judged = ort.outputs(ort.open_session(build.written("model.int8.onnx")), iter(each))
+    judged = ort.outputs(build.written("model.int8.onnx"), each)
     for sample, outputs in zip(each, judged, strict=True):
         expected = run_integer(q.steps, q.constants, quantized_inputs(q, sample))
         for name, values in zip(q.graph.outputs, outputs, strict=True):
@@ -289,26 +290,22 @@ def _on_simulator(build: Build, runs: Iterable[Case]) -> Pairs:
         yield case, (inference.written, inference.outputs)
 
 
-def _on_gvsoc(build: Build, runs: Iterable[Case]) -> Pairs:
+def _outputs_alone(build: Build, runs: Iterable[Case], *, is_board: bool) -> Pairs:
+    """Outputs without the layers, on a board or on GVSoC."""
     listed = list(runs)
-    return _outputs_alone(listed, build.run_on_gvsoc(chip_inputs(build.stream, listed)))
-
-
-def _on_board(build: Build, runs: Iterable[Case]) -> Pairs:
-    listed = list(runs)
-    return _outputs_alone(listed, build.run_on_board(board_runs(build.stream, listed)))
-
-
-def _outputs_alone(runs: Sequence[Case], measured: Measurement) -> Pairs:
-    for case, inference in zip(runs, measured.inferences, strict=True):
+    if is_board:
+        measured = build.run_on_board(board_runs(build.stream, listed))
+    else:
+        measured = build.run_on_gvsoc(chip_inputs(build.stream, listed))
+    for case, inference in zip(listed, measured.inferences, strict=True):
         yield case, ({}, inference.outputs)
 
 
 BACKENDS: Mapping[str, Callable[[Build, Iterable[Case]], Pairs]] = {
     "host": _on_host,
     "simulator": _on_simulator,
-    "gvsoc": _on_gvsoc,
-    "board": _on_board,
+    "gvsoc": partial(_outputs_alone, is_board=False),
+    "board": partial(_outputs_alone, is_board=True),
 }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,19 +106,12 @@ def run_elf(
         # Not `gvsoc run`: that turns every exit code of the firmware into 1.
         launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
-        with _without_leftovers(folder):
+        leftovers = [folder / name for name in _LEFTOVERS if not (folder / name).exists()]
+        try:
             return tools.run(command, cwd=folder, env=installation.environment, timeout_s=timeout_s)
-
-
-@contextmanager
-def _without_leftovers(folder: Path) -> Iterator[None]:
-    """Context manager that removes the files that GVSoC leaves in its folder."""
-    leftovers = [folder / name for name in _LEFTOVERS if not (folder / name).exists()]
-    try:
-        yield
-    finally:
-        for file in leftovers:
-            file.unlink(missing_ok=True)
+        finally:
+            for file in leftovers:
+                file.unlink(missing_ok=True)
 
 
 def _prepare(installation: Gvsoc, elf: Path, scratch: Path, options: dict[str, int]) -> Path:

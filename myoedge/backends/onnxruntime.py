@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,9 +11,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 
 
-def open_session(model: Path | bytes) -> Any:
-    """A session without graph optimisations: fused int8 kernels may saturate between operators.
+def outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+    """Float outputs of float samples given by input name.
 
+    Without graph optimisations: fused int8 kernels may saturate between operators.
     Errors: E501 where onnxruntime is not installed.
     """
     try:
@@ -26,12 +25,7 @@ def open_session(model: Path | bytes) -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    source = model if isinstance(model, bytes) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def outputs(session: Any, samples: Iterator[Mapping[str, Array]]) -> Iterator[list[Array]]:
-    """Float outputs of float samples given by input name."""
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [port.name for port in session.get_inputs()]
     for sample in samples:
         feed = {name: np.asarray(sample[name], np.float32) for name in names}

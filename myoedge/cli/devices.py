@@ -12,8 +12,6 @@ import click
 from myoedge.cli.shell import DIFFERENT, Terminal, board_options, chosen_build, common, warn
 
 if TYPE_CHECKING:
-    from myoedge.backends.flashing import FlashResult
-    from myoedge.backends.meter import MeasuredEnergy
     from myoedge.targets.boards import Board
 
 
@@ -33,7 +31,8 @@ def run(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge.cli.simulate import as_json, show
 
     run = api.run(chosen_build(terminal, folder), **options)
-    terminal.result(as_json(run), lambda: show(terminal, run))
+    if not terminal.json_printed(as_json(run)):
+        show(terminal, run)
     if not run.exact:
         sys.exit(DIFFERENT)
 
@@ -56,22 +55,14 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     build = chosen_build(terminal, folder)
     flashed = api.flash(build, console=not no_console, **options, say=terminal.stage)
     warn(flashed.warnings)
-    terminal.result(_flash_json(flashed), lambda: _show_flashed(terminal, flashed))
-
-
-def _flash_json(flashed: FlashResult) -> dict[str, Any]:
-    return {k: v for k, v in asdict(flashed).items() if k != "warnings"}
-
-
-def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
+    if terminal.json_printed({k: v for k, v in asdict(flashed).items() if k != "warnings"}):
+        return
     started = "started" if flashed.to == "ram" else "set the boot jumper and reset the board"
-    terminal.out.print(
-        f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}", markup=False
-    )
+    terminal.text(f"{flashed.bytes:,} bytes in {flashed.to} of {flashed.board}; {started}")
     if flashed.files_bytes:
-        terminal.out.print(f"{flashed.files_bytes:,} bytes in octospi: l3.bin", markup=False)
+        terminal.text(f"{flashed.files_bytes:,} bytes in octospi: l3.bin")
     if flashed.says is not None:
-        terminal.out.print(f"identity: {flashed.says}", markup=False, soft_wrap=True)
+        terminal.text(f"identity: {flashed.says}", soft_wrap=True)
 
 
 @click.command("bench")
@@ -89,17 +80,13 @@ def bench(terminal: Terminal, folder: str | None, **options: Any) -> None:
     from myoedge import api
 
     energy = api.bench(chosen_build(terminal, folder), **options)
-    terminal.result(asdict(energy), lambda: _show_energy(terminal, energy))
-
-
-def _show_energy(terminal: Terminal, energy: MeasuredEnergy) -> None:
-    spread_uj = energy.spread_joules * 1e6
-    lines = (
-        f"energy    {energy.joules * 1e6:,.1f} µJ an inference, +- {spread_uj:,.1f}",
-        f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
-        f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
-    )
-    terminal.out.print("\n".join(lines), markup=False)
+    if not terminal.json_printed(asdict(energy)):
+        spread_uj = energy.spread_joules * 1e6
+        terminal.text(
+            f"energy    {energy.joules * 1e6:,.1f} µJ an inference, +- {spread_uj:,.1f}",
+            f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
+            f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
+        )
 
 
 @click.command("boards")
@@ -110,15 +97,13 @@ def boards(terminal: Terminal, board: str | None) -> None:
     from myoedge import api
 
     boards = api.boards(board)
-    terminal.result({"boards": [asdict(b) for b in boards]}, lambda: _show_boards(terminal, boards))
-
-
-def _show_boards(terminal: Terminal, boards: tuple[Board, ...]) -> None:
-    for board in boards:
-        tried = "" if board.tried else "   (never tried on hardware)"
-        terminal.out.print(f"{board.id}  {board.name}, {board.chip}{tried}", markup=False)
-        for label, text in _rows(board):
-            terminal.out.print(f"  {label:<8} {text}", markup=False, soft_wrap=True)
+    if terminal.json_printed({"boards": [asdict(b) for b in boards]}):
+        return
+    for described in boards:
+        tried = "" if described.tried else "   (never tried on hardware)"
+        terminal.text(f"{described.id}  {described.name}, {described.chip}{tried}")
+        for label, text in _rows(described):
+            terminal.text(f"  {label:<8} {text}", soft_wrap=True)
 
 
 def _rows(board: Board) -> list[tuple[str, str]]:

@@ -48,6 +48,9 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
     before any, modelled cycles and typical activity.
     """
     from myoedge import api
+    from myoedge.reports import energy as joules
+    from myoedge.reports.text import facts
+    from myoedge.reports.text import show as print_block
 
     report = api.energy(
         chosen_build(terminal, folder),
@@ -56,35 +59,21 @@ def show(terminal: Terminal, folder: str | None, **options: Any) -> None:
         battery_mah=options["battery"],
         battery_volts=options["volts"],
     )
-    terminal.result(_as_json(report), lambda: _show(terminal, report))
-
-
-def _as_json(report: dict[str, Any]) -> dict[str, Any]:
     energies = ("energy_uj", "energy_low_uj", "energy_high_uj")
     keys = ("name", "label", "op", "cycles", "cycles_modelled", *energies)
-    return {
-        "target": report["target"],
-        "cycles": report["cycles"],
-        "latency_s": report["latency_s"],
-        "energy_uj": report["energy_uj"],
-        "layers": [{key: row[key] for key in keys} for row in report["layers"]],
-        "duty": report["duty"],
-    }
-
-
-def _show(terminal: Terminal, report: dict[str, Any]) -> None:
-    from myoedge.reports import energy
-    from myoedge.reports.text import facts
-    from myoedge.reports.text import show as printed
-
+    result = {key: report[key] for key in ("target", "cycles", "latency_s", "energy_uj")}
+    result["layers"] = [{key: row[key] for key in keys} for row in report["layers"]]
+    if terminal.json_printed({**result, "duty": report["duty"]}):
+        return
+    points = joules.by_point(report)
     rows = [
-        *((f"at {point}", f"{j}, {time}, {mw}") for j, time, mw, point in energy.by_point(report)),
-        ("parts", energy.parts(report)),
-        ("layers", "\n".join(energy.costliest(report))),
-        *energy.duty_rows(report),
-        ("from", energy.source(report)),
+        *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
+        ("parts", joules.parts(report)),
+        ("layers", "\n".join(joules.costliest(report))),
+        *joules.duty_rows(report),
+        ("from", joules.source(report)),
     ]
-    printed(facts(rows), terminal.out)
+    print_block(facts(rows), terminal.out)
 
 
 @energy.command("calibrate")
@@ -99,10 +88,11 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     from myoedge import api
 
     calibration = api.calibrate_energy(measurements)
-    terminal.result(_calibrated(calibration), lambda: _show_calibration(terminal, calibration))
+    if not terminal.json_printed(_calibration_json(calibration)):
+        _show_calibration(terminal, calibration)
 
 
-def _calibrated(calibration: EnergyCalibration) -> dict[str, Any]:
+def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:
     rows = [
         {
             "build": r.measured.name,
@@ -144,7 +134,5 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
         name = clean(r.measured.name)
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
     printed(table, terminal.out)
-    terminal.out.print(
-        widths(calibration.residuals, calibration.before, calibration.coefficients), markup=False
-    )
+    terminal.text(widths(calibration.residuals, calibration.before, calibration.coefficients))
     terminal.progress(f"stored in {calibration.path}")

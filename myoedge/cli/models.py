@@ -15,7 +15,7 @@ from myoedge.cli.shell import Terminal, chosen_build, common, model_options, war
 from myoedge.errors import command as command_line
 
 if TYPE_CHECKING:
-    from myoedge.api import Inspection, Operator
+    from myoedge.api import Inspection
     from myoedge.building.confirm import CycleProgress
     from myoedge.building.pipeline import Quantized
 
@@ -46,18 +46,15 @@ def build(terminal: Terminal, **options: Any) -> None:
     on that sample: cycles, energy and budgets are of that run.
     """
     from myoedge import api
-    from myoedge.errors import command as command_line
     from myoedge.reports.text import print_report
 
     with _progress_bar(terminal) as progress:
         built = api.build(**options, say=terminal.stage, progress=progress)
     terminal.times(built.times_s)
     warn(built.warnings)
-    summary = {**built.report, "warnings": []}  # which have been told
-    terminal.result(
-        {"folder": str(built.folder), "report": built.report},
-        lambda: print_report(summary, terminal.out, html=str(built.folder / "report.html")),
-    )
+    summary = {**built.report, "warnings": []}  # printed already
+    if not terminal.json_printed({"folder": str(built.folder), "report": built.report}):
+        print_report(summary, terminal.out, html=str(built.folder / "report.html"))
     terminal.progress(f"next: {command_line('validate', built.folder)}")
 
 
@@ -87,11 +84,23 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     MODEL is a model file as for build; default: the one in myoedge.toml.
     """
     from myoedge import api
+    from myoedge.reports.report_json import decibels
 
     quantized = api.quantize(**options, say=terminal.stage)
     terminal.times(quantized.times_s)
     warn(quantized.warnings)
-    terminal.result(_quantize_json(quantized), lambda: _show_quantized(terminal, quantized))
+    rows = _rows(quantized)
+    result = {
+        "model": quantized.model.name,
+        "sqnr_db": decibels(quantized.fidelity.total_db),
+        "sqnr_before": list(quantized.fidelity.final_functions),
+        "accuracy_float": quantized.accuracy_float,
+        "accuracy_int8": quantized.accuracy_int8,
+        "calibration": quantized.network.calibration.source,
+        "layers": rows,
+    }
+    if not terminal.json_printed(result):
+        _show_quantized(terminal, quantized, rows)
 
 
 def _rows(quantized: Quantized) -> list[dict[str, Any]]:
@@ -113,21 +122,7 @@ def _rows(quantized: Quantized) -> list[dict[str, Any]]:
     ]
 
 
-def _quantize_json(quantized: Quantized) -> dict[str, Any]:
-    from myoedge.reports.report_json import decibels
-
-    return {
-        "model": quantized.model.name,
-        "sqnr_db": decibels(quantized.fidelity.total_db),
-        "sqnr_before": list(quantized.fidelity.final_functions),
-        "accuracy_float": quantized.accuracy_float,
-        "accuracy_int8": quantized.accuracy_int8,
-        "calibration": quantized.network.calibration.source,
-        "layers": _rows(quantized),
-    }
-
-
-def _show_quantized(terminal: Terminal, quantized: Quantized) -> None:
+def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:
     from rich.markup import escape
 
     from myoedge.operators.layer_names import places
@@ -138,7 +133,6 @@ def _show_quantized(terminal: Terminal, quantized: Quantized) -> None:
     table = columns(("layer", "operator"))
     for title in ("dB alone", "dB so far"):
         table.add_column(title, justify="right", no_wrap=True)
-    rows = _rows(quantized)
     for row, place in zip(rows, places(rows), strict=True):
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
         table.add_row(escape(place), escape(wording.operator(row)), *values)
@@ -151,13 +145,10 @@ def _show_quantized(terminal: Terminal, quantized: Quantized) -> None:
     place = wording.at_outputs(sqnr_of, quantized.fidelity.final_functions)
     samples = wording.several(len(quantized.fidelity.real), "calibration sample")
     lines = [f"\nSQNR      {total} {place}, {samples}; calibrated on {source}"]
-    if quantized.accuracy_float is not None and quantized.accuracy_int8 is not None:
-        accuracies = (
-            wording.percent(quantized.accuracy_float),
-            wording.percent(quantized.accuracy_int8),
-        )
+    if None not in (quantized.accuracy_float, quantized.accuracy_int8):
+        accuracies = map(wording.percent, (quantized.accuracy_float, quantized.accuracy_int8))
         lines.append("accuracy  float {}   int8 {}".format(*accuracies))
-    terminal.out.print("\n".join(lines), markup=False)
+    terminal.text(*lines)
 
 
 @click.command("inspect")
@@ -185,7 +176,8 @@ def _inspect_model(terminal: Terminal, model: str, factory: str | None, calib: s
     from myoedge import api
 
     inspection = api.inspect(model, factory=factory, calib=calib)
-    terminal.result(asdict(inspection), lambda: _show_inspection(terminal, inspection))
+    if not terminal.json_printed(asdict(inspection)):
+        _show_inspection(terminal, inspection)
     factory_option = ("--factory", factory) if factory else ()
     terminal.progress(
         f"\nnext: {command_line('build', model, *factory_option, '--calib', 'calib.npz')}"
@@ -199,12 +191,12 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 
     if memory:
         peaks = api.peaks(folder)
-        rows = {"memories": [asdict(peak) for peak in peaks]}
-        terminal.result(rows, lambda: print_peaks(peaks, terminal.out))
+        if not terminal.json_printed({"memories": [asdict(peak) for peak in peaks]}):
+            print_peaks(peaks, terminal.out)
         return
     report = api.load_build(folder).report
-    page = str(folder / "report.html")
-    terminal.result(report, lambda: print_report(report, terminal.out, html=page))
+    if not terminal.json_printed(report):
+        print_report(report, terminal.out, html=str(folder / "report.html"))
     terminal.progress(f"next: {command_line('inspect', folder, '--memory')}")
 
 
@@ -220,7 +212,7 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
     lines += [f"  input   {name} {list(shape)}" for name, shape in inspection.inputs]
     lines += [f"  output  {name} {list(shape)}" for name, shape in inspection.outputs]
     lines.append(f"  {inspection.params:,} parameters, {inspection.macs:,} MACs\n")
-    terminal.out.print("\n".join(lines), markup=False)
+    terminal.text(*lines)
     table = columns(("layer", "operator", "output", "MACs"))
     for path, op, shape, macs in inspection.layers:
         table.add_row(escape(path), op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
@@ -234,24 +226,16 @@ def ops(terminal: Terminal, md: bool) -> None:
     """List the supported operators, and the calls of PyTorch and ONNX that map to them."""
     from myoedge import api
     from myoedge.reports.operators import markdown
+    from myoedge.reports.text import columns, show
 
     if md and terminal.as_json:
         raise click.UsageError("--md and --json are two formats: one of them.")
     operators = api.ops()
     if md:
         click.echo(markdown(operators), nl=False)
-        return
-    terminal.result(
-        {"operators": [asdict(op) for op in operators]},
-        lambda: _show_operators(terminal, operators),
-    )
-
-
-def _show_operators(terminal: Terminal, operators: tuple[Operator, ...]) -> None:
-    from myoedge.reports.text import columns, show
-
-    titles = ("operator", "description", "PyTorch", "ONNX")
-    table = columns(titles, left=titles)
-    for op in operators:
-        table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
-    show(table, terminal.out)
+    elif not terminal.json_printed({"operators": [asdict(op) for op in operators]}):
+        titles = ("operator", "description", "PyTorch", "ONNX")
+        table = columns(titles, left=titles)
+        for op in operators:
+            table.add_row(op.name, op.doc, ", ".join(op.torch), ", ".join(op.onnx))
+        show(table, terminal.out)

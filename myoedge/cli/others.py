@@ -5,15 +5,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from myoedge.cli.shell import Terminal, common
-
-if TYPE_CHECKING:
-    from myoedge.backends.doctor import ToolRow
-    from myoedge.sweeps.sweep import Swept
 
 MISSING = 5
 
@@ -28,9 +24,8 @@ def init(terminal: Terminal, folder: str, model: str | None) -> None:
 
     written = api.init(folder, model=model)
     paths = [str(path) for path in written]
-    terminal.result(
-        {"written": paths}, lambda: click.echo("\n".join(f"wrote {name}" for name in paths))
-    )
+    if not terminal.json_printed({"written": paths}):
+        click.echo("\n".join(f"wrote {name}" for name in paths))
     terminal.progress("next: read your recordings in make_calib.py, run it, then: myoedge build")
 
 
@@ -48,28 +43,21 @@ def sweep(terminal: Terminal, file: str, **options: Any) -> None:
     sweep.json, sweep.csv and sweep.html, and runs/ with a file for each result.
     """
     from myoedge import api
+    from myoedge.reports.text import clean
+    from myoedge.sweeps.sweep import in_short
 
     swept = api.sweep(file, **options, say=lambda text: terminal.progress(f"  {text}"))
-    terminal.result(_sweep_json(swept), lambda: _show_swept(terminal, swept))
-    terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
-    api.check_regressions(swept)
-
-
-def _sweep_json(swept: Swept) -> dict[str, Any]:
-    return {
+    result = {
         "folder": str(swept.folder),
         "computed": swept.computed,
         "results": list(swept.results),
         "regressions": [row.plain() for row in swept.regressions],
     }
-
-
-def _show_swept(terminal: Terminal, swept: Swept) -> None:
-    from myoedge.reports.text import clean
-    from myoedge.sweeps.sweep import in_short
-
-    for row in swept.results:
-        terminal.out.print(clean(in_short(row)), markup=False, soft_wrap=True)
+    if not terminal.json_printed(result):
+        for row in swept.results:
+            terminal.text(clean(in_short(row)), soft_wrap=True)
+    terminal.progress(f"tables and plots: {swept.folder / 'sweep.html'}")
+    api.check_regressions(swept)
 
 
 @click.command("doctor")
@@ -79,22 +67,16 @@ def doctor(terminal: Terminal) -> None:
     from myoedge import api
 
     rows = api.doctor()
-    terminal.result({"tools": [asdict(row) for row in rows]}, lambda: _show_tools(terminal, rows))
+    if not terminal.json_printed({"tools": [asdict(row) for row in rows]}):
+        for row in rows:
+            optional = "" if row.needed or row.state == "ok" else " (optional)"
+            tool = f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}"
+            terminal.text(tool.rstrip(), soft_wrap=True)
+            if row.state != "ok":
+                blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
+                terminal.text(f"{'':<20} install: {row.fix}{blocks}", soft_wrap=True)
     if any(row.state != "ok" and row.needed for row in rows):
         sys.exit(MISSING)
-
-
-def _show_tools(terminal: Terminal, rows: tuple[ToolRow, ...]) -> None:
-    for row in rows:
-        optional = "" if row.needed or row.state == "ok" else " (optional)"
-        terminal.out.print(
-            f"{row.state + optional:<20} {row.name:<13} {row.version}  {row.where}".rstrip(),
-            markup=False,
-            soft_wrap=True,
-        )
-        if row.state != "ok":
-            blocks = f"; without it: no {', '.join(row.blocks)}" if row.blocks else ""
-            terminal.out.print(f"{'':<20} install: {row.fix}{blocks}", markup=False, soft_wrap=True)
 
 
 @click.command("explain")
@@ -105,4 +87,5 @@ def explain(terminal: Terminal, code: str) -> None:
     from myoedge import api
 
     text = api.explain(code)
-    terminal.result({"code": code.upper(), "text": text}, lambda: click.echo(text))
+    if not terminal.json_printed({"code": code.upper(), "text": text}):
+        click.echo(text)

@@ -48,22 +48,19 @@ def validate(terminal: Terminal, folder: str | None, on: str, **options: Any) ->
     validation = api.validate(
         chosen_build(terminal, folder), on=backends, **options, say=terminal.stage
     )
-    terminal.result(_validation_json(validation), lambda: _show_validation(terminal, validation))
-    if validation.difference is not None:
-        sys.exit(DIFFERENT)
-
-
-def _validation_json(validation: Validation) -> dict[str, Any]:
     difference = None if validation.difference is None else asdict(validation.difference)
     if difference is not None:
         difference["rung"] = difference.pop("backend")  # the key of earlier versions
-    db = None if validation.onnx_db is None else min(validation.onnx_db, 999.0)
-    return {
+    result = {
         "exact": validation.exact,
         "samples": validation.samples,
         "difference": difference,
-        "onnx_db": db,
+        "onnx_db": None if validation.onnx_db is None else min(validation.onnx_db, 999.0),
     }
+    if not terminal.json_printed(result):
+        _show_validation(terminal, validation)
+    if difference is not None:
+        sys.exit(DIFFERENT)
 
 
 def _show_validation(terminal: Terminal, validation: Validation) -> None:
@@ -71,23 +68,21 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
         if validation.exact[backend]:
             singular, plural = ("pass", "passes") if validation.in_passes else ("sample", "samples")
             runs = f"{count:,} {singular if count == 1 else plural}"
-            text = f"exact: reference = {BACKENDS[backend]}, {runs}"
-            terminal.out.print(text, markup=False)
+            terminal.text(f"exact: reference = {BACKENDS[backend]}, {runs}")
     if validation.onnx_db is not None:
         is_exact = validation.onnx_db == float("inf")
         text = "the same integers" if is_exact else f"{validation.onnx_db:.1f} dB to the reference"
-        terminal.out.print(f"onnxruntime on model.int8.onnx: {text}", markup=False)
+        terminal.text(f"onnxruntime on model.int8.onnx: {text}")
     if validation.difference is None:
         return
     first, run = validation.difference, "pass" if validation.in_passes else "sample"
     index = list(first.index)
-    lines = (
+    terminal.text(
         f"{first.where} differs on {first.backend}",
         f"  layer     {first.layer} ({first.name}), {run} {first.sample}, index {index}",
         f"  expected  {first.expected}",
         f"  got       {first.got}",
     )
-    terminal.out.print("\n".join(lines), markup=False)
 
 
 @click.command("report")
@@ -110,10 +105,9 @@ def report(terminal: Terminal, folder: str | None, against: str | None, show: bo
     page = str(chosen.folder / "report.html")
     if against is not None:
         rows = api.report(chosen, against=against)
-        terminal.result(
-            {"changes": [row.plain() for row in rows]}, lambda: print_diff(rows, terminal.out)
-        )
-    else:
-        terminal.result(chosen.report, lambda: print_report(chosen.report, terminal.out, html=page))
+        if not terminal.json_printed({"changes": [row.plain() for row in rows]}):
+            print_diff(rows, terminal.out)
+    elif not terminal.json_printed(chosen.report):
+        print_report(chosen.report, terminal.out, html=page)
     if show:
         click.launch(page)

@@ -69,12 +69,15 @@ class Terminal:
             texts = (f"{stage} {value * 1e3:.0f} ms" for stage, value in seconds.items())
             click.echo(f"  took {', '.join(texts)}", err=True)
 
-    def result(self, value: Any, show: Callable[[], None]) -> None:
-        """Prints the verb's result: as JSON for programs, else for people."""
+    def json_printed(self, value: Any) -> bool:
+        """Prints the verb's result with --json; False without, where text is to follow."""
         if self.as_json:
             click.echo(json.dumps(value, allow_nan=False, sort_keys=False))
-        else:
-            show()
+        return self.as_json
+
+    def text(self, *lines: str, soft_wrap: bool = False) -> None:
+        """Prints lines of the result as they are."""
+        self.out.print("\n".join(lines), markup=False, soft_wrap=soft_wrap)
 
 
 def common(verb: Verb) -> Verb:

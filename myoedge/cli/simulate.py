@@ -61,7 +61,8 @@ def simulate(terminal: Terminal, folder: str | None, elf: str | None, **options:
     chosen = {name: options[name] for name in build_options}
     build = chosen_build(terminal, folder)
     simulated = api.simulate(build, **chosen, progress=_progress(terminal))
-    terminal.result(as_json(simulated), lambda: show(terminal, simulated))
+    if not terminal.json_printed(as_json(simulated)):
+        show(terminal, simulated)
     if options["trace"]:
         terminal.progress(f"trace: {build / TRACE}, for ui.perfetto.dev")
     if simulated.over is not None:
@@ -123,7 +124,7 @@ def show(terminal: Terminal, simulated: Simulated) -> None:
     count = len(simulated.measurement.inferences)
     units = ("pass", "passes") if "stream" in simulated.report else ("inference", "inferences")
     text = "equal to the reference" if simulated.exact else "NOT equal to the reference"
-    terminal.out.print(f"{count} {units[count != 1]}: outputs {text}", markup=False)
+    terminal.text(f"{count} {units[count != 1]}: outputs {text}")
 
 
 # --- any program ----------------------------------------------------------------------------------
@@ -152,12 +153,9 @@ def _run_elf(terminal: Terminal, elf: str, dump: tuple[str, str] | None, **optio
         _write(Path(dump[1]), run.dumps[0])
     total = sum(c.instructions for c in run.counts)
     summary = f"{run.cycles:,} cycles, {total:,} instructions, exit code {run.exit_code}"
-
-    def show_run() -> None:
+    if not terminal.json_printed(_elf_json(run)):
         terminal.progress(summary)
         _show_recorded(terminal, run, elf)
-
-    terminal.result(_elf_json(run), show_run)
     sys.exit(min(run.exit_code, MAX_EXIT_CODE))
 
 

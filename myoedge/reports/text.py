@@ -23,40 +23,20 @@ if TYPE_CHECKING:
 
 MAX_LAYERS = 16  # rows of the table, so that the whole fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
-# with the width of the terminal from which on a column is shown
-COLUMNS: tuple[tuple[str, int], ...] = (
-    ("layer", 0),
-    ("operator", 72),
-    ("output", 100),
-    ("MACs", 0),
-    ("share", 64),
-    ("weights", 56),
-    ("dB alone", 0),
-    ("dB so far", 48),
-)
-MODELLED_COLUMNS: tuple[tuple[str, int], ...] = (
-    ("layer", 0),
-    ("operator", 72),
-    ("output", 112),
-    ("MACs", 48),
-    ("cycles", 0),
-    ("share", 96),
-    ("weights", 64),
-    ("dB alone", 0),
-    ("dB so far", 56),
-)
-MEASURED_COLUMNS: tuple[tuple[str, int], ...] = (
-    ("layer", 0),
-    ("operator", 72),
-    ("output", 124),
-    ("MACs", 48),
-    ("cycles", 0),
-    ("share", 64),
-    ("MAC/cycle", 0),
-    ("weights", 112),
-    ("dB alone", 72),
-    ("dB so far", 100),
-)
+# the width of the terminal from which on a column is shown: without cycles, modelled, measured
+NEVER = 1 << 30
+COLUMNS = {
+    "layer": (0, 0, 0),
+    "operator": (72, 72, 72),
+    "output": (100, 112, 124),
+    "MACs": (0, 48, 48),
+    "cycles": (NEVER, 0, 0),
+    "share": (64, 96, 64),
+    "MAC/cycle": (NEVER, NEVER, 0),
+    "weights": (56, 64, 112),
+    "dB alone": (0, 0, 72),
+    "dB so far": (48, 56, 100),
+}
 LEFT = ("layer", "operator", "output")
 MIN_NAME_CHARS = 8  # of a layer's name
 
@@ -251,17 +231,11 @@ def shown_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _layers(report: Report, width: int) -> Table:
     modelled = speed.is_modelled(report)
-    widths = (
-        COLUMNS
-        if speed.cycles(report) is None
-        else MODELLED_COLUMNS
-        if modelled
-        else MEASURED_COLUMNS
-    )
+    kind = 0 if speed.cycles(report) is None else 1 if modelled else 2
     titles = {
         name: "modelled" if modelled and name == "cycles" else name
-        for name, min_width in widths
-        if width >= min_width
+        for name, min_widths in COLUMNS.items()
+        if width >= min_widths[kind]
     }
     places = wording.layer_places(report)
     rows = [_cells(row, report, places[row["name"]]) for row in shown_layers(report["layers"])]
