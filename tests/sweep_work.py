@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
+from myoedge.sweeps.executors import Result
 from myoedge.sweeps.tasks import Task
-from myoedge.sweeps.worker import Result
 
 LOG, SECONDS = "MYOEDGE_TEST_LOG", 0.3
 

@@ -102,7 +102,7 @@ static void *const *made;
 static void on_each_core(void *unused)
 {
     (void)unused;
-    if (me_core() == ME_STEERING)
+    if (me_core() == ME_CONTROL_CORE)
         me_mark(-1);
     me_run(given, made);
 }
@@ -111,7 +111,7 @@ static void on_each_core(void *unused)
 static void on_cluster(void *unused)
 {
     started_on = me_core();
-    if (started_on == ME_STEERING)
+    if (started_on == ME_CONTROL_CORE)
         me_team_run(on_each_core, unused);
 }
 
@@ -125,7 +125,7 @@ static bool computed(const void *const in[], void *const out[])
     me_pad_set(ME_POWER_PAD, 1);
     pi_cluster_send_task_to_cl(&cluster, &task);
     me_pad_set(ME_POWER_PAD, 0);
-    return started_on == ME_STEERING;
+    return started_on == ME_CONTROL_CORE;
 }
 
 #ifdef ME_PASS_FRAMES /* a stream: what lies at the inputs is a frame */

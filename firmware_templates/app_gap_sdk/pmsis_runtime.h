@@ -16,7 +16,7 @@
 /* ---- the team */
 
 #define ME_WORKERS 8
-#define ME_STEERING 8
+#define ME_CONTROL_CORE 8
 #define ME_CORES 9
 
 extern PI_L1 uint32_t me_workers_barrier; /* of cores 0 .. 7 among themselves */

@@ -13,11 +13,11 @@
 #define ME_LAST(n) me_share(me_core() + 1, (n))
 #define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_SYNC() me_barrier_workers() /* what one core wrote, others read after it */
-#define ME_STEERS() (me_core() == ME_STEERING) /* core 8 */
-/* what core 8 waited for is there; core 8 was at this barrier before it came to help */
-#define ME_READY() (ME_STEERS() ? (void)0 : me_barrier_all())
-/* The same where the core that steers may compute as well: among 8 or 9 cores. */
-#define ME_TEAM(helped) (ME_WORKERS + (helped))
+#define ME_IS_CONTROL_CORE() (me_core() == ME_CONTROL_CORE) /* core 8 */
+/* what core 8 waited for is there; core 8 was at this barrier before it calls the kernel */
+#define ME_READY() (ME_IS_CONTROL_CORE() ? (void)0 : me_barrier_all())
+/* Shares among 8 cores, or 9 where the control core computes too. */
+#define ME_KERNEL_CORES(nine_cores) (ME_WORKERS + (nine_cores))
 #define ME_FIRST_OF(cores, n) me_share_of((cores), me_core(), (n))
 #define ME_LAST_OF(cores, n) me_share_of((cores), me_core() + 1, (n))
 #define ME_FIRST_PART(cores) ((void)(cores), me_core()) /* of as many parts as cores */
@@ -30,9 +30,9 @@
 #define ME_LAST(n) (n)
 #define ME_CORE() 0
 #define ME_SYNC() ((void)0)
-#define ME_STEERS() 0
+#define ME_IS_CONTROL_CORE() 0
 #define ME_READY() ((void)0)
-#define ME_TEAM(helped) (8 + (helped))
+#define ME_KERNEL_CORES(nine_cores) (8 + (nine_cores))
 #define ME_FIRST_OF(cores, n) ((void)(cores), 0)
 #define ME_LAST_OF(cores, n) ((void)(cores), (n))
 #define ME_FIRST_PART(cores) ((void)(cores), 0)

@@ -28,7 +28,7 @@ typedef void (*me_tile_function)(int32_t t, const void *const in[], void *const 
  * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier
  *               but that of the tile before
  * kernel_waits  the kernel waits by itself for the operands of the first tile, after what it can
- *               prepare without them. 2: it waits twice, the second time for the late operand
+ *               prepare without them
  * nine_cores    the control core computes too, once it has started all transfers of a tile
  * arguments     writes the arguments of the kernel call
  * load, store   start transfers and do not wait
@@ -52,10 +52,10 @@ static void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t line, i
 
 #define ME_IDS 16u
 
-/* DMA numbers of transfers that have not been waited for, as bit sets: of all, of the next tile, of the
- * late operand of a first tile, of each tile of a layer with more than two buffers, of prefetches by
+/* DMA numbers of transfers that have not been waited for, as bit sets: of all, of the next tile,
+ * of each tile of a layer with more than two buffers, of prefetches by
  * layer (fifteen layers at most). New ones are added to *me_started. Only the control core uses them. */
-static uint32_t me_pending ME_L1, me_of_next ME_L1, me_of_late ME_L1;
+static uint32_t me_pending ME_L1, me_of_next ME_L1;
 static uint32_t me_of_tile[16] ME_L1, me_of_layer[16] ME_L1, *me_started ME_L1;
 
 static void me_wait_for(uint32_t *transfers)
@@ -82,13 +82,6 @@ static inline void me_start_for_tile(int32_t t)
 static inline void me_start_for_next(void)
 {
     me_started = &me_of_next;
-}
-
-/* The late operand of tile t: the kernel begins the first tile without it. */
-static inline void me_start_for_late(int32_t t)
-{
-    if (t == 0)
-        me_started = &me_of_late;
 }
 
 static __attribute__((noinline)) void me_move(int8_t *l1, int8_t *l2, uint32_t bytes, uint32_t line, uint32_t stride,
@@ -118,17 +111,17 @@ static inline void me_send(const int8_t *l1, int8_t *l2, int32_t bytes, int32_t 
 static inline void me_tiles_begin(const me_layer *first, const void *const in[], void *const out[])
 {
     (void)first, (void)in, (void)out;
-    if (me_core() != ME_STEERING)
+    if (me_core() != ME_CONTROL_CORE)
         return;
     me_started = &me_of_next;
-    me_pending = me_of_next = me_of_late = 0;
+    me_pending = me_of_next = 0;
     me_l3_begin();
 }
 
 /* The results that the last layer sent to L3 have arrived. */
 static inline void me_tiles_end(void)
 {
-    if (me_core() == ME_STEERING)
+    if (me_core() == ME_CONTROL_CORE)
         me_timeline_step();
 }
 
@@ -171,10 +164,6 @@ static void me_move_layer(const me_layer *layer, int32_t number, const void *con
             me_wait_for(&me_of_tile[0]);
         if (number > 0)
             me_wait_for(&me_of_layer[number & 15]);
-        if (layer->kernel_waits > 1) {
-            me_barrier_all();
-            me_wait_for(&me_of_late);
-        }
     }
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !layer->back_to_back)
@@ -206,7 +195,7 @@ static void me_move_layer(const me_layer *layer, int32_t number, const void *con
 
 static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])
 {
-    if (me_core() == ME_STEERING)
+    if (me_core() == ME_CONTROL_CORE)
         me_move_layer(layer, number, in, out);
     else
         me_compute_layer(layer, number, in, out);
@@ -215,7 +204,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number, const voi
 /* The control core notes the time. */
 static inline void me_layer_ends(int32_t layer)
 {
-    if (me_core() == ME_STEERING)
+    if (me_core() == ME_CONTROL_CORE)
         me_mark(layer);
 }
 
@@ -259,11 +248,6 @@ static inline void me_start_for_tile(int32_t t)
 
 static inline void me_start_for_next(void)
 {
-}
-
-static inline void me_start_for_late(int32_t t)
-{
-    (void)t;
 }
 
 static inline void me_run_layer(const me_layer *layer, int32_t number, const void *const in[], void *const out[])

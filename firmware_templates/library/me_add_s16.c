@@ -12,7 +12,7 @@ static const int8_t *element(const void *x, int32_t n, int32_t wide)
 
 void me_add_s16(const me_add_s16_params *op, const me_add_s16_tile *tile)
 {
-    const int32_t width = tile->n, all = tile->rows * width, cores = ME_TEAM(op->helped);
+    const int32_t width = tile->n, all = tile->rows * width, cores = ME_KERNEL_CORES(op->nine_cores);
     const int32_t last = ME_LAST_OF(cores, all);
     for (int32_t at = ME_FIRST_OF(cores, all), n; at < last; at += n) {
         const int32_t row = at / width, column = at - row * width;

@@ -16,13 +16,13 @@
  * flat             whether a row of hidden keys has equal shares, not those of its scores
  * share .. out_shift   y = clip(((acc >> (top - 7)) * (share / sum') + offset) >> out_shift), top the
  *                  highest bit of the row's sum and sum' the sum with bit 15 as its highest
- * helped   core 8 calls it as well
+ * nine_cores   core 8 calls it as well
  * width and out_width are multiples of 4. */
 typedef struct {
     int32_t keys, width, out_width, before, after;
     int32_t half, most, mult, shift, bias_mult, bias_shift, share, offset, out_shift;
     const uint8_t *exp;
-    int32_t flat, helped;
+    int32_t flat, nine_cores;
 } me_attention_s8_params;
 
 /* first_row   number of the first of these rows among all      bias, mask   rows x all keys, or 0

@@ -204,7 +204,7 @@ static void values(const work *w)
 
 void me_attention_s8(const me_attention_s8_params *op, const me_attention_s8_tile *tile)
 {
-    const int32_t filled = (op->keys + 3) / 4 * 4, cores = ME_TEAM(op->helped);
+    const int32_t filled = (op->keys + 3) / 4 * 4, cores = ME_KERNEL_CORES(op->nine_cores);
     work w = { op, tile, 0, me_attention_row_bytes(op->keys, op->out_width), filled, cores };
     w.divisors = (divisor *)(void *)(tile->scratch + (tile->rows + 3) / 4 * 4 * w.row);
     if (tile->keys > 0)

@@ -122,8 +122,8 @@ void me_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
             .k = tile->k, .y_stride = tile->y_stride, .weights = tile->weights, .channels = tile->channels,
             .y = tile->y, .scale = &op->scale,
         },
-        .b_zero = 0, .cores = ME_TEAM(0), .awaited = tile->awaited,
-        .prepare = me_gemm_waits(tile->awaited), .scratch = tile->scratch, .op = 0, .tile = 0,
+        .b_zero = 0, .cores = ME_KERNEL_CORES(0), .kernel_waits = tile->kernel_waits,
+        .prepare = me_gemm_waits(tile->kernel_waits), .scratch = tile->scratch, .op = 0, .tile = 0,
     };
     me_gemm_windows *windows = &gemm.windows;
     const bool inside = lies_inside(op, tile);

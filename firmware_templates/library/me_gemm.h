@@ -2,9 +2,8 @@
  * Convolution, linear layer and matrix product of int8 operands in L1. Cores 0 .. 7 call a kernel
  * together and share its work; barriers are inside, none is at the end.
  *
- * Where a tile is `awaited`, its operands may not have come yet: each core waits for them once, when
- * it has prepared what it can (ME_READY). A product of two that awaits them twice packs the right one
- * when it is there, and then waits for the left one.
+ * Where a tile has `kernel_waits`, its operands may not have come yet: each core waits for them when it
+ * has prepared what it can (ME_READY).
  *
  * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
  * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights,
@@ -46,7 +45,7 @@ typedef struct {
     int8_t *y;
     int32_t oh, ow, k, y_stride;
     int8_t *scratch, *padded;
-    int32_t awaited;
+    int32_t kernel_waits;
 } me_conv_s8_tile;
 
 /* Convolution, channels last: y = clip(requantised(sum of x * weights + bias)), then the table. All
@@ -55,11 +54,11 @@ void me_conv_s8(const me_conv_s8_params *conv, const me_conv_s8_tile *tile);
 
 /* x: rows of c bytes, x_stride bytes apart; y: k channels, y_stride bytes between rows
  * scratch as above with c taps: needed unless x, x_stride and c are multiples of 4
- * helped: core 8 calls the kernel as well; only where no scratch is needed */
+ * nine_cores: core 8 calls the kernel as well; only where no scratch is needed */
 typedef struct {
     int32_t c;
     me_scale scale;
-    int32_t helped;
+    int32_t nine_cores;
 } me_linear_s8_params;
 
 typedef struct {
@@ -70,7 +69,7 @@ typedef struct {
     int8_t *y;
     int32_t k, y_stride;
     int8_t *scratch;
-    int32_t awaited;
+    int32_t kernel_waits;
 } me_linear_s8_tile;
 
 /* Linear layer: y = x W^T + b of int8 [rows][c] and packed int8 [k][c], requantised to int8
@@ -79,11 +78,11 @@ void me_linear_s8(const me_linear_s8_params *linear, const me_linear_s8_tile *ti
 
 /* a_zero, b_zero: -128 .. 127; mult, offset, shift: of all results
  * b_transposed: b is given as [n][c]
- * helped: as above */
+ * nine_cores: as above */
 typedef struct {
     int32_t c, a_zero, b_zero, b_transposed, mult, offset, shift;
     me_scale scale;
-    int32_t helped;
+    int32_t nine_cores;
 } me_matmul_s8_params;
 
 /* strides: bytes between rows, as the operands lie in L1; scratch: me_matmul_scratch_bytes bytes, or as many
@@ -95,7 +94,7 @@ typedef struct {
     int8_t *y;
     int32_t y_stride;
     int8_t *scratch;
-    int32_t packed, awaited;
+    int32_t packed, kernel_waits;
 } me_matmul_s8_tile;
 
 /* Matrix product of two activations: y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero),

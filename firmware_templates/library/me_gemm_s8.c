@@ -23,12 +23,9 @@ static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) *
 
 void me_gemm_wait(me_gemm *gemm)
 {
-    if (gemm->awaited) {
+    if (gemm->kernel_waits)
         ME_READY();
-        gemm->awaited--;
-    }
-    if (!gemm->awaited)
-        gemm->prepare = 0;
+    gemm->prepare = 0;
 }
 
 /* ---- blocks of one group of pixels and more */

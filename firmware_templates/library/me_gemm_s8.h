@@ -24,14 +24,14 @@ typedef void me_gemm_prepare_step(me_gemm *gemm);
 
 /* b_zero   zero point of the operand in the place of weights
  * cores    that share the work: 8 or 9
- * awaited  barriers to pass until all operands have come
+ * kernel_waits  whether the operands may not have come yet
  * prepare  me_gemm_wait, the packing of a matrix product, or 0
  * scratch  windows that are not read in place: me_gemm_scratch_bytes
  * op, tile of a matrix product */
 struct me_gemm {
     me_gemm_windows windows;
     me_gemm_results results;
-    int32_t b_zero, cores, awaited;
+    int32_t b_zero, cores, kernel_waits;
     me_gemm_prepare_step *prepare;
     int8_t *scratch;
     const me_matmul_s8_params *op;
@@ -45,12 +45,12 @@ void me_gemm_s8(me_gemm *gemm);
  * windows are read in place. */
 void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels);
 
-/* Passes one of the awaited barriers, where one is left. */
+/* Waits for operands that may not have come yet. */
 void me_gemm_wait(me_gemm *gemm);
 
-static inline me_gemm_prepare_step *me_gemm_waits(int32_t awaited)
+static inline me_gemm_prepare_step *me_gemm_waits(int32_t kernel_waits)
 {
-    return awaited ? me_gemm_wait : 0;
+    return kernel_waits ? me_gemm_wait : 0;
 }
 
 static inline void me_gemm_prepare(me_gemm *gemm)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_gemm.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "me_gemm_s8.h"
@@ -109,7 +108,6 @@ static ME_NOINLINE void pack_columns(me_gemm *gemm)
 {
     const int32_t n = gemm->tile->n, blocks = (n + 3) >> 2, halvings = halvings_of(blocks);
     const int32_t units = blocks << halvings, first = ME_FIRST(units), last = ME_LAST(units);
-    me_gemm_wait(gemm);
     for (int32_t unit = first; unit < last; unit++)
         pack_part(gemm, 4 * (unit >> halvings), unit & ((1 << halvings) - 1), halvings);
     if (halvings > 0)
@@ -118,18 +116,13 @@ static ME_NOINLINE void pack_columns(me_gemm *gemm)
     make_channels(gemm, halvings > 0 ? ME_FIRST(n) : 4 * first, end, 1 << halvings);
 }
 
-/* Packs by each core but the control core, which comes late. A second barrier for operands, which that
- * core has passed before, is also the barrier behind packing. */
+/* Packs by each core but the control core, which comes later. */
 static void pack(me_gemm *gemm)
 {
-    const bool once = gemm->awaited < 2;
-    if (!ME_STEERS())
-        pack_columns(gemm);
     me_gemm_wait(gemm);
-    if (once)
-        ME_SYNC_OF(gemm->cores);
-    gemm->awaited = 0;
-    gemm->prepare = 0;
+    if (!ME_IS_CONTROL_CORE())
+        pack_columns(gemm);
+    ME_SYNC_OF(gemm->cores);
 }
 
 void me_matmul_s8(const me_matmul_s8_params *op, const me_matmul_s8_tile *tile)
@@ -141,8 +134,8 @@ void me_matmul_s8(const me_matmul_s8_params *op, const me_matmul_s8_tile *tile)
             .k = tile->n, .y_stride = tile->y_stride, .weights = packed, .channels = channels_of(tile),
             .y = tile->y, .scale = &op->scale,
         },
-        .b_zero = op->b_zero, .cores = ME_TEAM(op->helped), .awaited = tile->awaited,
-        .prepare = tile->packed ? me_gemm_waits(tile->awaited) : pack,
+        .b_zero = op->b_zero, .cores = ME_KERNEL_CORES(op->nine_cores), .kernel_waits = tile->kernel_waits,
+        .prepare = tile->packed ? me_gemm_waits(tile->kernel_waits) : pack,
         .scratch = packed + (ptrdiff_t)tile->n * me_gemm_row_bytes(op->c), .op = op, .tile = tile,
     };
     me_gemm_s8(&gemm);

@@ -43,7 +43,7 @@ static void row_h(const me_norm_s8_params *op, const int16_t *x, int8_t *y)
 
 void me_norm_s8(const me_norm_s8_params *op, const me_norm_s8_tile *tile)
 {
-    const int32_t cores = ME_TEAM(op->helped), last = ME_LAST_OF(cores, tile->rows);
+    const int32_t cores = ME_KERNEL_CORES(op->nine_cores), last = ME_LAST_OF(cores, tile->rows);
     for (int32_t row = ME_FIRST_OF(cores, tile->rows); row < last; row++) {
         const int32_t at = row * op->length;
         if (op->wide)

@@ -73,7 +73,7 @@ static void prepare_core(int32_t core)
     ME_REG(ME_EVENT_MASK_CLEAR) = 0xFFFFFFFFu;
     ME_REG(ME_EVENT_BUFFER_CLEAR) = 0xFFFFFFFFu;
     ME_REG(ME_EVENT_MASK_SET) = ME_EVENT_BARRIER;
-    if (core == ME_STEERING) {
+    if (core == ME_CONTROL_CORE) {
         set_barrier(0, (1u << ME_CORES) - 1);
         set_barrier(1, (1u << ME_WORKERS) - 1);
         ME_REG(ME_CLUSTER_TIMER_CONFIG) = ME_TIMER_RESET_AND_RUN;
@@ -89,13 +89,13 @@ _Noreturn void me_cluster_core(int32_t core)
 {
     prepare_core(core);
     for (;;) {
-        if (core == ME_STEERING)
+        if (core == ME_CONTROL_CORE)
             while (job.asked == job.done)
                 ;
         me_barrier_all();
         job.work(core, job.argument);
         me_barrier_all();
-        if (core == ME_STEERING) {
+        if (core == ME_CONTROL_CORE) {
             job.done = job.asked;
             ME_REG(me_here.itc + ME_ITC_STATUS_SET) = ME_WAKE;
         }

@@ -10,7 +10,7 @@
 #include "registers.h"
 
 #define ME_WORKERS 8
-#define ME_STEERING 8 /* number of the core that steers */
+#define ME_CONTROL_CORE 8 /* number of the core that steers */
 #define ME_CORES 9
 
 /* What all nine cores run, each with its own number. */

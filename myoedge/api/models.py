@@ -146,7 +146,7 @@ def _built(
     """All stages; errors of the folder come before the long part."""
     from myoedge.building.build_files import build_files
     from myoedge.building.confirm import finish
-    from myoedge.building.energy_coefficients import coefficients
+    from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize, timed
     from myoedge.system.folder import check_output, write_folder
 

@@ -43,7 +43,7 @@ def check_regressions(swept: Swept) -> None:
     """Errors: E305 where something is worse than the bounds allow, E307 where no result is in
     order, E401 where outputs are not the reference's.
     """
-    from myoedge.sweeps.compare import raise_worse, raise_wrong
+    from myoedge.sweeps.results import raise_worse, raise_wrong
 
     raise_wrong(swept.results)
     raise_worse(swept.regressions)

@@ -16,7 +16,7 @@ from myoedge.quantization.samples import Given
 if TYPE_CHECKING:
     from myoedge.backends.console import SerialLine
     from myoedge.backends.equivalence import Difference
-    from myoedge.building.consumption import EnergyCalibration
+    from myoedge.building.energy import EnergyCalibration
     from myoedge.building.simulate import Simulated
     from myoedge.reports.peaks import Peak
     from myoedge.simulator import Simulation
@@ -72,7 +72,7 @@ def validate(
         onnx_agreement_db,
         real_inputs,
     )
-    from myoedge.building.build_report import report_files
+    from myoedge.building.build_files import report_files
 
     on = on.split(",") if isinstance(on, str) else on
     check_backends(on)
@@ -187,7 +187,7 @@ def energy(
     The reports in the folder are replaced, and remember `every`.
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients.
     """
-    from myoedge.building.consumption import consumption, duty_cycle
+    from myoedge.building.energy import consumption, duty_cycle
 
     chosen = build if isinstance(build, Build) else load_build(build)
     return consumption(chosen, operating_point, duty_cycle(every, battery_mah, battery_volts))
@@ -201,7 +201,7 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
     They hold from now on for every energy, on this computer; MYOEDGE_ENERGY names another file.
     Errors: E204, E220, E222, E250 measurements, E501 without scipy.
     """
-    from myoedge.building.consumption import calibration
+    from myoedge.building.energy import calibration
 
     return calibration(Path(measurements))
 

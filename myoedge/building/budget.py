@@ -13,7 +13,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
 from myoedge.plan.l1.infeasible import least_bytes, tile_facts
-from myoedge.plan.l1.layers import NO_RANKS, TileRanks
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import Fidelity
@@ -198,33 +198,24 @@ def _broken_sqnr(
     sqnr_db = fidelity.total_db or 0.0
     if budget.sqnr_db is None or sqnr_db >= budget.sqnr_db:
         return None
+    steps = [step for step in network.steps if not OPS[step.node.op].view]
+    rows = zip((fidelity.local.get(s.node.name) for s in steps), located(steps), strict=True)
+    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     found = broken(
         "sqnr",
         f"{budget.sqnr_db:g} dB",
         f"{sqnr_db:.1f} dB",
-        _noisiest(network, fidelity),
+        [f"{db:.1f} dB  {name}" for db, name in noisiest],
         ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
     )
-    return replace(found, facts={**found.facts, "16 bits": _widths(network, reused)})
-
-
-def _widths(network: QuantGraph, reused: bool) -> str:
-    """Whether more tensors of 16 bits could have helped."""
     wide = sum(network.element_type(step.node.name) == INT16 for step in network.steps)
     have = f"{wide} tensor has them" if wide == 1 else f"{wide} tensors have them"
+    tried = f"tried where they win most: {have}, and more win nothing"
     if reused:
-        return f"not tried: --reuse keeps the older build's choice; {have}"
-    return (
-        f"tried where they win most: {have}, and more win nothing" if wide else "tried: win nothing"
-    )
-
-
-def _noisiest(network: QuantGraph, fidelity: Fidelity) -> list[str]:
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    noise_db = (fidelity.local.get(step.node.name) for step in steps)
-    rows = zip(noise_db, located(steps), strict=True)
-    noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
-    return [f"{db:.1f} dB  {name}" for db, name in noisiest]
+        tried = f"not tried: --reuse keeps the older build's choice; {have}"
+    elif not wide:
+        tried = "tried: win nothing"
+    return replace(found, facts={**found.facts, "16 bits": tried})
 
 
 def _over(found: Sequence[Broken], short: Broken | None) -> MyoedgeError:

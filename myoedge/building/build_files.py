@@ -1,29 +1,126 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of a build folder, as bytes, from a plan and a report."""
+"""report.json of a build, estimated, then with the cycles of a run; files of a build folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from myoedge.building.build_report import report_files
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_integer
 from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.files import to_safetensors
 from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.reports.cycles import with_cycles
+from myoedge.reports.energy import with_energy
+from myoedge.reports.streams import stream_report, with_real_time
 from myoedge.streaming.stream import passes
 from myoedge.streaming.stream import to_json as stream_to_json
 from myoedge.system.folder import MANIFEST, SCHEMA, sha256, to_json
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
+    from myoedge.backends.measurement import Measurement
     from myoedge.building.pipeline import Quantized
-    from myoedge.building.request import BuildPlan
+    from myoedge.building.request import BuildPlan, BuildRequest
     from myoedge.codegen.firmware import Firmware
+    from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
     from myoedge.streaming.stream import Stream
+    from myoedge.targets import Chip
+
+
+AUTO = "auto"  # operating point: the cheapest that keeps [budget] latency
+
+
+def estimated_report(
+    build_plan: BuildPlan, quantized: Quantized, request: BuildRequest, by: Coefficients
+) -> Report:
+    """report.json before anything has run, with the limits of the request under "budget"."""
+    from myoedge.reports.report_json import Outcome, make_report
+
+    outcome = Outcome(
+        quantized.model.name,
+        quantized.fidelity,
+        quantized.accuracy_float,
+        quantized.accuracy_int8,
+        params=quantized.model.params,
+    )
+    reused, stream_plan = quantized.reused, build_plan.stream_plan
+    report = {
+        **make_report(build_plan.plan, outcome),
+        "budget": asdict(request.limits),
+        "reused": None if reused is None else asdict(reused),
+    }
+    if stream_plan is not None:
+        report["stream"] = stream_report(
+            stream_plan.stream, stream_plan.frame_hz, stream_plan.window_s, stream_plan.least_frames
+        )
+    chip = build_plan.plan.chip
+    return at_operating_point(report, chip, request.point == AUTO, by)
+
+
+def with_run(
+    report: Report, measured: Measurement, chip: Chip, auto: bool, by: Coefficients
+) -> Report:
+    """The report with cycles, stalls and energy of a run, at the chip's first operating point."""
+    counted = with_cycles(at_points(report, chip), measured, chip.point)
+    return at_operating_point(counted, chip, auto, by)
+
+
+def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients) -> Report:
+    """Latency, energy and stream figures at the chip's first operating point.
+
+    auto   at the cheapest point that keeps [budget] latency and keeps up with the stream instead;
+           where none does, the fastest
+    """
+    if not report["cycles"] or not chip.point.clock_hz:
+        return report
+    latency_s = report["cycles"]["total"] / chip.point.clock_hz
+    judged = with_real_time(with_energy({**at_points(report, chip), "latency_s": latency_s}, by))
+    if not auto:
+        return judged
+    limits_s = [(report.get("budget") or {}).get("latency_s")]
+    limits_s += [point["period_s"] for point in (judged.get("stream") or {}).get("points", ())[:1]]
+    limit_s = min((limit for limit in limits_s if limit is not None), default=None)
+    points = [(p["name"], p["latency_s"], p["value"]) for p in judged["energy_uj"]["points"]]
+    return at_operating_point(report, chip.at(cheapest(points, limit_s)), False, by)
+
+
+def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
+    """Name with the fewest joules among (name, seconds, joules) within the latency, else the
+    fastest."""
+    rows = list(points)
+    in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
+    return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
+
+
+def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
+    """The report with the chip's operating points, the first of them chosen."""
+    target = {
+        **report["target"],
+        "operating_points": [asdict(point) for point in chip.points],
+        "operating_point": chip.point.name,
+        "clock_hz": chip.point.clock_hz,
+        "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+    }
+    return {**report, "target": target}
+
+
+def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """report.json, report.html and layers.csv, which simulate, validate and energy replace."""
+    from myoedge.reports.html import report_html
+    from myoedge.reports.layers_csv import layers_csv
+
+    return {
+        "report.json": to_json(report).encode(),
+        "report.html": report_html(dict(report)).encode(),
+        "layers.csv": layers_csv(dict(report)).encode(),
+    }
+
+
+# --- files ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -50,8 +147,14 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
     from myoedge.codegen.project import make_sources
 
     plan, stream, name = build_plan.plan, build_plan.stream, quantized.model.name
-    integers, values = _golden_run(quantized)
-    sources = make_sources(plan, name, _at_border(build_plan, integers, values), stream)
+    network = quantized.network
+    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
+    integers = quantized_inputs(network, golden)
+    values = run_integer(network.steps, network.constants, integers)
+    last = (integers, values) if stream is None else _last_pass(stream, integers)
+    names = (plan.graph_inputs, plan.graph_outputs)
+    inputs, outputs = ([arrays[n] for n in x] for arrays, x in zip(last, names, strict=True))
+    sources = make_sources(plan, name, (inputs, outputs), stream)
     application = sdk_application(plan, name, sources, stream) if app == "gap-sdk" else {}
     firmware = make_firmware(sources) if sources.on_chip else None
     files = {
@@ -68,7 +171,17 @@ def make_contents(build_plan: BuildPlan, quantized: Quantized, app: str | None) 
 def build_files(contents: Contents, report: Report) -> dict[str, bytes]:
     """Every file of a build folder, the manifest last; the same bytes for the same input."""
     files = {**contents.files, **report_files(report)}
-    return {**files, MANIFEST: _manifest(contents, report, files)}
+    manifest = {  # digests of what went in and of every file, and what the border means
+        "schema": SCHEMA,
+        "myoedge": __version__,
+        "model": {"name": report["model"]["name"], "digest": contents.digest},
+        "target": report["target"]["chip"],
+        "calibration": report["quantization"]["calibration"],
+        "inputs": report["inputs"],
+        "outputs": report["outputs"],
+        "files": {name: sha256(content) for name, content in sorted(files.items())},
+    }
+    return {**files, MANIFEST: to_json(manifest).encode()}
 
 
 def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
@@ -87,24 +200,7 @@ def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
     }
 
 
-def _golden_run(quantized: Quantized) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-    """The first sample in integers, and what the reference makes of it: (inputs, all tensors)."""
-    network = quantized.network
-    golden = {key: x[0] for key, x in quantized.data.inputs.items()}
-    integers = quantized_inputs(network, golden)
-    return integers, run_integer(network.steps, network.constants, integers)
-
-
-def _at_border(
-    build_plan: BuildPlan, integers: Mapping[str, Array], values: Mapping[str, Array]
-) -> tuple[list[Array], list[Array]]:
-    """Golden (inputs, outputs) of the program; of a stream those of its last pass."""
-    plan, stream = build_plan.plan, build_plan.stream
-    given, found = (integers, values) if stream is None else _one_pass(stream, integers)
-    return [given[n] for n in plan.graph_inputs], [found[n] for n in plan.graph_outputs]
-
-
-def _one_pass(
+def _last_pass(
     stream: Stream, integers: Mapping[str, Array]
 ) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
     """(inputs, all tensors) of the last pass of a sample, which is repeated if it has none."""
@@ -152,19 +248,3 @@ def npz(arrays: Mapping[str, Array]) -> bytes:
                 zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue()
             )
     return packed.getvalue()
-
-
-def _manifest(contents: Contents, report: Report, files: Mapping[str, bytes]) -> bytes:
-    """Digests of what went in and of every file that build wrote, and what the border means."""
-    return to_json(
-        {
-            "schema": SCHEMA,
-            "myoedge": __version__,
-            "model": {"name": report["model"]["name"], "digest": contents.digest},
-            "target": report["target"]["chip"],
-            "calibration": report["quantization"]["calibration"],
-            "inputs": report["inputs"],
-            "outputs": report["outputs"],
-            "files": {name: sha256(content) for name, content in sorted(files.items())},
-        }
-    ).encode()

@@ -14,8 +14,7 @@ from myoedge.backends.build import MOST_CYCLES
 from myoedge.backends.equivalence import Case, cases, chip_inputs, same_outputs
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.budget import check
-from myoedge.building.build_files import Contents, make_contents
-from myoedge.building.build_report import AUTO, estimated_report, with_run
+from myoedge.building.build_files import AUTO, Contents, estimated_report, make_contents, with_run
 from myoedge.building.pipeline import Quantized
 from myoedge.building.request import BuildPlan, BuildRequest, planned
 from myoedge.building.stream_rate import keeps_up, slow_stream
@@ -174,8 +173,7 @@ def _finished(
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated
-    is_forced = confirmation.tune or confirmation.simulate
-    if reason := _too_long(plan, is_forced) or _no_simulator(is_forced):
+    if reason := _not_simulated(plan, bool(confirmation.tune or confirmation.simulate)):
         return replace(estimated, notices=(reason,))
     with stage("simulate"), one_blas_thread():
         measured = _one_inference(build_plan, contents, confirmation.progress)
@@ -183,24 +181,22 @@ def _finished(
     return replace(estimated, report=report)
 
 
-def _too_long(plan: Plan, simulate: bool | None) -> Notice | None:
+def _not_simulated(plan: Plan, is_forced: bool) -> Notice | None:
+    """W303 where an inference takes long, W304 where the simulator does not compile.
+
+    is_forced   the simulation is asked for
+    Errors: why the simulator does not compile, where it is asked for.
+    """
     cycles = modelled_cycles(plan)
-    if simulate or cycles <= LONGEST_CYCLES:
-        return None
-    facts = {
-        "estimated": f"{cycles / 1e6:,.0f} M cycles",
-        "simulated": f"up to {LONGEST_CYCLES / 1e6:,.0f} M cycles, where nothing else is asked for",
-    }
-    title = "cycles are estimated: to simulate an inference takes long"
-    return notice("W303", title, facts, ["--simulate"])
-
-
-def _no_simulator(simulate: bool | None) -> Notice | None:
-    """W304 where the simulator does not compile. Errors: the reason, where it is asked for."""
+    if not is_forced and cycles > LONGEST_CYCLES:
+        most = f"up to {LONGEST_CYCLES / 1e6:,.0f} M cycles, where nothing else is asked for"
+        facts = {"estimated": f"{cycles / 1e6:,.0f} M cycles", "simulated": most}
+        title = "cycles are estimated: to simulate an inference takes long"
+        return notice("W303", title, facts, ["--simulate"])
     try:
         core("zig", ())
     except MyoedgeError as error:
-        if simulate or error.exit_code not in NO_COMPILER:
+        if is_forced or error.exit_code not in NO_COMPILER:
             raise
         title = "cycles are estimated: the simulator cannot be compiled"
         return notice("W304", title, {"cause": error.notice.title}, error.notice.tries)
@@ -213,7 +209,13 @@ def _one_inference(
     """The golden sample, or a stream's first pass, simulated. Errors: E401, E701 .. E711."""
     plan, stream, firmware = build_plan.plan, build_plan.stream, contents.firmware
     assert firmware is not None
-    run, q, estimated = _golden_case(build_plan, contents), plan.quant, modelled_cycles(plan)
+    q, estimated = plan.quant, modelled_cycles(plan)
+    if stream is not None:
+        frames = first_frames(stream, 1, contents.golden)
+        run = next(cases(stream.network, stream, [frames]))
+    else:
+        given = [contents.golden[name] for name in q.graph.inputs]
+        run = Case(given, contents.values, [contents.values[name] for name in q.graph.outputs])
     specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
     measured, _ = run_firmware(
         firmware.program,
@@ -232,12 +234,3 @@ def _one_inference(
             ["build --no-simulate, then myoedge validate --on simulator: the first layer"],
         )
     return measured
-
-
-def _golden_case(build_plan: BuildPlan, contents: Contents) -> Case:
-    stream, graph = build_plan.stream, build_plan.plan.quant.graph
-    if stream is not None:
-        frames = first_frames(stream, 1, contents.golden)
-        return next(cases(stream.network, stream, [frames]))
-    given = [contents.golden[name] for name in graph.inputs]
-    return Case(given, contents.values, [contents.values[name] for name in graph.outputs])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,23 +75,20 @@ def load_model(
     kind = sniff(path)
     if factory and kind in WHOLE:
         raise needs_no_factory(kind, path)
-    found = _of_onnx(path) if kind is Kind.ONNX else _of_torch(kind, path, factory, calib)
-    return replace(found, graph=_prepared(found.imported, stages or ConditioningAndDecoding()))
+    stages = stages or ConditioningAndDecoding()
+    name = os.fsencode(path.stem).decode("utf-8", "replace")  # a file name may be any bytes
+    if kind is Kind.ONNX:
+        from myoedge.frontend.onnx.model import load_onnx
 
-
-def _of_onnx(path: Path) -> Model:
-    from myoedge.frontend.onnx.model import load_onnx
-
-    found = load_onnx(path)
-    return Model(_name(path), found.graph, found.graph, found.params, None, found.notes)
-
-
-def _of_torch(kind: Kind, path: Path, factory: str | None, calib: Given | None) -> Model:
+        found = load_onnx(path)
+        graph = _prepared(found.graph, stages)
+        return Model(name, found.graph, graph, found.params, None, found.notes)
     from myoedge.frontend.torch.export import example_inputs, from_exported, learnt
 
     program, notes = _program(kind, path, factory, calib)
     imported = from_exported(program)
-    return Model(_name(path), imported, imported, learnt(program), example_inputs(program), notes)
+    graph, examples = _prepared(imported, stages), example_inputs(program)
+    return Model(name, imported, graph, learnt(program), examples, notes)
 
 
 def _program(
@@ -106,14 +103,11 @@ def _program(
         refuse(kind, path)
     from myoedge.frontend.torch.checkpoint import load_checkpoint
 
-    sample = _first_sample(calib)
+    sample = None
+    if calib is not None and not is_random(calib):
+        sample = tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
     batch = None if sample is None else tuple(x[None] for x in sample)
     return load_checkpoint(path, factory, batch, otherwise=sample)
-
-
-def _name(path: Path) -> str:
-    """Name of the file without its extension; a file name may be any bytes."""
-    return os.fsencode(path.stem).decode("utf-8", "replace")
 
 
 def filters(table: ConditioningTable) -> Conditioning | None:
@@ -143,12 +137,6 @@ def _prepared(imported: Graph, stages: ConditioningAndDecoding) -> Graph:
     if stages.vote is not None:
         graph = voted(graph, stages.vote)
     return prepare(graph)
-
-
-def _first_sample(calib: Given | None) -> tuple[Array, ...] | None:
-    if calib is None or is_random(calib):
-        return None
-    return tuple(x[0] for x in samples.read(calib).inputs.values() if x.ndim)
 
 
 def is_random(calib: Given | None) -> bool:

@@ -33,7 +33,6 @@ from myoedge.quantization import samples
 from myoedge.quantization.calibrate import (
     Calibration,
     Observer,
-    Samples,
     calibrate,
     constant_inputs,
 )
@@ -49,7 +48,6 @@ WEAK_LAYER_DB = 12.0  # of one layer alone; usual layers have 30 to 45
 UNUSED = 4.0  # times what a maximum gives: what it reads has as much, which is a mask's fill
 METHODS = ("minmax", "percentile", "mse")
 
-Form = tuple[QuantGraph, Fidelity]  # of a network, and what it keeps
 Progress = Callable[[str], None]
 StrPath = str | Path
 
@@ -142,32 +140,36 @@ def run_quantize(options: Options) -> Quantized:
         if options.reuse is None:  # else what the older build chose stays
             refine = partial(refine_precision, network, fidelity, measured, calibrated, rules)
             plain, asked = (network, fidelity), settings.budget.sqnr
-            network, fidelity = _wide_enough(plain, refine, measured, asked)
+            needs_db = -math.inf if asked is None else configuration.decibels(asked)
+            for aim_db in (AIM_DB, needs_db):  # for [budget] sqnr only where it is missed so
+                refined = refine(aim_db)
+                same = refined is plain[0]
+                network, fidelity = plain if same else (refined, measure(refined, measured))
+                if (fidelity.total_db or 0.0) >= needs_db:
+                    break
         judged = _accuracies(network, given)
     reused = None if options.reuse is None else reused_layers(network, options.reuse)
     found = Quantized(model, given, network, fidelity, *judged, warnings, times_s, reused)
-    noted = (*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged))
-    return found.warned((*noted, *_strange(network, options.reuse)), options.strict)
-
-
-def _wide_enough(
-    plain: Form, refine: Callable[[float], QuantGraph], measured: Samples, asked: float | str | None
-) -> Form:
-    """Refined as it is without [budget] sqnr, and for that only where it is missed so."""
-    needs_db = -math.inf if asked is None else configuration.decibels(asked)
-    found = _measured(refine(AIM_DB), plain, measured)
-    keeps = (found[1].total_db or 0.0) >= needs_db
-    return found if keeps else _measured(refine(needs_db), plain, measured)
-
-
-def _measured(network: QuantGraph, known: Form, samples: Samples) -> Form:
-    return known if network is known[0] else (network, measure(network, samples))
+    noted = [*_weak_layers(network, fidelity), *_unjudged(network.graph, given, judged)]
+    if options.reuse is not None and not shares_weights(network, options.reuse):
+        older, newer = options.reuse.digest[:12], network.digest[:12]
+        noted.append(
+            notice(
+                "W203",
+                "no layer of this network has the weights that it has in the older build",
+                {"found": f"the older network is {older}, this one {newer}"},
+                ["--reuse a build of this network, of before it was fine-tuned"],
+            )
+        )
+    return found.warned(noted, options.strict)
 
 
 def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data]:
     """The network and its samples, or why there are none, before anything takes time."""
     path = _model_path(options, settings, base)
-    factory = _factory(options, settings, path)
+    # The factory of myoedge.toml does not apply to a file that holds the network itself.
+    is_whole = options.factory is None and options.model is not None and sniff(path) in WHOLE
+    factory = None if is_whole else options.factory or settings.model.factory
     calib = options.calib if options.calib is not None else _relative(base, settings.calib.data)
     ctc = settings.model.ctc if options.ctc is None else options.ctc
     stages = ConditioningAndDecoding(
@@ -177,14 +179,6 @@ def _loaded(options: Options, settings: Config, base: Path) -> tuple[Model, Data
     check_work(model)
     model = replace(model, graph=options.examine(model.graph))
     return model, choose_samples(model, calib)
-
-
-def _factory(options: Options, settings: Config, path: Path) -> str | None:
-    """Factory of the command line, or of myoedge.toml, which does not apply to a complete
-    network."""
-    if options.factory is None and options.model is not None and sniff(path) in WHOLE:
-        return None
-    return options.factory or settings.model.factory
 
 
 def _raise_first(strict: bool, warnings: Sequence[Notice]) -> None:
@@ -273,9 +267,16 @@ def _observer(options: Options, settings: Config) -> Observer:
 
 
 def _rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
-    rules = tuple(_layer_rule(*item) for item in settings.quant.items())
-    _check_rules(graph, rules)
-    return rules
+    """[quant] of myoedge.toml. Errors: E233 a pattern that matches no layer."""
+    rules = []
+    for pattern, table in settings.quant.items():
+        observer = Observer(table.method, table.percentile) if table.method else None
+        rules.append(LayerRule(pattern, table.weights, observer))
+        if not any(rules[-1].matches(node) for node in graph.nodes):
+            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
+            facts = {"has": ", ".join(paths)}
+            raise MyoedgeError("E233", f'[quant] "{pattern}" matches no layer', facts)
+    return tuple(rules)
 
 
 def _calibrated(
@@ -288,19 +289,6 @@ def _calibrated(
         if rule.observer is not None and rule.matches(node)
     }
     return calibrate(graph, data.inputs, observer, data.source, overrides)
-
-
-def _layer_rule(pattern: str, table: configuration.LayerTable) -> LayerRule:
-    observer = Observer(table.method, table.percentile) if table.method else None
-    return LayerRule(pattern, table.weights, observer)
-
-
-def _check_rules(graph: Graph, rules: Sequence[LayerRule]) -> None:
-    for rule in rules:
-        if not any(rule.matches(node) for node in graph.nodes):
-            paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
-            facts = {"has": ", ".join(paths)}
-            raise MyoedgeError("E233", f'[quant] "{rule.pattern}" matches no layer', facts)
 
 
 def _flat(graph: Graph, given: Data) -> Iterable[Notice]:
@@ -337,14 +325,4 @@ def _unjudged(graph: Graph, given: Data, accuracies: Sequence[float | None]) -> 
             "the accuracy is not measured: what has the classes in the output is not known",
             {"found": f"label {list(given.labels.shape)}"},
             scores if judges(graph) else symbols,
-        )
-
-
-def _strange(network: QuantGraph, older: QuantGraph | None) -> Iterable[Notice]:
-    if older is not None and not shares_weights(network, older):
-        yield notice(
-            "W203",
-            "no layer of this network has the weights that it has in the older build",
-            {"found": f"the older network is {older.digest[:12]}, this one {network.digest[:12]}"},
-            ["--reuse a build of this network, of before it was fine-tuned"],
         )

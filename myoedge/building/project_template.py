@@ -63,39 +63,29 @@ np.savez("calib.npz", {names})
 def write_project_template(folder: Path, model: str | Path | None) -> tuple[Path, ...]:
     """Writes both files, or none. Errors: E223 where one exists, those of load for a model."""
     shapes = {} if model is None else _shapes(model)
+    seen = str(model or "model.pt2")
+    if model is not None and not Path(model).is_absolute():
+        seen = os.path.relpath(model, folder)  # as myoedge.toml in that folder means it
+    quoted = '"' + seen.replace("\\", "\\\\").replace('"', '\\"') + '"'  # a TOML basic string
     files = {
-        FILE: _TOML.format(path=_quoted(_seen_from(folder, model)), arrays=_described(shapes)),
+        FILE: _TOML.format(path=quoted, arrays=_described(shapes)),
         CALIB_SCRIPT: _SCRIPT.format(
             arrays=_made(shapes), names=", ".join(f"{n}={n}" for n in shapes or ["input"])
         ),
     }
     if folder.exists() and not folder.is_dir():
-        raise _no_folder(folder)
+        facts = {"needs": "the folder of a project, to write myoedge.toml into"}
+        tries = [command("init", "--from", folder)]
+        raise MyoedgeError("E220", f"{folder} is no folder", facts, tries)
     there = [name for name in files if (folder / name).exists()]
     if there:
-        raise MyoedgeError(
-            "E223",
-            f"{there[0]} exists already",
-            {"has": str(folder / there[0])},
-            ["another folder"],
-        )
+        facts = {"has": str(folder / there[0])}
+        raise MyoedgeError("E223", f"{there[0]} exists already", facts, ["another folder"])
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text)
     return tuple(folder / name for name in files)
-
-
-def _no_folder(path: Path) -> MyoedgeError:
-    facts = {"needs": "the folder of a project, to write myoedge.toml into"}
-    return MyoedgeError("E220", f"{path} is no folder", facts, [command("init", "--from", path)])
-
-
-def _seen_from(folder: Path, model: str | Path | None) -> str:
-    """The model's path as myoedge.toml in that folder means it."""
-    if model is None or Path(model).is_absolute():
-        return str(model or "model.pt2")
-    return os.path.relpath(model, folder)
 
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -124,8 +114,3 @@ def _made(shapes: Shapes) -> str:
         sizes = ", ".join(map(str, shape)) or "..., channels, samples"
         lines.append(f"{name} = recording.astype(np.float32)  # as [samples, {sizes}]")
     return "\n".join(lines)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

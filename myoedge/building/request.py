@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.building import budget
 from myoedge.building.budget import Budget
-from myoedge.building.build_report import AUTO
+from myoedge.building.build_files import AUTO
 from myoedge.building.config import Config, StreamTable
 from myoedge.building.stream_rate import TOO_LARGE, check_stream, stream_plans
 from myoedge.errors import MyoedgeError

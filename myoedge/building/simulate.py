@@ -18,14 +18,14 @@ from myoedge.backends.equivalence import (
     golden_sample,
     same_outputs,
 )
-from myoedge.building.build_report import AUTO, report_files, with_run
-from myoedge.building.energy_coefficients import coefficients
+from myoedge.building.build_files import AUTO, report_files, with_run
+from myoedge.building.energy import coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.budget_check import over_latency
 from myoedge.reports.trace import perfetto
 from myoedge.simulator import RunOptions, Simulation, simulate
-from myoedge.targets import Chip, find_chip
+from myoedge.targets import find_chip
 from myoedge.targets.gap9.simulator_costs import COSTS
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ def simulate_build(
     progress: Progress | None,
 ) -> Simulated:
     """api.simulate; the arguments are explained there."""
-    chip = _chip_at_point(build, point_name)
+    chip = find_chip(str(build.manifest.get("target")))
+    built_for = build.report["target"].get("operating_point")
+    point = built_for if point_name in (None, AUTO) else point_name
+    chip = chip.at(point) if chip.point.clock_hz and point else chip
     short = [golden_sample(build, short=True)]
     samples = short if given is None else given_samples(build, given)
     with one_blas_thread():
@@ -113,13 +116,6 @@ def _measured(
     return build.simulate(inputs, options=options, cycles=costs(like), progress=progress)
 
 
-def _chip_at_point(build: Build, name: str | None) -> Chip:
-    """The chip at the operating point of that name, else at the one that was built for."""
-    chip = find_chip(str(build.manifest.get("target")))
-    point = build.report["target"].get("operating_point") if name in (None, AUTO) else name
-    return chip.at(point) if chip.point.clock_hz and point else chip
-
-
 def costs(like: str) -> Mapping[str, int]:
     """Cost table of the simulated platform, by name. Errors: E204 unknown."""
     if like not in COSTS:
@@ -141,18 +137,6 @@ def simulate_program(
     """api.simulate_elf; the arguments are explained there."""
     from myoedge.simulator import read_elf
 
-    chosen = {**costs(like), **({} if bank_conflicts else {"l1_contention": 0})}
-    return simulate(
-        read_elf(_bytes(elf), elf.name),
-        cycles=chosen,
-        folder=folder,
-        options=RunOptions(dump=dump, profile=profile, window=window),
-        progress=progress,
-        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
-    )
-
-
-def _bytes(elf: Path) -> bytes:
     try:
         with elf.open("rb") as file:
             data = file.read(MOST_FILE + 1)
@@ -161,4 +145,12 @@ def _bytes(elf: Path) -> bytes:
         raise MyoedgeError("E241", f"{elf} cannot be read", facts) from None
     if len(data) > MOST_FILE:
         raise MyoedgeError("E241", f"{elf} is too large", {"at most": f"{MOST_FILE:,} bytes"})
-    return data
+    chosen = {**costs(like), **({} if bank_conflicts else {"l1_contention": 0})}
+    return simulate(
+        read_elf(data, elf.name),
+        cycles=chosen,
+        folder=folder,
+        options=RunOptions(dump=dump, profile=profile, window=window),
+        progress=progress,
+        max_cycles=MOST_CYCLES if max_cycles is None else max_cycles,
+    )

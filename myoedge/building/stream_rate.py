@@ -14,11 +14,15 @@ from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.convert import causal_stream
-from myoedge.streaming.explicit_state import explicit_state_stream, without_states
+from myoedge.streaming.convert import (
+    causal_stream,
+    explicit_state_stream,
+    window_axes,
+    windowed_stream,
+    without_states,
+)
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import Axes, find_axes, follow_time
-from myoedge.streaming.windows import window_axes, windowed_stream
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
@@ -106,7 +110,11 @@ def stream_plans(
     frame_hz = None if table.rate is None else table.rate / table.hop
     window_s = None if table.rate is None else (table.window or table.hop) / table.rate
     if table.states or in_windows(table):
-        stream = _whole_network(q, table)
+        if table.states:
+            stream = explicit_state_stream(q, table.states)
+        else:
+            axes = window_axes(q.graph, table.axis)
+            stream = windowed_stream(q, axes, *_overlap(q.graph, axes, table))
         yield StreamPlan(stream, _planned(stream, chip, budget), frame_hz, window_s)
         return
     axes = find_axes(q.graph, table.axis)
@@ -126,7 +134,8 @@ def stream_plans(
     yield StreamPlan(*plan_for(first), frame_hz, window_s, fewest)
     if table.frames or fewest[chip.point.name] is None:
         return
-    for frames in _more_frames(first, step):
+    frames = first
+    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:  # an eighth more
         counts = {**fewest, chip.point.name: frames}
         try:
             yield StreamPlan(*plan_for(frames), frame_hz, window_s, counts)
@@ -134,20 +143,6 @@ def stream_plans(
             if error.exit_code != TOO_LARGE:
                 raise
             return
-
-
-def _more_frames(frames: int, step: int) -> Iterator[int]:
-    """Multiples of `step` above a number of frames, each about an eighth more."""
-    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
-        yield frames
-
-
-def _whole_network(q: QuantGraph, table: StreamTable) -> Stream:
-    """The stream of a network that runs as a whole: with states of its own, or on windows."""
-    if table.states:
-        return explicit_state_stream(q, table.states)
-    axes = window_axes(q.graph, table.axis)
-    return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
 
 
 def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:

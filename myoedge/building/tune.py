@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.request import BuildPlan
 from myoedge.errors import MyoedgeError
-from myoedge.plan.l1.layers import TileRanks, distinct_layers
+from myoedge.plan.l1.layers import distinct_layers
+from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import describe
 from myoedge.system.cache import SEAL_BYTES, digest, is_cached, prune, store
 from myoedge.system.tools import cache_folder, scratch

@@ -11,7 +11,7 @@ import click
 from myoedge.cli.shell import Terminal, chosen_build, common
 
 if TYPE_CHECKING:
-    from myoedge.building.consumption import EnergyCalibration
+    from myoedge.building.energy import EnergyCalibration
     from myoedge.power.calibrate import Residual
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from myoedge.codegen.kernels import arrays, function_name
 from myoedge.codegen.render import C_TYPES, initializer
 from myoedge.numerics.arrays import Array
-from myoedge.plan.l2.deduplicated import Key
+from myoedge.plan.l2.resident_weights import Key
 from myoedge.plan.plan import Plan
 
 

@@ -61,7 +61,7 @@ def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list
             "tiles": len(tiling.tiles),
             "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
             "back_to_back": int(tiling.back_to_back),
-            "kernel_waits": tiling.kernel_waits,
+            "kernel_waits": int(tiling.kernel_waits),
             "nine_cores": int(bool(tiling.kernel.nine_cores)),
         }
     known += ("prefetch",) if prefetches else ()

@@ -82,7 +82,7 @@ def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     first = tiling.tiles[0].l1
     found = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
     if tiling.kernel.nine_cores is not None:
-        found.append(("helped", str(int(tiling.kernel.nine_cores))))
+        found.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
     return found
 
 
@@ -112,7 +112,7 @@ def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple
         else:
             found.append((name, tables.number(name, [int(row[name]) for row in every])))
     if tiling.kernel.kernel_waits:
-        found.append(("awaited", ("0", "t == 0", "t == 0 ? 2 : 0")[tiling.kernel_waits]))
+        found.append(("kernel_waits", "t == 0" if tiling.kernel_waits else "0"))
     return found
 
 
@@ -144,18 +144,12 @@ def _move(function: str, base: str, l1: str, at: str, size: str, line: str, stri
 
 
 def _loads(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:
-    """Statements that fetch what tile t needs, what the first one needs late behind all else."""
-    late: list[str] = []
+    """Statements that fetch what tile t needs."""
     for operand in tiling.kernel.operands:
         every = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
         early = any(map(tiling.early, every[0]))
         if any(every[1:] if early else every):
-            moves = _moves(tables, "me_fetch", every, base(operand), early)
-            if tiling.kernel_waits > 1 and any(map(tiling.late, every[0])):
-                late += ["me_start_for_late(t);", *moves, "me_start_for_next();"]
-            else:
-                yield from moves
-    yield from late
+            yield from _moves(tables, "me_fetch", every, base(operand), early)
 
 
 def _stores(tiling: Tiling, base: Base, tables: Tables) -> Iterator[str]:

@@ -144,7 +144,6 @@ class TiledKernel:
     reversed_axes   the last tile along them comes first
     multiples       of axes of `split`: sizes are multiples of so many, but for the last tile's
     kernel_waits    the kernel waits by itself for operands of a layer's first tile
-    late      and for this operand once more; "": for all at once
     nine_cores  whether the control core calls the kernel too, when it has started a tile's
               transfers; None: of this kernel it never does
     operands  what is read and written; scratch is apart
@@ -171,7 +170,6 @@ class TiledKernel:
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()
     kernel_waits: bool = False
-    late: str = ""
     multiples: Mapping[str, int] = field(default_factory=dict)
     nine_cores: bool | None = None
     sources: Mapping[str, str] = field(default_factory=dict)

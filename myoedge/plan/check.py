@@ -33,12 +33,8 @@ def _fits(plan: Plan) -> Iterator[str]:
 
 
 def _inside(plan: Plan) -> Iterator[str]:
-    at = plan.placement.offsets
-    return (
-        life.name
-        for life in plan.lives
-        if not 0 <= at[life.name] <= plan.arena_bytes - life.size_bytes
-    )
+    at, end = plan.placement.offsets, plan.arena_bytes
+    return (x.name for x in plan.lives if not 0 <= at[x.name] <= end - x.size_bytes)
 
 
 def _aligned(plan: Plan) -> Iterator[str]:
@@ -59,24 +55,19 @@ def _alive_when_used(plan: Plan) -> Iterator[str]:
     """Whatever a step reads or writes in the arena lies in a buffer that is alive then."""
     for index, step in enumerate(plan.steps):
         for name in (*step.operands, step.node.name):
-            if plan.where[name].kind == "arena" and not _held(plan, name, index):
+            place, at = plan.where[name], plan.placement.offsets
+            alive = (x for x in plan.lives if x.first <= index <= x.last)
+            if place.kind == "arena" and not any(
+                0 <= place.offset - at[x.name] < x.size_bytes for x in alive
+            ):
                 yield name
-
-
-def _held(plan: Plan, name: str, index: int) -> bool:
-    offset = plan.where[name].offset
-    return any(
-        life.first <= index <= life.last
-        and 0 <= offset - plan.placement.offsets[life.name] < life.size_bytes
-        for life in plan.lives
-    )
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
     """Buffers of L1 end before its end, where there is one."""
-    room = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
+    end = plan.chip.l1_room_bytes if plan.chip.l1_bytes else sys.maxsize
     for step, tiling in _tiled(plan):
-        if any(b.offset < 0 or b.offset + b.size_bytes > room for b in tiling.buffers):
+        if not all(0 <= b.offset <= end - b.size_bytes for b in tiling.buffers):
             yield step.node.name
 
 
@@ -86,25 +77,18 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
     alive: list[Buffer] = []
     for buffer, name in sorted(rows, key=lambda row: row[0].first):
         alive = [other for other in alive if other.last >= buffer.first]
-        if any(_clash(other, buffer) for other in alive):
+        at, end = buffer.offset, buffer.offset + buffer.size_bytes
+        if any(x.offset < end and at < x.offset + x.size_bytes for x in alive):
             yield name
         alive.append(buffer)
 
 
-def _clash(a: Buffer, b: Buffer) -> bool:
-    return a.offset < b.offset + b.size_bytes and b.offset < a.offset + a.size_bytes
-
-
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
     """Prefetched constants have buffers from the start of their transfer on, and are few enough."""
-    early = [
-        (step, tiling, prefetched(tiling))
-        for step, tiling in _tiled(plan)
-        if tiling.since is not None
-    ]
-    for step, tiling, moved in early:
+    rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.since is not None]
+    for step, tiling, moved in rows:
         since = tiling.since or 0
-        at_once = [len(m) for _, t, m in early if (t.since or 0) <= since < t.first]
+        at_once = [len(m) for _, t, m in rows if (t.since or 0) <= since < t.first]
         near = max(tiling.first - MOST_TILES, 0) <= since < tiling.first
         held = all(_in_buffer(tiling, x, since) for x in moved)
         if not (near and held and sum(at_once) <= MOST_TILES):
@@ -112,9 +96,8 @@ def _fetched_ahead(plan: Plan) -> Iterator[str]:
 
 
 def _l1_aligned(plan: Plan) -> Iterator[str]:
-    for step, tiling in _tiled(plan):
-        if any(b.offset % 4 for b in tiling.buffers):
-            yield step.node.name
+    tiled = _tiled(plan)
+    return (step.node.name for step, t in tiled if any(b.offset % 4 for b in t.buffers))
 
 
 def _covered(plan: Plan) -> Iterator[str]:
@@ -139,15 +122,14 @@ def _resident(plan: Plan) -> Iterator[str]:
     buffers = [b for _, tiling in _tiled(plan) for b in tiling.buffers]
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
-        wanted = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
+        places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
         operands = () if tiling is None else tiling.kernel.operands
         found = {o.source: o for o in operands if tiling and o.name in tiling.resident}
-        if found.keys() != wanted.keys():
+        stay = found.keys() == places.keys()
+        if tiling is not None:
+            stay = stay and all(_stays(tiling, found[at], places[at], buffers) for at in places)
+        if not stay:
             yield step.node.name
-        elif tiling is not None:
-            held = (_stays(tiling, found[at], wanted[at], buffers) for at in wanted)
-            if not all(held):
-                yield step.node.name
 
 
 def _stays(tiling: Tiling, operand: Operand, offset: int, buffers: Sequence[Buffer]) -> bool:
@@ -176,9 +158,9 @@ def _movable(plan: Plan) -> Iterator[str]:
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
-                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
                 whole = x.bytes % x.line == 0 and 0 < x.bytes <= longest
-                if not whole or x.at < 0 or end > shapes[x.operand] or not _in_buffer(tiling, x):
+                inside = x.at >= 0 and x.end <= shapes[x.operand] and _in_buffer(tiling, x)
+                if not (whole and inside):
                     yield step.node.name
 
 
@@ -194,15 +176,14 @@ def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
 def _l3_transfers_inside(plan: Plan) -> Iterator[str]:
     """Transfers are words of the arena and of L3; constants lie there as they are."""
     image = plan.l3_image()
-    for l3_transfer in plan.l3_transfers:
-        size, chunk = l3_transfer.chunk.room_bytes, l3_transfer.chunk
-        whole = l3_transfer.l2 % WORD == 0 and 0 <= l3_transfer.l2 <= plan.arena_bytes - size
-        there = l3_transfer.l3 % WORD == 0 and l3_transfer.l3 >= 0
+    for x in plan.l3_transfers:
+        size, chunk = x.chunk.room_bytes, x.chunk
+        there = 0 <= x.l2 <= plan.arena_bytes - size and x.l3 >= 0
         if chunk.tensor:
-            there &= l3_transfer.l3 <= plan.map_bytes - size
+            there &= x.l3 <= plan.map_bytes - size
         else:
-            there &= image[l3_transfer.l3 : l3_transfer.l3 + size] == plan.content(chunk)
-        if not whole or not there:
+            there &= image[x.l3 : x.l3 + size] == plan.content(chunk)
+        if x.l2 % WORD or x.l3 % WORD or not there:
             yield plan.steps[chunk.step].node.name
     if len(image) + plan.map_bytes > plan.chip.l3_bytes:
         yield f"{len(image) + plan.map_bytes:,} B"
@@ -220,26 +201,18 @@ def _l3_transfers_in_turn(plan: Plan) -> Iterator[str]:
 def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
     """A transfer has its bytes of L2 for itself, from the step it begins until it is read last."""
     at = plan.placement.offsets
-    rows = [
-        (at[life.name], at[life.name] + life.size_bytes, plan.timeline_steps.alive(life))
-        for life in plan.lives
-    ]
+    alive = plan.timeline_steps.alive
+    rows = [(at[x.name], at[x.name] + x.size_bytes, alive(x)) for x in plan.lives]
     windows = {(a.step, a.operand): a.window(len(plan.steps) - 1).name for a in plan.accesses}
-    for l3_transfer in plan.l3_transfers:
-        name, size = plan.steps[l3_transfer.chunk.step].node.name, l3_transfer.chunk.room_bytes
-        window = (
-            windows.get((l3_transfer.chunk.step, l3_transfer.chunk.array))
-            if l3_transfer.chunk.tensor
-            else None
-        )
-        own = Life(name, size, l3_transfer.since, l3_transfer.chunk.last)
-        others = (row for row in rows if row[2].name != window)
-        if any(
-            own.meets(x) and l3_transfer.l2 < end and at < l3_transfer.l2 + size
-            for at, end, x in others
-        ):
+    for x in plan.l3_transfers:
+        chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
+        name = plan.steps[chunk.step].node.name
+        window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
+        own = Life(name, chunk.room_bytes, x.since, chunk.last)
+        others = (row for row in rows if row[2].name != window and own.meets(row[2]))
+        if any(start < stop and first < end for first, stop, _ in others):
             yield name
-        rows.append((l3_transfer.l2, l3_transfer.l2 + size, own))
+        rows.append((start, end, own))
 
 
 def _arrived_when_read(plan: Plan) -> Iterator[str]:
@@ -249,10 +222,8 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
         enter = plan.timeline_steps.enters[index]
         whole = plan.stored(index)[array].nbytes
         if tiling is None:
-            (l3_transfer,) = l3_transfers
-            if l3_transfer.chunk.size_bytes != whole or not _covers(
-                l3_transfer, 0, whole, enter, enter + 1
-            ):
+            (only,) = l3_transfers
+            if only.chunk.size_bytes != whole or not _covers(only, 0, whole, enter, enter + 1):
                 yield name
             continue
         operand = next(o.name for o in tiling.kernel.operands if o.source == array)
@@ -261,13 +232,10 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
             yield name
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
-                end = x.at + (x.bytes // x.line - 1) * x.stride + x.line
                 first, last = enter + tiling.loads_in(t), enter + t
                 if t == 0 and tiling.since is not None and tiling.early(x):
                     first = plan.timeline_steps.beside(tiling.since)
-                if not any(
-                    _covers(l3_transfer, x.at, end, first, last) for l3_transfer in l3_transfers
-                ):
+                if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
                     yield name
 
 
@@ -275,56 +243,39 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
     """Tiles move bytes of a feature map in L3 while a transfer has them in L2; all of the map has
     left before any of it comes back."""
     l3_transfers: dict[tuple[int, str], list[L3Transfer]] = {}
-    for l3_transfer in plan.l3_transfers:
-        if l3_transfer.chunk.tensor:
-            l3_transfers.setdefault((l3_transfer.chunk.step, l3_transfer.chunk.array), []).append(
-                l3_transfer
-            )
+    for h in plan.l3_transfers:
+        if h.chunk.tensor:
+            l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
     for found in plan.accesses:
         tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
         tiles = () if tiling is None else tiling.tiles
         for t, tile in enumerate(tiles):
             timeline_step = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
-            mine = [
-                h
-                for h in l3_transfers.get((found.step, found.operand), ())
-                if _covers(h, h.chunk.start, h.chunk.start, timeline_step, timeline_step)
-            ]
+            now, windows = (timeline_step, timeline_step), (found.step, found.operand)
+            possible = l3_transfers.get(windows, ())
+            there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
             for x in (x for x in (*tile.loads, *tile.stores) if x.operand == found.operand):
-                if not all(
-                    any(_covers(h, *run, timeline_step, timeline_step) for h in mine)
-                    for run in _runs(x)
-                ):
+                lines = [x.at + k * x.stride for k in range(x.bytes // x.line)]
+                if not all(any(_covers(h, at, at + x.line, *now) for h in there) for at in lines):
                     yield plan.steps[found.step].node.name
-    for n, l3_transfer in enumerate(plan.l3_transfers):
-        if l3_transfer.chunk.tensor and not l3_transfer.out and _unwritten(plan, n):
-            yield plan.steps[l3_transfer.chunk.step].node.name
-
-
-def _runs(x: Transfer) -> Iterator[tuple[int, int]]:
-    """(first byte, byte behind the last) of every line."""
-    return ((x.at + k * x.stride, x.at + k * x.stride + x.line) for k in range(x.bytes // x.line))
-
-
-def _unwritten(plan: Plan, n: int) -> bool:
-    """Whether bytes that the n-th transfer brings have not all been taken out before."""
-    l3_transfer = plan.l3_transfers[n]
-    if l3_transfer.chunk.tensor in plan.graph_inputs:  # it is there before the first layer
-        return False
-    at = l3_transfer.l3
-    rows = ((h.l3, h.l3 + h.chunk.room_bytes) for h in plan.l3_transfers[:n] if h.out)
-    for low, high in sorted(rows):
-        at = high if low <= at < high else at
-    return at < l3_transfer.l3 + l3_transfer.chunk.size_bytes
+    for n, h in enumerate(plan.l3_transfers):
+        # Inputs are there before the first layer; of other maps all bytes are taken out before.
+        if not h.chunk.tensor or h.out or h.chunk.tensor in plan.graph_inputs:
+            continue
+        at = h.l3
+        for low, high in sorted(
+            (x.l3, x.l3 + x.chunk.room_bytes) for x in plan.l3_transfers[:n] if x.out
+        ):
+            at = high if low <= at < high else at
+        if at < h.l3 + h.chunk.size_bytes:
+            yield plan.steps[h.chunk.step].node.name
 
 
 def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: int) -> bool:
     chunk = l3_transfer.chunk
     inside = chunk.start <= start and stop <= chunk.start + chunk.size_bytes
-    there = chunk.first <= first and last <= (
-        l3_transfer.begins - 1 if l3_transfer.out else chunk.last
-    )
-    return inside and there
+    end = l3_transfer.begins - 1 if l3_transfer.out else chunk.last
+    return inside and chunk.first <= first and last <= end
 
 
 def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:

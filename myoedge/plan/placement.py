@@ -38,12 +38,13 @@ Place = Callable[[Sequence[Life], int], Placement]
 
 def lower_bound(lives: Sequence[Life], alignment: int) -> int:
     """The most bytes that are alive at one step."""
-    steps = sorted({life.first for life in lives})
-    return max((_alive(lives, step, alignment) for step in steps), default=0)
-
-
-def _alive(lives: Sequence[Life], step: int, alignment: int) -> int:
-    return sum(_up(x.size_bytes, alignment) for x in lives if x.first <= step <= x.last)
+    return max(
+        (
+            sum(_up(x.size_bytes, alignment) for x in lives if x.first <= step <= x.last)
+            for step in sorted({life.first for life in lives})
+        ),
+        default=0,
+    )
 
 
 def _up(size: int, alignment: int) -> int:

@@ -20,7 +20,7 @@ from myoedge.plan.l1.infeasible import too_small
 from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l1.tiling import describe as describe_tiling
-from myoedge.plan.l2.deduplicated import Key, owners
+from myoedge.plan.l2.resident_weights import Key, owners
 from myoedge.plan.l3.feature_maps import Access
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life, Placement
@@ -79,12 +79,8 @@ class Plan:
     @property
     def arena_bytes(self) -> int:
         """Feature maps, and places of what comes from L3."""
-        ends = (l3_transfer.l2 + l3_transfer.chunk.room_bytes for l3_transfer in self.l3_transfers)
-        return (
-            max(self.placement.arena_bytes, *ends)
-            if self.l3_transfers
-            else self.placement.arena_bytes
-        )
+        ends = (x.l2 + x.chunk.room_bytes for x in self.l3_transfers)
+        return max([self.placement.arena_bytes, *ends])
 
     @property
     def weight_bytes(self) -> int:
@@ -122,53 +118,44 @@ class Plan:
     @cached_property
     def streamed(self) -> Mapping[tuple[int, str], tuple[L3Transfer, ...]]:
         """Transfers by step and array, in the order of the array's bytes."""
-        found: dict[tuple[int, str], list[L3Transfer]] = {}
-        for l3_transfer in sorted(self.from_l3_bin, key=lambda h: h.chunk.start):
-            found.setdefault((l3_transfer.chunk.step, l3_transfer.chunk.array), []).append(
-                l3_transfer
-            )
-        return {key: tuple(l3_transfers) for key, l3_transfers in found.items()}
+        found: dict[tuple[int, str], tuple[L3Transfer, ...]] = {}
+        for x in sorted(self.from_l3_bin, key=lambda x: x.chunk.start):
+            key = (x.chunk.step, x.chunk.array)
+            found[key] = (*found.get(key, ()), x)
+        return found
 
     @property
     def l3_bytes(self) -> int:
         """Size of l3.bin."""
-        return max(
-            (l3_transfer.l3 + l3_transfer.chunk.room_bytes for l3_transfer in self.from_l3_bin),
-            default=0,
-        )
+        return max((x.l3 + x.chunk.room_bytes for x in self.from_l3_bin), default=0)
 
     @property
     def from_l3_bin(self) -> tuple[L3Transfer, ...]:
         """Transfers of constants."""
-        return tuple(
-            l3_transfer for l3_transfer in self.l3_transfers if not l3_transfer.chunk.tensor
-        )
+        return tuple(x for x in self.l3_transfers if not x.chunk.tensor)
 
     @property
     def map_bytes(self) -> int:
         """Bytes of L3 for feature maps, behind l3.bin."""
-        ends = (at + _words(size_bytes(self.quant, name)) for name, at in self.maps.items())
-        return max(ends, default=0)
+        sizes = {name: size_bytes(self.quant, name) for name in self.maps}
+        return max((at + -(-sizes[n] // WORD) * WORD for n, at in self.maps.items()), default=0)
 
     def windows(self, index: int) -> dict[str, int]:
         """Offsets in the arena of a node's windows on feature maps, by operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
-        mine = (a for a in self.accesses if a.step == index)
-        return {a.operand: at[a.window(last).name] for a in mine}
+        return {a.operand: at[a.window(last).name] for a in self.accesses if a.step == index}
 
     def l3_image(self) -> bytes:
         """l3.bin: chunks in the order in which they are needed, each from a word on."""
         image = bytearray(self.l3_bytes)
-        for l3_transfer in self.from_l3_bin:
-            image[l3_transfer.l3 : l3_transfer.l3 + l3_transfer.chunk.room_bytes] = self.content(
-                l3_transfer.chunk
-            )
+        for x in self.from_l3_bin:
+            image[x.l3 : x.l3 + x.chunk.room_bytes] = self.content(x.chunk)
         return bytes(image)
 
     def content(self, chunk: Chunk) -> bytes:
         """Bytes of a constant, filled to words."""
-        whole = np.ascontiguousarray(self.stored(chunk.step)[chunk.array]).tobytes()
-        own = whole[chunk.start : chunk.start + chunk.size_bytes]
+        array = np.ascontiguousarray(self.stored(chunk.step)[chunk.array]).tobytes()
+        own = array[chunk.start : chunk.start + chunk.size_bytes]
         return own.ljust(chunk.room_bytes, b"\0")
 
     def stored(self, index: int) -> Mapping[str, Array]:
@@ -179,13 +166,8 @@ class Plan:
     @cached_property
     def cycles(self) -> tuple[float | None, ...]:
         """Estimated cycles of each step; None for those that work on L2 as a whole."""
-        return tuple(
-            modelled(
-                self.tilings,
-                self.chip.transfers,
-                [l3_transfer.begins for l3_transfer in self.l3_transfers],
-            )
-        )
+        begins = [x.begins for x in self.l3_transfers]
+        return tuple(modelled(self.tilings, self.chip.transfers, begins))
 
     @property
     def l1_bytes(self) -> int:
@@ -258,10 +240,6 @@ def l1_room_bytes(chip: Chip, steps: int) -> int:
     return max(chip.l1_room_bytes - MARK_BYTES * (steps + 2), 0)
 
 
-def _words(size: int) -> int:
-    return -(-size // WORD) * WORD
-
-
 def size_bytes(q: QuantGraph, name: str) -> int:
     return math.prod(q.graph.shape(name)) * q.element_type(name).size_bytes
 
@@ -293,7 +271,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "l1_bytes": plan.l1_bytes,
         "l3_bytes": plan.l3_bytes,
         "maps_in_l3": dict(plan.maps),
-        "hauls": [_l3_transfer_json(plan, l3_transfer) for l3_transfer in plan.l3_transfers],
+        "hauls": [_l3_transfer_json(plan, x) for x in plan.l3_transfers],
         "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
@@ -332,11 +310,8 @@ def _l3_transfer_json(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
 
 def _text(location: Location) -> str:
     place = f"{location.kind}{f' {location.index}' if location.index != '' else ''}"
-    return (
-        f"{place} + {location.offset}"
-        if location.offset or location.kind in ("arena", "l1")
-        else place
-    )
+    has_offset = location.offset or location.kind in ("arena", "l1")
+    return f"{place} + {location.offset}" if has_offset else place
 
 
 def parse_location(text: str) -> tuple[str, int, int]:

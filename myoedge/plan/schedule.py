@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from myoedge.errors import MyoedgeError
-from myoedge.graph.ir import Node, Shape
+from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
-from myoedge.plan.l1.layers import NO_RANKS, TileRanks, plan_l1
+from myoedge.plan.l1.layers import NetworkKernels, plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.spill import Roots, spilled
@@ -51,8 +52,8 @@ class Network:
     owned: Mapping[str, int]
     copies: tuple[tuple[int, str], ...]
     placing: Place
+    kernels: NetworkKernels
     on_l2: bool = True
-    tile_ranks: TileRanks = field(default_factory=dict)
 
 
 def make_plan(
@@ -66,7 +67,8 @@ def make_plan(
     steps = tuple(step for step in q.steps if step.node.name not in alias)
     roots = {name: _root(name, alias) for name in (*q.graph.tensors, *q.constants)}
     owned, copies = _outputs(q, roots)
-    network = Network(q, chip, steps, roots, owned, copies, placing, tile_ranks=tile_ranks)
+    kernels = NetworkKernels.of(steps, chip, tile_ranks)
+    network = Network(q, chip, steps, roots, owned, copies, placing, kernels)
     plan = _fitting(network)
     enforce(PLANNED, plan, q.graph, "planned")
     return plan
@@ -77,8 +79,14 @@ def _fitting(network: Network) -> Plan:
     plan = _tiled(network, None, _resident_candidates(network))
     if fits(plan):
         return plan
+    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
+        raise too_large(plan)
     try:
-        return _streaming(network, plan)
+        streaming = _weights_streaming(network, plan)
+        if streaming is None:  # feature maps too
+            bare = _tiled(network, None, ())
+            streaming = spilled(bare, network.roots, network.placing, network.kernels)
+        return filled(streaming)
     except MyoedgeError:  # constants as kernels read them are up to a third larger than the others
         if not any(tiling and tiling.choice.in_l2 for tiling in plan.tilings):
             raise
@@ -89,7 +97,7 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.steps, room, n.chip, limits, tensors, n.on_l2, n.tile_ranks)
+    tilings = plan_l1(n.kernels, room, limits, tensors, n.on_l2)
     resident = _resident(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in resident)
     placement = n.placing(lives, n.chip.alignment_bytes)
@@ -98,16 +106,6 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
     return Plan(
         n.quant, n.chip, n.steps, where, n.copies, lives, placement, tilings, timeline_steps
     )
-
-
-def _streaming(network: Network, plan: Plan) -> Plan:
-    """Weights from L3; feature maps too where that is not enough. Errors: E301."""
-    if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
-        raise too_large(plan)
-    made = _weights_streaming(network, plan)
-    if made is None:
-        made = spilled(_tiled(network, None, ()), network.roots, network.placing)
-    return filled(made)
 
 
 def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
@@ -121,33 +119,25 @@ def _weights_streaming(network: Network, plan: Plan) -> Plan | None:
             )
             if made is not None:
                 found.append(made)
-            if len(found) >= ENOUGH and not _waits(min(found, key=modelled_cycles)):
-                break
+            if len(found) >= ENOUGH:
+                best = min(found, key=modelled_cycles)
+                if modelled_cycles(best) <= WAITS * sum(layer_cycles(best)):
+                    break
     return min(found, key=modelled_cycles, default=None)
-
-
-def _waits(plan: Plan) -> bool:
-    return modelled_cycles(plan) > WAITS * sum(layer_cycles(plan))
 
 
 def _aliases(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
     """Tensors that are other tensors' bytes: {view: (tensor, offset in bytes)}."""
     found: dict[str, tuple[str, int]] = {}
     for node in q.graph.nodes:
-        offset = _view_offset(q, node)
-        if offset is not None and offset % alignment == 0:
-            found[node.name] = (node.inputs[0], offset)
+        first = 0 if OPS[node.op].view else None
+        if node.op == "slice":
+            first = contiguous_slice(q.graph.shape(node.inputs[0]), node.attrs["cuts"])
+        if first is not None:
+            offset = first * q.element_type(node.inputs[0]).size_bytes
+            if offset % alignment == 0:
+                found[node.name] = (node.inputs[0], offset)
     return found
-
-
-def _view_offset(q: QuantGraph, node: Node) -> int | None:
-    """Bytes into its input at which a view starts; None for operators that move or compute."""
-    if OPS[node.op].view:
-        return 0
-    if node.op != "slice":
-        return None
-    first = contiguous_slice(q.graph.shape(node.inputs[0]), node.attrs["cuts"])
-    return None if first is None else first * q.element_type(node.inputs[0]).size_bytes
 
 
 def contiguous_slice(shape: Shape, cuts: Sequence[tuple[int, int, int]]) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.plan.l1.tiling import Tiling, Transfer
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import Life
 
 WORD = 4  # bytes: what L3 and L2 address in transfers between them
@@ -120,17 +120,13 @@ def reads_of(
     entered; operands with more than two buffers until the step before their tile.
     """
     for t, tile in enumerate(tiling.tiles):
-        mine = [x for x in tile.loads if x.operand == operand]
-        if mine:
-            span = (min(x.at for x in mine), max(_end(x) for x in mine))
+        moved = [x for x in tile.loads if x.operand == operand]
+        if moved:
+            span = (min(x.at for x in moved), max(x.end for x in moved))
             for timeline_step in sorted({enter + tiling.loads_in(t), enter + t}):
                 yield (timeline_step, *span)
-            if t == 0 and tiling.since is not None and tiling.early(mine[0]):
+            if t == 0 and tiling.since is not None and tiling.early(moved[0]):
                 yield (timeline_steps.beside(tiling.since), *span)
-
-
-def _end(x: Transfer) -> int:
-    return x.at + (x.bytes // x.line - 1) * x.stride + x.line
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:

@@ -1,17 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Causal networks: QuantGraph -> Stream, every step on the frames of a pass, with states."""
+"""QuantGraph -> Stream: a causal network, one on overlapping windows, one with explicit states.
+
+A causal network computes the frames of a pass in every step and keeps states. A window is the
+network's own length: frames that are known already, those that are new and whose outputs are
+wanted, and some of the future, so that the outputs come that much later. A network of one time step
+with states as inputs and outputs runs a pass a step; what a recurrent layer leaves goes from pass
+to pass in its own bits, not in those of the tensors that the model packs it into.
+"""
 
 from __future__ import annotations
 
-from myoedge.operators.base import QuantizedNode
-from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.frame_reads import PassReads, Read, earliest_reads
-from myoedge.streaming.pass_builder import PassBuilder, built_network
-from myoedge.streaming.recurrent import add_recurrent
-from myoedge.streaming.stream import Stream
-from myoedge.streaming.time_axis import Axes, TimePaths, follow_time
+from collections.abc import Mapping
+from dataclasses import replace
 
-OperandCache = dict[tuple[str, Read, int], str]  # by tensor, read and fill
+import numpy as np
+
+from myoedge.errors import MyoedgeError
+from myoedge.graph.ir import Graph, Node, prune
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS, StreamingRule, StreamState
+from myoedge.quantization.scales import QuantGraph
+from myoedge.streaming.frame_reads import Read, earliest_reads
+from myoedge.streaming.pass_builder import PassBuilder, add_recurrent, built_network
+from myoedge.streaming.stream import Stream
+from myoedge.streaming.time_axis import (
+    Axes,
+    ambiguous_axes,
+    common_axes,
+    follow_time,
+    stream_error,
+)
+
+States = Mapping[str, str]  # output of the model that an input will be in the next step
+IDENTITY = (("affine", 1.0, 0.0),)
 
 
 def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
@@ -24,15 +45,35 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     """
     paths = follow_time(q.graph, axes)
     timing = earliest_reads(q.graph, paths, frames)
-    builder, cache = PassBuilder(q, paths.axis), OperandCache()
+    builder, known = PassBuilder(q, paths.axis), dict[tuple[str, Read, int], str]()
+
+    def operand(name: str, read: Read, fill: int = 0) -> str:
+        """The tensor of the frames that a step reads of another tensor."""
+        key = (name, read, fill)
+        if key not in known:
+            count = builder.shape(name)[builder.axis[name]]
+            with_past = builder.with_past(name, name, read.delay, fill, None)
+            delayed = builder.part(name, with_past, 0, count)
+            with_history = builder.with_past(name, delayed, read.history, fill, read.begins)
+            known[key] = builder.part(name, with_history, 0, read.taken)
+        return known[key]
+
     for name in q.graph.inputs:
         builder.tensor(name, builder.with_frames(name, frames), name)
     for step in q.steps:
-        _add(builder, cache, step, paths, timing)
-    outputs_of = {name: _operand(builder, cache, name, r) for name, r in timing.reads[""].items()}
-    outputs = [outputs_of[name] for name in q.graph.outputs]
+        rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
+        names = {n: operand(n, reads[n], rule.fill(step)) for n, rule in rules.items()}
+        inputs, rule = (
+            [names.get(name, name) for name in step.node.inputs],
+            next(iter(rules.values())),
+        )
+        if rule.carries:
+            add_recurrent(builder, step, inputs, rule, next(iter(reads.values())).begins or 0)
+        else:
+            builder.add_step(step, inputs, rule.resized(frames // paths.stride[step.node.name]))
+    outputs_of = {name: operand(name, read) for name, read in timing.reads[""].items()}
     return Stream(
-        built_network(builder, outputs),
+        built_network(builder, [outputs_of[name] for name in q.graph.outputs]),
         tuple(builder.port(name, name) for name in q.graph.inputs),
         tuple(builder.port(name, outputs_of[name]) for name in q.graph.outputs),
         tuple(builder.states),
@@ -42,35 +83,150 @@ def causal_stream(q: QuantGraph, axes: Axes, frames: int) -> Stream:
     )
 
 
-def _add(
-    builder: PassBuilder,
-    cache: OperandCache,
-    step: QuantizedNode,
-    paths: TimePaths,
-    timing: PassReads,
-) -> None:
-    """Adds a step on the frames that it reads in a pass."""
-    rules, reads = paths.rules[step.node.name], timing.reads[step.node.name]
-    names = {n: _operand(builder, cache, n, reads[n], m.fill(step)) for n, m in rules.items()}
-    inputs = [names.get(name, name) for name in step.node.inputs]
-    frames, rule = timing.frames // paths.stride[step.node.name], next(iter(rules.values()))
-    if rule.carries:
-        fill_passes = next(iter(reads.values())).begins
-        add_recurrent(builder, step, inputs, rule, fill_passes or 0)
-    else:
-        builder.add_step(step, inputs, rule.resized(frames))
+# --- overlapping windows --------------------------------------------------------------------------
 
 
-def _operand(
-    builder: PassBuilder, cache: OperandCache, name: str, read: Read, fill: int = 0
-) -> str:
-    """The tensor of the frames that a step reads of another tensor; cached for equal reads."""
-    key = (name, read, fill)
-    if key not in cache:
-        count = builder.shape(name)[builder.axis[name]]
-        delayed = builder.part(
-            name, builder.with_past(name, name, read.delay, fill, None), 0, count
-        )
-        with_history = builder.with_past(name, delayed, read.history, fill, read.begins)
-        cache[key] = builder.part(name, with_history, 0, read.taken)
-    return cache[key]
+def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
+    """The time axis of every input and output, of equal length in all of them.
+
+    named   of the inputs; without it the only one that fits
+    Errors: E131 outputs that have no frame for every frame; E235 several axes could be it.
+    """
+    shape = graph.shape(graph.inputs[0])
+    candidates = range(len(shape)) if axis is None else [axis % len(shape)]
+    fit = {axis: axes for axis in candidates if (axes := common_axes(graph, axis)) is not None}
+    if len(fit) == 1:
+        return next(iter(fit.values()))
+    if fit:
+        raise ambiguous_axes([*fit])
+    title = "the outputs have no frame for every frame of the inputs"
+    raise stream_error(graph, title, "one axis that is as long in all inputs and outputs")
+
+
+def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:
+    """Windows that overlap by `past` and `future` frames; outputs are of the frames between.
+
+    axes   of inputs and outputs
+    In front of the first frame lie zero points.
+    """
+    window = q.graph.shape(q.graph.inputs[0])[axes[q.graph.inputs[0]]]
+    hop = window - past - future
+    assert hop > 0, (window, past, future)
+    builder = PassBuilder(q, axes)
+    joined = {}
+    for name in q.graph.inputs:  # the frames of a window, `hop` of which are new
+        builder.tensor(name, builder.with_frames(name, hop), name)
+        joined[name] = builder.with_past(name, name, window - hop, builder.fill(name), None)
+    for step in q.steps:
+        builder.add_step(step, [joined.get(name, name) for name in step.node.inputs], step.attrs)
+    outputs = [builder.part(name, name, past, hop) for name in q.graph.outputs]
+    pairs = zip(q.graph.outputs, outputs, strict=True)
+    return Stream(
+        built_network(builder, outputs),
+        tuple(builder.port(name, name) for name in q.graph.inputs),
+        tuple(builder.port(source, name) for source, name in pairs),
+        tuple(builder.states),
+        early=0,
+        warmup=future,
+        stride=1,
+        future=future,
+    )
+
+
+# --- states as inputs and outputs -----------------------------------------------------------------
+
+
+def without_states(graph: Graph, states: States) -> Graph:
+    """The graph without its state outputs. Errors: E239 a state that is not the initial and final
+    state of recurrent layers, element by element."""
+    outputs = dict(zip(graph.output_names or graph.outputs, graph.outputs, strict=True))
+    for name, output in states.items():
+        if name not in graph.inputs or output not in outputs:
+            ports = f"inputs {', '.join(graph.inputs)}; outputs {', '.join(outputs)}"
+            raise _refused(f"there is no state {name} = {output}", ports)
+    starts, ends = _state_places(graph, states)
+    for name, output in states.items():
+        if not np.array_equal(ends.get(outputs[output], np.empty(0)), starts[name]):
+            raise _refused(f"{output} is not what comes of {name}", "h and c of recurrent layers")
+    for name in graph.inputs:  # a frame is an input without its first axis
+        if name not in states and graph.shape(name)[:1] != (1,):
+            raise _refused(f"{name} is not a batch of one", "1 as the first extent of all inputs")
+    remaining = [name for name in outputs if name not in states.values()]
+    if not remaining:
+        raise _refused("all outputs are states", "another one")
+    return prune(
+        replace(graph, outputs=tuple(outputs[n] for n in remaining), output_names=tuple(remaining))
+    )
+
+
+Places = dict[str, Array]  # of a tensor's numbers: which of the states' they are
+
+
+def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
+    """Permutations of the states: where the recurrent layers' initial states and their final states
+    are moved to. Errors: E239 another reader of a state."""
+    starts, ends, first = Places(), Places(), 0
+    for name in states:
+        size = graph.tensors[name].size
+        starts[name] = np.arange(first, first + size, dtype=np.float64).reshape(graph.shape(name))
+        first += size
+    # Operators that output the state after the last step, with the index of their initial state.
+    rows = [(node, state) for node in graph.nodes for state in _carries(graph, node)]
+    last_operators = {(s.last, node.inputs): s.operand for node, s in rows if s.last}
+    for node in graph.nodes:
+        carries, inputs = _carries(graph, node), set(node.inputs)
+        moves = OPS[node.op].is_data_movement or node.attrs.get("chain") == IDENTITY
+        operand = carries[0].operand if carries else last_operators.get((node.op, node.inputs))
+        if len({node.inputs[state.operand] in starts for state in carries}) > 1:
+            raise _refused(f"{node.where} begins with a constant", "all that it begins with")
+        if operand is not None and node.inputs[operand] in starts:
+            ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
+        elif moves and (starts.keys() >= inputs or ends.keys() >= inputs):
+            places = starts if starts.keys() >= inputs else ends
+            values = [places[name] for name in node.inputs]
+            places[node.name] = np.asarray(OPS[node.op].real(node.attrs, *values))
+        elif operand is None and not starts.keys().isdisjoint(inputs):
+            raise _refused(f"{node.where} reads a state", "recurrent layers of one step alone")
+    return starts, ends
+
+
+def _carries(graph: Graph, node: Node) -> tuple[StreamState, ...]:
+    rule = _rule(graph, node)
+    return rule.carries if rule and graph.shape(node.inputs[0])[:1] == (1,) else ()
+
+
+def _rule(graph: Graph, node: Node) -> StreamingRule | None:
+    shapes = [graph.shape(x) for x in node.inputs]
+    return OPS[node.op].streaming_rule(node.attrs, shapes, 0, 0) if shapes and shapes[0] else None
+
+
+def explicit_state_stream(q: QuantGraph, states: States) -> Stream:
+    """The network as a stream, a pass a step, with states of 0 at first.
+
+    q   of `without_states`
+    """
+    graph, (places, _) = q.graph, _state_places(q.graph, states)
+    inputs = tuple(name for name in graph.inputs if name not in states)
+    zeros = {n: np.full(graph.shape(n), q.params[n].zero_point) for n in places}
+    constant_states = replace(
+        q, graph=replace(graph, inputs=inputs), constants={**q.constants, **zeros}
+    )
+    builder = PassBuilder(constant_states, dict.fromkeys(graph.tensors, 0))
+    for name in inputs:
+        builder.tensor(name, graph.shape(name), name)
+    for step in q.steps:
+        node, rule = step.node, _rule(graph, step.node)
+        if rule and _carries(graph, node) and not places.keys().isdisjoint(node.inputs):
+            add_recurrent(builder, step, node.inputs, rule, 0)
+        elif node.name not in places:
+            builder.add_step(step, node.inputs, node.attrs)
+    pass_network = replace(built_network(builder, graph.outputs), constants=q.constants)
+    ports = [tuple(builder.port(x, x) for x in names) for names in (inputs, graph.outputs)]
+    return Stream(
+        pass_network, ports[0], ports[1], tuple(builder.states), early=0, warmup=0, stride=1
+    )
+
+
+def _refused(title: str, needs: str) -> MyoedgeError:
+    tries = ["[stream] states = { state = 'stateN' }: an input = the output that it will be"]
+    return MyoedgeError("E239", title, {"needs": needs}, tries)

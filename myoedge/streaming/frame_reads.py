@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Graph
 from myoedge.operators.base import StreamingRule
 from myoedge.streaming.time_axis import TimePaths
 
@@ -72,25 +72,16 @@ def reads_of_pass(graph: Graph, paths: TimePaths, frames: int, early: int = 0) -
     for node in graph.nodes:
         rules = paths.rules[node.name]
         count = frames // paths.stride[next(iter(rules))]
-        now = _first_common_frame(node, rules, start, count)
+        # The first frame that all operands have in pass 0 is that of the latest one. What is in
+        # front of frame 0 can be put there between two passes only: frame 0 begins a pass then.
+        latest = min(start[name] for name in rules)
+        now = latest - (latest % count if any(rule.anchored for rule in rules.values()) else 0)
         reads_of[node.name] = {n: _read(m, start[n], now, count) for n, m in rules.items()}
         start[node.name] = min(_first(move, now) for move in rules.values())
     last = min(start[name] for name in graph.outputs)
     count = frames // paths.stride[graph.outputs[0]]
     reads_of[""] = {name: Read(start[name] - last, 0, count) for name in graph.outputs}
     return PassReads(frames, {**start, **dict.fromkeys(graph.outputs, last)}, reads_of)
-
-
-def _first_common_frame(
-    node: Node, rules: Mapping[str, StreamingRule], start: Mapping[str, int], count: int
-) -> int:
-    """First frame that all operands have in pass 0: that of the latest one.
-
-    What is in front of frame 0 can be put there between two passes only, so that frame 0 has to be
-    the first one of a pass.
-    """
-    last = min(start[name] for name in rules)
-    return last - (last % count if any(rule.anchored for rule in rules.values()) else 0)
 
 
 def _first(rule: StreamingRule, now: int) -> int:

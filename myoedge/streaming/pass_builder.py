@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builder of the network of one pass."""
+"""Builder of the network of one pass; recurrent steps take the state of the pass before."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams
+from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, StreamingRule, StreamState
 from myoedge.operators.checks import enforce
 from myoedge.quantization.checks import QUANTIZED
 from myoedge.quantization.formats import operand_names
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.stream import Port, State
-from myoedge.streaming.time_axis import Axes
+from myoedge.streaming.time_axis import Axes, not_causal
 
 
 @dataclass
@@ -148,3 +148,59 @@ def built_network(builder: PassBuilder, outputs: Sequence[str]) -> QuantGraph:
     )
     enforce(QUANTIZED, pass_network, graph, "cut into frames")
     return pass_network
+
+
+def add_recurrent(
+    builder: PassBuilder,
+    step: QuantizedNode,
+    inputs: Sequence[str],
+    rule: StreamingRule,
+    begins: int,
+) -> None:
+    """Adds a recurrent step on the frames of a pass, with the states of the pass before.
+
+    inputs   in the order of the node's, before they are states
+    Errors: E131 a first state that is not one number for all of it.
+    """
+    fills = [_fill(builder, step, state) for state in rule.carries]
+    scalars, pasts = dict(step.integers.scalars), dict[int, str]()
+    for state in rule.carries:
+        pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
+        builder.add_tensor(past, state.shape, state.params)
+        scalars |= state.scalars
+    count = max(len(inputs), *(at + 1 for at in pasts))
+    operands = [pasts[at] if at in pasts else inputs[at] for at in range(count)]
+    stateful = replace(step, integers=replace(step.integers, scalars=scalars))
+    added = builder.add_step(stateful, operands, step.attrs)
+    for state, fill in zip(rule.carries, fills, strict=True):
+        next_state = _next_state(builder, added, state)
+        builder.states.append(State(operands[state.operand], next_state, fill, begins))
+
+
+def _fill(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> int:
+    """The single value of an initial state."""
+    if state.operand >= len(step.node.inputs):
+        return state.fill(step)
+    constant = builder.q.constants.get(step.node.inputs[state.operand])
+    values = set() if constant is None else set(state.first(step, constant).reshape(-1).tolist())
+    if len(values) != 1:
+        reason = f"begins with a {state.name} that is not one number all over"
+        raise not_causal(builder.q.graph, step.node, reason)
+    return int(values.pop())
+
+
+def _next_state(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> str:
+    """The state after the last frame, without the step's activation."""
+    name = f"{step.node.name}_{state.name}_kept"
+    if not state.last:
+        return builder.last(step.node.name, name)
+    builder.add_tensor(name, state.shape, state.params)
+    attrs = {key: value for key, value in step.attrs.items() if key != "act"}
+    arrays = {key: value for key, value in step.integers.arrays.items() if key != "table"}
+    node = step.node.but(op=state.last, outputs=(name,), attrs=attrs)
+    integers = replace(step.integers, arrays=arrays)
+    low, high = state.params.low, state.params.high
+    element = state.params.element_type
+    last_step = replace(step, node=node, out=state.shape, low=low, high=high, element_type=element)
+    builder.steps.append(replace(last_step, integers=integers))
+    return name

@@ -100,7 +100,11 @@ def passes(stream: Stream, frames: Mapping[str, Array]) -> Iterator[Pass]:
     frames   integers by input name, any number of them along the axis of time
     """
     q, states = stream.network, {s.input: _initial_state(stream, s) for s in stream.states}
-    inputs = [_with_front_padding(stream, port, frames[port.name]) for port in stream.inputs]
+    inputs = []
+    for port in stream.inputs:
+        x = frames[port.name]
+        pads = [(stream.early if d == port.axis else 0, 0) for d in range(x.ndim)]
+        inputs.append(np.pad(x, pads, constant_values=port.fill))
     warmup = stream.warmup
     for number in range(inputs[0].shape[stream.inputs[0].axis] // stream.frames):
         states |= {s.input: _initial_state(stream, s) for s in stream.states if s.begins == number}
@@ -203,11 +207,6 @@ def graph_of_length(stream: Stream, inputs: Mapping[str, Array]) -> Graph:
 def _initial_state(stream: Stream, state: State) -> Array:
     q = stream.network
     return np.full(q.graph.shape(state.input), state.fill, q.dtype(state.input))
-
-
-def _with_front_padding(stream: Stream, port: Port, x: Array) -> Array:
-    pads = [(stream.early if d == port.axis else 0, 0) for d in range(x.ndim)]
-    return np.pad(x, pads, constant_values=port.fill)
 
 
 def _frames(x: Array, axis: int, first: int, count: int) -> Array:

@@ -46,24 +46,19 @@ def _follow(
     graph: Graph, axis: dict[str, int], stride: dict[str, int]
 ) -> Iterator[tuple[str, Mapping[str, StreamingRule]]]:
     """Yields every node's rules; extends `axis` and `stride` node by node."""
-    _check_inputs(graph, axis)
+    for name in graph.inputs:
+        shape, border, along = graph.shape(name), graph.borders.get(name), axis.get(name, 0)
+        if not 0 <= along < len(shape) or shape[along] < 2:
+            raise no_frames(name, along, shape)
+        if border is not None and border.axis == along and len(border.scale) > 1:
+            title = f"factors of input {name} change from frame to frame"
+            raise stream_error(graph, title, "the same ones")
     for node in graph.nodes:
         rules = {name: _rule(graph, node, name, axis) for name in node.inputs if name in axis}
         axis[node.name] = _only({rule.axis for rule in rules.values()}, graph, node)
         stride[node.name] = _only({stride[n] * m.stride for n, m in rules.items()}, graph, node)
         _check_constants(graph, node, axis[node.name])
         yield node.name, rules
-
-
-def _check_inputs(graph: Graph, axes: Axes) -> None:
-    for name in graph.inputs:
-        shape, border = graph.shape(name), graph.borders.get(name)
-        axis = axes.get(name, 0)
-        if not 0 <= axis < len(shape) or shape[axis] < 2:
-            raise no_frames(name, axis, shape)
-        if border is not None and border.axis == axis and len(border.scale) > 1:
-            title = f"factors of input {name} change from frame to frame"
-            raise stream_error(graph, title, "the same ones")
 
 
 def _rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
@@ -145,13 +140,10 @@ def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeEr
     """E131 with remedies: `tries`, then overlapping windows or whole windows, as the outputs
     allow."""
     window = _window(graph)
-    remedies = [_overlapping(window)] if window else _by_window(graph)
+    frames = f"past = {window * 3 // 4}, future = {window // 8}"
+    overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
+    remedies = [overlapping] if window else _by_window(graph)
     return MyoedgeError("E131", title, {"needs": needs}, [*tries, *remedies])
-
-
-def _overlapping(window: int) -> str:
-    builder = f"past = {window * 3 // 4}, future = {window // 8}"
-    return f"[stream] {builder} runs the whole network on windows that overlap so"
 
 
 def _by_window(graph: Graph) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Executors of a sweep: processes of this computer, or an existing Dask cluster."""
+"""A task of a sweep and its result; executors: processes of this computer, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -8,21 +8,104 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import myoedge
 from myoedge.errors import MyoedgeError
-from myoedge.sweeps.tasks import Task, with_files
-from myoedge.sweeps.worker import Result, work
-
-Work = Callable[[Task], Result]
+from myoedge.sweeps.tasks import Source, Task, toml_lines, with_files
+from myoedge.system import tools
 
 CONNECT_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # a process computes on one
+RESULTS = (1, 2, 3, 4, 7)  # exit codes that say something of the model or its limits
+DIFFER = 4
+OK, DIFFERS, REFUSED = "ok", "differs", "refused"
+FIGURES: Mapping[str, str] = {
+    "cycles": "cycles.total",
+    "cycles_source": "cycles.source",
+    "latency_s": "latency_s",
+    "energy_uj": "energy_uj.value",
+    "energy_low_uj": "energy_uj.low",
+    "energy_high_uj": "energy_uj.high",
+    "coefficients": "energy_uj.coefficients",
+    "sqnr_db": "quantization.sqnr_db",
+    "accuracy_int8": "quantization.accuracy_int8",
+    "l1_bytes": "memory.l1_peak_bytes",
+    "l2_bytes": "memory.l2_peak_bytes",
+    "l3_bytes": "memory.l3_bytes",
+    "code_bytes": "memory.code_bytes",
+    "macs": "model.macs",
+    "params": "model.params",
+    "digest": "model.digest",
+}
+OUTCOME = ("status", "code", "title")
+
+Result = dict[str, Any]
+
+
+def work(task: Task) -> Result:
+    """Result of one build, simulated where the sweep says so.
+
+    A model or a budget that is refused is a result too. Errors: everything else (a missing tool, a
+    bug), with the name of the task in front.
+    """
+    blank = {"key": task.key, **task.labels, **dict.fromkeys((*OUTCOME, *FIGURES))}
+    try:
+        with tools.scratch() as folder:
+            return {**blank, **_built(task, folder)}
+    except MyoedgeError as error:
+        if error.exit_code not in RESULTS:
+            raise MyoedgeError(
+                error.code, f"{task.name}: {error.notice.title}", dict(error.notice.facts)
+            ) from None
+        status = DIFFERS if error.exit_code == DIFFER else REFUSED
+        return {**blank, "status": status, "code": error.code, "title": error.notice.title}
+
+
+def _built(task: Task, folder: Path) -> Result:
+    settings = folder / "myoedge.toml"
+    settings.write_text("\n".join(toml_lines(task.toml)) + "\n", encoding="utf-8")
+    chosen = {"calib": _file(task.calib, folder / "calib"), **task.chosen}
+    build = myoedge.build(
+        _file(task.model, folder / "model"),
+        config=settings,
+        output=folder / "out",
+        simulate=task.simulate,
+        **chosen,
+    )
+    return {"status": OK, **{name: _value(build.report, path) for name, path in FIGURES.items()}}
+
+
+def _file(source: Source | None, place: Path) -> str | None:
+    """Path of a file; bytes that came along are written first, under the file's own name."""
+    if source is None:
+        return None
+    if source.content is None:
+        return source.path
+    place.mkdir()
+    path = place / os.path.basename(source.path)
+    path.write_bytes(source.content)
+    return str(path)
+
+
+def _value(report: Mapping[str, Any], path: str) -> Any:
+    """A figure of report.json; null where it is not known."""
+    value: Any = report
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+# --- executors ------------------------------------------------------------------------------------
+
+Work = Callable[[Task], Result]
 
 
 def on_processes(tasks: Sequence[Task], jobs: int, do: Work = work) -> Iterator[Result]:
@@ -61,14 +144,14 @@ def _apart_from_the_caller() -> Iterator[None]:
 def _started() -> None:
     """A process whose parent was killed would wait for work for ever; Ctrl-C is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator[Result]:
@@ -78,7 +161,11 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
     forgotten by the cluster then, so that a worker that dies later takes none of them along.
     Errors: E501 without distributed, E503 no scheduler there, or a task that kills its workers.
     """
-    distributed = _distributed()
+    try:
+        distributed: Any = import_module("distributed")
+    except ImportError:
+        tries = ["pip install 'myoedge[dask]'"]
+        raise MyoedgeError("E501", "Dask distributed is not installed", tries=tries) from None
     # ImportError: a worker without myoedge, or with another version of it
     lost = (distributed.KilledWorker, distributed.CancelledError, OSError, ImportError)
     try:
@@ -95,15 +182,6 @@ def on_cluster(tasks: Sequence[Task], address: str, do: Work = work) -> Iterator
         except lost as error:
             cause = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise _gone({"scheduler": address, "cause": cause}) from None
-
-
-def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError:
-        tries = ["pip install 'myoedge[dask]'"]
-        raise MyoedgeError("E501", "Dask distributed is not installed", tries=tries) from None
-    return distributed
 
 
 def _gone(facts: dict[str, str]) -> MyoedgeError:

@@ -12,9 +12,8 @@ from myoedge.reports import wording
 from myoedge.reports.energy import amount, of_result
 from myoedge.reports.html import environment
 from myoedge.reports.speed import duration
-from myoedge.sweeps.compare import Regression
-from myoedge.sweeps.results import name_of
-from myoedge.sweeps.worker import OK, Result
+from myoedge.sweeps.executors import OK, Result
+from myoedge.sweeps.results import Regression, name_of
 from myoedge.version import __version__
 
 WIDTH, HEIGHT, LEFT, BOTTOM, EDGE = 460.0, 300.0, 74.0, 44.0, 16.0
@@ -77,11 +76,7 @@ class Plot:
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Pareto-optimal points: no other is at least as good in both figures and better in one; less
     is better."""
-    return [not any(_beats(other, point) for other in points) for point in points]
-
-
-def _beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
-    return a[0] <= b[0] and a[1] <= b[1] and a != b
+    return [not any(x <= a and y <= b and (x, y) != (a, b) for x, y in points) for a, b in points]
 
 
 def plot(rows: Sequence[Result], x: Axis, y: Axis) -> Plot | None:

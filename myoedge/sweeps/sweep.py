@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from myoedge.building.energy_coefficients import coefficients
+from myoedge.building.energy import coefficients
 from myoedge.reports.energy import of_result
 from myoedge.reports.speed import duration
-from myoedge.sweeps.compare import Regression, regressions
-from myoedge.sweeps.executors import on_cluster, on_processes
+from myoedge.sweeps.executors import OK, Result, on_cluster, on_processes
 from myoedge.sweeps.page import sweep_html
-from myoedge.sweeps.results import in_order, keep, kept, name_of, read_table, table_csv, table_json
-from myoedge.sweeps.settings import read_sweep
-from myoedge.sweeps.tasks import Task, tasks
-from myoedge.sweeps.worker import OK, Result
+from myoedge.sweeps.results import (
+    Regression,
+    keep,
+    kept,
+    name_of,
+    read_table,
+    regressions,
+    table_csv,
+    table_json,
+)
+from myoedge.sweeps.tasks import Task, read_sweep, tasks
 from myoedge.system.folder import explained, replace_files
 
 Say = Callable[[str], None]
@@ -56,7 +62,7 @@ def sweep(
         keep(folder, result)
         found[result["key"]] = result
         say(f"{len(found)}/{len(everything)}  {in_short(result)}")
-    rows = in_order(everything, found)
+    rows = [found[task.key] for task in everything]
     worse = [] if old is None else regressions(old, rows, settings.bounds)
     _write(folder, rows, worse)
     return Swept(folder, tuple(rows), len(missing), tuple(worse))

@@ -1,27 +1,153 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweep -> tasks, each with a key that says everything its result depends on."""
+"""SWEEP.toml: what is built with what; tasks, each with a key of all that its result depends on."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from myoedge.building.config import BudgetTable
+from myoedge.building.config import BudgetTable, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.unusable import check_file
 from myoedge.quantization.samples import RANDOM, check_there
-from myoedge.sweeps.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
+from myoedge.targets import find_chip
 from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
 NO_POINT = "-"  # the name of what runs on a chip without operating points
-Axes = tuple[SweepModel, SweepBudget, SweepOptions, str | None]
-Check = Callable[[Path], None]  # that a file is there
+STRICT = {"extra": "forbid"}
+EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
+
+
+@dataclass(frozen=True, slots=True)
+class SweepModel:
+    """[[model]]: paths as seen from the file; `name` is the file's without it."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    path: str
+    calib: str | None = None
+    factory: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepBudget(BudgetTable):
+    """[[budget]]: as [budget] of myoedge.toml."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    name: str = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """[[options]]: how ranges are taken; `quant` as [quant] of myoedge.toml."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    name: str = "default"
+    method: Method | None = None
+    percentile: float | None = None
+    samples: int | None = None
+    quant: dict[str, LayerTable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """[bounds]: how much worse is still as good; of the earlier value, of SQNR in dB.
+
+    accuracy   in shares: 0.01 is a point
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    latency: float = 0.02
+    energy: float = 0.02
+    memory: float = 0.0
+    sqnr_db: float = 0.5
+    accuracy: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The whole file.
+
+    simulate   run every firmware; without it cycles are modelled
+    """
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    model: list[SweepModel]
+    budget: list[SweepBudget] = field(default_factory=lambda: [SweepBudget()])
+    options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
+    operating_points: list[str] | None = None
+    target: str = "gap9"
+    simulate: bool = True
+    bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def points(self) -> Sequence[str | None]:
+        """Operating points: the chip's first without any named; None where it has none itself.
+
+        Errors: E201 no such target.
+        """
+        if self.operating_points is not None:
+            return self.operating_points
+        described = find_chip(self.target)
+        return [described.point.name if described.point.clock_hz else None]
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Errors: E260 not there, not TOML, an unknown key, a wrong value, a name twice."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _wrong(path, {"cause": error.strerror}) from None
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, {"cause": str(error)}) from None
+    try:
+        sweep = TypeAdapter(Sweep).validate_json(json.dumps(tables), strict=True)
+    except ValidationError as error:
+        reasons = {".".join(map(str, e["loc"])) or "file": e["msg"] for e in error.errors()}
+        raise _wrong(path, reasons) from None
+    except TypeError as error:  # dates and times
+        raise _wrong(path, {"cause": str(error)}) from None
+    for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
+        if not rows:
+            raise _wrong(path, {"cause": "an empty list: nothing would be built"})
+    named = {
+        "models": [name_of(model) for model in sweep.model],
+        "budgets": [budget.name for budget in sweep.budget],
+        "options": [options.name for options in sweep.options],
+        "operating points": [name for name in sweep.points if name],
+    }
+    for what, names in named.items():
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise _wrong(path, {"cause": f"two {what} are named {twice[0]}"})
+    for key, bound in asdict(sweep.bounds).items():
+        if not (math.isfinite(bound) and bound >= 0):
+            raise _wrong(path, {f"bounds.{key}": "must be a number, 0 or more"})
+    for budget in sweep.budget:
+        check_limits(budget)
+    return sweep
+
+
+def name_of(model: SweepModel) -> str:
+    return model.name or Path(model.path).stem
+
+
+def _wrong(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:
+    known = ", ".join(f.name for f in fields(Sweep))
+    rows = {**facts, "knows": known, "needs": EXAMPLE}
+    return MyoedgeError("E260", f"{path.name} describes no sweep", rows)
+
+
+# --- tasks ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +192,13 @@ def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
     return tuple(_task(sweep, base, depends, digests, combination) for combination in axes)
 
 
-def _task(sweep: Sweep, base: Path, depends: str, known: dict[str, Source], axes: Axes) -> Task:
+def _task(
+    sweep: Sweep,
+    base: Path,
+    depends: str,
+    known: dict[str, Source],
+    axes: tuple[SweepModel, SweepBudget, SweepOptions, str | None],
+) -> Task:
     model, budget, options, point = axes
     labels = {
         "model": name_of(model),
@@ -90,10 +222,15 @@ def _task(sweep: Sweep, base: Path, depends: str, known: dict[str, Source], axes
     chosen |= {"calib": RANDOM} if is_random else {}
     found = _source(base, model.path, known, check_file)
     about = [found.sha256, calib and calib.sha256, chosen, toml, sweep.simulate, labels, depends]
-    return Task(_digest(about), labels, found, calib, chosen, toml, sweep.simulate)
+    text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()
+    return Task(key, labels, found, calib, chosen, toml, sweep.simulate)
 
 
-def _source(base: Path, path: str, known: dict[str, Source], check: Check) -> Source:
+def _source(
+    base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
+) -> Source:
+    """A file, digested once. Errors: those of `check` where it is not there."""
     whole = str((base / path).absolute())
     if whole not in known:
         check(Path(whole))
@@ -108,18 +245,13 @@ def _bytes(file: Path, shown: str) -> bytes:
         raise MyoedgeError("E260", f"{shown} cannot be read", {"cause": error.strerror}) from None
 
 
-def _digest(about: list[Any]) -> str:
-    text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def with_files(task: Task) -> Task:
     """With the bytes of its files, for a computer that may not have them."""
-    return replace(task, model=_loaded(task.model), calib=task.calib and _loaded(task.calib))
 
+    def loaded(source: Source) -> Source:
+        return replace(source, content=_bytes(Path(source.path), source.path))
 
-def _loaded(source: Source) -> Source:
-    return replace(source, content=_bytes(Path(source.path), source.path))
+    return replace(task, model=loaded(task.model), calib=task.calib and loaded(task.calib))
 
 
 def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.plan.l1 import layers as l1
-from myoedge.plan.l1 import multi_buffering as deep
+from myoedge.plan.l1 import tile_choice
 from tests.conftest import save_exported
 
 
@@ -46,9 +45,9 @@ def depths(folder: Path) -> list[int]:
 def test_whatever_has_more_buffers_is_exact(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deep, "LEAST_MOVED", 0.0)
-    monkeypatch.setattr(deep, "DEPTHS", (most,))
-    monkeypatch.setattr(l1, "DEEP_SAVES", float("inf"))
+    monkeypatch.setattr(tile_choice, "LEAST_MOVED", 0.0)
+    monkeypatch.setattr(tile_choice, "DEPTHS", (most,))
+    monkeypatch.setattr(tile_choice, "MULTI_BUFFERED", float("inf"))
     build = built(1, tmp_path)
     assert max(depths(tmp_path)) > 2
     checked = myoedge.validate(build, on=("host", "simulator"))
@@ -61,7 +60,7 @@ def test_they_are_taken_where_the_dma_would_stand_still(
 ) -> None:
     with_more = myoedge.simulate(built(1, tmp_path)).report["cycles"]["total"]
     assert max(depths(tmp_path)) > 2
-    monkeypatch.setattr(l1, "DEEP_SAVES", 0.0)
+    monkeypatch.setattr(tile_choice, "MULTI_BUFFERED", 0.0)
     (tmp_path / "two").mkdir()
     with_two = myoedge.simulate(built(1, tmp_path / "two")).report["cycles"]["total"]
     assert set(depths(tmp_path / "two")) == {2}

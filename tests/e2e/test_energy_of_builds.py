@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import myoedge
-from myoedge.building.energy_coefficients import coefficients
+from myoedge.building.energy import coefficients
 from myoedge.errors import MyoedgeError
 from myoedge.power.model import PUBLISHED
 from tests.conftest import myoedge as command

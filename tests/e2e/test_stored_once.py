@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.api import peaks
-from myoedge.plan.l2.deduplicated import stored_once
+from myoedge.plan.l2.resident_weights import stored_once
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.timeline import Chunk
 from tests.conftest import save_exported

@@ -45,14 +45,14 @@ def test_tuned_builds_are_faster_exact_and_the_same_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The estimate is made wrong: it takes the slowest of the tiles that it knows."""
-    from myoedge.plan.l1.layers import _Search
+    from myoedge.plan.l1.tile_choice import TileSearch
 
     def slowest(self: Any, *given: Any) -> Any:
         found = given[2]
         return max(found, key=lambda choice: choice.cycles, default=None)
 
     monkeypatch.setenv("MYOEDGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_Search, "_fastest", slowest)
+    monkeypatch.setattr(TileSearch, "_fastest", slowest)
     plain = built(model, tmp_path / "plain", simulate=True).report
     tuned = built(model, tmp_path / "tuned", tune=True)
     assert tuned.report["cycles"]["source"] == "simulated"

@@ -66,7 +66,7 @@ class Asked:
     linear: bool = False
     padded: bool = False  # there is room for x with its padding
     together: bool = False  # windows are gathered once, by all cores
-    helped: bool = False  # core 8 computes as well: a linear layer whose rows are read in place
+    nine_cores: bool = False  # core 8 computes as well: a linear layer whose rows are read in place
     seed: int = 0
 
     @property
@@ -158,8 +158,8 @@ OPERANDS = {"weights": "weights", "channels": "channels", "y": "y"}
 def _linear_structs(a: Asked, scale: Fields) -> tuple[Fields, Fields]:
     """me_linear_s8_params and me_linear_s8_tile."""
     x = {"x": "x", "rows": a.h, "x_stride": a.w * a.c + a.row_gap}
-    ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch", "awaited": 0}
-    return {"c": a.c, **scale, "helped": int(a.helped)}, {**x, **OPERANDS, **ends}
+    ends = {"k": a.k, "y_stride": a.k + a.y_gap, "scratch": "scratch", "kernel_waits": 0}
+    return {"c": a.c, **scale, "nine_cores": int(a.nine_cores)}, {**x, **OPERANDS, **ends}
 
 
 def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields, Fields]:
@@ -172,7 +172,14 @@ def _conv_structs(a: Asked, step: QuantizedNode, scale: Fields) -> tuple[Fields,
     ends = {"oh": step.out[1], "ow": step.out[2], "k": a.k, "y_stride": a.k + a.y_gap}
     padded = "padded" if a.padded else None
     op = {"c": a.c, **shape, "x_zero": step["x_zero"], **scale, **ways}
-    return op, {**region, **OPERANDS, **ends, "scratch": "scratch", "padded": padded, "awaited": 0}
+    return op, {
+        **region,
+        **OPERANDS,
+        **ends,
+        "scratch": "scratch",
+        "padded": padded,
+        "kernel_waits": 0,
+    }
 
 
 def conv_case(a: Asked) -> Case:
@@ -229,10 +236,10 @@ def matmul_case(
     limits: tuple[int, int] = (-128, 127),
     table: bool = False,
     shift: tuple[int, int, int] = (0, 0, 0),
-    helped: bool = False,
+    nine_cores: bool = False,
     seed: int = 0,
 ) -> Case:
-    """a [m, c] times b [c, n]; gaps and shift of a, b and y. helped: where a is read in place."""
+    """a [m, c] times b [c, n]; gaps, shift of a, b and y. nine_cores: where a is read in place."""
     rng = np.random.default_rng(seed)
     a, b = _drawn(rng, m, c), _drawn(rng, c, n)
     step = _product(rng, a, b, zeros, limits)
@@ -246,10 +253,10 @@ def matmul_case(
     strides = {"a_stride": c + gaps[0], "b_stride": lies.shape[1] + gaps[1], "y": "y"}
     tile: Fields = {"a": "a", "b": "b", "m": m, "n": n, **strides}
     return Case(
-        f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {helped} {seed}",
+        f"matmul {m}x{c}x{n} turned={turned} {zeros} {gaps} {limits} {shift} {nine_cores} {seed}",
         KERNELS[2],
-        {**op, **_scale(step["pre"], *limits, looked), "helped": int(helped and in_place)},
-        {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "packed": 0, "awaited": 0},
+        {**op, **_scale(step["pre"], *limits, looked), "nine_cores": int(nine_cores and in_place)},
+        {**tile, "y_stride": n + gaps[2], "scratch": "scratch", "packed": 0, "kernel_waits": 0},
         operands,
         _spread(_after(OPS["matmul"].integer(step, a, b), looked), gaps[2]),
         n * (up(c) + 16) + scratch_bytes(c),

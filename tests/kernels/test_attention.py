@@ -42,7 +42,7 @@ FIELDS = (
 
 def case_of(
     rng: np.random.Generator, rows: int, keys: int, width: int, columns: int, window: object,
-    biased: bool, part: int, *, helped: bool = False, masked: bool = False, flat: bool = False,
+    biased: bool, part: int, *, nine_cores: bool = False, masked: bool = False, flat: bool = False,
 ) -> Case:  # fmt: skip
     filled = -(-keys // 4) * 4
     shapes = ((1, rows, 1, width), (1, keys, 1, width), (1, 1, columns, filled))
@@ -69,10 +69,10 @@ def case_of(
         *places,
         rows,
         part,
-        int(helped),
+        int(nine_cores),
         int(flat),
     )
-    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {helped} {masked} {flat}"
+    name = f"{rows} {keys} {width} {columns} {window} {biased} {part} {nine_cores} {masked} {flat}"
     return Case(name, numbers, data.data, integer_step(step, operands))
 
 
@@ -82,7 +82,9 @@ def _parts(v: Array, part: int) -> list[Array]:
 
 def every_case() -> list[Case]:
     rng = np.random.default_rng(47)
-    plain = [case_of(rng, *size, helped=helped) for size in SIZES for helped in (False, True)]
+    plain = [
+        case_of(rng, *size, nine_cores=nine_cores) for size in SIZES for nine_cores in (False, True)
+    ]
     return plain + [case_of(rng, *size, masked=True, flat=flat) for size, flat in MASKED]
 
 

@@ -78,7 +78,7 @@ def drawn_linear(seed: int) -> Asked:
         int(rng.choice(v)) for v in ((1, 1, 2, 3, 4, 5, 9, 17, 34), (1, 2, 3, 4, 7, 16, 64, 129))
     )
     asked = Asked(rows, 1, c, int(rng.integers(1, 70)), linear=True, **drawn_layout(rng), seed=seed)
-    return replace(asked, helped=asked.in_place and seed % 4 > 0)
+    return replace(asked, nine_cores=asked.in_place and seed % 4 > 0)
 
 
 def drawn_layout(rng: np.random.Generator) -> dict[str, object]:
@@ -105,7 +105,7 @@ def drawn_matmul(seed: int) -> Case:
         limits=((-128, 127), (-128, 127), (-30, 40))[int(rng.integers(3))],
         table=bool(rng.random() < 0.3),
         shift=(shift[0], shift[1], shift[2] % 4),
-        helped=seed % 4 > 0,
+        nine_cores=seed % 4 > 0,
         seed=seed,
     )
 

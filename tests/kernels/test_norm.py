@@ -47,17 +47,23 @@ def draw_rows(rng: np.random.Generator, rows: int, length: int, *, wide: bool) -
 
 
 def case_of(
-    rng: np.random.Generator, op: str, rows: int, length: int, *, wide: bool, helped: bool = False
+    rng: np.random.Generator,
+    op: str,
+    rows: int,
+    length: int,
+    *,
+    wide: bool,
+    nine_cores: bool = False,
 ) -> Case:
     step = step_of(rng, op, rows, length, wide=wide)
     x = draw_rows(rng, rows, length, wide=wide)
     data = blob(np.stack([step["gain"], step["offset"]], axis=1), x)
     numbers = (
         length, fraction_bits(length), int(op == "layer_norm"), int(wide), step["x_zero"],
-        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows, int(helped),
+        step["shift"], step["eps_low"], step["eps_high"], *data.starts, rows, int(nine_cores),
     )  # fmt: skip
     return Case(
-        f"{op} {rows} {length} {wide} {helped}", numbers, data.data, integer_step(step, [x])
+        f"{op} {rows} {length} {wide} {nine_cores}", numbers, data.data, integer_step(step, [x])
     )
 
 
@@ -65,7 +71,7 @@ def every_case() -> list[Case]:
     rng = np.random.default_rng(43)
     kinds = [(op, wide) for op in ("layer_norm", "rms_norm") for wide in (False, True)]
     return [
-        case_of(rng, op, *size, wide=wide, helped=size[0] % 2 == 1)
+        case_of(rng, op, *size, wide=wide, nine_cores=size[0] % 2 == 1)
         for op, wide in kinds
         for size in SIZES
     ]

@@ -51,7 +51,7 @@ def case_of(
     shape: Shape,
     widths: tuple[bool, ...],
     same: tuple[bool, bool],
-    helped: bool = False,
+    nine_cores: bool = False,
 ) -> Case:
     """same: of which operand all rows are the same one."""
     step, (rows, n) = step_of(rng, shape, widths), shape
@@ -69,7 +69,7 @@ def case_of(
         n,
         rows,
         *steps,
-        int(helped),
+        int(nine_cores),
     )
     expected = integer_step(step, [np.broadcast_to(v.reshape(-1, n), shape) for v in x])
     assert expected.dtype == (np.int16 if widths[2] else np.int8)

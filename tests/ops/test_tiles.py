@@ -12,7 +12,7 @@ import pytest
 
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
-from myoedge.plan.l1.layers import declared, plan_l1
+from myoedge.plan.l1.layers import NetworkKernels, declared, plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip
@@ -31,7 +31,7 @@ def in_rooms(case: Case, number: int) -> Tiling | None:
     if kernel is None:
         return None
     room = int(sum(smallest(kernel)[1].values()) * ROOMS[number % len(ROOMS)])
-    (tiling,) = plan_l1([case.step], room, GAP9)
+    (tiling,) = plan_l1(NetworkKernels.of([case.step], GAP9), room)
     assert tiling is not None, f"{room} bytes are enough for the smallest tile"
     assert max(b.offset + b.size_bytes for b in tiling.buffers) <= room
     return tiling

@@ -46,12 +46,12 @@ SHARED = {
     "E206": {"frontend.torch.checkpoint", "frontend.unusable"},  # a factory that cannot be used
     "E232": {
         "building.config",
-        "building.consumption",
+        "building.energy",
         "building.request",
     },  # a quantity that is none, missing, too large
     "E240": {
         "backends.build_folder",
-        "building.consumption",
+        "building.energy",
     },  # a build for a target without a chip
     "E241": {"building.simulate", "system.elf"},  # no program for the chip
     "E260": {"sweeps.settings", "sweeps.tasks"},  # a sweep's file, or one that it names

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from myoedge.backends.measurement import Activity
-from myoedge.building.build_report import cheapest
+from myoedge.building.build_files import cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.power.calibrate import Measured, calibrate
 from myoedge.power.duty import Battery, duty

@@ -190,7 +190,7 @@ def test_layers_that_are_alike_are_searched_once(monkeypatch: pytest.MonkeyPatch
         assert len(made.steps) == 3 * blocks
         return len(searched)
 
-    monkeypatch.setattr("myoedge.plan.l1.layers.choices", counting)
+    monkeypatch.setattr("myoedge.plan.l1.tile_choice.choices", counting)
     assert 0 < searches(12) == searches(8)
 
 

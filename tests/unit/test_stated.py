@@ -17,7 +17,7 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.explicit_state import explicit_state_stream, without_states
+from myoedge.streaming.convert import explicit_state_stream, without_states
 from myoedge.streaming.stream import push_all
 
 STEPS, INPUTS, UNITS = 23, 6, 5

@@ -30,7 +30,7 @@ from myoedge.passes.decode import decoded, voted
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.convert import causal_stream
+from myoedge.streaming.convert import causal_stream, window_axes, windowed_stream
 from myoedge.streaming.stream import (
     firmware_head,
     first_frames,
@@ -40,7 +40,6 @@ from myoedge.streaming.stream import (
     to_json,
 )
 from myoedge.streaming.time_axis import find_axes, follow_time
-from myoedge.streaming.windows import window_axes, windowed_stream
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import (
     Convolution,

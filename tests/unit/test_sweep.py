@@ -19,12 +19,20 @@ from hypothesis import strategies as st
 from myoedge.building.config import from_tables
 from myoedge.errors import MyoedgeError
 from myoedge.sweeps import executors as engines
-from myoedge.sweeps.compare import raise_worse, raise_wrong, regressions
 from myoedge.sweeps.executors import on_cluster, on_processes
 from myoedge.sweeps.page import LATENCY, MEMORY, SQNR, pareto, plot, round_step, sweep_html
-from myoedge.sweeps.results import COLUMNS, keep, kept, read_table, table_csv, table_json
-from myoedge.sweeps.settings import Bounds, read_sweep
-from myoedge.sweeps.tasks import Task, tasks, toml_lines, with_files
+from myoedge.sweeps.results import (
+    COLUMNS,
+    keep,
+    kept,
+    raise_worse,
+    raise_wrong,
+    read_table,
+    regressions,
+    table_csv,
+    table_json,
+)
+from myoedge.sweeps.tasks import Bounds, Task, read_sweep, tasks, toml_lines, with_files
 from tests import sweep_work
 from tests.conftest import ROOT
 
@@ -328,7 +336,7 @@ def test_a_script_that_calls_is_not_run_again(folder: Path) -> None:
         "from pathlib import Path\n"
         "from myoedge.sweeps.executors import on_processes\n"
         "from myoedge.sweeps.tasks import tasks\n"
-        "from myoedge.sweeps.settings import read_sweep\n"
+        "from myoedge.sweeps.tasks import read_sweep\n"
         "from tests.sweep_work import named\n"
         "print('ran')\n"
         f"work = tasks(read_sweep(Path({str(folder / 's.toml')!r})), Path({str(folder)!r}), '')\n"

@@ -197,7 +197,6 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return TiledKernel(
         function="me_matmul_s8",
         kernel_waits=True,
-        late="a",
         axes={**batch, "m": m, **channel_axes(n)},
         split=("k", "m"),
         unit_axes=tuple(batch),

@@ -35,22 +35,15 @@ def _in_l2(plan: Plan, step: QuantizedNode) -> float:
 def computed(plan: Plan) -> Computed:
     """Estimated cycles of computation of each timeline step."""
     found = [0.0] * (plan.timeline_steps.count + 1)
-    for index, cycles in enumerate(layer_cycles(plan)):
+    nine_cores: set[int] = set()
+    rows = zip(layer_cycles(plan), plan.tilings, strict=True)
+    for index, (cycles, tiling) in enumerate(rows):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
         found[enter + 1 : leave] = [cycles / tiles] * tiles
-    return Computed(found, _nine_cores(plan))
-
-
-def _nine_cores(plan: Plan) -> frozenset[int]:
-    """Moments in which the core that waits for transfers computes behind that."""
-    enters = plan.timeline_steps.enters
-    spans = [
-        range(enters[index] + 1, enters[index + 1])
-        for index, tiling in enumerate(plan.tilings)
-        if tiling is not None and tiling.kernel.nine_cores
-    ]
-    return frozenset(timeline_step for span in spans for timeline_step in span)
+        if tiling is not None and tiling.kernel.nine_cores:
+            nine_cores.update(range(enter + 1, leave))
+    return Computed(found, nine_cores)
 
 
 def modelled_cycles(plan: Plan) -> float:

@@ -141,7 +141,9 @@ def _steps(
     here, behind = tilings[index], tilings[index + 1] if index + 1 < len(tilings) else None
     assert here is not None
     loads, last = _loads(index, here, cost), len(here.tiles) - 1
-    cold = _cold_cycles(index, tilings)
+    before = tilings[index - 1] if index else None
+    same = before is not None and before.kernel.function == here.kernel.function
+    cold = 0.0 if same else here.kernel.cost.layer_cycles  # for code that comes from L2
     prepared = cold if here.kernel_waits else 0.0  # the kernel starts while its operands come
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
     yield TimelineStep(prepared, 0.0, loads[0], (), needed)
@@ -158,14 +160,6 @@ def _steps(
         )
     stores = [cost.store_cycles(x.bytes) for x in here.tiles[last].stores]
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
-
-
-def _cold_cycles(index: int, tilings: Sequence[Tiling | None]) -> float:
-    """Cycles for code that comes from L2, where the layer before runs another kernel."""
-    here, before = tilings[index], tilings[index - 1] if index else None
-    assert here is not None
-    same = before is not None and before.kernel.function == here.kernel.function
-    return 0.0 if same else here.kernel.cost.layer_cycles
 
 
 def _loads(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:

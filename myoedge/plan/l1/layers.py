@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All layers of a network in L1: tiles chosen one after another, buffers placed, fetched ahead."""
+"""All layers of a network in L1: tiles chosen one after another, buffers placed, prefetch."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from itertools import accumulate
 
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import FREE, TiledKernel
-from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
-from myoedge.plan.l1.multi_buffering import deeper
 from myoedge.plan.l1.prefetch import (
     MOST_TILES,
     MOST_TRANSFERS,
@@ -20,7 +18,6 @@ from myoedge.plan.l1.prefetch import (
     hidden_cycles,
     latest,
     moved_cycles,
-    prefetched,
     spare_cycles,
     spent,
     starts,
@@ -34,128 +31,147 @@ from myoedge.plan.l1.resident import (
     resident_operands,
     room_left,
 )
-from myoedge.plan.l1.tile_search import (
-    ALIGNMENT,
-    NO_LIMITS,
-    Limits,
-    TileChoice,
-    choices,
-    choose,
-    tile_count,
-)
-from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling, unplaced
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, TileSearch, distinct_layer
+from myoedge.plan.l1.tile_search import ALIGNMENT, NO_LIMITS, Limits, TileChoice, choose, tile_count
+from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.placement import Life, first_gap
 from myoedge.targets.chip import Chip
 from myoedge.targets.costs import TransferCost
 
-# Of the DMA, hidden before a layer at least: 32 KiB, so that constants may have large tiles.
-HIDDEN_CYCLES = 4096.0
 
-BEFORE = -1  # a tile in front of all
+@dataclass(frozen=True, eq=False, slots=True)
+class NetworkKernels:
+    """Kernels that can run the layers of a network, and what was found out about their tiles.
 
-# Of a layer's cycles so many are left with more buffers, at most: they take L1 from others.
-DEEP_SAVES = 0.98
+    kernels   of each layer, with the keys of their distinct layers
+    chosen, alone   as in TileSearch, for all plans of the network
+    """
 
-# Times the fewest cycles: of tiles about as fast the largest, in least of L1, for their energy.
-EVEN = 1.002
-MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
+    kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
+    has_l1: bool
+    cost: TransferCost
+    ranks: TileRanks = field(default_factory=dict)
+    chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
+    alone: dict[Hashable, float] = field(default_factory=dict)
 
-Placed = list[tuple[str, int, Life, int]]
-Known = dict[Hashable, TileChoice | None]  # the best tiles by what decides about them
-NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
-TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest tiles
-NO_RANKS: TileRanks = {}
-Alone = dict[Hashable, float]  # cycles by layers that are alike, and their tiles
-Taken = Sequence[tuple[int, int, Life]]
+    @staticmethod
+    def of(
+        steps: Sequence[QuantizedNode], chip: Chip, ranks: TileRanks = NO_RANKS
+    ) -> NetworkKernels:
+        """ranks   layers that take other tiles than the fastest by the estimate"""
+        kernels = [[(k, distinct_layer(k)) for k in candidates(step, chip)] for step in steps]
+        return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PlacedLayer:
+    """A layer whose buffers have places in L1.
+
+    first      number of its first tile among all of the network
+    prefetch_tile   tile of the network in which the fetch of its first tile's constants starts,
+               one of a layer before it; None: they are fetched with all else
+    constants  number of transfers of the first tile's constants
+    fetch_cycles    of the DMA for these
+    buffers    (operand, slot, live range in tiles of the network, bytes from the start of L1)
+    resident   where operands lie in L1 as a whole
+    """
+
+    kernel: TiledKernel
+    choice: TileChoice
+    first: int
+    prefetch_tile: int | None
+    constants: int
+    fetch_cycles: float
+    buffers: Sequence[tuple[str, int, Life, int]]
+    resident: Mapping[str, int]
 
 
 def plan_l1(
-    steps: Sequence[QuantizedNode],
+    network: NetworkKernels,
     room: int,
-    chip: Chip,
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
     on_l2: bool = True,
-    tile_ranks: TileRanks = NO_RANKS,
 ) -> tuple[Tiling | None, ...]:
     """Tilings of all nodes; None where a node works on L2 without tiles.
 
     Without L1 kernels run on operands where they lie in L2.
 
-    limits  what L2 has no room for, by step
-    flows   tensors that may stay in L1 between layers
-    on_l2   kernels may read and write operands in L2 where no tile fits L1
-    tile_ranks   layers that take other tiles than the fastest by the estimate
+    room     bytes of L1 for operands
+    limits   what L2 has no room for, by step
+    tensors  that may stay in L1 between layers
+    on_l2    kernels may read and write operands in L2 where no tile fits L1
     """
-    if not chip.l1_bytes:
-        return tuple(_without_l1([declared(step, chip) for step in steps]))
-    cost, limits = chip.transfers, limits or {}
+    if not network.has_l1:
+        return tuple(_without_l1(network))
+    cost, limits = network.cost, limits or {}
     kernels: list[TiledKernel | None] = []
-    for index, step in enumerate(steps):
+    distinct: list[str | None] = []
+    for index, known in enumerate(network.kernels):
         limit = limits.get(index, NO_LIMITS)
-        kernel = _fastest_kernel(candidates(step, chip), room, cost, limit)
+        kernel, key = _fastest_kernel(known, room, cost, limit)
         there = on_l2 and not limit.far
         kernels.append(kernel and replace(kernel, on_l2=kernel.on_l2 and there))
-    return _fitting(kernels, tensors, room, _Search.of(kernels, cost, limits, tile_ranks))
-
-
-def _without_l1(kernels: Iterable[TiledKernel | None]) -> Iterator[Tiling | None]:
-    """Layers as one tile of operands in L2; scratch and strided operands have an array instead."""
-    first = 0
-    for index, kernel in enumerate(kernels):
-        if kernel is None:
-            yield None
-            first += 1
-            continue
-        choice = in_place(kernel)
-        placed = _place(lives(index, kernel, choice, first, None), first, ())
-        yield (tiling := make_tiling(kernel, choice, first, None, placed, {}))
-        first += len(tiling.tiles)
-
-
-def _fitting(
-    kernels: Sequence[TiledKernel | None],
-    tensors: Sequence[ResidentTensor],
-    room: int,
-    search: _Search,
-) -> tuple[Tiling | None, ...]:
-    """With as many results in L1 as leave place for all tiles."""
-    cost = search.cost
+        distinct.append(key)
+    search = TileSearch(distinct, cost, limits, network.ranks, network.chosen, network.alone)
     resident = choose_resident(kernels, tensors, room, search.pick)
     while True:
-        made = _attempt(kernels, resident, room, cost, search.pick)
-        if not isinstance(made, int):
-            again = _attempt(
-                kernels, resident, room, cost, partial(_again, made), _begins(made, cost)
-            )
-            return made if isinstance(again, int) else again
-        there = [tensor for tensor in resident if made in tensor.steps]
-        assert there, "tiles that were chosen to fit do not"
-        resident.remove(max(there, key=lambda tensor: tensor.size_bytes))
+        placed = _placed_layers(kernels, resident, room, cost, search.pick)
+        if not isinstance(placed, int):
+            break
+        there_too = [tensor for tensor in resident if placed in tensor.steps]
+        assert there_too, "tiles that were chosen to fit do not"
+        resident.remove(max(there_too, key=lambda tensor: tensor.size_bytes))
         while end_bytes(resident) > room:  # fewer tensors may leave another hole
             resident.remove(max(resident, key=lambda tensor: tensor.size_bytes))
+    prefetched = _prefetched(kernels, placed, resident, room, cost)
+    return tuple(_tilings(prefetched or placed, resident))
 
 
-def _again(made: Sequence[Tiling | None], index: int, *_: object) -> TileChoice | None:
-    """The tiles that were chosen before."""
-    tiling = made[index]
-    return None if tiling is None else tiling.choice
+def _without_l1(network: NetworkKernels) -> Iterator[Tiling | None]:
+    """Layers as one tile of operands in L2; scratch and strided operands have an array instead."""
+    first = 0
+    for index, known in enumerate(network.kernels):
+        tiling = None
+        if known:
+            kernel, _ = known[0]
+            choice = in_place(kernel)
+            buffers = _offsets(lives(index, kernel, choice, first, None), first, ())
+            tiling = make_tiling(kernel, choice, first, None, buffers, {})
+        yield tiling
+        first += 1 if tiling is None else len(tiling.tiles)
 
 
-def _begins(made: Sequence[Tiling | None], cost: TransferCost) -> Mapping[int, int]:
-    """Since when each layer's constants have to be fetched, now that all tiles are known."""
-    spare = [cycles for t in made for cycles in ([0.0] if t is None else spare_cycles(t, cost))]
-    fetches = {i: _fetch(t, cost) for i, t in enumerate(made) if t is not None and t.first > 0}
-    return dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
+def _prefetched(
+    kernels: Sequence[TiledKernel | None],
+    placed: Sequence[PlacedLayer | None],
+    resident: Sequence[ResidentTensor],
+    room: int,
+    cost: TransferCost,
+) -> Sequence[PlacedLayer | None] | None:
+    """The same tiles, with prefetch as late as they all allow; None where L1 has no place so."""
+    spare: list[float] = []
+    fetches: dict[int, tuple[int, float]] = {}
+    for index, layer in enumerate(placed):
+        if layer is not None and layer.first > 0:
+            fetches[index] = (layer.first, layer.fetch_cycles)
+        spare += [0.0] if layer is None else _spare_cycles(layer, cost)
+    earliest = dict(zip(fetches, latest(list(fetches.values()), spare), strict=True))
+
+    def as_before(index: int, *_: object) -> TileChoice | None:
+        layer = placed[index]
+        return None if layer is None else layer.choice
+
+    again = _placed_layers(kernels, resident, room, cost, as_before, earliest)
+    return None if isinstance(again, int) else again
 
 
-def _fetch(tiling: Tiling, cost: TransferCost) -> tuple[int, float]:
-    """(first tile, cycles) of a layer's constants."""
-    return tiling.first, moved_cycles(first_constants(tiling.kernel, tiling.choice), cost)
+def _spare_cycles(layer: PlacedLayer, cost: TransferCost) -> list[float]:
+    return spare_cycles(layer.kernel, layer.choice, frozenset(layer.resident), cost)
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Tilings of a layer by its operator's kernels, of engines that the chip has."""
+    """Kernels of a layer's operator, of engines that the chip has."""
     engines = {engine.name: engine for engine in chip.engines}
     found = []
     for kernel in OPS[step.node.op].kernels:
@@ -168,236 +184,74 @@ def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
 
 
 def declared(step: QuantizedNode, chip: Chip) -> TiledKernel | None:
-    """The first of a layer's tilings; None where it has none."""
+    """The first of a layer's kernels; None where it has none."""
     return next(iter(candidates(step, chip)), None)
 
 
 def _fastest_kernel(
-    kernels: Sequence[TiledKernel], room: int, cost: TransferCost, limits: Limits
-) -> TiledKernel | None:
-    """The tiling of fewest cycles by itself among those that fit."""
+    kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
+) -> tuple[TiledKernel, str] | tuple[None, None]:
+    """The kernel of fewest cycles by itself among those that fit, and its distinct layer."""
     if len(kernels) < 2:
-        return next(iter(kernels), None)
-    found = [(choose(kernel, room, cost, limits=limits), kernel) for kernel in kernels]
-    cycles = [float("inf") if choice is None else choice.cycles for choice, _ in found]
-    return found[cycles.index(min(cycles))][1]
+        return next(iter(kernels), (None, None))
+    found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
+    cycles = [float("inf") if choice is None else choice.cycles for choice in found]
+    return kernels[cycles.index(min(cycles))]
 
 
-def _attempt(
+def _placed_layers(
     kernels: Sequence[TiledKernel | None],
     resident: Sequence[ResidentTensor],
     room: int,
     cost: TransferCost,
     pick: Pick,
-    begins: Mapping[int, int] | None = None,
-) -> tuple[Tiling | None, ...] | int:
-    """Tilings of all layers, or the step for whose buffers resident tensors leave no place.
+    earliest: Mapping[int, int] | None = None,
+) -> list[PlacedLayer | None] | int:
+    """All layers, or the step for whose buffers resident tensors leave no place.
 
-    begins   tiles since which constants are fetched, at the earliest; None: it is not known yet
+    earliest   tiles from which on constants are fetched, by step; None: not known yet
     """
-    made: list[Tiling | None] = []
+    placed: list[PlacedLayer | None] = []
     spare: list[float] = []
     enters = [0]
     offsets = resident_offsets(resident)
     for index, kernel in enumerate(kernels):
-        tiling = None
+        layer = None
         if kernel is not None:
             operands = resident_operands(index, kernel, resident)
             left = room_left(index, resident, room)
             choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
             if choice is None and not operands:
                 choice = with_operands_in_l2(kernel, left, cost)
-            if choice is not None and choice.in_l2:
-                kernel = slowed(kernel, cost)
             if choice is not None:
-                at = {
-                    name: offsets[tensor.producer] + more
-                    for name, (tensor, more) in operands.items()
-                }
-                held = list(_held(index, resident, offsets, enters))
-                begin = None if begins is None else begins.get(index)
-                tiling = _placed(index, kernel, choice, spare, made, room, cost, at, held, begin)
-            if tiling is None and (choice is not None or operands):
+                kernel = slowed(kernel, cost) if choice.in_l2 else kernel
+                at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
+                held = _held(index, resident, offsets, enters)
+                begin = None if earliest is None else earliest.get(index)
+                recent = [x for x in placed[-MOST_TILES:] if x is not None]
+                layer = _placed(index, kernel, choice, spare, recent, room, cost, at, held, begin)
+            if layer is None and (choice is not None or operands):
                 return index
-        made.append(tiling)
-        spare += [0.0] if tiling is None else spare_cycles(tiling, cost)
+        placed.append(layer)
+        spare += [0.0] if layer is None else _spare_cycles(layer, cost)
         enters.append(len(spare))
-    return tuple(_with_resident(made, resident, offsets, enters))
+    return placed
 
 
 def _held(
     index: int,
     resident: Iterable[ResidentTensor],
     offsets: Mapping[int, int],
-    begins: Sequence[int],
-) -> Iterator[tuple[int, int, Life]]:
+    enters: Sequence[int],
+) -> list[tuple[int, Life]]:
     """Resident tensors as buffers, while a step is placed; those that it may meet stay for ever."""
+    found = []
     for tensor in resident:
         if tensor.producer <= index:
-            last = begins[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
-            life = Life(tensor.life.name, tensor.size_bytes, begins[tensor.producer], last)
-            yield offsets[tensor.producer], tensor.size_bytes, life
-
-
-def _with_resident(
-    made: Sequence[Tiling | None],
-    resident: Sequence[ResidentTensor],
-    offsets: Mapping[int, int],
-    begins: Sequence[int],
-) -> Iterator[Tiling | None]:
-    """Tilings with the buffers of resident tensors, in the layers that compute them."""
-    by_producer = {tensor.producer: tensor for tensor in resident}
-    for index, tiling in enumerate(made):
-        if tiling is None:
-            yield None
-            continue
-        buffers, tensor = tiling.buffers, by_producer.get(index)
-        if tensor is not None:
-            size, last = tensor.size_bytes, begins[tensor.last + 1] - 1
-            at, first = offsets[index], begins[index]
-            buffers += (Buffer(tiling.kernel.out.name, 0, size, at, first, last),)
-        nothing = len(prefetched(tiling)) == len(tiling.tiles[0].loads)
-        yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
-
-
-def _alike(kernel: TiledKernel) -> str:
-    """Key of layers with equal tiles: loops, operands, scratch and work of the
-    largest tile and the smallest; multipliers and scales are their own."""
-    ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
-    work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
-    return repr((kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work))
-
-
-def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
-    """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
-    return [None if tiling is None else _alike(tiling.kernel) for tiling in tilings]
-
-
-def _iteration(kernel: TiledKernel, choice: TileChoice) -> Hashable:
-    """Key of a choice, equal for the same tiles in the same order."""
-    cut = {axis: size for axis, size in choice.sizes.items() if size < kernel.axes[axis]}
-    order = tuple(axis for axis in choice.order if axis in cut)
-    return tuple(sorted(cut.items())), order, choice.depth
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Search:
-    """The tiles of layers, each layer chosen by itself; layers that are alike are searched once.
-
-    alike   of each layer what decides about its tiles
-    known   tiles that were chosen       alone   cycles of tiles that were compared
-    """
-
-    alike: Sequence[str | None]
-    cost: TransferCost
-    limits: Mapping[int, Limits]
-    ranks: TileRanks = field(default_factory=dict)
-    known: Known = field(default_factory=dict)
-    alone: Alone = field(default_factory=dict)
-
-    @staticmethod
-    def of(
-        kernels: Sequence[TiledKernel | None],
-        cost: TransferCost,
-        limits: Mapping[int, Limits],
-        ranks: TileRanks,
-    ) -> _Search:
-        return _Search([None if t is None else _alike(t) for t in kernels], cost, limits, ranks)
-
-    def cycles(self, tilings: Sequence[Tiling | None]) -> float:
-        return sum(cycles for cycles in modelled(tilings, self.cost) if cycles is not None)
-
-    def pick(
-        self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
-    ) -> TileChoice | None:
-        """The fastest tiles of a layer; None where none fit."""
-        hidden = max(hidden, HIDDEN_CYCLES)
-        limits = self.limits.get(index, NO_LIMITS)
-        key = (self.alike[index], round(hidden), room, resident, limits)
-        if key not in self.known:
-            found = choices(kernel, room, self.cost, hidden, limits, resident)
-            deep_room = room if limits == NO_LIMITS else 0
-            best = self._fastest(index, kernel, found, hidden, resident, deep_room)
-            rank = self.ranks.get(self.alike[index] or "", 0)
-            if best is not None and not best.in_l2 and rank:
-                slower = choices(kernel, room, self.cost, hidden, limits, resident, NEAR_RANKED)
-                others = self._others(index, kernel, slower, hidden, resident, deep_room, best)
-                best = next(iter(others[rank - 1 :]), best)
-            self.known[key] = best
-        return self.known[key]
-
-    def _others(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        found: Sequence[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
-        room: int,
-        best: TileChoice,
-    ) -> list[TileChoice]:
-        """Tiles besides the fastest, in the order of their estimated cycles."""
-        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
-        deep = [d for choice in few for d in deeper(kernel, room, resident, self.cost, choice)]
-        distinct = {_iteration(kernel, choice): choice for choice in reversed([*few, *deep])}
-        others = [c for key, c in distinct.items() if key != _iteration(kernel, best)]
-        estimated = [
-            replace(
-                c, cycles=self._alone(index, kernel, c, resident) + self._waited(kernel, c, hidden)
-            )
-            for c in others
-        ]
-        return sorted(estimated, key=lambda choice: (choice.cycles, choice.order))
-
-    def _fastest(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        found: Sequence[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
-        room: int,
-    ) -> TileChoice | None:
-        """The fastest of near-equal choices, compared transfer by transfer."""
-        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
-        if not few or few[0] is not found[0]:
-            return found[0] if found else None
-        best = self._least(index, kernel, few, hidden, resident)
-        more = [
-            deep for choice in few for deep in deeper(kernel, room, resident, self.cost, choice)
-        ]
-        if not more:
-            return best
-        other = self._least(index, kernel, more, hidden, resident)
-        return other if other.cycles < DEEP_SAVES * best.cycles else best
-
-    def _least(
-        self,
-        index: int,
-        kernel: TiledKernel,
-        few: Sequence[TileChoice],
-        hidden: float,
-        resident: frozenset[str],
-    ) -> TileChoice:
-        waited = (self._waited(kernel, choice, hidden) for choice in few)
-        alone = (self._alone(index, kernel, choice, resident) for choice in few)
-        cycles = [a + w for a, w in zip(alone, waited, strict=True)]
-        about = [i for i, found in enumerate(cycles) if found <= EVEN * min(cycles)]
-        best = min(about, key=lambda i: (tile_count(kernel, few[i]), few[i].l1_bytes, cycles[i]))
-        return replace(few[best], cycles=cycles[best])
-
-    def _waited(self, kernel: TiledKernel, choice: TileChoice, hidden: float) -> float:
-        """Cycles that a layer waits for its constants, less those hidden behind earlier layers."""
-        return max(moved_cycles(first_constants(kernel, choice), self.cost) - hidden, 0.0)
-
-    def _alone(
-        self, index: int, kernel: TiledKernel, choice: TileChoice, resident: frozenset[str]
-    ) -> float:
-        """Cycles of a layer that nothing is fetched beside, and whose first constants are there."""
-        key = (self.alike[index], resident, tuple(choice.sizes.items()), choice.order, choice.depth)
-        if key not in self.alone:
-            self.alone[key] = self.cycles([unplaced(kernel, choice, resident, BEFORE)])
-        return self.alone[key]
+            last = enters[tensor.last + 1] - 1 if tensor.last < index else sys.maxsize
+            life = Life(tensor.life.name, tensor.size_bytes, enters[tensor.producer], last)
+            found.append((offsets[tensor.producer], life))
+    return found
 
 
 def _placed(
@@ -405,55 +259,91 @@ def _placed(
     kernel: TiledKernel,
     choice: TileChoice,
     spare: list[float],
-    made: Sequence[Tiling | None],
+    recent: Sequence[PlacedLayer],
     room: int,
     cost: TransferCost,
     resident: Mapping[str, int],
-    held: Taken,
-    begin: int | None,
-) -> Tiling | None:
+    held: Iterable[tuple[int, Life]],
+    earliest: int | None,
+) -> PlacedLayer | None:
     """Buffers at the lowest offsets, constants since the best tile for which that finds room.
 
     resident, held   where resident operands lie in L1; what all resident tensors take of it
     """
     first = len(spare)
     fetched = first_constants(kernel, choice)
-    recent = [t for t in made[-MOST_TILES:] if t is not None]
-    taken = [*held, *((b.offset, b.size_bytes, _life(b)) for t in recent for b in t.buffers)]
     cycles = moved_cycles(fetched, cost)
-    possible = starts(spare, cycles) if begin is None else range(begin, first)
+    taken = [*held, *((at, life) for layer in recent for _, _, life, at in layer.buffers)]
+    possible = starts(spare, cycles) if earliest is None else range(earliest, first)
     for since in (*_starts(possible, fetched, recent), None):
-        placed = _place(lives(index, kernel, choice, first, since, resident), first, taken)
-        if max((at + life.size_bytes for _, _, life, at in placed), default=0) <= room:
+        buffers = _offsets(lives(index, kernel, choice, first, since, resident), first, taken)
+        if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= room:
             if since is not None:
                 spent(spare, since, cycles)
-            return make_tiling(kernel, choice, first, since, placed, resident)
+            number = len(fetched)
+            return PlacedLayer(kernel, choice, first, since, number, cycles, buffers, resident)
     return None
 
 
-def _life(buffer: Buffer) -> Life:
-    return Life(buffer.operand, buffer.size_bytes, buffer.first, buffer.last)
+def _offsets(
+    found: Sequence[tuple[str, int, Life]], first: int, taken: Sequence[tuple[int, Life]]
+) -> list[tuple[str, int, Life, int]]:
+    """Buffers at the lowest offsets beside what is taken.
+
+    Prefetched ones have fewest places to go, large ones fewer than small ones.
+    """
+    buffers: list[tuple[str, int, Life, int]] = []
+    for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
+        begin, end = life.first, life.last
+        others = [(at, x.size_bytes) for at, x in taken if x.first <= end and begin <= x.last]
+        others += [(at, other.size_bytes) for _, _, other, at in buffers]
+        at = first_gap(sorted(others), life.size_bytes, ALIGNMENT)
+        buffers.append((operand, slot, life, at))
+    return buffers
 
 
 def _starts(
-    possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[Tiling]
+    possible: Iterable[int], fetched: Sequence[Transfer], recent: Sequence[PlacedLayer]
 ) -> Iterator[int]:
     """Tiles in which the fetch may start: none before those of layers that need theirs sooner, and
     never with too many transfers under way."""
-    order = max((t.since for t in recent if t.since is not None), default=0)
+    early = [x for x in recent if x.prefetch_tile is not None]
+    order = max((x.prefetch_tile or 0 for x in early), default=0)
     for since in possible if fetched else ():
-        under_way = sum(
-            len(prefetched(t)) for t in recent if t.since is not None and t.first > since
-        )
+        under_way = sum(x.constants for x in early if x.first > since)
         if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
             yield since
 
 
-def _place(found: Sequence[tuple[str, int, Life]], first: int, taken: Taken) -> Placed:
-    placed: Placed = []
-    # What is fetched ahead has fewest places to go, large buffers fewer than small ones.
-    for operand, slot, life in sorted(found, key=lambda x: (x[2].first >= first, -x[2].size_bytes)):
-        others = [(at, size) for at, size, other in taken if other.meets(life)]
-        others += [(at, other.size_bytes) for _, _, other, at in placed]
-        placed.append((operand, slot, life, first_gap(sorted(others), life.size_bytes, ALIGNMENT)))
-    return placed
+def _tilings(
+    placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]
+) -> Iterator[Tiling | None]:
+    """Tilings with the buffers of resident tensors, in the layers that compute them."""
+    offsets, by_producer = resident_offsets(resident), {x.producer: x for x in resident}
+    counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
+    enters = [0, *accumulate(counts)]
+    for index, layer in enumerate(placed):
+        if layer is None:
+            yield None
+            continue
+        tiling = make_tiling(
+            layer.kernel,
+            layer.choice,
+            layer.first,
+            layer.prefetch_tile,
+            layer.buffers,
+            layer.resident,
+        )
+        buffers, tensor = tiling.buffers, by_producer.get(index)
+        if tensor is not None:
+            last = enters[tensor.last + 1] - 1
+            name, size, at = layer.kernel.out.name, tensor.size_bytes, offsets[index]
+            buffers += (Buffer(name, 0, size, at, enters[index], last),)
+        early = 0 if layer.prefetch_tile is None else layer.constants
+        nothing = early == len(tiling.tiles[0].loads)
+        yield replace(tiling, buffers=buffers, back_to_back=nothing and index - 1 in by_producer)
+
+
+def distinct_layers(tilings: Sequence[Tiling | None]) -> list[str | None]:
+    """For each step the key of its distinct layer: equal for the same tiles; None without tiles."""
+    return [None if tiling is None else distinct_layer(tiling.kernel) for tiling in tilings]

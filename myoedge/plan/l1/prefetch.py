@@ -9,11 +9,12 @@ and as early as it must to be hidden in what is spare of the tiles before its la
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from myoedge.operators.kernel import TiledKernel
-from myoedge.plan.l1.tile_iteration import cut
+from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, cut
 from myoedge.plan.l1.tile_search import TileChoice
-from myoedge.plan.l1.tiling import Tiling, Transfer, transfers
+from myoedge.plan.l1.tiling import Tiling, Transfer, transfers, unplaced_tiles
 from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
@@ -37,22 +38,33 @@ def first_constants(kernel: TiledKernel, choice: TileChoice) -> list[Transfer]:
     return [x for use in constant for x in transfers(use.operand, use.regions[0], 0)]
 
 
-def spare_cycles(tiling: Tiling, cost: TransferCost) -> list[float]:
+def spare_cycles(
+    kernel: TiledKernel, choice: TileChoice, resident: frozenset[str], cost: TransferCost
+) -> list[float]:
     """Cycles in which the DMA is idle beside each tile of a layer."""
-    sizes = {**tiling.kernel.axes, **tiling.choice.sizes}
-    computed = float(tiling.kernel.cycles(sizes)) * (1 - cost.contention)
-    tiles, depth = tiling.tiles, tiling.choice.depth
-    stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
-    until = [0.0]  # what the DMA needs for all loads to a tile's, but the first one's
-    for tile in tiles[1:]:
-        until.append(until[-1] + moved_cycles(tile.loads, cost))
-    done, found, last = 0.0, [], len(tiles) - 1
+    computed = float(kernel.cycles({**kernel.axes, **choice.sizes})) * (1 - cost.contention)
+    stores, until = _dma_cycles(cut(kernel, choice), resident | choice.in_l2, cost)
+    depth = choice.depth
+    done, found, last = 0.0, [], len(stores) - 1
     for t, store in enumerate(stores):
         asked = until[min(t + depth - 1, last)] - done
         lasted = max(computed - store, until[min(t + 1, last)] - done)
         found.append(max(lasted - asked, 0.0))
         done += min(asked, lasted)
     return found
+
+
+@lru_cache(MOST_KNOWN)
+def _dma_cycles(
+    made: Cut, in_place: frozenset[str], cost: TransferCost
+) -> tuple[list[float], list[float]]:
+    """Cycles of the stores beside each tile; of all loads up to each tile's, but the first's."""
+    tiles = unplaced_tiles(made, in_place)
+    stores = [0.0, *(moved_cycles(tile.stores, cost) for tile in tiles[:-1])]
+    until = [0.0]
+    for tile in tiles[1:]:
+        until.append(until[-1] + moved_cycles(tile.loads, cost))
+    return stores, until
 
 
 def hidden_cycles(spare: Sequence[float]) -> float:

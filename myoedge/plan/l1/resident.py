@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.prefetch import hidden_cycles
@@ -77,57 +76,30 @@ def choose_resident(
 ) -> list[ResidentTensor]:
     """Resident tensors that make layers between faster, earliest first: while a layer computes, the
     constants of the next are estimated to be loaded."""
+    # of the layer before, as one tile
+    computed = [0.0, *(0.0 if k is None else float(k.cycles(k.axes)) for k in kernels)]
+    hidden = [hidden_cycles([cycles]) for cycles in computed]
+
+    def total_cycles(steps: Iterable[int], resident: Sequence[ResidentTensor]) -> float:
+        """Cycles of these nodes; infinite where one of them has no feasible tile any more."""
+        total = 0.0
+        for index in steps:
+            if (kernel := kernels[index]) is not None:
+                names = frozenset(resident_operands(index, kernel, resident))
+                left = room_left(index, resident, room)
+                choice = pick(index, kernel, left, names, hidden[index])
+                total += float("inf") if choice is None else choice.cycles
+        return total
+
     resident: list[ResidentTensor] = []
-    hidden = [hidden_cycles([_computed(kernel)]) for kernel in (None, *kernels)]
-    pick = partial(_beside, pick, hidden)
-    for tensor in sorted(tensors, key=lambda f: f.producer):
-        if _possible(kernels, tensor, room) and end_bytes([*resident, tensor]) <= room:
-            with_it = _cycles(kernels, tensor.steps, [*resident, tensor], room, pick)
-            if with_it < MORE * _cycles(kernels, tensor.steps, resident, room, pick):
-                resident.append(tensor)
-    return resident
-
-
-def _computed(kernel: TiledKernel | None) -> float:
-    """Cycles of a layer as one tile, roughly."""
-    return 0.0 if kernel is None else float(kernel.cycles(kernel.axes))
-
-
-def _beside(
-    pick: Pick,
-    hidden: Sequence[float],
-    index: int,
-    kernel: TiledKernel,
-    room: int,
-    resident: frozenset[str],
-    at_least: float,
-) -> TileChoice | None:
-    return pick(index, kernel, room, resident, max(at_least, hidden[index]))
-
-
-def _possible(kernels: Sequence[TiledKernel | None], tensor: ResidentTensor, room: int) -> bool:
-    ends = {tensor.producer, *(step for step, _, _ in tensor.readers)}
-    fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
-    return fits and all(kernels[index] is not None for index in ends)
-
-
-def _cycles(
-    kernels: Sequence[TiledKernel | None],
-    steps: Iterable[int],
-    resident: Sequence[ResidentTensor],
-    room: int,
-    pick: Pick,
-) -> float:
-    """Cycles of these nodes; infinite where one of them has no feasible tile any more."""
-    total = 0.0
-    for index in steps:
-        kernel = kernels[index]
-        if kernel is None:
+    for tensor in sorted(tensors, key=lambda t: t.producer):
+        more, ends = [*resident, tensor], {tensor.producer, *(s for s, _, _ in tensor.readers)}
+        fits = tensor.size_bytes * LARGEST <= room and tensor.last - tensor.producer <= LONGEST
+        if not (fits and all(kernels[i] is not None for i in ends) and end_bytes(more) <= room):
             continue
-        names = frozenset(resident_operands(index, kernel, resident))
-        choice = pick(index, kernel, room_left(index, resident, room), names, 0.0)
-        total += float("inf") if choice is None else choice.cycles
-    return total
+        if total_cycles(tensor.steps, more) < MORE * total_cycles(tensor.steps, resident):
+            resident = more
+    return resident
 
 
 def resident_offsets(resident: Sequence[ResidentTensor]) -> Mapping[int, int]:

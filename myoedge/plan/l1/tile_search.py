@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -191,9 +192,9 @@ def _best(
     kernel, n = grid.kernel, len(grid.tiles)
     moved = tuple(o for o in kernel.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    bytes_ = _up(np.asarray(kernel.scratch(grid.whole)) + np.zeros(n, np.int64))
+    bytes_ = aligned(np.asarray(kernel.scratch(grid.whole)) + np.zeros(n, np.int64))
     for o in moved:
-        bytes_ = bytes_ + _up(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
+        bytes_ = bytes_ + aligned(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     for o in kernel.operands:
         if limits.held is not None and o.constant:
@@ -264,7 +265,8 @@ def _whole(operand: Operand, d: int, grid: Grid) -> Array:
     return found
 
 
-def _up(size: Array) -> Array:
+def aligned(size: Any) -> Any:
+    """Bytes of L1 that buffers of these sizes take."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -302,10 +304,10 @@ def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
     cut = _cut(kernel)
     sizes = {**kernel.axes, **dict.fromkeys(cut, 1)}
     parts = {
-        o.name: int(_up(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)
+        o.name: int(aligned(np.asarray(o.footprint(sizes)))) * (2 if o.axes & {*cut} else 1)
         for o in kernel.operands
     }
-    scratch = int(_up(np.asarray(kernel.scratch(sizes))))
+    scratch = int(aligned(np.asarray(kernel.scratch(sizes))))
     return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.kernel import Operand, Region, TiledKernel
-from myoedge.plan.l1.tile_iteration import Use, cut
+from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, Use, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import Life
 
@@ -34,6 +34,11 @@ class Transfer:
     bytes: int
     line: int
     stride: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind the last, from the start of the operand."""
+        return self.at + (self.bytes // self.line - 1) * self.stride + self.line
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +104,14 @@ class Tiling:
         return max(tile - self.choice.depth + 2, int(self.back_to_back and tile > 0))
 
     @property
-    def kernel_waits(self) -> int:
-        """Number of waits inside the kernel for operands of the first tile."""
-        if self.back_to_back or not self.kernel.kernel_waits:
-            return 0
-        return 1 + any(map(self.late, self.tiles[0].loads))
-
-    def late(self, transfer: Transfer) -> bool:
-        """Whether a transfer of the first tile is waited for behind all others."""
-        return transfer.operand == self.kernel.late
+    def kernel_waits(self) -> bool:
+        """Whether the kernel waits by itself for operands of the first tile."""
+        return self.kernel.kernel_waits and not self.back_to_back
 
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
-        return self.since is not None and _operand(self.kernel, transfer.operand).constant
-
-
-def _operand(kernel: TiledKernel, name: str) -> Operand:
-    return next(o for o in kernel.operands if o.name == name)
+        constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
+        return self.since is not None and next(constant)
 
 
 def lives(
@@ -161,19 +157,30 @@ def make_tiling(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
         for operand, slot, life, offset in placed
     )
-    made = cut(kernel, choice)
-    places = {**resident, **dict.fromkeys(choice.in_l2, 0)}
-    tiles = tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
+    uses, places = cut(kernel, choice).uses, {**resident, **dict.fromkeys(choice.in_l2, 0)}
+    tiles = tuple(_tile(t, uses, offsets, places) for t in range(len(uses[0].slot)))
     return Tiling(kernel, choice, first, since, buffers, tiles, resident)
 
 
 def unplaced(
     kernel: TiledKernel, choice: TileChoice, resident: Container[str], since: int | None = None
 ) -> Tiling:
-    """A layer by itself, whose buffers have no places yet."""
-    placed = [(*found, 0) for found in lives(0, kernel, choice, 0, since, resident)]
+    """A layer by itself, whose buffers have no places yet, nor scratch."""
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
-    return make_tiling(kernel, choice, 0, since, placed, there)
+    buffers = tuple(
+        Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)
+        for operand, slot, life in lives(0, kernel, choice, 0, since, resident)
+    )
+    tiles = unplaced_tiles(cut(kernel, choice), frozenset(there) | choice.in_l2)
+    return Tiling(kernel, choice, 0, since, buffers, tiles, there)
+
+
+@lru_cache(MOST_KNOWN)
+def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
+    """Tiles with all buffers at 0, but for operands that lie where they are as a whole."""
+    offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
+    places = dict.fromkeys(in_place, 0)
+    return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
 
 
 def _tile(
@@ -183,7 +190,13 @@ def _tile(
     resident: Mapping[str, int],
 ) -> Tile:
     regions = {use.operand.name: use.regions[t] for use in known}
-    at = {use.operand.name: _lies(use, t, regions, offsets, resident) for use in known}
+    at = {}
+    for use in known:
+        name = use.operand.name
+        if name in resident:
+            at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
+        else:
+            at[name] = offsets[name, use.slot[t]]
     at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
     loads: list[Transfer] = []
     stores: list[Transfer] = []
@@ -199,20 +212,6 @@ def _tile(
     return Tile(regions, at, tuple(loads), tuple(stores))
 
 
-def _lies(
-    use: Use,
-    t: int,
-    regions: Mapping[str, Region],
-    offsets: Mapping[tuple[str, int], int],
-    resident: Mapping[str, int],
-) -> int:
-    """Address in L1 of a tile's part of an operand."""
-    name = use.operand.name
-    if name in resident:
-        return resident[name] + start_bytes(use.operand, regions[name])
-    return offsets[name, use.slot[t]]
-
-
 def transfers(operand: Operand, region: Region, l1: int) -> Iterator[Transfer]:
     """The region as runs of bytes, as many of them in one command as can be."""
     for more, at, size, line, stride in _commands(operand.shape, operand.itemsize, region):
@@ -225,7 +224,8 @@ def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, .
     if region.size == 0:
         return ()
     run, loops = _runs(shape, itemsize, region.extent)
-    start = _start(shape, itemsize, region)
+    strides = _strides(shape, itemsize)
+    start = sum(s * stride for s, stride in zip(region.start, strides, strict=True))
     found: list[tuple[int, ...]] = []
     *outer, (count, stride) = loops or ((1, 0),)
     for index in itertools.product(*(range(n) for n, _ in outer)):
@@ -236,11 +236,7 @@ def _commands(shape: Shape, itemsize: int, region: Region) -> tuple[tuple[int, .
 
 def start_bytes(operand: Operand, region: Region) -> int:
     """From the start of an operand to that of a region."""
-    return _start(operand.shape, operand.itemsize, region)
-
-
-def _start(shape: Shape, itemsize: int, region: Region) -> int:
-    strides = _strides(shape, itemsize)
+    strides = _strides(operand.shape, operand.itemsize)
     return sum(s * stride for s, stride in zip(region.start, strides, strict=True))
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of constants that stay in L2; the others come from L3 in every run.
+"""Choice of constants that stay in L2; the others come from L3 in every run. Equal ones are stored
+once.
 
 First by cycles: as long as a run waits for L3, the array that saves most for its bytes stays. Then
 by energy: a byte from L3 costs it in every run, even where the time is hidden, one that stays costs
@@ -8,25 +9,37 @@ it once, at start. So what is left of L2 is filled as far as no run waits longer
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from myoedge.plan.l2.deduplicated import Key
-from myoedge.plan.l3.transfers import Computed, Rate, in_order, queued, timeline
+from myoedge.numerics.arrays import Array
+from myoedge.plan.l3.transfers import (
+    Computed,
+    L3Transfer,
+    Rate,
+    in_order,
+    queued,
+    timeline,
+)
 from myoedge.plan.timeline import Chunk
 
 SMALL_BYTES = 4096  # arrays up to this stay, smallest first, while they take
 SMALL_SHARE = 4  # one part in so many of what no timeline step needs
 
+Key = tuple[int, str]  # step and array
+K = TypeVar("K", bound=Hashable)
+
 
 @dataclass(frozen=True, slots=True)
 class Residence:
-    """One choice: the arrays that stream, and the cycles of a run; None where it cannot be."""
+    """One choice: the arrays that stream, and the cycles of a run."""
 
     streamed: frozenset[Key]
     stays_bytes: int
-    cycles: float | None
+    cycles: float
 
 
 def residences(
@@ -42,9 +55,7 @@ def residences(
     One array after another stays: of those that a run waits for, the one that saves most for its
     bytes.
     """
-    found = list(_choices(known, computed, room, rate))
-    possible = [choice for choice in found if choice.cycles is not None]
-    return sorted(possible, key=lambda c: (c.cycles, c.stays_bytes))
+    return sorted(_choices(known, computed, room, rate), key=lambda c: (c.cycles, c.stays_bytes))
 
 
 def _choices(
@@ -64,18 +75,22 @@ def _choices(
         if stuck is None:
             costs = [rate.cycles(p) for p in l3_transfers]
             times = timeline(costs, begins, [p.first for p in l3_transfers], computed)
-            wanted, cycles = times.late, times.cycles
-            yield Residence(frozenset(streamed), stays, cycles)
+            late = times.late
+            yield Residence(frozenset(streamed), stays, times.cycles)
         else:
             blocked = l3_transfers[stuck].first
-            wanted = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
-        helps = {
-            owner[p.step, p.array] for p, late in zip(l3_transfers, wanted, strict=False) if late
-        }
+            late = tuple(p.first <= blocked <= p.last for p in l3_transfers[: stuck + 1])
+        pairs = zip(l3_transfers, late, strict=False)
+        helps = {owner[p.step, p.array] for p, is_late in pairs if is_late}
         fits = [key for key in helps if stays + sizes[key] <= room]
         if not fits:
             return
-        streamed.discard(max(fits, key=lambda key: _worth(key, known[key], sizes[key], rate)))
+
+        def worth(key: Key) -> tuple[float, int]:
+            """Cycles that a byte saves; of equals the one that is needed first."""
+            return sum(rate.cycles(chunk) for chunk in known[key]) / sizes[key], -key[0]
+
+        streamed.discard(max(fits, key=worth))
 
 
 def fill(
@@ -130,20 +145,13 @@ def _cycles(
     return timeline(costs, begins, [p.first for p in l3_transfers], computed).cycles
 
 
-def _worth(key: Key, chunks: Sequence[Chunk], size: int, rate: Rate) -> tuple[float, int]:
-    """Cycles that a byte saves; of equals the one that is needed first."""
-    return sum(rate.cycles(p) for p in chunks) / size, -key[0]
-
-
 def most_read(chunks: Sequence[Chunk]) -> int:
     """Bytes that the timeline step which reads most has to have in L2."""
     change: dict[int, int] = {}
     for chunk in chunks:
         change[chunk.first] = change.get(chunk.first, 0) + chunk.room_bytes
         change[chunk.last + 1] = change.get(chunk.last + 1, 0) - chunk.room_bytes
-    return max(
-        itertools.accumulate(change[timeline_step] for timeline_step in sorted(change)), default=0
-    )
+    return max(itertools.accumulate(change[step] for step in sorted(change)), default=0)
 
 
 def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
@@ -153,3 +161,30 @@ def _small(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
         if sizes[key] > SMALL_BYTES or taken > room // SMALL_SHARE:
             return
         yield key
+
+
+# --- equal constants ------------------------------------------------------------------------------
+
+
+def owners(arrays: Iterable[tuple[K, Array]]) -> dict[K, K]:
+    """For each of them the first one that has its type and its bytes."""
+    first: dict[tuple[str, bytes], K] = {}
+    return {key: first.setdefault((a.dtype.str, _digest(a.tobytes())), key) for key, a in arrays}
+
+
+def stored_once(
+    l3_transfers: Sequence[L3Transfer], content: Callable[[Chunk], bytes]
+) -> list[L3Transfer]:
+    """Constants that are the same bytes come from one place in L3; feature maps as they are."""
+    known: dict[bytes, int] = {}
+    found, end = [], 0
+    for x in l3_transfers:
+        if not x.chunk.tensor:
+            at = known.setdefault(_digest(content(x.chunk)), end)
+            end = max(end, at + x.chunk.room_bytes)
+        found.append(x if x.chunk.tensor else replace(x, l3=at))
+    return found
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

@@ -118,7 +118,7 @@ def _moved(tile: Tile, operand: str) -> list[Transfer]:
 def _within(x: Transfer, strip_bytes: int) -> bool:
     """Whether a transfer stays in a strip, or its lines go from one to another."""
     across = x.stride % strip_bytes == 0
-    return x.at % strip_bytes + (x.line if across else _end(x) - x.at) <= strip_bytes
+    return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
 
 
 def _groups(
@@ -131,7 +131,12 @@ def _groups(
         moved = _moved(tile, operand.name)
         if not moved:
             continue
-        low, high = _reach(moved, strip_bytes)
+        starts = [x.at % strip_bytes for x in moved]
+        ends = [
+            at + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
+            for at, x in zip(starts, moved, strict=True)
+        ]
+        low, high = min(starts), max(ends)
         if group is not None:
             whole = not operand.written or (
                 held == strips * (group[1] - group[0]) and group[1] % WORD == 0 and group[0] <= low
@@ -147,19 +152,6 @@ def _groups(
         last = t
     if group is not None:
         yield *group[:2], group[2], max(last, len(tiling.tiles) - 1)
-
-
-def _reach(moved: Sequence[Transfer], strip_bytes: int) -> tuple[int, int]:
-    """(first byte, byte behind the last) of transfers, from the start of the strips they are in."""
-    ends = [
-        x.at % strip_bytes + (x.line if x.stride % strip_bytes == 0 else _end(x) - x.at)
-        for x in moved
-    ]
-    return min(x.at % strip_bytes for x in moved), max(ends)
-
-
-def _end(x: Transfer) -> int:
-    return x.at + (x.bytes // x.line - 1) * x.stride + x.line
 
 
 def map_transfers(
@@ -191,13 +183,8 @@ def _step_spans(
             for x in (*tiling.tiles[t].loads, *tiling.tiles[t].stores)
             if x.operand == found.operand
         ]
-        if found.written:
-            yield (
-                min(enter + tiles[0] + 2, enter + count),
-                min(enter + tiles[-1] + 2, enter + count),
-            )
-        else:
-            yield enter + tiles[0], enter + tiles[-1]
+        first, last = (min(t + 2, count) if found.written else t for t in (tiles[0], tiles[-1]))
+        yield enter + first, enter + last
 
 
 def _turn(
@@ -223,10 +210,10 @@ def through_windows(
     def placed(t: int, x: Transfer) -> Transfer:
         if x.operand not in by_name:
             return x
-        mine = by_name[x.operand]
-        n = mine.part_of(t)
-        near = mine.placed(n, x)
-        return replace(near, at=windows[x.operand] + n % SLOTS * mine.slot_bytes + near.at)
+        access = by_name[x.operand]
+        n = access.part_of(t)
+        near = access.placed(n, x)
+        return replace(near, at=windows[x.operand] + n % SLOTS * access.slot_bytes + near.at)
 
     tiles = tuple(
         replace(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from myoedge.plan.l1.layers import declared, plan_l1
+from myoedge.plan.l1.layers import NetworkKernels, plan_l1
 from myoedge.plan.l1.tile_search import Limits, choices
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
@@ -20,37 +20,41 @@ PARTS = (16, 6)  # that L2 could hold at least: small parts first, they leave ro
 Roots = Mapping[str, tuple[str, int]]
 
 
-def spilled(plan: Plan, roots: Roots, placing: Place) -> Plan:
+def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -> Plan:
     """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
     least = plan
     for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
-        for tried in _with_more(plan, roots, part, placing):
+        for tried in _with_more(plan, roots, part, placing, kernels):
             made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
             if made is not None:
                 return made
             least = min(least, tried, key=least_bytes)
-    raise too_large(plan, least, list(_short_of_l1(plan, roots, least)))
+    raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
 
 
-def _with_more(plan: Plan, roots: Roots, part: int, placing: Place) -> Iterator[Plan]:
+def _with_more(
+    plan: Plan, roots: Roots, part: int, placing: Place, kernels: NetworkKernels
+) -> Iterator[Plan]:
     chosen: list[str] = []
     for name in _candidates(plan, roots):
-        tried = _with_maps(plan, roots, [*chosen, name], part, placing)
+        tried = _with_maps(plan, roots, [*chosen, name], part, placing, kernels)
         if tried is not None:
             chosen.append(name)
             yield tried
 
 
-def _short_of_l1(plan: Plan, roots: Roots, least: Plan) -> Iterator[str]:
+def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
     """Layers for want of whose tiles maps stay in L2, though they would have some in more of L1."""
     yield from (plan.names[step.node.name] for step in plan.without_tiles)
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
         step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
-        kernel = declared(step, plan.chip)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
-        cost = plan.chip.transfers
-        fits = [bool(kernel and choices(kernel, room, cost, limits=limits)) for room in rooms]
+        first = [kernel for kernel, _ in kernels.kernels[index][:1]]
+        fits = [
+            any(choices(kernel, room, kernels.cost, limits=limits) for kernel in first)
+            for room in rooms
+        ]
         if fits == [False, True]:
             yield plan.names[step.node.name]
 
@@ -70,7 +74,12 @@ def _candidates(plan: Plan, roots: Roots) -> list[str]:
 
 
 def _with_maps(
-    plan: Plan, roots: Roots, maps: Sequence[str], part: int, placing: Place
+    plan: Plan,
+    roots: Roots,
+    maps: Sequence[str],
+    part: int,
+    placing: Place,
+    kernels: NetworkKernels,
 ) -> Plan | None:
     """With these maps in L3; None where a layer has no tiles for that."""
     uses = list(_uses(plan, roots, maps))
@@ -78,7 +87,7 @@ def _with_maps(
     for index, operand, _, _ in uses:
         far.setdefault(index, set()).add(operand)
     limits = {index: Limits(far=frozenset(names), part=part) for index, names in far.items()}
-    tilings = plan_l1(plan.steps, l1_room_bytes(plan.chip, len(plan.steps)), plan.chip, limits)
+    tilings = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
         tiling = tilings[index]

@@ -95,7 +95,7 @@ def timeline(
     ends: list[float] = []
     pauses: list[bool] = []  # whether L3 stood still before it
     waited = [False] * len(costs)
-    wanted = sorted(range(len(costs)), key=lambda n: needed[n])
+    by_need = sorted(range(len(costs)), key=lambda n: needed[n])
     read = 0
     for timeline_step, duration in enumerate(computed.cycles):
         while len(ends) < len(costs) and begins[len(ends)] <= timeline_step:
@@ -103,21 +103,17 @@ def timeline(
             free = max(free, now) + costs[len(ends)]
             ends.append(free)
         then = now + duration
-        while read < len(wanted) and needed[wanted[read]] <= timeline_step:
-            end = ends[wanted[read]] + (duration if timeline_step in computed.nine_cores else 0.0)
-            waited[wanted[read]] = end > then
+        while read < len(by_need) and needed[by_need[read]] <= timeline_step:
+            end = ends[by_need[read]] + (duration if timeline_step in computed.nine_cores else 0.0)
+            waited[by_need[read]] = end > then
             then = max(then, end)
             read += 1
         now = then
-    return Timeline(now, tuple(_blamed(waited, pauses)))
-
-
-def _blamed(waited: Sequence[bool], pauses: Sequence[bool]) -> list[bool]:
-    blamed, behind = [False] * len(pauses), False
+    late, behind = [False] * len(pauses), False
     for index in reversed(range(len(pauses))):
-        blamed[index] = behind or waited[index]
-        behind = blamed[index] and not pauses[index]
-    return blamed
+        late[index] = behind or waited[index]
+        behind = late[index] and not pauses[index]
+    return Timeline(now, tuple(late))
 
 
 def queued(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
@@ -155,15 +151,11 @@ def place_l3_transfers(
     taken = [(at, at + life.size_bytes, life.first, life.last) for at, life in others]
     l3_transfers: list[L3Transfer] = []
     l3 = begin = 0
-    turn = {
-        id(l3_transfer): l3_transfer.begins if l3_transfer.out else l3_transfer.chunk.first
-        for l3_transfer in maps
-    }
-    queue: list[L3Transfer | Chunk] = [*maps, *chunks]
-    queue.sort(
-        key=lambda x: (turn[id(x)] if isinstance(x, L3Transfer) else x.first, id(x) not in turn)
-    )
-    for item in queue:
+    turns: list[tuple[int, bool, L3Transfer | Chunk]] = [
+        *((x.begins if x.out else x.chunk.first, False, x) for x in maps),
+        *((chunk.first, True, chunk) for chunk in chunks),
+    ]
+    for _, _, item in sorted(turns, key=lambda turn: turn[:2]):
         if isinstance(item, L3Transfer):
             begin = max(begin, item.begins)
             l3_transfers.append(replace(item, begins=begin))
@@ -201,7 +193,7 @@ def _up(offsets: np.ndarray) -> np.ndarray:
 
 def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
     """(timeline step, transfers that may move from then on, those that are over) at each change."""
-    begins = [l3_transfer.begins for l3_transfer in l3_transfers]
+    begins = [x.begins for x in l3_transfers]
     over = dict.fromkeys(begins, 0)
     for number, l3_transfer in enumerate(l3_transfers, 1):
         over[l3_transfer.needed] = max(over.get(l3_transfer.needed, 0), number)
@@ -213,19 +205,16 @@ def turns(l3_transfers: Sequence[L3Transfer]) -> Iterator[tuple[int, int, int]]:
 
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[L3Transfer]]) -> Tiling:
     """A layer that reads arrays, by name, where transfers put them: offsets are the arena's."""
-    far = {
-        o.name: streamed_chunks[str(o.source)]
-        for o in tiling.kernel.operands
-        if o.source in streamed_chunks
-    }
-    if not far:
+    operands = [o for o in tiling.kernel.operands if o.source in streamed_chunks]
+    streamed = {o.name: streamed_chunks[str(o.source)] for o in operands}
+    if not streamed:
         return tiling
 
     def placed(x: Transfer) -> Transfer:
-        if x.operand not in far:
+        if x.operand not in streamed:
             return x
-        l3_transfer = next(h for h in reversed(far[x.operand]) if h.chunk.start <= x.at)
-        return replace(x, at=l3_transfer.l2 + x.at - l3_transfer.chunk.start)
+        source = next(h for h in reversed(streamed[x.operand]) if h.chunk.start <= x.at)
+        return replace(x, at=source.l2 + x.at - source.chunk.start)
 
     tiles = (replace(tile, loads=tuple(map(placed, tile.loads))) for tile in tiling.tiles)
     return replace(tiling, tiles=tuple(tiles))

@@ -8,8 +8,14 @@ from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import computed, waiting_cycles
-from myoedge.plan.l2.deduplicated import Key, stored_once
-from myoedge.plan.l2.resident_weights import fill, most_read, residences, sizes_bytes
+from myoedge.plan.l2.resident_weights import (
+    Key,
+    fill,
+    most_read,
+    residences,
+    sizes_bytes,
+    stored_once,
+)
 from myoedge.plan.l3.feature_maps import map_transfers
 from myoedge.plan.l3.transfers import L3Transfer, Rate, in_order, place_l3_transfers
 from myoedge.plan.plan import Plan, size_bytes
@@ -29,16 +35,16 @@ def fits(plan: Plan) -> bool:
 
 def window_bytes(plan: Plan) -> int:
     """Bytes of L2 for constants, resident or streamed."""
-    every = candidates(plan.steps, plan.tilings)
-    constants = sum(size for index, name, size in every if _owns(plan, (index, name)))
+    owners, every = plan.owners, candidates(plan.steps, plan.tilings)
+    constants = sum(size for index, name, size in every if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
 def with_l3_transfers(plan: Plan) -> Plan | None:
     """With what does not stay in L2 on its way from L3; None where L2 is too small even so."""
     window, known = window_bytes(plan), _known(plan)
-    every = residences(known, computed(plan), window, Rate.of(plan.chip))
-    for choice in every[:CHOICES]:
+    fastest = residences(known, computed(plan), window, Rate.of(plan.chip))
+    for choice in fastest[:CHOICES]:
         made = _with_streamed(plan, known, choice.streamed)
         if made is not None:
             return made if made.l3_bytes + made.map_bytes <= plan.chip.l3_bytes else None
@@ -48,10 +54,7 @@ def with_l3_transfers(plan: Plan) -> Plan | None:
 def filled(plan: Plan) -> Plan:
     """With more of what comes from L3 in L2, no run waiting longer: that saves its energy."""
     found = (_filled(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(
-        found,
-        key=lambda made: sum(l3_transfer.chunk.size_bytes for l3_transfer in made.l3_transfers),
-    )
+    return min(found, key=lambda plan: sum(x.chunk.size_bytes for x in plan.l3_transfers))
 
 
 def _filled(plan: Plan, most: int) -> Plan:
@@ -77,17 +80,20 @@ def _with_streamed(
     plan: Plan, known: Mapping[Key, Sequence[Chunk]], streamed: frozenset[Key]
 ) -> Plan | None:
     """With transfers for these arrays; None where one finds no place."""
-    others = [
-        (plan.placement.offsets[life.name], plan.timeline_steps.alive(life)) for life in plan.lives
-    ]
+    at, alive = plan.placement.offsets, plan.timeline_steps.alive
+    others = [(at[life.name], alive(life)) for life in plan.lives]
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     room = window_bytes(plan) + plan.placement.arena_bytes - stays
-    found = place_l3_transfers(
-        _streamed(known, streamed), others, room, feature_map_transfers(plan)
-    )
-    if found is None:
+    chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
+    maps: list[L3Transfer] = []  # through windows with known addresses
+    for access in plan.accesses:
+        tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
+        assert tiling is not None, "a feature map in L3 is used as a whole"
+        maps += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
+    placed = place_l3_transfers(chunks_in_order, others, room, maps)
+    if placed is None:
         return None
-    return replace(plan, l3_transfers=tuple(stored_once(found, plan.content)))
+    return replace(plan, l3_transfers=tuple(stored_once(placed, plan.content)))
 
 
 def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
@@ -98,24 +104,6 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
         found.setdefault(plan.owners[index, name], []).extend(own)
     return found
-
-
-def _owns(plan: Plan, key: Key) -> bool:
-    return plan.owners[key] == key
-
-
-def feature_map_transfers(plan: Plan) -> list[L3Transfer]:
-    """Transfers of L3-resident feature maps, through windows with known addresses."""
-    found = []
-    for access in plan.accesses:
-        tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
-        assert tiling is not None, "a feature map in L3 is used as a whole"
-        found += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
-    return found
-
-
-def _streamed(known: Mapping[Key, Sequence[Chunk]], keys: frozenset[Key]) -> list[Chunk]:
-    return in_order([chunk for key in keys for chunk in known[key]])
 
 
 def least_bytes(plan: Plan) -> int:
@@ -132,8 +120,10 @@ def too_large(
     least         the plan that needs least of L2, where there is L3
     short_of_l1   layers that would leave more of it in L3 if they had more of L1
     """
-    chip = plan.chip
+    chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
+    title = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
+    layers = [title, *names[:3]]
     return MyoedgeError(
         "E301",
         f"the network does not fit {chip.name}'s L2 memory",
@@ -141,7 +131,7 @@ def too_large(
             "needs": _needs(plan, least, l2_bytes),
             "has": f"{l2_bytes:,} B",
             "stays in L2": "everything: there is no L3" if least is None else _stays(least),
-            **_l1_fact(plan, short_of_l1),
+            **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest(plan)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
@@ -181,12 +171,6 @@ def _told(plan: Plan, name: str) -> str:
     """Name of a tensor in messages; windows have names of their own."""
     maker = plan.quant.graph.producer.get(name)
     return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
-
-
-def _l1_fact(plan: Plan, layers: Sequence[str]) -> dict[str, str]:
-    names = list(dict.fromkeys(layers))
-    found = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
-    return {SHORT_OF_L1: "\n".join([found, *names[:3]])} if names else {}
 
 
 def _largest(plan: Plan) -> list[str]:

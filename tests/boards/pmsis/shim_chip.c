@@ -55,7 +55,7 @@ static volatile struct {
 static void member(int32_t core, void *unused)
 {
     (void)unused;
-    if (core == ME_STEERING) {
+    if (core == ME_CONTROL_CORE) {
         team.task(team.task_arg);
         team.entry = 0;
         pi_cl_team_barrier();

@@ -46,7 +46,7 @@ static void l00_linear_arguments(int32_t t, const void *const in[], void *const 
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 512), .rows = 12, .x_stride = 16, .weights = (void *)me_l1,
         .channels = (void *)(me_l1 + 256), .y = (void *)(me_l1 + 704), .k = 16, .y_stride = 16,
-        .awaited = t == 0,
+        .kernel_waits = t == 0,
     };
 }
 
@@ -87,7 +87,7 @@ static void l01_linear_arguments(int32_t t, const void *const in[], void *const 
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 896),
         .channels = (void *)(me_l1 + 1152), .y = (void *)(me_l1 + 192), .k = 16, .y_stride = 16,
-        .awaited = t == 0,
+        .kernel_waits = t == 0,
     };
 }
 
@@ -126,7 +126,7 @@ static void l02_linear_arguments(int32_t t, const void *const in[], void *const 
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 192), .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 384),
         .channels = (void *)(me_l1 + 640), .y = (void *)me_l1, .k = 16, .y_stride = 16,
-        .awaited = t == 0,
+        .kernel_waits = t == 0,
     };
 }
 
@@ -225,7 +225,7 @@ static void l05_linear_arguments(int32_t t, const void *const in[], void *const 
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)me_l1, .rows = 12, .x_stride = 16, .weights = (void *)(me_l1 + 1952),
         .channels = (void *)(me_l1 + 2208), .y = (void *)(me_l1 + 384), .k = 16, .y_stride = 16,
-        .awaited = t == 0,
+        .kernel_waits = t == 0,
     };
 }
 

@@ -33,7 +33,7 @@ static void l00_linear_arguments(int32_t t, const void *const in[], void *const 
     me_tile[0].me_linear_s8 = (me_linear_s8_tile){
         .x = (void *)(me_l1 + 1056), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 32),
         .channels = (void *)(me_l1 + 544), .y = (void *)me_l1, .k = 32, .y_stride = 32,
-        .awaited = t == 0,
+        .kernel_waits = t == 0,
     };
 }
 

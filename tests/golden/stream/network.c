@@ -138,7 +138,7 @@ static void l03_conv_arguments(int32_t t, const void *const in[], void *const ou
     me_tile[1].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 6, .weights = (void *)(me_l1 + 128),
         .channels = (void *)(me_l1 + 32), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 6,
-        .y_stride = 6, .scratch = (void *)(me_l1 + 176), .awaited = t == 0,
+        .y_stride = 6, .scratch = (void *)(me_l1 + 176), .kernel_waits = t == 0,
     };
 }
 
@@ -232,7 +232,7 @@ static void l06_conv_arguments(int32_t t, const void *const in[], void *const ou
     me_tile[0].me_conv_s8 = (me_conv_s8_tile){
         .x = (void *)me_l1, .h = 1, .w = 3, .row_stride = 18, .weights = (void *)(me_l1 + 40),
         .channels = (void *)(me_l1 + 120), .y = (void *)(me_l1 + 24), .oh = 1, .ow = 1, .k = 4,
-        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .awaited = t == 0,
+        .y_stride = 4, .scratch = (void *)(me_l1 + 184), .kernel_waits = t == 0,
     };
 }
 

@@ -38,13 +38,13 @@ static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
     }
 }
 
-static inline int32_t helped(void) { return op.helped; }
+static inline int32_t nine_cores(void) { return op.nine_cores; }
 
 static void run_case(void)
 {
     for (int32_t t = 0; t < count; t++) {
         me_attention_s8(&op, &tiles[t]);
         if (t + 1 < count)
-            ME_SYNC_OF(ME_TEAM(op.helped));
+            ME_SYNC_OF(ME_KERNEL_CORES(op.nine_cores));
     }
 }

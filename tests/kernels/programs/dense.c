@@ -38,14 +38,14 @@ static void run(void)
 static int32_t calls(int32_t core)
 {
     if (now.kernel == 1)
-        return core < ME_WORKERS || ((const me_linear_s8_params *)(const void *)now.op)->helped;
-    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul_s8_params *)(const void *)now.op)->helped);
+        return core < ME_WORKERS || ((const me_linear_s8_params *)(const void *)now.op)->nine_cores;
+    return core < ME_WORKERS || (now.kernel == 2 && ((const me_matmul_s8_params *)(const void *)now.op)->nine_cores);
 }
 
 static void work(int32_t core, void *unused)
 {
     (void)unused;
-    if (core == ME_STEERING)
+    if (core == ME_CONTROL_CORE)
         now = one;
     me_barrier_all();
     if (core < ME_WORKERS)
@@ -56,7 +56,7 @@ static void work(int32_t core, void *unused)
         if (calls(core))
             run();
         me_barrier_all();
-        if (core == ME_STEERING)
+        if (core == ME_CONTROL_CORE)
             cycles[i] = me_cycles() - before;
     }
     if (core < ME_WORKERS)

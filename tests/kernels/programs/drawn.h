@@ -26,9 +26,9 @@
 #endif
 
 /* Whether core 8 calls the kernel as well: a program that knows defines HELPED, and this. */
-static inline int32_t helped(void);
+static inline int32_t nine_cores(void);
 #ifndef HELPED
-static inline int32_t helped(void) { return 0; }
+static inline int32_t nine_cores(void) { return 0; }
 #endif
 
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch);
@@ -79,7 +79,7 @@ static void work(int32_t core, void *argument)
             prepare(c);
         me_barrier_all();
         const uint32_t start = me_cycles();
-        if (core < ME_WORKERS || helped())
+        if (core < ME_WORKERS || nine_cores())
             run_case();
         me_barrier_all();
         if (core == 0)
@@ -91,7 +91,7 @@ static void work(int32_t core, void *argument)
 #else
 static void work(me_case *c)
 {
-    (void)helped;
+    (void)nine_cores;
     prepare(c);
     run_case();
     keep(c);

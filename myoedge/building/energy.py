@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Energy of a build, and coefficients fitted to measurements of a board."""
+"""Energy of a build; coefficients: fitted to measurements of a board, else the published ones."""
 
 from __future__ import annotations
 
 import csv
+import json
+import math
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
-from myoedge.building.build_report import at_operating_point, report_files
+from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import positive, seconds
-from myoedge.building.energy_coefficients import coefficients, keep
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.duty import BATTERY_VOLTS
 from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s
+from myoedge.system.folder import explained, replace_files
 from myoedge.targets import find_chip
 
+FILE = "energy-gap9.json"
+VARIABLE = "MYOEDGE_ENERGY"  # names another file; empty: the published coefficients
 IDLE = "idle"
 IDLE_CYCLES = 1e6
 LARGEST = 1e9  # of a measurement, in microjoules, milliwatts or percent
@@ -74,6 +80,63 @@ def consumption(
     found = at_operating_point(report, chip, False, coefficients())
     build.replace(report_files(found))
     return found
+
+
+# --- coefficients ---------------------------------------------------------------------------------
+
+
+def coefficients() -> Coefficients:
+    """Errors: E251 where the calibration on this computer cannot be read."""
+    path = place()
+    if path is None or not path.is_file():
+        return PUBLISHED
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return _checked(Coefficients(**found))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise MyoedgeError(
+            "E251",
+            "the calibration of energy cannot be read",
+            {"file": path, "cause": str(error).splitlines()[0]},
+            ["myoedge energy calibrate MEASUREMENTS.csv again", "or delete that file"],
+        ) from None
+
+
+def _checked(found: Coefficients) -> Coefficients:
+    """Numbers as numbers; a ValueError where there are not four, or one cannot be."""
+    values = tuple(float(x) for x in found.values)
+    rows = tuple(tuple(float(x) for x in row) for row in found.covariance)
+    if len(values) != 4 or [len(row) for row in rows] != [4] * 4:
+        raise ValueError("it does not hold four coefficients")
+    variances = [row[n] for n, row in enumerate(rows)]
+    sure = (*values, *variances, float(found.workload), float(found.board))
+    if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
+        raise ValueError("a number in it is infinite, or below 0")
+    return Coefficients(values, rows, float(found.workload), float(found.board), str(found.source))
+
+
+def keep(found: Coefficients) -> Path:
+    """Stores a calibration. Errors: E220 where that is not possible."""
+    path = place() or _default()
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(found), indent=2) + "\n"
+        replace_files(path.parent, {path.name: text.encode()})
+    return path
+
+
+def place() -> Path | None:
+    """Path of the calibration file; None where calibrations are disabled."""
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return Path(named).absolute() if named else None
+    return _default()
+
+
+def _default() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("myoedge", appauthor=False)) / FILE
 
 
 # --- calibration ----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Products of two activations whose left operand comes late: the right one is packed meanwhile."""
+"""Products of two activations whose operands come while their kernel starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
-from myoedge.plan.l1.tiling import Tiling
 from tests.conftest import save_exported
 
 LEFT, RIGHT = (64, 1024), (4, 1024)  # 8,192 and 512 cycles of the DMA
@@ -39,7 +38,7 @@ class Scores(nn.Module):
 
 
 class OfSums(nn.Module):
-    """Both operands were there before: nothing comes late."""
+    """Both operands are in L1 before the product starts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +78,7 @@ def test_products_are_exact(name: str, tmp_path: Path) -> None:
 
 
 def run_changed(build: myoedge.Build, old: str, new: str) -> None:
-    """On the simulated chip, where the core that steers does something else."""
+    """A run on the simulated chip, where the control core does something else."""
     src = build.folder / "src"
     files = {str(p.relative_to(src)): p.read_text() for p in sorted(src.rglob("*.*"))}
     assert old in files["me_tiles.h"]
@@ -91,21 +90,8 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
 
 def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
     build = built("a long one", tmp_path)
-    wait = "me_wait_for(&me_of_late);"
+    wait = "layer->load(0, in, out);\n        me_wait_for(&me_of_next);"
     run_changed(build, wait, wait)
     with pytest.raises(MyoedgeError, match="yet to write") as raised:
-        run_changed(build, wait, "(void)me_of_late;")
+        run_changed(build, wait, "layer->load(0, in, out);")
     assert raised.value.code == "E705"
-
-
-def test_packing_takes_no_time_while_it_comes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Simulated; estimates leave it out."""
-    soon = built("a long one", tmp_path)
-    monkeypatch.setattr(Tiling, "late", lambda self, transfer: False)
-    (tmp_path / "at once").mkdir()
-    at_once = built("a long one", tmp_path / "at once")
-    builds = (soon, at_once)
-    first, second = (myoedge.simulate(build).report["cycles"]["total"] for build in builds)
-    assert first < second - 300

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fastest tiles of a layer by itself: near-equal choices are compared transfer by transfer.
+
+What a layer reads has two buffers, or more: where tiles take about as long to compute as to load,
+the first one takes longer, for its code is not in the caches yet. With two buffers the DMA then
+waits for the cores, and later they for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from myoedge.operators.kernel import TiledKernel
+from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.prefetch import first_constants, moved_cycles
+from myoedge.plan.l1.tile_search import (
+    NO_LIMITS,
+    Limits,
+    TileChoice,
+    aligned,
+    choices,
+    tile_count,
+)
+from myoedge.plan.l1.tiling import lives, unplaced
+from myoedge.targets.costs import TransferCost
+
+HIDDEN_CYCLES = 4096.0  # of the DMA before a layer at least, for constants: 32 KiB
+BEFORE = -1  # a tile in front of all
+NEAR_FASTEST = 1.002  # times the fewest cycles: of these the largest tiles, for their energy
+MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
+NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
+
+DEPTHS = (3, 4, 6, 8)  # numbers of buffers
+MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
+LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffers do
+MULTI_BUFFERED = 0.98  # of a layer's cycles at most with more buffers: they take L1 from others
+
+TileRanks = Mapping[str, int]  # by distinct layer: 1 takes the second fastest tiles
+NO_RANKS: TileRanks = {}
+
+
+def distinct_layer(kernel: TiledKernel) -> str:
+    """Key of layers with equal tiles: loops, operands, scratch and work of the largest tile and
+    the smallest; multipliers and scales are their own."""
+    ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
+    work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
+    return repr((kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TileSearch:
+    """Tiles of layers, each layer chosen by itself; equal layers are searched once.
+
+    distinct   key of each layer; None without tiles
+    chosen     tiles by what decides about them     alone   cycles of tiles that were compared
+    """
+
+    distinct: Sequence[str | None]
+    cost: TransferCost
+    limits: Mapping[int, Limits]
+    ranks: TileRanks = field(default_factory=dict)
+    chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
+    alone: dict[Hashable, float] = field(default_factory=dict)
+
+    def pick(
+        self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
+    ) -> TileChoice | None:
+        """The fastest tiles of a layer, or those of its rank; None where none fit."""
+        hidden, limits = max(hidden, HIDDEN_CYCLES), self.limits.get(index, NO_LIMITS)
+        key = (self.distinct[index], round(hidden), room, resident, limits)
+        if key not in self.chosen:
+            found = choices(kernel, room, self.cost, hidden, limits, resident)
+            deep_room = room if limits == NO_LIMITS else 0
+            best = self._fastest(index, kernel, found, hidden, resident, deep_room)
+            rank = self.ranks.get(self.distinct[index] or "", 0)
+            if best is not None and rank:
+                slower = choices(kernel, room, self.cost, hidden, limits, resident, NEAR_RANKED)
+                others = self._others(index, kernel, slower, hidden, resident, deep_room, best)
+                best = next(iter(others[rank - 1 :]), best)
+            self.chosen[key] = best
+        return self.chosen[key]
+
+    def _fastest(
+        self,
+        index: int,
+        kernel: TiledKernel,
+        found: Sequence[TileChoice],
+        hidden: float,
+        resident: frozenset[str],
+        room: int,
+    ) -> TileChoice | None:
+        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
+        if not few or few[0] is not found[0]:
+            return found[0] if found else None
+        best = _least(kernel, self._compared(index, kernel, few, hidden, resident))
+        deep = list(_multi_buffered(kernel, few, resident, room, self.cost))
+        if not deep:
+            return best
+        deepest = _least(kernel, self._compared(index, kernel, deep, hidden, resident))
+        return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
+
+    def _others(
+        self,
+        index: int,
+        kernel: TiledKernel,
+        found: Sequence[TileChoice],
+        hidden: float,
+        resident: frozenset[str],
+        room: int,
+        best: TileChoice,
+    ) -> list[TileChoice]:
+        """Tiles besides the fastest, in the order of their estimated cycles."""
+
+        def iteration(choice: TileChoice) -> Hashable:  # equal for the same tiles in one order
+            cut = {axis: size for axis, size in choice.sizes.items() if size < kernel.axes[axis]}
+            order = tuple(axis for axis in choice.order if axis in cut)
+            return tuple(sorted(cut.items())), order, choice.depth
+
+        few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
+        deep = _multi_buffered(kernel, few, resident, room, self.cost)
+        different = {iteration(choice): choice for choice in reversed([*few, *deep])}
+        different.pop(iteration(best), None)
+        estimated = self._compared(index, kernel, different.values(), hidden, resident)
+        return sorted(estimated, key=lambda choice: (choice.cycles, choice.order))
+
+    def _compared(
+        self,
+        index: int,
+        kernel: TiledKernel,
+        few: Iterable[TileChoice],
+        hidden: float,
+        resident: frozenset[str],
+    ) -> list[TileChoice]:
+        """Choices with the cycles of a layer that nothing is fetched beside, and of its wait for
+        constants, less those hidden behind earlier layers."""
+        compared = []
+        for choice in few:
+            sizes = tuple(choice.sizes.items())
+            key = (self.distinct[index], resident, sizes, choice.order, choice.depth)
+            if key not in self.alone:
+                tiling = unplaced(kernel, choice, resident, BEFORE)
+                self.alone[key] = modelled([tiling], self.cost)[0] or 0.0
+            fetch_cycles = moved_cycles(first_constants(kernel, choice), self.cost)
+            cycles = self.alone[key] + max(fetch_cycles - hidden, 0.0)
+            compared.append(replace(choice, cycles=cycles))
+        return compared
+
+
+def _least(kernel: TiledKernel, compared: Sequence[TileChoice]) -> TileChoice:
+    """Of choices about as fast as the fastest the one with fewest tiles, in least of L1."""
+    most = NEAR_FASTEST * min(choice.cycles for choice in compared)
+    near = [choice for choice in compared if choice.cycles <= most]
+    return min(near, key=lambda c: (tile_count(kernel, c), c.l1_bytes, c.cycles))
+
+
+def _multi_buffered(
+    kernel: TiledKernel,
+    few: Iterable[TileChoice],
+    resident: Container[str],
+    room: int,
+    cost: TransferCost,
+) -> Iterator[TileChoice]:
+    """Choices with more buffers where cores may wait for the DMA, in at most `room` bytes of L1."""
+    for choice in few:
+        if tile_count(kernel, choice) <= 2 or choice.l1_bytes > room:
+            continue
+        tiles = unplaced(kernel, choice, resident).tiles
+        computed = len(tiles) * float(kernel.cycles({**kernel.axes, **choice.sizes}))
+        if sum(moved_cycles(tile.loads, cost) for tile in tiles) <= LEAST_MOVED * computed:
+            continue
+        commands = max(len(tile.loads) for tile in tiles[1:])
+        for depth in sorted({min(depth, len(tiles)) for depth in DEPTHS}):
+            deep = replace(choice, depth=depth)
+            buffers = lives(0, kernel, deep, 0, None, resident)
+            l1_bytes = sum(aligned(life.size_bytes) for _, _, life in buffers)
+            if l1_bytes <= room and (depth - 1) * commands <= MOST_COMMANDS:
+                yield replace(deep, l1_bytes=l1_bytes)
