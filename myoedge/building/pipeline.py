@@ -112,9 +112,9 @@ class Quantized:
 def timed(stage: str, times_s: dict[str, float], say: Progress) -> Iterator[None]:
     """Tells that a stage starts, and adds its seconds to `times_s`."""
     say(stage)
-    since = time.perf_counter()
+    began = time.perf_counter()
     yield
-    times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - since
+    times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
 
 
 def run_quantize(options: Options) -> Quantized:

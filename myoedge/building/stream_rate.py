@@ -26,7 +26,7 @@ from myoedge.streaming.time_axis import Axes, find_axes, follow_time
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
-    from myoedge.plan.plan import Plan
+    from myoedge.plan.plan import IN_L3, Plan
     from myoedge.reports.report_json import Report
 
 MOST_FRAMES = 512  # of a pass that is looked for
@@ -147,7 +147,7 @@ def stream_plans(
 
 def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
     plan = plan_within(stream.network, chip, budget)
-    if any(plan.where[n].kind == "far" for n in (*plan.graph_inputs, *plan.graph_outputs)):
+    if any(plan.where[n].kind == IN_L3 for n in (*plan.graph_inputs, *plan.graph_outputs)):
         raise MyoedgeError(
             "E306",
             "frames and states of the stream do not fit L2",

@@ -16,7 +16,7 @@ from myoedge.building.request import BuildPlan
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.layers import distinct_layers
 from myoedge.plan.l1.tile_choice import TileRanks
-from myoedge.plan.plan import describe
+from myoedge.plan.plan import IN_L3, describe
 from myoedge.system.cache import SEAL_BYTES, digest, is_cached, prune, store
 from myoedge.system.tools import cache_folder, scratch
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -108,7 +108,7 @@ def _replanned(
     stream_plan = build_plan.stream_plan
     if stream_plan is None:
         return replace(build_plan, plan=plan)
-    if any(plan.where[name].kind == "far" for name in (*plan.graph_inputs, *plan.graph_outputs)):
+    if any(plan.where[name].kind == IN_L3 for name in (*plan.graph_inputs, *plan.graph_outputs)):
         return None  # frames and states have to lie in L2
     return BuildPlan(plan, replace(stream_plan, plan=plan))
 

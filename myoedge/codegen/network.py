@@ -18,7 +18,7 @@ from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
 from myoedge.plan.l3.transfers import L3Transfer, in_arena, turns
-from myoedge.plan.plan import Location, Plan, size_bytes
+from myoedge.plan.plan import IN_L3, Location, Plan, size_bytes
 
 FUNCTIONS = ("arguments", "load", "compute", "store", "prefetch")  # of a me_layer, all of them
 
@@ -131,7 +131,7 @@ def _call(plan: Plan, index: int) -> dict[str, Any]:
         "arguments": [_argument(plan, name) for name in names],
         "result": pointer(plan, step.node.name),
         "bytes": size_bytes(plan.quant, step.node.name),
-        "in_l2": plan.where[step.node.name].kind != "far",
+        "in_l2": plan.where[step.node.name].kind != IN_L3,
         "tiles": None if tiling is None else len(tiling.tiles),
         "prefetches": _prefetches(plan, index),
     }
@@ -152,12 +152,12 @@ def _prefetches(plan: Plan, index: int) -> list[tuple[str, int]]:
     return [
         (
             f"{function_name(behind, plan.steps[behind])}_fetch_constants",
-            tiling.since - begins[index],
+            tiling.prefetch_tile - begins[index],
         )
         for behind, tiling in enumerate(plan.tilings)
         if tiling is not None
-        and tiling.since is not None
-        and begins[index] <= tiling.since < begins[index + 1]
+        and tiling.prefetch_tile is not None
+        and begins[index] <= tiling.prefetch_tile < begins[index + 1]
     ]
 
 
@@ -181,7 +181,7 @@ def pointer(plan: Plan, name: str) -> str:
 def _base(plan: Plan, location: Location) -> str:
     if location.kind == "constant":
         return constant_name(plan, str(location.index))
-    if location.kind in ("arena", "far"):
+    if location.kind in ("arena", IN_L3):
         return "me_arena"
     if location.kind == "l1":
         return "me_l1"

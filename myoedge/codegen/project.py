@@ -17,7 +17,7 @@ from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
 from myoedge.codegen.stream import stream_values
 from myoedge.numerics.arrays import Array
-from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.plan import IN_L3, Plan, size_bytes
 from myoedge.streaming.stream import Stream
 from myoedge.version import __version__
 
@@ -131,7 +131,7 @@ def _border(plan: Plan) -> dict[str, Any]:
 
 def _port(plan: Plan, number: int, name: str, shown: str) -> dict[str, Any]:
     q, location = plan.quant, plan.where[name]
-    shape, is_in_l3 = q.graph.shape(name), location.kind == "far"
+    shape, is_in_l3 = q.graph.shape(name), location.kind == IN_L3
     return {
         "number": number,
         "name": comment(shown),

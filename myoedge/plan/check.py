@@ -85,12 +85,12 @@ def _l1_apart(plan: Plan) -> Iterator[str]:
 
 def _fetched_ahead(plan: Plan) -> Iterator[str]:
     """Prefetched constants have buffers from the start of their transfer on, and are few enough."""
-    rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.since is not None]
+    rows = [(step, t, prefetched(t)) for step, t in _tiled(plan) if t.prefetch_tile is not None]
     for step, tiling, moved in rows:
-        since = tiling.since or 0
-        at_once = [len(m) for _, t, m in rows if (t.since or 0) <= since < t.first]
-        near = max(tiling.first - MOST_TILES, 0) <= since < tiling.first
-        held = all(_in_buffer(tiling, x, since) for x in moved)
+        prefetch_tile = tiling.prefetch_tile or 0
+        at_once = [len(m) for _, t, m in rows if (t.prefetch_tile or 0) <= prefetch_tile < t.first]
+        near = max(tiling.first - MOST_TILES, 0) <= prefetch_tile < tiling.first
+        held = all(_in_buffer(tiling, x, prefetch_tile) for x in moved)
         if not (near and held and sum(at_once) <= MOST_TILES):
             yield step.node.name
 
@@ -164,9 +164,9 @@ def _movable(plan: Plan) -> Iterator[str]:
                     yield step.node.name
 
 
-def _in_buffer(tiling: Tiling, x: Transfer, since: int | None = None) -> bool:
+def _in_buffer(tiling: Tiling, x: Transfer, tile: int | None = None) -> bool:
     return any(
-        (b.operand == x.operand and (since is None or b.first <= since))
+        (b.operand == x.operand and (tile is None or b.first <= tile))
         and b.offset <= x.l1
         and x.l1 + x.bytes <= b.offset + b.size_bytes
         for b in tiling.buffers
@@ -208,7 +208,7 @@ def _l3_transfers_apart(plan: Plan) -> Iterator[str]:
         chunk, start, end = x.chunk, x.l2, x.l2 + x.chunk.room_bytes
         name = plan.steps[chunk.step].node.name
         window = windows.get((chunk.step, chunk.array)) if chunk.tensor else None
-        own = Life(name, chunk.room_bytes, x.since, chunk.last)
+        own = Life(name, chunk.room_bytes, x.owned_from, chunk.last)
         others = (row for row in rows if row[2].name != window and own.meets(row[2]))
         if any(start < stop and first < end for first, stop, _ in others):
             yield name
@@ -233,8 +233,8 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):
                 first, last = enter + tiling.loads_in(t), enter + t
-                if t == 0 and tiling.since is not None and tiling.early(x):
-                    first = plan.timeline_steps.beside(tiling.since)
+                if t == 0 and tiling.prefetch_tile is not None and tiling.early(x):
+                    first = plan.timeline_steps.beside(tiling.prefetch_tile)
                 if not any(_covers(h, x.at, x.end, first, last) for h in l3_transfers):
                     yield name
 

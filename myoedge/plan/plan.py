@@ -30,6 +30,7 @@ from myoedge.targets.chip import Chip
 
 LAYERS = 100  # whose code the chip's reserve of L2 holds
 LAYER_CODE_BYTES = 1024  # of every further one: 0.8 KiB, and what tables of transfers take
+IN_L3 = "far"  # kind of location, as plan.json has it
 MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies behind the last
 
 
@@ -37,9 +38,9 @@ MARK_BYTES = 4  # of L1: when a layer ended; one each, the start, and copies beh
 class Location:
     """Location of a tensor's bytes.
 
-    kind    "input" and "output": the caller's buffers; "arena"; "constant"; "far": in L3; "l1": it
-            stays there
-    index   number of the input or output, name of the constant or of what is far; "" for the others
+    kind    "input" and "output": the caller's buffers; "arena"; "constant"; IN_L3; "l1": it stays
+            there
+    index   number of the input or output, name of the constant or L3-resident feature map; "" else
     offset  bytes from the start of that memory
     """
 
@@ -213,7 +214,7 @@ class Plan:
 
     def port_bytes(self, names: Sequence[str]) -> int:
         """Bytes of these inputs or outputs that lie in L2."""
-        return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != "far")
+        return sum(size_bytes(self.quant, n) for n in names if self.where[n].kind != IN_L3)
 
     @property
     def graph_inputs(self) -> tuple[str, ...]:

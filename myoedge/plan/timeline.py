@@ -125,8 +125,8 @@ def reads_of(
             span = (min(x.at for x in moved), max(x.end for x in moved))
             for timeline_step in sorted({enter + tiling.loads_in(t), enter + t}):
                 yield (timeline_step, *span)
-            if t == 0 and tiling.since is not None and tiling.early(moved[0]):
-                yield (timeline_steps.beside(tiling.since), *span)
+            if t == 0 and tiling.prefetch_tile is not None and tiling.early(moved[0]):
+                yield (timeline_steps.beside(tiling.prefetch_tile), *span)
 
 
 def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from myoedge.graph.ir import Node, plain
 from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
-from myoedge.plan.plan import Plan, size_bytes, step_macs
+from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.function_names import activation
@@ -172,7 +172,7 @@ def _port(plan: Plan, name: str, display_name: str) -> dict[str, Any]:
         "shape": list(plan.quant.graph.shape(name)),
         "dtype": plan.quant.dtype(name),
         "bytes": size_bytes(plan.quant, name),
-        "far": plan.where[name].kind == "far",
+        "far": plan.where[name].kind == IN_L3,
         "scale": None if params is None else params.scale,
         "zero_point": None if params is None else params.zero_point,
         "border": normalization,

@@ -219,20 +219,20 @@ def with_buffers(plan: Plan, change: Callable[[Buffer], Buffer]) -> Plan:
     return replace(plan, tilings=tuple(tilings))
 
 
-def since(plan: Plan, tile: int) -> Plan:
+def prefetched_in(plan: Plan, tile: int) -> Plan:
     """The last layer's constants fetched from a tile on."""
     *others, last = plan.tilings
     assert last is not None
-    assert last.since is not None
-    return replace(plan, tilings=(*others, replace(last, since=tile)))
+    assert last.prefetch_tile is not None
+    return replace(plan, tilings=(*others, replace(last, prefetch_tile=tile)))
 
 
 TILED: dict[str, Callable[[Plan], Plan]] = {
     "stays in L1": kept_elsewhere,
     "not as long": lambda p: with_buffers(p, lambda b: replace(b, last=b.first)),
     "share bytes": lambda p: with_buffers(p, lambda b: replace(b, offset=0)),
-    "has no buffer yet": lambda p: since(p, 0),
-    "or is too much": lambda p: since(p, 99),
+    "has no buffer yet": lambda p: prefetched_in(p, 0),
+    "or is too much": lambda p: prefetched_in(p, 99),
 }
 
 

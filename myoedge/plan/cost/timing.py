@@ -121,9 +121,9 @@ def _prefetches(
     """Loads for later layers, by the tile of the network in which they are started."""
     found: dict[int, list[Load]] = {}
     for index, tiling in enumerate(tilings):
-        if tiling is not None and tiling.since is not None:
+        if tiling is not None and tiling.prefetch_tile is not None:
             loads = [_load((index, 0), x, cost) for x in prefetched(tiling)]
-            found.setdefault(tiling.since, []).extend(loads)
+            found.setdefault(tiling.prefetch_tile, []).extend(loads)
     return found
 
 

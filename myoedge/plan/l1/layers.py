@@ -110,7 +110,7 @@ def plan_l1(
     for index, known in enumerate(network.kernels):
         limit = limits.get(index, NO_LIMITS)
         kernel, key = _fastest_kernel(known, room, cost, limit)
-        there = on_l2 and not limit.far
+        there = on_l2 and not limit.in_l3
         kernels.append(kernel and replace(kernel, on_l2=kernel.on_l2 and there))
         distinct.append(key)
     search = TileSearch(distinct, cost, limits, network.ranks, network.chosen, network.alone)
@@ -275,13 +275,17 @@ def _placed(
     cycles = moved_cycles(fetched, cost)
     taken = [*held, *((at, life) for layer in recent for _, _, life, at in layer.buffers)]
     possible = starts(spare, cycles) if earliest is None else range(earliest, first)
-    for since in (*_starts(possible, fetched, recent), None):
-        buffers = _offsets(lives(index, kernel, choice, first, since, resident), first, taken)
+    for prefetch_tile in (*_starts(possible, fetched, recent), None):
+        buffers = _offsets(
+            lives(index, kernel, choice, first, prefetch_tile, resident), first, taken
+        )
         if max((at + life.size_bytes for _, _, life, at in buffers), default=0) <= room:
-            if since is not None:
-                spent(spare, since, cycles)
+            if prefetch_tile is not None:
+                spent(spare, prefetch_tile, cycles)
             number = len(fetched)
-            return PlacedLayer(kernel, choice, first, since, number, cycles, buffers, resident)
+            return PlacedLayer(
+                kernel, choice, first, prefetch_tile, number, cycles, buffers, resident
+            )
     return None
 
 
@@ -309,10 +313,10 @@ def _starts(
     never with too many transfers under way."""
     early = [x for x in recent if x.prefetch_tile is not None]
     order = max((x.prefetch_tile or 0 for x in early), default=0)
-    for since in possible if fetched else ():
-        under_way = sum(x.constants for x in early if x.first > since)
-        if since >= order and len(fetched) + under_way <= MOST_TRANSFERS:
-            yield since
+    for prefetch_tile in possible if fetched else ():
+        under_way = sum(x.constants for x in early if x.first > prefetch_tile)
+        if prefetch_tile >= order and len(fetched) + under_way <= MOST_TRANSFERS:
+            yield prefetch_tile
 
 
 def _tilings(

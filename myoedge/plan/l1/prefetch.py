@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of a layer's first tile are fetched while the layers before it compute: since when.
+"""Constants of a layer's first tile are fetched while the layers before it compute: in which tile they begin.
 
 The DMA works off transfers in the order in which they are started. What is started in a tile whose
 computation takes longer than its own transfers costs nothing; so a fetch starts as late as may be
@@ -86,9 +86,9 @@ def starts(spare: Sequence[float], cycles: float) -> Iterator[int]:
     yield from range(max(best, 0), last + 1)
 
 
-def spent(spare: list[float], since: int, cycles: float) -> None:
+def spent(spare: list[float], prefetch_tile: int, cycles: float) -> None:
     """Takes what a fetch needs from the tiles it runs beside."""
-    for tile in range(len(spare) - 1, since - 1, -1):
+    for tile in range(len(spare) - 1, prefetch_tile - 1, -1):
         taken = min(spare[tile], cycles)
         spare[tile] -= taken
         cycles -= taken

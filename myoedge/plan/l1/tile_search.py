@@ -44,15 +44,15 @@ class TileChoice:
 class Limits:
     """Limits of tiles where L2 does not hold all of a layer's operands.
 
-    held   most bytes of a constant that lie in L2 at a time: tiles read no more of it, and none
-           twice; None: all of it lies there
-    far    operands that lie in L3, and come and go in rows of at most `part` bytes: in one chunk
-           or, where that cannot be, one of each of a few strips
+    held_bytes   most of a constant that lie in L2 at a time: tiles read no more of it, and none
+                 twice; None: all of it lies there
+    in_l3        operands that come and go in rows of at most `part_bytes`: in one chunk or, where
+                 that cannot be, one of each of a few strips
     """
 
-    held: int | None = None
-    far: frozenset[str] = frozenset()
-    part: int = 0
+    held_bytes: int | None = None
+    in_l3: frozenset[str] = frozenset()
+    part_bytes: int = 0
 
 
 NO_LIMITS = Limits()
@@ -96,7 +96,7 @@ def choices(
     grid = Grid.of(kernel)
     orders = list(_orders(kernel))
     found: list[TileChoice] = []
-    for most_strips in (1, MOST_STRIPS) if limits.far else (1,):
+    for most_strips in (1, MOST_STRIPS) if limits.in_l3 else (1,):
         search = partial(_best, grid, room, cost, ahead, limits, resident, near, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
@@ -197,9 +197,9 @@ def _best(
         bytes_ = bytes_ + aligned(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     for o in kernel.operands:
-        if limits.held is not None and o.constant:
-            fits &= _streams(grid, o, times[o.name], limits.held)
-        if o.name in limits.far:
+        if limits.held_bytes is not None and o.constant:
+            fits &= _streams(grid, o, times[o.name], limits.held_bytes)
+        if o.name in limits.in_l3:
             fits &= _in_rows(grid, o, order, limits, most_strips)
         if o.name in resident:
             fits &= in_one_run(o, grid)
@@ -233,7 +233,7 @@ def _in_rows(
     if axis not in operand.axes or strips(operand, axis) > most_strips:
         return np.zeros(len(grid.tiles), bool)
     part = operand.footprint({**grid.kernel.axes, axis: grid.sizes[axis]})
-    return np.asarray(part <= limits.part)
+    return np.asarray(part <= limits.part_bytes)
 
 
 def strips(operand: Operand, axis: str) -> int:

@@ -73,8 +73,8 @@ class Tiling:
     """A layer in tiles.
 
     first    number of its first tile among all of the network
-    since    tile of the network during which the fetch of its first tile's constants starts, one of
-             a layer before it; None: they are fetched with all else
+    prefetch_tile   tile of the network during which the fetch of its first tile's constants starts,
+             one of a layer before it; None: they are fetched with all else
     buffers  of L1
     resident  where operands lie in L1 as a whole: of layers before, or for later ones
     back_to_back  nothing has to be loaded or stored between the layer before and the first tile
@@ -83,7 +83,7 @@ class Tiling:
     kernel: TiledKernel
     choice: TileChoice
     first: int
-    since: int | None
+    prefetch_tile: int | None
     buffers: tuple[Buffer, ...]
     tiles: tuple[Tile, ...]
     resident: Mapping[str, int] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Tiling:
     def early(self, transfer: Transfer) -> bool:
         """Whether a transfer of the first tile can be started before the layer is."""
         constant = (o.constant for o in self.kernel.operands if o.name == transfer.operand)
-        return self.since is not None and next(constant)
+        return self.prefetch_tile is not None and next(constant)
 
 
 def lives(
@@ -119,7 +119,7 @@ def lives(
     kernel: TiledKernel,
     choice: TileChoice,
     first: int,
-    since: int | None,
+    prefetch_tile: int | None,
     resident: Container[str] = (),
 ) -> list[tuple[str, int, Life]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
@@ -131,8 +131,8 @@ def lives(
         for slot, (_, last, loaded) in enumerate(use.turns()):
             start = loaded - (0 if use.operand.written else choice.depth - 1)
             stop = min(last + (1 if use.operand.written else 0), count - 1)
-            early = since is not None and use.operand.constant and loaded == 0
-            start = since - first if early and since is not None else max(start, 0)
+            early = prefetch_tile is not None and use.operand.constant and loaded == 0
+            start = prefetch_tile - first if early and prefetch_tile is not None else max(start, 0)
             name = f"{index} {use.operand.name} {slot}"
             life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
@@ -147,7 +147,7 @@ def make_tiling(
     kernel: TiledKernel,
     choice: TileChoice,
     first: int,
-    since: int | None,
+    prefetch_tile: int | None,
     placed: Sequence[tuple[str, int, Life, int]],
     resident: Mapping[str, int],
 ) -> Tiling:
@@ -159,20 +159,23 @@ def make_tiling(
     )
     uses, places = cut(kernel, choice).uses, {**resident, **dict.fromkeys(choice.in_l2, 0)}
     tiles = tuple(_tile(t, uses, offsets, places) for t in range(len(uses[0].slot)))
-    return Tiling(kernel, choice, first, since, buffers, tiles, resident)
+    return Tiling(kernel, choice, first, prefetch_tile, buffers, tiles, resident)
 
 
 def unplaced(
-    kernel: TiledKernel, choice: TileChoice, resident: Container[str], since: int | None = None
+    kernel: TiledKernel,
+    choice: TileChoice,
+    resident: Container[str],
+    prefetch_tile: int | None = None,
 ) -> Tiling:
     """A layer by itself, whose buffers have no places yet, nor scratch."""
     there = {o.name: 0 for o in kernel.operands if o.name in resident}
     buffers = tuple(
         Buffer(operand, slot, life.size_bytes, 0, life.first, life.last)
-        for operand, slot, life in lives(0, kernel, choice, 0, since, resident)
+        for operand, slot, life in lives(0, kernel, choice, 0, prefetch_tile, resident)
     )
     tiles = unplaced_tiles(cut(kernel, choice), frozenset(there) | choice.in_l2)
-    return Tiling(kernel, choice, 0, since, buffers, tiles, there)
+    return Tiling(kernel, choice, 0, prefetch_tile, buffers, tiles, there)
 
 
 @lru_cache(MOST_KNOWN)
@@ -273,7 +276,7 @@ def describe(tiling: Tiling) -> dict[str, Any]:
         "sizes": dict(tiling.choice.sizes),
         "depth": tiling.choice.depth,
         "first_tile": tiling.first,
-        "fetched_since_tile": tiling.since,
+        "fetched_since_tile": tiling.prefetch_tile,
         "kept_in_l1": dict(tiling.resident),
         **({"stays_in_l2": sorted(tiling.choice.in_l2)} if tiling.choice.in_l2 else {}),
         "transfers": len(moved),

@@ -11,7 +11,7 @@ from myoedge.plan.l1.tile_search import Limits, choices
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers
 from myoedge.plan.placement import Place
-from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.plan import IN_L3, Location, Plan, l1_room_bytes, size_bytes
 from myoedge.plan.timeline import WORD, TimelineSteps
 
 PART_BYTES = 65536  # of a map, that move as one at most
@@ -48,7 +48,7 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
     yield from (plan.names[step.node.name] for step in plan.without_tiles)
     stay = [name for name in _candidates(plan, roots) if name not in least.maps]
     for index, operand, _, _ in _uses(plan, roots, stay):
-        step, limits = plan.steps[index], Limits(far=frozenset({operand}), part=PART_BYTES)
+        step, limits = plan.steps[index], Limits(in_l3=frozenset({operand}), part_bytes=PART_BYTES)
         rooms = (plan.l1_room_bytes, PART_BYTES * PARTS[0])
         first = [kernel for kernel, _ in kernels.kernels[index][:1]]
         fits = [
@@ -61,11 +61,11 @@ def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels)
 
 def _candidates(plan: Plan, roots: Roots) -> list[str]:
     """Inputs and results of layers that layers in tiles alone touch, the largest first."""
-    whole = {name for _, name in plan.copies}
+    uncut = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         if tiling is None or tiling.choice.in_l2:
-            whole |= {*step.operands, step.node.name}
-    near = {roots[name][0] for name in whole}
+            uncut |= {*step.operands, step.node.name}
+    near = {roots[name][0] for name in uncut}
     results = {roots[step.node.name][0] for step in plan.steps}
     read = {roots[name][0] for step in plan.steps for name in step.operands}
     inputs = read & {*plan.graph_inputs}
@@ -83,21 +83,21 @@ def _with_maps(
 ) -> Plan | None:
     """With these maps in L3; None where a layer has no tiles for that."""
     uses = list(_uses(plan, roots, maps))
-    far: dict[int, set[str]] = {}
+    operands: dict[int, frozenset[str]] = {}
     for index, operand, _, _ in uses:
-        far.setdefault(index, set()).add(operand)
-    limits = {index: Limits(far=frozenset(names), part=part) for index, names in far.items()}
+        operands[index] = operands.get(index, frozenset()) | {operand}
+    limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
     tilings = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
         tiling = tilings[index]
         if tiling is None:
             return None
-        mine = next(o for o in tiling.kernel.operands if o.name == operand)
-        found = access(index, tiling, mine, name, offset, part)
-        if found is None:
+        described = next(o for o in tiling.kernel.operands if o.name == operand)
+        in_parts = access(index, tiling, described, name, offset, part)
+        if in_parts is None:
             return None
-        accesses.append(found)
+        accesses.append(in_parts)
     made = replace(
         plan, tilings=tilings, timeline_steps=TimelineSteps.of(tilings, bool(plan.copies))
     )
@@ -135,7 +135,7 @@ def _placed(plan: Plan, roots: Roots, placing: Place) -> Plan:
     where = dict(plan.where)
     for name, (root, offset) in roots.items():
         if root in plan.maps:
-            where[name] = Location("far", root, offset)
+            where[name] = Location(IN_L3, root, offset)
         elif plan.where[name].kind == "arena":
             where[name] = Location("arena", "", placement.offsets[root] + offset)
     return replace(plan, lives=lives, placement=placement, where=where)

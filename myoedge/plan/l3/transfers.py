@@ -37,7 +37,7 @@ class L3Transfer:
         return self.chunk.last + 1 if self.out else self.chunk.first
 
     @property
-    def since(self) -> int:
+    def owned_from(self) -> int:
         """The timeline step from which on its place in L2 is its own."""
         return self.chunk.first if self.out else self.begins
 
