@@ -158,9 +158,9 @@ def _movable(plan: Plan) -> Iterator[str]:
         shapes = {o.name: math.prod(o.shape) * o.itemsize for o in tiling.kernel.operands}
         for tile in tiling.tiles:
             for x in (*tile.loads, *tile.stores):
-                whole = x.bytes % x.line == 0 and 0 < x.bytes <= longest
+                divisible = x.bytes % x.line == 0 and 0 < x.bytes <= longest
                 inside = x.at >= 0 and x.end <= shapes[x.operand] and _in_buffer(tiling, x)
-                if not (whole and inside):
+                if not (divisible and inside):
                     yield step.node.name
 
 
@@ -220,15 +220,19 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
     for (index, array), l3_transfers in plan.streamed.items():
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]
-        whole = plan.stored(index)[array].nbytes
+        size_bytes = plan.stored(index)[array].nbytes
         if tiling is None:
             (only,) = l3_transfers
-            if only.chunk.size_bytes != whole or not _covers(only, 0, whole, enter, enter + 1):
+            if only.chunk.size_bytes != size_bytes or not _covers(
+                only, 0, size_bytes, enter, enter + 1
+            ):
                 yield name
             continue
         operand = next(o.name for o in tiling.kernel.operands if o.source == array)
         last = plan.timeline_steps.enters[index + 1] - 1
-        if operand in tiling.choice.in_l2 and not _covers(l3_transfers[0], 0, whole, enter, last):
+        if operand in tiling.choice.in_l2 and not _covers(
+            l3_transfers[0], 0, size_bytes, enter, last
+        ):
             yield name
         for t, tile in enumerate(tiling.tiles):
             for x in (x for x in tile.loads if x.operand == operand):

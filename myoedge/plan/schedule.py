@@ -167,8 +167,8 @@ def _outputs(q: QuantGraph, roots: Roots) -> tuple[dict[str, int], tuple[tuple[i
     for index, name in enumerate(q.graph.outputs):
         root, _ = roots[name]
         computed = root in q.graph.producer
-        whole = size_bytes(q, root) == size_bytes(q, name)
-        if computed and whole and root not in owned:
+        is_all = size_bytes(q, root) == size_bytes(q, name)
+        if computed and is_all and root not in owned:
             owned[root] = index
         else:
             copies.append((index, name))

@@ -27,8 +27,8 @@ def kept(folder: Path, task: Task) -> Result | None:
         found = json.loads(_file(folder, task.key).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(found, dict) and found.get("key") == task.key
-    return found if whole and {*COLUMNS} <= found.keys() else None
+    is_of_task = isinstance(found, dict) and found.get("key") == task.key
+    return found if is_of_task and {*COLUMNS} <= found.keys() else None
 
 
 def keep(folder: Path, result: Result) -> None:

@@ -74,7 +74,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The whole file.
+    """The absolute file.
 
     simulate   run every firmware; without it cycles are modelled
     """
@@ -231,11 +231,11 @@ def _source(
     base: Path, path: str, known: dict[str, Source], check: Callable[[Path], None]
 ) -> Source:
     """A file, digested once. Errors: those of `check` where it is not there."""
-    whole = str((base / path).absolute())
-    if whole not in known:
-        check(Path(whole))
-        known[whole] = Source(whole, hashlib.sha256(_bytes(Path(whole), path)).hexdigest())
-    return known[whole]
+    absolute = str((base / path).absolute())
+    if absolute not in known:
+        check(Path(absolute))
+        known[absolute] = Source(absolute, hashlib.sha256(_bytes(Path(absolute), path)).hexdigest())
+    return known[absolute]
 
 
 def _bytes(file: Path, shown: str) -> bytes:

@@ -71,7 +71,7 @@ def test_tiles_have_the_operands_parts_one_buffer_behind_the_other(
 ) -> None:
     kernel = replace(copying(n, c, halo), reversed_axes=("row",) if c % 2 else ())
     made = cut(kernel, TileChoice({"row": min(size, n)}, ("row",), 0.0, 0, depth))
-    rows = [row for tile in made.every for row in [tile["row"]]]
+    rows = [row for tile in made.tiles for row in [tile["row"]]]
     assert rows == sorted(rows, reverse=bool(kernel.reversed_axes))
     assert sorted(at for start, count in rows for at in range(start, start + count)) == [*range(n)]
     for use, more in zip(made.uses, (halo, 0), strict=True):

@@ -149,7 +149,7 @@ def _prefetched(
     room: int,
     cost: TransferCost,
 ) -> Sequence[PlacedLayer | None] | None:
-    """The same tiles, with prefetch as late as they all allow; None where L1 has no place so."""
+    """Layers in these tiles with prefetch as late as all allow; None where L1 has no place so."""
     spare: list[float] = []
     fetches: dict[int, tuple[int, float]] = {}
     for index, layer in enumerate(placed):

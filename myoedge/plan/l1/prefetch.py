@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants of a layer's first tile are fetched while the layers before it compute: in which tile they begin.
+"""Prefetch: constants of a layer's first tile are fetched while the layers before it compute.
 
 The DMA works off transfers in the order in which they are started. What is started in a tile whose
 computation takes longer than its own transfers costs nothing; so a fetch starts as late as may be

@@ -148,7 +148,7 @@ class TileSearch:
 
 
 def _least(kernel: TiledKernel, compared: Sequence[TileChoice]) -> TileChoice:
-    """Of choices about as fast as the fastest the one with fewest tiles, in least of L1."""
+    """The choice with fewest tiles, in least of L1, among those about as fast as the fastest."""
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
     return min(near, key=lambda c: (tile_count(kernel, c), c.l1_bytes, c.cycles))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A layer cut into tiles: the loops of each, and the part of every operand that it has."""
+"""A layer cut into tiles: the loops of each, and the part of tiles operand that it has."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Use:
 class Cut:
     """A layer in tiles, wherever they lie; tiles are in the order in which they are computed."""
 
-    every: tuple[Spans, ...]
+    tiles: tuple[Spans, ...]
     uses: tuple[Use, ...]
 
 
 def spans(kernel: TiledKernel, choice: TileChoice) -> tuple[Spans, ...]:
     """The loops of every tile."""
-    return cut(kernel, choice).every
+    return cut(kernel, choice).tiles
 
 
 def cut(kernel: TiledKernel, choice: TileChoice) -> Cut:
@@ -66,14 +66,14 @@ def cut(kernel: TiledKernel, choice: TileChoice) -> Cut:
 def _cut(
     operands: tuple[Operand, ...], loops: tuple[Loop, ...], order: tuple[str, ...], depth: int
 ) -> Cut:
-    whole = {axis: (0, extent) for axis, extent, _, _ in loops}
+    uncut = {axis: (0, extent) for axis, extent, _, _ in loops}
     parts = {loop[0]: _parts(*loop[1:]) for loop in loops if loop[0] in order}
-    every = tuple(
-        {**whole, **dict(zip(order, combination, strict=True))}
+    tiles = tuple(
+        {**uncut, **dict(zip(order, combination, strict=True))}
         for combination in itertools.product(*(parts[axis] for axis in order))
     )
-    uses = (_use(operand, every, 2 if operand.written else depth) for operand in operands)
-    return Cut(every, tuple(uses))
+    uses = (_use(operand, tiles, 2 if operand.written else depth) for operand in operands)
+    return Cut(tiles, tuple(uses))
 
 
 def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
@@ -81,31 +81,26 @@ def _parts(extent: int, size: int, backwards: bool) -> list[Span]:
     return parts[::-1] if backwards else parts
 
 
-def _use(operand: Operand, every: tuple[Spans, ...], buffers: int) -> Use:
+def _use(operand: Operand, tiles: tuple[Spans, ...], buffers: int) -> Use:
     slot: list[int] = []
     loaded: list[int] = []
-    regions = _regions(operand, every)
-    for t, region in enumerate(regions):
+    # Equal regions are one object where none of the operand's own loops goes on.
+    axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
+    regions: list[Region] = []
+    for t, tile in enumerate(tiles):
+        spans_of = tuple(tile[axis] for axis in axes)
+        if spans_of not in known:
+            known[spans_of] = operand.region(tile)
+        region = known[spans_of]
+        regions.append(region)
         if t == 0:
             slot.append(0)
             loaded.append(0)
-        elif region is regions[t - 1] or region == regions[t - 1]:
+        elif region == regions[t - 1]:
             slot.append(slot[-1])
             loaded.append(loaded[-1])
         else:
             slot.append((slot[-1] + 1) % buffers)
             loaded.append(t)
-    size = max(region.size for region in {id(region): region for region in regions}.values())
-    return Use(operand, regions, tuple(slot), tuple(loaded), size * operand.itemsize)
-
-
-def _regions(operand: Operand, every: tuple[Spans, ...]) -> tuple[Region, ...]:
-    """Regions of an operand by tile; equal where none of the operand's own loops goes on."""
-    axes, known = sorted(operand.axes), dict[tuple[Span, ...], Region]()
-    found = []
-    for tile in every:
-        own = tuple(tile[axis] for axis in axes)
-        if own not in known:
-            known[own] = operand.region(tile)
-        found.append(known[own])
-    return tuple(found)
+    size = max(region.size for region in known.values())
+    return Use(operand, tuple(regions), tuple(slot), tuple(loaded), size * operand.itemsize)

@@ -113,13 +113,6 @@ def _cut(kernel: TiledKernel) -> list[str]:
     return [axis for axis in (*kernel.unit_axes, *kernel.split) if kernel.axes[axis] > 1]
 
 
-def _tried(kernel: TiledKernel, axis: str) -> list[int]:
-    """Sizes that differ, and each of them filled to whole units."""
-    extent, unit = kernel.axes[axis], kernel.multiples.get(axis, 1)
-    sizes = distinct(extent)
-    return sorted({*sizes, *(min(-(-size // unit) * unit, extent) for size in sizes)})
-
-
 @dataclass(frozen=True, eq=False)
 class Grid:
     """All combinations of tile sizes, flat.
@@ -135,14 +128,19 @@ class Grid:
     @staticmethod
     def of(kernel: TiledKernel) -> Grid:
         cut = _cut(kernel)
-        each = [[1] if axis in kernel.unit_axes else _tried(kernel, axis) for axis in cut]
+        each = []
+        for axis in cut:  # sizes that differ, and each of them filled to the kernel's multiple
+            extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
+            sizes = distinct(extent)
+            full = (min(-(-size // multiple) * multiple, extent) for size in sizes)
+            each.append([1] if axis in kernel.unit_axes else sorted({*sizes, *full}))
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
         flat = {axis: part.reshape(-1) for axis, part in zip(cut, mesh, strict=True)}
         counts = {axis: -(-kernel.axes[axis] // size) for axis, size in flat.items()}
         return Grid(kernel, flat, counts)
 
     @property
-    def whole(self) -> dict[str, Array | int]:
+    def all_sizes(self) -> dict[str, Array | int]:
         return {**self.kernel.axes, **self.sizes}
 
     @property
@@ -192,9 +190,9 @@ def _best(
     kernel, n = grid.kernel, len(grid.tiles)
     moved = tuple(o for o in kernel.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    bytes_ = aligned(np.asarray(kernel.scratch(grid.whole)) + np.zeros(n, np.int64))
+    bytes_ = aligned(np.asarray(kernel.scratch(grid.all_sizes)) + np.zeros(n, np.int64))
     for o in moved:
-        bytes_ = bytes_ + aligned(o.footprint(grid.whole)) * np.where(times[o.name] > 1, 2, 1)
+        bytes_ = bytes_ + aligned(o.footprint(grid.all_sizes)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
     for o in kernel.operands:
         if limits.held_bytes is not None and o.constant:
@@ -222,7 +220,7 @@ def _streams(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
     own = np.ones(len(times), np.int64)
     for axis in operand.axes & {*grid.counts}:
         own = own * grid.counts[axis]
-    return np.asarray((operand.footprint(grid.whole) <= held) & (times <= own))
+    return np.asarray((operand.footprint(grid.all_sizes) <= held) & (times <= own))
 
 
 def _in_rows(
@@ -247,7 +245,7 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
     n = len(grid.tiles)
     uncut = [_whole(operand, d, grid) for d in range(len(operand.dims))]
     one = [
-        np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.whole) == 0))
+        np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.all_sizes) == 0))
         for extent, dim in zip(operand.shape, operand.dims, strict=True)
     ]
     found = np.zeros(n, bool)
@@ -273,7 +271,7 @@ def aligned(size: Any) -> Any:
 def _cycles(grid: Grid, times: Mapping[str, Array], ahead: float, cost: TransferCost) -> Array:
     """Fill, then every step the longer of computation and transfers, then drain."""
     kernel, tiles = grid.kernel, grid.tiles
-    move = {o.name: _move(o, grid.whole, cost) for o in kernel.operands if o.name in times}
+    move = {o.name: _move(o, grid.all_sizes, cost) for o in kernel.operands if o.name in times}
     compute = grid.compute() / tiles + cost.barrier_cycles
     reads = [o for o in kernel.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)

@@ -124,7 +124,7 @@ def lives(
 ) -> list[tuple[str, int, Life]]:
     """(operand, slot, live range in tiles of the network) of every buffer that a layer moves."""
     made = cut(kernel, choice)
-    found, count = [], len(made.every)
+    found, count = [], len(made.tiles)
     for use in made.uses:
         if use.operand.name in resident or use.operand.name in choice.in_l2:
             continue
@@ -183,7 +183,7 @@ def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
     """Tiles with all buffers at 0, but for operands that lie where they are as a whole."""
     offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
     places = dict.fromkeys(in_place, 0)
-    return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.every)))
+    return tuple(_tile(t, made.uses, offsets, places) for t in range(len(made.tiles)))
 
 
 def _tile(

@@ -138,11 +138,11 @@ def _groups(
         ]
         low, high = min(starts), max(ends)
         if group is not None:
-            whole = not operand.written or (
+            is_complete = not operand.written or (
                 held == strips * (group[1] - group[0]) and group[1] % WORD == 0 and group[0] <= low
             )
             grown = max(high, group[1]) - min(low, group[0])
-            if whole and grown > most:
+            if is_complete and grown > most:
                 yield *group[:2], group[2], t - 1
                 group, held = None, 0
         if group is None:

@@ -35,8 +35,8 @@ def fits(plan: Plan) -> bool:
 
 def window_bytes(plan: Plan) -> int:
     """Bytes of L2 for constants, resident or streamed."""
-    owners, every = plan.owners, candidates(plan.steps, plan.tilings)
-    constants = sum(size for index, name, size in every if owners[index, name] == (index, name))
+    owners, arrays = plan.owners, candidates(plan.steps, plan.tilings)
+    constants = sum(size for index, name, size in arrays if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
