@@ -13,6 +13,7 @@ from myoedge.building.config import StreamTable, seconds
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.plan import IN_L3
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.convert import (
     causal_stream,
@@ -26,7 +27,7 @@ from myoedge.streaming.time_axis import Axes, find_axes, follow_time
 from myoedge.targets import Chip
 
 if TYPE_CHECKING:
-    from myoedge.plan.plan import IN_L3, Plan
+    from myoedge.plan.plan import Plan
     from myoedge.reports.report_json import Report
 
 MOST_FRAMES = 512  # of a pass that is looked for
