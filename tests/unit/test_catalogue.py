@@ -54,7 +54,6 @@ SHARED = {
         "building.energy",
     },  # a build for a target without a chip
     "E241": {"building.simulate", "system.elf"},  # no program for the chip
-    "E260": {"sweeps.settings", "sweeps.tasks"},  # a sweep's file, or one that it names
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {"quantization.samples", "backends.inputs"},  # data of another type
@@ -72,7 +71,7 @@ SHARED = {
     },  # no whole build
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E302": {"building.budget", "reports.budget_check"},  # over budget
-    "E401": {"building.confirm", "sweeps.compare"},  # simulated outputs differ
+    "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {
         "system.tools",
         "system.toolchain",
