@@ -36,11 +36,12 @@ chip = "gap9"
 # l2 = "900 KiB"                 # also l1 and l3
 # sqnr = 25                      # dB, at least
 
-# [conditioning]                 # filters in front of the network; docs/streaming.md
+# [conditioning]                 # filters in front of the network (scipy); docs/streaming.md
 # rate_hz = 200
 # band_hz = [20, 90]
 # notch_hz = 50
-# zscore_s = 0.5                 # a running z-score that begins with deviation = 8.0
+# zscore_s = 0.5                 # a running z-score, with this time constant
+# deviation = 8.0                # its initial deviation, in the unit of the input
 # rectify = true
 
 # [stream]                       # with --stream; docs/streaming.md

@@ -155,16 +155,17 @@ at their rate.
 
 E238 The [conditioning] filters are impossible.
 [conditioning] in myoedge.toml needs rate_hz, samples a second, and band_hz, two edges between 0 and
-half of it, or notch_hz. The network must have one input, along one axis of which is time.
+half of it, notch_hz, or zscore_s with deviation. The network must have one input, along one axis
+of which is time.
 
 E239 An input and an output of the stream are not a state.
 [stream] states maps an input to the output that becomes it in the next pass. They must be initial
 and final states of recurrent layers of one step, element by element, without other readers: the
 message lists the readers, or the names of inputs and outputs.
 
-E240 A build has no firmware.
-It was made for a target without a chip (--target host), or by a version that did not compile it.
-Build it for gap9; for boards with --app gap-sdk.
+E240 A build has no firmware or no application.
+A build for a target without a chip (--target host) has no firmware: build it for gap9. What is
+written to a board is an application of the GAP SDK: build it with --app gap-sdk.
 
 E241 A file is no program for this chip.
 `simulate --elf` takes 32-bit little-endian RISC-V ELF files, linked for GAP9's register map.

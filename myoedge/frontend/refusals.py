@@ -43,9 +43,15 @@ INSTEAD = {
     "std": "batch norm, or normalise the windows on the host",
     "var": "batch norm, or normalise the windows on the host",
     "max.dim": "only the values of max, or argmax at the output",
-    "where": "clamp, relu or leaky_relu, which are supported, or a condition that is a buffer",
+    "where": "clamp, relu or leaky_relu, which are supported, a condition that is a buffer, or "
+    "(1 - m) * -1e4 of an input m of ones and zeros, added to the scores",
     "masked_fill": "a mask that is a buffer of the module (one build for each), not an input",
     "scatter": "cat or stack of the parts instead of writing into a slice",
+    **dict.fromkeys(
+        ("lt.Scalar", "le.Scalar", "gt.Scalar", "ge.Scalar", "eq.Scalar", "logical_not"),
+        "(1 - m) * -1e4, added to the scores, of an input m of ones and zeros, in the place of a "
+        "comparison that makes a mask",
+    ),
 }
 
 
@@ -109,7 +115,9 @@ def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     elif dtype == "bool":
         tries = [
             f"keep {name} in the module (register_buffer), one build for each that there is",
-            f"give ones and zeros as float32, and add (1 - {name}) * -1e4 to what it masks",
+            f"give ones and zeros as float32, and add {name} * -1e4 to the scores where one hides "
+            "a key (key_padding_mask)",
+            f"or (1 - {name}) * -1e4 where one keeps a key (scaled_dot_product_attention)",
         ]
     else:
         tries = [f"export with example inputs of torch.float32 for {name}"]

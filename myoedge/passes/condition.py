@@ -74,8 +74,14 @@ def _no_filter(reason: str) -> MyoedgeError:
     return MyoedgeError(
         "E238",
         f"[conditioning] cannot be: {reason}",
-        {"needs": "rate_hz, and band_hz between 0 and half of it, notch_hz or zscore_s; one input"},
-        ["[conditioning] rate_hz = 200, band_hz = [20, 90], notch_hz = 50"],
+        {
+            "needs": "rate_hz, and band_hz between 0 and half of it, notch_hz, or zscore_s with "
+            "deviation; one input"
+        },
+        [
+            "[conditioning] rate_hz = 200, band_hz = [20, 90], notch_hz = 50",
+            "[conditioning] rate_hz = 200, zscore_s = 0.5, deviation = 8.0",
+        ],
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators.base import OPS, Dim, OpDef, QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import attributes
+from myoedge.operators.import_rows import aten_names, import_rows
 from myoedge.operators.loops import merged
 from myoedge.operators.pool.definition import adaptive, regular
 
@@ -48,6 +50,15 @@ def test_no_kernel_template_is_left_over() -> None:
 def test_an_operator_is_registered_once() -> None:
     with pytest.raises(AssertionError, match="conv"):
         table.register(OPS["conv"])
+
+
+def test_a_call_has_one_row() -> None:
+    """Two folders may not claim a call: networks would mean whichever comes last."""
+    rows = list(import_rows())
+    aten = Counter(name for row in rows for name in aten_names(row.aten))
+    signatures = (text for row in rows for text in row.onnx.split(";") if text.strip())
+    onnx = Counter(text.strip().partition("(")[0] for text in signatures)
+    assert not [name for name, count in (aten + onnx).items() if count > 1]
 
 
 def test_an_operator_cannot_be_changed() -> None:
