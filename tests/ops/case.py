@@ -176,7 +176,7 @@ class Case(DrawnUse):
         """The float64 oracle's value, before a fused activation."""
         constants = (w.astype(np.float32).astype(np.float64) for w in self.weights)
         arrays = (np.asarray(x, np.float64) for x in (*inputs, *constants))
-        return valued(self, [torch.as_tensor(x) for x in arrays])
+        return oracle_value(self, [torch.as_tensor(x) for x in arrays])
 
     def activated(self, chain: Sequence[Sequence[object]], values: Array) -> Array:
         return activated(chain, torch.as_tensor(values)).numpy()
@@ -193,18 +193,18 @@ class Case(DrawnUse):
         return sum(x.size for x in (*self.data, *self.weights))
 
 
-def valued(use: DrawnUse, tensors: Sequence[torch.Tensor]) -> Any:
+def oracle_value(use: DrawnUse, tensors: Sequence[torch.Tensor]) -> Any:
     """The value of a use's float oracle for these inputs and weights."""
     xs, ws = tensors[: len(use.shapes)], tensors[len(use.shapes) :]
     numbered = {f"x{i}": x for i, x in enumerate(xs)} | {f"w{i}": w for i, w in enumerate(ws)}
     names = {**LIBRARIES, **use.attrs, **numbered, "xs": xs, "ws": ws}
-    body, value = compiled(use.torch)
+    body, value = compiled_oracle(use.torch)
     exec(body, names)
     return eval(value, names)
 
 
 @cache
-def compiled(text: str) -> tuple[CodeType, CodeType]:
+def compiled_oracle(text: str) -> tuple[CodeType, CodeType]:
     """The lines of an oracle but the last, and the last."""
     tree = ast.parse(text)
     last = tree.body.pop()

@@ -16,7 +16,7 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.frontend.torch.rows import CALLS
 from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
 from myoedge.operators.interpreter import run_real
-from tests.ops.case import valued
+from tests.ops.case import oracle_value
 
 # Oracles that no call of torch states alone: written out, or cells to which gates are given ready.
 WRITTEN_OUT = {"affine", "attention", "gates", "gru", "lstm", "lstm_cell"}
@@ -33,7 +33,7 @@ class Written(torch.nn.Module):
             self.register_buffer(f"w{i}", torch.as_tensor(value, dtype=torch.float32))
 
     def forward(self, *xs: torch.Tensor) -> Any:
-        return valued(self.use, [*xs, *self.buffers()])
+        return oracle_value(self.use, [*xs, *self.buffers()])
 
 
 def uses(op: str, count: int) -> Iterator[DrawnUse]:
