@@ -86,7 +86,7 @@ static ME_NOINLINE void gather_together(me_gemm *gemm)
         number += n;
     }
     ME_SYNC();
-    gemm->windows = me_gemm_rows(rows, windows->pixels, stride, windows->taps);
+    gemm->windows = me_gemm_rows(rows, windows->pixels, stride, me_gemm_row_bytes(windows->taps));
 }
 
 /* Pixels of a block, 2 or 1, where blocks of 4 leave cores without work; else 0. */

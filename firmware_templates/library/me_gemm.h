@@ -20,7 +20,8 @@
 /* c: input channels. Padding has the value x_zero.
  * narrow: kernel rows of k_w * c = 3 taps are filled to a word each by a zero in the weights; then
  * windows are read where they lie in tile.padded. For dilation_w = 1 only.
- * together: windows of many taps are gathered once, by all cores; c is a multiple of 4 and narrow 0 */
+ * together: windows of many taps are gathered once, by all cores; narrow is 0. What a gathered window has
+ * behind its last tap is multiplied by zeros */
 typedef struct {
     int32_t c, k_h, k_w, stride_h, stride_w, dilation_h, dilation_w, x_zero;
     me_scale scale;
@@ -76,6 +77,12 @@ typedef struct {
  * [rows][k]. All sums stay in int32. */
 void me_linear_s8(const me_linear_s8_params *linear, const me_linear_s8_tile *tile);
 
+typedef me_linear_s8_params me_linear_in_place_s8_params;
+typedef me_linear_s8_tile me_linear_in_place_s8_tile;
+
+/* The linear layer without scratch, slower: rows of any length at any address, which is not awaited. */
+void me_linear_in_place_s8(const me_linear_in_place_s8_params *linear, const me_linear_in_place_s8_tile *tile);
+
 /* a_zero, b_zero: -128 .. 127; mult, offset, shift: of all results
  * b_transposed: b is given as [n][c]
  * nine_cores: as above */
@@ -100,6 +107,12 @@ typedef struct {
 /* Matrix product of two activations: y[m][n] = sum over c of (a[m][c] - a_zero) * (b[c][n] - b_zero),
  * requantised to int8. All sums stay in int32. */
 void me_matmul_s8(const me_matmul_s8_params *matmul, const me_matmul_s8_tile *tile);
+
+typedef me_matmul_s8_params me_matmul_in_place_s8_params;
+typedef me_matmul_s8_tile me_matmul_in_place_s8_tile;
+
+/* The matrix product without scratch, slower: operands at any address, which are not awaited. */
+void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *matmul, const me_matmul_in_place_s8_tile *tile);
 
 /* Bytes of a row of `taps`, filled to words. */
 static inline int32_t me_gemm_row_bytes(int32_t taps)

@@ -13,7 +13,7 @@
  * alike: of this window and those behind it, how many have its size and kind and lie at one distance
  * from each other; 0 where nobody counted, which costs time (operators/pool counts). */
 typedef struct {
-    int16_t first, last;
+    int32_t first, last;
     uint8_t kind, alike;
 } me_window;
 

@@ -153,10 +153,14 @@ void me_pool_run_bytes(const me_pool_run *run, int32_t channel, int32_t end)
             int32_t sum = 0, most = -128;
             for (int32_t r = 0; r < run->rows; r++, row += run->tile->row_stride) {
                 const int8_t *x = row;
-                for (int32_t s = 0; s < run->columns; s++, x += c) {
-                    sum += *x;
-                    most = me_max(most, *x);
-                }
+                if (run->average)
+                    for (int32_t s = 0; s < run->columns; s++)
+                        sum += me_step_b(&x, c);
+                else
+                    for (int32_t s = 0; s < run->columns; s++) {
+                        const int32_t tap = me_step_b(&x, c);
+                        most = me_max(most, tap);
+                    }
             }
             run->y[i * run->tile->y_stride + k] = run->average ? averaged(run, sum) : (int8_t)most;
         }
@@ -201,11 +205,12 @@ static int32_t run_some(me_pool_run *run, int32_t pixel, int32_t most, int32_t c
 
 ME_APART void me_pool_uneven(const me_pool_s8_tile *tile, const me_avg_pool_s8_params *average)
 {
-    const int32_t pixels = tile->oh * tile->ow, words = (tile->c + 3) / 4;
-    const bool by_channel = pixels < 32 && words >= 8;
+    const int32_t pixels = tile->oh * tile->ow, lanes = tile->c < 4 ? 1 : 4;
+    const int32_t words = (tile->c + lanes - 1) / lanes;
+    const bool by_channel = pixels < 32 && (words >= 8 || words > pixels);
     const int32_t n = by_channel ? words : pixels, first = ME_FIRST(n), last = ME_LAST(n);
-    const int32_t channel = by_channel ? 4 * first : 0;
-    const int32_t end = by_channel ? least(4 * last, tile->c) : tile->c;
+    const int32_t channel = by_channel ? lanes * first : 0;
+    const int32_t end = by_channel ? least(lanes * last, tile->c) : tile->c;
     const int32_t stop = by_channel ? pixels : last;
     me_pool_run run;
     run.tile = tile;

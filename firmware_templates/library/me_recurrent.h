@@ -2,9 +2,9 @@
  * LSTM and GRU on operands in L1. All of cores 0 .. 7 call a kernel and share its work: the units,
  * for every step; a barrier between steps is inside. None is at the end.
  *
- * Weights are packed: for every unit four rows (a GRU's fourth is zeros), for every four columns a
- * word a row; zeros fill the last word. Channels: four for every unit. Gates lie unit by unit, four
- * (input, forget, cell, output) or three (reset, update, new) each.
+ * Gates lie unit by unit, four (input, forget, cell, output) or three (reset, update, new) each.
+ * Weights are packed: for every unit a row a gate, for every four columns a word a row; zeros fill the
+ * last word. Channels: one for every gate.
  */
 #ifndef ME_RECURRENT_H
 #define ME_RECURRENT_H

@@ -69,9 +69,9 @@ me_end me_four_sums
     ret
 .endm
 
-/* t0 .., a sum a row: what h adds to \count of a unit's four gates, from \first on; a1 is at the
+/* t0 .., a sum a row: what h adds to \count of a unit's \rows gates, from \first on; a1 is at the
  * first row's weights of the unit, and moves to those of the next one */
-.macro products name, first, count
+.macro products name, first, count, rows
     lw t0, 16 * \first(a3)
 .if \count > 1
     lw t1, 16 * \first + 16(a3)
@@ -86,16 +86,16 @@ me_end me_four_sums
     lp_setup 0, a2, .L\name\()_products
     p_lw t4, 4, s3
 .if \count == 1
-    p_lw t5, 16, a1
+    p_lw t5, 4 * \rows, a1
     nop
 .elseif \count == 2
     p_lw t5, 4, a1
-    p_lw t6, 12, a1
+    p_lw t6, 4 * \rows - 4, a1
     pv_sdotsp_b t0, t4, t5
 .elseif \count == 3
     p_lw t5, 4, a1
     p_lw t6, 4, a1
-    p_lw s4, 8, a1
+    p_lw s4, 4 * \rows - 8, a1
     pv_sdotsp_b t0, t4, t5
     pv_sdotsp_b t1, t4, t6
 .else
@@ -127,7 +127,7 @@ me_end me_four_sums
 .elseif \count == 4
     both_requantised t2, t3, 16 * \first + 32
 .endif
-    addi a3, a3, 64
+    addi a3, a3, 16 * \rows
 .endm
 .macro requantised x, channel
     lw t4, \channel + 4(a3)
@@ -174,7 +174,7 @@ me_end me_four_sums
 me_function me_lstm_units
     begin_units
     lp_setup 1, t0, .Llstm_last
-    products lstm, 0, 4
+    products lstm, 0, 4, 4
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     p_lh t6, 2, a4
@@ -224,7 +224,7 @@ me_end me_lstm_units
 me_function me_gru_units
     begin_units
     lp_setup 1, t0, .Lgru_last
-    products gru, 0, 3
+    products gru, 0, 3, 3
     p_lh t4, 2, a4
     p_lh t5, 2, a4
     add t0, t0, t4
@@ -247,7 +247,7 @@ me_function me_reset_units
     begin_units
     mv s1, t1
     lp_setup 1, t0, .Lreset_last
-    products reset, 0, 2
+    products reset, 0, 2, 3
     p_lh t4, 2, a4
     p_lh t5, 4, a4
     add t0, t0, t4
@@ -272,7 +272,7 @@ me_function me_renew_units
     addi a1, a1, 8
     addi a4, a4, 4
     lp_setup 1, t0, .Lrenew_last
-    products renew, 2, 1
+    products renew, 2, 1, 3
     p_lh t4, 6, a4
     p_lh t1, 2, s5
     lh t3, 0(a5)

@@ -15,13 +15,18 @@ void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t
 }
 
 /* What h adds to the gates of a unit. */
-static void add_products(const me_units *some, int32_t unit, int32_t *sum)
+static void add_products(const me_units *some, int32_t unit, int32_t gates, int32_t *sum)
 {
-    const me_channel *to = some->channels + 4 * unit;
-    for (int32_t row = 0; row < 4; row++)
+    const me_channel *to = some->channels + gates * unit;
+    const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
+    for (int32_t row = 0; row < gates; row++)
         sum[row] = to[row].bias;
-    me_four_sums(some->h, some->weights + 16 * some->words * unit, some->words, sum);
-    for (int32_t row = 0; row < 4; row++)
+    for (int32_t word = 0; word < some->words; word++) {
+        const uint32_t taps = me_next_w(&h);
+        for (int32_t row = 0; row < gates; row++)
+            sum[row] = me_sdotsp_b(sum[row], taps, me_next_w(&weights));
+    }
+    for (int32_t row = 0; row < gates; row++)
         sum[row] = me_clips(me_requant(sum[row], some->pre, to[row].mult, to[row].offset, to[row].shift), 16);
 }
 
@@ -61,8 +66,8 @@ void me_reset_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         const int16_t *now = some->now + 3 * unit;
-        int32_t sum[4];
-        add_products(some, unit, sum);
+        int32_t sum[3];
+        add_products(some, unit, 3, sum);
         some->to[unit] = reset_unit(some, now, sum, some->state[unit]);
         some->keep[unit] = (int16_t)sigmoid(some, now[1] + sum[1]);
     }
@@ -72,8 +77,8 @@ void me_renew_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         const int16_t *now = some->now + 3 * unit;
-        int32_t sum[4];
-        add_products(some, unit, sum);
+        int32_t sum[3];
+        add_products(some, unit, 3, sum);
         some->to[unit] = some->y[unit] = renewed_unit(some, now, sum, some->keep[unit], some->state + unit);
     }
 }
@@ -82,7 +87,7 @@ void me_lstm_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         int32_t sum[4];
-        add_products(some, unit, sum);
+        add_products(some, unit, 4, sum);
         some->to[unit] = some->y[unit] = lstm_unit(some, some->now + 4 * unit, sum, some->state + unit);
     }
 }
@@ -90,8 +95,8 @@ void me_lstm_units(const me_units *some)
 void me_gru_units(const me_units *some)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
-        int32_t sum[4];
-        add_products(some, unit, sum);
+        int32_t sum[3];
+        add_products(some, unit, 3, sum);
         some->to[unit] = some->y[unit] = gru_unit(some, some->now + 3 * unit, sum, some->state + unit);
     }
 }

@@ -68,13 +68,13 @@ static inline void start(const me_recurrent_params *op, bool lstm)
 typedef void units_work(const me_units *);
 
 /* This core's share of the units, and what is the same for all steps. */
-ME_INLINE me_units units_of(const me_recurrent_params *op)
+ME_INLINE me_units units_of(const me_recurrent_params *op, int32_t gates)
 {
     const int32_t first = ME_FIRST(op->units);
     me_units some;
     some.words = filled(op->units) / 4;
-    some.weights = op->weights + 16 * some.words * first;
-    some.channels = op->channels + 4 * first;
+    some.weights = op->weights + 4 * gates * some.words * first;
+    some.channels = op->channels + gates * first;
     some.sigmoid = op->sigmoid + 256;
     some.tanh = op->tanh + 256;
     some.pre = op->pre;
@@ -102,7 +102,7 @@ ME_INLINE void run_step(const me_recurrent_params *op, me_units *some, const sta
 ME_INLINE void run(const me_recurrent_params *op, const me_recurrent_tile *tile, int8_t *y, int32_t gates, units_work *work)
 {
     const int32_t all = op->batch * op->units;
-    me_units some = units_of(op);
+    me_units some = units_of(op, gates);
     if (tile->done == 0)
         start(op, gates == 4);
     for (int32_t step = 0; step < tile->steps; step++) {
@@ -132,7 +132,7 @@ ME_INLINE void run_reset_first(const me_recurrent_params *op, const me_recurrent
 {
     const int32_t row = filled(op->units), all = op->batch * op->units;
     int8_t *resets = op->states + me_states_bytes(op->batch, op->units);
-    me_units some = units_of(op);
+    me_units some = units_of(op, 3);
     int16_t *keeps = (int16_t *)(void *)(resets + op->batch * row);
     if (tile->done == 0) {
         for (int32_t at = ME_FIRST(op->batch * row); at < ME_LAST(op->batch * row); at++)

@@ -46,14 +46,3 @@ def array_values(name: str, values: Array) -> dict[str, Any]:
         "count": values.size,
         "text": initializer(values),
     }
-
-
-def streamed_arrays(plan: Plan, index: int) -> str:
-    """The C that gives arrays from L3 the names that a layer in L2 knows them by."""
-    lines = []
-    for name, array in sorted(plan.stored(index).items()):
-        for l3_transfer in plan.streamed.get((index, name), ()):
-            kind = f"const {C_TYPES[str(array.dtype)]} *"
-            full = f"{function_name(index, plan.steps[index])}_{name}"
-            lines.append(f"#define {full} (({kind})(const void *)(me_arena + {l3_transfer.l2}))\n")
-    return "".join(lines)

@@ -56,7 +56,7 @@ def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> lis
 
 def brought(plan: Plan) -> dict[str, str]:
     """C files of the kernels of a plan that are not in the library, by name."""
-    kernels = (tiling.kernel for tiling in plan.tilings if tiling)
+    kernels = (tiling.kernel for tiling in plan.tilings)
     return {name: text for kernel in kernels for name, text in kernel.sources.items()}
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import constant_name, streamed_arrays
+from myoedge.codegen.constants import constant_name
 from myoedge.codegen.initializers import designated
-from myoedge.codegen.kernels import function_name, kernel
+from myoedge.codegen.kernels import function_name
 from myoedge.codegen.library import brought, headers
 from myoedge.codegen.tiled_layer import parts, tiled_layer
-from myoedge.numerics.element_type import INT8
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.feature_maps import through_windows
@@ -27,7 +26,7 @@ def network_values(plan: Plan) -> dict[str, Any]:
     """Values of the template of network.c, besides inputs and outputs."""
     calls = [_call(plan, index) for index in range(len(plan.steps))]
     copies = [_copy(plan, index, name) for index, name in plan.copies]
-    used = sorted({tiling.kernel.function for tiling in plan.tilings if tiling})
+    used = sorted({tiling.kernel.function for tiling in plan.tilings})
     return {
         "kernels": [_layer(plan, index) for index in range(len(plan.steps))],
         "used": used,
@@ -50,21 +49,16 @@ def _layer_table(plan: Plan, calls: Sequence[Mapping[str, Any]]) -> list[list[st
     return rows + ([[".tiles = 1, .compute = copy_outputs,"]] if plan.copies else [])
 
 
-def layer_fields(function: str, tiling: Tiling | None, prefetches: bool) -> list[str]:
+def layer_fields(function: str, tiling: Tiling, prefetches: bool) -> list[str]:
     """Initialisers of a me_layer, in lines."""
-    if tiling is None:
-        found: dict[str, Any] = {"tiles": 1}
-        known: tuple[str, ...] = ("compute",)
-    else:
-        known = parts(tiling)
-        found = {
-            "tiles": len(tiling.tiles),
-            "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
-            "back_to_back": int(tiling.back_to_back),
-            "kernel_waits": int(tiling.kernel_waits),
-            "nine_cores": int(bool(tiling.kernel.nine_cores)),
-        }
-    known += ("prefetch",) if prefetches else ()
+    found: dict[str, Any] = {
+        "tiles": len(tiling.tiles),
+        "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
+        "back_to_back": int(tiling.back_to_back),
+        "kernel_waits": int(tiling.kernel_waits),
+        "nine_cores": int(bool(tiling.kernel.nine_cores)),
+    }
+    known = (*parts(tiling), *(("prefetch",) if prefetches else ()))
     found |= {name: f"{function}_{name}" for name in FUNCTIONS if name in known}
     return designated([(name, str(value)) for name, value in found.items()])
 
@@ -82,10 +76,8 @@ def _l3_transfer(plan: Plan, l3_transfer: L3Transfer) -> dict[str, Any]:
 
 
 def _layer(plan: Plan, index: int) -> str:
-    """The C of a layer: in tiles, or as a whole in L2."""
+    """The C of a layer in tiles."""
     step, tiling = plan.steps[index], plan.tilings[index]
-    if tiling is None:
-        return streamed_arrays(plan, index) + kernel(plan, index, step)
     near = in_arena(
         tiling,
         {name: l3_transfers for (at, name), l3_transfers in plan.streamed.items() if at == index},
@@ -104,8 +96,7 @@ def _outside(plan: Plan, index: int, operand: Operand) -> str:
         name = step.node.name if operand.written else step.operands[int(source)]
         return _bytes(plan, name)
     if (index, source) in plan.streamed:
-        tiling = plan.tilings[index]
-        in_l2 = tiling is not None and operand.name in tiling.choice.in_l2
+        in_l2 = operand.name in plan.tilings[index].choice.in_l2
         return f"me_arena + {plan.streamed[index, source][0].l2}" if in_l2 else "me_arena"
     text = f"{function_name(index, step)}_{source}"
     is_bytes = plan.stored(index)[source].dtype == np.int8
@@ -123,40 +114,30 @@ def _bytes(plan: Plan, name: str) -> str:
 
 
 def _call(plan: Plan, index: int) -> dict[str, Any]:
-    step, tiling = plan.steps[index], plan.tilings[index]
-    names = (*step.operands, step.node.name)
+    step = plan.steps[index]
     return {
         "number": index,
         "function": function_name(index, step),
-        "arguments": [_argument(plan, name) for name in names],
         "result": pointer(plan, step.node.name),
         "bytes": size_bytes(plan.quant, step.node.name),
         "in_l2": plan.where[step.node.name].kind != IN_L3,
-        "tiles": None if tiling is None else len(tiling.tiles),
+        "tiles": len(plan.tilings[index].tiles),
         "prefetches": _prefetches(plan, index),
     }
-
-
-def _argument(plan: Plan, name: str) -> str:
-    """The C expression for where a tensor lies, of any type where it has more than 8 bits."""
-    text = pointer(plan, name)
-    inside = plan.where[name].kind == "arena" and plan.quant.element_type(name) != INT8
-    return f"(void *)({text})" if inside else text
 
 
 def _prefetches(plan: Plan, index: int) -> list[tuple[str, int]]:
     """(C function that prefetches constants of a later layer, tile of this layer beside which)."""
     begins = [0]
     for tiling in plan.tilings:
-        begins.append(begins[-1] + (len(tiling.tiles) if tiling else 1))
+        begins.append(begins[-1] + len(tiling.tiles))
     return [
         (
             f"{function_name(behind, plan.steps[behind])}_fetch_constants",
             tiling.prefetch_tile - begins[index],
         )
         for behind, tiling in enumerate(plan.tilings)
-        if tiling is not None
-        and tiling.prefetch_tile is not None
+        if tiling.prefetch_tile is not None
         and begins[index] <= tiling.prefetch_tile < begins[index + 1]
     ]
 

@@ -64,7 +64,7 @@ def make_sources(
     files = {
         "network.h": render("project/network.h.j2", sized),
         "network.c": render("project/network.c.j2", {**sized, **network_values(plan)}),
-        **library_files({t.kernel.function for t in plan.tilings if t}, brought(plan)),
+        **library_files({t.kernel.function for t in plan.tilings}, brought(plan)),
         "Makefile": render("project/Makefile.j2", common),
         **_weights(plan, common["banner"]),
     }

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.targets.gap9.chip import WORKERS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -55,23 +54,8 @@ def environment() -> Environment:
     env = new_environment(escape=False)
     env.filters["dims"] = lambda shape: "".join(f"[{n}]" for n in shape)
     env.filters["floats"] = floats
-    env.filters["times"] = times
-    env.filters["plus"] = plus
-    env.filters["shared"] = shared
     env.filters["unused"] = unused
     return env
-
-
-def times(name: str, factor: int) -> str:
-    """The C of name * factor, without what a reader would strike out."""
-    return name if factor == 1 else f"{name} * {factor}"
-
-
-def plus(expression: str, constant: int) -> str:
-    """The C of expression + constant."""
-    if constant == 0:
-        return expression
-    return f"{expression} {'+' if constant > 0 else '-'} {abs(constant)}"
 
 
 def unused(lines: Iterable[str]) -> str:
@@ -79,12 +63,6 @@ def unused(lines: Iterable[str]) -> str:
     words = {*re.findall(r"\w+", "\n".join(lines))}
     names = [f"(void){name}" for name in ("t", "in", "out") if name not in words]
     return f"{', '.join(names)};" if names else ""
-
-
-def shared(extents: Iterable[int]) -> int:
-    """Index of the nested loop to split among the cores: the outermost that keeps all busy."""
-    longest = [-(-n // WORKERS) / n for n in extents]  # part of the work that one core gets
-    return longest.index(min(longest)) if longest else 0
 
 
 def render(name: str, values: Mapping[str, Any]) -> str:

@@ -201,10 +201,6 @@ def _no_bound(step: QuantizedNode) -> int:
     return 0
 
 
-def _no_literals(step: QuantizedNode) -> Mapping[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class OpDef:
     """An operator, defined once.
@@ -215,12 +211,7 @@ class OpDef:
     quantize   QuantizeInputs -> QuantizedParams
     integer    (QuantizedNode, *integer arrays) -> integer array: same bits as the C
     acc_bound  QuantizedNode -> largest |intermediate int32| for any input, with its weights
-    template   file below firmware_templates/kernels, or with its path below firmware_templates;
-               empty where no code is emitted
-    phases     QuantizedNode -> for a layer that works on L2, phase by phase: number of lanes that
-               the cores share, and the cycles of one; None: iterations cost about the same
-    literals   QuantizedNode -> numbers its template writes into the C, besides shapes and integers
-    kernels    ways to run it in tiles; (): as a whole, in L2
+    kernels    ways to run it; () where no code is emitted
     weights    positions of the inputs that `quantize` turns into QuantizedParams
     same_scale inputs and output share one pair of parameters
     is_data_movement   results are elements of the operands unchanged, or a constant around them
@@ -254,9 +245,6 @@ class OpDef:
     integer: Callable[..., Array]
     quantize: Callable[[QuantizeInputs], QuantizedParams] = _nothing
     acc_bound: Callable[[QuantizedNode], int] = _no_bound
-    template: str = ""
-    literals: Callable[[QuantizedNode], Mapping[str, Any]] = _no_literals
-    phases: Callable[[QuantizedNode], Sequence[tuple[int, float]]] | None = None
     kernels: tuple[Kernel, ...] = ()
     weights: tuple[int, ...] = ()
     same_scale: bool = False

@@ -151,7 +151,6 @@ class TiledKernel:
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
     scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
-    on_l2     the kernel runs on operands in L2 where no tile fits L1; else a template does
     work      sizes of a tile -> units of work of the core that has most
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs
@@ -174,7 +173,6 @@ class TiledKernel:
     nine_cores: bool | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
-    on_l2: bool = True
     cost: KernelCost = FREE
 
     def cycles(self, sizes: Sizes) -> Any:
@@ -196,22 +194,32 @@ class Kernel:
 
     engine   name of the engine; chips that do not list it do not have the kernel
     tiling   layer, engine -> loops, operands, packed constants, scratch and work of the layer, with
-             the C function and so the row of the engine's costs; None: not of this layer
+             the C function and so the row of the engine's costs
     accepts  layers that it runs
+    fallback   slower with little scratch: taken where L1 has no room for that of the other kernels
     """
 
     engine: str
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel | None]
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel]
     accepts: Callable[[QuantizedNode], bool] = every_layer
+    fallback: bool = False
 
 
-def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel | None]) -> tuple[Kernel, ...]:
+def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[Kernel, ...]:
     """The kernel on the eight cores that compute."""
     return (Kernel(CLUSTER, tiling),)
 
 
+def without_scratch(
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
+    accepts: Callable[[QuantizedNode], bool] = every_layer,
+) -> Kernel:
+    """A kernel of little scratch, for layers that ask the others for more than L1 has."""
+    return Kernel(CLUSTER, tiling, accepts, fallback=True)
+
+
 def on_nine_cores(
-    tiling: Callable[[QuantizedNode, Engine], TiledKernel | None],
+    tiling: Callable[[QuantizedNode, Engine], TiledKernel],
     large: Callable[[QuantizedNode], bool],
 ) -> tuple[Kernel, ...]:
     """The kernel on eight cores, and of large layers on nine."""

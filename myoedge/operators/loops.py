@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loops over strided operands, as few as possible: what templates of many operators share."""
+"""Loops over strided operands, as few as possible: of broadcasts and batches."""
 
 from __future__ import annotations
 

@@ -123,12 +123,10 @@ def _resident(plan: Plan) -> Iterator[str]:
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
         names: dict[str | int, str] = {OUT: step.node.name, **dict(enumerate(step.operands))}
         places = {at: plan.where[n].offset for at, n in names.items() if plan.where[n].kind == "l1"}
-        operands = () if tiling is None else tiling.kernel.operands
-        found = {o.source: o for o in operands if tiling and o.name in tiling.resident}
-        stay = found.keys() == places.keys()
-        if tiling is not None:
-            stay = stay and all(_stays(tiling, found[at], places[at], buffers) for at in places)
-        if not stay:
+        found = {o.source: o for o in tiling.kernel.operands if o.name in tiling.resident}
+        if found.keys() != places.keys() or not all(
+            _stays(tiling, found[at], places[at], buffers) for at in places
+        ):
             yield step.node.name
 
 
@@ -221,13 +219,6 @@ def _arrived_when_read(plan: Plan) -> Iterator[str]:
         name, tiling = plan.steps[index].node.name, plan.tilings[index]
         enter = plan.timeline_steps.enters[index]
         size_bytes = plan.stored(index)[array].nbytes
-        if tiling is None:
-            (only,) = l3_transfers
-            if only.chunk.size_bytes != size_bytes or not _covers(
-                only, 0, size_bytes, enter, enter + 1
-            ):
-                yield name
-            continue
         operand = next(o.name for o in tiling.kernel.operands if o.source == array)
         last = plan.timeline_steps.enters[index + 1] - 1
         if operand in tiling.choice.in_l2 and not _covers(
@@ -252,9 +243,9 @@ def _maps_in_windows(plan: Plan) -> Iterator[str]:
             l3_transfers.setdefault((h.chunk.step, h.chunk.array), []).append(h)
     for found in plan.accesses:
         tiling, enter = plan.tilings[found.step], plan.timeline_steps.enters[found.step]
-        tiles = () if tiling is None else tiling.tiles
-        for t, tile in enumerate(tiles):
-            timeline_step = min(enter + t + 2, enter + len(tiles)) if found.written else enter + t
+        for t, tile in enumerate(tiling.tiles):
+            stored = min(t + 2, len(tiling.tiles))
+            timeline_step = enter + (stored if found.written else t)
             now, windows = (timeline_step, timeline_step), (found.step, found.operand)
             possible = l3_transfers.get(windows, ())
             there = [h for h in possible if _covers(h, h.chunk.start, h.chunk.start, *now)]
@@ -283,8 +274,7 @@ def _covers(l3_transfer: L3Transfer, start: int, stop: int, first: int, last: in
 
 
 def _tiled(plan: Plan) -> Iterator[tuple[QuantizedNode, Tiling]]:
-    pairs = zip(plan.steps, plan.tilings, strict=True)
-    return ((step, tiling) for step, tiling in pairs if tiling is not None)
+    return zip(plan.steps, plan.tilings, strict=True)
 
 
 PLANNED: Spec[Plan] = (

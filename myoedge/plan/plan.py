@@ -17,7 +17,6 @@ from myoedge.operators.base import QuantizedNode, macs
 from myoedge.operators.layer_names import located
 from myoedge.plan.cost.timing import modelled
 from myoedge.plan.l1.infeasible import too_small
-from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l1.tiling import describe as describe_tiling
 from myoedge.plan.l2.resident_weights import Key, owners
@@ -57,7 +56,7 @@ class Plan:
     where     location of every tensor
     copies    (output number, tensor) for outputs that are no operator's own buffer
     lives     the buffers of the arena
-    tilings   of each step; None for those that work on L2 as a whole
+    tilings   of each step
     clock     timeline steps of a run
     transfers     what moves between L3 and L2, in this order
     maps      feature maps that lie in L3, behind l3.bin: their offsets there
@@ -71,7 +70,7 @@ class Plan:
     copies: tuple[tuple[int, str], ...]
     lives: tuple[Life, ...]
     placement: Placement
-    tilings: tuple[Tiling | None, ...]
+    tilings: tuple[Tiling, ...]
     timeline_steps: TimelineSteps
     l3_transfers: tuple[L3Transfer, ...] = ()
     maps: Mapping[str, int] = field(default_factory=dict)
@@ -161,19 +160,18 @@ class Plan:
 
     def stored(self, index: int) -> Mapping[str, Array]:
         """The constant arrays of a step, as its code reads them."""
-        tiling = self.tilings[index]
-        return self.steps[index].integers.arrays if tiling is None else tiling.kernel.arrays
+        return self.tilings[index].kernel.arrays
 
     @cached_property
-    def cycles(self) -> tuple[float | None, ...]:
-        """Estimated cycles of each step; None for those that work on L2 as a whole."""
+    def cycles(self) -> tuple[float, ...]:
+        """Estimated cycles of each step."""
         begins = [x.begins for x in self.l3_transfers]
         return tuple(modelled(self.tilings, self.chip.transfers, begins))
 
     @property
     def l1_bytes(self) -> int:
         """Planned bytes of L1, from its start to the end of the highest buffer."""
-        buffers = [b for tiling in self.tilings if tiling for b in tiling.buffers]
+        buffers = [b for tiling in self.tilings for b in tiling.buffers]
         return max((b.offset + b.size_bytes for b in buffers), default=0)
 
     @property
@@ -183,15 +181,11 @@ class Plan:
 
     @property
     def without_tiles(self) -> tuple[QuantizedNode, ...]:
-        """Steps that could run in tiles and do not fit L1 in any: operands stay in L2."""
+        """Steps that do not fit L1 in any tile: operands stay in L2."""
         if not self.chip.l1_bytes:
             return ()
         pairs = zip(self.steps, self.tilings, strict=True)
-        return tuple(
-            step
-            for step, tiling in pairs
-            if (declared(step, self.chip) if tiling is None else tiling.choice.in_l2)
-        )
+        return tuple(step for step, tiling in pairs if tiling.choice.in_l2)
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
@@ -286,8 +280,8 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "op": step.node.op,
         "reads": {x: _text(plan.where[x]) for x in step.operands},
         "writes": _text(plan.where[name]),
-        "cycles_modelled": None if cycles is None else round(cycles),
-        "tiles": None if tiling is None else describe_tiling(tiling),
+        "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
+        "tiles": describe_tiling(tiling),
     }
 
 

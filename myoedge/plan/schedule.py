@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import OPS, QuantizedNode, strides
 from myoedge.operators.checks import enforce
+from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import layer_cycles, modelled_cycles
+from myoedge.plan.l1.infeasible import without_room
 from myoedge.plan.l1.layers import NetworkKernels, plan_l1
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
@@ -42,7 +43,6 @@ class Network:
 
     roots   (tensor whose bytes it is, bytes from its start) of every tensor
     owned   tensors that are written to an output     copies   outputs that are copied at the end
-    on_l2   kernels may read and write operands in L2 where no tile fits L1
     """
 
     quant: QuantGraph
@@ -53,7 +53,6 @@ class Network:
     copies: tuple[tuple[int, str], ...]
     placing: Place
     kernels: NetworkKernels
-    on_l2: bool = True
 
 
 def make_plan(
@@ -81,23 +80,25 @@ def _fitting(network: Network) -> Plan:
         return plan
     if not plan.chip.l3_bytes or not plan.chip.l1_bytes:
         raise too_large(plan)
-    try:
-        streaming = _weights_streaming(network, plan)
-        if streaming is None:  # feature maps too
-            bare = _tiled(network, None, ())
-            streaming = spilled(bare, network.roots, network.placing, network.kernels)
-        return filled(streaming)
-    except MyoedgeError:  # constants as kernels read them are up to a third larger than the others
-        if not any(tiling and tiling.choice.in_l2 for tiling in plan.tilings):
-            raise
-        return _fitting(replace(network, on_l2=False))
+    streaming = _weights_streaming(network, plan)
+    if streaming is None:  # feature maps too
+        bare = _tiled(network, None, ())
+        streaming = spilled(bare, network.roots, network.placing, network.kernels)
+    return filled(streaming)
 
 
 def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
-    """With tiles: such that no constant needs more than `held` bytes of L2 at a time."""
+    """With tiles: such that no constant needs more than `held` bytes of L2 at a time.
+
+    Errors: E304 the scratch of a layer's kernels is larger than L1.
+    """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
-    tilings = plan_l1(n.kernels, room, limits, tensors, n.on_l2)
+    made = plan_l1(n.kernels, room, limits, tensors)
+    tilings = tuple(tiling for tiling in made if tiling is not None)
+    if len(tilings) < len(made):
+        at = made.index(None)
+        raise without_room(located(n.steps)[at], n.steps[at], room, n.chip)
     resident = _resident(n.steps, tilings)
     lives = tuple(life for life in _lives(n) if life.name not in resident)
     placement = n.placing(lives, n.chip.alignment_bytes)
@@ -190,12 +191,12 @@ def _resident_candidates(n: Network) -> list[ResidentTensor]:
     ]
 
 
-def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]) -> dict[str, int]:
+def _resident(steps: Sequence[QuantizedNode], tilings: Sequence[Tiling]) -> dict[str, int]:
     """Tensors that stay in L1: bytes from its start."""
     return {
         step.node.name: tiling.resident[tiling.kernel.out.name]
         for step, tiling in zip(steps, tilings, strict=True)
-        if tiling is not None and tiling.kernel.out.name in tiling.resident
+        if tiling.kernel.out.name in tiling.resident
     }
 
 

@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import Life
 
@@ -74,14 +73,10 @@ class Chunk:
 
 
 def candidates(
-    steps: Sequence[QuantizedNode], tilings: Sequence[Tiling | None]
+    tilings: Sequence[Tiling],
 ) -> Iterator[tuple[int, str, int]]:
     """(step, array, bytes) of every constant that can come from L3."""
-    for index, (step, tiling) in enumerate(zip(steps, tilings, strict=True)):
-        if tiling is None:
-            arrays = step.integers.arrays
-            yield from ((index, name, a.nbytes) for name, a in arrays.items() if a.nbytes)
-            continue
+    for index, tiling in enumerate(tilings):
         for operand in tiling.kernel.operands:
             if operand.constant:
                 yield index, str(operand.source), tiling.kernel.arrays[str(operand.source)].nbytes
@@ -91,14 +86,12 @@ def chunks(
     index: int,
     array: str,
     size_bytes: int,
-    tiling: Tiling | None,
+    tiling: Tiling,
     timeline_steps: TimelineSteps,
     most: int,
 ) -> list[Chunk]:
     """An array in chunks of at most so many bytes, if its tiles allow it: none is cut apart."""
     enter = timeline_steps.enters[index]
-    if tiling is None:
-        return [Chunk(index, array, 0, size_bytes, enter, enter + 1)]
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
         return [Chunk(index, array, 0, size_bytes, enter, timeline_steps.enters[index + 1] - 1)]

@@ -127,11 +127,10 @@ def _l3_transfer(plan: Plan, transfer: L3Transfer) -> Row:
 
 def _l1_buffers(plan: Plan) -> Iterator[Row]:
     # Number of each step's first tile, and of one past the last; an untiled step counts as one.
-    tile_counts = (1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings)
+    tile_counts = (len(tiling.tiles) for tiling in plan.tilings)
     starts = [0, *accumulate(tile_counts)]
     for step, tiling in enumerate(plan.tilings if plan.chip.l1_bytes else ()):
-        for buffer in tiling.buffers if tiling else ():
-            assert tiling is not None
+        for buffer in tiling.buffers:
             yield {
                 "step": step,
                 "operand": buffer.operand,

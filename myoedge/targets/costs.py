@@ -42,8 +42,6 @@ class TransferCost:
     l3_command_cycles      of the control core, to start a transfer between L3 and L2
     l3_start_cycles        of L3, before the first byte of a transfer
     l2_operand_factor      times the cycles of a unit of work, where a kernel's operands stay in L2
-    l2_iteration_cycles    of an iteration of a loop nest that works on L2 without tiles
-    l2_layer_cycles        of a layer without tiles besides
     """
 
     bytes_per_cycle: float = 8.0
@@ -58,8 +56,6 @@ class TransferCost:
     l3_command_cycles: float = 0.0
     l3_start_cycles: float = 250.0
     l2_operand_factor: float = 4.2
-    l2_iteration_cycles: float = 5.0
-    l2_layer_cycles: float = 800.0
 
     def load_cycles(self, size_bytes: float, lines: float) -> float:
         """DMA cycles of a transfer into L1; also for arrays of sizes."""

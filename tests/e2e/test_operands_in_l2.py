@@ -64,11 +64,39 @@ def test_they_may_come_from_l3_as_a_whole(tmp_path: Path) -> None:
     assert exact(build)
 
 
-def test_constants_that_are_too_large_as_the_kernel_reads_them(tmp_path: Path) -> None:
-    """A GRU's weights have a row of zeros for each unit there, a third more than without."""
+def test_weights_of_a_gru_fill_what_l2_has(tmp_path: Path) -> None:
+    """Three rows a unit, as the network has them: a fourth would be too much."""
     build = built(tmp_path, Outputs(nn.GRU, (240,)), SHAPE, l2="210KiB")
-    assert in_l2(build) == []
+    assert 4 * 240**2 > 210 * 1024
+    assert in_l2(build) == [["weights"]]
     assert [row["code"] for row in build.report["warnings"]] == ["W301"]
+    assert exact(build)
+
+
+class Product(nn.Module):
+    """A matrix product of two inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :2] @ x[:, 2:].transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "function"),
+    [
+        (nn.Linear(39_359, 4), (3, 39_359), "me_linear_in_place_s8"),
+        (Product(), (1, 5, 30_002), "me_matmul_in_place_s8"),
+        (nn.Conv2d(3, 4, (12, 533)), (1, 3, 12, 535), "me_conv_s8"),
+        (nn.Conv2d(16, 16, 81, groups=16), (1, 16, 81, 81), "me_conv_s8"),
+        (nn.MaxPool1d(40_000), (1, 2, 40_000), "me_max_pool_s8"),
+    ],
+    ids=["linear", "product", "conv", "depthwise", "pool"],
+)
+def test_kernels_of_little_scratch(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...], function: str
+) -> None:
+    build = built(tmp_path, network, shape)
+    plan = json.loads((build.folder / "plan.json").read_text())
+    assert function in {step["tiles"]["kernel"] for step in plan["steps"]}
     assert exact(build)
 
 

@@ -18,7 +18,7 @@ import myoedge
 from myoedge import targets
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.linear.definition import linear_literals
+from myoedge.operators.linear.definition import row_sizes
 from myoedge.operators.products.packing import packed_channels
 from myoedge.targets.chip import Engine
 from myoedge.targets.costs import KernelCost
@@ -63,8 +63,7 @@ void test_rows_s8(const test_rows_s8_params *op, const test_rows_s8_tile *tile)
 
 
 def row_tiling(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    sizes = linear_literals(step)
-    rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    rows, c, k = row_sizes(step)
     row = ((("row", 1),), ())
 
     def tile(regions: Mapping[str, Region]) -> Fields:

@@ -26,7 +26,7 @@ def test_wheel_builds_a_model(small: Path, tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "myoedge/_data/firmware_templates/kernels/conv.c.j2" in names
+    assert "myoedge/_data/firmware_templates/library/me_conv_s8.c" in names
     assert "myoedge/_data/gvsoc/gap9like.py" in names
     assert "myoedge/_data/boards/gap9_evk/board.toml" in names
     assert "myoedge/_data/firmware_templates/app_gap_sdk/app.c" in names

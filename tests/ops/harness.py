@@ -10,13 +10,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from myoedge.backends import host
-from myoedge.codegen.kernels import arrays, function_name, kernel
+from myoedge.codegen.kernels import arrays, function_name
 from myoedge.codegen.library import headers, library_files
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
@@ -24,9 +23,8 @@ from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.kernel import Operand
-from myoedge.plan.l1.layers import plan_l1
+from myoedge.plan.l1.layers import NetworkKernels, plan_l1
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.plan import Plan
 from myoedge.system import toolchain
 from myoedge.targets import find_chip
 from tests.guard import run_guarded
@@ -52,21 +50,20 @@ def drawn(op: str, count: int, number: int = 0) -> tuple[Case, ...]:
 HOST = find_chip("host")
 
 
-def on_host(case: Case) -> Tiling | None:
-    """The case as one tile of operands where they lie; None of an operator without kernels."""
-    (tiling,) = plan_l1([case.step], 0, HOST)
+def on_host(case: Case) -> Tiling:
+    """The case as one tile of operands where they lie."""
+    (tiling,) = plan_l1(NetworkKernels.of([case.step], HOST), 0)
+    assert tiling is not None
     return tiling
 
 
-def c_text(cases: Sequence[Case], tilings: Sequence[Tiling | None]) -> str:
+def c_text(cases: Sequence[Case], tilings: Sequence[Tiling]) -> str:
     """One file with a function case_<index> for every case."""
-    known = [tiling for tiling in tilings if tiling]
-    names = sorted({tiling.kernel.function for tiling in known})
-    size = max((b.offset + b.size_bytes for t in known for b in t.buffers), default=0) or 1
+    names = sorted({tiling.kernel.function for tiling in tilings})
+    size = max((b.offset + b.size_bytes for t in tilings for b in t.buffers), default=0) or 1
     unions = [
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
         for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
-        if names
     ]
     head = ("me_math.h", "me_share.h", "me_tiles.h", *headers(names))
     lines = [f'#include "{name}"' for name in head]
@@ -76,10 +73,9 @@ def c_text(cases: Sequence[Case], tilings: Sequence[Tiling | None]) -> str:
     return "\n".join([*lines, *unions, *texts])
 
 
-def _functions(index: int, case: Case, tiling: Tiling | None) -> Iterator[str]:
+def _functions(index: int, case: Case, tiling: Tiling) -> Iterator[str]:
     fn, step = function_name(index, case.step), case.step
-    stored = step.integers.arrays if tiling is None else tiling.kernel.arrays
-    for name, values in arrays(index, step, stored).items():
+    for name, values in arrays(index, step, tiling.kernel.arrays).items():
         yield array_text(name, values)
 
     def base(operand: Operand) -> str:
@@ -89,17 +85,11 @@ def _functions(index: int, case: Case, tiling: Tiling | None) -> Iterator[str]:
             return f"(const int8_t *)in[{operand.source}]"
         return f"(const int8_t *){fn}_{operand.source}"
 
-    if tiling is None:
-        plan = cast(Plan, SimpleNamespace(quant=case.quant))
-        yield kernel(plan, index, step)
-        given = [f"in[{i}]" for i in range(len(case.shapes))]
-        call = f"{fn}({', '.join([*given, 'out[0]'])});"
-    else:
-        yield tiled_layer(index, step, tiling, base)
-        fields = " ".join(layer_fields(fn, tiling, False))
-        yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
-        begin = f"me_tiles_begin(layers_{index}, in, out);"
-        call = f"{begin}\n    me_run_layer(layers_{index}, 0, in, out);"
+    yield tiled_layer(index, step, tiling, base)
+    fields = " ".join(layer_fields(fn, tiling, False))
+    yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
+    begin = f"me_tiles_begin(layers_{index}, in, out);"
+    call = f"{begin}\n    me_run_layer(layers_{index}, 0, in, out);"
     name = f"int case_{index}{ARGUMENTS}"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 
@@ -114,7 +104,7 @@ def run_c(
     cases: Sequence[Case],
     folder: Path,
     optimize: str,
-    tilings: Sequence[Tiling | None] | None = None,
+    tilings: Sequence[Tiling] | None = None,
 ) -> list[Array]:
     """Every case's result by the generated C, with UBSan, in a process of its own.
 
@@ -122,7 +112,7 @@ def run_c(
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
-    for path, text in library_files({t.kernel.function for t in tilings if t}).items():
+    for path, text in library_files({t.kernel.function for t in tilings}).items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     (folder / "cases.c").write_text(c_text(cases, tilings))

@@ -215,7 +215,7 @@ def kept_elsewhere(plan: Plan) -> Plan:
 
 
 def with_buffers(plan: Plan, change: Callable[[Buffer], Buffer]) -> Plan:
-    tilings = [t and replace(t, buffers=tuple(change(b) for b in t.buffers)) for t in plan.tilings]
+    tilings = [replace(t, buffers=tuple(change(b) for b in t.buffers)) for t in plan.tilings]
     return replace(plan, tilings=tuple(tilings))
 
 

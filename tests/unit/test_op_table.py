@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from myoedge.codegen import kernels
-from myoedge.codegen.render import template_dir
 from myoedge.graph.ir import Node, Shape
 from myoedge.numerics.fixed_point import exact_matmul
 from myoedge.numerics.quant_params import QuantParams
@@ -35,16 +34,11 @@ def test_an_entry_is_consistent(name: str) -> None:
     op = OPS[name]
     assert op.name == name
     assert op.doc
-    assert bool(op.template) != op.view
+    assert bool(op.kernels) != op.view
     assert not (op.epilogue and op.same_scale), "a fused activation needs parameters of its own"
     assert op.view <= op.same_scale
     assert op.fixed_params is None or isinstance(op.fixed_params, QuantParams)
     assert inspect.getdoc(op.integer) or op.same_scale, "what the C must compute is written down"
-
-
-def test_no_kernel_template_is_left_over() -> None:
-    there = {file.name for file in (template_dir() / "kernels").glob("*.c.j2")}
-    assert there == {t for op in OPS.values() if (t := op.template) and "/" not in t}
 
 
 def test_an_operator_is_registered_once() -> None:

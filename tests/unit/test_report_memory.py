@@ -90,8 +90,8 @@ def test_l2_is_fullest_where_the_plan_says() -> None:
 
 def test_l1_is_fullest_where_the_plan_says(plan: Plan, report: Report) -> None:
     """Counted tile by tile from the plan's buffers."""
-    buffers = [b for tiling in plan.tilings if tiling for b in tiling.buffers]
-    counts = [1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings]
+    buffers = [b for tiling in plan.tilings for b in tiling.buffers]
+    counts = [len(tiling.tiles) for tiling in plan.tilings]
     steps = [step for step, count in enumerate(counts) for _ in range(count)]
     held = [sum(b.size_bytes for b in buffers if b.first <= t <= b.last) for t in range(len(steps))]
     peak = of(report)["L1"]
@@ -110,10 +110,10 @@ def middles(counts: Sequence[int]) -> list[tuple[float, int]]:
 def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
     small = replace(find_chip("gap9"), l1_bytes=find_chip("gap9").l1_reserved_bytes + 230)
     plan = make_plan(quantized(residual(blocks=2)), small)
-    counts = [1 if tiling is None else len(tiling.tiles) for tiling in plan.tilings]
+    counts = [len(tiling.tiles) for tiling in plan.tilings]
     assert max(counts) > 1
     rows = make_report(plan, Outcome("net"))["memory"]["l1_buffers"]
-    buffers = [(i, b) for i, tiling in enumerate(plan.tilings) if tiling for b in tiling.buffers]
+    buffers = [(i, b) for i, tiling in enumerate(plan.tilings) for b in tiling.buffers]
     for tile, (at, _) in enumerate(middles(counts)):
         drawn = {(r["step"], r["operand"], r["slot"]) for r in rows if r["from"] <= at < r["to"]}
         assert drawn == {(i, b.operand, b.slot) for i, b in buffers if b.first <= tile <= b.last}
@@ -121,11 +121,7 @@ def test_the_map_of_l1_is_the_plan_s_in_every_tile() -> None:
 
 def test_results_that_stay_in_l1_are_drawn_whole(plan: Plan, report: Report) -> None:
     kept = [
-        (i, n)
-        for i, t in enumerate(plan.tilings)
-        if t
-        for n in t.resident
-        if n == t.kernel.out.name
+        (i, n) for i, t in enumerate(plan.tilings) for n in t.resident if n == t.kernel.out.name
     ]
     assert kept
     rows = {(row["step"], row["operand"]): row for row in report["memory"]["l1_buffers"]}
@@ -254,7 +250,7 @@ def test_buffers_of_l1_never_share_bytes_at_a_time(report: Report) -> None:
 def test_a_box_for_every_buffer_with_the_tile_s_shape(plan: Plan, report: Report) -> None:
     drawn = memory_maps.l1(report)
     assert drawn is not None
-    assert len(drawn["boxes"]) == sum(len(t.buffers) for t in plan.tilings if t)
+    assert len(drawn["boxes"]) == sum(len(t.buffers) for t in plan.tilings)
     tiled = [row for row in report["layers"] if row["tiles"]]
     for row in tiled:
         assert any(f"of results {row['tile']}" in box.title for box in drawn["boxes"])

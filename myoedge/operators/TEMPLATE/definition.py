@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from myoedge.graph.ir import Attrs
@@ -44,10 +42,6 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(x.astype(np.int64) - step["x_zero"])
 
 
-def literals(step: QuantizedNode) -> dict[str, int]:
-    return {"n": math.prod(step.out)}
-
-
 TEMPLATE = register(
     OpDef(
         name="TEMPLATE",
@@ -58,8 +52,6 @@ TEMPLATE = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="operators/TEMPLATE/TEMPLATE.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         permute_rule=same_attrs,

@@ -207,14 +207,8 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
         "v_row": v[3],
         "before": before,
         "after": after,
-        "added": {x: _heads(step.shapes[i]) for x, i in added(step.attrs, step.shapes).items()},
         "flat": int(bool(step.attrs.get("flat"))),
     }
-
-
-def _heads(shape: Shape) -> tuple[int, int]:
-    """Heads of a bias or mask from one sample and from one head to the next; 0: the same one."""
-    return shape[1] if shape[0] > 1 else 0, int(shape[1] > 1)
 
 
 def row_bytes(keys: int, out_width: int) -> int:
@@ -243,15 +237,14 @@ SCALARS = (
 )
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
-    """One head at a time, rows cut, and keys; None where rows of q, k or v are no whole words.
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """One head at a time, rows cut, and keys. Rows of q, k and v are whole words (pad_heads).
 
     Words of keys are counted twice, once for scores and once behind these for values: where they
     are cut, a row's scores wait in L1 for those of keys to come, and its sums for values to come.
     """
     sizes = literals(step)
-    if sizes["width"] % 4 or sizes["out_width"] % 4 or sizes["v_row"] % 4:
-        return None
+    assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
     kept = ("keys", "width", "out_width", "before", "after", "flat")
     return TiledKernel(
         function="me_attention_s8",
@@ -315,7 +308,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     groups, across = -(-rows // 4), numbers["out_width"] // 4
     scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
     values = -(-groups * across // cores) * words
-    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * ("mask" in numbers["added"])
+    item = 1 + 0.5 * (step["bias_mult"] != 0) + 0.6 * (bool(step.attrs.get("masked")))
     exponentials = -(-rows // cores) * (words * 4 * item + 85) * EXPONENTIAL
     return (scores + values + exponentials) * part
 
@@ -330,8 +323,6 @@ ATTENTION = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="attention.c.j2",
-        literals=literals,
         kernels=on_nine_cores(
             in_tiles, lambda step: is_large(products(step.attrs, step.shapes, step.out))
         ),

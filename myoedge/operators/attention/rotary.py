@@ -65,12 +65,6 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(y, step.low, step.high), np.int8).reshape(x.shape)
 
 
-def literals(step: QuantizedNode) -> dict[str, object]:
-    names = ("outer", "positions", "inner", "pairs")
-    sizes = split(step.attrs, step.out, len(step["turns"]))
-    return dict(zip(names, sizes, strict=True))
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around the positions and between them."""
     outer, period, inner, pairs = split(step.attrs, step.out, len(step["turns"]))
@@ -117,8 +111,6 @@ ROTARY = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="rotary.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         weights=(1, 2),
         permute_rule=turned,

@@ -23,9 +23,13 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import limited, not_activated
-from myoedge.operators.conv.geometry import literals
-from myoedge.operators.conv.tiling import in_tiles, is_large_pointwise
-from myoedge.operators.kernel import on_nine_cores
+from myoedge.operators.conv.tiling import (
+    gathered_once,
+    has_wide_windows,
+    in_tiles,
+    is_large_pointwise,
+)
+from myoedge.operators.kernel import on_nine_cores, without_scratch
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 
 
@@ -152,9 +156,10 @@ CONV = register(
         integer=integer,
         quantize=quantize_conv,
         acc_bound=acc_bound,
-        template="conv.c.j2",
-        literals=literals,
-        kernels=on_nine_cores(in_tiles, is_large_pointwise),
+        kernels=(
+            *on_nine_cores(in_tiles, is_large_pointwise),
+            without_scratch(gathered_once, has_wide_windows),
+        ),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,

@@ -33,7 +33,6 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
         "c_group": weight.shape[-1],
         "k_out": weight.shape[0],
         "k_group": weight.shape[0] // attrs["groups"],
-        "weight_type": f"{weight.dtype}_t",
     }
 
 

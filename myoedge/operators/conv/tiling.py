@@ -28,7 +28,7 @@ from myoedge.operators.products.packing import (
     weight_operands,
     with_table,
 )
-from myoedge.operators.products.row_tiling import is_large_product, rows_in_tiles
+from myoedge.operators.products.row_tiling import is_large_product, rows_in_place, rows_in_tiles
 from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
@@ -84,7 +84,8 @@ class _Dense:
     cores: int
 
     @staticmethod
-    def of(step: QuantizedNode, conv: Spatial, cores: int) -> _Dense:
+    def of(step: QuantizedNode, conv: Spatial, cores: int, *, once: bool = False) -> _Dense:
+        """once: whatever is faster, all windows are copied once"""
         c = conv.x[-1]
         reaches_over = conv.pads != ((0, 0), (0, 0))
         few = c <= FEW_CHANNELS and conv.kernel[0] > 1
@@ -93,8 +94,8 @@ class _Dense:
             conv,
             conv.windows(),
             gather=not conv.pointwise or c % 4 != 0,
-            padded=padded,
-            together=room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise,
+            padded=padded and not once,
+            together=once or (room > TOGETHER_BYTES and c % 4 == 0 and not conv.pointwise),
             room=room,
             table=dense.TABLE if step.table is not None else 0,
             cores=cores,
@@ -130,10 +131,26 @@ class _Dense:
         return {**_tile_fields(regions), "padded": padded}
 
 
-def _dense_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """A core's own copies of windows are the most of scratch: here all cores share one of each."""
+    conv = Spatial.of(step, step.attrs["groups"])
+    if conv.pointwise and conv.groups == 1:
+        return rows_in_place(step, engine, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
+    return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv, once=True)
+
+
+def has_wide_windows(step: QuantizedNode) -> bool:
+    """Whether a convolution is of int8, and rows of its windows are not read as a word each."""
+    int8 = step.weight_type != INT16 and step.element_type != INT16
+    return int8 and not Spatial.of(step, step.attrs["groups"]).narrow
+
+
+def _dense_in_tiles(
+    step: QuantizedNode, engine: Engine, conv: Spatial, *, once: bool = False
+) -> TiledKernel:
     c, k = conv.x[-1], conv.y[-1]
     arrays = {"weights": _packed(step["weight"], conv), "channels": packed_channels(step)}
-    table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores)
+    table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores, once=once)
     weights = weight_operands(arrays, k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
     return TiledKernel(

@@ -12,7 +12,6 @@ from myoedge.operators.base import (
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    outer_inner,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -43,11 +42,6 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(sums)
 
 
-def literals(step: QuantizedNode) -> dict[str, int]:
-    outer, n, inner = outer_inner(step.out, step.attrs["axis"])
-    return {"outer": outer, "n": n, "inner": inner}
-
-
 CUMSUM = register(
     OpDef(
         name="cumsum",
@@ -58,8 +52,6 @@ CUMSUM = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="operators/cumsum/cumsum.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         permute_rule=axis_permuted,

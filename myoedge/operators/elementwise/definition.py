@@ -17,7 +17,6 @@ from myoedge.operators.base import (
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    outer_inner,
     register,
 )
 from myoedge.operators.common_rules import (
@@ -34,7 +33,6 @@ from myoedge.operators.common_rules import (
 )
 from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.kernel import TiledKernel, on_cluster, on_nine_cores
-from myoedge.operators.loops import broadcast_steps, merged
 from myoedge.targets.chip import Engine
 
 
@@ -87,11 +85,7 @@ def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return c.apply(np.broadcast_arrays(a, b), step.low, step.high, step.element_type)
 
 
-def pair_literals(step: QuantizedNode) -> dict[str, object]:
-    return {"loops": merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])}
-
-
-def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def sum_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if "y_wide" in step.integers.scalars:
         return flat.wide_sum(step, engine)
     return flat.pair(step, engine, "me_add_s8", ("a_mult", "b_mult", "offset", "shift"))
@@ -107,8 +101,6 @@ ADD = register(
         integer=sum_integer,
         quantize=add_quantize,
         acc_bound=stored_bound,
-        template="binary.c.j2",
-        literals=pair_literals,
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         epilogue=True,
         permute_rule=same_attrs,
@@ -129,8 +121,6 @@ SUB = register(
         integer=sum_integer,
         quantize=sub_quantize,
         acc_bound=stored_bound,
-        template="binary.c.j2",
-        literals=pair_literals,
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         epilogue=True,
         permute_rule=same_attrs,
@@ -153,7 +143,7 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(acc)
 
 
-def product_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def product_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
 
 
@@ -167,8 +157,6 @@ MUL = register(
         integer=mul_integer,
         quantize=mul_quantize,
         acc_bound=stored_bound,
-        template="binary.c.j2",
-        literals=pair_literals,
         kernels=on_cluster(product_in_tiles),
         epilogue=True,
         permute_rule=same_attrs,
@@ -220,12 +208,6 @@ def affine_integer(step: QuantizedNode, x: Array) -> Array:
     return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
 
 
-def channel_literals(step: QuantizedNode) -> dict[str, object]:
-    """(outer, channels, inner): the loops around, along and within the channel axis."""
-    outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
-    return {"outer": outer, "channels": channels, "inner": inner}
-
-
 def affine_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return flat.per_channel(step, engine, x_zero=128)
 
@@ -244,8 +226,6 @@ AFFINE = register(
         integer=affine_integer,
         quantize=affine_quantize,
         acc_bound=stored_bound,
-        template="affine.c.j2",
-        literals=channel_literals,
         kernels=on_cluster(affine_in_tiles),
         weights=(1, 2),
         epilogue=True,
@@ -287,8 +267,6 @@ PRELU = register(
         integer=prelu_integer,
         quantize=prelu_quantize,
         acc_bound=stored_bound,
-        template="affine.c.j2",
-        literals=channel_literals,
         kernels=on_cluster(prelu_in_tiles),
         weights=(1,),
         epilogue=True,
@@ -329,7 +307,6 @@ TABLE = register(
         real=table_real,
         integer=table_integer,
         quantize=table_quantize,
-        template="table.c.j2",
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,

@@ -56,10 +56,6 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(root)
 
 
-def literals(step: QuantizedNode) -> dict[str, object]:
-    return {"n": math.prod(step.out)}
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     n, arrays = math.prod(step.out), dict[str, Array]()
     axes, (index,) = axes_of((Loop(n, (1, 1)),))
@@ -102,8 +98,6 @@ MAGNITUDE = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="magnitude.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         permute_rule=same_attrs,

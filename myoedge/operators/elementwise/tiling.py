@@ -39,13 +39,10 @@ def axes_of(loops: Sequence[Loop]) -> tuple[dict[str, int], list[Dim]]:
     return axes, dims
 
 
-def pair(
-    step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]
-) -> TiledKernel | None:
+def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
     """Two operands, broadcast; `numbers` of the step go into the op."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
-    if len(loops) > LOOPS or not {*loops[-1].steps} <= {0, 1}:
-        return None
+    outer = max(len(loops) - LOOPS, 0)
     axes, dims = axes_of(loops)
     arrays: dict[str, Array] = {}
     table = with_table(step, arrays)
@@ -57,7 +54,8 @@ def pair(
     return TiledKernel(
         function=kernel,
         axes=axes,
-        split=tuple(name for name in axes if name.startswith("i"))[:CUT],
+        split=tuple(name for name in axes if name.startswith("i"))[outer : outer + CUT],
+        unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
         op={**op, **limits(step), "scale.pre": scale["pre"]},
         tile=lambda regions: _pair_tile(regions, loops),
@@ -107,9 +105,9 @@ def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) ->
 
 
 def _pair_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
-    fields: dict[str, int | str] = {"a": "@a", "b": "@b", "y": "@y", "loops": len(loops)}
-    extents = regions["y"].extent
-    steps = [_steps(regions[name], number, loops) for number, name in enumerate("ab")]
+    extents = regions["y"].extent[-LOOPS:]
+    fields: dict[str, int | str] = {"a": "@a", "b": "@b", "y": "@y", "loops": len(extents)}
+    steps = [_steps(regions[name], number, loops)[-LOOPS:] for number, name in enumerate("ab")]
     for d, extent in enumerate(extents):
         fields |= {f"extent[{d}]": extent, f"a_step[{d}]": steps[0][d], f"b_step[{d}]": steps[1][d]}
     return fields
@@ -129,11 +127,9 @@ def _least(a: Any, b: Any) -> Any:
     return np.minimum(a, b)
 
 
-def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """16 bits among two operands and their sum: rows of both, each `a_row`, `b_row` further."""
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
-    if loops[-1].extent > 1 and loops[-1].steps != (1, 1):
-        return None
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
     reads = tuple(
@@ -151,6 +147,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
             **{name: step[name] for name in numbers},
             "low": step.low,
             "high": step.high,
+            **{f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")},
         },
         tile=lambda regions: _wide_tile(regions, loops),
         work=lambda sizes: _wide_work(engine.cores, dims, extents, sizes),
@@ -211,7 +208,6 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> TiledKernel
     shape = (outer, channels, inner)
     return TiledKernel(
         function="me_affine_s8",
-        on_l2=False,  # 16 bytes of constants for each result: the template reads 12
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(

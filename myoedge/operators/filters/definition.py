@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -27,13 +26,14 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import beside_axis, like_first, same_shape
 from myoedge.operators.filters.signals import (
-    each_sample,
     factor,
+    filter_kernel,
     kept_nest,
-    sizes,
     stored,
     without_time,
 )
+from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
 Pair = tuple[float, float]  # the latest two samples
@@ -183,13 +183,18 @@ def biquads_bound(step: QuantizedNode) -> int:
     return int(step["acc_bound"])
 
 
-def biquads_literals(step: QuantizedNode) -> dict[str, Any]:
-    return {**sizes(step), "count": len(step["sections"])}
-
-
-def biquads_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
-    """Simulated: 93 to 108 cycles a section for a sample of a lane."""
-    return each_sample(step, 100.0 * len(step["sections"]))
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """The two samples before each section's and the output's are a core's scratch."""
+    count = len(step["sections"])
+    return filter_kernel(
+        step,
+        "me_biquads_s16",
+        {"count": count, "guard": step["guard"], "fraction": step["fraction"]},
+        (2 * count + 2, 4),
+        constants=("sections",),
+        scratch=engine.cores * (2 * count + 2) * 4,
+        sample_work=lambda signals: -(-signals // engine.cores) * (count + 0.3),
+    )
 
 
 BIQUADS = register(
@@ -202,9 +207,7 @@ BIQUADS = register(
         integer=biquads_integer,
         quantize=biquads_quantize,
         acc_bound=biquads_bound,
-        template="biquads.c.j2",
-        literals=biquads_literals,
-        phases=biquads_phases,
+        kernels=on_cluster(in_tiles),
         weights=(1,),
         epilogue=True,
         products=biquads_products,
@@ -224,9 +227,7 @@ BIQUADS_PAST = register(
         integer=past_integer,
         quantize=biquads_quantize,
         acc_bound=biquads_bound,
-        template="biquads.c.j2",
-        literals=biquads_literals,
-        phases=biquads_phases,
+        kernels=on_cluster(in_tiles),
         weights=(1,),
         fixed_params=SAMPLES,
         products=biquads_products,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -27,13 +26,14 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import beside_axis, like_first, same_shape, stored_bound
 from myoedge.operators.filters.signals import (
-    each_sample,
     factor,
+    filter_kernel,
     kept_nest,
-    sizes,
     stored,
     without_time,
 )
+from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.targets.chip import Engine
 
 POINT = 16  # bits behind the point of a power: of x**2, in steps of x
 SHARE_BITS = 15  # of the share as it is multiplied
@@ -115,11 +115,6 @@ def power_integer(step: QuantizedNode, x: Array, *before: Array) -> Array:
     return np.asarray(_powers(step, x, before)[1][-1])
 
 
-def literals(step: QuantizedNode) -> dict[str, Any]:
-    fixed = {"point": POINT, "least": LEAST, "drop": 30 - POINT // 2 - Q, "most": MOST << Q}
-    return {**sizes(step), **fixed}
-
-
 def norm_streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
@@ -133,9 +128,16 @@ def norm_streaming_rule(
     return StreamingRule(axis, lambda made: attrs, carries=(power,))
 
 
-def phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
-    """Simulated: 216 to 221 cycles a sample of a lane, 25 where only its power is wanted."""
-    return each_sample(step, 25.0 if step.node.op == "running_power" else 218.0)
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    numbers = {name: step[name] for name in ("share", "bits", "start")}
+    each = 0.12 if step.node.op == "running_power" else 1.0
+    return filter_kernel(
+        step,
+        "me_running_norm_s16",
+        numbers,
+        (1, 8),
+        sample_work=lambda signals: -(-signals // engine.cores) * each,
+    )
 
 
 RUNNING_NORM = register(
@@ -148,9 +150,7 @@ RUNNING_NORM = register(
         integer=norm_integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="running.c.j2",
-        literals=literals,
-        phases=phases,
+        kernels=on_cluster(in_tiles),
         epilogue=True,
         int16_inputs=(0,),
         streaming_rule=norm_streaming_rule,
@@ -167,9 +167,7 @@ RUNNING_POWER = register(
         integer=power_integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="running.c.j2",
-        literals=literals,
-        phases=phases,
+        kernels=on_cluster(in_tiles),
         fixed_params=POWER,
         int16_inputs=(0,),
     )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters along time, one signal after another, with products of 64 bits: common parts."""
+"""Filters along time, one signal after another, with products of 64 bits: common parts, tiles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import LoopNest, QuantizedNode, outer_inner
 from myoedge.operators.common_rules import elementwise
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel
+from myoedge.operators.products.packing import limits, with_table
 
 
 def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
@@ -26,16 +29,60 @@ def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
     return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
 
 
-def sizes(step: QuantizedNode) -> dict[str, int]:
-    """Literals: of signals beside time, of samples along it, and whether results have 16 bits."""
-    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return {"outer": outer, "steps": steps, "inner": inner, "wide": step.element_type == INT16}
+def filter_kernel(
+    step: QuantizedNode,
+    function: str,
+    numbers: Mapping[str, int],
+    state: tuple[int, int],
+    *,
+    constants: Sequence[str] = (),
+    scratch: int = 0,
+    sample_work: Callable[[Any], Any],
+) -> TiledKernel:
+    """Kernel of me_filters.h; signals are cut around their time axis.
 
-
-def each_sample(step: QuantizedNode, cycles: float) -> list[tuple[int, float]]:
-    """`phases`: a core has a signal, whose samples take so many cycles each."""
+    numbers      fields of the op besides sizes and scale
+    state        numbers of a signal that stay between samples, and bytes of each
+    constants    arrays of the step that the op points to
+    sample_work  signals -> units of a sample of the core with most of them
+    """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    return [(outer * inner, steps * cycles)]
+    keeps, (count, size_bytes) = step.out != step.shapes[0], state
+    arrays = {name: step[name] for name in constants}
+    with_table(step, arrays)
+    samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), ((("o", 1),), (), ())
+    kept: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), (("o", 1),), ())
+    written = kept if keeps else samples
+    y = Operand("y", OUT, *written, (), step.element_type.size_bytes)
+    given = [Operand("before", 1, *kept, (), size_bytes)] if len(step.shapes) > 1 else []
+    scale = {**limits(step), **{name: step[name] for name in ("mult", "offset", "shift")}}
+    scale |= {"wide": int(step.element_type == INT16)}
+    places = {
+        x: f"@{x}" for x in ("x", "y", *(o.name for o in given), *["scratch"] * (scratch > 0))
+    }
+    return TiledKernel(
+        function=function,
+        axes={"o": outer},
+        split=("o",),
+        operands=(
+            Operand("x", 0, *samples, (), 2),
+            *given,
+            *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+            y,
+        ),
+        op={
+            "steps": steps,
+            "inner": inner,
+            "keeps": int(keeps),
+            **numbers,
+            **{name: f"@{name}" for name in constants},
+            **({} if keeps else {f"samples.{name}": value for name, value in scale.items()}),
+        },
+        tile=lambda regions: {**places, "outer": regions["x"].extent[0]},
+        arrays=arrays,
+        scratch=lambda sizes: scratch,
+        work=lambda sizes: steps * sample_work(sizes["o"] * inner),
+    )
 
 
 def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:

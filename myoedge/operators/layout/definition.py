@@ -10,12 +10,11 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register, strides
+from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register
 from myoedge.operators.common_rules import always, as_in_floats, by_output
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
-from myoedge.operators.loops import merged
 from myoedge.targets.chip import Engine
 
 Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
@@ -107,31 +106,13 @@ def cuts_turned(attrs: Attrs, perm: Sequence[int]) -> Attrs:
     return {**attrs, **per_axis}
 
 
-def strided(op: str, attrs: Attrs, x: Shape) -> Strided:
-    """Index of a strided copy into its input: y[i...] = x[first + sum i_d * stride_d]."""
-    steps = strides(x)
-    if op == "transpose":
-        return 0, tuple(steps[axis] for axis in attrs["perm"])
-    if op == "slice":
-        cuts = attrs["cuts"]
-        first = sum(cut[0] * s for cut, s in zip(cuts, steps, strict=True))
-        return first, tuple(cut[2] * s for cut, s in zip(cuts, steps, strict=True))
-    lead = len(attrs["shape"]) - len(x)
-    return 0, (0,) * lead + tuple(0 if n == 1 else s for n, s in zip(x, steps, strict=True))
-
-
-def strided_literals(step: QuantizedNode) -> dict[str, object]:
-    first, steps = strided(step.node.op, step.attrs, step.shapes[0])
-    return {"first": first, "loops": merged(step.out, [steps])}
-
-
-def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def transpose_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     x = step.shapes[0]
     loops = [Along(x[axis], x[axis], axis) for axis in step.attrs["perm"]]
     return moves.turned(step, engine, moves.in_bytes(step, loops))
 
 
-def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A copy, where no axis is read in steps."""
     rows = zip(step.out, step.shapes[0], step.attrs["cuts"], strict=True)
     loops = [
@@ -144,7 +125,7 @@ def slice_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
     return moves.turned(step, engine, found)
 
 
-def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def expand_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     lead, x = len(step.out) - len(step.shapes[0]), step.shapes[0]
     loops = [Along(n) for n in step.out[:lead]]
     for axis, (n, own) in enumerate(zip(step.out[lead:], x, strict=True)):
@@ -187,8 +168,6 @@ TRANSPOSE = register(
         nest=by_output,
         real=transpose_real,
         integer=as_in_floats(transpose_real),
-        template="strided.c.j2",
-        literals=strided_literals,
         kernels=on_cluster(transpose_in_tiles),
         same_scale=True,
         is_data_movement=True,
@@ -204,8 +183,6 @@ SLICE = register(
         nest=by_output,
         real=slice_real,
         integer=as_in_floats(slice_real),
-        template="strided.c.j2",
-        literals=strided_literals,
         kernels=on_cluster(slice_in_tiles),
         same_scale=True,
         is_data_movement=True,
@@ -222,8 +199,6 @@ EXPAND = register(
         nest=by_output,
         real=expand_real,
         integer=as_in_floats(expand_real),
-        template="strided.c.j2",
-        literals=strided_literals,
         kernels=on_cluster(expand_in_tiles),
         same_scale=True,
         is_data_movement=True,

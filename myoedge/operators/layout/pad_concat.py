@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,14 +20,12 @@ from myoedge.operators.base import (
     QuantizeInputs,
     StreamingRule,
     register,
-    strides,
 )
 from myoedge.operators.common_rules import as_in_floats, axis_permuted, by_output
 from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.definition import cuts_turned, with_entry
 from myoedge.operators.layout.tiling import Along
-from myoedge.operators.loops import merged
 from myoedge.targets.chip import Engine
 
 
@@ -46,14 +43,6 @@ def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
 
 def pad_integer(step: QuantizedNode, x: Array) -> Array:
     return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
-
-
-def pad_literals(step: QuantizedNode) -> dict[str, object]:
-    """Loops over the input, which lands `first` elements into the filled output."""
-    x, out = step.shapes[0], strides(step.out)
-    pads = step.attrs["pads"]
-    first = sum(before * s for (before, _), s in zip(pads, out, strict=True))
-    return {"first": first, "loops": merged(x, [strides(x), out])}
 
 
 def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -85,8 +74,6 @@ PAD = register(
         real=pad_real,
         integer=pad_integer,
         quantize=pad_quantize,
-        template="pad.c.j2",
-        literals=pad_literals,
         kernels=on_cluster(pad_in_tiles),
         same_scale=True,
         is_data_movement=True,
@@ -113,18 +100,11 @@ def concat_real(attrs: Attrs, *xs: Array) -> Array:
     return np.concatenate(xs, axis=attrs["axis"])
 
 
-def concat_literals(step: QuantizedNode) -> dict[str, Any]:
-    """Runs of bytes that follow each other, one per input, for every index before the axis."""
-    axis = step.attrs["axis"]
-    runs = [math.prod(shape[axis:]) for shape in step.shapes]
-    return {"outer": math.prod(step.out[:axis]), "runs": runs}
-
-
 def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Each input is a part of the loop over what they are together."""
-    literals = concat_literals(step)
-    runs = [n * step.element_type.size_bytes for n in literals["runs"]]
-    outer, total = literals["outer"], sum(runs)
+    axis = step.attrs["axis"]
+    runs = [math.prod(shape[axis:]) * step.element_type.size_bytes for shape in step.shapes]
+    outer, total = math.prod(step.out[:axis]), sum(runs)
     starts = itertools.accumulate([0, *runs[:-1]])
     sources = [
         (Along(outer, outer, 0), Along(total, run, 1, -start))
@@ -147,8 +127,6 @@ CONCAT = register(
         nest=concat_nest,
         real=concat_real,
         integer=as_in_floats(concat_real),
-        template="concat.c.j2",
-        literals=concat_literals,
         kernels=on_cluster(concat_in_tiles),
         same_scale=True,
         is_data_movement=True,

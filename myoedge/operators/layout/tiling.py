@@ -223,16 +223,16 @@ def _part(name: str, x: Region, y: Region, loops: Sequence[Along]) -> Fields:
     return {"from": f"@{name}", "to": f"@y+{at}", "rows": math.prod(rows), "bytes": size, **steps}
 
 
-def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel | None:
+def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
     """Results in the order of loops that step through the source as they like."""
-    if len(loops) > LOOPS:
-        return None
+    outer = max(len(loops) - LOOPS, 0)
     axes, dims = _axes([loops])
     y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     return TiledKernel(
         function="me_transpose_s8",
         axes=axes,
-        split=_longest(loops, 0),
+        split=_longest(loops, outer),
+        unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
@@ -262,6 +262,7 @@ def _turned_tile(regions: Mapping[str, Region], loops: Sequence[Along]) -> Field
         loop = loops[d]
         at += (loop.first + y.start[d] * loop.step - x.start[place]) * dense[place]
         steps[d] = loop.step * dense[place]
-    fields: dict[str, int | str] = {"from": f"@x0+{at}", "to": "@y", "loops": len(loops)}
-    fields |= {f"extent[{d}]": n for d, n in enumerate(y.extent)}
-    return fields | {f"step[{d}]": n for d, n in enumerate(steps)}
+    extents = y.extent[-LOOPS:]
+    fields: dict[str, int | str] = {"from": f"@x0+{at}", "to": "@y", "loops": len(extents)}
+    fields |= {f"extent[{d}]": n for d, n in enumerate(extents)}
+    return fields | {f"step[{d}]": n for d, n in enumerate(steps[-LOOPS:])}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,22 @@ from myoedge.operators.base import (
 from myoedge.operators.common_rules import beside_last, not_activated, stored_bound, with_requant
 from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_in_tiles
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_nine_cores
+from myoedge.operators.kernel import (
+    OUT,
+    Dim,
+    Fields,
+    Operand,
+    Region,
+    TiledKernel,
+    no_scratch,
+    on_nine_cores,
+    without_scratch,
+)
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
-from myoedge.operators.products.row_tiling import is_large_product, rows_in_tiles
+from myoedge.operators.products.row_tiling import is_large_product, rows_in_place, rows_in_tiles
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 from myoedge.targets.chip import Engine
 
@@ -68,15 +79,14 @@ def linear_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return quantize(inputs, inputs.weight_format.beside(inputs.params(0).element_type))
 
 
-def linear_literals(step: QuantizedNode) -> dict[str, Any]:
-    sizes = {"rows": math.prod(step.out[:-1]), "c_in": step.shapes[0][-1], "k_out": step.out[-1]}
-    return {**sizes, "weight_type": f"{step['weight'].dtype}_t"}
+def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
+    """Rows, inputs of a row, results of a row."""
+    return math.prod(step.out[:-1]), step.shapes[0][-1], step.out[-1]
 
 
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
-    sizes = linear_literals(step)
-    rows, c, k = sizes["rows"], sizes["c_in"], sizes["k_out"]
+    rows, c, k = row_sizes(step)
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Spatial.of_pixels(rows, c, k))
     if step.element_type == INT16:
@@ -84,10 +94,16 @@ def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return rows_in_tiles(step, engine, rows, c, k)
 
 
+def _linear_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    return rows_in_place(step, engine, *row_sizes(step))
+
+
+def _is_int8(step: QuantizedNode) -> bool:
+    return step.weight_type != INT16 and step.element_type != INT16
+
+
 def _linear_on_nine(step: QuantizedNode) -> bool:
-    sizes = linear_literals(step)
-    narrow = step.weight_type != INT16 and step.element_type != INT16
-    return narrow and is_large_product(sizes["rows"], sizes["c_in"], sizes["k_out"])
+    return _is_int8(step) and is_large_product(*row_sizes(step))
 
 
 LINEAR = register(
@@ -100,9 +116,10 @@ LINEAR = register(
         integer=linear_integer,
         quantize=linear_quantize,
         acc_bound=acc_bound,
-        template="linear.c.j2",
-        literals=linear_literals,
-        kernels=on_nine_cores(linear_in_tiles, _linear_on_nine),
+        kernels=(
+            *on_nine_cores(linear_in_tiles, _linear_on_nine),
+            without_scratch(_linear_in_place, _is_int8),
+        ),
         weights=(1, 2),
         epilogue=True,
         multiplies=True,
@@ -164,21 +181,11 @@ def matmul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(acc)
 
 
-def matmul_literals(step: QuantizedNode) -> dict[str, Any]:
-    """Loops over the batch axes; within, rows of a times columns of b."""
-    (a, b), batch = step.shapes, step.out[:-2]
-    steps = [broadcast_steps(s[:-2], batch, s[-2] * s[-1]) for s in (a, b)]
-    c, k = a[-1], step.out[-1]
-    c_step, k_step = (1, c) if _turned(step.attrs) else (k, 1)
-    sizes = {"rows": a[-2], "c_in": c, "k_out": k, "c_step": c_step, "k_step": k_step}
-    return {"loops": merged(batch, steps), **sizes}
-
-
 def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes of the batch one by one, m rows of a, k columns of b by fours."""
-    literals = matmul_literals(step)
-    loops, c, n = literals["loops"], literals["c_in"], literals["k_out"]
-    m = literals["rows"]
+    (*_, m, c), n = step.shapes[0], step.out[-1]
+    steps = [broadcast_steps(s[:-2], step.out[:-2], s[-2] * s[-1]) for s in step.shapes]
+    loops = merged(step.out[:-2], steps)
     batch = {f"b{d}": loop.extent for d, loop in enumerate(loops)}
     arrays: dict[str, Array] = {}
     table = with_table(step, arrays)
@@ -221,6 +228,27 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
+def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Uncut but for the batch: operands are read as they lie."""
+    found = matmul_in_tiles(step, engine)
+    m, words = found.axes["m"], -(-step.shapes[0][-1] // 4)
+    return replace(
+        found,
+        function="me_matmul_in_place_s8",
+        kernel_waits=False,
+        split=(),
+        innermost_axes=(),
+        tile=lambda regions: {
+            name: value
+            for name, value in _matmul_tile(regions).items()
+            if name not in ("scratch", "packed")
+        },
+        scratch=no_scratch,
+        work=lambda sizes: -(-m * step.out[-1] // engine.cores) * words,
+        nine_cores=None,
+    )
+
+
 def _matmul_read(
     name: str, number: int, loops: Sequence[Loop], shape: Shape, dims: tuple[Dim, ...]
 ) -> Operand:
@@ -256,8 +284,8 @@ def packing_work(words: int, blocks: Any, as_rows: bool, cores: int) -> Any:
 
 
 def _matmul_on_nine(step: QuantizedNode) -> bool:
-    sizes = matmul_literals(step)
-    return is_large_product(sizes["rows"], sizes["c_in"], sizes["k_out"])
+    m, c = step.shapes[0][-2:]
+    return is_large_product(m, c, step.out[-1])
 
 
 MATMUL = register(
@@ -270,9 +298,10 @@ MATMUL = register(
         integer=matmul_integer,
         quantize=matmul_quantize,
         acc_bound=stored_bound,
-        template="matmul.c.j2",
-        literals=matmul_literals,
-        kernels=on_nine_cores(matmul_in_tiles, _matmul_on_nine),
+        kernels=(
+            *on_nine_cores(matmul_in_tiles, _matmul_on_nine),
+            without_scratch(_matmul_in_place),
+        ),
         epilogue=True,
         multiplies=True,
         prefers_symmetric=(1,),

@@ -21,7 +21,7 @@ from myoedge.operators.common_rules import (
     same_attrs,
     stored_bound,
 )
-from myoedge.operators.elementwise.definition import broadcast, pair_literals
+from myoedge.operators.elementwise.definition import broadcast
 from myoedge.operators.elementwise.tiling import pair
 from myoedge.operators.kernel import TiledKernel, on_cluster
 from myoedge.targets.chip import Engine
@@ -54,7 +54,7 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return np.maximum(left, right)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return pair(step, engine, "me_maximum_s8", NUMBERS)
 
 
@@ -68,8 +68,6 @@ MAXIMUM = register(
         integer=integer,
         quantize=quantize,
         acc_bound=stored_bound,
-        template="operators/maximum/maximum.c.j2",
-        literals=pair_literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         permute_rule=same_attrs,

@@ -146,12 +146,6 @@ def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array
     return slope, start, shift
 
 
-def literals(step: QuantizedNode) -> dict[str, object]:
-    length = step.out[-1]
-    rows = math.prod(step.out[:-1])
-    return {"rows": rows, "length": length, "bits": fraction_bits(length), **_kind(step)}
-
-
 def _kind(step: QuantizedNode) -> dict[str, int]:
     return {"centred": int(step.node.op == "layer_norm")}
 
@@ -211,8 +205,6 @@ LAYER_NORM = register(
         integer=integer,
         quantize=layer_norm_quantize,
         acc_bound=stored_bound,
-        template="norm.c.j2",
-        literals=literals,
         kernels=on_nine_cores(in_tiles, _is_large),
         weights=(1, 2),
         permute_rule=last_axis_kept,
@@ -231,8 +223,6 @@ RMS_NORM = register(
         integer=integer,
         quantize=rms_norm_quantize,
         acc_bound=stored_bound,
-        template="norm.c.j2",
-        literals=literals,
         kernels=on_nine_cores(in_tiles, _is_large),
         weights=(1,),
         permute_rule=last_axis_kept,

@@ -107,13 +107,12 @@ def max_real(attrs: Attrs, x: Array) -> Array:
 
 
 def literals(step: QuantizedNode) -> dict[str, Any]:
-    """Windows of two spatial axes, and which multiplier every pair of them takes."""
-    given, x, every = step.attrs["windows"], step.shapes[0], divisors(step.attrs)
+    """Sizes, and windows of two spatial axes."""
+    given, x = step.attrs["windows"], step.shapes[0]
     lead = 2 - len(given)
     both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *given)
     rows, columns = both
     h_in, w_in = (*((1,) * lead), *x[1:-1])
-    fixed = step.attrs.get("divisor")
     return {
         "n": x[0],
         "h_in": h_in,
@@ -121,12 +120,10 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
         "channels": x[-1],
         "windows_h": rows,
         "windows_w": columns,
-        "classes": [[every.index(fixed or r[2] * c[2]) for c in columns] for r in rows],
-        "uniform": len(every) == 1,
     }
 
 
-def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
     work = windows.Work(taps, average=False, few=taps <= 9, table=False)
@@ -177,8 +174,6 @@ MAX_POOL = register(
         nest=nest,
         real=max_real,
         integer=as_in_floats(max_real),
-        template="pool.c.j2",
-        literals=literals,
         kernels=on_cluster(max_in_tiles),
         same_scale=True,
         streaming_rule=_max_streaming_rule,
@@ -222,7 +217,7 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
     return y
 
 
-def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel | None:
+def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """An entry of `each` for every pair of divisors along rows and columns."""
     sizes, every = literals(step), divisors(step.attrs)
     kinds: tuple[list[int], list[int]] = ([], [])
@@ -261,8 +256,6 @@ AVG_POOL = register(
         integer=avg_integer,
         quantize=avg_quantize,
         acc_bound=stored_bound,
-        template="pool.c.j2",
-        literals=literals,
         kernels=on_cluster(avg_in_tiles),
         epilogue=True,
         streaming_rule=_avg_streaming_rule,

@@ -88,11 +88,6 @@ def integer(step: QuantizedNode, x: Array) -> Array:
     return step.requantize(acc)
 
 
-def literals(step: QuantizedNode) -> dict[str, object]:
-    outer, reduced, inner = split(step.attrs, step.shapes[0])
-    return {"outer": outer, "reduced": reduced, "inner": inner}
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut around and within the reduced axes."""
     outer, reduced, inner = split(step.attrs, step.shapes[0])
@@ -154,8 +149,6 @@ MEAN = register(
         integer=integer,
         quantize=mean_quantize,
         acc_bound=stored_bound,
-        template="reduce.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         streaming_rule=_streaming_rule,
@@ -172,8 +165,6 @@ SUM = register(
         integer=integer,
         quantize=sum_quantize,
         acc_bound=stored_bound,
-        template="reduce.c.j2",
-        literals=literals,
         kernels=on_cluster(in_tiles),
         epilogue=True,
         streaming_rule=_streaming_rule,

@@ -18,9 +18,8 @@ from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]
 FEW_PIXELS = 32
-ENTRY = 6  # bytes of me_window
-MOST_ALIKE = 127  # the byte is the upper one of a signed number
-LONGEST = 2**15 - 1
+ENTRY = 12  # bytes of me_window
+MOST_ALIKE = 255
 
 
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
@@ -33,7 +32,7 @@ def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
 
 
 def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
-    """int16 [windows, 3]: first, one past the last, and in two bytes kind and windows alike.
+    """int32 [windows, 3]: first, one past the last, and in two bytes kind and windows alike.
 
     kinds   the divisors in ascending order, or nothing where all are alike
     """
@@ -42,7 +41,7 @@ def entries(windows: Sequence[Window], kinds: Sequence[int]) -> Array:
         (low, high, kind | _alike(numbers[at:]) << 8)
         for at, (low, high, kind) in enumerate(numbers)
     ]
-    return np.array(rows, np.int16)
+    return np.array(rows, np.int32)
 
 
 def _alike(windows: Sequence[Window]) -> int:
@@ -85,7 +84,7 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
     pixels, words, rest = rows * columns, channels // 4, channels % 4
     share = -(-pixels // cores)
     each, run = _window_units(w)
-    by_channel = (pixels < FEW_PIXELS) & (words >= cores)
+    by_channel = (pixels < FEW_PIXELS) & ((words >= cores) | (words > pixels))
     lines = np.where(by_channel, rows, np.minimum(share / columns + 1, share))
     runs = 1.0 if w.even else lines * np.minimum(w.runs, columns)
     count = np.where(by_channel | w.even, _shared(pixels, words, cores), share * words)
@@ -116,10 +115,8 @@ def in_tiles(
     arrays: dict[str, Array],
     kinds: tuple[Sequence[int], Sequence[int]],
     work: Work,
-) -> TiledKernel | None:
+) -> TiledKernel:
     """Axes t0 and t1 of the results and c."""
-    if max(sizes["h_in"], sizes["w_in"]) > LONGEST:
-        return None
     c, rows, columns = sizes["channels"], sizes["windows_h"], sizes["windows_w"]
     arrays |= {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
     table = with_table(step, arrays)
@@ -130,7 +127,6 @@ def in_tiles(
     in_fours = c % 4 == 0
     return TiledKernel(
         function=kernel,
-        on_l2=False,  # few results of large windows: fewer cores have work than the template gives
         axes=_axes(sizes),
         split=("c", "t0", "t1") if in_fours else ("t0", "t1"),
         unit_axes=("n",),

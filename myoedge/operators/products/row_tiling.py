@@ -5,9 +5,10 @@ result is made of one position."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, no_scratch
 from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
@@ -50,6 +51,23 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int
             + dense.gather_work(sizes["row"], sizes["row"], windows, cores)
         ),
         nine_cores=engine.control_core,
+    )
+
+
+def rows_in_place(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int) -> TiledKernel:
+    """Rows of any length, read where they lie."""
+
+    def tile(regions: Mapping[str, Region]) -> Fields:
+        return {name: value for name, value in _tile(regions).items() if name != "scratch"}
+
+    return replace(
+        rows_in_tiles(step, engine, rows, c, k),
+        function="me_linear_in_place_s8",
+        kernel_waits=False,
+        tile=tile,
+        scratch=no_scratch,
+        work=lambda sizes: -(-sizes["row"] * sizes["k"] // engine.cores) * -(-c // 4),
+        nine_cores=None,
     )
 
 

@@ -10,12 +10,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import beside_last
 from myoedge.operators.kernel import TiledKernel, on_cluster
-from myoedge.operators.linear.definition import (
-    linear_literals,
-    linear_nest,
-    linear_real,
-    linear_shape,
-)
+from myoedge.operators.linear.definition import linear_nest, linear_real, linear_shape, row_sizes
 from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.weighted import acc_bound, quantize
 from myoedge.targets.chip import Engine
@@ -31,8 +26,7 @@ def gates_integer(step: QuantizedNode, x: Array) -> Array:
 
 
 def gates_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    sizes = linear_literals(step)
-    return wide_rows(step, engine, sizes["rows"], sizes["c_in"], sizes["k_out"])
+    return wide_rows(step, engine, *row_sizes(step))
 
 
 GATES = register(
@@ -45,8 +39,6 @@ GATES = register(
         integer=gates_integer,
         quantize=quantize,
         acc_bound=acc_bound,
-        template="gates.c.j2",
-        literals=linear_literals,
         kernels=on_cluster(gates_in_tiles),
         weights=(1, 2),
         out_dtype="int16",

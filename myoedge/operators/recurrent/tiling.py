@@ -11,8 +11,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel
-from myoedge.operators.products.int16 import channels_in_blocks, in_blocks
-from myoedge.operators.products.packing import up
+from myoedge.operators.products.packing import packed_channels, up
 from myoedge.targets.chip import Engine
 
 
@@ -59,15 +58,13 @@ def _wide(step: QuantizedNode) -> int:
 
 
 def _packed(step: QuantizedNode) -> dict[str, Array]:
-    """Constants as me_recurrent.h has them: four rows for every unit."""
+    """Constants as me_recurrent.h has them: a row for every gate of a unit."""
     sizes = literals(step)
     units, gates = sizes["units"], sizes["gates"]
-    weight = step["weight"].reshape(units, gates, units)
-    spare = ((0, 0), (0, 4 - gates), (0, 0))
-    channels = channels_in_blocks(step)[: units * gates].reshape(units, gates, 4)
+    rows = np.pad(step["weight"], ((0, 0), (0, -units % 4))).reshape(units, gates, -1, 4)
     return {
-        "weights": in_blocks(np.pad(weight, spare).reshape(4 * units, units)),
-        "channels": np.pad(channels, spare).reshape(4 * units, 4),
+        "weights": rows.transpose(0, 2, 1, 3).reshape(-1),
+        "channels": packed_channels(step),
         "sigmoid": step["sigmoid"],
         "tanh": step["tanh"],
     }

@@ -7,9 +7,7 @@ NOTHING stands in their place.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +22,9 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.softmax.ctc import NOTHING
+from myoedge.targets.chip import Engine
 
 PAIR = 2  # frames that a new symbol is told by
 
@@ -65,21 +65,40 @@ def vote_real(attrs: Attrs, x: Array) -> Array:
     return np.asarray(votes.argmax(0), np.int32)
 
 
-def classes_literals(step: QuantizedNode) -> dict[str, Any]:
+def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut around the time axis. Votes of a core are its scratch."""
     outer, made, inner = outer_inner(step.out, step.attrs["axis"])
-    sizes = {"outer": outer, "made": made, "inner": inner, "taps": _taps(step.attrs)}
-    return {**sizes, "given": step.shapes[0][step.attrs["axis"]], "nothing": NOTHING}
-
-
-def new_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
-    """Simulated: 50 to 60 cycles a frame of a lane."""
-    return [(math.prod(step.out), 55.0)]
-
-
-def vote_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
-    """Simulated: 25 cycles a frame that votes, 35 a class from the fourth on."""
-    counted = max(step.attrs["classes"] - 3, 1)
-    return [(math.prod(step.out), 25.0 * _taps(step.attrs) + 35.0 * counted)]
+    given, classes = step.shapes[0][step.attrs["axis"]], step.attrs.get("classes", 0)
+    taps, votes = _taps(step.attrs), step.node.op == "majority"
+    around: Dim = (("o", 1),)
+    return TiledKernel(
+        function="me_majority_s32" if votes else "me_ctc_new_s32",
+        axes={"o": outer},
+        split=("o",),
+        operands=(
+            Operand("x", 0, (outer, given, inner), (around, (), ()), itemsize=4),
+            Operand("y", OUT, (outer, made, inner), (around, (), ()), itemsize=4),
+        ),
+        op={
+            "given": given,
+            "made": made,
+            "inner": inner,
+            "before": step.attrs["before"],
+            "blank": step.attrs.get("blank", 0),
+            "taps": taps,
+            "classes": classes,
+        },
+        tile=lambda regions: {
+            "x": "@x",
+            "y": "@y",
+            "outer": regions["x"].extent[0],
+            **({"scratch": "@scratch"} if votes else {}),
+        },
+        scratch=lambda sizes: engine.cores * classes * 4,
+        work=lambda sizes: (
+            -(-sizes["o"] * made * inner // engine.cores) * (taps + 2 * classes if votes else 1)
+        ),
+    )
 
 
 def classes_streaming_rule(
@@ -104,9 +123,7 @@ CTC_NEW = register(
         nest=classes_nest,
         real=new_real,
         integer=as_in_floats(new_real),
-        template="classes.c.j2",
-        literals=classes_literals,
-        phases=new_phases,
+        kernels=on_cluster(classes_in_tiles),
         out_dtype="int32",
         reads_indices=True,
         streaming_rule=classes_streaming_rule,
@@ -121,9 +138,7 @@ MAJORITY = register(
         nest=classes_nest,
         real=vote_real,
         integer=as_in_floats(vote_real),
-        template="classes.c.j2",
-        literals=classes_literals,
-        phases=vote_phases,
+        kernels=on_cluster(classes_in_tiles),
         out_dtype="int32",
         reads_indices=True,
         streaming_rule=classes_streaming_rule,

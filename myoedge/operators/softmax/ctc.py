@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,8 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import LoopNest, OpDef, QuantizedNode, register
 from myoedge.operators.common_rules import as_in_floats
+from myoedge.operators.kernel import OUT, Operand, TiledKernel, on_cluster
+from myoedge.targets.chip import Engine
 
 NOTHING = -1  # behind the last symbol
 
@@ -42,15 +43,23 @@ def greedy_real(attrs: Attrs, x: Array) -> Array:
     return y
 
 
-def greedy_literals(step: QuantizedNode) -> dict[str, Any]:
-    t, n, c = step.shapes[0]
-    return {"steps": t, "batch": n, "classes": c, "nothing": NOTHING}
-
-
-def greedy_phases(step: QuantizedNode) -> Sequence[tuple[int, float]]:
-    """Simulated: some 43 cycles a class of a frame, which lie in L2, then 20 a frame of a lane."""
-    t, n, c = step.shapes[0]
-    return [(t * n, 43.0 * c), (n, 20.0 * t)]
+def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut between sequences: a core brings the frames of one together."""
+    (t, n, c), along = step.shapes[0], (("n", 1),)
+    return TiledKernel(
+        function="me_ctc_greedy_s8",
+        axes={"n": n},
+        split=("n",),
+        operands=(
+            Operand("x", 0, (t, n, c), ((), along, ())),
+            Operand("y", OUT, step.out, (along, ()), itemsize=4),
+        ),
+        op={"steps": t, "classes": c, "blank": step.attrs["blank"]},
+        tile=lambda regions: {"x": "@x", "y": "@y", "batch": regions["y"].extent[0]},
+        work=lambda sizes: (
+            -(-t * sizes["n"] // engine.cores) * (c + 2) + -(-sizes["n"] // engine.cores) * 2 * t
+        ),
+    )
 
 
 CTC_GREEDY = register(
@@ -61,9 +70,7 @@ CTC_GREEDY = register(
         nest=greedy_nest,
         real=greedy_real,
         integer=as_in_floats(greedy_real),
-        template="ctc.c.j2",
-        literals=greedy_literals,
-        phases=greedy_phases,
+        kernels=on_cluster(greedy_in_tiles),
         out_dtype="int32",
     )
 )

@@ -102,13 +102,6 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def row_literals(step: QuantizedNode) -> dict[str, object]:
-    """Rows of `length` elements, `inner` apart."""
-    outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    more = {"flat": bool(step.attrs.get("flat")), "mask_rows": _mask_rows(step)}
-    return {"outer": outer, "length": length, "inner": inner, **more}
-
-
 def _mask_rows(step: QuantizedNode) -> int:
     """Rows of a mask around its axis, which those of x go through again and again; 0 without."""
     if len(step.shapes) < 2:
@@ -212,8 +205,6 @@ SOFTMAX = register(
         integer=softmax_integer,
         quantize=softmax_quantize,
         acc_bound=stored_bound,
-        template="softmax.c.j2",
-        literals=row_literals,
         kernels=on_cluster(softmax_in_tiles),
         fixed_params=QuantParams(2.0**-8, -128),
         broadcast_inputs={1: None},
@@ -273,8 +264,6 @@ LOG_SOFTMAX = register(
         integer=log_softmax_integer,
         quantize=log_softmax_quantize,
         acc_bound=stored_bound,
-        template="softmax.c.j2",
-        literals=row_literals,
         kernels=on_cluster(log_softmax_in_tiles),
         permute_rule=axis_permuted,
         streaming_rule=beside_axis,
@@ -319,8 +308,6 @@ ARGMAX = register(
         nest=argmax_nest,
         real=argmax_real,
         integer=as_in_floats(argmax_real),
-        template="softmax.c.j2",
-        literals=row_literals,
         kernels=on_cluster(argmax_in_tiles),
         out_dtype="int32",
         streaming_rule=_argmax_streaming_rule,

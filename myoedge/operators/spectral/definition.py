@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -240,26 +239,15 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 # ---- in tiles
 
 
-def spectrogram_literals(step: QuantizedNode) -> dict[str, Any]:
-    count, *lanes, bins = step.out
-    return {
-        "frames": count,
-        "lanes": math.prod(lanes),
-        "bins": bins,
-        "length": len(step["window"]),
-        "hop": step.attrs["hop"],
-    }
-
-
 def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Some frames at a time, all lanes of them."""
-    sizes = spectrogram_literals(step)
-    count, lanes, bins, length = (sizes[key] for key in ("frames", "lanes", "bins", "length"))
+    count, *signals, bins = step.out
+    lanes, length = math.prod(signals), len(step["window"])
     names = ("window", "order", "roots", "curve")
     arrays: dict[str, Array] = {name: step[name] for name in names}
     last = [np.zeros(lanes, np.int32), *(step[name] for name in ("mult", "offset", "shift"))]
     arrays["channels"] = np.stack(last, axis=1)
-    along: Dim = (("t", sizes["hop"]), ("r", 1))
+    along: Dim = (("t", step.attrs["hop"]), ("r", 1))
     operands = (
         Operand("x", 0, (step.shapes[0][0], lanes), (along, ()), itemsize=2),
         *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
@@ -274,7 +262,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={
             "lanes": lanes,
             "length": length,
-            "hop": sizes["hop"],
+            "hop": step.attrs["hop"],
             "low": step.low,
             "high": step.high,
             **{name: f"@{name}" for name in arrays},
@@ -301,8 +289,6 @@ SPECTROGRAM = register(
         integer=spectrogram_integer,
         quantize=spectrogram_quantize,
         acc_bound=stored_bound,
-        template="spectrogram.c.j2",
-        literals=spectrogram_literals,
         kernels=on_cluster(spectrogram_in_tiles),
         weights=(1, 2, 3),
         products=spectrogram_products,

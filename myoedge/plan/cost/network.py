@@ -1,35 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Estimated cycles of a network: of layers in tiles, and roughly of all other layers."""
+"""Estimated cycles of a network, with waiting for L3."""
 
 from __future__ import annotations
 
-import math
-
-from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.plan.l3.transfers import Computed, Rate, timeline
 from myoedge.plan.plan import Plan
 
 
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
     """Modelled cycles of every step."""
-    return tuple(
-        round(_in_l2(plan, step) if cycles is None else cycles)
-        for step, cycles in zip(plan.steps, plan.cycles, strict=True)
-    )
-
-
-def _in_l2(plan: Plan, step: QuantizedNode) -> float:
-    """Estimated cycles of a layer that works on L2 without tiles."""
-    graph, node, cost = plan.quant.graph, step.node, plan.chip.transfers
-    phases = OPS[node.op].phases
-    if phases is not None:
-        cores = plan.chip.engines[0].cores
-        return cost.l2_layer_cycles + sum(
-            math.ceil(n / cores) * cycles for n, cycles in phases(step)
-        )
-    shapes = [graph.shape(name) for name in node.inputs]
-    nest = OPS[node.op].nest(node.attrs, shapes, graph.shape(node.name))
-    return cost.l2_layer_cycles + cost.l2_iteration_cycles * nest.iterations
+    return tuple(round(cycles) for cycles in plan.cycles)
 
 
 def computed(plan: Plan) -> Computed:
@@ -41,7 +21,7 @@ def computed(plan: Plan) -> Computed:
         enter, leave = plan.timeline_steps.enters[index : index + 2]
         tiles = leave - enter - 1
         found[enter + 1 : leave] = [cycles / tiles] * tiles
-        if tiling is not None and tiling.kernel.nine_cores:
+        if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
     return Computed(found, nine_cores)
 

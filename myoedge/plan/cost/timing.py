@@ -91,21 +91,17 @@ def _left(queue: Sequence[tuple[float, Load]], cycles: float) -> list[Load]:
 
 
 def modelled(
-    tilings: Sequence[Tiling | None], cost: TransferCost, l3_steps: Sequence[int] = ()
-) -> list[float | None]:
-    """Estimated cycles of each layer, without waiting for L3; None for layers without tiles.
+    tilings: Sequence[Tiling], cost: TransferCost, l3_steps: Sequence[int] = ()
+) -> list[float]:
+    """Estimated cycles of each layer, without waiting for L3.
 
     l3_steps   timeline steps in which transfers between L3 and L2 are started
     """
     enters, started = TimelineSteps.of(tilings, False).enters, Counter(l3_steps)
     later = _prefetches(tilings, cost)
-    found: list[float | None] = []
+    found: list[float] = []
     under_way: list[Load] = []
-    for index, tiling in enumerate(tilings):
-        if tiling is None:
-            found.append(None)
-            under_way = []  # such layers are long
-            continue
+    for index in range(len(tilings)):
         total = cost.network_cycles if index == 0 else 0.0
         for at, step in enumerate(_steps(index, tilings, later, cost), enters[index]):
             in_l3 = min(started[at], MOST_L3_TRANSFERS) if at < enters[index + 1] else 0

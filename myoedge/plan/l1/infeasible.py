@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that have no tile: what the smallest one needs, and why they stay in L2."""
+"""Layers that have no tile in L1: what the smallest one needs, and why operands stay in L2."""
 
 from __future__ import annotations
 
-from myoedge.errors import Notice, notice
+from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.layers import declared
 from myoedge.plan.l1.tile_search import smallest
@@ -13,14 +13,12 @@ from myoedge.targets.chip import Chip
 def least_bytes(step: QuantizedNode, chip: Chip) -> int:
     """Bytes of L1 that the smallest tile of a node takes."""
     kernel = declared(step, chip)
-    assert kernel is not None
     return sum(smallest(kernel)[1].values())
 
 
 def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
     """The smallest tile of a step, what there is, and the operand that takes most of it."""
     kernel = declared(step, chip)
-    assert kernel is not None
     sizes, parts = smallest(kernel)
     largest = max(parts, key=lambda name: parts[name])
     tile = " ".join(f"{axis} {n}" for axis, n in sizes.items() if axis in kernel.split)
@@ -29,6 +27,12 @@ def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
         "has": f"{room:,} B",
         "largest": f"{largest}, {parts[largest]:,} B",
     }
+
+
+def without_room(name: str, step: QuantizedNode, room: int, chip: Chip) -> MyoedgeError:
+    """E304 where L1 has no room for what a layer's kernels want besides operands."""
+    facts, tries = tile_facts(step, room, chip), ["smaller kernels, fewer channels"]
+    return MyoedgeError("E304", f"{name} has no kernel whose scratch fits L1", facts, tries)
 
 
 def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
@@ -47,7 +51,6 @@ def _not_fed(name: str, step: QuantizedNode, chip: Chip) -> Notice:
     """Notice where L1 would do: with tiles that want few bytes of constants at a time there is
     none for the step."""
     kernel = declared(step, chip)
-    assert kernel is not None
     parts = smallest(kernel)[1]
     constant = [x.name for x in kernel.operands if x.constant]
     largest = max(constant, key=lambda name: parts[name], default="")

@@ -15,8 +15,6 @@ from myoedge.targets.costs import TransferCost
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
     """Tiles with as few operands in L2 as L1 asks for; None where scratch alone is too large."""
-    if not kernel.on_l2:
-        return None
     parts = smallest(kernel)[1]
     names = sorted((o.name for o in kernel.operands), key=lambda name: -parts[name])
     for count in range(1, len(names) + 1):

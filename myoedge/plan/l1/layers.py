@@ -32,11 +32,21 @@ from myoedge.plan.l1.resident import (
     room_left,
 )
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, TileSearch, distinct_layer
-from myoedge.plan.l1.tile_search import ALIGNMENT, NO_LIMITS, Limits, TileChoice, choose, tile_count
-from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
+from myoedge.plan.l1.tile_search import (
+    ALIGNMENT,
+    NO_LIMITS,
+    Limits,
+    TileChoice,
+    choose,
+    smallest,
+    tile_count,
+)
+from myoedge.plan.l1.tiling import SCRATCH, Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.placement import Life, first_gap
 from myoedge.targets.chip import Chip
 from myoedge.targets.costs import TransferCost
+
+MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,32 +101,27 @@ def plan_l1(
     room: int,
     limits: Mapping[int, Limits] | None = None,
     tensors: Sequence[ResidentTensor] = (),
-    on_l2: bool = True,
 ) -> tuple[Tiling | None, ...]:
-    """Tilings of all nodes; None where a node works on L2 without tiles.
+    """Tilings of all nodes; None where none keeps to the limits.
 
     Without L1 kernels run on operands where they lie in L2.
 
     room     bytes of L1 for operands
     limits   what L2 has no room for, by step
     tensors  that may stay in L1 between layers
-    on_l2    kernels may read and write operands in L2 where no tile fits L1
     """
     if not network.has_l1:
         return tuple(_without_l1(network))
     cost, limits = network.cost, limits or {}
-    kernels: list[TiledKernel | None] = []
-    distinct: list[str | None] = []
-    for index, known in enumerate(network.kernels):
-        limit = limits.get(index, NO_LIMITS)
-        kernel, key = _fastest_kernel(known, room, cost, limit)
-        there = on_l2 and not limit.in_l3
-        kernels.append(kernel and replace(kernel, on_l2=kernel.on_l2 and there))
-        distinct.append(key)
+    fastest = [
+        _fastest_kernel(known, room, cost, limits.get(index, NO_LIMITS))
+        for index, known in enumerate(network.kernels)
+    ]
+    kernels, distinct = [kernel for kernel, _ in fastest], [key for _, key in fastest]
     search = TileSearch(distinct, cost, limits, network.ranks, network.chosen, network.alone)
     resident = choose_resident(kernels, tensors, room, search.pick)
     while True:
-        placed = _placed_layers(kernels, resident, room, cost, search.pick)
+        placed = _placed_layers(kernels, resident, room, cost, limits, search.pick)
         if not isinstance(placed, int):
             break
         there_too = [tensor for tensor in resident if placed in tensor.steps]
@@ -124,30 +129,28 @@ def plan_l1(
         resident.remove(max(there_too, key=lambda tensor: tensor.size_bytes))
         while end_bytes(resident) > room:  # fewer tensors may leave another hole
             resident.remove(max(resident, key=lambda tensor: tensor.size_bytes))
-    prefetched = _prefetched(kernels, placed, resident, room, cost)
+    prefetched = _prefetched(kernels, placed, resident, room, cost, limits)
     return tuple(_tilings(prefetched or placed, resident))
 
 
-def _without_l1(network: NetworkKernels) -> Iterator[Tiling | None]:
+def _without_l1(network: NetworkKernels) -> Iterator[Tiling]:
     """Layers as one tile of operands in L2; scratch and strided operands have an array instead."""
     first = 0
     for index, known in enumerate(network.kernels):
-        tiling = None
-        if known:
-            kernel, _ = known[0]
-            choice = in_place(kernel)
-            buffers = _offsets(lives(index, kernel, choice, first, None), first, ())
-            tiling = make_tiling(kernel, choice, first, None, buffers, {})
-        yield tiling
-        first += 1 if tiling is None else len(tiling.tiles)
+        kernel, _ = known[0]
+        choice = in_place(kernel)
+        buffers = _offsets(lives(index, kernel, choice, first, None), first, ())
+        yield (tiling := make_tiling(kernel, choice, first, None, buffers, {}))
+        first += len(tiling.tiles)
 
 
 def _prefetched(
-    kernels: Sequence[TiledKernel | None],
+    kernels: Sequence[TiledKernel],
     placed: Sequence[PlacedLayer | None],
     resident: Sequence[ResidentTensor],
     room: int,
     cost: TransferCost,
+    limits: Mapping[int, Limits],
 ) -> Sequence[PlacedLayer | None] | None:
     """Layers in these tiles with prefetch as late as all allow; None where L1 has no place so."""
     spare: list[float] = []
@@ -162,7 +165,7 @@ def _prefetched(
         layer = placed[index]
         return None if layer is None else layer.choice
 
-    again = _placed_layers(kernels, resident, room, cost, as_before, earliest)
+    again = _placed_layers(kernels, resident, room, cost, limits, as_before, earliest)
     return None if isinstance(again, int) else again
 
 
@@ -171,39 +174,45 @@ def _spare_cycles(layer: PlacedLayer, cost: TransferCost) -> list[float]:
 
 
 def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has."""
+    """Kernels of a layer's operator, of engines that the chip has.
+
+    Fallbacks where the others' scratch leaves L1 no room for operands.
+    """
     engines = {engine.name: engine for engine in chip.engines}
-    found = []
-    for kernel in OPS[step.node.op].kernels:
+    found: dict[bool, list[TiledKernel]] = {False: [], True: []}
+    for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
         engine = engines.get(kernel.engine)
-        tiled = kernel.tiling(step, engine) if engine and kernel.accepts(step) else None
-        if engine and tiled:
+        scratch = min((smallest(known)[1].get(SCRATCH, 0) for known in found[False]), default=0)
+        fits = not chip.l1_bytes or scratch <= MOST_SCRATCH * chip.l1_room_bytes
+        if engine and kernel.accepts(step) and not (kernel.fallback and found[False] and fits):
+            tiled = kernel.tiling(step, engine)
             cost = engine.kernels[tiled.function] if engine.kernels else FREE
-            found.append(replace(tiled, engine=engine.name, cost=cost))
-    return found
+            found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
+    return found[True] or found[False]
 
 
-def declared(step: QuantizedNode, chip: Chip) -> TiledKernel | None:
-    """The first of a layer's kernels; None where it has none."""
-    return next(iter(candidates(step, chip)), None)
+def declared(step: QuantizedNode, chip: Chip) -> TiledKernel:
+    """The first of a layer's kernels."""
+    return candidates(step, chip)[0]
 
 
 def _fastest_kernel(
     kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
-) -> tuple[TiledKernel, str] | tuple[None, None]:
+) -> tuple[TiledKernel, str]:
     """The kernel of fewest cycles by itself among those that fit, and its distinct layer."""
     if len(kernels) < 2:
-        return next(iter(kernels), (None, None))
+        return kernels[0]
     found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
     cycles = [float("inf") if choice is None else choice.cycles for choice in found]
     return kernels[cycles.index(min(cycles))]
 
 
 def _placed_layers(
-    kernels: Sequence[TiledKernel | None],
+    kernels: Sequence[TiledKernel],
     resident: Sequence[ResidentTensor],
     room: int,
     cost: TransferCost,
+    limits: Mapping[int, Limits],
     pick: Pick,
     earliest: Mapping[int, int] | None = None,
 ) -> list[PlacedLayer | None] | int:
@@ -217,21 +226,20 @@ def _placed_layers(
     offsets = resident_offsets(resident)
     for index, kernel in enumerate(kernels):
         layer = None
-        if kernel is not None:
-            operands = resident_operands(index, kernel, resident)
-            left = room_left(index, resident, room)
-            choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
-            if choice is None and not operands:
-                choice = with_operands_in_l2(kernel, left, cost)
-            if choice is not None:
-                kernel = slowed(kernel, cost) if choice.in_l2 else kernel
-                at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
-                held = _held(index, resident, offsets, enters)
-                begin = None if earliest is None else earliest.get(index)
-                recent = [x for x in placed[-MOST_TILES:] if x is not None]
-                layer = _placed(index, kernel, choice, spare, recent, room, cost, at, held, begin)
-            if layer is None and (choice is not None or operands):
-                return index
+        operands = resident_operands(index, kernel, resident)
+        left = room_left(index, resident, room)
+        choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
+        if choice is None and not operands and not limits.get(index, NO_LIMITS).in_l3:
+            choice = with_operands_in_l2(kernel, left, cost)
+        if choice is not None:
+            used = slowed(kernel, cost) if choice.in_l2 else kernel
+            at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
+            held = _held(index, resident, offsets, enters)
+            begin = None if earliest is None else earliest.get(index)
+            recent = [x for x in placed[-MOST_TILES:] if x is not None]
+            layer = _placed(index, used, choice, spare, recent, room, cost, at, held, begin)
+        if layer is None and (choice is not None or operands):
+            return index
         placed.append(layer)
         spare += [0.0] if layer is None else _spare_cycles(layer, cost)
         enters.append(len(spare))

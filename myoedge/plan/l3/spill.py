@@ -63,7 +63,7 @@ def _candidates(plan: Plan, roots: Roots) -> list[str]:
     """Inputs and results of layers that layers in tiles alone touch, the largest first."""
     uncut = {name for _, name in plan.copies}
     for step, tiling in zip(plan.steps, plan.tilings, strict=True):
-        if tiling is None or tiling.choice.in_l2:
+        if tiling.choice.in_l2:
             uncut |= {*step.operands, step.node.name}
     near = {roots[name][0] for name in uncut}
     results = {roots[step.node.name][0] for step in plan.steps}
@@ -88,19 +88,18 @@ def _with_maps(
         operands[index] = operands.get(index, frozenset()) | {operand}
     limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
     tilings = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    every = tuple(tiling for tiling in tilings if tiling is not None)
+    if len(every) < len(tilings):
+        return None
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
-        tiling = tilings[index]
-        if tiling is None:
-            return None
+        tiling = every[index]
         described = next(o for o in tiling.kernel.operands if o.name == operand)
         in_parts = access(index, tiling, described, name, offset, part)
         if in_parts is None:
             return None
         accesses.append(in_parts)
-    made = replace(
-        plan, tilings=tilings, timeline_steps=TimelineSteps.of(tilings, bool(plan.copies))
-    )
+    made = replace(plan, tilings=every, timeline_steps=TimelineSteps.of(every, bool(plan.copies)))
     return _placed(
         replace(made, accesses=tuple(accesses), maps=_stacked(plan, maps)), roots, placing
     )
@@ -109,7 +108,7 @@ def _with_maps(
 def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
     """(step, operand, map, offset in it) of everything that reads or writes one of these maps."""
     for index, (step, tiling) in enumerate(zip(plan.steps, plan.tilings, strict=True)):
-        for operand in tiling.kernel.operands if tiling else ():
+        for operand in tiling.kernel.operands:
             if operand.constant:
                 continue
             name = step.node.name if operand.written else step.operands[int(operand.source)]

@@ -35,7 +35,7 @@ def fits(plan: Plan) -> bool:
 
 def window_bytes(plan: Plan) -> int:
     """Bytes of L2 for constants, resident or streamed."""
-    owners, arrays = plan.owners, candidates(plan.steps, plan.tilings)
+    owners, arrays = plan.owners, candidates(plan.tilings)
     constants = sum(size for index, name, size in arrays if owners[index, name] == (index, name))
     return plan.l2_room_bytes - plan.l2_bytes + constants
 
@@ -88,7 +88,6 @@ def _with_streamed(
     maps: list[L3Transfer] = []  # through windows with known addresses
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
-        assert tiling is not None, "a feature map in L3 is used as a whole"
         maps += map_transfers(access, tiling, plan.timeline_steps, plan.maps[access.tensor], l2)
     placed = place_l3_transfers(chunks_in_order, others, room, maps)
     if placed is None:
@@ -100,7 +99,7 @@ def _known(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
     """Pieces of every constant that can come from L3, those that are alike together."""
     found: dict[Key, list[Chunk]] = {}
     most = min(most, max(window_bytes(plan), 0) // PIECES)
-    for index, name, size in candidates(plan.steps, plan.tilings):
+    for index, name, size in candidates(plan.tilings):
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
         found.setdefault(plan.owners[index, name], []).extend(own)
     return found

@@ -21,6 +21,10 @@ KERNELS = {
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
     "me_attention_s8": KernelCost(25.0, 2090, 1300),
+    # a word of taps of four sums
+    "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
+    # a word of taps of a sum
+    "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
     # four channels of two results of 3 x 3 taps
     "me_depthwise_conv_s8": KernelCost(69.7, 800, 1500),
     # a word of four results
@@ -33,6 +37,13 @@ KERNELS = {
     "me_add_s16": KernelCost(8.4, 240, 400),
     "me_affine_s8": KernelCost(12.5, 235, 350),
     "me_magnitude_s8": KernelCost(146, 255, 400),
+    # a sample of a signal: of a section, of all
+    "me_biquads_s16": KernelCost(85, 500, 900),
+    "me_running_norm_s16": KernelCost(210, 400, 900),
+    # a frame: a class of it, as it is, a vote
+    "me_ctc_greedy_s8": KernelCost(6.5, 400, 400),
+    "me_ctc_new_s32": KernelCost(35, 250, 300),
+    "me_majority_s32": KernelCost(9, 250, 400),
     # an element of a row
     "me_softmax_s8": KernelCost(19.2, 250, 600),
     "me_masked_softmax_s8": KernelCost(28.0, 250, 600),

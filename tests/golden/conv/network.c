@@ -151,12 +151,12 @@ static void l03_conv_compute(int32_t t, const void *const in[], void *const out[
 }
 
 // avg_pool 1x8x8x16 -> 1x1x1x16  5 (avg_pool)
-// one tile; in L1 each 16, rows 6, columns 6, y 16 bytes
+// one tile; in L1 each 16, rows 12, columns 12, y 16 bytes
 static void l04_avg_pool_fetch_constants(void)
 {
     me_start_for_layer(4);
-    me_fetch(me_l1 + 1056, (const int8_t *)l04_avg_pool_rows, 6, 6, 0);
-    me_fetch(me_l1 + 1064, (const int8_t *)l04_avg_pool_columns, 6, 6, 0);
+    me_fetch(me_l1 + 1056, (const int8_t *)l04_avg_pool_rows, 12, 12, 0);
+    me_fetch(me_l1 + 1072, (const int8_t *)l04_avg_pool_columns, 12, 12, 0);
     me_fetch(me_l1 + 1040, (const int8_t *)l04_avg_pool_each, 16, 16, 0);
     me_start_for_next();
 }
@@ -170,7 +170,7 @@ static void l04_avg_pool_arguments(int32_t t, const void *const in[], void *cons
     };
     me_tile[0].me_avg_pool_s8 = (me_avg_pool_s8_tile){
         .x = (void *)me_l1, .c = 16, .row_stride = 128, .rows = (void *)(me_l1 + 1056),
-        .columns = (void *)(me_l1 + 1064), .oh = 1, .ow = 1, .y = (void *)(me_l1 + 1024),
+        .columns = (void *)(me_l1 + 1072), .oh = 1, .ow = 1, .y = (void *)(me_l1 + 1024),
         .y_stride = 16,
     };
 }
@@ -186,8 +186,8 @@ static void l04_avg_pool_compute(int32_t t, const void *const in[], void *const 
 static void l05_linear_fetch_constants(void)
 {
     me_start_for_layer(5);
-    me_fetch(me_l1 + 1072, l05_linear_weights, 64, 64, 0);
-    me_fetch(me_l1 + 1136, (const int8_t *)l05_linear_channels, 64, 64, 0);
+    me_fetch(me_l1 + 1088, l05_linear_weights, 64, 64, 0);
+    me_fetch(me_l1 + 1152, (const int8_t *)l05_linear_channels, 64, 64, 0);
     me_start_for_next();
 }
 
@@ -196,8 +196,8 @@ static void l05_linear_arguments(int32_t t, const void *const in[], void *const 
     (void)t, (void)in, (void)out;
     me_op[1].me_linear_s8 = (me_linear_s8_params){ .c = 16, .scale = { .low = -128, .high = 127 } };
     me_tile[1].me_linear_s8 = (me_linear_s8_tile){
-        .x = (void *)(me_l1 + 1024), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 1072),
-        .channels = (void *)(me_l1 + 1136), .y = (void *)me_l1, .k = 4, .y_stride = 4,
+        .x = (void *)(me_l1 + 1024), .rows = 1, .x_stride = 16, .weights = (void *)(me_l1 + 1088),
+        .channels = (void *)(me_l1 + 1152), .y = (void *)me_l1, .k = 4, .y_stride = 4,
     };
 }
 

@@ -16,7 +16,7 @@ void (*me_trace)(int32_t layer, const void *data, int32_t size_bytes);
 
 
 /* Buffers of the operands; their offsets are in plan.json. */
-_Alignas(16) int8_t me_l1[3624] ME_L1;
+_Alignas(16) int8_t me_l1[3432] ME_L1;
 
 /* Arguments of the kernel calls: of the layer and tile that are computed, and of the next ones. */
 static union {
@@ -57,12 +57,12 @@ static void l00_gates_compute(int32_t t, const void *const in[], void *const out
 }
 
 // gru 6x1x24, 1x8 -> 6x1x8  gru (gru, networks.py:35)
-// one tile; in L1 sigmoid 1,026, tanh 1,026, channels 512, weights 256, scratch 32, h0 8, y 48 bytes
+// one tile; in L1 sigmoid 1,026, tanh 1,026, channels 384, weights 192, scratch 32, h0 8, y 48 bytes
 static void l01_gru_fetch_constants(void)
 {
     me_start_for_layer(1);
-    me_fetch(me_l1 + 3368, l01_gru_weights, 256, 256, 0);
-    me_fetch(me_l1 + 2856, (const int8_t *)l01_gru_channels, 512, 512, 0);
+    me_fetch(me_l1 + 3240, l01_gru_weights, 192, 192, 0);
+    me_fetch(me_l1 + 2856, (const int8_t *)l01_gru_channels, 384, 384, 0);
     me_fetch(me_l1 + 792, (const int8_t *)l01_gru_sigmoid, 1026, 1026, 0);
     me_fetch(me_l1 + 1824, (const int8_t *)l01_gru_tanh, 1026, 1026, 0);
     me_start_for_next();
@@ -73,7 +73,7 @@ static void l01_gru_arguments(int32_t t, const void *const in[], void *const out
     (void)t, (void)in, (void)out;
     me_op[1].me_gru_s8 = (me_gru_s8_params){
         .units = 8, .batch = 1, .h_mult = 16384, .h_offset = 64, .h_shift = 7,
-        .h0 = (void *)(me_l1 + 368), .weights = (void *)(me_l1 + 3368),
+        .h0 = (void *)(me_l1 + 368), .weights = (void *)(me_l1 + 3240),
         .channels = (void *)(me_l1 + 2856), .sigmoid = (void *)(me_l1 + 792),
         .tanh = (void *)(me_l1 + 1824), .states = (void *)(me_l1 + 336),
     };

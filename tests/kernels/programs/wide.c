@@ -10,7 +10,7 @@ static me_add_s16_tile tile ME_L1;
 static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)
 {
     (void)scratch;
-    op = (me_add_s16_params){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[15] };
+    op = (me_add_s16_params){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], 0, 0, n[15] };
     tile = (me_add_s16_tile){ in + n[9], in + n[10], out, n[11], n[12], n[13], n[14] };
 }
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Classes over time, as indices: symbols of CTC, and what most frames say. Cores 0 .. 7 call a kernel
+ * together, each computes its share; only me_ctc_greedy_s8 has a barrier inside.
+ */
+#ifndef ME_CLASSES_H
+#define ME_CLASSES_H
+
+#include <stdint.h>
+
+#define ME_NO_CLASS (-1)
+
+/* Frame t of the results is made of frames from t - before on; in front of the first one there are
+ * none. blank: of CTC; taps, classes: frames that vote, and for how many classes */
+typedef struct {
+    int32_t given, made, inner, before, blank, taps, classes;
+} me_classes_params;
+
+/* x int32 [outer][given][inner], y int32 [outer][made][inner]; scratch: me_votes_bytes */
+typedef struct {
+    const int32_t *x;
+    int32_t *y;
+    int32_t outer;
+    int8_t *scratch;
+} me_classes_tile;
+
+typedef me_classes_params me_ctc_new_s32_params;
+typedef me_classes_tile me_ctc_new_s32_tile;
+typedef me_classes_params me_majority_s32_params;
+typedef me_classes_tile me_majority_s32_tile;
+
+/* The class of every frame that is not that of the frame before, nor blank; ME_NO_CLASS for others. */
+void me_ctc_new_s32(const me_ctc_new_s32_params *op, const me_ctc_new_s32_tile *tile);
+
+/* The class that most of the last frames have, of equally many the smallest. */
+void me_majority_s32(const me_majority_s32_params *op, const me_majority_s32_tile *tile);
+
+static inline int32_t me_votes_bytes(int32_t classes)
+{
+    return 8 * classes * (int32_t)sizeof(int32_t);
+}
+
+typedef struct {
+    int32_t steps, classes, blank;
+} me_ctc_greedy_s8_params;
+
+/* x int8 [steps][batch][classes], y int32 [batch][1 + steps] */
+typedef struct {
+    const int8_t *x;
+    int32_t *y;
+    int32_t batch;
+} me_ctc_greedy_s8_tile;
+
+/* For each of the batch a count, so many symbols, and ME_NO_CLASS to the end: the best classes of
+ * frames without repetitions and blanks. */
+void me_ctc_greedy_s8(const me_ctc_greedy_s8_params *op, const me_ctc_greedy_s8_tile *tile);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Filters over time, one signal after another, with products of 64 bits. Cores 0 .. 7 call a kernel
+ * together, each computes its share of the signals, and no barrier is inside.
+ */
+#ifndef ME_FILTERS_H
+#define ME_FILTERS_H
+
+#include <stdint.h>
+
+#include "me_scale.h"
+
+/* From samples to results: q = (x * mult + offset) >> shift, limited to int16 where `wide`, else by
+ * `scale`, without its pre. */
+typedef struct {
+    int64_t mult, offset;
+    int32_t shift, wide;
+    me_scale scale;
+} me_samples_scale;
+
+/* sections   count of them, five coefficients each, `fraction` bits behind their point
+ * guard      bits behind the point of a sample, besides those it has
+ * keeps      y is not the filtered samples but what is left behind the last one */
+typedef struct {
+    int32_t steps, inner, count, guard, fraction, keeps;
+    const int32_t *sections;
+    me_samples_scale samples;
+} me_biquads_s16_params;
+
+/* x        int16 [outer][steps][inner]
+ * before   int32 [count + 1][2][outer][inner]: the two samples before of every section's input, and of
+ *          the output; or 0
+ * y        int8 or int16 as x; if `keeps` int32 as before
+ * scratch  me_biquads_scratch_bytes */
+typedef struct {
+    const int16_t *x;
+    const int32_t *before;
+    void *y;
+    int32_t outer;
+    int8_t *scratch;
+} me_biquads_s16_tile;
+
+/* Second-order sections one behind the other, of int16 samples: int8 or int16 samples. */
+void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *tile);
+
+static inline int32_t me_biquads_scratch_bytes(int32_t count)
+{
+    return 8 * (2 * count + 2) * (int32_t)sizeof(int32_t);
+}
+
+/* share, bits   part of a sample's square in the power behind it: share / 2**bits
+ * start         power before the first sample, where there is no `before`
+ * keeps         y is the power behind the last sample */
+typedef struct {
+    int32_t steps, inner, share, bits, keeps;
+    int64_t start;
+    me_samples_scale samples;
+} me_running_norm_s16_params;
+
+/* x        int16 [outer][steps][inner]
+ * before   int64 [outer][inner]: powers before the first sample; or 0
+ * y        int8 or int16 as x; if `keeps` int64 as before */
+typedef struct {
+    const int16_t *x;
+    const int64_t *before;
+    void *y;
+    int32_t outer;
+} me_running_norm_s16_tile;
+
+/* Samples over the root of their signal's running power, of int16: int8 or int16 samples. */
+void me_running_norm_s16(const me_running_norm_s16_params *op, const me_running_norm_s16_tile *tile);
+
+#endif
