@@ -71,6 +71,27 @@ def test_a_fill_that_scores_reach_is_refused_and_a_lower_one_hides() -> None:
     assert kept_db(attended(-1e4)) > 25.0
 
 
+@pytest.mark.parametrize("fill", [-55.0, -100.0])
+def test_fills_that_scores_of_inputs_reach_have_the_share_they_have_in_floats(fill: float) -> None:
+    """Scores that an input's elements are alone stay a sum with what they are filled with."""
+    model = small_fills(60.0, fill)[0]
+    agrees(model, WINDOWS[0])
+    assert kept_db(model) > 30.0
+
+
+@pytest.mark.parametrize("hiding", [-1e9, -torch.inf])
+@pytest.mark.parametrize("fill", [-45.0, -55.0])
+def test_fills_that_scores_reach_have_their_share_behind_others_that_hide(
+    hiding: float, fill: float
+) -> None:
+    def classes(net: nn.Module, x: Tensor) -> Tensor:
+        hidden = (60.0 * x.tanh()).masked_fill(AT[:8] == 0, hiding)
+        return hidden.masked_fill(AT[:8] > 1, fill).softmax(-1) * torch.arange(1.0, 9.0)
+
+    agrees(Net(classes), WINDOWS[0])
+    assert kept_db(Net(classes)) > 30.0
+
+
 def test_a_fill_within_reach_of_one_sample_is_refused() -> None:
     """Half of the windows are small, so that fills hide in them; in the others they do not."""
     few = torch.cat([WINDOWS[:8] * 1e-3, WINDOWS[8:]])

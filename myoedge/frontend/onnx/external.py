@@ -71,8 +71,14 @@ def _size_bytes(tensor: TensorProto, path: Path) -> int:
 
 def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    offset, length = (_number(path, tensor, entries, key) for key in ("offset", "length"))
-    if length not in (None, size):
+    numbers: dict[str, int] = {}
+    for key in {"offset", "length"} & entries.keys():
+        text = entries[key]
+        if not (text.isascii() and text.isdecimal() and len(text) < 16):
+            raise _refused(path, tensor, f"its {key} is {text[:40]!r}")
+        numbers[key] = int(text)
+    offset, length = numbers.get("offset", 0), numbers.get("length", size)
+    if length != size:
         raise _refused(path, tensor, f"{length} bytes are declared, its shape needs {size}")
     place = _inside(path, tensor, entries.get("location", ""))
     try:
@@ -80,29 +86,20 @@ def _read(path: Path, tensor: TensorProto, size: int) -> bytes:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise _refused(path, tensor, f"{place.name} is no plain file")
-            if (offset or 0) + size > state.st_size:
+            if offset + size > state.st_size:
                 raise _refused(path, tensor, f"{place.name} ends before it")
-            file.seek(offset or 0)
+            file.seek(offset)
             return file.read(size)
     except OSError as error:
         raise _refused(path, tensor, f"{place.name}: {error.strerror}") from error
-
-
-def _number(path: Path, tensor: TensorProto, entries: dict[str, str], key: str) -> int | None:
-    text = entries.get(key)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise _refused(path, tensor, f"its {key} is {text[:40]!r}")
-    return int(text)
 
 
 def _inside(path: Path, tensor: TensorProto, location: str) -> Path:
     """The file named, which must be in the model's folder, links followed; not opened yet."""
     parts = PurePosixPath(location).parts
     windows = PureWindowsPath(location)
-    strange = not parts or ".." in parts or parts[0] == "/" or "\0" in location
-    if strange or windows.drive or windows.root or "\\" in location:
+    leaves_folder = not parts or ".." in parts or parts[0] == "/" or "\0" in location
+    if leaves_folder or windows.drive or windows.root or "\\" in location:
         raise _refused(path, tensor, f"{location[:80]!r} does not stay in the model's folder")
     folder = path.absolute().parent.resolve()
     try:

@@ -26,9 +26,20 @@ def read_onnx(path: Path) -> ModelProto:
     Errors: E101 unreadable, E104 damaged, E119 not as the format demands, E120 opset, E121
     external data.
     """
+    from onnx import defs
+
     model = _parsed(path)
-    _check_names(model, path)
-    _check_opset(model, path)
+    functions = (text for f in model.functions for text in (f.name, f.domain))
+    domains = (opset.domain for opset in model.opset_import)
+    try:  # proto2 takes any bytes for text: what is not UTF-8 fails when it is read, or stays bytes
+        plain = all(isinstance(text, str) for text in (*_texts(model.graph), *functions, *domains))
+    except UnicodeDecodeError:
+        plain = False
+    if not plain:
+        raise damaged(path, "a name in it is not UTF-8")
+    opset, newest = opset_of(model), int(defs.onnx_opset_version())
+    if not OLDEST <= opset <= newest:
+        raise wrong_opset(path, opset, OLDEST, newest)
     load_external(model, path, MAX_BYTES)
     _run_checker(model, path)
     return model
@@ -54,16 +65,30 @@ def _parsed(path: Path) -> ModelProto:
     return model
 
 
-def _check_names(model: ModelProto, path: Path) -> None:
-    """proto2 takes any bytes for text: what is not UTF-8 fails when it is read, or stays bytes."""
-    functions = (text for f in model.functions for text in (f.name, f.domain))
-    domains = (opset.domain for opset in model.opset_import)
+def _run_checker(model: ModelProto, path: Path) -> None:
+    """onnx.checker, and what it leaves out: duplicate names, references without a function."""
+    from onnx import checker
+
+    graph = model.graph
+    kinds: tuple[tuple[str, Iterable[str]], ...] = (
+        ("input", (v.name for v in graph.input)),
+        ("initializer", (t.name for t in graph.initializer)),
+        ("output", (v.name for v in graph.output)),
+    )
+    for kind, names in kinds:
+        seen: set[str] = set()
+        for name in names:
+            if name in seen:
+                raise breaks_rules(path, f"the {kind} {name!r} is there twice")
+            seen.add(name)
+    for attribute in (a for node in graph.node for a in node.attribute):
+        if attribute.ref_attr_name:
+            raise breaks_rules(path, f"{attribute.name!r} refers to an attribute of a function")
     try:
-        if all(isinstance(text, str) for text in (*_texts(model.graph), *functions, *domains)):
-            return
-    except UnicodeDecodeError:
-        pass
-    raise damaged(path, "a name in it is not UTF-8")
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
+        lines = (line.strip() for line in str(error).splitlines() if line.strip())
+        raise breaks_rules(path, next(lines, type(error).__name__)) from error
 
 
 def _texts(graph: GraphProto) -> Iterator[Any]:
@@ -81,45 +106,3 @@ def _texts(graph: GraphProto) -> Iterator[Any]:
             yield from (attribute.name, attribute.ref_attr_name, attribute.t.name)
             for inner in (attribute.g, *attribute.graphs):
                 yield from _texts(inner)
-
-
-def _check_opset(model: ModelProto, path: Path) -> None:
-    from onnx import defs
-
-    found, newest = opset_of(model), int(defs.onnx_opset_version())
-    if not OLDEST <= found <= newest:
-        raise wrong_opset(path, found, OLDEST, newest)
-
-
-def _run_checker(model: ModelProto, path: Path) -> None:
-    from onnx import checker
-
-    _check_rest(model, path)
-    try:
-        checker.check_model(model)
-    except (checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
-        raise breaks_rules(path, _first_line(error)) from error
-
-
-def _check_rest(model: ModelProto, path: Path) -> None:
-    """Checks beyond onnx.checker: duplicate names, references without a function."""
-    graph = model.graph
-    kinds: tuple[tuple[str, Iterable[str]], ...] = (
-        ("input", (v.name for v in graph.input)),
-        ("initializer", (t.name for t in graph.initializer)),
-        ("output", (v.name for v in graph.output)),
-    )
-    for kind, names in kinds:
-        seen: set[str] = set()
-        for name in names:
-            if name in seen:
-                raise breaks_rules(path, f"the {kind} {name!r} is there twice")
-            seen.add(name)
-    for attribute in (a for node in graph.node for a in node.attribute):
-        if attribute.ref_attr_name:
-            raise breaks_rules(path, f"{attribute.name!r} refers to an attribute of a function")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onnx import NodeProto, TypeProto
 
 MOST_CONSTANT_ELEMENTS = 2**26  # in all: 256 MiB of floats
+# onnx 1.23 believes their axis: the process ends where there is no such one
+DEADLY = ("LayerNormalization", "RMSNormalization")
 IMPLEMENTED = {"DequantizeLinear": 19}  # the reference has no older one; the meaning is the same
 SHOWN_ELEMENTS = 2**12  # of a constant that decides a shape
 
@@ -41,42 +43,21 @@ def results(
     """
     from onnx import defs, helper, numpy_helper, shape_inference
 
-    _check_split(node)
-    _check_axis(node, values)
+    stated = {a.name: int(a.i) for a in node.attribute}
+    count, axis = stated.get("num_outputs", len(node.output)), stated.get("axis", -1)
+    if node.op_type == "Split" and count != len(node.output):  # onnx 1.23 writes past a list's end
+        raise ValueError(f"num_outputs {count} with {len(node.output)} outputs")
+    shape = values[node.input[0]].shape if node.input and node.input[0] in values else None
+    if node.op_type in DEADLY and shape is not None and not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis {axis} of {len(shape)} axes")
     read = [name for name in dict.fromkeys(node.input) if name]
-    types = {name: _type(values[name]) for name in read}
+    types = {name: helper.make_tensor_type_proto(*values[name]) for name in read}
     small = (n for n in read if n in arrays and arrays[n].size <= SHOWN_ELEMENTS)
     data = {name: numpy_helper.from_array(arrays[name], name) for name in small}
     schema = defs.get_schema(node.op_type, opset, "")
     opsets = [helper.make_opsetid("", opset)]
-    found = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opsets)
-    return {name: value_of(found[name]) for name in node.output if name in found}
-
-
-def _check_split(node: NodeProto) -> None:
-    """onnx 1.23 writes past the end of a list where Split has more outputs than it says."""
-    said = [a.i for a in node.attribute if a.name == "num_outputs"]
-    if node.op_type == "Split" and said and said[0] != len(node.output):
-        raise ValueError(f"num_outputs {said[0]} with {len(node.output)} outputs")
-
-
-# Whose axis onnx 1.23 believes: the process ends where there is no such one.
-DEADLY = ("LayerNormalization", "RMSNormalization")
-
-
-def _check_axis(node: NodeProto, values: Mapping[str, Value]) -> None:
-    if node.op_type not in DEADLY or not node.input:
-        return
-    shape = values[node.input[0]].shape if node.input[0] in values else None
-    axis = next((int(a.i) for a in node.attribute if a.name == "axis"), -1)
-    if shape is not None and not -len(shape) <= axis < len(shape):
-        raise ValueError(f"axis {axis} of {len(shape)} axes")
-
-
-def _type(value: Value) -> TypeProto:
-    from onnx import helper
-
-    return helper.make_tensor_type_proto(value.kind, value.shape)
+    inferred = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=opsets)
+    return {name: value_of(inferred[name]) for name in node.output if name in inferred}
 
 
 def value_of(found: TypeProto) -> Value:
@@ -122,6 +103,9 @@ def evaluated(
     node: NodeProto, opset: int, arrays: Mapping[str, Array], outs: Mapping[str, Value]
 ) -> dict[str, Array]:
     """A node whose inputs are constants, run once, by ONNX's reference implementation."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
     for name, value in outs.items():
         if value.shape is None:
             raise Unsupported("a constant whose shape depends on values")
@@ -129,27 +113,19 @@ def evaluated(
             raise Unsupported(f"the constant {name} of {math.prod(value.shape):,} elements")
     given = {name: arrays[name] for name in node.input if name}
     try:
+        kinds = {n: helper.np_dtype_to_tensor_dtype(value.dtype) for n, value in given.items()}
+        ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]
+        ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+        graph = helper.make_graph([node], "constants", ins, ends)
+        opsets = [helper.make_opsetid("", max(opset, IMPLEMENTED.get(node.op_type, 0)))]
+        model = helper.make_model(graph, opset_imports=opsets)
         with np.errstate(all="ignore"):
-            found = _evaluator(node, opset, given).run(None, given)
+            computed = ReferenceEvaluator(model).run(None, given)
     # the reference implementation checks little: whatever NumPy makes of it
     except Exception as error:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unsupported(f"onnx refuses it: {why[0]}") from None
-    return dict(zip([n for n in node.output if n], map(np.asarray, found), strict=False))
-
-
-def _evaluator(node: NodeProto, opset: int, given: Mapping[str, Array]) -> Any:
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    kinds = {name: helper.np_dtype_to_tensor_dtype(value.dtype) for name, value in given.items()}
-    ins = [helper.make_tensor_value_info(n, kinds[n], given[n].shape) for n in given]
-    ends = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
-    graph = helper.make_graph([node], "constants", ins, ends)
-    version = max(opset, IMPLEMENTED.get(node.op_type, 0))
-    return ReferenceEvaluator(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
-    )
+    return dict(zip([n for n in node.output if n], map(np.asarray, computed), strict=False))
 
 
 def needs_own_graph(node: NodeProto) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,9 +33,9 @@ from myoedge.frontend.onnx.state import (
 )
 from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported
+from myoedge.operators.graph_builder import Unsupported
 from myoedge.operators.import_rows import OnnxCall, OnnxRow
 from myoedge.operators.softmax.masks import SURE
 
@@ -74,13 +74,13 @@ def load_onnx(path: Path) -> Imported:
 
 def _needed(graph: GraphProto) -> list[NodeProto]:
     """Nodes that an output depends on, in order."""
-    wanted = {value.name for value in graph.output}
-    found = []
+    read = {value.name for value in graph.output}
+    needed = []
     for node in reversed(graph.node):
-        if wanted.intersection(filter(None, node.output)):
-            found.append(node)
-            wanted.update(node.input)
-    return found[::-1]
+        if read.intersection(filter(None, node.output)):
+            needed.append(node)
+            read.update(node.input)
+    return needed[::-1]
 
 
 def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
@@ -89,7 +89,8 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
     origin = origin_of(node)
-    state.builder.origin, state.builder.stem = (origin,), _stem(node)
+    state.builder.origin = (origin,)
+    state.builder.stem = re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
     target = node.op_type
     try:
         if (node.domain, node.op_type) in functions:
@@ -108,48 +109,45 @@ def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) ->
     return None
 
 
-def _stem(node: NodeProto) -> str:
-    return re.sub(r"[^a-z0-9_]", "_", node.op_type.lower())
-
-
 def _import(state: Importing, node: NodeProto) -> None:
     if needs_own_graph(node):
         raise Unsupported("")
     if node.domain not in OWN:
-        _contributed(state, node, f"{node.domain}.{node.op_type}")
+        name = f"{node.domain}.{node.op_type}"
+        outs = {node.output[0]: _contributed(state, node, CONTRIBUTED[name])}
+        state.values.update(outs)
+        _row(state, node, outs, ONNX_IMPORT[name])
         return
-    if node.op_type in SHAPES or _casts_constant(state, node):
+    # of what a constant is cast like, only the type is read
+    casts_constant = node.op_type == "CastLike" and node.input[0] in state.arrays
+    if node.op_type in SHAPES or casts_constant:
         keep(state, node.output[0], constant(node, state.values, state.arrays))
         return
     folded = node.op_type in FOLDED and all(n in state.arrays for n in node.input if n)
     if not folded and node.op_type not in ONNX_IMPORT:
         raise Unsupported("")
     outs = _results(state, node)
-    if folded:
-        _fold(state, node, outs)
+    if not folded:
+        state.values.update(outs)
+        _row(state, node, outs, ONNX_IMPORT[node.op_type])
         return
-    state.values.update(outs)
-    _row(state, node, outs, ONNX_IMPORT[node.op_type])
+    for name, array in evaluated(node, state.opset, state.arrays, outs).items():
+        state.folded += array.size
+        if state.folded > MOST_CONSTANT_ELEMENTS:
+            raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
+        keep(state, name, array)
 
 
-def _contributed(state: Importing, node: NodeProto, name: str) -> None:
-    """An operator of onnxruntime's own, whose result's shape is worked out here."""
+def _contributed(state: Importing, node: NodeProto, shape: Callable[..., Shape]) -> Value:
+    """The result of an operator of onnxruntime's own, whose shape is worked out here."""
     attrs = {a.name: plain_attribute(a) for a in node.attribute}
-    known = [state.values[name].shape for name in node.input[:2]]
-    if None in known:
+    shapes = [state.values[name].shape for name in node.input[:2]]
+    if None in shapes:
         raise Unsupported("a shape that is not known")
     try:
-        shape = CONTRIBUTED[name](*known, attrs)
+        return Value(state.values[node.input[0]].kind, shape(*shapes, attrs))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise _nonsense(state, node, error) from error
-    outs = {node.output[0]: Value(state.values[node.input[0]].kind, shape)}
-    state.values.update(outs)
-    _row(state, node, outs, ONNX_IMPORT[name])
-
-
-def _casts_constant(state: Importing, node: NodeProto) -> bool:
-    """A constant in the type of a tensor: of that tensor only the type is read."""
-    return node.op_type == "CastLike" and node.input[0] in state.arrays
 
 
 def _results(state: Importing, node: NodeProto) -> dict[str, Value]:
@@ -178,14 +176,6 @@ def _nonsense(state: Importing, node: NodeProto, error: Exception) -> MyoedgeErr
     return onnx_refusals.breaks_rules(state.path, cause, where)
 
 
-def _fold(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> None:
-    for name, array in evaluated(node, state.opset, state.arrays, outs).items():
-        state.folded += array.size
-        if state.folded > MOST_CONSTANT_ELEMENTS:
-            raise Unsupported(f"more than {MOST_CONSTANT_ELEMENTS:,} elements of constants")
-        keep(state, name, array)
-
-
 def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: OnnxRow) -> None:
     call = _call(state, node, outs)
     _refuse_types(state, call)
@@ -197,7 +187,11 @@ def _row(state: Importing, node: NodeProto, outs: Mapping[str, Value], row: Onnx
     made = (made,) if isinstance(made, str) else made
     for name, tensor in zip(node.output, made, strict=False):
         if name:
-            _check_shape(state, tensor, outs[name])
+            shape, inferred = state.builder.shape(tensor), outs[name].shape
+            scalar = tensor in state.builder.constants and (shape, inferred) == ((1,), ())
+            if shape != inferred and not scalar:
+                shapes = f"{list(shape)}, not {list(inferred or ())}"
+                raise Unsupported(f"a use whose result would be {shapes}")
             state.names[name] = tensor
     for name in node.output[len(made) :]:
         state.values.pop(name, None)
@@ -209,7 +203,9 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
     if not shapes or None in shapes:
         raise Unsupported("a result whose shape depends on values")
     known = tuple(shape for shape in shapes if shape is not None)
-    if any(0 in shape for shape in known) or _reads_nothing(state, node):
+    # the first input is the one that an operator works on
+    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
+    if any(0 in shape for shape in (*known, first or ())):
         raise Unsupported("a tensor without elements")
     if max(map(math.prod, known)) > MOST_ELEMENTS:
         raise Unsupported(f"a tensor of {max(map(math.prod, known)):,} elements")
@@ -217,6 +213,11 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
     for name, value in attrs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise _nonsense(state, node, ValueError(f"{name} = {value}"))
+
+    def finite(name: str, value: Array) -> Array:
+        refuse_not_finite(name, [value])
+        return value
+
     return OnnxCall(
         state.builder,
         node.op_type,
@@ -226,7 +227,7 @@ def _call(state: Importing, node: NodeProto, outs: Mapping[str, Value]) -> OnnxC
         state.arrays,
         state.names,
         lambda name, value: _stored(state, name, value),
-        _finite,
+        finite,
     )
 
 
@@ -239,32 +240,12 @@ def _stored(state: Importing, name: str, value: Array) -> str:
     return state.builder.constant(small)
 
 
-def _finite(name: str, value: Array) -> Array:
-    refuse_not_finite(name, [value])
-    return value
-
-
-def _reads_nothing(state: Importing, node: NodeProto) -> bool:
-    """Whether its first input, the one it works on, has no elements."""
-    first = state.values[node.input[0]].shape if node.input and node.input[0] else None
-    return first is not None and 0 in first
-
-
 def _refuse_types(state: Importing, call: OnnxCall) -> None:
     """The indices of ArgMax are an output; nothing computes with them."""
     read = (state.builder.tensors.get(state.names.get(name, "")) for name in call.inputs)
     indices = any(tensor is not None and tensor.dtype != "float32" for tensor in read)
     if indices and call.op not in KEEPS_INDICES:
         raise Unsupported("it reads the indices of ArgMax, which must be an output")
-
-
-def _check_shape(state: Importing, tensor: str, wanted: Value) -> None:
-    found = state.builder.shape(tensor)
-    scalar = tensor in state.builder.constants and (found, wanted.shape) == ((1,), ())
-    if found != wanted.shape and not scalar:
-        raise Unsupported(
-            f"a use whose result would be {list(found)}, not {list(wanted.shape or ())}"
-        )
 
 
 def _stand_ins(state: Importing, node: NodeProto) -> None:
@@ -284,13 +265,15 @@ def _stand_ins(state: Importing, node: NodeProto) -> None:
 def _finished(state: Importing, graph: GraphProto) -> Graph:
     if not graph.output:
         raise constant_output("the result of the model", "no tensor")
-    names, reached = [value.name for value in graph.output], _reached(state.builder)
+    names, computed = [value.name for value in graph.output], {*state.builder.inputs}
+    for node in state.builder.nodes:  # from an input
+        computed.update(node.outputs if computed.intersection(node.inputs) else ())
     for name in names:
         if name in state.absent:
             maker = next(node for node in graph.node if name in node.output)
             refusal = Refusal(maker.op_type, origin_of(maker), state.absent[name])
             raise unsupported([refusal], onnx_refusals.instead)
-        if state.names.get(name) not in reached:
+        if state.names.get(name) not in computed:
             raise constant_output(shown(name), "a constant")
     clamped_only(state.builder, [state.names[name] for name in names])
     for node in state.builder.nodes:
@@ -299,15 +282,6 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
     for name, port in zip(names, ports, strict=True):
         note_name(state, "output", name, port)
     return state.builder.build([state.names[name] for name in names], ports)
-
-
-def _reached(builder: GraphBuilder) -> set[str]:
-    """Tensors that depend on an input."""
-    found = set(builder.inputs)
-    for node in builder.nodes:
-        if found.intersection(node.inputs):
-            found.update(node.outputs)
-    return found
 
 
 def _learnt(graph: GraphProto, state: Importing) -> int:

@@ -76,18 +76,14 @@ def read_inputs(state: Importing, graph: GraphProto, needed: list[NodeProto]) ->
     given = [value for value in graph.input if value.name not in constants]
     ports = port_names([value.name for value in given])
     for value, port in zip(given, ports, strict=True):
-        _input(state, value, port, needed)
+        kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
+        if kind not in FLOATS:
+            readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
+            raise not_floating(shown(value.name), type_name(kind), readers)
+        shape = _static(state, value)
+        state.names[value.name] = state.builder.input(port, shape)
+        state.values[value.name] = Value(kind, shape)
         note_name(state, "input", value.name, port)
-
-
-def _input(state: Importing, value: ValueInfoProto, port: str, needed: list[NodeProto]) -> None:
-    kind = value.type.tensor_type.elem_type if value.type.HasField("tensor_type") else 0
-    if kind not in FLOATS:
-        readers = [f"{n.op_type}, at {origin_of(n)}" for n in needed if value.name in n.input]
-        raise not_floating(shown(value.name), type_name(kind), readers)
-    shape = _static(state, value)
-    state.names[value.name] = state.builder.input(port, shape)
-    state.values[value.name] = Value(kind, shape)
 
 
 def _static(state: Importing, value: ValueInfoProto) -> tuple[int, ...]:

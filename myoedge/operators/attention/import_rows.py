@@ -20,8 +20,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.softmax.addends import Addends, Sum
-from myoedge.operators.softmax.masks import Masked, decide, masked_attention
+from myoedge.operators.softmax.masks import Masked, Sum, addends, decide, masked_attention
 
 
 def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
@@ -32,15 +31,15 @@ def attention(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     scale = 1.0 / math.sqrt(d.shape(q)[-1]) if a.get("scale") is None else float(a["scale"])
     shape = (*d.shape(q)[:-1], d.shape(k)[-2])
     given = "" if a.get("attn_mask") is None else str(a["attn_mask"])
-    found = decide(d, _bias(d, given, shape, causal=a["is_causal"]), shape, -1, bare=True)
-    if found is None:
-        found = Masked(given if given not in d.constants or d.constants[given].any() else "")
-    return masked_attention(d, q, k, v, scale, found, shape)
+    masked = decide(d, _bias(d, given, shape, causal=a["is_causal"]), shape, -1, bare=True)
+    if masked is None:
+        masked = Masked(given if given not in d.constants or d.constants[given].any() else "")
+    return masked_attention(d, q, k, v, scale, masked, shape)
 
 
 def _bias(d: GraphBuilder, mask: str, shape: Shape, *, causal: bool) -> Sum:
     """Addend of scores; a boolean mask adds nothing where it is true."""
-    total = Addends.of(d, mask) if mask else Sum(())
+    total = addends(d, mask) if mask else Sum(())
     if mask in d.constants and d.constants[mask].dtype == bool:
         total = Sum((), np.where(d.constants[mask], 0.0, -np.inf))
     if not causal:
