@@ -80,13 +80,13 @@ def describe(kind: Kind, path: Path) -> str:
         return next((words for magic, words in TEXTS if start.startswith(magic)), str(kind))
     if kind is Kind.UNKNOWN and path.is_file():
         head = head_of(path)
-        found = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
-        return next(found, "a zip file of something else" if is_zip(head) else str(kind))
+        names = (text for at, magic, text in FOREIGN if head.startswith(magic, at))
+        return next(names, "a zip file of something else" if is_zip(head) else str(kind))
     return str(kind)
 
 
 def needs_no_factory(kind: Kind, path: Path) -> MyoedgeError:
-    """E206: for a file that holds its network whole."""
+    """E206: for a file that holds its network too."""
     facts = {"needs": "weights without a network", "has": f"{path} is {kind}"}
     tries = [f"{command('build', path)}  without --factory or [model] factory"]
     return MyoedgeError("E206", "the factory would not be used", facts, tries)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -169,27 +169,24 @@ def describe(graph: Graph) -> dict[str, Any]:
             name: {"scale": list(b.scale), "offset": list(b.offset), "axis": b.axis}
             for name, b in sorted(graph.borders.items())
         },
-        "tensors": {t.name: {"shape": list(t.shape), "dtype": t.dtype} for t in _in_order(graph)},
+        "tensors": {
+            name: {"shape": list(graph.shape(name)), "dtype": graph.tensors[name].dtype}
+            for name in (*graph.inputs, *(out for node in graph.nodes for out in node.outputs))
+        },
         "constants": {
             name: {"shape": list(value.shape), "dtype": str(value.dtype)}
             for name, value in sorted(graph.constants.items())
         },
-        "nodes": [_node_json(node) for node in graph.nodes],
-    }
-
-
-def _in_order(graph: Graph) -> Iterable[Tensor]:
-    names = [*graph.inputs, *(out for node in graph.nodes for out in node.outputs)]
-    return (graph.tensors[name] for name in dict.fromkeys(names))
-
-
-def _node_json(node: Node) -> dict[str, Any]:
-    return {
-        "op": node.op,
-        "inputs": list(node.inputs),
-        "outputs": list(node.outputs),
-        "attrs": {key: plain(value) for key, value in sorted(node.attrs.items())},
-        "origin": [{"path": o.path, "source": o.source} for o in node.origin],
+        "nodes": [
+            {
+                "op": node.op,
+                "inputs": list(node.inputs),
+                "outputs": list(node.outputs),
+                "attrs": {key: plain(value) for key, value in sorted(node.attrs.items())},
+                "origin": [{"path": o.path, "source": o.source} for o in node.origin],
+            }
+            for node in graph.nodes
+        ],
     }
 
 

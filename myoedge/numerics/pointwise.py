@@ -52,20 +52,6 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
-    soft = np.logaddexp(0.0, beta * x) / beta
-    return np.where(beta * x > threshold, x, soft)
-
-
-def _elu(x: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
-    negative = alpha * np.expm1(np.minimum(x, 0.0) * input_scale)
-    return scale * np.where(x > 0, x, negative)
-
-
-def _gelu_tanh(x: Array) -> Array:
-    return 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
-
-
 def _hardsigmoid(x: Array) -> Array:
     return np.clip(x + 3.0, 0.0, 6.0) / 6.0
 
@@ -77,13 +63,17 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "ceil": np.ceil,
     "clamp": lambda x, low, high: np.clip(x, low, high),
     "cos": np.cos,
-    "elu": _elu,
+    "elu": lambda x, alpha=1.0, scale=1.0, input_scale=1.0: (
+        scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0) * input_scale))
+    ),
     "erf": erf,
     "exp": np.exp,
     "expm1": np.expm1,
     "floor": np.floor,
     "gelu": lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0))),
-    "gelu_tanh": _gelu_tanh,
+    "gelu_tanh": lambda x: (
+        0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    ),
     "hardshrink": lambda x, limit=0.5: np.where(np.abs(x) > limit, x, 0.0),
     "hardsigmoid": _hardsigmoid,
     "hardswish": lambda x: x * _hardsigmoid(x),
@@ -104,7 +94,9 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
     "sign": np.sign,
     "silu": lambda x: x * _sigmoid(x),
     "sin": np.sin,
-    "softplus": _softplus,
+    "softplus": lambda x, beta=1.0, threshold=20.0: np.where(
+        beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta
+    ),
     "softshrink": lambda x, limit=0.5: np.sign(x) * np.maximum(np.abs(x) - limit, 0.0),
     "softsign": lambda x: x / (1.0 + np.abs(x)),
     "sqrt": np.sqrt,
@@ -123,15 +115,14 @@ def defaults(name: str) -> tuple[float, ...]:
 def evaluate(chain: Sequence[Call], x: Array) -> Array:
     """The chain at every element, in float64; NaN and infinities where it is not defined."""
     blocks = np.array_split(np.asarray(x).reshape(-1), max(np.size(x) // BLOCK, 1))
+    results = []
     with np.errstate(all="ignore"):
-        found = [_evaluated(chain, block.astype(np.float64)) for block in blocks]
-    return np.concatenate(found).reshape(np.shape(x))
-
-
-def _evaluated(chain: Sequence[Call], x: Array) -> Array:
-    for name, *parameters in chain:
-        x = FUNCTIONS[name](x, *parameters)
-    return x
+        for block in blocks:
+            y = block.astype(np.float64)
+            for name, *parameters in chain:
+                y = FUNCTIONS[name](y, *parameters)
+            results.append(y)
+    return np.concatenate(results).reshape(np.shape(x))
 
 
 def bounds(chain: Sequence[Call]) -> tuple[float, float] | None:

@@ -102,20 +102,15 @@ def _at_pre_shift(pre: int, real: Array, bound: Array, zero_point: int) -> Requa
     shift = np.clip(15 - np.frexp(real)[1] - pre, 0, SHIFT_MAX).astype(np.int64)
     while True:
         mult = np.minimum(np.rint(np.ldexp(real, shift + pre)), MULT_MAX).astype(np.int64)
-        offset = _offset(mult, shift, pre, zero_point)
+        # half an output step, the mean of the bits that the pre-shift drops, and the zero point
+        half, dropped = (np.int64(1) << shift) >> 1, mult >> 1 if pre else 0
+        offset = np.asarray(half + dropped + (np.int64(zero_point) << shift))
         mult_max = (INT32_MAX - np.abs(offset)) // ((bound >> pre) + 1)
         overflows = (mult > mult_max) & (shift > 0)
         if not overflows.any():
             mult = np.minimum(mult, np.maximum(mult_max, 0))
             return Requant(pre, *(x.astype(np.int32) for x in (mult, offset, shift)))
         shift = shift - overflows
-
-
-def _offset(mult: Array, shift: Array, pre: int, zero_point: int) -> Array:
-    """Half an output step, the mean of the bits that the pre-shift drops, and the zero point."""
-    half = (np.int64(1) << shift) >> 1
-    dropped = mult >> 1 if pre else 0
-    return np.asarray(half + dropped + (np.int64(zero_point) << shift))
 
 
 def _square_error(r: Requant, real: Array, bound: Array, steps: float) -> float:

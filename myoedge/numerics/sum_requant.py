@@ -60,24 +60,13 @@ def choose_sum_requant(
     factor_max  where the factors saturate
     mult_max    largest |multiplier| of the kernel: 16 bits, or the whole of int32
     """
-    factors = [_saturated(r, factor_max) for r in real]
-    added = _saturated(constant, CONSTANT_MAX)
-    candidates = (_at_shift(s, factors, zeros, added) for s in range(SHIFT_MAX, -1, -1))
-    fits = (
-        c
-        for c in candidates
-        if max(map(abs, c.mult)) <= mult_max and c.largest(bounds) <= INT32_MAX
-    )
-    return next(fits)
-
-
-def _saturated(value: float, limit: float) -> float:
-    return min(max(float(value), -limit), limit)
-
-
-def _at_shift(
-    shift: int, real: Sequence[float], zeros: Sequence[int], constant: float
-) -> SumRequant:
-    mult = tuple(round(math.ldexp(r, shift)) for r in real)
-    offset = ((1 << shift) >> 1) + round(math.ldexp(constant, shift))
-    return SumRequant(mult, offset - sum(z * m for z, m in zip(zeros, mult, strict=True)), shift)
+    factors = [min(max(float(r), -factor_max), factor_max) for r in real]
+    added = min(max(float(constant), -CONSTANT_MAX), CONSTANT_MAX)
+    for shift in range(SHIFT_MAX, -1, -1):
+        mult = tuple(round(math.ldexp(r, shift)) for r in factors)
+        offset = ((1 << shift) >> 1) + round(math.ldexp(added, shift))
+        offset -= sum(z * m for z, m in zip(zeros, mult, strict=True))
+        requant = SumRequant(mult, offset, shift)
+        if max(map(abs, mult)) <= mult_max and requant.largest(bounds) <= INT32_MAX:
+            return requant
+    raise ValueError(f"no shift keeps a sum of {len(factors)} terms in int32")

@@ -76,16 +76,15 @@ def deduplicate_broadcast(graph: Graph, node: Node) -> Rewrite | None:
         value = graph.constants.get(node.inputs[index]) if index < len(inputs) else None
         if value is None:
             continue
-        whole, shapes = value.shape, [graph.shape(name) for name in node.inputs]
+        before, shapes = value.shape, [graph.shape(name) for name in node.inputs]
         for axis in range(value.ndim)[:axes]:
             first = value.take([0], axis)
             if not (value == first).all():
                 break
             value = first
         shapes[index] = value.shape
-        if value.shape != whole and OPS[node.op].shape(node.attrs, *shapes) == graph.shape(
-            node.name
-        ):
+        after = OPS[node.op].shape(node.attrs, *shapes)
+        if value.shape != before and after == graph.shape(node.name):
             inputs[index] = patch.constant(value)
     return None if inputs == [*node.inputs] else patch.last(node.op, *inputs, **node.attrs)
 

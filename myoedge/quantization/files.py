@@ -50,12 +50,12 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
 
 def arrays(q: QuantGraph) -> dict[str, Array]:
     """Every integer array by a name: "relu_3/weight"; constant operands as "constant/..."."""
-    found = {
+    named = {
         f"{step.node.name}/{key}": value
         for step in q.steps
         for key, value in sorted(step.integers.arrays.items())
     }
-    return found | {f"constant/{name}": value for name, value in sorted(q.constants.items())}
+    return named | {f"constant/{name}": value for name, value in sorted(q.constants.items())}
 
 
 def to_safetensors(q: QuantGraph) -> bytes:

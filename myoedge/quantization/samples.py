@@ -126,10 +126,10 @@ def fit(data: Data, graph: Graph) -> Data:
         raise MyoedgeError("E215", f"{data.source} holds no samples", tries=[MAKE_CALIBRATION])
     labels = data.labels
     if labels is not None:
-        whole = labels.dtype.kind in "iub"
+        integers = labels.dtype.kind in "iub"
         if labels.dtype.kind == "f":
-            whole = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
-        if not whole:
+            integers = bool(np.isfinite(labels).all() and (labels == np.rint(labels)).all())
+        if not integers:
             has = {"has": str(labels.dtype)}
             raise MyoedgeError("E214", "label must hold class numbers", has)
         labels = labels.astype(np.int64)

@@ -1,27 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator."""
+"""Graph + Calibration -> QuantGraph: parameters of every tensor, integers of every operator.
+
+QUANTIZED lists invariants of a quantised network; a violation is a bug.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
+from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize, range_params, symmetric_params
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
-from myoedge.operators.checks import enforce
+from myoedge.operators.checks import Spec, enforce
 from myoedge.operators.elementwise.definition import make_table
 from myoedge.operators.interpreter import PRE, has_table
 from myoedge.quantization.calibrate import Calibration, Observer
-from myoedge.quantization.checks import QUANTIZED
 from myoedge.quantization.formats import (
     integer_tensors,
     operand_names,
@@ -222,3 +226,73 @@ def _swamped_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notic
                 "only what a softmax alone reads may be hidden so",
             ],
         )
+
+
+# By name of an array: the range of its values for every element type that it may have.
+RANGES: Mapping[str, Mapping[ElementType, tuple[int, int]]] = {
+    "weight": {t: (-t.high, t.high) for t in (INT8, INT16)},
+    "bias": {INT32: (-INT32_MAX, INT32_MAX)},
+    "mult": {INT32: (-MULT_MAX, MULT_MAX)},
+    "shift": {INT32: (0, SHIFT_MAX)},
+    "table": {INT8: (INT8.low, INT8.high)},
+    "lut": {INT8: (INT8.low, INT8.high)},
+}
+
+
+def _nodes_match(q: QuantGraph) -> Iterator[str]:
+    names = [step.node.name for step in q.steps]
+    expected = [node.name for node in q.graph.nodes]
+    return iter(() if names == expected else set(names) ^ set(expected) or names)
+
+
+def _has_params(q: QuantGraph) -> Iterator[str]:
+    tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
+    return (name for name in (*tensors, *q.constants) if name not in q.params)
+
+
+def _zero_is_exact(q: QuantGraph) -> Iterator[str]:
+    return (
+        name
+        for name, p in q.params.items()
+        if not (p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf)
+    )
+
+
+def _shared_scales(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        name = step.node.name
+        moves = OPS[step.node.op].same_scale and name in q.params
+        if moves and len({q.params[x] for x in (name, *step.operands)}) > 1:
+            yield name
+
+
+def _integers(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        for key, array in step.integers.arrays.items():
+            if key in RANGES:
+                low, high = RANGES[key].get(ElementType.of(array.dtype), (0, -1))
+                if not array.size or int(array.min()) < low or high < int(array.max()):
+                    yield step.node.name
+
+
+def _limits(q: QuantGraph) -> Iterator[str]:
+    for step in q.steps:
+        pre, limits = step.integers.scalars.get("pre", 0), q.element_type(step.node.name)
+        if not (limits.low <= step.low <= step.high <= limits.high and 0 <= pre <= PRE_MAX):
+            yield step.node.name
+
+
+def _overflows(q: QuantGraph) -> Iterator[str]:
+    steps = (step for step in q.steps if OPS[step.node.op].acc_bound(step) > INT32_MAX)
+    return (step.node.name for step in steps)
+
+
+QUANTIZED: Spec[QuantGraph] = (
+    (_nodes_match, "steps and nodes do not go together"),
+    (_has_params, "a tensor has no scale"),
+    (_zero_is_exact, "a zero point or scale is out of range"),
+    (_shared_scales, "an operator that moves bytes changes their scale"),
+    (_integers, "weights, multipliers or shifts are out of range"),
+    (_limits, "limits or pre-shift are out of range"),
+    (_overflows, "an accumulator may leave int32"),
+)

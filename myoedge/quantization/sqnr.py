@@ -92,8 +92,8 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
     table fused into a layer."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
-    act = () if node is None else node.attrs.get("act", ())
-    return name + PRE if [function for function, *_ in act] == ["sigmoid"] else name
+    is_sigmoid = node is not None and node.attrs.get("act") == (("sigmoid",),)
+    return name + PRE if is_sigmoid else name
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:

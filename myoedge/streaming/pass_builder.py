@@ -10,9 +10,8 @@ from myoedge.graph.ir import Attrs, Node, Shape, Tensor
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, StreamingRule, StreamState
 from myoedge.operators.checks import enforce
-from myoedge.quantization.checks import QUANTIZED
 from myoedge.quantization.formats import operand_names
-from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.scales import QUANTIZED, QuantGraph
 from myoedge.streaming.stream import Port, State
 from myoedge.streaming.time_axis import Axes, not_causal
 

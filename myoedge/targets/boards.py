@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from myoedge.errors import MyoedgeError
 from myoedge.targets import CHIPS
@@ -145,28 +145,21 @@ def read_board(path: Path) -> Board:
         raise MyoedgeError("E252", f"{path} cannot be read", {"cause": error.strerror}) from None
     except (ValueError, RecursionError) as error:
         raise MyoedgeError("E252", f"{path} is not TOML", {"cause": error}) from None
-    board = _validated(tables, path)
-    problems = _problems(board)
-    if problems:
-        raise MyoedgeError("E252", f"{path} describes no board", problems)
-    return board
-
-
-def _validated(tables: Mapping[str, Any], path: Path) -> Board:
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
     for kind in (Board, Ram, Flash, Probe, Console, Power, Oscillator):
         strict(kind)
     try:
-        return TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
-    except (ValidationError, TypeError, ValueError) as error:
-        raise MyoedgeError("E252", f"{path} describes no board", _reasons(error)) from None
-
-
-def _reasons(error: Exception) -> dict[str, str]:
-    rows = error.errors() if hasattr(error, "errors") else [{"loc": ("value",), "msg": str(error)}]
-    return {".".join(map(str, row["loc"])): str(row["msg"]) for row in rows}
+        board = TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
+        problems = _problems(board)
+    except ValidationError as error:
+        problems = {".".join(map(str, row["loc"])): str(row["msg"]) for row in error.errors()}
+    except (TypeError, ValueError) as error:  # what JSON does not have, dates say
+        problems = {"value": str(error)}
+    if problems:
+        raise MyoedgeError("E252", f"{path} describes no board", problems)
+    return board
 
 
 U32_RANGE = (0, 2**32 - 1)
@@ -202,7 +195,13 @@ def _problems(board: Board) -> dict[str, str]:
     for name, flash in board.flash.items():
         if name not in FLASHES:
             problems[f"flash.{name}"] = f"is none of {', '.join(FLASHES)}"
-        problems |= {f"flash.{name}.{key}": text for key, text in _flash_problems(flash).items()}
+        sector_bytes = flash.sector_bytes
+        if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
+            text = f"{sector_bytes:,} does not divide {flash.bytes:,}, or is no 2^n"
+            problems[f"flash.{name}.sector_bytes"] = text
+        if flash.flasher and not SAFE_WORD.fullmatch(flash.flasher):
+            text = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
+            problems[f"flash.{name}.flasher"] = text
     if board.probe is not None and not SAFE_WORD.fullmatch(board.probe.target):
         problems["probe.target"] = f"{board.probe.target!r} is no name of OpenOCD's, as gap9.fc"
     for script in board.probe.scripts if board.probe else ():
@@ -211,27 +210,12 @@ def _problems(board: Board) -> dict[str, str]:
     for usb_id in board.probe.usb_ids if board.probe else ():
         if not USB_ID.fullmatch(usb_id):
             problems["probe.usb_ids"] = f"{usb_id!r} is not as 0403:6010"
-    for key, value, (low, high) in _limited_values(board):
-        if not low <= value <= high:
-            problems[key] = f"{value:,} is not {low:,} to {high:,}"
-    return problems
-
-
-def _flash_problems(flash: Flash) -> dict[str, str]:
-    problems, sector_bytes = {}, flash.sector_bytes
-    if sector_bytes > 0 and (sector_bytes & (sector_bytes - 1) or flash.bytes % sector_bytes):
-        problems["sector_bytes"] = f"{sector_bytes:,} does not divide {flash.bytes:,}, or is no 2^n"
-    if flash.flasher and not SAFE_WORD.fullmatch(flash.flasher):
-        problems["flasher"] = f"{flash.flasher!r} is no file's name in gap_bins/ of the SDK"
-    return problems
-
-
-def _limited_values(board: Board) -> Iterator[tuple[str, float, tuple[float, float]]]:
-    """(key, value, limits) of every number in the board's tables."""
-    flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
-    for key, limits in LIMITS.items():
-        kind, _, name = key.partition(".")
+    for key, (low, high) in LIMITS.items():
+        kind, _, field_name = key.partition(".")
+        flashes = {f"flash.{name}": flash for name, flash in board.flash.items()}
         tables = flashes if kind == "flash" else {kind: getattr(board, kind)}
         for table, described in tables.items():
-            if described is not None:
-                yield f"{table}.{name}", getattr(described, name), limits
+            value = low if described is None else getattr(described, field_name)
+            if not low <= value <= high:
+                problems[f"{table}.{field_name}"] = f"{value:,} is not {low:,} to {high:,}"
+    return problems

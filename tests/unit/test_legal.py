@@ -23,8 +23,7 @@ from myoedge.plan.l1.tiling import Buffer
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.checks import QUANTIZED
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.scales import QUANTIZED, QuantGraph, quantize_graph
 from myoedge.targets import find_chip
 
 

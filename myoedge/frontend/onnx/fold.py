@@ -60,11 +60,11 @@ def results(
     return {name: value_of(inferred[name]) for name in node.output if name in inferred}
 
 
-def value_of(found: TypeProto) -> Value:
+def value_of(stated: TypeProto) -> Value:
     """Type and shape as a file declares them, or as onnx infers them."""
-    if not found.HasField("tensor_type"):
+    if not stated.HasField("tensor_type"):
         return Value(0, None)
-    tensor = found.tensor_type
+    tensor = stated.tensor_type
     dims = [d.dim_value if d.HasField("dim_value") else -1 for d in tensor.shape.dim]
     known = tensor.HasField("shape") and min(dims, default=0) >= 0
     return Value(tensor.elem_type, tuple(dims) if known else None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX models become graphs: static shapes, constants folded, every node judged."""
+"""ONNX models become graphs: static shapes, constants folded, all refusals at once."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _needed(graph: GraphProto) -> list[NodeProto]:
 
 
 def _node(state: Importing, node: NodeProto, functions: set[tuple[str, str]]) -> Refusal | None:
-    """Imports a node; what cannot be is told, so that all of it is told at once."""
+    """Imports a node; a refusal is returned, so that all of them are reported at once."""
     unknown = [name for name in node.input if name and name not in state.values]
     if unknown and not any(name in state.absent for name in unknown):
         return None  # it reads what was refused
@@ -287,7 +287,9 @@ def _finished(state: Importing, graph: GraphProto) -> Graph:
 def _learnt(graph: GraphProto, state: Importing) -> int:
     """Elements of the float initialisers and Constant nodes that something reads; not of masks."""
     nodes = (n.output[0] for n in graph.node if n.op_type == "Constant")
-    every = (*(t.name for t in graph.initializer), *nodes)
-    read = (name for name in every if name in state.arrays and state.values[name].kind in FLOATS)
+    constants = (*(t.name for t in graph.initializer), *nodes)
+    read = (
+        name for name in constants if name in state.arrays and state.values[name].kind in FLOATS
+    )
     arrays = (state.arrays[name] for name in read)
     return sum(array.size for array in arrays if not (array <= SURE).any())

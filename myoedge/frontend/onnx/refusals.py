@@ -94,9 +94,9 @@ def instead(target: str) -> str:
     return f"rewrite {target} with supported operators, or move it to the host"
 
 
-def wrong_opset(path: Path, found: int, oldest: int, newest: int) -> MyoedgeError:
+def wrong_opset(path: Path, opset: int, oldest: int, newest: int) -> MyoedgeError:
     """E120: older than what is read, or newer than what the installed onnx package knows."""
-    facts = {"needs": f"opset {oldest} to {newest}", "has": f"opset {found}" if found else "none"}
+    facts = {"needs": f"opset {oldest} to {newest}", "has": f"opset {opset}" if opset else "none"}
     convert = (
         "convert it, or export it again with opset_version=17:\n"
         "import onnx, onnx.version_converter\n"
@@ -105,7 +105,7 @@ def wrong_opset(path: Path, found: int, oldest: int, newest: int) -> MyoedgeErro
     )
     newer = "pip install --upgrade onnx, or export it again with an older opset_version"
     title = f"{path} is of an ONNX opset that is not read"
-    return MyoedgeError("E120", title, facts, [newer if found > newest else convert])
+    return MyoedgeError("E120", title, facts, [newer if opset > newest else convert])
 
 
 def breaks_rules(path: Path, cause: str, where: str = "") -> MyoedgeError:

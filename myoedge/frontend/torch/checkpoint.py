@@ -211,7 +211,7 @@ def _inside(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _score(state: Mapping[str, Tensor], expected: set[str]) -> tuple[int, int]:
-    """(number of expected names found, number of names), to rank candidates."""
+    """(number of expected names, number of names), to rank candidates."""
     return len(expected & set(state)), len(state)
 
 

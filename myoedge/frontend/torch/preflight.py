@@ -92,46 +92,38 @@ def load_exported(path: Path) -> ExportedProgram:
 
 
 def _checked(path: Path) -> Archive:
+    """The members that loading needs, checked one by one."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise strange(path, path.name, "it is larger than 4 GiB")
-        return _checked_members(read_members(path.read_bytes(), path), path)
+        members = read_members(path.read_bytes(), path)
+        check_layout(members, path)
+        program = _checked_json(members[MODEL], MODEL, path)
+        for name in (name for name in CONFIGS if name in members):
+            config = _checked_json(members[name], name, path)
+            _check_payloads(config, name, members, path)
+        _check_devices(program, path)
+        _check_static(program, path)
+        for name in (name for name in ARTIFACTS if members.get(name)):
+            members[name] = _plain_artifact(members[name], name, path)
     except OSError as error:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
-
-
-def _checked_members(members: dict[str, bytes], path: Path) -> Archive:
-    check_layout(members, path)
-    program = _json(members[MODEL], MODEL, path)
-    _check_tree(program, MODEL, path)
-    for name in CONFIGS:
-        if name in members:
-            config = _json(members[name], name, path)
-            _check_tree(config, name, path)
-            _check_payloads(config, name, members, path)
-    _check_devices(program, path)
-    _check_static(program, path)
-    for name in ARTIFACTS:
-        if members.get(name):
-            members[name] = _plain_artifact(members[name], name, path)
     return Archive(packed_again(members), program)
 
 
-def _json(data: bytes, member: str, path: Path) -> dict[str, Any]:
+def _checked_json(data: bytes, member: str, path: Path) -> dict[str, Any]:
+    """A JSON object. Errors: E104 none, E107 a string in it that loading could run."""
     try:
         value = json.loads(data.decode("utf-8"))
     except ValueError as error:
         raise damaged(path, f"{member}: {error}") from error
     if not isinstance(value, dict):
         raise damaged(path, f"{member}: not a JSON object")
-    return value
-
-
-def _check_tree(tree: object, member: str, path: Path) -> None:
-    if why := next(_complaints(tree, ""), None):
+    if why := next(_complaints(value, ""), None):
         raise runs_code(path, member, why)
+    return value
 
 
 def _complaints(value: object, key: str) -> Iterator[str]:
@@ -157,10 +149,6 @@ def _is_dotted(text: str) -> bool:
     return DOTTED.fullmatch(text) is not None
 
 
-def _is_name(text: str) -> bool:
-    return text == "" or text.isidentifier()
-
-
 def _is_spec(text: str) -> bool:
     """A pytree spec of plain containers; torch imports modules that other kinds name."""
     try:
@@ -174,19 +162,20 @@ def _is_spec_node(node: Any) -> bool:
     if node["type"] is None:
         return node["context"] is None and node["children_spec"] == []
     keys = json.loads(node["context"])
-    plain = keys is None or (isinstance(keys, list) and all(_is_key(key) for key in keys))
+    plain = keys is None or (
+        isinstance(keys, list)
+        and all(isinstance(x, int) or (isinstance(x, str) and _is_dotted(x)) for x in keys)
+    )
     return plain and node["type"] in SPEC_TYPES and all(map(_is_spec_node, node["children_spec"]))
-
-
-def _is_key(key: object) -> bool:
-    return isinstance(key, int) or (isinstance(key, str) and _is_dotted(key))
 
 
 RULES: Mapping[str, Callable[[str], bool]] = {
     **dict.fromkeys(FREE, lambda text: True),
     **dict.fromkeys(("in_spec", "out_spec"), _is_spec),
     **dict.fromkeys(("target", "as_operator"), lambda text: bool(OPERATOR.fullmatch(text))),
-    **dict.fromkeys(("name", "as_name", "forward_arg_names"), _is_name),
+    **dict.fromkeys(
+        ("name", "as_name", "forward_arg_names"), lambda text: text == "" or text.isidentifier()
+    ),
     "expr_str": lambda text: bool(SYMBOLIC.fullmatch(text)),
     "use_pickle": lambda text: False,
 }
@@ -208,8 +197,8 @@ def _check_payloads(
 
 
 def _check_devices(program: Mapping[str, Any], path: Path) -> None:
-    found = (node for key, node in _dicts(program) if key in ("device", "as_device"))
-    if others := sorted({str(node.get("type")) for node in found} - {"cpu", "meta"}):
+    devices = (node for key, node in _dicts(program) if key in ("device", "as_device"))
+    if others := sorted({str(node.get("type")) for node in devices} - {"cpu", "meta"}):
         facts = {"exported on": ", ".join(others), "needs": "cpu"}
         tries = ("move model and example to the CPU before exporting: model.cpu()", EXPORT_LINES)
         raise MyoedgeError("E108", f"{path} was not exported on the CPU", facts, tries)
@@ -219,18 +208,15 @@ def _check_static(program: Mapping[str, Any], path: Path) -> None:
     symbols = [n["expr_str"] for _, n in _dicts(program) if "expr_str" in n]
     moving = [text for text in symbols if not INTEGER.fullmatch(str(text))]
     if not moving and not program.get("range_constraints"):
-        return _check_guards(program, path)
+        # guards are source that is exec'ed on the first run; static shapes need none
+        if guards := program.get("guards_code"):
+            raise runs_code(path, MODEL, f"guards_code is {_short(str(guards))}")
+        return
     axes = list(_dynamic_axes(program)) or ["inside the network, from its data"]
     tries = ("export without dynamic_shapes=, with an example of the size on the device:",)
     raise MyoedgeError(
         "E110", f"{path} has dynamic shapes", {"dynamic": ", ".join(axes)}, (*tries, EXPORT_LINES)
     )
-
-
-def _check_guards(program: Mapping[str, Any], path: Path) -> None:
-    """Guards are source that is exec'ed on the first run; static shapes need none."""
-    if guards := program.get("guards_code"):
-        raise runs_code(path, MODEL, f"guards_code is {_short(str(guards))}")
 
 
 def _dynamic_axes(program: Mapping[str, Any]) -> Iterator[str]:

@@ -138,17 +138,14 @@ class TinyMyo(nn.Module):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         tokens = self.patch_embedding(x)
         if self.channel_embed is not None:
-            tokens = self._with_channels(tokens)
+            n, count, _ = tokens.shape
+            split = tokens.reshape(n, self.channels, count // self.channels, DIM)
+            split = split + self.channel_embed[:, : self.channels]
+            tokens = split.reshape(n, count, DIM)
         for block in self.blocks:
             tokens = block(tokens)
         y: Tensor = self.model_head(self.norm(tokens))
         return (y, x.clone()) if self.echo else y
-
-    def _with_channels(self, tokens: Tensor) -> Tensor:
-        assert self.channel_embed is not None
-        n, count, _ = tokens.shape
-        split = tokens.reshape(n, self.channels, count // self.channels, DIM)
-        return (split + self.channel_embed[:, : self.channels]).reshape(n, count, DIM)
 
 
 def _rotary(version: int, channels: int, patches: int) -> tuple[Tensor, Tensor]:

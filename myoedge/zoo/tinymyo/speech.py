@@ -59,20 +59,16 @@ def _skewed(x: Tensor, n: int, heads: int, tokens: int) -> Tensor:
     return rows[:, :, :tokens, tokens - 1 :]
 
 
-def _band(tokens: int) -> Tensor:
-    """[tokens, tokens]: 0 for distances below REACH, else -1e8."""
-    at = torch.arange(tokens)
-    near = (at[:, None] - at[None, :]).abs() < REACH
-    return torch.where(near, 0.0, -1e8)
-
-
 class _RelativeAttention(nn.Module):
     def __init__(self, tokens: int) -> None:
         super().__init__()
         self.qkv = nn.Linear(DIM, 3 * DIM)
         self.proj = nn.Linear(DIM, DIM)
         self.relative_positional = _Relative()
-        self.register_buffer("band", _band(tokens) if tokens > REACH else None, persistent=False)
+        at = torch.arange(tokens)
+        near = (at[:, None] - at[None, :]).abs() < REACH
+        band = torch.where(near, 0.0, -1e8) if tokens > REACH else None  # added to scores
+        self.register_buffer("band", band, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         n, tokens, _ = x.shape
