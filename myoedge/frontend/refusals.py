@@ -98,15 +98,6 @@ def unsupported(
     )
 
 
-def dynamic(name: str, axis: int, shape: Sequence[object]) -> MyoedgeError:
-    return MyoedgeError(
-        "E110",
-        f"axis {axis} of {name} is dynamic",
-        {"needs": "static shapes", "has": f"{name} [{', '.join(map(str, shape))}]"},
-        ["export without dynamic_shapes, with an example input of the size the device sees"],
-    )
-
-
 def not_floating(name: str, dtype: str, readers: Sequence[str]) -> MyoedgeError:
     """E116; `readers` are the operators that take the input, with their places."""
     read = {"read by": "\n".join(readers)} if readers else {}

@@ -44,7 +44,18 @@ class WeightFormat:
         dead channel that overflows int32, not its products.
         """
         rows = np.abs(w.reshape(w.shape[0], -1))
-        scale = (self._range_scale if self.bits <= INT8.bits else self._sum_scale)(rows, bias, x)
+        if self.bits <= INT8.bits:  # `high` at the largest weight, and the bias within BIAS_MAX
+            largest = rows.max(axis=1).astype(np.float64)
+            largest = largest if self.per_channel else np.full_like(largest, largest.max())
+            scale = np.maximum(largest / self.high, np.abs(bias) / (x.scale * BIAS_MAX))
+        else:  # the smallest for which int32 holds sum |w| times the largest input, and the bias
+            most = (2**31 - INT16_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
+            scale = np.maximum(rows.max(axis=1) / self.high, rows.sum(axis=1) / most)
+            scale = np.maximum(scale, np.abs(bias) / (x.scale * INT16_BIAS_MAX))
+        # weights of 1e-44 have a scale of 0 in float32
+        scale = scale.astype(np.float32).astype(np.float64)
+        if self.bits > INT8.bits and not self.per_channel:
+            scale = np.full(len(scale), float(scale.max()))
         scale = np.where(scale > 0, scale, 1.0)
         integers = np.clip(np.rint(w / _per_row(scale, w)), -self.high, self.high)
         return np.asarray(integers, self.element_type.dtype), scale
@@ -54,22 +65,6 @@ class WeightFormat:
         zeros = np.zeros(len(w))
         integers, scale = self.quantize(w.astype(np.float64), zeros, QuantParams(1.0, 0))
         return np.asarray((integers * _per_row(scale, w)).astype(w.dtype))
-
-    def _range_scale(self, rows: Array, bias: Array, x: QuantParams) -> Array:
-        """`high` at the largest weight, and the bias within BIAS_MAX."""
-        largest = rows.max(axis=1).astype(np.float64)
-        largest = largest if self.per_channel else np.full_like(largest, largest.max())
-        scale = np.maximum(largest / self.high, np.abs(bias) / (x.scale * BIAS_MAX))
-        # Weights of 1e-44 have a scale of 0 in float32.
-        return np.asarray(scale.astype(np.float32).astype(np.float64))
-
-    def _sum_scale(self, rows: Array, bias: Array, x: QuantParams) -> Array:
-        """The smallest for which int32 holds sum |w| times the largest input, and the bias."""
-        most = (2**31 - INT16_BIAS_MAX) // (abs(x.zero_point) - x.low) - rows.shape[1] // 2 - 1
-        scale = np.maximum(rows.max(axis=1) / self.high, rows.sum(axis=1) / most)
-        scale = np.maximum(scale, np.abs(bias) / (x.scale * INT16_BIAS_MAX)).astype(np.float32)
-        scale = scale.astype(np.float64)
-        return scale if self.per_channel else np.full(len(scale), float(scale.max()))
 
 
 def _per_row(scale: Array, w: Array) -> Array:

@@ -148,14 +148,13 @@ def _tables(graph: Graph, shape: tuple[int, ...], *names: str) -> tuple[int, Arr
     if cos.shape != sin.shape or cos.shape[-1] * 2 != shape[-1] or len(varying) > 1:
         return None
     axis = varying[0] if varying else 0
-    flat = [t.reshape(-1, t.shape[-1]) for t in (cos, sin)]
-    count = len(flat[0])
-    period = next(p for p in range(1, count + 1) if count % p == 0 and _repeats(flat, p))
-    return axis, flat[0][:period], flat[1][:period]
-
-
-def _repeats(tables: list[Array], period: int) -> bool:
-    return all(np.array_equal(t, np.tile(t[:period], (len(t) // period, 1))) for t in tables)
+    rows = np.stack([t.reshape(-1, t.shape[-1]) for t in (cos, sin)])
+    count = rows.shape[1]
+    periods = (n for n in range(1, count + 1) if count % n == 0)
+    period = next(
+        n for n in periods if np.array_equal(rows, np.tile(rows[:, :n], (1, count // n, 1)))
+    )
+    return axis, rows[0, :period], rows[1, :period]
 
 
 @rewrites("attention")

@@ -87,7 +87,11 @@ def check_samples(graph: Graph) -> None:
             if not OPS[n.op].is_data_movement and not OPS[n.op].int16_inputs
         ]
         producer = graph.producer.get(name)
-        if others or not _provides_samples(producer):
+        # an input, data movement, or filters
+        provides = producer is None or OPS[producer.op].is_data_movement
+        if producer is not None and producer.op in SAMPLED and "act" not in producer.attrs:
+            provides = True
+        if others or not provides:
             other = others[0] if others else producer
             raise MyoedgeError(
                 "E111",
@@ -106,15 +110,6 @@ def check_samples(graph: Graph) -> None:
         ]
         pending += [(reader, x) for node in movers for x in (*node.inputs, node.name)]
         pending = [(reader, x) for reader, x in pending if x in graph.users]
-
-
-def _provides_samples(node: Node | None) -> bool:
-    """Whether a tensor of this node may be int16 samples: an input, data movement or filters."""
-    return (
-        node is None
-        or OPS[node.op].is_data_movement
-        or (node.op in SAMPLED and "act" not in node.attrs)
-    )
 
 
 SPECTRAL: tuple[Rule, ...] = (function_into_curve, affine_into_lanes)

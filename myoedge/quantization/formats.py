@@ -53,11 +53,6 @@ def _shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:
     return [graph.shape(name) for name in node.inputs], graph.shape(node.name)
 
 
-def required_int16(graph: Graph) -> set[str]:
-    """Inputs that an operator reads with 16 bits always: samples of a converter."""
-    return {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
-
-
 def _without_broadcast(graph: Graph, node: Node) -> bool:
     """Whether all operands have the shape of the result."""
     weights = OPS[node.op].weights

@@ -29,7 +29,6 @@ from myoedge.quantization.calibrate import Calibration, Observer
 from myoedge.quantization.formats import (
     integer_tensors,
     operand_names,
-    required_int16,
     residual_streams,
     shared_scale_groups,
 )
@@ -111,10 +110,7 @@ def quantize_graph(
                 {"needs": f"at most {INT32_MAX:,}", "has": f"{bound:,} at the worst input"},
                 ["fewer products per output: smaller kernels, fewer channels, or groups"],
             )
-    warnings = (
-        *_dead_layers(graph, calibration.ranges),
-        *_swamped_layers(graph, calibration.ranges),
-    )
+    warnings = tuple(_weak_layers(graph, calibration.ranges))
     network = QuantGraph(graph, params, steps, constants, calibration, graph.digest, warnings)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
@@ -133,7 +129,9 @@ def choose_params(
         f"{n.name}.fill": (n.attrs["value"], n.attrs["value"]) for n in graph.nodes if n.op == "pad"
     }
     spans = {**ranges, **constants_of(graph, ranges), **padding}
-    always, int16 = required_int16(graph), int16 | residual_streams(graph)
+    # samples of a converter: inputs that an operator reads with 16 bits always
+    always = {node.inputs[i] for node in graph.nodes for i in OPS[node.op].int16_inputs}
+    int16 |= residual_streams(graph)
     fixed = {node.name: OPS[node.op].fixed_params for node in graph.nodes}
     params: dict[str, QuantParams] = {}
     for names in shared_scale_groups(graph, spans):
@@ -201,8 +199,9 @@ def limits(node: Node, target: QuantParams) -> tuple[int, int]:
     )
 
 
-def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
-    """Weighted layers whose output never changed over the calibration samples."""
+def _weak_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
+    """W101: weighted layers whose output never changed over the calibration samples; W103: layers
+    that are filled with numbers far from all others, where no softmax hides them."""
     for node in graph.nodes:
         low, high = ranges.get(node.name, (0.0, 1.0))
         if OPS[node.op].multiplies and low == high:
@@ -212,10 +211,6 @@ def _dead_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
                 {"found": "the rest of the network learns nothing from it"},
                 ["calibrate with samples of every class", "look for a dying ReLU in training"],
             )
-
-
-def _swamped_layers(graph: Graph, ranges: Mapping[str, Range]) -> Iterable[Notice]:
-    """Layers that are filled with numbers far from all others, where no softmax hides them."""
     for node, fill in swamped(graph, ranges):
         yield notice(
             "W103",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,26 +57,17 @@ def windows(
 
     No sample of a window, smoothing included, lies in another gesture, repetition or part.
     """
-    pieces = [
-        (_windows(recording.emg[samples], length, hop, rectify, smooth), recording.labels[samples])
-        for samples in _segments(recording, reps, part)
-    ]
-    x = [stacked for stacked, _ in pieces]
-    y = [label[: len(stacked)] for stacked, label in pieces]
-    if not sum(map(len, x)):
-        raise ValueError(f"no window of {length} samples in repetitions {sorted(reps)}")
-    return np.concatenate(x)[:, None], np.concatenate(y)
-
-
-def _segments(
-    recording: Recording, reps: Collection[int], part: tuple[float, float]
-) -> Iterator[slice]:
     changed = (np.diff(recording.labels) != 0) | (np.diff(recording.reps) != 0)
     bounds = [0, *(np.flatnonzero(changed) + 1).tolist(), len(recording.labels)]
+    x, y = [], []
     for start, stop in pairwise(bounds):
         if recording.reps[start] in reps:
             first, last = (start + int(fraction * (stop - start)) for fraction in part)
-            yield slice(first, last)
+            x.append(_windows(recording.emg[first:last], length, hop, rectify, smooth))
+            y.append(recording.labels[first:last][: len(x[-1])])
+    if not sum(map(len, x)):
+        raise ValueError(f"no window of {length} samples in repetitions {sorted(reps)}")
+    return np.concatenate(x)[:, None], np.concatenate(y)
 
 
 def _windows(emg: Floats, length: int, hop: int, rectify: bool, smooth: int) -> Floats:

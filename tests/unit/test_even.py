@@ -14,8 +14,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Calibration, Observer, Samples, calibrate
-from myoedge.quantization.equalize import equalized
-from myoedge.quantization.mixed_precision import refine_precision
+from myoedge.quantization.mixed_precision import equalized, refine_precision
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
 

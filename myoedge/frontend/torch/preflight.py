@@ -72,15 +72,9 @@ class Archive(NamedTuple):
     program: Mapping[str, Any]
 
 
-def preflight(path: Path) -> None:
-    """Raise E107 if loading the archive could run code, E110 if its shapes are dynamic, E104 if
-    it is damaged."""
-    _checked(path)
-
-
 def load_exported(path: Path) -> ExportedProgram:
     """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
-    archive = _checked(path)
+    archive = preflight(path)
     torch = import_torch()
     with _quiet() as causes:
         try:
@@ -91,8 +85,9 @@ def load_exported(path: Path) -> ExportedProgram:
     return program
 
 
-def _checked(path: Path) -> Archive:
-    """The members that loading needs, checked one by one."""
+def preflight(path: Path) -> Archive:
+    """The members that loading needs, checked one by one. Errors: E104 damaged, E107 loading could
+    run code, E110 dynamic shapes."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise strange(path, path.name, "it is larger than 4 GiB")

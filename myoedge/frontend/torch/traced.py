@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.refusals import dynamic
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.import_rows import Arguments
@@ -54,7 +54,12 @@ def static(shape: Iterable[Any], name: str) -> tuple[int, ...]:
     sizes = tuple(shape)
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):
-            raise dynamic(name, axis, sizes)
+            raise MyoedgeError(
+                "E110",
+                f"axis {axis} of {name} is dynamic",
+                {"needs": "static shapes", "has": f"{name} [{', '.join(map(str, sizes))}]"},
+                ["export without dynamic_shapes, with an example input of the device's size"],
+            )
     return sizes
 
 

@@ -45,10 +45,6 @@ def _float(name: str, opcode: str) -> Erratum:
     return Erratum(name, f"------- ----- ----- --- ----- {opcode}", NO_FLOAT)
 
 
-def _rounding(name: str, csr: str, kind: str) -> Erratum:
-    return Erratum(name, f"{csr} ----- {kind} ----- 1110011", ROUNDING)
-
-
 FORBIDDEN = (
     Erratum("pv.shuffle2.h", "110010- ----- ----- 000 ----- 1010111", SHUFFLE),
     Erratum(
@@ -75,7 +71,7 @@ FORBIDDEN = (
     Erratum("c.flwsp", "011 - ----- ----- 10", NO_FLOAT),
     Erratum("c.fswsp", "111 ------ ----- 10", NO_FLOAT),
     *(
-        _rounding(f"a write to {name}", csr, kind)
+        Erratum(f"a write to {name}", f"{csr} ----- {kind} ----- 1110011", ROUNDING)
         for name, csr in (("frm", "000000000010"), ("fcsr", "000000000011"))
         for kind in ("-01", "-10", "-11")
     ),
