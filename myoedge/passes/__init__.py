@@ -14,8 +14,7 @@ from myoedge.passes.attention import FIND, SIMPLIFY
 from myoedge.passes.fold import FOLD, absorb_input_normalization
 from myoedge.passes.fuse import FUSE, fuse_padding, magnitude, merge_tables, slice_into_padding
 from myoedge.passes.layout import SINK, VIEWS
-from myoedge.passes.lower import LOWER
-from myoedge.passes.spectral import SPECTRAL, check_samples
+from myoedge.passes.lower import LOWER, SPECTRAL, check_samples
 
 ROLES = ("q", "k", "v")  # operands of attention
 STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (

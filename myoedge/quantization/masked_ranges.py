@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,14 +23,7 @@ ORDERED = ("softmax", "log_softmax", "argmax", "ctc_greedy")  # whose rows have 
 BOOLEAN = (0.0, 1.0)
 
 Range = tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """An axis along which an operator compares; mask: the name of what hides elements, or ""."""
-
-    axis: int
-    mask: str
+Row = tuple[int, str]  # axis along which an operator compares; name of what hides elements, or ""
 
 
 def rows_of(graph: Graph) -> dict[str, Row]:
@@ -39,20 +31,21 @@ def rows_of(graph: Graph) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for node in (n for n in graph.nodes if n.op in ORDERED):
         mask = node.inputs[1] if node.attrs.get("masked") else ""
-        row = Row(node.attrs.get("axis", -1), mask)
-        rows[node.inputs[0]] = row
-        rows |= {node.name: row} if node.op == "log_softmax" else {}
+        rows[node.inputs[0]] = node.attrs.get("axis", -1), mask
+        if node.op == "log_softmax":
+            rows[node.name] = rows[node.inputs[0]]
     return rows
 
 
 def counted(rows: Mapping[str, Row], name: str, real: Mapping[str, Array]) -> Array:
     """bool: what of a tensor says how well it is represented; not what has no share in its row."""
-    values, row = real[name], rows.get(name)
-    if row is None:
+    values = real[name]
+    if name not in rows:
         return np.ones(values.shape, bool)
-    if row.mask:
-        return _seen(values, real[row.mask], row.axis)
-    return np.asarray(values - values.max(axis=row.axis, keepdims=True) > FAINT)
+    axis, mask = rows[name]
+    if mask:
+        return _seen(values, real[mask], axis)
+    return np.asarray(values - values.max(axis=axis, keepdims=True) > FAINT)
 
 
 def _seen(values: Array, mask: Array, axis: int) -> Array:

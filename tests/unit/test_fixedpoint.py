@@ -23,8 +23,7 @@ from myoedge.numerics.quant_params import (
     range_params,
     round_up_12_bits,
 )
-from myoedge.numerics.requant import Requant, choose_requant
-from myoedge.numerics.sum_requant import choose_sum_requant
+from myoedge.numerics.requant import Requant, choose_requant, choose_sum_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.system import toolchain
 

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.archive import (
@@ -65,29 +65,24 @@ SPEC_TYPES = {"builtins.tuple", "builtins.list", "builtins.dict", "collections.O
 NAMED = {"tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values"}
 
 
-class Archive(NamedTuple):
-    """A checked archive: what to load, and the program as JSON."""
-
-    data: io.BytesIO
-    program: Mapping[str, Any]
-
-
 def load_exported(path: Path) -> ExportedProgram:
     """The program in a torch.export archive; runs nothing from it. E104, E107, E108, E110, E501."""
-    archive = preflight(path)
+    archive, stated = preflight(path)
     torch = import_torch()
     with _quiet() as causes:
         try:
-            program: ExportedProgram = torch.export.load(archive.data)
+            program: ExportedProgram = torch.export.load(archive)
         # the loader raises anything at all on a file it was not made for
         except Exception as error:
-            raise _unreadable(path, archive.program, causes[0] if causes else error) from error
+            raise _unreadable(path, stated, causes[0] if causes else error) from error
     return program
 
 
-def preflight(path: Path) -> Archive:
-    """The members that loading needs, checked one by one. Errors: E104 damaged, E107 loading could
-    run code, E110 dynamic shapes."""
+def preflight(path: Path) -> tuple[io.BytesIO, Mapping[str, Any]]:
+    """(archive of the members that loading needs, checked one by one, and its program as JSON).
+
+    Errors: E104 damaged, E107 loading could run code, E110 dynamic shapes.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise strange(path, path.name, "it is larger than 4 GiB")
@@ -105,7 +100,7 @@ def preflight(path: Path) -> Archive:
         raise MyoedgeError("E101", f"{path} cannot be read", {"cause": error.strerror}) from error
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
-    return Archive(packed_again(members), program)
+    return packed_again(members), program
 
 
 def _checked_json(data: bytes, member: str, path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, lookup
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant, factor_max
+from myoedge.numerics.requant import SumRequant, choose_sum_requant, factor_max
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,

@@ -7,7 +7,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
+from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import (
     OpDef,
     QuantizedNode,

@@ -12,7 +12,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.sum_requant import CONSTANT_MAX
+from myoedge.numerics.requant import CONSTANT_MAX
 from myoedge.operators.base import (
     LoopNest,
     OpDef,

@@ -12,7 +12,7 @@ from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
+from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.products.weighted import acc_bound, quantize
 from myoedge.operators.recurrent.gates import GATE

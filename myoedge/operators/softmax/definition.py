@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.sum_requant import SumRequant, choose_sum_requant
+from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,

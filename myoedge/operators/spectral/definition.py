@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import evaluate
-from myoedge.numerics.sum_requant import choose_sum_requant
+from myoedge.numerics.requant import choose_sum_requant
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
