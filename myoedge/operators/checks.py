@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invariants of a graph at each stage, as (check, message) pairs; a violation is a bug in myoedge.
 
-The specs of quantised networks and of plans stand in quantization/checks.py and plan/check.py.
+The specs of quantised networks and of plans stand in quantization/scales.py and plan/check.py.
 """
 
 from __future__ import annotations

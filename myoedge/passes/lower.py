@@ -162,33 +162,25 @@ def check_samples(graph: Graph) -> None:
         if name in checked:
             continue
         checked.add(name)
+        readers, producer = graph.users[name], graph.producer.get(name)
+        movers = [node for node in (producer, *readers) if node and OPS[node.op].is_data_movement]
         others = [
-            n
-            for n in graph.users[name]
-            if not OPS[n.op].is_data_movement and not OPS[n.op].int16_inputs
+            n for n in readers if not OPS[n.op].is_data_movement and not OPS[n.op].int16_inputs
         ]
-        producer = graph.producer.get(name)
-        # an input, data movement, or filters
-        provides = producer is None or OPS[producer.op].is_data_movement
-        if producer is not None and producer.op in SAMPLED and "act" not in producer.attrs:
-            provides = True
-        if others or not provides:
-            other = others[0] if others else producer
+        filters = producer is not None and producer.op in SAMPLED and "act" not in producer.attrs
+        if producer is not None and producer not in movers and not filters:
+            others.append(producer)
+        if others:
             raise MyoedgeError(
                 "E111",
-                f"{reader.where} needs samples of 16 bits, which "
-                f"{'' if other is None else other.where} does not give or take",
+                f"{reader.where} needs samples of 16 bits, which {others[0].where} does not give "
+                "or take",
                 {"needs": "an input of the network, moved at most, that nothing else reads"},
                 [
                     "give what else reads the samples an input of its own",
                     "move what comes before to the host",
                 ],
             )
-        movers = [
-            node
-            for node in (producer, *graph.users[name])
-            if node and OPS[node.op].is_data_movement
-        ]
         pending += [(reader, x) for node in movers for x in (*node.inputs, node.name)]
         pending = [(reader, x) for reader, x in pending if x in graph.users]
 

@@ -123,19 +123,17 @@ def measure(q: QuantGraph, samples: Samples, *, layers: bool = True) -> Fidelity
         exact |= q.constants
         for name in names:
             step, counts = steps[name], counted(rows, name, real)
-            alone = integer_step(step, [exact[x] for x in step.operands])
-            given = real_values(q, name, alone.reshape(step.out))
-            local[name].add(real[name][counts], given[counts])
-            cumulative[name].add(real[name][counts], real_values(q, name, values[name])[counts])
+            alone = integer_step(step, [exact[x] for x in step.operands]).reshape(step.out)
+            for noises, result in ((local, alone), (cumulative, values[name])):
+                noises[name].add(real[name][counts], real_values(q, name, result)[counts])
         for output, noise in outputs.items():
             name = measured_tensor(q, output)
-            if name.endswith(PRE):
+            integer = values.get(name, np.empty(0))
+            if name.endswith(PRE):  # before a table that is fused into a layer
                 step = steps[name.removesuffix(PRE)]
-                pre = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
-                quantized = real_values(q, name, pre.reshape(step.out))
-            else:
-                quantized = real_values(q, name, values[name])
-            counts = counted(rows, name, real)
+                integer = OPS[step.node.op].integer(step, *(values[x] for x in step.operands))
+                integer = integer.reshape(step.out)
+            counts, quantized = counted(rows, name, real), real_values(q, name, integer)
             noise.add(real[name][counts], quantized[counts])
             total.add(real[name][counts], quantized[counts])
         reals.append(tuple(real[name] for name in q.graph.outputs))

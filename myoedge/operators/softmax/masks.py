@@ -140,18 +140,22 @@ def decide(
     if not (hidden.any() or masks):
         return None
     inputs = tuple(_visible(d, mask) for mask in masks)
-    bias = most - np.where(np.abs(best) >= GAP, best, 0.0)
-    seen = bias[np.broadcast_to(~hidden, bias.shape)]
-    bias = narrow(np.where(hidden, np.clip(0.0, seen.min(), seen.max()), bias))
-    parts = [_product(d, term, hidden) for term in scores]
-    parts += [d.constant(bias)] if bias.any() else []
-    left = functools.reduce(functools.partial(d.add, "add"), parts) if parts else ""
+    unmasked = _unmasked(d, scores, most - np.where(np.abs(best) >= GAP, best, 0.0), hidden)
     with np.errstate(invalid="ignore"):
         below = float(np.where(hidden, most - best, -math.inf).max())
     fill = max([below, *(-float(np.abs(m.factor).min()) for m in masks)])
     flat = any(float(np.abs(m.factor).max()) >= LOST for m in masks)
     attrs = ({"fill": fill} if fill > SURE else {}) | ({"flat": True} if flat else {})
-    return Masked(left, narrow(~hidden), inputs, attrs)
+    return Masked(unmasked, narrow(~hidden), inputs, attrs)
+
+
+def _unmasked(d: GraphBuilder, scores: Sequence[Term], bias: Array, hidden: Array) -> str:
+    """Scores and a bias, which stays in its range where a key is hidden; "" for neither."""
+    seen = bias[np.broadcast_to(~hidden, bias.shape)]
+    bias = narrow(np.where(hidden, np.clip(0.0, seen.min(), seen.max()), bias))
+    parts = [_product(d, term, hidden) for term in scores]
+    parts += [d.constant(bias)] if bias.any() else []
+    return functools.reduce(functools.partial(d.add, "add"), parts) if parts else ""
 
 
 def _split(
