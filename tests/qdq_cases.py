@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from myoedge.codegen.qdq.model import qdq_model
+from myoedge.codegen.qdq import qdq_model
 from myoedge.graph.ir import Graph, Node, Origin, Shape, Tensor
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize, quantize

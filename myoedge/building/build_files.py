@@ -186,7 +186,7 @@ def build_files(contents: Contents, report: Report) -> dict[str, bytes]:
 
 def _described(build_plan: BuildPlan, quantized: Quantized) -> dict[str, bytes]:
     """The network in integers and its plan, for programs."""
-    from myoedge.codegen.qdq.model import qdq_model
+    from myoedge.codegen.qdq import qdq_model
     from myoedge.plan.plan import describe
 
     plan, stream = build_plan.plan, build_plan.stream

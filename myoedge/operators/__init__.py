@@ -1,6 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operators, one folder a family; importing this package fills base.OPS."""
 
-from myoedge.operators.families import define_operators
+from __future__ import annotations
 
-define_operators()
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = Path(__file__).parent
+SEPARATE = ("import_rows", "qdq", "cases")  # modules that do not define operators
+
+
+def families() -> list[str]:
+    """Their names, sorted; TEMPLATE, which is to be copied, is none."""
+    found = pkgutil.iter_modules([str(FOLDER)])
+    return sorted(m.name for m in found if m.ispkg and m.name != "TEMPLATE")
+
+
+def modules(name: str) -> list[ModuleType]:
+    """The modules of this name in the folders, in the order of the folders' names."""
+    found = [family for family in families() if (FOLDER / family / f"{name}.py").is_file()]
+    return [import_module(f"{__name__}.{family}.{name}") for family in found]
+
+
+for family in families():
+    for module in sorted(m.name for m in pkgutil.iter_modules([str(FOLDER / family)])):
+        if module not in SEPARATE:
+            import_module(f"{__name__}.{family}.{module}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.families import modules
+from myoedge.operators import modules
 
 T = TypeVar("T")
 Range = tuple[float, float]

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.families import modules
+from myoedge.operators import modules
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 
 Arguments = Mapping[str, Any]  # by the names of the schema: tensors by name, the rest as values
@@ -81,6 +81,9 @@ class OnnxCall:
             raise Unsupported(f"{what} must be a constant, here it is computed")
         return self.arrays[name]
 
+    def ints(self, name: str, what: str) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.constant(name, what).reshape(-1))
+
     def weights(self, name: str, what: str) -> str:
         """The builder's name of a constant of finite float32."""
         self.constant(name, what)
@@ -95,14 +98,13 @@ class OnnxCall:
 
 
 OnnxRow = Callable[[OnnxCall], str | tuple[str, ...]]  # names of the first or of all outputs
-Calls = Mapping[str, Mapping[str, Any]]  # operator -> {call: row}
 KINDS: Mapping[str, Callable[[OnnxCall, str, str], Any]] = {
     "tensor": lambda c, name, what: c.tensor(name),
     "weights": OnnxCall.weights,
     "finite": OnnxCall.operand,
     "array": OnnxCall.constant,
-    "ints": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),
-    "axes": lambda c, name, what: tuple(int(n) for n in c.constant(name, what).reshape(-1)),
+    "ints": OnnxCall.ints,
+    "axes": OnnxCall.ints,
     "float": lambda c, name, what: float(c.constant(name, what).reshape(-1)[0]),
 }
 

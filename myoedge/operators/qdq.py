@@ -16,8 +16,8 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import WeightFormat
+from myoedge.operators import modules
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.families import modules
 
 TYPES = {"float32": 1, "int32": 6, "int64": 7}  # onnx.proto, TensorProto.DataType
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from myoedge.codegen.qdq.model import qdq_model
+from myoedge.codegen.qdq import qdq_model
 from myoedge.frontend.torch.export import from_exported
 from myoedge.graph.ir import Graph, InputNormalization, Node, Origin
 from myoedge.numerics.arrays import Array
@@ -364,7 +364,7 @@ def test_the_same_plan_gives_the_same_bytes() -> None:
 
 def test_onnx_is_imported_late() -> None:
     """The command line stays quick: importing the writer does not import onnx."""
-    script = "import sys, myoedge.codegen.qdq.model; print('onnx' in sys.modules)"
+    script = "import sys, myoedge.codegen.qdq; print('onnx' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
