@@ -23,6 +23,7 @@ FIRMWARE_FLAGS = (
     *("-fno-pic", "-fomit-frame-pointer", "-fno-stack-protector"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
     *("-ffunction-sections", "-fdata-sections", "-mno-relax"),
+    "-falign-functions=16",  # a function in as few lines of the instruction cache as may be
 )
 
 Names = Sequence[str]

@@ -46,6 +46,8 @@ from myoedge.operators.products.row_tiling import is_large_product, rows_in_plac
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 from myoedge.targets.chip import Engine
 
+ODD_TAPS = 60.0  # of a tile of a product of two activations, in words of taps of 4 x 4 sums
+
 
 def linear_shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
     return (*x[:-1], w[0])
@@ -220,9 +222,9 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         scratch=lambda sizes: 4 * sizes["k"] * (up(c) + 16) + gathered,
         work=lambda sizes: (
             dense.block_work(sizes["m"], sizes["k"], words, cores)
-            + dense.gather_work(sizes["m"], sizes["m"], windows, cores)
+            + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
             + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
-            + packing_work(windows.words, sizes["k"], turned, cores) * sizes["m"] / m
+            + packing_work(c, sizes["k"], turned, cores) * sizes["m"] / m
         ),
         nine_cores=engine.control_core,
     )
@@ -278,9 +280,11 @@ def _matmul_streaming_rule(
     return StreamingRule(made + max(map(len, shapes)) - rank, lambda made: attrs)
 
 
-def packing_work(words: int, blocks: Any, as_rows: bool, cores: int) -> Any:
-    """Columns of the right operand that are packed, four at a time."""
-    return -(-blocks // cores) * (words * (0.5 if as_rows else 1.0) + 10)
+def packing_work(taps: int, blocks: Any, as_rows: bool, cores: int) -> Any:
+    """Columns of the right operand that are packed, four at a time; taps behind the last word are
+    packed one by one, by code that the caches do not hold."""
+    odd = ODD_TAPS if taps % 4 else 0.0
+    return odd + -(-blocks // cores) * (-(-taps // 4) * (0.5 if as_rows else 1.0) + 10)
 
 
 def _matmul_on_nine(step: QuantizedNode) -> bool:

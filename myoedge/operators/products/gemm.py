@@ -17,6 +17,8 @@ BLOCK, BLOCK_ROW = 1.25, 0.9
 WINDOW, WINDOW_WORD, WINDOW_RUN, WINDOW_REST = 7.0, 0.09, 0.035, 0.11
 EDGE, EDGE_WORD = 14.0, 0.2
 TABLE = 2  # words that pass while a block's results are looked up in a table
+# Of a tile: blocks of several rows are divided among the cores; code that copies windows comes.
+SEVERAL_ROWS, COPIED = 18.0, 50.0
 
 
 def scratch(taps: int, cores: int) -> int:
@@ -62,8 +64,8 @@ def block_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
     most; the last rows may be fewer than four."""
     whole, rest = rows // PIXELS * blocks, rows % PIXELS
     thin = np.where(rest > 0, _row_work(rest, words) / _row_work(PIXELS, words), 0.0)
-    even = (whole + thin * blocks) / cores
-    share = np.where(whole > 0, np.maximum(even, up(whole, cores)), up(blocks, cores) * thin)
+    even = np.ceil((whole + thin * blocks) / cores)  # a block is of one core
+    share = np.where(whole > 0, even, up(blocks, cores) * thin)
     return share * _row_work(PIXELS, words)
 
 
@@ -72,12 +74,16 @@ def _row_work(rows: Any, words: int) -> Any:
     return words * (5 * rows + 4) / 24 + BLOCK + BLOCK_ROW * rows
 
 
-def gather_work(rows: Any, columns: Any, w: Windows, cores: int) -> Any:
-    """Windows that are copied, four at a time, `columns` of them side by side."""
+def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
+    """Windows that are copied, four at a time, `columns` of them side by side.
+
+    A core copies for itself all windows of which it computes one of the blocks.
+    """
     fours = rows * np.where(columns < PIXELS, 1, up(columns, PIXELS) / columns)
+    fours = np.where(fours % cores == 0, fours, fours + cores * (1 - 1 / blocks))
     each = WINDOW + WINDOW_WORD * w.words
     each += (WINDOW_RUN + WINDOW_REST * REST_LOOPS[w.rest]) * w.runs
-    return PIXELS * up(fours, cores) * each if w.copied else 0
+    return COPIED + PIXELS * up(fours, cores) * each if w.copied else 0
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, no_scratch
 from myoedge.operators.nine_cores import is_large
@@ -48,7 +50,8 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine, rows: int, c: int, k: int
         scratch=lambda sizes: dense.scratch(c, cores) if gather else 0,
         work=lambda sizes: (
             dense.block_work(sizes["row"], sizes["k"], words, cores)
-            + dense.gather_work(sizes["row"], sizes["row"], windows, cores)
+            + np.where(sizes["row"] > 1, dense.SEVERAL_ROWS, 0.0)
+            + dense.gather_work(sizes["row"], sizes["row"], sizes["k"], windows, cores)
         ),
         nine_cores=engine.control_core,
     )

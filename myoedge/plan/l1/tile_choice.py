@@ -25,7 +25,7 @@ from myoedge.plan.l1.tile_search import (
 from myoedge.plan.l1.tiling import lives, unplaced
 from myoedge.targets.costs import TransferCost
 
-HIDDEN_CYCLES = 4096.0  # of the DMA before a layer at least, for constants: 32 KiB
+HIDDEN_CYCLES = 4096.0  # of the DMA before each layer but the first at least, for constants: 32 KiB
 BEFORE = -1  # a tile in front of all
 NEAR_FASTEST = 1.002  # times the fewest cycles: of these the largest tiles, for their energy
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
@@ -67,7 +67,8 @@ class TileSearch:
         self, index: int, kernel: TiledKernel, room: int, resident: frozenset[str], hidden: float
     ) -> TileChoice | None:
         """The fastest tiles of a layer, or those of its rank; None where none fit."""
-        hidden, limits = max(hidden, HIDDEN_CYCLES), self.limits.get(index, NO_LIMITS)
+        hidden = max(hidden, HIDDEN_CYCLES) if index else hidden
+        limits = self.limits.get(index, NO_LIMITS)
         key = (self.distinct[index], round(hidden), room, resident, limits)
         if key not in self.chosen:
             found = choices(kernel, room, self.cost, hidden, limits, resident)
