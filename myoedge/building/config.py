@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from myoedge.errors import MyoedgeError
 
@@ -31,6 +31,7 @@ LARGEST = 1e9  # of rates, frequencies, frames
 WITHIN = f"more than 0, and {LARGEST:,.0f} at most"
 MOST_FRAMES = 1 << 16  # of a pass: they lie in L2 together
 _TYPES = ("str", "int", "float")  # what pydantic adds to the path of a key of several types
+_POSITIVE = ("rate_hz", "notch_hz", "notch_q", "zscore_s", "deviation")  # of [conditioning]
 _ENERGIES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "µJ": 1e-6, "nJ": 1e-9}
 _LIMITS = {  # as [budget] has them
     "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
@@ -180,10 +181,11 @@ def from_tables(tables: Mapping[str, Any], name: str) -> Config:
 
     unknown = [*_unknown(tables)]
     if unknown:
-        first = unknown[0]
-        tries = [f"{key}  ->  {near}" for key, near in unknown if near]
-        known = ", ".join(_known_at(first[0].rsplit(".", 1)[0] if "." in first[0] else ""))
-        raise MyoedgeError("E230", f"{name} has no key {first[0]!r}", {"knows": known}, tries)
+        nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
+        tries = [f"{'.'.join(key)}  ->  {near[0]}" for key, near in nearest if near]
+        (first, known), *_ = unknown
+        title = f"{name} has no key {'.'.join(first)!r}"
+        raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
     try:
         config = TypeAdapter(Config).validate_json(json.dumps(tables), strict=True)
     except (ValidationError, TypeError) as error:
@@ -204,88 +206,56 @@ def _reasons(error: Exception) -> dict[str, str]:
     return found
 
 
-_TABLES: Mapping[str, Any] = {
-    "model": ModelTable,
-    "calib": CalibTable,
-    "target": TargetTable,
-    "quant": None,
-    "budget": BudgetTable,
-    "stream": StreamTable,
-    "conditioning": ConditioningTable,
-}
-
-
-def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(key, nearest right one) of every key that means nothing."""
+def _unknown(tables: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """(path of a key that means nothing, keys that its table has)"""
+    kinds = get_type_hints(Config)
     for name, table in tables.items():
-        if name not in _TABLES:
-            yield name, _nearest(name, _TABLES)
-        elif name == "quant" and isinstance(table, Mapping):
-            for pattern, layer in table.items():
-                yield from _unknown_in(layer, LayerTable, f"quant.{pattern}")
-        elif name != "quant":
-            yield from _unknown_in(table, _TABLES[name], name)
-
-
-def _unknown_in(table: Any, kind: Any, path: str) -> Iterator[tuple[str, str]]:
-    known = [f.name for f in fields(kind)]
-    for key in table if isinstance(table, Mapping) else ():
-        if key not in known:
-            yield f"{path}.{key}", _nearest(key, known)
-
-
-def _nearest(key: str, known: Any) -> str:
-    return next(iter(difflib.get_close_matches(key, list(known), 1, 0.5)), "")
-
-
-def _known_at(path: str) -> list[str]:
-    kind = LayerTable if path.startswith("quant.") else _TABLES.get(path)
-    return list(_TABLES) if kind is None else [f.name for f in fields(kind)]
+        if name not in kinds:
+            yield (name,), list(kinds)
+        elif isinstance(table, Mapping):
+            is_quant = name == "quant"  # a table by pattern
+            rows: dict[tuple[str, ...], Any] = {(name,): table}
+            rows = {(name, p): row for p, row in table.items()} if is_quant else rows
+            known = [f.name for f in fields(LayerTable if is_quant else kinds[name])]
+            for path, row in rows.items():
+                keys = row if isinstance(row, Mapping) else ()
+                yield from (((*path, key), known) for key in keys if key not in known)
 
 
 def _check_numbers(config: Config, name: str) -> None:
+    """Errors: E232 the first number that is out of its range."""
+    stream, filters, vote = config.stream, config.conditioning, config.model.vote
+    frames, order, limit = stream.frames, filters.order, f"{MOST_FRAMES:,}"
     percentiles = [config.calib.percentile, *(rule.percentile for rule in config.quant.values())]
-    if not all(50.0 < p <= 100.0 for p in percentiles):
-        raise MyoedgeError("E232", f"{name}: percentile must lie between 50 and 100")
-    if config.calib.samples < 1:
-        raise MyoedgeError("E232", f"{name}: calib.samples must be at least 1")
-    vote = config.model.vote
-    if vote is not None and not 1 <= vote <= MOST_FRAMES:
-        raise MyoedgeError("E232", f"{name}: model.vote must be 1 to {MOST_FRAMES:,} frames")
-    _check_stream(config.stream, name)
-    _check_conditioning(config.conditioning, name)
+    sizes = {f"stream.{key}": getattr(stream, key) for key in ("frames", "rate", "hop", "window")}
+    sizes |= {f"conditioning.{key}": getattr(filters, key) for key in _POSITIVE}
+    edges = filters.band_hz or ()
+    sizes |= {"conditioning.band_hz": min(edges, key=_size)} if edges else {}
+    not_negative = {f"stream.{key}": getattr(stream, key) for key in ("past", "future")}
+    for x in not_negative.values():
+        if isinstance(x, str):
+            seconds(x)
+    checks = [
+        ("percentile must lie between 50 and 100", all(50.0 < p <= 100.0 for p in percentiles)),
+        ("calib.samples must be at least 1", config.calib.samples >= 1),
+        (f"model.vote must be 1 to {limit} frames", vote is None or 1 <= vote <= MOST_FRAMES),
+        *((f"{key} must be {WITHIN}", x is None or _size(x) > 0) for key, x in sizes.items()),
+        (f"stream.frames must be at most {limit}", frames is None or frames <= MOST_FRAMES),
+        *(
+            (f"{key} must not be less than 0", not isinstance(x, int) or x >= 0)
+            for key, x in not_negative.items()
+        ),
+        (f"conditioning.order must be 1 to {MOST_ORDER}", 1 <= order <= MOST_ORDER),
+    ]
+    for rule, holds in checks:
+        if not holds:
+            raise MyoedgeError("E232", f"{name}: {rule}")
     check_limits(config.budget)
-
-
-def _check_conditioning(table: ConditioningTable, name: str) -> None:
-    if not 1 <= table.order <= MOST_ORDER:
-        raise MyoedgeError("E232", f"{name}: conditioning.order must be 1 to {MOST_ORDER}")
-    given = {"rate_hz": table.rate_hz, "notch_hz": table.notch_hz, "notch_q": table.notch_q}
-    given |= {"zscore_s": table.zscore_s, "deviation": table.deviation}
-    given |= {"band_hz": min(table.band_hz, key=_size)} if table.band_hz else {}
-    for key, value in given.items():
-        if value is not None and not _size(value) > 0:
-            raise MyoedgeError("E232", f"{name}: conditioning.{key} must be {WITHIN}")
 
 
 def _size(value: float) -> float:
     """A number as it is; 0 for one that is none, or beyond 1e9: nothing here is that large."""
     return value if -LARGEST <= value <= LARGEST else 0.0
-
-
-def _check_stream(table: StreamTable, name: str) -> None:
-    for key in ("frames", "rate", "hop", "window"):
-        value = getattr(table, key)
-        if value is not None and not _size(value) > 0:
-            raise MyoedgeError("E232", f"{name}: stream.{key} must be {WITHIN}")
-    if table.frames is not None and table.frames > MOST_FRAMES:
-        raise MyoedgeError("E232", f"{name}: stream.frames must be at most {MOST_FRAMES:,}")
-    for key in ("past", "future"):
-        value = getattr(table, key)
-        if isinstance(value, str):
-            seconds(value)
-        elif value is not None and value < 0:
-            raise MyoedgeError("E232", f"{name}: stream.{key} must not be less than 0")
 
 
 def check_limits(table: BudgetTable) -> None:

@@ -13,6 +13,7 @@ from myoedge.building.config import StreamTable, seconds
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.graph.ir import Graph
 from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.plan import IN_L3
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.convert import (
@@ -116,7 +117,7 @@ def stream_plans(
         else:
             axes = window_axes(q.graph, table.axis)
             stream = windowed_stream(q, axes, *_overlap(q.graph, axes, table))
-        yield StreamPlan(stream, _planned(stream, chip, budget), frame_hz, window_s)
+        yield StreamPlan(stream, plan_stream(stream, chip, budget), frame_hz, window_s)
         return
     axes = find_axes(q.graph, table.axis)
     least = _asked(q.graph, axes, table)
@@ -124,7 +125,7 @@ def stream_plans(
     @cache
     def plan_for(frames: int) -> tuple[Stream, Plan]:
         stream = causal_stream(q, axes, frames)
-        return stream, _planned(stream, chip, budget)
+        return stream, plan_stream(stream, chip, budget)
 
     if frame_hz is None or not chip.point.clock_hz:
         yield StreamPlan(*plan_for(least))
@@ -146,8 +147,11 @@ def stream_plans(
             return
 
 
-def _planned(stream: Stream, chip: Chip, budget: Budget) -> Plan:
-    plan = plan_within(stream.network, chip, budget)
+def plan_stream(
+    stream: Stream, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
+) -> Plan:
+    """The plan of a pass. Errors: as plan_within; E306 frames or states do not lie in L2."""
+    plan = plan_within(stream.network, chip, budget, tile_ranks)
     if any(plan.where[n].kind == IN_L3 for n in (*plan.graph_inputs, *plan.graph_outputs)):
         raise MyoedgeError(
             "E306",

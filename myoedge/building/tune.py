@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.request import BuildPlan
+from myoedge.building.stream_rate import TOO_LARGE, plan_stream
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.layers import distinct_layers
 from myoedge.plan.l1.tile_choice import TileRanks
-from myoedge.plan.plan import IN_L3, describe
+from myoedge.plan.plan import describe
 from myoedge.system.cache import SEAL_BYTES, digest, is_cached, prune, store
 from myoedge.system.tools import cache_folder, scratch
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
@@ -28,7 +29,6 @@ TILES_TRIED = 4  # of each distinct layer, besides the fastest by the estimate
 MOST_CHANGES = 12  # that are tried one by one
 MEASUREMENTS_KEPT = 4096
 SOURCES = (".py", ".c", ".h", ".S", ".def", ".inc", ".j2", ".ld")
-TOO_LARGE = 3  # exit code of a plan that does not fit
 
 Measure = Callable[[BuildPlan], Sequence[int]]  # cycles of every layer, and outside of layers
 
@@ -99,18 +99,17 @@ def _replanned(
     build_plan: BuildPlan, chip: Chip, limits: Budget, ranks: TileRanks
 ) -> BuildPlan | None:
     """The plan with other tiles; None where it does not fit."""
+    stream_plan = build_plan.stream_plan
     try:
-        plan = plan_within(build_plan.plan.quant, chip, limits, ranks)
+        if stream_plan is None:
+            plan = plan_within(build_plan.plan.quant, chip, limits, ranks)
+            return replace(build_plan, plan=plan)
+        plan = plan_stream(stream_plan.stream, chip, limits, ranks)
+        return BuildPlan(plan, replace(stream_plan, plan=plan))
     except MyoedgeError as error:
         if error.exit_code == TOO_LARGE:
             return None
         raise
-    stream_plan = build_plan.stream_plan
-    if stream_plan is None:
-        return replace(build_plan, plan=plan)
-    if any(plan.where[name].kind == IN_L3 for name in (*plan.graph_inputs, *plan.graph_outputs)):
-        return None  # frames and states have to lie in L2
-    return BuildPlan(plan, replace(stream_plan, plan=plan))
 
 
 # --- cache ----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class Network(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(256, 320), nn.Linear(320, 256)
+        self.first, self.second = nn.Linear(640, 128), nn.Linear(128, 640)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.second(torch.relu(self.first(x))) + x
@@ -31,9 +31,9 @@ class Network(nn.Module):
 
 def built(rows: int, folder: Path) -> Any:
     torch.manual_seed(3)
-    model = save_exported(Network().eval(), (torch.zeros(rows, 256),), folder / "model.pt2")
-    calib = np.random.default_rng(3).standard_normal((2, rows, 256)).astype(np.float32)
-    return myoedge.build(model, calib=calib, l1="112KiB", output=folder / "out")
+    model = save_exported(Network().eval(), (torch.zeros(rows, 640),), folder / "model.pt2")
+    calib = np.random.default_rng(3).standard_normal((2, rows, 640)).astype(np.float32)
+    return myoedge.build(model, calib=calib, output=folder / "out")
 
 
 def depths(folder: Path) -> list[int]:
@@ -46,7 +46,7 @@ def test_whatever_has_more_buffers_is_exact(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tile_choice, "LEAST_MOVED", 0.0)
-    monkeypatch.setattr(tile_choice, "DEPTHS", (most,))
+    monkeypatch.setattr(tile_choice, "DEPTH", most)
     monkeypatch.setattr(tile_choice, "MULTI_BUFFERED", float("inf"))
     build = built(1, tmp_path)
     assert max(depths(tmp_path)) > 2

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fastest tiles of a layer by itself: near-equal choices are compared transfer by transfer.
 
-What a layer reads has two buffers, or more: where tiles take about as long to compute as to load,
+What a layer reads has two buffers, or three: where tiles take about as long to compute as to load,
 the first one takes longer, for its code is not in the caches yet. With two buffers the DMA then
 waits for the cores, and later they for it.
 """
@@ -31,7 +31,7 @@ NEAR_FASTEST = 1.002  # times the fewest cycles: of these the largest tiles, for
 MOST_COMPARED = 64  # tiles of a layer whose transfers are looked at before they are chosen
 NEAR_RANKED = 1.4  # times the fewest estimated cycles, of tiles that are chosen by their rank
 
-DEPTHS = (3, 4, 6, 8)  # numbers of buffers
+DEPTH = 3  # buffers, where two are not enough
 MOST_COMMANDS = 9  # of the DMA for tiles to come: its queue holds ten, and then the core waits
 LEAST_MOVED = 0.7  # of the time for computing: where loads take less, two buffers do
 MULTI_BUFFERED = 0.98  # of a layer's cycles at most with more buffers: they take L1 from others
@@ -162,7 +162,7 @@ def _multi_buffered(
     room: int,
     cost: TransferCost,
 ) -> Iterator[TileChoice]:
-    """Choices with more buffers where cores may wait for the DMA, in at most `room` bytes of L1."""
+    """Choices with three buffers where cores may wait for the DMA, in `room` bytes of L1."""
     for choice in few:
         if tile_count(kernel, choice) <= 2 or choice.l1_bytes > room:
             continue
@@ -170,10 +170,8 @@ def _multi_buffered(
         computed = len(tiles) * float(kernel.cycles({**kernel.axes, **choice.sizes}))
         if sum(moved_cycles(tile.loads, cost) for tile in tiles) <= LEAST_MOVED * computed:
             continue
-        commands = max(len(tile.loads) for tile in tiles[1:])
-        for depth in sorted({min(depth, len(tiles)) for depth in DEPTHS}):
-            deep = replace(choice, depth=depth)
-            buffers = lives(0, kernel, deep, 0, None, resident)
-            l1_bytes = sum(aligned(life.size_bytes) for _, _, life in buffers)
-            if l1_bytes <= room and (depth - 1) * commands <= MOST_COMMANDS:
-                yield replace(deep, l1_bytes=l1_bytes)
+        commands = (DEPTH - 1) * max(len(tile.loads) for tile in tiles[1:])
+        buffers = lives(0, kernel, replace(choice, depth=DEPTH), 0, None, resident)
+        l1_bytes = sum(aligned(life.size_bytes) for _, _, life in buffers)
+        if l1_bytes <= room and commands <= MOST_COMMANDS:
+            yield replace(choice, depth=DEPTH, l1_bytes=l1_bytes)

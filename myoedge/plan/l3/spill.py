@@ -24,23 +24,17 @@ def spilled(plan: Plan, roots: Roots, placing: Place, kernels: NetworkKernels) -
     """The plan with as few maps in L3 as will do, the largest first. Errors: E301 none will."""
     least = plan
     for part in (min(PART_BYTES, plan.chip.l2_room_bytes // count) for count in PARTS):
-        for tried in _with_more(plan, roots, part, placing, kernels):
+        chosen: list[str] = []
+        for name in _candidates(plan, roots):
+            tried = _with_maps(plan, roots, [*chosen, name], part, placing, kernels)
+            if tried is None:
+                continue
+            chosen.append(name)
             made = with_l3_transfers(tried) if window_bytes(tried) > 0 else None
             if made is not None:
                 return made
             least = min(least, tried, key=least_bytes)
     raise too_large(plan, least, list(_short_of_l1(plan, roots, least, kernels)))
-
-
-def _with_more(
-    plan: Plan, roots: Roots, part: int, placing: Place, kernels: NetworkKernels
-) -> Iterator[Plan]:
-    chosen: list[str] = []
-    for name in _candidates(plan, roots):
-        tried = _with_maps(plan, roots, [*chosen, name], part, placing, kernels)
-        if tried is not None:
-            chosen.append(name)
-            yield tried
 
 
 def _short_of_l1(plan: Plan, roots: Roots, least: Plan, kernels: NetworkKernels) -> Iterator[str]:
@@ -87,22 +81,25 @@ def _with_maps(
     for index, operand, _, _ in uses:
         operands[index] = operands.get(index, frozenset()) | {operand}
     limits = {index: Limits(in_l3=names, part_bytes=part) for index, names in operands.items()}
-    tilings = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
-    every = tuple(tiling for tiling in tilings if tiling is not None)
-    if len(every) < len(tilings):
+    found = plan_l1(kernels, l1_room_bytes(plan.chip, len(plan.steps)), limits)
+    tilings = tuple(tiling for tiling in found if tiling is not None)
+    if len(tilings) < len(found):
         return None
     accesses: list[Access] = []
     for index, operand, name, offset in uses:
-        tiling = every[index]
+        tiling = tilings[index]
         described = next(o for o in tiling.kernel.operands if o.name == operand)
         in_parts = access(index, tiling, described, name, offset, part)
         if in_parts is None:
             return None
         accesses.append(in_parts)
-    made = replace(plan, tilings=every, timeline_steps=TimelineSteps.of(every, bool(plan.copies)))
-    return _placed(
-        replace(made, accesses=tuple(accesses), maps=_stacked(plan, maps)), roots, placing
-    )
+    offsets, end = {}, 0  # of maps, one behind the other
+    for name in maps:
+        offsets[name] = end
+        end += -(-size_bytes(plan.quant, name) // WORD) * WORD
+    steps = TimelineSteps.of(tilings, bool(plan.copies))
+    made = replace(plan, tilings=tilings, timeline_steps=steps)
+    return _placed(replace(made, accesses=tuple(accesses), maps=offsets), roots, placing)
 
 
 def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
@@ -115,14 +112,6 @@ def _uses(plan: Plan, roots: Roots, maps: Sequence[str]) -> Iterator[tuple[int, 
             root, offset = roots[name]
             if root in maps:
                 yield index, operand.name, root, offset
-
-
-def _stacked(plan: Plan, maps: Sequence[str]) -> dict[str, int]:
-    found, at = {}, 0
-    for name in maps:
-        found[name] = at
-        at += -(-size_bytes(plan.quant, name) // WORD) * WORD
-    return found
 
 
 def _placed(plan: Plan, roots: Roots, placing: Place) -> Plan:

@@ -123,63 +123,49 @@ def too_large(
     l2_bytes = plan.l2_room_bytes if chip.l3_bytes else chip.l2_bytes
     title = f"{plan.l1_room_bytes:,} B have no place for tiles by which more could lie in L3:"
     layers = [title, *names[:3]]
+    # All of it where L3 is what is too small, or is not there.
+    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
+    if least is not None and (total := least_bytes(least)) > l2_bytes:
+        at_once = total - least.arena_bytes - least.border_bytes
+        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
+        needed = least
+    activations, border = needed.arena_bytes, needed.border_bytes
+    sizes = [
+        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
+        for index, step in enumerate(plan.steps)
+    ]
+    made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
+    sizes += [(life.size_bytes, _shown(plan, life.name)) for life in made]
     return MyoedgeError(
         "E301",
         f"the network does not fit {chip.name}'s L2 memory",
         {
-            "needs": _needs(plan, least, l2_bytes),
+            "needs": f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B",
             "has": f"{l2_bytes:,} B",
             "stays in L2": "everything: there is no L3" if least is None else _stays(least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
-            "largest": "\n".join(_largest(plan)),
+            "largest": "\n".join(_largest(sizes)),
         },
         ["fewer channels in the layers named", "--target host, to see the rest of the report"],
     )
 
 
-def _needs(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """All of it where L3 is what is too small, or is not there."""
-    if least is None or least_bytes(least) <= l2_bytes:
-        return _parts(plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B")
-    total = least_bytes(least)
-    weights = total - least.arena_bytes - least.border_bytes
-    return _parts(
-        least, f"{total:,} B in the tiles tried: weights that are read at once {weights:,} B"
-    )
-
-
-def _parts(plan: Plan, weights: str) -> str:
-    activations, border = plan.arena_bytes, plan.border_bytes
-    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
-
-
 def _stays(least: Plan) -> str:
     """The largest of what does."""
     graph = least.quant.graph
-    sizes = [(life.size_bytes, _told(least, life.name)) for life in least.lives]
+    sizes = [(life.size_bytes, _shown(least, life.name)) for life in least.lives]
     ports = [*graph.inputs, *graph.outputs]
     near = [name for name in ports if least.where[name].kind in ("input", "output")]
-    sizes += [(size_bytes(least.quant, name), _told(least, name)) for name in near]
-    rows = [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]
-    return "\n".join(
-        ["what a few tiles need at a time, and all that layers without tiles touch", *rows]
-    )
+    sizes += [(size_bytes(least.quant, name), _shown(least, name)) for name in near]
+    title = "what a few tiles need at a time, and all that layers without tiles touch"
+    return "\n".join([title, *_largest(sizes)])
 
 
-def _told(plan: Plan, name: str) -> str:
+def _shown(plan: Plan, name: str) -> str:
     """Name of a tensor in messages; windows have names of their own."""
     maker = plan.quant.graph.producer.get(name)
     return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
 
 
-def _largest(plan: Plan) -> list[str]:
-    sizes = [
-        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
-        for index, step in enumerate(plan.steps)
-    ]
-    sizes += [
-        (life.size_bytes, _told(plan, life.name))
-        for life in plan.lives
-        if life.name in plan.quant.graph.producer
-    ]
-    return [f"{size:,} B  {what}" for size, what in sorted(sizes, reverse=True)[:3]]
+def _largest(sizes: Sequence[tuple[int, str]]) -> list[str]:
+    return [f"{size:,} B  {name}" for size, name in sorted(sizes, reverse=True)[:3]]
