@@ -5,6 +5,7 @@ the model says that they save, and faster where it says that they save much."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 import myoedge
 from myoedge.plan.l1 import tile_choice
 from tests.conftest import save_exported
+from tests.networks import autoencoder
 
 
 class Network(nn.Module):
@@ -29,10 +31,10 @@ class Network(nn.Module):
         return self.second(torch.relu(self.first(x))) + x
 
 
-def built(rows: int, folder: Path) -> Any:
+def built(network: Callable[[], nn.Module], folder: Path) -> Any:
     torch.manual_seed(3)
-    model = save_exported(Network().eval(), (torch.zeros(rows, 640),), folder / "model.pt2")
-    calib = np.random.default_rng(3).standard_normal((2, rows, 640)).astype(np.float32)
+    model = save_exported(network().eval(), (torch.zeros(1, 640),), folder / "model.pt2")
+    calib = np.random.default_rng(3).standard_normal((2, 1, 640)).astype(np.float32)
     return myoedge.build(model, calib=calib, output=folder / "out")
 
 
@@ -48,7 +50,7 @@ def test_whatever_has_more_buffers_is_exact(
     monkeypatch.setattr(tile_choice, "LEAST_MOVED", 0.0)
     monkeypatch.setattr(tile_choice, "DEPTH", most)
     monkeypatch.setattr(tile_choice, "MULTI_BUFFERED", float("inf"))
-    build = built(1, tmp_path)
+    build = built(Network, tmp_path)
     assert max(depths(tmp_path)) > 2
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
@@ -58,10 +60,10 @@ def test_whatever_has_more_buffers_is_exact(
 def test_they_are_taken_where_the_dma_would_stand_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_more = myoedge.simulate(built(1, tmp_path)).report["cycles"]["total"]
+    with_more = myoedge.simulate(built(autoencoder, tmp_path)).report["cycles"]["total"]
     assert max(depths(tmp_path)) > 2
     monkeypatch.setattr(tile_choice, "MULTI_BUFFERED", 0.0)
     (tmp_path / "two").mkdir()
-    with_two = myoedge.simulate(built(1, tmp_path / "two")).report["cycles"]["total"]
+    with_two = myoedge.simulate(built(autoencoder, tmp_path / "two")).report["cycles"]["total"]
     assert set(depths(tmp_path / "two")) == {2}
     assert with_more < with_two

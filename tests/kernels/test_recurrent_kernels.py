@@ -12,7 +12,7 @@ import pytest
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
-from myoedge.plan.l1.layers import candidates
+from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_elementwise import draw_bytes, plain, step_of

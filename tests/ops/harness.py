@@ -23,7 +23,8 @@ from myoedge.codegen.tiled_layer import tiled_layer
 from myoedge.numerics.arrays import Array
 from myoedge.operators.cases import Draw, drawn_uses
 from myoedge.operators.kernel import Operand
-from myoedge.plan.l1.layers import NetworkKernels, plan_l1
+from myoedge.plan.l1.layer_kernels import NetworkKernels
+from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.system import toolchain
 from myoedge.targets import find_chip

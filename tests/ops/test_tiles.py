@@ -13,7 +13,8 @@ import pytest
 
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import integer_step
-from myoedge.plan.l1.layers import NetworkKernels, declared, plan_l1
+from myoedge.plan.l1.layer_kernels import NetworkKernels, declared
+from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import _orders, smallest
 from myoedge.plan.l1.tiling import Tiling, unplaced
 from myoedge.targets import find_chip

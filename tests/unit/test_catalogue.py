@@ -71,6 +71,7 @@ SHARED = {
     },  # no whole build
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E302": {"building.budget", "reports.budget_check"},  # over budget
+    "E304": {"building.budget", "plan.l1.infeasible"},  # a layer without a tile
     "E401": {"building.confirm", "sweeps.results"},  # simulated outputs differ
     "E501": {
         "system.tools",

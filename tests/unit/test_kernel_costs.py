@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.products.gemm import block_work
 from myoedge.plan.cost.timing import Load, TimelineStep
-from myoedge.plan.l1.layers import candidates
+from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip
 from myoedge.targets.costs import KernelCost, TransferCost
 from tests.least_squares import non_negative

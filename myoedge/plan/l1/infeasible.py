@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import QuantizedNode
-from myoedge.plan.l1.layers import declared
+from myoedge.plan.l1.layer_kernels import declared
 from myoedge.plan.l1.tile_search import smallest
 from myoedge.targets.chip import Chip
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import FREE, TiledKernel
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.l2_operands import in_place, slowed, with_operands_in_l2
+from myoedge.plan.l1.layer_kernels import NetworkKernels, fastest_kernel
 from myoedge.plan.l1.prefetch import (
     MOST_TILES,
     MOST_TRANSFERS,
@@ -31,46 +31,17 @@ from myoedge.plan.l1.resident import (
     resident_operands,
     room_left,
 )
-from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, TileSearch, distinct_layer
+from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_search import (
     ALIGNMENT,
     NO_LIMITS,
     Limits,
     TileChoice,
-    choose,
-    smallest,
     tile_count,
 )
-from myoedge.plan.l1.tiling import SCRATCH, Buffer, Tiling, Transfer, lives, make_tiling
+from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.placement import Life, first_gap
-from myoedge.targets.chip import Chip
 from myoedge.targets.costs import TransferCost
-
-MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class NetworkKernels:
-    """Kernels that can run the layers of a network, and what was found out about their tiles.
-
-    kernels   of each layer, with the keys of their distinct layers
-    chosen, alone   as in TileSearch, for all plans of the network
-    """
-
-    kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
-    has_l1: bool
-    cost: TransferCost
-    ranks: TileRanks = field(default_factory=dict)
-    chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
-    alone: dict[Hashable, float] = field(default_factory=dict)
-
-    @staticmethod
-    def of(
-        steps: Sequence[QuantizedNode], chip: Chip, ranks: TileRanks = NO_RANKS
-    ) -> NetworkKernels:
-        """ranks   layers that take other tiles than the fastest by the estimate"""
-        kernels = [[(k, distinct_layer(k)) for k in candidates(step, chip)] for step in steps]
-        return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,7 +85,7 @@ def plan_l1(
         return tuple(_without_l1(network))
     cost, limits = network.cost, limits or {}
     fastest = [
-        _fastest_kernel(known, room, cost, limits.get(index, NO_LIMITS))
+        fastest_kernel(known, room, cost, limits.get(index, NO_LIMITS))
         for index, known in enumerate(network.kernels)
     ]
     kernels, distinct = [kernel for kernel, _ in fastest], [key for _, key in fastest]
@@ -171,40 +142,6 @@ def _prefetched(
 
 def _spare_cycles(layer: PlacedLayer, cost: TransferCost) -> list[float]:
     return spare_cycles(layer.kernel, layer.choice, frozenset(layer.resident), cost)
-
-
-def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
-    """Kernels of a layer's operator, of engines that the chip has.
-
-    Fallbacks where the others' scratch leaves L1 no room for operands.
-    """
-    engines = {engine.name: engine for engine in chip.engines}
-    found: dict[bool, list[TiledKernel]] = {False: [], True: []}
-    for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
-        engine = engines.get(kernel.engine)
-        scratch = min((smallest(known)[1].get(SCRATCH, 0) for known in found[False]), default=0)
-        fits = not chip.l1_bytes or scratch <= MOST_SCRATCH * chip.l1_room_bytes
-        if engine and kernel.accepts(step) and not (kernel.fallback and found[False] and fits):
-            tiled = kernel.tiling(step, engine)
-            cost = engine.kernels[tiled.function] if engine.kernels else FREE
-            found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
-    return found[True] or found[False]
-
-
-def declared(step: QuantizedNode, chip: Chip) -> TiledKernel:
-    """The first of a layer's kernels."""
-    return candidates(step, chip)[0]
-
-
-def _fastest_kernel(
-    kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
-) -> tuple[TiledKernel, str]:
-    """The kernel of fewest cycles by itself among those that fit, and its distinct layer."""
-    if len(kernels) < 2:
-        return kernels[0]
-    found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
-    cycles = [float("inf") if choice is None else choice.cycles for choice in found]
-    return kernels[cycles.index(min(cycles))]
 
 
 def _placed_layers(

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from myoedge.plan.l1.layers import NetworkKernels, plan_l1
+from myoedge.plan.l1.layer_kernels import NetworkKernels
+from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choices
 from myoedge.plan.l3.feature_maps import Access, access
 from myoedge.plan.l3.weight_streaming import least_bytes, too_large, window_bytes, with_l3_transfers

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernels that can run a layer, of the engines of a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.kernel import FREE, TiledKernel
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
+from myoedge.plan.l1.tile_search import Limits, TileChoice, choose, smallest
+from myoedge.plan.l1.tiling import SCRATCH
+from myoedge.targets.chip import Chip
+from myoedge.targets.costs import TransferCost
+
+MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class NetworkKernels:
+    """Kernels that can run the layers of a network, and what was found out about their tiles.
+
+    kernels   of each layer, with the keys of their distinct layers
+    chosen, alone   as in TileSearch, for all plans of the network
+    """
+
+    kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
+    has_l1: bool
+    cost: TransferCost
+    ranks: TileRanks = field(default_factory=dict)
+    chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
+    alone: dict[Hashable, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        steps: Sequence[QuantizedNode], chip: Chip, ranks: TileRanks = NO_RANKS
+    ) -> NetworkKernels:
+        """ranks   layers that take other tiles than the fastest by the estimate"""
+        kernels = [[(k, distinct_layer(k)) for k in candidates(step, chip)] for step in steps]
+        return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
+
+
+def candidates(step: QuantizedNode, chip: Chip) -> list[TiledKernel]:
+    """Kernels of a layer's operator, of engines that the chip has.
+
+    Fallbacks where the others' scratch leaves L1 no room for operands.
+    """
+    engines = {engine.name: engine for engine in chip.engines}
+    found: dict[bool, list[TiledKernel]] = {False: [], True: []}
+    for kernel in sorted(OPS[step.node.op].kernels, key=lambda kernel: kernel.fallback):
+        engine = engines.get(kernel.engine)
+        scratch = min((smallest(known)[1].get(SCRATCH, 0) for known in found[False]), default=0)
+        fits = not chip.l1_bytes or scratch <= MOST_SCRATCH * chip.l1_room_bytes
+        if engine and kernel.accepts(step) and not (kernel.fallback and found[False] and fits):
+            tiled = kernel.tiling(step, engine)
+            cost = engine.kernels[tiled.function] if engine.kernels else FREE
+            found[kernel.fallback].append(replace(tiled, engine=engine.name, cost=cost))
+    return found[True] or found[False]
+
+
+def declared(step: QuantizedNode, chip: Chip) -> TiledKernel:
+    """The first of a layer's kernels."""
+    return candidates(step, chip)[0]
+
+
+def fastest_kernel(
+    kernels: Sequence[tuple[TiledKernel, str]], room: int, cost: TransferCost, limits: Limits
+) -> tuple[TiledKernel, str]:
+    """The kernel of fewest cycles by itself among those that fit, and its distinct layer."""
+    if len(kernels) < 2:
+        return kernels[0]
+    found = [choose(kernel, room, cost, limits=limits) for kernel, _ in kernels]
+    cycles = [float("inf") if choice is None else choice.cycles for choice in found]
+    return kernels[cycles.index(min(cycles))]
