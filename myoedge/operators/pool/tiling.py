@@ -88,7 +88,8 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
     lines = np.where(by_channel, rows, np.minimum(share / columns + 1, share))
     runs = 1.0 if w.even else lines * np.minimum(w.runs, columns)
     count = np.where(by_channel | w.even, _shared(pixels, words, cores), share * words)
-    return count * each + runs * run + share * rest * (2.5 * w.taps + 2)
+    alone = np.where((words == 0) & (rest > pixels), 1, rest)
+    return count * each + runs * run + share * alone * (1.4 * w.taps + 2)
 
 
 def _window_units(w: Work) -> tuple[float, float]:

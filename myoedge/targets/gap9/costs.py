@@ -40,9 +40,9 @@ KERNELS = {
     "me_magnitude_s8": KernelCost(146, 255, 400),
     # a sample of a signal: of a section, of all
     "me_biquads_s16": KernelCost(85, 500, 900),
-    "me_running_norm_s16": KernelCost(210, 400, 900),
+    "me_running_norm_s16": KernelCost(260, 400, 900),
     # a frame: a class of it, as it is, a vote
-    "me_ctc_greedy_s8": KernelCost(6.5, 400, 400),
+    "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),
     "me_majority_s32": KernelCost(9, 250, 400),
     # an element of a row
