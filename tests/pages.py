@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from myoedge.reports.report_json import Report
+from myoedge.reports.text import print_report
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
@@ -50,3 +54,10 @@ def show(
     if "--record" in sys.argv[1:]:
         recorded.write_text(json.dumps(found, indent=1) + "\n")
         put(head(*columns), rows)
+
+
+def summary(report: Report, *, width: int = 80, html: str = "") -> str:
+    """The summary of a report as plain text. html: path of report.html, on the last line."""
+    text = io.StringIO()
+    print_report(report, Console(file=text, width=width, no_color=True), html=html)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"

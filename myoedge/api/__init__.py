@@ -4,8 +4,20 @@
 from __future__ import annotations
 
 from myoedge.api.devices import bench, boards, flash, run
-from myoedge.api.models import Inspection, Operator, build, inspect, load, ops, quantize
-from myoedge.api.others import check_regressions, doctor, explain, init, sweep
+from myoedge.api.models import (
+    Inspection,
+    Operator,
+    build,
+    check_regressions,
+    doctor,
+    explain,
+    init,
+    inspect,
+    load,
+    ops,
+    quantize,
+    sweep,
+)
 from myoedge.api.runs import (
     Validation,
     calibrate_energy,

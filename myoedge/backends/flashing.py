@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,6 @@ from myoedge.backends import openocd
 from myoedge.backends.board import check_identity
 from myoedge.backends.build import Build
 from myoedge.backends.console import SerialLine, open_line
-from myoedge.backends.flash_image import BootImage, Segment, write_boot, write_files
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_elf
@@ -24,6 +25,16 @@ SIMULATOR_SYMBOL = "me_fabric_controller"  # a symbol of the simulators' program
 MARKER = re.compile(rb"myoedge gap-sdk (\w+) ([0-9a-f]{64})")
 L3_FILE, FILES_IN = "l3.bin", "octospi"  # as app_gap_sdk/app.c opens it
 MEMORIES = ((0x1C000000, 0x10000), (0x1C010000, 0x180000), (0x10000000, 0x20000))
+
+# Layouts are decoded from images of the vendor's tools; every CRC is zlib.crc32. Head of a boot
+# image: next image, segments, entry, 0, fields for execution in place, which is not used (device,
+# address, page command, flash base, pages, L2 of the pages, pages there), sizes of two keys.
+_HEAD = struct.Struct("<13I")
+_XIP = (2, 0x20000000, 0, 0, 0, 0x1C18E000, 16)
+_SEGMENT = struct.Struct("<4I")  # offset, address, size, crc32
+_FILE = struct.Struct("<3I")  # offset, size, length of the name with its end
+_READFS = struct.Struct("<3I")  # bytes of the header, 0, files
+TABLE = 0x534  # behind the head and the room for keys: 1024 + 256 bytes
 
 Progress = Callable[[str], None]
 
@@ -73,8 +84,7 @@ def flash_build(
             openocd.start_in_memory(link, board.probe, path.absolute(), program.entry, progress)
             size = sum(len(data) for _, data in program.segments)
         else:
-            segments = (Segment(address, data) for address, data in program.segments)
-            image = write_boot(BootImage(program.entry, tuple(segments)))
+            image = boot_image(program.entry, program.segments)
             if len(image) > flash.bytes:
                 facts = {"needs": f"{len(image):,} bytes", "has": f"{flash.bytes:,}, {flash.part}"}
                 title = "the program does not fit the flash"
@@ -151,7 +161,7 @@ def _files(build: Build, program: Program, board: Board, to: str) -> tuple[Flash
     if to == FILES_IN:
         title = f"l3.bin and the program both begin at the first byte of {to}"
         raise MyoedgeError("E613", title, tries=["--to mram", "--to ram"])
-    flash, image = _flash(board, FILES_IN), write_files({L3_FILE: build.l3_image})
+    flash, image = _flash(board, FILES_IN), file_system({L3_FILE: build.l3_image})
     if flash is None or len(image) > flash.bytes:
         has = "nothing" if flash is None else f"{flash.bytes:,}, {flash.part}"
         facts = {"needs": f"{len(image):,} bytes", "has": has}
@@ -184,3 +194,39 @@ def _banner(line: SerialLine, build: Build, progress: Progress) -> str:
         identity = link.identity()
     check_identity(identity, build.application)
     return identity.marker
+
+
+# --- flash images ---------------------------------------------------------------------------------
+
+
+def boot_image(entry: int, segments: Sequence[tuple[int, bytes]]) -> bytes:
+    """A program as the ROM boots it; (address, bytes) begin at multiples of 16 behind the table."""
+    start = _aligned(TABLE + len(segments) * _SEGMENT.size, 16)
+    rows, body = b"", b""
+    for address, data in segments:
+        rows += _SEGMENT.pack(start + len(body), address, len(data), zlib.crc32(data))
+        body += data + bytes(-len(data) % 16)
+    head = _HEAD.pack(0, len(segments), entry, 0, *_XIP, 0, 0)
+    return (head.ljust(TABLE, b"\0") + rows).ljust(start, b"\0") + body
+
+
+def file_system(files: Mapping[str, bytes]) -> bytes:
+    """A read-only file system; files begin at multiples of 4, as in gap_sdk 4.12
+    (utils/gapy/gen_readfs.py)."""
+    names = [name.encode() + b"\0" for name in files]
+    header = _READFS.size + sum(_FILE.size + len(name) for name in names)
+    rows, at = b"", header
+    places: list[int] = []
+    for name, content in zip(names, files.values(), strict=True):
+        at = _aligned(at, 4)
+        places.append(at)
+        rows += _FILE.pack(at, len(content), len(name)) + name
+        at += len(content)
+    image = _READFS.pack(header, 0, len(files)) + rows
+    for place, content in zip(places, files.values(), strict=True):
+        image = image.ljust(place, b"\0") + content
+    return image
+
+
+def _aligned(at: int, to: int) -> int:
+    return -(-at // to) * to

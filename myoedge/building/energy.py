@@ -19,8 +19,7 @@ from myoedge.building.build_files import at_operating_point, report_files
 from myoedge.building.config import positive, seconds
 from myoedge.errors import MyoedgeError, command
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
-from myoedge.power.duty import BATTERY_VOLTS
-from myoedge.power.model import PUBLISHED, Coefficients
+from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted, period_s
 from myoedge.system.folder import explained, replace_files
 from myoedge.targets import find_chip

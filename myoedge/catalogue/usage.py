@@ -177,9 +177,6 @@ it must start at an even address of L2.
 E243 A memory dump is outside L1 and L2.
 --dump takes ADDRESS:SIZE within L1 or L2, as 0x1C170000:64KiB.
 
-E244 A flash image is damaged.
-It is truncated, or a CRC-32 does not match: an incomplete copy or download. Write it again.
-
 E250 Measurements of energy cannot be read.
 `energy calibrate` takes a CSV file: in every row a build's folder (relative to the file) or "idle",
 the operating point, and energy_uj of an inference or power_mw while it runs. The counters of a

@@ -193,16 +193,9 @@ def _write(file: Path, data: bytes) -> None:
 
 
 def _elf_json(run: Simulation) -> dict[str, Any]:
+    counters = ("instructions", "macs", "loads", "stores", "active_cycles")
     cores = [
-        {
-            "core": i,
-            "instructions": c.instructions,
-            "macs": c.macs,
-            "loads": c.loads,
-            "stores": c.stores,
-            "active_cycles": c.active_cycles,
-            "stalls": dict(c.stalls),
-        }
+        {"core": i, **{name: getattr(c, name) for name in counters}, "stalls": dict(c.stalls)}
         for i, c in enumerate(run.counts)
         if c.instructions
     ]

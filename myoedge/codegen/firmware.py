@@ -14,8 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import toolchain, tools
 from myoedge.system.cache import disk_full_error
 from myoedge.system.elf import Program, read_elf
-from myoedge.system.library import KERNELS
-from myoedge.system.objects import ObjectOptions, compile_objects
+from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from myoedge.codegen.project import Sources, app_values
+from myoedge.codegen.project import Sources, app_values, stream_values
 from myoedge.codegen.render import render, template_dir
-from myoedge.codegen.stream import stream_values
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.streaming.stream import Stream
 

@@ -37,15 +37,15 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
     chip_only   headers that a host's build leaves out
     """
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     names = [name for text in texts for name in _INCLUDE.findall(text)]
     while names:
         name = names.pop()
         path = template_dir() / "include" / name
-        if name not in found and name not in chip_only and path.is_file():
-            found[name] = path.read_text()
-            names += _INCLUDE.findall(found[name])
-    return found
+        if name not in headers and name not in chip_only and path.is_file():
+            headers[name] = path.read_text()
+            names += _INCLUDE.findall(headers[name])
+    return headers
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:
@@ -67,5 +67,5 @@ def _text(name: str, brought: Mapping[str, str]) -> str | None:
 
 def _path(name: str) -> Path:
     """A file of the library or of one operator's folder; not there where neither has it."""
-    found = sorted(template_dir().glob(f"operators/[a-z]*/{name}"))
-    return found[0] if found else template_dir() / "library" / name
+    in_operators = sorted(template_dir().glob(f"operators/[a-z]*/{name}"))
+    return in_operators[0] if in_operators else template_dir() / "library" / name

@@ -15,10 +15,10 @@ from myoedge.codegen.kernels import comment
 from myoedge.codegen.library import brought, include_files, library_files
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, render, template_dir
-from myoedge.codegen.stream import stream_values
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import outer_inner
 from myoedge.plan.plan import IN_L3, Plan, size_bytes
-from myoedge.streaming.stream import Stream
+from myoedge.streaming.stream import Port, Stream
 from myoedge.version import __version__
 
 ON_CHIP = ("gap9",)  # chips that runtime/ is for
@@ -158,3 +158,55 @@ def _meaning(plan: Plan, name: str) -> str:
         text += ", where real = x * FACTORS + OFFSETS"
         text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
     return text
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+def stream_values(plan: Plan, stream: Stream) -> dict[str, Any]:
+    """Values for the templates of stream.c and of a stream's firmware: sizes of frames and states;
+    `begins` is the last pass before which a state is filled."""
+    q, states = plan.quant, []
+    for number, state in enumerate(stream.states):
+        states.append(
+            {
+                "number": number,
+                "name": state.input,
+                "type": C_TYPES[q.dtype(state.input)],
+                "count": q.graph.tensors[state.input].size,
+                "fill": state.fill,
+                "begins": state.begins,
+            }
+        )
+    ports = {name: _ports(plan, getattr(stream, name)) for name in ("inputs", "outputs")}
+    early = {port["type"] for port in ports["inputs"]} if stream.early else set()
+    return {
+        **ports,
+        "states": states,
+        "types": sorted(early | {state["type"] for state in states}),
+        "frames": stream.frames,
+        "ready": stream.outputs[0].frames,
+        "early": stream.early,
+        "warmup": stream.warmup,
+        "begins": max((state.begins for state in stream.states), default=0),
+    }
+
+
+def _ports(plan: Plan, ports: Sequence[Port]) -> list[dict[str, Any]]:
+    """A frame lies in `outer` pieces among those of a pass."""
+    rows = []
+    for port in ports:
+        q, shape = plan.quant, plan.quant.graph.shape(port.name)
+        outer, frames, inner = outer_inner(shape, port.axis)
+        rows.append(
+            {
+                "name": port.name,
+                "type": C_TYPES[q.dtype(port.name)],
+                "count": outer * frames * inner,
+                "outer": outer,
+                "frames": frames,
+                "piece_bytes": inner * q.element_type(port.name).size_bytes,
+                "fill": port.fill,
+            }
+        )
+    return rows

@@ -29,7 +29,16 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
     layers = [
-        {**row, **_layer(row, cost)}
+        {
+            **row,
+            "cycles": cost.cycles,
+            "cycles_compute": cost.cycles,
+            "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
+            "macs_per_cycle": _rate(row["macs"], cost.cycles),
+            "activity": None if cost.activity is None else asdict(cost.activity),
+            "instructions": cost.instructions or None,
+            "stalls": stall_percents([cost]) or None,
+        }
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -51,18 +60,6 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
         "latency_s": inference.cycles / point.clock_hz,
         "memory": {**report["memory"], **l1},
         "layers": layers,
-    }
-
-
-def _layer(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any]:
-    return {
-        "cycles": cost.cycles,
-        "cycles_compute": cost.cycles,
-        "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
-        "macs_per_cycle": _rate(row["macs"], cost.cycles),
-        "activity": None if cost.activity is None else asdict(cost.activity),
-        "instructions": cost.instructions or None,
-        "stalls": stall_percents([cost]) or None,
     }
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
-from myoedge.power.duty import Battery, duty
 from myoedge.power.model import (
     SIGMAS,
+    Battery,
     Coefficients,
     Energy,
+    duty,
     energy,
     typical,
     with_modelled_error,
@@ -89,9 +90,9 @@ def _duty(
     window_s = period_s(report)
     if window_s is None:
         return None
-    every = report.get("every") or {}
-    mah = every.get("battery_mah")
-    battery = None if mah is None else Battery(mah, every["battery_volts"])
+    periodic = report.get("every") or {}
+    mah = periodic.get("battery_mah")
+    battery = None if mah is None else Battery(mah, periodic["battery_volts"])
     result = duty(inference, point, by, window_s, battery)
     return {**asdict(result), "keeps_up": result.keeps_up}
 

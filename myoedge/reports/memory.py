@@ -7,11 +7,14 @@ a quarter.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+from myoedge.graph.ir import Node
+from myoedge.operators.base import OPS
 from myoedge.plan.l1.tiling import SCRATCH, Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
@@ -168,32 +171,41 @@ def _in_steps(starts: Sequence[int], at: int) -> float:
     return round(step + min(max(fraction, 0.0), 1.0), 4)
 
 
-# --- weights --------------------------------------------------------------------------------------
+# --- layers ---------------------------------------------------------------------------------------
 
 
-def moved_l3_bytes(plan: Plan, index: int) -> int:
-    """Bytes that a step transfers from and to L3 in every inference, weights and feature maps."""
-    return sum(h.chunk.size_bytes for h in plan.l3_transfers if h.chunk.step == index)
-
-
-def weights_in_l2(plan: Plan, index: int) -> int:
-    """Bytes of a step's constants that reside in L2, those of earlier steps excluded."""
-    arrays = plan.stored(index).items()
-    return sum(array.nbytes for name, array in arrays if plan.stays((index, name)))
-
-
-def weights_in_l3(plan: Plan, index: int) -> int:
-    """Bytes of l3.bin that belong to a step, those of earlier steps excluded."""
-    first: dict[int, int] = {}
-    for l3_transfer in plan.from_l3_bin:
-        first.setdefault(l3_transfer.l3, l3_transfer.chunk.step)
-    ends = sorted([*first, plan.l3_bytes])
-    sizes = dict(pairwise(ends))
-    return sum(end - at for at, end in sizes.items() if first[at] == index)
-
-
-def weights_in(plan: Plan, index: int) -> str | None:
-    """Memory ("L2" or "L3") that holds most of a layer's constants; None without constants."""
+def layer_bytes(plan: Plan, index: int) -> Row:
+    """Location of a layer's weights, and the bytes that the layer reads and writes; constants that
+    earlier layers have too are excluded from L2 and L3."""
+    node = plan.steps[index].node
     sizes = {name: array.nbytes for name, array in plan.stored(index).items()}
-    l3_bytes = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
-    return ("L3" if 2 * l3_bytes > sum(sizes.values()) else "L2") if any(sizes.values()) else None
+    weights = sum(sizes.values())
+    streamed = sum(size for name, size in sizes.items() if (index, name) in plan.streamed)
+    first_steps: dict[int, int] = {}  # by offset in l3.bin
+    for transfer in plan.from_l3_bin:
+        first_steps.setdefault(transfer.l3, transfer.chunk.step)
+    chunks = pairwise(sorted([*first_steps, plan.l3_bytes]))
+    moved = (transfer.chunk for transfer in plan.l3_transfers)
+    return {
+        "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
+        "weights_bytes": weights,
+        "weights_l2_bytes": sum(n for name, n in sizes.items() if plan.stays((index, name))),
+        "weights_l3_bytes": sum(end - at for at, end in chunks if first_steps[at] == index),
+        "l3_moved_bytes": sum(chunk.size_bytes for chunk in moved if chunk.step == index),
+        "read_bytes": _read_bytes(plan, node) + weights,
+        "out_bytes": size_bytes(plan.quant, node.name),
+    }
+
+
+def _read_bytes(plan: Plan, node: Node) -> int:
+    """Bytes of the operands that the loop nest reads, without padding and weights."""
+    q, op = plan.quant, OPS[node.op]
+    shapes = [q.graph.shape(name) for name in node.inputs]
+    nest = op.nest(node.attrs, shapes, q.graph.shape(node.name))
+    keys = [key for key in nest.operands if key != "y"]
+    operands = enumerate(zip(node.inputs, keys, strict=False))
+    return sum(
+        min(math.prod(nest.footprint(key)) * q.element_type(name).size_bytes, size_bytes(q, name))
+        for i, (name, key) in operands
+        if i not in op.weights
+    )

@@ -10,15 +10,14 @@ from typing import Any
 
 from myoedge.codegen.kernels import function_name
 from myoedge.errors import Notice
-from myoedge.graph.ir import Node, plain
-from myoedge.operators.base import OPS
+from myoedge.graph.ir import plain
 from myoedge.operators.layer_names import origin_rows
 from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles
 from myoedge.plan.plan import IN_L3, Plan, size_bytes, step_macs
 from myoedge.quantization.calibrate import describe as describe_calibration
 from myoedge.quantization.sqnr import Fidelity
 from myoedge.reports.function_names import activation
-from myoedge.reports.memory import memory, moved_l3_bytes, weights_in, weights_in_l2, weights_in_l3
+from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 
 SCHEMA = "myoedge.report/1"
@@ -210,43 +209,10 @@ def _layer(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, A
         "tiles": None if tiling is None else len(tiling.tiles),
         "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "engine": first_engine if tiling is None else tiling.kernel.engine,
-        **_moved(plan, index),
+        **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(node.name)),
     }
-
-
-def _moved(plan: Plan, index: int) -> dict[str, Any]:
-    """Location of a layer's weights, and the bytes that the layer reads and writes."""
-    node = plan.steps[index].node
-    weights = sum(array.nbytes for array in plan.stored(index).values())
-    return {
-        "weights_in": weights_in(plan, index),
-        "weights_bytes": weights,
-        "weights_l2_bytes": weights_in_l2(plan, index),
-        "weights_l3_bytes": weights_in_l3(plan, index),
-        "l3_moved_bytes": moved_l3_bytes(plan, index),
-        "read_bytes": _read_bytes(plan, node) + weights,
-        "out_bytes": size_bytes(plan.quant, node.name),
-    }
-
-
-def _read_bytes(plan: Plan, node: Node) -> int:
-    """Bytes of the operands that the loop nest reads, without padding and weights."""
-    q = plan.quant
-    nest = OPS[node.op].nest(
-        node.attrs, [q.graph.shape(n) for n in node.inputs], q.graph.shape(node.name)
-    )
-    keys = [key for key in nest.operands if key != "y"]
-    operands = [
-        (name, key)
-        for i, (name, key) in enumerate(zip(node.inputs, keys, strict=False))
-        if i not in OPS[node.op].weights
-    ]
-    return sum(
-        min(math.prod(nest.footprint(key)) * q.element_type(name).size_bytes, size_bytes(q, name))
-        for name, key in operands
-    )
 
 
 def notice_row(notice: Notice) -> dict[str, Any]:

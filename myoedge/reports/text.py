@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,15 +38,6 @@ COLUMNS = {
 }
 LEFT = ("layer", "operator", "output")
 MIN_NAME_CHARS = 8  # of a layer's name
-
-
-def summary(report: Report, *, width: int = 80, html: str = "") -> str:
-    """The summary as plain text. html: path of report.html, shown on the last line."""
-    from rich.console import Console
-
-    text = io.StringIO()
-    print_report(report, Console(file=text, width=width, no_color=True), html=html)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def print_report(report: Report, console: Console, *, html: str = "") -> None:

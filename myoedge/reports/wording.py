@@ -61,8 +61,8 @@ def no_break(text: str) -> str:
     return UNITS.sub("\u00a0", text)
 
 
-def fraction(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+def fraction(part: float, total: float) -> float:
+    return part / total if total else 0.0
 
 
 def points(report: Report) -> str:
@@ -152,11 +152,11 @@ def _signed(number: int) -> str:
     return f" {_plus(number)}" if number else ""
 
 
-def rough_percent(part: float, whole: float) -> str:
+def rough_percent(part: float, total: float) -> str:
     """Whole percent: "27 %", "<1 %"; "" for zero."""
     if not part:
         return ""
-    rounded = round(100 * fraction(part, whole))
+    rounded = round(100 * fraction(part, total))
     return f"{rounded} %" if rounded else "<1 %"
 
 

@@ -17,11 +17,11 @@ from myoedge.building.config import from_tables, seconds, size_bytes
 from myoedge.building.request import possible
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators import layer_names as naming
-from myoedge.reports.text import summary
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.e2e.test_memory import Mixed
+from tests.pages import summary
 
 BUDGETS = ("128KiB", "40KiB", "30KiB", "25KiB", "23KiB")
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 import myoedge
 from myoedge.numerics.pointwise import FUNCTIONS
-from myoedge.reports.text import summary
 from tests.conftest import save_exported
+from tests.pages import summary
 
 TORCH: Mapping[str, Callable[[Tensor], Tensor]] = {
     "abs": torch.abs,

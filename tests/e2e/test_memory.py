@@ -24,6 +24,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.system import toolchain, tools
 from myoedge.targets import find_chip
 from tests.conftest import ROOT, save_exported
+from tests.guard import can_asan
 
 PAGE = mmap.PAGESIZE
 
@@ -137,7 +138,7 @@ def test_clean_under_asan(mixed: myoedge.Build, tmp_path: Path) -> None:
         cc = toolchain.compiler("cc")
     except myoedge.MyoedgeError as error:
         pytest.skip(str(error))
-    if not cc.can_asan:
+    if not can_asan(cc):
         pytest.skip("the system's compiler does not catch a planted overflow")
     program = tmp_path / "selftest"
     kinds = ("address", "undefined")

@@ -17,10 +17,10 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.reports.text import summary
 from myoedge.zoo import emg2qwerty
 from tests.causal_networks import Convolution, CropAdd, Late, PerFrame, Pool, Recurrent
 from tests.conftest import Ran, save_exported
+from tests.pages import summary
 
 FRAMES, CHANNELS = 48, 4
 

@@ -13,10 +13,11 @@ from myoedge.backends.measurement import Activity
 from myoedge.building.build_files import cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.power.calibrate import Measured, calibrate
-from myoedge.power.duty import Battery, duty
 from myoedge.power.model import (
     PUBLISHED,
+    Battery,
     Coefficients,
+    duty,
     energy,
     typical,
     with_modelled_error,

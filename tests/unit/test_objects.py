@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from myoedge.system import toolchain, tools
-from myoedge.system.objects import ObjectOptions, compile_objects
+from myoedge.system.library import ObjectOptions, compile_objects
 
 FILES = {
     "library/a.c": '#include "a.h"\nint a(void) { return A; }\n',

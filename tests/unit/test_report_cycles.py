@@ -28,9 +28,10 @@ from myoedge.reports.html import report_html, verdict
 from myoedge.reports.layers_csv import COLUMNS, layers_csv
 from myoedge.reports.peaks import peaks
 from myoedge.reports.report_json import CAUSES, Outcome, Report, make_report
-from myoedge.reports.text import MAX_LAYERS, shown_layers, summary
+from myoedge.reports.text import MAX_LAYERS, shown_layers
 from myoedge.simulator.result import STALLS, CoreCounts, Mark, Simulation
 from myoedge.targets import OperatingPoint, find_chip
+from tests.pages import summary
 from tests.unit.test_report import HOSTILE, Page, quantized, report, residual
 
 HIGH = OperatingPoint("high", 0.80, 370_000_000)

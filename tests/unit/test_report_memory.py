@@ -29,9 +29,9 @@ from myoedge.reports import memory_maps, wording
 from myoedge.reports.html import report_html
 from myoedge.reports.peaks import Peak, peaks, print_peaks
 from myoedge.reports.report_json import Outcome, Report, make_report
-from myoedge.reports.text import summary
 from myoedge.targets import Chip, find_chip
 from tests.conftest import Ran
+from tests.pages import summary
 from tests.unit.test_report import FLAT, HOSTILE, SAMPLES, Page, quantized, residual
 
 Run = Callable[..., Ran]
