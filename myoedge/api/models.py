@@ -130,6 +130,9 @@ def build(
     settings, _ = find(config)
     sizes = {"l1": l1, "l2": l2, "l3": l3}
     request = build_request(settings, target, sizes, operating_point, app, stream)
+    if (tune or simulate) and not request.chip.point.clock_hz:
+        tries = ["--target gap9", "without --tune and --simulate"]
+        raise MyoedgeError("E204", f"target {request.chip.name} is not simulated", tries=tries)
     options = Options(
         *(model, calib, factory, method, percentile, samples, strict, config),
         ctc=ctc,

@@ -112,7 +112,12 @@ MODEL_OPTIONS = (
     ),
     click.option("--percentile", type=float, help="Percent in range, --method percentile (99.99)."),
     click.option("--samples", type=int, help="Maximum number of calibration samples (256)."),
-    click.option("--ctc", type=int, metavar="BLANK", help="Symbols by greedy CTC; -1: the last."),
+    click.option(
+        "--ctc",
+        type=int,
+        metavar="BLANK",
+        help="Symbols by greedy CTC, with this class as blank; -1: the last, -2: the one before.",
+    ),
     click.option(
         "--reuse", type=click.Path(), metavar="DIR", help="Reuse unchanged layers of a build."
     ),

@@ -71,9 +71,16 @@ def test_without_simulation_only_reports_differ(small: Path, tmp_path: Path) -> 
 
 
 def test_a_host_has_nothing_to_simulate(small: Path, tmp_path: Path) -> None:
-    build = built(small, tmp_path, target="host", simulate=True)
+    build = built(small, tmp_path, target="host")
     assert build.report["cycles"] is None
     assert not build.warnings
+
+
+@pytest.mark.parametrize("option", ["simulate", "tune"])
+def test_what_a_host_cannot_do_is_refused(small: Path, tmp_path: Path, option: str) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        built(small, tmp_path, target="host", **{option: True})
+    assert caught.value.code == "E204"
 
 
 def test_the_command_line(run: Callable[..., Ran], small: Path) -> None:
