@@ -128,14 +128,6 @@ class QuantizedNode:
         return self.integers.requant.apply(acc, self.low, self.high, self.element_type)
 
 
-def _zero(step: QuantizedNode) -> int:
-    return 0
-
-
-def _as_it_is(step: QuantizedNode, x: Array) -> Array:
-    return x
-
-
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """State that an operator carries from frame to frame; its first value is an operand.
@@ -153,8 +145,8 @@ class StreamState:
     name: str
     shape: Shape
     params: QuantParams
-    first: Callable[[QuantizedNode, Array], Array] = _as_it_is
-    fill: Callable[[QuantizedNode], int] = _zero
+    first: Callable[[QuantizedNode, Array], Array] = lambda step, x: x
+    fill: Callable[[QuantizedNode], int] = lambda step: 0
     scalars: Mapping[str, int] = field(default_factory=dict)
     last: str = ""
 
@@ -178,27 +170,13 @@ class StreamingRule:
     stride: int = 1
     before: int = 0
     behind: int = 0
-    fill: Callable[[QuantizedNode], int] = _zero
+    fill: Callable[[QuantizedNode], int] = lambda step: 0
     carries: tuple[StreamState, ...] = ()
 
     @property
     def anchored(self) -> bool:
         """Whether a pass has to begin with frame 0: padding or a first state comes before it."""
         return self.before > 0 or bool(self.carries)
-
-
-def _all_at_once(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
-    return None
-
-
-def _nothing(inputs: QuantizeInputs) -> QuantizedParams:
-    return QuantizedParams()
-
-
-def _no_bound(step: QuantizedNode) -> int:
-    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +221,8 @@ class OpDef:
     nest: Callable[[Attrs, Sequence[Shape], Shape], LoopNest]
     real: Callable[..., Array]
     integer: Callable[..., Array]
-    quantize: Callable[[QuantizeInputs], QuantizedParams] = _nothing
-    acc_bound: Callable[[QuantizedNode], int] = _no_bound
+    quantize: Callable[[QuantizeInputs], QuantizedParams] = lambda inputs: QuantizedParams()
+    acc_bound: Callable[[QuantizedNode], int] = lambda step: 0
     kernels: tuple[Kernel, ...] = ()
     weights: tuple[int, ...] = ()
     same_scale: bool = False
@@ -265,7 +243,7 @@ class OpDef:
     int16_weights: Callable[[Array], Array] | None = None
     reads_indices: bool = False
     streaming_rule: Callable[[Attrs, Sequence[Shape], int, int], StreamingRule | None] = (
-        _all_at_once
+        lambda attrs, shapes, index, axis: None
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.targets.chip import Engine
@@ -88,45 +90,26 @@ class Operand:
 
     def footprint(self, sizes: Sizes) -> Any:
         """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
-        total: Any = self.itemsize
-        for extent, dim in zip(self.shape, self.dims, strict=True):
-            total = total * (_least(extent, 1 + reach(dim, sizes)) if dim else extent)
-        return total
+        return math.prod(self._extents(sizes), start=self.itemsize)
+
+    def _extents(self, sizes: Sizes) -> list[Any]:
+        return [
+            np.minimum(n, 1 + reach(dim, sizes)) if dim else n
+            for n, dim in zip(self.shape, self.dims, strict=True)
+        ]
 
     def lines(self, sizes: Sizes) -> Any:
         """Runs of bytes that are apart in memory, of such a tile."""
-        extents = [
-            _least(n, 1 + reach(dim, sizes)) if dim else n
-            for n, dim in zip(self.shape, self.dims, strict=True)
-        ]
+        extents = self._extents(sizes)
         total: Any = 1
         for d, extent in enumerate(extents):
-            whole = math.prod(self.shape[d + 1 :])
-            inner: Any = 1
-            for other in extents[d + 1 :]:
-                inner = inner * other
-            total = total * _where(inner == whole, 1, extent)
+            whole, inner = math.prod(self.shape[d + 1 :]), math.prod(extents[d + 1 :])
+            total = total * np.where(inner == whole, 1, extent)
         return total
 
 
 def reach(dim: Dim, sizes: Sizes) -> Any:
     return sum((sizes[axis] - 1) * abs(stride) for axis, stride in dim)
-
-
-def _least(a: Any, b: Any) -> Any:
-    import numpy as np
-
-    return np.minimum(a, b)
-
-
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    import numpy as np
-
-    return np.where(condition, a, b)
-
-
-def no_scratch(sizes: Sizes) -> Any:
-    return 0
 
 
 Fields = Mapping[str, int | str]  # of a C struct: a number, or "@x" for where operand x lies in L1
@@ -164,7 +147,7 @@ class TiledKernel:
     tile: Callable[[Mapping[str, Region]], Fields]
     work: Callable[[Sizes], Any]
     arrays: Mapping[str, Array] = field(default_factory=dict)
-    scratch: Callable[[Sizes], Any] = no_scratch
+    scratch: Callable[[Sizes], Any] = lambda sizes: 0
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()
@@ -184,10 +167,6 @@ class TiledKernel:
         return next(operand for operand in self.operands if operand.written)
 
 
-def every_layer(node: QuantizedNode) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Kernel:
     """One way to run an operator's layers in tiles: an engine, and how a layer is tiled on it.
@@ -201,7 +180,7 @@ class Kernel:
 
     engine: str
     tiling: Callable[[QuantizedNode, Engine], TiledKernel]
-    accepts: Callable[[QuantizedNode], bool] = every_layer
+    accepts: Callable[[QuantizedNode], bool] = lambda node: True
     fallback: bool = False
 
 
@@ -212,7 +191,7 @@ def on_cluster(tiling: Callable[[QuantizedNode, Engine], TiledKernel]) -> tuple[
 
 def without_scratch(
     tiling: Callable[[QuantizedNode, Engine], TiledKernel],
-    accepts: Callable[[QuantizedNode], bool] = every_layer,
+    accepts: Callable[[QuantizedNode], bool] = lambda node: True,
 ) -> Kernel:
     """A kernel of little scratch, for layers that ask the others for more than L1 has."""
     return Kernel(CLUSTER, tiling, accepts, fallback=True)

@@ -12,9 +12,9 @@ import pytest
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
-from myoedge.operators.conv import int16 as wide_conv
 from myoedge.operators.conv.definition import CONV
 from myoedge.operators.conv.geometry import literals
+from myoedge.operators.conv.tiling import wide_arrays
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
 from tests.kernels.test_wide import draw, params
@@ -54,7 +54,7 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
-    stored, sizes = wide_conv.arrays(step), literals(step)
+    stored, sizes = wide_arrays(step), literals(step)
     x = draw(rng, int(np.prod(step.shapes[0])), "int16" if wide[0] else "int8")
     data = blob(x, stored["weights"], stored["channels"])
     (top, _), (left, _) = sizes["pads"]

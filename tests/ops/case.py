@@ -21,7 +21,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.recurrent.gates import GATE
+from myoedge.operators.recurrent.cells import GATE
 from myoedge.quantization.calibrate import Calibration, Range
 from myoedge.quantization.scales import LayerRule, QuantGraph, quantize_graph
 

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.conv.geometry import Spatial, tile_fields
+from myoedge.operators.kernel import Dim, Operand, TiledKernel
+from myoedge.operators.products.gemm import up
+from myoedge.operators.products.packing import CHANNELS, channel_axes, packed_channels, with_table
+from myoedge.targets.chip import Engine
 
-Pair = tuple[int, int]
+TABLE = 1.5  # times the work, where results are looked up
 POINTER_WORDS = 2  # of a host: on the chip they take half of it
 
 
@@ -47,26 +53,49 @@ def scratch(k_h: int, k_w: int, channels: Any, ow: Any, cores: int) -> Any:
     return cores * 4 * (np.maximum(strip, lists) + 1)
 
 
-def way(kernel: Pair, stride: Pair, dilation: Pair) -> str:
-    """Loop of me_depthwise_conv_s8.c that runs."""
-    plain = is_3x3(*kernel) and dilation == (1, 1)
-    if plain and stride == (1, 1):
-        return "strips"
-    return "rows" if plain and stride[1] == 2 else "any"
-
-
-def work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
+def _work(way: str, words: int, rows: Any, columns: Any, groups: Any, cores: int) -> Any:
     """Two results of four channels of 3 x 3 taps, and what takes as long.
 
     words   of taps     groups  of four channels
     """
     if way == "strips":
-        return _up(groups * _up(rows, 2), cores) * (columns + 7)
+        return up(groups * up(rows, 2), cores) * (columns + 7)
     if way == "rows":
-        return _up(groups * rows, cores) * (1.2 * columns + 5)
-    results, windows = _up(rows * columns * groups, cores), _up(rows * columns, cores)
+        return up(groups * rows, cores) * (1.2 * columns + 5)
+    results, windows = up(rows * columns * groups, cores), up(rows * columns, cores)
     return 0.6 * results * (words + 1) + 13 * windows
 
 
-def _up(a: Any, b: Any) -> Any:
-    return -(-a // b)
+def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
+    """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
+    c, (k_h, k_w) = conv.x[-1], conv.kernel
+    weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
+    arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
+    table = with_table(step, arrays)
+    cut = c % 4 == 0
+    plain, words = is_3x3(k_h, k_w) and conv.dilation == (1, 1), tap_words(k_h, k_w)
+    way = "any"  # loop of me_depthwise_conv_s8.c that runs
+    if plain and (conv.stride == (1, 1) or conv.stride[1] == 2):
+        way = "strips" if conv.stride == (1, 1) else "rows"
+    looked_up, whole = TABLE if table else 1.0, -(-c // 4)
+    channels: Dim = CHANNELS if cut else ()
+    blocks: Dim = (("k", 1),) if cut else ()
+    packed = (
+        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
+        Operand("channels", "channels", (c, 16), (channels, ())),
+    )
+    return TiledKernel(
+        function="me_depthwise_conv_s8",
+        axes={**conv.axes(), **(channel_axes(c) if cut else {})},
+        split=("k", "t0", "t1") if cut else ("t0", "t1"),
+        unit_axes=("n",),
+        operands=(conv.read(channels), *packed, *table, conv.write(channels)),
+        op={**conv.fields(1, step), "narrow": 0, "together": 0},
+        tile=lambda regions: {**tile_fields(regions), "padded": "@none"},
+        arrays=arrays,
+        scratch=lambda sizes: scratch(k_h, k_w, 4 * sizes.get("k", c), sizes["t1"], engine.cores),
+        work=lambda sizes: (
+            looked_up
+            * _work(way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores)
+        ),
+    )

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Dim, Operand, Sizes
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 
@@ -153,3 +154,23 @@ class Spatial:
         both = {"k": self.kernel, "stride": self.stride, "dilation": self.dilation}
         sizes = {f"{key}_{axis}": v[d] for key, v in both.items() for d, axis in enumerate("hw")}
         return {"c": c, **sizes, "x_zero": step["x_zero"], **scale_fields(step)}
+
+
+def tile_fields(regions: Mapping[str, Region]) -> Fields:
+    x, y = regions["x"], regions["y"]
+    return {
+        "x": "@x",
+        "h": x.extent[1],
+        "w": x.extent[2],
+        "pad_top": x.before[1],
+        "pad_left": x.before[2],
+        "row_stride": math.prod(x.extent[2:]),
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "oh": y.extent[1],
+        "ow": y.extent[2],
+        "k": y.extent[4],
+        "y_stride": y.extent[4],
+        "scratch": "@scratch",
+    }

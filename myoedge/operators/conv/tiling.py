@@ -13,28 +13,34 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.conv import depthwise
-from myoedge.operators.conv import int16 as wide_conv
-from myoedge.operators.conv.depthwise import packed_depthwise
-from myoedge.operators.conv.geometry import Spatial
-from myoedge.operators.kernel import Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.conv.depthwise import depthwise_in_tiles
+from myoedge.operators.conv.geometry import Spatial, tile_fields
+from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import (
     CHANNELS,
     channel_axes,
+    channels_in_blocks,
     packed_channels,
     packed_weights,
+    rows_in_blocks,
     weight_operands,
     with_table,
 )
-from myoedge.operators.products.row_tiling import is_large_product, rows_in_place, rows_in_tiles
+from myoedge.operators.products.rows import (
+    is_int8,
+    is_large_product,
+    row_sizes,
+    rows_in_place,
+    rows_in_tiles,
+    wide_rows,
+)
 from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to here images are brought in with their padding, which is faster
 PADDED_BYTE = 0.06  # of a word of 4 x 4 sums: a byte that is copied between its padding
-TABLE = 1.5  # times the work of a depthwise convolution, where results are looked up
 CROSSING = 1.35  # times the work, where windows are read as they lie, across words
+ONE_ROW = 9 / 24  # of a block's instructions of 16 bits, a window alone
 TOGETHER_BYTES = 64 << 10  # of scratch in which every core gathers windows for itself, at most
 
 
@@ -44,24 +50,19 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Spatial.of(step))
     if step.element_type == INT16:
-        taps = math.prod(step["weight"].shape[1:])
-        return wide_rows(step, engine, math.prod(step.out[:-1]), taps, step.out[-1])
+        return wide_rows(step, engine)
     if 1 < groups == step.shapes[0][-1] == step.out[-1]:
-        return _depthwise_in_tiles(step, engine, Spatial.of(step))
+        return depthwise_in_tiles(step, engine, Spatial.of(step))
     conv = Spatial.of(step, groups)
     if conv.pointwise and groups == 1:
-        return rows_in_tiles(step, engine, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
+        return rows_in_tiles(step, engine)
     return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv)
 
 
 def is_large_pointwise(step: QuantizedNode) -> bool:
     """Whether nine cores share a convolution: one whose results are each made of one position."""
-    narrow = step.weight_type != INT16 and step.element_type != INT16
-    if not narrow or step.attrs["groups"] > 1:
-        return False
-    conv = Spatial.of(step)
-    rows = math.prod(step.out[:-1])
-    return conv.pointwise and is_large_product(rows, conv.x[-1], conv.y[-1])
+    plain = is_int8(step) and step.attrs["groups"] == 1 and Spatial.of(step).pointwise
+    return plain and is_large_product(*row_sizes(step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +130,20 @@ class _Dense:
 
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         padded = f"@scratch+{self.room}" if self.padded else "@none"
-        return {**_tile_fields(regions), "padded": padded}
+        return {**tile_fields(regions), "padded": padded}
 
 
 def gathered_once(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A core's own copies of windows are the most of scratch: here all cores share one of each."""
     conv = Spatial.of(step, step.attrs["groups"])
     if conv.pointwise and conv.groups == 1:
-        return rows_in_place(step, engine, math.prod(step.out[:-1]), conv.x[-1], conv.y[-1])
+        return rows_in_place(step, engine)
     return _dense_in_tiles(step, engine, conv.flat() if conv.pointwise else conv, once=True)
 
 
 def has_wide_windows(step: QuantizedNode) -> bool:
     """Whether a convolution is of int8, and rows of its windows are not read as a word each."""
-    int8 = step.weight_type != INT16 and step.element_type != INT16
-    return int8 and not Spatial.of(step, step.attrs["groups"]).narrow
+    return is_int8(step) and not Spatial.of(step, step.attrs["groups"]).narrow
 
 
 def _dense_in_tiles(
@@ -172,7 +172,7 @@ def _dense_in_tiles(
 def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
     """Products of 16 bits."""
     c, k, taps = conv.x[-1], conv.y[-1], math.prod(step["weight"].shape[1:])
-    arrays = wide_conv.arrays(step)
+    arrays = wide_arrays(step)
     table = with_table(step, arrays)
     wide = {"x_wide": step["x_wide"], "y_wide": step.element_type.size_bytes - 1}
     x, y = replace(conv.read(()), itemsize=1 + wide["x_wide"]), conv.write(CHANNELS)
@@ -183,22 +183,44 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKe
         unit_axes=("n", "g"),
         operands=(
             x,
-            *wide_conv.weight_operands(arrays),
+            *weight_operands(arrays, len(arrays["channels"])),
             *table,
             replace(y, itemsize=step.element_type.size_bytes),
         ),
         op={**conv.fields(c, step), **wide},
         tile=_wide_tile,
         arrays=arrays,
-        scratch=lambda sizes: sizes["t0"] * sizes["t1"] * wide_conv.row_bytes(taps),
-        work=lambda sizes: wide_conv.work(
+        # me_conv_s16_row_bytes of every window
+        scratch=lambda sizes: sizes["t0"] * sizes["t1"] * 4 * (-(-taps // 2) | 1),
+        work=lambda sizes: _wide_work(
             sizes["t0"] * sizes["t1"], sizes["k"], conv.kernel[0], conv.kernel[1] * c, engine.cores
         ),
     )
 
 
+def wide_arrays(step: QuantizedNode) -> dict[str, Array]:
+    """Weights and channels, with zeros up to whole blocks of channels.
+
+    Of weights for every four channels, for every two taps, a word each.
+    """
+    rows = rows_in_blocks(step["weight"].reshape(len(step["weight"]), -1))
+    taps = np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows) // 4, 4, -1, 2)
+    weights = np.ascontiguousarray(taps.swapaxes(1, 2)).ravel()
+    return {"weights": weights, "channels": channels_in_blocks(step)}
+
+
+def _wide_work(windows: Any, blocks: Any, rows: int, in_row: int, cores: int) -> Any:
+    """4 x 4 sums of two taps, of windows of `rows` rows of taps and blocks of four channels, and
+    what takes as long: results, windows that are gathered."""
+    words = -(-rows * in_row // 2)
+    units = -(-(-(-windows // dense.PIXELS) * blocks) // cores)
+    high = np.minimum(windows, dense.PIXELS)
+    sums = units * (np.where(windows < dense.PIXELS, windows * ONE_ROW, 1.0) * words + 6 * high)
+    return sums + -(-windows * rows // cores) * (0.13 * in_row + 8)
+
+
 def _wide_tile(regions: Mapping[str, Region]) -> Fields:
-    fields = _tile_fields(regions)
+    fields = tile_fields(regions)
     return {name: fields[name] for name in fields if name not in ("row_stride", "y_stride")}
 
 
@@ -209,62 +231,3 @@ def _packed(weight: Array, conv: Spatial) -> Array:
         rows = weight.reshape(conv.groups, conv.y[-1], conv.kernel[0], 3)
         groups = np.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 1)))
     return np.concatenate([packed_weights(group) for group in groups])
-
-
-def _depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Spatial) -> TiledKernel:
-    """Channels are cut in fours where they are a multiple of it: as their weights are packed."""
-    c, (k_h, k_w) = conv.x[-1], conv.kernel
-    weights = packed_depthwise(step["weight"].reshape(c, k_h, k_w))
-    arrays: dict[str, Array] = {"weights": weights, "channels": packed_channels(step)}
-    table = with_table(step, arrays)
-    cut = c % 4 == 0
-    way, words = (
-        depthwise.way(conv.kernel, conv.stride, conv.dilation),
-        depthwise.tap_words(k_h, k_w),
-    )
-    looked_up, whole = TABLE if table else 1.0, -(-c // 4)
-    channels: Dim = CHANNELS if cut else ()
-    blocks: Dim = (("k", 1),) if cut else ()
-    packed = (
-        Operand("weights", "weights", (len(weights), weights[0].size), (blocks, ())),
-        Operand("channels", "channels", (c, 16), (channels, ())),
-    )
-    return TiledKernel(
-        function="me_depthwise_conv_s8",
-        axes={**conv.axes(), **(channel_axes(c) if cut else {})},
-        split=("k", "t0", "t1") if cut else ("t0", "t1"),
-        unit_axes=("n",),
-        operands=(conv.read(channels), *packed, *table, conv.write(channels)),
-        op={**conv.fields(1, step), "narrow": 0, "together": 0},
-        tile=lambda regions: {**_tile_fields(regions), "padded": "@none"},
-        arrays=arrays,
-        scratch=lambda sizes: depthwise.scratch(
-            k_h, k_w, 4 * sizes.get("k", c), sizes["t1"], engine.cores
-        ),
-        work=lambda sizes: (
-            looked_up
-            * depthwise.work(
-                way, words, sizes["t0"], sizes["t1"], sizes.get("k", whole), engine.cores
-            )
-        ),
-    )
-
-
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    x, y = regions["x"], regions["y"]
-    return {
-        "x": "@x",
-        "h": x.extent[1],
-        "w": x.extent[2],
-        "pad_top": x.before[1],
-        "pad_left": x.before[2],
-        "row_stride": math.prod(x.extent[2:]),
-        "weights": "@weights",
-        "channels": "@channels",
-        "y": "@y",
-        "oh": y.extent[1],
-        "ow": y.extent[2],
-        "k": y.extent[4],
-        "y_stride": y.extent[4],
-        "scratch": "@scratch",
-    }

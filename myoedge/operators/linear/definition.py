@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -34,15 +32,20 @@ from myoedge.operators.kernel import (
     Operand,
     Region,
     TiledKernel,
-    no_scratch,
     on_nine_cores,
     without_scratch,
 )
 from myoedge.operators.loops import Loop, broadcast_steps, merged
 from myoedge.operators.products import gemm as dense
-from myoedge.operators.products.int16 import wide_rows
 from myoedge.operators.products.packing import CHANNELS, channel_axes, scale_fields, up, with_table
-from myoedge.operators.products.row_tiling import is_large_product, rows_in_place, rows_in_tiles
+from myoedge.operators.products.rows import (
+    is_int8,
+    is_large_product,
+    row_sizes,
+    rows_in_place,
+    rows_in_tiles,
+    wide_rows,
+)
 from myoedge.operators.products.weighted import acc_bound, accepts_int16, quantize
 from myoedge.targets.chip import Engine
 
@@ -81,31 +84,11 @@ def linear_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return quantize(inputs, inputs.weight_format.beside(inputs.params(0).element_type))
 
 
-def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
-    """Rows, inputs of a row, results of a row."""
-    return math.prod(step.out[:-1]), step.shapes[0][-1], step.out[-1]
-
-
 def linear_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Axes row, and k in blocks of channels."""
-    rows, c, k = row_sizes(step)
     if step.weight_type == INT16:
-        return wide_in_tiles(step, engine, Spatial.of_pixels(rows, c, k))
-    if step.element_type == INT16:
-        return wide_rows(step, engine, rows, c, k)
-    return rows_in_tiles(step, engine, rows, c, k)
-
-
-def _linear_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return rows_in_place(step, engine, *row_sizes(step))
-
-
-def _is_int8(step: QuantizedNode) -> bool:
-    return step.weight_type != INT16 and step.element_type != INT16
-
-
-def _linear_on_nine(step: QuantizedNode) -> bool:
-    return _is_int8(step) and is_large_product(*row_sizes(step))
+        return wide_in_tiles(step, engine, Spatial.of_pixels(*row_sizes(step)))
+    return rows_in_tiles(step, engine) if is_int8(step) else wide_rows(step, engine)
 
 
 LINEAR = register(
@@ -119,8 +102,10 @@ LINEAR = register(
         quantize=linear_quantize,
         acc_bound=acc_bound,
         kernels=(
-            *on_nine_cores(linear_in_tiles, _linear_on_nine),
-            without_scratch(_linear_in_place, _is_int8),
+            *on_nine_cores(
+                linear_in_tiles, lambda step: is_int8(step) and is_large_product(*row_sizes(step))
+            ),
+            without_scratch(rows_in_place, is_int8),
         ),
         weights=(1, 2),
         epilogue=True,
@@ -199,6 +184,9 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     y = Operand("y", OUT, (*batch.values(), m, n), (*every, (("m", 1),), CHANNELS))
     zero, gather, cores = step["b_zero"] != 0, c % 4 != 0, engine.cores
     gathered = dense.scratch(c, cores) if gather else 0
+    # Columns of b are packed, four at a time; taps behind the last word one by one, by code that
+    # the caches do not hold.
+    odd_taps, column_words = (ODD_TAPS if gather else 0.0), -(-c // 4) * (0.5 if turned else 1.0)
     windows = dense.Windows(-(-c // 4), copied=gather, rest=c % 4)
     words = windows.words + (dense.TABLE if table else 0)
     numbers = ("a_zero", "b_zero", "mult", "offset", "shift")
@@ -224,7 +212,7 @@ def matmul_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             dense.block_work(sizes["m"], sizes["k"], words, cores)
             + dense.gather_work(sizes["m"], sizes["m"], sizes["k"], windows, cores)
             + (-(-sizes["m"] // 4) * 4 / cores * (10 + 0.1 * windows.words) if zero else 0)
-            + packing_work(c, sizes["k"], turned, cores) * sizes["m"] / m
+            + (odd_taps + -(-sizes["k"] // cores) * (column_words + 10)) * sizes["m"] / m
         ),
         nine_cores=engine.control_core,
     )
@@ -245,7 +233,7 @@ def _matmul_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
             for name, value in _matmul_tile(regions).items()
             if name not in ("scratch", "packed")
         },
-        scratch=no_scratch,
+        scratch=lambda sizes: 0,
         work=lambda sizes: -(-m * step.out[-1] // engine.cores) * words,
         nine_cores=None,
     )
@@ -280,18 +268,6 @@ def _matmul_streaming_rule(
     return StreamingRule(made + max(map(len, shapes)) - rank, lambda made: attrs)
 
 
-def packing_work(taps: int, blocks: Any, as_rows: bool, cores: int) -> Any:
-    """Columns of the right operand that are packed, four at a time; taps behind the last word are
-    packed one by one, by code that the caches do not hold."""
-    odd = ODD_TAPS if taps % 4 else 0.0
-    return odd + -(-blocks // cores) * (-(-taps // 4) * (0.5 if as_rows else 1.0) + 10)
-
-
-def _matmul_on_nine(step: QuantizedNode) -> bool:
-    m, c = step.shapes[0][-2:]
-    return is_large_product(m, c, step.out[-1])
-
-
 MATMUL = register(
     OpDef(
         name="matmul",
@@ -303,7 +279,10 @@ MATMUL = register(
         quantize=matmul_quantize,
         acc_bound=stored_bound,
         kernels=(
-            *on_nine_cores(matmul_in_tiles, _matmul_on_nine),
+            *on_nine_cores(
+                matmul_in_tiles,
+                lambda step: is_large_product(step.out[-2], step.shapes[0][-1], step.out[-1]),
+            ),
             without_scratch(_matmul_in_place),
         ),
         epilogue=True,

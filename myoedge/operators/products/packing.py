@@ -42,13 +42,23 @@ def packed_channels(step: QuantizedNode) -> Array:
     return np.stack([step[name] for name in ("bias", "mult", "offset", "shift")], axis=1)
 
 
+def rows_in_blocks(rows: Array) -> Array:
+    """[K, ..] with rows of zeros up to whole blocks."""
+    return np.pad(rows, ((0, -len(rows) % BLOCK), (0, 0)))
+
+
+def channels_in_blocks(step: QuantizedNode) -> Array:
+    """int32 [K, 4] as `packed_channels`, with zeros up to whole blocks."""
+    return rows_in_blocks(packed_channels(step))
+
+
 def weight_operands(arrays: dict[str, Array], k: int, group: Dim = ()) -> tuple[Operand, ...]:
     """The packed arrays `weights` and `channels`, cut along blocks of the k channels of a group."""
     index = (group, CHANNELS, ())
-    channels = arrays["channels"]
-    groups, size = len(channels) // k, arrays["weights"].size // len(channels)
+    weights, channels = arrays["weights"], arrays["channels"]
+    groups, size = len(channels) // k, weights.size // len(channels)
     return (
-        Operand("weights", "weights", (groups, k, size), index),
+        Operand("weights", "weights", (groups, k, size), index, itemsize=weights.itemsize),
         Operand("channels", "channels", (groups, k, channels.nbytes // len(channels)), index),
     )
 

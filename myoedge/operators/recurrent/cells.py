@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16
 from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.products.weighted import acc_bound, quantize
-from myoedge.operators.recurrent.gates import GATE
 
-LSTM_GATES, GRU_GATES = 4, 3
+LSTM_GATES = 4
+# What a gate's function is taken of: +-32 in steps of 1/1024, beyond which it does not change.
+GATE = QuantParams(2.0**-10, 0, INT16)
 HIDDEN = QuantParams(2.0**-7, 0)  # h, as it is multiplied and put out
 CELL_BITS = 11  # fraction of an LSTM's c: int16, +-16
 STATE_BITS = 14  # fraction of a GRU's h between steps: 15 bits, +-1
@@ -26,6 +28,7 @@ TABLE = 512  # intervals of a table, between which values are interpolated
 SIGMOID_REACH, TANH_REACH = 16.0, 8.0  # beyond them the functions do not change
 HALF = np.iinfo(np.int16)
 STATE = (-(1 << STATE_BITS), (1 << STATE_BITS) - 1)
+IntegerSteps = Callable[..., Iterator[tuple[Array, Array]]]  # h and the state kept, step by step
 
 
 def sigmoid(x: Array) -> Array:
@@ -60,52 +63,36 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
 SIGMOID_STEP, TANH_STEP, CELL_STEP = 6, 5, 6  # bits between entries: of Q10, Q10 and Q11
 
 
-def _recurrent_quantize(
-    inputs: QuantizeInputs, weights: tuple[Array | None, ...]
-) -> QuantizedParams:
-    """Weights per row, from int8 h to the gates' steps; the two tables."""
-    inner = replace(inputs, input_params=(HIDDEN,), constants=(None, *weights), target=GATE)
+def recurrent_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """Weights per row, from int8 h to the gates' steps; the two tables; factors of the states.
+
+    h_*, c_*   from a first state to the bits that steps keep of it
+    y_*        from a last state to the output, of operators that give it
+    """
+    lstm = inputs.shapes[0][-1] == LSTM_GATES * inputs.out[-1]
+    bits = {"h": 7, "c": CELL_BITS} if lstm else {"h": STATE_BITS}
+    constants = (inputs.constant(i) for i in range(1 + len(bits), len(inputs.constants)))
+    inner = replace(inputs, input_params=(HIDDEN,), constants=(None, *constants), target=GATE)
     found = quantize(inner)
+    scalars = dict(found.scalars)
+    for index, name in enumerate(bits, start=1):
+        scalars |= from_params(inputs.params(index), name, bits[name])
+    if len(inputs.out) == 2:
+        y, unit = inputs.target, 2.0 ** -(CELL_BITS if lstm else STATE_BITS)
+        scalars |= _factor(
+            "y", choose_sum_requant([unit / y.scale], [-HALF.min], [0], y.zero_point)
+        )
     tables = {name: table(name) for name in ("sigmoid", "tanh")}
-    return QuantizedParams(found.scalars, {**found.arrays, **tables})
-
-
-def _start(inputs: QuantizeInputs, index: int, name: str, bits: int) -> dict[str, int]:
-    """Factor and offset from a first state to so many fraction bits."""
-    return from_params(inputs.params(index), name, bits)
+    return QuantizedParams(scalars, {**found.arrays, **tables})
 
 
 def from_params(q: QuantParams, name: str, bits: int) -> dict[str, int]:
-    c = choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0)
-    return {f"{name}_mult": c.mult[0], f"{name}_offset": c.offset, f"{name}_shift": c.shift}
+    """Factor and offset from a state with these parameters to so many fraction bits."""
+    return _factor(name, choose_sum_requant([q.scale * 2.0**bits], [-q.low], [q.zero_point], 0.0))
 
 
-def lstm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    found = _recurrent_quantize(inputs, (inputs.constant(3),))
-    starts = {**_start(inputs, 1, "h", 7), **_start(inputs, 2, "c", CELL_BITS)}
-    return QuantizedParams({**found.scalars, **starts}, found.arrays)
-
-
-def cell_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Parameters of lstm_quantize, and the factor from c to the output."""
-    return _with_last(lstm_quantize(inputs), inputs.target, CELL_BITS)
-
-
-def _with_last(found: QuantizedParams, y: QuantParams, bits: int) -> QuantizedParams:
-    """Adds the factor from a last state with so many fraction bits to the output."""
-    c = choose_sum_requant([2.0**-bits / y.scale], [-HALF.min], [0], y.zero_point)
-    last = {"y_mult": c.mult[0], "y_offset": c.offset, "y_shift": c.shift}
-    return QuantizedParams({**found.scalars, **last}, found.arrays)
-
-
-def gru_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    found = _recurrent_quantize(inputs, (inputs.constant(2), inputs.constant(3)))
-    return QuantizedParams({**found.scalars, **_start(inputs, 1, "h", STATE_BITS)}, found.arrays)
-
-
-def state_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """Parameters of gru_quantize, and the factor from h with all of its bits to the output."""
-    return _with_last(gru_quantize(inputs), inputs.target, STATE_BITS)
+def _factor(name: str, to: SumRequant) -> dict[str, int]:
+    return {f"{name}_mult": to.mult[0], f"{name}_offset": to.offset, f"{name}_shift": to.shift}
 
 
 def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int]) -> Array:
@@ -114,26 +101,26 @@ def first_state(step: QuantizedNode, name: str, x: Array, limits: tuple[int, int
     return np.asarray(np.clip(scaled >> step[f"{name}_shift"], *limits))
 
 
-def _recurrent(step: QuantizedNode, h: Array, per_unit: int) -> tuple[Array, ...]:
-    """Contribution of h to every gate, each [N, H]."""
+def _by_gate(sums: Array, h: Array) -> Array:
+    """[N, gates of all units] -> [gates, N, H]."""
+    return np.moveaxis(sums.astype(np.int64).reshape(*h.shape, -1), -1, 0)
+
+
+def _recurrent(step: QuantizedNode, h: Array) -> Array:
+    """Contribution of h to every gate [gates, N, H]."""
     acc = exact_matmul(h, step["weight"].T) + step["bias"]
     assert np.abs(acc).max(initial=0) <= INT32_MAX
-    sums = np.clip(step.integers.requant.rescale(acc), HALF.min, HALF.max)
-    return tuple(np.moveaxis(sums.reshape(*h.shape, per_unit), -1, 0))
+    return _by_gate(np.clip(step.integers.requant.rescale(acc), HALF.min, HALF.max), h)
 
 
-def _parts(now: Array, h: Array, per_unit: int) -> tuple[Array, ...]:
-    return tuple(np.moveaxis(now.astype(np.int64).reshape(*h.shape, per_unit), -1, 0))
-
-
-def _lstm_steps(
+def lstm_steps(
     step: QuantizedNode, gates: Array, h: Array, c: Array
 ) -> Iterator[tuple[Array, Array]]:
+    """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> (h, c) of every step."""
     h, c = first_state(step, "h", h, (-128, 127)), first_state(step, "c", c, (HALF.min, HALF.max))
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     for now in time_order(step.attrs, gates):
-        pairs = zip(_parts(now, h, LSTM_GATES), _recurrent(step, h, LSTM_GATES), strict=True)
-        i, f, g, o = (x + r for x, r in pairs)
+        i, f, g, o = _by_gate(now, h) + _recurrent(step, h)
         i, f, o = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (i, f, o))
         added = i * interpolated(tanh, g, TANH_STEP) >> (15 - CELL_BITS)
         c = np.clip((f * c + added + (1 << 14)) >> 15, HALF.min, HALF.max)
@@ -142,56 +129,43 @@ def _lstm_steps(
         yield h, c
 
 
-def lstm_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array:
-    """gates int16 [T, N, 4H], h int8 and c int8 or int16 [N, H] -> int8 [T, N, H]."""
-    found = [h for h, _ in _lstm_steps(step, gates, h, c)]
-    return in_order(step.attrs, found).astype(np.int8)
-
-
-def cell_integer(step: QuantizedNode, gates: Array, h: Array, c: Array) -> Array:
-    """Arguments of lstm_integer -> c of the last step, of the type of the first one [N, H]."""
-    (*_, (_, last)) = _lstm_steps(step, gates, h, c)
-    return _last(step, last)
-
-
-def _last(step: QuantizedNode, state: Array) -> Array:
-    """State behind the last step, requantised to the output."""
-    to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
-    return to.apply((state,), step.low, step.high, step.element_type)
-
-
-def gru_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
-    """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> int8 [T, N, H]; between steps 16 bits."""
-    found = [_rounded(state) for state in _gru_steps(step, gates, h)]
-    return in_order(step.attrs, found).astype(np.int8)
-
-
-def state_integer(step: QuantizedNode, gates: Array, h: Array) -> Array:
-    """Arguments of gru_integer -> h behind the last step, of the type of the first one [N, H]."""
-    (*_, last) = _gru_steps(step, gates, h)
-    return _last(step, last)
-
-
-def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[Array]:
+def gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Array, Array]]:
+    """gates int16 [T, N, 3H], h int8 or int16 [N, H] -> (h, h in 16 bits) of every step."""
     state = first_state(step, "h", h, STATE)
     sigmoid, tanh = step["sigmoid"], step["tanh"]
     small = _rounded(state)
     for now in time_order(step.attrs, gates):
-        x_r, x_z, x_n = _parts(now, state, GRU_GATES)
-        h_r, h_z, h_n = _recurrent(step, small, GRU_GATES)
+        x_r, x_z, x_n = _by_gate(now, state)
+        h_r, h_z, h_n = _recurrent(step, small)
         r, z = (interpolated(sigmoid, v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
         if step.attrs["reset_first"]:
-            (_, _, h_n) = _recurrent(step, _rounded((r * state + (1 << 14)) >> 15), GRU_GATES)
+            (_, _, h_n) = _recurrent(step, _rounded((r * state + (1 << 14)) >> 15))
         else:
             h_n = (r * h_n + (1 << 14)) >> 15
         n = (interpolated(tanh, x_n + h_n, TANH_STEP) + 1) >> 1
         state = np.clip(n + ((z * (state - n) + (1 << 14)) >> 15), *STATE)
         small = _rounded(state)
-        yield state
+        yield small, state
 
 
 def _rounded(state: Array) -> Array:
     return np.asarray(np.clip((state + (1 << (STATE_BITS - 8))) >> (STATE_BITS - 7), -128, 127))
+
+
+def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
+    """`integer` of operators that give h of every step, int8 [T, N, H]."""
+    return lambda step, *xs: in_order(step.attrs, [h for h, _ in steps(step, *xs)]).astype(np.int8)
+
+
+def last_state(steps: IntegerSteps) -> Callable[..., Array]:
+    """`integer` of operators that give the state behind the last step [N, H], as it is put out."""
+
+    def integer(step: QuantizedNode, *xs: Array) -> Array:
+        (*_, (_, last)) = steps(step, *xs)
+        to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
+        return to.apply((last,), step.low, step.high, step.element_type)
+
+    return integer
 
 
 def recurrent_bound(step: QuantizedNode) -> int:

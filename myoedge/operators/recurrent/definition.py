@@ -7,7 +7,7 @@ LSTM, (reset, update, new) of a GRU. What a step's input adds to them comes from
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,96 +18,88 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
     LoopNest,
     OpDef,
-    QuantizedNode,
     StreamingRule,
     StreamState,
     register,
 )
+from myoedge.operators.common_rules import beside_last
 from myoedge.operators.kernel import Dim, on_cluster
+from myoedge.operators.linear.definition import (
+    linear_integer,
+    linear_nest,
+    linear_real,
+    linear_shape,
+)
+from myoedge.operators.products.rows import wide_rows
+from myoedge.operators.products.weighted import acc_bound, quantize
 from myoedge.operators.recurrent.cells import (
     CELL_BITS,
-    GRU_GATES,
+    GATE,
     HALF,
     HIDDEN,
     LSTM_GATES,
     STATE,
     STATE_BITS,
-    cell_integer,
-    cell_quantize,
+    all_steps,
     first_state,
     from_params,
     gru_bound,
-    gru_integer,
-    gru_quantize,
+    gru_steps,
     in_order,
-    lstm_integer,
-    lstm_quantize,
+    last_state,
+    lstm_steps,
     recurrent_bound,
+    recurrent_quantize,
     sigmoid,
-    state_integer,
-    state_quantize,
     time_order,
 )
-from myoedge.operators.recurrent.tiling import (
-    cell_in_tiles,
-    gru_in_tiles,
-    lstm_in_tiles,
-    state_in_tiles,
-)
+from myoedge.operators.recurrent.tiling import in_tiles
+
+FloatSteps = Callable[..., Iterator[tuple[Array, Array]]]
 
 # ---- meaning in floats
 
 
-def lstm_real(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Array:
-    """gates [T, N, 4H], h and c [N, H], r [4H, H] -> h of every step [T, N, H]."""
-    steps = _lstm_floats(attrs, gates, h, c, r)
-    return in_order(attrs, [h for h, _ in steps])
-
-
-def cell_real(attrs: Attrs, gates: Array, h: Array, c: Array, r: Array) -> Array:
-    """Arguments of lstm_real -> c of the last step [N, H]."""
-    (*_, (_, last)) = _lstm_floats(attrs, gates, h, c, r)
-    return last
-
-
-def _lstm_floats(
+def lstm_floats(
     attrs: Attrs, gates: Array, h: Array, c: Array, r: Array
 ) -> Iterator[tuple[Array, Array]]:
+    """gates [T, N, 4H], h and c [N, H], r [4H, H] -> (h, c) of every step."""
     for now in time_order(attrs, gates):
-        i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, LSTM_GATES), -1, 0)
+        i, f, g, o = np.moveaxis((now + h @ r.T).reshape(*h.shape, -1), -1, 0)
         c = np.asarray(sigmoid(f) * c + sigmoid(i) * np.tanh(g))
         h = np.asarray(sigmoid(o) * np.tanh(c))
         yield h, c
 
 
-def gru_real(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Array:
-    """gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step [T, N, H].
+def gru_floats(
+    attrs: Attrs, gates: Array, h: Array, r: Array, b: Array
+) -> Iterator[tuple[Array, Array]]:
+    """gates [T, N, 3H], h [N, H], r [3H, H], b [3H] -> h of every step, twice.
 
     attrs["reset_first"]: h is reset before it is multiplied for the new gate, else behind that.
     """
 
-    found = [*_gru_floats(attrs, gates, h, r, b)]
-    return in_order(attrs, found)
-
-
-def state_real(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Array:
-    """Arguments of gru_real -> h behind the last step [N, H]."""
-    (*_, last) = _gru_floats(attrs, gates, h, r, b)
-    return last
-
-
-def _gru_floats(attrs: Attrs, gates: Array, h: Array, r: Array, b: Array) -> Iterator[Array]:
     def added(h: Array) -> Array:
-        return np.moveaxis((h @ r.T + b).reshape(*h.shape, GRU_GATES), -1, 0)
+        return np.moveaxis((h @ r.T + b).reshape(*h.shape, -1), -1, 0)
 
     for now in time_order(attrs, gates):
-        x_r, x_z, x_n = np.moveaxis(now.reshape(*h.shape, GRU_GATES), -1, 0)
+        x_r, x_z, x_n = np.moveaxis(now.reshape(*h.shape, -1), -1, 0)
         h_r, h_z, h_n = added(h)
         reset = sigmoid(x_r + h_r)
         h_n = added(reset * h)[2] if attrs["reset_first"] else reset * h_n
         n = np.tanh(x_n + h_n)
         h = np.asarray(n + sigmoid(x_z + h_z) * (h - n))
-        yield h
+        yield h, h
+
+
+def _all_steps(steps: FloatSteps) -> Callable[..., Array]:
+    """`real` of operators that give h of every step [T, N, H]."""
+    return lambda attrs, *xs: in_order(attrs, [h for h, _ in steps(attrs, *xs)])
+
+
+def _last_state(steps: FloatSteps) -> Callable[..., Array]:
+    """`real` of operators that give the state behind the last step [N, H]."""
+    return lambda attrs, *xs: [state for _, state in steps(attrs, *xs)][-1]
 
 
 # ---- shapes and loops
@@ -144,8 +136,6 @@ def _nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
 # ---- in time
 
 CELL = QuantParams(2.0**-CELL_BITS, 0, INT16)
-
-
 WHOLE = QuantParams(2.0**-STATE_BITS, 0, INT16)  # a GRU's h between steps
 
 
@@ -155,16 +145,15 @@ def lstm_streaming_rule(
     """Forwards, with h and c as one frame leaves them for the next: exact in their own bits."""
     if index or axis or attrs["reverse"]:
         return None
-
-    def first_h(step: QuantizedNode, x: Array) -> Array:
-        return first_state(step, "h", x, (-128, 127))
-
-    def first_c(step: QuantizedNode, x: Array) -> Array:
-        return first_state(step, "c", x, (HALF.min, HALF.max))
-
+    h = StreamState(
+        1, "h", shapes[1], HIDDEN, lambda step, x: first_state(step, "h", x, (-128, 127)),
+        scalars=from_params(HIDDEN, "h", 7),
+    )  # fmt: skip
     cell = {**from_params(CELL, "c", CELL_BITS), **from_params(CELL, "y", CELL_BITS), "wide": 1}
-    h = StreamState(1, "h", shapes[1], HIDDEN, first_h, scalars=from_params(HIDDEN, "h", 7))
-    c = StreamState(2, "c", shapes[2], CELL, first_c, scalars=cell, last="lstm_cell")
+    c = StreamState(
+        2, "c", shapes[2], CELL, lambda step, x: first_state(step, "c", x, (HALF.min, HALF.max)),
+        scalars=cell, last="lstm_cell",
+    )  # fmt: skip
     return StreamingRule(0, lambda made: attrs, carries=(h, c))
 
 
@@ -174,16 +163,32 @@ def gru_streaming_rule(
     """Forwards, with h as one frame leaves it for the next: in all of its bits."""
     if index or axis or attrs["reverse"]:
         return None
-
-    def first_h(step: QuantizedNode, x: Array) -> Array:
-        return first_state(step, "h", x, STATE)
-
     factors = {**from_params(WHOLE, "h", STATE_BITS), **from_params(WHOLE, "y", STATE_BITS)}
     h = StreamState(
-        1, "h", shapes[1], WHOLE, first_h, scalars={**factors, "wide": 1}, last="gru_state"
-    )
+        1, "h", shapes[1], WHOLE, lambda step, x: first_state(step, "h", x, STATE),
+        scalars={**factors, "wide": 1}, last="gru_state",
+    )  # fmt: skip
     return StreamingRule(0, lambda made: attrs, carries=(h,))
 
+
+GATES = register(
+    OpDef(
+        name="gates",
+        doc="y = x W^T + b in 16 bits, steps of 1/1024: what inputs add to the gates of lstm, gru",
+        shape=linear_shape,
+        nest=linear_nest,
+        real=linear_real,
+        integer=linear_integer,
+        quantize=quantize,
+        acc_bound=acc_bound,
+        kernels=on_cluster(wide_rows),
+        weights=(1, 2),
+        out_dtype="int16",
+        fixed_params=GATE,
+        multiplies=True,
+        streaming_rule=beside_last,
+    )
+)
 
 LSTM = register(
     OpDef(
@@ -191,11 +196,11 @@ LSTM = register(
         doc="h of every step of an LSTM, one layer and direction; c has 16 bits",
         shape=_sequence_shape,
         nest=_nest,
-        real=lstm_real,
-        integer=lstm_integer,
-        quantize=lstm_quantize,
+        real=_all_steps(lstm_floats),
+        integer=all_steps(lstm_steps),
+        quantize=recurrent_quantize,
         acc_bound=recurrent_bound,
-        kernels=on_cluster(lstm_in_tiles),
+        kernels=on_cluster(in_tiles),
         weights=(3,),
         fixed_params=HIDDEN,
         multiplies=True,
@@ -209,11 +214,11 @@ LSTM_CELL = register(
         doc="c behind the last step of an LSTM, by running it once more",
         shape=_state_shape,
         nest=_nest,
-        real=cell_real,
-        integer=cell_integer,
-        quantize=cell_quantize,
+        real=_last_state(lstm_floats),
+        integer=last_state(lstm_steps),
+        quantize=recurrent_quantize,
         acc_bound=recurrent_bound,
-        kernels=on_cluster(cell_in_tiles),
+        kernels=on_cluster(in_tiles),
         weights=(3,),
         multiplies=True,
     )
@@ -225,11 +230,11 @@ GRU = register(
         doc="h of every step of a GRU, one layer and direction; between steps it has 16 bits",
         shape=_sequence_shape,
         nest=_nest,
-        real=gru_real,
-        integer=gru_integer,
-        quantize=gru_quantize,
+        real=_all_steps(gru_floats),
+        integer=all_steps(gru_steps),
+        quantize=recurrent_quantize,
         acc_bound=gru_bound,
-        kernels=on_cluster(gru_in_tiles),
+        kernels=on_cluster(in_tiles),
         weights=(2, 3),
         fixed_params=HIDDEN,
         multiplies=True,
@@ -243,11 +248,11 @@ GRU_STATE = register(
         doc="h behind the last step of a GRU in 16 bits, by running it once more: on streams",
         shape=_state_shape,
         nest=_nest,
-        real=state_real,
-        integer=state_integer,
-        quantize=state_quantize,
+        real=_last_state(gru_floats),
+        integer=last_state(gru_steps),
+        quantize=recurrent_quantize,
         acc_bound=gru_bound,
-        kernels=on_cluster(state_in_tiles),
+        kernels=on_cluster(in_tiles),
         weights=(2, 3),
         multiplies=True,
     )

@@ -21,16 +21,17 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     return {**sizes, "reset_first": bool(step.attrs.get("reset_first", False))}
 
 
-def _in_tiles(step: QuantizedNode, engine: Engine, kernel: str) -> TiledKernel:
+def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """States stay in L1 from tile to tile."""
     sizes, arrays, reverse = literals(step), _packed(step), bool(step.attrs["reverse"])
     parts = 1 + sizes["reset_first"]  # of a step, with a barrier each
+    name = step.node.op.replace("gru", "gru_reset_first") if parts > 1 else step.node.op
     states = [f"{name}0" for name in "hc"[: len(step.operands) - 1]]
     starts = {k: v for k, v in step.integers.scalars.items() if k.split("_")[0] in "hcy"}
     pointers = {name: f"@{name}" for name in (*states, *arrays)}
     n, units = sizes["batch"], sizes["units"]
     return TiledKernel(
-        function=kernel,
+        function=f"me_{name}_s8",
         axes={"t": sizes["steps"]},
         split=("t",),
         reversed_axes=("t",) if reverse else (),
@@ -106,22 +107,3 @@ def _tile(regions: Mapping[str, Region], steps: int, reverse: bool) -> Fields:
     first, count = x.start[0], x.extent[0]
     done = steps - first - count if reverse else first
     return {"gates": "@gates", "y": "@y", "steps": count, "done": done}
-
-
-def lstm_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return _in_tiles(step, engine, "me_lstm_s8")
-
-
-def cell_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return _in_tiles(step, engine, "me_lstm_cell_s8")
-
-
-def gru_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return _in_tiles(
-        step, engine, "me_gru_reset_first_s8" if step.attrs["reset_first"] else "me_gru_s8"
-    )
-
-
-def state_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    early = step.attrs["reset_first"]
-    return _in_tiles(step, engine, "me_gru_reset_first_state_s8" if early else "me_gru_state_s8")

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows times packed weights in tiles, with results of 8 bits (me_linear_s8) or 16
+(me_linear_s8_s16): linear layers, gates, and convolutions whose windows lie side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.element_type import INT16
+from myoedge.operators.base import QuantizedNode
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
+from myoedge.operators.nine_cores import is_large
+from myoedge.operators.products import gemm as dense
+from myoedge.operators.products.packing import (
+    CHANNELS,
+    channel_axes,
+    channels_in_blocks,
+    packed_channels,
+    packed_weights,
+    rows_in_blocks,
+    scale_fields,
+    weight_operands,
+    with_table,
+)
+from myoedge.targets.chip import Engine
+
+ODD_WORDS = 3  # a tap behind the last whole word takes as long as so many words
+
+
+def row_sizes(step: QuantizedNode) -> tuple[int, int, int]:
+    """Rows, inputs of a row, results of a row."""
+    return math.prod(step.out[:-1]), math.prod(step["weight"].shape[1:]), step.out[-1]
+
+
+def is_int8(step: QuantizedNode) -> bool:
+    """Whether weights and results have 8 bits."""
+    return step.weight_type != INT16 and step.element_type != INT16
+
+
+def is_large_product(rows: int, c: int, k: int) -> bool:
+    """Whether nine cores share a product: rows that are copied first only eight cores do."""
+    return c % 4 == 0 and is_large(rows * c * k)
+
+
+def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Axes row, and k in blocks of channels."""
+    rows, c, k = row_sizes(step)
+    gather = c % 4 != 0
+    arrays = {
+        "weights": packed_weights(step["weight"].reshape(k, c)),
+        "channels": packed_channels(step),
+    }
+    table = with_table(step, arrays)
+    cores = engine.cores
+    windows = dense.Windows(dense.up(c, 4), copied=gather, rest=c % 4)
+    words = windows.words + (dense.TABLE if table else 0)
+    x = Operand("x", 0, (rows, c), ((("row", 1),), ()))
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS))
+    return TiledKernel(
+        function="me_linear_s8",
+        kernel_waits=True,
+        axes={"row": rows, **channel_axes(k)},
+        split=("k", "row"),
+        operands=(x, *weight_operands(arrays, k), *table, y),
+        op={"c": c, **scale_fields(step)},
+        tile=_tile,
+        arrays=arrays,
+        scratch=lambda sizes: dense.scratch(c, cores) if gather else 0,
+        work=lambda sizes: (
+            dense.block_work(sizes["row"], sizes["k"], words, cores)
+            + np.where(sizes["row"] > 1, dense.SEVERAL_ROWS, 0.0)
+            + dense.gather_work(sizes["row"], sizes["row"], sizes["k"], windows, cores)
+        ),
+        nine_cores=engine.control_core,
+    )
+
+
+def _tile(regions: Mapping[str, Region]) -> Fields:
+    (rows, c), (_, k) = regions["x"].extent, regions["y"].extent
+    return {
+        "x": "@x",
+        "rows": rows,
+        "x_stride": c,
+        "weights": "@weights",
+        "channels": "@channels",
+        "y": "@y",
+        "k": k,
+        "y_stride": k,
+        "scratch": "@scratch",
+    }
+
+
+def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Rows of any length, read where they lie."""
+    found, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
+    return replace(
+        found,
+        function="me_linear_in_place_s8",
+        kernel_waits=False,
+        tile=lambda regions: {k: v for k, v in _tile(regions).items() if k != "scratch"},
+        scratch=lambda sizes: 0,
+        work=lambda sizes: -(-sizes["row"] * sizes["k"] // engine.cores) * words,
+        nine_cores=None,
+    )
+
+
+def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """int16 results; axes row, and k in blocks of channels; rows lie one behind the other."""
+    rows, c, k = row_sizes(step)
+    arrays = {
+        "weights": packed_weights(rows_in_blocks(step["weight"].reshape(k, c))),
+        "channels": channels_in_blocks(step),
+    }
+    return TiledKernel(
+        function="me_linear_s8_s16",
+        axes={"row": rows, **channel_axes(k)},
+        split=("k", "row"),
+        operands=(
+            Operand("x", 0, (rows, c), ((("row", 1),), ())),
+            *weight_operands(arrays, len(arrays["channels"])),
+            Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=2),
+        ),
+        op={"c": c, "pre": step["pre"]},
+        tile=_wide_tile,
+        arrays=arrays,
+        work=lambda sizes: _wide_work(sizes["row"], sizes["k"], c, engine.cores),
+    )
+
+
+def _wide_tile(regions: Mapping[str, Region]) -> Fields:
+    rows, k = regions["y"].extent
+    pointers: dict[str, Any] = {name: f"@{name}" for name in ("x", "weights", "channels", "y")}
+    return {**pointers, "rows": rows, "k": k}
+
+
+def _wide_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
+    """Words of taps of 4 x 4 sums; rows behind the last four, and rows of no whole words, alone."""
+    whole = rows // dense.PIXELS if c % 4 == 0 else 0 * rows
+    alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
+    return (
+        -(-whole * blocks // cores) * (c // 4 + 7.5)
+        + -(-(rows - dense.PIXELS * whole) * blocks // cores) * alone
+    )
