@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of bytes copied or filled by all cores together, each its part of the bytes.
+ * Rows of bytes copied, bytes filled, by all cores together, each its part of the bytes.
  */
 #ifndef ME_COPY_ROWS_H
 #define ME_COPY_ROWS_H
@@ -19,7 +19,6 @@ static inline void me_copy_piece(const int8_t *from, int8_t *to, int32_t bytes)
 
 void me_copy_rows(const me_copy_part *part);
 
-/* Fills the rows of `to` with one value. */
-void me_fill_rows(const me_copy_part *part, int8_t value);
+void me_fill_bytes(int8_t *to, int32_t bytes, int8_t value);
 
 #endif

@@ -84,12 +84,13 @@ def every_case() -> list[Case]:
         ((4, 33), (slice(None, None, -1), slice(None))),
     ):
         cases.append(strided_case(rng, shape, cuts))
-    for fill in (False, True):
-        for rows, size, gaps, shift in (
-            (1, 16384, (0, 0), 0), (64, 100, (28, 0), 0), (5, 33, (1, 2), 3), (1, 1, (0, 0), 0),
-            (3, 7, (0, 0), 1), (100, 3, (2, 1), 2), (16, 256, (4, 4), 0), (1, 37, (0, 0), 2),
-        ):  # fmt: skip
-            cases.append(move_case(rng, rows, size, gaps, shift, fill=fill))
+    for rows, size, gaps, shift in (
+        (1, 16384, (0, 0), 0), (64, 100, (28, 0), 0), (5, 33, (1, 2), 3), (1, 1, (0, 0), 0),
+        (3, 7, (0, 0), 1), (100, 3, (2, 1), 2), (16, 256, (4, 4), 0), (1, 37, (0, 0), 2),
+    ):  # fmt: skip
+        cases.append(move_case(rng, rows, size, gaps, shift, fill=False))
+    for size in (1, 3, 15, 16, 17, 30, 37, 127, 128, 131, 300, 6400, 16384):
+        cases.extend(move_case(rng, 1, size, (0, 0), shift, fill=True) for shift in range(4))
     return cases + [drawn_permute(rng) for _ in range(40)]
 
 

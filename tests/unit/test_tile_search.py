@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from myoedge.codegen.tile_numbers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
-from myoedge.plan.l1.tile_choice import distinct_layer
+from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_iteration import cut, spans
-from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, tile_count
+from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, loaded, tile_count
 from myoedge.plan.l1.tiling import transfers
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.costs import KernelCost, TransferCost
 
 
 def copying(n: int, c: int, halo: int = 0) -> TiledKernel:
@@ -38,6 +38,28 @@ def test_layers_are_alike_that_differ_in_their_scales_alone() -> None:
         replace(kernel, scratch=lambda s: 64),
     ):
         assert distinct_layer(other) != distinct_layer(kernel)
+
+
+def grouped(images: int, groups: int) -> TiledKernel:
+    """A tile for every pair of an image and a group's weights, computed longer than loaded."""
+    axes = {"n": images, "g": groups}
+    x = Operand("x", 0, (images, 64), ((("n", 1),), ()))
+    weights = Operand("weights", "weights", (groups, 48), ((("g", 1),), ()))
+    y = Operand("y", OUT, (images, groups), ((("n", 1),), (("g", 1),)))
+    kernel = TiledKernel("k", axes, (), (x, weights, y), {}, lambda r: {}, lambda s: 1.0)
+    return replace(kernel, unit_axes=("n", "g"), cost=KernelCost(0.0, 50_000.0))
+
+
+@pytest.mark.parametrize(("images", "groups", "outer"), [(3, 5, "n"), (5, 3, "g")])
+def test_of_equally_fast_orders_of_loops_the_one_with_fewest_loads(
+    images: int, groups: int, outer: str
+) -> None:
+    """Operands of the inner loop are loaded for every tile, those of the outer loop once each."""
+    kernel = grouped(images, groups)
+    found = TileSearch(["layer"], TransferCost(), {}).pick(0, kernel, 4096, frozenset(), 0.0)
+    assert found is not None
+    assert found.order[0] == outer
+    assert loaded(kernel, found) == images * groups + min(images, groups)
 
 
 @given(st.integers(1, 400))

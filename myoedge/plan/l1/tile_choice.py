@@ -20,6 +20,7 @@ from myoedge.plan.l1.tile_search import (
     TileChoice,
     aligned,
     choices,
+    loaded,
     tile_count,
 )
 from myoedge.plan.l1.tiling import lives, unplaced
@@ -94,11 +95,11 @@ class TileSearch:
         few = [choice for choice in found if tile_count(kernel, choice) <= MOST_COMPARED]
         if not few or few[0] is not found[0]:
             return found[0] if found else None
-        best = _least(kernel, self._compared(index, kernel, few, hidden, resident))
+        best = _least(kernel, self._compared(index, kernel, few, hidden, resident), resident)
         deep = list(_multi_buffered(kernel, few, resident, room, self.cost))
         if not deep:
             return best
-        deepest = _least(kernel, self._compared(index, kernel, deep, hidden, resident))
+        deepest = _least(kernel, self._compared(index, kernel, deep, hidden, resident), resident)
         return deepest if deepest.cycles < MULTI_BUFFERED * best.cycles else best
 
     def _others(
@@ -148,11 +149,17 @@ class TileSearch:
         return compared
 
 
-def _least(kernel: TiledKernel, compared: Sequence[TileChoice]) -> TileChoice:
-    """The choice with fewest tiles, in least of L1, among those about as fast as the fastest."""
+def _least(
+    kernel: TiledKernel, compared: Sequence[TileChoice], resident: Container[str]
+) -> TileChoice:
+    """The choice with fewest tiles, in least of L1, with fewest loads, among those about as fast
+    as the fastest: the control core runs code for every load, beside what is estimated of it."""
     most = NEAR_FASTEST * min(choice.cycles for choice in compared)
     near = [choice for choice in compared if choice.cycles <= most]
-    return min(near, key=lambda c: (tile_count(kernel, c), c.l1_bytes, c.cycles))
+    return min(
+        near,
+        key=lambda c: (tile_count(kernel, c), c.l1_bytes, loaded(kernel, c, resident), c.cycles),
+    )
 
 
 def _multi_buffered(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -311,3 +311,10 @@ def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
 
 def tile_count(kernel: TiledKernel, choice: TileChoice) -> int:
     return math.prod(-(-kernel.axes[a] // s) for a, s in choice.sizes.items())
+
+
+def loaded(kernel: TiledKernel, choice: TileChoice, resident: Container[str] = ()) -> int:
+    """Number of tiles of all operands that are loaded, in the choice's order of loops."""
+    counts = {a: np.array([-(-kernel.axes[a] // size)]) for a, size in choice.sizes.items()}
+    reads = (o for o in kernel.operands if not o.written and o.name not in resident)
+    return sum(int(loads(o, choice.order, counts, 1)[0]) for o in reads)
