@@ -84,7 +84,8 @@ def _layer(plan: Plan, index: int) -> str:
     )
     mine = [access for access in plan.accesses if access.step == index]
     near = through_windows(near, mine, plan.windows(index))
-    return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand))
+    scratch = f"me_arena + {plan.l2_scratch(index)}" if tiling.l2_scratch_bytes else ""
+    return tiled_layer(index, step, near, lambda operand: _outside(plan, index, operand), scratch)
 
 
 def _outside(plan: Plan, index: int, operand: Operand) -> str:

@@ -11,18 +11,21 @@ from myoedge.codegen.kernels import function_name, heading
 from myoedge.codegen.render import render
 from myoedge.codegen.tile_numbers import Tables, c_table, divisors
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import Operand
+from myoedge.operators.kernel import SCRATCH, Operand
 from myoedge.plan.l1.tiling import Tiling, Transfer
 
 Base = Callable[[Operand], str]  # the C of where an operand starts outside, a pointer to bytes
 Moved = Sequence[Sequence[Transfer]]  # by tile
 
 
-def tiled_layer(index: int, step: QuantizedNode, tiling: Tiling, base: Base) -> str:
-    """The C of a layer in tiles."""
+def tiled_layer(
+    index: int, step: QuantizedNode, tiling: Tiling, base: Base, scratch: str = ""
+) -> str:
+    """The C of a layer in tiles; `scratch`: the C of where scratch in L2 starts."""
     fn = function_name(index, step)
     tables, kernel = Tables(fn), tiling.kernel.function
     l2 = {o.name: base(o) for o in tiling.kernel.operands if o.name in tiling.choice.in_l2}
+    l2 |= {SCRATCH: scratch} if SCRATCH in tiling.choice.in_l2 else {}
     op, fields = _op(tiling, l2), _fields(tiling, tables, l2)
     early = [x for x in tiling.tiles[0].loads if tiling.early(x)]
     values = {
@@ -72,13 +75,14 @@ def summary(tiling: Tiling) -> str:
         for name, each in sizes.items()
     ]
     tiles = "one tile" if count == 1 else f"{count} tiles of {shape}"
-    in_l2 = [o.name for o in tiling.kernel.operands if o.name in tiling.choice.in_l2]
+    known = (*(o.name for o in tiling.kernel.operands), SCRATCH)
+    in_l2 = [name for name in known if name in tiling.choice.in_l2]
     stay = f"; in L2 {', '.join(in_l2)}" if in_l2 else ""
     return f"{tiles}; in L1 {', '.join(held)} bytes{stay}"
 
 
 def _op(tiling: Tiling, l2: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Fields of the op's struct; `l2`: the C of where operands start that stay in L2."""
+    """Fields of the op's struct; `l2`: the C of where starts what stays in L2."""
     first = tiling.tiles[0].l1
     found = [(name, _value(value, first, l2)) for name, value in tiling.kernel.op.items()]
     if tiling.kernel.nine_cores is not None:

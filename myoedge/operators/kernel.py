@@ -23,6 +23,7 @@ Span = tuple[int, int]  # first, how many
 Sizes = Mapping[str, Any]  # of a tile by axis: numbers, or arrays of them where many are tried
 
 OUT = "out"  # the source of what is written
+SCRATCH = "scratch"  # name of a kernel's scratch, beside those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
 
@@ -133,7 +134,7 @@ class TiledKernel:
     op        fields of the op's struct: the same for all tiles
     tile      regions by operand -> fields of the tile's struct
     arrays    constants as the kernel reads them, by name
-    scratch   sizes of a tile -> bytes of L1 that the kernel wants besides
+    scratch   sizes of a tile -> bytes that the kernel wants besides, in L1 where they fit
     work      sizes of a tile -> units of work of the core that has most
     sources   C files of a kernel that is not in the library, by name: headers and sources
     engine, cost   of the engine that runs it, and its row of that engine's costs

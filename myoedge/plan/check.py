@@ -17,11 +17,11 @@ from myoedge.plan.l1.prefetch import MOST_TILES, prefetched
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, start_bytes, transfers
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
+from myoedge.plan.plan import Plan, scratch_name
 from myoedge.plan.timeline import WORD
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
-    from myoedge.plan.plan import Plan
 
 
 LONGEST_TRANSFER = 2**17 - 1  # bytes: the length field of mchan's command
@@ -61,6 +61,16 @@ def _alive_when_used(plan: Plan) -> Iterator[str]:
                 0 <= place.offset - at[x.name] < x.size_bytes for x in alive
             ):
                 yield name
+
+
+def _scratch_in_l2(plan: Plan) -> Iterator[str]:
+    """Scratch that L1 has no room for has a buffer of the arena while its layer runs."""
+    lives = {life.name: life for life in plan.lives}
+    for index, tiling in enumerate(plan.tilings):
+        life = lives.get(scratch_name(index), Life("", 0, 0, 0))
+        held = life.first <= index <= life.last and tiling.l2_scratch_bytes <= life.size_bytes
+        if tiling.l2_scratch_bytes and not held:
+            yield plan.steps[index].node.name
 
 
 def _l1_inside(plan: Plan) -> Iterator[str]:
@@ -283,6 +293,7 @@ PLANNED: Spec[Plan] = (
     (_aligned, "a buffer does not start at a word"),
     (_apart, "two buffers share bytes while both are alive"),
     (_alive_when_used, "a tensor is used while its buffer is not alive"),
+    (_scratch_in_l2, "scratch in L2 has no buffer that is alive"),
     (_l1_inside, "a buffer leaves L1"),
     (_l1_aligned, "a buffer of L1 does not start at a word"),
     (_l1_apart, "two buffers of L1 share bytes while both are alive"),

@@ -140,6 +140,10 @@ class Plan:
         sizes = {name: size_bytes(self.quant, name) for name in self.maps}
         return max((at + -(-sizes[n] // WORD) * WORD for n, at in self.maps.items()), default=0)
 
+    def l2_scratch(self, index: int) -> int:
+        """Offset in the arena of a step's scratch that L1 has no room for."""
+        return self.placement.offsets[scratch_name(index)]
+
     def windows(self, index: int) -> dict[str, int]:
         """Offsets in the arena of a node's windows on feature maps, by operand."""
         at, last = self.placement.offsets, len(self.steps) - 1
@@ -228,6 +232,11 @@ class Plan:
     def l2_bytes(self) -> int:
         """Data in L2 at its peak; code comes on top."""
         return self.arena_bytes + self.weight_bytes + self.border_bytes
+
+
+def scratch_name(index: int) -> str:
+    """Name of the arena's buffer for a step's scratch that L1 has no room for."""
+    return f"scratch, step {index}"
 
 
 def l1_room_bytes(chip: Chip, steps: int) -> int:

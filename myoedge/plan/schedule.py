@@ -28,7 +28,7 @@ from myoedge.plan.l3.weight_streaming import (
     with_l3_transfers,
 )
 from myoedge.plan.placement import Life, Place, Placement, place
-from myoedge.plan.plan import Location, Plan, l1_room_bytes, size_bytes
+from myoedge.plan.plan import Location, Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
@@ -91,7 +91,7 @@ def _fitting(network: Network) -> Plan:
 def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> Plan:
     """With tiles: such that no constant needs more than `held` bytes of L2 at a time.
 
-    Errors: E304 the scratch of a layer's kernels is larger than L1.
+    Errors: E304 a layer has no tile, whichever of its operands are in L2.
     """
     room = l1_room_bytes(n.chip, len(n.steps))
     limits = {index: Limits(held) for index in range(len(n.steps))}
@@ -101,7 +101,14 @@ def _tiled(n: Network, held: int | None, tensors: Sequence[ResidentTensor]) -> P
         at = made.index(None)
         raise without_room(located(n.steps)[at], n.steps[at], room, n.chip)
     resident = _resident(n.steps, tilings)
-    lives = tuple(life for life in _lives(n) if life.name not in resident)
+    lives = (
+        *(life for life in _lives(n) if life.name not in resident),
+        *(
+            Life(scratch_name(at), tiling.l2_scratch_bytes, at, at)
+            for at, tiling in enumerate(tilings)
+            if tiling.l2_scratch_bytes
+        ),
+    )
     placement = n.placing(lives, n.chip.alignment_bytes)
     where = {name: _locate(n, root, resident, placement) for name, root in n.roots.items()}
     timeline_steps = TimelineSteps.of(tilings, bool(n.copies))

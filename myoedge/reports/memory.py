@@ -15,10 +15,11 @@ from typing import Any
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS
-from myoedge.plan.l1.tiling import SCRATCH, Tiling
+from myoedge.operators.kernel import SCRATCH
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.l3.transfers import L3Transfer
 from myoedge.plan.placement import Life
-from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.plan import Plan, scratch_name, size_bytes
 
 Row = dict[str, Any]
 
@@ -76,11 +77,12 @@ def fullest(rows: Sequence[Row]) -> float:
 
 
 def _in_arena(plan: Plan, life: Life) -> Row:
-    """A buffer of the L2 arena: a layer's result, or the window onto a tensor in L3."""
+    """A buffer of the L2 arena: a layer's result or scratch, or the window onto a tensor in L3."""
+    other = SCRATCH if life.name == scratch_name(life.first) else "window"
     node = plan.quant.graph.producer.get(life.name)
     return {
         "name": life.name,
-        "kind": "result" if node else "window",
+        "kind": "result" if node else other,
         **({} if node else {"step": life.first}),
         "label": (node or plan.steps[life.first].node).label,
         "offset": plan.placement.offsets[life.name],

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 RUNTIME, GAPS = "stacks and runtime", "gaps"
 PORTS = ("input", "output")
-ARENA = {"result": "result", "weights": "weights from L3", "window": "window on L3"}
+ARENA = {
+    "result": "result",
+    "scratch": "scratch",
+    "weights": "weights from L3",
+    "window": "window on L3",
+}
 
 
 @dataclass(frozen=True, slots=True)

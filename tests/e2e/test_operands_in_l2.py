@@ -32,6 +32,10 @@ class Outputs(nn.Module):
         return x
 
 
+WIDE = nn.Conv1d(4, 4, 30_000), (1, 4, 30_002)  # a window of 120,000 bytes, more than L1
+LSTM, GRU = ((Outputs(kind, (64,)), (2, 500, 8)) for kind in (nn.LSTM, nn.GRU))
+
+
 def built(folder: Path, network: nn.Module, shape: tuple[int, ...], **sizes: str) -> myoedge.Build:
     torch.manual_seed(0)
     model = save_exported(network, (torch.zeros(shape),), folder / "model.pt2")
@@ -97,6 +101,26 @@ def test_kernels_of_little_scratch(
     build = built(tmp_path, network, shape)
     plan = json.loads((build.folder / "plan.json").read_text())
     assert function in {step["tiles"]["kernel"] for step in plan["steps"]}
+    assert exact(build)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "operands", "least"),
+    [
+        (*WIDE, ["scratch", "weights", "x"], 4 * 30_000),
+        (*LSTM, ["gates", "scratch", "y"], 500 * 64 * 4),
+        (*GRU, ["gates", "scratch"], 500 * 64 * 4),
+    ],
+    ids=["conv", "lstm", "gru"],
+)
+def test_scratch_larger_than_l1_lies_in_l2(
+    tmp_path: Path, network: nn.Module, shape: tuple[int, ...], operands: list[str], least: int
+) -> None:
+    build = built(tmp_path, network, shape)
+    assert in_l2(build) == [operands]
+    rows = [row for row in build.report["memory"]["buffers"] if row["kind"] == "scratch"]
+    assert [(row["step"], row["last_step"]) for row in rows] == [(1, 1)]
+    assert least <= rows[0]["size_bytes"] < 1.01 * least
     assert exact(build)
 
 

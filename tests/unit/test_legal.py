@@ -17,9 +17,11 @@ from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.checks import enforce
+from myoedge.operators.kernel import SCRATCH
 from myoedge.passes import prepare
 from myoedge.plan.check import PLANNED
 from myoedge.plan.l1.tiling import Buffer
+from myoedge.plan.placement import Life
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -233,6 +235,29 @@ TILED: dict[str, Callable[[Plan], Plan]] = {
     "has no buffer yet": lambda p: prefetched_in(p, 0),
     "or is too much": lambda p: prefetched_in(p, 99),
 }
+
+
+def with_scratch(plan: Plan, change: Callable[[Life], Life]) -> Plan:
+    """Changed buffers of scratch in L2."""
+    lives = [change(x) if x.name not in plan.quant.graph.tensors else x for x in plan.lives]
+    return replace(plan, lives=tuple(lives))
+
+
+SCRATCHES: dict[str, Callable[[Plan], Plan]] = {
+    "not at all": lambda p: with_scratch(p, lambda x: replace(x, first=-2, last=-1)),
+    "of another layer": lambda p: with_scratch(p, lambda x: replace(x, first=1, last=1)),
+    "too small": lambda p: with_scratch(p, lambda x: replace(x, size_bytes=x.size_bytes - 1)),
+}
+
+
+@pytest.mark.parametrize("change", SCRATCHES)
+def test_scratch_in_l2_has_a_buffer_while_its_layer_runs(sound: QuantGraph, change: str) -> None:
+    """Eight cores copy windows of 9 taps, in 256 bytes of L1."""
+    chip = find_chip("gap9")
+    plan = make_plan(sound, replace(chip, l1_bytes=chip.l1_reserved_bytes + 256))
+    assert [SCRATCH in t.choice.in_l2 for t in plan.tilings] == [True, False, False]
+    with pytest.raises(MyoedgeError, match="scratch in L2 has no buffer that is alive"):
+        enforce(PLANNED, SCRATCHES[change](plan), sound.graph, "planned")
 
 
 @pytest.mark.parametrize("message", TILED)

@@ -30,9 +30,9 @@ def tile_facts(step: QuantizedNode, room: int, chip: Chip) -> dict[str, str]:
 
 
 def without_room(name: str, step: QuantizedNode, room: int, chip: Chip) -> MyoedgeError:
-    """E304 where L1 has no room for what a layer's kernels want besides operands."""
+    """E304 where what does not fit L1 is not one run of bytes in L2 either."""
     facts, tries = tile_facts(step, room, chip), ["smaller kernels, fewer channels"]
-    return MyoedgeError("E304", f"{name} has no kernel whose scratch fits L1", facts, tries)
+    return MyoedgeError("E304", f"{name} has no tile in L1, nor with operands in L2", facts, tries)
 
 
 def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:

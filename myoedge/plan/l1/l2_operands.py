@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.kernel import SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_search import Grid, TileChoice, choices, in_one_run, smallest
 from myoedge.targets.costs import TransferCost
 
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:
-    """Tiles with as few operands in L2 as L1 asks for; None where scratch alone is too large."""
+    """Tiles with as few operands in L2 as L1 asks for, the largest first.
+
+    Scratch is in L2 too where L1 has no room for it; None where no operands in L2 will do.
+    """
     parts = smallest(kernel)[1]
     names = sorted((o.name for o in kernel.operands), key=lambda name: -parts[name])
-    for count in range(1, len(names) + 1):
-        in_l2 = frozenset(names[:count])
+    scratch = {SCRATCH} if parts.get(SCRATCH, 0) > room else set()
+    for count in range(not scratch, len(names) + 1):
+        in_l2 = frozenset({*names[:count], *scratch})
         found = choices(kernel, room, cost, resident=in_l2)
         if found:
             return replace(found[0], in_l2=in_l2)

@@ -7,10 +7,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.kernel import FREE, TiledKernel
+from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_search import Limits, TileChoice, choose, smallest
-from myoedge.plan.l1.tiling import SCRATCH
 from myoedge.targets.chip import Chip
 from myoedge.targets.costs import TransferCost
 

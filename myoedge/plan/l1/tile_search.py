@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import Operand, TiledKernel, reach
+from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
 from myoedge.targets.costs import TransferCost
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
@@ -29,7 +29,7 @@ class TileChoice:
     sizes   of the axes that are cut    order   of these axes, outermost first
     cycles  estimated, of the layer    l1_bytes   buffers and scratch
     depth   buffers of what is read and changes: the last of them is loaded depth - 1 tiles ahead
-    in_l2   operands that the kernel reads and writes where they lie in L2, without buffers in L1
+    in_l2   operands, and SCRATCH, that the kernel reads and writes in L2, without buffers in L1
     """
 
     sizes: Mapping[str, int]
@@ -190,7 +190,8 @@ def _best(
     kernel, n = grid.kernel, len(grid.tiles)
     moved = tuple(o for o in kernel.operands if o.name not in resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
-    bytes_ = aligned(np.asarray(kernel.scratch(grid.all_sizes)) + np.zeros(n, np.int64))
+    scratch = aligned(np.asarray(kernel.scratch(grid.all_sizes)) + np.zeros(n, np.int64))
+    bytes_ = np.zeros_like(scratch) if SCRATCH in resident else scratch
     for o in moved:
         bytes_ = bytes_ + aligned(o.footprint(grid.all_sizes)) * np.where(times[o.name] > 1, 2, 1)
     fits = (bytes_ <= room) & (grid.tiles <= MOST_TILES)
@@ -203,6 +204,8 @@ def _best(
             fits &= in_one_run(o, grid)
     if not fits.any():
         return
+    if SCRATCH in resident:  # no more of L2 than L1 would have had room for, or the least
+        fits &= scratch <= max(room, scratch[fits].min())
     cycles = np.where(fits, _cycles(grid, times, ahead, cost), np.inf)
     # Of equals the one with the largest tiles, so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
@@ -306,7 +309,7 @@ def smallest(kernel: TiledKernel) -> tuple[dict[str, int], dict[str, int]]:
         for o in kernel.operands
     }
     scratch = int(aligned(np.asarray(kernel.scratch(sizes))))
-    return sizes, {**parts, **({"scratch": scratch} if scratch else {})}
+    return sizes, {**parts, **({SCRATCH: scratch} if scratch else {})}
 
 
 def tile_count(kernel: TiledKernel, choice: TileChoice) -> int:

@@ -11,12 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from myoedge.graph.ir import Shape
-from myoedge.operators.kernel import Operand, Region, TiledKernel
+from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, Use, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.placement import Life
-
-SCRATCH = "scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Transfer:
 class Tile:
     """One tile: its regions, where they lie in L1, and what has to be moved for it.
 
-    l1      bytes from the start of L1; of an operand that stays in L2, from that operand's start
+    l1      bytes from the start of L1; of what stays in L2, from its own start
     loads   transfers before it, of operands that the tile before did not have
     stores  transfers behind it
     """
@@ -95,6 +93,12 @@ class Tiling:
         return sum(b.size_bytes for b in self.buffers)
 
     @property
+    def l2_scratch_bytes(self) -> int:
+        """Bytes of the kernel's scratch in L2; 0 where L1 has it."""
+        sizes = {**self.kernel.axes, **self.choice.sizes}
+        return int(self.kernel.scratch(sizes)) if SCRATCH in self.choice.in_l2 else 0
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Extents of the first tile's results."""
         return self.tiles[0].regions[self.kernel.out.name].extent
@@ -137,7 +141,7 @@ def lives(
             life = Life(name, max(use.size_bytes, 1), first + start, first + stop)
             found.append((use.operand.name, slot, life))
     scratch = int(kernel.scratch({**kernel.axes, **choice.sizes}))
-    if scratch:
+    if scratch and SCRATCH not in choice.in_l2:
         last = first + count - 1
         found.append((SCRATCH, 0, Life(f"{index} scratch", scratch, first, last)))
     return found
@@ -200,7 +204,8 @@ def _tile(
             at[name] = resident[name] + start_bytes(use.operand, use.regions[t])
         else:
             at[name] = offsets[name, use.slot[t]]
-    at |= {SCRATCH: offsets[SCRATCH, 0]} if (SCRATCH, 0) in offsets else {}
+    if SCRATCH in resident or (SCRATCH, 0) in offsets:
+        at[SCRATCH] = resident[SCRATCH] if SCRATCH in resident else offsets[SCRATCH, 0]
     loads: list[Transfer] = []
     stores: list[Transfer] = []
     for use in known:
