@@ -106,12 +106,20 @@ def broadcast_streaming_rule(
     return StreamingRule(axis + rank - len(shapes[index]), lambda made: attrs)
 
 
+def all_beside_axis(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule | None:
+    """`streaming_rule` of operators along attrs["axis"] of all operands: frame by frame along any
+    other."""
+    same = axis == attrs["axis"] % len(shapes[0])
+    return None if same else StreamingRule(axis, lambda made: attrs)
+
+
 def beside_axis(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
-    """`streaming_rule` of operators along attrs["axis"]: frame by frame along any other."""
-    same = axis == attrs["axis"] % len(shapes[0])
-    return None if same or index else StreamingRule(axis, lambda made: attrs)
+    """`streaming_rule` of operators along attrs["axis"] of their first operand alone."""
+    return None if index else all_beside_axis(attrs, shapes, index, axis)
 
 
 def beside_last(

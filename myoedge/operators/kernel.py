@@ -27,6 +27,11 @@ SCRATCH = "scratch"  # name of a kernel's scratch, beside those of its operands
 FREE = KernelCost(0.0, 0.0)  # before a chip is chosen
 CLUSTER, NINE_CORES = "cluster", "nine cores"  # engines, as chips name them
 
+# The ninth core of the cluster, the control core that moves data, comes some hundred cycles late to
+# every tile, when it has started what is to be moved meanwhile. A layer of so many MACs has tiles
+# that are longer than nine times that.
+NINE_CORES_MACS = 2**18
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -196,6 +201,11 @@ def without_scratch(
 ) -> Kernel:
     """A kernel of little scratch, for layers that ask the others for more than L1 has."""
     return Kernel(CLUSTER, tiling, accepts, fallback=True)
+
+
+def is_large(macs: int) -> bool:
+    """Whether a layer of so many MACs is faster on nine cores."""
+    return macs >= NINE_CORES_MACS
 
 
 def on_nine_cores(

@@ -30,9 +30,9 @@ from myoedge.operators.kernel import (
     Region,
     Sizes,
     TiledKernel,
+    is_large,
     on_nine_cores,
 )
-from myoedge.operators.nine_cores import is_large
 from myoedge.operators.products.packing import up
 from myoedge.targets.chip import Engine
 

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.elementwise.tiling import rows_tile
+from myoedge.operators.kernel import OUT, Dim, Operand, Sizes, TiledKernel
 from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
 
@@ -36,12 +36,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{name: step[name] for name in ("x_zero", "mult", "offset", "shift")},
             **scale_fields(step),
         },
-        tile=_tile_fields,
+        tile=rows_tile,
         work=work,
         arrays=arrays,
     )
-
-
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    outer, _, inner = regions["y"].extent
-    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
@@ -35,21 +39,12 @@ from myoedge.operators.elementwise import tiling as flat
 from myoedge.operators.kernel import TiledKernel, on_cluster, on_nine_cores
 from myoedge.targets.chip import Engine
 
+REQUANT = ("mult", "offset", "shift")
+ROOT_MAX = 2**16 - 1  # of a magnitude
+
 
 def broadcast(attrs: Attrs, a: Shape, b: Shape) -> Shape:
     return tuple(int(n) for n in np.broadcast_shapes(a, b))
-
-
-def add_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.asarray(a + b)
-
-
-def sub_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.asarray(a - b)
-
-
-def mul_real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.asarray(a * b)
 
 
 def _quantize_sum(inputs: QuantizeInputs, sign: int) -> QuantizedParams:
@@ -71,14 +66,6 @@ def _quantize_sum(inputs: QuantizeInputs, sign: int) -> QuantizedParams:
     return QuantizedParams({**scalars, **flags, "acc_bound": c.largest(bounds)})
 
 
-def add_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize_sum(inputs, 1)
-
-
-def sub_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize_sum(inputs, -1)
-
-
 def sum_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     """a, b int8, broadcast -> int8; of one shape, any of the three may be int16."""
     c = SumRequant((step["a_mult"], step["b_mult"]), step["offset"], step["shift"])
@@ -97,9 +84,9 @@ ADD = register(
         doc="sum of two tensors, broadcast; residual additions",
         shape=broadcast,
         nest=elementwise,
-        real=add_real,
+        real=lambda attrs, a, b: np.asarray(a + b),
         integer=sum_integer,
-        quantize=add_quantize,
+        quantize=partial(_quantize_sum, sign=1),
         acc_bound=stored_bound,
         kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
         epilogue=True,
@@ -112,20 +99,14 @@ ADD = register(
 )
 
 SUB = register(
-    OpDef(
+    replace(
+        ADD,
         name="sub",
         doc="difference of two tensors, broadcast",
-        shape=broadcast,
-        nest=elementwise,
-        real=sub_real,
-        integer=sum_integer,
-        quantize=sub_quantize,
-        acc_bound=stored_bound,
-        kernels=on_nine_cores(sum_in_tiles, flat.is_large_sum),
-        epilogue=True,
-        permute_rule=same_attrs,
-        broadcast_inputs={0: None, 1: None},
-        streaming_rule=broadcast_streaming_rule,
+        real=lambda attrs, a, b: np.asarray(a - b),
+        quantize=partial(_quantize_sum, sign=-1),
+        accepts_int16=None,
+        emits_int16=None,
     )
 )
 
@@ -143,25 +124,17 @@ def mul_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return step.requantize(acc)
 
 
-def product_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return flat.pair(step, engine, "me_mul_s8", ("a_zero", "b_zero", "mult", "offset", "shift"))
-
-
 MUL = register(
-    OpDef(
+    replace(
+        SUB,
         name="mul",
         doc="product of two tensors, broadcast",
-        shape=broadcast,
-        nest=elementwise,
-        real=mul_real,
+        real=lambda attrs, a, b: np.asarray(a * b),
         integer=mul_integer,
         quantize=mul_quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(product_in_tiles),
-        epilogue=True,
-        permute_rule=same_attrs,
-        broadcast_inputs={0: None, 1: None},
-        streaming_rule=broadcast_streaming_rule,
+        kernels=on_cluster(
+            partial(flat.pair, kernel="me_mul_s8", numbers=("a_zero", "b_zero", *REQUANT))
+        ),
     )
 )
 
@@ -201,19 +174,18 @@ def _per_channel(
     return QuantizedParams({**scalars, "acc_bound": bound}, arrays)
 
 
-def affine_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [*outer, C, *inner] -> int8."""
-    mult, offset, shift = (_along(step.attrs, step[n], x.ndim) for n in ("mult", "offset", "shift"))
-    acc = x.astype(np.int64) * mult + offset
-    return np.asarray(np.clip(acc >> shift, step.low, step.high), np.int8)
-
-
-def affine_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return flat.per_channel(step, engine, x_zero=128)
-
-
-def prelu_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return flat.per_channel(step, engine, step["x_zero"])
+def per_channel_integer(step: QuantizedNode, x: Array) -> Array:
+    """x int8 [*outer, C, *inner] -> int8; a prelu has the last numbers from x_zero on."""
+    numbers = [step[name] for name in REQUANT]
+    if step.node.op == "affine":
+        mult, offset, shift = (_along(step.attrs, values, x.ndim) for values in numbers)
+    else:
+        mult, offset, shift = (
+            np.where(x < step["x_zero"], _along(step.attrs, values[:-1], x.ndim), values[-1])
+            for values in numbers
+        )
+    acc = (x.astype(np.int64) * mult + offset) >> shift
+    return np.asarray(np.clip(acc, step.low, step.high), np.int8)
 
 
 AFFINE = register(
@@ -223,10 +195,10 @@ AFFINE = register(
         shape=same_shape,
         nest=elementwise,
         real=affine_real,
-        integer=affine_integer,
+        integer=per_channel_integer,
         quantize=affine_quantize,
         acc_bound=stored_bound,
-        kernels=on_cluster(affine_in_tiles),
+        kernels=on_cluster(flat.per_channel),
         weights=(1, 2),
         epilogue=True,
         permute_rule=axis_permuted,
@@ -245,33 +217,14 @@ def prelu_quantize(inputs: QuantizeInputs) -> QuantizedParams:
     return _per_channel(inputs, factors, np.zeros_like(factors), x_zero=inputs.params(0).zero_point)
 
 
-def prelu_integer(step: QuantizedNode, x: Array) -> Array:
-    """x int8 [*outer, C, *inner] -> int8."""
-    negative = x < step["x_zero"]
-    parts = []
-    for name in ("mult", "offset", "shift"):
-        values = step[name]
-        parts.append(np.where(negative, _along(step.attrs, values[:-1], x.ndim), values[-1]))
-    mult, offset, shift = parts
-    acc = (x.astype(np.int64) * mult + offset) >> shift
-    return np.asarray(np.clip(acc, step.low, step.high), np.int8)
-
-
 PRELU = register(
-    OpDef(
+    replace(
+        AFFINE,
         name="prelu",
         doc="leaky ReLU with one slope per channel (a single slope is a table)",
-        shape=same_shape,
-        nest=elementwise,
         real=prelu_real,
-        integer=prelu_integer,
         quantize=prelu_quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(prelu_in_tiles),
         weights=(1,),
-        epilogue=True,
-        permute_rule=axis_permuted,
-        streaming_rule=beside_axis,
     )
 )
 
@@ -310,5 +263,49 @@ TABLE = register(
         kernels=on_cluster(flat.lookup),
         permute_rule=same_attrs,
         streaming_rule=broadcast_streaming_rule,
+    )
+)
+
+
+def magnitude_shape(attrs: Attrs, a: Shape, b: Shape) -> Shape:
+    assert a == b
+    return same_shape(attrs, a)
+
+
+def magnitude_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    """a_mult and b_mult are as large as 32 bits have room for the sum of squares."""
+    a, b, y = inputs.params(0), inputs.params(1), inputs.target
+    most = sum((p.reach * p.scale) ** 2 for p in (a, b))
+    unit = (2.0**32 - 2.0**18) / most
+    a_mult, b_mult = (round(unit * p.scale**2) for p in (a, b))
+    zeros = {"a_zero": a.zero_point, "b_zero": b.zero_point}
+    mults = {"a_mult": a_mult, "b_mult": b_mult}
+    return with_requant(inputs, 1 / (math.sqrt(unit) * y.scale), ROOT_MAX, {**zeros, **mults})
+
+
+def magnitude_integer(step: QuantizedNode, a: Array, b: Array) -> Array:
+    """a, b int8 of one shape -> int8 or int16: the root of a sum of squares in uint32, rounded
+    down."""
+    squares = [
+        (x.astype(np.int64) - step[f"{name}_zero"]) ** 2 * step[f"{name}_mult"]
+        for name, x in (("a", a), ("b", b))
+    ]
+    total = squares[0] + squares[1]
+    root = np.floor(np.sqrt(total.astype(np.float64))).astype(np.int64)  # exact below 2**52
+    return step.requantize(root)
+
+
+MAGNITUDE = register(
+    replace(
+        ADD,
+        name="magnitude",
+        doc="sqrt(a^2 + b^2) of two tensors of one shape: magnitudes of spectra",
+        shape=magnitude_shape,
+        real=lambda attrs, a, b: np.asarray(np.hypot(a, b)),
+        integer=magnitude_integer,
+        quantize=magnitude_quantize,
+        kernels=on_cluster(flat.magnitude),
+        accepts_int16=None,
+        broadcast_inputs={},
     )
 )

@@ -12,10 +12,19 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, outer_inner, strides
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import (
+    OUT,
+    Dim,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    is_large,
+    reach,
+)
 from myoedge.operators.loops import Loop, broadcast_steps, merged
-from myoedge.operators.nine_cores import is_large
-from myoedge.operators.products.packing import limits, with_table
+from myoedge.operators.products.packing import limits, scale_fields, with_table
 from myoedge.targets.chip import Engine
 
 UNIT = 32  # elements that a long loop is cut by: whole words for every core
@@ -48,26 +57,21 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     table = with_table(step, arrays)
     extents = tuple(loop.extent for loop in loops)
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
-    price = word_price(kernel, step)
     op: dict[str, int | str] = {name: step[name] for name in numbers}
-    scale = {"pre": step["pre"] if "pre" in step.integers.scalars else 0}
+    # Multipliers of 8 bits have a faster way.
+    small = "a_mult" in op and all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
+    word = (0.73 if small else 1.0) + (0.4 if table else 0.0)
+    around = 4.0 if kernel == "me_mul_s8" else 1.7
     return TiledKernel(
         function=kernel,
         axes=axes,
         split=tuple(name for name in axes if name.startswith("i"))[outer : outer + CUT],
         unit_axes=tuple(f"i{d}" for d in range(outer)),
         operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
-        op={**op, **limits(step), "scale.pre": scale["pre"]},
+        op={**op, **limits(step), "scale.pre": step.integers.scalars.get("pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
         arrays=arrays,
-        work=lambda sizes: row_work(
-            dims,
-            extents,
-            sizes,
-            engine.cores,
-            4.0 if kernel == "me_mul_s8" else 1.7,
-            (0.73 if price == "add_word_8" else 1.0) + (0.4 if table else 0.0),
-        ),
+        work=lambda sizes: row_work(dims, extents, sizes, engine.cores, around, word),
     )
 
 
@@ -80,21 +84,16 @@ def row_work(
     word: float = 1.0,
 ) -> Any:
     """Words of four elements of one core, the rows that they make up and what is behind words."""
-    each = [_least(n, _extent(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
-    total: Any = 1
-    for extent in each:
-        total = total * extent
+    each = _extents(dims, extents, sizes)
+    total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
     inner, rows = np.minimum(each[-1], share), np.maximum(share / each[-1], 1)
     return rows * (inner // 4 * word + inner % 4 * 0.4 + around)
 
 
-def word_price(kernel: str, step: QuantizedNode) -> str:
-    """Work of a word of results: sums have a faster way for multipliers of 8 bits."""
-    if kernel == "me_mul_s8":
-        return "mul_word"
-    small = all(-128 <= step[name] <= 127 for name in ("a_mult", "b_mult"))
-    return "add_word_8" if small else "add_word"
+def _extents(dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> list[Any]:
+    """Extents of a tile along every loop."""
+    return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
@@ -117,14 +116,6 @@ def _steps(region: Region, number: int, loops: Sequence[Loop]) -> list[int]:
     """Elements between iterations of every loop, in an operand whose region is dense."""
     dense = iter(strides(region.extent))
     return [next(dense) if loop.steps[number] else 0 for loop in loops]
-
-
-def _extent(dim: Dim, sizes: Sizes) -> Any:
-    return 1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
-
-
-def _least(a: Any, b: Any) -> Any:
-    return np.minimum(a, b)
 
 
 def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -169,10 +160,7 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
 
 def _wide_work(cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> Any:
     """Elements of one core, and its rows."""
-    total: Any = 1
-    for extent, dim in zip(extents, dims, strict=True):
-        total = total * _least(extent, _extent(dim, sizes))
-    elements = -(-total // cores)
+    elements = -(-math.prod(_extents(dims, extents, sizes)) // cores)
     return elements + 6 * elements / extents[-1]
 
 
@@ -197,8 +185,33 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> TiledKernel:
+def magnitude(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Roots of sums of two squares, of all elements."""
+    n, arrays = math.prod(step.out), dict[str, Array]()
+    axes, (index,) = axes_of((Loop(n, (1, 1)),))
+    table = with_table(step, arrays)
+    reads = tuple(Operand(name, i, (n,), (index,)) for i, name in enumerate("ab"))
+    numbers = ("a_zero", "b_zero", "a_mult", "b_mult", "mult", "offset", "shift")
+    op = {name: step[name] for name in numbers}
+    return TiledKernel(
+        function="me_magnitude_s8",
+        axes=axes,
+        split=("i0",),
+        operands=(
+            *reads,
+            *table,
+            Operand("y", OUT, (n,), (index,), itemsize=step.element_type.size_bytes),
+        ),
+        op={**op, "y_wide": step.element_type.size_bytes - 1, **scale_fields(step)},
+        tile=lambda regions: {"a": "@a", "b": "@b", "y": "@y", "n": regions["y"].size},
+        arrays=arrays,
+        work=lambda sizes: -(-np.minimum(n, sizes["i0"] * sizes.get("u0", 1)) // engine.cores),
+    )
+
+
+def per_channel(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A factor and an offset for every channel: cut around and within the channels."""
+    x_zero = step.integers.scalars.get("x_zero", 128)  # from here on one factor for all channels
     outer, channels, inner = outer_inner(step.out, step.attrs["axis"])
     rows = np.stack([0 * step["mult"], step["mult"], step["offset"], step["shift"]], axis=1)
     arrays: dict[str, Array] = {"channels": rows.astype(np.int32)}
@@ -223,16 +236,17 @@ def per_channel(step: QuantizedNode, engine: Engine, x_zero: int) -> TiledKernel
             "scale.pre": 0,
             **limits(step),
         },
-        tile=_channel_tile,
+        tile=rows_tile,
         arrays=arrays,
         work=lambda sizes: (
-            -(-sizes["o"] * channels * _least(inner, _extent(inside, sizes)) // engine.cores)
+            -(-sizes["o"] * channels * np.minimum(inner, 1 + reach(inside, sizes)) // engine.cores)
             * (2 if x_zero < 128 else 1)
             + -(-sizes["o"] * (channels if inner > 1 else 1) // engine.cores) * 4
         ),
     )
 
 
-def _channel_tile(regions: Mapping[str, Region]) -> Fields:
-    outer, _, inner = regions["y"].extent
+def rows_tile(regions: Mapping[str, Region]) -> Fields:
+    """`tile` of kernels along an axis, cut around it and within it."""
+    outer, _, inner = regions["x"].extent
     return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}

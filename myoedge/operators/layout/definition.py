@@ -1,35 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that move bytes and change none: views and strided copies."""
+"""Operators that move bytes: views, strided copies, padding, concatenation."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OpDef, QuantizedNode, StreamingRule, register
-from myoedge.operators.common_rules import always, as_in_floats, by_output
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.numerics.quant_params import quantize
+from myoedge.operators.base import (
+    LoopNest,
+    OpDef,
+    QuantizedNode,
+    QuantizedParams,
+    QuantizeInputs,
+    StreamingRule,
+    register,
+)
+from myoedge.operators.common_rules import (
+    all_beside_axis,
+    always,
+    as_in_floats,
+    axis_permuted,
+    by_output,
+)
+from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
 from myoedge.operators.layout import tiling as moves
 from myoedge.operators.layout.tiling import Along
 from myoedge.targets.chip import Engine
 
-Strided = tuple[int, tuple[int, ...]]  # first element, elements between neighbours per output axis
 
-
-def reshape_shape(attrs: Attrs, x: Shape) -> Shape:
+def stated_shape(attrs: Attrs, x: Shape) -> Shape:
     return tuple(attrs["shape"])
 
 
 def reshape_real(attrs: Attrs, x: Array) -> Array:
     return x.reshape(attrs["shape"])
-
-
-def reshape_integer(step: QuantizedNode, x: Array) -> Array:
-    return x.reshape(step.out)
 
 
 def with_entry(attrs: Attrs, name: str, index: int, value: object) -> Attrs:
@@ -56,10 +67,10 @@ RESHAPE = register(
     OpDef(
         name="reshape",
         doc="another shape for the same bytes: reshape, view, flatten, (un)squeeze; costs nothing",
-        shape=reshape_shape,
+        shape=stated_shape,
         nest=by_output,
         real=reshape_real,
-        integer=reshape_integer,
+        integer=as_in_floats(reshape_real),
         same_scale=True,
         is_data_movement=True,
         view=True,
@@ -87,10 +98,6 @@ def slice_real(attrs: Attrs, x: Array) -> Array:
     for axis, cut in enumerate(attrs["cuts"]):
         x = np.take(x, np.arange(*cut), axis=axis)
     return np.ascontiguousarray(x)
-
-
-def expand_shape(attrs: Attrs, x: Shape) -> Shape:
-    return tuple(attrs["shape"])
 
 
 def expand_real(attrs: Attrs, x: Array) -> Array:
@@ -176,32 +183,125 @@ TRANSPOSE = register(
 )
 
 SLICE = register(
-    OpDef(
+    replace(
+        TRANSPOSE,
         name="slice",
         doc="start, stop, step on every axis: slice, select, narrow, split, chunk, unbind, flip",
         shape=slice_shape,
-        nest=by_output,
         real=slice_real,
         integer=as_in_floats(slice_real),
         kernels=on_cluster(slice_in_tiles),
-        same_scale=True,
-        is_data_movement=True,
         permute_rule=cuts_turned,
         streaming_rule=_slice_streaming_rule,
     )
 )
 
 EXPAND = register(
-    OpDef(
+    replace(
+        TRANSPOSE,
         name="expand",
         doc="copies along axes of extent 1: expand, repeat of such axes",
-        shape=expand_shape,
-        nest=by_output,
+        shape=stated_shape,
         real=expand_real,
         integer=as_in_floats(expand_real),
         kernels=on_cluster(expand_in_tiles),
-        same_scale=True,
-        is_data_movement=True,
         streaming_rule=_expand_streaming_rule,
+    )
+)
+
+
+def pad_shape(attrs: Attrs, x: Shape) -> Shape:
+    return tuple(n + sum(pads) for n, pads in zip(x, attrs["pads"], strict=True))
+
+
+def pad_real(attrs: Attrs, x: Array) -> Array:
+    return np.pad(x, attrs["pads"], constant_values=attrs["value"])
+
+
+def pad_quantize(inputs: QuantizeInputs) -> QuantizedParams:
+    return QuantizedParams({"fill": int(quantize(inputs.attrs["value"], inputs.target))})
+
+
+def pad_integer(step: QuantizedNode, x: Array) -> Array:
+    return np.pad(x, step.attrs["pads"], constant_values=step["fill"])
+
+
+def pad_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """A tile's part of the input is copied into the filled output."""
+    rows = zip(step.out, step.shapes[0], step.attrs["pads"], strict=True)
+    loops = [Along(out, n, axis, -pads[0]) for axis, (out, n, pads) in enumerate(rows)]
+    return moves.pieces(step, engine, [moves.in_bytes(step, loops)], step["fill"])
+
+
+def _pad_streaming_rule(
+    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
+) -> StreamingRule:
+    before, behind = attrs["pads"][axis]
+    return StreamingRule(
+        axis,
+        lambda made: with_entry(attrs, "pads", axis, (0, 0)),
+        before=before,
+        behind=behind,
+        fill=lambda step: int(step["fill"]),
+    )
+
+
+PAD = register(
+    replace(
+        SLICE,
+        name="pad",
+        doc="a constant around a tensor, in front and behind on every axis",
+        shape=pad_shape,
+        real=pad_real,
+        integer=pad_integer,
+        quantize=pad_quantize,
+        kernels=on_cluster(pad_in_tiles),
+        streaming_rule=_pad_streaming_rule,
+    )
+)
+
+
+def concat_shape(attrs: Attrs, *shapes: Shape) -> Shape:
+    axis = attrs["axis"]
+    total = sum(s[axis] for s in shapes)
+    return tuple(total if d == axis else n for d, n in enumerate(shapes[0]))
+
+
+def concat_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    """Loops over the output; operands are read along it, each within its own part."""
+    nest = by_output(attrs, shapes, out)
+    index: tuple[Dim, ...] = nest.operands["y"]
+    return LoopNest(nest.axes, {**{f"x{i}": index for i in range(len(shapes))}, "y": index})
+
+
+def concat_real(attrs: Attrs, *xs: Array) -> Array:
+    return np.concatenate(xs, axis=attrs["axis"])
+
+
+def concat_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Each input is a part of the loop over what they are together."""
+    axis = step.attrs["axis"]
+    runs = [math.prod(shape[axis:]) * step.element_type.size_bytes for shape in step.shapes]
+    outer, total = math.prod(step.out[:axis]), sum(runs)
+    starts = itertools.accumulate([0, *runs[:-1]])
+    sources = [
+        (Along(outer, outer, 0), Along(total, run, 1, -start))
+        for run, start in zip(runs, starts, strict=True)
+    ]
+    return moves.pieces(step, engine, sources)
+
+
+CONCAT = register(
+    replace(
+        TRANSPOSE,
+        name="concat",
+        doc="tensors behind each other along one axis: cat, stack",
+        shape=concat_shape,
+        nest=concat_nest,
+        real=concat_real,
+        integer=as_in_floats(concat_real),
+        kernels=on_cluster(concat_in_tiles),
+        permute_rule=axis_permuted,
+        streaming_rule=all_beside_axis,
     )
 )

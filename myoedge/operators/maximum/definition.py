@@ -3,34 +3,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 
-from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
-from myoedge.operators.base import (
-    OpDef,
-    QuantizedNode,
-    QuantizedParams,
-    QuantizeInputs,
-    register,
-)
-from myoedge.operators.common_rules import (
-    broadcast_streaming_rule,
-    elementwise,
-    same_attrs,
-    stored_bound,
-)
-from myoedge.operators.elementwise.definition import broadcast
+from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, register
+from myoedge.operators.elementwise.definition import MUL
 from myoedge.operators.elementwise.tiling import pair
-from myoedge.operators.kernel import TiledKernel, on_cluster
-from myoedge.targets.chip import Engine
+from myoedge.operators.kernel import on_cluster
 
 NUMBERS = tuple(f"{name}_{part}" for name in "ab" for part in ("mult", "offset", "shift"))
-
-
-def real(attrs: Attrs, a: Array, b: Array) -> Array:
-    return np.maximum(a, b)
 
 
 def quantize(site: QuantizeInputs) -> QuantizedParams:
@@ -54,24 +39,14 @@ def integer(step: QuantizedNode, a: Array, b: Array) -> Array:
     return np.maximum(left, right)
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return pair(step, engine, "me_maximum_s8", NUMBERS)
-
-
 MAXIMUM = register(
-    OpDef(
+    replace(
+        MUL,
         name="maximum",
         doc="the larger of two tensors, broadcast",
-        shape=broadcast,
-        nest=elementwise,
-        real=real,
+        real=lambda attrs, a, b: np.maximum(a, b),
         integer=integer,
         quantize=quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
-        epilogue=True,
-        permute_rule=same_attrs,
-        broadcast_inputs={0: None, 1: None},
-        streaming_rule=broadcast_streaming_rule,
+        kernels=on_cluster(partial(pair, kernel="me_maximum_s8", numbers=NUMBERS)),
     )
 )

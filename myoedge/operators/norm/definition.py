@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,8 +23,13 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import always, beside_last, same_shape, stored_bound
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, on_nine_cores
-from myoedge.operators.nine_cores import is_large
+from myoedge.operators.kernel import (
+    OUT,
+    Operand,
+    TiledKernel,
+    is_large,
+    on_nine_cores,
+)
 from myoedge.targets.chip import Engine
 
 LENGTH_MAX = 1023  # of a row: sums of squares of 11-bit numbers keep within 32 bits
@@ -59,10 +65,11 @@ def fraction_bits(length: int) -> int:
     return 15 - math.ceil(math.log2(length) / 2)
 
 
-def _quantize(inputs: QuantizeInputs, gain: Array, offset: Array) -> QuantizedParams:
+def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     """y = (n * gain + offset) >> shift, n the normalised number: one shift for all channels."""
     x, length = inputs.params(0), inputs.shapes[0][-1]
-    factor = gain.astype(np.float64) / inputs.target.scale
+    offset = inputs.constant(2) if len(inputs.constants) > 2 else np.zeros(length)
+    factor = inputs.constant(1).astype(np.float64) / inputs.target.scale
     added = offset.astype(np.float64) / inputs.target.scale + inputs.target.zero_point
     gains, offsets, shift = _common_shift(factor, added, fraction_bits(length))
     eps = min(round(inputs.attrs["eps"] * (length / x.scale) ** 2), EPS_MAX)
@@ -89,14 +96,6 @@ def _common_shift(factor: Array, added: Array, bits: int) -> tuple[Array, Array,
             return gains.astype(np.int64), offsets.astype(np.int64), shift
     gains = np.clip(np.ldexp(factor, -bits), -MULT_MAX, MULT_MAX)
     return np.rint(gains).astype(np.int64), np.rint(added).astype(np.int64), 0
-
-
-def layer_norm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize(inputs, inputs.constant(1), inputs.constant(2))
-
-
-def rms_norm_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize(inputs, inputs.constant(1), np.zeros(inputs.shapes[0][-1]))
 
 
 def _halvings(step: QuantizedNode, x: Array) -> Array:
@@ -146,10 +145,6 @@ def line(spread: Array, length: int, middle: Array) -> tuple[Array, Array, Array
     return slope, start, shift
 
 
-def _kind(step: QuantizedNode) -> dict[str, int]:
-    return {"centred": int(step.node.op == "layer_norm")}
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Cut between rows."""
     rows, length = math.prod(step.out[:-1]), step.out[-1]
@@ -169,11 +164,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={
             "length": length,
             "bits": fraction_bits(length),
-            **_kind(step),
+            "centred": int(step.node.op == "layer_norm"),
             **{name: step[name] for name in numbers},
             "pairs": "@pairs",
         },
-        tile=_tile_fields,
+        tile=lambda regions: {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]},
         arrays={"pairs": pairs},
         work=lambda sizes: (
             -(-sizes["row"] // engine.cores) * (length * (1.4 if step["wide"] else 1.0) + 40)
@@ -182,17 +177,9 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
 
 
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    return {"x": "@x", "y": "@y", "rows": regions["y"].extent[0]}
-
-
 def last_axis_kept(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     """`turned` of operators along the last axis, which must stay the last."""
     return attrs if perm[-1] == len(perm) - 1 else None
-
-
-def _is_large(step: QuantizedNode) -> bool:
-    return is_large(AS_MACS * math.prod(step.out))
 
 
 LAYER_NORM = register(
@@ -203,9 +190,9 @@ LAYER_NORM = register(
         nest=nest,
         real=layer_norm_real,
         integer=integer,
-        quantize=layer_norm_quantize,
+        quantize=quantize,
         acc_bound=stored_bound,
-        kernels=on_nine_cores(in_tiles, _is_large),
+        kernels=on_nine_cores(in_tiles, lambda step: is_large(AS_MACS * math.prod(step.out))),
         weights=(1, 2),
         permute_rule=last_axis_kept,
         accepts_int16=always,
@@ -214,19 +201,11 @@ LAYER_NORM = register(
 )
 
 RMS_NORM = register(
-    OpDef(
+    replace(
+        LAYER_NORM,
         name="rms_norm",
         doc="RMS norm over the last axis of up to 1,023 elements",
-        shape=same_shape,
-        nest=nest,
         real=rms_norm_real,
-        integer=integer,
-        quantize=rms_norm_quantize,
-        acc_bound=stored_bound,
-        kernels=on_nine_cores(in_tiles, _is_large),
         weights=(1,),
-        permute_rule=last_axis_kept,
-        accepts_int16=always,
-        streaming_rule=beside_last,
     )
 )

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +23,11 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import stored_bound, with_requant
-from myoedge.operators.elementwise.tiling import axes_of
+from myoedge.operators.elementwise.tiling import axes_of, rows_tile
 from myoedge.operators.kernel import (
     OUT,
     Dim,
-    Fields,
     Operand,
-    Region,
-    Sizes,
     TiledKernel,
     on_cluster,
 )
@@ -37,16 +36,21 @@ from myoedge.operators.products.packing import scale_fields, with_table
 from myoedge.targets.chip import Engine
 
 
+def axes_over(attrs: Attrs) -> tuple[int, ...]:
+    """The axes that are reduced: several of a sum, one of an argmax."""
+    return attrs["axes"] if "axes" in attrs else (attrs["axis"],)
+
+
 def shape(attrs: Attrs, x: Shape) -> Shape:
     """x [*outer, *reduced, *inner] -> [*outer, *inner], the reduced axes kept as 1 with keepdim."""
-    axes = attrs["axes"]
+    axes = axes_over(attrs)
     kept = [1 if d in axes else n for d, n in enumerate(x) if attrs["keepdim"] or d not in axes]
     return tuple(kept)
 
 
 def split(attrs: Attrs, x: Shape) -> tuple[int, int, int]:
     """(outer, reduced, inner) extents; the reduced axes are adjacent (see passes/lower.py)."""
-    first, last = min(attrs["axes"]), max(attrs["axes"])
+    first, last = min(axes_over(attrs)), max(axes_over(attrs))
     return math.prod(x[:first]), math.prod(x[first : last + 1]), math.prod(x[last + 1 :])
 
 
@@ -57,28 +61,11 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     return LoopNest(axes, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
 
 
-def mean_real(attrs: Attrs, x: Array) -> Array:
-    return np.asarray(x.mean(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
-
-
-def sum_real(attrs: Attrs, x: Array) -> Array:
-    return np.asarray(x.sum(axis=tuple(attrs["axes"]), keepdims=attrs["keepdim"]))
-
-
-def _quantize(inputs: QuantizeInputs, divisor: int) -> QuantizedParams:
+def _quantize(inputs: QuantizeInputs, *, mean: bool) -> QuantizedParams:
     """acc = sum (x - x_zero), requantised once."""
-    x = inputs.params(0)
-    bound = 255 * split(inputs.attrs, inputs.shapes[0])[1]
-    factor = x.scale / (inputs.target.scale * divisor)
-    return with_requant(inputs, factor, bound, {"x_zero": x.zero_point})
-
-
-def mean_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize(inputs, split(inputs.attrs, inputs.shapes[0])[1])
-
-
-def sum_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    return _quantize(inputs, 1)
+    x, reduced = inputs.params(0), split(inputs.attrs, inputs.shapes[0])[1]
+    factor = x.scale / (inputs.target.scale * (reduced if mean else 1))
+    return with_requant(inputs, factor, 255 * reduced, {"x_zero": x.zero_point})
 
 
 def integer(step: QuantizedNode, x: Array) -> Array:
@@ -99,21 +86,18 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     x = Operand("x", 0, (outer, reduced, inner), (around, (), inside))
     y = Operand("y", OUT, (outer, inner), (around, inside))
 
-    def width(sizes: Sizes) -> Any:
-        return y.footprint({**sizes, "o": 1})
-
     return TiledKernel(
         function="me_reduce_s8",
         axes={"o": outer, **axes},
         split=("o", "i0"),
         operands=(x, Operand("each", "each", (16,), ((),)), *table, y),
         op={"reduced": reduced, "x_zero": step["x_zero"], "each": "@each", **scale_fields(step)},
-        tile=_tile_fields,
+        tile=rows_tile,
         arrays=arrays,
         work=lambda sizes: (
             -(-sizes["o"] // engine.cores) * (reduced // 4 + reduced % 4 * 1.6 + 16)
             if inner == 1
-            else _column_work(sizes["o"], width(sizes), reduced, engine.cores)
+            else _column_work(sizes["o"], y.footprint({**sizes, "o": 1}), reduced, engine.cores)
         ),
     )
 
@@ -125,16 +109,11 @@ def _column_work(images: Any, inner: Any, reduced: int, cores: int) -> Any:
     return (share - alone) * (2 * reduced + 13) + alone * (inner % 4) * (4.7 * reduced + 4) + 50
 
 
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    outer, inner = regions["y"].extent
-    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
-
-
-def _streaming_rule(
+def streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:
     """Frame by frame along the axes that stay."""
-    axes = attrs["axes"]
+    axes = axes_over(attrs)
     gone = 0 if attrs["keepdim"] else sum(other < axis for other in axes)
     return None if axis in axes else StreamingRule(axis - gone, lambda made: attrs)
 
@@ -145,28 +124,22 @@ MEAN = register(
         doc="mean over any axes, global average pooling among them",
         shape=shape,
         nest=nest,
-        real=mean_real,
+        real=lambda attrs, x: np.asarray(x.mean(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
         integer=integer,
-        quantize=mean_quantize,
+        quantize=partial(_quantize, mean=True),
         acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         epilogue=True,
-        streaming_rule=_streaming_rule,
+        streaming_rule=streaming_rule,
     )
 )
 
 SUM = register(
-    OpDef(
+    replace(
+        MEAN,
         name="sum",
         doc="sum over any axes",
-        shape=shape,
-        nest=nest,
-        real=sum_real,
-        integer=integer,
-        quantize=sum_quantize,
-        acc_bound=stored_bound,
-        kernels=on_cluster(in_tiles),
-        epilogue=True,
-        streaming_rule=_streaming_rule,
+        real=lambda attrs, x: np.asarray(x.sum(tuple(attrs["axes"]), keepdims=attrs["keepdim"])),
+        quantize=partial(_quantize, mean=False),
     )
 )

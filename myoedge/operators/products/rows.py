@@ -13,8 +13,7 @@ import numpy as np
 
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel
-from myoedge.operators.nine_cores import is_large
+from myoedge.operators.kernel import OUT, Fields, Operand, Region, TiledKernel, is_large
 from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import (
     CHANNELS,

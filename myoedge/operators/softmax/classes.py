@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes over time, as indices: symbols of CTC where they are new, and what most frames say.
+"""Classes over time, as indices: greedy CTC of a whole sequence, symbols of CTC where they are new,
+and what most frames say.
 
-Frame j of the results is made of `taps` frames from j - attrs["before"] on; where there are none
-NOTHING stands in their place.
+Of the latter two, frame j of the results is made of `taps` frames from j - attrs["before"] on;
+where there are none NOTHING stands in their place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,10 +25,69 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import as_in_floats
 from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
-from myoedge.operators.softmax.ctc import NOTHING
 from myoedge.targets.chip import Engine
 
+NOTHING = -1  # no symbol: behind the last one, or where there are no frames
 PAIR = 2  # frames that a new symbol is told by
+
+
+def greedy_shape(attrs: Attrs, x: Shape) -> Shape:
+    """[T, N, C] -> [N, 1 + T]: how many symbols there are, and the symbols."""
+    return (x[1], 1 + x[0])
+
+
+def greedy_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    (t, n, c), lane = shapes[0], (("n", 1),)
+    operands = {"x": ((("t", 1),), lane, (("c", 1),)), "y": (lane, (("s", 1),))}
+    return LoopNest({"n": n, "s": 1 + t, "t": t, "c": c}, operands, frozenset(("t", "c")))
+
+
+def greedy_real(attrs: Attrs, x: Array) -> Array:
+    """x [T, N, C] -> int32 [N, 1 + T]: repetitions and blanks left out, the rest -1.
+
+    The class of a frame is the first of its largest values.
+    """
+    best = x.argmax(-1)
+    before = np.vstack([np.full_like(best[:1], NOTHING), best[:-1]])
+    kept = (best != before) & (best != attrs["blank"])
+    y = np.full((x.shape[1], 1 + len(x)), NOTHING, np.int32)
+    for row, symbols, keep in zip(y, best.T, kept.T, strict=True):
+        row[0] = keep.sum()
+        row[1 : 1 + row[0]] = symbols[keep]
+    return y
+
+
+def greedy_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+    """Cut between sequences: a core brings the frames of one together."""
+    (t, n, c), along = step.shapes[0], (("n", 1),)
+    return TiledKernel(
+        function="me_ctc_greedy_s8",
+        axes={"n": n},
+        split=("n",),
+        operands=(
+            Operand("x", 0, (t, n, c), ((), along, ())),
+            Operand("y", OUT, step.out, (along, ()), itemsize=4),
+        ),
+        op={"steps": t, "classes": c, "blank": step.attrs["blank"]},
+        tile=lambda regions: {"x": "@x", "y": "@y", "batch": regions["y"].extent[0]},
+        work=lambda sizes: (
+            -(-t * sizes["n"] // engine.cores) * (c + 2) + -(-sizes["n"] // engine.cores) * 2 * t
+        ),
+    )
+
+
+CTC_GREEDY = register(
+    OpDef(
+        name="ctc_greedy",
+        doc="symbols of CTC: the best class of every frame without repetitions and blanks; --ctc",
+        shape=greedy_shape,
+        nest=greedy_nest,
+        real=greedy_real,
+        integer=as_in_floats(greedy_real),
+        kernels=on_cluster(greedy_in_tiles),
+        out_dtype="int32",
+    )
+)
 
 
 def _taps(attrs: Attrs) -> int:
@@ -108,11 +169,7 @@ def classes_streaming_rule(
         return StreamingRule(axis, lambda made: attrs)
     whole = {**attrs, "before": 0}
     taps, before = _taps(attrs), attrs["before"]
-    return StreamingRule(axis, lambda made: whole, taps, before=before, fill=_nothing)
-
-
-def _nothing(step: QuantizedNode) -> int:
-    return NOTHING
+    return StreamingRule(axis, lambda made: whole, taps, before=before, fill=lambda step: NOTHING)
 
 
 CTC_NEW = register(
@@ -131,16 +188,11 @@ CTC_NEW = register(
 )
 
 MAJORITY = register(
-    OpDef(
+    replace(
+        CTC_NEW,
         name="majority",
         doc="the class that most of the last frames have: [model] vote",
-        shape=classes_shape,
-        nest=classes_nest,
         real=vote_real,
         integer=as_in_floats(vote_real),
-        kernels=on_cluster(classes_in_tiles),
-        out_dtype="int32",
-        reads_indices=True,
-        streaming_rule=classes_streaming_rule,
     )
 )

@@ -5,24 +5,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import SumRequant, choose_sum_requant
 from myoedge.operators.base import (
-    LoopNest,
     OpDef,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
-    StreamingRule,
     outer_inner,
     register,
 )
 from myoedge.operators.common_rules import (
+    all_beside_axis,
     as_in_floats,
     axis_permuted,
     beside_axis,
@@ -31,9 +31,10 @@ from myoedge.operators.common_rules import (
     same_shape,
     stored_bound,
 )
-from myoedge.operators.elementwise.tiling import axes_of
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, TiledKernel, on_cluster
+from myoedge.operators.elementwise.tiling import axes_of, rows_tile
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
 from myoedge.operators.loops import Loop
+from myoedge.operators.pool import reduce
 from myoedge.targets.chip import Engine
 
 EXP_ONE = 2**15  # exp(0) in the table of exponentials
@@ -102,22 +103,14 @@ def softmax_integer(step: QuantizedNode, x: Array, *mask: Array) -> Array:
     return np.moveaxis(y, -1, step.attrs["axis"])
 
 
-def _mask_rows(step: QuantizedNode) -> int:
-    """Rows of a mask around its axis, which those of x go through again and again; 0 without."""
-    if len(step.shapes) < 2:
-        return 0
-    return math.prod(step.shapes[1][: step.attrs["axis"] % len(step.out)])
-
-
 def _rows_in_tiles(
     step: QuantizedNode,
     engine: Engine,
     kernel: str,
     op: Mapping[str, int | str],
     arrays: dict[str, Array],
-    price: str,
 ) -> TiledKernel:
-    """Cut around and within the axis; `price` names what a row and its elements cost."""
+    """Cut around and within the axis."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     around: Dim = (("o", 1),)
@@ -133,22 +126,17 @@ def _rows_in_tiles(
         split=("o", "i0"),
         operands=(x, *tables, y),
         op={"length": length, **op},
-        tile=_row_tile,
+        tile=rows_tile,
         arrays=arrays,
         work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (length + 6),
     )
-
-
-def _row_tile(regions: Mapping[str, Region]) -> Fields:
-    outer, _, inner = regions["x"].extent
-    return {"x": "@x", "y": "@y", "outer": outer, "inner": inner}
 
 
 def softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     arrays: dict[str, Array] = {"exp": step["exp"].astype(np.uint16)}
     if len(step.shapes) > 1:
         return _masked_in_tiles(step, engine, arrays)
-    return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, arrays, "softmax")
+    return _rows_in_tiles(step, engine, "me_softmax_s8", {"exp": "@exp"}, arrays)
 
 
 def _softmax_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
@@ -156,18 +144,10 @@ def _softmax_permuted(attrs: Attrs, perm: Sequence[int]) -> Attrs | None:
     return None if attrs.get("masked") else axis_permuted(attrs, perm)
 
 
-def _softmax_in_time(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
-    """Frame by frame along any other axis; a mask has its own frames."""
-    same = axis == attrs["axis"] % len(shapes[0])
-    return None if same else StreamingRule(axis, lambda made: attrs)
-
-
 def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Array]) -> TiledKernel:
     """Rows by repetition of the mask and by its own rows."""
     outer, length, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    rows = _mask_rows(step)
+    rows = math.prod(step.shapes[1][: step.attrs["axis"] % len(step.out)])
     axes, (inside,) = axes_of((Loop(inner, (1,)),))
     index: tuple[Dim, ...] = ((("repeat", 1),), (("row", 1),), (), inside)
     whole = (outer // rows, rows, length, inner)
@@ -183,16 +163,14 @@ def _masked_in_tiles(step: QuantizedNode, engine: Engine, arrays: dict[str, Arra
             Operand("y", OUT, whole, index),
         ),
         op={"length": length, "exp": "@exp", "flat": int(bool(step.attrs.get("flat")))},
-        tile=_masked_tile,
+        tile=lambda regions: {
+            **{name: f"@{name}" for name in ("x", "mask", "y")},
+            **dict(zip(("repeats", "rows"), regions["x"].extent[:2], strict=True)),
+            "inner": regions["x"].extent[3],
+        },
         arrays=arrays,
         work=lambda sizes: -(-x.footprint(sizes) // length // engine.cores) * (2 * length + 6),
     )
-
-
-def _masked_tile(regions: Mapping[str, Region]) -> Fields:
-    repeats, rows, _, inner = regions["x"].extent
-    sizes = {"repeats": repeats, "rows": rows, "inner": inner}
-    return {"x": "@x", "mask": "@mask", "y": "@y", **sizes}
 
 
 SOFTMAX = register(
@@ -209,7 +187,7 @@ SOFTMAX = register(
         fixed_params=QuantParams(2.0**-8, -128),
         broadcast_inputs={1: None},
         permute_rule=_softmax_permuted,
-        streaming_rule=_softmax_in_time,
+        streaming_rule=all_beside_axis,
     )
 )
 
@@ -251,7 +229,7 @@ def log_softmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     }
     numbers = {n: step[n] for n in ("ln2", "mult", "log_mult", "offset", "shift")}
     op = {"exp": "@exp", "log": "@log", **numbers, "low": step.low, "high": step.high}
-    return _rows_in_tiles(step, engine, "me_log_softmax_s8", op, arrays, "log_softmax")
+    return _rows_in_tiles(step, engine, "me_log_softmax_s8", op, arrays)
 
 
 LOG_SOFTMAX = register(
@@ -271,45 +249,22 @@ LOG_SOFTMAX = register(
 )
 
 
-def argmax_shape(attrs: Attrs, x: Shape) -> Shape:
-    axis = attrs["axis"]
-    return tuple(1 if d == axis else n for d, n in enumerate(x) if attrs["keepdim"] or d != axis)
-
-
-def argmax_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
-    outer, n, inner = outer_inner(shapes[0], attrs["axis"])
-    o, r, i = (("o", 1),), (("r", 1),), (("i", 1),)
-    return LoopNest({"o": outer, "i": inner, "r": n}, {"x": (o, r, i), "y": (o, i)}, frozenset("r"))
-
-
 def argmax_real(attrs: Attrs, x: Array) -> Array:
     """int32 index of the first maximum."""
     y = np.argmax(x, axis=attrs["axis"], keepdims=attrs["keepdim"])
     return np.asarray(y, np.int32)
 
 
-def argmax_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    return _rows_in_tiles(step, engine, "me_argmax_s8", {}, {}, "argmax")
-
-
-def _argmax_streaming_rule(
-    attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
-) -> StreamingRule | None:
-    over = attrs["axis"] % len(shapes[0])
-    gone = 0 if attrs["keepdim"] else int(over < axis)
-    return None if axis == over else StreamingRule(axis - gone, lambda made: attrs)
-
-
 ARGMAX = register(
     OpDef(
         name="argmax",
         doc="index of the first maximum over one axis, int32; an output of the network",
-        shape=argmax_shape,
-        nest=argmax_nest,
+        shape=reduce.shape,
+        nest=reduce.nest,
         real=argmax_real,
         integer=as_in_floats(argmax_real),
-        kernels=on_cluster(argmax_in_tiles),
+        kernels=on_cluster(partial(_rows_in_tiles, kernel="me_argmax_s8", op={}, arrays={})),
         out_dtype="int32",
-        streaming_rule=_argmax_streaming_rule,
+        streaming_rule=reduce.streaming_rule,
     )
 )

@@ -18,7 +18,7 @@ from myoedge.operators.qdq import (
     transposed,
     whole,
 )
-from myoedge.operators.softmax.ctc import NOTHING
+from myoedge.operators.softmax.classes import NOTHING
 
 INT32 = np.dtype(np.int32)
 
