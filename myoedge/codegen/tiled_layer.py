@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -101,7 +102,12 @@ def _value(value: int | str, l1: Mapping[str, int], l2: Mapping[str, str]) -> st
 
 def _fields(tiling: Tiling, tables: Tables, l2: Mapping[str, str]) -> list[tuple[str, str]]:
     """Fields of the tile's struct as C of the tile's number."""
-    every = [tiling.kernel.tile(tile.regions) for tile in tiling.tiles]
+    strides = {
+        o.row_stride: o.itemsize * math.prod(o.shape[2:])
+        for o in tiling.kernel.operands
+        if o.row_stride and o.name in tiling.choice.in_l2
+    }
+    every = [{**tiling.kernel.tile(tile.regions), **strides} for tile in tiling.tiles]
     found = []
     for name, value in every[0].items():
         if isinstance(value, str):

@@ -58,6 +58,8 @@ class Operand:
     dims    index along each dimension; () for one that is not indexed: taken whole
     first   where the index of each dimension starts: minus the padding, say; () for all 0
     itemsize   bytes of an element
+    row_stride   field of the tile's struct with the bytes between rows, the second dimension; "":
+                 the kernel knows no other rows than a tile's, one behind the other
     """
 
     name: str
@@ -66,6 +68,7 @@ class Operand:
     dims: tuple[Dim, ...]
     first: Shape = ()
     itemsize: int = 1
+    row_stride: str = field(default="", repr=False)
 
     @property
     def axes(self) -> frozenset[str]:

@@ -130,8 +130,9 @@ def test_scratch_larger_than_l1_lies_in_l2(
         (nn.Conv1d(12, 8, 1900), (1, 12, 1902), ["weights"]),
         (nn.Linear(33_000, 4), (1, 33_000), ["weights"]),
         (nn.Conv1d(32, 8, 5, dilation=1100), (1, 32, 4402), ["x"]),
+        (nn.Conv2d(8, 4, 100, 7), (1, 8, 138, 138), ["weights", "x"]),  # 3 columns are not read
     ],
-    ids=["sequence", "linear", "dilated"],
+    ids=["sequence", "linear", "dilated", "strided"],
 )
 def test_products(
     tmp_path: Path, network: nn.Module, shape: tuple[int, ...], operands: list[str]

@@ -154,13 +154,14 @@ def _dense_in_tiles(
     table, how = with_table(step, arrays), _Dense.of(step, conv, engine.cores, once=once)
     weights = weight_operands(arrays, k, conv.group)
     ways = {"narrow": int(conv.narrow), "together": int(how.together)}
+    x = replace(conv.read(()), row_stride="row_stride")
     return TiledKernel(
         function="me_conv_s8",
         kernel_waits=True,
         axes={**conv.axes(), **channel_axes(k)},
         split=("k", "t0", "t1"),
         unit_axes=("n", "g"),
-        operands=(conv.read(()), *weights, *table, conv.write(CHANNELS)),
+        operands=(x, *weights, *table, conv.write(CHANNELS)),
         op={**conv.fields(c, step), **ways},
         tile=how.fields,
         arrays=arrays,

@@ -23,7 +23,7 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
     scratch = {SCRATCH} if parts.get(SCRATCH, 0) > room else set()
     for count in range(not scratch, len(names) + 1):
         in_l2 = frozenset({*names[:count], *scratch})
-        found = choices(kernel, room, cost, resident=in_l2)
+        found = choices(kernel, room, cost, resident=in_l2, in_l2=True)
         if found:
             return replace(found[0], in_l2=in_l2)
     return None

@@ -88,16 +88,18 @@ def choices(
     limits: Limits = NO_LIMITS,
     resident: frozenset[str] = frozenset(),
     near: float = NEAR,
+    in_l2: bool = False,
 ) -> list[TileChoice]:
     """Tiles about as fast as the fastest, the best of each number of tiles.
 
     near   times the fewest estimated cycles
+    in_l2  whether `resident` operands lie in L2 instead
     """
     grid = Grid.of(kernel)
     orders = list(_orders(kernel))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if limits.in_l3 else (1,):
-        search = partial(_best, grid, room, cost, ahead, limits, resident, near, most_strips)
+        search = partial(_best, grid, room, cost, ahead, limits, resident, near, in_l2, most_strips)
         found = found or [choice for order in orders for choice in search(order)]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= near * found[0].cycles]
@@ -184,6 +186,7 @@ def _best(
     limits: Limits,
     resident: frozenset[str],
     near: float,
+    in_l2: bool,
     most_strips: int,
     order: tuple[str, ...],
 ) -> Iterator[TileChoice]:
@@ -201,7 +204,7 @@ def _best(
         if o.name in limits.in_l3:
             fits &= _in_rows(grid, o, order, limits, most_strips)
         if o.name in resident:
-            fits &= in_one_run(o, grid)
+            fits &= in_one_run(o, grid) | (in_l2 and in_rows(o, grid))
     if not fits.any():
         return
     if SCRATCH in resident:  # no more of L2 than L1 would have had room for, or the least
@@ -254,6 +257,14 @@ def in_one_run(operand: Operand, grid: Grid) -> Array:
     found = np.zeros(n, bool)
     for d in range(len(operand.dims)):
         found |= np.all([*one[:d], *uncut[d + 1 :], np.ones(n, bool)], axis=0)
+    return found
+
+
+def in_rows(operand: Operand, grid: Grid) -> Array:
+    """Whether all tiles are rows of an image, each a run, for a kernel that knows their stride."""
+    found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
+    for d in range(3, len(operand.dims)):
+        found &= _whole(operand, d, grid)
     return found
 
 
