@@ -99,9 +99,10 @@ class Operand:
 
     def footprint(self, sizes: Sizes) -> Any:
         """Bytes that a tile of these sizes touches at most; sizes may be arrays."""
-        return math.prod(self._extents(sizes), start=self.itemsize)
+        return math.prod(self.extents(sizes), start=self.itemsize)
 
-    def _extents(self, sizes: Sizes) -> list[Any]:
+    def extents(self, sizes: Sizes) -> list[Any]:
+        """Extents that such a tile touches at most."""
         return [
             np.minimum(n, 1 + reach(dim, sizes)) if dim else n
             for n, dim in zip(self.shape, self.dims, strict=True)
@@ -109,7 +110,7 @@ class Operand:
 
     def lines(self, sizes: Sizes) -> Any:
         """Runs of bytes that are apart in memory, of such a tile."""
-        extents = self._extents(sizes)
+        extents = self.extents(sizes)
         total: Any = 1
         for d, extent in enumerate(extents):
             whole, inner = math.prod(self.shape[d + 1 :]), math.prod(extents[d + 1 :])

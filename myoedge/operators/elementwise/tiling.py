@@ -55,7 +55,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
     axes, dims = axes_of(loops)
     arrays: dict[str, Array] = {}
     table = with_table(step, arrays)
-    extents = tuple(loop.extent for loop in loops)
+    y = Operand("y", OUT, tuple(loop.extent for loop in loops), tuple(dims))
     inputs = tuple(_read(name, i, loops, dims) for i, name in enumerate("ab"))
     op: dict[str, int | str] = {name: step[name] for name in numbers}
     # Multipliers of 8 bits have a faster way.
@@ -67,33 +67,21 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         axes=axes,
         split=tuple(name for name in axes if name.startswith("i"))[outer : outer + CUT],
         unit_axes=tuple(f"i{d}" for d in range(outer)),
-        operands=(*inputs, *table, Operand("y", OUT, extents, tuple(dims))),
+        operands=(*inputs, *table, y),
         op={**op, **limits(step), "scale.pre": step.integers.scalars.get("pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
         arrays=arrays,
-        work=lambda sizes: row_work(dims, extents, sizes, engine.cores, around, word),
+        work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
     )
 
 
-def row_work(
-    dims: Sequence[Dim],
-    extents: Sequence[int],
-    sizes: Sizes,
-    cores: int,
-    around: float,
-    word: float = 1.0,
-) -> Any:
+def row_work(y: Operand, sizes: Sizes, cores: int, around: float, word: float = 1.0) -> Any:
     """Words of four elements of one core, the rows that they make up and what is behind words."""
-    each = _extents(dims, extents, sizes)
+    each = y.extents(sizes)
     total = math.prod(each)
     share = np.minimum(-(-total // (4 * cores)) * 4, total)
     inner, rows = np.minimum(each[-1], share), np.maximum(share / each[-1], 1)
     return rows * (inner // 4 * word + inner % 4 * 0.4 + around)
-
-
-def _extents(dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> list[Any]:
-    """Extents of a tile along every loop."""
-    return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(extents, dims, strict=True)]
 
 
 def _read(name: str, number: int, loops: Sequence[Loop], dims: Sequence[Dim]) -> Operand:
@@ -123,6 +111,13 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
     loops = merged(step.out, [broadcast_steps(x, step.out) for x in step.shapes])
     axes, dims = axes_of(loops)
     extents, last = tuple(loop.extent for loop in loops), len(loops) - 1
+    y = Operand("y", OUT, extents, tuple(dims), itemsize=1 + step["y_wide"])
+
+    def work(sizes: Sizes) -> Any:
+        """Elements of one core, and its rows."""
+        elements = -(-math.prod(y.extents(sizes)) // engine.cores)
+        return elements + 6 * elements / extents[-1]
+
     reads = tuple(
         replace(_read(name, i, loops, dims), itemsize=1 + step[f"{name}_wide"])
         for i, name in enumerate("ab")
@@ -133,7 +128,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
         axes=axes,
         split=(f"i{max(last - 1, 0)}",),
         unit_axes=tuple(f"i{d}" for d in range(last - 1)),
-        operands=(*reads, Operand("y", OUT, extents, tuple(dims), itemsize=1 + step["y_wide"])),
+        operands=(*reads, y),
         op={
             **{name: step[name] for name in numbers},
             "low": step.low,
@@ -141,7 +136,7 @@ def wide_sum(step: QuantizedNode, engine: Engine) -> TiledKernel:
             **{f"{name}_once": int(loops[-1].steps[i] == 0) for i, name in enumerate("ab")},
         },
         tile=lambda regions: _wide_tile(regions, loops),
-        work=lambda sizes: _wide_work(engine.cores, dims, extents, sizes),
+        work=work,
         nine_cores=engine.control_core,
     )
 
@@ -158,30 +153,20 @@ def _wide_tile(regions: Mapping[str, Region], loops: Sequence[Loop]) -> Fields:
     return {"a": "@a", "b": "@b", "y": "@y", **sizes}
 
 
-def _wide_work(cores: int, dims: Sequence[Dim], extents: Sequence[int], sizes: Sizes) -> Any:
-    """Elements of one core, and its rows."""
-    elements = -(-math.prod(_extents(dims, extents, sizes)) // cores)
-    return elements + 6 * elements / extents[-1]
-
-
 def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """A table applied to all elements."""
     n = math.prod(step.out)
     axes, dims = axes_of((Loop(n, (1,)),))
-    shape, index = (n,), (dims[0],)
+    x, y = (Operand(name, source, (n,), tuple(dims)) for name, source in (("x", 0), ("y", OUT)))
     return TiledKernel(
         function="me_table_s8",
         axes=axes,
         split=("i0",),
-        operands=(
-            Operand("x", 0, shape, index),
-            Operand("table", "table", (256,), ((),)),
-            Operand("y", OUT, shape, index),
-        ),
+        operands=(x, Operand("table", "table", (256,), ((),)), y),
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         arrays={"table": step["lut"]},
-        work=lambda sizes: row_work(dims, shape, sizes, engine.cores, 4.0),
+        work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators.base import QuantizedNode, strides
-from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel, reach
+from myoedge.operators.kernel import OUT, Dim, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
 PARTS = 8  # ME_PARTS
@@ -160,7 +160,7 @@ def _copy_work(
     y: Operand, sizes: Sizes, sources: Sequence[Sequence[Along]], fills: bool, cores: int
 ) -> Any:
     """Bytes of one core, and what takes as long: sources, rows that lie apart, filled bytes."""
-    extents = _extents(y, sizes)
+    extents = y.extents(sizes)
     rows = math.prod(extents[:-1])
     total = 200 * (len(sources) + fills) + fills * 0.4 * rows * extents[-1] / cores
     for source in sources:
@@ -199,11 +199,6 @@ def _begin_odd(loops: Sequence[Along]) -> bool:
     return any(x.first * stride % 4 for x, stride in zip(loops, dense, strict=True))
 
 
-def _extents(y: Operand, sizes: Sizes) -> list[Any]:
-    """Extents of a tile's results along every loop."""
-    return [np.minimum(n, 1 + reach(dim, sizes)) for n, dim in zip(y.shape, y.dims, strict=True)]
-
-
 def _pieces_tile(regions: Mapping[str, Region], sources: Sequence[Sequence[Along]]) -> Fields:
     y = regions["y"]
     fields: dict[str, int | str] = {"y": "@y", "bytes": y.size, "parts": len(sources)}
@@ -236,7 +231,7 @@ def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled
         operands=(_read(0, loops, dims), y),
         op={"unused": 0},
         tile=lambda regions: _turned_tile(regions, loops),
-        work=lambda sizes: _permute_work(_extents(y, sizes), loops, engine.cores),
+        work=lambda sizes: _permute_work(y.extents(sizes), loops, engine.cores),
     )
 
 

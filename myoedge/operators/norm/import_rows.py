@@ -14,8 +14,6 @@ from myoedge.operators.import_rows import Arguments, ImportRow, Row, first
 from myoedge.operators.norm.definition import LENGTH_MAX
 
 EPS_MOST = 1e-4  # below it max(|x|, eps) and sqrt(|x|^2 + eps^2) differ less than int8 could say
-
-
 EPS_LEAST = 1e-12  # what torch has, of which float32 holds the square
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from myoedge.operators.base import (
 )
 from myoedge.operators.common_rules import as_in_floats, stored_bound
 from myoedge.operators.kernel import Dim, TiledKernel, on_cluster
-from myoedge.operators.pool import tiling as windows
+from myoedge.operators.pool import tiling
 from myoedge.targets.chip import Engine
 
 Window = tuple[int, int, int]  # first, one past the last, what the sum is divided by
@@ -70,16 +69,13 @@ def nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
     rank = len(attrs["windows"])
     axes = {"n": out[0], **{f"t{d}": out[1 + d] for d in range(rank)}, "c": out[-1]}
     taps = {f"r{d}": max(w[1] - w[0] for w in axis) for d, axis in enumerate(attrs["windows"])}
-    spatial = tuple(_index(d, axis) for d, axis in enumerate(attrs["windows"]))
+    starts = [[window[0] for window in axis] for axis in attrs["windows"]]
+    steps = [max(np.diff(axis).tolist(), default=1) for axis in starts]
+    spatial = tuple(((f"t{d}", step), (f"r{d}", 1)) for d, step in enumerate(steps))
     out_index: tuple[Dim, ...] = tuple(((f"t{d}", 1),) for d in range(rank))
     n, c = (("n", 1),), (("c", 1),)
     operands = {"x": (n, *spatial, c), "y": (n, *out_index, c)}
     return LoopNest({**axes, **taps}, operands, frozenset(taps))
-
-
-def _index(d: int, axis: Sequence[Window]) -> Dim:
-    stride = max((b[0] - a[0] for a, b in itertools.pairwise(axis)), default=1)
-    return ((f"t{d}", stride), (f"r{d}", 1))
 
 
 def _patches(attrs: Attrs, x: Array) -> Iterator[tuple[tuple[int, ...], Array, int]]:
@@ -106,30 +102,10 @@ def max_real(attrs: Attrs, x: Array) -> Array:
     return y
 
 
-def literals(step: QuantizedNode) -> dict[str, Any]:
-    """Sizes, and windows of two spatial axes."""
-    given, x = step.attrs["windows"], step.shapes[0]
-    lead = 2 - len(given)
-    both: tuple[tuple[Window, ...], ...] = (*(((0, 1, 1),),) * lead, *given)
-    rows, columns = both
-    h_in, w_in = (*((1,) * lead), *x[1:-1])
-    return {
-        "n": x[0],
-        "h_in": h_in,
-        "w_in": w_in,
-        "channels": x[-1],
-        "windows_h": rows,
-        "windows_w": columns,
-    }
-
-
 def max_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    none: tuple[list[int], list[int]] = ([], [])
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
-    work = windows.Work(taps, average=False, few=taps <= 9, table=False)
-    return windows.in_tiles(
-        step, engine, literals(step), "me_max_pool_s8", {"unused": 0}, {}, none, work
-    )
+    work = tiling.Work(taps, average=False, few=taps <= 9)
+    return tiling.in_tiles(step, engine, "me_max_pool_s8", {"unused": 0}, work)
 
 
 def _streaming_rule(
@@ -219,25 +195,19 @@ def avg_integer(step: QuantizedNode, x: Array) -> Array:
 
 def avg_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """An entry of `each` for every pair of divisors along rows and columns."""
-    sizes, every = literals(step), divisors(step.attrs)
-    kinds: tuple[list[int], list[int]] = ([], [])
-    at = [0]
+    every, at = divisors(step.attrs), [0]
+    kinds: tuple[Sequence[int], Sequence[int]] = ((), ())
     if len(every) > 1:
-        both = (sizes["windows_h"], sizes["windows_w"])
-        kinds = (_divisors(both[0]), _divisors(both[1]))
-        at = [every.index(r * c) if r * c in every else 0 for r in kinds[0] for c in kinds[1]]
+        rows, columns = (sorted({w[2] for w in axis}) for axis in tiling.windows_of(step))
+        kinds = (rows, columns)
+        at = [every.index(r * c) if r * c in every else 0 for r in rows for c in columns]
     numbers = [np.zeros(len(at), np.int32), *(step[name][at] for name in REQUANT)]
-    arrays: dict[str, Array] = {"each": np.stack(numbers, axis=1)}
     op = {"x_zero": step["x_zero"], "kinds": max(len(kinds[1]), 1), "each": "@each"}
     op |= {"scale.pre": step["pre"]}
     taps = math.prod(max(w[1] - w[0] for w in axis) for axis in step.attrs["windows"])
-    few, table = taps == 4 and step["pre"] == 0, step.table is not None
-    work = windows.Work(taps, average=True, few=few, table=table)
-    return windows.in_tiles(step, engine, sizes, "me_avg_pool_s8", op, arrays, kinds, work)
-
-
-def _divisors(axis: Sequence[Window]) -> list[int]:
-    return sorted({window[2] for window in axis})
+    work = tiling.Work(taps, average=True, few=taps == 4 and step["pre"] == 0)
+    each = np.stack(numbers, axis=1)
+    return tiling.in_tiles(step, engine, "me_avg_pool_s8", op, work, each, kinds)
 
 
 def _avg_streaming_rule(

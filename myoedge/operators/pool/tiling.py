@@ -22,6 +22,12 @@ ENTRY = 12  # bytes of me_window
 MOST_ALIKE = 255
 
 
+def windows_of(step: QuantizedNode) -> tuple[Sequence[Window], Sequence[Window]]:
+    """Windows along rows and along columns; a signal is one row."""
+    rows, columns = (((0, 1, 1),), *step.attrs["windows"])[-2:]
+    return rows, columns
+
+
 def reach(windows: Sequence[Window]) -> tuple[int, int, int]:
     """(first, stride, size): window i lies in first + i * stride .. + size, for every i."""
     count = len(windows)
@@ -65,7 +71,7 @@ def _runs(windows: Array) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Windows of so many taps: averages or maxima; of few taps, which have faster ways; a table.
+    """Windows of so many taps: averages or maxima; of few taps, which have faster ways.
 
     runs   of windows that are alike, in a row
     even   all are, along both axes
@@ -74,7 +80,6 @@ class Work:
     taps: int
     average: bool
     few: bool
-    table: bool
     runs: int = 1
     even: bool = False
 
@@ -87,7 +92,8 @@ def _units(w: Work, rows: Any, columns: Any, channels: Any, cores: int) -> Any:
     by_channel = (pixels < FEW_PIXELS) & ((words >= cores) | (words > pixels))
     lines = np.where(by_channel, rows, np.minimum(share / columns + 1, share))
     runs = 1.0 if w.even else lines * np.minimum(w.runs, columns)
-    count = np.where(by_channel | w.even, _shared(pixels, words, cores), share * words)
+    shared = np.minimum(-(-words // cores) * pixels, share * words)
+    count = np.where(by_channel | w.even, shared, share * words)
     alone = np.where((words == 0) & (rest > pixels), 1, rest)
     return count * each + runs * run + share * alone * (1.4 * w.taps + 2)
 
@@ -102,80 +108,63 @@ def _window_units(w: Work) -> tuple[float, float]:
     return (w.taps + 6.3, 46) if w.average else (w.taps + 3, 72)
 
 
-def _shared(pixels: Any, words: Any, cores: int) -> Any:
-    """Channels of all pixels, or pixels, of one core."""
-    return np.minimum(-(-words // cores) * pixels, -(-pixels // cores) * words)
-
-
 def in_tiles(
     step: QuantizedNode,
     engine: Engine,
-    sizes: Mapping[str, Any],
     kernel: str,
-    op: Mapping[str, int | str],
-    arrays: dict[str, Array],
-    kinds: tuple[Sequence[int], Sequence[int]],
+    op: Fields,
     work: Work,
+    each: Array | None = None,
+    kinds: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> TiledKernel:
-    """Axes t0 and t1 of the results and c."""
-    c, rows, columns = sizes["channels"], sizes["windows_h"], sizes["windows_w"]
+    """Axes: images n, windows t0 and t1, taps r0 and r1 of the largest, channels c, or their fours.
+
+    each, kinds   of averages: requantisation by pair of divisors, and the divisors along both axes
+    """
+    (rows, columns), (n, *spatial, c) = windows_of(step), step.shapes[0]
+    arrays: dict[str, Array] = {} if each is None else {"each": each}
     arrays |= {"rows": entries(rows, kinds[0]), "columns": entries(columns, kinds[1])}
     table = with_table(step, arrays)
-    x, y = _images(sizes)
-    averages = "each" in arrays
-    more = [Operand("each", "each", (arrays["each"].nbytes,), ((),))] if averages else []
-    alike = _alike_in(work, arrays, c)
+    (top, down, height), (left, right, width) = reach(rows), reach(columns)
     in_fours = c % 4 == 0
+    channels: Dim = (("c", 4), ("c4", 1)) if in_fours else ()
+    index: tuple[Dim, ...] = (
+        (("n", 1),), (("t0", down), ("r0", 1)), (("t1", right), ("r1", 1)), channels,
+    )  # fmt: skip
+    lists = [
+        Operand(name, name, (len(arrays[name]), ENTRY), (((axis, 1),), ()))
+        for name, axis in (("rows", "t0"), ("columns", "t1"))
+    ]
+    if each is not None:
+        lists.append(Operand("each", "each", (each.nbytes,), ((),)))
+        op = {**op, **limits(step)}
+    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
+    even = max(runs) == 1 and in_fours and work.few and not table
+    alike, axes = replace(work, runs=runs[1], even=even), {"c": c // 4, "c4": 4}
     return TiledKernel(
         function=kernel,
-        axes=_axes(sizes),
+        axes={"n": n, "t0": len(rows), "t1": len(columns), "r0": height, "r1": width}
+        | (axes if in_fours else {}),
         split=("c", "t0", "t1") if in_fours else ("t0", "t1"),
         unit_axes=("n",),
-        operands=(x, *_lists(len(rows), len(columns)), *more, *table, y),
-        op={**op, **limits(step)} if averages else dict(op),
+        operands=(
+            Operand("x", 0, (n, *(1, *spatial)[-2:], c), index, (0, top, left, 0)),
+            *lists,
+            *table,
+            Operand(
+                "y",
+                OUT,
+                (n, len(rows), len(columns), c),
+                (index[0], (("t0", 1),), (("t1", 1),), channels),
+            ),
+        ),
+        op=op,
         tile=_fields,
         arrays=arrays,
         work=lambda tile: _units(
             alike, tile["t0"], tile["t1"], tile["c"] * 4 if in_fours else c, engine.cores
         ),
     )
-
-
-def _axes(sizes: Mapping[str, Any]) -> dict[str, int]:
-    """Images, windows, taps of the largest of them, channels: those in fours where they are."""
-    rows, columns, c = sizes["windows_h"], sizes["windows_w"], sizes["channels"]
-    axes = {"n": sizes["n"], "t0": len(rows), "t1": len(columns)}
-    axes |= {"r0": reach(rows)[2], "r1": reach(columns)[2]}
-    return axes | ({"c": c // 4, "c4": 4} if c % 4 == 0 else {})
-
-
-def _images(sizes: Mapping[str, Any]) -> tuple[Operand, Operand]:
-    """(what windows lie over, a result for each of them)."""
-    n, c, rows, columns = (sizes[key] for key in ("n", "channels", "windows_h", "windows_w"))
-    (first_h, stride_h, _), (first_w, stride_w, _) = reach(rows), reach(columns)
-    channels: Dim = (("c", 4), ("c4", 1)) if c % 4 == 0 else ()
-    image, across, down = (("n", 1),), (("t1", stride_w), ("r1", 1)), (("t0", stride_h), ("r0", 1))
-    given, first = (n, sizes["h_in"], sizes["w_in"], c), (0, first_h, first_w, 0)
-    made = (n, len(rows), len(columns), c)
-    return (
-        Operand("x", 0, given, (image, down, across, channels), first),
-        Operand("y", OUT, made, (image, (("t0", 1),), (("t1", 1),), channels)),
-    )
-
-
-def _lists(rows: int, columns: int) -> tuple[Operand, Operand]:
-    """Begin and end of windows along both axes."""
-    return (
-        Operand("rows", "rows", (rows, ENTRY), ((("t0", 1),), ())),
-        Operand("columns", "columns", (columns, ENTRY), ((("t1", 1),), ())),
-    )
-
-
-def _alike_in(work: Work, arrays: Mapping[str, Array], channels: int) -> Work:
-    """The work with what of its windows is alike."""
-    runs = [_runs(arrays[name]) for name in ("rows", "columns")]
-    even = max(runs) == 1 and channels % 4 == 0 and work.few and not work.table
-    return replace(work, runs=runs[1], even=even)
 
 
 def _fields(regions: Mapping[str, Region]) -> Fields:
