@@ -163,7 +163,7 @@ def padded_outputs(stream: Stream, ready: Sequence[Array]) -> list[Array]:
 def zero_padded(frames: Array, shape: Shape) -> Array:
     """The frames, padded with zeros to a shape."""
     padded = np.zeros(shape, frames.dtype)
-    padded[: len(frames)] = frames
+    padded[tuple(map(slice, frames.shape))] = frames
     return padded
 
 

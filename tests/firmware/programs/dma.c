@@ -72,7 +72,7 @@ static void several(void)
 static void work(int32_t core, void *unused)
 {
     (void)unused;
-    if (core == ME_STEERING) {
+    if (core == ME_CONTROL_CORE) {
         wrong = 0;
         lines(4, 0, 0);
         lines(1000, 0, 0);

@@ -37,7 +37,7 @@ static void pieces(void)
 static void work(int32_t core, void *unused)
 {
     (void)unused;
-    if (core == ME_STEERING)
+    if (core == ME_CONTROL_CORE)
         pieces();
     me_barrier_all();
 }
