@@ -318,7 +318,7 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     def asked(l1_bytes: int | None, l2_bytes: int | None) -> BuildRequest:
         return BuildRequest(find_chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
 
-    short, small, both = told(16 << 10, 8192), told(40 << 10, 2048), told(14 << 10, 2048)
+    short, small, both = told(12_500, 8192), told(40 << 10, 2048), told(12_500, 2048)
     assert (short["title"], small["title"]) == ("over budget: l1", "over budget: l2")
     assert both["title"] == "over budget: l1 and l2"
     assert "--l1" in both["try"]

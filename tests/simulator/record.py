@@ -50,7 +50,8 @@ def build(name: str) -> bytes:
             sorted(folder / file for file in files if file.endswith((".c", ".S"))),
             elf,
             cc=(zig := toolchain.compiler("zig")),
-            flags=toolchain.firmware_flags(zig),
+            # as they were recorded: functions are not aligned
+            flags=(*toolchain.firmware_flags(zig), "-falign-functions=2"),
             script=folder / "bench.ld",
             include=(folder,),
         )
