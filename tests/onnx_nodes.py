@@ -15,7 +15,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.frontend.onnx.rows import FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.frontend.operator_table import FOLDED, ONNX_IMPORT, SHAPES
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_real

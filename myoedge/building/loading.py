@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from myoedge.building.config import ConditioningTable
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
-from myoedge.frontend.unusable import needs_no_factory, refuse
+from myoedge.frontend.refusals import needs_no_factory, refuse
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS

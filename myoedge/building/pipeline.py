@@ -24,7 +24,7 @@ from myoedge.building.loading import (
 )
 from myoedge.errors import MyoedgeError, Notice, notice, raised
 from myoedge.frontend.detect import sniff
-from myoedge.frontend.unusable import EXPORT_LINES
+from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import one_blas_thread

@@ -1,14 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of PyTorch and operators of ONNX by the operator that they map to: for `myoedge ops` and
-docs/ops.md.
+"""The import tables of ATen and ONNX: the rows of all families of operators, and what they name.
 
 Needs neither torch nor onnx.
 """
 
 from __future__ import annotations
 
-from myoedge.frontend.onnx.rows import FOLDED, ONNX_CALLS, SHAPES
-from myoedge.frontend.torch.rows import CALLS
+from collections.abc import Callable, Mapping
+
+from myoedge.graph.ir import Shape
+from myoedge.operators.attention.import_rows import packed_attention_shape
+from myoedge.operators.base import OPS
+from myoedge.operators.conv.import_rows import conv
+from myoedge.operators.import_rows import OnnxRow, Row, aten_calls, aten_names, onnx_calls
+from myoedge.operators.layout.import_rows import NOTHING
+
+# Under the operator that does a call's work, whatever else is put around it; under "" what leaves
+# no operator; nothing under operators that passes or settings add.
+CALLS: Mapping[str, Mapping[str, Row]] = {**{op: {} for op in ("", *OPS)}, **aten_calls()}
+KEEPS = frozenset(aten_names(NOTHING))
+IMPORT: Mapping[str, Row] = {
+    **{name: row for rows in CALLS.values() for name, row in rows.items()},
+    **dict.fromkeys(aten_names("conv3d conv3d.padding"), conv),  # only to be refused by its rank
+}
+
+ONNX_CALLS: Mapping[str, Mapping[str, OnnxRow]] = onnx_calls()  # by operator, then ONNX's name
+
+ONNX_IMPORT: Mapping[str, OnnxRow] = {
+    name: row for rows in ONNX_CALLS.values() for name, row in rows.items()
+}
+# Operators of onnxruntime's own: the shape of the result, which onnx cannot infer.
+CONTRIBUTED: Mapping[str, Callable[..., Shape]] = {
+    "com.microsoft.Attention": packed_attention_shape,
+}
+
+# Computed once, by the onnx package, where all they read is constant.
+SHAPES = ("Constant", "Shape", "Size")  # constant whatever they read
+FOLDED = frozenset((
+    "Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "ConstantOfShape", "Cos",
+    "CumSum", "DequantizeLinear", "Div", "Dropout", "Equal", "Erf", "Exp", "Expand", "EyeLike",
+    "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater",
+    "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "Mean", "Min",
+    "Mod", "Mul", "Neg", "Not", "OneHot", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceL1",
+    "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum",
+    "ReduceSumSquare", "Relu", "Reshape", "Round", "ScatterElements", "ScatterND", "Sigmoid",
+    "Sign", "Sin", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Tile",
+    "Transpose", "Trilu", "Unsqueeze", "Where", "Xor",
+))  # fmt: skip
 
 
 def calls_of(op: str) -> tuple[str, ...]:
@@ -16,7 +54,7 @@ def calls_of(op: str) -> tuple[str, ...]:
 
     op   "" for the calls that leave no operator behind
     """
-    names = {_plain(name) for name in CALLS[op]}
+    names = {name.removeprefix("aten.").split(".")[0] for name in CALLS[op]}
     return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
@@ -28,7 +66,3 @@ def onnx_of(op: str) -> tuple[str, ...]:
 def onnx_folded() -> tuple[str, ...]:
     """ONNX's operators that are worked out beforehand, where what they read is constant."""
     return tuple(sorted({*FOLDED, *SHAPES}))
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("aten.").split(".")[0]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from myoedge.building.config import BudgetTable, LayerTable, Method, check_limits
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.unusable import check_file
+from myoedge.frontend.refusals import check_file
 from myoedge.quantization.samples import RANDOM, check_there
 from myoedge.targets import find_chip
 from myoedge.version import __version__

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv.definition import CONV
-from myoedge.operators.conv.geometry import literals
+from myoedge.operators.conv.geometry import Spatial
 from myoedge.operators.conv.tiling import wide_arrays
 from myoedge.operators.interpreter import integer_step
 from tests.kernels.drawn import RUNS, Case, blob, check
@@ -54,16 +54,16 @@ def step_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Q
 
 def case_of(rng: np.random.Generator, number: int, wide: tuple[bool, bool]) -> Case:
     step = step_of(rng, number, wide)
-    stored, sizes = wide_arrays(step), literals(step)
+    stored, sizes = wide_arrays(step), Spatial.of(step)
     x = draw(rng, int(np.prod(step.shapes[0])), "int16" if wide[0] else "int8")
     data = blob(x, stored["weights"], stored["channels"])
-    (top, _), (left, _) = sizes["pads"]
-    both = (*sizes["kernel"], *sizes["stride"], *sizes["dilation"])
+    (top, _), (left, _) = sizes.pads
+    both = (*sizes.kernel, *sizes.stride, *sizes.dilation)
     numbers = (
-        *(sizes["c_in"], *both, step["x_zero"], int(wide[0]), int(wide[1])),
+        *(sizes.x[3], *both, step["x_zero"], int(wide[0]), int(wide[1])),
         *(step["pre"], step.low, step.high, -1),
-        *(data.starts[0], sizes["h_in"], sizes["w_in"], top, left, *data.starts[1:]),
-        *(sizes["h_out"], sizes["w_out"], sizes["k_out"]),
+        *(data.starts[0], *sizes.x[1:3], top, left, *data.starts[1:]),
+        *sizes.y[1:],
     )
     expected = integer_step(step, [x.reshape(step.shapes[0])])
     assert expected.dtype == (np.int16 if wide[1] else np.int8)

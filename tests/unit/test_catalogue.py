@@ -22,7 +22,7 @@ CODE = re.compile(r"[EW][0-9]{3}")
 SHARED = {
     "E101": {
         "frontend.detect",
-        "frontend.unusable",
+        "frontend.refusals",
         "frontend.torch.preflight",
         "frontend.onnx.file",
     },  # cannot be opened
@@ -43,7 +43,7 @@ SHARED = {
         "building.simulate",
         "targets.chip",
     },  # a choice that there is not
-    "E206": {"frontend.torch.checkpoint", "frontend.unusable"},  # a factory that cannot be used
+    "E206": {"frontend.torch.checkpoint", "frontend.refusals"},  # a factory that cannot be used
     "E232": {
         "building.config",
         "building.energy",

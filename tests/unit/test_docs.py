@@ -18,10 +18,9 @@ from click.testing import CliRunner
 import myoedge
 from myoedge.cli import VERBS, group
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.operator_table import calls_of
+from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import instead
 from myoedge.frontend.torch.export import from_exported
-from myoedge.frontend.torch.rows import CALLS, IMPORT
 from myoedge.operators.base import OPS
 from tests.unit.test_uses import IMPORTED
 

@@ -18,7 +18,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
-from myoedge.frontend.onnx.rows import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
+from myoedge.frontend.operator_table import CONTRIBUTED, FOLDED, ONNX_IMPORT, SHAPES
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows

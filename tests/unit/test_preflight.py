@@ -19,8 +19,8 @@ import torch
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.refusals import refuse
 from myoedge.frontend.torch.preflight import _quiet, load_exported, preflight
-from myoedge.frontend.unusable import refuse
 from tests import attacks
 
 RUN_PLAINLY = """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from myoedge.frontend.operator_table import CALLS
 from myoedge.frontend.torch.export import from_exported
-from myoedge.frontend.torch.rows import CALLS
 from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
 from myoedge.operators.interpreter import run_real
 from tests.ops.case import oracle_value

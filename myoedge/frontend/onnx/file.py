@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.onnx.refusals import breaks_rules, wrong_opset
-from myoedge.frontend.unusable import damaged
+from myoedge.frontend.refusals import damaged
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto

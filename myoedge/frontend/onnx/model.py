@@ -22,7 +22,6 @@ from myoedge.frontend.onnx.fold import (
     results,
 )
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
-from myoedge.frontend.onnx.rows import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
 from myoedge.frontend.onnx.state import (
     MOST_ELEMENTS,
     Importing,
@@ -32,6 +31,7 @@ from myoedge.frontend.onnx.state import (
     read_inputs,
 )
 from myoedge.frontend.onnx.tensors import FLOATS, as_floats, plain_attribute
+from myoedge.frontend.operator_table import CONTRIBUTED, FOLDED, ONNX_CALLS, ONNX_IMPORT, SHAPES
 from myoedge.frontend.refusals import Refusal, constant_output, unsupported
 from myoedge.graph.ir import Graph, Shape
 from myoedge.numerics.arrays import Array

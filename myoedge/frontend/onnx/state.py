@@ -12,8 +12,7 @@ from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.fold import Value, value_of
 from myoedge.frontend.onnx.names import origin_of, port_names, shown
 from myoedge.frontend.onnx.tensors import FLOATS, array_of, type_name
-from myoedge.frontend.refusals import not_floating
-from myoedge.frontend.unusable import damaged
+from myoedge.frontend.refusals import damaged, not_floating
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 

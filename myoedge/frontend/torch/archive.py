@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.unusable import EXPORT_LINES, damaged
+from myoedge.frontend.refusals import EXPORT_LINES, damaged
 
 MAX_BYTES = 4 << 30
 MODEL = "models/model.json"

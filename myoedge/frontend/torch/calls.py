@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from myoedge.frontend.operator_table import IMPORT, KEEPS
 from myoedge.frontend.refusals import Refusal, short
-from myoedge.frontend.torch.rows import IMPORT, KEEPS
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,

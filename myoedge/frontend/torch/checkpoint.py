@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import Kind, sniff
+from myoedge.frontend.refusals import damaged, describe, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.preflight import import_torch, unsafe_classes
-from myoedge.frontend.unusable import damaged, describe, refuse, wrong_format
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

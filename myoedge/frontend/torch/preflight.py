@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.refusals import EXPORT_LINES, damaged
 from myoedge.frontend.torch.archive import (
     MAX_BYTES,
     MODEL,
@@ -33,7 +34,6 @@ from myoedge.frontend.torch.archive import (
     runs_code,
     strange,
 )
-from myoedge.frontend.unusable import EXPORT_LINES, damaged
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

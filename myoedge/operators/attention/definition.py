@@ -40,6 +40,7 @@ EXP_MAX = 255  # the exponential of the largest score of a row
 EXP_STEP = math.log(2 * EXP_MAX) / 255  # between entries: the last one rounds to nothing
 KEYS_MAX = 4096  # of a row: sums of bytes keep within 20 bits
 BELOW = 2**29  # a hidden key's score is so much less
+EXPONENTIAL = 0.4  # of a word of 4 x 4 sums
 TOP = 7  # bits of a sum of exponentials, 255 at least, that divide a result besides the first
 
 
@@ -124,7 +125,10 @@ def quantize(inputs: QuantizeInputs) -> QuantizedParams:
     bias_scale = inputs.params(3).scale if "bias" in at else 0.0
     if "mask" in at:  # hidden keys are beyond the table's end
         unit = max(unit, 255 * EXP_STEP / (BELOW / 4), bias_scale / 2**20)
-    bias = _bias_factor(bias_scale / unit) if "bias" in at else (0, 0)
+    bias = 0, 0  # (multiplier, shift) to scores: 128 times the multiplier fits 29 bits
+    if "bias" in at:
+        shift = int(np.clip(21 - math.frexp(bias_scale / unit)[1], 0, 30))
+        bias = min(round(math.ldexp(bias_scale / unit, shift)), 2**21), shift
     hidden = BELOW if "mask" in at else 0
     bound = width * 128 * 128 + (128 * bias[0] >> bias[1]) + hidden
     numbers = {
@@ -141,12 +145,6 @@ def exp_table() -> Array:
     """uint8 [512]: exponentials of the distances from a row's largest score; 0 from 255 on."""
     at = np.arange(512.0)
     return np.asarray(np.rint(EXP_MAX * np.exp(-EXP_STEP * at)) * (at < 255), np.uint8)
-
-
-def _bias_factor(factor: float) -> tuple[int, int]:
-    """(multiplier, shift) of what is added to scores: 128 times the multiplier fits 29 bits."""
-    shift = int(np.clip(21 - math.frexp(factor)[1], 0, 30))
-    return min(round(math.ldexp(factor, shift)), 2**21), shift
 
 
 def _distance(factor: float, reach: int) -> dict[str, int]:
@@ -211,19 +209,6 @@ def literals(step: QuantizedNode) -> dict[str, Any]:
     }
 
 
-def row_bytes(keys: int, out_width: int) -> int:
-    """Scratch bytes of a row: its scores, then in their place exponentials and sums."""
-    return max(4 * up(keys), up(keys) + 4 * out_width)
-
-
-def scratch(rows: Any, keys: int, out_width: int) -> Any:
-    """me_attention_scratch_bytes"""
-    return -(-rows // 4) * 4 * (row_bytes(keys, out_width) + 8)
-
-
-EXPONENTIAL = 0.4  # of a word of 4 x 4 sums
-
-
 SCALARS = (
     "half",
     "most",
@@ -245,6 +230,8 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """
     sizes = literals(step)
     assert not any(sizes[name] % 4 for name in ("width", "out_width", "v_row"))
+    keys, out_width = sizes["keys"], sizes["out_width"]
+    row_bytes = max(4 * up(keys), up(keys) + 4 * out_width)  # scores; exponentials and sums there
     kept = ("keys", "width", "out_width", "before", "after", "flat")
     return TiledKernel(
         function="me_attention_s8",
@@ -252,7 +239,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "b": sizes["batch"],
             "h": sizes["heads"],
             "row": sizes["rows"],
-            "keys": 2 * _words(step),
+            "keys": up(keys) // 2,
             "lane": 4,
         },
         split=("row", "keys"),
@@ -267,19 +254,15 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         tile=_tile_fields,
         arrays={"exp": step["exp"]},
-        scratch=lambda tile: scratch(tile["row"], sizes["keys"], sizes["out_width"]),
+        # me_attention_scratch_bytes
+        scratch=lambda tile: -(-tile["row"] // 4) * 4 * (row_bytes + 8),
         work=lambda tile: _work(step, engine.cores, tile),
         nine_cores=engine.control_core,
     )
 
 
-def _words(step: QuantizedNode) -> int:
-    """Words of four keys each, the last one padded."""
-    return int(up(step.shapes[1][1])) // 4
-
-
 def _operands(step: QuantizedNode) -> Iterator[Operand]:
-    shapes, filled = step.shapes, 4 * _words(step)
+    shapes, filled = step.shapes, up(step.shapes[1][1])
     b, row, h = ((((axis, 1),)) for axis in ("b", "row", "h"))
     keys: Dim = (("keys", 4), ("lane", 1))
     yield Operand("q", 0, shapes[0], (b, row, h, ()))
@@ -304,7 +287,7 @@ def _work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     numbers = literals(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))
-    rows, part = tile["row"], tile["keys"] / (2 * _words(step))
+    rows, part = tile["row"], tile["keys"] / (up(numbers["keys"]) // 2)
     groups, across = -(-rows // 4), numbers["out_width"] // 4
     scores = np.maximum(groups * words / cores, 1) * (numbers["width"] / 4)
     values = -(-groups * across // cores) * words

@@ -15,28 +15,6 @@ from myoedge.operators.products import gemm as dense
 from myoedge.operators.products.packing import scale_fields
 
 
-def literals(step: QuantizedNode) -> dict[str, Any]:
-    """Two spatial axes always: a convolution over one is a convolution over rows of height 1."""
-    rank = len(step.out) - 2
-    lead = (1,) * (2 - rank)
-    attrs, weight, x = step.attrs, step["weight"], step.shapes[0]
-    h_in, w_in = (*lead, *x[1:-1])
-    h_out, w_out = (*lead, *step.out[1:-1])
-    sizes = {"n": x[0], "h_in": h_in, "w_in": w_in, "h_out": h_out, "w_out": w_out}
-    return {
-        **sizes,
-        "kernel": (*lead, *weight.shape[1:-1]),
-        "stride": (*lead, *attrs["stride"]),
-        "dilation": (*lead, *attrs["dilation"]),
-        "pads": (*(((0, 0),) * len(lead)), *attrs["pads"]),
-        "groups": attrs["groups"],
-        "c_in": x[-1],
-        "c_group": weight.shape[-1],
-        "k_out": weight.shape[0],
-        "k_group": weight.shape[0] // attrs["groups"],
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Spatial:
     """A convolution over two axes: what its tiles need of it.
@@ -54,12 +32,14 @@ class Spatial:
 
     @staticmethod
     def of(step: QuantizedNode, groups: int = 1) -> Spatial:
-        sizes = literals(step)
-        x = (sizes["n"], sizes["h_in"], sizes["w_in"], sizes["c_in"] // groups)
-        y = (sizes["n"], sizes["h_out"], sizes["w_out"], sizes["k_out"] // groups)
-        kernel, stride, dilation, pads = (
-            sizes[key] for key in ("kernel", "stride", "dilation", "pads")
+        """Two axes always: a convolution over one is a convolution over rows of height 1."""
+        attrs, ones = step.attrs, (1,) * (4 - len(step.out))
+        kernel, stride, dilation = (
+            (*ones, *values)
+            for values in (step["weight"].shape[1:-1], attrs["stride"], attrs["dilation"])
         )
+        x, y = ((s[0], *ones, *s[1:-1], s[-1] // groups) for s in (step.shapes[0], step.out))
+        pads = (*((0, 0) for _ in ones), *attrs["pads"])
         return Spatial(x, y, kernel, stride, dilation, pads, groups)
 
     @staticmethod

@@ -7,32 +7,35 @@ Before the first sample they are at rest, or, on a stream, in the state that sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT32
+from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import (
+    LoopNest,
     OpDef,
     QuantizedNode,
     QuantizedParams,
     QuantizeInputs,
     StreamingRule,
     StreamState,
+    outer_inner,
     register,
 )
-from myoedge.operators.common_rules import beside_axis, like_first, same_shape
-from myoedge.operators.filters.signals import (
-    factor,
-    filter_kernel,
-    kept_nest,
-    stored,
-    without_time,
+from myoedge.operators.common_rules import (
+    beside_axis,
+    elementwise,
+    like_first,
+    same_shape,
+    stored_bound,
 )
-from myoedge.operators.kernel import TiledKernel, on_cluster
+from myoedge.operators.kernel import OUT, Dim, Operand, TiledKernel, on_cluster
+from myoedge.operators.products.packing import limits, with_table
 from myoedge.targets.chip import Engine
 
 SHIFT_MAX = 50  # of the factor to the results, whose products have 64 bits
@@ -40,6 +43,95 @@ Pair = tuple[float, float]  # the latest two samples
 SAMPLES = QuantParams(1.0, 0, INT32)  # what is kept between them: `guard` bits behind the point
 DECAYED = 2.0**-40  # of an impulse response: what is left of it does not count
 LONGEST = 1 << 17  # samples that it may take until then
+
+
+# ---- common to filters along time, one signal after another, with products of 64 bits
+
+
+def kept_nest(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> LoopNest:
+    """`nest` of operators that give the state behind the last sample."""
+    return elementwise(attrs, [], out)
+
+
+def without_time(attrs: Attrs, x: Shape, *_: Shape) -> Shape:
+    """`shape` of one number a signal."""
+    return (*x[: attrs["axis"]], *x[attrs["axis"] + 1 :])
+
+
+def filter_kernel(
+    step: QuantizedNode,
+    function: str,
+    numbers: Mapping[str, int],
+    state: tuple[int, int],
+    *,
+    constants: Sequence[str] = (),
+    scratch: int = 0,
+    sample_work: Callable[[Any], Any],
+) -> TiledKernel:
+    """Kernel of me_filters.h; signals are cut around their time axis.
+
+    numbers      fields of the op besides sizes and scale
+    state        numbers of a signal that stay between samples, and bytes of each
+    constants    arrays of the step that the op points to
+    sample_work  signals -> units of a sample of the core with most of them
+    """
+    outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
+    keeps, (count, size_bytes) = step.out != step.shapes[0], state
+    arrays = {name: step[name] for name in constants}
+    with_table(step, arrays)
+    samples: tuple[Shape, tuple[Dim, ...]] = (outer, steps, inner), ((("o", 1),), (), ())
+    kept: tuple[Shape, tuple[Dim, ...]] = (count, outer, inner), ((), (("o", 1),), ())
+    written = kept if keeps else samples
+    y = Operand("y", OUT, *written, (), step.element_type.size_bytes)
+    given = [Operand("before", 1, *kept, (), size_bytes)] if len(step.shapes) > 1 else []
+    scale = {**limits(step), **{name: step[name] for name in ("mult", "offset", "shift")}}
+    scale |= {"wide": int(step.element_type == INT16)}
+    places = {
+        x: f"@{x}" for x in ("x", "y", *(o.name for o in given), *["scratch"] * (scratch > 0))
+    }
+    return TiledKernel(
+        function=function,
+        axes={"o": outer},
+        split=("o",),
+        operands=(
+            Operand("x", 0, *samples, (), 2),
+            *given,
+            *(Operand(name, name, (a.nbytes,), ((),)) for name, a in arrays.items()),
+            y,
+        ),
+        op={
+            "steps": steps,
+            "inner": inner,
+            "keeps": int(keeps),
+            **numbers,
+            **{name: f"@{name}" for name in constants},
+            **({} if keeps else {f"samples.{name}": value for name, value in scale.items()}),
+        },
+        tile=lambda regions: {**places, "outer": regions["x"].extent[0]},
+        arrays=arrays,
+        scratch=lambda sizes: scratch,
+        work=lambda sizes: steps * sample_work(sizes["o"] * inner),
+    )
+
+
+def factor(real: float, y: QuantParams, most: int = 62) -> dict[str, int]:
+    """mult, of 30 bits or fewer, offset and shift of a factor to the output.
+
+    most   bits of the shift: mult is smaller where it would have more
+    """
+    shift = min(30 - math.frexp(real)[1], most)
+    offset = (1 << (shift - 1)) + (y.zero_point << shift)
+    return {"mult": round(math.ldexp(real, shift)), "offset": offset, "shift": shift}
+
+
+def stored(step: QuantizedNode, found: Array) -> Array:
+    """int64 [T, ..] requantised with the scalars of `factor`, time axis in its place."""
+    scaled = (found * step["mult"] + step["offset"]) >> step["shift"]
+    y = np.clip(scaled, step.low, step.high).astype(step.element_type.dtype)
+    return np.asarray(np.moveaxis(y, 0, step.attrs["axis"]))
+
+
+# ---- second-order sections
 
 
 def biquads_real(attrs: Attrs, x: Array, sections: Array, *before: Array) -> Array:
@@ -76,12 +168,8 @@ def _normal(sections: Array) -> Array:
     return np.asarray(np.delete(rows, 3, axis=1) / rows[:, 3:4])
 
 
-def _exact(acc: Array) -> Array:
-    return acc
-
-
 def _sample(
-    coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = _exact
+    coefficients: Array, past: Array, now: Array, rounded: Callable[[Array], Array] = np.asarray
 ) -> Array:
     """One sample through all sections; past: of every section's input, and of the output."""
     for i, (b0, b1, b2, a1, a2) in enumerate(coefficients):
@@ -179,10 +267,6 @@ def biquads_streaming_rule(
     return StreamingRule(axis, lambda made: attrs, carries=(past,))
 
 
-def biquads_bound(step: QuantizedNode) -> int:
-    return int(step["acc_bound"])
-
-
 def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """The two samples before each section's and the output's are a core's scratch."""
     count = len(step["sections"])
@@ -206,7 +290,7 @@ BIQUADS = register(
         real=biquads_real,
         integer=biquads_integer,
         quantize=biquads_quantize,
-        acc_bound=biquads_bound,
+        acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1,),
         epilogue=True,
@@ -226,7 +310,7 @@ BIQUADS_PAST = register(
         real=past_real,
         integer=past_integer,
         quantize=biquads_quantize,
-        acc_bound=biquads_bound,
+        acc_bound=stored_bound,
         kernels=on_cluster(in_tiles),
         weights=(1,),
         fixed_params=SAMPLES,

@@ -25,7 +25,7 @@ from myoedge.operators.base import (
     register,
 )
 from myoedge.operators.common_rules import beside_axis, like_first, same_shape, stored_bound
-from myoedge.operators.filters.signals import (
+from myoedge.operators.filters.definition import (
     factor,
     filter_kernel,
     kept_nest,

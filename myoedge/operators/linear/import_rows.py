@@ -52,8 +52,9 @@ def addmm(d: GraphBuilder, a: Arguments, out: Shape) -> str:
     added, alpha, beta = a["self"], float(a["alpha"]), float(a["beta"])
     if right in d.constants:
         right = times(d, right, alpha)
-        if len(d.shape(right)) == 2 and _by_column(d, added):
-            bias = np.broadcast_to(d.constants[added].reshape(-1), out[-1:])
+        value = d.constants.get(added or "")
+        if len(d.shape(right)) == 2 and value is not None and {*value.shape[:-1]} <= {1}:
+            bias = np.broadcast_to(value.reshape(-1), out[-1:])
             weight = d.constant(d.constants[right].T)
             return d.add("linear", left, weight, times(d, d.constant(bias), beta))
     shape = (*d.shape(left)[:-1], d.shape(right)[-1])
@@ -66,12 +67,6 @@ def _transposed(d: GraphBuilder, x: str) -> str:
     if x in d.constants:
         return d.constant(d.constants[x].T)
     return transpose(d, x, (1, 0))
-
-
-def _by_column(d: GraphBuilder, name: str | None) -> bool:
-    """Whether it is a constant of one value a column."""
-    value = d.constants.get(name or "")
-    return value is not None and (value.ndim < 2 or value.shape[:-1] == (1,) * (value.ndim - 1))
 
 
 def upsample_linear(d: GraphBuilder, a: Arguments, out: Shape) -> str:

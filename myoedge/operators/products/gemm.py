@@ -24,18 +24,13 @@ SEVERAL_ROWS, COPIED = 18.0, 50.0
 def scratch(taps: int, cores: int) -> int:
     """me_gemm_scratch_bytes: what the cores gather at a time, rows filled to words."""
     row = -(-taps // 4) * 4
-    return cores * PIXELS * _gathered_at_a_time(taps) * (row + 4)
+    at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in fours
+    return cores * PIXELS * at_a_time * (row + 4)
 
 
 def stride(taps: int) -> int:
     """me_gemm_row_stride: bytes between rows that are gathered, an odd number of words."""
     return 4 * (-(-taps // 4) | 1)
-
-
-def _gathered_at_a_time(taps: int) -> int:
-    """me_gemm_pixels, in groups of four."""
-    row = -(-taps // 4) * 4
-    return max(min(512 // row, 4), min(256 // row, 8), 1)
 
 
 @dataclass(frozen=True, slots=True)

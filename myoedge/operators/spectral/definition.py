@@ -34,20 +34,16 @@ LENGTHS = tuple(1 << bits for bits in range(3, 11))  # samples of a frame: 8 .. 
 CURVES = frozenset(
     ("abs", "affine", "clamp", "log", "log10", "log1p", "log2", "neg", "pow", "sqrt", "square")
 )
-HALF = np.iinfo(np.int16)
+INT31, HALF = 2**31 - 1, np.iinfo(np.int16)
 OCTAVE = 16  # points of the curve in an octave of power
 CURVE = 63 * OCTAVE + 1  # powers of the transform lie below 2**63
 WIDEST = 1518500250  # sqrt(2) * 2**30: no part of a transform is larger, at any stage
 
 
-def frames(samples: int, length: int, hop: int) -> int:
-    """Frames that lie wholly inside so many samples."""
-    return (samples - length) // hop + 1
-
-
 def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
     """[T, *E], window [n] -> [frames, *E, n / 2 + 1]"""
-    return (frames(x[0], window[0], attrs["hop"]), *x[1:], window[0] // 2 + 1)
+    inside = (x[0] - window[0]) // attrs["hop"] + 1  # frames that lie wholly in the samples
+    return (inside, *x[1:], window[0] // 2 + 1)
 
 
 def spectrogram_real(attrs: Attrs, x: Array, window: Array, scale: Array, offset: Array) -> Array:
@@ -95,23 +91,12 @@ def spectrogram_streaming_rule(
 # ---- integers
 
 
-def order(half: int) -> Array:
-    """int16 [half]: bits of 0, 1, 2 .. in reverse, in which a transform is begun."""
-    bits = half.bit_length() - 1
-    return np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)], np.int16)
-
-
-def roots(length: int) -> Array:
-    """int32 [length / 2, 2]: exp(-2 pi i k / length) in Q31."""
-    at = np.exp(-2j * np.pi * np.arange(length // 2) / length)
-    return np.asarray(np.rint(np.stack([at.real, at.imag], 1) * INT31), np.int32)
-
-
-INT31 = 2**31 - 1
-
-
 def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
-    """The window in Q31, the curve over its reach, and a factor and an offset for every lane."""
+    """The window in Q31, the curve over its reach, and a factor and an offset for every lane.
+
+    order   int16 [n / 2]: bits of 0, 1, 2 .. in reverse, in which a transform is begun
+    roots   int32 [n / 2, 2]: exp(-2 pi i k / n) in Q31
+    """
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
     unit = inputs.params(0).scale * len(window) * largest * 2.0**-15
@@ -122,10 +107,13 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> QuantizedParams:
         for a, b in zip(scale.tolist(), (scale * middle + offset).tolist(), strict=True)
     ]
     bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in found)
+    length = len(window)
+    half, bits = length // 2, length.bit_length() - 2
+    roots = np.exp(-2j * np.pi * np.arange(half) / length)
     arrays = {
         "window": np.rint(window / largest * INT31).astype(np.int32),
-        "order": order(len(window) // 2),
-        "roots": roots(len(window)),
+        "order": np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(half)], np.int16),
+        "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
         "curve": curve,
         "mult": np.array([c.mult[0] for c in found], np.int32),
         "offset": np.array([c.offset for c in found], np.int32),
