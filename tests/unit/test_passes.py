@@ -19,10 +19,10 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.rewrite import Rule, rewrites
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import check
-from myoedge.operators.conv.definition import attributes
 from myoedge.operators.graph_builder import GraphBuilder, channels_first, transpose
 from myoedge.passes import prepare
 from myoedge.zoo import all_convnet
+from tests.conv_attributes import attributes
 from tests.torch_oracle import Net, agrees, randomized, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")

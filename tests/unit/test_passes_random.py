@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
-from myoedge.operators.conv.definition import attributes
 from myoedge.operators.graph_builder import (
     GraphBuilder,
     channels_first,
@@ -26,6 +25,7 @@ from myoedge.operators.graph_builder import (
 from myoedge.operators.interpreter import run_real
 from myoedge.operators.pool.definition import adaptive, regular
 from myoedge.passes import prepare
+from tests.conv_attributes import attributes
 from tests.torch_oracle import agrees, randomized, seeded
 
 RELU = (("clamp", 0.0, math.inf),)

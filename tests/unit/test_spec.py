@@ -13,8 +13,8 @@ import pytest
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, InputNormalization, Node, Tensor
 from myoedge.operators.checks import SPEC, check
-from myoedge.operators.conv.definition import attributes
 from myoedge.operators.graph_builder import GraphBuilder
+from tests.conv_attributes import attributes
 
 ABS = {"chain": (("abs",),)}
 

@@ -116,12 +116,6 @@ def emits_int16(attrs: Attrs, shapes: Sequence[Shape], out: Shape) -> bool:
     return accepts_int16(attrs, shapes, out) and limited(attrs, shapes, out)
 
 
-def attributes(rank: int) -> dict[str, object]:
-    """Attributes of a convolution with stride and dilation 1, no padding, one group."""
-    ones = (1,) * rank
-    return {"stride": ones, "dilation": ones, "pads": ((0, 0),) * rank, "groups": 1}
-
-
 def streaming_rule(
     attrs: Attrs, shapes: Sequence[Shape], index: int, axis: int
 ) -> StreamingRule | None:

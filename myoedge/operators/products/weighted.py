@@ -23,7 +23,9 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
 
     weight_format   None: the one that was asked for
     """
-    x, y, (w, bias) = inputs.params(0), inputs.target, float_weights(inputs)
+    x, y, w = inputs.params(0), inputs.target, inputs.constant(1).astype(np.float64)
+    given = inputs.constants[2] if len(inputs.constants) > 2 else None
+    bias = np.zeros(len(w)) if given is None else given.astype(np.float64)
     used = weight_format or inputs.weight_format
     weight, scale = used.quantize(w, bias, x)
     folded = np.rint(bias / (x.scale * scale)) - x.zero_point * _row_sums(weight)
@@ -33,13 +35,6 @@ def quantize(inputs: QuantizeInputs, weight_format: WeightFormat | None = None) 
     int16 = {"x_wide": int(x.element_type == INT16)} if used.element_type == INT16 else {}
     arrays = {"weight": weight, "bias": folded.astype(np.int32), **r.arrays}
     return QuantizedParams({"x_zero": x.zero_point, **r.scalars, **int16}, arrays)
-
-
-def float_weights(inputs: QuantizeInputs) -> tuple[Array, Array]:
-    """Weights and bias in float64; a bias of zeros where there is none."""
-    w = inputs.constant(1).astype(np.float64)
-    bias = inputs.constants[2] if len(inputs.constants) > 2 else None
-    return w, np.zeros(w.shape[0]) if bias is None else bias.astype(np.float64)
 
 
 def _row_sums(weight: Array) -> Array:
