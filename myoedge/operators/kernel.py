@@ -12,8 +12,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.targets.chip import Engine
-from myoedge.targets.costs import KernelCost
+from myoedge.targets.chip import Engine, KernelCost
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode

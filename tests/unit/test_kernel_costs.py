@@ -17,7 +17,7 @@ from myoedge.operators.products.gemm import block_work
 from myoedge.plan.cost.timing import Load, TimelineStep
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip
-from myoedge.targets.costs import KernelCost, TransferCost
+from myoedge.targets.chip import KernelCost, TransferCost
 from tests.least_squares import non_negative
 from tests.ops.harness import drawn
 

@@ -16,7 +16,7 @@ from myoedge.plan.l1.tile_choice import TileSearch, distinct_layer
 from myoedge.plan.l1.tile_iteration import cut, spans
 from myoedge.plan.l1.tile_search import TileChoice, choose, distinct, loaded, tile_count
 from myoedge.plan.l1.tiling import transfers
-from myoedge.targets.costs import KernelCost, TransferCost
+from myoedge.targets.chip import KernelCost, TransferCost
 
 
 def copying(n: int, c: int, halo: int = 0) -> TiledKernel:

@@ -17,7 +17,7 @@ from myoedge.plan.l1.prefetch import prefetched
 from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.l1.tiling import Tiling, Transfer
 from myoedge.plan.timeline import TimelineSteps
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 MOST_L3_TRANSFERS = 8  # under way at once
 NOTHING_DUE = (-1, 0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from myoedge.operators.kernel import SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_search import Grid, TileChoice, choices, in_one_run, smallest
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:

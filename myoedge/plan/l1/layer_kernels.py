@@ -10,8 +10,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import FREE, SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, distinct_layer
 from myoedge.plan.l1.tile_search import Limits, TileChoice, choose, smallest
-from myoedge.targets.chip import Chip
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import Chip, TransferCost
 
 MOST_SCRATCH = 0.9  # of L1: more leaves operands nothing
 

@@ -41,7 +41,7 @@ from myoedge.plan.l1.tile_search import (
 )
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
 from myoedge.plan.placement import Life, first_gap
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -15,7 +15,7 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, cut
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import Tiling, Transfer, transfers, unplaced_tiles
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 MOST_TILES = 15  # ahead: the DMA has 16 numbers for what is under way
 MOST_TRANSFERS = 10  # of layers to come at once: the others are for the tile at hand

@@ -24,7 +24,7 @@ from myoedge.plan.l1.tile_search import (
     tile_count,
 )
 from myoedge.plan.l1.tiling import lives, unplaced
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 HIDDEN_CYCLES = 4096.0  # of the DMA before each layer but the first at least, for constants: 32 KiB
 BEFORE = -1  # a tile in front of all

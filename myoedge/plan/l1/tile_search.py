@@ -14,7 +14,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.chip import TransferCost
 
 MOST_TILES = 4096  # of a layer: more are never better, and their list would be long
 MOST_STRIPS = 64  # of an operand in L3: a transfer for each

@@ -10,7 +10,7 @@ Transfers: two ports of 4 bytes; the others from traces of the auto-encoder.
 
 from __future__ import annotations
 
-from myoedge.targets.costs import KernelCost, TransferCost
+from myoedge.targets.chip import KernelCost, TransferCost
 
 RECURRENT = KernelCost(1.15, 700, 300)
 
