@@ -153,14 +153,20 @@ def _rounded(state: Array) -> Array:
 
 
 def all_steps(steps: IntegerSteps) -> Callable[..., Array]:
-    """`integer` of operators that give h of every step, int8 [T, N, H]."""
-    return lambda step, *xs: in_order(step.attrs, [h for h, _ in steps(step, *xs)]).astype(np.int8)
+    """`integer` of operators that give h of every step."""
+
+    def integer(step: QuantizedNode, *xs: Array) -> Array:
+        """Arguments of `steps` -> h int8 [T, N, H]."""
+        return in_order(step.attrs, [h for h, _ in steps(step, *xs)]).astype(np.int8)
+
+    return integer
 
 
 def last_state(steps: IntegerSteps) -> Callable[..., Array]:
-    """`integer` of operators that give the state behind the last step [N, H], as it is put out."""
+    """`integer` of operators that give the state behind the last step."""
 
     def integer(step: QuantizedNode, *xs: Array) -> Array:
+        """Arguments of `steps` -> the last state [N, H], requantised to the output."""
         (*_, (_, last)) = steps(step, *xs)
         to = SumRequant((step["y_mult"],), step["y_offset"], step["y_shift"])
         return to.apply((last,), step.low, step.high, step.element_type)
