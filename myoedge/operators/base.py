@@ -34,10 +34,11 @@ class LoopNest:
     def iterations(self) -> int:
         return math.prod(self.axes.values())
 
-    def footprint(self, operand: str) -> Shape:
-        """Extent of an operand that the loops touch, halo included."""
+    def footprint(self, operand: str, tile: Mapping[str, int] | None = None) -> Shape:
+        """Extent of an operand that a tile of these sizes touches, halo included."""
+        sizes = {**self.axes, **(tile or {})}
         return tuple(
-            1 + sum((self.axes[axis] - 1) * stride for axis, stride in dim)
+            1 + sum((sizes[axis] - 1) * stride for axis, stride in dim)
             for dim in self.operands[operand]
         )
 
