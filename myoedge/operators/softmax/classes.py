@@ -157,7 +157,7 @@ def classes_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         },
         scratch=lambda sizes: engine.cores * classes * 4,
         work=lambda sizes: (
-            -(-sizes["o"] * made * inner // engine.cores) * (taps + 2 * classes if votes else 1)
+            -(-sizes["o"] * made * inner // engine.cores) * (taps + classes if votes else 1)
         ),
     )
 

@@ -44,7 +44,7 @@ KERNELS = {
     # a frame: a class of it, as it is, a vote
     "me_ctc_greedy_s8": KernelCost(9, 400, 400),
     "me_ctc_new_s32": KernelCost(35, 250, 300),
-    "me_majority_s32": KernelCost(9, 250, 400),
+    "me_majority_s32": KernelCost(19, 250, 400),
     # an element of a row
     "me_softmax_s8": KernelCost(19.2, 250, 600),
     "me_masked_softmax_s8": KernelCost(28.0, 250, 600),
