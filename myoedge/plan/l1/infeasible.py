@@ -6,7 +6,7 @@ from __future__ import annotations
 from myoedge.errors import MyoedgeError, Notice, notice
 from myoedge.operators.base import QuantizedNode
 from myoedge.plan.l1.layer_kernels import declared
-from myoedge.plan.l1.tile_search import smallest
+from myoedge.plan.l1.tile_search import MOST_TILES, smallest
 from myoedge.targets.chip import Chip
 
 
@@ -37,27 +37,12 @@ def without_room(name: str, step: QuantizedNode, room: int, chip: Chip) -> Myoed
 
 def too_small(name: str, step: QuantizedNode, room: int, chip: Chip) -> Notice:
     """Why a layer stays in L2; `name` is what people know it by."""
+    reason = "does not fit L1 in any tile"
     if least_bytes(step, chip) <= room:
-        return _not_fed(name, step, chip)
+        reason = f"needs more than {MOST_TILES:,} tiles to fit L1"
     return notice(
         "W301",
-        f"{name} does not fit L1 in any tile: it is computed in L2, slowly",
+        f"{name} {reason}: it is computed in L2, slowly",
         tile_facts(step, room, chip),
         ["fewer channels or smaller kernels in this layer"],
-    )
-
-
-def _not_fed(name: str, step: QuantizedNode, chip: Chip) -> Notice:
-    """Notice where L1 would do: with tiles that want few bytes of constants at a time there is
-    none for the step."""
-    kernel = declared(step, chip)
-    parts = smallest(kernel)[1]
-    constant = [x.name for x in kernel.operands if x.constant]
-    largest = max(constant, key=lambda name: parts[name], default="")
-    found = {"needs": f"room in L2 for its constants, {largest} the largest of them"}
-    return notice(
-        "W301",
-        f"{name} has no tile for which L2 has room: it is computed in L2, slowly",
-        found if largest else {},
-        ["a larger --l2"],
     )

@@ -37,6 +37,7 @@ from myoedge.plan.l1.tile_search import (
     NO_LIMITS,
     Limits,
     TileChoice,
+    choose,
     tile_count,
 )
 from myoedge.plan.l1.tiling import Buffer, Tiling, Transfer, lives, make_tiling
@@ -167,7 +168,8 @@ def _placed_layers(
         left = room_left(index, resident, room)
         choice = pick(index, kernel, left, frozenset(operands), hidden_cycles(spare))
         if choice is None and not operands and not limits.get(index, NO_LIMITS).in_l3:
-            choice = with_operands_in_l2(kernel, left, cost)
+            # constants are in L2 as a whole where tiles want more of them at a time than is held
+            choice = choose(kernel, left, cost) or with_operands_in_l2(kernel, left, cost)
         if choice is not None:
             used = slowed(kernel, cost) if choice.in_l2 else kernel
             at = {name: offsets[t.producer] + more for name, (t, more) in operands.items()}
